@@ -1,0 +1,134 @@
+"""One error hierarchy for the whole project.
+
+Every error a user can meet carries a stable code, what happened, where in *their* code, why, and what to do next::
+
+    error[ORCH-D004]: `if` needs a concrete value, but `verdict` is only known when the workflow runs
+      --> examples/review.py:14 in review
+      why: the workflow is traced once, before any model has answered
+      fix: branch(verdict, then=..., otherwise=...)
+
+The letter names the stage: D front end, I IR, C passes, P planner, R runtime, E engine, U usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLoc:
+    """A place in the user's code."""
+
+    file: str
+    line: int
+    function: str | None = None
+
+    def __str__(self) -> str:
+        try:
+            file = str(Path(self.file).relative_to(Path.cwd()))
+        except (ValueError, OSError):
+            file = self.file
+        inside = f" in {self.function}" if self.function else ""
+        return f"{file}:{self.line}{inside}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem: a coded message with its place, reason and remedy."""
+
+    code: str
+    message: str
+    where: SourceLoc | None = None
+    why: str | None = None
+    fix: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"error[{self.code}]: {self.message}"]
+        if self.where:
+            lines.append(f"  --> {self.where}")
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """A JSON-ready form, as printed by ``--json``."""
+        where = {"file": self.where.file, "line": self.where.line} if self.where else None
+        return {"code": self.code, "message": self.message, "where": where, "why": self.why, "fix": self.fix}
+
+
+class OrchError(Exception):
+    """Base of every error raised on purpose; holds one or more diagnostics."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        where: SourceLoc | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.diagnostics: list[Diagnostic] = [Diagnostic(code, message, where, why, fix)]
+        super().__init__(code, message)
+
+    @classmethod
+    def collect(cls, diagnostics: Sequence[Diagnostic]) -> OrchError:
+        """One error out of all the diagnostics of a stage; ``diagnostics`` must not be empty."""
+        first = diagnostics[0]
+        error = cls(first.code, first.message, where=first.where, why=first.why, fix=first.fix)
+        error.diagnostics = list(diagnostics)
+        return error
+
+    @property
+    def code(self) -> str:
+        return self.diagnostics[0].code
+
+    @property
+    def message(self) -> str:
+        return self.diagnostics[0].message
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(d) for d in self.diagnostics)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.diagnostics))
+
+
+def _rebuild(cls: type[OrchError], diagnostics: list[Diagnostic]) -> OrchError:
+    return cls.collect(diagnostics)
+
+
+class TraceError(OrchError):
+    """The workflow's Python could not be turned into a graph (ORCH-D)."""
+
+
+class IRError(OrchError):
+    """The IR is malformed or could not be read (ORCH-I)."""
+
+
+class CompileError(OrchError):
+    """A pass broke its contract (ORCH-C)."""
+
+
+class PlanError(OrchError):
+    """No plan satisfies the request (ORCH-P)."""
+
+
+class RunError(OrchError):
+    """A run failed (ORCH-R)."""
+
+
+class BudgetError(RunError):
+    """The next op would have broken a budget, so it was not started (ORCH-R010)."""
+
+
+class EngineError(OrchError):
+    """A serving engine is missing, did not start, or failed (ORCH-E)."""
+
+
+class UsageError(OrchError):
+    """The command line or a configuration file is wrong (ORCH-U); exit code 2."""
