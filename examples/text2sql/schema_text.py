@@ -10,13 +10,14 @@ literal in the question belongs to, and how it is spelt), then one line per fore
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 MAX_CATEGORIES = 8
 """A text column with more distinct values than this shows none."""
 MAX_SHOWN = 4
 MAX_SHOWN_CHARS = 16
 
-type Cell = str | int | float | bytes | None
+Cell: TypeAlias = str | int | float | bytes | None
 
 
 def _quoted(name: str) -> str:
