@@ -1,0 +1,122 @@
+"""The hardware and the serving engines a plan may use.
+
+A :class:`Device` carries the figures of one device, all its cores included; :class:`EngineSpec` says which model is served
+where and is everything a worker needs to start the engine, so it pickles. Figures come from the catalogue
+(:mod:`orchestrator.planner.catalogue`), from ``detect()`` on this machine, or from a cluster file::
+
+    [[device]]
+    name = "gpu"
+    type = "h100-sxm"        # a file of planner/devices
+    count = 2
+    usd_per_hour = 2.49      # overrides the catalogue's
+
+    [[engine]]
+    name = "main"
+    kind = "vllm"
+    model = "Qwen/Qwen3-8B"
+    device = "gpu"
+    options = { config = "models/qwen3-8b/config.json", tensor_parallel_size = 2 }
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+DeviceKind = Literal["cpu", "gpu"]
+EngineKind = Literal["vllm", "openai", "sim", "scripted"]
+
+
+class Device(BaseModel):
+    """``count`` identical devices. Every figure is of one device and a *peak*; the cost model says what it expects of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    type: str
+    """Name in the catalogue, for example ``h100-sxm``."""
+    kind: DeviceKind
+    count: int = Field(default=1, ge=1)
+    cores: int = Field(default=0, ge=0)
+    """CPU cores in one device; 0 where that means nothing."""
+    flops: dict[str, float]
+    """Dense FLOP/s per dtype: ``bf16``, ``fp32``, ``fp8``, ``int8``."""
+    memory_bytes: float = Field(gt=0)
+    memory_bytes_per_s: float = Field(gt=0)
+    link_bytes_per_s: float | None = Field(default=None, gt=0)
+    """To its peers, one direction; ``None``: unknown or no peers."""
+    usd_per_hour: float | None = Field(default=None, gt=0)
+    """``None``: unknown. A free device does not exist."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Where each figure comes from."""
+
+
+class EngineSpec(BaseModel):
+    """A serving engine: enough to start it (``runtime/engines/registry.py``) and to price it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    kind: EngineKind
+    model: str
+    """What a workflow may ask for by name; ``model="default"`` takes any engine."""
+    device: str | None = None
+    """Name of the cluster's device it runs on; ``None``: a remote service whose hardware is unknown."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Passed to the engine. The planner reads ``config`` (path of the model's config.json), ``dtype``,
+    ``tensor_parallel_size``, ``max_model_len``, and for remote services ``usd_per_million_input_tokens``,
+    ``usd_per_million_output_tokens``."""
+
+
+class Cluster(BaseModel):
+    """What there is to run on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    devices: tuple[Device, ...] = ()
+    engines: tuple[EngineSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Self:
+        for what, names in (
+            ("devices", [device.name for device in self.devices]),
+            ("engines", [engine.name for engine in self.engines]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {what} have the same name: {', '.join(twice)}")
+        known = {device.name for device in self.devices}
+        for engine in self.engines:
+            if engine.device is not None and engine.device not in known:
+                raise ValueError(f"engine {engine.name!r} runs on {engine.device!r}, which is not one of the devices")
+        return self
+
+    def device(self, name: str) -> Device:
+        """The device called ``name``; ``KeyError`` when there is none."""
+        for each in self.devices:
+            if each.name == name:
+                return each
+        raise KeyError(name)
+
+    def engine(self, name: str) -> EngineSpec:
+        """The engine called ``name``; ``KeyError`` when there is none."""
+        for each in self.engines:
+            if each.name == name:
+                return each
+        raise KeyError(name)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Cluster:
+        """Read a cluster file; see :mod:`orchestrator.planner.cluster_file` for the errors."""
+        from orchestrator.planner.cluster_file import read_cluster
+
+        return read_cluster(path)
+
+
+def detect() -> Cluster:
+    """The machine this runs on: its cores, memory and NVIDIA GPUs; no engines."""
+    from orchestrator.planner.machine import detect_devices
+
+    return Cluster(devices=detect_devices())

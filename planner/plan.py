@@ -1,0 +1,158 @@
+"""The ``Plan``: where each op of a workflow runs, what it is expected to take, and why.
+
+A plan is plain frozen data, stored as JSON beside the run it belongs to. Whatever makes plans (today a greedy heuristic)
+and whatever reads them (the runtime, ``explain``, the simulator) share only this module.
+
+>>> again = Plan.from_json(plan.to_json())
+>>> again == plan
+True
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from orchestrator.errors import Diagnostic, PlanError, SourceLoc
+from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.interval import Interval
+from orchestrator.planner.resources import Resources
+
+PLAN_VERSION: Final = 1
+"""Raised by one whenever a reader of the previous version would misread the JSON."""
+
+Objective = Literal["latency", "cost"]
+
+
+class OpPlan(BaseModel):
+    """The plan of one op. ``seconds``, tokens, cost and ``resources`` are of *one* execution; ``count`` says how many."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    """The op's id in the workflow, as in the IR and in run records."""
+    kind: str
+    """The op's name without its dialect: ``call``, ``decode``, ``loop``, …"""
+    what: str = ""
+    """What it does, in the user's terms: the tool's name, the model, the bound of a loop."""
+    place: str
+    """``inline`` | ``async`` | ``thread`` | ``ray-task`` | ``ray-actor`` | ``human`` | ``engine:NAME``."""
+    device: str | None = None
+    """Name of the cluster's device that does the work; ``None`` for a human or a service whose hardware is unknown."""
+    seconds: Interval
+    """Seconds of one execution, alone on its device; of a region op, from start to end of everything inside."""
+    tokens_in: Interval
+    """Prompt tokens of one execution; the shared prompt of several samples counts once."""
+    tokens_out: Interval
+    """Generated tokens of one execution, over all samples."""
+    cost_usd: Interval | None = None
+    """USD of one execution; ``None`` when a price is unknown. Region ops cost nothing themselves."""
+    count: Interval
+    """Executions in one run of the workflow, from the bounds of the loops, maps and branches around the op."""
+    resources: Resources = Resources()
+    """What one execution moves and computes, at the middle estimate."""
+    source: str = ""
+    """``file:line`` of the user's code."""
+    parent: str | None = None
+    """Id of the region op (loop, map, branch, race) that the op is in; ``None`` at the top."""
+    region: str | None = None
+    """Which region of ``parent``: ``cond``, ``body``, ``then``, ``otherwise``, ``arm 1``, …"""
+    after: tuple[str, ...] = ()
+    """Ids of the ops whose results it reads."""
+    alternatives: tuple[str, ...] = ()
+    """Placements not taken, each with its reason."""
+    guesses: tuple[str, ...] = ()
+    """Figures above that rest on a default instead of something known about this workflow."""
+    note: str = ""
+
+
+class Plan(BaseModel):
+    """A placed and priced workflow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = PLAN_VERSION
+    workflow: str
+    ir_hash: str
+    """Content hash of the level-2 module the plan was made for."""
+    cluster: Cluster
+    objective: Objective = "latency"
+    ops: tuple[OpPlan, ...]
+    """In program order, a region op directly before the ops inside it."""
+    seconds: Interval
+    """End to end: along the critical path."""
+    tokens: Interval
+    """Prompt and output tokens of the whole run."""
+    cost_usd: Interval | None
+    """USD of the whole run; ``None`` when the price of anything in it is unknown."""
+    critical_path: tuple[str, ...] = ()
+    """Ids of the top-level ops that decide ``seconds``, in order."""
+    warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_are_consistent(self) -> Self:
+        ids = {op.id for op in self.ops}
+        if len(ids) != len(self.ops):
+            raise ValueError("two ops of the plan have the same id")
+        strangers = {name for name in self.critical_path if name not in ids}
+        strangers |= {op.parent for op in self.ops if op.parent is not None and op.parent not in ids}
+        if strangers:
+            raise ValueError(f"the plan mentions ops that are not in it: {', '.join(sorted(strangers))}")
+        return self
+
+    def op(self, op_id: str) -> OpPlan:
+        """The plan of one op; ``KeyError`` when there is none."""
+        for each in self.ops:
+            if each.id == op_id:
+                return each
+        raise KeyError(op_id)
+
+    def to_json(self) -> str:
+        """The stable text form: keys in declaration order, two spaces of indentation, a final newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, file: str = "<plan>") -> Plan:
+        """Read a plan back. Raises :class:`PlanError` ORCH-P003 for another version, ORCH-P002 for anything else."""
+        try:
+            version = _Versioned.model_validate_json(text).version
+            if version != PLAN_VERSION:
+                raise PlanError(
+                    "ORCH-P003",
+                    f"the plan has version {version}; this orchestrator reads version {PLAN_VERSION}",
+                    where=SourceLoc(file, 1),
+                    fix="make the plan again with `orch plan`",
+                )
+            return cls.model_validate_json(text)
+        except ValidationError as invalid:
+            where = SourceLoc(file, 1)
+            raise PlanError.collect(
+                [
+                    Diagnostic(
+                        "ORCH-P002",
+                        f"not a valid plan: {'.'.join(map(str, error['loc'])) or 'the text'}: {error['msg']}",
+                        where,
+                        fix="make the plan again with `orch plan`",
+                    )
+                    for error in invalid.errors()
+                ]
+            ) from invalid
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON."""
+        path.write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan from a file. Raises :class:`PlanError` ORCH-P001 when it cannot be read, else as ``from_json``."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as unreadable:
+            raise PlanError("ORCH-P001", f"cannot read the plan {path}: {unreadable}") from unreadable
+        return cls.from_json(text, str(path))
+
+
+class _Versioned(BaseModel):
+    version: int
