@@ -1,0 +1,182 @@
+"""The engine protocol: everything the runtime knows about whatever answers a prompt.
+
+An engine turns one :class:`GenerateRequest` into a stream of :class:`Chunk` objects. The rules every implementation
+keeps, and ``tests/runtime/engines/test_contract.py`` checks on each of them:
+
+- the texts of a sample's chunks, concatenated, are the sample's full reply;
+- every sample ends with exactly one chunk that carries a ``finish_reason``; the very last chunk of the request also
+  carries the request's :class:`Usage`;
+- closing the iterator early (``aclose``) aborts the request inside the engine and frees its memory;
+- ``start`` and ``close`` are idempotent; failures are coded :class:`~orchestrator.errors.EngineError` s;
+- :class:`KvHint` s change speed, never results.
+
+>>> async def ask(engine: Engine) -> str:
+...     reply = await complete(engine, GenerateRequest("r1", engine.model, (Message("user", "2+2?"),)))
+...     return reply.texts[0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length"]
+"""``stop``: the model ended, a stop string matched, or the structure is complete. ``length``: ``max_tokens`` or the
+context window cut the reply."""
+
+DEFAULT_MODEL = "default"
+"""A request's model name that means "whatever the engine serves"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample; ``None`` leaves the choice to the engine's own default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    samples: int = 1
+    schema: Mapping[str, object] | None = None
+    """A JSON schema the reply must satisfy (structured decoding)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvHint:
+    """What the compiler knows about the KV cache of a session after this request. Advisory."""
+
+    pin_ttl_s: float | None = None
+    """Keep the session's blocks for this long after the reply; ``None``: no opinion, ``0``: not worth keeping."""
+    release: bool = False
+    """The session ends with this reply."""
+    program_arrival_s: float | None = None
+    """Unix time at which the whole workflow arrived, to order work by program instead of by request."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """One call of a model: a conversation and how to continue it."""
+
+    request_id: str
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    session: str | None = None
+    """Conversation whose KV prefix this request extends."""
+    kv: KvHint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a request, over all its samples; the shared prompt counts once."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Part of ``input_tokens`` that was found in the prefix cache."""
+    output_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of one sample's reply."""
+
+    sample: int
+    text: str
+    tokens: int
+    """Output tokens in this piece; 0 where the engine only reports totals."""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    """Set on the very last chunk of the request."""
+    ttft_s: float | None = None
+    """Seconds from submission to the first token, set beside ``usage``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot of an engine. Totals count since ``start``; ``None`` means the engine cannot tell."""
+
+    running: int
+    """Requests the engine is working on now."""
+    waiting: int | None = None
+    """Requests queued inside the engine."""
+    kv_used_fraction: float | None = None
+    kv_capacity_tokens: int | None = None
+    requests: int = 0
+    aborted: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Something that continues conversations."""
+
+    @property
+    def name(self) -> str:
+        """The name plans refer to (``engine:<name>``)."""
+
+    @property
+    def model(self) -> str:
+        """The model it serves: a path, a hub id, or an endpoint's model name."""
+
+    @property
+    def simulated(self) -> bool:
+        """True when replies are made up. Anything printed from such an engine must say so."""
+
+    async def start(self) -> None:
+        """Load the model; returns when the first request can be served."""
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Stream the reply; closing the iterator aborts the request."""
+
+    async def stats(self) -> EngineStats:
+        """Current load and totals."""
+
+    async def release(self, session: str) -> None:
+        """Hint: the session's KV cache will not be used again."""
+
+    async def close(self) -> None:
+        """Stop and free everything; in-flight requests fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole reply, gathered from its chunks."""
+
+    texts: tuple[str, ...]
+    finish_reasons: tuple[FinishReason, ...]
+    usage: Usage
+    ttft_s: float | None
+
+
+async def complete(engine: Engine, request: GenerateRequest) -> Completion:
+    """Run ``request`` to its end and gather the samples."""
+    texts: list[list[str]] = [[] for _ in range(request.sampling.samples)]
+    reasons: list[FinishReason] = ["stop"] * request.sampling.samples
+    usage, ttft_s = Usage(), None
+    async with aclosing(engine.generate(request)) as chunks:
+        async for chunk in chunks:
+            texts[chunk.sample].append(chunk.text)
+            if chunk.finish_reason is not None:
+                reasons[chunk.sample] = chunk.finish_reason
+            if chunk.usage is not None:
+                usage, ttft_s = chunk.usage, chunk.ttft_s
+    return Completion(tuple("".join(parts) for parts in texts), tuple(reasons), usage, ttft_s)

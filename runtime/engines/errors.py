@@ -1,0 +1,151 @@
+"""The coded errors of the engines, in one table.
+
+Each function builds one :class:`~orchestrator.errors.EngineError`; nothing is raised here. :func:`is_transient` tells
+the runtime which of them are worth a retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.errors import EngineError, OrchError
+
+TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017"})
+"""Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying the same request again can succeed."""
+    return isinstance(error, OrchError) and error.code in TRANSIENT
+
+
+def unknown_kind(kind: str, known: Iterable[str]) -> EngineError:
+    return EngineError(
+        "ORCH-E001", f"there is no engine of kind `{kind}`", fix=f"use one of: {', '.join(sorted(known))}"
+    )
+
+
+def not_installed(package: str, command: str, why: str | None = None) -> EngineError:
+    return EngineError("ORCH-E002", f"this engine needs {package}, which is not installed", why=why, fix=command)
+
+
+def unsupported_version(package: str, found: str, supported: str, command: str) -> EngineError:
+    return EngineError(
+        "ORCH-E003",
+        f"{package} {found} is outside the supported range {supported}",
+        why="its internal interfaces change between releases; this range is tested",
+        fix=command,
+    )
+
+
+def model_not_loadable(model: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E004",
+        f"the model `{model}` cannot be loaded",
+        why=why,
+        fix="give a directory with config.json, weights and a tokenizer, or the id of a model on the Hugging Face hub",
+    )
+
+
+def crashed_at_start(engine: str, last_line: str, log: str | None) -> EngineError:
+    return EngineError(
+        "ORCH-E005",
+        f"the engine `{engine}` stopped while starting",
+        why=last_line,
+        fix=f"the engine's log is {log}" if log else None,
+    )
+
+
+def no_memory_for_kv(engine: str, last_line: str, log: str | None) -> EngineError:
+    return EngineError(
+        "ORCH-E006",
+        f"the engine `{engine}` has no memory left for the KV cache",
+        why=last_line,
+        fix="lower `max_model_len`, or raise `kv_cache_gib` (CPU) or `gpu_memory_utilization` (GPU)"
+        + (f"; the engine's log is {log}" if log else ""),
+    )
+
+
+def ray_unreachable(address: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E007",
+        f"no Ray cluster answers at {address}",
+        why=why,
+        fix="check the address and that `ray status` works there, or leave --ray-address out to use this machine",
+    )
+
+
+def endpoint_unreachable(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E008", f"the endpoint {url} cannot be reached", why=why, fix="check `base_url` and that the server runs"
+    )
+
+
+def unauthorised(url: str, key_env: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E009",
+        f"the endpoint {url} refused the credentials",
+        why=why,
+        fix=f"set {key_env} to a key that is valid there",
+    )
+
+
+def timed_out(what: str, after_s: float) -> EngineError:
+    return EngineError("ORCH-E010", f"{what} did not answer within {after_s:g} s", fix="raise the engine's `timeout_s`")
+
+
+def prompt_too_long(model: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E011",
+        f"the prompt does not fit the context window of `{model}`",
+        why=why,
+        fix="shorten the prompt, or serve the model with a larger `max_model_len`",
+    )
+
+
+def unknown_model(asked: str, served: Iterable[str]) -> EngineError:
+    return EngineError(
+        "ORCH-E012",
+        f"the engine does not serve the model `{asked}`",
+        why=f"it serves {', '.join(f'`{name}`' for name in sorted(served)) or 'nothing'}",
+        fix="change the op's `model=`, or add an engine for it",
+    )
+
+
+def engine_died(engine: str, last_line: str, log: str | None) -> EngineError:
+    return EngineError(
+        "ORCH-E013",
+        f"the engine `{engine}` stopped while it was working",
+        why=last_line,
+        fix=f"the engine's log is {log}" if log else None,
+    )
+
+
+def rejected(engine: str, why: str) -> EngineError:
+    return EngineError("ORCH-E014", f"the engine `{engine}` rejected the request", why=why)
+
+
+def not_running(engine: str, state: str) -> EngineError:
+    return EngineError("ORCH-E015", f"the engine `{engine}` {state}", fix="call `await engine.start()` first")
+
+
+def bad_options(kind: str, why: str) -> EngineError:
+    return EngineError("ORCH-E016", f"the options of this `{kind}` engine are wrong", why=why)
+
+
+def overloaded(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E017",
+        f"the endpoint {url} cannot take the request now",
+        why=why,
+        fix="try again later, or lower concurrency",
+    )
+
+
+def script_exhausted(engine: str, replies: int) -> EngineError:
+    return EngineError(
+        "ORCH-E018",
+        f"the scripted engine `{engine}` has no reply left",
+        why=f"all {replies} were used",
+        fix="give it more replies, or a function of the request",
+    )

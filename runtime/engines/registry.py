@@ -1,0 +1,80 @@
+"""Engines by kind, imported only when one is created.
+
+>>> from types import SimpleNamespace
+>>> spec = SimpleNamespace(name="dry", kind="sim", model="any", device="", options={"time_scale": 0})
+>>> create(spec).simulated
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.runtime.engines import errors
+from orchestrator.runtime.engines.base import Engine
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.ray.session import RaySession
+
+Options = TypeVar("Options")
+
+
+class Spec(Protocol):
+    """What a cluster file says about one engine (:class:`orchestrator.planner.cluster.EngineSpec` fits)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, object]: ...
+
+
+def create(spec: Spec, ray: RaySession | None = None) -> Engine:
+    """The engine ``spec`` describes, not started yet.
+
+    ``ray`` is where a local engine's processes live; without it the engine lives in this process.
+    Raises a coded :class:`~orchestrator.errors.EngineError` for an unknown kind, wrong options, or a missing or
+    unsupported library: all that can be told without loading a model.
+    """
+    make = _KINDS.get(spec.kind)
+    if make is None:
+        raise errors.unknown_kind(spec.kind, _KINDS)
+    return make(spec, ray)
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds ``create`` knows."""
+    return tuple(sorted(_KINDS))
+
+
+def parse_options(cls: type[Options], spec: Spec) -> Options:
+    """``spec.options`` as a validated ``cls``; every wrong or unknown option is named in one error."""
+    try:
+        return TypeAdapter(cls).validate_python(dict(spec.options), extra="forbid")
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise errors.bad_options(spec.kind, "; ".join(problems)) from None
+
+
+def _sim(spec: Spec, _ray: RaySession | None) -> Engine:
+    from orchestrator.runtime.engines.sim import SimEngine, SimOptions
+
+    return SimEngine(spec.name, spec.model, parse_options(SimOptions, spec))
+
+
+def _scripted(spec: Spec, _ray: RaySession | None) -> Engine:
+    from orchestrator.runtime.engines.scripted import ScriptedEngine, ScriptedOptions
+
+    return ScriptedEngine(parse_options(ScriptedOptions, spec).replies, name=spec.name, model=spec.model)
+
+
+_KINDS: dict[str, Callable[[Spec, RaySession | None], Engine]] = {
+    "scripted": _scripted,
+    "sim": _sim,
+}

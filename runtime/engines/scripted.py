@@ -1,0 +1,135 @@
+"""An engine for tests that answers what the test says. Labelled simulated, like the simulator.
+
+>>> engine = ScriptedEngine(["SELECT 1", {"score": 3}, TimeoutError("flaky")])    # used in the order of requests
+>>> engine = ScriptedEngine(lambda request: request.messages[-1].content.upper())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import cast
+
+from pydantic import BaseModel
+
+from orchestrator.runtime.engines import errors
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage
+from orchestrator.runtime.engines.sim import cut, interleave, tokenize
+
+One = str | BaseModel | Mapping[str, object] | int | float | bool | None
+Reply = One | list[One] | BaseException
+"""A text, something JSON-able, a list with one reply per sample, or an exception to raise."""
+Script = Iterable[Reply] | Callable[[GenerateRequest], Reply | Awaitable[Reply]]
+
+NO_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedOptions:
+    """Options of the kind ``scripted`` in a cluster file."""
+
+    replies: list[str]
+
+
+class ScriptedEngine:
+    """Replies from a list, in the order of requests, or from a function of the request.
+
+    With ``samples=n`` each sample takes the next reply of the list, unless that reply is itself a list. ``requests``
+    holds everything that was asked, for the test to look at.
+    """
+
+    simulated = True
+
+    def __init__(
+        self, script: Script, *, name: str = "scripted", model: str = "scripted", seconds_per_reply: float = 0.0
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.requests: list[GenerateRequest] = []
+        if isinstance(script, str):
+            raise TypeError("the script is a list of replies or a function of the request, not one string")
+        self._function = script if callable(script) else None
+        self._replies: list[Reply] = [] if callable(script) else list(script)
+        self._next = 0
+        self._seconds = seconds_per_reply
+        self._closed = False
+        self._running = self._aborted = 0
+        self._usage = Usage()
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Stream the scripted reply, word by word; raises the scripted exception instead where there is one."""
+        if self._closed:
+            raise errors.not_running(self.name, "is closed")
+        self.requests.append(request)
+        self._running += 1
+        done = False
+        try:
+            texts = await self._texts(request)
+            await asyncio.sleep(self._seconds)
+            limit = request.sampling.max_tokens or NO_LIMIT
+            replies = [cut(text, request.sampling.stop, limit) for text in texts]
+            prompt_tokens = sum(len(tokenize(m.content)) for m in request.messages)
+            usage = Usage(prompt_tokens, 0, sum(len(tokens) for tokens, _ in replies))
+            for chunk, last in interleave(replies, flush_tokens=8):
+                if last:
+                    done = True
+                    self._usage += usage
+                    self._running -= 1
+                    yield Chunk(chunk.sample, chunk.text, chunk.tokens, chunk.finish_reason, usage, self._seconds)
+                else:
+                    yield chunk
+                    await asyncio.sleep(0)
+        finally:
+            if not done:
+                self._running -= 1
+                self._aborted += 1
+
+    async def stats(self) -> EngineStats:
+        """Exact counts."""
+        return EngineStats(self._running, 0, None, None, len(self.requests), self._aborted, self._usage)
+
+    async def release(self, session: str) -> None:
+        """There is no cache to release."""
+
+    async def close(self) -> None:
+        """Refuse further requests."""
+        self._closed = True
+
+    async def _texts(self, request: GenerateRequest) -> list[str]:
+        samples = request.sampling.samples
+        first = await self._take(request)
+        if isinstance(first, list):
+            if len(first) != samples:
+                raise errors.rejected(self.name, f"the script gives {len(first)} replies, the request wants {samples}")
+            return [_text(one) for one in first]
+        if self._function is not None:
+            return [_text(first)] * samples
+        rest = [await self._take(request) for _ in range(samples - 1)]
+        return [_text(cast("One", one)) for one in [first, *rest]]
+
+    async def _take(self, request: GenerateRequest) -> One | list[One]:
+        if self._function is not None:
+            made = self._function(request)
+            reply = await made if isawaitable(made) else made
+        else:
+            if self._next >= len(self._replies):
+                raise errors.script_exhausted(self.name, len(self._replies))
+            reply = self._replies[self._next]
+            self._next += 1
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+
+def _text(reply: One) -> str:
+    if isinstance(reply, str):
+        return reply
+    if isinstance(reply, BaseModel):
+        return reply.model_dump_json()
+    return json.dumps(reply)
