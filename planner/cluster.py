@@ -1,14 +1,14 @@
 """The hardware and the serving engines a plan may use.
 
-A :class:`Device` carries the figures of one device, all its cores included; :class:`EngineSpec` says which model is served
-where and is everything a worker needs to start the engine, so it pickles. Figures come from the catalogue
+A :class:`Device` carries the figures of one device, all its cores included; :class:`EngineSpec` says which model is
+served where and is everything a worker needs to start the engine, so it pickles. Figures come from the catalogue
 (:mod:`orchestrator.planner.catalogue`), from ``detect()`` on this machine, or from a cluster file::
 
     [[device]]
     name = "gpu"
-    type = "h100-sxm"        # a file of planner/devices
+    type = "h100-sxm"        # a file of planner/devices; without it, give every figure here
     count = 2
-    usd_per_hour = 2.49      # overrides the catalogue's
+    usd_per_hour = 2.49      # a figure given here overrides the catalogue's
 
     [[engine]]
     name = "main"
@@ -30,7 +30,7 @@ EngineKind = Literal["vllm", "openai", "sim", "scripted"]
 
 
 class Device(BaseModel):
-    """``count`` identical devices. Every figure is of one device and a *peak*; the cost model says what it expects of it."""
+    """``count`` identical devices. Figures are of one device, and peaks: the cost model expects less."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +61,7 @@ class EngineSpec(BaseModel):
     name: str = Field(min_length=1)
     kind: EngineKind
     model: str
-    """What a workflow may ask for by name; ``model="default"`` takes any engine."""
+    """What a workflow asks for by name; ``model="default"`` takes the first engine."""
     device: str | None = None
     """Name of the cluster's device it runs on; ``None``: a remote service whose hardware is unknown."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
@@ -77,6 +77,8 @@ class Cluster(BaseModel):
 
     devices: tuple[Device, ...] = ()
     engines: tuple[EngineSpec, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What could not be found out about the hardware; repeated in every plan."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
@@ -119,4 +121,5 @@ def detect() -> Cluster:
     """The machine this runs on: its cores, memory and NVIDIA GPUs; no engines."""
     from orchestrator.planner.machine import detect_devices
 
-    return Cluster(devices=detect_devices())
+    devices, warnings = detect_devices()
+    return Cluster(devices=devices, warnings=warnings)

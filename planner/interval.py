@@ -1,8 +1,8 @@
 """An estimate is an interval: a low, a middle and a high figure, never a single number.
 
-``lo`` and ``hi`` bound what is expected with the stated assumptions; ``mid`` is the figure shown first. Arithmetic keeps
-``lo <= mid <= hi`` because every quantity here (seconds, tokens, dollars, counts) is non-negative, so sums and products
-are monotone in each argument.
+``lo`` and ``hi`` bound what is expected with the stated assumptions; ``mid`` is the figure shown first. Arithmetic
+keeps ``lo <= mid <= hi`` because every quantity here (seconds, tokens, dollars, counts) is non-negative, so sums and
+products are monotone in each argument.
 
 >>> loop = Interval(0, 2, 4)
 >>> Interval.exact(3) * loop + Interval.exact(1)

@@ -1,7 +1,7 @@
 """The ``Plan``: where each op of a workflow runs, what it is expected to take, and why.
 
-A plan is plain frozen data, stored as JSON beside the run it belongs to. Whatever makes plans (today a greedy heuristic)
-and whatever reads them (the runtime, ``explain``, the simulator) share only this module.
+A plan is plain frozen data, stored as JSON beside the run it belongs to. Whatever makes plans (today a greedy
+heuristic) and whatever reads them (the runtime, ``explain``, the simulator) share only this module.
 
 >>> again = Plan.from_json(plan.to_json())
 >>> again == plan
@@ -13,10 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.errors import Diagnostic, PlanError, SourceLoc
+from orchestrator.errors import PlanError, SourceLoc
 from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.datafile import line_of, parse_json, read_text
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.resources import Resources
 
@@ -27,7 +28,7 @@ Objective = Literal["latency", "cost"]
 
 
 class OpPlan(BaseModel):
-    """The plan of one op. ``seconds``, tokens, cost and ``resources`` are of *one* execution; ``count`` says how many."""
+    """The plan of one op: seconds, tokens, cost and resources of *one* execution, and how many there are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -115,30 +116,17 @@ class Plan(BaseModel):
 
     @classmethod
     def from_json(cls, text: str, file: str = "<plan>") -> Plan:
-        """Read a plan back. Raises :class:`PlanError` ORCH-P003 for another version, ORCH-P002 for anything else."""
-        try:
-            version = _Versioned.model_validate_json(text).version
-            if version != PLAN_VERSION:
-                raise PlanError(
-                    "ORCH-P003",
-                    f"the plan has version {version}; this orchestrator reads version {PLAN_VERSION}",
-                    where=SourceLoc(file, 1),
-                    fix="make the plan again with `orch plan`",
-                )
-            return cls.model_validate_json(text)
-        except ValidationError as invalid:
-            where = SourceLoc(file, 1)
-            raise PlanError.collect(
-                [
-                    Diagnostic(
-                        "ORCH-P002",
-                        f"not a valid plan: {'.'.join(map(str, error['loc'])) or 'the text'}: {error['msg']}",
-                        where,
-                        fix="make the plan again with `orch plan`",
-                    )
-                    for error in invalid.errors()
-                ]
-            ) from invalid
+        """Read a plan back. Raises :class:`PlanError`: ORCH-P003 for another version, ORCH-P002 and P004 to P006 for
+        text that is not a plan."""
+        version = parse_json(_Versioned, text, file).version
+        if version != PLAN_VERSION:
+            raise PlanError(
+                "ORCH-P003",
+                f"the plan has version {version}; this orchestrator reads version {PLAN_VERSION}",
+                where=SourceLoc(file, line_of(text, "version")),
+                fix="make the plan again with `orch plan`",
+            )
+        return parse_json(cls, text, file)
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON."""
@@ -146,12 +134,8 @@ class Plan(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        """Read a plan from a file. Raises :class:`PlanError` ORCH-P001 when it cannot be read, else as ``from_json``."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as unreadable:
-            raise PlanError("ORCH-P001", f"cannot read the plan {path}: {unreadable}") from unreadable
-        return cls.from_json(text, str(path))
+        """Read a plan from a file; raises :class:`PlanError` ORCH-P001, else as ``from_json``."""
+        return cls.from_json(read_text(path), str(path))
 
 
 class _Versioned(BaseModel):

@@ -1,0 +1,105 @@
+"""Reading the planner's data files with errors that name file, line and field.
+
+Plans, clusters, devices and model configs share these codes:
+
+===========  ==========================================
+ORCH-P001    the file cannot be read
+ORCH-P002    the text is not TOML or JSON
+ORCH-P004    a field is missing
+ORCH-P005    a field has an impossible value
+ORCH-P006    a field is not known (often a typing error)
+===========  ==========================================
+
+All problems of one file are reported together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.errors import Diagnostic, PlanError, SourceLoc
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_CODES = {"missing": ("ORCH-P004", "is missing"), "extra_forbidden": ("ORCH-P006", "is not a known field")}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; raises :class:`PlanError` ORCH-P001."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise PlanError("ORCH-P001", f"cannot read {path}: {unreadable}") from unreadable
+
+
+def parse_toml(text: str, file: str) -> dict[str, object]:
+    """The top-level table; raises :class:`PlanError` ORCH-P002 with the line of the mistake."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as broken:
+        at = re.search(r"line (\d+)", str(broken))
+        where = SourceLoc(file, int(at[1]) if at else 1)
+        raise PlanError("ORCH-P002", f"not valid TOML: {broken}", where=where) from broken
+
+
+def parse_json(model: type[ModelT], text: str, file: str) -> ModelT:
+    """``text`` as a ``model``; raises :class:`PlanError` ORCH-P002 for broken JSON, else as :func:`validate`."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as broken:
+        where = SourceLoc(file, broken.lineno)
+        raise PlanError("ORCH-P002", f"not valid JSON: {broken}", where=where) from broken
+    return validate(model, data, text, file)
+
+
+def validate(model: type[ModelT], data: object, text: str, file: str, prefix: tuple[int | str, ...] = ()) -> ModelT:
+    """``data`` as a ``model``; raises one :class:`PlanError` with every field that is missing, wrong or unknown.
+
+    ``text`` is what ``data`` was read from, and ``prefix`` where in it, to find line numbers.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as invalid:
+        found = [
+            _diagnostic((*prefix, *each["loc"]), each["type"], each["msg"], text, file) for each in invalid.errors()
+        ]
+        raise PlanError.collect(found) from invalid
+
+
+def line_of(text: str, *path: int | str) -> int:
+    """The line that sets the field at ``path`` in TOML or JSON, or the nearest line above it that can be told.
+
+    >>> line_of('[[engine]]\\nname = "a"\\n[[engine]]\\nname = "b"', "engine", 1, "name")
+    4
+    """
+    lines, at = text.splitlines(), 0
+    for part, following in zip(path, (*path[1:], None), strict=True):
+        if isinstance(part, int):
+            continue
+        hits = [n for n, line in enumerate(lines[at:], start=at) if _sets(line, part)]
+        if isinstance(following, int):
+            tables = [n for n in hits if lines[n].lstrip().startswith("[[")]
+            if following and not tables:
+                return (hits[0] if hits else at) + 1
+            hits = tables[following:] or hits
+        if not hits:
+            break
+        at = hits[0]
+    return at + 1
+
+
+def _sets(line: str, field: str) -> bool:
+    return re.match(rf'\s*(\[+\s*)?([\w.]+\.)?"?{re.escape(field)}"?\s*[\]=:]', line) is not None
+
+
+def _diagnostic(loc: tuple[int | str, ...], kind: str, message: str, text: str, file: str) -> Diagnostic:
+    field = ".".join(str(part) for part in loc) or "the file"
+    code, what = _CODES.get(kind, ("ORCH-P005", ""))
+    said = f"`{field}` {what}" if what else f"`{field}`: {message.removeprefix('Value error, ')}"
+    return Diagnostic(code, said, SourceLoc(file, line_of(text, *loc)))
