@@ -1,0 +1,54 @@
+"""The figures this project set out to reach, as data: `benchmarks.report` holds them against what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.harness.record import OURS
+
+RAY = f"{OURS}-ray"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure to reach."""
+
+    benchmark: str
+    case: str
+    metric: str
+    sense: Literal["<=", ">="]
+    value: float
+    arm: str = OURS
+
+    def met(self, measured: float) -> bool:
+        """Whether the measured figure reaches it."""
+        return measured <= self.value if self.sense == "<=" else measured >= self.value
+
+
+TARGETS = (
+    Target("overhead", "W1", "us_per_step", "<=", 5),
+    Target("overhead", "W2", "us_per_step", "<=", 5),
+    Target("overhead", "W3", "us_per_step", "<=", 6),
+    Target("overhead", "W4", "efficiency", ">=", 0.95),
+    Target("overhead", "W1", "us_per_step", "<=", 50, RAY),
+    Target("overhead", "W4", "efficiency", ">=", 0.92, RAY),
+    Target("compile", "ops=1000", "seconds", "<=", 0.3),
+    Target("compile", "ops=10000", "seconds", "<=", 3.5),
+    Target("compile", "ops=1000", "cached_seconds", "<=", 0.005),
+    Target("compile", "ops=10000", "cached_seconds", "<=", 0.005),
+    Target("imports", "package", "seconds", "<=", 0.3),
+    Target("imports", "package", "heavy_modules", "<=", 0),
+    Target("imports", "orch-help", "seconds", "<=", 0.5),
+    Target("text2sql", "unseen-schemas", "execution_accuracy", ">=", 0.75, "single-shot"),
+    Target("text2sql", "unseen-schemas", "error_ratio", "<=", 0.6, "workflow"),
+)
+
+FIRST_AMONG_FRAMEWORKS = (
+    ("overhead", "W1", "us_per_step", "<="),
+    ("overhead", "W2", "us_per_step", "<="),
+    ("overhead", "W3", "us_per_step", "<="),
+    ("overhead", "W4", "efficiency", ">="),
+)
+"""Columns in which our arm is to be ahead of every peer framework (bare asyncio is a floor, not a framework)."""
+NOT_FRAMEWORKS = frozenset({"asyncio", OURS, RAY})
