@@ -1,0 +1,133 @@
+"""Running a query that a model wrote, on a database that must not change.
+
+Five fences, each enough for one kind of harm: the file is opened read-only (``mode=ro`` and ``query_only``); an
+authorizer lets through nothing but SELECT, column reads and harmless functions, so no ATTACH, PRAGMA or
+``load_extension``; a progress handler stops the query by time and by virtual-machine steps; strings and blobs have a
+maximal length; and only so many rows, and bytes of rows, are fetched.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+Cell = str | int | float | None
+
+_ALLOWED: Final = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+_FORBIDDEN_FUNCTIONS: Final = frozenset(
+    {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "zeroblob", "randomblob"}
+)
+_STEPS_PER_CHECK: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one query may use."""
+
+    seconds: float = 3.0
+    steps: int = 50_000_000
+    """Instructions of SQLite's virtual machine: the limit that does not depend on the machine's load."""
+    rows: int = 1_000
+    result_bytes: int = 200_000
+    value_bytes: int = 1_000_000
+    sql_bytes: int = 10_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rows, or the message that tells the model why there are none."""
+
+    rows: list[list[Cell]]
+    error: str | None = None
+    truncated: bool = False
+    """There were more rows than the limits allow."""
+
+
+class _Watch:
+    """A progress handler: a true return value interrupts the query."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._deadline = time.monotonic() + limits.seconds
+        self._steps_left = limits.steps
+        self._limits = limits
+        self.stopped: str | None = None
+
+    def __call__(self) -> int:
+        self._steps_left -= _STEPS_PER_CHECK
+        if self._steps_left < 0:
+            self.stopped = f"query stopped after {self._limits.steps:,} steps"
+        elif time.monotonic() > self._deadline:
+            self.stopped = f"query stopped after {self._limits.seconds:g} s"
+        return self.stopped is not None
+
+
+def read_only(database: str | Path, limits: Limits | None = None) -> sqlite3.Connection:
+    """A connection that can only read. Raises ``sqlite3.OperationalError`` if the file cannot be opened."""
+    limits = limits or Limits()
+    connection = sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.value_bytes)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.sql_bytes)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
+    connection.set_authorizer(_authorize)
+    return connection
+
+
+def execute(database: str | Path, sql: str, limits: Limits | None = None) -> Result:
+    """Run one query. Never raises for what the query does: its error is text for the model to read."""
+    limits = limits or Limits()
+    watch = _Watch(limits)
+    try:
+        connection = read_only(database, limits)
+    except sqlite3.Error as error:
+        return Result([], f"cannot open the database: {error}")
+    connection.set_progress_handler(watch, _STEPS_PER_CHECK)
+    try:
+        cursor = connection.execute(sql)
+        if cursor.description is None:
+            return Result([], "only SELECT queries are allowed" if sql.strip() else "the query is empty")
+        return _fetch(cursor, limits)
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        return Result([], watch.stopped or str(error))
+    except (ValueError, OverflowError) as error:
+        return Result([], str(error))
+    finally:
+        connection.close()
+
+
+def _fetch(cursor: sqlite3.Cursor, limits: Limits) -> Result:
+    rows: list[list[Cell]] = []
+    size = 0
+    for raw in cursor:
+        row = [_cell(value) for value in raw]
+        size += sum(len(str(value)) for value in row)
+        if len(rows) == limits.rows or size > limits.result_bytes:
+            return Result(rows, truncated=True)
+        rows.append(row)
+    return Result(rows)
+
+
+def _cell(value: object) -> Cell:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return str(value)
+
+
+def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _source: str | None) -> int:
+    if action not in _ALLOWED:
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FORBIDDEN_FUNCTIONS:
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK

@@ -1,0 +1,116 @@
+"""How a failure reaches the user: coded sentences on stderr, JSON on stdout with ``--json``, and an exit code.
+
+A traceback is printed only with ``--debug`` (or ``ORCH_DEBUG=1``): what a user can act on is the sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import click
+
+from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError
+
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+
+
+def report_failure(failure: BaseException, words: Sequence[str]) -> int:
+    """Tell the user what happened and return the exit code; ``words`` is the command line."""
+    if isinstance(failure, click.exceptions.Exit):
+        return failure.exit_code
+    if isinstance(failure, BrokenPipeError):
+        _silence_stdout()
+        return PIPE_CLOSED
+    if isinstance(failure, (KeyboardInterrupt, click.Abort)):
+        click.secho("\ninterrupted: the run was cancelled", fg="yellow", err=True)
+        return INTERRUPTED
+    if "--debug" in words or os.environ.get("ORCH_DEBUG"):
+        traceback.print_exception(failure, file=sys.stderr)
+    error = as_orch_error(failure)
+    code = USAGE if isinstance(error, UsageError) else FAILED
+    try:
+        if "--json" in words:
+            click.echo(json.dumps({"ok": False, "errors": [each.as_dict() for each in error.diagnostics]}, indent=2))
+        for each in error.diagnostics:
+            click.echo(styled(each), err=True)
+        if len(error.diagnostics) > 1:
+            click.echo(f"{len(error.diagnostics)} errors", err=True)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+    return code
+
+
+def as_orch_error(failure: BaseException) -> OrchError:
+    """The coded form of any exception that can reach the command line."""
+    match failure:
+        case OrchError():
+            error = failure
+        case BaseExceptionGroup():
+            error = as_orch_error(failure.exceptions[0])
+        case click.UsageError():
+            command = f"{failure.ctx.command_path} --help" if failure.ctx else "orch --help"
+            error = UsageError("ORCH-U002", _sentence(failure.format_message()), fix=f"see `{command}`")
+        case click.ClickException():
+            error = UsageError("ORCH-U002", _sentence(failure.format_message()))
+        case OSError():
+            error = _from_os_error(failure)
+        case MemoryError():
+            fix = "use a smaller model or a lower --concurrency"
+            error = RunError("ORCH-U091", "this machine ran out of memory", fix=fix)
+        case _:
+            error = RunError(
+                "ORCH-U099",
+                f"orch failed in a way it did not expect: {type(failure).__name__}: {failure}",
+                fix="run it again with --debug for the traceback, and please report it",
+            )
+    return error
+
+
+def styled(diagnostic: Diagnostic) -> str:
+    """The diagnostic with colours; ``click.echo`` drops them where the stream is no terminal."""
+    head, *rest = str(diagnostic).splitlines()
+    label, separator, message = head.partition(": ")
+    lines = [click.style(label, fg="red", bold=True) + separator + click.style(message, bold=True)]
+    for line in rest:
+        key = re.match(r"  (-->|why:|fix:)", line)
+        lines.append(click.style(key[0], fg="cyan") + line[key.end() :] if key else line)
+    return "\n".join(lines)
+
+
+def _sentence(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".") if message[:2] != message[:2].upper() else message.rstrip(".")
+
+
+def _from_os_error(failure: OSError) -> OrchError:
+    subject = f"{failure.filename}: " if failure.filename else ""
+    reason = failure.strerror or str(failure)
+    match failure.errno:
+        case errno.ENOSPC:
+            fix = "free some space, or point TMPDIR at another disk"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            fix = "check the permissions, or name another path"
+        case errno.EADDRINUSE:
+            fix = "another program holds the port: stop it, or choose another port"
+        case errno.EMFILE:
+            fix = "raise the limit with `ulimit -n 4096`"
+        case _:
+            fix = None
+    return RunError("ORCH-U090", f"{subject}{reason}", fix=fix)
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush cannot raise again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,98 @@
+"""The entry point of ``orch``: finds the command, imports only that one, and turns every failure into an exit code.
+
+``orch --help`` must not import Ray, MLIR or an engine, so commands are named in ``COMMANDS`` with their one-line help
+and imported on use.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli.failure import report_failure
+from orchestrator.errors import UsageError
+
+COMMANDS = {
+    "check": "Trace a workflow; report all its errors at once.",
+    "compile": "Trace and optimise a workflow; print its IR.",
+    "explain": "Show each op's place, time and cost before running.",
+    "run": "Run a workflow, or an example directory.",
+    "doctor": "Say what is missing here and how to install it.",
+}
+"""Command name (and module of :mod:`orchestrator.cli`) to its help line."""
+
+
+class OrchGroup(click.Group):
+    """A group that imports a command's module on first use and renders every failure itself."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"orchestrator.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Like click's, with the nearest command named in the error."""
+        name = args[0]
+        if not name.startswith("-") and name not in COMMANDS:
+            near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean `orch {near[0]}`?" if near else f"the commands are {', '.join(COMMANDS)}"
+            raise UsageError("ORCH-U001", f"there is no command `{name}`", fix=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run a command line and exit: 0 ok, 1 failed, 2 usage, 130 interrupted."""
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            outcome = super().main(words, prog_name or "orch", complete_var, standalone_mode=False, **extra)
+            code = outcome if isinstance(outcome, int) else 0
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as failure:  # noqa: BLE001 - the one place where all failures end
+            code = report_failure(failure, words)
+        sys.exit(code)
+
+
+@click.group(
+    cls=OrchGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="TARGET is FILE.py[:workflow], package.module:workflow, or a directory that holds an app.py.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="orch", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Compile typed agent workflows: check them, price them, run them on your own hardware."""
+
+
+def main() -> NoReturn:
+    """The console script."""
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
