@@ -1,0 +1,132 @@
+"""Our executor: ordinary workflows, compiled the ordinary way, run in process with the in-memory journal on.
+
+W2 maps over the list its source returns and W4 maps a bounded loop over its agents, as users write them. Two more cases
+look at the same shapes differently: ``W2-static`` spells the thousand branches out as a thousand ops, ``W4-runs`` starts
+two hundred runs of a one-agent workflow at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.arms import workloads
+from benchmarks.arms.serve import serve
+from benchmarks.arms.workloads import (
+    LLM_S,
+    TOOL_S,
+    TURNS,
+    Factory,
+    Run,
+    State,
+    join_sum,
+    layered_dag,
+    payload,
+    sinks,
+    steps,
+)
+from benchmarks.harness.machine import versions
+from orchestrator import loop, map_, tool, workflow
+
+
+@tool(effects="pure")
+def step(state: State) -> State:
+    """The no-op step."""
+    return workloads.step(state)
+
+
+@tool(effects="pure")
+def first(node: int) -> State:
+    """A DAG node of the first layer. Its number keeps the nodes apart: equal pure ops are merged."""
+    return workloads.combine()
+
+
+@tool(effects="pure")
+def combine(a: State, b: State, c: State) -> State:
+    """A DAG node."""
+    return workloads.combine(a, b, c)
+
+
+@tool(effects="pure")
+def join(states: list[State]) -> int:
+    """The join of a fan-out, and of a DAG's sinks."""
+    return int(join_sum(states)["i"])
+
+
+@tool(effects="pure")
+def fan_out(n: int) -> list[State]:
+    """The source of a fan-out."""
+    return [payload(i) for i in range(n)]
+
+
+@tool(effects="pure")
+def branch_state(i: int) -> State:
+    """The source of one branch of the static fan-out."""
+    return payload(i)
+
+
+@tool(effects="idempotent")
+async def model_call(state: State) -> State:
+    """The 50 ms half of a turn."""
+    await asyncio.sleep(LLM_S)
+    return workloads.step(state)
+
+
+@tool(effects="idempotent")
+async def tool_call(state: State) -> State:
+    """The 20 ms half of a turn."""
+    await asyncio.sleep(TOOL_S)
+    return workloads.step(state)
+
+
+def chain(n: int) -> Callable[..., Any]:
+    """W1."""
+
+    @workflow
+    def w1(start: State) -> State:
+        state = start
+        for _ in range(n):
+            state = step(state)
+        return state
+
+    return w1
+
+
+def fan(n: int) -> Callable[..., Any]:
+    """W2."""
+
+    @workflow
+    def w2(count: int) -> int:
+        return join(map_(step, fan_out(count), limit=n))
+
+    return w2
+
+
+def dag(n: int) -> Callable[..., Any]:
+    """W3."""
+    deps = layered_dag(n)
+
+    @workflow
+    def w3() -> int:
+        values: dict[int, State] = {}
+        for node, ps in deps.items():
+            values[node] = combine(*(values[p] for p in ps)) if ps else first(node)
+        return join([values[node] for node in sinks(deps)])
+
+    return w3
+
+
+def agent(state: State) -> State:
+    """One agent: turns until its state says it is done."""
+    return loop(lambda s: tool_call(model_call(s)), state, max=TURNS, until=lambda s: s["i"] >= 2 * TURNS)
+
+
+def loops(n: int) -> Callable[..., Any]:
+    """W4."""
+
+    @workflow
+    def w4(count: int) -> list[State]:
+        return map_(agent, agents(count), limit=n)
+
+    return w4
