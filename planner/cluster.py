@@ -15,7 +15,8 @@ served where and is everything a worker needs to start the engine, so it pickles
     kind = "vllm"
     model = "Qwen/Qwen3-8B"
     device = "gpu"
-    options = { config = "models/qwen3-8b/config.json", tensor_parallel_size = 2 }
+    config = "qwen3-8b/config.json"
+    options = { tensor_parallel_size = 2 }
 """
 
 from __future__ import annotations
@@ -65,9 +66,12 @@ class EngineSpec(BaseModel):
     device: str | None = None
     """Name of the cluster's device it runs on; ``None``: a remote service whose hardware is unknown."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Passed to the engine. The planner reads ``config`` (path of the model's config.json), ``dtype``,
-    ``tensor_parallel_size``, ``max_model_len``, and for remote services ``usd_per_million_input_tokens``,
-    ``usd_per_million_output_tokens``."""
+    """Passed to the engine. The planner reads ``tensor_parallel_size`` and, of a simulated engine, its speeds."""
+    config: str | None = None
+    """Path of the model's Hugging Face ``config.json``; ``None``: look beside the model and in the local cache."""
+    usd_per_million_input_tokens: float | None = Field(default=None, gt=0)
+    """Price of a service that charges by the token; ``None``: unknown."""
+    usd_per_million_output_tokens: float | None = Field(default=None, gt=0)
 
 
 class Cluster(BaseModel):

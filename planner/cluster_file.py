@@ -75,7 +75,4 @@ def _strings(mapping: object) -> dict[str, str]:
 
 
 def _with_absolute_config(engine: EngineSpec, folder: Path) -> EngineSpec:
-    config = engine.options.get("config")
-    if not isinstance(config, str):
-        return engine
-    return engine.model_copy(update={"options": {**engine.options, "config": str(folder / config)}})
+    return engine.model_copy(update={"config": str(folder / engine.config)}) if engine.config else engine

@@ -40,6 +40,10 @@ class Interval:
         return cls(mid / factor, mid, mid * factor)
 
     @property
+    def bounds(self) -> tuple[float, float, float]:
+        return self.lo, self.mid, self.hi
+
+    @property
     def is_exact(self) -> bool:
         return self.lo == self.hi
 

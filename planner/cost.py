@@ -1,0 +1,218 @@
+"""Seconds, dollars and traffic of one model call: a roofline, not a measurement.
+
+A call is a prefill of the prompt and one decode step per output token. With F FLOP/s and B bytes/s *achieved* (the peak
+times an efficiency), P active parameters, W weight bytes, and K KV bytes per token::
+
+    prefill(n tokens after c cached) = max(flops / F, W / B) + K (n + c) / B + launch + all-reduce
+                               flops = 2 P n + 4 layers heads head_dim (n c + n^2 / 2)
+    decode step(s samples at context x) = max(2 P s / F, W / B) + s K x / B + step + all-reduce
+
+The KV term is added, not hidden in the maximum: at long contexts attention traffic dominates ("Kinetics: Rethinking
+Test-Time Scaling Laws", section 3). A batch of samples reads the weights once and the KV of each sample.
+
+The bounds of an interval come from one :class:`Efficiency` each. The GPU's were set with seven measurements in sight
+(vLLM, Llama-3.1-70B FP8 on 2, 4 and 8 H100, batch 4, published by ai-dynamo/aiconfigurator; all seven lie inside, see
+``tests/planner/test_cost.py``), the CPU's are assumptions. Nothing is calibrated for the user's own machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.planner.cluster import DeviceKind
+from orchestrator.planner.interval import ZERO, Interval
+from orchestrator.planner.models import DTYPE_BYTES, ModelFacts
+from orchestrator.planner.resources import Resources
+from orchestrator.planner.serving import Replica, Serving
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """Share of the peak that is reached, and what a call pays however small it is."""
+
+    compute: float
+    bandwidth: float
+    launch_s: float
+    """Per prefill: scheduling, tokenising, the first step's kernels."""
+    step_s: float
+    """Per decode step, on the host."""
+
+
+EFFICIENCY: Final[dict[DeviceKind, tuple[Efficiency, Efficiency, Efficiency]]] = {
+    "gpu": (
+        Efficiency(0.80, 0.90, launch_s=0.005, step_s=0.001),
+        Efficiency(0.45, 0.70, launch_s=0.020, step_s=0.003),
+        Efficiency(0.20, 0.50, launch_s=0.060, step_s=0.008),
+    ),
+    # Above 1: the catalogue's CPU has AVX2, and many a machine has AVX-512, AMX or faster memory.
+    "cpu": (
+        Efficiency(2.00, 1.50, launch_s=0.005, step_s=0.002),
+        Efficiency(0.60, 0.70, launch_s=0.020, step_s=0.008),
+        Efficiency(0.15, 0.30, launch_s=0.100, step_s=0.030),
+    ),
+}
+"""Optimistic, expected and pessimistic, by kind of device."""
+
+ALL_REDUCE_LATENCY_S: Final = 1e-5
+"""Per all-reduce between devices (ai-dynamo/aiconfigurator system files, ``p2p_latency``)."""
+ASSUMED_LINK_BYTES_PER_S: Final = 1.6e10
+"""Between devices whose link is unknown: PCIe 3.0 x16, one direction."""
+
+REMOTE_FIRST_TOKEN_S: Final = Interval(0.1, 0.6, 5.0)
+REMOTE_TOKENS_PER_S: Final = (200.0, 60.0, 15.0)
+"""A service about which nothing is known: seconds to the first token, and output tokens/s (fast, middle, slow)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTokens:
+    """One bound of a call's tokens."""
+
+    new: float
+    """Prompt tokens to prefill."""
+    cached: float
+    output: float
+    """Tokens of each reply."""
+
+    @property
+    def middle_context(self) -> float:
+        return self.new + self.cached + max(self.output - 1, 0.0) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class CallCost:
+    """One model call."""
+
+    seconds: Interval
+    exclusive_s: Interval
+    """The part of ``seconds`` that cannot overlap with another call on the same device (prefill compute)."""
+    cost_usd: Interval | None
+    resources: Resources
+
+
+def call_cost(serving: Serving, prompt: Interval, cached: Interval, output: Interval, samples: int) -> CallCost:
+    """Price one call.
+
+    ``prompt`` counts all prompt tokens, ``cached`` those whose KV is already in the engine, and ``output`` the tokens
+    of each of ``samples`` replies.
+    """
+    tokens = tuple(
+        CallTokens(max(n - c, 0.0), min(n, c), m)
+        for n, c, m in zip(prompt.bounds, reversed(cached.bounds), output.bounds, strict=True)
+    )
+    if serving.replica is None:
+        seconds = _modelled_service(serving, *tokens)
+        exclusive, resources = ZERO, Resources()
+    else:
+        seconds, exclusive = _on_replica(serving.replica, tokens, samples)
+        resources = _resources(serving.replica, tokens[1], samples)
+    return CallCost(seconds, exclusive, _price(serving, seconds, prompt, output.scaled(samples)), resources)
+
+
+def prefill_s(replica: Replica, new: float, cached: float, at: Efficiency) -> float:
+    """Seconds to process ``new`` prompt tokens after ``cached`` ones."""
+    facts = replica.facts
+    bandwidth = _bytes_per_s(replica, at)
+    compute = _prefill_flops(facts, new, cached) / _flops_per_s(replica, at)
+    kv = facts.kv_bytes_per_token * (new + cached) / bandwidth
+    return max(compute, facts.weight_bytes / bandwidth) + kv + at.launch_s + _all_reduce_s(replica, new)
+
+
+def decode_step_s(replica: Replica, context: float, samples: int, at: Efficiency) -> float:
+    """Seconds of one step that adds a token to each of ``samples`` sequences of ``context`` tokens."""
+    facts = replica.facts
+    bandwidth = _bytes_per_s(replica, at)
+    compute = 2 * facts.active_params * samples / _flops_per_s(replica, at)
+    kv = samples * facts.kv_bytes_per_token * context / bandwidth
+    return (
+        max(compute, _step_weight_bytes(facts, samples) / bandwidth) + kv + at.step_s + _all_reduce_s(replica, samples)
+    )
+
+
+def _on_replica(replica: Replica, tokens: Sequence[CallTokens], samples: int) -> tuple[Interval, Interval]:
+    """Seconds of the call, and of the part of it (prefill compute) that no other call can share."""
+    doubt = replica.facts.spread
+    seconds, exclusive = [], []
+    for of, at, factor in zip(tokens, EFFICIENCY[replica.device.kind], (1 / doubt, 1.0, doubt), strict=True):
+        # The context grows by one a step and a step's time is linear in it, so the middle step stands for all.
+        decode = of.output * decode_step_s(replica, of.middle_context, samples, at)
+        seconds.append(factor * (prefill_s(replica, of.new, of.cached, at) + decode))
+        compute = _prefill_flops(replica.facts, of.new, of.cached) / _flops_per_s(replica, at)
+        exclusive.append(factor * compute)
+    return Interval(*seconds), Interval(*exclusive)
+
+
+def _modelled_service(serving: Serving, lo: CallTokens, mid: CallTokens, hi: CallTokens) -> Interval:
+    """A service without a device: the speeds its options state (a simulator's do), else the remote defaults."""
+    scale, prefill_rate = serving.option("time_scale"), serving.option("prefill_tokens_per_s")
+    decode_rate = serving.option("decode_tokens_per_s")
+    rates = (decode_rate,) * 3 if decode_rate else REMOTE_TOKENS_PER_S
+    first = REMOTE_FIRST_TOKEN_S
+    if prefill_rate:
+        first = Interval(lo.new / prefill_rate, mid.new / prefill_rate, hi.new / prefill_rate)
+    seconds = first + Interval(lo.output / rates[0], mid.output / rates[1], hi.output / rates[2])
+    return seconds if scale is None else seconds.scaled(scale)
+
+
+def _price(serving: Serving, seconds: Interval, prompt: Interval, output: Interval) -> Interval | None:
+    """Tokens times their price where the engine charges by the token, else device seconds times the device's price.
+
+    A device serves other calls at the same time, so the latter is what the call costs *alone* on it.
+    """
+    per_input, per_output = serving.engine.usd_per_million_input_tokens, serving.engine.usd_per_million_output_tokens
+    if per_input is not None and per_output is not None:
+        return prompt.scaled(per_input / 1e6) + output.scaled(per_output / 1e6)
+    per_s = serving.usd_per_s
+    return seconds.scaled(per_s) if per_s is not None else None
+
+
+def _resources(replica: Replica, of: CallTokens, samples: int) -> Resources:
+    facts, kv = replica.facts, replica.facts.kv_bytes_per_token
+    replies = of.output * samples
+    attention = 4 * facts.layers * facts.heads * facts.head_dim * of.middle_context
+    per_step = _step_weight_bytes(facts, samples) + samples * kv * of.middle_context
+    exchanged = 2 * facts.layers * facts.hidden * DTYPE_BYTES[facts.dtype] * (of.new + replies)
+    return Resources(
+        flops=_prefill_flops(facts, of.new, of.cached) + replies * (2 * facts.active_params + attention),
+        bytes_read=facts.weight_bytes + kv * of.cached + of.output * per_step,
+        bytes_written=kv * (of.new + replies),
+        kv_bytes=kv * (of.new + of.cached + replies),
+        net_bytes=exchanged * _ring_share(replica.parallel),
+    )
+
+
+def _prefill_flops(facts: ModelFacts, new: float, cached: float) -> float:
+    attention = 4 * facts.layers * facts.heads * facts.head_dim * (new * cached + new * new / 2)
+    return 2 * facts.active_params * new + attention
+
+
+def _step_weight_bytes(facts: ModelFacts, samples: int) -> float:
+    """Weights read in one decode step: each sample of a mixture of experts may take other experts."""
+    return min(facts.weight_bytes, facts.active_weight_bytes * samples)
+
+
+def _flops_per_s(replica: Replica, at: Efficiency) -> float:
+    """Achieved FLOP/s in the weights' dtype, or in the activations' where the device has no such arithmetic."""
+    peaks = replica.device.flops
+    peak = peaks.get(replica.facts.weight_dtype) or peaks.get(replica.facts.dtype) or max(peaks.values())
+    return peak * replica.parallel * at.compute
+
+
+def _bytes_per_s(replica: Replica, at: Efficiency) -> float:
+    return replica.device.memory_bytes_per_s * replica.parallel * at.bandwidth
+
+
+def _all_reduce_s(replica: Replica, tokens: float) -> float:
+    """Two ring all-reduces of the activations a layer; nothing on a single device."""
+    if replica.parallel == 1:
+        return 0.0
+    facts = replica.facts
+    payload = facts.hidden * DTYPE_BYTES[facts.dtype] * tokens * _ring_share(replica.parallel)
+    link = replica.device.link_bytes_per_s or ASSUMED_LINK_BYTES_PER_S
+    return 2 * facts.layers * (ALL_REDUCE_LATENCY_S + payload / link)
+
+
+def _ring_share(parallel: int) -> float:
+    """What a ring all-reduce sends per device, relative to the payload (Patarasuk and Yuan 2009)."""
+    return 2 * (parallel - 1) / parallel

@@ -1,0 +1,62 @@
+"""A serving engine resolved for the cost model: model facts, devices, prices, and what is guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.planner.cluster import Cluster, Device, EngineSpec
+from orchestrator.planner.models import ModelFacts, facts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A model on ``parallel`` devices that split its tensors."""
+
+    facts: ModelFacts
+    device: Device
+    parallel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One engine of the cluster."""
+
+    engine: EngineSpec
+    replica: Replica | None
+    """``None``: a service whose hardware is unknown."""
+
+    @property
+    def simulated(self) -> bool:
+        return self.engine.kind in ("sim", "scripted")
+
+    @property
+    def usd_per_s(self) -> float | None:
+        """Price of the devices while they work; ``None``: unknown."""
+        if self.replica is None or self.replica.device.usd_per_hour is None:
+            return None
+        return self.replica.device.usd_per_hour * self.replica.parallel / 3600
+
+    def option(self, name: str) -> float | None:
+        """A numeric option of the engine; ``None`` when it is not set."""
+        value = self.engine.options.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
+    def warnings(self) -> list[str]:
+        """What a reader of the plan must know about this engine's figures."""
+        name, found = self.engine.name, []
+        if self.simulated:
+            found.append(f"engine {name} is simulated: its replies are made up, and a run of it measures nothing")
+        if self.replica is None and not self.simulated:
+            found.append(f"engine {name}: its hardware is unknown, so its speed is a guess")
+        if self.replica is not None and self.replica.facts.note:
+            found.append(f"engine {name}: {self.replica.facts.note}")
+        return found
+
+
+def resolve(engine: EngineSpec, cluster: Cluster) -> Serving:
+    """Find the engine's device and model facts; raises :class:`PlanError` for an unreadable ``config.json``."""
+    if engine.device is None:
+        return Serving(engine, None)
+    wanted = engine.options.get("tensor_parallel_size", 1)
+    parallel = wanted if isinstance(wanted, int) and wanted > 0 else 1
+    return Serving(engine, Replica(facts_of(engine), cluster.device(engine.device), parallel))
