@@ -1,0 +1,120 @@
+"""Expressions over symbolic values: projections, comparisons and arithmetic become pure ops."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from orchestrator.dsl.typing import TypeForm, assignable, element_type, fields_of, item_type, join, plain, type_string
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tracer import Tracer
+    from orchestrator.dsl.value import Value
+
+_SYMBOLS = {
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "and": "&", "or": "|",
+}  # fmt: skip
+
+
+def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
+    """``left op right``; adding to a string extends a prompt template."""
+    a, b = tracer.lift(left), tracer.lift(right)
+    if op == "add" and plain(a._type) is str and plain(b._type) is str:
+        return tracer.template(f"{left}{right}")
+    result = result_type(op, a._type, b._type)
+    if result is None:
+        return tracer.report(
+            "ORCH-D014",
+            f"`{type_string(a._type)} {_SYMBOLS[op]} {type_string(b._type)}` is not supported",
+            why="== and != compare related types, < and > numbers or strings, + - * / numbers, & and | booleans",
+            fix="compute it in a tool: @tool(effects='pure')",
+        )
+    return tracer.builtin(op, {"left": a, "right": b}, result)
+
+
+def negate(value: Value[Any]) -> Value[Any]:
+    """``~value`` of a boolean."""
+    tracer = value._tracer
+    if not assignable(value._type, bool):
+        return tracer.report(
+            "ORCH-D014", f"`~{type_string(value._type)}` is not supported", fix="~ negates a bool; compare first"
+        )
+    return tracer.builtin("not", {"value": tracer.lift(value)}, bool)
+
+
+def result_type(op: str, left: TypeForm, right: TypeForm) -> TypeForm | None:
+    """The type of ``left op right``, or None if that is a type error."""
+    left, right = plain(left), plain(right)
+    if op in ("eq", "ne"):
+        return bool if join(left, right) is not None else None
+    if op in ("and", "or"):
+        return bool if assignable(left, bool) and assignable(right, bool) else None
+    if op in ("lt", "le", "gt", "ge"):
+        return bool if any(assignable(left, kind) and assignable(right, kind) for kind in (float, str)) else None
+    if left is Any or right is Any:
+        return Any
+    if assignable(left, float) and assignable(right, float):
+        return int if op != "truediv" and assignable(left, int) and assignable(right, int) else float
+    if op == "add" and get_origin(left) is list and get_origin(right) is list:
+        item = join(get_args(left)[0], get_args(right)[0])
+        return None if item is None else list[item]  # type: ignore[valid-type]
+    return None
+
+
+def field(value: Value[Any], name: str) -> Value[Any]:
+    """``value.name`` by the declared fields of its type; over a list of models, of each item."""
+    tracer, tp = value._tracer, value._type
+    if tp is Any:
+        return tracer.field(value, name, Any)
+    fields = fields_of(tp)
+    if fields is not None and name in fields:
+        return tracer.field(value, name, fields[name])
+    item = element_type(tp) if fields is None else None
+    each = fields_of(item) if item is not None else None
+    if each is not None and name in each:
+        return tracer.field(value, name, list[each[name]], each=True)  # type: ignore[valid-type]
+    return _unknown_field(value, name, fields or each)
+
+
+def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
+    tracer, tp = value._tracer, value._type
+    if fields is not None:
+        close = get_close_matches(name, fields, n=1)
+        fix = f"did you mean `.{close[0]}`?" if close else f"it has {', '.join(f'`{f}`' for f in fields) or 'no fields'}"
+        why = None
+    elif type(None) in get_args(plain(tp)):
+        why, fix = "the value may be None", "decide with branch(value == None, then=..., otherwise=...) first"
+    elif hasattr(plain(tp), name):
+        why = "methods run on concrete objects, and this one exists only when the workflow runs"
+        fix = f"call `.{name}` inside a tool: @tool(effects='pure')"
+    else:
+        why, fix = None, "project fields of pydantic models, dataclasses and named tuples; annotate the producer as one"
+    return tracer.report("ORCH-D011", f"{type_string(tp)} has no field `{name}`", why=why, fix=fix)
+
+
+def index(value: Value[Any], key: object) -> Value[Any]:
+    """``value[key]`` for a constant or symbolic key, and ``value[a:b]`` of a list or string."""
+    from orchestrator.dsl.value import Length, Value
+
+    tracer, tp, length = value._tracer, value._type, value._length
+    if isinstance(key, Value):
+        item = element_type(tp) if assignable(key._type, int) else item_type(tp, "")
+        if item is not None:
+            return tracer.builtin("getitem", {"items": tracer.lift(value), "key": tracer.lift(key)}, item)
+    if isinstance(key, slice):
+        bounds = {"start": tracer.lift(key.start), "stop": tracer.lift(key.stop), "step": tracer.lift(key.step)}
+        known = length is not None and not any(isinstance(bound, Value) for bound in (key.start, key.stop, key.step))
+        rest = Length(len(range(*key.indices(length.most))), length.exact) if known and length else length
+        return tracer.builtin("slice", {"items": tracer.lift(value), **bounds}, tp, length=rest)
+    if isinstance(key, (int, str)):
+        item = item_type(tp, key)
+        outside = isinstance(key, int) and length is not None and not -length.most <= key < length.most
+        if item is not None and not outside:
+            return tracer.field(value, str(key), item, keyed=isinstance(key, str))
+    return tracer.report(
+        "ORCH-D011",
+        f"{type_string(tp)} has no item {key!r}" if not isinstance(key, Value) else f"{type_string(tp)} has no items",
+        why=f"it has {length.most} items" if length is not None and isinstance(key, int) else None,
+        fix="index lists and tuples by position, dicts by key, models by attribute",
+    )

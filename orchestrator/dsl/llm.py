@@ -1,0 +1,220 @@
+"""Model calls: ``llm`` for one prompt, ``chat`` for a conversation, ``ask`` for a question to a human."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Generic, Iterator, Literal, NamedTuple, TypedDict, TypeVar, Unpack, overload
+
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, merged
+from orchestrator.dsl.tracer import Tracer, require_tracer
+from orchestrator.dsl.typing import TypeForm, json_schema, type_string
+from orchestrator.dsl.value import Length, Value
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.value import Each
+
+T = TypeVar("T")
+
+
+class Sampling(TypedDict, total=False):
+    """How a model decodes; what is not given is the model's own default.
+
+    ``temperature=0`` declares the call deterministic, so that equal calls are shared.
+    """
+
+    model: str | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+
+
+class CallOptions(Sampling, total=False):
+    """Everything ``llm`` and ``Chat.say`` take besides the prompt, the type and the number of samples."""
+
+    name: str | None
+    retry: RetryLike
+    timeout: TimeoutLike
+    budget: BudgetLike
+
+
+class LlmOptions(CallOptions, total=False):
+    """:class:`CallOptions` and the system prompt."""
+
+    system: str | None
+
+
+class AskOptions(TypedDict, total=False):
+    """Policies of a question to a human."""
+
+    name: str | None
+    retry: RetryLike
+    timeout: TimeoutLike
+    budget: BudgetLike
+
+
+class Turn(NamedTuple, Generic[T]):
+    """What ``Chat.say`` returns: the reply, and the conversation including it."""
+
+    reply: T
+    chat: Chat
+
+
+class Turns(NamedTuple, Generic[T]):
+    """What ``Chat.say(samples=n)`` returns: n replies, and n conversations that share everything up to there."""
+
+    replies: Each[T]
+    chats: Each[Chat]
+
+
+class Chat(Value[Any]):
+    """A conversation. It is immutable: each turn gives a new one, and the old one may be continued differently."""
+
+    __slots__ = ()
+
+    @overload
+    def say(self, prompt: str, *, samples: Literal[1] = 1, **options: Unpack[CallOptions]) -> Turn[str]: ...
+    @overload
+    def say(
+        self, prompt: str, *, returns: type[T], samples: Literal[1] = 1, **options: Unpack[CallOptions]
+    ) -> Turn[T]: ...
+    @overload
+    def say(self, prompt: str, *, returns: type[T], samples: int, **options: Unpack[CallOptions]) -> Turns[T]: ...
+    @overload
+    def say(self, prompt: str, *, samples: int, **options: Unpack[CallOptions]) -> Turns[str]: ...
+    def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[CallOptions]) -> Any:
+        """One user turn and the model's reply to it; takes the options of :func:`llm`."""
+        reply, chat = _generate(self._tracer, prompt, self, returns, samples, options)
+        return Turn(reply, chat) if samples == 1 else Turns(reply, chat)
+
+
+def chat(system: str | None = None, model: str | None = None) -> Chat:
+    """An empty conversation, with a system prompt and the model that answers unless a turn names another."""
+    return _chat(require_tracer("chat"), system, model)
+
+
+@overload
+def llm(prompt: str, *, samples: Literal[1] = 1, **options: Unpack[LlmOptions]) -> str: ...
+@overload
+def llm(prompt: str, *, returns: type[T], samples: Literal[1] = 1, **options: Unpack[LlmOptions]) -> T: ...
+@overload
+def llm(prompt: str, *, returns: type[T], samples: int, **options: Unpack[LlmOptions]) -> Each[T]: ...
+@overload
+def llm(prompt: str, *, samples: int, **options: Unpack[LlmOptions]) -> Each[str]: ...
+def llm(prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[LlmOptions]) -> Any:
+    """Ask a model once.
+
+    ``returns`` is the type of the reply; anything but ``str`` is decoded under its JSON schema. ``samples=n`` gives a
+    list of n replies to one prompt, whose KV cache they share.
+    """
+    tracer = require_tracer("llm")
+    system = options.pop("system", None)
+    context = None if system is None else _chat(tracer, system, None)
+    return _generate(tracer, prompt, context, returns, samples, options)[0]
+
+
+@overload
+def ask(question: str, *, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]) -> str: ...
+@overload
+def ask(
+    question: str, *, returns: type[T], choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]
+) -> T: ...
+def ask(question: Any, *, returns: Any = str, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]) -> Any:
+    """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
+    tracer = require_tracer("ask")
+    prompt = tracer.feed(question, str, "the question of ask")
+    name, opts = tracer.policy(policy)
+    if choices is not None:
+        opts["choices"] = list(choices)
+    return tracer.ask_op(prompt, returns, opts, name)
+
+
+@contextmanager
+def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
+    """Defaults for every model call in the block: ``with options(model="small", temperature=0): ...``"""
+    tracer = require_tracer("options")
+    _reject_unknown(tracer, defaults, Sampling, "options")
+    outer = tracer.defaults
+    tracer.defaults = merged(outer, defaults)
+    try:
+        yield
+    finally:
+        tracer.defaults = outer
+
+
+def _chat(tracer: Tracer, system: object, model: str | None) -> Chat:
+    prompt = None if system is None else tracer.feed(system, str, "the system prompt")
+    return tracer.chat_op(prompt, {} if model is None else {"model": model})
+
+
+def _generate(
+    tracer: Tracer, prompt: object, context: Chat | None, returns: TypeForm, samples: int, options: CallOptions
+) -> tuple[Any, Any]:
+    _reject_unknown(tracer, options, LlmOptions if context is None else CallOptions, "llm")
+    text = tracer.feed(prompt, str, "the prompt")
+    chat = None if context is None else tracer.feed(context, Chat, "the conversation")
+    given = merged(tracer.defaults, options)
+    name, opts = tracer.policy(given)
+    model = given.pop("model", None) 
+    opts |= _sampling_opts(tracer, given)
+    schema = _schema(tracer, returns)
+    if schema is not None:
+        opts["schema"] = schema
+    if not isinstance(samples, int) or samples < 1:
+        tracer.report("ORCH-D041", f"samples={samples!r}", fix="samples is a Python int of 1 or more")
+        samples = 1
+    length = Length(samples, exact=True) if samples > 1 else None
+    types = (returns, Chat) if samples == 1 else (list[returns], list[Chat])
+    return tracer.generate_op(text, chat, model, types, length, type_string(returns), samples, opts, name)
+
+
+_BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "temperature": ("a number of 0 or more", lambda t: isinstance(t, (int, float)) and t >= 0),
+    "top_p": ("a number in (0, 1]", lambda p: isinstance(p, (int, float)) and 0 < p <= 1),
+    "max_tokens": ("an int of 1 or more", lambda n: isinstance(n, int) and n >= 1),
+    "stop": ("a string or a list of strings", lambda s: isinstance(s, str) or all(isinstance(x, str) for x in s)),
+    "seed": ("an int", lambda s: isinstance(s, int)),
+}
+
+
+def _sampling_opts(tracer: Tracer, given: Opts) -> Opts:
+    opts: Opts = {}
+    for key, (expected, valid) in _BOUNDS.items():
+        value = given.get(key)
+        if value is None or value == ():
+            continue
+        if isinstance(value, Value) or not valid(value):
+            shown = value._origin.name if isinstance(value, Value) else repr(value)
+            tracer.report("ORCH-D041", f"{key}={shown}", fix=f"{key} is {expected}, known before the workflow runs")
+        elif key == "stop":
+            opts[key] = [value] if isinstance(value, str) else list(value)
+        else:
+            opts[key] = float(value) if key in ("temperature", "top_p") else value
+    return opts
+
+
+def _schema(tracer: Tracer, returns: TypeForm) -> str | None:
+    if returns is str:
+        return None
+    try:
+        return json_schema(returns)
+    except Exception as error:  # noqa: BLE001 - pydantic raises several kinds, and each means the same to the user
+        tracer.report(
+            "ORCH-D041",
+            f"returns={type_string(returns)} has no JSON schema",
+            why=str(error).splitlines()[0],
+            fix="return a pydantic model, a dataclass, or a JSON type",
+        )
+        return None
+
+
+def _reject_unknown(tracer: Tracer, given: object, known: type, callee: str) -> None:
+    names = known.__annotations__.keys() | CallOptions.__annotations__.keys()
+    for name in dict.fromkeys(given):  # type: ignore[call-overload]
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            fix = f"did you mean `{close[0]}`?" if close else f"options are {', '.join(sorted(names))}"
+            tracer.report("ORCH-D041", f"{callee} has no option `{name}`", fix=fix)

@@ -1,0 +1,154 @@
+"""Policies of an op: how often it is retried, how long it may take, what it may cost.
+
+Policies are plain data; they are checked when the op is traced, so that a bad one is reported together with everything
+else that is wrong with the workflow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Opts = dict[str, object]
+"""Optional attributes of an op; see the ``opts`` dictionary in :mod:`orchestrator.ir.dialect`."""
+
+_UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)\s*")
+_USD = re.compile(r"\s*\$\s*(\d+(?:\.\d+)?)\s*")
+_TOKENS = re.compile(r"\s*(\d+)\s*(?:tok|tokens)\s*")
+_SLO = re.compile(r"\s*p(\d{1,2}(?:\.\d+)?)\s*<=?\s*(.+)")
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be applied; ``fix`` says what to write instead."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Repeat a failed op, waiting ``backoff_s`` and then twice as long each time.
+
+    ``attempts`` counts the first one. ``jitter`` draws each wait between half and all of it. ``on`` restricts retries
+    to these exceptions; None retries every error that is not a programming error of the workflow.
+    """
+
+    attempts: int = 3
+    backoff_s: float = 0.5
+    max_backoff_s: float = 30.0
+    jitter: bool = True
+    on: Sequence[type[BaseException]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Upper bounds on what an op may spend; None is unbounded."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
+RetryLike = Retry | int | None
+TimeoutLike = float | str | None
+BudgetLike = Budget | str | None
+
+
+def policy_opts(retry: RetryLike = None, timeout: TimeoutLike = None, budget: BudgetLike = None) -> Opts:
+    """The ``opts`` entries of the given policies; raises :class:`PolicyError`."""
+    opts: Opts = {}
+    if retry is not None:
+        opts["retry"] = _retry_opts(retry)
+    if timeout is not None:
+        opts["timeout_s"] = _positive(parse_seconds(timeout), "timeout")
+    if budget is not None:
+        opts.update(_budget_opts(budget))
+    return opts
+
+
+def parse_seconds(duration: float | str) -> float:
+    """Seconds of ``2.5``, ``"500ms"``, ``"5s"``, ``"2m"`` or ``"1h"``; raises :class:`PolicyError`."""
+    if isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        return float(duration)
+    match = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
+    if match is None:
+        raise PolicyError(f"{duration!r} is not a duration", 'write seconds as a number, or "500ms", "5s", "2m", "1h"')
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def parse_budget(text: str) -> Budget:
+    """The budget written as ``"$0.02"``, ``"2000 tokens"`` or ``"30s"``, or several joined by commas."""
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    for part in text.split(","):
+        if match := _USD.fullmatch(part):
+            usd = float(match[1])
+        elif match := _TOKENS.fullmatch(part):
+            tokens = int(match[1])
+        elif _DURATION.fullmatch(part):
+            seconds = parse_seconds(part)
+        else:
+            raise PolicyError(f"{text!r} is not a budget", 'write "$0.02", "2000 tokens", "30s", or Budget(usd=0.02)')
+    return Budget(usd, tokens, seconds)
+
+
+def slo_opts(slo: str | None) -> Opts:
+    """``{"slo": ...}`` in its normal form, ``"p95 < 8s"``."""
+    if slo is None:
+        return {}
+    match = _SLO.fullmatch(slo)
+    if match is None or not 0 < float(match[1]) < 100:
+        raise PolicyError(f"{slo!r} is not a latency objective", 'write a percentile and a bound, like "p95 < 8s"')
+    seconds = _positive(parse_seconds(match[2]), "SLO")
+    return {"slo": f"p{match[1]} < {seconds:g}s"}
+
+
+def merged(defaults: Mapping[str, object], given: Mapping[str, object]) -> Opts:
+    """``given`` over ``defaults``, where None means "not given"."""
+    return {**defaults, **{key: value for key, value in given.items() if value is not None}}
+
+
+def _retry_opts(retry: Retry | int) -> Opts:
+    policy = Retry(attempts=retry) if isinstance(retry, int) and not isinstance(retry, bool) else retry
+    if not isinstance(policy, Retry):
+        raise PolicyError(f"{retry!r} is not a retry policy", "write retry=3 or retry=Retry(attempts=3)")
+    if policy.attempts < 1:
+        raise PolicyError(f"retry of {policy.attempts} attempts", "attempts counts the first one: use 1 or more")
+    if policy.backoff_s < 0 or policy.max_backoff_s < 0:
+        raise PolicyError("negative backoff in a retry", "use backoff_s and max_backoff_s of 0 or more")
+    opts: Opts = {
+        "attempts": policy.attempts,
+        "backoff_s": float(policy.backoff_s),
+        "max_backoff_s": float(policy.max_backoff_s),
+        "jitter": policy.jitter,
+    }
+    if policy.on is not None:
+        opts["on"] = [f"{error.__module__}.{error.__qualname__}" for error in policy.on]
+    return opts
+
+
+def _budget_opts(budget: Budget | str) -> Opts:
+    bounds = parse_budget(budget) if isinstance(budget, str) else budget
+    if not isinstance(bounds, Budget):
+        raise PolicyError(f"{budget!r} is not a budget", 'write budget="$0.02" or budget=Budget(usd=0.02)')
+    opts: Opts = {}
+    if bounds.usd is not None:
+        opts["budget_usd"] = _positive(float(bounds.usd), "budget in dollars")
+    if bounds.tokens is not None:
+        opts["budget_tokens"] = int(_positive(bounds.tokens, "budget in tokens"))
+    if bounds.seconds is not None:
+        opts["budget_seconds"] = _positive(float(bounds.seconds), "budget in seconds")
+    if not opts:
+        raise PolicyError("a budget without any bound", "give usd, tokens or seconds, or leave the budget out")
+    return opts
+
+
+def _positive(number: float, what: str) -> float:
+    if not (number > 0 and math.isfinite(number)):
+        raise PolicyError(f"a {what} of {number:g}", f"use a {what} above 0")
+    return number

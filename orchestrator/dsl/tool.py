@@ -1,0 +1,170 @@
+"""Tools: typed Python functions that become ops of a workflow.
+
+Inside a trace a call of a tool adds an op; outside it is the plain function. What a tool does to the world decides what
+the runtime may do with it:
+
+- ``pure``: equal arguments, equal result, nothing else. May be cached, shared, dropped and repeated.
+- ``idempotent``: has effects, but repeating it is harmless. May be retried after a crash.
+- ``once``: must not be repeated (the default): it is never started again without proof that it did not happen.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+
+from orchestrator.dsl.boundary import Boundary, bind, boundary_of
+from orchestrator.dsl.code_hash import code_hash
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
+from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.typing import TypeForm, solve, substitute
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Effects = Literal["pure", "idempotent", "once"]
+Kind = Literal["tool", "retrieve"]
+
+
+class ToolOptions(TypedDict, total=False):
+    """What ``@tool`` declares; everything is optional."""
+
+    effects: Effects
+    kind: Kind
+    name: str
+    timeout_s: float | None
+    retry: RetryLike
+    budget: BudgetLike
+    typical_s: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Tool(Generic[P, R]):
+    """A function as an op: ``fn`` itself, what it does to the world, and its policies."""
+
+    fn: Callable[P, R]
+    name: str
+    effects: Effects = "once"
+    kind: Kind = "tool"
+    timeout_s: TimeoutLike = None
+    retry: RetryLike = None
+    budget: BudgetLike = None
+    typical_s: float | None = None
+    op_name: str | None = None
+    local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        tracer = current_tracer()
+        if tracer is None:
+            return self.fn(*args, **kwargs)
+        return cast(R, _emit(tracer, self, args, kwargs))
+
+    def options(
+        self,
+        *,
+        retry: RetryLike = None,
+        timeout: TimeoutLike = None,
+        budget: BudgetLike = None,
+        name: str | None = None,
+    ) -> Tool[P, R]:
+        """The same tool with other policies; ``name`` is the id of the op in the workflow."""
+        return replace(
+            self,
+            retry=self.retry if retry is None else retry,
+            timeout_s=self.timeout_s if timeout is None else timeout,
+            budget=self.budget if budget is None else budget,
+            op_name=name,
+        )
+
+    @property
+    def is_async(self) -> bool:
+        """Whether ``fn`` returns a coroutine, which then runs on the coordinator's event loop."""
+        return inspect.iscoroutinefunction(self.fn)
+
+    @cached_property
+    def boundary(self) -> Boundary:
+        """Parameters and result by their annotations."""
+        return boundary_of(self.fn, "tool", self.local_names)
+
+    @cached_property
+    def code(self) -> str:
+        """Hash of what the tool does; see :mod:`orchestrator.dsl.code_hash`."""
+        return code_hash(self.fn, self.effects)
+
+    @property
+    def __wrapped__(self) -> Callable[P, R]:
+        return self.fn
+
+
+@overload
+def tool(fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[ToolOptions]) -> Tool[P, R]: ...
+@overload
+def tool(fn: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Tool[P, R]: ...
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
+    """Make a tool: ``@tool``, ``@tool(effects="pure")``, or ``tool(fn, effects="pure")`` of any function.
+
+    ``typical_s`` is a first guess of its duration for the planner, ``kind="retrieve"`` marks a search. A model or
+    dataclass is a (pure) tool that builds an instance: ``tool(Report)(title=..., body=...)``.
+    """
+    if fn is None:
+        return lambda fn: _make(fn, options)
+    return _make(fn, options)
+
+
+def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a plain function or a model's constructor as an op: ``call(fn, x)`` is ``tool(fn)(x)``."""
+    return (fn if isinstance(fn, Tool) else _make(fn, {}))(*args, **kwargs)
+
+
+def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
+    if isinstance(fn, Tool):
+        return replace(fn, **options)
+    given: dict[str, Any] = {"name": getattr(fn, "__name__", type(fn).__name__), **options}
+    if isinstance(fn, type):
+        given.setdefault("effects", "pure")
+    made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
+    made.__dict__["__doc__"] = fn.__doc__
+    return made
+
+
+def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
+    """The local variables around a nested function's definition, where its annotations may be defined."""
+    if "<locals>" not in getattr(fn, "__qualname__", ""):
+        return {}
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("orchestrator.dsl."):
+        frame = frame.f_back
+    return frame.f_locals
+
+
+def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+    boundary = tool.boundary
+    tracer.report_once(tool.fn, boundary.problems)
+    bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs)
+    if bound is None:
+        return tracer.poison()
+    variables: dict[TypeVar, TypeForm] = {}
+    operands = []
+    for name, argument in bound.items():
+        wanted = boundary.params[name]
+        value = tracer.feed(argument, wanted, f"parameter `{name}` of tool `{tool.name}`")
+        solve(wanted, value._type, variables)
+        operands.append(value)
+    returns = substitute(boundary.returns, variables)
+    return tracer.tool_op(tool, list(bound), operands, returns, _opts(tracer, tool))
+
+
+def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
+    opts = tracer.policies(tool.retry, tool.timeout_s, tool.budget)
+    opts["code"] = tool.code
+    if tool.typical_s is not None:
+        opts["typical_s"] = float(tool.typical_s)
+    if tool.is_async:
+        opts["is_async"] = True
+    return opts

@@ -1,0 +1,260 @@
+"""The types that flow along a workflow's edges: ordinary Python annotations.
+
+``assignable(source, target)`` decides whether what one op produces may feed another. It is reflexive and transitive
+apart from ``Any``, which fits on both sides, and follows what pydantic accepts in strict mode: subclasses, unions,
+literals, ``int`` for ``float``, and covariant containers (values are never mutated, so covariance is sound).
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+TypeForm = Any
+"""A type annotation: a class, a generic alias, a union, ``Any`` or ``None``."""
+
+NoneType = type(None)
+_UNIONS = (Union, types.UnionType)
+
+
+def union(*members: TypeForm) -> TypeForm:
+    """The union of the types, flattened and without repetition."""
+    return Union[members]  # noqa: UP007 - a runtime union of computed members
+
+
+def plain(tp: TypeForm) -> TypeForm:
+    """``tp`` without what does not matter for assignment: ``Annotated``, ``NewType``, ``type`` aliases; None as a type."""
+    if tp is None:
+        return NoneType
+    if hasattr(tp, "__metadata__"):
+        return plain(get_args(tp)[0])
+    if hasattr(tp, "__supertype__"):
+        return plain(tp.__supertype__)
+    if type(tp).__name__ == "TypeAliasType":
+        return plain(tp.__value__)
+    return tp
+
+
+def assignable(source: TypeForm, target: TypeForm) -> bool:
+    """Whether every value of type ``source`` is a value of type ``target``."""
+    if source is target:
+        return True
+    source, target = plain(source), plain(target)
+    if source == target or source is Any or target is Any or target is object:
+        return True
+    source_origin, target_origin = get_origin(source), get_origin(target)
+    if source_origin in _UNIONS:
+        return all(assignable(member, target) for member in get_args(source))
+    if source_origin is Literal:
+        return _literal_assignable(get_args(source), target)
+    if target_origin in _UNIONS:
+        return any(assignable(source, member) for member in get_args(target))
+    if isinstance(target, TypeVar):
+        return target.__bound__ is None or assignable(source, target.__bound__)
+    return _class_assignable(source_origin or source, target_origin or target) and _arguments_assignable(source, target)
+
+
+def _literal_assignable(values: tuple[object, ...], target: TypeForm) -> bool:
+    if get_origin(target) is Literal:
+        accepted = [(type(value), value) for value in get_args(target)]
+        return all((type(value), value) in accepted for value in values)
+    if get_origin(target) in _UNIONS:
+        return all(any(assignable(Literal[value], member) for member in get_args(target)) for value in values)
+    return all(assignable(type(value), target) for value in values)
+
+
+def _class_assignable(source: TypeForm, target: TypeForm) -> bool:
+    if not (isinstance(source, type) and isinstance(target, type)):
+        return False
+    if target is float and issubclass(source, int):
+        return True
+    if source is str and target in (collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection):
+        return False  # a string passed as a list of strings is a bug far more often than an intention
+    return issubclass(source, target)
+
+
+def _arguments_assignable(source: TypeForm, target: TypeForm) -> bool:
+    wanted = get_args(target)
+    if not wanted:
+        return True
+    if get_origin(target) is tuple:
+        return _tuple_assignable(get_args(source), wanted)
+    if (get_origin(source) or source) is tuple:
+        item = element_type(source)
+        return item is not None and assignable(item, wanted[0])
+    given = get_args(source) or (Any,) * len(wanted)
+    return len(given) == len(wanted) and all(assignable(g, w) for g, w in zip(given, wanted, strict=True))
+
+
+def _tuple_assignable(given: tuple[TypeForm, ...], wanted: tuple[TypeForm, ...]) -> bool:
+    given = given or (Any, ...)
+    if Ellipsis in wanted:
+        return all(assignable(item, wanted[0]) for item in given if item is not Ellipsis)
+    if Ellipsis in given:
+        return given[0] is Any
+    return len(given) == len(wanted) and all(assignable(g, w) for g, w in zip(given, wanted, strict=True))
+
+
+def join(first: TypeForm, second: TypeForm) -> TypeForm | None:
+    """The type of a value that is one or the other: the wider, ``X | None``, or None if the two are unrelated."""
+    if first is Any or second is Any:
+        return Any
+    if assignable(first, second):
+        return second
+    if assignable(second, first):
+        return first
+    if plain(first) is NoneType or plain(second) is NoneType:
+        return union(first, second)
+    return None
+
+
+def element_type(tp: TypeForm) -> TypeForm | None:
+    """What a list, tuple or set contains; None if ``tp`` is not such a container."""
+    tp = plain(tp)
+    if tp is Any:
+        return Any
+    origin = get_origin(tp) or tp
+    if not isinstance(origin, type) or issubclass(origin, (str, bytes, collections.abc.Mapping)):
+        return None
+    if not issubclass(origin, collections.abc.Iterable):
+        return None
+    arguments = [argument for argument in get_args(tp) if argument is not Ellipsis]
+    if not arguments:
+        return None if hasattr(origin, "model_fields") or hasattr(origin, "_fields") else Any
+    return union(*arguments)
+
+
+def fields_of(tp: TypeForm) -> Mapping[str, TypeForm] | None:
+    """Name and type of each attribute of a pydantic model, dataclass or named tuple; None for anything else."""
+    tp = plain(tp)
+    if not isinstance(tp, type):
+        return None
+    if hasattr(tp, "model_fields"):
+        return {name: field.annotation for name, field in tp.model_fields.items()}
+    if is_dataclass(tp):
+        hints = typing.get_type_hints(tp)
+        return {field.name: hints[field.name] for field in dataclass_fields(tp)}
+    if issubclass(tp, tuple) and hasattr(tp, "_fields"):
+        hints = typing.get_type_hints(tp)
+        return {name: hints.get(name, Any) for name in tp._fields}
+    return None
+
+
+def item_type(tp: TypeForm, key: int | str) -> TypeForm | None:
+    """The type of ``value[key]`` for a constant key; None if there is no such item."""
+    tp = plain(tp)
+    if tp is Any:
+        return Any
+    origin, arguments = get_origin(tp) or tp, get_args(tp)
+    if not isinstance(origin, type):
+        return None
+    if isinstance(key, str):
+        if typing.is_typeddict(tp):
+            return typing.get_type_hints(tp).get(key)
+        if not issubclass(origin, collections.abc.Mapping):
+            return None
+        return arguments[1] if arguments and assignable(str, arguments[0]) else (None if arguments else Any)
+    if issubclass(origin, str):
+        return str
+    if issubclass(origin, collections.abc.Mapping):
+        return arguments[1] if arguments and assignable(int, arguments[0]) else None
+    if origin is tuple and arguments and Ellipsis not in arguments:
+        return arguments[key] if -len(arguments) <= key < len(arguments) else None
+    return element_type(tp) if issubclass(origin, collections.abc.Sequence) else None
+
+
+def solve(target: TypeForm, source: TypeForm, variables: dict[TypeVar, TypeForm]) -> None:
+    """Bind the type variables of a generic parameter ``target`` to what the argument type ``source`` says."""
+    target, source = plain(target), plain(source)
+    if isinstance(target, TypeVar):
+        known = variables.get(target)
+        variables[target] = source if known is None else (join(known, source) or union(known, source))
+        return
+    wanted = get_args(target)
+    if not wanted or not any(_has_variables(w) for w in wanted):
+        return
+    if len(wanted) == 1 and (item := element_type(source)) is not None:
+        solve(wanted[0], item, variables)
+    elif get_origin(target) in _UNIONS:
+        rest = [m for m in _members(source) if not any(m == w for w in wanted)]
+        for variable in (w for w in wanted if _has_variables(w)):
+            solve(variable, union(*rest) if rest else source, variables)
+    else:
+        for w, given in zip(wanted, get_args(source), strict=False):
+            solve(w, given, variables)
+
+
+def substitute(tp: TypeForm, variables: Mapping[TypeVar, TypeForm]) -> TypeForm:
+    """``tp`` with its type variables replaced; unbound ones become ``Any``."""
+    if isinstance(tp, TypeVar):
+        return variables.get(tp, Any)
+    if not _has_variables(tp):
+        return tp
+    arguments = tuple(substitute(argument, variables) for argument in get_args(tp))
+    return union(*arguments) if get_origin(tp) in _UNIONS else tp.copy_with(arguments) if hasattr(
+        tp, "copy_with"
+    ) else get_origin(tp)[arguments]
+
+
+def _has_variables(tp: TypeForm) -> bool:
+    return isinstance(tp, TypeVar) or any(_has_variables(argument) for argument in get_args(tp))
+
+
+def _members(tp: TypeForm) -> tuple[TypeForm, ...]:
+    return get_args(tp) if get_origin(tp) in _UNIONS else (tp,)
+
+
+def type_string(tp: TypeForm) -> str:
+    """The IR's name of a type: ``list[Query]``, ``str | None``, ``Literal['yes', 'no']``."""
+    try:
+        return _type_string(tp)
+    except TypeError:  # unhashable metadata in an Annotated
+        return _type_string.__wrapped__(tp)
+
+
+@cache
+def _type_string(tp: TypeForm) -> str:
+    if tp is None or tp is NoneType:
+        return "None"
+    if hasattr(tp, "__metadata__"):
+        base, *metadata = get_args(tp)
+        return f"Annotated[{', '.join([type_string(base), *map(repr, metadata)])}]"
+    origin, arguments = get_origin(tp), get_args(tp)
+    if origin in _UNIONS:
+        return " | ".join(type_string(member) for member in arguments)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if origin is not None:
+        inner = ", ".join("..." if argument is Ellipsis else type_string(argument) for argument in arguments)
+        return f"{origin.__name__}[{inner}]"
+    return str(getattr(tp, "__name__", tp))
+
+
+def named_classes(tp: TypeForm) -> Iterator[type]:
+    """The user's classes that a type mentions, outermost first."""
+    tp = plain(tp)
+    if isinstance(tp, type) and get_origin(tp) is None and tp.__module__ != "builtins":
+        yield tp
+    if get_origin(tp) is not Literal:
+        for argument in get_args(tp):
+            yield from named_classes(argument)
+
+
+@cache
+def json_schema(tp: TypeForm) -> str | None:
+    """The JSON schema that constrains a reply of type ``tp``; None for ``str``, which needs none.
+
+    Raises whatever pydantic raises for a type that has no schema.
+    """
+    if tp is str:
+        return None
+    from pydantic import TypeAdapter
+
+    return json.dumps(TypeAdapter(tp).json_schema(), sort_keys=True)

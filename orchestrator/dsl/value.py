@@ -1,0 +1,175 @@
+"""Symbolic values: what a workflow's function computes with while it is traced.
+
+A :class:`Value` stands for something that is only known when the workflow runs. Operators on it add ops to the graph;
+anything for which Python needs the concrete thing is recorded as an error, and tracing goes on.
+
+To a type checker a workflow is ordinary code: ``llm(..., returns=Query)`` *is* a ``Query``. That is why a function
+annotated ``-> str`` may return what ``llm`` returns, and why editors complete the fields of a reply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
+
+from orchestrator.dsl import misuse
+from orchestrator.dsl.expressions import binary, field, index, negate
+from orchestrator.errors import SourceLoc
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tracer import Scope, Tracer
+
+T = TypeVar("T")
+
+
+class Length(NamedTuple):
+    """What tracing knows about the length of a list: never more than ``most``, and exactly that if ``exact``."""
+
+    most: int
+    exact: bool
+
+
+class Origin(NamedTuple):
+    """The op (or parameter) that produces a value, for messages."""
+
+    name: str
+    where: SourceLoc
+
+
+class Value(Generic[T]):
+    """Something of type ``T`` that is only known when the workflow runs.
+
+    ``value.field`` and ``value[0]`` project, and over a list of models ``values.field`` projects each;
+    ``== != < <= > >= + - * / & | ~`` build pure expressions; in an f-string it becomes a hole of the prompt template.
+    """
+
+    __slots__ = ("_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
+
+    def __init__(
+        self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
+    ) -> None:
+        self._tracer = tracer
+        self._ssa = ssa
+        self._type = tp
+        self._scope = scope
+        self._origin = origin
+        self._length = length
+        self._hole: int | None = None
+
+    # Projections
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # a protocol that Python or a library probes for
+            raise AttributeError(name)
+        return field(self, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return index(self, key)
+
+    # Expressions. `==` builds an op, so identity is what hashing uses.
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return binary(self._tracer, "eq", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return binary(self._tracer, "ne", self, other)
+
+    def __lt__(self, other: object) -> Any:
+        return binary(self._tracer, "lt", self, other)
+
+    def __le__(self, other: object) -> Any:
+        return binary(self._tracer, "le", self, other)
+
+    def __gt__(self, other: object) -> Any:
+        return binary(self._tracer, "gt", self, other)
+
+    def __ge__(self, other: object) -> Any:
+        return binary(self._tracer, "ge", self, other)
+
+    def __add__(self, other: object) -> Any:
+        return binary(self._tracer, "add", self, other)
+
+    def __radd__(self, other: object) -> Any:
+        return binary(self._tracer, "add", other, self)
+
+    def __sub__(self, other: object) -> Any:
+        return binary(self._tracer, "sub", self, other)
+
+    def __rsub__(self, other: object) -> Any:
+        return binary(self._tracer, "sub", other, self)
+
+    def __mul__(self, other: object) -> Any:
+        return binary(self._tracer, "mul", self, other)
+
+    def __rmul__(self, other: object) -> Any:
+        return binary(self._tracer, "mul", other, self)
+
+    def __truediv__(self, other: object) -> Any:
+        return binary(self._tracer, "truediv", self, other)
+
+    def __rtruediv__(self, other: object) -> Any:
+        return binary(self._tracer, "truediv", other, self)
+
+    def __and__(self, other: object) -> Any:
+        return binary(self._tracer, "and", self, other)
+
+    def __rand__(self, other: object) -> Any:
+        return binary(self._tracer, "and", other, self)
+
+    def __or__(self, other: object) -> Any:
+        return binary(self._tracer, "or", self, other)
+
+    def __ror__(self, other: object) -> Any:
+        return binary(self._tracer, "or", other, self)
+
+    def __invert__(self) -> Any:
+        return negate(self)
+
+    # Prompt templates
+
+    def __str__(self) -> str:
+        return self._tracer.marker(self)
+
+    def __format__(self, spec: str) -> str:
+        return self._tracer.marker(self, spec)
+
+    def __repr__(self) -> str:
+        return f"<Value {self._origin.name}{self._tracer.repr_marker(self)}>"
+
+    # What Python needs concretely: recorded, and answered with something that lets the trace go on
+
+    def __bool__(self) -> bool:
+        return misuse.truth(self)
+
+    def __iter__(self) -> Any:
+        return misuse.items(self)
+
+    def __contains__(self, item: object) -> bool:
+        return misuse.membership(self)
+
+    def __len__(self) -> int:
+        return misuse.length(self)
+
+    def __int__(self) -> int:
+        return misuse.number(self, "int()")
+
+    def __index__(self) -> int:
+        return misuse.number(self, "an index or range()")
+
+    def __float__(self) -> float:
+        return misuse.number(self, "float()")
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        return misuse.called(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a symbolic value belongs to its trace and cannot be copied or pickled")
+
+
+if TYPE_CHECKING:
+
+    class Each(list[T]):
+        """Several samples: a list whose attributes project every item."""
+
+        def __getattr__(self, name: str) -> Each[Any]: ...
