@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Generic, Iterator, Literal, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, merged
-from orchestrator.dsl.tracer import Tracer, require_tracer
+from orchestrator.dsl.tracer import Result, Tracer, require_tracer
 from orchestrator.dsl.typing import TypeForm, json_schema, type_string
 from orchestrator.dsl.value import Length, Value
 
@@ -125,11 +125,12 @@ def ask(
 def ask(question: Any, *, returns: Any = str, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]) -> Any:
     """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
     tracer = require_tracer("ask")
-    prompt = tracer.feed(question, str, "the question of ask")
-    name, opts = tracer.policy(policy)
+    _reject_unknown(tracer, policy, AskOptions, "ask")
+    prompt = tracer.text(question, "the question of ask")
+    name, opts = tracer.policy(dict(policy))
     if choices is not None:
         opts["choices"] = list(choices)
-    return tracer.ask_op(prompt, returns, opts, name)
+    return tracer.op("ask", [prompt], [Result(returns)], {"returns": type_string(returns)}, opts, name=name)[0]
 
 
 @contextmanager
@@ -146,29 +147,35 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
 
 
 def _chat(tracer: Tracer, system: object, model: str | None) -> Chat:
-    prompt = None if system is None else tracer.feed(system, str, "the system prompt")
-    return tracer.chat_op(prompt, {} if model is None else {"model": model})
+    prompt = [] if system is None else [tracer.text(system, "the system prompt")]
+    started = tracer.op("chat", prompt, [Result(Chat)], {}, {} if model is None else {"model": model})[0]
+    assert isinstance(started, Chat)
+    return started
 
 
 def _generate(
     tracer: Tracer, prompt: object, context: Chat | None, returns: TypeForm, samples: int, options: CallOptions
 ) -> tuple[Any, Any]:
-    _reject_unknown(tracer, options, LlmOptions if context is None else CallOptions, "llm")
-    text = tracer.feed(prompt, str, "the prompt")
-    chat = None if context is None else tracer.feed(context, Chat, "the conversation")
+    _reject_unknown(tracer, options, CallOptions, "llm" if context is None else "say")
+    operands = [tracer.text(prompt, "the prompt")]
+    if context is not None:
+        operands.append(tracer.feed(context, Chat, "the conversation"))
     given = merged(tracer.defaults, options)
     name, opts = tracer.policy(given)
-    model = given.pop("model", None) 
+    model = given.pop("model", None) or "default"
     opts |= _sampling_opts(tracer, given)
-    schema = _schema(tracer, returns)
-    if schema is not None:
+    if (schema := _schema(tracer, returns)) is not None:
         opts["schema"] = schema
     if not isinstance(samples, int) or samples < 1:
         tracer.report("ORCH-D041", f"samples={samples!r}", fix="samples is a Python int of 1 or more")
         samples = 1
-    length = Length(samples, exact=True) if samples > 1 else None
-    types = (returns, Chat) if samples == 1 else (list[returns], list[Chat])
-    return tracer.generate_op(text, chat, model, types, length, type_string(returns), samples, opts, name)
+    results = [Result(returns), Result(Chat)]
+    if samples > 1:
+        length = Length(samples, exact=True)
+        results = [Result(list[returns], length), Result(list[Chat], length)]  # type: ignore[valid-type]
+    attrs = {"model": model, "returns": type_string(returns), "samples": samples}
+    reply, chat = tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)
+    return reply, chat
 
 
 _BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {

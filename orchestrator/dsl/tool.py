@@ -20,7 +20,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack,
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
-from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.typing import TypeForm, solve, substitute
 
 P = ParamSpec("P")
@@ -157,7 +157,10 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
         solve(wanted, value._type, variables)
         operands.append(value)
     returns = substitute(boundary.returns, variables)
-    return tracer.tool_op(tool, list(bound), operands, returns, _opts(tracer, tool))
+    tracer.use_tool(tool)
+    attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
+    opts = _opts(tracer, tool)
+    return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=tool.op_name)[0]
 
 
 def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:

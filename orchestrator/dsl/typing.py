@@ -11,7 +11,7 @@ import collections.abc
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from functools import cache
@@ -198,9 +198,7 @@ def substitute(tp: TypeForm, variables: Mapping[TypeVar, TypeForm]) -> TypeForm:
     if not _has_variables(tp):
         return tp
     arguments = tuple(substitute(argument, variables) for argument in get_args(tp))
-    return union(*arguments) if get_origin(tp) in _UNIONS else tp.copy_with(arguments) if hasattr(
-        tp, "copy_with"
-    ) else get_origin(tp)[arguments]
+    return union(*arguments) if get_origin(tp) in _UNIONS else get_origin(tp)[arguments]
 
 
 def _has_variables(tp: TypeForm) -> bool:
@@ -235,16 +233,6 @@ def _type_string(tp: TypeForm) -> str:
         inner = ", ".join("..." if argument is Ellipsis else type_string(argument) for argument in arguments)
         return f"{origin.__name__}[{inner}]"
     return str(getattr(tp, "__name__", tp))
-
-
-def named_classes(tp: TypeForm) -> Iterator[type]:
-    """The user's classes that a type mentions, outermost first."""
-    tp = plain(tp)
-    if isinstance(tp, type) and get_origin(tp) is None and tp.__module__ != "builtins":
-        yield tp
-    if get_origin(tp) is not Literal:
-        for argument in get_args(tp):
-            yield from named_classes(argument)
 
 
 @cache

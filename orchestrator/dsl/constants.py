@@ -1,0 +1,72 @@
+"""Python objects known while tracing, as constants of the workflow: their type and their JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import reduce
+from typing import Any, Literal, Never
+
+from orchestrator.dsl.template import has_marker
+from orchestrator.dsl.typing import TypeForm, assignable, fields_of, join, union
+from orchestrator.dsl.value import Value
+
+_SCALARS = (bool, int, float, str)
+
+
+def is_symbolic(obj: object) -> bool:
+    """Whether a value or a marker occurs in ``obj``, looking into lists, tuples and dicts."""
+    if isinstance(obj, str):
+        return has_marker(obj)
+    if isinstance(obj, (list, tuple)):
+        return any(map(is_symbolic, obj))
+    if isinstance(obj, dict):
+        return any(map(is_symbolic, obj.values()))
+    return isinstance(obj, Value)
+
+
+def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:
+    """The type of a constant, or None if it cannot be one.
+
+    A scalar whose literal type is ``expected`` has that type: ``"yes"`` is a ``Literal["yes", "no"]`` where one is
+    wanted. An empty list is a list of anything: ``list[Never]``.
+    """
+    if obj is None:
+        return type(None)
+    if isinstance(obj, _SCALARS):
+        if expected is not Any and not isinstance(obj, float) and assignable(Literal[obj], expected):  # type: ignore[valid-type]
+            return type(obj) if assignable(type(obj), expected) else expected
+        return type(obj)
+    members = list(obj.values()) if isinstance(obj, dict) else list(obj) if isinstance(obj, (list, tuple)) else []
+    types = [constant_type(member) for member in members]
+    if any(member is None for member in types):
+        return None
+    if isinstance(obj, tuple):
+        return type(obj) if hasattr(obj, "_fields") else tuple[*types]
+    if isinstance(obj, list):
+        return list[joined(types)]  # type: ignore[misc]
+    if isinstance(obj, dict):
+        return dict[str, joined(types)] if all(isinstance(key, str) for key in obj) else None  # type: ignore[misc]
+    return type(obj) if fields_of(type(obj)) is not None or is_dataclass(obj) else None
+
+
+def joined(types: list[TypeForm]) -> TypeForm:
+    """One type for the items of a list; ``Never`` if there are none."""
+    return reduce(lambda a, b: join(a, b) or union(a, b), types) if types else Never
+
+
+def constant_json(obj: object, tp: TypeForm) -> str:
+    """The JSON text of a constant of type ``tp``."""
+    if obj is None or isinstance(obj, _SCALARS):
+        return json.dumps(obj, ensure_ascii=False)
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(tp).dump_json(obj).decode()
+
+
+def describe(obj: object) -> str:
+    """How a message names a Python object that cannot be a constant."""
+    if isinstance(obj, Callable) and hasattr(obj, "__name__"):  # type: ignore[arg-type]
+        return f"the function `{obj.__name__}`"
+    return f"a {type(obj).__qualname__}"

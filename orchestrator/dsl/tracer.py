@@ -1,0 +1,328 @@
+"""The state of one trace: the graph under construction, the names in it, and everything found wrong so far.
+
+Errors do not stop a trace. What an erroneous op would have produced is a *poison* value of type ``Any``, which fits
+everywhere, so one mistake is reported once. From the first error on nothing more is emitted, only checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.dsl.constants import constant_json, constant_type, describe, is_symbolic, joined
+from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
+from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers
+from orchestrator.dsl.typing import TypeForm, assignable, type_string
+from orchestrator.dsl.value import Length, Origin, Value
+from orchestrator.errors import Diagnostic, SourceLoc, TraceError
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from orchestrator.dsl.tool import Tool
+    from orchestrator.dsl.workflow import Workflow
+    from orchestrator.ir.build import Builder, Region
+
+_current: ContextVar[Tracer | None] = ContextVar("orchestrator_tracer", default=None)
+
+
+def current_tracer() -> Tracer | None:
+    """The trace in progress, if any."""
+    return _current.get()
+
+
+def require_tracer(callee: str) -> Tracer:
+    """The trace in progress; a :class:`TraceError` outside of one."""
+    tracer = _current.get()
+    if tracer is None:
+        raise TraceError(
+            "ORCH-D034",
+            f"{callee}() outside of a workflow",
+            where=user_location(),
+            why="it adds an op to the workflow being traced, and none is",
+            fix="move it into a function decorated with @workflow and call that",
+        )
+    return tracer
+
+
+class Scope:
+    """A region under construction; its values may be used until it is closed."""
+
+    __slots__ = ("closed", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.closed = False
+
+
+class Result(NamedTuple):
+    """What an op yields: a type, and for lists what is known of the length."""
+
+    type: TypeForm
+    length: Length | None = None
+
+
+class Tracer:
+    """One trace; see the module's docstring. ``ir`` receives the ops."""
+
+    def __init__(self, name: str, ir: Builder) -> None:
+        self.name = name
+        self.ir = ir
+        self.scope = Scope(f"workflow `{name}`")
+        self.prefix = ""
+        self.diagnostics: list[Diagnostic] = []
+        self.defaults: Opts = {}
+        self.types: dict[str, TypeForm] = {}
+        self.tools: dict[str, Tool[..., Any]] = {}
+        self.inlining: list[Workflow[..., Any]] = []
+        self.truths: dict[tuple[CodeType, int], int] = {}
+        self.ids: dict[str, SourceLoc] = {}
+        self._counts: dict[str, int] = {}
+        self._reported: set[int] = set()
+        self._markers = Markers()
+        self._holes: list[Value[Any]] = []
+
+    @contextmanager
+    def active(self) -> Iterator[Tracer]:
+        """Make this the current trace."""
+        token = _current.set(self)
+        try:
+            yield self
+        finally:
+            _current.reset(token)
+
+    # Errors
+
+    def report(
+        self, code: str, message: str, *, why: str | None = None, fix: str | None = None, where: SourceLoc | None = None
+    ) -> Value[Any]:
+        """Record an error at the user's current line and return a poison value to go on with."""
+        self.diagnostics.append(Diagnostic(code, message, where or user_location(), why, fix))
+        return self.poison()
+
+    def report_once(self, subject: object, problems: Sequence[Diagnostic]) -> None:
+        """Record what is wrong with a tool or workflow, however often it is called."""
+        if problems and id(subject) not in self._reported:
+            self._reported.add(id(subject))
+            self.diagnostics += problems
+
+    def poison(self) -> Value[Any]:
+        """A value that fits everywhere, standing for the result of an erroneous op."""
+        return Value(self, None, Any, self.scope, Origin("the result of an erroneous op", user_location()))
+
+    # Values out of Python objects
+
+    def value(self, ssa: Any, result: Result, origin: Origin, scope: Scope | None = None) -> Value[Any]:
+        """A value of the trace; conversations get their own class."""
+        from orchestrator.dsl.llm import Chat
+
+        kind = Chat if result.type is Chat else Value
+        return kind(self, ssa, result.type, scope or self.scope, origin, result.length)
+
+    def lift(self, obj: object, expected: TypeForm = Any) -> Value[Any]:
+        """``obj`` as a value: itself, a prompt template, a list of values, or a constant."""
+        if isinstance(obj, Value):
+            return self._usable(obj)
+        if is_symbolic(obj):
+            return self.template(obj) if isinstance(obj, str) else self._container(obj)
+        tp = constant_type(obj, expected)
+        if tp is None:
+            return self.report(
+                "ORCH-D013",
+                f"{describe(obj)} cannot be a constant of a workflow",
+                why="constants are written into the IR as JSON",
+                fix="pass a JSON type, a pydantic model or a dataclass; load anything else inside a tool",
+            )
+        length = Length(len(obj), exact=True) if isinstance(obj, list) else None
+        attrs = {"value": constant_json(obj, tp)}
+        return self.op("const", [], [Result(tp, length)], attrs)[0]
+
+    def feed(self, obj: object, expected: TypeForm, role: str) -> Value[Any]:
+        """``obj`` as a value where ``expected`` is required; ``role`` names the place in the message."""
+        value = self.lift(obj, expected)
+        if not assignable(value._type, expected):
+            origin = value._origin
+            return self.report(
+                "ORCH-D010",
+                f"{role} expects {type_string(expected)}, but gets {type_string(value._type)}",
+                why=f"`{origin.name}` at {origin.where} produces {type_string(value._type)}",
+                fix=f"convert it in a tool, or change one of the two types to {type_string(expected)}",
+            )
+        return value
+
+    def text(self, obj: object, role: str) -> Value[str]:
+        """A prompt: like :meth:`feed` of a string, but a literal becomes a template without holes."""
+        if isinstance(obj, str):
+            return self.template(obj)
+        return self.feed(obj, str, role)
+
+    def template(self, text: str) -> Value[str]:
+        """The prompt template of a string that may contain markers."""
+        try:
+            split = self._markers.split(text)
+        except ConvertedMarkerError as error:
+            return self.report(
+                "ORCH-D007",
+                f"`!r` on `{self._holes[error.hole]._origin.name}` in an f-string",
+                why="a hole of a prompt template is filled with the value's text",
+                fix="write {value} without !r; format it inside a tool if the model needs quotes",
+            )
+        except ForeignMarkerError:
+            return self.report(
+                "ORCH-D033",
+                "a prompt contains a value of another workflow",
+                fix="pass the value in as a parameter of this workflow",
+            )
+        except CutMarkerError:
+            return self.report(
+                "ORCH-D008",
+                "a string operation cut the placeholder of a symbolic value",
+                why="slicing, padding or replacing text works on the placeholder, not on the text that will be there",
+                fix="slice or replace inside a tool, and put its result into the f-string",
+            )
+        holes = [self._usable(self._holes[hole]) for hole in split.holes]
+        return self.op("prompt", holes, [Result(str)], {"parts": list(split.parts)})[0]
+
+    def marker(self, value: Value[Any], spec: str = "") -> str:
+        """The text that stands for ``value`` in an f-string."""
+        if spec:
+            self.report(
+                "ORCH-D007",
+                f"format spec `:{spec}` on `{value._origin.name}` in an f-string",
+                why="there is nothing to format until the workflow runs",
+                fix="write {value} without a spec; format it inside a tool: @tool(effects='pure')",
+            )
+        return self._markers.of(self._hole(value))
+
+    def repr_marker(self, value: Value[Any]) -> str:
+        """The text that makes ``repr(value)`` recognisable in a template."""
+        return self._markers.of_repr(self._hole(value))
+
+    def _hole(self, value: Value[Any]) -> int:
+        if value._hole is None:
+            value._hole = len(self._holes)
+            self._holes.append(value)
+        return value._hole
+
+    def _usable(self, value: Value[Any]) -> Value[Any]:
+        if value._tracer is self and not value._scope.closed:
+            return value
+        origin, owner = value._origin, value._scope.name
+        return self.report(
+            "ORCH-D033",
+            f"`{origin.name}` belongs to {owner} and cannot be used here",
+            why=f"it is computed at {origin.where}, possibly several times or not at all",
+            fix="return it from there: what the function returns is the result of the combinator",
+        )
+
+    def _container(self, obj: object) -> Value[Any]:
+        if isinstance(obj, dict):
+            items = {str(key): self.lift(item) for key, item in obj.items()}
+            return self.builtin("dict", items, dict[str, joined([item._type for item in items.values()])])
+        assert isinstance(obj, (list, tuple))
+        items = {str(position): self.lift(item) for position, item in enumerate(obj)}
+        types = [item._type for item in items.values()]
+        if isinstance(obj, tuple):
+            return self.builtin("tuple", items, tuple[*types])
+        return self.builtin("list", items, list[joined(types)], length=Length(len(items), exact=True))  # type: ignore[misc]
+
+    # Ops
+
+    def op(
+        self,
+        kind: str,
+        operands: Sequence[Value[Any]],
+        results: Sequence[Result],
+        attrs: Mapping[str, object],
+        opts: Opts | None = None,
+        *,
+        base: str | None = None,
+        name: str | None = None,
+        label: str | None = None,
+        regions: Sequence[Region | None] = (),
+    ) -> list[Value[Any]]:
+        """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages."""
+        where = user_location()
+        op_id = self._new_id(base or kind, name, where)
+        types = [self._register(result.type) for result in results]
+        values: Sequence[Any] = [None] * len(results)
+        if not self.diagnostics:
+            values = self.ir.op(
+                kind, [v._ssa for v in operands], types, attrs, id=op_id, opts=opts or {}, where=where, regions=regions
+            )
+        origin = Origin(label or op_id, where)
+        return [self.value(ssa, result, origin) for ssa, result in zip(values, results, strict=True)]
+
+    def builtin(
+        self, op: str, args: Mapping[str, Value[Any]], result: TypeForm, length: Length | None = None
+    ) -> Value[Any]:
+        """A pure expression; see :mod:`orchestrator.dsl.builtins`."""
+        attrs = {"callee": f"builtin.{op}", "params": list(args), "effects": "pure"}
+        return self.op("tool", list(args.values()), [Result(result, length)], attrs, base=op)[0]
+
+    def field(
+        self, value: Value[Any], path: str, tp: TypeForm, *, each: bool = False, keyed: bool = False
+    ) -> Value[Any]:
+        """A projection: ``value.path``, or of each item; ``keyed`` marks a string key of a mapping."""
+        opts: Opts = {key: True for key, on in (("each", each), ("keyed", keyed)) if on}
+        result = Result(tp, value._length if each else None)
+        label = f"{value._origin.name}.{path}"
+        return self.op("field", [self._usable(value)], [result], {"path": path}, opts, label=label)[0]
+
+    def policy(self, given: Opts) -> tuple[str | None, Opts]:
+        """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
+        name = given.pop("name", None)
+        opts = self.policies(given.pop("retry", None), given.pop("timeout", None), given.pop("budget", None))  # type: ignore[arg-type]
+        return (None if name is None else str(name)), opts
+
+    def policies(self, retry: RetryLike, timeout: TimeoutLike, budget: BudgetLike) -> Opts:
+        """The opts of these policies; an invalid one is reported and left out."""
+        try:
+            return policy_opts(retry, timeout, budget)
+        except PolicyError as error:
+            self.report("ORCH-D040", str(error), fix=error.fix)
+            return {}
+
+    def _new_id(self, base: str, name: str | None, where: SourceLoc) -> str:
+        if name is not None:
+            op_id = self.prefix + name
+            if op_id in self.ids:
+                self.report(
+                    "ORCH-D030",
+                    f"two ops are named `{name}`",
+                    why=f"the other one is at {self.ids[op_id]}",
+                    fix="names identify ops in plans, traces and replays: give one of them another name",
+                )
+        else:
+            count = self._counts.get(self.prefix + base, 0)
+            while (op_id := f"{self.prefix}{base}_{(count := count + 1)}") in self.ids:
+                pass
+            self._counts[self.prefix + base] = count
+        self.ids[op_id] = where
+        return op_id
+
+    def _register(self, tp: TypeForm) -> str:
+        name = type_string(tp)
+        known = self.types.setdefault(name, tp)
+        if known is not tp and known != tp:
+            self.report(
+                "ORCH-D031",
+                f"two different types are called {name}",
+                why="type names identify types in the IR and in stored results",
+                fix="rename one of the two classes",
+            )
+        return name
+
+    def use_tool(self, tool: Tool[..., Any]) -> None:
+        """Bind the tool's name to its function."""
+        known = self.tools.setdefault(tool.name, tool)
+        if known.fn is not tool.fn:
+            self.report(
+                "ORCH-D031",
+                f"two different tools are called `{tool.name}`",
+                why=f"they are defined at {definition_of(known.fn)} and {definition_of(tool.fn)}",
+                fix="give one of them another name: @tool(name=...)",
+            )
