@@ -9,6 +9,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
+from orchestrator.dsl.tool import Tool
+
 _BINARY = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
@@ -44,7 +46,7 @@ def _slice(items: Any, start: int | None, stop: int | None, step: int | None) ->
     return items[start:stop:step]
 
 
-FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
+_FUNCTIONS = {
     **{f"builtin.{name}": _by_name(function) for name, function in _BINARY.items()},
     "builtin.not": _not,
     "builtin.list": _list,
@@ -53,3 +55,8 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "builtin.getitem": _getitem,
     "builtin.slice": _slice,
 }
+
+TOOLS: Final[dict[str, Tool[..., Any]]] = {
+    name: Tool(function, name, effects="pure") for name, function in _FUNCTIONS.items()
+}
+"""The builtin tools by ``callee``."""

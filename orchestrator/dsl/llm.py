@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Generic, Iterator, Literal, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, merged
@@ -87,7 +86,8 @@ class Chat(Value[Any]):
     def say(self, prompt: str, *, samples: int, **options: Unpack[CallOptions]) -> Turns[str]: ...
     def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[CallOptions]) -> Any:
         """One user turn and the model's reply to it; takes the options of :func:`llm`."""
-        reply, chat = _generate(self._tracer, prompt, self, returns, samples, options)
+        model = options.get("model") or "default"  # that of the conversation
+        reply, chat = _generate(self._tracer, prompt, self, returns, samples, {**options, "model": model})
         return Turn(reply, chat) if samples == 1 else Turns(reply, chat)
 
 
@@ -125,7 +125,7 @@ def ask(
 def ask(question: Any, *, returns: Any = str, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]) -> Any:
     """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
     tracer = require_tracer("ask")
-    _reject_unknown(tracer, policy, AskOptions, "ask")
+    tracer.reject_unknown(policy, AskOptions, "ask")
     prompt = tracer.text(question, "the question of ask")
     name, opts = tracer.policy(dict(policy))
     if choices is not None:
@@ -137,7 +137,7 @@ def ask(question: Any, *, returns: Any = str, choices: Sequence[str] | None = No
 def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
     """Defaults for every model call in the block: ``with options(model="small", temperature=0): ...``"""
     tracer = require_tracer("options")
-    _reject_unknown(tracer, defaults, Sampling, "options")
+    tracer.reject_unknown(defaults, Sampling, "options")
     outer = tracer.defaults
     tracer.defaults = merged(outer, defaults)
     try:
@@ -146,8 +146,9 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
         tracer.defaults = outer
 
 
-def _chat(tracer: Tracer, system: object, model: str | None) -> Chat:
+def _chat(tracer: Tracer, system: object, model: object) -> Chat:
     prompt = [] if system is None else [tracer.text(system, "the system prompt")]
+    model = model or tracer.defaults.get("model")
     started = tracer.op("chat", prompt, [Result(Chat)], {}, {} if model is None else {"model": model})[0]
     assert isinstance(started, Chat)
     return started
@@ -156,7 +157,7 @@ def _chat(tracer: Tracer, system: object, model: str | None) -> Chat:
 def _generate(
     tracer: Tracer, prompt: object, context: Chat | None, returns: TypeForm, samples: int, options: CallOptions
 ) -> tuple[Any, Any]:
-    _reject_unknown(tracer, options, CallOptions, "llm" if context is None else "say")
+    tracer.reject_unknown(options, CallOptions, "llm or say")
     operands = [tracer.text(prompt, "the prompt")]
     if context is not None:
         operands.append(tracer.feed(context, Chat, "the conversation"))
@@ -216,12 +217,3 @@ def _schema(tracer: Tracer, returns: TypeForm) -> str | None:
             fix="return a pydantic model, a dataclass, or a JSON type",
         )
         return None
-
-
-def _reject_unknown(tracer: Tracer, given: object, known: type, callee: str) -> None:
-    names = known.__annotations__.keys() | CallOptions.__annotations__.keys()
-    for name in dict.fromkeys(given):  # type: ignore[call-overload]
-        if name not in names:
-            close = get_close_matches(name, names, n=1)
-            fix = f"did you mean `{close[0]}`?" if close else f"options are {', '.join(sorted(names))}"
-            tracer.report("ORCH-D041", f"{callee} has no option `{name}`", fix=fix)

@@ -32,7 +32,7 @@ def user_frame() -> FrameType:
     nearest = frame
     while frame is not None and frame.f_code not in _boundaries:
         file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
+        if is_user_file(file):
             return frame
         if nearest is None or (nearest.f_code.co_filename.startswith(_FRONT_END) and not file.startswith(_FRONT_END)):
             nearest = frame
@@ -45,6 +45,11 @@ def user_location() -> SourceLoc:
     """File, line and function of :func:`user_frame`."""
     frame = user_frame()
     return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def is_user_file(file: str) -> bool:
+    """Whether a file is outside of this package."""
+    return not file.startswith(_PACKAGE)
 
 
 def definition_of(function: object) -> SourceLoc | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.dsl.constants import constant_json, constant_type, describe, is_symbolic, joined
@@ -63,6 +64,14 @@ class Result(NamedTuple):
 
     type: TypeForm
     length: Length | None = None
+
+
+class Mark(NamedTuple):
+    """The names and the number of errors at some point of a trace."""
+
+    diagnostics: int
+    ids: dict[str, SourceLoc]
+    counts: dict[str, int]
 
 
 class Tracer:
@@ -247,7 +256,7 @@ class Tracer:
         """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages."""
         where = user_location()
         op_id = self._new_id(base or kind, name, where)
-        types = [self._register(result.type) for result in results]
+        types = [self.register(result.type) for result in results]
         values: Sequence[Any] = [None] * len(results)
         if not self.diagnostics:
             values = self.ir.op(
@@ -271,6 +280,24 @@ class Tracer:
         result = Result(tp, value._length if each else None)
         label = f"{value._origin.name}.{path}"
         return self.op("field", [self._usable(value)], [result], {"path": path}, opts, label=label)[0]
+
+    def reject_unknown(self, given: Mapping[str, object], known: type, callee: str) -> None:
+        """Report the options that the ``TypedDict`` class ``known`` does not have."""
+        names = list(known.__annotations__)
+        for name in given:
+            if name not in names:
+                close = get_close_matches(name, names, n=1)
+                fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(names)}"
+                self.report("ORCH-D041", f"{callee} has no option `{name}`", fix=fix)
+
+    def mark(self) -> Mark:
+        """The point to :meth:`rollback` to."""
+        return Mark(len(self.diagnostics), dict(self.ids), dict(self._counts))
+
+    def rollback(self, mark: Mark) -> None:
+        """Forget the names and errors since ``mark``, before tracing a region again; its ops are dropped with it."""
+        del self.diagnostics[mark.diagnostics :]
+        self.ids, self._counts = dict(mark.ids), dict(mark.counts)
 
     def policy(self, given: Opts) -> tuple[str | None, Opts]:
         """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
@@ -304,7 +331,14 @@ class Tracer:
         self.ids[op_id] = where
         return op_id
 
-    def _register(self, tp: TypeForm) -> str:
+    def new_prefix(self, name: str) -> str:
+        """The prefix of the ids in an inlined workflow: ``sub/``, then ``sub_2/``."""
+        base = self.prefix + name
+        count = self._counts[base] = self._counts.get(base, 0) + 1
+        return f"{base}/" if count == 1 else f"{base}_{count}/"
+
+    def register(self, tp: TypeForm) -> str:
+        """Bind the name of a type, and return it."""
         name = type_string(tp)
         known = self.types.setdefault(name, tp)
         if known is not tp and known != tp:

@@ -1,0 +1,240 @@
+"""Control flow that the compiler sees: ``branch``, ``loop``, ``map_`` and ``race``.
+
+Each takes functions, traces them once into regions, and is bounded: a plan is always finite. Functions may use values
+from around them; what they compute leaves only as their result, which may be one value, a tuple, or a dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
+
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
+from orchestrator.dsl.region import Traced, trace_region
+from orchestrator.dsl.structure import LEAF, flatten, unflatten
+from orchestrator.dsl.tracer import Result, Tracer, require_tracer
+from orchestrator.dsl.typing import TypeForm, element_type, join, type_string
+from orchestrator.dsl.value import Length, Value
+
+T = TypeVar("T")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+_WIDENINGS = 4
+"""How often a loop's body is traced again because its state turned out wider: ``None``, then ``str | None``, …"""
+
+
+class Policy(TypedDict, total=False):
+    """Name and policies of a structured op."""
+
+    name: str | None
+    retry: RetryLike
+    timeout: TimeoutLike
+    budget: BudgetLike
+
+
+def branch(cond: Any, then: Callable[[], T], otherwise: Callable[[], T], **policy: Unpack[Policy]) -> T:
+    """Run ``then()`` if ``cond`` holds, else ``otherwise()``; both yield values of the same types."""
+    tracer = require_tracer("branch")
+    name, opts = _policy(tracer, "branch", policy)
+    test = tracer.feed(cond, bool, "the condition of branch")
+    arms = [trace_region(tracer, "`then` of branch", then), trace_region(tracer, "`otherwise` of branch", otherwise)]
+    return _alternatives(tracer, "branch", [test], arms, [arm.region for arm in arms], opts, name)
+
+
+def race(*arms: Callable[[], T], **policy: Unpack[Policy]) -> T:
+    """Start all arms; the first that succeeds gives the result and the others are cancelled."""
+    tracer = require_tracer("race")
+    name, opts = _policy(tracer, "race", policy)
+    if not arms:
+        tracer.report("ORCH-D024", "race without arms", fix="race(lambda: ..., lambda: ...)")
+        return tracer.poison()  # type: ignore[return-value]
+    traced: list[Traced] = []
+    with tracer.ir.region([]) as region:
+        for arm in arms:
+            traced.append(trace_region(tracer, f"arm {len(traced) + 1} of race", arm))
+            tracer.op("arm", [], [], {}, regions=[traced[-1].region])
+    return _alternatives(tracer, "race", [], traced, [region], opts, name)
+
+
+def loop(
+    body: Callable[[T], T],
+    init: T,
+    *,
+    max: int | None = None,  # noqa: A002 - the word for it
+    until: Callable[[T], Any] | None = None,
+    **policy: Unpack[Policy],
+) -> T:
+    """Repeat ``state = body(state)`` at most ``max`` times, and not at all once ``until(state)`` holds.
+
+    ``init`` is one value, or a tuple or dict of values, and ``body`` takes and returns the same structure. ``until`` is
+    checked before each iteration. The result is the final state.
+    """
+    tracer = require_tracer("loop")
+    name, opts = _policy(tracer, "loop", policy)
+    if isinstance(max, bool) or not isinstance(max, int) or max < 1:
+        tracer.report(
+            "ORCH-D020",
+            "a loop without a bound" if max is None else f"a loop with max={max!r}",
+            why="a plan is finite and its cost is an interval, so the number of iterations needs an upper bound",
+            fix="loop(body, init, max=5, until=...) with a Python int of 1 or more",
+        )
+        max = 1  # noqa: A001
+    leaves, shape = flatten(init)
+    state = [tracer.lift(leaf) for leaf in leaves]
+    types = [value._type for value in state]
+
+    def on_structure(function: Callable[..., object], values: Sequence[Value[Any]]) -> object:
+        return function(unflatten(shape, values))
+
+    def stop(structure: Any) -> object:
+        return False if until is None else tracer.feed(until(structure), bool, "`until` of loop")
+
+    for _ in range(_WIDENINGS):
+        mark = tracer.mark()
+        arguments = [Result(tp) for tp in types]
+        cond = trace_region(tracer, "`until` of loop", stop, arguments, on_structure)
+        step = trace_region(tracer, "the body of loop", body, arguments, on_structure)
+        if step.shape != shape:
+            tracer.report(
+                "ORCH-D023",
+                f"the state of the loop is {shape}, but its body returns {step.shape}",
+                fix="return the next state in the same structure as `init`",
+            )
+            break
+        wider = _next_state(tracer, types, step)
+        if wider == types:
+            break
+        types = wider
+        tracer.rollback(mark)
+    results = [Result(tp) for tp in types]
+    values = tracer.op("loop", state, results, {"max": max}, opts, name=name, regions=[cond.region, step.region])
+    return unflatten(shape, values)  # type: ignore[no-any-return]
+
+
+def _next_state(tracer: Tracer, types: list[TypeForm], step: Traced) -> list[TypeForm]:
+    wider: list[TypeForm] = []
+    for tp, value in zip(types, step.leaves, strict=True):
+        joined = join(tp, value._type)
+        if joined is None:
+            tracer.report(
+                "ORCH-D023",
+                f"the loop's state is {type_string(tp)}, but its body returns {type_string(value._type)}",
+                why=f"`{value._origin.name}` at {value._origin.where} is the next state",
+                fix=f"return {type_string(tp)}, or start with a value of the type that the body returns",
+            )
+            joined = tp
+        wider.append(joined)
+    return wider
+
+
+@overload
+def map_(
+    fn: Callable[[T], R], items: Sequence[T], /, *, limit: int | None = ..., concurrency: int | None = ...,
+    **policy: Unpack[Policy],
+) -> list[R]: ...  # fmt: skip
+@overload
+def map_(
+    fn: Callable[[Unpack[Ts]], R], /, *lists: Any, limit: int | None = ..., concurrency: int | None = ...,
+    **policy: Unpack[Policy],
+) -> list[R]: ...  # fmt: skip
+def map_(
+    fn: Callable[..., Any],
+    /,
+    *lists: Any,
+    limit: int | None = None,
+    concurrency: int | None = None,
+    **policy: Unpack[Policy],
+) -> Any:
+    """Apply ``fn`` to each item (or to corresponding items of several lists), all at once or ``concurrency`` at a time.
+
+    ``limit`` bounds the number of items; it may be left out where tracing knows the length, as after ``samples=5``. If
+    ``fn`` returns a tuple or dict, so does ``map_``, with a list in each place.
+    """
+    tracer = require_tracer("map_")
+    name, opts = _policy(tracer, "map_", policy)
+    values = [tracer.lift(items) for items in lists]
+    arguments: list[Result] = []
+    for value in values:
+        item = element_type(value._type)
+        if item is None:
+            got = type_string(value._type)
+            why = f"`{value._origin.name}` at {value._origin.where} produces {got}"
+            tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix="pass lists after the function")
+        arguments.append(Result(Any if item is None else item))
+    length = _map_length(tracer, values, limit)
+    if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
+        tracer.report("ORCH-D041", f"concurrency={concurrency!r}", fix="an int of 1 or more, or leave it out")
+    body = trace_region(tracer, "the function of map_", fn, arguments)
+    results = [Result(list[leaf._type], length) for leaf in body.leaves]  # type: ignore[name-defined]
+    attrs = {"limit": length.most, "concurrency": concurrency or 0}
+    mapped = tracer.op("map", values, results, attrs, opts, name=name, regions=[body.region])
+    return unflatten(body.shape, mapped)
+
+
+def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) -> Length:
+    known = [value._length for value in lists if value._length is not None]
+    exact = {length.most for length in known if length.exact}
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        tracer.report("ORCH-D021", f"limit={limit!r}", fix="limit is a Python int of 1 or more")
+        limit = 1
+    if not lists:
+        tracer.report("ORCH-D012", "map_ without a list", fix="map_(fn, values)")
+    elif len(exact) > 1:
+        lengths = ", ".join(f"`{v._origin.name}` has {v._length.most}" for v in lists if v._length is not None)
+        tracer.report("ORCH-D021", f"map_ over lists of different lengths: {lengths}", fix="pass lists of one length")
+    elif limit is None and not known and any(value._type is not Any for value in lists):
+        tracer.report(
+            "ORCH-D021",
+            f"map_ over `{lists[0]._origin.name}`, whose length is only known when the workflow runs",
+            why="a plan is finite and its cost is an interval, so the number of items needs an upper bound",
+            fix="map_(fn, values, limit=...): more items than that fail the op instead of the budget",
+        )
+    elif limit is not None and exact and limit < max(exact):
+        tracer.report("ORCH-D021", f"limit={limit}, but the list has {max(exact)} items", fix="leave the limit out")
+    bounds = [length.most for length in known] + ([limit] if limit is not None else [])
+    return Length(min(bounds, default=1), exact=bool(exact))
+
+
+def _alternatives(
+    tracer: Tracer, kind: str, operands: list[Value[Any]], arms: Sequence[Traced], regions: Sequence[Any], opts: Opts,
+    name: str | None,
+) -> Any:  # fmt: skip
+    """Emit an op that yields what one of its arms yields."""
+    shape, types = arms[0].shape, [leaf._type for leaf in arms[0].leaves]
+    for arm in arms[1:]:
+        if arm.shape != shape:
+            tracer.report(
+                "ORCH-D022",
+                f"one arm of {kind} returns {shape}, another {arm.shape}",
+                fix="return the same structure from every arm",
+            )
+            return tracer.poison() if shape == LEAF else unflatten(shape, [tracer.poison() for _ in types])
+        for position, leaf in enumerate(arm.leaves):
+            joined = join(types[position], leaf._type)
+            if joined is None:
+                first = arms[0].leaves[position]._origin
+                tracer.report(
+                    "ORCH-D022",
+                    f"one arm of {kind} returns {type_string(types[position])}, another {type_string(leaf._type)}",
+                    why=f"`{first.name}` at {first.where} against `{leaf._origin.name}` at {leaf._origin.where}",
+                    fix="return the same type from every arm",
+                )
+            types[position] = Any if joined is None else joined
+    results = [Result(tp, _common_length(arms, position)) for position, tp in enumerate(types)]
+    values = tracer.op(kind, operands, results, {}, opts, name=name, regions=regions)
+    return unflatten(shape, values)
+
+
+def _common_length(arms: Sequence[Traced], position: int) -> Length | None:
+    lengths = [arm.leaves[position]._length for arm in arms]
+    known = [length for length in lengths if length is not None]
+    if len(known) < len(lengths):
+        return None
+    exact = all(length.exact for length in known) and len({length.most for length in known}) == 1
+    return Length(max(length.most for length in known), exact)
+
+
+def _policy(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
+    tracer.reject_unknown(given, Policy, callee)
+    return tracer.policy(dict(given))

@@ -1,0 +1,108 @@
+"""Tracing: run a workflow's function once on symbolic values and keep the graph of what it did.
+
+The function is called with one :class:`~orchestrator.dsl.value.Value` per parameter. Ops it performs are emitted into
+an MLIR module as they happen; there is no second representation in between. If anything is wrong, all errors are raised
+together and the module is dropped.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.dsl.builtins import TOOLS
+from orchestrator.dsl.location import is_user_file, trace_boundary
+from orchestrator.dsl.policy import Opts
+from orchestrator.dsl.tracer import Result, Tracer
+from orchestrator.dsl.typing import TypeForm, type_string
+from orchestrator.dsl.value import Origin, Value
+from orchestrator.errors import SourceLoc, TraceError
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tool import Tool
+    from orchestrator.dsl.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What names in the IR mean: ``callee`` to the tool, type strings to the type."""
+
+    tools: dict[str, Tool[..., Any]]
+    types: dict[str, TypeForm]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced workflow: the live module, and what its names mean."""
+
+    module: Any
+    context: Any
+    name: str
+    params: dict[str, TypeForm]
+    returns: TypeForm
+    bindings: Bindings
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash of the module: equal for equal workflows, in every process."""
+        from orchestrator.ir.hash import module_hash
+
+        return module_hash(self.module)
+
+
+def trace(workflow: Workflow[..., Any]) -> Traced:
+    """Trace ``workflow``; raises one :class:`TraceError` with everything that is wrong with it."""
+    from orchestrator.ir.build import Builder
+
+    boundary = workflow.boundary
+    ir = Builder()
+    tracer = Tracer(workflow.name, ir)
+    tracer.report_once(workflow.fn, boundary.problems)
+    tracer.report_once(workflow, workflow.problems)
+    opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params)}
+    types = [tracer.register(tp) for tp in boundary.params.values()]
+    with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:
+        params: dict[str, Value[Any]] = {}
+        for ssa, (name, tp) in zip(arguments, boundary.params.items(), strict=True):
+            params[name] = tracer.value(ssa, Result(tp), Origin(name, workflow.where))
+        result = _run(tracer, workflow, params)
+        if not tracer.diagnostics:
+            ir.yield_([result._ssa])
+    if tracer.diagnostics:
+        raise TraceError.collect(tracer.diagnostics)
+    tracer.register(boundary.returns)
+    bindings = Bindings({**TOOLS, **tracer.tools}, tracer.types)
+    return Traced(ir.finish(), ir.context, workflow.name, dict(boundary.params), boundary.returns, bindings)
+
+
+def _run(tracer: Tracer, workflow: Workflow[..., Any], params: dict[str, Value[Any]]) -> Value[Any]:
+    if workflow.problems:  # calling it would give a coroutine
+        return tracer.poison()
+    try:
+        return workflow.apply(tracer, params)
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is reported with its line
+        return report_exception(tracer, error)
+
+
+trace_boundary(_run.__code__)
+
+
+def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
+    """Record an exception of the user's function, at the innermost line of user code."""
+    if isinstance(error, TraceError):
+        tracer.diagnostics += error.diagnostics
+        return tracer.poison()
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename)]
+    where = SourceLoc(frames[-1].filename, frames[-1].lineno or 0, frames[-1].name) if frames else None
+    fix = "fix the exception; work on concrete data belongs into a tool: @tool(effects='pure')"
+    if type(error).__name__ == "ValidationError":
+        fix = "build a model of symbolic values as an op: call(Model, field=value)"
+    return tracer.report(
+        "ORCH-D001",
+        f"the workflow raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        why="the function is traced with symbolic values, before any model or tool has answered",
+        fix=fix,
+        where=where,
+    )

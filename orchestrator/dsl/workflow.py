@@ -1,0 +1,181 @@
+"""The ``@workflow`` decorator.
+
+A workflow called inside another one's trace is inlined. Called anywhere else it runs, by the runtime that is in force:
+the front end knows it only by the name in ``RUNTIME``, so that tracing and checking never import it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+
+from orchestrator.dsl.boundary import Boundary, bind, boundary_of
+from orchestrator.dsl.location import definition_of
+from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, policy_opts, slo_opts
+from orchestrator.dsl.tool import enclosing_names
+from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.value import Value
+from orchestrator.errors import Diagnostic, SourceLoc
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.trace import Traced
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RUNTIME: Final = "orchestrator.runtime.run"
+"""The module that runs workflows: ``run_workflow(workflow, inputs)`` and its coroutine ``arun_workflow``."""
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """What ``@workflow`` declares; everything is optional."""
+
+    name: str | None
+    slo: str | None
+    budget: BudgetLike
+    model: str | None
+
+
+class Workflow(Generic[P, R]):
+    """A typed function that the compiler understands.
+
+    ``slo`` ("p95 < 8s") and ``budget`` ("$0.02") bound one run of it, ``model`` is the default of its model calls.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        slo: str | None = None,
+        budget: BudgetLike = None,
+        model: str | None = None,
+    ) -> None:
+        self.fn = fn
+        self.name = name or fn.__name__
+        self.slo = slo
+        self.budget = budget
+        self.model = model
+        self.signature = inspect.signature(fn)
+        self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
+        self._local_names: Mapping[str, object] = enclosing_names(fn)
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Inside a trace, inline this workflow; outside, run it and return its result."""
+        tracer = current_tracer()
+        if tracer is not None:
+            return cast(R, self._inline(tracer, args, kwargs))
+        return cast(R, self.run(*args, **kwargs).value)
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run with the runtime in force and return its ``RunResult``: the value, usage, cost and records per op."""
+        return _runtime().run_workflow(self, self.inputs(*args, **kwargs))
+
+    async def arun(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run with the runtime in force and return the result."""
+        return cast(R, (await _runtime().arun_workflow(self, self.inputs(*args, **kwargs))).value)
+
+    def inputs(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
+        """The arguments of a run by name, defaults included; raises ``TypeError`` as the function would."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    def trace(self) -> Traced:
+        """The graph of this workflow; raises one ``TraceError`` with everything that is wrong with it."""
+        from orchestrator.dsl.trace import trace
+
+        return trace(self)
+
+    @cached_property
+    def boundary(self) -> Boundary:
+        """Parameters and result by their annotations."""
+        return boundary_of(self.fn, "workflow", self._local_names)
+
+    @property
+    def problems(self) -> list[Diagnostic]:
+        """Why the function cannot be traced at all, if so."""
+        kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        if not any(kind(self.fn) for kind in kinds):
+            return []
+        return [
+            Diagnostic(
+                "ORCH-D003",
+                f"workflow `{self.name}` is async or a generator",
+                self.where,
+                "it is traced once, ahead of time; ops without a dependency run concurrently anyway",
+                "write a plain `def`; only tools are async. Await a run with `await workflow.arun(...)`",
+            )
+        ]
+
+    def opts(self, tracer: Tracer) -> Opts:
+        """The workflow's own ``opts``; invalid ones are reported."""
+        try:
+            return {**slo_opts(self.slo), **policy_opts(budget=self.budget)}
+        except PolicyError as error:
+            tracer.report("ORCH-D040", str(error), fix=error.fix, where=self.where)
+            return {}
+
+    def apply(self, tracer: Tracer, params: Mapping[str, object]) -> Value[Any]:
+        """Call the function on values and check its result against the return annotation."""
+        outer = tracer.defaults
+        if self.model is not None:
+            tracer.defaults = {**outer, "model": self.model}
+        tracer.inlining.append(self)
+        try:
+            returned = self.fn(**params)  # type: ignore[call-arg]
+        finally:
+            tracer.inlining.pop()
+            tracer.defaults = outer
+        return tracer.feed(returned, self.boundary.returns, f"the return of workflow `{self.name}`")
+
+    def _inline(self, tracer: Tracer, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Value[Any]:
+        if self in tracer.inlining:
+            path = " -> ".join(f"`{workflow.name}`" for workflow in [*tracer.inlining, self])
+            return tracer.report(
+                "ORCH-D032",
+                f"workflow `{self.name}` calls itself: {path}",
+                why="calls are inlined, and this one would never end",
+                fix="repeat with loop(body, init, max=...)",
+            )
+        tracer.report_once(self.fn, self.boundary.problems)
+        tracer.report_once(self, self.problems)
+        bound = bind(tracer, self.boundary, f"workflow `{self.name}`", args, kwargs)
+        if bound is None or self.problems:
+            return tracer.poison()
+        defaults = {n: p.default for n, p in self.signature.parameters.items() if p.default is not p.empty}
+        params = {
+            name: tracer.feed(argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")
+            for name, argument in {**defaults, **bound}.items()
+        }
+        outer = tracer.prefix
+        tracer.prefix = tracer.new_prefix(self.name)
+        try:
+            return self.apply(tracer, params)
+        finally:
+            tracer.prefix = outer
+
+    def __repr__(self) -> str:
+        params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in self.boundary.params.items())
+        return f"<Workflow {self.name}({params}) -> {type_string(self.boundary.returns)}>"
+
+
+@overload
+def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(fn: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptions]) -> Any:
+    """Make a workflow: ``@workflow`` or ``@workflow(slo="p95 < 8s", budget="$0.02", model="small")``."""
+    if fn is None:
+        return lambda fn: Workflow(fn, **options)
+    return Workflow(fn)
+
+
+def _runtime() -> Any:
+    return importlib.import_module(RUNTIME)
