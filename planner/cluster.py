@@ -62,7 +62,7 @@ class EngineSpec(BaseModel):
     name: str = Field(min_length=1)
     kind: EngineKind
     model: str
-    """What a workflow asks for by name; ``model="default"`` takes the first engine."""
+    """What a workflow asks for by name; ``model="default"`` fits any engine."""
     device: str | None = None
     """Name of the cluster's device it runs on; ``None``: a remote service whose hardware is unknown."""
     options: dict[str, JsonValue] = Field(default_factory=dict)

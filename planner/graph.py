@@ -1,0 +1,173 @@
+"""A level-2 module as plain Python, read once: what the estimator needs of each op, in program order.
+
+The records mirror the module and are thrown away after planning; the IR stays the source of truth. Values are numbers,
+unique in the graph. Reading is linear: MLIR's Python bindings take time proportional to the position for each step
+through a block, so the ops are collected with one ``walk`` instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Final
+
+_REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
+_IGNORED: Final = frozenset({"resources"})
+"""What the planner writes itself."""
+_TYPE = re.compile(r'"(.*)"')
+
+
+@dataclass(slots=True)
+class Region:
+    """One block of ops with arguments, and the values it yields."""
+
+    name: str
+    args: list[int]
+    arg_types: list[str]
+    nodes: list[Node] = field(default_factory=list)
+    yields: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Node:
+    """One op."""
+
+    id: str
+    kind: str
+    """Its name without the dialect: ``call``, ``prefill``, ``decode``, ``loop``, …"""
+    attrs: Mapping[str, Any]
+    opts: Mapping[str, Any]
+    operands: list[int]
+    results: list[int]
+    result_types: list[str]
+    """Python type strings."""
+    source: str
+    """``file:line``, empty when the IR does not know."""
+    handle: Any
+    """The MLIR operation."""
+    regions: list[Region] = field(default_factory=list)
+    reads: set[int] = field(default_factory=set)
+    """Values from outside that it or anything inside it uses."""
+
+
+@dataclass(slots=True)
+class Graph:
+    """One workflow."""
+
+    name: str
+    body: Region
+    opts: Mapping[str, Any]
+    size: int
+    """Ops in it, nested ones included."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    node: Node
+    region: int = 0
+
+
+def read(module: Any) -> Graph:
+    """Read the workflow of a level-2 module. Raises ``ValueError`` when the module holds none."""
+    handles = _operations(module.operation)
+    numbers: dict[Any, int] = {}
+    workflow: Node | None = None
+    stack: list[_Frame] = []
+    for handle in handles:
+        parent = handle.parent
+        while stack and stack[-1].node.handle != parent:
+            _leave(stack)
+        frame = stack[-1] if stack else None
+        if frame is not None and handle.name == "agent.yield":
+            region = frame.node.regions[frame.region]
+            region.yields = [numbers[value] for value in handle.operands]
+            frame.node.reads.update(region.yields)
+            frame.region += 1
+            continue
+        node = _node(handle, numbers)
+        if frame is not None:
+            frame.node.regions[frame.region].nodes.append(node)
+        elif node.kind == "workflow":
+            workflow = node
+        if node.regions:
+            stack.append(_Frame(node))
+        elif frame is not None:
+            frame.node.reads |= node.reads
+    while stack:
+        _leave(stack)
+    if workflow is None:
+        raise ValueError("the module holds no agent.workflow")
+    return Graph(workflow.id, workflow.regions[0], workflow.opts, len(handles) - 1)
+
+
+def _operations(root: Any) -> list[Any]:
+    """All operations below ``root`` in program order, a region op before what is inside it."""
+    bindings = import_module(type(root).__module__)
+    proceed, found = bindings.WalkResult.ADVANCE, []
+
+    def collect(operation: Any) -> Any:
+        found.append(operation)
+        return proceed
+
+    root.walk(collect, bindings.WalkOrder.PRE_ORDER)
+    return found[1:]
+
+
+def _leave(stack: list[_Frame]) -> None:
+    done = stack.pop().node
+    if stack:
+        stack[-1].node.reads |= done.reads
+
+
+def _node(handle: Any, numbers: dict[Any, int]) -> Node:
+    attributes = handle.attributes
+    attrs = {name: to_python(attributes[name]) for name in attributes if name not in _IGNORED}
+    opts = attrs.pop("opts", {})
+    operands = [numbers[value] for value in handle.operands]
+    results, types = [], []
+    for value in handle.results:
+        results.append(numbers.setdefault(value, len(numbers)))
+        types.append(_type_string(value))
+    kind = handle.name.partition(".")[2]
+    names = _REGION_NAMES.get(kind, ("body",))
+    regions = [_region(region, name, numbers) for region, name in zip(handle.regions, names, strict=False)]
+    node_id = attrs.get("id") or attrs.get("sym_name") or kind
+    return Node(
+        node_id, kind, attrs, opts, operands, results, types, _source(handle.location), handle, regions, set(operands)
+    )
+
+
+def _region(region: Any, name: str, numbers: dict[Any, int]) -> Region:
+    args, types = [], []
+    for value in region.blocks[0].arguments:
+        args.append(numbers.setdefault(value, len(numbers)))
+        types.append(_type_string(value))
+    return Region(name, args, types)
+
+
+def to_python(attribute: Any) -> Any:
+    """Strings, numbers, booleans, lists and dicts out of MLIR attributes."""
+    if hasattr(attribute, "value"):
+        return attribute.value
+    kind = type(attribute).__name__
+    if kind == "DictAttr":
+        return {each.name: to_python(each.attr) for each in attribute}
+    if kind == "ArrayAttr":
+        return [to_python(each) for each in attribute]
+    return str(attribute)
+
+
+def _type_string(value: Any) -> str:
+    """``str`` out of ``!agent.value<"str">``; the type's own text for any other type."""
+    text = str(value.type)
+    quoted = _TYPE.search(text)
+    return quoted[1].replace('\\"', '"') if quoted else text
+
+
+def _source(location: Any) -> str:
+    """``file:line`` of a possibly named location."""
+    inner = getattr(location, "child_loc", location)
+    file = getattr(inner, "filename", "")
+    return f"{file}:{inner.start_line}" if file else ""

@@ -1,0 +1,196 @@
+"""Where one op runs: the greedy heuristic behind :func:`orchestrator.planner.place.plan`.
+
+Each op is placed by itself, without regard to what else runs there:
+
+- a model call goes to the engine that serves its model, fits its device, and is best for the objective on a reference
+  call (1,000 tokens in, 200 out); ties go to the engine listed first;
+- a person answers at place ``human``; bookkeeping runs ``inline``; an async tool stays on the event loop (``async``);
+- a pure tool that declares 100 ms or more goes to a Ray task, where it has a core of its own;
+- any other tool runs on a thread of the coordinator, whose journal guards its side effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.errors import Diagnostic, SourceLoc
+from orchestrator.planner.catalogue import catalogue
+from orchestrator.planner.cluster import Cluster, DeviceKind
+from orchestrator.planner.cost import CallCost, call_cost
+from orchestrator.planner.graph import Node
+from orchestrator.planner.interval import ZERO, Interval
+from orchestrator.planner.plan import Objective
+from orchestrator.planner.serving import Replica, Serving, resolve
+
+DEFAULT_MODEL: Final = "default"
+RAY_WORTHWHILE_S: Final = 0.1
+"""Well above a Ray task's dispatch of a few milliseconds."""
+USABLE_MEMORY: Final[dict[DeviceKind, float]] = {"gpu": 0.9, "cpu": 0.8}
+"""Share of a device's memory for weights and KV cache; 0.9 is vLLM's default ``gpu_memory_utilization``."""
+LEAST_KV_TOKENS: Final = 2048
+"""An engine that cannot hold the KV cache of this many tokens is not considered."""
+GIB: Final = 2**30
+
+_REFERENCE_PROMPT, _REFERENCE_REPLY = Interval.exact(1000), Interval.exact(200)
+_BOOKKEEPING = frozenset({"prompt", "chat", "const", "field"})
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an op runs, and what was considered besides."""
+
+    place: str
+    device: str | None = None
+    serving: Serving | None = None
+    """Set for model calls."""
+    alternatives: tuple[str, ...] = ()
+
+
+class Placer:
+    """Places ops on one cluster. Problems are collected in ``diagnostics``, so that all are reported together."""
+
+    def __init__(self, cluster: Cluster, objective: Objective) -> None:
+        self.cluster = cluster
+        self.objective = objective
+        self.servings = {engine.name: resolve(engine, cluster) for engine in cluster.engines}
+        self.diagnostics: list[Diagnostic] = []
+        self._by_model: dict[str, Placement | None] = {}
+        self._cpu = next((device for device in cluster.devices if device.kind == "cpu"), None)
+
+    def model_call(self, node: Node, model: str) -> Placement | None:
+        """The engine for ``model``; ``None`` (and a diagnostic, once for each model) when there is none."""
+        if model not in self._by_model:
+            self._by_model[model] = self._choose(node, model)
+        return self._by_model[model]
+
+    def call(self, node: Node) -> Placement:
+        """A tool, a person, or bookkeeping; what the compiler has already placed stays."""
+        given, kind = node.attrs.get("place"), node.attrs.get("kind")
+        callee = str(node.attrs.get("callee", ""))
+        device = self._cpu.name if self._cpu else None
+        if kind == "ask":
+            return Placement("human")
+        if given:
+            return Placement(given, device)
+        if kind in _BOOKKEEPING or callee.startswith("builtin."):
+            return Placement("inline", device)
+        if node.opts.get("is_async"):
+            return Placement("async", device)
+        return self._off_the_loop(node, device)
+
+    def _off_the_loop(self, node: Node, device: str | None) -> Placement:
+        typical_s = node.opts.get("typical_s")
+        if node.attrs.get("effects") != "pure":
+            return Placement("thread", device, alternatives=("ray-task: a lost worker could repeat its side effects",))
+        if typical_s is None:
+            return Placement("thread", device, alternatives=("ray-task: worth it above 0.1 s; declare typical_s",))
+        if typical_s < RAY_WORTHWHILE_S:
+            return Placement("thread", device, alternatives=(f"ray-task: not worth its dispatch for {typical_s:g} s",))
+        return Placement("ray-task", device, alternatives=("thread: would share one interpreter lock with its peers",))
+
+    def _choose(self, node: Node, model: str) -> Placement | None:
+        serving = [s for s in self.servings.values() if model in (DEFAULT_MODEL, s.engine.model, s.engine.name)]
+        if not serving:
+            self.diagnostics.append(_nobody_serves(node, model, self.servings))
+            return None
+        fitting = [s for s in serving if shortfall_bytes(s.replica) <= 0]
+        if not fitting:
+            self.diagnostics.append(_nothing_fits(node, model, serving))
+            return None
+        ranked = sorted(fitting, key=self._rank)
+        best = ranked[0]
+        rejected = [f"engine:{s.engine.name}: {self._compared(s)}" for s in ranked[1:]]
+        rejected += [f"engine:{s.engine.name}: {_too_big(s)}" for s in serving if s not in fitting]
+        return Placement(f"engine:{best.engine.name}", best.engine.device, best, tuple(rejected))
+
+    def _rank(self, serving: Serving) -> tuple[bool, float]:
+        cost = reference_call(serving)
+        if self.objective == "cost":
+            return cost.cost_usd is None, cost.cost_usd.mid if cost.cost_usd else cost.seconds.mid
+        return False, cost.seconds.mid
+
+    def _compared(self, serving: Serving) -> str:
+        cost = reference_call(serving)
+        price = f"${cost.cost_usd.mid:.2g}" if cost.cost_usd else "an unknown price"
+        return f"{cost.seconds.mid:.2g} s and {price} for 1,000 tokens in and 200 out"
+
+
+def reference_call(serving: Serving) -> CallCost:
+    """The call by which engines are compared."""
+    return call_cost(serving, _REFERENCE_PROMPT, ZERO, _REFERENCE_REPLY, samples=1)
+
+
+def kv_capacity_bytes(replica: Replica) -> float:
+    """Memory left for the KV cache over all devices of the replica; negative when the weights do not fit."""
+    usable = replica.device.memory_bytes * USABLE_MEMORY[replica.device.kind] * replica.parallel
+    return usable - replica.facts.weight_bytes
+
+
+def shortfall_bytes(replica: Replica | None) -> float:
+    """What is missing for the weights and the least useful KV cache; at most 0 when they fit (or nobody knows)."""
+    if replica is None:
+        return 0.0
+    if replica.parallel > replica.device.count:
+        return float("inf")
+    return replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS - kv_capacity_bytes(replica)
+
+
+def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> Diagnostic:
+    offered = ", ".join(sorted({s.engine.model for s in servings.values()})) or "none: the cluster has no engines"
+    wanted = "any model" if model == DEFAULT_MODEL else f"the model {model!r}"
+    return Diagnostic(
+        "ORCH-P010",
+        f"no engine serves {wanted}, which `{node.id}` calls",
+        _where(node),
+        why=f"models served: {offered}",
+        fix="add an [[engine]] to the cluster file" if not servings else "ask for one of those, or add an [[engine]]",
+    )
+
+
+def _nothing_fits(node: Node, model: str, serving: list[Serving]) -> Diagnostic:
+    reasons = "; ".join(f"engine {s.engine.name}: {_too_big(s)}" for s in serving)
+    replica = serving[0].replica
+    fits = _what_would_fit(replica) if replica else []
+    return Diagnostic(
+        "ORCH-P011",
+        f"the model {serving[0].engine.model!r}, which `{node.id}` calls, does not fit any device that should serve it",
+        _where(node),
+        why=reasons,
+        fix=f"it would fit on {' or '.join(fits)}" if fits else "serve a smaller or quantised model",
+    )
+
+
+def _too_big(serving: Serving) -> str:
+    replica = serving.replica
+    if replica is None:
+        return "fits"
+    device, facts = replica.device, replica.facts
+    if replica.parallel > device.count:
+        return f"tensor_parallel_size is {replica.parallel}, but there are only {device.count} of {device.name!r}"
+    need = (facts.weight_bytes + facts.kv_bytes_per_token * LEAST_KV_TOKENS) / GIB
+    have = device.memory_bytes * USABLE_MEMORY[device.kind] * replica.parallel / GIB
+    return f"needs {need:.1f} GiB for weights and KV cache, {replica.parallel} x {device.name} has {have:.1f} to give"
+
+
+def _what_would_fit(replica: Replica) -> list[str]:
+    """The smallest power of two of the same device if there are as many, and the single GPUs that are large enough."""
+    counts = [n for n in (2, 4, 8) if n <= replica.device.count]
+    more = [f"{n} x {replica.device.name}" for n in counts if _fits(replica, replica.device.memory_bytes, n)]
+    singles = [
+        name
+        for name, kind in catalogue().items()
+        if kind.kind == "gpu" and kind.memory_bytes and _fits(replica, kind.memory_bytes.value, 1)
+    ]
+    return more[:1] + singles
+
+
+def _fits(replica: Replica, memory_bytes: float, parallel: int) -> bool:
+    need = replica.facts.weight_bytes + replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS
+    return need <= memory_bytes * USABLE_MEMORY["gpu"] * parallel
+
+
+def _where(node: Node) -> SourceLoc | None:
+    file, _, line = node.source.rpartition(":")
+    return SourceLoc(file, int(line)) if line.isdigit() else None

@@ -1,0 +1,64 @@
+"""How many tokens a text will have, before there is a text and without a tokenizer.
+
+Known text is counted in characters at about four a token; OpenAI states that rule of thumb for English, code and JSON
+come nearer to three, and other scripts lower. Everything else is a default, wide on purpose and reported as a guess.
+
+>>> text_tokens(400)
+Interval(lo=66.66666666666667, mid=100.0, hi=160.0)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from orchestrator.planner.interval import Interval
+
+CHARS_PER_TOKEN: Final = (6.0, 4.0, 2.5)
+"""For the low, middle and high count."""
+
+SCALAR_TOKENS: Final = Interval(1, 2, 8)
+"""A bool, a number, a choice."""
+PARAMETER_TOKENS: Final = Interval(1, 60, 2000)
+"""An input of the workflow: a question, at most a few pages."""
+TOOL_TOKENS: Final = Interval(1, 100, 4000)
+"""What a tool returns."""
+HUMAN_TOKENS: Final = Interval(1, 20, 500)
+"""What a person answers."""
+REPLY_TOKENS: Final = Interval(1, 200, 2048)
+"""What a model answers when nothing bounds it."""
+CHAT_TEMPLATE_TOKENS: Final = Interval(3, 8, 40)
+"""Role markers around one message."""
+
+_SCALAR = re.compile(r"(?:(?:bool|int|float|None|NoneType|Literal\[.*\])(?: \| )?)+")
+
+
+def text_tokens(chars: float) -> Interval:
+    """Tokens of ``chars`` characters of known text."""
+    return Interval(*(chars / per for per in CHARS_PER_TOKEN))
+
+
+def is_scalar(type_string: str) -> bool:
+    """Whether a value of this Python type is a token or two when printed."""
+    return _SCALAR.fullmatch(type_string) is not None
+
+
+def of_type(type_string: str, default: Interval) -> Interval:
+    """Tokens of an unseen value of this Python type; ``default`` unless the type bounds it."""
+    return SCALAR_TOKENS if is_scalar(type_string) else default
+
+
+def reply_tokens(type_string: str, max_tokens: int | None) -> Interval:
+    """Tokens of one reply of a model that must return this type."""
+    expected = of_type(type_string, REPLY_TOKENS)
+    if max_tokens is None:
+        return expected
+    # The cap is certain and the default is not, so a generous cap widens the interval instead of being ignored.
+    hi = min(expected.hi, max_tokens) if is_scalar(type_string) else float(max_tokens)
+    return Interval(min(expected.lo, hi), min(expected.mid, hi), hi)
+
+
+def part_of(whole: Interval) -> Interval:
+    """Tokens of one field of a value: at least one (of a non-empty value), at most all, half in the middle."""
+    lo = min(1.0, whole.lo)
+    return Interval(lo, max(lo, whole.mid / 2), whole.hi)
