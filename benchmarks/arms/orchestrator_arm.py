@@ -12,21 +12,16 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.arms import workloads
-from benchmarks.arms.serve import serve
 from benchmarks.arms.workloads import (
     LLM_S,
     TOOL_S,
     TURNS,
-    Factory,
-    Run,
     State,
     join_sum,
     layered_dag,
     payload,
     sinks,
-    steps,
 )
-from benchmarks.harness.machine import versions
 from orchestrator import loop, map_, tool, workflow
 
 
