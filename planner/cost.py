@@ -91,15 +91,15 @@ class CallCost:
     resources: Resources
 
 
-def call_cost(serving: Serving, prompt: Interval, cached: Interval, output: Interval, samples: int) -> CallCost:
+def call_cost(serving: Serving, prompt: Interval, new: Interval, output: Interval, samples: int) -> CallCost:
     """Price one call.
 
-    ``prompt`` counts all prompt tokens, ``cached`` those whose KV is already in the engine, and ``output`` the tokens
-    of each of ``samples`` replies.
+    ``prompt`` counts all prompt tokens, ``new`` (bound by bound at most as many) those whose KV is not in the engine
+    yet, and ``output`` the tokens of each of ``samples`` replies.
     """
     tokens = tuple(
-        CallTokens(max(n - c, 0.0), min(n, c), m)
-        for n, c, m in zip(prompt.bounds, reversed(cached.bounds), output.bounds, strict=True)
+        CallTokens(fresh, max(n - fresh, 0.0), m)
+        for n, fresh, m in zip(prompt.bounds, new.bounds, output.bounds, strict=True)
     )
     if serving.replica is None:
         seconds = _modelled_service(serving, *tokens)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
 
+from orchestrator.errors import PlanError, SourceLoc
+
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
 _IGNORED: Final = frozenset({"resources"})
 """What the planner writes itself."""
@@ -49,7 +51,13 @@ class Node:
     """The MLIR operation."""
     regions: list[Region] = field(default_factory=list)
     reads: set[int] = field(default_factory=set)
-    """Values from outside that it or anything inside it uses."""
+    """Values that it or anything inside it uses."""
+
+    @property
+    def where(self) -> SourceLoc | None:
+        """``source`` as errors take it."""
+        file, _, line = self.source.rpartition(":")
+        return SourceLoc(file, int(line)) if file else None
 
 
 @dataclass(slots=True)
@@ -70,7 +78,7 @@ class _Frame:
 
 
 def read(module: Any) -> Graph:
-    """Read the workflow of a level-2 module. Raises ``ValueError`` when the module holds none."""
+    """Read the workflow of a level-2 module. Raises :class:`PlanError` ORCH-P014 when the module holds none."""
     handles = _operations(module.operation)
     numbers: dict[Any, int] = {}
     workflow: Node | None = None
@@ -98,7 +106,7 @@ def read(module: Any) -> Graph:
     while stack:
         _leave(stack)
     if workflow is None:
-        raise ValueError("the module holds no agent.workflow")
+        raise PlanError("ORCH-P014", "there is nothing to plan: the module holds no agent.workflow")
     return Graph(workflow.id, workflow.regions[0], workflow.opts, len(handles) - 1)
 
 

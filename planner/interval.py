@@ -86,8 +86,6 @@ def either(intervals: Iterable[Interval]) -> Interval:
     options = list(intervals)
     if not options:
         return ZERO
-    return Interval(
-        min(each.lo for each in options),
-        math.fsum(each.mid for each in options) / len(options),
-        max(each.hi for each in options),
-    )
+    lo, hi = min(each.lo for each in options), max(each.hi for each in options)
+    mean = math.fsum(each.mid for each in options) / len(options)
+    return Interval(lo, min(max(mean, lo), hi), hi)

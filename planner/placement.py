@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.errors import Diagnostic, SourceLoc
+from orchestrator.errors import Diagnostic
 from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import Cluster, DeviceKind
 from orchestrator.planner.cost import CallCost, call_cost
@@ -80,6 +80,17 @@ class Placer:
             return Placement("async", device)
         return self._off_the_loop(node, device)
 
+    def cpu_use(self, seconds: Interval) -> tuple[Interval | None, Interval]:
+        """What ``seconds`` of one core cost (``None``: unknown), and how long they keep the whole CPU from others.
+
+        A tool may wait rather than compute, so at best it keeps nobody from anything.
+        """
+        if self._cpu is None:
+            return None, ZERO
+        cores, per_hour = max(self._cpu.cores, 1), self._cpu.usd_per_hour
+        cost = seconds.scaled(per_hour / 3600 / cores) if per_hour is not None else None
+        return cost, Interval(0.0, seconds.mid / cores, seconds.hi / cores)
+
     def _off_the_loop(self, node: Node, device: str | None) -> Placement:
         typical_s = node.opts.get("typical_s")
         if node.attrs.get("effects") != "pure":
@@ -119,7 +130,7 @@ class Placer:
 
 def reference_call(serving: Serving) -> CallCost:
     """The call by which engines are compared."""
-    return call_cost(serving, _REFERENCE_PROMPT, ZERO, _REFERENCE_REPLY, samples=1)
+    return call_cost(serving, _REFERENCE_PROMPT, _REFERENCE_PROMPT, _REFERENCE_REPLY, samples=1)
 
 
 def kv_capacity_bytes(replica: Replica) -> float:
@@ -143,7 +154,7 @@ def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> D
     return Diagnostic(
         "ORCH-P010",
         f"no engine serves {wanted}, which `{node.id}` calls",
-        _where(node),
+        node.where,
         why=f"models served: {offered}",
         fix="add an [[engine]] to the cluster file" if not servings else "ask for one of those, or add an [[engine]]",
     )
@@ -156,7 +167,7 @@ def _nothing_fits(node: Node, model: str, serving: list[Serving]) -> Diagnostic:
     return Diagnostic(
         "ORCH-P011",
         f"the model {serving[0].engine.model!r}, which `{node.id}` calls, does not fit any device that should serve it",
-        _where(node),
+        node.where,
         why=reasons,
         fix=f"it would fit on {' or '.join(fits)}" if fits else "serve a smaller or quantised model",
     )
@@ -189,8 +200,3 @@ def _what_would_fit(replica: Replica) -> list[str]:
 def _fits(replica: Replica, memory_bytes: float, parallel: int) -> bool:
     need = replica.facts.weight_bytes + replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS
     return need <= memory_bytes * USABLE_MEMORY["gpu"] * parallel
-
-
-def _where(node: Node) -> SourceLoc | None:
-    file, _, line = node.source.rpartition(":")
-    return SourceLoc(file, int(line)) if line.isdigit() else None

@@ -1,0 +1,295 @@
+"""Walk a workflow once and say of every op how often it runs, how long it takes and what it costs.
+
+Time follows the data: an op starts when the last value it reads is there, so a region takes as long as the longest
+chain of ops in it, but never less than any one device needs for work that cannot overlap (prefill compute, CPU time).
+
+===========  ============================  =====================================================
+region       executions                    seconds
+===========  ============================  =====================================================
+loop         0 … max (condition: 1 … max)  condition and body one after the other, times
+map          0 … limit, or the known       waves of ``concurrency``; at least one item and the
+             length of its list            exclusive work of all others
+branch       either arm 0 … 1              either arm
+race         every arm is started; losers  the fastest arm … the slowest (the others failed)
+             are cut short
+===========  ============================  =====================================================
+
+Nothing is retried in these figures, and ops of different devices never wait for each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.errors import Diagnostic
+from orchestrator.planner import sizes, timing
+from orchestrator.planner.cost import call_cost
+from orchestrator.planner.graph import Graph, Node, Region
+from orchestrator.planner.interval import ONE, ZERO, Interval, either, latest, total
+from orchestrator.planner.placement import Placement, Placer
+from orchestrator.planner.resources import Resources
+from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
+from orchestrator.planner.sizes import NOTHING, Size
+from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, reply_tokens, text_tokens
+
+HINTS = frozenset({"kv_pin", "kv_release", "kv_prefetch", "kv_move"})
+"""Ops that tell the engine something; they have a place but no figures of their own."""
+
+INLINE = Placement("inline")
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What is expected of one op; the fields are those of :class:`orchestrator.planner.plan.OpPlan`."""
+
+    node: Node
+    placement: Placement
+    count: Interval
+    parent: str | None
+    region: str | None
+    seconds: Interval = ZERO
+    tokens_in: Interval = ZERO
+    tokens_out: Interval = ZERO
+    cost_usd: Interval | None = ZERO
+    resources: Resources = field(default_factory=Resources)
+    after: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What a prefill hands to its decode."""
+
+    node: Node
+    tokens: Interval
+    new: Interval
+    """The part of ``tokens`` that is not in the KV cache."""
+    guessed: bool
+
+
+class Estimator:
+    """One estimation; results are in ``estimates`` (program order) and ``unpriced``."""
+
+    def __init__(self, graph: Graph, placer: Placer) -> None:
+        self.estimates: dict[str, Estimate] = {}
+        self.unpriced: dict[int, tuple[Node, Placement]] = {}
+        """Prefills (priced with their decode) and hints, by identity: placed, but without an estimate of their own."""
+        self.diagnostics: dict[str, Diagnostic] = {}
+        """By op id, for a loop's body is walked twice."""
+        self._graph = graph
+        self._placer = placer
+        self._sizes: dict[int, Size] = {}
+        self._prompts: dict[int, _Prompt] = {}
+        self._engines: dict[int, Placement] = {}
+        self._handlers: dict[str, Callable[[Node, Estimate], Outcome]] = {
+            "call": self._call,
+            "decode": self._decode,
+            "loop": self._loop,
+            "map": self._map,
+            "branch": self._branch,
+            "race": self._race,
+        }
+
+    def run(self) -> Outcome:
+        """Estimate everything; the outcome of the whole workflow."""
+        body = self._graph.body
+        for value, type_string in zip(body.args, body.arg_types, strict=True):
+            self._sizes[value] = sizes.parameter(type_string)
+        return self._region(body, None, ONE)
+
+    # Regions
+
+    def _region(self, region: Region, parent: str | None, count: Interval) -> Outcome:
+        ready: dict[int, Ready] = {}
+        ends: list[Ready] = []
+        busy: dict[str, Interval] = {}
+        for node in region.nodes:
+            start = latest_of(ready[value] for value in node.reads if value in ready)
+            if node.kind == "prefill":
+                self._prefill(node)
+                done = start
+            elif node.kind in HINTS:
+                self.unpriced[id(node)] = (node, self._engine_of(node))
+                done = start
+            else:
+                outcome = self._op(node, region, parent, count, start.makers)
+                for device, seconds in outcome.busy.seconds.items():
+                    busy[device] = busy.get(device, ZERO) + seconds
+                done = Ready(start.at + outcome.seconds, (node.id,), Step(node.id, start.last))
+                ends.append(done)
+            for value in node.results:
+                ready[value] = done
+        end = latest_of(ends)
+        return Outcome(latest([end.at, *busy.values()]), Busy(busy), chain(end.last))
+
+    def _op(self, node: Node, region: Region, parent: str | None, count: Interval, after: tuple[str, ...]) -> Outcome:
+        handler = self._handlers.get(node.kind)
+        if handler is None:
+            self.diagnostics[node.id] = Diagnostic(
+                "ORCH-P012", f"the planner cannot price op.{node.kind} (`{node.id}`)", node.where
+            )
+            return NO_TIME
+        name = region.name if parent is not None else None
+        estimate = Estimate(node, INLINE, count, parent, name, after=after)
+        self.estimates[node.id] = estimate
+        outcome = handler(node, estimate)
+        timeout_s = node.opts.get("timeout_s")
+        estimate.seconds = timing.capped(outcome.seconds, timeout_s)
+        return Outcome(estimate.seconds, outcome.busy)
+
+    def _loop(self, node: Node, estimate: Estimate) -> Outcome:
+        cond, body = node.regions
+        most = float(node.attrs["max"])
+        times = Interval.exact(most) if _never_stops(cond) else Interval(0.0, most / 2, most)
+        checks = Interval(min(1.0, most), min(times.mid + 1, most), most)
+        initial = [self._size(value) for value in node.operands]
+        self._set(cond.args, initial)
+        self._set(body.args, initial)
+        self._region(body, node.id, estimate.count * times)
+        after_one = [self._size(value) for value in body.yields]
+        states = [
+            sizes.carried(first, second, type_string, times)
+            for first, second, type_string in zip(initial, after_one, node.result_types, strict=True)
+        ]
+        self._set(cond.args, [state.inside for state in states])
+        self._set(body.args, [state.inside for state in states])
+        self._set(node.results, [state.final for state in states])
+        self._pass_engines(body.yields, node.results)
+        check = self._region(cond, node.id, estimate.count * checks)
+        turn = self._region(body, node.id, estimate.count * times)
+        return merged(check.seconds * checks + turn.seconds * times, check.busy.times(checks), turn.busy.times(times))
+
+    def _map(self, node: Node, estimate: Estimate) -> Outcome:
+        [body] = node.regions
+        lists = [self._size(value) for value in node.operands]
+        times = _map_length(lists, float(node.attrs["limit"]))
+        self._set(body.args, [sizes.one_item(each) for each in lists])
+        item = self._region(body, node.id, estimate.count * times)
+        self._set(node.results, [sizes.repeated(self._size(value), times) for value in body.yields])
+        at_once = float(node.attrs.get("concurrency") or 0) or math.inf
+        seconds = Interval(
+            *(
+                max(math.ceil(n / at_once) * one, one + (n - 1) * alone) if n >= 1 else n * one
+                for n, one, alone in zip(times.bounds, item.seconds.bounds, item.busy.most().bounds, strict=True)
+            )
+        )
+        return Outcome(seconds, item.busy.times(times))
+
+    def _branch(self, node: Node, estimate: Estimate) -> Outcome:
+        maybe = Interval(0.0, 1 / len(node.regions), 1.0)
+        arms = [self._region(arm, node.id, estimate.count * maybe) for arm in node.regions]
+        self._merge_results(node, node.regions)
+        return merged(either(arm.seconds for arm in arms), *(arm.busy.times(maybe) for arm in arms))
+
+    def _race(self, node: Node, estimate: Estimate) -> Outcome:
+        arms = [arm.regions[0] for arm in node.regions[0].nodes]
+        cut_short = Interval(0.0, 1.0, 1.0) if len(arms) > 1 else ONE
+        ran = []
+        for number, arm in enumerate(arms, start=1):
+            arm.name = f"arm {number}"
+            ran.append(self._region(arm, node.id, estimate.count * cut_short))
+        self._merge_results(node, arms)
+        times = [arm.seconds for arm in ran]
+        seconds = Interval(min(t.lo for t in times), min(t.mid for t in times), max(t.hi for t in times))
+        return merged(seconds, *(arm.busy.times(cut_short) for arm in ran))
+
+    # Leaves
+
+    def _prefill(self, node: Node) -> None:
+        prompt, *rest = (self._size(value) for value in node.operands)
+        chat = rest[0] if rest else NOTHING
+        tokens = total([prompt.tokens, chat.tokens, CHAT_TEMPLATE_TOKENS])
+        # At best the static prefix is cached too, by another request; at worst the conversation's KV was evicted.
+        static = text_tokens(float(node.opts.get("static_prefix_chars", 0))).lo
+        new = Interval(max(tokens.lo - chat.tokens.lo - static, 1.0), tokens.mid - chat.tokens.mid, tokens.hi)
+        self._prompts[node.results[0]] = _Prompt(node, tokens, new, prompt.guessed or chat.guessed)
+
+    def _decode(self, node: Node, estimate: Estimate) -> Outcome:
+        prompt = self._prompts[node.operands[0]]
+        samples = int(node.attrs.get("samples", 1))
+        max_tokens = node.opts.get("max_tokens")
+        reply = reply_tokens(str(node.attrs.get("returns", "str")), max_tokens)
+        replies = reply.scaled(samples)
+        self._set(
+            node.results,
+            [
+                Size(replies, Interval.exact(samples) if samples > 1 else None, guessed=not reply.is_exact),
+                Size(prompt.tokens + reply, guessed=True),
+            ],
+        )
+        placement = self._placer.model_call(node, str(node.attrs.get("model", "default")))
+        if placement is None or placement.serving is None:
+            return NO_TIME
+        self.unpriced[id(prompt.node)] = (prompt.node, placement)
+        self._engines.update(dict.fromkeys(node.results, placement))
+        cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
+        estimate.placement = placement
+        estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies
+        estimate.cost_usd, estimate.resources = cost.cost_usd, cost.resources
+        estimate.guesses = _listed(("tokens in", prompt.guessed), ("tokens out", max_tokens is None))
+        return Outcome(cost.seconds, Busy({placement.place: cost.exclusive_s}))
+
+    def _call(self, node: Node, estimate: Estimate) -> Outcome:
+        self._set(node.results, [sizes.of_call(node, [self._size(value) for value in node.operands])])
+        placement = estimate.placement = self._placer.call(node)
+        kind, place = node.attrs.get("kind"), placement.place
+        if kind == "ask":
+            estimate.guesses = ("seconds",)
+            return Outcome(timing.HUMAN_S, Busy({}))
+        if kind not in ("tool", "retrieve") or str(node.attrs.get("callee", "")).startswith("builtin."):
+            return Outcome(timing.BUILTIN_S, Busy({"event loop": timing.BUILTIN_S}))
+        seconds, guessed = timing.tool_s(
+            place,
+            str(node.attrs.get("effects", "once")),
+            retrieve=kind == "retrieve",
+            typical_s=node.opts.get("typical_s"),
+        )
+        estimate.guesses = _listed(("seconds", guessed))
+        if place in ("inline", "async"):
+            return Outcome(seconds, Busy({"event loop": seconds}) if place == "inline" else Busy({}))
+        seconds = timing.capped(seconds, node.opts.get("timeout_s"))
+        estimate.cost_usd, busy = self._placer.cpu_use(seconds)
+        return Outcome(seconds, Busy({placement.device or "cpu": busy}))
+
+    # Values
+
+    def _size(self, value: int) -> Size:
+        return self._sizes[value]
+
+    def _set(self, values: list[int], found: list[Size]) -> None:
+        self._sizes.update(zip(values, found, strict=False))
+
+    def _merge_results(self, node: Node, arms: list[Region]) -> None:
+        options = zip(*([self._size(value) for value in arm.yields] for arm in arms), strict=True)
+        self._set(node.results, [sizes.one_of(each) for each in options])
+        self._pass_engines(arms[0].yields, node.results)
+
+    def _pass_engines(self, given: list[int], taken: list[int]) -> None:
+        """A conversation stays on its engine when it leaves a region."""
+        for source, target in zip(given, taken, strict=True):
+            if source in self._engines:
+                self._engines[target] = self._engines[source]
+
+    def _engine_of(self, hint: Node) -> Placement:
+        return next((self._engines[value] for value in hint.operands if value in self._engines), INLINE)
+
+
+def _never_stops(cond: Region) -> bool:
+    """Whether a loop's condition is the constant false, so that it always runs to its bound."""
+    for node in cond.nodes:
+        if node.results == cond.yields and node.attrs.get("kind") == "const":
+            return bool(node.opts.get("value", node.attrs.get("value")) == "false")
+    return False
+
+
+def _map_length(lists: list[Size], limit: float) -> Interval:
+    known = next((each.items for each in lists if each.items is not None), None)
+    if known is None:
+        return Interval(0.0, limit / 2, limit)
+    return Interval(min(known.lo, limit), min(known.mid, limit), min(known.hi, limit))
+
+
+def _listed(*guesses: tuple[str, bool]) -> tuple[str, ...]:
+    return tuple(name for name, guessed in guesses if guessed)

@@ -1,0 +1,52 @@
+"""What an op does, in the user's terms and in a few words."""
+
+from __future__ import annotations
+
+from orchestrator.planner.graph import Node
+
+_OPERATORS = {
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "add": "+", "sub": "-", "mul": "*",
+    "truediv": "/", "and": "&", "or": "|", "not": "~",
+}  # fmt: skip
+_PLAIN = {"prompt": "fill the prompt", "chat": "open a conversation", "const": "constant", "ask": "a person answers"}
+
+
+def describe(node: Node) -> str:
+    """A short label for the plan's table."""
+    match node.kind:
+        case "decode":
+            return _model_call(node)
+        case "call":
+            return _call(node)
+        case "loop":
+            return f"loop, at most {node.attrs['max']} times"
+        case "map":
+            return f"map, at most {node.attrs['limit']} items"
+        case "race":
+            return f"race of {len(node.regions[0].nodes)}"
+        case _:
+            return node.kind
+
+
+def _model_call(node: Node) -> str:
+    model, samples, returns = (
+        node.attrs.get("model", "default"),
+        node.attrs.get("samples", 1),
+        node.attrs.get("returns"),
+    )
+    name = "ask the model" if model == "default" else f"ask {model}"
+    times = f" {samples} times" if samples != 1 else ""
+    shape = f" for {returns}" if returns not in (None, "str") else ""
+    return f"{name}{times}{shape}"
+
+
+def _call(node: Node) -> str:
+    kind, callee = str(node.attrs.get("kind", "")), str(node.attrs.get("callee", ""))
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind == "field":
+        return f".{node.opts.get('path', node.attrs.get('path', ''))}"
+    if callee.startswith("builtin."):
+        name = callee.removeprefix("builtin.")
+        return _OPERATORS.get(name, name)
+    return f"{callee}()"

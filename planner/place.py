@@ -1,0 +1,152 @@
+"""Planning: read the level-2 module, place and price each op, and write the outcome back into it.
+
+The heuristic is greedy and says so: ops are placed one by one (:mod:`orchestrator.planner.placement`), priced by a
+roofline (:mod:`orchestrator.planner.cost`), and added up along the data flow (:mod:`orchestrator.planner.estimate`).
+Linear in the number of ops, apart from a factor of two for each level of nested loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.estimate import Estimate, Estimator
+from orchestrator.planner.graph import Node, read
+from orchestrator.planner.interval import Interval, total
+from orchestrator.planner.labels import describe
+from orchestrator.planner.placement import GIB, Placement, Placer, kv_capacity_bytes
+from orchestrator.planner.plan import Objective, OpPlan, Plan
+from orchestrator.planner.promises import check_promises
+from orchestrator.planner.resources import Resources
+
+OBJECTIVES: tuple[Objective, ...] = ("latency", "cost")
+
+
+def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_hash: str = "") -> Plan:
+    """Plan a level-2 module on ``cluster``, and set ``place`` and ``resources`` of its ops.
+
+    Raises :class:`PlanError`, with everything that is wrong: ORCH-P010 nobody serves a model, ORCH-P011 a model fits
+    nowhere, ORCH-P012 an op that cannot be priced, ORCH-P013 an unknown objective, ORCH-P014 no workflow.
+    """
+    if objective not in OBJECTIVES:
+        raise PlanError("ORCH-P013", f"unknown objective {objective!r}", fix=f"use one of {', '.join(OBJECTIVES)}")
+    graph = read(module)
+    placer = Placer(cluster, objective)
+    estimator = Estimator(graph, placer)
+    outcome = estimator.run()
+    problems = [*placer.diagnostics, *estimator.diagnostics.values()]
+    if problems:
+        raise PlanError.collect(problems)
+    estimates = estimator.estimates.values()
+    _write(module, [(e.node, e.placement, e.resources) for e in estimates])
+    _write(module, [(node, placement, Resources()) for node, placement in estimator.unpriced.values()])
+    cost_usd = _total_cost(estimates)
+    tokens = total((e.tokens_in + e.tokens_out) * e.count for e in estimates)
+    warnings = [*cluster.warnings, *_engine_warnings(estimates), *_price_warnings(estimates)]
+    warnings += check_promises(graph.opts, outcome.seconds, tokens, cost_usd)
+    return Plan(
+        workflow=graph.name,
+        ir_hash=ir_hash,
+        cluster=cluster,
+        objective=objective,
+        ops=tuple(map(_op_plan, estimates)),
+        seconds=outcome.seconds,
+        tokens=tokens,
+        cost_usd=cost_usd,
+        critical_path=outcome.path,
+        warnings=tuple(warnings),
+    )
+
+
+def _write(module: Any, placed: Iterable[tuple[Node, Placement, Resources]]) -> None:
+    """Set ``place`` and ``resources`` of leaf ops; region ops stay as they are."""
+    bindings = import_module(type(module.operation).__module__)
+    places: dict[str, Any] = {}
+    vectors: dict[Resources, Any] = {}
+    with bindings.Location.unknown(module.context):
+        for node, placement, resources in placed:
+            if node.regions:
+                continue
+            if placement.place not in places:
+                places[placement.place] = bindings.StringAttr.get(placement.place)
+            if resources not in vectors:
+                figures = resources.as_attributes()
+                vectors[resources] = bindings.DictAttr.get(
+                    {name: bindings.FloatAttr.get_f64(figure) for name, figure in figures.items()}
+                )
+            attributes = node.handle.attributes
+            attributes["place"] = places[placement.place]
+            attributes["resources"] = vectors[resources]
+
+
+def _op_plan(estimate: Estimate) -> OpPlan:
+    node, placement = estimate.node, estimate.placement
+    return OpPlan(
+        id=node.id,
+        kind=node.kind,
+        what=describe(node),
+        place=placement.place,
+        device=placement.device,
+        seconds=estimate.seconds,
+        tokens_in=estimate.tokens_in,
+        tokens_out=estimate.tokens_out,
+        cost_usd=estimate.cost_usd,
+        count=estimate.count,
+        resources=estimate.resources,
+        source=node.source,
+        parent=estimate.parent,
+        region=estimate.region,
+        after=estimate.after,
+        alternatives=placement.alternatives,
+        guesses=estimate.guesses,
+    )
+
+
+def _total_cost(estimates: Iterable[Estimate]) -> Interval | None:
+    costs = []
+    for each in estimates:
+        if each.cost_usd is None:
+            return None
+        costs.append(each.cost_usd * each.count)
+    return total(costs)
+
+
+def _engine_warnings(estimates: Iterable[Estimate]) -> list[str]:
+    """What is guessed about the engines in use, and the largest request of each that its memory may not hold."""
+    largest: dict[str, Estimate] = {}
+    for each in estimates:
+        if each.placement.serving is not None:
+            known = largest.setdefault(each.placement.place, each)
+            if each.resources.kv_bytes > known.resources.kv_bytes:
+                largest[each.placement.place] = each
+    found = []
+    for each in largest.values():
+        serving = each.placement.serving
+        assert serving is not None
+        found += serving.warnings()
+        if serving.replica and each.resources.kv_bytes > kv_capacity_bytes(serving.replica):
+            have, need = kv_capacity_bytes(serving.replica) / GIB, each.resources.kv_bytes / GIB
+            found.append(
+                f"`{each.node.id}` needs {need:.1f} GiB of KV cache; engine {serving.engine.name} has {have:.1f}"
+            )
+        context = serving.replica.facts.context_tokens if serving.replica else None
+        if context is not None and each.tokens_in.mid > context:
+            found.append(
+                f"`{each.node.id}` has about {each.tokens_in.mid:.0f} prompt tokens; the model takes {context}"
+            )
+    return found
+
+
+def _price_warnings(estimates: Iterable[Estimate]) -> list[str]:
+    unpriced: dict[str, list[str]] = {}
+    for each in estimates:
+        if each.cost_usd is None:
+            unpriced.setdefault(each.placement.device or each.placement.place, []).append(each.node.id)
+    return [
+        f"no price known for {device}, used by {', '.join(ids[:3])}{' …' if len(ids) > 3 else ''}: "
+        "set usd_per_hour, or for a service the prices per token, in the cluster file"
+        for device, ids in unpriced.items()
+    ]
