@@ -1,3 +1,55 @@
-"""orchestrator: a compiler for agent and LLM workflows."""
+"""orchestrator: a compiler for agent and LLM workflows.
+
+The public names are imported on first use, so that ``import orchestrator`` costs next to nothing and loads neither MLIR
+nor Ray nor an engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.agents.react import react
+    from orchestrator.agents.vote import vote
+    from orchestrator.dsl.control import branch, loop, map_, race
+    from orchestrator.dsl.expressions import narrow
+    from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
+    from orchestrator.dsl.policy import Budget, Retry
+    from orchestrator.dsl.tool import Tool, call, tool
+    from orchestrator.dsl.value import Value
+    from orchestrator.dsl.workflow import Workflow, workflow
+    from orchestrator.errors import OrchError
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "orchestrator.agents.react": ("react",),
+    "orchestrator.agents.vote": ("vote",),
+    "orchestrator.dsl.control": ("branch", "loop", "map_", "race"),
+    "orchestrator.dsl.expressions": ("narrow",),
+    "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
+    "orchestrator.dsl.policy": ("Budget", "Retry"),
+    "orchestrator.dsl.tool": ("Tool", "call", "tool"),
+    "orchestrator.dsl.value": ("Value",),
+    "orchestrator.dsl.workflow": ("Workflow", "workflow"),
+    "orchestrator.errors": ("OrchError",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Budget", "Chat", "OrchError", "Retry", "Tool", "Turn", "Turns", "Value", "Workflow", "ask", "branch", "call", "chat",
+    "llm", "loop", "map_", "narrow", "options", "race", "react", "tool", "vote", "workflow",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

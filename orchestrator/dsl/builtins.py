@@ -38,6 +38,10 @@ def _not(value: bool) -> bool:
     return not value
 
 
+def _narrow(value: Any) -> Any:
+    return value
+
+
 def _getitem(items: Any, key: Any) -> Any:
     return items[key]
 
@@ -52,6 +56,7 @@ _FUNCTIONS = {
     "builtin.list": _list,
     "builtin.tuple": _tuple,
     "builtin.dict": _dict,
+    "builtin.narrow": _narrow,
     "builtin.getitem": _getitem,
     "builtin.slice": _slice,
 }

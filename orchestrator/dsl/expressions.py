@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from orchestrator.dsl.typing import TypeForm, assignable, element_type, fields_of, item_type, join, plain, type_string
 
 if TYPE_CHECKING:
     from orchestrator.dsl.tracer import Tracer
     from orchestrator.dsl.value import Value
+
+T = TypeVar("T")
 
 _SYMBOLS = {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
@@ -60,6 +62,22 @@ def result_type(op: str, left: TypeForm, right: TypeForm) -> TypeForm | None:
         item = join(get_args(left)[0], get_args(right)[0])
         return None if item is None else list[item]  # type: ignore[valid-type]
     return None
+
+
+def narrow(value: Any, to: type[T]) -> T:
+    """``value`` as one member of its union type, after a branch has established that it is one.
+
+    ``branch(row != None, then=lambda: narrow(row, Row).name, otherwise=lambda: "nobody")``
+    """
+    tracer = value._tracer
+    if not assignable(to, value._type):
+        tracer.report(
+            "ORCH-D010",
+            f"{type_string(value._type)} cannot be narrowed to {type_string(to)}",
+            why=f"`{value._origin.name}` at {value._origin.where} produces {type_string(value._type)}",
+            fix="narrow to a member of its union",
+        )
+    return tracer.builtin("narrow", {"value": tracer.lift(value)}, to)  # type: ignore[no-any-return]
 
 
 def field(value: Value[Any], name: str) -> Value[Any]:

@@ -13,7 +13,7 @@ from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Origin, Value
 
 if TYPE_CHECKING:
-    from orchestrator.ir.build import Region
+    from orchestrator.dsl.graph import Region
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.location import is_user_file, trace_boundary
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.tracer import Result, Tracer
-from orchestrator.dsl.typing import TypeForm, type_string
+from orchestrator.dsl.typing import TypeForm
 from orchestrator.dsl.value import Origin, Value
 from orchestrator.errors import SourceLoc, TraceError
 
 if TYPE_CHECKING:
+    from orchestrator.dsl.graph import Graph
     from orchestrator.dsl.tool import Tool
     from orchestrator.dsl.workflow import Workflow
 
@@ -52,12 +53,13 @@ class Traced:
         return module_hash(self.module)
 
 
-def trace(workflow: Workflow[..., Any]) -> Traced:
-    """Trace ``workflow``; raises one :class:`TraceError` with everything that is wrong with it."""
-    from orchestrator.ir.build import Builder
+def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
+    """Trace ``workflow`` into ``graph``, by default a new MLIR module.
 
+    Raises one :class:`TraceError` with everything that is wrong with the workflow.
+    """
     boundary = workflow.boundary
-    ir = Builder()
+    ir = graph or _mlir()
     tracer = Tracer(workflow.name, ir)
     tracer.report_once(workflow.fn, boundary.problems)
     tracer.report_once(workflow, workflow.problems)
@@ -75,6 +77,12 @@ def trace(workflow: Workflow[..., Any]) -> Traced:
     tracer.register(boundary.returns)
     bindings = Bindings({**TOOLS, **tracer.tools}, tracer.types)
     return Traced(ir.finish(), ir.context, workflow.name, dict(boundary.params), boundary.returns, bindings)
+
+
+def _mlir() -> Graph:
+    from orchestrator.ir.build import Builder
+
+    return Builder()
 
 
 def _run(tracer: Tracer, workflow: Workflow[..., Any], params: dict[str, Value[Any]]) -> Value[Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from orchestrator.dsl.tool import Tool
     from orchestrator.dsl.workflow import Workflow
-    from orchestrator.ir.build import Builder, Region
+    from orchestrator.dsl.graph import Graph, Region
 
 _current: ContextVar[Tracer | None] = ContextVar("orchestrator_tracer", default=None)
 
@@ -77,7 +77,7 @@ class Mark(NamedTuple):
 class Tracer:
     """One trace; see the module's docstring. ``ir`` receives the ops."""
 
-    def __init__(self, name: str, ir: Builder) -> None:
+    def __init__(self, name: str, ir: Graph) -> None:
         self.name = name
         self.ir = ir
         self.scope = Scope(f"workflow `{name}`")

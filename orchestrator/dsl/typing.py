@@ -132,8 +132,17 @@ def element_type(tp: TypeForm) -> TypeForm | None:
 
 
 def fields_of(tp: TypeForm) -> Mapping[str, TypeForm] | None:
-    """Name and type of each attribute of a pydantic model, dataclass or named tuple; None for anything else."""
+    """Name and type of each attribute of a pydantic model, dataclass or named tuple; None for anything else.
+
+    A union has the fields that all its members have.
+    """
     tp = plain(tp)
+    if get_origin(tp) in _UNIONS:
+        each = [fields_of(member) for member in get_args(tp)]
+        known = [fields for fields in each if fields is not None]
+        if len(known) < len(each):
+            return None
+        return {n: union(*(fields[n] for fields in known)) for n in known[0] if all(n in fields for fields in known)}
     if not isinstance(tp, type):
         return None
     if hasattr(tp, "model_fields"):
