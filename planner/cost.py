@@ -88,7 +88,8 @@ class CallCost:
     exclusive_s: Interval
     """The part of ``seconds`` that cannot overlap with another call on the same device (prefill compute)."""
     cost_usd: Interval | None
-    resources: Resources
+    prefill: Resources
+    decode: Resources
 
 
 def call_cost(serving: Serving, prompt: Interval, new: Interval, output: Interval, samples: int) -> CallCost:
@@ -103,11 +104,12 @@ def call_cost(serving: Serving, prompt: Interval, new: Interval, output: Interva
     )
     if serving.replica is None:
         seconds = _modelled_service(serving, *tokens)
-        exclusive, resources = ZERO, Resources()
+        exclusive, prefill, decode = ZERO, Resources(), Resources()
     else:
         seconds, exclusive = _on_replica(serving.replica, tokens, samples)
-        resources = _resources(serving.replica, tokens[1], samples)
-    return CallCost(seconds, exclusive, _price(serving, seconds, prompt, output.scaled(samples)), resources)
+        prefill = prefill_resources(serving.replica, tokens[1])
+        decode = decode_resources(serving.replica, tokens[1], samples)
+    return CallCost(seconds, exclusive, _price(serving, seconds, prompt, output.scaled(samples)), prefill, decode)
 
 
 def prefill_s(replica: Replica, new: float, cached: float, at: Efficiency) -> float:
@@ -167,18 +169,29 @@ def _price(serving: Serving, seconds: Interval, prompt: Interval, output: Interv
     return seconds.scaled(per_s) if per_s is not None else None
 
 
-def _resources(replica: Replica, of: CallTokens, samples: int) -> Resources:
+def prefill_resources(replica: Replica, of: CallTokens) -> Resources:
+    """What the prefill computes and moves."""
+    facts, kv = replica.facts, replica.facts.kv_bytes_per_token
+    return Resources(
+        flops=_prefill_flops(facts, of.new, of.cached),
+        bytes_read=facts.weight_bytes + kv * of.cached,
+        bytes_written=kv * of.new,
+        kv_bytes=kv * (of.new + of.cached),
+        net_bytes=_exchanged_bytes(replica, of.new),
+    )
+
+
+def decode_resources(replica: Replica, of: CallTokens, samples: int) -> Resources:
+    """What all decode steps compute and move."""
     facts, kv = replica.facts, replica.facts.kv_bytes_per_token
     replies = of.output * samples
     attention = 4 * facts.layers * facts.heads * facts.head_dim * of.middle_context
-    per_step = _step_weight_bytes(facts, samples) + samples * kv * of.middle_context
-    exchanged = 2 * facts.layers * facts.hidden * DTYPE_BYTES[facts.dtype] * (of.new + replies)
     return Resources(
-        flops=_prefill_flops(facts, of.new, of.cached) + replies * (2 * facts.active_params + attention),
-        bytes_read=facts.weight_bytes + kv * of.cached + of.output * per_step,
-        bytes_written=kv * (of.new + replies),
+        flops=replies * (2 * facts.active_params + attention),
+        bytes_read=of.output * (_step_weight_bytes(facts, samples) + samples * kv * of.middle_context),
+        bytes_written=kv * replies,
         kv_bytes=kv * (of.new + of.cached + replies),
-        net_bytes=exchanged * _ring_share(replica.parallel),
+        net_bytes=_exchanged_bytes(replica, replies),
     )
 
 
@@ -211,6 +224,11 @@ def _all_reduce_s(replica: Replica, tokens: float) -> float:
     payload = facts.hidden * DTYPE_BYTES[facts.dtype] * tokens * _ring_share(replica.parallel)
     link = replica.device.link_bytes_per_s or ASSUMED_LINK_BYTES_PER_S
     return 2 * facts.layers * (ALL_REDUCE_LATENCY_S + payload / link)
+
+
+def _exchanged_bytes(replica: Replica, tokens: float) -> float:
+    facts = replica.facts
+    return 2 * facts.layers * facts.hidden * DTYPE_BYTES[facts.dtype] * tokens * _ring_share(replica.parallel)
 
 
 def _ring_share(parallel: int) -> float:

@@ -32,7 +32,7 @@ from orchestrator.planner.placement import Placement, Placer
 from orchestrator.planner.resources import Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
-from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, reply_tokens, text_tokens
+from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_tokens, text_tokens
 
 HINTS = frozenset({"kv_pin", "kv_release", "kv_prefetch", "kv_move"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
@@ -70,11 +70,11 @@ class _Prompt:
 
 
 class Estimator:
-    """One estimation; results are in ``estimates`` (program order) and ``unpriced``."""
+    """One estimation; results are in ``estimates`` (program order) and ``companions``."""
 
     def __init__(self, graph: Graph, placer: Placer) -> None:
         self.estimates: dict[str, Estimate] = {}
-        self.unpriced: dict[int, tuple[Node, Placement]] = {}
+        self.companions: dict[int, tuple[Node, Placement, Resources]] = {}
         """Prefills (priced with their decode) and hints, by identity: placed, but without an estimate of their own."""
         self.diagnostics: dict[str, Diagnostic] = {}
         """By op id, for a loop's body is walked twice."""
@@ -111,7 +111,7 @@ class Estimator:
                 self._prefill(node)
                 done = start
             elif node.kind in HINTS:
-                self.unpriced[id(node)] = (node, self._engine_of(node))
+                self.companions[id(node)] = (node, self._engine_of(node), Resources())
                 done = start
             else:
                 outcome = self._op(node, region, parent, count, start.makers)
@@ -209,8 +209,8 @@ class Estimator:
     def _decode(self, node: Node, estimate: Estimate) -> Outcome:
         prompt = self._prompts[node.operands[0]]
         samples = int(node.attrs.get("samples", 1))
-        max_tokens = node.opts.get("max_tokens")
-        reply = reply_tokens(str(node.attrs.get("returns", "str")), max_tokens)
+        returns = str(node.attrs.get("returns", "str"))
+        reply = reply_tokens(returns, node.opts.get("max_tokens"))
         replies = reply.scaled(samples)
         self._set(
             node.results,
@@ -222,13 +222,13 @@ class Estimator:
         placement = self._placer.model_call(node, str(node.attrs.get("model", "default")))
         if placement is None or placement.serving is None:
             return NO_TIME
-        self.unpriced[id(prompt.node)] = (prompt.node, placement)
         self._engines.update(dict.fromkeys(node.results, placement))
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies
-        estimate.cost_usd, estimate.resources = cost.cost_usd, cost.resources
-        estimate.guesses = _listed(("tokens in", prompt.guessed), ("tokens out", max_tokens is None))
+        estimate.cost_usd, estimate.resources = cost.cost_usd, cost.decode
+        estimate.guesses = _listed(("tokens in", prompt.guessed), ("tokens out", not is_scalar(returns)))
+        self.companions[id(prompt.node)] = (prompt.node, placement, cost.prefill)
         return Outcome(cost.seconds, Busy({placement.place: cost.exclusive_s}))
 
     def _call(self, node: Node, estimate: Estimate) -> Outcome:

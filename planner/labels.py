@@ -1,4 +1,4 @@
-"""What an op does, in the user's terms and in a few words."""
+"""What an op is and does, in the user's terms and in a few words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ _OPERATORS = {
     "truediv": "/", "and": "&", "or": "|", "not": "~",
 }  # fmt: skip
 _PLAIN = {"prompt": "fill the prompt", "chat": "open a conversation", "const": "constant", "ask": "a person answers"}
+
+
+def kind_of(node: Node) -> str:
+    """The op's name without its dialect; of an ``op.call`` what it calls: ``tool``, ``prompt``, ``builtin``, …"""
+    if node.kind != "call":
+        return node.kind
+    return "builtin" if str(node.attrs.get("callee", "")).startswith("builtin.") else str(node.attrs["kind"])
 
 
 def describe(node: Node) -> str:

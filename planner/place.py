@@ -16,7 +16,7 @@ from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.estimate import Estimate, Estimator
 from orchestrator.planner.graph import Node, read
 from orchestrator.planner.interval import Interval, total
-from orchestrator.planner.labels import describe
+from orchestrator.planner.labels import describe, kind_of
 from orchestrator.planner.placement import GIB, Placement, Placer, kv_capacity_bytes
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
@@ -42,7 +42,7 @@ def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_
         raise PlanError.collect(problems)
     estimates = estimator.estimates.values()
     _write(module, [(e.node, e.placement, e.resources) for e in estimates])
-    _write(module, [(node, placement, Resources()) for node, placement in estimator.unpriced.values()])
+    _write(module, estimator.companions.values())
     cost_usd = _total_cost(estimates)
     tokens = total((e.tokens_in + e.tokens_out) * e.count for e in estimates)
     warnings = [*cluster.warnings, *_engine_warnings(estimates), *_price_warnings(estimates)]
@@ -86,7 +86,7 @@ def _op_plan(estimate: Estimate) -> OpPlan:
     node, placement = estimate.node, estimate.placement
     return OpPlan(
         id=node.id,
-        kind=node.kind,
+        kind=kind_of(node),
         what=describe(node),
         place=placement.place,
         device=placement.device,

@@ -19,6 +19,7 @@ from orchestrator.errors import Diagnostic
 from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import Cluster, DeviceKind
 from orchestrator.planner.cost import CallCost, call_cost
+from orchestrator.planner.figures import dollars, duration
 from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import Objective
@@ -112,7 +113,10 @@ class Placer:
             return None
         ranked = sorted(fitting, key=self._rank)
         best = ranked[0]
-        rejected = [f"engine:{s.engine.name}: {self._compared(s)}" for s in ranked[1:]]
+        rejected = [
+            f"engine:{s.engine.name}: {_reference(s)} for 1,000 tokens in and 200 out, the chosen {_reference(best)}"
+            for s in ranked[1:]
+        ]
         rejected += [f"engine:{s.engine.name}: {_too_big(s)}" for s in serving if s not in fitting]
         return Placement(f"engine:{best.engine.name}", best.engine.device, best, tuple(rejected))
 
@@ -122,15 +126,16 @@ class Placer:
             return cost.cost_usd is None, cost.cost_usd.mid if cost.cost_usd else cost.seconds.mid
         return False, cost.seconds.mid
 
-    def _compared(self, serving: Serving) -> str:
-        cost = reference_call(serving)
-        price = f"${cost.cost_usd.mid:.2g}" if cost.cost_usd else "an unknown price"
-        return f"{cost.seconds.mid:.2g} s and {price} for 1,000 tokens in and 200 out"
-
 
 def reference_call(serving: Serving) -> CallCost:
     """The call by which engines are compared."""
     return call_cost(serving, _REFERENCE_PROMPT, _REFERENCE_PROMPT, _REFERENCE_REPLY, samples=1)
+
+
+def _reference(serving: Serving) -> str:
+    cost = reference_call(serving)
+    price = dollars(cost.cost_usd.mid) if cost.cost_usd else "an unknown price"
+    return f"{duration(cost.seconds.mid)} and {price}"
 
 
 def kv_capacity_bytes(replica: Replica) -> float:

@@ -35,7 +35,8 @@ class OpPlan(BaseModel):
     id: str = Field(min_length=1)
     """The op's id in the workflow, as in the IR and in run records."""
     kind: str
-    """The op's name without its dialect: ``call``, ``decode``, ``loop``, …"""
+    """The op's name without its dialect (``decode``, ``loop``, …); of an ``op.call`` what it calls: ``tool``,
+    ``retrieve``, ``ask``, ``prompt``, ``chat``, ``const``, ``field``, ``builtin``. A ``decode`` includes its prefill."""
     what: str = ""
     """What it does, in the user's terms: the tool's name, the model, the bound of a loop."""
     place: str

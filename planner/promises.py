@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.planner import figures
+from orchestrator.planner.figures import dollars, duration, spread
 from orchestrator.planner.interval import Interval
 
 _SLO = re.compile(r"\s*p\d+(?:\.\d+)?\s*<=?\s*(\d+(?:\.\d+)?)\s*(ms|s|min)\s*")
@@ -17,23 +19,20 @@ def check_promises(
 ) -> list[str]:
     """One warning for each promise that the plan breaks surely, probably or possibly."""
     limits = [
-        ("slo", slo_seconds(opts.get("slo")), seconds, "s"),
-        ("budget of seconds", opts.get("budget_seconds"), seconds, "s"),
-        ("budget of tokens", opts.get("budget_tokens"), tokens, "tokens"),
-        ("budget", opts.get("budget_usd"), cost_usd, "USD"),
+        ("slo", slo_seconds(opts.get("slo")), seconds, duration),
+        ("budget", opts.get("budget_seconds"), seconds, duration),
+        ("budget", opts.get("budget_tokens"), tokens, lambda count: f"{figures.tokens(count)} tokens"),
+        ("budget", opts.get("budget_usd"), cost_usd, dollars),
     ]
     found = []
-    for name, limit, expected, unit in limits:
+    for name, limit, expected, form in limits:
         if limit is None:
             continue
         if expected is None:
-            found.append(f"the {name} of {limit:g} {unit} cannot be checked: a price is unknown")
+            found.append(f"the {name} of {form(limit)} cannot be checked: a price is unknown")
         elif expected.hi > limit:
             how = "surely" if expected.lo > limit else "probably" if expected.mid > limit else "possibly"
-            found.append(
-                f"the {name} of {limit:g} {unit} is {how} broken: "
-                f"{expected.lo:.3g} … {expected.mid:.3g} … {expected.hi:.3g} {unit} expected"
-            )
+            found.append(f"the {name} of {form(limit)} is {how} exceeded: {spread(expected, form)} expected")
     return found
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """FLOPs, and bytes per kind of traffic, of one execution of an op."""
+    """FLOPs, and bytes per kind of traffic, of one execution of an op.
+
+    A sum is of ops one after the other: traffic adds up, and the larger KV cache is what has to fit.
+    """
 
     flops: float = 0.0
     bytes_read: float = 0.0
@@ -18,6 +21,15 @@ class Resources:
     """KV cache resident when the op ends."""
     net_bytes: float = 0.0
     """Moved between devices or machines."""
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.flops + other.flops,
+            self.bytes_read + other.bytes_read,
+            self.bytes_written + other.bytes_written,
+            max(self.kv_bytes, other.kv_bytes),
+            self.net_bytes + other.net_bytes,
+        )
 
     def as_attributes(self) -> dict[str, float]:
         """The form of the ``resources`` attribute of level-2 ops, in declaration order."""

@@ -53,9 +53,10 @@ def reply_tokens(type_string: str, max_tokens: int | None) -> Interval:
     expected = of_type(type_string, REPLY_TOKENS)
     if max_tokens is None:
         return expected
-    # The cap is certain and the default is not, so a generous cap widens the interval instead of being ignored.
+    # The cap is certain and the default is not, so a generous cap widens the interval instead of being ignored. Few
+    # replies reach their cap; half of it is the guess when it is tighter than the default.
     hi = min(expected.hi, max_tokens) if is_scalar(type_string) else float(max_tokens)
-    return Interval(min(expected.lo, hi), min(expected.mid, hi), hi)
+    return Interval(min(expected.lo, hi), min(expected.mid, max(hi / 2, 1.0), hi), hi)
 
 
 def part_of(whole: Interval) -> Interval:

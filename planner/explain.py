@@ -1,0 +1,190 @@
+"""A plan for people: what runs where, how long it takes, what it costs, what decides that, and what is only guessed.
+
+>>> print(render(plan))                                                     # doctest: +SKIP
+Plan of `answer`, made for latency. Time, tokens and cost are of one execution.
+
+op            what                           where        ×  time               tokens     cost
+drafts        ask the model 5 times          engine:main  1  ~1.0s (17ms-4.3s)  ~134→500   $0.0003  app.py:14
+map_1         map, at most 5 items           inline       1  15ms (130µs-1.5s)                      app.py:15
+└─ run_sql    run_sql()                      thread       5  ~10ms (130µs-1s)              ?        app.py:15
+…
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from orchestrator.planner import figures
+from orchestrator.planner.cluster import Device
+from orchestrator.planner.compare import Compared, Difference, compare, render_comparison
+from orchestrator.planner.dot import to_dot
+from orchestrator.planner.interval import ZERO, total
+from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.planner.table import Column, table
+
+__all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
+
+Format = Literal["text", "json", "dot"]
+
+WIDTH: Final = 100
+_LABEL: Final = 15
+_BOOKKEEPING: Final = frozenset({"prompt", "chat", "const", "field", "builtin"})
+_COLUMNS: Final = (
+    Column("op", least=14),
+    Column("what", least=12),
+    Column("where", least=10),
+    Column("×", right=True),
+    Column("time"),
+    Column("tokens"),
+    Column("cost"),
+    Column("source", least=12, keep_end=True),
+)
+
+
+def render(plan: Plan, format: Format = "text", *, every_op: bool = False) -> str:  # noqa: A002  the CLI's word
+    """The plan as text of at most 100 columns (without colour), as JSON, or as a graphviz graph.
+
+    The text leaves out bookkeeping (prompts, projections, constants) and says how many ops that were, unless
+    ``every_op``. The other formats hold everything.
+    """
+    if format == "json":
+        return plan.to_json()
+    if format == "dot":
+        return to_dot(plan)
+    return "\n".join(_text(plan, every_op=every_op)) + "\n"
+
+
+def is_bookkeeping(op: OpPlan) -> bool:
+    """Whether nobody would miss the op in a table."""
+    return op.kind in _BOOKKEEPING
+
+
+def _text(plan: Plan, *, every_op: bool) -> Iterator[str]:
+    shown = [op for op in plan.ops if every_op or not is_bookkeeping(op)]
+    yield f"Plan of `{plan.workflow}`, made for {plan.objective}. Time, tokens and cost are of one execution."
+    yield ""
+    rows = [_row(op, prefix) for op, prefix in _tree(shown)]
+    yield from table(_COLUMNS, rows, WIDTH)
+    yield ""
+    yield from _labelled("total", [_totals(plan)])
+    yield from _labelled("hardware", [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"])
+    yield from _labelled("critical path", [_critical_path(plan)])
+    yield from _labelled("dominated by", [_dominant(plan)])
+    hidden = len(plan.ops) - len(shown)
+    if hidden:
+        yield from _labelled("not shown", [f"{hidden} bookkeeping ops on the event loop (prompts, fields, constants)"])
+    yield from _labelled("rejected", _rejected(shown))
+    yield from _labelled("guesses", _guesses(plan))
+    yield from _labelled("warnings", plan.warnings)
+
+
+def _row(op: OpPlan, prefix: str) -> list[str]:
+    guessed = "~" if "seconds" in op.guesses or "tokens out" in op.guesses else ""
+    return [
+        prefix + op.id,
+        op.what,
+        op.place,
+        figures.times(op.count),
+        guessed + figures.spread(op.seconds, figures.duration),
+        _tokens(op),
+        _cost(op),
+        op.source,
+    ]
+
+
+def _tokens(op: OpPlan) -> str:
+    if op.tokens_in == ZERO and op.tokens_out == ZERO:
+        return ""
+    into, out = (
+        ("~" if name in op.guesses else "") + figures.tokens(interval.mid)
+        for name, interval in (("tokens in", op.tokens_in), ("tokens out", op.tokens_out))
+    )
+    return f"{into}→{out}"
+
+
+def _cost(op: OpPlan) -> str:
+    if op.cost_usd is None:
+        return "?"
+    return "" if op.cost_usd == ZERO else figures.dollars(op.cost_usd.mid)
+
+
+def _tree(ops: list[OpPlan]) -> Iterator[tuple[OpPlan, str]]:
+    """Each op with the lines that show which op it is in."""
+    children: dict[str | None, list[OpPlan]] = {}
+    for op in ops:
+        children.setdefault(op.parent, []).append(op)
+
+    def below(parent: str | None, stem: str) -> Iterator[tuple[OpPlan, str]]:
+        inside = children.get(parent, [])
+        for op in inside:
+            last = op is inside[-1]
+            yield op, "" if parent is None else stem + ("└─ " if last else "├─ ")
+            yield from below(op.id, "" if parent is None else stem + ("   " if last else "│  "))
+
+    return below(None, "")
+
+
+def _totals(plan: Plan) -> str:
+    seconds, tokens = figures.spread(plan.seconds, figures.duration), figures.spread(plan.tokens, figures.tokens)
+    if plan.cost_usd is not None:
+        return f"{seconds}, {tokens} tokens, {figures.spread(plan.cost_usd, figures.dollars)}"
+    known = total(op.cost_usd * op.count for op in plan.ops if op.cost_usd is not None)
+    part = f" (known part {figures.spread(known, figures.dollars)})" if known != ZERO else ""
+    return f"{seconds}, {tokens} tokens, cost unknown{part}"
+
+
+def _hardware(device: Device) -> str:
+    cores = f" with {device.cores} cores" if device.cores else ""
+    return f"{device.name}: {device.count} x {device.type}{cores}"
+
+
+def _critical_path(plan: Plan) -> str:
+    steps = [plan.op(name) for name in plan.critical_path]
+    whole = plan.seconds.mid
+    named = [f"{op.id} ({figures.share(op.seconds.mid, whole)})" for op in steps if not is_bookkeeping(op)]
+    return " → ".join(named) or "nothing that takes time"
+
+
+def _dominant(plan: Plan) -> str:
+    steps = [plan.op(name) for name in plan.critical_path]
+    if not steps:
+        return "nothing"
+    longest = max(steps, key=lambda op: op.seconds.mid)
+    on_path = sum(op.seconds.mid for op in steps)
+    if on_path < plan.seconds.mid / 2:
+        return "work that one device can only do one after the other; a wider cluster would help"
+    why = f", {figures.tokens(longest.tokens_out.mid)} tokens to decode" if longest.tokens_out != ZERO else ""
+    return f"{longest.id}: {longest.what} on {longest.place}{why}"
+
+
+def _rejected(ops: Iterable[OpPlan]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for op in ops:
+        for alternative in op.alternatives:
+            reasons.setdefault(alternative, []).append(op.id)
+    return [f"{', '.join(ids[:3])}{' …' if len(ids) > 3 else ''}: {reason}" for reason, ids in reasons.items()]
+
+
+def _guesses(plan: Plan) -> list[str]:
+    made = {guess for op in plan.ops for guess in op.guesses}
+    found = ["speeds are a roofline of data-sheet figures, nothing is measured on this hardware"]
+    if made:
+        found.append("figures after ~ rest on a default:")
+    if "seconds" in made:
+        found.append("  a tool's time by its effects; declare typical_s")
+    if "tokens out" in made:
+        found.append("  a reply's length; max_tokens bounds it")
+    if "tokens in" in made:
+        found.append("  the length of inputs and tool results; prompts are counted at 4 characters a token")
+    return found
+
+
+def _labelled(label: str, entries: Iterable[str]) -> Iterator[str]:
+    """Entries as wrapped lines beside a label; nothing when there are none."""
+    for number, entry in enumerate(entries):
+        head = (label if number == 0 else "").ljust(_LABEL)
+        indent = " " * (_LABEL + len(entry) - len(entry.lstrip()))
+        first = head + indent[_LABEL:]
+        yield from textwrap.wrap(entry.lstrip(), WIDTH, initial_indent=first, subsequent_indent=indent)
