@@ -45,10 +45,16 @@ def torch_generate(folder: Path, batch: int = 64, max_tokens: int = 96) -> Gener
         texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         replies = [""] * len(texts)
-        how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+        how = (
+            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+            if temperature
+            else {"do_sample": False}
+        )
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            inputs = tokenizer([texts[i] for i in chosen], return_tensors="pt", padding=True, return_token_type_ids=False)
+            inputs = tokenizer(
+                [texts[i] for i in chosen], return_tensors="pt", padding=True, return_token_type_ids=False
+            )
             with torch.inference_mode():
                 made = model.generate(**inputs.to(device), max_new_tokens=max_tokens, **how)
             for i, tokens in zip(chosen, made[:, inputs.input_ids.shape[1] :], strict=True):
@@ -104,8 +110,14 @@ def single_shot(cases: Sequence[Case], databases: dict[int, sqlite3.Connection],
 
 
 def voted(
-    cases: Sequence[Case], databases: dict[int, sqlite3.Connection], generate: Generate, samples: int, temperature: float,
-    repairs: int = 2, linked: bool = True,
+    cases: Sequence[Case],
+    databases: dict[int, sqlite3.Connection],
+    generate: Generate,
+    *,
+    samples: int,
+    temperature: float,
+    repairs: int = 2,
+    linked: bool = True,
 ) -> list[Rows]:
     """Sampled, repaired and voted candidates per case; `linked` asks for the tables first."""
     if linked:
@@ -160,7 +172,9 @@ def main() -> None:
 
     single = right(single_shot(cases, databases, generate))
     report: dict[str, object] = {
-        "schemas": given.schemas, "questions": len(cases), "seed": given.seed,
+        "schemas": given.schemas,
+        "questions": len(cases),
+        "seed": given.seed,
         "single_accuracy": round(sum(single) / len(cases), 4),
     }
     kinds = defaultdict(list)
@@ -171,7 +185,9 @@ def main() -> None:
     for samples in given.samples:
         for temperature in given.temperature:
             for linked in (True, False):
-                goods = right(voted(cases, databases, generate, samples, temperature, linked=linked))
+                goods = right(
+                    voted(cases, databases, generate, samples=samples, temperature=temperature, linked=linked)
+                )
                 name = f"vote_{samples}_T{temperature}_{'linked' if linked else 'direct'}"
                 report[name] = {
                     "accuracy": round(sum(goods) / len(cases), 4),
@@ -181,7 +197,8 @@ def main() -> None:
     print(json.dumps(report, indent=1))
     if given.show:
         replies = generate([[_OPENING, _user(prompts.single(c.schema, c.question))] for c in cases], 0.0, 0)
-        for case, good, reply in [t for t in zip(cases, single, replies, strict=True) if not t[1]][: given.show]:
+        wrongs = [(case, reply) for case, good, reply in zip(cases, single, replies, strict=True) if not good]
+        for case, reply in wrongs[: given.show]:
             print(f"{case.kind} | {case.question}\n   gold {case.sql}\n   made {query_of(reply)}")
 
 

@@ -5,10 +5,9 @@ faster than the reference implementation; the exported weights are the very same
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import LlamaConfig
-
 
 CHUNK = 160
 
@@ -27,7 +26,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     return torch.cat(made, 2)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """Pre-norm attention and SwiGLU feed-forward, shapes ``(rows, length, hidden)``."""
 
     def __init__(self, config: LlamaConfig) -> None:
@@ -57,10 +56,10 @@ class Block(nn.Module):
         mixed = _attend(query, key, value, mask)
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, -1))
         gate, up = self.gate_up(self.feed_norm(x)).chunk(2, -1)
-        return x + self.down(F.silu(gate) * up)
+        return x + self.down(functional.silu(gate) * up)
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """Embedding, blocks and final norm; the output projection is the embedding."""
 
     def __init__(self, config: LlamaConfig, theta: float = 10000.0) -> None:
@@ -72,7 +71,9 @@ class Network(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 depth = (2 * config.num_hidden_layers) ** -0.5 if name.endswith(("out.weight", "down.weight")) else 1.0
-                nn.init.normal_(parameter, std=0.02 * depth if "embedding" in name else depth * parameter.shape[1] ** -0.5)
+                nn.init.normal_(
+                    parameter, std=0.02 * depth if "embedding" in name else depth * parameter.shape[1] ** -0.5
+                )
 
     def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
         """Hidden states ``(rows, length, hidden)``; `positions` and `tokens` are ``(rows, length)``."""
@@ -83,7 +84,7 @@ class Network(nn.Module):
         x = self.embedding(tokens).to(mask.dtype)
         for block in self.blocks:
             x = block(x, cos, sin, mask)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 def llama_state(network: Network, config: LlamaConfig) -> dict[str, Tensor]:

@@ -6,6 +6,9 @@ keeps sequences about as short as usual. A final "s" is split off, so a singular
 alone. Everything else is bytes, so any text round-trips exactly.
 """
 
+import json
+import random
+import re
 from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -43,6 +46,30 @@ _PATTERN = "|".join(
         r"_|\s|[^\sA-Za-z0-9_]+|.",
     )
 )
+
+
+def respelt(tokenizer: PreTrainedTokenizerFast, seed: int, dropped: float) -> Tokenizer:
+    """The same vocabulary without a random share of the merges that build words: words fall into other pieces.
+
+    English words of the training pool are single tokens, held-out ones are not; training on several spellings of
+    every word teaches copying piece by piece. Merges that keywords, JSON and function words need always stay. One text
+    must be encoded by one tokenizer throughout.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    rng = random.Random(seed)
+    pairs = [tuple(pair) for pair in state["model"]["merges"]]
+    needed: set[str] = {"text", "int", "real", "name"}
+    kept: list[list[str]] = []
+    for left, right in reversed(pairs):
+        whole = left + right
+        is_word = re.fullmatch("[a-z]{3,}", whole) is not None
+        if whole in needed or not is_word:
+            needed |= {left, right} if whole in needed or re.search("[^a-z]", whole) else set()
+            kept.append([left, right])
+        elif rng.random() >= dropped:
+            kept.append([left, right])
+    state["model"]["merges"] = kept[::-1]
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

@@ -18,19 +18,21 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
 from examples.text2sql import prompts
 from examples.text2sql.corpus import Group, training_group
 from examples.text2sql.network import Network, llama_state
-from examples.text2sql.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, train_tokenizer
+from examples.text2sql.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, respelt, train_tokenizer
 
 CACHE = Path.home() / ".cache" / "orchestrator-text2sql"
 TOKENIZER_GROUPS = 4000
@@ -93,17 +95,24 @@ def prefix_text(schema: str) -> str:
     return f"{SYSTEM}{prompts.SYSTEM}{END}{USER}Schema:\n{schema}\n"
 
 
-def encode_row(group: Group, tokenizer: PreTrainedTokenizerFast, length: int) -> tuple[list[int], list[int], list[int], list[bool]]:
+def spellings(tokenizer: PreTrainedTokenizerFast) -> list[Tokenizer]:
+    """The tokenizer itself, twice, and variants that break words into other pieces."""
+    plain = tokenizer.backend_tokenizer
+    dropped = (0.3, 0.5, 0.5, 0.7, 0.7, 0.9)
+    return [plain, plain, *(respelt(tokenizer, seed, share) for seed, share in enumerate(dropped))]
+
+
+def encode_row(group: Group, tokenizer: Tokenizer, length: int) -> tuple[list[int], list[int], list[int], list[bool]]:
     """Tokens, positions, conversation numbers (the schema is 0) and trained marks of one row of at most `length`."""
     prefix = prefix_text(group.schema)
     opening = prefix.removeprefix(f"{SYSTEM}{prompts.SYSTEM}{END}{USER}")
-    tokens: list[int] = tokenizer(prefix).input_ids
+    tokens: list[int] = tokenizer.encode(prefix).ids
     shared = len(tokens)
     positions, owner, trained = list(range(shared)), [0] * shared, [False] * shared
     for number, turns in enumerate(group.dialogues, 1):
         texts = [turns[0].content.removeprefix(opening) + END]
         texts += [(ASSISTANT if turn.role == "assistant" else USER) + turn.content + END for turn in turns[1:]]
-        pieces: list[list[int]] = tokenizer(texts).input_ids
+        pieces: list[list[int]] = [encoded.ids for encoded in tokenizer.encode_batch(texts)]
         size = sum(map(len, pieces))
         if len(tokens) + size > length:
             break
@@ -116,22 +125,29 @@ def encode_row(group: Group, tokenizer: PreTrainedTokenizerFast, length: int) ->
 
 
 def make_batch(
-    index: int, plan: Plan, tokenizer: PreTrainedTokenizerFast, device: torch.device, first_seed: int, unseen: bool = False
+    index: int,
+    plan: Plan,
+    tokenizers: Sequence[Tokenizer],
+    device: torch.device,
+    *,
+    first_seed: int,
+    unseen: bool = False,
 ) -> Batch:
-    """The batch of that index; databases whose schema leaves no room for conversations are skipped.
+    """The batch of that index, its rows spelt by the tokenizers in turn.
 
-    The first batches only have small schemas, on which copying is found sooner.
+    Databases whose schema leaves no room for conversations are skipped. The first batches only have small schemas, on
+    which copying is found sooner.
     """
     longest = plan.easy_tokens if index < plan.easy_steps and not unseen else plan.length
     shape = (plan.rows, plan.length)
-    tokens = torch.full(shape, tokenizer.convert_tokens_to_ids(PAD))
+    tokens = torch.full(shape, tokenizers[0].token_to_id(PAD))
     positions, owner = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
     trained = torch.zeros(shape, dtype=torch.bool)
     for row in range(plan.rows):
         seed = first_seed + (index * plan.rows + row) * 4
         while True:
             group = training_group(seed, 10, unseen)
-            made = encode_row(group, tokenizer, plan.length)
+            made = encode_row(group, tokenizers[row % len(tokenizers)], plan.length)
             if any(made[3]) and made[2].count(0) <= longest:
                 break
             seed += 1
@@ -149,18 +165,20 @@ def loss_and_right(network: torch.nn.Module, embedding: Tensor, batch: Batch) ->
     with torch.autocast(batch.tokens.device.type, torch.bfloat16):
         hidden = network(batch.tokens, batch.positions, batch.mask)
         wanted = batch.trained[:, 1:]
-        logits = F.linear(hidden[:, :-1][wanted], embedding).float()
+        logits = functional.linear(hidden[:, :-1][wanted], embedding).float()
     targets = batch.tokens[:, 1:][wanted]
-    return F.cross_entropy(logits, targets), logits.argmax(-1) == targets
+    return functional.cross_entropy(logits, targets), logits.argmax(-1) == targets
 
 
-@torch.no_grad()
-def validate(network: Network, plan: Plan, tokenizer: PreTrainedTokenizerFast, device: torch.device, batches: int = 2) -> tuple[float, float]:
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def validate(
+    network: Network, plan: Plan, tokenizer: PreTrainedTokenizerFast, device: torch.device, batches: int = 2
+) -> tuple[float, float]:
     """Loss and share of whole replies ranked right on unseen names, over fixed batches."""
     losses, whole, replies = 0.0, 0, 0
     end = tokenizer.convert_tokens_to_ids(END)
     for index in range(batches):
-        batch = make_batch(index, plan, tokenizer, device, VALIDATION_SEED, unseen=True)
+        batch = make_batch(index, plan, [tokenizer.backend_tokenizer], device, first_seed=VALIDATION_SEED, unseen=True)
         loss, right = loss_and_right(network, network.embedding.weight, batch)
         losses += loss.item()
         ends = (batch.tokens[:, 1:][batch.trained[:, 1:]] == end).nonzero()[:, 0].tolist()
@@ -219,6 +237,7 @@ def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
     out.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(out) if (out / "tokenizer.json").exists() else build_tokenizer(out)
+    variants = spellings(tokenizer)
     config = model_config(plan, tokenizer)
     network = Network(config).to(device)
     compiled = torch.compile(network)
@@ -238,7 +257,7 @@ def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
         scale = rate_scale(progress, plan.warmup)
         for optimizer, peak in zip(training, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * scale
-        batch = make_batch(step, plan, tokenizer, device, TOKENIZER_GROUPS + plan.seed * 50_000_000)
+        batch = make_batch(step, plan, variants, device, first_seed=TOKENIZER_GROUPS + plan.seed * 50_000_000)
         loss, _ = loss_and_right(compiled, network.embedding.weight, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -250,18 +269,35 @@ def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
         now = time.monotonic()
         spent_s, since_save, last = spent_s + now - last, since_save + now - last, now
         if step % 20 == 0:
-            print(f"step {step} tokens {step * per_step} s {spent_s:.0f} loss {mean:.4f} progress {progress:.3f}", flush=True)
+            print(
+                f"step {step} tokens {step * per_step} s {spent_s:.0f} loss {mean:.4f} progress {progress:.3f}",
+                flush=True,
+            )
         if since_save >= every_s:
             since_save = 0.0
             held_out, whole = validate(network, plan, tokenizer, device)
-            record = {"step": step, "tokens": step * per_step, "s": round(spent_s), "loss": mean, "unseen_loss": held_out, "unseen_whole": whole}
+            record = {
+                "step": step,
+                "tokens": step * per_step,
+                "s": round(spent_s),
+                "loss": mean,
+                "unseen_loss": held_out,
+                "unseen_whole": whole,
+            }
             print(json.dumps(record), flush=True)
             print(json.dumps(record), file=log, flush=True)
             kept = [optimizer.state_dict() for optimizer in training]
             torch.save({"network": network.state_dict(), "optimizers": kept, "step": step, "spent_s": spent_s}, saved)
             export(network, config, out)
     held_out, whole = validate(network, plan, tokenizer, device, batches=6)
-    record = {"step": step, "tokens": step * per_step, "s": round(spent_s), "loss": mean, "unseen_loss": held_out, "unseen_whole": whole}
+    record = {
+        "step": step,
+        "tokens": step * per_step,
+        "s": round(spent_s),
+        "loss": mean,
+        "unseen_loss": held_out,
+        "unseen_whole": whole,
+    }
     print(json.dumps(record), flush=True)
     export(network, config, out)
     saved.unlink(missing_ok=True)
@@ -283,8 +319,14 @@ def main() -> None:
     parser.add_argument("--checkpoint-s", type=float, default=300.0)
     given = parser.parse_args()
     plan = Plan(
-        given.tokens, given.minutes, given.seed, given.rows, given.length, layers=given.layers,
-        muon_rate=given.muon_rate, adam_rate=given.adam_rate,
+        given.tokens,
+        given.minutes,
+        given.seed,
+        given.rows,
+        given.length,
+        layers=given.layers,
+        muon_rate=given.muon_rate,
+        adam_rate=given.adam_rate,
     )
     train(plan, given.out, given.cache, given.checkpoint_s)
 

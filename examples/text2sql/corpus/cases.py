@@ -51,7 +51,16 @@ def cases(seed: int, n_schemas: int, n_questions: int, unseen: bool) -> list[Cas
             asked.add(question.text)
             wanted -= 1
             made.append(
-                Case(database_id, build, schema, question.text, question.sql, question.kind, question.tables, question.ordered)
+                Case(
+                    database_id,
+                    build,
+                    schema,
+                    question.text,
+                    question.sql,
+                    question.kind,
+                    question.tables,
+                    question.ordered,
+                )
             )
     return made
 

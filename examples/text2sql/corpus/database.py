@@ -82,7 +82,9 @@ class Database:
             parts += [f"FOREIGN KEY ({key.column}) REFERENCES {key.parent} ({key.target})" for key in table.keys]
             built.append(f"CREATE TABLE {table.name} ({', '.join(parts)})")
             rows = zip(*(column.values for column in table.columns), strict=True)
-            built.append(f"INSERT INTO {table.name} VALUES " + ", ".join(f"({', '.join(map(_literal, r))})" for r in rows))
+            built.append(
+                f"INSERT INTO {table.name} VALUES " + ", ".join(f"({', '.join(map(_literal, r))})" for r in rows)
+            )
         return built
 
     def connect(self) -> sqlite3.Connection:
@@ -96,6 +98,9 @@ class Database:
             marks = ", ".join("?" * len(table.columns))
             connection.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)
         return connection
+
+
+STYLES = (0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 4, 4, 5)
 
 
 def _literal(value: str | int | float) -> str:
@@ -135,12 +140,12 @@ def _distinct(make: Callable[[], str], count: int) -> list[str]:
 
 
 def _names(lexicon: Lexicon, rng: random.Random, count: int) -> tuple[str, ...]:
-    style = rng.randrange(6)
+    style = rng.choice(STYLES)
     return tuple(_distinct(lambda: _proper(lexicon, rng, style), count))
 
 
 def _category(lexicon: Lexicon, rng: random.Random, name: str, count: int) -> Column:
-    style = rng.choice((0, 0, 0, 1, 3, 6, 6, 6))
+    style = rng.choice((0, 0, 0, 1, 6, 6, 6, 6))
     size = rng.choice((2, 3, 3, 4, 5, 6, 8, 12))
     draw = (lambda: rng.choice(lexicon.values)) if style == 6 else (lambda: _proper(lexicon, rng, style))
     values = _distinct(draw, min(size, 8 if style == 6 else size))
@@ -162,13 +167,13 @@ def _number(rng: random.Random, name: str, count: int) -> Column:
 def _number_name(lexicon: Lexicon, rng: random.Random) -> str:
     base = rng.choice(lexicon.numeric) if rng.random() < 0.6 else lexicon.noun(rng, 0.6)
     shape = rng.random()
-    if shape < 0.45:
+    if shape < 0.55:
         return base
-    if shape < 0.6:
+    if shape < 0.68:
         return f"{rng.choice(PREFIXES)}_{base}"
-    if shape < 0.75:
+    if shape < 0.8:
         return f"{base}_{rng.choice(SUFFIXES)}"
-    if shape < 0.88:
+    if shape < 0.9:
         return f"{rng.choice(('n', 'num', 'number_of'))}_{plural(lexicon.noun(rng, 0.5))}"
     return f"{lexicon.noun(rng, 0.5)}_{base}"
 
@@ -182,7 +187,7 @@ def _free_text(lexicon: Lexicon, rng: random.Random, count: int) -> tuple[str, .
     if rng.random() < 0.4:
         dots = rng.choice((1, 2, 2))
         return tuple(".".join(str(rng.randint(0, 30)) for _ in range(dots + 1)) for _ in range(count))
-    style = rng.randrange(6)
+    style = rng.choice(STYLES)
     return tuple(_proper(lexicon, rng, style) for _ in range(count))
 
 
@@ -201,25 +206,25 @@ def _entity(lexicon: Lexicon, rng: random.Random, noun: str, name: str, parents:
     if rng.random() < 0.55:
         ids = tuple(range(1, count + 1))
         table.columns.append(Column(fresh(lambda: rng.choice(("id", "id", "id", f"{noun}_id"))), "id", "int", ids))
-    label = rng.choice(("name", "name", "name", "name", "title", "label", f"{noun}_name", noun, "code"))
+    label = rng.choice((*("name",) * 12, "title", "label", f"{noun}_name", noun, "code"))
     if label not in taken:
         taken.add(label)
     else:
         label = fresh(lambda: "name")
     table.columns.append(Column(label, "name", "text", _names(lexicon, rng, count)))
-    rest: list[Column] = []
-    for _ in range(rng.choice((1, 1, 2, 2, 3))):
-        rest.append(_category(lexicon, rng, fresh(lambda: _category_name(lexicon, rng)), count))
-    for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
-        rest.append(_number(rng, fresh(lambda: _number_name(lexicon, rng)), count))
+    rest = [
+        _category(lexicon, rng, fresh(lambda: _category_name(lexicon, rng)), count)
+        for _ in range(rng.choice((1, 1, 2, 2, 3)))
+    ]
+    rest += [_number(rng, fresh(lambda: _number_name(lexicon, rng)), count) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
     if rng.random() < 0.35:
         made = fresh(lambda: rng.choice(("code", "address", "email", "release", lexicon.noun(rng), lexicon.noun(rng))))
         rest.append(Column(made, "text", "text", _free_text(lexicon, rng, count)))
     for parent in rng.sample(parents, min(len(parents), rng.choice((0, 1, 1, 1, 2)))):
-        ids = parent.of("id")
-        target = ids[0] if ids else parent.of("name")[0]
+        by_id = bool(parent.of("id"))
+        target = parent.of("id", "name")[0]
         short = parent.noun.replace(" ", "_")
-        column = f"{short}_id" if ids else rng.choice((short, f"{short}_{target.name}"))
+        column = f"{short}_id" if by_id else rng.choice((short, f"{short}_{target.name}"))
         if column in taken:
             continue
         taken.add(column)
@@ -260,9 +265,9 @@ def random_database(seed: int, unseen: bool) -> Database:
     lexicon = Lexicon(unseen)
     tables: list[Table] = []
     taken: set[str] = set()
-    for _ in range(rng.choice((1, 2, 2, 3, 3, 4, 5))):
+    for _ in range(rng.choice((1, 2, 2, 3, 3, 3, 4))):
         noun = lexicon.noun(rng)
-        if rng.random() < 0.2:
+        if rng.random() < 0.12:
             noun = f"{lexicon.noun(rng)}_{noun}"
         name = plural(noun) if rng.random() < 0.75 else noun
         if name in taken:

@@ -14,12 +14,13 @@ from typing import Literal
 
 from examples.text2sql import prompts
 from examples.text2sql.corpus.database import Database, random_database
-from examples.text2sql.corpus.questions import Question, draw_question
+from examples.text2sql.corpus.phrasing import Question
+from examples.text2sql.corpus.questions import draw_question
 from examples.text2sql.schema_text import Cell, cell_text, rows_text, schema_text
 
 SINGLE_RATE = 0.45
 REPAIR_RATE = 0.22
-ANSWER_RATE = 0.22
+ANSWER_RATE = 0.16
 KEYWORDS = ("SELECT", "FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "JOIN", "HAVING", "COUNT", "BETWEEN")
 
 
@@ -78,7 +79,9 @@ def _broken(rng: random.Random, database: Database, question: Question) -> str:
         return sql.replace(f"'{literal}'", f"'{wrong}'")
     if roll < 0.35:
         column = rng.choice(rng.choice(database.tables).columns).name
-        used = [c.name for name in question.tables for c in database.table(name).columns if re.search(rf"\b{c.name}\b", sql)]
+        used = [
+            c.name for name in question.tables for c in database.table(name).columns if re.search(rf"\b{c.name}\b", sql)
+        ]
         if used:
             return re.sub(rf"\b{rng.choice(used)}\b", column, sql, count=1)
     if roll < 0.45 and " JOIN " in sql:
@@ -87,15 +90,23 @@ def _broken(rng: random.Random, database: Database, question: Question) -> str:
         present = [keyword for keyword in KEYWORDS if keyword in sql]
         keyword = rng.choice(present)
         return rng.choice(
-            (sql.replace(keyword, _misspelt(rng, keyword), 1), sql.replace(")", "", 1), sql.replace("BY ", "", 1),
-             sql.replace(" FROM", ", FROM", 1), sql.replace("'", "", 1), sql.replace("COUNT(*)", "COUNT *"))
+            (
+                sql.replace(keyword, _misspelt(rng, keyword), 1),
+                sql.replace(")", "", 1),
+                sql.replace("BY ", "", 1),
+                sql.replace(" FROM", ", FROM", 1),
+                sql.replace("'", "", 1),
+                sql.replace("COUNT(*)", "COUNT *"),
+            )
         )
     names = [n for n in re.findall(r"\b[a-z_][a-z0-9_]*\b", re.sub(r"'[^']*'", "", sql)) if len(n) > 2]
     name = rng.choice(names)
     return re.sub(rf"\b{name}\b", _misspelt(rng, name), sql, count=rng.choice((0, 1)))
 
 
-def _mistake(rng: random.Random, connection: sqlite3.Connection, database: Database, question: Question) -> tuple[str, str] | None:
+def _mistake(
+    rng: random.Random, connection: sqlite3.Connection, database: Database, question: Question
+) -> tuple[str, str] | None:
     """A broken query and the message it earns, or None if the drawn mistake does no harm."""
     sql = _broken(rng, database, question)
     if sql == question.sql:
@@ -111,7 +122,9 @@ def _sql_reply(sql: str) -> str:
     return dumps({"sql": sql}, ensure_ascii=False)
 
 
-def dialogue(rng: random.Random, connection: sqlite3.Connection, database: Database, schema: str) -> tuple[Turn, ...] | None:
+def dialogue(
+    rng: random.Random, connection: sqlite3.Connection, database: Database, schema: str
+) -> tuple[Turn, ...] | None:
     """One conversation about a drawn question, or None where its query returns nothing."""
     question = draw_question(database, rng)
     rows = connection.execute(question.sql).fetchall()

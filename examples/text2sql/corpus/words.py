@@ -7,13 +7,20 @@ the words of the demonstration's own database; so the pools are disjoint by cons
 import random
 import zlib
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 DEMO_WORDS = frozenset(
-    "package distribution requirement section priority installed version debian python require requires dist "
-    "dependency bytes file numpy torch optional libs".split()
+    _words(
+        """package distribution requirement section priority installed version debian python require requires dist
+        dependency bytes file numpy torch optional libs"""
+    )
 )
 """Held out of training: the vocabulary of the database that the demonstration asks about."""
 
-NOUNS = tuple(
+NOUNS = _words(
     """account actor airline airport album alarm animal apartment article artist asset athlete author award bakery band
     bank barn battery beach bed bike bill bird boat book border bottle branch brand bridge budget building bus cabin
     cable cafe camera camp canal candidate car card cargo carrier castle cat chair channel chapter chef cinema circuit
@@ -22,9 +29,9 @@ NOUNS = tuple(
     device diet dish district doctor document dog door driver drone editor election employee engine episode event exam
     exhibit expert factory family farm farmer ferry festival field film flight floor flower forest fruit game garage
     garden gate gift glacier goal grant group guard guest guide harbor hall hive holiday horse hospital hotel house
-    hunter island item jacket job journal judge keeper kitchen label lake lamp language laptop lawyer league leaf lecture
-    lesson letter library license light lion loan lock machine magazine mall manager map market match meal medal member
-    menu message meter metro mine mission model monitor motor mountain movie museum musician network newspaper novel
+    hunter island item jacket job journal judge keeper kitchen label lake lamp language laptop lawyer league leaf
+    lecture lesson letter library license light lion loan lock machine magazine mall manager map market match meal medal
+    member menu message meter metro mine mission model monitor motor mountain movie museum musician network newspaper novel
     nurse object ocean office officer opera orchard orchestra order organ owner painter painting panel paper parcel park
     part partner party passenger patient payment pen pet phone photo pilot pipe pizza plane planet plant plate player
     poem poet police policy pond pool port poster president printer prison product professor program project province
@@ -36,11 +43,10 @@ NOUNS = tuple(
     tree trip truck tunnel tutor umpire union university user valley van vehicle vendor venue vessel village visit
     visitor volcano voter wagon wallet warehouse watch well wheel window winery witness worker workshop writer yard zone
     zoo module job cluster node kernel thread bucket branch commit ticket issue plugin driver image volume tenant"""
-    .split()
 )
 """Things that a table may hold."""
 
-NUMERIC = tuple(
+NUMERIC = _words(
     """age amount area balance bonus budget calories capacity charge cost count debt delay density deposit depth
     diameter discount distance duration energy expense fee frequency fuel gain goals grade growth height hits hours
     humidity income interest kilometers latency length level limit load loss margin mass memory mileage minutes nights
@@ -48,22 +54,20 @@ NUMERIC = tuple(
     rank rate rating ratio rent revenue runs salary sales score seats seconds share shots size space speed stake stock
     strength tax temperature tickets tons total traffic turnover usage value views visits votes voltage wage warranty
     waste watts wealth weight width wins year yield"""
-    .split()
 )
 """Things that are measured."""
 
-SIZES = frozenset("size area capacity length height weight volume mass width population".split())
+SIZES = frozenset(_words("size area capacity length height weight volume mass width population"))
 """Measures that the bare word "largest" may mean."""
 
-CATEGORIES = tuple(
+CATEGORIES = _words(
     """kind type status color category state genre grade shape style material brand flavor season level mode phase
     climate role gender language nationality continent currency position format theme breed rank origin quality source
     condition class team region sector topic tier label group method policy channel division family license"""
-    .split()
 )
 """Text columns with few distinct values."""
 
-VALUE_WORDS = tuple(
+VALUE_WORDS = _words(
     """red blue green black white yellow gold silver brown gray small medium large tiny huge low high normal urgent open
     closed active pending done failed new old used broken rare common winter summer spring autumn north south east west
     wood steel glass plastic paper cotton wool leather daily weekly monthly annual public private local global basic
@@ -71,25 +75,26 @@ VALUE_WORDS = tuple(
     sour salty bitter spicy round square oval flat french german spanish english italian polish dutch greek danish
     manual automatic solar diesel electric hybrid cash credit online remote draft final empty full hot cold warm dry wet
     net web mail graphics games math science admin doc sound video text shell editors fonts database"""
-    .split()
 )
 """Values of such columns."""
 
-PREFIXES = tuple("total max min avg num first last home main net gross base unit daily annual current old new".split())
-SUFFIXES = tuple("total count score rate level size kb mb usd km cost time index share value per_day per_unit".split())
-VERBS = tuple("uses owns contains supports likes follows replaces sells needs teaches visits builds imports".split())
-UNSEEN_VERBS = tuple("provides reads wants eats breaks suggests".split())
+PREFIXES = _words("total max min avg num first last home main net gross base unit daily annual current old new")
+SUFFIXES = _words("total count score rate level size kb mb usd km cost time index share value per_day per_unit")
+VERBS = _words("uses owns contains supports likes follows replaces sells needs teaches visits builds imports")
+UNSEEN_VERBS = _words("provides reads wants eats breaks suggests")
 
 RESERVED = frozenset(
-    """add all alter and as between by case check collate commit create default delete distinct drop else escape except
-    exists for foreign from group having if in index insert intersect into is isnull join key like limit natural not
-    null of offset on or order over plan primary select set table then to union unique update using values view when
-    where with""".split()
+    _words(
+        """add all alter and as between by case check collate commit create default delete distinct drop else escape
+        except exists for foreign from group having if in index insert intersect into is isnull join key like limit
+        natural not null of offset on or order over plan primary select set table then to union unique update using
+        values view when where with"""
+    )
 )
 """SQL keywords that would need quoting as names; never drawn."""
 
-_ONSETS = tuple("b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kr pl pr sh sk st th tr x y qu".split())
-_VOWELS = tuple("a e i o u ai ea io ou y".split())
+_ONSETS = _words("b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kr pl pr sh sk st th tr x y qu")
+_VOWELS = _words("a e i o u ai ea io ou y")
 _CODAS = ("", "", "", "n", "r", "l", "s", "t", "m", "k", "x", "nd", "rt", "sh", "p")
 
 
@@ -113,16 +118,22 @@ class Lexicon:
         return tuple(word for word in dict.fromkeys(words) if is_unseen(word) == self.unseen and word not in RESERVED)
 
     def made_up(self, rng: random.Random) -> str:
-        """A pronounceable word that is on this lexicon's side of the split."""
+        """A word that is on this lexicon's side of the split: syllables, or two English words cut and joined.
+
+        Cut words break into tokens the way English words do that the tokenizer does not know whole.
+        """
         while True:
-            parts = [
-                rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS)
-                for _ in range(rng.choice((1, 1, 2, 2, 2, 3)))
-            ]
-            word = "".join(parts)
+            if rng.random() < 0.5:
+                head, tail = rng.choice(self.nouns), rng.choice(self.nouns)
+                word = head[: rng.randint(2, 4)] + tail[-rng.randint(2, 4) :]
+            else:
+                word = "".join(
+                    rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS)
+                    for _ in range(rng.choice((1, 1, 2, 2)))
+                )
             if len(word) > 2 and is_unseen(word) == self.unseen and word not in RESERVED:
                 return word
 
-    def noun(self, rng: random.Random, made_up_rate: float = 0.5) -> str:
+    def noun(self, rng: random.Random, made_up_rate: float = 0.6) -> str:
         """A thing: a common English noun or a made-up word."""
         return self.made_up(rng) if rng.random() < made_up_rate else rng.choice(self.nouns)
