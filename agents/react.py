@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.dsl.control import branch, loop
 from orchestrator.dsl.expressions import narrow
 from orchestrator.dsl.llm import Chat, chat
 from orchestrator.dsl.tool import Tool, tool
+from orchestrator.dsl.typing import union
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -73,15 +74,22 @@ def step_model(tools: tuple[Tool[..., Any], ...]) -> StepModel:
 
     calls: dict[Tool[..., Any], type[BaseModel]] = {}
     for each in tools:
-        boundary = each.boundary
-        fields: dict[str, Any] = {name: (boundary.params[name], ...) for name in boundary.params}
-        arguments = create_model(f"{each.name}_arguments", **fields)
-        calls[each] = create_model(f"{each.name}_call", tool=(Literal[each.name], ...), args=(arguments, ...))  # type: ignore[name-defined]
-    finish = create_model("finish", tool=(Literal["finish"], ...), answer=(str, ...))
-    action = Union[(*calls.values(), finish)]  # noqa: UP007 - a runtime union of computed members
-    name = "_".join(["step", *(each.name for each in tools)])
-    model = create_model(name, thought=(str, ...), action=(action, Field(discriminator="tool")))  # type: ignore[valid-type]
-    return StepModel(model, calls, finish)
+        parameters: dict[str, Any] = {name: (tp, ...) for name, tp in each.boundary.params.items()}
+        arguments = create_model(f"{each.name}_arguments", **parameters)
+        calls[each] = _tagged(f"{each.name}_call", each.name, args=arguments)
+    finish = _tagged("finish", "finish", answer=str)
+    fields: dict[str, Any] = {
+        "thought": (str, ...),
+        "action": (union(*calls.values(), finish), Field(discriminator="tool") if calls else ...),
+    }
+    return StepModel(create_model("_".join(["step", *(each.name for each in tools)]), **fields), calls, finish)
+
+
+def _tagged(name: str, tag: str, **fields: Any) -> type[BaseModel]:
+    from pydantic import create_model
+
+    members: dict[str, Any] = {"tool": (Literal[tag], ...), **{field: (tp, ...) for field, tp in fields.items()}}
+    return create_model(name, **members)
 
 
 def signature(each: Tool[..., Any]) -> str:

@@ -35,7 +35,8 @@ def vote(values: Sequence[T | None], key: Callable[[T], Any] | None = None, *, n
 @tool(effects="pure", name="vote", typical_s=1e-5)
 def elect(values: list[T | None], keys: list[Any]) -> T:
     """The first of the values whose key is the most frequent one."""
-    ballots = [None if value is None or key is None else _canonical(key) for value, key in zip(values, keys, strict=True)]
+    pairs = zip(values, keys, strict=True)
+    ballots = [None if value is None or key is None else _canonical(key) for value, key in pairs]
     elected = majority(ballots)
     winner = None if elected is None else values[elected.winner]
     if winner is None:

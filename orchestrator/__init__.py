@@ -38,8 +38,8 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "OrchError", "Retry", "Tool", "Turn", "Turns", "Value", "Workflow", "ask", "branch", "call", "chat",
-    "llm", "loop", "map_", "narrow", "options", "race", "react", "tool", "vote", "workflow",
+    "Budget", "Chat", "OrchError", "Retry", "Tool", "Turn", "Turns", "Value", "Workflow", "ask", "branch", "call",
+    "chat", "llm", "loop", "map_", "narrow", "options", "race", "react", "tool", "vote", "workflow",
 ]  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """The front end: typed Python functions, traced into a dataflow graph.
 
-Read in this order: :mod:`~orchestrator.dsl.value` (what a function computes with), :mod:`~orchestrator.dsl.tracer` (what
-happens meanwhile), :mod:`~orchestrator.dsl.llm`, :mod:`~orchestrator.dsl.tool` and :mod:`~orchestrator.dsl.control` (the
-ops), :mod:`~orchestrator.dsl.trace` (from beginning to end). The error codes are in :mod:`~orchestrator.dsl.codes`.
+Read in order: ``value`` (what a function computes with), ``tracer`` (what happens meanwhile), ``llm``, ``tool`` and
+``control`` (the ops), ``trace`` (from beginning to end). The error codes are in ``codes``.
 """

@@ -51,7 +51,7 @@ def _function_boundary(function: Callable[..., object], what: str, local_names: 
         signature = inspect.signature(function)
         hints = typing.get_type_hints(function, localns=dict(local_names) or None, include_extras=True)
     except (NameError, TypeError, ValueError) as error:
-        problem(f"the annotations of {what} `{name}` cannot be read: {error}", "use types that are visible where it is defined")
+        problem(f"the annotations of {what} `{name}` cannot be read: {error}", "use types visible where it is defined")
         return Boundary({}, frozenset(), 0, Any, tuple(problems))
     params: dict[str, TypeForm] = {}
     for parameter in signature.parameters.values():
@@ -59,7 +59,8 @@ def _function_boundary(function: Callable[..., object], what: str, local_names: 
             problem(f"{what} `{name}` takes `{parameter}`", "take each argument by name; a list for a variable number")
             continue
         if parameter.name not in hints:
-            problem(f"parameter `{parameter.name}` of {what} `{name}` has no annotation", f"write `{parameter.name}: str`, or its type")
+            message = f"parameter `{parameter.name}` of {what} `{name}` has no annotation"
+            problem(message, f"write `{parameter.name}: str`, or its type")
         params[parameter.name] = hints.get(parameter.name, Any)
     if "return" not in hints:
         problem(f"{what} `{name}` has no return annotation", "write `-> str:`, or its type, or `-> None:`")

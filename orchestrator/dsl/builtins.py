@@ -19,7 +19,10 @@ _BINARY = {
 
 
 def _by_name(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda left, right: function(left, right)
+    def by_name(left: Any, right: Any) -> Any:
+        return function(left, right)
+
+    return by_name
 
 
 def _list(**items: Any) -> list[Any]:
@@ -50,7 +53,7 @@ def _slice(items: Any, start: int | None, stop: int | None, step: int | None) ->
     return items[start:stop:step]
 
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"builtin.{name}": _by_name(function) for name, function in _BINARY.items()},
     "builtin.not": _not,
     "builtin.list": _list,

@@ -35,7 +35,7 @@ def _callable(value: object, seen: set[int]) -> Iterator[str]:
         if not isinstance(value, FunctionType):
             value = getattr(value, attribute, value)
     if not isinstance(value, FunctionType):
-        value = getattr(type(value), "__call__", None)
+        value = vars(type(value)).get("__call__")
     if isinstance(value, FunctionType) and id(value) not in seen:
         seen.add(id(value))
         yield from _function(value, seen)

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any, Literal, Never
 
 from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.typing import TypeForm, assignable, fields_of, join, union
+from orchestrator.dsl.typing import TypeForm, assignable, dict_of, fields_of, join, list_of, tuple_of, union
 from orchestrator.dsl.value import Value
 
 _SCALARS = (bool, int, float, str)
@@ -26,7 +26,7 @@ def is_symbolic(obj: object) -> bool:
     return isinstance(obj, Value)
 
 
-def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:
+def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # noqa: PLR0911 - a case each
     """The type of a constant, or None if it cannot be one.
 
     A scalar whose literal type is ``expected`` has that type: ``"yes"`` is a ``Literal["yes", "no"]`` where one is
@@ -35,7 +35,7 @@ def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:
     if obj is None:
         return type(None)
     if isinstance(obj, _SCALARS):
-        if expected is not Any and not isinstance(obj, float) and assignable(Literal[obj], expected):  # type: ignore[valid-type]
+        if expected is not Any and not isinstance(obj, float) and assignable(Literal[obj], expected):
             return type(obj) if assignable(type(obj), expected) else expected
         return type(obj)
     members = list(obj.values()) if isinstance(obj, dict) else list(obj) if isinstance(obj, (list, tuple)) else []
@@ -43,11 +43,11 @@ def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:
     if any(member is None for member in types):
         return None
     if isinstance(obj, tuple):
-        return type(obj) if hasattr(obj, "_fields") else tuple[*types]
+        return type(obj) if hasattr(obj, "_fields") else tuple_of(types)
     if isinstance(obj, list):
-        return list[joined(types)]  # type: ignore[misc]
+        return list_of(joined(types))
     if isinstance(obj, dict):
-        return dict[str, joined(types)] if all(isinstance(key, str) for key in obj) else None  # type: ignore[misc]
+        return dict_of(joined(types)) if all(isinstance(key, str) for key in obj) else None
     return type(obj) if fields_of(type(obj)) is not None or is_dataclass(obj) else None
 
 

@@ -13,7 +13,7 @@ from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
 from orchestrator.dsl.region import Traced, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, element_type, join, type_string
+from orchestrator.dsl.typing import TypeForm, element_type, join, list_of, type_string
 from orchestrator.dsl.value import Length, Value
 
 T = TypeVar("T")
@@ -39,7 +39,8 @@ def branch(cond: Any, then: Callable[[], T], otherwise: Callable[[], T], **polic
     name, opts = _policy(tracer, "branch", policy)
     test = tracer.feed(cond, bool, "the condition of branch")
     arms = [trace_region(tracer, "`then` of branch", then), trace_region(tracer, "`otherwise` of branch", otherwise)]
-    return _alternatives(tracer, "branch", [test], arms, [arm.region for arm in arms], opts, name)
+    regions = [arm.region for arm in arms]
+    return _alternatives(tracer, "branch", [test], arms=arms, regions=regions, opts=opts, name=name)  # type: ignore[no-any-return]
 
 
 def race(*arms: Callable[[], T], **policy: Unpack[Policy]) -> T:
@@ -54,7 +55,7 @@ def race(*arms: Callable[[], T], **policy: Unpack[Policy]) -> T:
         for arm in arms:
             traced.append(trace_region(tracer, f"arm {len(traced) + 1} of race", arm))
             tracer.op("arm", [], [], {}, regions=[traced[-1].region])
-    return _alternatives(tracer, "race", [], traced, [region], opts, name)
+    return _alternatives(tracer, "race", [], arms=traced, regions=[region], opts=opts, name=name)  # type: ignore[no-any-return]
 
 
 def loop(
@@ -160,13 +161,14 @@ def map_(
         if item is None:
             got = type_string(value._type)
             why = f"`{value._origin.name}` at {value._origin.where} produces {got}"
-            tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix="pass lists after the function")
+            fix = "pass lists after the function"
+            tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix=fix)
         arguments.append(Result(Any if item is None else item))
     length = _map_length(tracer, values, limit)
     if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
         tracer.report("ORCH-D041", f"concurrency={concurrency!r}", fix="an int of 1 or more, or leave it out")
     body = trace_region(tracer, "the function of map_", fn, arguments)
-    results = [Result(list[leaf._type], length) for leaf in body.leaves]  # type: ignore[name-defined]
+    results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
     attrs = {"limit": length.most, "concurrency": concurrency or 0}
     mapped = tracer.op("map", values, results, attrs, opts, name=name, regions=[body.region])
     return unflatten(body.shape, mapped)
@@ -197,9 +199,15 @@ def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) 
 
 
 def _alternatives(
-    tracer: Tracer, kind: str, operands: list[Value[Any]], arms: Sequence[Traced], regions: Sequence[Any], opts: Opts,
+    tracer: Tracer,
+    kind: str,
+    operands: list[Value[Any]],
+    *,
+    arms: Sequence[Traced],
+    regions: Sequence[Any],
+    opts: Opts,
     name: str | None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Emit an op that yields what one of its arms yields."""
     shape, types = arms[0].shape, [leaf._type for leaf in arms[0].leaves]
     for arm in arms[1:]:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from orchestrator.dsl.typing import TypeForm, assignable, element_type, fields_of, item_type, join, plain, type_string
+from orchestrator.dsl.typing import (
+    TypeForm,
+    assignable,
+    element_type,
+    fields_of,
+    item_type,
+    join,
+    list_of,
+    origin_of,
+    plain,
+    type_string,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from orchestrator.dsl.tracer import Tracer
@@ -45,7 +56,7 @@ def negate(value: Value[Any]) -> Value[Any]:
     return tracer.builtin("not", {"value": tracer.lift(value)}, bool)
 
 
-def result_type(op: str, left: TypeForm, right: TypeForm) -> TypeForm | None:
+def result_type(op: str, left: TypeForm, right: TypeForm) -> TypeForm | None:  # noqa: PLR0911 - a case each
     """The type of ``left op right``, or None if that is a type error."""
     left, right = plain(left), plain(right)
     if op in ("eq", "ne"):
@@ -58,9 +69,9 @@ def result_type(op: str, left: TypeForm, right: TypeForm) -> TypeForm | None:
         return Any
     if assignable(left, float) and assignable(right, float):
         return int if op != "truediv" and assignable(left, int) and assignable(right, int) else float
-    if op == "add" and get_origin(left) is list and get_origin(right) is list:
+    if op == "add" and origin_of(left) is list and origin_of(right) is list:
         item = join(get_args(left)[0], get_args(right)[0])
-        return None if item is None else list[item]  # type: ignore[valid-type]
+        return None if item is None else list_of(item)
     return None
 
 
@@ -91,7 +102,7 @@ def field(value: Value[Any], name: str) -> Value[Any]:
     item = element_type(tp) if fields is None else None
     each = fields_of(item) if item is not None else None
     if each is not None and name in each:
-        return tracer.field(value, name, list[each[name]], each=True)  # type: ignore[valid-type]
+        return tracer.field(value, name, list_of(each[name]), each=True)
     return _unknown_field(value, name, fields or each)
 
 
@@ -99,7 +110,8 @@ def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
     tracer, tp = value._tracer, value._type
     if fields is not None:
         close = get_close_matches(name, fields, n=1)
-        fix = f"did you mean `.{close[0]}`?" if close else f"it has {', '.join(f'`{f}`' for f in fields) or 'no fields'}"
+        known = ", ".join(f"`{field}`" for field in fields) or "no fields"
+        fix = f"did you mean `.{close[0]}`?" if close else f"it has {known}"
         why = None
     elif type(None) in get_args(plain(tp)):
         why, fix = "the value may be None", "decide with branch(value == None, then=..., otherwise=...) first"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, Iterator, Literal, NamedTuple, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, merged
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, json_schema, type_string
+from orchestrator.dsl.typing import TypeForm, json_schema, list_of, type_string
 from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
@@ -75,11 +75,9 @@ class Chat(Value[Any]):
     __slots__ = ()
 
     @overload
-    def say(self, prompt: str, *, samples: Literal[1] = 1, **options: Unpack[CallOptions]) -> Turn[str]: ...
+    def say(self, prompt: str, **options: Unpack[CallOptions]) -> Turn[str]: ...
     @overload
-    def say(
-        self, prompt: str, *, returns: type[T], samples: Literal[1] = 1, **options: Unpack[CallOptions]
-    ) -> Turn[T]: ...
+    def say(self, prompt: str, *, returns: type[T], **options: Unpack[CallOptions]) -> Turn[T]: ...
     @overload
     def say(self, prompt: str, *, returns: type[T], samples: int, **options: Unpack[CallOptions]) -> Turns[T]: ...
     @overload
@@ -97,9 +95,9 @@ def chat(system: str | None = None, model: str | None = None) -> Chat:
 
 
 @overload
-def llm(prompt: str, *, samples: Literal[1] = 1, **options: Unpack[LlmOptions]) -> str: ...
+def llm(prompt: str, **options: Unpack[LlmOptions]) -> str: ...
 @overload
-def llm(prompt: str, *, returns: type[T], samples: Literal[1] = 1, **options: Unpack[LlmOptions]) -> T: ...
+def llm(prompt: str, *, returns: type[T], **options: Unpack[LlmOptions]) -> T: ...
 @overload
 def llm(prompt: str, *, returns: type[T], samples: int, **options: Unpack[LlmOptions]) -> Each[T]: ...
 @overload
@@ -122,7 +120,9 @@ def ask(question: str, *, choices: Sequence[str] | None = None, **policy: Unpack
 def ask(
     question: str, *, returns: type[T], choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]
 ) -> T: ...
-def ask(question: Any, *, returns: Any = str, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]) -> Any:
+def ask(
+    question: Any, *, returns: Any = str, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]
+) -> Any:
     """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
     tracer = require_tracer("ask")
     tracer.reject_unknown(policy, AskOptions, "ask")
@@ -154,7 +154,7 @@ def _chat(tracer: Tracer, system: object, model: object) -> Chat:
     return started
 
 
-def _generate(
+def _generate(  # noqa: PLR0917
     tracer: Tracer, prompt: object, context: Chat | None, returns: TypeForm, samples: int, options: CallOptions
 ) -> tuple[Any, Any]:
     tracer.reject_unknown(options, CallOptions, "llm or say")
@@ -173,7 +173,7 @@ def _generate(
     results = [Result(returns), Result(Chat)]
     if samples > 1:
         length = Length(samples, exact=True)
-        results = [Result(list[returns], length), Result(list[Chat], length)]  # type: ignore[valid-type]
+        results = [Result(list_of(returns), length), Result(list_of(Chat), length)]
     attrs = {"model": model, "returns": type_string(returns), "samples": samples}
     reply, chat = tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)
     return reply, chat
@@ -191,7 +191,7 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def _sampling_opts(tracer: Tracer, given: Opts) -> Opts:
     opts: Opts = {}
     for key, (expected, valid) in _BOUNDS.items():
-        value = given.get(key)
+        value: Any = given.get(key)
         if value is None or value == ():
             continue
         if isinstance(value, Value) or not valid(value):

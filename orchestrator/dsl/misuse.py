@@ -7,11 +7,11 @@ True and False at each place in the code, which takes ``while value:`` and ``whi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator.dsl.location import user_frame
 from orchestrator.dsl.syntax import condition_at
-from orchestrator.dsl.typing import plain, type_string
+from orchestrator.dsl.typing import origin_of, plain, type_string
 
 if TYPE_CHECKING:
     from orchestrator.dsl.value import Value
@@ -35,10 +35,10 @@ def truth(value: Value[Any]) -> bool:
     tracer.truths[place] = count = tracer.truths.get(place, 0) + 1
     if count == 1:
         keyword, test = condition_at(frame)
-        test = test or value._origin.name
+        test = (test or value._origin.name).replace("not ", "~")
         tracer.report(
             "ORCH-D004",
-            f"`{keyword}` needs a concrete value, but `{test}` is only known when the workflow runs",
+            f"`{keyword}` needs a concrete value, but `{test.removeprefix('~')}` is only known when the workflow runs",
             why=_TRACED_ONCE,
             fix="use " + _FIXES.get(keyword, _FIXES["if"]).format(test=test),
         )
@@ -48,12 +48,12 @@ def truth(value: Value[Any]) -> bool:
 def items(value: Value[Any]) -> Iterator[Any]:
     """``iter(value)``: the items of a tuple of known arity; an error for anything else."""
     arguments = get_args(plain(value._type))
-    if get_origin(plain(value._type)) is tuple and Ellipsis not in arguments:
+    if origin_of(plain(value._type)) is tuple and Ellipsis not in arguments:
         return iter([value[position] for position in range(len(arguments))])
     length = value._length
     value._tracer.report(
         "ORCH-D005",
-        f"iterating over `{value._origin.name}` ({type_string(value._type)}), whose items are only known when the workflow runs",
+        f"iterating over `{value._origin.name}` ({type_string(value._type)}), only known when the workflow runs",
         why=_TRACED_ONCE,
         fix="use map_(fn, values)" if length else "use map_(fn, values, limit=...), or index a fixed item with [0]",
     )

@@ -7,42 +7,50 @@ import linecache
 from collections.abc import Iterator
 from itertools import islice
 from types import FrameType
+from typing import NamedTuple
 
 
-def condition_at(frame: FrameType) -> tuple[str, str | None]:
-    """The keyword that tests a truth value at the frame's current instruction, and the source of what it tests.
+class Condition(NamedTuple):
+    """A construct that needs a truth value, by its keyword, and the source of what it tests if that is one thing."""
 
-    ``("if", None)`` when the source is not available.
+    keyword: str
+    test: str | None
+
+
+def condition_at(frame: FrameType) -> Condition:
+    """The construct whose test the frame is at; ``Condition("if", None)`` if the source is not available.
+
+    Python gives a conditional jump the position of the whole construct or, since 3.12, of its test.
     """
-    position = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
-    line, _, column, _ = position or (None, None, None, None)
+    here = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
     try:
         tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
     except SyntaxError:
-        return "if", None
-    best: tuple[int, str, str] | None = None
-    for keyword, test in _conditions(tree):
-        if test.lineno <= (line or frame.f_lineno) <= (test.end_lineno or test.lineno) and (
-            column is None or line != test.lineno or test.col_offset <= column
-        ):
-            extent = (test.end_lineno or test.lineno) - test.lineno, (test.end_col_offset or 0) - test.col_offset
-            size = extent[0] * 10_000 + extent[1]
-            if best is None or size <= best[0]:
-                best = (size, keyword, ast.unparse(test))
-    return (best[1], best[2]) if best else ("if", None)
-
-
-def _conditions(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+        return Condition("if", None)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.If, ast.IfExp)):
-            yield "if", node.test
-        elif isinstance(node, ast.While):
-            yield "while", node.test
-        elif isinstance(node, ast.Assert):
-            yield "assert", node.test
-        elif isinstance(node, ast.comprehension):
-            yield from (("if", test) for test in node.ifs)
-        elif isinstance(node, ast.BoolOp):
-            yield from (("and" if isinstance(node.op, ast.And) else "or", value) for value in node.values[:-1])
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            yield "not", node.operand
+        for keyword, test in _tests(node):
+            if here in (_position(node), _position(test)):
+                return Condition(keyword, ast.unparse(test) if keyword not in ("and", "or") else None)
+    return Condition("if", None)
+
+
+def _position(node: ast.AST) -> tuple[int | None, ...]:
+    return tuple(getattr(node, name, None) for name in ("lineno", "end_lineno", "col_offset", "end_col_offset"))
+
+
+def _tests(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    match node:
+        case ast.If(test=test) | ast.IfExp(test=test):
+            yield "if", test
+        case ast.While(test=test):
+            yield "while", test
+        case ast.Assert(test=test):
+            yield "assert", test
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            yield from (("if", test) for generator in node.generators for test in generator.ifs)
+        case ast.BoolOp(op=ast.And(), values=[first, *_]):
+            yield "and", first
+        case ast.BoolOp(values=[first, *_]):
+            yield "or", first
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield "not", operand

@@ -119,7 +119,7 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 
 def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a plain function or a model's constructor as an op: ``call(fn, x)`` is ``tool(fn)(x)``."""
-    return (fn if isinstance(fn, Tool) else _make(fn, {}))(*args, **kwargs)
+    return (fn if isinstance(fn, Tool) else _make(fn, {}))(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:

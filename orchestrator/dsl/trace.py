@@ -50,7 +50,7 @@ class Traced:
         """Content hash of the module: equal for equal workflows, in every process."""
         from orchestrator.ir.hash import module_hash
 
-        return module_hash(self.module)
+        return str(module_hash(self.module))
 
 
 def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
@@ -82,7 +82,8 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
 def _mlir() -> Graph:
     from orchestrator.ir.build import Builder
 
-    return Builder()
+    graph: Graph = Builder()
+    return graph
 
 
 def _run(tracer: Tracer, workflow: Workflow[..., Any], params: dict[str, Value[Any]]) -> Value[Any]:

@@ -16,16 +16,16 @@ from orchestrator.dsl.constants import constant_json, constant_type, describe, i
 from orchestrator.dsl.location import definition_of, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers
-from orchestrator.dsl.typing import TypeForm, assignable, type_string
+from orchestrator.dsl.typing import TypeForm, assignable, dict_of, list_of, tuple_of, type_string
 from orchestrator.dsl.value import Length, Origin, Value
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
 
 if TYPE_CHECKING:
     from types import CodeType
 
+    from orchestrator.dsl.graph import Graph, Region
     from orchestrator.dsl.tool import Tool
     from orchestrator.dsl.workflow import Workflow
-    from orchestrator.dsl.graph import Graph, Region
 
 _current: ContextVar[Tracer | None] = ContextVar("orchestrator_tracer", default=None)
 
@@ -230,13 +230,13 @@ class Tracer:
     def _container(self, obj: object) -> Value[Any]:
         if isinstance(obj, dict):
             items = {str(key): self.lift(item) for key, item in obj.items()}
-            return self.builtin("dict", items, dict[str, joined([item._type for item in items.values()])])
+            return self.builtin("dict", items, dict_of(joined([item._type for item in items.values()])))
         assert isinstance(obj, (list, tuple))
         items = {str(position): self.lift(item) for position, item in enumerate(obj)}
         types = [item._type for item in items.values()]
         if isinstance(obj, tuple):
-            return self.builtin("tuple", items, tuple[*types])
-        return self.builtin("list", items, list[joined(types)], length=Length(len(items), exact=True))  # type: ignore[misc]
+            return self.builtin("tuple", items, tuple_of(types))
+        return self.builtin("list", items, list_of(joined(types)), length=Length(len(items), exact=True))
 
     # Ops
 

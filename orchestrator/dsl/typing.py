@@ -11,11 +11,11 @@ import collections.abc
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args
 
 TypeForm = Any
 """A type annotation: a class, a generic alias, a union, ``Any`` or ``None``."""
@@ -29,8 +29,28 @@ def union(*members: TypeForm) -> TypeForm:
     return Union[members]  # noqa: UP007 - a runtime union of computed members
 
 
+def origin_of(tp: TypeForm) -> Any:
+    """The class that a generic alias applies, ``Union``, ``Literal``, or None."""
+    return typing.get_origin(tp)
+
+
+def list_of(item: TypeForm) -> TypeForm:
+    """``list[item]``."""
+    return list[item]
+
+
+def dict_of(item: TypeForm) -> TypeForm:
+    """``dict[str, item]``."""
+    return dict[str, item]
+
+
+def tuple_of(items: Sequence[TypeForm]) -> TypeForm:
+    """``tuple[items]``, of fixed arity."""
+    return tuple[tuple(items)]  # type: ignore[misc]
+
+
 def plain(tp: TypeForm) -> TypeForm:
-    """``tp`` without what does not matter for assignment: ``Annotated``, ``NewType``, ``type`` aliases; None as a type."""
+    """``tp`` without what does not matter for assignment: ``Annotated``, ``NewType`` and ``type`` aliases."""
     if tp is None:
         return NoneType
     if hasattr(tp, "__metadata__"):
@@ -42,14 +62,14 @@ def plain(tp: TypeForm) -> TypeForm:
     return tp
 
 
-def assignable(source: TypeForm, target: TypeForm) -> bool:
+def assignable(source: TypeForm, target: TypeForm) -> bool:  # noqa: PLR0911 - a case each
     """Whether every value of type ``source`` is a value of type ``target``."""
     if source is target:
         return True
     source, target = plain(source), plain(target)
     if source == target or source is Any or target is Any or target is object:
         return True
-    source_origin, target_origin = get_origin(source), get_origin(target)
+    source_origin, target_origin = origin_of(source), origin_of(target)
     if source_origin in _UNIONS:
         return all(assignable(member, target) for member in get_args(source))
     if source_origin is Literal:
@@ -62,10 +82,10 @@ def assignable(source: TypeForm, target: TypeForm) -> bool:
 
 
 def _literal_assignable(values: tuple[object, ...], target: TypeForm) -> bool:
-    if get_origin(target) is Literal:
+    if origin_of(target) is Literal:
         accepted = [(type(value), value) for value in get_args(target)]
         return all((type(value), value) in accepted for value in values)
-    if get_origin(target) in _UNIONS:
+    if origin_of(target) in _UNIONS:
         return all(any(assignable(Literal[value], member) for member in get_args(target)) for value in values)
     return all(assignable(type(value), target) for value in values)
 
@@ -84,9 +104,9 @@ def _arguments_assignable(source: TypeForm, target: TypeForm) -> bool:
     wanted = get_args(target)
     if not wanted:
         return True
-    if get_origin(target) is tuple:
+    if origin_of(target) is tuple:
         return _tuple_assignable(get_args(source), wanted)
-    if (get_origin(source) or source) is tuple:
+    if (origin_of(source) or source) is tuple:
         item = element_type(source)
         return item is not None and assignable(item, wanted[0])
     given = get_args(source) or (Any,) * len(wanted)
@@ -120,7 +140,7 @@ def element_type(tp: TypeForm) -> TypeForm | None:
     tp = plain(tp)
     if tp is Any:
         return Any
-    origin = get_origin(tp) or tp
+    origin = origin_of(tp) or tp
     if not isinstance(origin, type) or issubclass(origin, (str, bytes, collections.abc.Mapping)):
         return None
     if not issubclass(origin, collections.abc.Iterable):
@@ -131,13 +151,13 @@ def element_type(tp: TypeForm) -> TypeForm | None:
     return union(*arguments)
 
 
-def fields_of(tp: TypeForm) -> Mapping[str, TypeForm] | None:
+def fields_of(tp: TypeForm) -> Mapping[str, TypeForm] | None:  # noqa: PLR0911 - a case each
     """Name and type of each attribute of a pydantic model, dataclass or named tuple; None for anything else.
 
     A union has the fields that all its members have.
     """
     tp = plain(tp)
-    if get_origin(tp) in _UNIONS:
+    if origin_of(tp) in _UNIONS:
         each = [fields_of(member) for member in get_args(tp)]
         known = [fields for fields in each if fields is not None]
         if len(known) < len(each):
@@ -156,12 +176,12 @@ def fields_of(tp: TypeForm) -> Mapping[str, TypeForm] | None:
     return None
 
 
-def item_type(tp: TypeForm, key: int | str) -> TypeForm | None:
+def item_type(tp: TypeForm, key: int | str) -> TypeForm | None:  # noqa: PLR0911 - a case each
     """The type of ``value[key]`` for a constant key; None if there is no such item."""
     tp = plain(tp)
     if tp is Any:
         return Any
-    origin, arguments = get_origin(tp) or tp, get_args(tp)
+    origin, arguments = origin_of(tp) or tp, get_args(tp)
     if not isinstance(origin, type):
         return None
     if isinstance(key, str):
@@ -191,7 +211,7 @@ def solve(target: TypeForm, source: TypeForm, variables: dict[TypeVar, TypeForm]
         return
     if len(wanted) == 1 and (item := element_type(source)) is not None:
         solve(wanted[0], item, variables)
-    elif get_origin(target) in _UNIONS:
+    elif origin_of(target) in _UNIONS:
         rest = [m for m in _members(source) if not any(m == w for w in wanted)]
         for variable in (w for w in wanted if _has_variables(w)):
             solve(variable, union(*rest) if rest else source, variables)
@@ -207,7 +227,7 @@ def substitute(tp: TypeForm, variables: Mapping[TypeVar, TypeForm]) -> TypeForm:
     if not _has_variables(tp):
         return tp
     arguments = tuple(substitute(argument, variables) for argument in get_args(tp))
-    return union(*arguments) if get_origin(tp) in _UNIONS else get_origin(tp)[arguments]
+    return union(*arguments) if origin_of(tp) in _UNIONS else origin_of(tp)[arguments]
 
 
 def _has_variables(tp: TypeForm) -> bool:
@@ -215,7 +235,7 @@ def _has_variables(tp: TypeForm) -> bool:
 
 
 def _members(tp: TypeForm) -> tuple[TypeForm, ...]:
-    return get_args(tp) if get_origin(tp) in _UNIONS else (tp,)
+    return get_args(tp) if origin_of(tp) in _UNIONS else (tp,)
 
 
 def type_string(tp: TypeForm) -> str:
@@ -233,7 +253,7 @@ def _type_string(tp: TypeForm) -> str:
     if hasattr(tp, "__metadata__"):
         base, *metadata = get_args(tp)
         return f"Annotated[{', '.join([type_string(base), *map(repr, metadata)])}]"
-    origin, arguments = get_origin(tp), get_args(tp)
+    origin, arguments = origin_of(tp), get_args(tp)
     if origin in _UNIONS:
         return " | ".join(type_string(member) for member in arguments)
     if origin is Literal:

@@ -44,7 +44,7 @@ class Value(Generic[T]):
 
     __slots__ = ("_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - positional because every op makes one
         self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
     ) -> None:
         self._tracer = tracer

@@ -129,7 +129,7 @@ class Workflow(Generic[P, R]):
             tracer.defaults = {**outer, "model": self.model}
         tracer.inlining.append(self)
         try:
-            returned = self.fn(**params)  # type: ignore[call-arg]
+            returned = self.fn(**params)  # type: ignore[call-arg, arg-type]
         finally:
             tracer.inlining.pop()
             tracer.defaults = outer
@@ -137,7 +137,7 @@ class Workflow(Generic[P, R]):
 
     def _inline(self, tracer: Tracer, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Value[Any]:
         if self in tracer.inlining:
-            path = " -> ".join(f"`{workflow.name}`" for workflow in [*tracer.inlining, self])
+            path = " -> ".join(f"`{name}`" for name in (*(outer.name for outer in tracer.inlining), self.name))
             return tracer.report(
                 "ORCH-D032",
                 f"workflow `{self.name}` calls itself: {path}",

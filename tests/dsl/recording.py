@@ -63,7 +63,8 @@ class Recording:
             self._open.pop()
 
     def op(
-        self, kind: str, operands: Sequence[Ssa], results: Sequence[str], attrs: Mapping[str, object], *, id: str,
+        self, kind: str, operands: Sequence[Ssa], results: Sequence[str], attrs: Mapping[str, object], *, id: str,  # noqa: A002
+
         opts: Mapping[str, object], where: SourceLoc, regions: Sequence[Block] = (),
     ) -> list[Ssa]:  # fmt: skip
         assert all(isinstance(operand, Ssa) for operand in operands)
