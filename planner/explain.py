@@ -141,14 +141,14 @@ def _hardware(device: Device) -> str:
 
 
 def _critical_path(plan: Plan) -> str:
-    steps = [plan.op(name) for name in plan.critical_path]
+    steps = [plan.by_id[name] for name in plan.critical_path]
     whole = plan.seconds.mid
     named = [f"{op.id} ({figures.share(op.seconds.mid, whole)})" for op in steps if not is_bookkeeping(op)]
     return " → ".join(named) or "nothing that takes time"
 
 
 def _dominant(plan: Plan) -> str:
-    steps = [plan.op(name) for name in plan.critical_path]
+    steps = [plan.by_id[name] for name in plan.critical_path]
     if not steps:
         return "nothing"
     longest = max(steps, key=lambda op: op.seconds.mid)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
 from orchestrator.errors import PlanError, SourceLoc
 
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
-_IGNORED: Final = frozenset({"resources"})
-"""What the planner writes itself."""
+_IGNORED: Final = frozenset({"resources", "params"})
+"""What the planner writes itself or has no use for."""
 _TYPE = re.compile(r'"(.*)"')
 
 
@@ -157,19 +158,21 @@ def _region(region: Any, name: str, numbers: dict[Any, int]) -> Region:
 
 def to_python(attribute: Any) -> Any:
     """Strings, numbers, booleans, lists and dicts out of MLIR attributes."""
-    if hasattr(attribute, "value"):
-        return attribute.value
     kind = type(attribute).__name__
     if kind == "DictAttr":
         return {each.name: to_python(each.attr) for each in attribute}
     if kind == "ArrayAttr":
         return [to_python(each) for each in attribute]
-    return str(attribute)
+    return attribute.value
 
 
 def _type_string(value: Any) -> str:
+    return _python_type(str(value.type))
+
+
+@cache
+def _python_type(text: str) -> str:
     """``str`` out of ``!agent.value<"str">``; the type's own text for any other type."""
-    text = str(value.type)
     quoted = _TYPE.search(text)
     return quoted[1].replace('\\"', '"') if quoted else text
 
@@ -177,5 +180,4 @@ def _type_string(value: Any) -> str:
 def _source(location: Any) -> str:
     """``file:line`` of a possibly named location."""
     inner = getattr(location, "child_loc", location)
-    file = getattr(inner, "filename", "")
-    return f"{file}:{inner.start_line}" if file else ""
+    return f"{inner.filename}:{inner.start_line}" if hasattr(inner, "filename") else ""

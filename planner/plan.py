@@ -10,6 +10,7 @@ True
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -35,8 +36,8 @@ class OpPlan(BaseModel):
     id: str = Field(min_length=1)
     """The op's id in the workflow, as in the IR and in run records."""
     kind: str
-    """The op's name without its dialect (``decode``, ``loop``, …); of an ``op.call`` what it calls: ``tool``,
-    ``retrieve``, ``ask``, ``prompt``, ``chat``, ``const``, ``field``, ``builtin``. A ``decode`` includes its prefill."""
+    """The op's name without its dialect (``loop``, ``decode`` with its prefill, …); of an ``op.call`` what it calls:
+    ``tool``, ``retrieve``, ``ask``, ``prompt``, ``chat``, ``const``, ``field``, ``builtin``."""
     what: str = ""
     """What it does, in the user's terms: the tool's name, the model, the bound of a loop."""
     place: str
@@ -104,12 +105,10 @@ class Plan(BaseModel):
             raise ValueError(f"the plan mentions ops that are not in it: {', '.join(sorted(strangers))}")
         return self
 
-    def op(self, op_id: str) -> OpPlan:
-        """The plan of one op; ``KeyError`` when there is none."""
-        for each in self.ops:
-            if each.id == op_id:
-                return each
-        raise KeyError(op_id)
+    @cached_property
+    def by_id(self) -> dict[str, OpPlan]:
+        """The plan of each op."""
+        return {op.id: op for op in self.ops}
 
     def to_json(self) -> str:
         """The stable text form: keys in declaration order, two spaces of indentation, a final newline."""
