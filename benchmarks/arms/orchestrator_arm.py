@@ -1,8 +1,8 @@
 """Our executor: ordinary workflows, compiled the ordinary way, run in process with the in-memory journal on.
 
-W2 maps over the list its source returns and W4 maps a bounded loop over its agents, as users write them. Two more cases
-look at the same shapes differently: ``W2-static`` spells the thousand branches out as a thousand ops, ``W4-runs`` starts
-two hundred runs of a one-agent workflow at once.
+W2 maps over the list its source returns and W4 maps a bounded loop over its agents, as users write them. Two more
+cases look at the same shapes differently: ``W2-static`` spells the thousand branches out as a thousand ops, and
+``W4-runs`` starts two hundred runs of a one-agent workflow at once.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ def branch_state(i: int) -> State:
     return payload(i)
 
 
+@tool(effects="pure")
+def start_states(n: int) -> list[State]:
+    """Where the agents start."""
+    return [payload(0) for _ in range(n)]
+
+
 @tool(effects="idempotent")
 async def model_call(state: State) -> State:
     """The 50 ms half of a turn."""
@@ -112,8 +118,17 @@ def dag(n: int) -> Callable[..., Any]:
     return w3
 
 
-def agent(state: State) -> State:
-    """One agent: turns until its state says it is done."""
+def static_fan(n: int) -> Callable[..., Any]:
+    """W2 with every branch an op of its own."""
+
+    @workflow
+    def w2_static() -> int:
+        return join([step(branch_state(i)) for i in range(n)])
+
+    return w2_static
+
+
+def _agent(state: State) -> State:
     return loop(lambda s: tool_call(model_call(s)), state, max=TURNS, until=lambda s: s["i"] >= 2 * TURNS)
 
 
@@ -122,6 +137,12 @@ def loops(n: int) -> Callable[..., Any]:
 
     @workflow
     def w4(count: int) -> list[State]:
-        return map_(agent, agents(count), limit=n)
+        return map_(_agent, start_states(count), limit=n)
 
     return w4
+
+
+@workflow
+def one_agent(start: State) -> State:
+    """W4's agent as a workflow of its own."""
+    return _agent(start)
