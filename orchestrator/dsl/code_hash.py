@@ -44,7 +44,7 @@ def _callable(value: object, seen: set[int]) -> Iterator[str]:
 def _function(function: FunctionType, seen: set[int]) -> Iterator[str]:
     code = function.__code__
     has_docstring = function.__doc__ is not None and code.co_consts[:1] == (function.__doc__,)
-    yield from _code(code, code.co_consts[1:] if has_docstring else code.co_consts)
+    yield from _code(code, (None, *code.co_consts[1:]) if has_docstring else code.co_consts)
     yield from _object((function.__defaults__, function.__kwdefaults__), seen)
     for cell in function.__closure__ or ():
         try:

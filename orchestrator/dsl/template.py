@@ -1,14 +1,14 @@
 """Prompt templates out of f-strings.
 
-Formatting a symbolic value yields a *marker*: a noncharacter, digits, a noncharacter. Splitting the finished string at
-its markers gives the template::
+Formatting a symbolic value yields a *marker*. Splitting the finished string at its markers gives the template::
 
     f"Question: {question}\nSQL:"  ->  parts ("Question: ", "\nSQL:"), holes (question,)
 
-Markers cannot be forged by data, because data only ever arrives in a hole, when the workflow runs; text that is known
-while tracing is trusted code, and each trace draws its own random marker number. They cannot leak into a template
-either: the two noncharacters (U+FDD0, U+FDD1, which Unicode reserves for use inside a program) are refused outside of a
-whole marker, so a marker that a string operation has cut is an error and not text for a model to read.
+A marker consists only of noncharacters, code points that Unicode reserves for use inside a program (U+FDD0 to U+FDDD).
+It cannot be forged by data, because data only ever arrives in a hole, when the workflow runs; text that is known while
+tracing is trusted code, and each trace draws its own random marker number. It cannot leak into a template either: these
+code points are refused outside of a whole marker, so a marker that a string operation has cut is an error and never
+text for a model to read.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ import re
 import secrets
 from dataclasses import dataclass
 
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
-_MARKER = re.compile(f"{_OPEN}([0-9]+):([0-9]+)(r?){_CLOSE}")
+_DIGITS = "\ufdd0\ufdd1\ufdd2\ufdd3\ufdd4\ufdd5\ufdd6\ufdd7\ufdd8\ufdd9"
+_OPEN, _COLON, _REPR, _CLOSE = "\ufdda", "\ufddb", "\ufddc", "\ufddd"
+_RESERVED = re.compile(f"[{_DIGITS}{_OPEN}{_COLON}{_REPR}{_CLOSE}]")
+_MARKER = re.compile(f"{_OPEN}([{_DIGITS}]+){_COLON}([{_DIGITS}]+)({_REPR}?){_CLOSE}")
+_TO_RESERVED = str.maketrans("0123456789", _DIGITS)
+_FROM_RESERVED = str.maketrans(_DIGITS, "0123456789")
 
 
 class CutMarkerError(ValueError):
@@ -48,38 +52,45 @@ class Template:
 class Markers:
     """The markers of one trace."""
 
-    __slots__ = ("_number",)
+    __slots__ = ("_prefix",)
 
     def __init__(self) -> None:
-        self._number = str(secrets.randbits(64))
+        self._prefix = f"{_OPEN}{_encode(secrets.randbits(64))}{_COLON}"
 
     def of(self, hole: int) -> str:
         """The text that stands for the value with this index."""
-        return f"{_OPEN}{self._number}:{hole}{_CLOSE}"
+        return f"{self._prefix}{_encode(hole)}{_CLOSE}"
 
     def of_repr(self, hole: int) -> str:
         """The text that stands for ``repr`` of the value: legal anywhere but in a template."""
-        return f"{_OPEN}{self._number}:{hole}r{_CLOSE}"
+        return f"{self._prefix}{_encode(hole)}{_REPR}{_CLOSE}"
 
     def split(self, text: str) -> Template:
         """``text`` as a template.
 
         Raises :class:`CutMarkerError`, :class:`ForeignMarkerError` or :class:`ConvertedMarkerError`.
         """
-        if _OPEN not in text and _CLOSE not in text and self._number not in text:
+        if not has_marker(text):
+            if ascii(self._prefix)[1:-1] in text:  # escaped by ascii() or json.dumps()
+                raise CutMarkerError
             return Template((text,), ())
         pieces = _MARKER.split(text)
         parts = tuple(pieces[0::4])
-        if any(_OPEN in part or _CLOSE in part or self._number in part for part in parts):
+        if any(map(has_marker, parts)):
             raise CutMarkerError
-        if any(number != self._number for number in pieces[1::4]):
+        if any(f"{_OPEN}{number}{_COLON}" != self._prefix for number in pieces[1::4]):
             raise ForeignMarkerError
-        for hole, converted in zip(pieces[2::4], pieces[3::4], strict=True):
+        holes = tuple(int(hole.translate(_FROM_RESERVED)) for hole in pieces[2::4])
+        for hole, converted in zip(holes, pieces[3::4], strict=True):
             if converted:
-                raise ConvertedMarkerError(int(hole))
-        return Template(parts, tuple(int(hole) for hole in pieces[2::4]))
+                raise ConvertedMarkerError(hole)
+        return Template(parts, holes)
 
 
 def has_marker(text: str) -> bool:
     """Whether ``text`` mentions a symbolic value of any trace."""
-    return _OPEN in text or _CLOSE in text
+    return not text.isascii() and _RESERVED.search(text) is not None
+
+
+def _encode(number: int) -> str:
+    return str(number).translate(_TO_RESERVED)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args
+from typing import Any, Literal, Never, TypeVar, Union, get_args
 
 TypeForm = Any
 """A type annotation: a class, a generic alias, a union, ``Any`` or ``None``."""
@@ -67,7 +67,7 @@ def assignable(source: TypeForm, target: TypeForm) -> bool:  # noqa: PLR0911 - a
     if source is target:
         return True
     source, target = plain(source), plain(target)
-    if source == target or source is Any or target is Any or target is object:
+    if source == target or target is object or source in (Any, Never) or target is Any:
         return True
     source_origin, target_origin = origin_of(source), origin_of(target)
     if source_origin in _UNIONS:

@@ -1,0 +1,65 @@
+"""Retry, timeout, budget and SLO: what is accepted, and how it is written into the IR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import Budget, Retry
+from orchestrator.dsl.policy import PolicyError, parse_budget, parse_seconds, policy_opts, slo_opts
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("5s", 5), (" 1.5 m ", 90), ("1h", 3600), (2, 2.0)])
+def test_durations(text: Any, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@given(st.decimals("0.001", "100000", places=3))
+def test_dollars_round_trip(usd: Any) -> None:
+    assert parse_budget(f"${usd}") == Budget(usd=float(usd))
+
+
+def test_several_bounds() -> None:
+    assert parse_budget("$0.02, 2000 tokens, 30s") == Budget(0.02, 2000, 30.0)
+
+
+def test_opts() -> None:
+    assert policy_opts(retry=2, timeout="5s", budget="$1") == {
+        "retry": {"attempts": 2, "backoff_s": 0.5, "max_backoff_s": 30.0, "jitter": True},
+        "timeout_s": 5.0,
+        "budget_usd": 1.0,
+    }
+    assert policy_opts(retry=Retry(on=[TimeoutError]))["retry"]["on"] == ["builtins.TimeoutError"]  # type: ignore[index]
+    assert policy_opts() == {}
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ({"timeout": -1}, "a timeout of -1"),
+        ({"timeout": float("nan")}, "a timeout of nan"),
+        ({"timeout": "soon"}, "'soon' is not a duration"),
+        ({"retry": 0}, "retry of 0 attempts"),
+        ({"retry": True}, "True is not a retry policy"),
+        ({"retry": Retry(backoff_s=-1)}, "negative backoff"),
+        ({"budget": "2 euros"}, "'2 euros' is not a budget"),
+        ({"budget": Budget()}, "a budget without any bound"),
+        ({"budget": Budget(usd=-1)}, "a budget in dollars of -1"),
+        ({"budget": 3}, "3 is not a budget"),
+    ],
+)
+def test_invalid(policy: dict[str, Any], message: str) -> None:
+    with pytest.raises(PolicyError, match=message) as caught:
+        policy_opts(**policy)
+    assert caught.value.fix
+
+
+def test_slo() -> None:
+    assert slo_opts("p95<8s") == {"slo": "p95 < 8s"}
+    assert slo_opts("p99.9 <= 500ms") == {"slo": "p99.9 < 0.5s"}
+    for wrong in ("p95", "8s", "p0 < 1s", "p95 < 0s"):
+        with pytest.raises(PolicyError):
+            slo_opts(wrong)
