@@ -116,7 +116,7 @@ def plural(noun: str) -> str:
 
 def _proper(lexicon: Lexicon, rng: random.Random, style: int) -> str:
     """A row's name in one of a few spellings; one column keeps one style."""
-    word = lexicon.made_up(rng) if rng.random() < 0.7 else rng.choice(lexicon.nouns)
+    word = lexicon.made_up(rng) if rng.random() < 0.7 else lexicon.word(rng, lexicon.nouns)
     match style:
         case 0:
             return word
@@ -147,7 +147,7 @@ def _names(lexicon: Lexicon, rng: random.Random, count: int) -> tuple[str, ...]:
 def _category(lexicon: Lexicon, rng: random.Random, name: str, count: int) -> Column:
     style = rng.choice((0, 0, 0, 1, 6, 6, 6, 6))
     size = rng.choice((2, 3, 3, 4, 5, 6, 8, 12))
-    draw = (lambda: rng.choice(lexicon.values)) if style == 6 else (lambda: _proper(lexicon, rng, style))
+    draw = (lambda: lexicon.word(rng, lexicon.values)) if style == 6 else (lambda: _proper(lexicon, rng, style))
     values = _distinct(draw, min(size, 8 if style == 6 else size))
     weights = [rng.uniform(0.3, 2.0) for _ in values]
     return Column(name, "category", "text", tuple(rng.choices(values, weights, k=count)))
@@ -165,7 +165,7 @@ def _number(rng: random.Random, name: str, count: int) -> Column:
 
 
 def _number_name(lexicon: Lexicon, rng: random.Random) -> str:
-    base = rng.choice(lexicon.numeric) if rng.random() < 0.6 else lexicon.noun(rng, 0.6)
+    base = lexicon.word(rng, lexicon.numeric) if rng.random() < 0.6 else lexicon.noun(rng, 0.6)
     shape = rng.random()
     if shape < 0.55:
         return base
@@ -179,7 +179,7 @@ def _number_name(lexicon: Lexicon, rng: random.Random) -> str:
 
 
 def _category_name(lexicon: Lexicon, rng: random.Random) -> str:
-    base = rng.choice(lexicon.categories) if rng.random() < 0.6 else lexicon.noun(rng, 0.6)
+    base = lexicon.word(rng, lexicon.categories) if rng.random() < 0.6 else lexicon.noun(rng, 0.6)
     return base if rng.random() < 0.75 else f"{lexicon.noun(rng, 0.5)}_{base}"
 
 
@@ -239,7 +239,7 @@ def _entity(lexicon: Lexicon, rng: random.Random, noun: str, name: str, parents:
 
 def _relation(lexicon: Lexicon, rng: random.Random, parent: Table, taken: set[str]) -> Table | None:
     """A two-column table of pairs: which thing does what to which other thing."""
-    verb = rng.choice(lexicon.verbs)
+    verb = lexicon.verb(rng)
     base = parent.noun.replace(" ", "_")
     name = rng.choice((f"{base}_{verb}", plural(lexicon.noun(rng)), f"{base}_{plural(lexicon.noun(rng))}"))
     if name in taken:

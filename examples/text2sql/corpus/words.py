@@ -31,9 +31,9 @@ NOUNS = _words(
     garden gate gift glacier goal grant group guard guest guide harbor hall hive holiday horse hospital hotel house
     hunter island item jacket job journal judge keeper kitchen label lake lamp language laptop lawyer league leaf
     lecture lesson letter library license light lion loan lock machine magazine mall manager map market match meal medal
-    member menu message meter metro mine mission model monitor motor mountain movie museum musician network newspaper novel
-    nurse object ocean office officer opera orchard orchestra order organ owner painter painting panel paper parcel park
-    part partner party passenger patient payment pen pet phone photo pilot pipe pizza plane planet plant plate player
+    member menu message meter metro mine mission model monitor motor mountain movie museum musician network newspaper
+    novel nurse object ocean office officer opera orchard orchestra order organ owner painter painting panel paper parcel
+    park part partner party passenger patient payment pen pet phone photo pilot pipe pizza plane planet plant plate player
     poem poet police policy pond pool port poster president printer prison product professor program project province
     pump pupil purchase quarry query race radio railway ranch recipe record region rental report reservoir restaurant
     review ride river road robot rocket room route sailor salon sample satellite scene school scientist seat sensor
@@ -134,6 +134,26 @@ class Lexicon:
             if len(word) > 2 and is_unseen(word) == self.unseen and word not in RESERVED:
                 return word
 
+    def word(self, rng: random.Random, pool: tuple[str, ...]) -> str:
+        """A word of the pool; in training, half the time one that is misspelt into a word nobody knows.
+
+        The pools are small, so their words' spellings would be learnt by heart instead of copied.
+        """
+        if self.unseen or rng.random() < 0.45:
+            return rng.choice(pool)
+        while True:
+            letters = list(rng.choice(pool))
+            for _ in range(rng.choice((1, 2, 2))):
+                at = rng.randrange(len(letters))
+                letters[at] = rng.choice(rng.choice(self.nouns))
+            word = "".join(letters)
+            if is_unseen(word) == self.unseen and word not in RESERVED and len(word) > 2:
+                return word
+
+    def verb(self, rng: random.Random) -> str:
+        """A verb in the third person."""
+        return rng.choice(self.verbs) if self.unseen or rng.random() < 0.3 else self.made_up(rng).rstrip("s") + "s"
+
     def noun(self, rng: random.Random, made_up_rate: float = 0.6) -> str:
         """A thing: a common English noun or a made-up word."""
-        return self.made_up(rng) if rng.random() < made_up_rate else rng.choice(self.nouns)
+        return self.made_up(rng) if rng.random() < made_up_rate else self.word(rng, self.nouns)
