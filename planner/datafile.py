@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,19 +79,22 @@ def line_of(text: str, *path: int | str) -> int:
     >>> line_of('[[engine]]\\nname = "a"\\n[[engine]]\\nname = "b"', "engine", 1, "name")
     4
     """
-    lines, at = text.splitlines(), 0
-    for part, following in zip(path, (*path[1:], None), strict=True):
+    lines = text.splitlines()
+    at, end = 0, len(lines)
+    for part, following in pairwise((*path, "")):
         if isinstance(part, int):
             continue
-        hits = [n for n, line in enumerate(lines[at:], start=at) if _sets(line, part)]
+        hits = [n for n in range(at, end) if _sets(lines[n], part)]
         if isinstance(following, int):
             tables = [n for n in hits if lines[n].lstrip().startswith("[[")]
             if following and not tables:
                 return (hits[0] if hits else at) + 1
             hits = tables[following:] or hits
         if not hits:
-            break
+            continue
         at = hits[0]
+        if lines[at].startswith("["):
+            end = next((n for n in range(at + 1, len(lines)) if lines[n].startswith("[")), len(lines))
     return at + 1
 
 

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.cluster import EngineSpec
+from orchestrator.planner.models import ASSUMED_PARAMS, facts_of, read_config, unknown
+from tests.planner.clusters import LLAMA_8B, config_file
+
+
+def test_llama_8b(tmp_path: Path) -> None:
+    facts = read_config(Path(config_file(tmp_path)), "llama")
+    assert facts.params == 8_030_261_248
+    assert facts.kv_bytes_per_token == 2 * 32 * 8 * 128 * 2
+    assert facts.weight_bytes == 2 * facts.params
+    assert facts.known
+    assert facts.context_tokens == 131_072
+
+
+def test_tied_embeddings_count_once(tmp_path: Path) -> None:
+    facts = read_config(Path(config_file(tmp_path, tie_word_embeddings=True)), "llama")
+    assert facts.params == 8_030_261_248 - 128_256 * 4096
+
+
+def test_experts_are_read_in_part(tmp_path: Path) -> None:
+    mixtral = {"num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 32_000}
+    facts = read_config(Path(config_file(tmp_path, **mixtral)), "mixtral")
+    assert facts.params == pytest.approx(46.7e9, rel=0.001)
+    assert facts.active_params == pytest.approx(12.9e9, rel=0.005)
+
+
+def test_gpt2_names_and_two_matrix_mlp(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257}')
+    facts = read_config(path, "gpt2")
+    assert facts.params == pytest.approx(124.4e6, rel=0.01)
+    assert facts.dtype == "fp32"
+
+
+def test_quantised_weights_and_nested_text_model(tmp_path: Path) -> None:
+    fp8 = read_config(Path(config_file(tmp_path, quantization_config={"quant_method": "fp8"})), "llama")
+    assert fp8.weight_bytes == fp8.params
+    nested = read_config(Path(config_file(tmp_path, text_config={**LLAMA_8B, "num_hidden_layers": 1})), "vision")
+    assert nested.layers == 1
+
+
+def test_a_config_without_its_fields_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"hidden_size": -1, "vocab_size": 10}')
+    with pytest.raises(PlanError) as caught:
+        read_config(path, "broken")
+    said = str(caught.value)
+    assert {each.code for each in caught.value.diagnostics} == {"ORCH-P004", "ORCH-P005"}
+    assert "hidden_size" in said
+    assert str(path) in said
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "spread"),
+    [
+        ("Qwen/Qwen3-8B", 8e9, 1.5),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 135e6, 1.5),
+        ("Qwen2.5-0.5B", 0.5e9, 1.5),
+        ("my-model", ASSUMED_PARAMS, 8.0),
+        ("gpt-4b-turbo3", 4e9, 1.5),
+    ],
+)
+def test_an_unknown_model_says_what_is_assumed(name: str, params: float, spread: float) -> None:
+    facts = unknown(name)
+    assert not facts.known
+    assert (facts.params, facts.spread) == (params, spread)
+    assert name in facts.note
+    assert "assumed" in facts.note
+
+
+def test_a_model_folder_and_the_local_cache_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    Path(config_file(tmp_path)).rename(tmp_path / "model" / "config.json")
+    assert facts_of(EngineSpec(name="e", kind="vllm", model=str(tmp_path / "model"))).known
+    snapshot = tmp_path / "hub" / "models--org--name" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "model" / "config.json").rename(snapshot / "config.json")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert facts_of(EngineSpec(name="e", kind="vllm", model="org/name")).known
+    assert not facts_of(EngineSpec(name="e", kind="vllm", model="org/other")).known
+
+
+def test_a_named_config_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        facts_of(EngineSpec(name="e", kind="vllm", model="m", config=str(tmp_path / "none.json")))
+    assert caught.value.code == "ORCH-P001"
