@@ -192,7 +192,7 @@ def _sampling_opts(tracer: Tracer, given: Opts) -> Opts:
     opts: Opts = {}
     for key, (expected, valid) in _BOUNDS.items():
         value: Any = given.get(key)
-        if value is None or value == ():
+        if value is None:
             continue
         if isinstance(value, Value) or not valid(value):
             shown = value._origin.name if isinstance(value, Value) else repr(value)

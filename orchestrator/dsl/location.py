@@ -5,6 +5,7 @@ Walking raw frames costs about a microsecond; ``inspect.stack`` reads source fil
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
@@ -12,6 +13,7 @@ from types import CodeType, FrameType
 from orchestrator.errors import SourceLoc
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
+_STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
 _FRONT_END = str(Path(__file__).parent) + "/"
 
 _boundaries: set[CodeType] = set()
@@ -25,7 +27,7 @@ def trace_boundary(code: CodeType) -> None:
 def user_frame() -> FrameType:
     """The frame that wrote the current op.
 
-    This is the innermost frame outside the package; an op of a bundled pattern is attributed to the call of the
+    This is the innermost frame of user code; an op of a bundled pattern is attributed to the call of the
     pattern. When a bundled workflow itself is traced there is none, and the pattern's own frame is returned.
     """
     frame: FrameType | None = sys._getframe(1)
@@ -48,8 +50,8 @@ def user_location() -> SourceLoc:
 
 
 def is_user_file(file: str) -> bool:
-    """Whether a file is outside of this package."""
-    return not file.startswith(_PACKAGE)
+    """Whether a file belongs to neither this package, nor the standard library, nor an installed one."""
+    return not file.startswith((_PACKAGE, _STANDARD_LIBRARY)) and "/site-packages/" not in file
 
 
 def definition_of(function: object) -> SourceLoc | None:

@@ -23,6 +23,7 @@ _FIXES = {
     "while": "loop(body, init, max=..., until=...)",
     "and": "`a & b`, which builds an expression",
     "or": "`a | b`, which builds an expression",
+    "chained comparison": "`(a < b) & (b < c)`, which builds an expression",
     "not": "`~{test}`, which builds an expression",
 }
 

@@ -52,5 +52,7 @@ def _tests(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "and", first
         case ast.BoolOp(values=[first, *_]):
             yield "or", first
+        case ast.Compare(comparators=[_, _, *_]):
+            yield "chained comparison", node
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield "not", operand

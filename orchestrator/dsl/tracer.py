@@ -82,6 +82,7 @@ class Tracer:
         self.ir = ir
         self.scope = Scope(f"workflow `{name}`")
         self.prefix = ""
+        self.place: SourceLoc | None = None
         self.diagnostics: list[Diagnostic] = []
         self.defaults: Opts = {}
         self.types: dict[str, TypeForm] = {}
@@ -109,7 +110,7 @@ class Tracer:
         self, code: str, message: str, *, why: str | None = None, fix: str | None = None, where: SourceLoc | None = None
     ) -> Value[Any]:
         """Record an error at the user's current line and return a poison value to go on with."""
-        self.diagnostics.append(Diagnostic(code, message, where or user_location(), why, fix))
+        self.diagnostics.append(Diagnostic(code, message, where or self.here(), why, fix))
         return self.poison()
 
     def report_once(self, subject: object, problems: Sequence[Diagnostic]) -> None:
@@ -120,7 +121,11 @@ class Tracer:
 
     def poison(self) -> Value[Any]:
         """A value that fits everywhere, standing for the result of an erroneous op."""
-        return Value(self, None, Any, self.scope, Origin("the result of an erroneous op", user_location()))
+        return Value(self, None, Any, self.scope, Origin("the result of an erroneous op", self.here()))
+
+    def here(self) -> SourceLoc:
+        """The user's current line, or ``place`` if that is set."""
+        return self.place or user_location()
 
     # Values out of Python objects
 
@@ -254,7 +259,7 @@ class Tracer:
         regions: Sequence[Region | None] = (),
     ) -> list[Value[Any]]:
         """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages."""
-        where = user_location()
+        where = self.here()
         op_id = self._new_id(base or kind, name, where)
         types = [self.register(result.type) for result in results]
         values: Sequence[Any] = [None] * len(results)

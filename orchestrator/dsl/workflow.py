@@ -133,7 +133,10 @@ class Workflow(Generic[P, R]):
         finally:
             tracer.inlining.pop()
             tracer.defaults = outer
-        return tracer.feed(returned, self.boundary.returns, f"the return of workflow `{self.name}`")
+        caller, tracer.place = tracer.place, self.where
+        result = tracer.feed(returned, self.boundary.returns, f"the return of workflow `{self.name}`")
+        tracer.place = caller
+        return result
 
     def _inline(self, tracer: Tracer, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Value[Any]:
         if self in tracer.inlining:
