@@ -1,0 +1,145 @@
+"""Building level-1 IR: ops of the ``agent`` dialect appended to a live MLIR module.
+
+Regions are built detached and handed to the op that owns them, because the result types of a branch or loop follow from
+what its regions yield. ``orchestrator.dsl.graph.Graph`` is the protocol this implements::
+
+    builder = Builder()
+    with builder.workflow("answer", ["str"], opts={}, where=here) as (question,):
+        (reply, chat) = builder.op("generate", [question], ["str", "Chat"], {...}, id="llm_1", opts={}, where=here)
+        builder.yield_([reply])
+    module = builder.finish()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch_mlir import ir
+
+from orchestrator.errors import SourceLoc
+
+
+class OpenRegion:
+    """A detached region: one block, owned by a placeholder op until :meth:`move_to` gives it away."""
+
+    __slots__ = ("_holder", "arguments", "block")
+
+    def __init__(self, types: Sequence[Any], location: Any) -> None:
+        self._holder = ir.Operation.create("agent.detached", regions=1, loc=location)
+        self.block = ir.Block.create_at_start(self._holder.regions[0], types, [location] * len(types))
+        self.arguments = list(self.block.arguments)
+
+    def move_to(self, region: Any) -> None:
+        """Make the block the body of ``region``."""
+        self.block.append_to(region)
+
+
+class Builder:
+    """One module with one ``agent.workflow``; ops go into the innermost open region."""
+
+    def __init__(self) -> None:
+        self.context = ir.Context()
+        self.context.allow_unregistered_dialects = True
+        self._unknown = ir.Location.unknown(self.context)
+        self.module = ir.Module.create(self._unknown)
+        self._types: dict[str, Any] = {}
+        self._names: dict[str, Any] = {}
+        self._insertion: list[Any] = []
+
+    @contextmanager
+    def workflow(
+        self, name: str, params: Sequence[str], *, opts: Mapping[str, object], where: SourceLoc
+    ) -> Iterator[Sequence[Any]]:
+        """Open the workflow; gives the values of its parameters."""
+        with self.context, self._unknown:
+            workflow = ir.Operation.create(
+                "agent.workflow",
+                attributes={"sym_name": ir.StringAttr.get(name), "opts": self._attribute(opts)},
+                regions=1,
+                loc=self._location(name, where),
+                ip=ir.InsertionPoint(self.module.body),
+            )
+            types = [self._type(param) for param in params]
+            block = ir.Block.create_at_start(workflow.regions[0], types, [self._unknown] * len(types))
+            self._insertion.append(ir.InsertionPoint(block))
+            try:
+                yield list(block.arguments)
+            finally:
+                self._insertion.pop()
+
+    @contextmanager
+    def region(self, arguments: Sequence[str]) -> Iterator[OpenRegion]:
+        """Open a detached region with arguments of these types."""
+        opened = OpenRegion([self._type(argument) for argument in arguments], self._unknown)
+        self._insertion.append(ir.InsertionPoint(opened.block))
+        try:
+            yield opened
+        finally:
+            self._insertion.pop()
+
+    def op(
+        self,
+        kind: str,
+        operands: Sequence[Any],
+        results: Sequence[str],
+        attrs: Mapping[str, object],
+        *,
+        id: str,  # noqa: A002 - the attribute's name in the IR
+        opts: Mapping[str, object],
+        where: SourceLoc,
+        regions: Sequence[OpenRegion] = (),
+    ) -> list[Any]:
+        """Append ``agent.<kind>`` and give its results; the regions become its own, in order."""
+        attributes = {name: self._attribute(value) for name, value in attrs.items()}
+        attributes["id"] = ir.StringAttr.get(id)
+        attributes["opts"] = self._attribute(opts)
+        created = ir.Operation.create(
+            f"agent.{kind}",
+            results=[self._type(result) for result in results],
+            operands=list(operands),
+            attributes=attributes,
+            regions=len(regions),
+            loc=self._location(id, where),
+            ip=self._insertion[-1],
+        )
+        for position, region in enumerate(regions):
+            region.move_to(created.regions[position])
+        return list(created.results)
+
+    def yield_(self, values: Sequence[Any]) -> None:
+        """End the innermost open region."""
+        ir.Operation.create("agent.yield", operands=list(values), loc=self._unknown, ip=self._insertion[-1])
+
+    def finish(self) -> Any:
+        """The module, verified."""
+        self.module.operation.verify()
+        return self.module
+
+    def _type(self, name: str) -> Any:
+        if name not in self._types:
+            quoted = ir.StringAttr.get(name, self.context)
+            self._types[name] = ir.Type.parse(f"!agent.value<{quoted}>", self.context)
+        return self._types[name]
+
+    def _location(self, op_id: str, where: SourceLoc) -> Any:
+        file = ir.Location.file(where.file, where.line, 0, self.context)
+        return ir.Location.name(op_id, file, self.context)
+
+    def _attribute(self, value: object) -> Any:
+        """A Python value as an attribute: bool, int (i64), float (f64), str, list or dict."""
+        match value:
+            case bool():
+                return ir.BoolAttr.get(value)
+            case int():
+                return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+            case float():
+                return ir.FloatAttr.get_f64(value)
+            case str():
+                return ir.StringAttr.get(value)
+            case list() | tuple():
+                return ir.ArrayAttr.get([self._attribute(item) for item in value])
+            case Mapping():
+                return ir.DictAttr.get({key: self._attribute(item) for key, item in value.items()})
+        raise TypeError(f"no attribute for a {type(value).__name__}")
