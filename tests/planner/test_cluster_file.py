@@ -48,10 +48,8 @@ def test_config_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 
 def test_a_device_outside_the_catalogue(tmp_path: Path) -> None:
-    text = (
-        '[[device]]\nname = "x"\nkind = "gpu"\nmemory_bytes = 1e9\n'
-    text += "memory_bytes_per_s = 1e9\nflops = { bf16 = 1e12 }\n"
-    )
+    text = '[[device]]\nname = "x"\nkind = "gpu"\nmemory_bytes = 1e9\nmemory_bytes_per_s = 1e9\n'
+    text += "flops = { bf16 = 1e12 }\n"
     assert read(tmp_path, text).device("x").type == "custom"
 
 
