@@ -64,6 +64,21 @@ def torch_generate(folder: Path, batch: int = 64, max_tokens: int = 96) -> Gener
     return generate
 
 
+def vllm_generate(folder: Path, max_tokens: int = 96) -> Generate:
+    """Generation with vLLM's offline engine; replies are free text, as with transformers."""
+    from vllm import LLM, SamplingParams
+
+    engine = LLM(model=str(folder), max_model_len=1024, enforce_eager=True, seed=0, max_num_seqs=128)
+
+    def generate(conversations: Sequence[list[Message]], temperature: float, seed: int) -> list[str]:
+        # The engine's own seed orders the samples: a seed per request ends vLLM's CPU worker when a prefill is chunked.
+        del seed
+        how = SamplingParams(temperature=temperature, max_tokens=max_tokens)
+        return [made.outputs[0].text for made in engine.chat(list(conversations), how, use_tqdm=False)]
+
+    return generate
+
+
 def query_of(reply: str) -> str:
     """The SQL inside a reply, or the reply itself where it is no such JSON."""
     try:
@@ -160,11 +175,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="*", default=[5])
     parser.add_argument("--temperature", type=float, nargs="*", default=[0.8])
     parser.add_argument("--show", type=int, default=0, help="print that many wrong single-shot replies")
+    parser.add_argument("--engine", choices=("torch", "vllm"), default="torch")
     given = parser.parse_args()
     cases = unseen_cases(given.seed, given.schemas, given.questions)
     databases = {case.database_id: case.connect() for case in cases}
     gold = [databases[case.database_id].execute(case.sql).fetchall() for case in cases]
-    generate = torch_generate(given.model)
+    generate = (vllm_generate if given.engine == "vllm" else torch_generate)(given.model)
     started = time.monotonic()
 
     def right(results: Sequence[Rows]) -> list[bool]:
@@ -175,6 +191,7 @@ def main() -> None:
         "schemas": given.schemas,
         "questions": len(cases),
         "seed": given.seed,
+        "engine": given.engine,
         "single_accuracy": round(sum(single) / len(cases), 4),
     }
     kinds = defaultdict(list)

@@ -250,7 +250,7 @@ def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
         for optimizer, kept in zip(training, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         step, spent_s = state["step"], state["spent_s"]
-    per_step, last, mean = plan.rows * plan.length, time.monotonic(), 0.0
+    per_step, last, mean = plan.rows * plan.length, time.monotonic(), math.nan
     since_save, log = 0.0, (cache / "log.jsonl").open("a")
     print(json.dumps({"parameters": sum(p.numel() for p in network.parameters()), "plan": asdict(plan)}), flush=True)
     while (progress := max(step * per_step / plan.tokens, spent_s / 60 / plan.minutes)) < 1:
@@ -265,7 +265,7 @@ def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
             optimizer.step()
             optimizer.zero_grad()
         step += 1
-        mean = loss.item() if step == 1 else 0.95 * mean + 0.05 * loss.item()
+        mean = loss.item() if math.isnan(mean) else 0.95 * mean + 0.05 * loss.item()
         now = time.monotonic()
         spent_s, since_save, last = spent_s + now - last, since_save + now - last, now
         if step % 20 == 0:

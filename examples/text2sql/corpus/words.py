@@ -23,26 +23,27 @@ DEMO_WORDS = frozenset(
 NOUNS = _words(
     """account actor airline airport album alarm animal apartment article artist asset athlete author award bakery band
     bank barn battery beach bed bike bill bird boat book border bottle branch brand bridge budget building bus cabin
-    cable cafe camera camp canal candidate car card cargo carrier castle cat chair channel chapter chef cinema circuit
-    citizen city claim class client clinic clock club coach coast coin college comment company concert contract cook
-    counter country county course court crew crop customer dancer deal dealer degree delivery department deposit desk
-    device diet dish district doctor document dog door driver drone editor election employee engine episode event exam
-    exhibit expert factory family farm farmer ferry festival field film flight floor flower forest fruit game garage
-    garden gate gift glacier goal grant group guard guest guide harbor hall hive holiday horse hospital hotel house
-    hunter island item jacket job journal judge keeper kitchen label lake lamp language laptop lawyer league leaf
-    lecture lesson letter library license light lion loan lock machine magazine mall manager map market match meal medal
-    member menu message meter metro mine mission model monitor motor mountain movie museum musician network newspaper
-    novel nurse object ocean office officer opera orchard orchestra order organ owner painter painting panel paper parcel
-    park part partner party passenger patient payment pen pet phone photo pilot pipe pizza plane planet plant plate player
-    poem poet police policy pond pool port poster president printer prison product professor program project province
-    pump pupil purchase quarry query race radio railway ranch recipe record region rental report reservoir restaurant
-    review ride river road robot rocket room route sailor salon sample satellite scene school scientist seat sensor
-    server service sheep shelf ship shop signal singer sister site skill soldier song spice sport stadium staff stage
-    star station stone store storm street student studio subject supplier surgeon survey swimmer table tank task team
-    teacher telescope temple tenant test theater ticket tile tool tour tower town toy track trade trail train trainer
-    tree trip truck tunnel tutor umpire union university user valley van vehicle vendor venue vessel village visit
-    visitor volcano voter wagon wallet warehouse watch well wheel window winery witness worker workshop writer yard zone
-    zoo module job cluster node kernel thread bucket branch commit ticket issue plugin driver image volume tenant"""
+    cable cafe camera camp canal candidate car card cargo carrier castle cat chair channel chapter chef cinema
+    circuit citizen city claim class client clinic clock club coach coast coin college comment company concert
+    contract cook counter country county course court crew crop customer dancer deal dealer degree delivery
+    department deposit desk device diet dish district doctor document dog door driver drone editor election employee
+    engine episode event exam exhibit expert factory family farm farmer ferry festival field film flight floor
+    flower forest fruit game garage garden gate gift glacier goal grant group guard guest guide harbor hall hive
+    holiday horse hospital hotel house hunter island item jacket job journal judge keeper kitchen label lake lamp
+    language laptop lawyer league leaf lecture lesson letter library license light lion loan lock machine magazine
+    mall manager map market match meal medal member menu message meter metro mine mission model monitor motor
+    mountain movie museum musician network newspaper novel nurse object ocean office officer opera orchard orchestra
+    order organ owner painter painting panel paper parcel park part partner party passenger patient payment pen pet
+    phone photo pilot pipe pizza plane planet plant plate player poem poet police policy pond pool port poster
+    president printer prison product professor program project province pump pupil purchase quarry query race radio
+    railway ranch recipe record region rental report reservoir restaurant review ride river road robot rocket room
+    route sailor salon sample satellite scene school scientist seat sensor server service sheep shelf ship shop
+    signal singer sister site skill soldier song spice sport stadium staff stage star station stone store storm
+    street student studio subject supplier surgeon survey swimmer table tank task team teacher telescope temple
+    tenant test theater ticket tile tool tour tower town toy track trade trail train trainer tree trip truck tunnel
+    tutor umpire union university user valley van vehicle vendor venue vessel village visit visitor volcano voter
+    wagon wallet warehouse watch well wheel window winery witness worker workshop writer yard zone zoo module job
+    cluster node kernel thread bucket branch commit ticket issue plugin driver image volume tenant"""
 )
 """Things that a table may hold."""
 
