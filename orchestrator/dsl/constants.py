@@ -56,13 +56,13 @@ def joined(types: list[TypeForm]) -> TypeForm:
     return reduce(lambda a, b: join(a, b) or union(a, b), types) if types else Never
 
 
-def constant_json(obj: object, tp: TypeForm) -> str:
-    """The JSON text of a constant of type ``tp``."""
+def constant_json(obj: object) -> str:
+    """The JSON text of a constant."""
     if obj is None or isinstance(obj, _SCALARS):
         return json.dumps(obj, ensure_ascii=False)
-    from pydantic import TypeAdapter
+    from pydantic_core import to_json
 
-    return TypeAdapter(tp).dump_json(obj).decode()
+    return to_json(obj).decode()
 
 
 def describe(obj: object) -> str:

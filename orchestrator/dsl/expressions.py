@@ -32,9 +32,9 @@ _SYMBOLS = {
 
 def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
     """``left op right``; adding to a string extends a prompt template."""
-    a, b = tracer.lift(left), tracer.lift(right)
-    if op == "add" and plain(a._type) is str and plain(b._type) is str:
+    if op == "add" and _is_text(left) and _is_text(right):
         return tracer.template(f"{left}{right}")
+    a, b = tracer.lift(left), tracer.lift(right)
     result = result_type(op, a._type, b._type)
     if result is None:
         return tracer.report(
@@ -44,6 +44,10 @@ def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
             fix="compute it in a tool: @tool(effects='pure')",
         )
     return tracer.builtin(op, {"left": a, "right": b}, result)
+
+
+def _is_text(operand: Any) -> bool:
+    return isinstance(operand, str) or plain(getattr(operand, "_type", None)) is str
 
 
 def negate(value: Value[Any]) -> Value[Any]:

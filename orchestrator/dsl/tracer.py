@@ -16,7 +16,7 @@ from orchestrator.dsl.constants import constant_json, constant_type, describe, i
 from orchestrator.dsl.location import definition_of, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers
-from orchestrator.dsl.typing import TypeForm, assignable, dict_of, list_of, tuple_of, type_string
+from orchestrator.dsl.typing import TypeForm, assignable, decodable, dict_of, list_of, tuple_of, type_string
 from orchestrator.dsl.value import Length, Origin, Value
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
 
@@ -151,7 +151,7 @@ class Tracer:
                 fix="pass a JSON type, a pydantic model or a dataclass; load anything else inside a tool",
             )
         length = Length(len(obj), exact=True) if isinstance(obj, list) else None
-        attrs = {"value": constant_json(obj, tp)}
+        attrs = {"value": constant_json(obj)}
         return self.op("const", [], [Result(tp, length)], attrs)[0]
 
     def feed(self, obj: object, expected: TypeForm, role: str) -> Value[Any]:
@@ -345,6 +345,7 @@ class Tracer:
     def register(self, tp: TypeForm) -> str:
         """Bind the name of a type, and return it."""
         name = type_string(tp)
+        tp = decodable(tp)
         known = self.types.setdefault(name, tp)
         if known is not tp and known != tp:
             self.report(

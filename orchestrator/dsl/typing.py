@@ -230,6 +230,15 @@ def substitute(tp: TypeForm, variables: Mapping[TypeVar, TypeForm]) -> TypeForm:
     return union(*arguments) if origin_of(tp) in _UNIONS else origin_of(tp)[arguments]
 
 
+def decodable(tp: TypeForm) -> TypeForm:
+    """``tp`` as a type that values can be decoded into: the items of an empty list, ``Never``, may be anything."""
+    if tp is Never:
+        return Any
+    if origin_of(tp) in (list, dict, tuple) and Never in get_args(tp):
+        return origin_of(tp)[tuple(map(decodable, get_args(tp)))]
+    return tp
+
+
 def _has_variables(tp: TypeForm) -> bool:
     return isinstance(tp, TypeVar) or any(_has_variables(argument) for argument in get_args(tp))
 
@@ -239,7 +248,10 @@ def _members(tp: TypeForm) -> tuple[TypeForm, ...]:
 
 
 def type_string(tp: TypeForm) -> str:
-    """The IR's name of a type: ``list[Query]``, ``str | None``, ``Literal['yes', 'no']``."""
+    """The IR's name of a type: ``list[Query]``, ``str | None``, ``Literal['no', 'yes']``.
+
+    Equal types have equal names, whatever the order in which their members were written.
+    """
     try:
         return _type_string(tp)
     except TypeError:  # unhashable metadata in an Annotated
@@ -255,9 +267,10 @@ def _type_string(tp: TypeForm) -> str:
         return f"Annotated[{', '.join([type_string(base), *map(repr, metadata)])}]"
     origin, arguments = origin_of(tp), get_args(tp)
     if origin in _UNIONS:
-        return " | ".join(type_string(member) for member in arguments)
+        names = [type_string(member) for member in arguments]
+        return " | ".join(sorted(names, key=lambda name: (name == "None", name)))
     if origin is Literal:
-        return f"Literal[{', '.join(map(repr, arguments))}]"
+        return f"Literal[{', '.join(sorted(map(repr, arguments)))}]"
     if origin is not None:
         inner = ", ".join("..." if argument is Ellipsis else type_string(argument) for argument in arguments)
         return f"{origin.__name__}[{inner}]"

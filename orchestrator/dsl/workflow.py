@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
@@ -63,8 +63,7 @@ class Workflow(Generic[P, R]):
         self.signature = inspect.signature(fn)
         self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
         self._local_names: Mapping[str, object] = enclosing_names(fn)
-        self.__doc__ = fn.__doc__
-        self.__wrapped__ = fn
+        update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Inside a trace, inline this workflow; outside, run it and return its result."""

@@ -28,10 +28,13 @@ def hash_of(source: str) -> str:
 
 
 def test_equal_in_every_process() -> None:
-    command = f"from orchestrator.dsl.code_hash import code_hash\nn={{'__name__': 'm'}}\nexec({BASE!r}, n)\nprint(code_hash(n['f']))"
+    names = "n={'__name__': 'm'}"
+    command = f"from orchestrator.dsl.code_hash import code_hash\n{names}\nexec({BASE!r}, n)\nprint(code_hash(n['f']))"
     for seed in ("1", "2"):
-        run = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env={"PYTHONHASHSEED": seed})
-        assert run.stdout.strip() == hash_of(BASE), run.stderr
+        run = subprocess.run(
+            [sys.executable, "-c", command], capture_output=True, text=True, env={"PYTHONHASHSEED": seed}
+        )
+        assert run.stdout.strip() == hash_of(BASE)
 
 
 @pytest.mark.parametrize(

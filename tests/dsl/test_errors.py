@@ -96,7 +96,7 @@ def test_items_and_length() -> None:
             pass
         len(drafts)  # D005
         "x" in drafts  # noqa: B015  # D005
-        first, second = llm(question, returns=list[str])  # noqa: F841  # D005 # D001
+        _, _ = llm(question, returns=list[str])  # D005 # D001
         return question
 
     errors = diagnose(flow)
@@ -211,7 +211,7 @@ def test_constants() -> None:
 
 def test_operators() -> None:
     def flow(question: str, n: int) -> bool:
-        question - n  # type: ignore[operator]  # noqa: B018  # D014
+        question - n  # type: ignore[operator]  # D014
         ~question  # type: ignore[operator]  # noqa: B018  # D014
         return question == n  # D014
 
@@ -251,7 +251,7 @@ def test_branch_arms() -> None:
 
 def test_loop_state() -> None:
     def flow(question: str) -> str:
-        loop(lambda s: run_sql(s), question, max=2)  # type: ignore[arg-type, return-value]  # D023
+        loop(run_sql, question, max=2)  # type: ignore[arg-type, return-value]  # D023
         loop(lambda s: s[0], (question, 1), max=2)  # type: ignore[arg-type, return-value]  # D023
         return question
 
@@ -374,7 +374,7 @@ def test_options_of_ops() -> None:
         with options(model="small", tempo=1):  # type: ignore[call-arg]  # D041
             return llm(question)
 
-    assert [error.fix for error in diagnose(flow)][0] == "did you mean `temperature`?"
+    assert diagnose(flow)[0].fix == "did you mean `temperature`?"
 
 
 def test_untyped_boundaries() -> None:

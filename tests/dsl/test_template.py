@@ -35,7 +35,9 @@ def test_a_cut_marker_never_reaches_a_template(before: str, after: str, start: i
     marker = MARKERS.of(7)
     fragment = marker[start:stop]
     if fragment in ("", marker):
-        assert MARKERS.split(before + fragment + after).parts == ((before + after,) if not fragment else (before, after))
+        assert MARKERS.split(before + fragment + after).parts == (
+            (before + after,) if not fragment else (before, after)
+        )
     else:
         with pytest.raises(CutMarkerError):
             MARKERS.split(before + fragment + after)

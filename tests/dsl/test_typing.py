@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Annotated, Any, Literal, NamedTuple, NewType, Never, Optional, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Never, NewType, Optional, TypedDict, TypeVar
 
 import pytest
 from hypothesis import given
@@ -124,11 +124,11 @@ def test_what_is_assignable_validates(pair: tuple[Any, Any], data: st.DataObject
         (tuple[int, ...], tuple[int, int], False),
         (list[int], list[float], True),
         (dict[str, int], dict[str, str], False),
-        (Optional[int], int, False),
+        (int | None, int, False),
         (Annotated[int, Field(ge=0)], int, True),
         (UserId, int, True),
         (list, list[str], True),
-        (None, Optional[int], True),
+        (None, int | None, True),
         (str, Literal["a"], False),
     ],
 )
@@ -168,12 +168,17 @@ def test_generic_parameters_are_solved() -> None:
     [
         (list[Dog], "list[Dog]"),
         (str | None, "str | None"),
-        (Optional[int], "int | None"),
+        (Optional[int], "int | None"),  # noqa: UP045
         (Literal["a", 1], "Literal['a', 1]"),
+        (int | None | str, "int | str | None"),
+        (None | str | int, "int | str | None"),
         (tuple[int, ...], "tuple[int, ...]"),
         (dict[str, Any], "dict[str, Any]"),
         (None, "None"),
-        (Annotated[int, Field(ge=0)], "Annotated[int, FieldInfo(annotation=NoneType, required=True, metadata=[Ge(ge=0)])]"),
+        (
+            Annotated[int, Field(ge=0)],
+            "Annotated[int, FieldInfo(annotation=NoneType, required=True, metadata=[Ge(ge=0)])]",
+        ),
     ],
 )
 def test_type_strings(tp: Any, name: str) -> None:
