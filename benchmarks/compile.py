@@ -4,8 +4,8 @@
 
 The workflow is ``benchmarks/arms/sample_workflow.py``: language-model calls, tools, prompts, fields, branches, loops
 and maps. An *op* is an operation of the level-1 module as traced, region terminators not counted; the workflow is grown
-until it holds the wanted number. `seconds` is the first `compile()` of it, from the Python function to a program that is
-ready to run, in a process whose libraries are imported and whose cluster is known; `cached_seconds` is the second call.
+until it holds the wanted number. `seconds` is the first `compile()` of it, from the function to a program that is
+ready to run, in a process whose libraries are imported and whose cluster is known; `cached_seconds` a second call.
 `trace_seconds` and the other stages come from an equal workflow compiled stage by stage afterwards. The case ``growth``
 fits the exponent: 1 where time is linear in the ops.
 """

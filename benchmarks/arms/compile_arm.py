@@ -46,7 +46,7 @@ def measure(ops: int) -> dict[str, float]:
     """Compile one workflow of about that many ops twice, then an equal one stage by stage."""
     from orchestrator.compiler import compile as compile_workflow
 
-    from orchestrator.planner.machine import detect
+    from orchestrator.planner.cluster import detect
 
     cluster = detect()
     stages = stages_for(ops)

@@ -8,7 +8,6 @@ cases look at the same shapes differently: ``W2-static`` spells the thousand bra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from benchmarks.arms import workloads
@@ -22,7 +21,7 @@ from benchmarks.arms.workloads import (
     payload,
     sinks,
 )
-from orchestrator import loop, map_, tool, workflow
+from orchestrator import Workflow, loop, map_, tool, workflow
 
 
 @tool(effects="pure")
@@ -67,21 +66,23 @@ def start_states(n: int) -> list[State]:
     return [payload(0) for _ in range(n)]
 
 
-@tool(effects="idempotent")
-async def model_call(state: State) -> State:
+async def _model_call(state: State) -> State:
     """The 50 ms half of a turn."""
     await asyncio.sleep(LLM_S)
     return workloads.step(state)
 
 
-@tool(effects="idempotent")
-async def tool_call(state: State) -> State:
+async def _tool_call(state: State) -> State:
     """The 20 ms half of a turn."""
     await asyncio.sleep(TOOL_S)
     return workloads.step(state)
 
 
-def chain(n: int) -> Callable[..., Any]:
+model_call = tool(_model_call, effects="idempotent", name="model_call")
+tool_call = tool(_tool_call, effects="idempotent", name="tool_call")
+
+
+def chain(n: int) -> Workflow[..., Any]:
     """W1."""
 
     @workflow
@@ -94,7 +95,7 @@ def chain(n: int) -> Callable[..., Any]:
     return w1
 
 
-def fan(n: int) -> Callable[..., Any]:
+def fan(n: int) -> Workflow[..., Any]:
     """W2."""
 
     @workflow
@@ -104,7 +105,7 @@ def fan(n: int) -> Callable[..., Any]:
     return w2
 
 
-def dag(n: int) -> Callable[..., Any]:
+def dag(n: int) -> Workflow[..., Any]:
     """W3."""
     deps = layered_dag(n)
 
@@ -118,7 +119,7 @@ def dag(n: int) -> Callable[..., Any]:
     return w3
 
 
-def static_fan(n: int) -> Callable[..., Any]:
+def static_fan(n: int) -> Workflow[..., Any]:
     """W2 with every branch an op of its own."""
 
     @workflow
@@ -132,7 +133,7 @@ def _agent(state: State) -> State:
     return loop(lambda s: tool_call(model_call(s)), state, max=TURNS, until=lambda s: s["i"] >= 2 * TURNS)
 
 
-def loops(n: int) -> Callable[..., Any]:
+def loops(n: int) -> Workflow[..., Any]:
     """W4."""
 
     @workflow

@@ -7,12 +7,11 @@ is about the mix of `examples/text2sql`, repeated until the level-1 module holds
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator import branch, llm, loop, map_, tool, workflow
+from orchestrator import Workflow, branch, llm, loop, map_, tool, workflow
 
 LANES = 8
 
@@ -69,7 +68,7 @@ def _stage(question: Any, context: Any, kind: int) -> Any:
     return shorten(drafts)
 
 
-def build(stages: int) -> Callable[..., Any]:
+def build(stages: int) -> Workflow[..., str]:
     """A workflow of that many stages, spread over `LANES` lanes."""
 
     @workflow(name=f"research_{stages}")
