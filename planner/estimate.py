@@ -54,6 +54,8 @@ class Estimate:
     tokens_out: Interval = ZERO
     cost_usd: Interval | None = ZERO
     resources: Resources = field(default_factory=Resources)
+    prefill: Resources = field(default_factory=Resources)
+    """Those of the prefill that goes with a decode."""
     after: tuple[str, ...] = ()
     guesses: tuple[str, ...] = ()
 
@@ -226,7 +228,7 @@ class Estimator:
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies
-        estimate.cost_usd, estimate.resources = cost.cost_usd, cost.decode
+        estimate.cost_usd, estimate.resources, estimate.prefill = cost.cost_usd, cost.decode, cost.prefill
         estimate.guesses = _listed(("tokens in", prompt.guessed), ("tokens out", not is_scalar(returns)))
         self.companions[id(prompt.node)] = (prompt.node, placement, cost.prefill)
         return Outcome(cost.seconds, Busy({placement.place: cost.exclusive_s}))

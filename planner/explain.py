@@ -3,10 +3,10 @@
 >>> print(render(plan))                                                     # doctest: +SKIP
 Plan of `answer`, made for latency. Time, tokens and cost are of one execution.
 
-op            what                           where        ×  time               tokens     cost
-drafts        ask the model 5 times          engine:main  1  ~1.0s (17ms-4.3s)  ~134→500   $0.0003  app.py:14
-map_1         map, at most 5 items           inline       1  15ms (130µs-1.5s)                      app.py:15
-└─ run_sql    run_sql()                      thread       5  ~10ms (130µs-1s)              ?        app.py:15
+op          what                 where        ×  time               tokens     cost      source
+drafts      ask model ×5 → SQL   engine:main  1  ~1s (17ms-4.3s)    ~134→~500  $0.00032  app.py:14
+map_1       map, ≤ 5 items       inline       1  15ms (130µs-1.5s)                       app.py:15
+└─ run_sql  run_sql()            thread       5  ~10ms (130µs-1s)              ?         app.py:15
 …
 """
 

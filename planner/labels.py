@@ -26,9 +26,9 @@ def describe(node: Node) -> str:
         case "call":
             return _call(node)
         case "loop":
-            return f"loop, at most {node.attrs['max']} times"
+            return f"loop, ≤ {node.attrs['max']} times"
         case "map":
-            return f"map, at most {node.attrs['limit']} items"
+            return f"map, ≤ {node.attrs['limit']} items"
         case "race":
             return f"race of {len(node.regions[0].nodes)}"
         case _:
@@ -41,9 +41,9 @@ def _model_call(node: Node) -> str:
         node.attrs.get("samples", 1),
         node.attrs.get("returns"),
     )
-    name = "ask the model" if model == "default" else f"ask {model}"
-    times = f" {samples} times" if samples != 1 else ""
-    shape = f" for {returns}" if returns not in (None, "str") else ""
+    name = "ask model" if model == "default" else f"ask {model}"
+    times = f" ×{samples}" if samples != 1 else ""
+    shape = f" → {returns}" if returns not in (None, "str") else ""
     return f"{name}{times}{shape}"
 
 

@@ -95,7 +95,7 @@ def _op_plan(estimate: Estimate) -> OpPlan:
         tokens_out=estimate.tokens_out,
         cost_usd=estimate.cost_usd,
         count=estimate.count,
-        resources=estimate.resources,
+        resources=estimate.prefill + estimate.resources,
         source=node.source,
         parent=estimate.parent,
         region=estimate.region,

@@ -20,7 +20,7 @@ def attribute(value: object) -> str:
         case int():
             return f"{value} : i64"
         case float():
-            return f"{value!r} : f64"
+            return f"{value:.12e} : f64"
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
         case list():

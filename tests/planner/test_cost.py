@@ -41,8 +41,8 @@ def test_a_short_prompt_is_bound_by_reading_the_weights() -> None:
 
 
 def test_a_long_prompt_is_bound_by_compute() -> None:
-    # 2 * 5e8 FLOPs for each of 10,000 tokens, and 4 * 10 layers * 10 heads * 25 * n^2 / 2 for attention, at 1e15 FLOP/s;
-    # 1000 bytes of KV for each token at 1e12 B/s on top.
+    # 2 * 5e8 FLOPs for each of 10,000 tokens, and 4 * 10 layers * 10 heads * 25 * n^2 / 2 for attention, at 1e15
+    # FLOP/s; 1000 bytes of KV for each token at 1e12 B/s on top.
     n = 10_000
     expected = (1e9 * n + 10_000 * n * n / 2) / 1e15 + 1000 * n / 1e12
     assert prefill_s(Replica(tiny(), gpu()), n, 0, PEAK) == pytest.approx(expected)

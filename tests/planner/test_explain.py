@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.planner.explain import WIDTH, render
+from orchestrator.planner.place import plan
+from orchestrator.planner.plan import Plan
+from tests.planner.clusters import cpu, gpu, one_engine
+from tests.planner.level2 import parsed, workflow
+
+
+@pytest.fixture
+def answer(tmp_path: Path) -> Plan:
+    """The text-to-SQL workflow of the design: five drafts, five queries, a vote, an answer."""
+    body, (question, schema) = workflow(question="str", schema="str")
+    ask = body.prompt("prompt_1", ["Schema:\n", "\nQuestion: ", "\nSQL:"], [schema, question])
+    drafts, _ = body.ask_model("drafts", ask, samples=5, returns="Query", opts={"max_tokens": 200})
+    queries = body.call("field_1", "field", [drafts], "list[str]", opts={"path": "sql", "each": True})
+    each, (query,) = body.block([("query", "str")])
+    rows = each.call("run_sql", "tool", [query], "Rows", effects="pure", opts={"timeout_s": 5.0})
+    regions = [each.closed([rows])]
+    [results] = body.op("agent.map", "map_1", [queries], ["list[Rows]"], regions, limit=5, concurrency=0)
+    best = body.call("vote", "tool", [results], "Rows", place="inline")
+    then = body.prompt("prompt_2", ["Question: ", "\nRows: ", "\nAnswer:"], [question, best])
+    reply, _ = body.ask_model("llm_1", then)
+    cluster = one_engine(tmp_path).model_copy(update={"devices": (cpu(usd_per_hour=None), gpu())})
+    with parsed(body.closed([reply]), slo="p95 < 8s", budget_usd=0.02) as module:
+        return plan(module, cluster, ir_hash="0123456789abcdef")
+
+
+GOLDEN = """\
+Plan of `answer`, made for latency. Time, tokens and cost are of one execution.
+
+op          what                where        ×  time                 tokens     cost     source
+drafts      ask model ×5 → Qu…  engine:main  1  ~2.7s (42ms-9.5s)    ~134→~500  $0.0027  app.py:1003
+map_1       map, ≤ 5 items      inline       1  20ms (130µs-2s)                          app.py:1005
+└─ run_sql  run_sql()           thread       5  ~10ms (130µs-1s)                ?        app.py:2005
+vote        vote()              inline       1  ~100µs (1µs-1ms)                         app.py:1006
+llm_1       ask model           engine:main  1  ~5.2s (42ms-1.4min)  ~174→~200  $0.0052  app.py:1009
+
+total          7.9s (84ms-1.6min), 1k (24-13k) tokens, cost unknown (known part $0.0079
+               ($0.000083-$0.096))
+hardware       cpu: 1 x round with 4 cores, gpu: 1 x round
+critical path  drafts (34%) → map_1 (<1%) → vote (<1%) → llm_1 (66%)
+dominated by   llm_1: ask model on engine:main, 200 tokens to decode
+not shown      3 bookkeeping ops on the event loop (prompts, fields, constants)
+rejected       run_sql: ray-task: worth it above 0.1 s; declare typical_s
+guesses        speeds are a roofline of data-sheet figures, nothing is measured on this hardware
+               figures after ~ rest on a default:
+                 a tool's time by its effects; declare typical_s
+                 a reply's length; max_tokens bounds it
+                 the length of inputs and tool results; prompts are counted at 4 characters a token
+warnings       no price known for cpu, used by run_sql: set usd_per_hour, or for a service the
+               prices per token, in the cluster file
+               the slo of 8s is possibly exceeded: 7.9s (84ms-1.6min) expected
+               the budget of $0.02 cannot be checked: a price is unknown
+"""
+
+
+def test_the_table(answer: Plan) -> None:
+    assert render(answer) == GOLDEN
+
+
+def test_the_text_fits_100_columns_and_has_no_colour(answer: Plan) -> None:
+    long_names = answer.model_copy(
+        update={
+            "ops": tuple(op.model_copy(update={"source": "a/very/long/path/" * 8 + "app.py:7"}) for op in answer.ops)
+        }
+    )
+    for made in (answer, long_names):
+        text = render(made, every_op=True)
+        assert max(map(len, text.splitlines())) <= WIDTH
+        assert "\x1b" not in text
+    assert "app.py:7" in render(long_names)
+
+
+def test_bookkeeping_is_counted_but_not_shown_unless_asked_for(answer: Plan) -> None:
+    assert "prompt_1" not in render(answer)
+    assert "3 bookkeeping ops" in render(answer)
+    assert "prompt_1" in render(answer, every_op=True)
+    assert "not shown" not in render(answer, every_op=True)
+
+
+def test_json_is_the_plan(answer: Plan) -> None:
+    assert Plan.from_json(render(answer, "json")) == answer
+
+
+DOT_STRING = r'"(?:[^"\\]|\\.)*"'
+DOT_LINE = re.compile(
+    rf"""\s*(?:
+        digraph\ {DOT_STRING}\ \{{ | subgraph\ {DOT_STRING}\ \{{ | \}}
+        | rankdir=TB;\ compound=true; | label={DOT_STRING};\ style=dashed; | node\ \[[^\]]*\];
+        | {DOT_STRING}\ \[label={DOT_STRING}(?:,\ penwidth=2)?\];
+        | {DOT_STRING}\ ->\ {DOT_STRING}(?:\ \[penwidth=2\])?;
+    )""",
+    re.VERBOSE,
+)
+
+
+def test_dot_is_well_formed_and_deterministic(answer: Plan) -> None:
+    nasty = answer.ops[0].model_copy(update={"what": 'say "hi" \\ \n{|}<x>'})
+    odd = answer.model_copy(update={"ops": (nasty, *answer.ops[1:]), "workflow": 'a "b"'})
+    for made in (answer, odd):
+        dot = render(made, "dot")
+        for line in dot.splitlines():
+            assert DOT_LINE.fullmatch(line), line
+        without_strings = re.sub(DOT_STRING, "", dot)
+        assert without_strings.count("{") == without_strings.count("}")
+        assert dot == render(made, "dot")
+    assert r"say \"hi\" \\ \n{|}<x>" in render(odd, "dot")
+
+
+def test_dot_draws_every_op_every_edge_and_the_critical_path(answer: Plan) -> None:
+    dot = render(answer, "dot")
+    for op in answer.ops:
+        assert f'"{op.id}" [label=' in dot
+    assert dot.count(" -> ") == sum(len(op.after) for op in answer.ops)
+    assert '"drafts" -> "field_1" [penwidth=2];' in dot
+    assert 'subgraph "cluster map_1"' in dot

@@ -1,0 +1,44 @@
+import pytest
+
+from orchestrator.planner import figures
+from orchestrator.planner.interval import Interval
+from orchestrator.planner.table import Column, cut, table
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (5e-6, "5µs"), (1e-9, "0.001µs"), (0.00123, "1.2ms"), (0.9999, "1s"), (59.9, "60s"), (7200, "2h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert figures.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0"), (134.4, "134"), (1508, "1.5k"), (999.9, "1k"), (2.5e6, "2.5M")])
+def test_tokens(count: float, text: str) -> None:
+    assert figures.tokens(count) == text
+
+
+@pytest.mark.parametrize(("usd", "text"), [(0.000004, "$0.000004"), (0.0123, "$0.012"), (1234.5, "$1,234.50")])
+def test_dollars(usd: float, text: str) -> None:
+    assert figures.dollars(usd) == text
+
+
+def test_spreads_times_and_shares() -> None:
+    assert figures.spread(Interval(1, 2, 3), figures.duration) == "2s (1s-3s)"
+    assert figures.spread(Interval.exact(2), figures.duration) == "2s"
+    assert figures.times(Interval(0, 2, 4)) == "0-4"
+    assert figures.times(Interval.exact(5)) == "5"
+    assert [figures.share(part, 100) for part in (0, 0.2, 50)] == ["0%", "<1%", "50%"]
+
+
+def test_the_widest_column_that_may_be_cut_gives_way() -> None:
+    columns = (Column("a", least=3), Column("b"), Column("c", least=3, keep_end=True))
+    lines = table(columns, [["first", "whole", "path/to/file"]], 18)
+    assert lines[1] == "fir…  whole  …file"
+    assert max(map(len, lines)) == 18
+
+
+def test_cutting() -> None:
+    assert cut("abc", 3) == "abc"
+    assert cut("abcd", 3) == "ab…"
+    assert cut("abcd", 3, keep_end=True) == "…cd"
