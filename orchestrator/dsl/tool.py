@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
@@ -40,6 +42,10 @@ class ToolOptions(TypedDict, total=False):
     retry: RetryLike
     budget: BudgetLike
     typical_s: float | None
+
+
+_NOTHING: Mapping[str, Callable[..., Any]] = {}
+_substitutes = ContextVar("orchestrator_substitutes", default=_NOTHING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +139,28 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     return made
 
 
+@contextmanager
+def substituted(functions: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Trace calls of the tools with these names as calls of these functions, for tests.
+
+    The types are still those of the real tools; the content hash is that of the substitute.
+    """
+    token = _substitutes.set(functions)
+    try:
+        yield
+    finally:
+        _substitutes.reset(token)
+
+
+def _substitute(tool: Tool[..., Any]) -> Tool[..., Any]:
+    fn = _substitutes.get().get(tool.name)
+    if fn is None:
+        return tool
+    other = replace(tool, fn=fn)
+    other.__dict__["boundary"] = tool.boundary
+    return other
+
+
 def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
     """The local variables around a nested function's definition, where its annotations may be defined."""
     if "<locals>" not in getattr(fn, "__qualname__", ""):
@@ -144,6 +172,7 @@ def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
 
 
 def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+    tool = _substitute(tool)
     boundary = tool.boundary
     tracer.report_once(tool.fn, boundary.problems)
     bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs)

@@ -32,7 +32,7 @@ def test_equal_in_every_process() -> None:
     command = f"from orchestrator.dsl.code_hash import code_hash\n{names}\nexec({BASE!r}, n)\nprint(code_hash(n['f']))"
     for seed in ("1", "2"):
         run = subprocess.run(
-            [sys.executable, "-c", command], capture_output=True, text=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", command], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
         )
         assert run.stdout.strip() == hash_of(BASE)
 

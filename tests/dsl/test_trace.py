@@ -24,6 +24,7 @@ from orchestrator import (
     tool,
     workflow,
 )  # fmt: skip
+from orchestrator.dsl.tool import substituted
 from tests.dsl.recording import Recording, record, traced
 
 
@@ -339,3 +340,16 @@ def test_generic_tools_have_the_type_of_their_arguments() -> None:
         return first(llm(question, returns=Query, samples=2))
 
     assert record(flow).ops[-1].results[0].type == "Query"
+
+
+def test_substitutes_keep_the_types_of_the_tools_they_stand_for() -> None:
+    @workflow
+    def flow(question: str) -> list[str]:
+        return run_sql(question)
+
+    real = traced(flow)
+    with substituted({"run_sql": lambda query: ["fake"]}):
+        fake = traced(flow)
+    assert fake.bindings.tools["run_sql"].fn(query="x") == ["fake"]
+    assert fake.module["run_sql_1"].results[0].type == "list[str]"
+    assert fake.module["run_sql_1"].opts["code"] != real.module["run_sql_1"].opts["code"]
