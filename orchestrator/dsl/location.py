@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -49,6 +50,7 @@ def user_location() -> SourceLoc:
     return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
+@cache
 def is_user_file(file: str) -> bool:
     """Whether a file belongs to neither this package, nor the standard library, nor an installed one."""
     return not file.startswith((_PACKAGE, _STANDARD_LIBRARY)) and "/site-packages/" not in file

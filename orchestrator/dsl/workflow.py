@@ -1,14 +1,16 @@
 """The ``@workflow`` decorator.
 
-A workflow called inside another one's trace is inlined. Called anywhere else it runs, by the runtime that is in force:
-the front end knows it only by the name in ``RUNTIME``, so that tracing and checking never import it.
+A workflow called inside another one's trace is inlined. Called anywhere else it runs, by the runner that is in force.
+The front end knows runners only as functions, and the default one only by name, so tracing never imports the runtime.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -26,9 +28,25 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
-RUNTIME: Final = "orchestrator.runtime.run"
-"""The module that runs workflows: ``run_workflow(workflow, inputs)`` and its coroutine ``arun_workflow``."""
+Runner = Callable[["Workflow[..., Any]", dict[str, object]], Awaitable[Any]]
+"""Compiles and runs a workflow on inputs by name; gives a ``RunResult``."""
+
+RUNNER: Final = ("orchestrator.runtime.run", "run_workflow")
+"""Module and name of the runner where none is in force."""
+
+_runner: ContextVar[Runner | None] = ContextVar("orchestrator_runner", default=None)
+
+
+@contextmanager
+def running_with(runner: Runner) -> Iterator[None]:
+    """Make ``runner`` run the workflows that are called in this context."""
+    token = _runner.set(runner)
+    try:
+        yield
+    finally:
+        _runner.reset(token)
 
 
 class WorkflowOptions(TypedDict, total=False):
@@ -73,12 +91,20 @@ class Workflow(Generic[P, R]):
         return cast(R, self.run(*args, **kwargs).value)
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Run with the runtime in force and return its ``RunResult``: the value, usage, cost and records per op."""
-        return _runtime().run_workflow(self, self.inputs(*args, **kwargs))
+        """Run with the runner in force and return its ``RunResult``: the value, usage, cost and records per op.
+
+        Blocks, also inside a running event loop, where ``await workflow.arun(...)`` does not.
+        """
+        return _wait_for(lambda: self._execute(self.inputs(*args, **kwargs)))
 
     async def arun(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run with the runtime in force and return the result."""
-        return cast(R, (await _runtime().arun_workflow(self, self.inputs(*args, **kwargs))).value)
+        """Run with the runner in force and return the result."""
+        return cast(R, (await self._execute(self.inputs(*args, **kwargs))).value)
+
+    async def _execute(self, inputs: dict[str, object]) -> Any:
+        module, name = RUNNER
+        runner: Runner = _runner.get() or getattr(importlib.import_module(module), name)
+        return await runner(self, inputs)
 
     def inputs(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
         """The arguments of a run by name, defaults included; raises ``TypeError`` as the function would."""
@@ -179,5 +205,15 @@ def workflow(fn: Callable[..., Any] | None = None, /, **options: Unpack[Workflow
     return Workflow(fn)
 
 
-def _runtime() -> Any:
-    return importlib.import_module(RUNTIME)
+def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end, in a thread of its own if this one is already running an event loop."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(start())
+    context = copy_context()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(context.run, lambda: asyncio.run(start())).result()
