@@ -1,0 +1,71 @@
+"""Hard budgets: an op reserves its worst case before it starts and settles what it really used.
+
+Ledgers form a chain, from an op's own budget over those of the structured ops around it to the run's. A reservation
+must fit into every one of them; otherwise nothing is reserved and the op does not start (ORCH-R010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.errors import SourceLoc
+from orchestrator.runtime.failures import over_budget
+from orchestrator.runtime.program import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an op may spend at most."""
+
+    tokens: int
+    usd: float
+
+
+class Ledger:
+    """What is spent and reserved under one budget."""
+
+    __slots__ = ("limits", "parent", "tokens", "usd")
+
+    def __init__(self, limits: Limits, parent: Ledger | None = None) -> None:
+        self.limits = limits
+        self.parent = parent
+        self.tokens = 0
+        self.usd = 0.0
+
+    def chain(self) -> Iterator[Ledger]:
+        """This ledger and those around it."""
+        ledger: Ledger | None = self
+        while ledger is not None:
+            yield ledger
+            ledger = ledger.parent
+
+    def reserve(self, what: str, need: Need, where: SourceLoc | None) -> None:
+        """Take ``need`` out of every ledger of the chain, or raise ORCH-R010 and take nothing."""
+        for ledger in self.chain():
+            limits = ledger.limits
+            if limits.tokens is not None and ledger.tokens + need.tokens > limits.tokens:
+                left = max(0, limits.tokens - ledger.tokens)
+                raise over_budget(what, f"{need.tokens} tokens", f"{left} tokens", where)
+            if limits.usd is not None and ledger.usd + need.usd > limits.usd * (1 + 1e-9):
+                left_usd = max(0.0, limits.usd - ledger.usd)
+                raise over_budget(what, f"${need.usd:.6f}", f"${left_usd:.6f}", where)
+        self._add(need.tokens, need.usd)
+
+    def settle(self, reserved: Need, used: Need) -> None:
+        """Replace a reservation by what was used."""
+        self._add(used.tokens - reserved.tokens, used.usd - reserved.usd)
+
+    def charge(self, used: Need) -> None:
+        """Count what an earlier part of a resumed run used."""
+        self._add(used.tokens, used.usd)
+
+    def tokens_left(self) -> int | None:
+        """Tokens that fit into every ledger of the chain; None for any number."""
+        left = [led.limits.tokens - led.tokens for led in self.chain() if led.limits.tokens is not None]
+        return min(left) if left else None
+
+    def _add(self, tokens: int, usd: float) -> None:
+        for ledger in self.chain():
+            ledger.tokens += tokens
+            ledger.usd += usd

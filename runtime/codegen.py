@@ -1,0 +1,121 @@
+"""Python source of a region's inline ops.
+
+One assignment a line, in program order, so that the line number of a failure tells the op::
+
+    def s0(v):
+        v[2] = f1(v[0], v[1])
+        v[3] = v[2].sql
+        v[4] = "".join(("Question: ", text(v[0])))
+
+A region inside another one that never suspends is one function, ``whole``, which the op around it calls once per item
+or iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.errors import SourceLoc
+
+class Slotted(Protocol):
+    """A value that has been given a slot."""
+
+    slot: int
+
+
+@dataclass(slots=True)
+class Line:
+    """An inline op before its slots are known."""
+
+    id: str
+    where: SourceLoc | None
+    value: Any
+    args: Sequence[Slotted]
+    emit: Callable[..., str]
+    bound: tuple[str, ...]
+    """The name of the object the expression refers to, if any."""
+    check: type | None
+
+
+class Names:
+    """Globals for generated code: one short name for each object."""
+
+    def __init__(self) -> None:
+        self.env: dict[str, Any] = {}
+        self._known: dict[int, str] = {}
+
+    def of(self, target: object) -> str:
+        """The name of ``target``, which ``env`` keeps alive."""
+        name = self._known.get(id(target))
+        if name is None:
+            name = self._known[id(target)] = f"f{len(self._known)}"
+            self.env[name] = target
+        return name
+
+
+class ResultTypeError(TypeError):
+    """A function returned something else than it declares."""
+
+    def __init__(self, value: object, expected: type) -> None:
+        super().__init__(f"it returned {type(value).__name__}, and declares {expected.__name__}")
+
+
+def _fits(value: object, expected: type) -> bool:
+    return isinstance(value, expected) or (expected is float and isinstance(value, int))
+
+
+def check_result(value: object, expected: type) -> None:
+    """Raise :class:`ResultTypeError` unless ``value`` may stand where ``expected`` is declared."""
+    if not _fits(value, expected):
+        raise ResultTypeError(value, expected)
+
+
+def check_results(v: list[Any], first: int, expected: Sequence[type | None]) -> None:
+    """:func:`check_result` for consecutive slots from ``first``; None accepts anything."""
+    for slot, cls in enumerate(expected, first):
+        if cls is not None and type(v[slot]) is not cls and not _fits(v[slot], cls):
+            raise ResultTypeError(v[slot], cls)
+
+
+def region_source(
+    groups: Sequence[Sequence[Line]], slots: tuple[int, int] | None, yields: Sequence[int], names: Names
+) -> tuple[str, tuple[int, ...]]:
+    """The source of a region's segments, and for each line the index of its op or -1.
+
+    With ``slots`` (how many are inputs, and how many there are) it is one function ``whole`` from inputs to what the
+    region yields; else a function ``s<n>`` over the list of slots for each segment that computes something. Results
+    are checked one by one in ``whole``, which is short and called often, and together at the end of a segment, because
+    a second line an op would double the time that Python needs to compile a long one.
+    """
+    text: list[str] = []
+    lines: list[int] = []
+
+    def add(line: str, op: int = -1) -> None:
+        text.append(line)
+        lines.append(op)
+
+    index = 0
+    for number, group in enumerate(groups):
+        if slots is not None:
+            inputs = [f"x{slot}" for slot in range(slots[0])]
+            add(f"def whole({','.join(inputs)}):")
+            add(f" v=[{','.join(inputs + ['None'] * (slots[1] - slots[0]))}]")
+        elif group:
+            add(f"def s{number}(v):")
+        else:
+            continue
+        for line in group:
+            target = f"v[{line.value.slot}]"
+            add(f" {target}={line.emit(*line.bound, *[f'v[{arg.slot}]' for arg in line.args])}", index)
+            if slots is not None and line.check is not None:
+                cls = names.of(line.check)
+                add(f" if type({target}) is not {cls}:{names.of(check_result)}({target},{cls})", index)
+            index += 1
+        if slots is not None:
+            add(f" return ({''.join(f'v[{slot}],' for slot in yields)})")
+        elif any(line.check for line in group):
+            expected = names.of(tuple(line.check for line in group))
+            add(f" {names.of(check_results)}(v,{group[0].value.slot},{expected})")
+    return "\n".join(text) + "\n", tuple(lines)

@@ -1,0 +1,107 @@
+"""Structured ops whose regions wait for something: branch, loop, map and race.
+
+Those whose regions only compute never get here: they are inline ops (:mod:`orchestrator.runtime.inline`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import BudgetError, RunError
+from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.failures import all_failed
+from orchestrator.runtime.group import Group
+from orchestrator.runtime.inline import map_length
+from orchestrator.runtime.program import Body, Op, Structure
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.executor import Execution, Frame
+
+
+async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Sequence[Any]:
+    """The results of a structured op."""
+    assert isinstance(op.spec, Structure)
+    path = frame.path + op.id if attempt == 1 else f"{frame.path}{op.id}#{attempt}"
+    return await _RUNNERS[op.spec.kind](execution, frame, op, op.spec, path, ledger)
+
+
+def _captured(frame: Frame, body: Body) -> list[Any]:
+    return [frame.v[slot] for slot in body.captures]
+
+
+async def _branch(
+    execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
+) -> Sequence[Any]:
+    body = op.bodies[0 if frame.v[op.args[0]] else 1]
+    return await execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger)
+
+
+async def _loop(
+    execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
+) -> Sequence[Any]:
+    state: Sequence[Any] = [frame.v[slot] for slot in op.args]
+    cond, body = op.bodies
+    cond_captured, body_captured = _captured(frame, cond), _captured(frame, body)
+    for turn in range(spec.bound):
+        stop = await execution.run_body(cond.region, [*state, *cond_captured], f"{path}.cond[{turn}]/", ledger)
+        if stop[0]:
+            break
+        state = await execution.run_body(body.region, [*state, *body_captured], f"{path}[{turn}]/", ledger)
+    return state
+
+
+async def _map(execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger) -> Sequence[Any]:
+    lists = [frame.v[slot] for slot in op.args]
+    length = map_length(lists, spec.bound)
+    body = op.bodies[0]
+    captured = _captured(frame, body)
+    yielded: list[Sequence[Any]] = [()] * length
+
+    async def work(indices: Iterator[int]) -> None:
+        for index in indices:
+            inputs = [*(items[index] for items in lists), *captured]
+            yielded[index] = await execution.run_body(body.region, inputs, f"{path}[{index}]/", ledger)
+
+    indices = iter(range(length))
+    async with Group() as group:
+        for _ in range(min(length, spec.concurrency or length)):
+            group.spawn(work(indices))
+    return [[each[position] for each in yielded] for position in range(op.count)]
+
+
+async def _race(
+    execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
+) -> Sequence[Any]:
+    arms = [
+        asyncio.ensure_future(
+            execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger)
+        )
+        for body in op.bodies
+    ]
+    errors: list[BaseException] = []
+    try:
+        pending = set(arms)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for arm in sorted(done, key=arms.index):
+                error = arm.exception()
+                if error is None:
+                    return arm.result()
+                errors.append(error)
+    finally:
+        for arm in arms:
+            arm.cancel()
+        await asyncio.gather(*arms, return_exceptions=True)
+    raise _race_failure(op, errors)
+
+
+def _race_failure(op: Op, errors: list[BaseException]) -> RunError:
+    for error in errors:
+        if isinstance(error, BudgetError):
+            return error
+    return all_failed(op.id, errors, op.where)
+
+
+_RUNNERS = {"branch": _branch, "loop": _loop, "map": _map, "race": _race}

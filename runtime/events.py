@@ -1,0 +1,158 @@
+"""What happens in a run, as a sequence of small immutable records: the journal's content and the observers' feed.
+
+The state of a run is a fold over these events (:mod:`orchestrator.runtime.journal.replay`); nothing else is kept.
+A *frame* is one execution of a region: ``""`` is the workflow's body, ``"turns[3]/"`` the fourth iteration of the loop
+``turns``, ``"each[7]/branch_1.then/"`` an arm inside the eighth item of a map, ``"turns#2[0]/"`` a second attempt of the
+whole loop. A *slot* numbers a value in its frame.
+
+Events are named tuples, because a run makes several for each op; ``encode`` and ``decode`` are their JSON form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from orchestrator.errors import SourceLoc
+from orchestrator.runtime.engines.base import Usage
+
+EVENT_VERSION: Final = 1
+"""Raised by one whenever a reader of the previous version would misread an encoded event."""
+
+
+class RunStarted(NamedTuple):
+    """The first event of a run."""
+
+    run_id: str
+    workflow: str
+    program: str
+    """Hash of the program, to which the run stays pinned."""
+    inputs: tuple[object, ...]
+    """The workflow's arguments, in order."""
+    at: float
+    """Unix time in seconds, as in every event."""
+
+
+class FrameOpened(NamedTuple):
+    """A region that waits for something starts: a loop's iteration, a map's item, an arm."""
+
+    frame: str
+    at: float
+
+
+class OpStarted(NamedTuple):
+    """An op that runs outside the coordinator is about to start; durable before it does."""
+
+    frame: str
+    op: str
+    attempt: int
+    at: float
+
+
+class OpFailed(NamedTuple):
+    """An attempt failed. It will be repeated after ``retry_in_s``, or not at all if that is None."""
+
+    frame: str
+    op: str
+    attempt: int
+    code: str
+    message: str
+    retry_in_s: float | None
+    at: float
+
+
+class OpsDone(NamedTuple):
+    """The results of consecutive slots: of one op that was started, or of a whole segment of inline ops."""
+
+    frame: str
+    first: int
+    values: tuple[object, ...]
+    at: float
+    op: str | None = None
+    """The op that was started; None for a segment."""
+    usage: Usage | None = None
+    cost_usd: float | None = None
+
+
+class Token(NamedTuple):
+    """A piece of a reply. For observers only; never journaled."""
+
+    frame: str
+    op: str
+    sample: int
+    text: str
+
+
+class RunDone(NamedTuple):
+    """The run succeeded."""
+
+    value: object
+    at: float
+
+
+class RunFailed(NamedTuple):
+    """The run ended without a result."""
+
+    code: str
+    message: str
+    op: str | None
+    where: SourceLoc | None
+    at: float
+
+
+Event = RunStarted | FrameOpened | OpStarted | OpFailed | OpsDone | RunDone | RunFailed
+"""What is journaled."""
+Feed = Event | Token
+"""What observers see."""
+
+_KINDS: Final[dict[str, type[Event]]] = {
+    cls.__name__: cls for cls in (RunStarted, FrameOpened, OpStarted, OpFailed, OpsDone, RunDone, RunFailed)
+}
+_INDEX: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
+
+
+def region_key(frame: str) -> str:
+    """The static region a frame executes: ``"turns[3]/"`` is an execution of ``"turns/"``."""
+    return _INDEX.sub("", frame)
+
+
+Dump = Callable[[str, int, object], object]
+"""JSON form of a value, from (static region, slot, value); slot -1 is the workflow's result."""
+
+
+def encode(event: Event, dump: Dump) -> dict[str, object]:
+    """A JSON-able form of ``event``, with the version of the format."""
+    data: dict[str, object] = {"v": EVENT_VERSION, "kind": type(event).__name__, **event._asdict()}
+    if isinstance(event, RunStarted):
+        data["inputs"] = [dump("", slot, value) for slot, value in enumerate(event.inputs)]
+    elif isinstance(event, OpsDone):
+        key = region_key(event.frame)
+        data["values"] = [dump(key, event.first + n, value) for n, value in enumerate(event.values)]
+        usage = event.usage
+        data["usage"] = usage and [usage.input_tokens, usage.cached_tokens, usage.output_tokens]
+    elif isinstance(event, RunDone):
+        data["value"] = dump("", -1, event.value)
+    elif isinstance(event, RunFailed):
+        data["where"] = event.where and [event.where.file, event.where.line, event.where.function]
+    return data
+
+
+def decode(data: Mapping[str, Any], load: Dump) -> Event:
+    """The event that :func:`encode` wrote. Raises ``ValueError`` for another version or kind."""
+    fields = dict(data)
+    version, kind = fields.pop("v", None), fields.pop("kind", "")
+    if version != EVENT_VERSION or kind not in _KINDS:
+        raise ValueError(f"event of version {version} and kind {kind!r}; this reads version {EVENT_VERSION}")
+    cls = _KINDS[kind]
+    if cls is RunStarted:
+        fields["inputs"] = tuple(load("", slot, value) for slot, value in enumerate(fields["inputs"]))
+    elif cls is OpsDone:
+        key, first = region_key(fields["frame"]), fields["first"]
+        fields["values"] = tuple(load(key, first + n, value) for n, value in enumerate(fields["values"]))
+        fields["usage"] = fields["usage"] and Usage(*fields["usage"])
+    elif cls is RunDone:
+        fields["value"] = load("", -1, fields["value"])
+    elif cls is RunFailed:
+        fields["where"] = fields["where"] and SourceLoc(*fields["where"])
+    return cls(**fields)

@@ -1,0 +1,334 @@
+"""Running a program: dataflow without barriers.
+
+An execution of a region is a :class:`Frame`. Entering it runs segment 0, which makes some suspending ops ready. The
+coroutine that completes an op runs the segment behind it and goes on with the last op this makes ready; further ones
+become tasks. So sequential code, such as an agent's loop, is one coroutine however many turns it takes, and there is
+no scheduler: what is ready is decided by the completion that made it so.
+
+Every result is in the journal, and the journal is durable, before anything that depends on it starts. A resumed run
+executes the same program and takes what the journal knows from there.
+
+Tests: ``tests/runtime/test_executor_properties.py`` compares random programs with a sequential interpreter and resumes
+them from every prefix of their journal.
+"""
+
+from __future__ import annotations
+
+import random
+from asyncio import sleep, timeout
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from time import time
+from typing import Any, NamedTuple
+
+from orchestrator.errors import OrchError, RunError
+from orchestrator.runtime import calls, control, failures
+from orchestrator.runtime.budget import Ledger, Need
+from orchestrator.runtime.calls import Engines, Outcome, Remote
+from orchestrator.runtime.events import (
+    Event,
+    Feed,
+    FrameOpened,
+    OpFailed,
+    OpsDone,
+    OpStarted,
+    RunDone,
+    RunFailed,
+    RunStarted,
+)
+from orchestrator.runtime.group import Group
+from orchestrator.runtime.human import Human, Nobody
+from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.replay import State, replay
+from orchestrator.runtime.program import (
+    NO_POLICY,
+    Limits,
+    Op,
+    Program,
+    Region,
+    Structure,
+    ToolCall,
+    failing_op,
+)
+from orchestrator.runtime.retry import wait_s
+
+
+@dataclass(frozen=True)
+class Services:
+    """What ops run on."""
+
+    engines: Engines
+    human: Human = field(default_factory=Nobody)
+    remote: Remote | None = None
+    threads: Executor | None = None
+    """For blocking tools; None for the event loop's own pool."""
+
+
+class Frame:
+    """One execution of a region."""
+
+    __slots__ = ("group", "known", "ledger", "path", "pending", "region", "v")
+
+    def __init__(self, region: Region, v: list[Any], path: str, ledger: Ledger, known: dict[int, Any] | None) -> None:
+        self.region = region
+        self.v = v
+        self.path = path
+        self.ledger = ledger
+        self.known = known
+        self.pending = list(region.pending)
+        self.group: Group | None = None
+
+
+class Finished(NamedTuple):
+    """A run that succeeded."""
+
+    value: Any
+    events: list[Event]
+
+
+class Execution:
+    """One run of a program."""
+
+    def __init__(
+        self,
+        program: Program,
+        services: Services,
+        journal: Journal,
+        run_id: str,
+        *,
+        listeners: Sequence[Callable[[Feed], None]] = (),
+        state: State | None = None,
+        budget: Limits | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.program = program
+        self.services = services
+        self.run_id = run_id
+        self.events: list[Event] = []
+        self.listeners = list(listeners)
+        self.warnings: dict[str, None] = {}
+        """In order, without repetitions."""
+        self.arrival_s = state.started.at if state is not None and state.started is not None else time()
+        self.ledger = Ledger(budget or program.budget or Limits())
+        self._journal = journal
+        self._state = state
+        self._rng = random.Random(seed)
+        if state is not None:
+            spent = state.usage.input_tokens + state.usage.output_tokens
+            self.ledger.charge(Need(spent, state.cost_usd))
+
+    def emit(self, event: Event) -> None:
+        """Journal an event and show it to whoever listens."""
+        self.events.append(event)
+        self._journal.append(self.run_id, event)
+        for listener in self.listeners:
+            listener(event)
+
+    def show(self, feed: Feed) -> None:
+        """Show something to whoever listens, without journaling it."""
+        for listener in self.listeners:
+            listener(feed)
+
+    async def durable(self) -> None:
+        """Return when everything emitted so far is durable."""
+        waiting = self._journal.barrier(self.run_id)
+        if waiting is not None:
+            await waiting
+
+    async def run(self, inputs: tuple[object, ...]) -> Any:
+        """Run to the end and return the result; raises ``RunError``. ``inputs`` is ignored when resuming."""
+        state = self._state
+        if state is not None and state.done is not None:
+            return state.done.value
+        if state is not None and state.started is not None:
+            inputs = state.started.inputs
+        else:
+            self.emit(RunStarted(self.run_id, self.program.name, self.program.hash, inputs, self.arrival_s))
+        try:
+            value = await self._within_seconds(inputs)
+            self.emit(RunDone(value, time()))
+        except Exception as error:
+            failure = error if isinstance(error, OrchError) else failures.of_op(error, self.program.name, None)
+            first = failure.diagnostics[0]
+            self.emit(RunFailed(first.code, first.message, getattr(error, "op", None), first.where, time()))
+            await self.durable()
+            raise
+        await self.durable()
+        return value
+
+    async def _within_seconds(self, inputs: tuple[object, ...]) -> Any:
+        seconds = self.ledger.limits.seconds
+        if seconds is None:
+            return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
+        left = self.arrival_s + seconds - time()
+        try:
+            async with timeout(max(left, 0.0)) as scope:
+                return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
+        except TimeoutError:
+            if scope.expired():
+                raise failures.out_of_time(self.program.name, seconds, None) from None
+            raise
+
+    async def run_body(self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger) -> Sequence[Any]:
+        """What a region inside an op yields."""
+        if region.is_inline:
+            return self.run_inline(region, inputs)
+        self.emit(FrameOpened(path, time()))
+        return await self.run_frame(region, inputs, path, ledger)
+
+    def run_inline(self, region: Region, inputs: Sequence[object]) -> Sequence[Any]:
+        """What an inline region yields."""
+        try:
+            return region.whole(*inputs)
+        except Exception as error:
+            raise _inline_failure(error) from error
+
+    async def run_frame(self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger) -> Sequence[Any]:
+        """Execute a region and return what it yields."""
+        v = [*inputs, *[None] * region.blanks]
+        frame = Frame(region, v, path, ledger, self._state.results.get(path) if self._state is not None else None)
+        ready = self._advance(frame, 0)
+        if region.sequential:
+            while ready:
+                (op,) = ready
+                await self._run_op(frame, op)
+                ready = self._advance(frame, op.after)
+        elif ready:
+            async with Group() as frame.group:
+                await self._follow(frame, ready)
+        return [v[slot] for slot in region.yields]
+
+    async def _follow(self, frame: Frame, ready: list[Op]) -> None:
+        """Start ready ops; stay with the last one and whatever follows from it."""
+        assert frame.group is not None
+        while ready:
+            for other in ready[:-1]:
+                frame.group.spawn(self._follow(frame, [other]))
+            op = ready[-1]
+            await self._run_op(frame, op)
+            ready = self._advance(frame, op.after)
+
+    def _advance(self, frame: Frame, index: int) -> list[Op]:
+        """Run a segment and every join it completes; the suspending ops that are ready now."""
+        segments = frame.region.segments
+        todo = [index]
+        ready: list[Op] = []
+        while todo:
+            index = todo.pop()
+            segment = segments[index]
+            if segment.count:
+                self._run_segment(frame, index)
+            ready += segment.starts
+            for join in segment.joins:
+                frame.pending[join] -= 1
+                if not frame.pending[join]:
+                    todo.append(join)
+        return ready
+
+    def _run_segment(self, frame: Frame, index: int) -> None:
+        segment = frame.region.segments[index]
+        v, first, last = frame.v, segment.first, segment.first + segment.count
+        known = None if frame.known is None else frame.known.get(first)
+        if known is not None:
+            v[first:last] = known
+            return
+        function = frame.region.segment_functions[index]
+        assert function is not None
+        try:
+            function(v)
+        except Exception as error:
+            raise _inline_failure(error) from error
+        self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))
+
+    async def _run_op(self, frame: Frame, op: Op) -> None:
+        attempt = 1
+        if self._state is not None:
+            if frame.known is not None and op.count and op.first in frame.known:
+                frame.v[op.first : op.first + op.count] = frame.known[op.first]
+                return
+            attempt = self._next_attempt(self._state, frame, op)
+        while True:
+            self.emit(OpStarted(frame.path, op.id, attempt, time()))
+            try:
+                if op.policy is NO_POLICY:
+                    outcome = await self._start(frame, op, attempt, frame.ledger)
+                else:
+                    outcome = await self._start_within(frame, op, attempt)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever a tool raises is reported with the op's place
+                attempt = await self._after_failure(frame, op, attempt, error)
+        if op.count:
+            frame.v[op.first : op.first + op.count] = outcome.values
+            self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, outcome.usage, outcome.cost_usd))
+
+    async def _start(self, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
+        if isinstance(op.spec, Structure):
+            return Outcome(tuple(await control.run(self, frame, op, attempt, ledger)))
+        await self.durable()
+        return await calls.run(self, frame, op, ledger)
+
+    async def _start_within(self, frame: Frame, op: Op, attempt: int) -> Outcome:
+        """Start an op under its timeout and its own budget."""
+        limits, timeout_s = op.policy.budget, op.policy.timeout_s
+        ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
+        seconds = None if limits is None else limits.seconds
+        bounds = [bound for bound in (timeout_s, seconds) if bound is not None]
+        if not bounds:
+            return await self._start(frame, op, attempt, ledger)
+        try:
+            async with timeout(min(bounds)) as scope:
+                return await self._start(frame, op, attempt, ledger)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            if seconds is not None and seconds == min(bounds):
+                raise failures.out_of_time(op.id, seconds, op.where) from None
+            raise failures.timed_out(op.id, min(bounds), op.where) from None
+
+    def _next_attempt(self, state: State, frame: Frame, op: Op) -> int:
+        """Where to go on with an op that has no result yet; raises ORCH-R020 for one that must not be repeated."""
+        key = (frame.path, op.id)
+        failed = state.failures.get(key, 0)
+        once = isinstance(op.spec, ToolCall) and op.spec.effects == "once"
+        if once and (key in state.unfinished or failed >= op.policy.attempts):
+            raise failures.maybe_done(frame.path + op.id, op.where)
+        return failed + 1 if failed < op.policy.attempts else 1
+
+    async def _after_failure(self, frame: Frame, op: Op, attempt: int, error: Exception) -> int:
+        """Wait for the next attempt and return its number, or raise what the op failed with."""
+        failure = failures.of_op(error, frame.path + op.id, op.where)
+        wait = wait_s(op.policy, attempt, error, self._rng)
+        self.emit(OpFailed(frame.path, op.id, attempt, failure.code, failure.message, wait, time()))
+        if wait is None:
+            if failure is error:
+                raise error
+            raise failure from error
+        await sleep(wait)
+        return attempt + 1
+
+
+def _inline_failure(error: Exception) -> RunError:
+    op, cause = failing_op(error)
+    return failures.of_op(cause, op.id if op else "a generated function", op.where if op else None)
+
+
+async def execute(
+    program: Program,
+    inputs: tuple[object, ...],
+    services: Services,
+    journal: Journal,
+    run_id: str,
+    *,
+    resume: bool = False,
+    listeners: Sequence[Callable[[Feed], None]] = (),
+    budget: Limits | None = None,
+) -> Finished:
+    """Run ``program`` once, in this process and event loop; every argument but the services is plain data.
+
+    ``resume`` continues the run that the journal knows by ``run_id``. Raises ``RunError``.
+    """
+    state = replay(program, await journal.load(run_id)) if resume else None
+    execution = Execution(program, services, journal, run_id, listeners=listeners, state=state, budget=budget)
+    value = await execution.run(inputs)
+    return Finished(value, execution.events)

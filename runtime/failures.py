@@ -1,0 +1,109 @@
+"""The runtime's error codes, and how whatever goes wrong in a run becomes one of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import ValidationError
+
+from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc
+from orchestrator.runtime.codegen import ResultTypeError
+
+CODES: Final[dict[str, str]] = {
+    "ORCH-R001": "an op raised an exception",
+    "ORCH-R002": "a tool returned something else than it declares",
+    "ORCH-R003": "a model's reply does not fit the declared type",
+    "ORCH-R004": "an op took longer than its timeout",
+    "ORCH-R005": "a map got more items than its limit, or lists of different lengths",
+    "ORCH-R006": "every arm of a race failed",
+    "ORCH-R007": "the inputs of the workflow are wrong",
+    "ORCH-R008": "the runtime has no engine for a model call",
+    "ORCH-R009": "an op is placed on Ray, but the runtime has no Ray",
+    "ORCH-R010": "the next op would have broken a budget",
+    "ORCH-R020": "a tool that must run at most once was started, and nobody knows whether it finished",
+    "ORCH-R021": "a run is resumed with another program",
+    "ORCH-R022": "a reply was cut off before it was complete",
+    "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
+    "ORCH-R031": "an answer is none of the choices",
+}
+
+
+class ReplyError(ValueError):
+    """A model's reply that does not fit; counts as a failed attempt."""
+
+
+class WrongResultError(ValueError):
+    """A tool's result that does not validate."""
+
+
+def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
+    """The coded error for an exception raised by ``op``; coded errors only gain the place they lack."""
+    if isinstance(error, OrchError):
+        return _placed(error, where)
+    if isinstance(error, ReplyError):
+        code, message, fix = "ORCH-R003", f"the reply to `{op}` does not fit its type", "give it retry=2, or a larger max_tokens"
+        return RunError(code, message, where=where, why=str(error), fix=fix)
+    if isinstance(error, (ResultTypeError, WrongResultError)):
+        fix = "return what the annotation says, or change the annotation"
+        return RunError("ORCH-R002", f"`{op}` returned a wrong result", where=where, why=str(error), fix=fix)
+    text = str(error)
+    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return RunError("ORCH-R001", f"`{op}` failed: {shown}", where=where)
+
+
+def _placed(error: OrchError, where: SourceLoc | None) -> RunError:
+    if isinstance(error, RunError) and error.diagnostics[0].where is not None:
+        return error
+    kind = type(error) if isinstance(error, RunError) else RunError
+    placed = [Diagnostic(d.code, d.message, d.where or where, d.why, d.fix) for d in error.diagnostics]
+    made = kind.collect(placed)
+    assert isinstance(made, RunError)
+    return made
+
+
+def over_budget(what: str, needed: str, left: str, where: SourceLoc | None) -> BudgetError:
+    """ORCH-R010: raised before the op is started."""
+    return BudgetError(
+        "ORCH-R010",
+        f"`{what}` was not started: it may need {needed}, and {left} of the budget is left",
+        where=where,
+        why="budgets are hard: an op starts only if its worst case still fits",
+        fix="raise the budget, or bound the op with max_tokens",
+    )
+
+
+def out_of_time(what: str, seconds: float, where: SourceLoc | None) -> BudgetError:
+    """ORCH-R010: the seconds of a budget are over."""
+    message = f"`{what}` was stopped: its budget of {seconds:g} s is over"
+    return BudgetError("ORCH-R010", message, where=where, fix="raise the budget, or do less")
+
+
+def timed_out(op: str, timeout_s: float, where: SourceLoc | None) -> RunError:
+    """ORCH-R004."""
+    message = f"`{op}` took longer than its timeout of {timeout_s:g} s"
+    return RunError("ORCH-R004", message, where=where, fix="raise its timeout, or give it a retry")
+
+
+def maybe_done(op: str, where: SourceLoc | None) -> RunError:
+    """ORCH-R020."""
+    return RunError(
+        "ORCH-R020",
+        f"`{op}` was started before the interruption, and nobody knows whether it finished",
+        where=where,
+        why='its effects are "once", so it is not started again without proof that it did not happen',
+        fix='check what it did; declare it @tool(effects="idempotent") if repeating it is harmless',
+    )
+
+
+def all_failed(op: str, errors: list[BaseException], where: SourceLoc | None) -> RunError:
+    """ORCH-R006, with the reason of each arm."""
+    reasons = "; ".join(str(getattr(error, "message", error)) for error in errors)
+    return RunError("ORCH-R006", f"every arm of `{op}` failed", where=where, why=reasons)
+
+
+def first_line(error: ValidationError) -> str:
+    """The first problem of a pydantic error, in one line."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{place + ': ' if place else ''}{problem['msg']}{more}"

@@ -1,0 +1,67 @@
+"""The state of a run as a fold over its events.
+
+To resume a run is to execute its program again with this state at hand: whatever has a result is not executed but
+looked up, so the run goes on where the journal ends. What had started and has no result is executed again, unless it
+must happen at most once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, RunDone, RunStarted
+from orchestrator.runtime.program import Program
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of a run."""
+
+    started: RunStarted | None = None
+    done: RunDone | None = None
+    results: dict[str, dict[int, tuple[object, ...]]] = field(default_factory=dict)
+    """By frame: consecutive values by their first slot."""
+    unfinished: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Attempts that started and neither succeeded nor failed, by frame and op."""
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Failed attempts, by frame and op."""
+    usage: Usage = Usage()
+    cost_usd: float = 0.0
+
+
+def replay(program: Program, events: Iterable[Event]) -> State:
+    """Fold ``events``. Raises ``RunError`` ORCH-R021 if they belong to another program."""
+    state = State()
+    for event in events:
+        apply(state, event)
+    if state.started is not None and state.started.program != program.hash:
+        raise RunError(
+            "ORCH-R021",
+            f"run {state.started.run_id} started with another version of `{program.name}`",
+            why=f"it is pinned to program {state.started.program}, this is {program.hash}",
+            fix="resume it with the code it started with, or start a new run",
+        )
+    return state
+
+
+def apply(state: State, event: Event) -> None:
+    """One step of the fold."""
+    if isinstance(event, OpsDone):
+        state.results.setdefault(event.frame, {})[event.first] = event.values
+        if event.op is not None:
+            state.unfinished.pop((event.frame, event.op), None)
+        if event.usage is not None:
+            state.usage += event.usage
+        state.cost_usd += event.cost_usd or 0.0
+    elif isinstance(event, OpStarted):
+        state.unfinished[event.frame, event.op] = event.attempt
+    elif isinstance(event, OpFailed):
+        state.unfinished.pop((event.frame, event.op), None)
+        state.failures[event.frame, event.op] = event.attempt
+    elif isinstance(event, RunStarted):
+        state.started = event
+    elif isinstance(event, RunDone):
+        state.done = event

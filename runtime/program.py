@@ -1,0 +1,278 @@
+"""The executable form of a workflow: regions of numbered slots, inline segments, and ops that suspend.
+
+A *region* is the workflow's body, a loop's condition or body, a map's body, an arm. It is self-contained: it takes its
+arguments and the values it captures from around it, and yields. Each execution of it is a list of slots::
+
+    [arguments | captures | outputs of segment 0 | outputs of op A | outputs of A's segment | ...]
+
+Ops that only compute (*inline*) are compiled into straight-line functions, the *segments*; the rest *suspend*: tools
+that wait, model calls, humans, and structured ops around any of these. Segment 0 runs when the region is entered, and
+each suspending op has a segment that runs when it completes. An inline op joins the segment that makes its last input
+available; where that differs from run to run, a *join* segment with a pending count does. So the only points of
+scheduling are the ends of segments, and everything between them costs no more than the Python it compiles to.
+
+A program is plain data. It pickles as long as its tools do (Ray ships those by value).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal
+from weakref import WeakValueDictionary
+
+from orchestrator.errors import SourceLoc
+from orchestrator.runtime.codegen import ResultTypeError, check_result
+
+Effects = Literal["pure", "idempotent", "once"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A budget: upper bounds, None for unbounded."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often an op is tried, how long it may take, and what it may spend."""
+
+    attempts: int = 1
+    backoff_s: float = 0.5
+    max_backoff_s: float = 30.0
+    jitter: bool = True
+    on: tuple[str, ...] | None = None
+    """Qualified names of the exceptions that are retried; None for all that are worth it."""
+    timeout_s: float | None = None
+    budget: Limits | None = None
+
+
+NO_POLICY: Final = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function to call: ``fn(*args)``, or by name where ``names`` is set."""
+
+    fn: Callable[..., Any]
+    callee: str
+    effects: Effects
+    is_async: bool
+    place: str
+    names: tuple[str, ...] | None = None
+    retrieve: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """A model call. Arguments: the prompt, and the conversation it continues if there is one."""
+
+    model: str
+    engine: str | None
+    """Name of the engine the plan chose; None leaves it to the model's name."""
+    returns: Any = str
+    """The type of one reply."""
+    samples: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    schema: Mapping[str, object] | None = None
+    pin_ttl_s: float | None = None
+    release: bool = False
+    expected_output_tokens: int | None = None
+    """The plan's upper estimate per sample, for budgets, where ``max_tokens`` is not given."""
+    expected_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to a human."""
+
+    choices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A hint to the engine: the conversation ends here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A structured op whose regions wait for something. ``bound`` is a loop's ``max`` or a map's ``limit``."""
+
+    kind: Literal["branch", "loop", "map", "race"]
+    bound: int = 0
+    concurrency: int = 0
+
+
+Spec = ToolCall | Generate | Ask | Release | Structure
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A region inside an op, and the slots around the op that it captures."""
+
+    name: str
+    """``then``, ``otherwise``, ``cond``, an arm's id; empty for the body of a loop or map."""
+    region: Region
+    captures: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A suspending op. Its results are the ``count`` slots from ``first``; then segment ``after`` runs."""
+
+    id: str
+    spec: Spec
+    args: tuple[int, ...]
+    first: int
+    count: int
+    after: int
+    where: SourceLoc | None = None
+    policy: Policy = NO_POLICY
+    bodies: tuple[Body, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """An inline op, for messages and spans."""
+
+    id: str
+    where: SourceLoc | None
+    slot: int
+    check: type | None = None
+    """The class its result must be an instance of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Inline ops that run together, and what may start when they have."""
+
+    name: str | None
+    """The generated function; None when there is nothing to compute."""
+    first: int
+    count: int
+    starts: tuple[Op, ...]
+    joins: tuple[int, ...]
+    """Segments that wait for this one among others."""
+
+
+_serials: Final = itertools.count(1)
+_compiled: Final[WeakValueDictionary[str, Region]] = WeakValueDictionary()
+
+
+@dataclass(eq=False)
+class Region:
+    """A region ready to run. ``key`` is its place in the program: ``""``, ``"turns/"``, ``"turns/branch_1.then/"``."""
+
+    key: str
+    n_inputs: int
+    """Arguments and captures."""
+    blanks: int
+    """Slots after those."""
+    segments: tuple[Segment, ...]
+    pending: tuple[int, ...]
+    """For each segment, how many segments it waits for; 0 but for joins."""
+    yields: tuple[int, ...]
+    types: tuple[Any, ...]
+    """The Python type of each slot."""
+    sequential: bool
+    """At most one suspending op runs at a time, whatever happens."""
+    is_inline: bool
+    """Nothing in it suspends."""
+    inlined: tuple[Inline, ...]
+    source: str
+    """The generated Python."""
+    lines: tuple[int, ...]
+    """For each line of ``source`` the index in ``inlined`` of the op it computes, or -1."""
+    env: dict[str, Any] = field(repr=False)
+    """Globals of the generated code."""
+
+    @cached_property
+    def functions(self) -> dict[str, Any]:
+        """The compiled segments, and ``whole`` for an inline region."""
+        filename = f"<orch {next(_serials)} {self.key}>"
+        namespace = dict(self.env)
+        exec(compile(self.source, filename, "exec", dont_inherit=True), namespace)
+        _compiled[filename] = self
+        return namespace
+
+    @cached_property
+    def segment_functions(self) -> tuple[Callable[[list[Any]], None] | None, ...]:
+        """By segment."""
+        return tuple(self.functions[each.name] if each.name else None for each in self.segments)
+
+    @cached_property
+    def whole(self) -> Callable[..., tuple[Any, ...]]:
+        """An inline region as one function from its inputs to what it yields."""
+        return self.functions["whole"]  # type: ignore[no-any-return]
+
+    def ops(self) -> Iterator[Op]:
+        """The suspending ops directly in this region."""
+        for segment in self.segments:
+            yield from segment.starts
+
+    def __getstate__(self) -> dict[str, Any]:
+        cached = ("functions", "segment_functions", "whole")
+        return {name: value for name, value in self.__dict__.items() if name not in cached}
+
+
+def failing_op(error: BaseException) -> tuple[Inline | None, BaseException]:
+    """The inline op that failed, and its error: ``error`` itself, or the wrong result of an earlier op that led to it.
+
+    The op is found by the line of generated code in the traceback, so it costs nothing until something fails.
+    """
+    found: tuple[Inline | None, BaseException] = None, error
+    trace = error.__traceback__
+    while trace is not None:
+        region = _compiled.get(trace.tb_frame.f_code.co_filename)
+        if region is not None:
+            found = _failure_at(region, trace.tb_lineno - 1, trace.tb_frame.f_locals.get("v", []), error)
+        trace = trace.tb_next
+    return found
+
+
+def _failure_at(region: Region, line: int, v: list[Any], error: BaseException) -> tuple[Inline | None, BaseException]:
+    before = line - 1
+    while before >= 0 and (index := region.lines[before]) >= 0:
+        op = region.inlined[index]
+        if op.check is not None:
+            try:
+                check_result(v[op.slot], op.check)
+            except ResultTypeError as wrong:
+                return op, wrong
+        before -= 1
+    index = region.lines[line]
+    return (region.inlined[index] if index >= 0 else None), error
+
+
+@dataclass(frozen=True)
+class Program:
+    """A workflow ready to run."""
+
+    name: str
+    hash: str
+    params: tuple[str, ...]
+    body: Region
+    returns: Any
+    budget: Limits | None = None
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """USD per input and per output token, of the engines whose price is known."""
+
+    @cached_property
+    def regions(self) -> dict[str, Region]:
+        """Every region by its key."""
+        found: dict[str, Region] = {}
+        todo = [self.body]
+        while todo:
+            region = todo.pop()
+            found[region.key] = region
+            todo += [body.region for op in region.ops() for body in op.bodies]
+        return found

@@ -1,0 +1,82 @@
+"""Values that only exist while a workflow runs, and how values become prompt text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from orchestrator.runtime.engines.base import Message
+from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a ``Chat`` is at run time: immutable, so that every turn and every sample is a fork of the same prefix."""
+
+    messages: tuple[Message, ...] = ()
+    model: str | None = None
+    session: str | None = None
+    """Names the KV prefix in the engine; set by the first reply."""
+    engine: str | None = None
+    """The engine that holds that prefix."""
+
+    def then(self, prompt: str, reply: str, session: str, engine: str) -> Conversation:
+        """The conversation after one more turn."""
+        turn = (Message("user", prompt), Message("assistant", reply))
+        return Conversation(self.messages + turn, self.model, session, engine)
+
+
+def open_conversation(system: str | None, model: str | None) -> Conversation:
+    """An empty conversation, with its system prompt if it has one."""
+    return Conversation((Message("system", system),) if system is not None else (), model)
+
+
+def prompt_text(value: object) -> str:
+    """What fills a hole of a prompt: text and scalars as an f-string shows them, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, (bool, int, float)):
+        return str(value)
+    if isinstance(value, Conversation):
+        return "\n\n".join(f"{message.role}: {message.content}" for message in value.messages)
+    return to_json(value, fallback=str).decode()
+
+
+@lru_cache(maxsize=4096)
+def _adapter(tp: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(tp)
+    except PydanticSchemaGenerationError:
+        return TypeAdapter(tp, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def adapter(tp: Any) -> TypeAdapter[Any]:
+    """The validator of a type; types that pydantic does not know are checked by class."""
+    try:
+        return _adapter(tp)
+    except TypeError:  # unhashable metadata in an Annotated
+        return _adapter.__wrapped__(tp)
+
+
+def checked_result(tp: Any, value: object) -> Any:
+    """``value`` validated, without coercions, as what a tool declares; raises :class:`WrongResultError`."""
+    if tp is Any:
+        return value
+    try:
+        return adapter(tp).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise WrongResultError(first_line(error)) from error
+
+
+def parsed_reply(tp: Any, text: str) -> Any:
+    """A model's reply as what the call declares; raises :class:`ReplyError`."""
+    if tp is str:
+        return text
+    try:
+        return adapter(tp).validate_json(text)
+    except ValidationError as error:
+        raise ReplyError(first_line(error)) from error
