@@ -42,16 +42,16 @@ def fake(
 
     script = (lambda request: engine(request.messages)) if callable(engine) else list(engine)
     scripted = ScriptedEngine(script)
-    given = dict(answers or {})
 
     async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
         from orchestrator.compiler import compile as compile_workflow
         from orchestrator.planner.cluster import Cluster, EngineSpec
+        from orchestrator.runtime.human import Answers
         from orchestrator.runtime.run import Runtime
 
         cluster = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
         compiled = compile_workflow(workflow, cluster=cluster)
-        return await Runtime({"scripted": scripted}, human=given.__getitem__).run(compiled, inputs)
+        return await Runtime({"scripted": scripted}, human=Answers(answers or {})).run(compiled, inputs)
 
     with substituted(tools or {}), running_with(run):
         yield scripted

@@ -6,7 +6,7 @@ everywhere, so one mistake is reported once. From the first error on nothing mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -67,11 +67,13 @@ class Result(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The names and the number of errors at some point of a trace."""
+    """The names used and the errors reported at some point of a trace."""
 
     diagnostics: int
     ids: dict[str, SourceLoc]
     counts: dict[str, int]
+    truths: dict[tuple[CodeType, int], int]
+    reported: set[int]
 
 
 class Tracer:
@@ -297,12 +299,13 @@ class Tracer:
 
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
-        return Mark(len(self.diagnostics), dict(self.ids), dict(self._counts))
+        return Mark(len(self.diagnostics), dict(self.ids), dict(self._counts), dict(self.truths), set(self._reported))
 
     def rollback(self, mark: Mark) -> None:
         """Forget the names and errors since ``mark``, before tracing a region again; its ops are dropped with it."""
         del self.diagnostics[mark.diagnostics :]
         self.ids, self._counts = dict(mark.ids), dict(mark.counts)
+        self.truths, self._reported = dict(mark.truths), set(mark.reported)
 
     def policy(self, given: Opts) -> tuple[str | None, Opts]:
         """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
@@ -311,9 +314,18 @@ class Tracer:
         return (None if name is None else str(name)), opts
 
     def policies(self, retry: RetryLike, timeout: TimeoutLike, budget: BudgetLike) -> Opts:
-        """The opts of these policies; an invalid one is reported and left out."""
+        """The opts of these policies; each invalid one is reported and left out."""
+        given = {"retry": retry, "timeout": timeout, "budget": budget}
+        opts: Opts = {}
+        for name, policy in given.items():
+            if policy is not None:
+                opts |= self.checked(policy_opts, **{name: policy})
+        return opts
+
+    def checked(self, parse: Callable[..., Opts], *args: object, **kwargs: object) -> Opts:
+        """``parse(...)``, or nothing after reporting why it raised :class:`PolicyError`."""
         try:
-            return policy_opts(retry, timeout, budget)
+            return parse(*args, **kwargs)
         except PolicyError as error:
             self.report("ORCH-D040", str(error), fix=error.fix)
             return {}

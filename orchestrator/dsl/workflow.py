@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, Typ
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.location import definition_of
-from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, policy_opts, slo_opts
+from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import type_string
@@ -141,11 +141,10 @@ class Workflow(Generic[P, R]):
 
     def opts(self, tracer: Tracer) -> Opts:
         """The workflow's own ``opts``; invalid ones are reported."""
-        try:
-            return {**slo_opts(self.slo), **policy_opts(budget=self.budget)}
-        except PolicyError as error:
-            tracer.report("ORCH-D040", str(error), fix=error.fix, where=self.where)
-            return {}
+        tracer.place = self.where
+        opts = {**tracer.checked(slo_opts, self.slo), **tracer.policies(None, None, self.budget)}
+        tracer.place = None
+        return opts
 
     def apply(self, tracer: Tracer, params: Mapping[str, object]) -> Value[Any]:
         """Call the function on values and check its result against the return annotation."""

@@ -260,6 +260,18 @@ def test_loop_state() -> None:
     assert errors[1].message == "the state of the loop is a tuple of 2, but its body returns one value"
 
 
+def test_errors_in_a_body_that_is_traced_again_are_reported_once() -> None:
+    def flow(question: str) -> str | None:
+        def body(state: str | None) -> str | None:
+            if state:  # D004
+                return "x"
+            return llm(question, samples=0)  # D041
+
+        return loop(body, None, max=3)
+
+    assert [error.code for error in diagnose(flow)] == ["ORCH-D004"]
+
+
 def test_empty_race() -> None:
     def flow(question: str) -> str:
         race()  # D024
@@ -355,11 +367,11 @@ def test_ops_outside_of_a_workflow(op: Callable[[], Any]) -> None:
 def test_policies() -> None:
     def flow(question: str) -> str:
         llm(question, timeout=-1)  # D040
-        llm(question, budget="2 euros")  # D040
+        llm(question, budget="2 euros", retry=-1)  # D040
         run_sql.options(retry=0)(question)  # D040
         return question
 
-    assert len(diagnose(flow)) == 3
+    assert len(diagnose(flow)) == 4
 
 
 def test_options_of_ops() -> None:
@@ -452,7 +464,7 @@ def test_all_errors_come_at_once_in_order() -> None:
     with pytest.raises(TraceError) as caught:
         record(flow)
     codes = [error.code[5:] for error in caught.value.diagnostics]
-    assert codes == ["D040", "D004", "D041", "D010", "D011", "D020", "D021", "D007"]
+    assert codes == ["D040", "D040", "D004", "D041", "D010", "D011", "D020", "D021", "D007"]
     text = str(caught.value)
     assert text.count("error[ORCH-D") == len(codes)
     assert "tests/dsl/test_errors.py" in text
