@@ -32,14 +32,14 @@ WIDTH: Final = 100
 _LABEL: Final = 15
 _BOOKKEEPING: Final = frozenset({"prompt", "chat", "const", "field", "builtin"})
 _COLUMNS: Final = (
-    Column("op", least=14),
-    Column("what", least=12),
-    Column("where", least=10),
+    Column("op", least=10),
+    Column("what", least=8),
+    Column("where", least=8),
     Column("×", right=True),
     Column("time"),
     Column("tokens"),
     Column("cost"),
-    Column("source", least=12, keep_end=True),
+    Column("source", least=10, keep_end=True),
 )
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 
 from orchestrator.planner.interval import Interval
 
@@ -38,8 +37,10 @@ def tokens(count: float) -> str:
 
 
 def dollars(usd: float) -> str:
-    """US dollars: cents from one dollar up, below that two significant digits."""
-    return f"${usd:,.2f}" if usd >= 1 else f"${Decimal(f'{usd:.2g}'):f}"
+    """US dollars: cents from one dollar up, below that two significant digits, down to a hundredth of a cent."""
+    if usd >= 1:
+        return f"${usd:,.2f}"
+    return f"${usd:.2g}" if usd == 0 or usd >= 1e-4 else "<$0.0001"
 
 
 def spread(interval: Interval, form: Callable[[float], str]) -> str:

@@ -45,7 +45,7 @@ def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_
     _write(module, estimator.companions.values())
     cost_usd = _total_cost(estimates)
     tokens = total((e.tokens_in + e.tokens_out) * e.count for e in estimates)
-    warnings = [*cluster.warnings, *_engine_warnings(estimates), *_price_warnings(estimates)]
+    warnings = [*cluster.warnings, *_engine_warnings(cluster, estimates), *_price_warnings(estimates)]
     warnings += check_promises(graph.opts, outcome.seconds, tokens, cost_usd)
     return Plan(
         workflow=graph.name,
@@ -114,7 +114,7 @@ def _total_cost(estimates: Iterable[Estimate]) -> Interval | None:
     return total(costs)
 
 
-def _engine_warnings(estimates: Iterable[Estimate]) -> list[str]:
+def _engine_warnings(cluster: Cluster, estimates: Iterable[Estimate]) -> list[str]:
     """What is guessed about the engines in use, and the largest request of each that its memory may not hold."""
     largest: dict[str, Estimate] = {}
     for each in estimates:
@@ -122,6 +122,8 @@ def _engine_warnings(estimates: Iterable[Estimate]) -> list[str]:
             known = largest.setdefault(each.placement.place, each)
             if each.resources.kv_bytes > known.resources.kv_bytes:
                 largest[each.placement.place] = each
+    if largest and not cluster.engines:
+        return ["the cluster has no engine: model calls are priced as a service about which nothing is known"]
     found = []
     for each in largest.values():
         serving = each.placement.serving

@@ -17,7 +17,7 @@ from typing import Final
 
 from orchestrator.errors import Diagnostic
 from orchestrator.planner.catalogue import catalogue
-from orchestrator.planner.cluster import Cluster, DeviceKind
+from orchestrator.planner.cluster import Cluster, DeviceKind, EngineSpec
 from orchestrator.planner.cost import CallCost, call_cost
 from orchestrator.planner.figures import dollars, duration
 from orchestrator.planner.graph import Node
@@ -35,6 +35,8 @@ LEAST_KV_TOKENS: Final = 2048
 GIB: Final = 2**30
 
 _REFERENCE_PROMPT, _REFERENCE_REPLY = Interval.exact(1000), Interval.exact(200)
+_COMPILED = frozenset({"inline", "async"})
+"""Places that passes give; any other is of an earlier plan."""
 _BOOKKEEPING = frozenset({"prompt", "chat", "const", "field"})
 
 
@@ -67,13 +69,13 @@ class Placer:
         return self._by_model[model]
 
     def call(self, node: Node) -> Placement:
-        """A tool, a person, or bookkeeping; what the compiler has already placed stays."""
+        """A tool, a person, or bookkeeping; what a pass has placed stays."""
         given, kind = node.attrs.get("place"), node.attrs.get("kind")
         callee = str(node.attrs.get("callee", ""))
         device = self._cpu.name if self._cpu else None
         if kind == "ask":
             return Placement("human")
-        if given:
+        if given in _COMPILED:
             return Placement(given, device)
         if kind in _BOOKKEEPING or callee.startswith("builtin."):
             return Placement("inline", device)
@@ -103,6 +105,8 @@ class Placer:
         return Placement("ray-task", device, alternatives=("thread: would share one interpreter lock with its peers",))
 
     def _choose(self, node: Node, model: str) -> Placement | None:
+        if not self.servings:
+            return unassigned(model)
         serving = [s for s in self.servings.values() if model in (DEFAULT_MODEL, s.engine.model, s.engine.name)]
         if not serving:
             self.diagnostics.append(_nobody_serves(node, model, self.servings))
@@ -125,6 +129,12 @@ class Placer:
         if self.objective == "cost":
             return cost.cost_usd is None, cost.cost_usd.mid if cost.cost_usd else cost.seconds.mid
         return False, cost.seconds.mid
+
+
+def unassigned(model: str) -> Placement:
+    """Where ``model`` runs on a cluster without any engine: whoever starts the run must bring one of that name."""
+    nobody = EngineSpec(name=model, kind="openai", model=model)
+    return Placement(f"engine:{model}", None, Serving(nobody, None))
 
 
 def reference_call(serving: Serving) -> CallCost:
@@ -154,14 +164,13 @@ def shortfall_bytes(replica: Replica | None) -> float:
 
 
 def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> Diagnostic:
-    offered = ", ".join(sorted({s.engine.model for s in servings.values()})) or "none: the cluster has no engines"
-    wanted = "any model" if model == DEFAULT_MODEL else f"the model {model!r}"
+    offered = ", ".join(sorted({s.engine.model for s in servings.values()}))
     return Diagnostic(
         "ORCH-P010",
-        f"no engine serves {wanted}, which `{node.id}` calls",
+        f"no engine serves the model {model!r}, which `{node.id}` calls",
         node.where,
         why=f"models served: {offered}",
-        fix="add an [[engine]] to the cluster file" if not servings else "ask for one of those, or add an [[engine]]",
+        fix="ask for one of those, or add an [[engine]] to the cluster file",
     )
 
 

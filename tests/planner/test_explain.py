@@ -42,7 +42,7 @@ vote        vote()              inline       1  ~100µs (1µs-1ms)              
 llm_1       ask model           engine:main  1  ~5.2s (42ms-1.4min)  ~174→~200  $0.0052  app.py:1009
 
 total          7.9s (84ms-1.6min), 1k (24-13k) tokens, cost unknown (known part $0.0079
-               ($0.000083-$0.096))
+               (<$0.0001-$0.096))
 hardware       cpu: 1 x round with 4 cores, gpu: 1 x round
 critical path  drafts (34%) → map_1 (<1%) → vote (<1%) → llm_1 (66%)
 dominated by   llm_1: ask model on engine:main, 200 tokens to decode

@@ -18,7 +18,10 @@ def test_tokens(count: float, text: str) -> None:
     assert figures.tokens(count) == text
 
 
-@pytest.mark.parametrize(("usd", "text"), [(0.000004, "$0.000004"), (0.0123, "$0.012"), (1234.5, "$1,234.50")])
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [(0, "$0"), (0.000004, "<$0.0001"), (0.00063, "$0.00063"), (0.0123, "$0.012"), (1234.5, "$1,234.50")],
+)
 def test_dollars(usd: float, text: str) -> None:
     assert figures.dollars(usd) == text
 
