@@ -20,7 +20,7 @@ Nothing is retried in these figures, and ops of different devices never wait for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import Diagnostic
@@ -38,6 +38,8 @@ HINTS = frozenset({"kv_pin", "kv_release", "kv_prefetch", "kv_move"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
 
 INLINE = Placement("inline")
+EVENT_LOOP = "event loop"
+_BOOKKEEPING = Outcome(timing.BUILTIN_S, Busy({EVENT_LOOP: timing.BUILTIN_S}))
 
 
 @dataclass(slots=True)
@@ -137,9 +139,8 @@ class Estimator:
         estimate = Estimate(node, INLINE, count, parent, name, after=after)
         self.estimates[node.id] = estimate
         outcome = handler(node, estimate)
-        timeout_s = node.opts.get("timeout_s")
-        estimate.seconds = timing.capped(outcome.seconds, timeout_s)
-        return Outcome(estimate.seconds, outcome.busy)
+        estimate.seconds = timing.capped(outcome.seconds, node.opts.get("timeout_s"))
+        return outcome if estimate.seconds is outcome.seconds else Outcome(estimate.seconds, outcome.busy)
 
     def _loop(self, node: Node, estimate: Estimate) -> Outcome:
         cond, body = node.regions
@@ -241,7 +242,7 @@ class Estimator:
             estimate.guesses = ("seconds",)
             return Outcome(timing.HUMAN_S, Busy({}))
         if kind not in ("tool", "retrieve") or str(node.attrs.get("callee", "")).startswith("builtin."):
-            return Outcome(timing.BUILTIN_S, Busy({"event loop": timing.BUILTIN_S}))
+            return _BOOKKEEPING
         seconds, guessed = timing.tool_s(
             place,
             str(node.attrs.get("effects", "once")),
@@ -250,7 +251,7 @@ class Estimator:
         )
         estimate.guesses = _listed(("seconds", guessed))
         if place in ("inline", "async"):
-            return Outcome(seconds, Busy({"event loop": seconds}) if place == "inline" else Busy({}))
+            return Outcome(seconds, Busy({EVENT_LOOP: seconds}) if place == "inline" else Busy({}))
         seconds = timing.capped(seconds, node.opts.get("timeout_s"))
         estimate.cost_usd, busy = self._placer.cpu_use(seconds)
         return Outcome(seconds, Busy({placement.device or "cpu": busy}))
@@ -260,15 +261,15 @@ class Estimator:
     def _size(self, value: int) -> Size:
         return self._sizes[value]
 
-    def _set(self, values: list[int], found: list[Size]) -> None:
+    def _set(self, values: Sequence[int], found: Sequence[Size]) -> None:
         self._sizes.update(zip(values, found, strict=False))
 
-    def _merge_results(self, node: Node, arms: list[Region]) -> None:
+    def _merge_results(self, node: Node, arms: Sequence[Region]) -> None:
         options = zip(*([self._size(value) for value in arm.yields] for arm in arms), strict=True)
         self._set(node.results, [sizes.one_of(each) for each in options])
         self._pass_engines(arms[0].yields, node.results)
 
-    def _pass_engines(self, given: list[int], taken: list[int]) -> None:
+    def _pass_engines(self, given: Sequence[int], taken: Sequence[int]) -> None:
         """A conversation stays on its engine when it leaves a region."""
         for source, target in zip(given, taken, strict=True):
             if source in self._engines:
@@ -281,7 +282,7 @@ class Estimator:
 def _never_stops(cond: Region) -> bool:
     """Whether a loop's condition is the constant false, so that it always runs to its bound."""
     for node in cond.nodes:
-        if node.results == cond.yields and node.attrs.get("kind") == "const":
+        if list(node.results) == cond.yields and node.attrs.get("kind") == "const":
             return bool(node.opts.get("value", node.attrs.get("value")) == "false")
     return False
 

@@ -8,7 +8,7 @@ through a block, so the ops are collected with one ``walk`` instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -42,16 +42,16 @@ class Node:
     """Its name without the dialect: ``call``, ``prefill``, ``decode``, ``loop``, …"""
     attrs: Mapping[str, Any]
     opts: Mapping[str, Any]
-    operands: list[int]
-    results: list[int]
-    result_types: list[str]
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    result_types: tuple[str, ...]
     """Python type strings."""
     source: str
     """``file:line``, empty when the IR does not know."""
     handle: Any
     """The MLIR operation."""
-    regions: list[Region] = field(default_factory=list)
-    reads: set[int] = field(default_factory=set)
+    regions: tuple[Region, ...] = ()
+    reads: Collection[int] = ()
     """Values that it or anything inside it uses."""
 
     @property
@@ -74,7 +74,10 @@ class Graph:
 
 @dataclass(slots=True)
 class _Frame:
+    """A region op whose inside is being read."""
+
     node: Node
+    reads: set[int]
     region: int = 0
 
 
@@ -92,7 +95,7 @@ def read(module: Any) -> Graph:
         if frame is not None and handle.name == "agent.yield":
             region = frame.node.regions[frame.region]
             region.yields = [numbers[value] for value in handle.operands]
-            frame.node.reads.update(region.yields)
+            frame.reads.update(region.yields)
             frame.region += 1
             continue
         node = _node(handle, numbers)
@@ -101,9 +104,9 @@ def read(module: Any) -> Graph:
         elif node.kind == "workflow":
             workflow = node
         if node.regions:
-            stack.append(_Frame(node))
+            stack.append(_Frame(node, set(node.operands)))
         elif frame is not None:
-            frame.node.reads |= node.reads
+            frame.reads.update(node.reads)
     while stack:
         _leave(stack)
     if workflow is None:
@@ -125,26 +128,36 @@ def _operations(root: Any) -> list[Any]:
 
 
 def _leave(stack: list[_Frame]) -> None:
-    done = stack.pop().node
+    done = stack.pop()
+    done.node.reads = done.reads
     if stack:
-        stack[-1].node.reads |= done.reads
+        stack[-1].reads |= done.reads
 
 
 def _node(handle: Any, numbers: dict[Any, int]) -> Node:
     attributes = handle.attributes
     attrs = {name: to_python(attributes[name]) for name in attributes if name not in _IGNORED}
     opts = attrs.pop("opts", {})
-    operands = [numbers[value] for value in handle.operands]
-    results, types = [], []
-    for value in handle.results:
-        results.append(numbers.setdefault(value, len(numbers)))
-        types.append(_type_string(value))
+    operands = tuple([numbers[value] for value in handle.operands])
+    made = list(handle.results)
+    results = tuple([numbers.setdefault(value, len(numbers)) for value in made])
     kind = handle.name.partition(".")[2]
-    names = _REGION_NAMES.get(kind, ("body",))
-    regions = [_region(region, name, numbers) for region, name in zip(handle.regions, names, strict=False)]
-    node_id = attrs.get("id") or attrs.get("sym_name") or kind
+    regions: tuple[Region, ...] = ()
+    if len(handle.regions):
+        names = _REGION_NAMES.get(kind, ("body",))
+        regions = tuple(_region(region, name, numbers) for region, name in zip(handle.regions, names, strict=False))
     return Node(
-        node_id, kind, attrs, opts, operands, results, types, _source(handle.location), handle, regions, set(operands)
+        id=attrs.get("id") or attrs.get("sym_name") or kind,
+        kind=kind,
+        attrs=attrs,
+        opts=opts,
+        operands=operands,
+        results=results,
+        result_types=tuple([_type_string(value) for value in made]),
+        source=_source(handle.location),
+        handle=handle,
+        regions=regions,
+        reads=operands,
     )
 
 

@@ -61,6 +61,7 @@ class Placer:
         self.diagnostics: list[Diagnostic] = []
         self._by_model: dict[str, Placement | None] = {}
         self._cpu = next((device for device in cluster.devices if device.kind == "cpu"), None)
+        self._inline = Placement("inline", self._cpu.name if self._cpu else None)
 
     def model_call(self, node: Node, model: str) -> Placement | None:
         """The engine for ``model``; ``None`` (and a diagnostic, once for each model) when there is none."""
@@ -78,7 +79,7 @@ class Placer:
         if given in _COMPILED:
             return Placement(given, device)
         if kind in _BOOKKEEPING or callee.startswith("builtin."):
-            return Placement("inline", device)
+            return self._inline
         if node.opts.get("is_async"):
             return Placement("async", device)
         return self._off_the_loop(node, device)

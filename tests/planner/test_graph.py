@@ -23,10 +23,10 @@ def test_regions_values_and_sources() -> None:
     [tool] = mapped.regions[0].nodes
     assert tool.opts == {"typical_s": 0.5, "retry": {"attempts": 3}}
     assert mapped.regions[0].arg_types == ["str"]
-    assert mapped.regions[0].yields == tool.results
-    assert mapped.reads >= {*graph.body.args, *first.results}
-    assert last.reads == set(mapped.results)
-    assert graph.body.yields == last.results
+    assert mapped.regions[0].yields == list(tool.results)
+    assert set(mapped.reads) >= {*graph.body.args, *first.results}
+    assert last.reads == mapped.results
+    assert graph.body.yields == list(last.results)
 
 
 def test_the_regions_of_a_loop_and_a_race_stay_apart() -> None:
