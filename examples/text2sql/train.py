@@ -17,6 +17,7 @@ machine still ends at a low rate. Everything is drawn from the seed; batches dep
 import argparse
 import json
 import math
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -146,7 +147,13 @@ def make_batch(
     for row in range(plan.rows):
         seed = first_seed + (index * plan.rows + row) * 4
         while True:
-            group = training_group(seed, 10, unseen)
+            try:
+                group = training_group(seed, 10, unseen)
+            except sqlite3.OperationalError as error:
+                # A made-up word can be a keyword that SQLite rejects in some places only.
+                print(f"database {seed} left out: {error}", flush=True)
+                seed += 1
+                continue
             made = encode_row(group, tokenizers[row % len(tokenizers)], plan.length)
             if any(made[3]) and made[2].count(0) <= longest:
                 break

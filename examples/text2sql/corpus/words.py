@@ -86,10 +86,11 @@ UNSEEN_VERBS = _words("provides reads wants eats breaks suggests")
 
 RESERVED = frozenset(
     _words(
-        """add all alter and as between by case check collate commit create default delete distinct drop else escape
-        except exists for foreign from group having if in index insert intersect into is isnull join key like limit
-        natural not null of offset on or order over plan primary select set table then to union unique update using
-        values view when where with"""
+        """add all alter and as autoincrement between case cast check collate commit constraint create default
+        deferrable delete distinct drop else escape except exists foreign from group having if in index insert int
+        intersect into is isnull join key like limit not nothing notnull null on or order plan primary raise real
+        references returning select set table text then to transaction union unique update using values view when
+        where"""
     )
 )
 """SQL keywords that would need quoting as names; never drawn."""
