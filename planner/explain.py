@@ -155,8 +155,12 @@ def _dominant(plan: Plan) -> str:
     on_path = sum(op.seconds.mid for op in steps)
     if on_path < plan.seconds.mid / 2:
         return "work that one device can only do one after the other; a wider cluster would help"
+    named = longest.id
+    while inside := [op for op in plan.ops if op.parent == longest.id]:
+        longest = max(inside, key=lambda op: op.seconds.mid * op.count.mid)
+        named += f" > {longest.id}"
     why = f", {figures.tokens(longest.tokens_out.mid)} tokens to decode" if longest.tokens_out != ZERO else ""
-    return f"{longest.id}: {longest.what} on {longest.place}{why}"
+    return f"{named}: {longest.what} on {longest.place}{why}"
 
 
 def _rejected(ops: Iterable[OpPlan]) -> list[str]:

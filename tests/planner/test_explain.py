@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.explain import WIDTH, render
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
@@ -82,6 +83,17 @@ def test_bookkeeping_is_counted_but_not_shown_unless_asked_for(answer: Plan) -> 
     assert "3 bookkeeping ops" in render(answer)
     assert "prompt_1" in render(answer, every_op=True)
     assert "not shown" not in render(answer, every_op=True)
+
+
+def test_the_dominant_op_is_named_inside_its_region() -> None:
+    body, (names,) = workflow(names="list[str]")
+    each, (name,) = body.block([("name", "str")])
+    quick = each.call("quick", "tool", [name], "str", effects="once", opts={"typical_s": 1.0})
+    slow = each.call("slow", "tool", [quick], "str", effects="once", opts={"typical_s": 9.0})
+    [result] = body.op("agent.map", "map_1", [names], ["list[str]"], [each.closed([slow])], limit=3, concurrency=0)
+    with parsed(body.closed([result])) as module:
+        text = render(plan(module, Cluster(devices=(cpu(),))))
+    assert "map_1 > slow: slow() on thread" in text
 
 
 def test_json_is_the_plan(answer: Plan) -> None:
