@@ -170,13 +170,17 @@ class RegionBuilder:
             key=self.key,
             n_inputs=inputs,
             blanks=len(types) - inputs,
-            segments=tuple(_sealed(n, first, seg) for n, (first, seg) in enumerate(zip(firsts, self._segments, strict=True))),
+            segments=tuple(
+                _sealed(n, first, seg) for n, (first, seg) in enumerate(zip(firsts, self._segments, strict=True))
+            ),
             pending=tuple(segment.pending for segment in self._segments),
             yields=tuple(value.slot for value in own),
             types=tuple(types),
             sequential=not self._joins and all(len(segment.starts) <= 1 for segment in self._segments),
             is_inline=is_inline,
-            inlined=tuple(Inline(line.id, line.where, line.value.slot, line.check) for group in groups for line in group),
+            inlined=tuple(
+                Inline(line.id, line.where, line.value.slot, line.check) for group in groups for line in group
+            ),
             source=source,
             lines=lines,
             env=self._names.env,

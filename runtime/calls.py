@@ -77,10 +77,14 @@ class Engines:
             if model in (DEFAULT_MODEL, key, engine.name, engine.model):
                 return key, engine
         if not self._engines:
-            fix = "run it with an engine: orch run --cluster FILE, or Runtime(engines=...), or orchestrator.testing.fake"
+            fix = (
+                "run it with an engine: orch run --cluster FILE, or Runtime(engines=...), or orchestrator.testing.fake"
+            )
             raise RunError("ORCH-R008", "the workflow calls a model, and the runtime has no engine", fix=fix)
         known = ", ".join(f"{key} ({engine.model})" for key, engine in self._engines.items())
-        raise RunError("ORCH-R008", f"no engine serves `{model}`", why=f"there is {known}", fix="add one, or change model=")
+        raise RunError(
+            "ORCH-R008", f"no engine serves `{model}`", why=f"there is {known}", fix="add one, or change model="
+        )
 
     async def started(self, name: str) -> Engine:
         """The engine, after it has started; concurrent callers wait for the same start."""
@@ -131,7 +135,7 @@ async def _call_tool(execution: Execution, op: Op, spec: ToolCall, args: list[An
         return await spec.fn(*args, **kwargs)
     if spec.place == "thread":
         work = partial(copy_context().run, spec.fn, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(execution.services.threads, work)
+        return await asyncio.get_running_loop().run_in_executor(execution.services.threads(), work)
     return spec.fn(*args, **kwargs)
 
 
@@ -144,7 +148,9 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: 
     try:
         return Outcome((adapter(tp).validate_python(answer),))
     except ValidationError as error:
-        raise RunError("ORCH-R031", f"the answer to `{op.id}` does not fit", where=op.where, why=first_line(error)) from error
+        raise RunError(
+            "ORCH-R031", f"the answer to `{op.id}` does not fit", where=op.where, why=first_line(error)
+        ) from error
 
 
 async def _release(execution: Execution, conversations: Conversation | list[Conversation]) -> None:
@@ -167,6 +173,7 @@ async def _generate(
         conversation = Conversation(conversation.messages, conversation.model)
     session = conversation.session or f"{execution.run_id}/{frame.path}{op.id}"
     await execution.services.engines.started(key)
+    execution.simulated |= engine.simulated
     sampling = Sampling(
         spec.temperature, spec.top_p, budget.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema
     )
@@ -227,9 +234,13 @@ class _Reservation:
         if self.max_tokens is None and bounded:
             self.max_tokens = self._affordable(spec)
         output = (self.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS) * spec.samples
-        self._reserved = Need(self.prompt_tokens + output, self._usd(self.prompt_tokens, output) or spec.expected_usd or 0.0)
+        self._reserved = Need(
+            self.prompt_tokens + output, self._usd(self.prompt_tokens, output) or spec.expected_usd or 0.0
+        )
         if bounded and self._price is None and any(each.limits.usd is not None for each in ledger.chain()):
-            execution.warnings[f"the price of engine `{engine}` is unknown, so the dollar budget does not bound it"] = None
+            execution.warnings[f"the price of engine `{engine}` is unknown, so the dollar budget does not bound it"] = (
+                None
+            )
         ledger.reserve(op.id, self._reserved, op.where)
 
     def _affordable(self, spec: Generate) -> int:
@@ -249,5 +260,3 @@ class _Reservation:
         used = Need(usage.input_tokens + usage.output_tokens, self._reserved.usd if cost is None else cost)
         self._ledger.settle(self._reserved, used)
         return cost
-
-

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from orchestrator.errors import SourceLoc
 
+
 class Slotted(Protocol):
     """A value that has been given a slot."""
 

@@ -75,9 +75,7 @@ async def _race(
     execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
 ) -> Sequence[Any]:
     arms = [
-        asyncio.ensure_future(
-            execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger)
-        )
+        asyncio.ensure_future(execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger))
         for body in op.bodies
     ]
     errors: list[BaseException] = []

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import calls, control, failures
@@ -61,8 +61,8 @@ class Services:
     engines: Engines
     human: Human = field(default_factory=Nobody)
     remote: Remote | None = None
-    threads: Executor | None = None
-    """For blocking tools; None for the event loop's own pool."""
+    threads: Callable[[], Executor | None] = lambda: None
+    """Gives the pool for blocking tools; None is the event loop's own."""
 
 
 class Frame:
@@ -80,8 +80,9 @@ class Frame:
         self.group: Group | None = None
 
 
-class Finished(NamedTuple):
-    """A run that succeeded."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Finished:
+    """A run that succeeded. It has no long ``repr``, because asyncio asks for one whenever a runner's task ends."""
 
     value: Any
     events: list[Event]
@@ -109,6 +110,10 @@ class Execution:
         self.listeners = list(listeners)
         self.warnings: dict[str, None] = {}
         """In order, without repetitions."""
+        self.simulated = False
+        """Whether a simulated engine has answered."""
+        self.spent = state or State()
+        """What an earlier part of the run used."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
         self.ledger = Ledger(budget or program.budget or Limits())
         self._journal = journal

@@ -23,6 +23,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R020": "a tool that must run at most once was started, and nobody knows whether it finished",
     "ORCH-R021": "a run is resumed with another program",
     "ORCH-R022": "a reply was cut off before it was complete",
+    "ORCH-R023": "the journal does not know the run",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
 }
@@ -41,7 +42,11 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     if isinstance(error, OrchError):
         return _placed(error, where)
     if isinstance(error, ReplyError):
-        code, message, fix = "ORCH-R003", f"the reply to `{op}` does not fit its type", "give it retry=2, or a larger max_tokens"
+        code, message, fix = (
+            "ORCH-R003",
+            f"the reply to `{op}` does not fit its type",
+            "give it retry=2, or a larger max_tokens",
+        )
         return RunError(code, message, where=where, why=str(error), fix=fix)
     if isinstance(error, (ResultTypeError, WrongResultError)):
         fix = "return what the annotation says, or change the annotation"

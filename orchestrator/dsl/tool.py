@@ -152,6 +152,11 @@ def substituted(functions: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
         _substitutes.reset(token)
 
 
+def substitutes() -> Mapping[str, Callable[..., Any]]:
+    """What :func:`substituted` has put in force, by the tool's name."""
+    return _substitutes.get()
+
+
 def _substitute(tool: Tool[..., Any]) -> Tool[..., Any]:
     fn = _substitutes.get().get(tool.name)
     if fn is None:

@@ -1,0 +1,118 @@
+"""The compiler from end to end: trace, passes, plan, program.
+
+>>> compiled = compile(answer)                                                          # doctest: +SKIP
+>>> print(compiled.level2)                                                              # doctest: +SKIP
+
+A workflow is compiled once for each cluster and objective; compiling an unchanged one again is a lookup. "Unchanged"
+means the same workflow object with the same code, defaults, closure and constants: what tracing reads from anywhere
+else counts as it was the first time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from orchestrator.dsl.code_hash import code_hash
+from orchestrator.dsl.tool import substitutes
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.trace import Bindings
+    from orchestrator.dsl.typing import TypeForm
+    from orchestrator.dsl.workflow import Workflow
+    from orchestrator.planner.cluster import Cluster
+    from orchestrator.planner.plan import Objective, Plan
+    from orchestrator.runtime.program import Program
+
+VARIANTS_KEPT: Final = 8
+"""Compiled forms kept for each workflow: clusters, objectives, edits in a notebook."""
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A workflow, ready to run."""
+
+    name: str
+    hash: str
+    """Content hash of the level-1 module: equal for equal workflows, in every process."""
+    params: dict[str, TypeForm]
+    returns: TypeForm
+    bindings: Bindings
+    plan: Plan
+    program: Program
+    _level1: Any = field(repr=False)
+    _level2: Any = field(repr=False)
+
+    @cached_property
+    def level1(self) -> str:
+        """What the user said: the ``agent`` dialect, as MLIR text."""
+        return str(self._level1)
+
+    @cached_property
+    def level2(self) -> str:
+        """What runs: the operator graph with places and resources, as MLIR text."""
+        return str(self._level2)
+
+
+_lock = RLock()
+_compiled: WeakKeyDictionary[Workflow[..., Any], OrderedDict[Key, Compiled]] = WeakKeyDictionary()
+
+
+def compile(  # noqa: A001 - what it does
+    workflow: Workflow[..., Any], cluster: Cluster | None = None, objective: Objective = "latency"
+) -> Compiled:
+    """Compile ``workflow`` for ``cluster``, or for this machine without engines.
+
+    Raises :class:`TraceError`, :class:`IRError`, :class:`CompileError` or :class:`PlanError`, each with everything that
+    is wrong at its stage.
+    """
+    cluster = cluster if cluster is not None else _this_machine()
+    replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
+    key = (code_hash(workflow.fn), cluster.model_dump_json(), objective, *replaced)
+    with _lock:
+        variants = _compiled.setdefault(workflow, OrderedDict())
+        known = variants.get(key)
+        if known is None:
+            known = variants[key] = _compile(workflow, cluster, objective)
+            if len(variants) > VARIANTS_KEPT:
+                variants.popitem(last=False)
+        variants.move_to_end(key)
+        return known
+
+
+def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objective) -> Compiled:
+    from orchestrator.passes.pipeline import run_pipeline
+    from orchestrator.planner.graph import read
+    from orchestrator.planner.place import plan
+    from orchestrator.runtime.lowering import lower
+
+    traced = workflow.trace()
+    ir_hash = traced.hash
+    level1 = traced.module.operation.clone()
+    run_pipeline(traced.module)
+    planned = plan(traced.module, cluster, objective, ir_hash=ir_hash)
+    program = lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash=ir_hash, plan=planned)
+    return Compiled(
+        traced.name,
+        ir_hash,
+        traced.params,
+        traced.returns,
+        traced.bindings,
+        planned,
+        program,
+        level1,
+        traced.module,
+    )
+
+
+@cache
+def _this_machine() -> Cluster:
+    from orchestrator.planner.cluster import detect
+
+    return detect()

@@ -1,0 +1,318 @@
+"""From the IR to a program: the level-2 module as the planner left it becomes regions of slots and segments.
+
+One pass over :mod:`orchestrator.planner.graph`, whose value numbers are looked up in the region builders. Level-1
+modules lower as well, which is how a workflow runs without passes or a plan: places are then decided here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, get_args, get_origin
+
+from orchestrator.dsl.llm import Chat
+from orchestrator.dsl.tool import Tool
+from orchestrator.dsl.trace import Bindings
+from orchestrator.dsl.typing import plain
+from orchestrator.errors import CompileError
+from orchestrator.planner.graph import Graph, Node
+from orchestrator.planner.graph import Region as GraphRegion
+from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.runtime import emit
+from orchestrator.runtime.builder import RegionBuilder, Val
+from orchestrator.runtime.inline import InlineBranch, InlineLoop, InlineMap
+from orchestrator.runtime.program import (
+    NO_POLICY,
+    Ask,
+    Generate,
+    Limits,
+    Policy,
+    Program,
+    Region,
+    Release,
+    Structure,
+    ToolCall,
+)
+from orchestrator.runtime.values import Conversation
+
+CHEAP_S: Final = 1e-3
+"""A pure tool that typically takes longer than this does not run on the event loop, if nobody has decided yet."""
+_EXPRESSIONS: Final = frozenset({"const", "prompt", "chat", "field"})
+_NOTHING_TO_DO: Final = frozenset({"kv_prefetch", "kv_move"})
+"""Hints that no engine takes yet."""
+
+
+@dataclass(slots=True)
+class _Lowering:
+    bindings: Bindings
+    plans: Mapping[str, OpPlan]
+    values: dict[int, Val] = field(default_factory=dict)
+    prefills: dict[int, Node] = field(default_factory=dict)
+    """Prefills by the KV value they produce: a prefill and its decode are one engine call."""
+    pins: dict[int, float] = field(default_factory=dict)
+    """Seconds to pin a conversation's KV for, by the conversation's value."""
+    types: dict[str, Any] = field(default_factory=dict)
+    calls: dict[tuple[str, tuple[str, ...], str], ToolCall] = field(default_factory=dict)
+
+
+def lower(graph: Graph, bindings: Bindings, *, returns: Any, program_hash: str, plan: Plan | None = None) -> Program:
+    """The program of a workflow. Raises :class:`CompileError` for an op the runtime cannot execute (ORCH-C090)."""
+    state = _Lowering(bindings, {} if plan is None else {each.id: each for each in plan.ops})
+    body = RegionBuilder("", [_type(state, name) for name in graph.body.arg_types])
+    region = _fill(state, body, graph.body, "")
+    engines = plan.cluster.engines if plan is not None else ()
+    prices = {
+        each.name: (each.usd_per_million_input_tokens / 1e6, each.usd_per_million_output_tokens / 1e6)
+        for each in engines
+        if each.usd_per_million_input_tokens is not None and each.usd_per_million_output_tokens is not None
+    }
+    params = tuple(graph.opts.get("params", ()))
+    return Program(graph.name, program_hash, params, region, returns, _limits(graph.opts), prices)
+
+
+def _fill(state: _Lowering, builder: RegionBuilder, source: GraphRegion, key: str) -> Region:
+    state.values.update(zip(source.args, builder.args, strict=True))
+    for node in source.nodes:
+        if node.kind == "kv_pin":
+            state.pins[node.operands[0]] = float(_get(node, "ttl_s", 0.0))
+    for node in source.nodes:
+        if node.kind == "prefill":
+            state.prefills[node.results[0]] = node
+            continue
+        for number, value in zip(node.results, _lower_node(state, builder, node, key), strict=True):
+            state.values[number] = value
+    return builder.finish([state.values[number] for number in source.yields])
+
+
+def _lower_node(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:
+    kind = node.kind if node.kind != "call" else str(_get(node, "kind", "tool"))
+    if node.regions:
+        return _lower_structure(state, builder, node, key)
+    if kind in ("generate", "decode"):
+        return _lower_generate(state, builder, node)
+    if kind in _EXPRESSIONS:
+        return [_inline(state, builder, node, _expression(state, node, kind))]
+    if kind in ("tool", "retrieve"):
+        return _lower_tool(state, builder, node, kind)
+    if kind == "ask":
+        choices = _get(node, "choices", None)
+        return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None))
+    if kind == "kv_release":
+        return _suspend(state, builder, node, Release())
+    if kind == "transfer":
+        return [state.values[node.operands[0]]]
+    if kind == "kv_pin" or kind in _NOTHING_TO_DO:
+        return [state.values[node.operands[0]]] * len(node.results)
+    raise CompileError("ORCH-C090", f"the runtime cannot execute `{node.kind}` of `{node.id}`", where=node.where)
+
+
+def _expression(state: _Lowering, node: Node, kind: str) -> emit.Expression:
+    if kind == "const":
+        return emit.constant(str(_get(node, "value", "null")), _type(state, node.result_types[0]))
+    if kind == "prompt":
+        return emit.prompt(_get(node, "parts", [""]))
+    if kind == "chat":
+        return emit.chat(_get(node, "model", None))
+    return emit.field(str(_get(node, "path", "")), {**node.attrs, **node.opts})
+
+
+def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str) -> Sequence[Val]:
+    callee, params = str(node.attrs["callee"]), tuple(_get(node, "params", ()))
+    if callee.startswith("builtin."):
+        expression = emit.builtin(callee, params)
+        if expression is not None:
+            return [_inline(state, builder, node, expression)]
+    spec = _tool_call(state, node, callee, params, kind)
+    if spec.place != "inline" or spec.is_async or _policy(node) is not NO_POLICY:
+        return _suspend(state, builder, node, spec)
+    check = None if callee.startswith("builtin.") else _outer_class(_type(state, node.result_types[0]))
+    return [_inline(state, builder, node, emit.tool(spec), check)]
+
+
+def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...], kind: str) -> ToolCall:
+    tool = state.bindings.tools[callee]
+    place = str(node.attrs.get("place") or _default_place(tool))
+    known = state.calls.get((callee, params, place))
+    if known is None:
+        known = ToolCall(
+            tool.fn,
+            callee,
+            tool.effects,
+            inspect.iscoroutinefunction(tool.fn),
+            place,
+            None if _positional(tool, params) else params,
+            kind == "retrieve",
+        )
+        state.calls[callee, params, place] = known
+    return known
+
+
+def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
+    try:
+        parameters = inspect.signature(tool.fn).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return tuple(names[: len(params)]) == params
+
+
+def _default_place(tool: Tool[..., Any]) -> str:
+    if inspect.iscoroutinefunction(tool.fn):
+        return "async"
+    cheap = tool.effects == "pure" and tool.timeout_s is None and (tool.typical_s or 0.0) < CHEAP_S
+    return "inline" if cheap else "thread"
+
+
+def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node) -> Sequence[Val]:
+    operands = node.operands
+    if node.kind == "decode":
+        operands = state.prefills[operands[0]].operands
+    place = str(node.attrs.get("place") or "")
+    planned = state.plans.get(node.id)
+    schema, samples = _get(node, "schema", None), int(_get(node, "samples", 1))
+    returns = _type(state, str(_get(node, "returns", "str")))
+    spec = Generate(
+        model=str(_get(node, "model", "default")),
+        engine=place.removeprefix("engine:") if place.startswith("engine:") else None,
+        returns=returns,
+        samples=samples,
+        temperature=_get(node, "temperature", None),
+        top_p=_get(node, "top_p", None),
+        max_tokens=_get(node, "max_tokens", None),
+        stop=tuple(_get(node, "stop", ())),
+        seed=_get(node, "seed", None),
+        schema=json.loads(schema) if isinstance(schema, str) else schema,
+        pin_ttl_s=state.pins.get(node.results[1]) if len(node.results) > 1 else None,
+        expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
+        expected_usd=None if planned is None or planned.cost_usd is None else planned.cost_usd.hi,
+    )
+    return _suspend(state, builder, node, spec, operands)
+
+
+def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:
+    bodies: list[tuple[str, Region, Sequence[Val]]] = []
+    sources = [(region.name, region) for region in node.regions]
+    if node.kind == "race":
+        sources = [(arm.id.rpartition("/")[2], arm.regions[0]) for arm in node.regions[0].nodes]
+    for name, source in sources:
+        label = "" if node.kind == "map" or (node.kind == "loop" and name == "body") else name
+        inner_key = f"{key}{node.id}.{label}/" if label else f"{key}{node.id}/"
+        inner = RegionBuilder(inner_key, [_type(state, tp) for tp in source.arg_types], builder)
+        region = _fill(state, inner, source, inner_key)
+        bodies.append((label, region, inner.captures))
+    inline = node.kind != "race" and all(region.is_inline for _, region, _ in bodies)
+    if inline and _policy(node) is NO_POLICY:
+        return _inline_structure(state, builder, node, bodies)
+    bound = int(node.attrs.get("max", node.attrs.get("limit", 0)))
+    spec = Structure(node.kind, bound, int(node.attrs.get("concurrency", 0)))  # type: ignore[arg-type]
+    return builder.suspend(
+        node.id,
+        spec,
+        [state.values[number] for number in node.operands],
+        types=[_type(state, name) for name in node.result_types],
+        where=node.where,
+        policy=_policy(node),
+        bodies=bodies,
+    )
+
+
+def _inline_structure(
+    state: _Lowering, builder: RegionBuilder, node: Node, bodies: Sequence[tuple[str, Region, Sequence[Val]]]
+) -> Sequence[Val]:
+    """A structured op that only computes, as one call; its results are taken out of the tuple that this returns."""
+    single = len(node.results) == 1
+    regions = [region for _, region, _ in bodies]
+    function: object
+    if node.kind == "map":
+        function = InlineMap(regions[0], len(node.operands), int(node.attrs["limit"]), single)
+    elif node.kind == "loop":
+        function = InlineLoop(regions[0], regions[1], len(node.operands), int(node.attrs["max"]), single)
+    else:
+        function = InlineBranch(regions[0], regions[1], single)
+    args = [state.values[number] for number in node.operands]
+    args += [value for _, _, captures in bodies for value in captures]
+    types = [_type(state, name) for name in node.result_types]
+    whole = builder.inline(
+        node.id, emit.called, args, type=types[0] if single else Any, where=node.where, bind=function
+    )
+    if single:
+        return [whole]
+    return [
+        builder.inline(node.id, emit.field(str(n), {}).emit, [whole], type=tp, where=node.where)
+        for n, tp in enumerate(types)
+    ]
+
+
+def _inline(
+    state: _Lowering, builder: RegionBuilder, node: Node, expression: emit.Expression, check: type | None = None
+) -> Val:
+    return builder.inline(
+        node.id,
+        expression.emit,
+        [state.values[number] for number in node.operands],
+        type=_type(state, node.result_types[0]),
+        where=node.where,
+        bind=expression.bind,
+        check=check,
+    )
+
+
+def _suspend(
+    state: _Lowering, builder: RegionBuilder, node: Node, spec: Any, operands: Sequence[int] | None = None
+) -> Sequence[Val]:
+    return builder.suspend(
+        node.id,
+        spec,
+        [state.values[number] for number in (node.operands if operands is None else operands)],
+        types=[_type(state, name) for name in node.result_types],
+        where=node.where,
+        policy=_policy(node),
+    )
+
+
+def _get(node: Node, name: str, default: Any) -> Any:
+    found = node.attrs.get(name)
+    return node.opts.get(name, default) if found is None else found
+
+
+def _policy(node: Node) -> Policy:
+    opts = node.opts
+    retry, timeout_s, budget = opts.get("retry"), opts.get("timeout_s"), _limits(opts)
+    if retry is None and timeout_s is None and budget is None:
+        return NO_POLICY
+    retry = dict(retry or {})
+    on = retry.pop("on", None)
+    return Policy(**retry, on=None if on is None else tuple(on), timeout_s=timeout_s, budget=budget)
+
+
+def _limits(opts: Mapping[str, Any]) -> Limits | None:
+    bounds = [opts.get(f"budget_{unit}") for unit in ("usd", "tokens", "seconds")]
+    return None if bounds == [None, None, None] else Limits(*bounds)
+
+
+def _type(state: _Lowering, name: str) -> Any:
+    known = state.types.get(name, state)
+    if known is state:
+        known = state.types[name] = _at_run_time(state.bindings.types.get(name, Any))
+    return known
+
+
+def _at_run_time(tp: Any) -> Any:
+    """The type of the concrete values: conversations are not symbolic then."""
+    if tp is Chat:
+        return Conversation
+    arguments = get_args(tp)
+    if get_origin(tp) is list and arguments:
+        return list[_at_run_time(arguments[0])]  # type: ignore[misc]
+    return tp
+
+
+def _outer_class(tp: Any) -> type | None:
+    """The class that every value of type ``tp`` is an instance of, if there is one that is worth checking."""
+    tp = plain(tp)
+    cls = get_origin(tp) or tp
+    if not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
+        return None
+    return dict if hasattr(cls, "__total__") else cls

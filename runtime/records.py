@@ -1,0 +1,52 @@
+"""What a run says about its ops: a fold over its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import Event, OpsDone, OpStarted, region_key
+from orchestrator.runtime.program import Generate, Op, Program, Structure, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class OpRecord:
+    """One execution of an op that left the coordinator. Inline ops take microseconds and have no records."""
+
+    id: str
+    frame: str
+    place: str
+    seconds: float
+    """From its first attempt to its result; for an op that did not finish, 0."""
+    attempts: int
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    done: bool = False
+
+
+def place_of(op: Op) -> str:
+    """Where an op runs, in the plan's words."""
+    if isinstance(op.spec, ToolCall):
+        return op.spec.place
+    if isinstance(op.spec, Generate):
+        return f"engine:{op.spec.engine}" if op.spec.engine else "engine"
+    return op.spec.kind if isinstance(op.spec, Structure) else "human"
+
+
+def op_records(program: Program, events: Iterable[Event]) -> list[OpRecord]:
+    """One record for each op that was started, in that order."""
+    places = {(key, op.id): place_of(op) for key, region in program.regions.items() for op in region.ops()}
+    records: dict[tuple[str, str], OpRecord] = {}
+    started: dict[tuple[str, str], float] = {}
+    for event in events:
+        if isinstance(event, OpStarted):
+            key = (event.frame, event.op)
+            started.setdefault(key, event.at)
+            place = places.get((region_key(event.frame), event.op), "")
+            records[key] = OpRecord(event.op, event.frame, place, 0.0, event.attempt)
+        elif isinstance(event, OpsDone) and event.op is not None:
+            key = (event.frame, event.op)
+            seconds = event.at - started[key]
+            records[key] = replace(records[key], seconds=seconds, usage=event.usage, cost_usd=event.cost_usd, done=True)
+    return list(records.values())

@@ -1,0 +1,209 @@
+"""Running compiled workflows: the runtime and what a run returns.
+
+>>> async with Runtime({"main": engine}) as runtime:                                    # doctest: +SKIP
+...     result = await runtime.run(compile(answer), {"question": "How many?"})
+>>> result.value, result.usage.output_tokens                                            # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from orchestrator.errors import Diagnostic, RunError
+from orchestrator.runtime.calls import Engines, Remote
+from orchestrator.runtime.engines.base import Engine, Usage
+from orchestrator.runtime.events import Event, Feed, OpsDone
+from orchestrator.runtime.executor import Execution, Services
+from orchestrator.runtime.failures import first_line
+from orchestrator.runtime.human import Human, Nobody
+from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.records import OpRecord, op_records
+from orchestrator.runtime.telemetry.spans import recording_listener
+from orchestrator.runtime.values import adapter
+
+if TYPE_CHECKING:
+    from orchestrator.compiler import Compiled
+    from orchestrator.dsl.workflow import Workflow
+
+TOOL_THREADS: Final = 32
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """A run that succeeded."""
+
+    value: Any
+    usage: Usage
+    """Tokens of all model calls, those of an interrupted earlier part included."""
+    cost_usd: float | None
+    """None when the price of any model call is unknown."""
+    seconds: float
+    """Wall time of this part of the run."""
+    run_id: str
+    simulated: bool
+    """Some reply was made up by a simulated engine."""
+    warnings: tuple[str, ...]
+    events: Sequence[Event] = field(repr=False)
+    program: Program = field(repr=False)
+
+    @cached_property
+    def ops(self) -> list[OpRecord]:
+        """A record of each op that left the coordinator."""
+        return op_records(self.program, self.events)
+
+    def __repr__(self) -> str:
+        label = " simulated" if self.simulated else ""
+        return f"<RunResult {self.run_id} of {self.program.name},{label} {self.seconds:.3f} s, {self.usage}>"
+
+
+class Runtime:
+    """Engines, a journal and observers that runs share. Engines start when first needed and close with the runtime.
+
+    ``remote`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine] | None = None,
+        *,
+        remote: Remote | None = None,
+        journal: Journal | None = None,
+        observers: Sequence[Subscription] = (),
+        human: Human | None = None,
+    ) -> None:
+        self.engines = Engines(engines or {})
+        self.journal: Journal = journal if journal is not None else MemoryJournal()
+        self.observers = list(observers)
+        self._remote = remote
+        self._human = human or Nobody()
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def run(
+        self,
+        compiled: Compiled,
+        inputs: Mapping[str, object],
+        *,
+        run_id: str | None = None,
+        budget: Limits | None = None,
+    ) -> RunResult:
+        """Run a compiled workflow; ``budget`` replaces the workflow's own. Raises ``RunError``."""
+        values = checked_inputs(compiled.params, inputs)
+        return await self.run_program(compiled.program, values, run_id=run_id, budget=budget)
+
+    async def run_program(
+        self,
+        program: Program,
+        inputs: tuple[object, ...],
+        *,
+        run_id: str | None = None,
+        budget: Limits | None = None,
+    ) -> RunResult:
+        """Run a program on inputs that are already checked."""
+        execution = self._execution(program, run_id or uuid4().hex, budget=budget)
+        return await self._run(execution, program, inputs)
+
+    async def resume(self, compiled: Compiled, run_id: str, *, budget: Limits | None = None) -> RunResult:
+        """Go on with an interrupted run: nothing that completed is executed again.
+
+        Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed.
+        """
+        state = replay(compiled.program, await self.journal.load(run_id))
+        if state.started is None:
+            raise RunError("ORCH-R023", f"the journal knows no run {run_id}", fix="see `orch runs`")
+        execution = self._execution(compiled.program, run_id, state=state, budget=budget)
+        return await self._run(execution, compiled.program, ())
+
+    def _execution(self, program: Program, run_id: str, **options: Any) -> Execution:
+        listeners: list[Callable[[Feed], None]] = [each.push for each in self.observers]
+        spans = recording_listener(program)
+        if spans is not None:
+            listeners.append(spans)
+        services = Services(self.engines, self._human, self._remote, self._threads_of)
+        return Execution(program, services, self.journal, run_id, listeners=listeners, **options)
+
+    async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:
+        start = perf_counter()
+        earlier = execution.spent
+        value = await execution.run(inputs)
+        done = [event for event in execution.events if isinstance(event, OpsDone) and event.usage is not None]
+        usage = earlier.usage
+        cost: float | None = earlier.cost_usd
+        for event in done:
+            usage += event.usage or Usage()
+            cost = None if cost is None or event.cost_usd is None else cost + event.cost_usd
+        return RunResult(
+            value,
+            usage,
+            cost,
+            perf_counter() - start,
+            execution.run_id,
+            execution.simulated,
+            tuple(execution.warnings),
+            execution.events,
+            program,
+        )
+
+    def _threads_of(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="orch-tool")
+        return self._threads
+
+    async def close(self) -> None:
+        """Close the engines, end the observers' feeds, and let tools that still run in threads finish alone."""
+        await self.engines.close()
+        for observer in self.observers:
+            observer.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def checked_inputs(params: Mapping[str, Any], inputs: Mapping[str, object]) -> tuple[object, ...]:
+    """The inputs in order, converted to the parameters' types; raises one ``RunError`` ORCH-R007 with all problems."""
+    problems: list[str] = [f"there is no parameter `{name}`" for name in inputs if name not in params]
+    values: list[object] = []
+    for name, tp in params.items():
+        if name not in inputs:
+            problems.append(f"`{name}` is missing")
+            continue
+        try:
+            values.append(inputs[name] if tp is Any else adapter(tp).validate_python(inputs[name]))
+        except ValidationError as error:
+            problems.append(f"`{name}`: {first_line(error)}")
+    if problems:
+        fix = f"its parameters are ({', '.join(params)})"
+        raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", fix=fix) for each in problems])
+    return tuple(values)
+
+
+async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) -> RunResult:
+    """Compile and run a workflow where no other runner is in force: on this machine, without engines."""
+    from orchestrator.compiler import compile as compile_workflow
+
+    async with Runtime() as runtime:
+        return await runtime.run(compile_workflow(workflow), inputs)
+
+
+Runner = Callable[["Workflow[..., Any]", dict[str, object]], Awaitable[RunResult]]
+"""What ``orchestrator.dsl.workflow.running_with`` takes."""

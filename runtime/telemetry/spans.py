@@ -1,0 +1,185 @@
+"""Spans of a run, derived from its events.
+
+The executor knows nothing of tracing: a :class:`SpanListener` is shown the events like any observer, and only if a
+tracer provider is configured. Each attempt-spanning execution of an op is one span below the structured op around it;
+ops of inline segments, which have no start of their own, are spans without duration. Prompts, replies, arguments and
+results are left out unless ``ORCH_TELEMETRY_CONTENT=1``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Span, Status, StatusCode, Tracer
+
+from orchestrator.runtime.events import (
+    Feed,
+    OpFailed,
+    OpsDone,
+    OpStarted,
+    RunDone,
+    RunFailed,
+    RunStarted,
+    region_key,
+)
+from orchestrator.runtime.program import Generate, Inline, Op, Program, Structure, ToolCall
+from orchestrator.runtime.records import place_of
+from orchestrator.runtime.telemetry import names
+
+CONTENT_VARIABLE = "ORCH_TELEMETRY_CONTENT"
+CONTENT_CHARS = 4096
+
+
+def recording_listener(program: Program) -> Callable[[Feed], None] | None:
+    """A listener for one run, or None where nobody has configured a tracer provider."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, (ProxyTracerProvider, NoOpTracerProvider)):
+        return None
+    content = os.environ.get(CONTENT_VARIABLE) == "1"
+    return SpanListener(program, provider.get_tracer("orchestrator"), content=content)
+
+
+class SpanListener:
+    """Turns the events of one run into spans."""
+
+    def __init__(self, program: Program, tracer: Tracer, *, content: bool = False) -> None:
+        self._program = program
+        self._tracer = tracer
+        self._content = content
+        self._root: Span | None = None
+        self._open: dict[tuple[str, str], Span] = {}
+        self._ops: dict[str, dict[str, Op]] = {}
+        self._inline: dict[str, dict[int, Inline]] = {}
+
+    def __call__(self, event: Feed) -> None:
+        """Take an event."""
+        if isinstance(event, OpStarted):
+            self._started(event)
+        elif isinstance(event, OpsDone):
+            self._done(event)
+        elif isinstance(event, OpFailed):
+            self._failed(event)
+        elif isinstance(event, RunStarted):
+            self._root = self._start(names.SPAN_WORKFLOW, f"{names.SPAN_WORKFLOW} {event.workflow}", None, event.at)
+            self._root.set_attributes({names.WORKFLOW_NAME: event.workflow, names.RUN_ID: event.run_id})
+        elif isinstance(event, (RunDone, RunFailed)):
+            self._ended(event)
+
+    def _start(self, operation: str, name: str, parent: Span | None, at: float) -> Span:
+        context = None if parent is None else trace.set_span_in_context(parent)
+        span = self._tracer.start_span(name, context, start_time=_ns(at))
+        span.set_attribute(names.OPERATION, operation)
+        return span
+
+    def _started(self, event: OpStarted) -> None:
+        key = (event.frame, event.op)
+        if key in self._open:
+            self._open[key].set_attribute(names.ATTEMPTS, event.attempt)
+            return
+        op = self._op(event.frame, event.op)
+        operation, subject, attributes = _describe(op)
+        span = self._start(operation, f"{operation} {subject}", self._around(event.frame), event.at)
+        span.set_attributes({names.OP_ID: op.id, names.PLACE: place_of(op), names.FRAME: event.frame, **attributes})
+        self._open[key] = span
+
+    def _done(self, event: OpsDone) -> None:
+        if event.op is None:
+            self._segment(event)
+            return
+        span = self._open.pop((event.frame, event.op), None)
+        if span is None:
+            return
+        if event.usage is not None:
+            span.set_attribute(names.INPUT_TOKENS, event.usage.input_tokens)
+            span.set_attribute(names.OUTPUT_TOKENS, event.usage.output_tokens)
+            span.set_attribute(names.CACHED_TOKENS, event.usage.cached_tokens)
+        if event.cost_usd is not None:
+            span.set_attribute(names.COST_USD, event.cost_usd)
+        if self._content:
+            tool = isinstance(self._op(event.frame, event.op).spec, ToolCall)
+            span.set_attribute(names.TOOL_RESULT if tool else names.RESULT, _shown(event.values[0]))
+        span.end(_ns(event.at))
+
+    def _segment(self, event: OpsDone) -> None:
+        inlined = self._inline_ops(region_key(event.frame))
+        parent = self._around(event.frame)
+        for slot, value in enumerate(event.values, event.first):
+            op = inlined.get(slot)
+            if op is not None:
+                span = self._start(names.SPAN_OP, f"{names.SPAN_OP} {op.id}", parent, event.at)
+                span.set_attributes({names.OP_ID: op.id, names.PLACE: "inline", names.FRAME: event.frame})
+                if self._content:
+                    span.set_attribute(names.RESULT, _shown(value))
+                span.end(_ns(event.at))
+
+    def _failed(self, event: OpFailed) -> None:
+        if event.retry_in_s is not None:
+            attributes = {names.ERROR_TYPE: event.code, "exception.message": event.message if self._content else ""}
+            self._open[event.frame, event.op].add_event("retry", attributes, _ns(event.at))
+            return
+        span = self._open.pop((event.frame, event.op), None)
+        if span is not None:
+            self._fail(span, event.code, event.at)
+
+    def _ended(self, event: RunDone | RunFailed) -> None:
+        for span in self._open.values():
+            self._fail(span, "cancelled", event.at)
+        self._open.clear()
+        if self._root is None:
+            return
+        if isinstance(event, RunFailed):
+            self._fail(self._root, event.code, event.at)
+        else:
+            self._root.end(_ns(event.at))
+
+    def _fail(self, span: Span, error_type: str, at: float) -> None:
+        span.set_attribute(names.ERROR_TYPE, error_type)
+        span.set_status(Status(StatusCode.ERROR))
+        span.end(_ns(at))
+
+    def _around(self, frame: str) -> Span | None:
+        """The span of the op that a frame belongs to: that op's own frame and id are how the path ends."""
+        cut = frame.rfind("/", 0, len(frame) - 1) + 1
+        while frame:
+            for end in range(len(frame) - 1, cut, -1):
+                span = self._open.get((frame[:cut], frame[cut:end]))
+                if span is not None:
+                    return span
+            if not cut:
+                break
+            cut = frame.rfind("/", 0, cut - 1) + 1
+        return self._root
+
+    def _op(self, frame: str, op_id: str) -> Op:
+        key = region_key(frame)
+        if key not in self._ops:
+            self._ops[key] = {op.id: op for op in self._program.regions[key].ops()}
+        return self._ops[key][op_id]
+
+    def _inline_ops(self, key: str) -> dict[int, Inline]:
+        if key not in self._inline:
+            self._inline[key] = {op.slot: op for op in self._program.regions[key].inlined}
+        return self._inline[key]
+
+
+def _describe(op: Op) -> tuple[str, str, dict[str, Any]]:
+    """Operation, subject and attributes of a span."""
+    spec = op.spec
+    if isinstance(spec, Generate):
+        return names.SPAN_CHAT, spec.model, {names.REQUEST_MODEL: spec.model, names.PROVIDER: "orchestrator"}
+    if isinstance(spec, ToolCall):
+        operation = names.SPAN_RETRIEVAL if spec.retrieve else names.SPAN_TOOL
+        return operation, spec.callee, {names.TOOL_NAME: spec.callee}
+    kind = spec.kind if isinstance(spec, Structure) else type(spec).__name__.lower()
+    return names.SPAN_OP, op.id, {names.OP_KIND: kind}
+
+
+def _shown(value: object) -> str:
+    return str(value)[:CONTENT_CHARS]
+
+
+def _ns(at: float) -> int:
+    return int(at * 1e9)
