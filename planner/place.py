@@ -28,6 +28,7 @@ OBJECTIVES: tuple[Objective, ...] = ("latency", "cost")
 def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_hash: str = "") -> Plan:
     """Plan a level-2 module on ``cluster``, and set ``place`` and ``resources`` of its ops.
 
+    ``ir_hash`` is the module's content hash, kept in the plan so that a run can tell what it was made for.
     Raises :class:`PlanError`, with everything that is wrong: ORCH-P010 nobody serves a model, ORCH-P011 a model fits
     nowhere, ORCH-P012 an op that cannot be priced, ORCH-P013 an unknown objective, ORCH-P014 no workflow.
     """

@@ -61,8 +61,12 @@ def test_ids_are_unique_and_known() -> None:
         small_plan(ops=(op("a", parent="y"),), critical_path=("x",))
 
 
-def test_op_by_id() -> None:
-    assert small_plan().by_id["b"].parent == "a"
+def test_looking_up_an_op_changes_nothing() -> None:
+    plan = small_plan()
+    assert plan.by_id["b"].parent == "a"
+    assert plan == small_plan()
+    assert plan.to_json() == small_plan().to_json()
+    assert pickle.loads(pickle.dumps(plan)) == plan
 
 
 @pytest.mark.parametrize(
