@@ -21,13 +21,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.arms.workloads import IDEAL_S, SEED, SIZES, expected, steps
+from benchmarks.arms.workloads import IDEAL_S, SEED, SIZES, expected, shape, steps
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.process import ArmError, ArmProcess
 from benchmarks.harness.record import OURS, Report, Result, Skip
 from benchmarks.harness.stats import spread
 from benchmarks.harness.venvs import VenvError, default_root, venv_python
 
+VARIANTS = ("W2-static", "W4-runs")
+"""Other ways to write a workload, which only our own arm has."""
 SLOW_S = 3.0
 """An arm whose first run takes longer is measured by that one run."""
 BUILD_TIMEOUT_S = 180.0
@@ -49,6 +51,7 @@ class Arm:
 
 ARMS = (
     Arm("asyncio", "asyncio_floor"),
+    Arm("asyncio+uvloop", "uvloop_floor"),
     Arm(OURS, "orchestrator_arm"),
     Arm("hamilton", "hamilton_peer", ("sf-hamilton",)),
     Arm("burr", "burr_peer", ("apache-burr[tracking]",)),
@@ -85,7 +88,7 @@ class Bench:
 
     def size(self, arm: Arm, case: str) -> int:
         """The workload's size for that arm."""
-        size = self.sizes[case]
+        size = self.sizes[shape(case)]
         return min(size, dict(arm.quick_sizes).get(case, size)) if self.quick else size
 
     def measure(self, case: str, arms: list[Live]) -> None:
@@ -99,7 +102,8 @@ class Bench:
 
     def _build(self, case: str, live: Live) -> bool:
         if case not in live.process.hello["cases"]:
-            self.skip(live.arm.name, "has no such construct", case)
+            if case not in VARIANTS:
+                self.skip(live.arm.name, "has no such construct", case)
             return False
         live.walls_s, live.nets_s, live.slow = [], [], False
         try:
@@ -130,7 +134,7 @@ class Bench:
     def _record(self, case: str, live: Live) -> None:
         size = self.size(live.arm, case)
         count, n = steps(case, size), len(live.walls_s)
-        note = None if size == self.sizes[case] else f"size {size} instead of {self.sizes[case]}"
+        note = None if size == self.sizes[shape(case)] else f"size {size} instead of {self.sizes[shape(case)]}"
 
         def add(metric: str, unit: str, values: Iterable[float]) -> None:
             middle, low, high = spread([round(value, 4) for value in values])
@@ -143,7 +147,7 @@ class Bench:
 
         add("us_per_step", "us", (wall / count * 1e6 for wall in live.walls_s))
         add("us_per_step_net", "us", (net / count * 1e6 for net in live.nets_s))
-        if case == "W4":
+        if shape(case) == "W4":
             add("efficiency", "ratio", (IDEAL_S / wall for wall in live.walls_s))
         add("build_s", "s", [live.build_s])
 
@@ -160,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, and a smaller W3 for pydantic-graph")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     parser.add_argument("--arms", default=",".join(arm.name for arm in ARMS))
-    parser.add_argument("--cases", default=",".join(SIZES))
+    parser.add_argument("--cases", default=",".join((*SIZES, *VARIANTS)))
     parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (7, with --quick 3)")
     parser.add_argument("--venvs", type=Path, default=default_root(), help="where the peers' venvs are kept")
     options = parser.parse_args(argv)

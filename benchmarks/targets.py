@@ -51,4 +51,4 @@ FIRST_AMONG_FRAMEWORKS = (
     ("overhead", "W4", "efficiency", ">="),
 )
 """Columns in which our arm is to be ahead of every peer framework (bare asyncio is a floor, not a framework)."""
-NOT_FRAMEWORKS = frozenset({"asyncio", OURS, RAY})
+NOT_FRAMEWORKS = frozenset({"asyncio", "asyncio+uvloop", OURS, RAY})

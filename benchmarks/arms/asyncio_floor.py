@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from benchmarks.arms.serve import serve
 from benchmarks.arms.workloads import (
@@ -74,14 +75,17 @@ async def loops(n: int) -> int:
     return sum(await asyncio.gather(*(agent() for _ in range(n))))
 
 
-def _timed(body: Callable[[int], Awaitable[int]]) -> Factory:
-    async def main(n: int) -> int:
-        return await body(n)
+def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
+    """The cases on the event loop that `run` starts."""
+    bodies = {"W1": chain, "W2": fan, "W3": dag, "W4": loops}
 
-    return lambda n: lambda: asyncio.run(main(n))
+    def factory(body: Callable[[int], Coroutine[Any, Any, int]]) -> Factory:
+        return lambda n: lambda: run(body(n))
+
+    return {case: factory(body) for case, body in bodies.items()}
 
 
-CASES: dict[str, Factory] = {"W1": _timed(chain), "W2": _timed(fan), "W3": _timed(dag), "W4": _timed(loops)}
+CASES = on(asyncio.run)
 
 if __name__ == "__main__":
     serve("asyncio", {"python": platform.python_version()}, CASES)

@@ -8,20 +8,33 @@ cases look at the same shapes differently: ``W2-static`` spells the thousand bra
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+import uvloop
+
 from benchmarks.arms import workloads
+from benchmarks.arms.serve import serve
 from benchmarks.arms.workloads import (
     LLM_S,
     TOOL_S,
     TURNS,
+    Factory,
+    Run,
     State,
     join_sum,
     layered_dag,
     payload,
     sinks,
+    steps,
 )
+from benchmarks.harness.machine import versions
 from orchestrator import Workflow, loop, map_, tool, workflow
+from orchestrator.planner.graph import read
+from orchestrator.runtime.events import Event, OpsDone
+from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.program import Program
+from orchestrator.runtime.run import Runtime
 
 
 @tool(effects="pure")
@@ -147,3 +160,70 @@ def loops(n: int) -> Workflow[..., Any]:
 def one_agent(start: State) -> State:
     """W4's agent as a workflow of its own."""
     return _agent(start)
+
+
+def compiled(flow: Workflow[..., Any]) -> Program:
+    """The executable form of a workflow."""
+    traced = flow.trace()
+    return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash=flow.name)
+
+
+def _total(value: Any) -> int:
+    """The figure to check: a state's, a list of states' sum, or the join's own."""
+    if isinstance(value, dict):
+        return int(value["i"])
+    return sum(_total(each) for each in value) if isinstance(value, list) else int(value)
+
+
+def _recorded(events: Iterable[Event]) -> int:
+    """How many step results a run's journal holds; the list a map yields holds one for each item."""
+    values = [value for event in events if isinstance(event, OpsDone) for value in event.values]
+    return sum(len(value) if isinstance(value, list) else 1 for value in values)
+
+
+def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
+    """The cases on the event loop that `run` starts."""
+
+    def factory(
+        case: str, make: Callable[[int], Workflow[..., Any]], inputs: Callable[[int], tuple[object, ...]]
+    ) -> Factory:
+        def build(n: int) -> Run:
+            program, given = compiled(make(n)), inputs(n)
+
+            async def checked() -> int:
+                async with Runtime() as runtime:
+                    return _recorded((await runtime.run_program(program, given)).events)
+
+            async def main() -> int:
+                async with Runtime() as runtime:
+                    return _total((await runtime.run_program(program, given)).value)
+
+            recorded = run(checked())
+            if recorded < steps(case, n):
+                raise RuntimeError(f"the journal holds {recorded} results of {steps(case, n)} steps")
+            return lambda: run(main())
+
+        return build
+
+    def many_runs(n: int) -> Run:
+        program = compiled(one_agent)
+
+        async def main() -> int:
+            async with Runtime() as runtime:
+                results = await asyncio.gather(*(runtime.run_program(program, (payload(0),)) for _ in range(n)))
+            return sum(_total(result.value) for result in results)
+
+        return lambda: run(main())
+
+    return {
+        "W1": factory("W1", chain, lambda n: (payload(0),)),
+        "W2": factory("W2", fan, lambda n: (n,)),
+        "W3": factory("W3", dag, lambda n: ()),
+        "W4": factory("W4", loops, lambda n: (n,)),
+        "W2-static": factory("W2", static_fan, lambda n: ()),
+        "W4-runs": many_runs,
+    }
+
+
+if __name__ == "__main__":
+    serve("orchestrator", versions("torch-mlir", "uvloop"), on(uvloop.run))

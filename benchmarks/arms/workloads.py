@@ -64,8 +64,14 @@ def sinks(deps: dict[int, tuple[int, ...]]) -> list[int]:
     return [node for node in deps if node not in used]
 
 
+def shape(case: str) -> str:
+    """The workload a case is a variant of: ``W2-static`` is a ``W2``."""
+    return case.partition("-")[0]
+
+
 def expected(case: str, n: int) -> int:
     """What the workload returns at that size."""
+    case = shape(case)
     if case == "W1":
         return n
     if case == "W2":
@@ -82,4 +88,4 @@ def expected(case: str, n: int) -> int:
 
 def steps(case: str, n: int) -> int:
     """How many steps a run of that size executes (W2 counts its source and join)."""
-    return {"W1": n, "W2": n + 2, "W3": n, "W4": n * TURNS * 2}[case]
+    return {"W1": n, "W2": n + 2, "W3": n, "W4": n * TURNS * 2}[shape(case)]
