@@ -8,9 +8,8 @@ through a block, so the ops are collected with one ``walk`` instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -27,8 +26,8 @@ class Region:
     """One block of ops with arguments, and the values it yields."""
 
     name: str
-    args: list[int]
-    arg_types: list[str]
+    args: tuple[int, ...]
+    arg_types: tuple[str, ...]
     nodes: list[Node] = field(default_factory=list)
     yields: list[int] = field(default_factory=list)
 
@@ -72,6 +71,25 @@ class Graph:
     """Ops in it, nested ones included."""
 
 
+class _Numbers(dict[Any, int]):
+    """Numbers of MLIR values, in order of appearance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._types: dict[Any, str] = {}
+
+    def add(self, values: Iterable[Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Number new values; their numbers and Python types."""
+        numbers, types = [], []
+        for value in values:
+            kind = value.type
+            if kind not in self._types:
+                self._types[kind] = _python_type(str(kind))
+            numbers.append(self.setdefault(value, len(self)))
+            types.append(self._types[kind])
+        return tuple(numbers), tuple(types)
+
+
 @dataclass(slots=True)
 class _Frame:
     """A region op whose inside is being read."""
@@ -84,7 +102,7 @@ class _Frame:
 def read(module: Any) -> Graph:
     """Read the workflow of a level-2 module. Raises :class:`PlanError` ORCH-P014 when the module holds none."""
     handles = _operations(module.operation)
-    numbers: dict[Any, int] = {}
+    numbers = _Numbers()
     workflow: Node | None = None
     stack: list[_Frame] = []
     for handle in handles:
@@ -134,13 +152,11 @@ def _leave(stack: list[_Frame]) -> None:
         stack[-1].reads |= done.reads
 
 
-def _node(handle: Any, numbers: dict[Any, int]) -> Node:
-    attributes = handle.attributes
-    attrs = {name: to_python(attributes[name]) for name in attributes if name not in _IGNORED}
+def _node(handle: Any, numbers: _Numbers) -> Node:
+    attrs = {name: to_python(attribute) for name, attribute in handle.attributes.items() if name not in _IGNORED}
     opts = attrs.pop("opts", {})
     operands = tuple([numbers[value] for value in handle.operands])
-    made = list(handle.results)
-    results = tuple([numbers.setdefault(value, len(numbers)) for value in made])
+    results, types = numbers.add(handle.results)
     kind = handle.name.partition(".")[2]
     regions: tuple[Region, ...] = ()
     if len(handle.regions):
@@ -153,7 +169,7 @@ def _node(handle: Any, numbers: dict[Any, int]) -> Node:
         opts=opts,
         operands=operands,
         results=results,
-        result_types=tuple([_type_string(value) for value in made]),
+        result_types=types,
         source=_source(handle.location),
         handle=handle,
         regions=regions,
@@ -161,11 +177,8 @@ def _node(handle: Any, numbers: dict[Any, int]) -> Node:
     )
 
 
-def _region(region: Any, name: str, numbers: dict[Any, int]) -> Region:
-    args, types = [], []
-    for value in region.blocks[0].arguments:
-        args.append(numbers.setdefault(value, len(numbers)))
-        types.append(_type_string(value))
+def _region(region: Any, name: str, numbers: _Numbers) -> Region:
+    args, types = numbers.add(region.blocks[0].arguments)
     return Region(name, args, types)
 
 
@@ -179,11 +192,6 @@ def to_python(attribute: Any) -> Any:
     return attribute.value
 
 
-def _type_string(value: Any) -> str:
-    return _python_type(str(value.type))
-
-
-@cache
 def _python_type(text: str) -> str:
     """``str`` out of ``!agent.value<"str">``; the type's own text for any other type."""
     quoted = _TYPE.search(text)

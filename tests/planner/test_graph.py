@@ -22,7 +22,7 @@ def test_regions_values_and_sources() -> None:
     assert first.where.file == "app.py"
     [tool] = mapped.regions[0].nodes
     assert tool.opts == {"typical_s": 0.5, "retry": {"attempts": 3}}
-    assert mapped.regions[0].arg_types == ["str"]
+    assert mapped.regions[0].arg_types == ("str",)
     assert mapped.regions[0].yields == list(tool.results)
     assert set(mapped.reads) >= {*graph.body.args, *first.results}
     assert last.reads == mapped.results
