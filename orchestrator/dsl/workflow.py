@@ -212,7 +212,16 @@ def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(start())
+        return _run(start())
     context = copy_context()
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(context.run, lambda: asyncio.run(start())).result()
+        return thread.submit(context.run, lambda: _run(start())).result()
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """On uvloop, which wakes sleeping ops sooner and costs less per wake-up, wherever it exists."""
+    try:
+        from uvloop import run
+    except ImportError:  # Windows
+        from asyncio import run
+    return run(coroutine)  # type: ignore[no-any-return,unused-ignore]
