@@ -9,7 +9,8 @@ The lowering uses this, and so may a test::
     program = Program("example", "hash", ("x",), body.finish([z]), int)
 
 How ops are grouped is explained in :mod:`orchestrator.runtime.program`. It takes one pass: the segment an op belongs to
-is known as soon as the segments of its inputs are. Segment 0 always runs first, so it never needs waiting for.
+is known as soon as the segments of its inputs are. Segment 0 always runs first, so it never needs waiting for; nor does a
+segment that another input's segment comes directly after.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class _Segment:
     starts: list[_Suspending] = field(default_factory=list)
     joins: list[int] = field(default_factory=list)
     pending: int = 0
+    parents: frozenset[int] = frozenset()
+    """Segments that have always run before this one; those before them are not listed."""
 
 
 class RegionBuilder:
@@ -108,7 +111,7 @@ class RegionBuilder:
         inner = [(name, region, [self.use(each) for each in captures]) for name, region, captures in bodies]
         index = self._segment_for([*own, *(each for _, _, captures in inner for each in captures)])
         after = len(self._segments)
-        self._segments.append(_Segment())
+        self._segments.append(_Segment(parents=frozenset((index,))))
         outs = [Val(self, tp, after) for tp in types]
         self._segments[index].starts.append(_Suspending(op_id, spec, own, outs, after, where, policy, inner))
         return outs
@@ -130,13 +133,15 @@ class RegionBuilder:
         sources.discard(ENTRY)
         if not sources:
             return ENTRY
+        if len(sources) > 1:
+            sources.difference_update(*[self._segments[source].parents for source in sources])
         if len(sources) == 1:
             return sources.pop()
         key = frozenset(sources)
         index = self._joins.get(key)
         if index is None:
             index = self._joins[key] = len(self._segments)
-            self._segments.append(_Segment(pending=len(key)))
+            self._segments.append(_Segment(pending=len(key), parents=key))
             for source in key:
                 self._segments[source].joins.append(index)
         return index

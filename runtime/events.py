@@ -2,8 +2,8 @@
 
 The state of a run is a fold over these events (:mod:`orchestrator.runtime.journal.replay`); nothing else is kept.
 A *frame* is one execution of a region: ``""`` is the workflow's body, ``"turns[3]/"`` the fourth iteration of the loop
-``turns``, ``"each[7]/branch_1.then/"`` an arm inside the eighth item of a map, ``"turns#2[0]/"`` a second attempt of the
-whole loop. A *slot* numbers a value in its frame.
+``turns``, ``"each[7]/branch_1.then/"`` an arm inside the eighth item of a map, ``"turns#2[0]/"`` a second attempt of
+the whole loop. A *slot* numbers a value in its frame.
 
 Events are named tuples, because a run makes several for each op; ``encode`` and ``decode`` are their JSON form.
 """

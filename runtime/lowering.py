@@ -172,7 +172,8 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node) -> Seq
     place = str(node.attrs.get("place") or "")
     planned = state.plans.get(node.id)
     schema, samples = _get(node, "schema", None), int(_get(node, "samples", 1))
-    returns = _type(state, str(_get(node, "returns", "str")))
+    reply = _type(state, node.result_types[0])
+    returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]
     spec = Generate(
         model=str(_get(node, "model", "default")),
         engine=place.removeprefix("engine:") if place.startswith("engine:") else None,

@@ -28,7 +28,7 @@ class State:
     """Attempts that started and neither succeeded nor failed, by frame and op."""
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
     """Failed attempts, by frame and op."""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
 
 

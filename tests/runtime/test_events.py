@@ -1,0 +1,64 @@
+"""Events survive their JSON form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import SourceLoc
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import (
+    Event,
+    FrameOpened,
+    OpFailed,
+    OpsDone,
+    OpStarted,
+    RunDone,
+    RunFailed,
+    RunStarted,
+    decode,
+    encode,
+    region_key,
+)
+
+EVENTS: list[Event] = [
+    RunStarted("r", "w", "hash", ("question", 3), 1.0),
+    FrameOpened("loop_1[0]/", 2.0),
+    OpStarted("loop_1[0]/", "llm_1", 2, 3.0),
+    OpFailed("", "t", 1, "ORCH-R001", "failed", 0.25, 4.0),
+    OpsDone("", 3, ([1], "x"), 5.0),
+    OpsDone("", 5, ("y",), 5.0, "llm_1", Usage(3, 2, 1), 0.5),
+    RunDone({"a": 1}, 6.0),
+    RunFailed("ORCH-R001", "failed", "t", SourceLoc("a.py", 3, "f"), 7.0),
+    RunFailed("ORCH-R010", "budget", None, None, 7.0),
+]
+
+
+def same(_key: str, _slot: int, value: object) -> object:
+    return value
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_round_trip_through_json(event: Event) -> None:
+    assert decode(json.loads(json.dumps(encode(event, same))), same) == event
+
+
+def test_values_are_dumped_with_their_region_and_slot() -> None:
+    seen: list[Any] = []
+    encode(OpsDone("a[3]/b#2.then/", 4, (1, 2), 0.0), lambda *where: seen.append(where))
+    assert seen == [("a/b.then/", 4, 1), ("a/b.then/", 5, 2)]
+
+
+def test_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="version 99"):
+        decode({**encode(EVENTS[1], same), "v": 99}, same)
+
+
+@pytest.mark.parametrize(
+    ("frame", "key"),
+    [("", ""), ("a[12]/", "a/"), ("a.cond[1]/", "a.cond/"), ("a#3[1]/b.arm_1/", "a/b.arm_1/"), ("s/m#2[0]/", "s/m/")],
+)
+def test_the_region_of_a_frame(frame: str, key: str) -> None:
+    assert region_key(frame) == key

@@ -1,0 +1,132 @@
+"""Random programs: the executor agrees with a sequential interpreter, and resumes from every prefix of its journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.calls import Engines
+from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted
+from orchestrator.runtime.executor import Finished, Services, execute
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.program import Program
+from tests.runtime.random_programs import BoomError, Builder, Generator, Shape, interpret
+
+PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SEEDS = st.integers(0, 2**32)
+
+
+def run(program: Program, events: Sequence[Event] = ()) -> Finished:
+    """Run from the start, or resume after ``events``; nothing may be left running behind it."""
+
+    async def main() -> Finished:
+        journal = MemoryJournal()
+        for event in events:
+            journal.append("run", event)
+        try:
+            return await execute(program, (7,), Services(Engines({})), journal, "run", resume=bool(events))
+        finally:
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left
+
+    return asyncio.run(main())
+
+
+@PROFILE
+@given(SEEDS)
+def test_agrees_with_the_sequential_interpreter(seed: int) -> None:
+    body = Generator(Random(seed), Shape()).program()
+    assert run(Builder(Random(seed)).build(body)).value == interpret(body, [7], {})
+
+
+@PROFILE
+@given(SEEDS)
+def test_fails_exactly_when_the_interpreter_does(seed: int) -> None:
+    body = Generator(Random(seed), Shape(failing=True, races=False)).program()
+    program = Builder(Random(seed)).build(body)
+    try:
+        expected = interpret(body, [7], {})
+    except BoomError:
+        with pytest.raises(RunError) as raised:
+            run(program)
+        assert isinstance(_root(raised.value), BoomError)
+    else:
+        assert run(program).value == expected
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _recorded(seed: int, shape: Shape) -> tuple[Any, Finished]:
+    body = Generator(Random(seed), shape).program()
+    return body, run(Builder(Random(seed)).build(body))
+
+
+@settings(PROFILE, max_examples=15)
+@given(SEEDS)
+def test_resumes_from_every_prefix_and_repeats_nothing(seed: int) -> None:
+    body, first = _recorded(seed, Shape(races=False, flaky=False))
+    executed = {(event.frame, event.op) for event in first.events if isinstance(event, OpStarted)}
+    for cut in range(1, len(first.events) + 1):
+        prefix = first.events[:cut]
+        completed = {(event.frame, event.op) for event in prefix if isinstance(event, OpsDone)}
+        builder = Builder(Random(seed))
+        resumed = run(builder.build(body), prefix)
+        assert resumed.value == first.value
+        again = {(event.frame, event.op) for event in resumed.events if isinstance(event, OpStarted)}
+        assert not again & completed
+        assert again <= executed
+        leaves = [op for _, op in again if op.partition("_")[0] in ("wait", "thread")]
+        assert builder.calls.total() == len(leaves)
+
+
+@settings(PROFILE, max_examples=15)
+@given(SEEDS)
+def test_resumes_retries_and_races_to_the_same_result(seed: int) -> None:
+    body, first = _recorded(seed, Shape())
+    for cut in range(1, len(first.events) + 1):
+        builder = Builder(Random(seed))
+        builder.failures.update(event.op for event in first.events[:cut] if isinstance(event, OpFailed))
+        assert run(builder.build(body), first.events[:cut]).value == first.value
+
+
+@settings(PROFILE, max_examples=15)
+@given(SEEDS)
+def test_a_once_tool_is_never_started_twice(seed: int) -> None:
+    body, first = _recorded(seed, Shape(once=True, races=False, flaky=False))
+    for cut in range(1, len(first.events) + 1):
+        prefix = first.events[:cut]
+        started = {(e.frame, e.op) for e in prefix if isinstance(e, OpStarted) and e.op.startswith("once")}
+        builder = Builder(Random(seed))
+        if started - {(e.frame, e.op) for e in prefix if isinstance(e, OpsDone)}:
+            with pytest.raises(RunError) as raised:
+                run(builder.build(body), prefix)
+            assert raised.value.code == "ORCH-R020"
+        else:
+            assert run(builder.build(body), prefix).value == first.value
+
+
+@settings(PROFILE, max_examples=30)
+@given(SEEDS, st.integers(0, 40))
+def test_cancelling_leaves_nothing_behind(seed: int, ticks: int) -> None:
+    program = Builder(Random(seed)).build(Generator(Random(seed), Shape()).program())
+
+    async def main() -> None:
+        task = asyncio.create_task(execute(program, (7,), Services(Engines({})), MemoryJournal(), "run"))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
