@@ -28,7 +28,7 @@ from orchestrator.planner import sizes, timing
 from orchestrator.planner.cost import call_cost
 from orchestrator.planner.graph import Graph, Node, Region
 from orchestrator.planner.interval import ONE, ZERO, Interval, either, latest, total
-from orchestrator.planner.placement import Placement, Placer
+from orchestrator.planner.placement import DEFAULT_MODEL, Placement, Placer
 from orchestrator.planner.resources import Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
@@ -71,6 +71,16 @@ class _Prompt:
     new: Interval
     """The part of ``tokens`` that is not in the KV cache."""
     guessed: bool
+    model: str
+    """Of the conversation; what a turn that names none takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """What is known of a conversation: its model, and where its last turn ran."""
+
+    model: str
+    placement: Placement = INLINE
 
 
 class Estimator:
@@ -86,7 +96,7 @@ class Estimator:
         self._placer = placer
         self._sizes: dict[int, Size] = {}
         self._prompts: dict[int, _Prompt] = {}
-        self._engines: dict[int, Placement] = {}
+        self._chats: dict[int, _Chat] = {}
         self._handlers: dict[str, Callable[[Node, Estimate], Outcome]] = {
             "call": self._call,
             "decode": self._decode,
@@ -115,7 +125,7 @@ class Estimator:
                 self._prefill(node)
                 done = start
             elif node.kind in HINTS:
-                self.companions[id(node)] = (node, self._engine_of(node), Resources())
+                self._hint(node)
                 done = start
             else:
                 outcome = self._op(node, region, parent, count, start.makers)
@@ -148,8 +158,9 @@ class Estimator:
         times = Interval.exact(most) if _never_stops(cond) else Interval(0.0, most / 2, most)
         checks = Interval(min(1.0, most), min(times.mid + 1, most), most)
         initial = [self._size(value) for value in node.operands]
-        self._set(cond.args, initial)
-        self._set(body.args, initial)
+        for region in node.regions:
+            self._set(region.args, initial)
+            self._pass_chats(node.operands, region.args)
         self._region(body, node.id, estimate.count * times)
         after_one = [self._size(value) for value in body.yields]
         states = [
@@ -159,7 +170,7 @@ class Estimator:
         self._set(cond.args, [state.inside for state in states])
         self._set(body.args, [state.inside for state in states])
         self._set(node.results, [state.final for state in states])
-        self._pass_engines(body.yields, node.results)
+        self._pass_chats(body.yields, node.results)
         check = self._region(cond, node.id, estimate.count * checks)
         turn = self._region(body, node.id, estimate.count * times)
         return merged(check.seconds * checks + turn.seconds * times, check.busy.times(checks), turn.busy.times(times))
@@ -169,8 +180,10 @@ class Estimator:
         lists = [self._size(value) for value in node.operands]
         times = _map_length(lists, float(node.attrs["limit"]))
         self._set(body.args, [sizes.one_item(each) for each in lists])
+        self._pass_chats(node.operands, body.args)
         item = self._region(body, node.id, estimate.count * times)
         self._set(node.results, [sizes.repeated(self._size(value), times) for value in body.yields])
+        self._pass_chats(body.yields, node.results)
         at_once = float(node.attrs.get("concurrency") or 0) or math.inf
         seconds = Interval(
             *(
@@ -207,7 +220,8 @@ class Estimator:
         # At best the static prefix is cached too, by another request; at worst the conversation's KV was evicted.
         static = text_tokens(float(node.opts.get("static_prefix_chars", 0))).lo
         new = Interval(max(tokens.lo - chat.tokens.lo - static, 1.0), tokens.mid - chat.tokens.mid, tokens.hi)
-        self._prompts[node.results[0]] = _Prompt(node, tokens, new, prompt.guessed or chat.guessed)
+        model = next((self._chats[value].model for value in node.operands if value in self._chats), DEFAULT_MODEL)
+        self._prompts[node.results[0]] = _Prompt(node, tokens, new, prompt.guessed or chat.guessed, model)
 
     def _decode(self, node: Node, estimate: Estimate) -> Outcome:
         prompt = self._prompts[node.operands[0]]
@@ -222,10 +236,12 @@ class Estimator:
                 Size(prompt.tokens + reply, guessed=True),
             ],
         )
-        placement = self._placer.model_call(node, str(node.attrs.get("model", "default")))
+        own = str(node.attrs.get("model", DEFAULT_MODEL))
+        model = prompt.model if own == DEFAULT_MODEL else own
+        placement = self._placer.model_call(node, model)
         if placement is None or placement.serving is None:
             return NO_TIME
-        self._engines.update(dict.fromkeys(node.results, placement))
+        self._chats[node.results[1]] = _Chat(model, placement)
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies
@@ -238,6 +254,8 @@ class Estimator:
         self._set(node.results, [sizes.of_call(node, [self._size(value) for value in node.operands])])
         placement = estimate.placement = self._placer.call(node)
         kind, place = node.attrs.get("kind"), placement.place
+        if kind == "chat":
+            self._chats[node.results[0]] = _Chat(str(node.opts.get("model", DEFAULT_MODEL)))
         if kind == "ask":
             estimate.guesses = ("seconds",)
             return Outcome(timing.HUMAN_S, Busy({}))
@@ -267,16 +285,20 @@ class Estimator:
     def _merge_results(self, node: Node, arms: Sequence[Region]) -> None:
         options = zip(*([self._size(value) for value in arm.yields] for arm in arms), strict=True)
         self._set(node.results, [sizes.one_of(each) for each in options])
-        self._pass_engines(arms[0].yields, node.results)
+        self._pass_chats(arms[0].yields, node.results)
 
-    def _pass_engines(self, given: Sequence[int], taken: Sequence[int]) -> None:
-        """A conversation stays on its engine when it leaves a region."""
+    def _pass_chats(self, given: Sequence[int], taken: Sequence[int]) -> None:
+        """A conversation keeps its model and engine when it enters or leaves a region."""
         for source, target in zip(given, taken, strict=True):
-            if source in self._engines:
-                self._engines[target] = self._engines[source]
+            if source in self._chats:
+                self._chats[target] = self._chats[source]
 
-    def _engine_of(self, hint: Node) -> Placement:
-        return next((self._engines[value] for value in hint.operands if value in self._engines), INLINE)
+    def _hint(self, node: Node) -> None:
+        """A hint goes to the engine of its conversation; what it gives back, if anything, is that conversation."""
+        place = next((self._chats[value].placement for value in node.operands if value in self._chats), INLINE)
+        self.companions[id(node)] = (node, place, Resources())
+        self._set(node.results, [self._size(value) for value in node.operands])
+        self._pass_chats(node.operands[: len(node.results)], node.results)
 
 
 def _never_stops(cond: Region) -> bool:

@@ -16,8 +16,8 @@ from typing import Any, Final
 from orchestrator.errors import PlanError, SourceLoc
 
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
-_IGNORED: Final = frozenset({"resources", "params"})
-"""What the planner writes itself or has no use for."""
+_IGNORED: Final = frozenset({"resources"})
+"""What the planner writes itself and nobody reads."""
 _TYPE = re.compile(r'"(.*)"')
 
 

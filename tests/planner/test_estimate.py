@@ -187,6 +187,34 @@ def test_a_conversation_grows_in_a_loop(tmp_path: Path) -> None:
     assert long.tokens_in.lo == short.tokens_in.lo
 
 
+def test_a_turn_takes_the_model_of_its_conversation_wherever_that_goes(tmp_path: Path) -> None:
+    small = one_engine(tmp_path).engines[0].model_copy(update={"name": "small", "model": "small"})
+    cluster = one_engine(tmp_path)
+    cluster = cluster.model_copy(update={"engines": (*cluster.engines, small)})
+    body, (question,) = workflow(question="list[str]")
+    prompt = body.prompt("p", ["Go on."], [])
+    chat = body.call("chat_1", "chat", [], "Chat", place="inline", opts={"model": "small"})
+    _, chat = body.ask_model("first", prompt, chat)
+    [chat] = body.op("op.kv_pin", "pin_1", [chat], ["Chat"], place="", ttl_s=5.0)
+    cond, _ = body.block([("c", "Chat")])
+    stop = cond.call("never", "const", [], "bool", opts={"value": "false"}, place="inline")
+    turn, (state,) = body.block([("state", "Chat")])
+    _, after = turn.ask_model("in_loop", prompt, state)
+    [chat] = body.op("agent.loop", "loop_1", [chat], ["Chat"], [cond.closed([stop]), turn.closed([after])], max=2)
+    each, _ = body.block([("item", "str")])
+    reply, _ = each.ask_model("in_map", prompt, chat)
+    body.op("agent.map", "map_1", [question], ["list[str]"], [each.closed([reply])], limit=2, concurrency=0)
+    body.ask_model("other", prompt, chat, model="llama")
+    made = planned(body, question, cluster)
+    places = {op.id: op.place for op in made.ops if op.kind == "decode"}
+    assert places == {
+        "first": "engine:small",
+        "in_loop": "engine:small",
+        "in_map": "engine:small",
+        "other": "engine:main",
+    }
+
+
 def test_a_hole_is_as_large_as_the_reply_that_fills_it(tmp_path: Path) -> None:
     body, _ = workflow()
     first, _ = body.ask_model("first", body.prompt("p", ["x" * 40], []), opts={"max_tokens": 300})
