@@ -229,11 +229,12 @@ class Estimator:
         returns = str(node.attrs.get("returns", "str"))
         reply = reply_tokens(returns, node.opts.get("max_tokens"))
         replies = reply.scaled(samples)
+        items = Interval.exact(samples) if samples > 1 else None
         self._set(
             node.results,
             [
-                Size(replies, Interval.exact(samples) if samples > 1 else None, guessed=not reply.is_exact),
-                Size(prompt.tokens + reply, guessed=True),
+                Size(replies, items, guessed=not reply.is_exact),
+                Size((prompt.tokens + reply).scaled(samples), items, guessed=True),
             ],
         )
         own = str(node.attrs.get("model", DEFAULT_MODEL))
@@ -254,6 +255,7 @@ class Estimator:
         self._set(node.results, [sizes.of_call(node, [self._size(value) for value in node.operands])])
         placement = estimate.placement = self._placer.call(node)
         kind, place = node.attrs.get("kind"), placement.place
+        self._pass_chats(node.operands[:1], node.results[:1])
         if kind == "chat":
             self._chats[node.results[0]] = _Chat(str(node.opts.get("model", DEFAULT_MODEL)))
         if kind == "ask":
@@ -289,7 +291,7 @@ class Estimator:
 
     def _pass_chats(self, given: Sequence[int], taken: Sequence[int]) -> None:
         """A conversation keeps its model and engine when it enters or leaves a region."""
-        for source, target in zip(given, taken, strict=True):
+        for source, target in zip(given, taken, strict=False):
             if source in self._chats:
                 self._chats[target] = self._chats[source]
 

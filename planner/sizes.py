@@ -24,7 +24,6 @@ from orchestrator.planner.tokens import (
     text_tokens,
 )
 
-_PARTS = frozenset({"builtin.getitem", "builtin.slice"})
 _CONTAINERS = frozenset({"builtin.list", "builtin.tuple"})
 
 
@@ -60,7 +59,9 @@ def of_builtin(node: Node, inputs: Sequence[Size]) -> Size:
     callee, guessed = node.attrs["callee"], any_guessed(inputs)
     if is_scalar(_returns(node)):
         return Size(SCALAR_TOKENS)
-    if callee in _PARTS:
+    if callee == "builtin.getitem":
+        return one_item(inputs[0])
+    if callee == "builtin.slice":
         return Size(part_of(inputs[0].tokens), guessed=guessed)
     items = Interval.exact(len(inputs)) if callee in _CONTAINERS else None
     return Size(total(each.tokens for each in inputs), items, guessed)

@@ -187,6 +187,16 @@ def test_a_conversation_grows_in_a_loop(tmp_path: Path) -> None:
     assert long.tokens_in.lo == short.tokens_in.lo
 
 
+def test_one_of_several_forked_conversations_is_as_long_as_one(tmp_path: Path) -> None:
+    body, _ = workflow()
+    _, forks = body.ask_model("first", body.prompt("p", ["x" * 400], []), samples=4, opts={"max_tokens": 100})
+    one = body.call("getitem_1", "tool", [forks], "Chat", callee="builtin.getitem", place="inline")
+    reply, _ = body.ask_model("second", body.prompt("q", ["y" * 40], []), one, opts={"max_tokens": 10})
+    made = planned(body, reply, one_engine(tmp_path))
+    # 400 / 4 and 40 / 4 characters, two message frames of 8, and half of the cap of the first reply.
+    assert made.by_id["second"].tokens_in.mid == 100 + 10 + 2 * 8 + 50
+
+
 def test_a_turn_takes_the_model_of_its_conversation_wherever_that_goes(tmp_path: Path) -> None:
     small = one_engine(tmp_path).engines[0].model_copy(update={"name": "small", "model": "small"})
     cluster = one_engine(tmp_path)
