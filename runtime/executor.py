@@ -15,7 +15,7 @@ them from every prefix of their journal.
 from __future__ import annotations
 
 import random
-from asyncio import sleep, timeout
+from asyncio import CancelledError, current_task, sleep, timeout
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -63,6 +63,10 @@ class Services:
     remote: Remote | None = None
     threads: Callable[[], Executor | None] = lambda: None
     """Gives the pool for blocking tools; None is the event loop's own."""
+
+
+class CancelledWithinError(Exception):
+    """Something an op awaited was cancelled, and not the op: a failure like any other."""
 
 
 class Frame:
@@ -261,6 +265,11 @@ class Execution:
                 else:
                     outcome = await self._start_within(frame, op, attempt)
                 break
+            except CancelledError as error:
+                task = current_task()
+                if task is None or task.cancelling():
+                    raise
+                attempt = await self._after_failure(frame, op, attempt, CancelledWithinError(str(error)))
             except Exception as error:  # noqa: BLE001 - whatever a tool raises is reported with the op's place
                 attempt = await self._after_failure(frame, op, attempt, error)
         if op.count:

@@ -17,21 +17,17 @@ class Group:
 
     def __init__(self) -> None:
         self._tasks = asyncio.TaskGroup()
-        self._failure: BaseException | None = None
+        self._failed = False
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run ``work`` as a task of the group."""
-        if self._failure is None:
-            self._tasks.create_task(self._guarded(work))
-        else:
+        if self._failed:
             work.close()
+        else:
+            self._tasks.create_task(work).add_done_callback(self._note)
 
-    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
-        try:
-            await work
-        except BaseException as error:
-            self._failure = self._failure or error
-            raise
+    def _note(self, task: asyncio.Task[None]) -> None:
+        self._failed |= not task.cancelled() and task.exception() is not None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -40,8 +36,7 @@ class Group:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self._failure = self._failure or error
+        self._failed |= error is not None
         failure: BaseException | None = None
         try:
             await self._tasks.__aexit__(kind, error, trace)
