@@ -106,11 +106,17 @@ class Engines:
 
 
 async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Outcome:
-    """Do what ``op`` says."""
+    """Do what ``op`` says, once everything it depends on is durable."""
+    waiting = execution.barrier()
+    if waiting is not None:
+        await waiting
     spec, v = op.spec, frame.v
     args = [v[slot] for slot in op.args]
     if isinstance(spec, ToolCall):
-        result = await _call_tool(execution, op, spec, args)
+        if spec.is_async and spec.place == "async" and spec.names is None:  # the common case, without a coroutine more
+            result = await spec.fn(*args)
+        else:
+            result = await _call_tool(execution, op, spec, args)
         return Outcome((checked_result(frame.region.types[op.first], result),))
     if isinstance(spec, Generate):
         return await _generate(execution, frame, op, spec, args, ledger)

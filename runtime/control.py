@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.calls import Outcome
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import map_length
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
 
 
-async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Sequence[Any]:
+async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """The results of a structured op."""
     assert isinstance(op.spec, Structure)
     path = frame.path + op.id if attempt == 1 else f"{frame.path}{op.id}#{attempt}"
-    return await _RUNNERS[op.spec.kind](execution, frame, op, op.spec, path, ledger)
+    return Outcome(tuple(await _RUNNERS[op.spec.kind](execution, frame, op, op.spec, path, ledger)))
 
 
 def _captured(frame: Frame, body: Body) -> list[Any]:
@@ -45,10 +46,18 @@ async def _loop(
     cond, body = op.bodies
     cond_captured, body_captured = _captured(frame, cond), _captured(frame, body)
     for turn in range(spec.bound):
-        stop = await execution.run_body(cond.region, [*state, *cond_captured], f"{path}.cond[{turn}]/", ledger)
+        inputs = [*state, *cond_captured]
+        if cond.region.is_inline:
+            stop = execution.run_inline(cond.region, inputs)
+        else:
+            stop = await execution.run_frame(cond.region, inputs, f"{path}.cond[{turn}]/", ledger)
         if stop[0]:
             break
-        state = await execution.run_body(body.region, [*state, *body_captured], f"{path}[{turn}]/", ledger)
+        inputs = [*state, *body_captured]
+        if body.region.is_inline:
+            state = execution.run_inline(body.region, inputs)
+        else:
+            state = await execution.run_frame(body.region, inputs, f"{path}[{turn}]/", ledger)
     return state
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from asyncio import CancelledError, current_task, sleep, timeout
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import time
@@ -139,9 +139,13 @@ class Execution:
         for listener in self.listeners:
             listener(feed)
 
+    def barrier(self) -> Awaitable[None] | None:
+        """What to wait for until everything emitted so far is durable; None if it is."""
+        return self._journal.barrier(self.run_id)
+
     async def durable(self) -> None:
         """Return when everything emitted so far is durable."""
-        waiting = self._journal.barrier(self.run_id)
+        waiting = self.barrier()
         if waiting is not None:
             await waiting
 
@@ -183,7 +187,6 @@ class Execution:
         """What a region inside an op yields."""
         if region.is_inline:
             return self.run_inline(region, inputs)
-        self.emit(FrameOpened(path, time()))
         return await self.run_frame(region, inputs, path, ledger)
 
     def run_inline(self, region: Region, inputs: Sequence[object]) -> Sequence[Any]:
@@ -194,7 +197,9 @@ class Execution:
             raise _inline_failure(error) from error
 
     async def run_frame(self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger) -> Sequence[Any]:
-        """Execute a region and return what it yields."""
+        """Execute a region that may wait and return what it yields."""
+        if path:
+            self.emit(FrameOpened(path, time()))
         v = [*inputs, *[None] * region.blanks]
         frame = Frame(region, v, path, ledger, self._state.results.get(path) if self._state is not None else None)
         ready = self._advance(frame, 0)
@@ -276,11 +281,10 @@ class Execution:
             frame.v[op.first : op.first + op.count] = outcome.values
             self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, outcome.usage, outcome.cost_usd))
 
-    async def _start(self, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
+    def _start(self, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Coroutine[Any, Any, Outcome]:
         if isinstance(op.spec, Structure):
-            return Outcome(tuple(await control.run(self, frame, op, attempt, ledger)))
-        await self.durable()
-        return await calls.run(self, frame, op, ledger)
+            return control.run(self, frame, op, attempt, ledger)
+        return calls.run(self, frame, op, ledger)
 
     async def _start_within(self, frame: Frame, op: Op, attempt: int) -> Outcome:
         """Start an op under its timeout and its own budget."""
