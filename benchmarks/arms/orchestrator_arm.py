@@ -168,11 +168,11 @@ def compiled(flow: Workflow[..., Any]) -> Program:
     return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash=flow.name)
 
 
-def _total(value: Any) -> int:
+def total(value: Any) -> int:
     """The figure to check: a state's, a list of states' sum, or the join's own."""
     if isinstance(value, dict):
         return int(value["i"])
-    return sum(_total(each) for each in value) if isinstance(value, list) else int(value)
+    return sum(total(each) for each in value) if isinstance(value, list) else int(value)
 
 
 def _recorded(events: Iterable[Event]) -> int:
@@ -196,7 +196,7 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
 
             async def main() -> int:
                 async with Runtime() as runtime:
-                    return _total((await runtime.run_program(program, given)).value)
+                    return total((await runtime.run_program(program, given)).value)
 
             recorded = run(checked())
             if recorded < steps(case, n):
@@ -211,7 +211,7 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
         async def main() -> int:
             async with Runtime() as runtime:
                 results = await asyncio.gather(*(runtime.run_program(program, (payload(0),)) for _ in range(n)))
-            return sum(_total(result.value) for result in results)
+            return sum(total(result.value) for result in results)
 
         return lambda: run(main())
 
