@@ -9,8 +9,8 @@ The lowering uses this, and so may a test::
     program = Program("example", "hash", ("x",), body.finish([z]), int)
 
 How ops are grouped is explained in :mod:`orchestrator.runtime.program`. It takes one pass: the segment an op belongs to
-is known as soon as the segments of its inputs are. Segment 0 always runs first, so it never needs waiting for; nor does a
-segment that another input's segment comes directly after.
+is known as soon as the segments of its inputs are. Segment 0 always runs first, so it never needs waiting for, and
+neither does a segment that another input's segment comes directly after.
 """
 
 from __future__ import annotations

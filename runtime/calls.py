@@ -119,7 +119,7 @@ async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Out
             result = await _call_tool(execution, op, spec, args)
         return Outcome((checked_result(frame.region.types[op.first], result),))
     if isinstance(spec, Generate):
-        return await _generate(execution, frame, op, spec, args, ledger)
+        return await _generate(execution, frame, op, args, ledger)
     if isinstance(spec, Ask):
         return await _ask(execution, frame, op, spec, args[0])
     assert isinstance(spec, Release)
@@ -166,15 +166,15 @@ async def _release(execution: Execution, conversations: Conversation | list[Conv
             await (await execution.services.engines.started(engine)).release(session)
 
 
-async def _generate(
-    execution: Execution, frame: Frame, op: Op, spec: Generate, args: list[Any], ledger: Ledger
-) -> Outcome:
+async def _generate(execution: Execution, frame: Frame, op: Op, args: list[Any], ledger: Ledger) -> Outcome:
+    spec = op.spec
+    assert isinstance(spec, Generate)
     prompt: str = args[0]
     conversation: Conversation = args[1] if len(args) > 1 else Conversation()
     model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
     key, engine = execution.services.engines.pick(spec.engine, model)
     messages = (*conversation.messages, Message("user", prompt))
-    budget = _Reservation(execution, op, spec, key, messages, ledger)
+    budget = _Reservation(execution, op, key, messages, ledger)
     if conversation.engine is not None and conversation.engine != key:
         conversation = Conversation(conversation.messages, conversation.model)
     session = conversation.session or f"{execution.run_id}/{frame.path}{op.id}"
@@ -184,9 +184,10 @@ async def _generate(
         spec.temperature, spec.top_p, budget.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema
     )
     hint = KvHint(spec.pin_ttl_s, spec.release, execution.arrival_s)
-    name = engine.model if model == DEFAULT_MODEL else model
-    request = GenerateRequest(f"{execution.run_id}/{frame.path}{op.id}", name, messages, sampling, session, hint)
-    texts, usage = await _stream(execution, frame, op, engine, request, budget)
+    request = GenerateRequest(
+        f"{execution.run_id}/{frame.path}{op.id}", engine.model, messages, sampling, session, hint
+    )
+    texts, usage = await _stream(engine, request, budget, _display(execution, frame.path, op.id))
     cost_usd = budget.settle(usage)
     replies = [parsed_reply(spec.returns, text) for text in texts]
     chats = [conversation.then(prompt, text, session, key) for text in texts]
@@ -195,7 +196,7 @@ async def _generate(
 
 
 async def _stream(
-    execution: Execution, frame: Frame, op: Op, engine: Engine, request: GenerateRequest, budget: _Reservation
+    engine: Engine, request: GenerateRequest, budget: _Reservation, display: Display | None
 ) -> tuple[list[str], Usage]:
     """The replies; reserves for the length of the request, and settles what is known if it is abandoned."""
     parts: list[list[str]] = [[] for _ in range(request.sampling.samples)]
@@ -209,14 +210,24 @@ async def _stream(
                 received += chunk.tokens
                 ends[chunk.sample] = chunk.finish_reason or ends[chunk.sample]
                 usage = chunk.usage or usage
-                if chunk.text and execution.listeners:
-                    execution.show(Token(frame.path, op.id, chunk.sample, chunk.text))
+                if chunk.text and display is not None:
+                    display(chunk.sample, chunk.text)
         if None in ends:
             raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
     except BaseException:
         budget.settle(usage or Usage(budget.prompt_tokens, 0, received))
         raise
     return ["".join(each) for each in parts], usage or Usage(budget.prompt_tokens, 0, received)
+
+
+Display = Callable[[int, str], None]
+
+
+def _display(execution: Execution, path: str, op: str) -> Display | None:
+    """Shows pieces of a reply to whoever listens; None if nobody does."""
+    if not execution.listeners:
+        return None
+    return lambda sample, text: execution.show(Token(path, op, sample, text))
 
 
 class _Reservation:
@@ -226,11 +237,12 @@ class _Reservation:
         self,
         execution: Execution,
         op: Op,
-        spec: Generate,
         engine: str,
         messages: Sequence[Message],
         ledger: Ledger,
     ) -> None:
+        spec = op.spec
+        assert isinstance(spec, Generate)
         chars = sum(len(message.content) for message in messages)
         self.prompt_tokens = int(chars / CHARS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
         self.max_tokens = spec.max_tokens

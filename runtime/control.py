@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """The results of a structured op."""
-    assert isinstance(op.spec, Structure)
     path = frame.path + op.id if attempt == 1 else f"{frame.path}{op.id}#{attempt}"
-    return Outcome(tuple(await _RUNNERS[op.spec.kind](execution, frame, op, op.spec, path, ledger)))
+    return Outcome(tuple(await _RUNNERS[_structure(op).kind](execution, frame, op, path, ledger)))
+
+
+def _structure(op: Op) -> Structure:
+    assert isinstance(op.spec, Structure)
+    return op.spec
 
 
 def _captured(frame: Frame, body: Body) -> list[Any]:
     return [frame.v[slot] for slot in body.captures]
 
 
-async def _branch(
-    execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
-) -> Sequence[Any]:
+async def _branch(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
     body = op.bodies[0 if frame.v[op.args[0]] else 1]
     return await execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger)
 
 
-async def _loop(
-    execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
-) -> Sequence[Any]:
+async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
     state: Sequence[Any] = [frame.v[slot] for slot in op.args]
     cond, body = op.bodies
     cond_captured, body_captured = _captured(frame, cond), _captured(frame, body)
-    for turn in range(spec.bound):
+    for turn in range(_structure(op).bound):
         inputs = [*state, *cond_captured]
         if cond.region.is_inline:
             stop = execution.run_inline(cond.region, inputs)
@@ -61,8 +61,9 @@ async def _loop(
     return state
 
 
-async def _map(execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger) -> Sequence[Any]:
+async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
     lists = [frame.v[slot] for slot in op.args]
+    spec = _structure(op)
     length = map_length(lists, spec.bound)
     body = op.bodies[0]
     captured = _captured(frame, body)
@@ -80,9 +81,7 @@ async def _map(execution: Execution, frame: Frame, op: Op, spec: Structure, path
     return [[each[position] for each in yielded] for position in range(op.count)]
 
 
-async def _race(
-    execution: Execution, frame: Frame, op: Op, spec: Structure, path: str, ledger: Ledger
-) -> Sequence[Any]:
+async def _race(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
     arms = [
         asyncio.ensure_future(execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger))
         for body in op.bodies

@@ -20,6 +20,19 @@ _OPERATORS: Final = {
 }  # fmt: skip
 
 
+def _operator(sign: str) -> Emitter:
+    return lambda left, right: f"{left}{sign}{right}"
+
+
+_BUILTINS: Final[dict[str, Emitter]] = {
+    **{name: _operator(sign) for name, sign in _OPERATORS.items()},
+    "not": lambda value: f"not {value}",
+    "list": lambda *items: f"[{','.join(items)}]",
+    "tuple": lambda *items: f"({''.join(item + ',' for item in items)})",
+    "getitem": lambda items, key: f"{items}[{key}]",
+}
+
+
 class Expression(NamedTuple):
     """How to compute an inline op: an emitter, and the object it names."""
 
@@ -43,20 +56,10 @@ def tool(spec: ToolCall) -> Expression:
 def builtin(callee: str, params: Sequence[str]) -> Expression | None:
     """An operator or a display of Python; None if there is no expression for it, only the function."""
     name = callee.removeprefix("builtin.")
-    if name in _OPERATORS:
-        sign = _OPERATORS[name]
-        return Expression(lambda left, right: f"{left}{sign}{right}")
-    if name == "not":
-        return Expression(lambda value: f"not {value}")
-    if name == "list":
-        return Expression(lambda *items: f"[{','.join(items)}]")
-    if name == "tuple":
-        return Expression(lambda *items: f"({''.join(item + ',' for item in items)})")
     if name == "dict":
         return Expression(lambda *items: "{" + ",".join(f"{k!r}:{v}" for k, v in zip(params, items, strict=True)) + "}")
-    if name == "getitem":
-        return Expression(lambda items, key: f"{items}[{key}]")
-    return None
+    emit = _BUILTINS.get(name)
+    return None if emit is None else Expression(emit)
 
 
 def prompt(parts: Sequence[str]) -> Expression:

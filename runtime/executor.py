@@ -161,20 +161,29 @@ class Execution:
         try:
             value = await self._within_seconds(inputs)
             self.emit(RunDone(value, time()))
+        except CancelledError:
+            self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
+            raise
         except Exception as error:
             failure = error if isinstance(error, OrchError) else failures.of_op(error, self.program.name, None)
             first = failure.diagnostics[0]
-            self.emit(RunFailed(first.code, first.message, getattr(error, "op", None), first.where, time()))
+            self.emit(RunFailed(first.code, first.message, self._failed_op(), first.where, time()))
             await self.durable()
             raise
         await self.durable()
         return value
 
+    def _failed_op(self) -> str | None:
+        """The op whose failure came first, with its frame; None if an inline op or the run itself failed."""
+        failed = (event for event in self.events if isinstance(event, OpFailed) and event.retry_in_s is None)
+        first = next(failed, None)
+        return None if first is None else first.frame + first.op
+
     async def _within_seconds(self, inputs: tuple[object, ...]) -> Any:
         seconds = self.ledger.limits.seconds
         if seconds is None:
             return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
-        left = self.arrival_s + seconds - time()
+        left = seconds - self.spent.active_s
         try:
             async with timeout(max(left, 0.0)) as scope:
                 return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]

@@ -22,8 +22,8 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R010": "the next op would have broken a budget",
     "ORCH-R020": "a tool that must run at most once was started, and nobody knows whether it finished",
     "ORCH-R021": "a run is resumed with another program",
-    "ORCH-R022": "a reply was cut off before it was complete",
     "ORCH-R023": "the journal does not know the run",
+    "ORCH-R024": "the run was cancelled",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
 }

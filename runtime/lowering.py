@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args, get_origin
 
@@ -39,9 +39,9 @@ from orchestrator.runtime.values import Conversation
 
 CHEAP_S: Final = 1e-3
 """A pure tool that typically takes longer than this does not run on the event loop, if nobody has decided yet."""
-_EXPRESSIONS: Final = frozenset({"const", "prompt", "chat", "field"})
-_NOTHING_TO_DO: Final = frozenset({"kv_prefetch", "kv_move"})
-"""Hints that no engine takes yet."""
+_HINTS: Final = frozenset({"kv_pin", "kv_prefetch", "kv_move", "transfer"})
+"""Ops that only pass their operand on: a pin is part of the call whose conversation it pins, the others wait for an
+engine that takes them."""
 
 
 @dataclass(slots=True)
@@ -87,25 +87,28 @@ def _fill(state: _Lowering, builder: RegionBuilder, source: GraphRegion, key: st
 
 
 def _lower_node(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:
-    kind = node.kind if node.kind != "call" else str(_get(node, "kind", "tool"))
     if node.regions:
         return _lower_structure(state, builder, node, key)
-    if kind in ("generate", "decode"):
-        return _lower_generate(state, builder, node)
-    if kind in _EXPRESSIONS:
-        return [_inline(state, builder, node, _expression(state, node, kind))]
-    if kind in ("tool", "retrieve"):
-        return _lower_tool(state, builder, node, kind)
-    if kind == "ask":
-        choices = _get(node, "choices", None)
-        return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None))
-    if kind == "kv_release":
-        return _suspend(state, builder, node, Release())
-    if kind == "transfer":
-        return [state.values[node.operands[0]]]
-    if kind == "kv_pin" or kind in _NOTHING_TO_DO:
+    kind = node.kind if node.kind != "call" else str(_get(node, "kind", "tool"))
+    if kind in _HINTS:
         return [state.values[node.operands[0]]] * len(node.results)
-    raise CompileError("ORCH-C090", f"the runtime cannot execute `{node.kind}` of `{node.id}`", where=node.where)
+    lower_leaf = _LEAVES.get(kind)
+    if lower_leaf is None:
+        raise CompileError("ORCH-C090", f"the runtime cannot execute `{node.kind}` of `{node.id}`", where=node.where)
+    return lower_leaf(state, builder, node, kind)
+
+
+def _lower_expression(state: _Lowering, builder: RegionBuilder, node: Node, kind: str) -> Sequence[Val]:
+    return [_inline(state, builder, node, _expression(state, node, kind))]
+
+
+def _lower_ask(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
+    choices = _get(node, "choices", None)
+    return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None))
+
+
+def _lower_release(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
+    return _suspend(state, builder, node, Release())
 
 
 def _expression(state: _Lowering, node: Node, kind: str) -> emit.Expression:
@@ -165,7 +168,7 @@ def _default_place(tool: Tool[..., Any]) -> str:
     return "inline" if cheap else "thread"
 
 
-def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node) -> Sequence[Val]:
+def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
     operands = node.operands
     if node.kind == "decode":
         operands = state.prefills[operands[0]].operands
@@ -317,3 +320,12 @@ def _outer_class(tp: Any) -> type | None:
     if not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
         return None
     return dict if hasattr(cls, "__total__") else cls
+
+
+_LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequence[Val]]]] = {
+    **dict.fromkeys(("const", "prompt", "chat", "field"), _lower_expression),
+    **dict.fromkeys(("tool", "retrieve"), _lower_tool),
+    **dict.fromkeys(("generate", "decode"), _lower_generate),
+    "ask": _lower_ask,
+    "kv_release": _lower_release,
+}

@@ -30,6 +30,8 @@ class State:
     """Failed attempts, by frame and op."""
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+    active_s: float = 0.0
+    """From the start to the last event: how much of a budget of seconds is used up."""
 
 
 def replay(program: Program, events: Iterable[Event]) -> State:
@@ -49,6 +51,8 @@ def replay(program: Program, events: Iterable[Event]) -> State:
 
 def apply(state: State, event: Event) -> None:
     """One step of the fold."""
+    if state.started is not None:
+        state.active_s = event.at - state.started.at
     if isinstance(event, OpsDone):
         state.results.setdefault(event.frame, {})[event.first] = event.values
         if event.op is not None:

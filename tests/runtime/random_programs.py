@@ -190,7 +190,9 @@ class Builder:
 
         threaded = node.kind == "thread"
         effects: Any = "once" if node.kind == "once" else "idempotent"
-        return ToolCall(compute if threaded else wait, node.kind, effects, not threaded, "thread" if threaded else "async")
+        return ToolCall(
+            compute if threaded else wait, node.kind, effects, not threaded, "thread" if threaded else "async"
+        )
 
 
 async def _boom() -> int:

@@ -18,7 +18,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.lowering import lower
 from orchestrator.runtime.program import Generate, Limits, Policy, Program, ToolCall
-from orchestrator.runtime.run import Runtime, RunResult
+from orchestrator.runtime.run import RunResult, Runtime
 
 
 class Point(BaseModel):
@@ -61,7 +61,9 @@ def lowered(wf: Workflow[..., Any]) -> Program:
     return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="hash")
 
 
-async def run(wf: Workflow[..., Any], *inputs: object, engine: ScriptedEngine | None = None, **answers: Any) -> RunResult:
+async def run(
+    wf: Workflow[..., Any], *inputs: object, engine: ScriptedEngine | None = None, **answers: Any
+) -> RunResult:
     async with Runtime({"main": engine} if engine else {}, human=Answers(answers)) as runtime:
         return await runtime.run_program(lowered(wf), inputs)
 
@@ -164,7 +166,7 @@ async def test_conversations_fork_and_continue() -> None:
 async def test_structured_samples() -> None:
     @workflow
     def wf() -> list[int]:
-        return llm("points", returns=Point, samples=2).x  # type: ignore[return-value]
+        return llm("points", returns=Point, samples=2).x
 
     engine = ScriptedEngine([[{"x": 1, "y": 0}, {"x": 2, "y": 0}]])
     assert (await run(wf, engine=engine)).value == [1, 2]

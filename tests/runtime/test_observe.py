@@ -23,11 +23,10 @@ def test_the_oldest_entries_are_dropped_and_counted() -> None:
 
 async def test_iteration_waits_for_entries_and_ends_when_closed() -> None:
     feed = Subscription()
-    seen = []
+    seen: list[object] = []
 
     async def read() -> None:
-        async for entry in feed:
-            seen.append(entry)
+        seen.extend([entry async for entry in feed])
 
     reader = asyncio.create_task(read())
     for n in range(3):

@@ -18,7 +18,7 @@ from orchestrator.runtime.events import OpFailed, OpStarted, Token
 from orchestrator.runtime.executor import Execution, Services, execute
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import Ask, Generate, Limits, Policy, Program, Spec, Structure, ToolCall
+from orchestrator.runtime.program import NO_POLICY, Ask, Generate, Limits, Policy, Program, Spec, Structure, ToolCall
 from orchestrator.runtime.values import Conversation
 
 HERE = SourceLoc("app.py", 3)
@@ -32,14 +32,12 @@ def async_tool(fn: Callable[..., Any], effects: Any = "idempotent") -> ToolCall:
     return ToolCall(fn, fn.__name__, effects, True, "async")
 
 
-def one_op(
-    spec: Spec, *, policy: Policy = Policy(), type: Any = Any, budget: Limits | None = None  # noqa: A002, B008
-) -> Program:
+def one_op(spec: Spec, *, policy: Policy = NO_POLICY, tp: Any = Any, budget: Limits | None = None) -> Program:
     body = RegionBuilder("", 1)
-    types = [type, Conversation] if isinstance(spec, Generate) else [type]
+    types = [tp, Conversation] if isinstance(spec, Generate) else [tp]
     out = body.suspend("op", spec, body.args, types=types, where=HERE, policy=policy)
     prices = {"main": (1e-3, 1e-2)}
-    return Program("test", "hash", ("x",), body.finish([out[0]]), type, budget, prices)
+    return Program("test", "hash", ("x",), body.finish([out[0]]), tp, budget, prices)
 
 
 def execution(program: Program, engine: ScriptedEngine | None = None, **options: Any) -> Execution:
@@ -86,7 +84,7 @@ async def test_a_retry_repeats_until_it_succeeds() -> None:
             raise ConnectionError("refused")
         return calls
 
-    run = execution(one_op(async_tool(flaky), policy=Policy(attempts=3, backoff_s=0.001), type=int))
+    run = execution(one_op(async_tool(flaky), policy=Policy(attempts=3, backoff_s=0.001), tp=int))
     assert await run.run(("x",)) == 3
     assert [event.attempt for event in run.events if isinstance(event, OpStarted)] == [1, 2, 3]
     assert all(event.retry_in_s is not None for event in run.events if isinstance(event, OpFailed))
@@ -121,13 +119,13 @@ async def test_a_result_of_another_type_is_not_coerced() -> None:
         return ["1", "2"]
 
     with pytest.raises(RunError) as raised:
-        await outcome(one_op(async_tool(texts), type=list[int]))
+        await outcome(one_op(async_tool(texts), tp=list[int]))
     assert raised.value.code == "ORCH-R002"
 
 
 async def test_blocking_tools_run_in_threads() -> None:
     spec = ToolCall(lambda x: threading.current_thread() is threading.main_thread(), "t", "idempotent", False, "thread")
-    assert await outcome(one_op(spec, type=bool)) is False
+    assert await outcome(one_op(spec, tp=bool)) is False
 
 
 async def test_ray_without_ray_is_an_error_and_not_a_silent_fallback() -> None:
@@ -142,28 +140,30 @@ async def test_ray_without_ray_is_an_error_and_not_a_silent_fallback() -> None:
 
 async def test_structured_replies_are_parsed_and_bad_ones_retried() -> None:
     engine = ScriptedEngine(["not json", {"sql": 3}, {"sql": "SELECT 1"}])
-    program = one_op(Generate("default", None, returns=Query), policy=Policy(attempts=3, backoff_s=0), type=Query)
+    program = one_op(Generate("default", None, returns=Query), policy=Policy(attempts=3, backoff_s=0), tp=Query)
     assert await outcome(program, "ask", engine) == Query(sql="SELECT 1")
     assert len(engine.requests) == 3
 
 
 async def test_a_bad_reply_without_retry_is_coded() -> None:
     with pytest.raises(RunError) as raised:
-        await outcome(one_op(Generate("default", None, returns=Query), type=Query), "ask", ScriptedEngine(["no"]))
+        await outcome(one_op(Generate("default", None, returns=Query), tp=Query), "ask", ScriptedEngine(["no"]))
     assert raised.value.code == "ORCH-R003"
     assert raised.value.diagnostics[0].where == HERE
 
 
 async def test_tokens_are_shown_as_they_come() -> None:
     shown: list[Any] = []
-    run = execution(one_op(Generate("default", None), type=str), ScriptedEngine(["one two three"]), listeners=[shown.append])
+    run = execution(
+        one_op(Generate("default", None), tp=str), ScriptedEngine(["one two three"]), listeners=[shown.append]
+    )
     assert await run.run(("ask",)) == "one two three"
     assert "".join(each.text for each in shown if isinstance(each, Token)) == "one two three"
 
 
 async def test_cancelling_the_run_aborts_the_request_in_the_engine() -> None:
     engine = ScriptedEngine(["never"], seconds_per_reply=3600)
-    task = asyncio.create_task(outcome(one_op(Generate("default", None), type=str), "ask", engine))
+    task = asyncio.create_task(outcome(one_op(Generate("default", None), tp=str), "ask", engine))
     while not engine.requests:
         await asyncio.sleep(0)
     task.cancel()
@@ -181,7 +181,9 @@ async def test_the_loser_of_a_race_is_aborted_in_the_engine() -> None:
 
     body = RegionBuilder("", 1)
     slow = RegionBuilder("race.slow/", 0, body)
-    slow_region = slow.finish([slow.suspend("llm", Generate("default", None), [slow.use(body.args[0])], types=[str])[0]])
+    slow_region = slow.finish(
+        [slow.suspend("llm", Generate("default", None), [slow.use(body.args[0])], types=[str])[0]]
+    )
     fast = RegionBuilder("race.fast/", 0, body)
     fast_region = fast.finish([fast.suspend("quick", async_tool(quick), [], types=[str])[0]])
     bodies = [("slow", slow_region, slow.captures), ("fast", fast_region, fast.captures)]
@@ -214,7 +216,7 @@ async def test_a_dollar_budget_uses_the_price_of_the_engine() -> None:
     engine = ScriptedEngine(["reply"])
     with pytest.raises(BudgetError):
         await outcome(one_op(Generate("default", None, max_tokens=100), budget=Limits(usd=0.5)), "ask", engine)
-    run = execution(one_op(Generate("default", None, max_tokens=100), type=str, budget=Limits(usd=2.0)), engine)
+    run = execution(one_op(Generate("default", None, max_tokens=100), tp=str, budget=Limits(usd=2.0)), engine)
     await run.run(("ask",))
     usage = (await engine.stats()).usage
     assert run.ledger.usd == pytest.approx(usage.input_tokens * 1e-3 + usage.output_tokens * 1e-2)
@@ -222,7 +224,7 @@ async def test_a_dollar_budget_uses_the_price_of_the_engine() -> None:
 
 async def test_a_reply_without_max_tokens_is_bounded_by_what_is_left() -> None:
     engine = ScriptedEngine(["one two three"])
-    await outcome(one_op(Generate("default", None), type=str, budget=Limits(tokens=100)), "ask", engine)
+    await outcome(one_op(Generate("default", None), tp=str, budget=Limits(tokens=100)), "ask", engine)
     bound = engine.requests[0].sampling.max_tokens
     assert bound is not None
     assert bound < 100
@@ -258,7 +260,7 @@ async def test_a_human_answers() -> None:
 
 async def test_without_an_answer_the_error_says_how_to_give_one() -> None:
     with pytest.raises(RunError) as raised:
-        await outcome(one_op(Ask(), type=str), "Really?")
+        await outcome(one_op(Ask(), tp=str), "Really?")
     assert raised.value.code == "ORCH-R030"
     assert "'op'" in (raised.value.diagnostics[0].fix or "")
 

@@ -1,0 +1,79 @@
+"""A run resumes from events that went through text."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from orchestrator.dsl.control import loop, map_
+from orchestrator.dsl.llm import chat, llm
+from orchestrator.dsl.tool import tool
+from orchestrator.dsl.workflow import workflow
+from orchestrator.planner.graph import read
+from orchestrator.runtime.calls import Engines
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.executor import Services, execute
+from orchestrator.runtime.journal.codec import Codec
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.lowering import lower
+
+
+class Point(BaseModel):
+    x: int
+    tags: tuple[str, ...] = ()
+
+
+@tool(effects="idempotent")
+async def move(point: Point) -> Point:
+    return Point(x=point.x + 1, tags=(*point.tags, "moved"))
+
+
+@workflow
+def wf(start: Point, label: str) -> list[Point]:
+    talk = chat(label)
+    _, talk = talk.say("hello")
+    reply, _ = talk.say("again")
+    end = loop(move, start, max=3, until=lambda p: p.x >= 3)
+    drafts = llm(f"{reply} {end}", returns=Point, samples=2)
+    return map_(move, drafts)
+
+
+async def test_every_prefix_survives_text() -> None:
+    traced = wf.trace()
+    program = lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="hash")
+    codec = Codec(program)
+
+    def services() -> Services:
+        def reply(request: object) -> str:
+            return '{"x": 5}' if getattr(request, "sampling").schema else "text"  # noqa: B009
+
+        return Services(Engines({"main": ScriptedEngine(reply)}))
+
+    done = await execute(program, (Point(x=1), "system"), services(), MemoryJournal(), "run")
+    assert done.value == [Point(x=6, tags=("moved",))] * 2
+    lines = [codec.dumps(event) for event in done.events]
+    assert [codec.loads(line) for line in lines] == done.events
+    for cut in range(1, len(lines) + 1):
+        journal = MemoryJournal()
+        for line in lines[:cut]:
+            journal.append("run", codec.loads(line))
+        resumed = await execute(program, (), services(), journal, "run", resume=True)
+        assert resumed.value == done.value
+
+
+async def test_only_runs_that_ended_are_forgotten() -> None:
+    traced = wf.trace()
+    program = lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="hash")
+    done = await execute(
+        program,
+        (Point(x=1), "system"),
+        Services(Engines({"main": ScriptedEngine(lambda r: '{"x": 5}' if r.sampling.schema else "text")})),
+        MemoryJournal(),
+        "run",
+    )
+    journal = MemoryJournal(kept=1)
+    for run_id in ("open", "first", "second"):
+        for event in done.events[: -1 if run_id == "open" else None]:
+            journal.append(run_id, event)
+    assert await journal.load("open")
+    assert not await journal.load("first")
+    assert await journal.load("second")
