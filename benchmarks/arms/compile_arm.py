@@ -10,9 +10,18 @@ import json
 import math
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
+from orchestrator.passes.pipeline import run_pipeline
+
 from benchmarks.arms.sample_workflow import build
+from orchestrator import Workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.planner.cluster import Cluster, EngineSpec, detect
+from orchestrator.planner.graph import read
+from orchestrator.planner.place import plan
+from orchestrator.runtime.lowering import lower
 
 PROBE_STAGES = 24, 48
 """Workflows of these many stages tell how many ops a stage adds."""
@@ -42,25 +51,49 @@ def stages_for(ops: int) -> int:
     return max(1, few + math.ceil((ops - low) / per_stage))
 
 
+def cluster() -> Cluster:
+    """This machine with one simulated engine, so that model calls are placed and priced."""
+    machine = detect()
+    engine = EngineSpec(name="main", kind="sim", model="sim", device=machine.devices[0].name)
+    return machine.model_copy(update={"engines": (engine,)})
+
+
+def by_stage(workflow: Workflow[..., Any], target: Cluster) -> dict[str, float]:
+    """Seconds of each stage of a compilation: what `orchestrator.compiler.compile` does, one step at a time."""
+    clock = [time.perf_counter()]
+    traced = workflow.trace()
+    clock.append(time.perf_counter())
+    run_pipeline(traced.module)
+    clock.append(time.perf_counter())
+    planned = plan(traced.module, target)
+    clock.append(time.perf_counter())
+    lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="", plan=planned)
+    clock.append(time.perf_counter())
+    names = ("trace_seconds", "passes_seconds", "plan_seconds", "lower_seconds")
+    return dict(zip(names, (end - start for start, end in pairwise(clock)), strict=True))
+
+
 def measure(ops: int) -> dict[str, float]:
     """Compile one workflow of about that many ops twice, then an equal one stage by stage."""
-    from orchestrator.compiler import compile as compile_workflow
-
-    from orchestrator.planner.cluster import detect
-
-    cluster = detect()
+    target = cluster()
     stages = stages_for(ops)
-    compile_workflow(build(4), cluster=cluster)
+    compile_workflow(build(4), target)
     gc.collect()
     workflow = build(stages)
     began = time.perf_counter()
-    compiled = compile_workflow(workflow, cluster=cluster)
+    compiled = compile_workflow(workflow, target)
     first = time.perf_counter()
-    again = compile_workflow(workflow, cluster=cluster)
+    again = compile_workflow(workflow, target)
     second = time.perf_counter()
     if again is not compiled:
         raise RuntimeError("the second call compiled again")
-    return {"ops": stages, "seconds": first - began, "cached_seconds": second - first}
+    held = count_ops(build(stages).trace().module)
+    return {
+        "ops": held,
+        "seconds": first - began,
+        "cached_seconds": second - first,
+        **by_stage(build(stages), target),
+    }
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from importlib.util import find_spec
 from typing import Any
 
 import uvloop
@@ -30,6 +31,7 @@ from benchmarks.arms.workloads import (
 )
 from benchmarks.harness.machine import versions
 from orchestrator import Workflow, loop, map_, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.graph import read
 from orchestrator.runtime.events import Event, OpsDone
 from orchestrator.runtime.lowering import lower
@@ -162,8 +164,14 @@ def one_agent(start: State) -> State:
     return _agent(start)
 
 
+WHOLE_COMPILER = find_spec("orchestrator.passes.pipeline") is not None
+"""Where the passes are missing, the traced module is lowered as it is, and the report's versions say so."""
+
+
 def compiled(flow: Workflow[..., Any]) -> Program:
     """The executable form of a workflow."""
+    if WHOLE_COMPILER:
+        return compile_workflow(flow).program
     traced = flow.trace()
     return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash=flow.name)
 
@@ -226,4 +234,5 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
 
 
 if __name__ == "__main__":
-    serve("orchestrator", versions("torch-mlir", "uvloop"), on(uvloop.run))
+    stages = "trace, passes, plan, lower" if WHOLE_COMPILER else "trace, lower"
+    serve("orchestrator", {**versions("torch-mlir", "uvloop"), "stages": stages}, on(uvloop.run))

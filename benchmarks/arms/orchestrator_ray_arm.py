@@ -21,7 +21,6 @@ from orchestrator.runtime.ray.session import connect
 from orchestrator.runtime.run import Runtime
 
 
-@ray.remote(num_cpus=0)
 class Region:
     """One fused region: a program, ready to run on other inputs."""
 
@@ -34,9 +33,12 @@ class Region:
             return (await runtime.run_program(self._program, inputs)).value
 
 
+RegionActor: Any = ray.remote(num_cpus=0)(Region)
+
+
 def _fused(flow: Workflow[..., Any], inputs: tuple[object, ...]) -> Run:
     connect()
-    actor = Region.remote(arm.compiled(flow))
+    actor = RegionActor.remote(arm.compiled(flow))
 
     async def main() -> int:
         return arm.total(await actor.run.remote(inputs))
