@@ -13,7 +13,6 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from orchestrator.passes.pipeline import run_pipeline
 
 from benchmarks.arms.sample_workflow import build
 from orchestrator import Workflow
@@ -60,6 +59,8 @@ def cluster() -> Cluster:
 
 def by_stage(workflow: Workflow[..., Any], target: Cluster) -> dict[str, float]:
     """Seconds of each stage of a compilation: what `orchestrator.compiler.compile` does, one step at a time."""
+    from orchestrator.passes.pipeline import run_pipeline
+
     clock = [time.perf_counter()]
     traced = workflow.trace()
     clock.append(time.perf_counter())

@@ -1,7 +1,7 @@
 """Our executor on Ray: the whole region of a workflow fused into one actor, so that a run costs one hop.
 
-The driver sends the inputs and gets the result; the program lives in the actor, which runs it with the same executor and
-its own in-memory journal.
+The driver sends the inputs and gets the result; the program lives in the actor, which runs it with the same executor
+and its own in-memory journal.
 """
 
 from __future__ import annotations
