@@ -13,7 +13,6 @@ import time
 from itertools import pairwise
 from typing import Any
 
-
 from benchmarks.arms.sample_workflow import build
 from orchestrator import Workflow
 from orchestrator.compiler import compile as compile_workflow
