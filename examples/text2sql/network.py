@@ -87,6 +87,20 @@ class Network(nn.Module):  # type: ignore[misc]
         return self.norm(x)
 
 
+def load_llama(network: Network, state: dict[str, Tensor]) -> None:
+    """Fill the network from weights named as `LlamaForCausalLM` names them; the inverse of `llama_state`."""
+    filled = {"embedding.weight": state["model.embed_tokens.weight"], "norm.weight": state["model.norm.weight"]}
+    for index in range(len(network.blocks)):
+        source, block = f"model.layers.{index}.", f"blocks.{index}."
+        filled[f"{block}qkv.weight"] = torch.cat([state[f"{source}self_attn.{n}_proj.weight"] for n in "qkv"])
+        filled[f"{block}out.weight"] = state[f"{source}self_attn.o_proj.weight"]
+        filled[f"{block}gate_up.weight"] = torch.cat([state[f"{source}mlp.{n}_proj.weight"] for n in ("gate", "up")])
+        filled[f"{block}down.weight"] = state[f"{source}mlp.down_proj.weight"]
+        filled[f"{block}attention_norm.weight"] = state[f"{source}input_layernorm.weight"]
+        filled[f"{block}feed_norm.weight"] = state[f"{source}post_attention_layernorm.weight"]
+    network.load_state_dict({name: tensor.float() for name, tensor in filled.items()})
+
+
 def llama_state(network: Network, config: LlamaConfig) -> dict[str, Tensor]:
     """The network's weights under the names and in the shapes of `LlamaForCausalLM`."""
     state: dict[str, Tensor] = {

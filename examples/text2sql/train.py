@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
@@ -32,7 +32,7 @@ from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
 from examples.text2sql import prompts
 from examples.text2sql.corpus import Group, training_group
-from examples.text2sql.network import Network, llama_state
+from examples.text2sql.network import Network, llama_state, load_llama
 from examples.text2sql.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, respelt, train_tokenizer
 
 CACHE = Path.home() / ".cache" / "orchestrator-text2sql"
@@ -237,8 +237,24 @@ def rate_scale(progress: float, warmup: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
-def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
-    """Run (or resume from `cache`) the plan and export the model to `out`, also at every checkpoint."""
+def resume(
+    saved: Path, network: Network, training: list[torch.optim.Optimizer], device: torch.device
+) -> tuple[int, float]:
+    """Restore the checkpoint if there is one; the step and the seconds spent, zero where there is none."""
+    if not saved.exists():
+        return 0, 0.0
+    state = torch.load(saved, map_location=device)
+    network.load_state_dict(state["network"])
+    for optimizer, kept in zip(training, state["optimizers"], strict=True):
+        optimizer.load_state_dict(kept)
+    return int(state["step"]), float(state["spent_s"])
+
+
+def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0, start: Path | None = None) -> None:
+    """Run (or resume from `cache`) the plan and export the model to `out`, also at every checkpoint.
+
+    A run begins with the weights of the model folder `start` where one is given; `out` must hold its tokenizer.
+    """
     torch.manual_seed(plan.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out.mkdir(parents=True, exist_ok=True)
@@ -247,16 +263,13 @@ def train(plan: Plan, out: Path, cache: Path, every_s: float = 300.0) -> None:
     variants = spellings(tokenizer)
     config = model_config(plan, tokenizer)
     network = Network(config).to(device)
+    if start is not None:
+        load_llama(network, load_file(start / "model.safetensors"))
     compiled = torch.compile(network)
     training = optimizers(network, plan)
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in training]
-    step, spent_s, saved = 0, 0.0, cache / "checkpoint.pt"
-    if saved.exists():
-        state = torch.load(saved, map_location=device)
-        network.load_state_dict(state["network"])
-        for optimizer, kept in zip(training, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
-        step, spent_s = state["step"], state["spent_s"]
+    saved = cache / "checkpoint.pt"
+    step, spent_s = resume(saved, network, training, device)
     per_step, last, mean = plan.rows * plan.length, time.monotonic(), math.nan
     since_save, log = 0.0, (cache / "log.jsonl").open("a")
     print(json.dumps({"parameters": sum(p.numel() for p in network.parameters()), "plan": asdict(plan)}), flush=True)
@@ -323,6 +336,8 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=Plan.length)
     parser.add_argument("--muon-rate", type=float, default=Plan.muon_rate)
     parser.add_argument("--adam-rate", type=float, default=Plan.adam_rate)
+    parser.add_argument("--easy-steps", type=int, default=Plan.easy_steps)
+    parser.add_argument("--start", type=Path, help="model folder whose weights the run begins with")
     parser.add_argument("--checkpoint-s", type=float, default=300.0)
     given = parser.parse_args()
     plan = Plan(
@@ -332,10 +347,11 @@ def main() -> None:
         given.rows,
         given.length,
         layers=given.layers,
+        easy_steps=given.easy_steps,
         muon_rate=given.muon_rate,
         adam_rate=given.adam_rate,
     )
-    train(plan, given.out, given.cache, given.checkpoint_s)
+    train(plan, given.out, given.cache, given.checkpoint_s, given.start)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def _entity(lexicon: Lexicon, rng: random.Random, noun: str, name: str, parents:
     if rng.random() < 0.55:
         ids = tuple(range(1, count + 1))
         table.columns.append(Column(fresh(lambda: rng.choice(("id", "id", "id", f"{noun}_id"))), "id", "int", ids))
-    label = rng.choice((*("name",) * 12, "title", "label", f"{noun}_name", noun, "code"))
+    label = rng.choice((*("name",) * (12 if lexicon.unseen else 6), "title", "label", f"{noun}_name", noun, "code"))
     if label not in taken:
         taken.add(label)
     else:

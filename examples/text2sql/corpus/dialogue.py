@@ -19,7 +19,7 @@ from examples.text2sql.corpus.questions import draw_question
 from examples.text2sql.schema_text import Cell, cell_text, rows_text, schema_text
 
 SINGLE_RATE = 0.45
-REPAIR_RATE = 0.22
+REPAIR_RATE = 0.5
 ANSWER_RATE = 0.16
 KEYWORDS = ("SELECT", "FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "JOIN", "HAVING", "COUNT", "BETWEEN")
 
@@ -70,9 +70,24 @@ def _misspelt(rng: random.Random, word: str) -> str:
             return rng.choice(parts) if len(parts) > 1 else word[: max(1, len(word) - 2)]
 
 
+def _unbelieved(rng: random.Random, database: Database, question: Question) -> str:
+    """The query with a name as a small model misremembers it: the usual label column, or the first half of a name."""
+    table = database.table(question.tables[-1])
+    display = table.display.name
+    if display != "name" and re.search(rf"\b{display}\b", question.sql) and rng.random() < 0.6:
+        return re.sub(rf"\b{display}\b", "name", question.sql)
+    names = [table.name, *(c.name for c in table.columns if re.search(rf"\b{c.name}\b", question.sql))]
+    name, other = rng.choice(names), rng.choice(rng.choice(database.tables).columns).name
+    head = name[: rng.randint(2, max(2, len(name) - 1))]
+    wrong = rng.choice((head + other[-rng.randint(2, 5) :], f"{name}_{other.rsplit('_')[-1]}", head + "s"))
+    return re.sub(rf"\b{name}\b", wrong, question.sql)
+
+
 def _broken(rng: random.Random, database: Database, question: Question) -> str:
     """The query with one realistic mistake; the caller checks that SQLite objects."""
     sql, roll = question.sql, rng.random()
+    if rng.random() < 0.5:
+        return _unbelieved(rng, database, question)
     if question.literals and roll < 0.2:
         literal = rng.choice(question.literals)
         wrong = rng.choice((_misspelt(rng, literal), literal.swapcase(), literal.title()))
