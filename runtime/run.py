@@ -120,11 +120,14 @@ class Runtime:
 
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed.
         """
-        state = replay(compiled.program, await self.journal.load(run_id))
+        return await self.resume_program(compiled.program, run_id, budget=budget)
+
+    async def resume_program(self, program: Program, run_id: str, *, budget: Limits | None = None) -> RunResult:
+        """:meth:`resume`, for a program."""
+        state = replay(program, await self.journal.load(run_id))
         if state.started is None:
             raise RunError("ORCH-R023", f"the journal knows no run {run_id}", fix="see `orch runs`")
-        execution = self._execution(compiled.program, run_id, state=state, budget=budget)
-        return await self._run(execution, compiled.program, ())
+        return await self._run(self._execution(program, run_id, state=state, budget=budget), program, ())
 
     def _execution(self, program: Program, run_id: str, **options: Any) -> Execution:
         listeners: list[Callable[[Feed], None]] = [each.push for each in self.observers]

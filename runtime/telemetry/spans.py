@@ -169,7 +169,7 @@ def _describe(op: Op) -> tuple[str, str, dict[str, Any]]:
     """Operation, subject and attributes of a span."""
     spec = op.spec
     if isinstance(spec, Generate):
-        return names.SPAN_CHAT, spec.model, {names.REQUEST_MODEL: spec.model, names.PROVIDER: "orchestrator"}
+        return names.SPAN_CHAT, spec.model, {names.REQUEST_MODEL: spec.model, names.PROVIDER: spec.engine or "default"}
     if isinstance(spec, ToolCall):
         operation = names.SPAN_RETRIEVAL if spec.retrieve else names.SPAN_TOOL
         return operation, spec.callee, {names.TOOL_NAME: spec.callee}

@@ -1,0 +1,147 @@
+"""The runtime: inputs, results, observers, resuming, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.builder import RegionBuilder
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.program import Generate, Program, ToolCall
+from orchestrator.runtime.run import Runtime, checked_inputs
+
+
+class Case(BaseModel):
+    question: str
+
+
+async def upper(text: str) -> str:
+    return text.upper()
+
+
+def program(fn: Any = upper) -> Program:
+    """A model call, and a tool on its reply."""
+    body = RegionBuilder("", [str])
+    (reply,) = body.suspend("llm", Generate("default", None, max_tokens=9), body.args, types=[str])
+    (out,) = body.suspend("upper", ToolCall(fn, "upper", "idempotent", True, "async"), [reply], types=[str])
+    return Program("demo", "hash", ("text",), body.finish([out]), str, prices={"main": (0.5, 2.0)})
+
+
+async def test_a_result_says_what_was_used_where() -> None:
+    async with Runtime({"main": ScriptedEngine(["one two"])}) as runtime:
+        result = await runtime.run_program(program(), ("a b c",))
+    assert result.value == "ONE TWO"
+    assert result.usage == Usage(3, 0, 2)
+    assert result.cost_usd == 3 * 0.5 + 2 * 2.0
+    assert result.simulated
+    assert [(op.id, op.place, op.attempts, op.done) for op in result.ops] == [
+        ("llm", "engine", 1, True),
+        ("upper", "async", 1, True),
+    ]
+    assert len(repr(result)) < 300
+
+
+async def test_observers_see_events_and_tokens_and_end_with_the_runtime() -> None:
+    feed = Subscription()
+    async with Runtime({"main": ScriptedEngine(["one two"])}, observers=[feed]) as runtime:
+        await runtime.run_program(program(), ("x",))
+    seen = [entry async for entry in feed]
+    assert isinstance(seen[0], RunStarted)
+    assert isinstance(seen[-1], RunDone)
+    assert "".join(entry.text for entry in seen if isinstance(entry, Token)) == "one two"
+
+
+async def test_a_failed_run_resumes_without_repeating_the_model_call() -> None:
+    fail = True
+
+    async def flaky(text: str) -> str:
+        if fail:
+            raise ConnectionError("down")
+        return text
+
+    engine = ScriptedEngine(["reply"])
+    target, journal, feed = program(flaky), MemoryJournal(), Subscription()
+    async with Runtime({"main": engine}, journal=journal, observers=[feed]) as runtime:
+        with pytest.raises(RunError):
+            await runtime.run_program(target, ("x",), run_id="run-1")
+        failed = feed.drain()[-1]
+        assert isinstance(failed, RunFailed)
+        assert failed.op == "upper"
+        fail = False
+        result = await runtime.resume_program(target, "run-1")
+    assert result.value == "reply"
+    assert len(engine.requests) == 1
+    assert result.usage.output_tokens == 1
+
+
+async def test_an_unknown_run_cannot_be_resumed() -> None:
+    with pytest.raises(RunError) as raised:
+        await Runtime().resume_program(program(), "nobody")
+    assert raised.value.code == "ORCH-R023"
+
+
+async def test_a_cancelled_run_says_so_and_resumes() -> None:
+    started = asyncio.Event()
+    block = True
+
+    async def waits(text: str) -> str:
+        started.set()
+        if block:
+            await asyncio.Event().wait()
+        return text
+
+    async with Runtime({"main": ScriptedEngine(["reply"])}) as runtime:
+        target = program(waits)
+        task = asyncio.create_task(runtime.run_program(target, ("x",), run_id="r"))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        ended = (await runtime.journal.load("r"))[-1]
+        assert isinstance(ended, RunFailed)
+        assert ended.code == "ORCH-R024"
+        block = False
+        assert (await runtime.resume_program(target, "r")).value == "reply"
+
+
+async def test_concurrent_runs_share_one_engine_that_starts_once() -> None:
+    starts = 0
+
+    class Slow(ScriptedEngine):
+        async def start(self) -> None:
+            nonlocal starts
+            starts += 1
+            await asyncio.sleep(0)
+
+    async with Runtime({"main": Slow(lambda request: request.messages[-1].content)}) as runtime:
+        target = program()
+        results = await asyncio.gather(*(runtime.run_program(target, (f"q{n}",)) for n in range(20)))
+    assert [result.value for result in results] == [f"Q{n}" for n in range(20)]
+    assert starts == 1
+
+
+def test_inputs_are_converted_and_all_problems_reported_together() -> None:
+    params = {"case": Case, "n": int}
+    assert checked_inputs(params, {"n": "3", "case": {"question": "q"}}) == (Case(question="q"), 3)
+    with pytest.raises(RunError) as raised:
+        checked_inputs(params, {"n": "x", "other": 1})
+    assert len(raised.value.diagnostics) == 3
+    assert {each.code for each in raised.value.diagnostics} == {"ORCH-R007"}
+
+
+def test_running_needs_neither_ray_nor_a_serving_engine() -> None:
+    code = (
+        "import sys, orchestrator.runtime.run, orchestrator.runtime.lowering;"
+        "sys.exit(any(m in sys.modules for m in ('ray', 'torch', 'vllm', 'torch_mlir')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,93 @@
+"""The whole line: trace, passes, plan, program, run."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+
+from orchestrator.dsl.control import loop, map_
+from orchestrator.dsl.llm import llm
+from orchestrator.dsl.tool import tool
+from orchestrator.dsl.workflow import Workflow, workflow
+
+pytest.importorskip("orchestrator.passes.pipeline", reason="the passes are part of the compiler")
+
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import BudgetError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.testing import fake
+
+
+@tool(effects="pure")
+def shorten(text: str) -> str:
+    return text[:4]
+
+
+@tool(effects="idempotent")
+async def later(n: int) -> int:
+    return n + 1
+
+
+@workflow
+def summarise(texts: list[str], times: int) -> str:
+    short = map_(shorten, texts, limit=10)
+    n = loop(lambda n: later(n), times, max=5, until=lambda n: n >= 3)
+    return llm(f"{short} {n}")
+
+
+def test_a_workflow_runs_like_a_function() -> None:
+    with fake(lambda messages: messages[-1].content):
+        assert summarise(texts=["abcdef", "xyz"], times=1) == '["abcd","xyz"] 3'
+
+
+def test_a_workflow_runs_inside_a_running_loop() -> None:
+    async def cell() -> list[str]:
+        return [summarise(texts=["a"], times=3), await summarise.arun(texts=["a"], times=3)]
+
+    with fake(lambda messages: messages[-1].content):
+        assert asyncio.run(cell()) == ['["a"] 3'] * 2
+
+
+def test_compiling_again_is_a_lookup_for_each_cluster() -> None:
+    cluster = Cluster(engines=(EngineSpec(name="other", kind="sim", model="m"),))
+    first = compile_workflow(summarise)
+    assert compile_workflow(summarise) is first
+    assert compile_workflow(summarise, cluster) is not first
+    assert compile_workflow(summarise) is first
+    assert "agent.generate" in first.level1
+    assert "agent.generate" not in first.level2
+    assert first.plan.ir_hash == first.hash == first.program.hash
+
+
+def test_substituted_tools_are_compiled_apart() -> None:
+    with fake(lambda messages: messages[-1].content, tools={"shorten": lambda text: "!"}):
+        assert summarise(texts=["abcdef"], times=3) == '["!"] 3'
+    with fake(lambda messages: messages[-1].content):
+        assert summarise(texts=["abcdef"], times=3) == '["abcd"] 3'
+
+
+def test_the_cache_does_not_keep_workflows_alive() -> None:
+    def make() -> weakref.ref[Workflow[..., str]]:
+        @workflow
+        def short_lived(text: str) -> str:
+            return shorten(text)
+
+        compile_workflow(short_lived)
+        return weakref.ref(short_lived)
+
+    gone = make()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_budget_of_the_workflow_is_enforced() -> None:
+    @workflow(budget="50 tokens")
+    def costly(text: str) -> str:
+        return llm(text, max_tokens=1000)
+
+    with fake(["never"]) as engine, pytest.raises(BudgetError):
+        costly(text="x")
+    assert not engine.requests
