@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.calls import Outcome
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import map_length
+from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Body, Op, Structure
 
 if TYPE_CHECKING:

@@ -75,6 +75,16 @@ class OpsDone(NamedTuple):
     cost_usd: float | None = None
 
 
+class Spent(NamedTuple):
+    """What a model call used that gave no result: it was abandoned, or its reply does not fit."""
+
+    frame: str
+    op: str
+    usage: Usage
+    cost_usd: float | None
+    at: float
+
+
 class Token(NamedTuple):
     """A piece of a reply. For observers only; never journaled."""
 
@@ -101,13 +111,13 @@ class RunFailed(NamedTuple):
     at: float
 
 
-Event = RunStarted | FrameOpened | OpStarted | OpFailed | OpsDone | RunDone | RunFailed
+Event = RunStarted | FrameOpened | OpStarted | OpFailed | OpsDone | Spent | RunDone | RunFailed
 """What is journaled."""
 Feed = Event | Token
 """What observers see."""
 
 _KINDS: Final[dict[str, type[Event]]] = {
-    cls.__name__: cls for cls in (RunStarted, FrameOpened, OpStarted, OpFailed, OpsDone, RunDone, RunFailed)
+    cls.__name__: cls for cls in (RunStarted, FrameOpened, OpStarted, OpFailed, OpsDone, Spent, RunDone, RunFailed)
 }
 _INDEX: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
 
@@ -129,13 +139,18 @@ def encode(event: Event, dump: Dump) -> dict[str, object]:
     elif isinstance(event, OpsDone):
         key = region_key(event.frame)
         data["values"] = [dump(key, event.first + n, value) for n, value in enumerate(event.values)]
-        usage = event.usage
-        data["usage"] = usage and [usage.input_tokens, usage.cached_tokens, usage.output_tokens]
+        data["usage"] = event.usage and _tokens(event.usage)
+    elif isinstance(event, Spent):
+        data["usage"] = _tokens(event.usage)
     elif isinstance(event, RunDone):
         data["value"] = dump("", -1, event.value)
     elif isinstance(event, RunFailed):
         data["where"] = event.where and [event.where.file, event.where.line, event.where.function]
     return data
+
+
+def _tokens(usage: Usage) -> list[int]:
+    return [usage.input_tokens, usage.cached_tokens, usage.output_tokens]
 
 
 def decode(data: Mapping[str, Any], load: Dump) -> Event:
@@ -151,6 +166,8 @@ def decode(data: Mapping[str, Any], load: Dump) -> Event:
         key, first = region_key(fields["frame"]), fields["first"]
         fields["values"] = tuple(load(key, first + n, value) for n, value in enumerate(fields["values"]))
         fields["usage"] = fields["usage"] and Usage(*fields["usage"])
+    elif cls is Spent:
+        fields["usage"] = Usage(*fields["usage"])
     elif cls is RunDone:
         fields["value"] = load("", -1, fields["value"])
     elif cls is RunFailed:

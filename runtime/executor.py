@@ -17,15 +17,13 @@ from __future__ import annotations
 import random
 from asyncio import CancelledError, current_task, sleep, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import time
 from typing import Any
 
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import calls, control, failures
 from orchestrator.runtime.budget import Ledger, Need
-from orchestrator.runtime.calls import Engines, Outcome, Remote
 from orchestrator.runtime.events import (
     Event,
     Feed,
@@ -38,9 +36,9 @@ from orchestrator.runtime.events import (
     RunStarted,
 )
 from orchestrator.runtime.group import Group
-from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import State, replay
+from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import (
     NO_POLICY,
     Limits,
@@ -52,17 +50,7 @@ from orchestrator.runtime.program import (
     failing_op,
 )
 from orchestrator.runtime.retry import wait_s
-
-
-@dataclass(frozen=True)
-class Services:
-    """What ops run on."""
-
-    engines: Engines
-    human: Human = field(default_factory=Nobody)
-    remote: Remote | None = None
-    threads: Callable[[], Executor | None] = lambda: None
-    """Gives the pool for blocking tools; None is the event loop's own."""
+from orchestrator.runtime.services import Services
 
 
 class CancelledWithinError(Exception):
@@ -116,16 +104,16 @@ class Execution:
         """In order, without repetitions."""
         self.simulated = False
         """Whether a simulated engine has answered."""
-        self.spent = state or State()
-        """What an earlier part of the run used."""
+        self.earlier = state or State()
+        """The part of the run before this one, if it is resumed."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
         self.ledger = Ledger(budget or program.budget or Limits())
         self._journal = journal
         self._state = state
         self._rng = random.Random(seed)
         if state is not None:
-            spent = state.usage.input_tokens + state.usage.output_tokens
-            self.ledger.charge(Need(spent, state.cost_usd))
+            usage = state.spending.usage
+            self.ledger.charge(Need(usage.input_tokens + usage.output_tokens, state.spending.cost_usd))
 
     def emit(self, event: Event) -> None:
         """Journal an event and show it to whoever listens."""
@@ -183,7 +171,7 @@ class Execution:
         seconds = self.ledger.limits.seconds
         if seconds is None:
             return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
-        left = seconds - self.spent.active_s
+        left = seconds - self.earlier.active_s
         try:
             async with timeout(max(left, 0.0)) as scope:
                 return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpsDone, OpStarted, region_key
 from orchestrator.runtime.program import Generate, Op, Program, Structure, ToolCall
+
+
+@dataclass(slots=True)
+class Spending:
+    """What model calls used."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    """Of the calls whose price is known."""
+    unpriced: bool = False
+    """The price of some call is unknown."""
+
+    def add(self, usage: Usage, cost_usd: float | None) -> None:
+        """Count one call."""
+        self.usage += usage
+        self.cost_usd += cost_usd or 0.0
+        self.unpriced |= cost_usd is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,9 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from orchestrator.errors import Diagnostic, RunError
-from orchestrator.runtime.calls import Engines, Remote
 from orchestrator.runtime.engines.base import Engine, Usage
-from orchestrator.runtime.events import Event, Feed, OpsDone
-from orchestrator.runtime.executor import Execution, Services
+from orchestrator.runtime.events import Event, Feed, OpsDone, Spent
+from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.failures import first_line
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
@@ -31,6 +30,7 @@ from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.records import OpRecord, op_records
+from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.values import adapter
 
@@ -47,7 +47,7 @@ class RunResult:
 
     value: Any
     usage: Usage
-    """Tokens of all model calls, those of an interrupted earlier part included."""
+    """Tokens of all model calls, failed attempts and an interrupted earlier part of the run included."""
     cost_usd: float | None
     """None when the price of any model call is unknown."""
     seconds: float
@@ -139,18 +139,15 @@ class Runtime:
 
     async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:
         start = perf_counter()
-        earlier = execution.spent
         value = await execution.run(inputs)
-        done = [event for event in execution.events if isinstance(event, OpsDone) and event.usage is not None]
-        usage = earlier.usage
-        cost: float | None = earlier.cost_usd
-        for event in done:
-            usage += event.usage or Usage()
-            cost = None if cost is None or event.cost_usd is None else cost + event.cost_usd
+        spending = execution.earlier.spending
+        for event in execution.events:
+            if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
+                spending.add(event.usage, event.cost_usd)
         return RunResult(
             value,
-            usage,
-            cost,
+            spending.usage,
+            None if spending.unpriced else spending.cost_usd,
             perf_counter() - start,
             execution.run_id,
             execution.simulated,

@@ -34,7 +34,7 @@ async def later(n: int) -> int:
 @workflow
 def summarise(texts: list[str], times: int) -> str:
     short = map_(shorten, texts, limit=10)
-    n = loop(lambda n: later(n), times, max=5, until=lambda n: n >= 3)
+    n = loop(later, times, max=5, until=lambda n: n >= 3)
     return llm(f"{short} {n}")
 
 

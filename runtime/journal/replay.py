@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, RunDone, RunStarted
+from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, RunDone, RunStarted, Spent
 from orchestrator.runtime.program import Program
+from orchestrator.runtime.records import Spending
 
 
 @dataclass(slots=True)
@@ -28,8 +28,7 @@ class State:
     """Attempts that started and neither succeeded nor failed, by frame and op."""
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
     """Failed attempts, by frame and op."""
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: float = 0.0
+    spending: Spending = field(default_factory=Spending)
     active_s: float = 0.0
     """From the start to the last event: how much of a budget of seconds is used up."""
 
@@ -58,13 +57,14 @@ def apply(state: State, event: Event) -> None:
         if event.op is not None:
             state.unfinished.pop((event.frame, event.op), None)
         if event.usage is not None:
-            state.usage += event.usage
-        state.cost_usd += event.cost_usd or 0.0
+            state.spending.add(event.usage, event.cost_usd)
     elif isinstance(event, OpStarted):
         state.unfinished[event.frame, event.op] = event.attempt
     elif isinstance(event, OpFailed):
         state.unfinished.pop((event.frame, event.op), None)
         state.failures[event.frame, event.op] = event.attempt
+    elif isinstance(event, Spent):
+        state.spending.add(event.usage, event.cost_usd)
     elif isinstance(event, RunStarted):
         state.started = event
     elif isinstance(event, RunDone):

@@ -9,11 +9,11 @@ import pytest
 
 from orchestrator.errors import RunError, SourceLoc
 from orchestrator.runtime.builder import RegionBuilder, Val
-from orchestrator.runtime.calls import Engines
-from orchestrator.runtime.executor import Finished, Services, execute
+from orchestrator.runtime.executor import Finished, execute
 from orchestrator.runtime.inline import InlineMap
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program, ToolCall
+from orchestrator.runtime.services import Engines, Services
 
 
 def called(f: str, *args: str) -> str:

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.calls import Engines
 from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted
-from orchestrator.runtime.executor import Finished, Services, execute
+from orchestrator.runtime.executor import Finished, execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program
+from orchestrator.runtime.services import Engines, Services
 from tests.runtime.random_programs import BoomError, Builder, Generator, Shape, interpret
 
 PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

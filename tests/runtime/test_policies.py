@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from orchestrator.errors import BudgetError, RunError, SourceLoc
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.calls import Engines
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpStarted, Token
-from orchestrator.runtime.executor import Execution, Services, execute
+from orchestrator.runtime.executor import Execution, execute
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import NO_POLICY, Ask, Generate, Limits, Policy, Program, Spec, Structure, ToolCall
+from orchestrator.runtime.services import Engines, Services
 from orchestrator.runtime.values import Conversation
 
 HERE = SourceLoc("app.py", 3)
@@ -198,6 +198,8 @@ async def test_a_model_call_without_an_engine_says_what_to_do() -> None:
     assert raised.value.code == "ORCH-R008"
     with pytest.raises(RunError, match="no engine serves `gpt`"):
         await outcome(one_op(Generate("gpt", None)), "ask", ScriptedEngine([]))
+    with pytest.raises(RunError, match="no engine serves `planned`"):
+        await outcome(one_op(Generate("default", "planned")), "ask", ScriptedEngine([]))
 
 
 # Budgets

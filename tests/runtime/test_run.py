@@ -17,7 +17,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Generate, Program, ToolCall
+from orchestrator.runtime.program import Generate, Policy, Program, ToolCall
 from orchestrator.runtime.run import Runtime, checked_inputs
 
 
@@ -49,6 +49,35 @@ async def test_a_result_says_what_was_used_where() -> None:
         ("upper", "async", 1, True),
     ]
     assert len(repr(result)) < 300
+
+
+async def test_failed_attempts_and_earlier_parts_of_a_run_are_paid_for() -> None:
+    body = RegionBuilder("", [str])
+    spec = Generate("default", None, returns=int, max_tokens=9)
+    policy = Policy(attempts=2, backoff_s=0.0)
+    (reply, _) = body.suspend("llm", spec, body.args, types=[int, Any], policy=policy)
+    (out,) = body.suspend("stop", ToolCall(stop_once(), "stop", "idempotent", True, "async"), [reply], types=[int])
+    target = Program("demo", "hash", ("text",), body.finish([out]), int)
+    async with Runtime({"main": ScriptedEngine(["one two", "7"])}) as runtime:
+        with pytest.raises(RunError):
+            await runtime.run_program(target, ("a",), run_id="r")
+        result = await runtime.resume_program(target, "r")
+    assert result.value == 7
+    assert result.usage == Usage(2, 0, 3)
+    assert result.cost_usd is None
+
+
+def stop_once() -> Any:
+    failed = False
+
+    async def stop(n: int) -> int:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise ConnectionError
+        return n
+
+    return stop
 
 
 async def test_observers_see_events_and_tokens_and_end_with_the_runtime() -> None:

@@ -9,12 +9,12 @@ from orchestrator.dsl.llm import chat, llm
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import workflow
 from orchestrator.planner.graph import read
-from orchestrator.runtime.calls import Engines
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.executor import Services, execute
+from orchestrator.runtime.executor import execute
 from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.services import Engines, Services
 
 
 class Point(BaseModel):

@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.calls import Engines
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.executor import Services, execute
+from orchestrator.runtime.executor import execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Generate, Program, Structure, ToolCall
+from orchestrator.runtime.services import Engines, Services
 from orchestrator.runtime.telemetry.spans import SpanListener, recording_listener
 
 

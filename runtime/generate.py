@@ -1,0 +1,174 @@
+"""Model calls.
+
+A call reserves its worst case, streams the reply, settles what it used, and decodes the reply into the declared type.
+Cancellation goes all the way down: an abandoned reply closes the engine's iterator, which aborts the request inside the
+engine. Tokens of a call that gives no result are in the journal as :class:`~orchestrator.runtime.events.Spent`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.runtime.budget import Ledger, Need
+from orchestrator.runtime.engines.base import (
+    DEFAULT_MODEL,
+    Engine,
+    FinishReason,
+    GenerateRequest,
+    KvHint,
+    Message,
+    Sampling,
+    Usage,
+)
+from orchestrator.runtime.events import Spent, Token
+from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.program import Generate, Op
+from orchestrator.runtime.values import Conversation, parsed_reply
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.executor import Execution, Frame
+
+DEFAULT_OUTPUT_TOKENS: Final = 1024
+"""Reserved, and under a budget asked for, where neither ``max_tokens`` nor the plan says anything."""
+BYTES_PER_TOKEN: Final = 2.5
+"""Of UTF-8 text; fewer than common tokenizers need, so that a prompt's estimate errs upwards."""
+TOKENS_PER_MESSAGE: Final = 8
+
+Display = Callable[[int, str], None]
+"""Takes the number of a sample and a piece of its reply."""
+
+
+async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], ledger: Ledger) -> Outcome:
+    """Call a model with a prompt and the conversation it continues, if any; gives the reply and the conversation."""
+    spec = op.spec
+    assert isinstance(spec, Generate)
+    prompt: str = args[0]
+    conversation: Conversation = args[1] if len(args) > 1 else Conversation()
+    model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
+    key, engine = execution.services.engines.pick(spec.engine, model)
+    await execution.services.engines.started(key)
+    execution.simulated |= engine.simulated
+    name = f"{execution.run_id}/{frame.path}{op.id}"
+    session = name if conversation.session is None or conversation.engine != key else conversation.session
+    messages = (*conversation.messages, Message("user", prompt))
+    reservation = _Reservation(execution, op, key, messages, ledger)
+    request = GenerateRequest(
+        name,
+        engine.model,
+        messages,
+        Sampling(spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema),
+        session,
+        KvHint(spec.pin_ttl_s, spec.release, execution.arrival_s),
+    )
+    received = _Received(spec.samples)
+    try:
+        await received.stream(engine, request, _display(execution, frame.path, op.id))
+        replies = [parsed_reply(spec.returns, text) for text in received.texts]
+    except BaseException as error:
+        usage = received.usage_of_failure(error, reservation.prompt_tokens)
+        cost_usd = reservation.settle(usage)
+        if usage != Usage():
+            execution.emit(Spent(frame.path, op.id, usage, cost_usd, time()))
+        raise
+    usage = received.usage or Usage(reservation.prompt_tokens, 0, received.tokens)
+    cost_usd = reservation.settle(usage)
+    chats = [conversation.then(prompt, text, session, key) for text in received.texts]
+    values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
+    return Outcome(values[: op.count], usage, cost_usd)
+
+
+def _display(execution: Execution, path: str, op: str) -> Display | None:
+    """Shows pieces of a reply to whoever listens; None if nobody does."""
+    if not execution.listeners:
+        return None
+    return lambda sample, text: execution.show(Token(path, op, sample, text))
+
+
+class _Received:
+    """What has arrived of a reply."""
+
+    def __init__(self, samples: int) -> None:
+        self.tokens = 0
+        self.usage: Usage | None = None
+        self._parts: list[list[str]] = [[] for _ in range(samples)]
+        self._ends: list[FinishReason | None] = [None] * samples
+
+    @property
+    def texts(self) -> list[str]:
+        """The reply of each sample."""
+        return ["".join(parts) for parts in self._parts]
+
+    async def stream(self, engine: Engine, request: GenerateRequest, display: Display | None) -> None:
+        """Receive everything; raises :class:`ReplyError` if the engine stops in the middle."""
+        async with aclosing(engine.generate(request)) as chunks:
+            async for chunk in chunks:
+                self._parts[chunk.sample].append(chunk.text)
+                self._ends[chunk.sample] = chunk.finish_reason or self._ends[chunk.sample]
+                self.tokens += chunk.tokens
+                self.usage = chunk.usage or self.usage
+                if chunk.text and display is not None:
+                    display(chunk.sample, chunk.text)
+        if None in self._ends:
+            raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
+
+    def usage_of_failure(self, error: BaseException, prompt_tokens: int) -> Usage:
+        """The engine's own figure; else an estimate, which is nothing for a request that was refused."""
+        if self.usage is not None:
+            return self.usage
+        accepted = any(self._parts) or isinstance(error, asyncio.CancelledError)
+        return Usage(prompt_tokens, 0, self.tokens) if accepted else Usage()
+
+
+class _Reservation:
+    """The worst case of a model call, taken out of its budgets before it starts."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        op: Op,
+        engine: str,
+        messages: Sequence[Message],
+        ledger: Ledger,
+    ) -> None:
+        spec = op.spec
+        assert isinstance(spec, Generate)
+        size = sum(len(message.content.encode()) for message in messages)
+        self.prompt_tokens = int(size / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
+        self.max_tokens = spec.max_tokens
+        self._ledger = ledger
+        self._price = execution.program.prices.get(engine)
+        bounded = any(each.limits.tokens is not None or each.limits.usd is not None for each in ledger.chain())
+        if self.max_tokens is None and bounded:
+            self.max_tokens = self._affordable(spec)
+        output = (self.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS) * spec.samples
+        self._reserved = Need(
+            self.prompt_tokens + output, self._usd(self.prompt_tokens, output) or spec.expected_usd or 0.0
+        )
+        if bounded and self._price is None and any(each.limits.usd is not None for each in ledger.chain()):
+            execution.warnings[f"the price of engine `{engine}` is unknown, so the dollar budget does not bound it"] = (
+                None
+            )
+        ledger.reserve(op.id, self._reserved, op.where)
+
+    def _affordable(self, spec: Generate) -> int:
+        """A bound for a reply that has none of its own, so that the reservation is a true worst case."""
+        wanted = spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS
+        left = self._ledger.tokens_left()
+        if left is None:
+            return wanted
+        return max(1, min(wanted, (left - self.prompt_tokens) // spec.samples))
+
+    def _usd(self, tokens_in: int, tokens_out: int) -> float | None:
+        return None if self._price is None else tokens_in * self._price[0] + tokens_out * self._price[1]
+
+    def settle(self, usage: Usage) -> float | None:
+        """Replace the reservation by what was used; its cost, or None where the price is unknown."""
+        cost = self._usd(usage.input_tokens, usage.output_tokens)
+        used = Need(usage.input_tokens + usage.output_tokens, self._reserved.usd if cost is None else cost)
+        self._ledger.settle(self._reserved, used)
+        return cost

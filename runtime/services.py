@@ -1,0 +1,77 @@
+"""What ops run on: engines, a human, Ray, threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.engines.base import DEFAULT_MODEL, Engine
+from orchestrator.runtime.human import Human, Nobody
+
+
+class Remote(Protocol):
+    """Where tools placed on Ray run."""
+
+    async def call(
+        self, op: str, place: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """The result of ``fn``, called in a worker; cancelling the call cancels the worker's task."""
+
+
+class Engines:
+    """The engines of a runtime, by name and by the model they serve."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = dict(engines)
+        self._starting: dict[str, asyncio.Task[None]] = {}
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter(self._engines.values())
+
+    def pick(self, name: str | None, model: str) -> tuple[str, Engine]:
+        """The engine that the plan names, or without a plan one that serves ``model``; raises ORCH-R008."""
+        for key, engine in self._engines.items():
+            if key == name if name is not None else model in (DEFAULT_MODEL, key, engine.name, engine.model):
+                return key, engine
+        if not self._engines:
+            fix = (
+                "run it with an engine: orch run --cluster FILE, or Runtime(engines=...), or orchestrator.testing.fake"
+            )
+            raise RunError("ORCH-R008", "the workflow calls a model, and the runtime has no engine", fix=fix)
+        known = ", ".join(f"{key} ({engine.model})" for key, engine in self._engines.items())
+        raise RunError(
+            "ORCH-R008", f"no engine serves `{name or model}`", why=f"there is {known}", fix="add one, or change model="
+        )
+
+    async def started(self, name: str) -> Engine:
+        """The engine, after it has started; concurrent callers wait for the same start."""
+        starting = self._starting.get(name)
+        if starting is None or (starting.done() and (starting.cancelled() or starting.exception())):
+            starting = self._starting[name] = asyncio.create_task(self._engines[name].start())
+        if not starting.done():
+            await asyncio.shield(starting)
+        return self._engines[name]
+
+    async def close(self) -> None:
+        """Close every engine that was started."""
+        for name, starting in self._starting.items():
+            if not starting.done():
+                starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self._engines[name].close()
+        self._starting.clear()
+
+
+@dataclass(frozen=True)
+class Services:
+    """What ops run on."""
+
+    engines: Engines
+    human: Human = field(default_factory=Nobody)
+    remote: Remote | None = None
+    threads: Callable[[], Executor | None] = lambda: None
+    """Gives the pool for blocking tools; None is the event loop's own."""
