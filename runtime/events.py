@@ -27,7 +27,7 @@ class RunStarted(NamedTuple):
     run_id: str
     workflow: str
     program: str
-    """Hash of the program, to which the run stays pinned."""
+    """Fingerprint of the program, to which the run stays pinned."""
     inputs: tuple[object, ...]
     """The workflow's arguments, in order."""
     at: float

@@ -18,7 +18,8 @@ import random
 from asyncio import CancelledError, current_task, sleep, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from time import time
+from math import inf
+from time import monotonic, time
 from typing import Any
 
 from orchestrator.errors import OrchError, RunError
@@ -145,7 +146,7 @@ class Execution:
         if state is not None and state.started is not None:
             inputs = state.started.inputs
         else:
-            self.emit(RunStarted(self.run_id, self.program.name, self.program.hash, inputs, self.arrival_s))
+            self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
         try:
             value = await self._within_seconds(inputs)
             self.emit(RunDone(value, time()))
@@ -259,13 +260,16 @@ class Execution:
                 frame.v[op.first : op.first + op.count] = frame.known[op.first]
                 return
             attempt = self._next_attempt(self._state, frame, op)
+        limits = op.policy.budget
+        ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
+        began = monotonic()
         while True:
             self.emit(OpStarted(frame.path, op.id, attempt, time()))
             try:
                 if op.policy is NO_POLICY:
-                    outcome = await self._start(frame, op, attempt, frame.ledger)
+                    outcome = await self._start(frame, op, attempt, ledger)
                 else:
-                    outcome = await self._start_within(frame, op, attempt)
+                    outcome = await self._start_within(frame, op, attempt, ledger, began)
                 break
             except CancelledError as error:
                 task = current_task()
@@ -283,23 +287,22 @@ class Execution:
             return control.run(self, frame, op, attempt, ledger)
         return calls.run(self, frame, op, ledger)
 
-    async def _start_within(self, frame: Frame, op: Op, attempt: int) -> Outcome:
-        """Start an op under its timeout and its own budget."""
-        limits, timeout_s = op.policy.budget, op.policy.timeout_s
-        ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
-        seconds = None if limits is None else limits.seconds
-        bounds = [bound for bound in (timeout_s, seconds) if bound is not None]
-        if not bounds:
+    async def _start_within(self, frame: Frame, op: Op, attempt: int, ledger: Ledger, began: float) -> Outcome:
+        """Start an attempt under its timeout, and under what is left of the seconds that all attempts may take."""
+        timeout_s, limits = op.policy.timeout_s, op.policy.budget
+        left = inf if limits is None or limits.seconds is None else max(0.0, limits.seconds - (monotonic() - began))
+        bound = left if timeout_s is None else min(timeout_s, left)
+        if bound == inf:
             return await self._start(frame, op, attempt, ledger)
         try:
-            async with timeout(min(bounds)) as scope:
+            async with timeout(bound) as scope:
                 return await self._start(frame, op, attempt, ledger)
         except TimeoutError:
             if not scope.expired():
                 raise
-            if seconds is not None and seconds == min(bounds):
-                raise failures.out_of_time(op.id, seconds, op.where) from None
-            raise failures.timed_out(op.id, min(bounds), op.where) from None
+            if bound == left and limits is not None and limits.seconds is not None:
+                raise failures.out_of_time(op.id, limits.seconds, op.where) from None
+            raise failures.timed_out(op.id, bound, op.where) from None
 
     def _next_attempt(self, state: State, frame: Frame, op: Op) -> int:
         """Where to go on with an op that has no result yet; raises ORCH-R020 for one that must not be repeated."""

@@ -20,6 +20,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
@@ -259,12 +260,22 @@ class Program:
 
     name: str
     hash: str
+    """Content hash of the workflow's level-1 IR."""
     params: tuple[str, ...]
     body: Region
     returns: Any
     budget: Limits | None = None
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """USD per input and per output token, of the engines whose price is known."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the workflow and of where its values are: what a run is pinned to. A new plan may change it."""
+        digest = sha256(self.hash.encode())
+        for key, region in sorted(self.regions.items()):
+            slots = [(op.id, op.first, op.count) for op in region.ops()]
+            digest.update(f"{key}\n{region.source}\n{slots}".encode())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def regions(self) -> dict[str, Region]:

@@ -72,14 +72,14 @@ class RunResult:
 class Runtime:
     """Engines, a journal and observers that runs share. Engines start when first needed and close with the runtime.
 
-    ``remote`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``.
+    ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``.
     """
 
     def __init__(
         self,
         engines: Mapping[str, Engine] | None = None,
         *,
-        remote: Remote | None = None,
+        ray: Remote | None = None,
         journal: Journal | None = None,
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
@@ -87,7 +87,7 @@ class Runtime:
         self.engines = Engines(engines or {})
         self.journal: Journal = journal if journal is not None else MemoryJournal()
         self.observers = list(observers)
-        self._remote = remote
+        self._remote = ray
         self._human = human or Nobody()
         self._threads: ThreadPoolExecutor | None = None
 

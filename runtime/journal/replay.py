@@ -38,12 +38,12 @@ def replay(program: Program, events: Iterable[Event]) -> State:
     state = State()
     for event in events:
         apply(state, event)
-    if state.started is not None and state.started.program != program.hash:
+    if state.started is not None and state.started.program != program.fingerprint:
         raise RunError(
             "ORCH-R021",
             f"run {state.started.run_id} started with another version of `{program.name}`",
-            why=f"it is pinned to program {state.started.program}, this is {program.hash}",
-            fix="resume it with the code it started with, or start a new run",
+            why=f"it is pinned to program {state.started.program}, this is {program.fingerprint}",
+            fix="resume it with the code and the cluster it started with, or start a new run",
         )
     return state
 

@@ -241,6 +241,29 @@ async def test_what_a_failed_attempt_used_counts() -> None:
     assert 1 <= len(engine.requests) < 10
 
 
+async def test_the_budget_of_an_op_spans_its_attempts() -> None:
+    engine = ScriptedEngine(["no json at all"] * 10)
+    policy = Policy(attempts=10, backoff_s=0, budget=Limits(tokens=50))
+    with pytest.raises(BudgetError):
+        await outcome(one_op(Generate("default", None, returns=Query, max_tokens=20), policy=policy), "ask", engine)
+    assert 1 <= len(engine.requests) < 10
+
+
+async def test_seconds_of_an_op_span_its_attempts() -> None:
+    calls = 0
+
+    async def fails_slowly(x: object) -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.02)
+        raise ConnectionError
+
+    policy = Policy(attempts=1000, backoff_s=0, budget=Limits(seconds=0.05))
+    with pytest.raises(BudgetError):
+        await outcome(one_op(async_tool(fails_slowly), policy=policy))
+    assert 1 <= calls <= 3
+
+
 async def test_a_budget_of_seconds_stops_the_run() -> None:
     async def forever(x: object) -> None:
         await asyncio.Event().wait()
@@ -346,7 +369,10 @@ async def test_resuming_another_program_is_refused() -> None:
 
     program = one_op(async_tool(same))
     await execute(program, ("x",), Services(Engines({})), journal, "run")
-    other = Program("test", "other", ("x",), program.body, Any)
-    with pytest.raises(RunError) as raised:
-        await execute(other, (), Services(Engines({})), journal, "run", resume=True)
-    assert raised.value.code == "ORCH-R021"
+    changed = Program("test", "other", ("x",), program.body, Any)
+    planned_anew = one_op(async_tool(same), tp=str)
+    planned_anew.body.source = "# another layout"
+    for other in (changed, planned_anew):
+        with pytest.raises(RunError) as raised:
+            await execute(other, (), Services(Engines({})), journal, "run", resume=True)
+        assert raised.value.code == "ORCH-R021"
