@@ -4,26 +4,29 @@
 >>> print(compiled.level2)                                                              # doctest: +SKIP
 
 A workflow is compiled once for each cluster and objective; compiling an unchanged one again is a lookup. "Unchanged"
-means the same workflow object with the same code, defaults, closure and constants: what tracing reads from anywhere
-else counts as it was the first time.
+means the same workflow object with the same code, defaults, closure and constants, and the same tools, functions and
+workflows behind the names it uses, so that running a notebook's cell again has its effect. What tracing reads from
+anywhere else counts as it was the first time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from threading import RLock
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from orchestrator.dsl.code_hash import code_hash
-from orchestrator.dsl.tool import substitutes
+from orchestrator.dsl.tool import Tool, substitutes
+from orchestrator.dsl.workflow import Workflow
 
 if TYPE_CHECKING:
     from orchestrator.dsl.trace import Bindings
     from orchestrator.dsl.typing import TypeForm
-    from orchestrator.dsl.workflow import Workflow
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.plan import Objective, Plan
     from orchestrator.runtime.program import Program
@@ -74,7 +77,7 @@ def compile(  # noqa: A001 - what it does
     """
     cluster = cluster if cluster is not None else _this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
-    key = (code_hash(workflow.fn), cluster.model_dump_json(), objective, *replaced)
+    key = (cluster.model_dump_json(), objective, *_definitions(workflow, set()), *replaced)
     with _lock:
         variants = _compiled.setdefault(workflow, OrderedDict())
         known = variants.get(key)
@@ -109,6 +112,37 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
         level1,
         traced.module,
     )
+
+
+def _definitions(definition: object, seen: set[int]) -> Iterator[str]:
+    """What a workflow, tool or function is, and everything that it finds under the names in its code."""
+    if id(definition) in seen or not isinstance(definition, (Tool, Workflow, FunctionType)):
+        return
+    seen.add(id(definition))
+    if isinstance(definition, Tool):
+        policies = (definition.timeout_s, definition.retry, definition.budget, definition.typical_s)
+        yield f"{definition.name} {definition.effects} {definition.code} {policies}"
+        return
+    function = definition.fn if isinstance(definition, Workflow) else definition
+    yield code_hash(function)
+    if isinstance(function, FunctionType):
+        names = sorted(_names(function.__code__))
+        outer = [function.__globals__[name] for name in names if name in function.__globals__]
+        for value in (*outer, *_enclosed(function)):
+            yield from _definitions(value, seen)
+
+
+def _enclosed(function: FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+
+
+def _names(code: CodeType) -> set[str]:
+    nested = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names, nested))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,19 @@ def test_substituted_tools_are_compiled_apart() -> None:
         assert summarise(texts=["abcdef"], times=3) == '["!"] 3'
     with fake(lambda messages: messages[-1].content):
         assert summarise(texts=["abcdef"], times=3) == '["abcd"] 3'
+
+
+def test_a_tool_defined_again_is_compiled_again() -> None:
+    cell = "@tool(effects='pure')\ndef change(text: str) -> str:\n    return text + {!r}"
+    notebook: dict[str, Any] = {"tool": tool, "workflow": workflow}
+    exec(cell.format("1"), notebook)
+    exec("def through(text):\n    return change(text)", notebook)
+    exec("@workflow\ndef wf(text: str) -> str:\n    return through(text)", notebook)
+    assert notebook["wf"](text="x") == "x1"
+    first = compile_workflow(notebook["wf"])
+    exec(cell.format("2"), notebook)
+    assert notebook["wf"](text="x") == "x2"
+    assert compile_workflow(notebook["wf"]) is not first
 
 
 def test_the_cache_does_not_keep_workflows_alive() -> None:
