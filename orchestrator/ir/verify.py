@@ -1,0 +1,115 @@
+"""Is a module well-formed? What MLIR checks, and the dialects' own rules with the user's line.
+
+All violations are reported together. Codes: I010 MLIR's own verifier, I011 duplicate id, I012 prompt parts and holes,
+I013 bounds, I014 terminators, I015 results of a region op, I016 region arguments, I017 unknown op, I018 a required
+attribute is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from orchestrator.errors import Diagnostic, IRError, SourceLoc
+from orchestrator.ir._mlir import ir
+from orchestrator.ir.walk import Node, attr, nodes, op_id, source, tree
+
+REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    "agent.workflow": ("sym_name", "opts"),
+    "agent.const": ("id", "opts", "value"),
+    "agent.prompt": ("id", "opts", "parts"),
+    "agent.chat": ("id", "opts"),
+    "agent.generate": ("id", "opts", "model", "returns", "samples"),
+    "agent.tool": ("id", "opts", "callee", "params", "effects"),
+    "agent.retrieve": ("id", "opts", "callee", "params", "effects"),
+    "agent.field": ("id", "opts", "path"),
+    "agent.ask": ("id", "opts"),
+    "agent.branch": ("id", "opts"),
+    "agent.loop": ("id", "opts", "max"),
+    "agent.map": ("id", "opts", "limit"),
+    "agent.race": ("id", "opts"),
+    "agent.arm": ("id",),
+    "op.prefill": ("id", "opts", "model", "place"),
+    "op.decode": ("id", "opts", "model", "returns", "samples", "place"),
+    "op.call": ("id", "opts", "kind", "callee", "params", "effects", "place"),
+    "op.kv_pin": ("id", "opts", "ttl_s"),
+    "op.kv_release": ("id", "opts"),
+    "op.kv_prefetch": ("id", "opts"),
+    "op.kv_move": ("id", "opts", "to"),
+    "op.kernel": ("id", "opts", "kernel"),
+    "op.transfer": ("id", "opts", "to"),
+}
+"""The ops of both dialects, and the attributes that each must have."""
+
+_REGIONS: Final = {"agent.branch": 2, "agent.loop": 2, "agent.map": 1, "agent.race": 1, "agent.arm": 1}
+_BOUNDS: Final = {"agent.loop": "max", "agent.map": "limit", "agent.generate": "samples", "op.decode": "samples"}
+
+
+def verify(module: Any) -> None:
+    """Raise one :class:`IRError` with everything that is wrong with ``module``."""
+    try:
+        module.operation.verify()
+    except ir.MLIRError as error:
+        raise IRError("ORCH-I010", f"MLIR rejects the module: {error}") from error
+    root = tree(module)
+    found: list[Diagnostic] = []
+    seen: dict[str, SourceLoc | None] = {}
+    for node in (root, *nodes(root.bodies[0])):
+        where = source(node.op)
+        identity = op_id(node.op)
+        if node is not root and identity in seen:
+            why = f"the other one is at {seen[identity]}"
+            found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", where, why))
+        if node is not root:
+            seen[identity] = where
+        found += [Diagnostic(code, f"`{identity}`: {message}", where) for code, message in _violations(node)]
+    if found:
+        raise IRError.collect(found)
+
+
+def _violations(node: Node) -> Iterator[tuple[str, str]]:
+    op, name = node.op, node.op.name
+    required = REQUIRED.get(name)
+    if required is None:
+        yield "ORCH-I017", f"there is no op {name}"
+        return
+    missing = [each for each in required if each not in op.attributes]
+    if missing:
+        yield "ORCH-I018", f"{name} lacks {', '.join(missing)}"
+        return
+    if name == "agent.prompt" and len(op.attributes["parts"]) != len(op.operands) + 1:
+        yield "ORCH-I012", f"{len(op.attributes['parts'])} parts around {len(op.operands)} holes; one more is needed"
+    bound = _BOUNDS.get(name)
+    if bound is not None and attr(op, bound) < 1:
+        yield "ORCH-I013", f"{bound} is {attr(op, bound)}, and must be 1 or more"
+    if node.bodies or name in _REGIONS:
+        yield from _region_violations(node)
+
+
+def _region_violations(node: Node) -> Iterator[tuple[str, str]]:
+    op, name = node.op, node.op.name
+    expected = _REGIONS.get(name, 1)
+    if len(node.bodies) != expected:
+        yield "ORCH-I016", f"{name} has {len(node.bodies)} regions instead of {expected}"
+        return
+    if name == "agent.race":
+        if any(inner.op.name != "agent.arm" for inner in node.bodies[0].nodes):
+            yield "ORCH-I014", "the region of agent.race holds only agent.arm"
+        return
+    if any(body.terminator is None for body in node.bodies):
+        yield "ORCH-I014", f"a region of {name} does not end with agent.yield"
+        return
+    yields = [len(body.terminator.operands) for body in node.bodies]
+    arguments = [len(body.arguments) for body in node.bodies]
+    results, operands = len(op.results), len(op.operands)
+    match name:
+        case "agent.branch" if yields != [results, results]:
+            yield "ORCH-I015", f"arms yield {yields[0]} and {yields[1]} values for {results} results"
+        case "agent.loop" if yields != [1, results]:
+            yield "ORCH-I015", f"cond and body yield {yields[0]} and {yields[1]} values instead of 1 and {results}"
+        case "agent.map" if yields != [results]:
+            yield "ORCH-I015", f"the body yields {yields[0]} values for {results} lists"
+    if name == "agent.loop" and (results != operands or arguments != [operands, operands]):
+        yield "ORCH-I016", f"{operands} initial values, {arguments} region arguments and {results} results differ"
+    if name == "agent.map" and arguments != [operands]:
+        yield "ORCH-I016", f"the body takes {arguments[0]} arguments for {operands} lists"

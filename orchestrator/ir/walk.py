@@ -1,0 +1,151 @@
+"""Typed read access to a module: what the passes, the hash and the views need of an op.
+
+MLIR's Python bindings step through a block in time proportional to the position, so :func:`tree` collects all ops with
+one ``walk`` and hands out plain lists; one tree serves one pass and is dropped when ops change under it.
+
+- ``tree(module)``: the workflow as nested :class:`Node` and :class:`Body` records; ``nodes(body)`` goes through all.
+- ``op_id(op)``, ``attr(op, "max")``, ``opts(op)``, ``source(op)``, ``type_string(value)``: attributes as Python values.
+- ``is_pure(op)``: may it be dropped or shared?
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.errors import IRError, SourceLoc
+from orchestrator.ir._mlir import ir
+
+_ALWAYS_PURE: Final = frozenset({"agent.const", "agent.prompt", "agent.chat", "agent.field"})
+_STRUCTURED: Final = frozenset({"agent.branch", "agent.loop", "agent.map", "agent.race", "agent.arm"})
+_QUOTED = re.compile(r'"(.*)"')
+
+
+@dataclass(slots=True)
+class Body:
+    """One region: its block's arguments, its ops, and the terminator (None in ``agent.race``, which holds arms)."""
+
+    arguments: list[Any]
+    nodes: list[Node] = field(default_factory=list)
+    terminator: Any = None
+
+
+@dataclass(slots=True)
+class Node:
+    """One op and its regions."""
+
+    op: Any
+    bodies: list[Body]
+
+
+def tree(module: Any) -> Node:
+    """The module's workflow. Raises :class:`IRError` ORCH-I001 when it has none."""
+    found: list[Any] = []
+
+    def collect(operation: Any) -> Any:
+        found.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(collect, ir.WalkOrder.PRE_ORDER)
+    root: Node | None = None
+    stack: list[tuple[Node, int]] = []
+    for op in found[1:]:
+        parent = op.parent
+        while stack and stack[-1][0].op != parent:
+            stack.pop()
+        if stack and op.name == "agent.yield":
+            node, region = stack[-1]
+            node.bodies[region].terminator = op
+            stack[-1] = (node, min(region + 1, len(node.bodies) - 1))
+            continue
+        node = Node(op, [Body(list(region.blocks[0].arguments)) for region in op.regions])
+        if stack:
+            owner, region = stack[-1]
+            owner.bodies[region].nodes.append(node)
+        elif op.name == "agent.workflow":
+            root = node
+        if node.bodies:
+            stack.append((node, 0))
+    if root is None:
+        raise IRError("ORCH-I001", "the module holds no agent.workflow")
+    return root
+
+
+def nodes(body: Body) -> Iterator[Node]:
+    """All nodes of a body in program order, an op before what is inside it."""
+    for node in body.nodes:
+        yield node
+        for inner in node.bodies:
+            yield from nodes(inner)
+
+
+def bodies(node: Node) -> Iterator[Body]:
+    """All bodies in a node, outer ones first."""
+    for body in node.bodies:
+        yield body
+        for inner in body.nodes:
+            yield from bodies(inner)
+
+
+def op_id(op: Any) -> str:
+    """The user-facing id; of a workflow its name."""
+    attributes = op.attributes
+    for name in ("id", "sym_name"):
+        if name in attributes:
+            return str(attributes[name].value)
+    return str(op.name)
+
+
+def attr(op: Any, name: str, default: Any = None) -> Any:
+    """An attribute as a Python value."""
+    return to_python(op.attributes[name]) if name in op.attributes else default
+
+
+def opts(op: Any) -> dict[str, Any]:
+    """The op's optional attributes."""
+    return dict(attr(op, "opts", {}))
+
+
+def source(op: Any) -> SourceLoc | None:
+    """The user's line that made the op, if the IR knows it."""
+    location = op.location
+    inner = getattr(location, "child_loc", location)
+    return SourceLoc(inner.filename, inner.start_line) if hasattr(inner, "filename") else None
+
+
+def type_string(value: Any) -> str:
+    """``list[Query]`` out of ``!agent.value<"list[Query]">``."""
+    text = str(value.type)
+    quoted = _QUOTED.search(text)
+    return quoted[1].replace('\\"', '"') if quoted else text
+
+
+def to_python(attribute: Any) -> Any:
+    """Strings, numbers, booleans, lists and dicts out of MLIR attributes."""
+    kind = type(attribute).__name__
+    if kind == "DictAttr":
+        return {each.name: to_python(each.attr) for each in attribute}
+    if kind == "ArrayAttr":
+        return [to_python(each) for each in attribute]
+    return attribute.value
+
+
+def is_pure(op: Any) -> bool:
+    """Whether equal ops may be shared and unused ones dropped: a model call at temperature 0, a tool declared pure."""
+    name = op.name
+    if name in _ALWAYS_PURE:
+        return True
+    if name == "agent.generate":
+        return bool(opts(op).get("temperature") == 0.0)
+    if name in ("agent.tool", "agent.retrieve"):
+        return bool(attr(op, "effects") == "pure")
+    return False
+
+
+def has_effects(node: Node) -> bool:
+    """Whether the op, or anything inside it, must happen even if nobody reads its results."""
+    if node.op.name in _STRUCTURED:
+        return any(has_effects(inner) for body in node.bodies for inner in body.nodes)
+    return not is_pure(node.op)

@@ -1,0 +1,88 @@
+"""Decompose: from what the user said to what the hardware does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from orchestrator.ir._mlir import ir
+from orchestrator.ir.attributes import to_attribute
+from orchestrator.ir.walk import bodies, op_id, opts, tree
+from orchestrator.passes.rewrite import before, editing, replace
+
+_CALLS: Final = frozenset({"const", "prompt", "chat", "field", "tool", "retrieve", "ask"})
+_OWN: Final = frozenset({"id", "opts", "callee", "params", "effects"})
+_OF_PREFILL: Final = ("static_prefix_chars", "prefix_group")
+
+
+@dataclass(frozen=True)
+class Decompose:
+    """Split each model call into prefill and decode, and turn every other leaf op into ``op.call``.
+
+    Before::
+
+        %r, %c = "agent.generate"(%p) {id = "llm_1", model = "m", returns = "str", samples = 1, opts = {seed = 1}}
+
+    After::
+
+        %kv    = "op.prefill"(%p) {id = "llm_1.prefill", model = "m", opts = {}, …}
+        %r, %c = "op.decode"(%kv) {id = "llm_1", model = "m", returns = "str", samples = 1, opts = {seed = 1}, …}
+
+    The decode keeps the id, so errors and journals name the user's op. Structured ops stay.
+    """
+
+    name: ClassVar[str] = "decompose"
+
+    def run(self, module: Any) -> None:
+        """Rewrite ``module`` in place."""
+        with editing(module):
+            kv = ir.Type.parse("!op.kv")
+            for body in bodies(tree(module)):
+                for node in body.nodes:
+                    dialect, _, kind = node.op.name.partition(".")
+                    if dialect != "agent":
+                        continue
+                    if kind == "generate":
+                        _generate(node.op, kv)
+                    elif kind in _CALLS:
+                        _call(node.op, kind)
+
+
+def _generate(op: Any, kv: Any) -> None:
+    prefill_opts = {key: value for key, value in opts(op).items() if key in _OF_PREFILL}
+    prefill = before(
+        op,
+        "op.prefill",
+        list(op.operands),
+        [kv],
+        {
+            "id": f"{op_id(op)}.prefill",
+            "model": op.attributes["model"],
+            "opts": prefill_opts,
+            "place": "",
+            "resources": {},
+        },
+    )
+    attributes = dict(op.attributes.items())
+    types = [value.type for value in op.results]
+    decode = before(op, "op.decode", [prefill.results[0]], types, {**attributes, "place": "", "resources": {}})
+    replace(op, list(decode.results))
+
+
+def _call(op: Any, kind: str) -> None:
+    """Attributes that only some kinds have (parts, value, path, returns) move into ``opts``."""
+    given = dict(op.attributes.items())
+    moved = {key: value for key, value in given.items() if key not in _OWN}
+    options = {each.name: each.attr for each in given["opts"]} | moved
+    attributes = {
+        "id": given["id"],
+        "kind": kind,
+        "callee": given.get("callee", to_attribute("")),
+        "params": given.get("params", to_attribute([])),
+        "effects": given.get("effects", to_attribute("once" if kind == "ask" else "pure")),
+        "opts": ir.DictAttr.get(options),
+        "place": "",
+        "resources": {},
+    }
+    call = before(op, "op.call", list(op.operands), [value.type for value in op.results], attributes)
+    replace(op, list(call.results))

@@ -1,0 +1,106 @@
+"""KV lifetime: tell the engine which conversation's cache comes back, and when it never will."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from orchestrator.ir.walk import Body, Node, attr, bodies, nodes, op_id, opts, tree
+from orchestrator.passes.rewrite import before, editing
+
+DEFAULT_TOOL_S: Final = 2.0
+"""Assumed for a tool that does not say how long it takes: at most 2 s pays for itself without knowing the tool
+(Continuum, arXiv 2511.02230, uses 1-2 s until it has seen the tool)."""
+LONGEST_TTL_S: Final = 30.0
+"""No pin outlives this: keeping a cache wrongly costs more than dropping it wrongly."""
+_WAITS: Final = frozenset({"agent.tool", "agent.retrieve", "agent.ask", "agent.loop", "agent.map", "agent.race"})
+
+
+@dataclass(frozen=True)
+class KvLifetime:
+    """Pin a conversation that is continued after a wait; release one that is over.
+
+    Before::
+
+        %r, %c1 = "agent.generate"(%p, %c0) {id = "llm_1", …}
+        %rows   = "agent.tool"(%r) {callee = "run_sql", opts = {typical_s = 0.5}, …}
+        %a, %c2 = "agent.generate"(%q, %c1) {id = "llm_2", …}
+
+    After::
+
+        %r, %c1 = "agent.generate"(%p, %c0) {id = "llm_1", …}
+        "op.kv_pin"(%c1) {id = "llm_1.pin", ttl_s = 0.5}
+        %rows   = "agent.tool"(%r) …
+        %a, %c2 = "agent.generate"(%q, %c1) {id = "llm_2", …}
+        "op.kv_release"(%c2) {id = "llm_2.release"}
+
+    A conversation is over when nothing uses it and the one it continues has no other use in its region; forks, and
+    conversations that leave their region or come from around it, are left to the engine's LRU. The TTL is the sum of
+    what the waits in between typically take. Hints never change results.
+    """
+
+    name: ClassVar[str] = "kv-lifetime"
+
+    def run(self, module: Any) -> None:
+        """Rewrite ``module`` in place."""
+        with editing(module):
+            every = list(bodies(tree(module)))
+            uses: Counter[Any] = Counter()
+            for body in every:
+                for node in body.nodes:
+                    uses.update(node.op.operands)
+                if body.terminator is not None:
+                    uses.update(body.terminator.operands)
+            for body in every:
+                _annotate(body, uses)
+
+
+def _annotate(body: Body, uses: Counter[Any]) -> None:
+    defined: set[Any] = set()
+    last_use = _next_uses(body)
+    waits = [0.0]
+    for node in body.nodes:
+        waits.append(waits[-1] + _wait_s(node))
+    followers = [*(node.op for node in body.nodes[1:]), body.terminator]
+    for index, node in enumerate(body.nodes):
+        op = node.op
+        is_turn = op.name == "agent.generate" and len(op.operands) == 2
+        if is_turn and attr(op, "samples") == 1 and followers[index] is not None:
+            after = op.results[1]
+            if after in last_use:
+                ttl_s = min(waits[last_use[after]] - waits[index + 1], LONGEST_TTL_S)
+                if ttl_s > 0.0:
+                    _hint(op, "pin", after, followers[index], ttl_s=ttl_s)
+            elif not uses[after] and op.operands[1] in defined and uses[op.operands[1]] == 1:
+                _hint(op, "release", after, followers[index])
+        defined.update(op.results)
+
+
+def _next_uses(body: Body) -> dict[Any, int]:
+    """For each value, the position in the body where it is first used, the terminator counting as the end."""
+    first: dict[Any, int] = {}
+    for index, node in enumerate(body.nodes):
+        inside = [inner for nested in node.bodies for inner in nodes(nested)]
+        for used in (node, *inside):
+            for value in used.op.operands:
+                first.setdefault(value, index)
+    if body.terminator is not None:
+        for value in body.terminator.operands:
+            first.setdefault(value, len(body.nodes))
+    return first
+
+
+def _wait_s(node: Node) -> float:
+    """How long the op typically keeps a conversation waiting; expressions do not."""
+    op = node.op
+    if op.name not in _WAITS or str(attr(op, "callee", "")).startswith("builtin."):
+        return 0.0
+    if node.bodies:
+        return sum(_wait_s(inner) for body in node.bodies for inner in body.nodes)
+    return float(opts(op).get("typical_s", DEFAULT_TOOL_S))
+
+
+def _hint(op: Any, kind: str, chat: Any, at: Any, **attrs: object) -> None:
+    given = {"id": f"{op_id(op)}.{kind}", "opts": {}, "place": "", "resources": {}, **attrs}
+    before(op, f"op.kv_{kind}", [chat], [], given, at=at)
