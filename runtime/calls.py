@@ -79,7 +79,11 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: 
 
 
 async def _release(execution: Execution, conversations: Conversation | list[Conversation]) -> None:
+    """Tell the engine that conversations are over. A hint: if it cannot be given, the run says so and goes on."""
     many = conversations if isinstance(conversations, list) else [conversations]
-    for engine, session in dict.fromkeys((each.engine, each.session) for each in many):
-        if engine is not None and session is not None:
-            await (await execution.services.engines.started(engine)).release(session)
+    for name, session in dict.fromkeys((each.engine, each.session) for each in many):
+        if name is not None and session is not None:
+            try:
+                await (await execution.services.engines.started(name)).release(session)
+            except Exception as error:  # noqa: BLE001 - hints never change results
+                execution.warnings[f"engine `{name}` could not release a conversation: {error}"] = None

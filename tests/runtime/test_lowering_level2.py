@@ -49,8 +49,11 @@ class Recording(ScriptedEngine):
     """Also keeps the sessions that were released."""
 
     released: list[str]
+    refuses = False
 
     async def release(self, session: str) -> None:
+        if self.refuses:
+            raise ConnectionError("gone")
         self.released = [*getattr(self, "released", []), session]
 
 
@@ -77,3 +80,9 @@ async def test_pairs_pins_and_releases() -> None:
     assert engine.requests[0].kv is not None
     assert engine.requests[0].kv.pin_ttl_s == 2.5
     assert engine.released == [engine.requests[1].session]
+
+    engine.refuses = True
+    async with Runtime({"main": engine}) as runtime:
+        result = await runtime.run_program(program, ("hello",))
+    assert result.value == "4"
+    assert "could not release" in result.warnings[0]
