@@ -81,6 +81,7 @@ async def test_pairs_pins_and_releases() -> None:
     assert engine.requests[0].kv.pin_ttl_s == 2.5
     assert engine.released == [engine.requests[1].session]
 
+    engine = Recording(lambda request: f"{len(request.messages)}")
     engine.refuses = True
     async with Runtime({"main": engine}) as runtime:
         result = await runtime.run_program(program, ("hello",))
