@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch_mlir import ir
-
 from orchestrator.errors import SourceLoc
+from orchestrator.ir._mlir import ir
+from orchestrator.ir.attributes import to_attribute
+from orchestrator.ir.dialect import context
+from orchestrator.ir.verify import verify
 
 
 class OpenRegion:
@@ -40,8 +42,7 @@ class Builder:
     """One module with one ``agent.workflow``; ops go into the innermost open region."""
 
     def __init__(self) -> None:
-        self.context = ir.Context()
-        self.context.allow_unregistered_dialects = True
+        self.context = context()
         self._unknown = ir.Location.unknown(self.context)
         self.module = ir.Module.create(self._unknown)
         self._types: dict[str, Any] = {}
@@ -56,7 +57,7 @@ class Builder:
         with self.context, self._unknown:
             workflow = ir.Operation.create(
                 "agent.workflow",
-                attributes={"sym_name": ir.StringAttr.get(name), "opts": self._attribute(opts)},
+                attributes={"sym_name": ir.StringAttr.get(name), "opts": to_attribute(opts)},
                 regions=1,
                 loc=self._location(name, where),
                 ip=ir.InsertionPoint(self.module.body),
@@ -92,9 +93,9 @@ class Builder:
         regions: Sequence[OpenRegion] = (),
     ) -> list[Any]:
         """Append ``agent.<kind>`` and give its results; the regions become its own, in order."""
-        attributes = {name: self._attribute(value) for name, value in attrs.items()}
+        attributes = {name: to_attribute(value) for name, value in attrs.items()}
         attributes["id"] = ir.StringAttr.get(id)
-        attributes["opts"] = self._attribute(opts)
+        attributes["opts"] = to_attribute(opts)
         created = ir.Operation.create(
             f"agent.{kind}",
             results=[self._type(result) for result in results],
@@ -114,7 +115,7 @@ class Builder:
 
     def finish(self) -> Any:
         """The module, verified."""
-        self.module.operation.verify()
+        verify(self.module)
         return self.module
 
     def _type(self, name: str) -> Any:
@@ -126,20 +127,3 @@ class Builder:
     def _location(self, op_id: str, where: SourceLoc) -> Any:
         file = ir.Location.file(where.file, where.line, 0, self.context)
         return ir.Location.name(op_id, file, self.context)
-
-    def _attribute(self, value: object) -> Any:
-        """A Python value as an attribute: bool, int (i64), float (f64), str, list or dict."""
-        match value:
-            case bool():
-                return ir.BoolAttr.get(value)
-            case int():
-                return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
-            case float():
-                return ir.FloatAttr.get_f64(value)
-            case str():
-                return ir.StringAttr.get(value)
-            case list() | tuple():
-                return ir.ArrayAttr.get([self._attribute(item) for item in value])
-            case Mapping():
-                return ir.DictAttr.get({key: self._attribute(item) for key, item in value.items()})
-        raise TypeError(f"no attribute for a {type(value).__name__}")

@@ -2,7 +2,7 @@
 
 All violations are reported together. Codes: I010 MLIR's own verifier, I011 duplicate id, I012 prompt parts and holes,
 I013 bounds, I014 terminators, I015 results of a region op, I016 region arguments, I017 unknown op, I018 a required
-attribute is missing.
+attribute is missing, I019 number of operands or results.
 """
 
 from __future__ import annotations
@@ -12,36 +12,9 @@ from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError, SourceLoc
 from orchestrator.ir._mlir import ir
+from orchestrator.ir.dialect import OPS
 from orchestrator.ir.walk import Node, attr, nodes, op_id, source, tree
 
-REQUIRED: Final[dict[str, tuple[str, ...]]] = {
-    "agent.workflow": ("sym_name", "opts"),
-    "agent.const": ("id", "opts", "value"),
-    "agent.prompt": ("id", "opts", "parts"),
-    "agent.chat": ("id", "opts"),
-    "agent.generate": ("id", "opts", "model", "returns", "samples"),
-    "agent.tool": ("id", "opts", "callee", "params", "effects"),
-    "agent.retrieve": ("id", "opts", "callee", "params", "effects"),
-    "agent.field": ("id", "opts", "path"),
-    "agent.ask": ("id", "opts"),
-    "agent.branch": ("id", "opts"),
-    "agent.loop": ("id", "opts", "max"),
-    "agent.map": ("id", "opts", "limit"),
-    "agent.race": ("id", "opts"),
-    "agent.arm": ("id",),
-    "op.prefill": ("id", "opts", "model", "place"),
-    "op.decode": ("id", "opts", "model", "returns", "samples", "place"),
-    "op.call": ("id", "opts", "kind", "callee", "params", "effects", "place"),
-    "op.kv_pin": ("id", "opts", "ttl_s"),
-    "op.kv_release": ("id", "opts"),
-    "op.kv_prefetch": ("id", "opts"),
-    "op.kv_move": ("id", "opts", "to"),
-    "op.kernel": ("id", "opts", "kernel"),
-    "op.transfer": ("id", "opts", "to"),
-}
-"""The ops of both dialects, and the attributes that each must have."""
-
-_REGIONS: Final = {"agent.branch": 2, "agent.loop": 2, "agent.map": 1, "agent.race": 1, "agent.arm": 1}
 _BOUNDS: Final = {"agent.loop": "max", "agent.map": "limit", "agent.generate": "samples", "op.decode": "samples"}
 
 
@@ -69,26 +42,33 @@ def verify(module: Any) -> None:
 
 def _violations(node: Node) -> Iterator[tuple[str, str]]:
     op, name = node.op, node.op.name
-    required = REQUIRED.get(name)
-    if required is None:
+    spec = OPS.get(name)
+    if spec is None:
         yield "ORCH-I017", f"there is no op {name}"
         return
-    missing = [each for each in required if each not in op.attributes]
+    attributes = op.attributes
+    missing = [each for each in spec.attributes if each not in attributes]
     if missing:
         yield "ORCH-I018", f"{name} lacks {', '.join(missing)}"
         return
+    for what, (least, most), found in (
+        ("operands", spec.operands, len(op.operands)),
+        ("results", spec.results, len(op.results)),
+    ):
+        if not least <= found <= most:
+            yield "ORCH-I019", f"{name} has {found} {what}; {least} to {most} are allowed"
     if name == "agent.prompt" and len(op.attributes["parts"]) != len(op.operands) + 1:
         yield "ORCH-I012", f"{len(op.attributes['parts'])} parts around {len(op.operands)} holes; one more is needed"
     bound = _BOUNDS.get(name)
     if bound is not None and attr(op, bound) < 1:
         yield "ORCH-I013", f"{bound} is {attr(op, bound)}, and must be 1 or more"
-    if node.bodies or name in _REGIONS:
+    if node.bodies or spec.regions:
         yield from _region_violations(node)
 
 
 def _region_violations(node: Node) -> Iterator[tuple[str, str]]:
     op, name = node.op, node.op.name
-    expected = _REGIONS.get(name, 1)
+    expected = OPS[name].regions
     if len(node.bodies) != expected:
         yield "ORCH-I016", f"{name} has {len(node.bodies)} regions instead of {expected}"
         return

@@ -43,8 +43,8 @@ class HoistPrefixes:
                         key, static = _prefix(node.op, producers)
                         groups[key].append(node.op)
                         chars[attr(node.op, "id")] = static
-            for key, calls in groups.items():
-                group = _name(key) if len(calls) > 1 else None
+            for number, (key, calls) in enumerate(groups.items()):
+                group = _name(key, number) if len(calls) > 1 else None
                 for op in calls:
                     _note(op, chars[attr(op, "id")], group)
 
@@ -68,10 +68,10 @@ def _prefix(op: Any, producers: dict[Any, Node]) -> tuple[tuple[Any, ...], int]:
     return (attr(op, "model"), shared, static), len(static)
 
 
-def _name(key: tuple[Any, ...]) -> str:
-    """A short name of a group, the same in every process; the value's own text stands for a shared hole."""
+def _name(key: tuple[Any, ...], number: int) -> str:
+    """The same in every process; for shared text alone also the same in every workflow."""
     model, shared, static = key
-    text = f"{model}\0{'' if shared is None else shared.get_name()}\0{static}"
+    text = f"{model}\0{'' if shared is None else number}\0{static}"
     return blake2b(text.encode(), digest_size=4).hexdigest()
 
 

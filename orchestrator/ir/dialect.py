@@ -1,0 +1,86 @@
+"""The two dialects: ``agent`` is what the user said, ``op`` is what the hardware does.
+
+Every op but the terminator carries ``id`` (unique, user-facing; the workflow has ``sym_name``) and ``opts`` (optional
+things, absent = default), and its location is ``loc("id"("file.py":line:col))``. A value has the type
+``!agent.value<"list[Query]">``, a Python type string (``Chat`` for conversations), or ``!op.kv``.
+
+The ops are declared here as data and checked by :mod:`orchestrator.ir.verify`; MLIR checks SSA form and dominance, and
+prints and parses. They are not registered through IRDL, which gives all operands of a variadic list one type: see
+``docs/decisions/003-dialects-as-data.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final
+
+from orchestrator.ir._mlir import ir
+
+MODULES_PER_CONTEXT: Final = 64
+"""MLIR never frees what a context has interned, and a new context takes milliseconds. So one serves this many modules
+and is then left to those that still use it: a daemon's memory is bounded by the modules it keeps."""
+
+MANY: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class OpSpec:
+    """One op: required attributes, the least and most operands and results, and the number of regions."""
+
+    attributes: tuple[str, ...]
+    operands: tuple[int, int] = (0, 0)
+    results: tuple[int, int] = (0, 0)
+    regions: int = 0
+
+
+_COMMON: Final = ("id", "opts")
+_MODEL: Final = (*_COMMON, "model", "returns", "samples")
+_CALL: Final = (*_COMMON, "callee", "params", "effects")
+
+OPS: Final[dict[str, OpSpec]] = {
+    "agent.workflow": OpSpec(("sym_name", "opts"), regions=1),
+    "agent.const": OpSpec((*_COMMON, "value"), (0, 0), (1, 1)),
+    "agent.prompt": OpSpec((*_COMMON, "parts"), (0, MANY), (1, 1)),
+    "agent.chat": OpSpec(_COMMON, (0, 1), (1, 1)),
+    "agent.generate": OpSpec(_MODEL, (1, 2), (2, 2)),
+    "agent.tool": OpSpec(_CALL, (0, MANY), (1, 1)),
+    "agent.retrieve": OpSpec(_CALL, (0, MANY), (1, 1)),
+    "agent.field": OpSpec((*_COMMON, "path"), (1, 1), (1, 1)),
+    "agent.ask": OpSpec(_COMMON, (1, 1), (1, 1)),
+    "agent.branch": OpSpec(_COMMON, (1, 1), (0, MANY), 2),
+    "agent.loop": OpSpec((*_COMMON, "max"), (0, MANY), (0, MANY), 2),
+    "agent.map": OpSpec((*_COMMON, "limit"), (1, MANY), (0, MANY), 1),
+    "agent.race": OpSpec(_COMMON, (0, 0), (0, MANY), 1),
+    "agent.arm": OpSpec(("id",), regions=1),
+    "op.prefill": OpSpec((*_COMMON, "model", "place"), (1, 2), (1, 1)),
+    "op.decode": OpSpec((*_MODEL, "place"), (1, 1), (2, 2)),
+    "op.call": OpSpec((*_CALL, "kind", "place"), (0, MANY), (1, 1)),
+    "op.kv_pin": OpSpec((*_COMMON, "ttl_s"), (1, 1)),
+    "op.kv_release": OpSpec(_COMMON, (1, 1)),
+    "op.kv_prefetch": OpSpec(_COMMON, (1, 1)),
+    "op.kv_move": OpSpec((*_COMMON, "to"), (1, 1)),
+    "op.kernel": OpSpec((*_COMMON, "kernel"), (0, MANY), (1, 1)),
+    "op.transfer": OpSpec((*_COMMON, "to"), (1, 1), (1, 1)),
+}
+"""Every op of both dialects but the terminator ``agent.yield``, which takes any values."""
+
+_lock = Lock()
+_current: list[Any] = [None, 0]
+
+
+def context() -> Any:
+    """A context, shared with the modules built shortly before."""
+    with _lock:
+        if _current[0] is None or _current[1] >= MODULES_PER_CONTEXT:
+            _current[:] = [new_context(), 0]
+        _current[1] += 1
+        return _current[0]
+
+
+def new_context() -> Any:
+    """A context of its own. Single-threaded: modules are small, and a thread pool costs more than it gives."""
+    made = ir.Context()
+    made.enable_multithreading(False)
+    made.allow_unregistered_dialects = True
+    return made
