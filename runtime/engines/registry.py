@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,9 +18,23 @@ from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Engine
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from orchestrator.runtime.ray.session import RaySession
 
-Options = TypeVar("Options")
+Options = TypeVar("Options", bound="DataclassInstance")
+
+PLANNER_OPTIONS = frozenset(
+    {
+        "config",
+        "dtype",
+        "max_model_len",
+        "tensor_parallel_size",
+        "usd_per_million_input_tokens",
+        "usd_per_million_output_tokens",
+    }
+)
+"""Options the planner reads on any engine; an engine that has no use for one ignores it."""
 
 
 class Spec(Protocol):
@@ -56,7 +71,9 @@ def kinds() -> tuple[str, ...]:
 def parse_options(cls: type[Options], spec: Spec) -> Options:
     """``spec.options`` as a validated ``cls``; every wrong or unknown option is named in one error."""
     try:
-        return TypeAdapter(cls).validate_python(dict(spec.options), extra="forbid")
+        known = {each.name for each in fields(cls)}
+        options = {name: value for name, value in spec.options.items() if name in known or name not in PLANNER_OPTIONS}
+        return TypeAdapter(cls).validate_python(options, extra="forbid")
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise errors.bad_options(spec.kind, "; ".join(problems)) from None
@@ -74,7 +91,28 @@ def _scripted(spec: Spec, _ray: RaySession | None) -> Engine:
     return ScriptedEngine(parse_options(ScriptedOptions, spec).replies, name=spec.name, model=spec.model)
 
 
+def _openai(spec: Spec, _ray: RaySession | None) -> Engine:
+    from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+
+    return OpenAIEngine(spec.name, spec.model, parse_options(OpenAIOptions, spec))
+
+
+def _vllm(spec: Spec, ray: RaySession | None) -> Engine:
+    from orchestrator.runtime.engines.vllm.options import VllmOptions
+
+    options = parse_options(VllmOptions, spec)
+    if ray is None:
+        from orchestrator.runtime.engines.vllm.local import LocalVllm
+
+        return LocalVllm(spec.name, spec.model, options)
+    from orchestrator.runtime.engines.vllm.actor import RayVllm
+
+    return RayVllm(spec.name, spec.model, options)
+
+
 _KINDS: dict[str, Callable[[Spec, RaySession | None], Engine]] = {
+    "openai": _openai,
     "scripted": _scripted,
     "sim": _sim,
+    "vllm": _vllm,
 }

@@ -1,0 +1,170 @@
+"""The vLLM engine in a Ray actor, and its client.
+
+A Ray hop costs far more than a token, so the actor gathers what arrives within :data:`FLUSH_S` into one hop. Requests
+are answered by a streaming generator; closing the client's generator tells the actor to abort.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+from orchestrator.errors import OrchError
+from orchestrator.runtime.engines import errors
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest
+from orchestrator.runtime.engines.vllm import version
+from orchestrator.runtime.engines.vllm.local import LocalVllm
+from orchestrator.runtime.engines.vllm.options import VllmOptions
+
+FLUSH_S = 0.02
+MAX_REQUESTS = 10_000
+CLOSE_TIMEOUT_S = 20.0
+
+
+class VllmHost:
+    """What runs inside the actor: the in-process engine and the batching of its chunks."""
+
+    def __init__(self, name: str, model: str, options: VllmOptions) -> None:
+        self._engine = LocalVllm(name, model, options)
+        self._pumps: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        await self._engine.start()
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[Chunk], None]:
+        """Lists of chunks, one list per flush."""
+        queue: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        pump = asyncio.create_task(self._pump(request, queue))
+        self._pumps[request.request_id] = pump
+        try:
+            open_ = True
+            while open_:
+                batch = [await queue.get()]
+                if batch[0] is not None and batch[0].usage is None:
+                    await asyncio.sleep(FLUSH_S)
+                while not queue.empty():
+                    batch.append(queue.get_nowait())
+                open_ = None not in batch
+                if chunks := [chunk for chunk in batch if chunk is not None]:
+                    yield chunks
+            await pump
+        except asyncio.CancelledError:
+            if not pump.cancelled():
+                raise
+        finally:
+            pump.cancel()
+            self._pumps.pop(request.request_id, None)
+
+    async def abort(self, request_id: str) -> None:
+        """Stop the request, if it still runs."""
+        if pump := self._pumps.get(request_id):
+            pump.cancel()
+
+    async def stats(self) -> EngineStats:
+        return await self._engine.stats()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    async def _pump(self, request: GenerateRequest, queue: asyncio.Queue[Chunk | None]) -> None:
+        stream = self._engine.generate(request)
+        try:
+            async for chunk in stream:
+                queue.put_nowait(chunk)
+        finally:
+            queue.put_nowait(None)
+            await stream.aclose()
+
+
+class RayVllm:
+    """An :class:`~orchestrator.runtime.engines.base.Engine` whose model lives in a Ray actor."""
+
+    simulated = False
+
+    def __init__(self, name: str, model: str, options: VllmOptions | None = None) -> None:
+        version.require()
+        self.name = name
+        self.model = model
+        self.options = options or VllmOptions()
+        self._actor: Any = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Create the actor and load the model; a failure leaves nothing running."""
+        if self._actor is not None:
+            return
+        import ray
+
+        gpus = self.options.num_gpus
+        if gpus is None:
+            gpus = 0 if version.on_cpu() else self.options.tensor_parallel_size
+        host = ray.remote(VllmHost).options(num_cpus=0, num_gpus=gpus, max_concurrency=MAX_REQUESTS)
+        self._actor = host.remote(self.name, self.model, self.options)
+        try:
+            await asyncio.wait_for(self._call("start"), self.options.start_timeout_s)
+        except TimeoutError:
+            await self.close()
+            raise errors.timed_out(f"the engine `{self.name}`", self.options.start_timeout_s) from None
+        except OrchError:
+            await self.close()
+            raise
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Stream the reply; closing the generator aborts the request in the actor."""
+        import ray
+
+        actor = self._running_actor()
+        done = False
+        try:
+            async for reference in actor.generate.options(num_returns="streaming").remote(request):
+                for chunk in await reference:
+                    done = done or chunk.usage is not None
+                    yield chunk
+        except ray.exceptions.RayError as error:
+            raise self._coded(error) from error
+        finally:
+            if not done and self._actor is not None:
+                actor.abort.remote(request.request_id)
+
+    async def stats(self) -> EngineStats:
+        """The actor's counts."""
+        self._running_actor()
+        found: EngineStats = await self._call("stats")
+        return found
+
+    async def release(self, session: str) -> None:
+        """Accepted; stock vLLM has no way to drop one session's blocks."""
+
+    async def close(self) -> None:
+        """Stop the engine, then the actor."""
+        self._closed = True
+        actor, self._actor = self._actor, None
+        if actor is None:
+            return
+        import ray
+
+        with suppress(TimeoutError, ray.exceptions.RayError):  # killed below in any case
+            await asyncio.wait_for(asyncio.wrap_future(actor.close.remote().future()), CLOSE_TIMEOUT_S)
+        ray.kill(actor)
+
+    def _running_actor(self) -> Any:
+        if self._actor is None:
+            raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
+        return self._actor
+
+    async def _call(self, method: str) -> Any:
+        import ray
+
+        try:
+            return await getattr(self._actor, method).remote()
+        except ray.exceptions.RayError as error:
+            raise self._coded(error) from error
+
+    def _coded(self, error: Exception) -> OrchError:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, OrchError):
+            return cause
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return errors.engine_died(self.name, lines[-1] if lines else type(error).__name__, None)

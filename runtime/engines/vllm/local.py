@@ -1,0 +1,180 @@
+"""vLLM's asynchronous engine in this process, behind the engine protocol. The Ray actor wraps this class."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from orchestrator.errors import EngineError
+from orchestrator.runtime.engines import errors
+from orchestrator.runtime.engines.base import (
+    DEFAULT_MODEL,
+    Chunk,
+    EngineStats,
+    FinishReason,
+    GenerateRequest,
+    Sampling,
+    Usage,
+)
+from orchestrator.runtime.engines.vllm import version
+from orchestrator.runtime.engines.vllm.options import VllmOptions, engine_arguments, environment
+
+
+class LocalVllm:
+    """An :class:`~orchestrator.runtime.engines.base.Engine` over ``AsyncLLM``."""
+
+    simulated = False
+
+    def __init__(self, name: str, model: str, options: VllmOptions | None = None) -> None:
+        version.require()
+        self.name = name
+        self.model = model
+        self.options = options or VllmOptions()
+        self._llm: Any = None
+        self._tokenizer: Any = None
+        self._closed = False
+        self._running = self._requests = self._aborted = 0
+        self._usage = Usage()
+
+    async def start(self) -> None:
+        """Load the model. Raises ORCH-E004, E005 or E006."""
+        if self._llm is not None:
+            return
+        if self.model.startswith(("/", ".")) and not (Path(self.model) / "config.json").is_file():
+            raise errors.model_not_loadable(self.model, "there is no config.json in that directory")
+        on_cpu = version.on_cpu()
+        os.environ.update(environment(self.model, self.options, on_cpu=on_cpu))
+        try:
+            self._llm = await self._load(on_cpu)
+            self._tokenizer = self._llm.renderer.tokenizer
+        except EngineError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _start_error(self.name, self.model, error) from error
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Stream the reply as deltas; closing the generator aborts the request in the engine."""
+        if self._llm is None or self._closed:
+            raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
+        if request.model not in (DEFAULT_MODEL, self.model, self.name):
+            raise errors.unknown_model(request.model, [self.model])
+        prompt = self._tokens(request)
+        window = int(self._llm.model_config.max_model_len)
+        if len(prompt) >= window:
+            raise errors.prompt_too_long(self.model, f"{len(prompt)} tokens, and the window is {window}")
+        self._requests += 1
+        self._running += 1
+        done = False
+        try:
+            async with aclosing(self._stream(request, prompt, window)) as chunks:
+                async for chunk in chunks:
+                    if chunk.usage is not None:
+                        self._usage += chunk.usage
+                        self._running -= 1
+                        done = True
+                    yield chunk
+        finally:
+            if not done:
+                self._running -= 1
+                self._aborted += 1
+
+    async def stats(self) -> EngineStats:
+        """Counts of this front end."""
+        return EngineStats(running=self._running, requests=self._requests, aborted=self._aborted, usage=self._usage)
+
+    async def release(self, session: str) -> None:
+        """Accepted; stock vLLM has no way to drop one session's blocks."""
+
+    async def close(self) -> None:
+        """Stop the engine's processes."""
+        self._closed = True
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            await asyncio.to_thread(llm.shutdown)
+
+    async def _load(self, on_cpu: bool) -> Any:
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        arguments = AsyncEngineArgs(**engine_arguments(self.model, self.options, on_cpu=on_cpu))
+        return AsyncLLM.from_engine_args(arguments)
+
+    def _tokens(self, request: GenerateRequest) -> list[int]:
+        turns = [{"role": message.role, "content": message.content} for message in request.messages]
+        if getattr(self._tokenizer, "chat_template", None):
+            text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return list(self._tokenizer.encode("\n".join(turn["content"] for turn in turns)))
+
+    async def _stream(self, request: GenerateRequest, prompt: list[int], window: int) -> AsyncGenerator[Chunk, None]:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        started = time.monotonic()
+        ttft_s: float | None = None
+        cached = written = ended = 0
+        sampling = request.sampling
+        copies = sampling.samples if sampling.temperature == 0 else 1  # vLLM refuses n > 1 for greedy decoding
+        try:
+            parameters = _parameters(sampling, sampling.samples // copies, window - len(prompt))
+            outputs = self._llm.generate({"prompt_token_ids": prompt}, parameters, request.request_id)
+            async with aclosing(outputs):
+                async for output in outputs:
+                    ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
+                    cached = max(cached, output.num_cached_tokens or 0)
+                    for piece in output.outputs:
+                        written += len(piece.token_ids)
+                        reason = _reason(piece.finish_reason)
+                        ended += reason is not None
+                        last = ended * copies == sampling.samples
+                        usage = Usage(len(prompt), cached, written) if last else None
+                        for copy in range(copies):
+                            tokens = 0 if copy else len(piece.token_ids)
+                            final = last and copy == copies - 1
+                            yield Chunk(
+                                piece.index + copy,
+                                piece.text,
+                                tokens,
+                                reason,
+                                usage if final else None,
+                                ttft_s if final else None,
+                            )
+        except VLLMClientError as error:
+            raise errors.rejected(self.name, str(error)) from error
+        except (EngineDeadError, EngineGenerateError) as error:
+            raise errors.engine_died(self.name, str(error), None) from error
+
+
+def _parameters(sampling: Sampling, samples: int, room: int) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
+    return SamplingParams(
+        n=samples,
+        max_tokens=min(room, sampling.max_tokens or room),
+        stop=list(sampling.stop),
+        output_kind=RequestOutputKind.DELTA,
+        structured_outputs=StructuredOutputsParams(json=dict(sampling.schema)) if sampling.schema else None,
+        **cast("dict[str, Any]", {name: value for name, value in chosen.items() if value is not None}),
+    )
+
+
+def _reason(found: str | None) -> FinishReason | None:
+    reasons: dict[str, Literal["stop", "length"]] = {"stop": "stop", "length": "length"}
+    return None if found is None else reasons.get(found, "stop")
+
+
+def _start_error(name: str, model: str, error: Exception) -> EngineError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else type(error).__name__
+    if "KV cache" in str(error) or "cache blocks" in str(error):
+        return errors.no_memory_for_kv(name, last, None)
+    if isinstance(error, OSError | ValueError):
+        return errors.model_not_loadable(model, last)
+    return errors.crashed_at_start(name, last, None)

@@ -1,0 +1,62 @@
+"""What a cluster file may say about a vLLM engine, and the engine arguments that follow from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+CPU_BLOCK_TOKENS = 32
+"""The CPU backend's smallest block: short prompts only hit the prefix cache with small blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOptions:
+    """Options of the kind ``vllm``. ``None`` leaves the choice to vLLM."""
+
+    dtype: str | None = None
+    max_model_len: int | None = None
+    tensor_parallel_size: int = 1
+    gpu_memory_utilization: float | None = None
+    kv_cache_gib: int = 1
+    """KV cache of a CPU engine."""
+    max_num_seqs: int | None = None
+    seed: int = 0
+    start_timeout_s: float = 600.0
+    num_gpus: float | None = None
+    """GPUs the actor reserves; default: ``tensor_parallel_size`` on a GPU build, 0 on a CPU build."""
+    extra: dict[str, JsonValue] = field(default_factory=dict)
+    """Further vLLM engine arguments, passed as they are."""
+
+
+def engine_arguments(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
+    """Keyword arguments for ``AsyncEngineArgs``."""
+    wanted: dict[str, Any] = {
+        "model": model,
+        "dtype": options.dtype,
+        "max_model_len": options.max_model_len,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "gpu_memory_utilization": None if on_cpu else options.gpu_memory_utilization,
+        "max_num_seqs": options.max_num_seqs,
+        "seed": options.seed,
+        "enable_prefix_caching": True,
+        "enable_log_requests": False,
+    }
+    if on_cpu:
+        wanted |= {"enforce_eager": True, "block_size": CPU_BLOCK_TOKENS}
+    return {name: value for name, value in (wanted | options.extra).items() if value is not None}
+
+
+def environment(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[str, str]:
+    """Environment the engine's processes need; what the user set already wins."""
+    wanted = {"VLLM_LOGGING_LEVEL": "INFO", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if Path(model).is_dir():
+        wanted |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if on_cpu:
+        wanted |= {"VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib)}
+        if (os.cpu_count() or 1) <= 4:
+            wanted |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return {name: value for name, value in wanted.items() if name not in os.environ}
