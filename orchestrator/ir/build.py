@@ -46,7 +46,6 @@ class Builder:
         self._unknown = ir.Location.unknown(self.context)
         self.module = ir.Module.create(self._unknown)
         self._types: dict[str, Any] = {}
-        self._names: dict[str, Any] = {}
         self._insertion: list[Any] = []
 
     @contextmanager

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.walk import Body, Node, attr, bodies, nodes, op_id, opts, tree
+from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, tree
 from orchestrator.passes.rewrite import before, editing
 
 DEFAULT_TOOL_S: Final = 2.0
@@ -14,7 +14,9 @@ DEFAULT_TOOL_S: Final = 2.0
 (Continuum, arXiv 2511.02230, uses 1-2 s until it has seen the tool)."""
 LONGEST_TTL_S: Final = 30.0
 """No pin outlives this: keeping a cache wrongly costs more than dropping it wrongly."""
-_WAITS: Final = frozenset({"agent.tool", "agent.retrieve", "agent.ask", "agent.loop", "agent.map", "agent.race"})
+_WAITS: Final = frozenset(
+    {"agent.tool", "agent.retrieve", "agent.ask", "agent.branch", "agent.loop", "agent.map", "agent.race", "agent.arm"}
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class KvLifetime:
 
     A conversation is over when nothing uses it and the one it continues has no other use in its region; forks, and
     conversations that leave their region or come from around it, are left to the engine's LRU. The TTL is the sum of
-    what the waits in between typically take. Hints never change results.
+    what the waits in between typically take; of a branch the slower arm, of a loop one iteration. Hints never change results.
     """
 
     name: ClassVar[str] = "kv-lifetime"
@@ -58,7 +60,7 @@ class KvLifetime:
 
 def _annotate(body: Body, uses: Counter[Any]) -> None:
     defined: set[Any] = set()
-    last_use = _next_uses(body)
+    next_use = _next_uses(body)
     waits = [0.0]
     for node in body.nodes:
         waits.append(waits[-1] + _wait_s(node))
@@ -68,8 +70,8 @@ def _annotate(body: Body, uses: Counter[Any]) -> None:
         is_turn = op.name == "agent.generate" and len(op.operands) == 2
         if is_turn and attr(op, "samples") == 1 and followers[index] is not None:
             after = op.results[1]
-            if after in last_use:
-                ttl_s = min(waits[last_use[after]] - waits[index + 1], LONGEST_TTL_S)
+            if after in next_use:
+                ttl_s = min(waits[next_use[after]] - waits[index + 1], LONGEST_TTL_S)
                 if ttl_s > 0.0:
                     _hint(op, "pin", after, followers[index], ttl_s=ttl_s)
             elif not uses[after] and op.operands[1] in defined and uses[op.operands[1]] == 1:
@@ -81,9 +83,13 @@ def _next_uses(body: Body) -> dict[Any, int]:
     """For each value, the position in the body where it is first used, the terminator counting as the end."""
     first: dict[Any, int] = {}
     for index, node in enumerate(body.nodes):
-        inside = [inner for nested in node.bodies for inner in nodes(nested)]
-        for used in (node, *inside):
-            for value in used.op.operands:
+        users = [node.op]
+        for nested in bodies(node):
+            users += [inner.op for inner in nested.nodes]
+            if nested.terminator is not None:
+                users.append(nested.terminator)
+        for user in users:
+            for value in user.operands:
                 first.setdefault(value, index)
     if body.terminator is not None:
         for value in body.terminator.operands:
@@ -97,7 +103,8 @@ def _wait_s(node: Node) -> float:
     if op.name not in _WAITS or str(attr(op, "callee", "")).startswith("builtin."):
         return 0.0
     if node.bodies:
-        return sum(_wait_s(inner) for body in node.bodies for inner in body.nodes)
+        per_body = [sum(map(_wait_s, body.nodes)) for body in node.bodies]
+        return max(per_body) if op.name == "agent.branch" else sum(per_body)
     return float(opts(op).get("typical_s", DEFAULT_TOOL_S))
 
 

@@ -1,0 +1,78 @@
+"""What holds for every module: text round trips, hashes are stable, passes keep effects and places in the source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+
+from orchestrator.ir.hash import module_hash, op_hashes
+from orchestrator.ir.text import parse, to_text
+from orchestrator.ir.walk import attr, has_effects, nodes, op_id, source, tree
+from orchestrator.passes.canonicalise import Canonicalise
+from orchestrator.passes.fold_prompts import FoldPrompts
+from orchestrator.passes.pipeline import run_pipeline
+
+from .modules import Step, build, steps
+
+
+def effectful(module: Any) -> Counter[str]:
+    return Counter(op_id(node.op) for node in nodes(tree(module).bodies[0]) if not node.bodies and has_effects(node))
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps)
+def test_text_round_trips(plan: list[Step]) -> None:
+    text = to_text(build(plan))
+    assert to_text(parse(text)) == text
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps)
+def test_ids_and_text_do_not_change_the_hash(plan: list[Step]) -> None:
+    module = build(plan)
+    assert module_hash(module) == module_hash(build(plan, "sub/")) == module_hash(parse(to_text(module)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps)
+def test_sharing_and_folding_keep_every_op_with_effects(plan: list[Step]) -> None:
+    module = build(plan)
+    before = effectful(module)
+    for one in (Canonicalise(), FoldPrompts()):
+        one.run(module)
+        assert effectful(module) == before
+        once = to_text(module)
+        one.run(module)
+        assert to_text(module) == once
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps)
+def test_the_pipeline_keeps_ids_and_lines(plan: list[Step]) -> None:
+    module = build(plan)
+    lines = {op_id(node.op): source(node.op) for node in nodes(tree(module).bodies[0])}
+    calls = effectful(module)
+    run_pipeline(module)
+    after = {op_id(node.op): source(node.op) for node in nodes(tree(module).bodies[0])}
+    assert set(calls) <= set(after)
+    for name, where in after.items():
+        origin = name.removesuffix(".prefill").removesuffix(".pin").removesuffix(".release")
+        assert where == lines[origin]
+
+
+def test_a_change_reaches_what_depends_on_it_and_nothing_else() -> None:
+    def hashes(text: str) -> dict[str, str]:
+        plan: list[Step] = [("prompt", 0, text), ("once", 0, ""), ("once", 1, "")]
+        return op_hashes(build(plan))
+
+    old, new = hashes("a"), hashes("b")
+    assert {name for name in old if old[name] != new[name]} == {"prompt_2", "tool_4", "flow"}
+
+
+def test_pins_are_on_turns_that_wait() -> None:
+    module = build([("turn", 0, ""), ("once", 1, ""), ("turn", 1, "")])
+    run_pipeline(module)
+    pins = [node.op for node in nodes(tree(module).bodies[0]) if node.op.name == "op.kv_pin"]
+    assert [attr(pin, "ttl_s") for pin in pins] == [2.0]
