@@ -1,0 +1,92 @@
+"""Fixtures that are dear to make: one Ray and one vLLM engine per test session."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from orchestrator.runtime.engines.vllm import version
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.engines.base import Engine
+    from orchestrator.runtime.ray.session import RaySession
+
+MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[RaySession]:
+    from orchestrator.runtime.ray.session import connect
+
+    with connect(num_cpus=2) as session:
+        yield session
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def vllm_engine(ray_session: RaySession) -> AsyncIterator[Engine]:
+    if version.installed() is None:
+        pytest.skip("vLLM is not installed")
+    if not (MODEL / "config.json").is_file():
+        pytest.skip("the bundled model is not there")
+    from orchestrator.runtime.engines.vllm.actor import RayVllm
+
+    engine = RayVllm("vllm", str(MODEL))
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(scope="session")
+def openai_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """vLLM's own server on a free port of the loopback interface."""
+    if version.installed() is None or not (MODEL / "config.json").is_file():
+        pytest.skip("vLLM or the bundled model is not there")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    arguments = f"--host 127.0.0.1 --port {port} --model {MODEL} --served-model-name tiny --enforce-eager"
+    arguments += " --block-size 32 --enable-prompt-tokens-details"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments.split()]
+    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    with log.open("w") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | settings)
+    try:
+        _wait_until_healthy(f"http://127.0.0.1:{port}/health", server, log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"vLLM's server did not start: {log.read_text()[-2000:]}")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def openai_engine(openai_url: str) -> AsyncIterator[Engine]:
+    from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+
+    engine = OpenAIEngine("openai", "tiny", OpenAIOptions(base_url=openai_url))
+    await engine.start()
+    yield engine
+    await engine.close()

@@ -1,0 +1,45 @@
+"""Creating engines, and what is said when that cannot be."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from orchestrator.errors import EngineError
+from orchestrator.runtime.engines import registry
+from orchestrator.runtime.engines.vllm import version
+
+
+def spec(kind: str, **options: object) -> SimpleNamespace:
+    return SimpleNamespace(name="e", kind=kind, model="m", options=options)
+
+
+def code_of(kind: str, **options: object) -> str:
+    with pytest.raises(EngineError) as caught:
+        registry.create(spec(kind, **options))
+    return caught.value.code
+
+
+def test_unknown_kind() -> None:
+    assert code_of("nope") == "ORCH-E001"
+
+
+def test_every_wrong_option_is_named() -> None:
+    with pytest.raises(EngineError, match=r"time_scale.*colour"):
+        registry.create(spec("sim", time_scale="x", colour="red"))
+
+
+def test_options_of_the_planner_are_ignored() -> None:
+    assert registry.create(spec("sim", config="c.json", usd_per_million_input_tokens=1.0)).simulated
+
+
+def test_vllm_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "installed", lambda: None)
+    assert code_of("vllm") == "ORCH-E002"
+
+
+@pytest.mark.parametrize("found", ["0.24.9", "0.33.0", "1.0"])
+def test_vllm_unsupported(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    monkeypatch.setattr(version, "installed", lambda: found)
+    assert code_of("vllm") == "ORCH-E003"
