@@ -39,7 +39,8 @@ class KvLifetime:
 
     A conversation is over when nothing uses it and the one it continues has no other use in its region; forks, and
     conversations that leave their region or come from around it, are left to the engine's LRU. The TTL is the sum of
-    what the waits in between typically take; of a branch the slower arm, of a loop one iteration. Hints never change results.
+    what the waits in between typically take; of a branch the slower arm, of a loop one iteration. No ``op.kv_prefetch``
+    is inserted yet: no engine takes one. Hints never change results.
     """
 
     name: ClassVar[str] = "kv-lifetime"
