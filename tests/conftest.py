@@ -57,6 +57,8 @@ def openai_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "server.log"
     arguments = f"--host 127.0.0.1 --port {port} --model {MODEL} --served-model-name tiny --enforce-eager"
     arguments += " --block-size 32 --enable-prompt-tokens-details"
+    arguments += " --structured-outputs-config.backend xgrammar"
+    arguments += " --structured-outputs-config.disable_any_whitespace true"
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments.split()]
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("w") as out:

@@ -68,10 +68,11 @@ class OpenAIEngine:
         self._requests += 1
         self._running += 1
         done = False
+        copies = _copies(request)
         try:
             stream = await self._client.chat.completions.create(**self._body(request))
             async with stream:
-                async for chunk in _chunks(stream, request.sampling.samples):
+                async for chunk in _chunks(stream, request.sampling.samples // copies, copies):
                     if chunk.usage is not None:
                         self._usage += chunk.usage
                         self._running -= 1
@@ -105,7 +106,7 @@ class OpenAIEngine:
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
-            "n": sampling.samples,
+            "n": sampling.samples // _copies(request),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_completion_tokens": sampling.max_tokens,
@@ -139,7 +140,12 @@ class OpenAIEngine:
         return coded
 
 
-async def _chunks(stream: Any, samples: int) -> AsyncGenerator[Chunk, None]:
+def _copies(request: GenerateRequest) -> int:
+    """Greedy samples are all alike, and some servers refuse to make more than one: ask for one and copy it."""
+    return request.sampling.samples if request.sampling.temperature == 0 else 1
+
+
+async def _chunks(stream: Any, samples: int, copies: int) -> AsyncGenerator[Chunk, None]:
     """The deltas. The usage arrives after the last choice, so the last finished sample's ending waits for it."""
     started = time.monotonic()
     ttft_s: float | None = None
@@ -159,8 +165,11 @@ async def _chunks(stream: Any, samples: int) -> AsyncGenerator[Chunk, None]:
             if reason is not None and ended == samples:
                 last = chunk
             elif text or reason is not None:
-                yield chunk
-    yield Chunk(last.sample, last.text, 0, last.finish_reason, usage, ttft_s)
+                for copy in range(copies):
+                    yield Chunk(chunk.sample + copy, text, 0, reason)
+    for copy in range(copies - 1):
+        yield Chunk(last.sample + copy, last.text, 0, last.finish_reason)
+    yield Chunk(last.sample + copies - 1, last.text, 0, last.finish_reason, usage, ttft_s)
 
 
 def _reason(found: str | None) -> FinishReason | None:

@@ -154,16 +154,13 @@ def _parameters(sampling: Sampling, samples: int, room: int) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    structure = None
-    if sampling.schema is not None:  # small models left free to indent do so until the tokens run out
-        structure = StructuredOutputsParams(json=dict(sampling.schema), disable_any_whitespace=True)
     chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
     return SamplingParams(
         n=samples,
         max_tokens=min(room, sampling.max_tokens or room),
         stop=list(sampling.stop),
         output_kind=RequestOutputKind.DELTA,
-        structured_outputs=structure,
+        structured_outputs=StructuredOutputsParams(json=dict(sampling.schema)) if sampling.schema else None,
         **cast("dict[str, Any]", {name: value for name, value in chosen.items() if value is not None}),
     )
 
