@@ -20,6 +20,7 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from orchestrator.runtime.engines import errors
 OBJECT_STORE_BYTES = 256 * 2**20
 """Prompts and replies are small; tools that exchange large arrays can start Ray themselves with more."""
 REACH_TIMEOUT_S = 5.0
+HEALTH_TIMEOUT_S = 20.0
 LOOPBACK = "127.0.0.1"
 
 _log = logging.getLogger(__name__)
@@ -139,6 +141,18 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_TIMEOUT_S).close()
     except OSError as error:
         raise errors.ray_unreachable(address, str(error)) from error
+    _check_is_ray(address)
+
+
+def _check_is_ray(address: str) -> None:
+    """Ask with Ray's own command first: joining something that is not Ray keeps ``ray.init`` trying for minutes."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        asked = subprocess.run(command, capture_output=True, timeout=HEALTH_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise errors.ray_unreachable(address, f"no answer within {HEALTH_TIMEOUT_S:g} s") from error
+    if asked.returncode != 0:
+        raise errors.ray_unreachable(address, "something listens there, but it does not answer as Ray does")
 
 
 def _last_line(error: BaseException) -> str:
