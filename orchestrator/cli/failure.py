@@ -96,6 +96,7 @@ def _sentence(message: str) -> str:
 def _from_os_error(failure: OSError) -> OrchError:
     subject = f"{failure.filename}: " if failure.filename else ""
     reason = failure.strerror or str(failure)
+    fix: str | None = None
     match failure.errno:
         case errno.ENOSPC:
             fix = "free some space, or point TMPDIR at another disk"
@@ -105,8 +106,6 @@ def _from_os_error(failure: OSError) -> OrchError:
             fix = "another program holds the port: stop it, or choose another port"
         case errno.EMFILE:
             fix = "raise the limit with `ulimit -n 4096`"
-        case _:
-            fix = None
     return RunError("ORCH-U090", f"{subject}{reason}", fix=fix)
 
 

@@ -1,0 +1,25 @@
+"""The command line's error codes: the one table that code, tests and documentation share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CODES: Final[dict[str, str]] = {
+    "ORCH-U001": "no such command",
+    "ORCH-U002": "options or arguments that the command does not take",
+    "ORCH-U003": "a target that does not exist",
+    "ORCH-U004": "a file without a workflow, or with several and none named",
+    "ORCH-U005": "no workflow of that name",
+    "ORCH-U006": "the target's file raises while it is imported",
+    "ORCH-U007": "an app.py without a usable `app`",
+    "ORCH-U010": "inputs that do not fit the workflow's parameters",
+    "ORCH-U011": "an inputs file that cannot be read",
+    "ORCH-U012": "an answer for a question that the workflow does not ask",
+    "ORCH-U013": "a human is asked, but there is no terminal and no --answer",
+    "ORCH-U014": "no such pass",
+    "ORCH-U020": "no model to answer with",
+    "ORCH-U021": "engine options that contradict each other",
+    "ORCH-U090": "the operating system refused something",
+    "ORCH-U091": "out of memory",
+    "ORCH-U099": "an unexpected failure",
+}

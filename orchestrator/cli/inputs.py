@@ -1,0 +1,147 @@
+"""From what the user typed to a workflow's typed inputs; everything wrong with one run's inputs is said at once.
+
+``--input name=value`` takes text for a ``str`` parameter and JSON for any other; ``name=@FILE`` reads the value from a
+file. A workflow with one ``str`` parameter also takes it as plain words. ``--inputs FILE.jsonl`` gives one JSON object
+per run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.errors import Diagnostic, UsageError
+
+Inputs = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a workflow: its name, Python type, and whether it may be left out."""
+
+    name: str
+    type: Any
+    required: bool = True
+
+    @property
+    def type_name(self) -> str:
+        """The type as the user wrote it, near enough."""
+        return str(getattr(self.type, "__name__", self.type)).replace("typing.", "")
+
+
+def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], words: Sequence[str]) -> Inputs:
+    """Inputs of a single run. Raises :class:`UsageError` ORCH-U010 with one diagnostic per problem."""
+    problems: list[Diagnostic] = []
+    given: dict[str, object] = {}
+    texts = [parameter for parameter in parameters if parameter.type is str]
+    if words:
+        if len(texts) == 1 and (len(parameters) == 1 or all(not p.required for p in parameters if p is not texts[0])):
+            given[texts[0].name] = " ".join(words)
+        else:
+            message = f"the workflow takes {_listed(parameters)}, so `{' '.join(words)}` could be any of them"
+            problems.append(Diagnostic("ORCH-U010", message, fix=_example(parameters)))
+    types = {parameter.name: parameter for parameter in parameters}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            problems.append(Diagnostic("ORCH-U010", f"`--input {pair}` has no `=`", fix="write --input name=value"))
+            continue
+        known = types.get(name.strip())
+        given[name.strip()] = _parse(text, known.type if known else str)
+    return _validated(parameters, given, problems)
+
+
+def from_file(parameters: Sequence[Parameter], path: Path) -> Iterator[Inputs]:
+    """Inputs of many runs, one JSON object a line. Raises ORCH-U011 for the file, ORCH-U010 for a line's values."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise UsageError("ORCH-U011", f"cannot read the inputs {path}: {unreadable}") from unreadable
+    found = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        found = True
+        place = f"{path}:{number}"
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as wrong:
+            raise UsageError("ORCH-U011", f"{place} is not JSON: {wrong}", fix="one JSON object a line") from wrong
+        if not isinstance(values, dict):
+            raise UsageError("ORCH-U011", f"{place} is not a JSON object", fix=f"such as {_example_object(parameters)}")
+        yield _validated(parameters, values, [], f"{place}: ")
+    if not found:
+        raise UsageError(
+            "ORCH-U011", f"{path} holds no inputs", fix=f"one line per run, such as {_example_object(parameters)}"
+        )
+
+
+def _validated(
+    parameters: Sequence[Parameter], given: Mapping[str, object], problems: list[Diagnostic], place: str = ""
+) -> Inputs:
+    names = [parameter.name for parameter in parameters]
+    values: Inputs = {}
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, names, n=1, cutoff=0.5)
+            fix = f"did you mean `{near[0]}`?" if near else f"the workflow takes {_listed(parameters)}"
+            problems.append(Diagnostic("ORCH-U010", f"{place}the workflow has no input `{name}`", fix=fix))
+    blamed = any("has no input" in problem.message or "could be any" in problem.message for problem in problems)
+    for parameter in parameters:
+        if parameter.name not in given:
+            if parameter.required and not blamed:
+                message = f"{place}the input `{parameter.name}: {parameter.type_name}` is missing"
+                problems.append(Diagnostic("ORCH-U010", message, fix=_example(parameters)))
+            continue
+        value = given[parameter.name]
+        try:
+            values[parameter.name] = TypeAdapter(parameter.type).validate_python(value)
+        except ValidationError as wrong:
+            problems += _mismatches(parameter, value, wrong, place)
+    if problems:
+        raise UsageError.collect(problems)
+    return values
+
+
+def _mismatches(parameter: Parameter, value: object, wrong: ValidationError, place: str) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    for error in wrong.errors(include_url=False):
+        path = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in error["loc"])
+        reason = error["msg"][:1].lower() + error["msg"][1:]
+        shown = json.dumps(value, default=str)
+        shown = shown if len(shown) <= 60 else shown[:57] + "…"
+        message = f"{place}the input `{parameter.name}{path}` does not fit `{parameter.type_name}`: {reason}"
+        found.append(Diagnostic("ORCH-U010", message, why=f"it was given {shown}"))
+    return found
+
+
+def _parse(text: str, type_: Any) -> object:
+    if text.startswith("@") and len(text) > 1:
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as unreadable:
+            raise UsageError("ORCH-U011", f"cannot read the input {text[1:]}: {unreadable}") from unreadable
+    if type_ is str:
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _listed(parameters: Sequence[Parameter]) -> str:
+    return ", ".join(f"`{each.name}: {each.type_name}`" for each in parameters) or "no input"
+
+
+def _example(parameters: Sequence[Parameter]) -> str:
+    return "write " + " ".join(f"--input {each.name}=…" for each in parameters if each.required)
+
+
+def _example_object(parameters: Sequence[Parameter]) -> str:
+    return json.dumps({each.name: "…" for each in parameters}, ensure_ascii=False)
