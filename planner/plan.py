@@ -124,7 +124,7 @@ class Plan(BaseModel):
                 "ORCH-P003",
                 f"the plan has version {version}; this orchestrator reads version {PLAN_VERSION}",
                 where=SourceLoc(file, line_of(text, "version")),
-                fix="make the plan again with `orch plan`",
+                fix="make the plan again with `orch explain --format json`",
             )
         return parse_json(cls, text, file)
 

@@ -126,7 +126,11 @@ class Runtime:
         """:meth:`resume`, for a program."""
         state = replay(program, await self.journal.load(run_id))
         if state.started is None:
-            raise RunError("ORCH-R023", f"the journal knows no run {run_id}", fix="see `orch runs`")
+            raise RunError(
+                "ORCH-R023",
+                f"the journal knows no run {run_id}",
+                fix="a run's id is `RunResult.run_id`; the journal in memory forgets runs when its process ends",
+            )
         return await self._run(self._execution(program, run_id, state=state, budget=budget), program, ())
 
     def _execution(self, program: Program, run_id: str, **options: Any) -> Execution:
