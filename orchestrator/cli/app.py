@@ -92,7 +92,7 @@ class Report:
 class App:
     """A workflow with a command line around it; see the module's example."""
 
-    workflow: Workflow
+    workflow: Workflow[..., Any]
     prepare: Callable[[Options], Job]
     report: Callable[[Job, Sequence[Outcome], Facts], Report]
     options: Sequence[click.Parameter] = ()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchError, SourceLoc, UsageError
 
@@ -35,7 +35,7 @@ class Target:
     """What a command works on; ``app`` is set for a directory target."""
 
     text: str
-    workflow: Workflow
+    workflow: Workflow[..., Any]
     app: App | None = None
 
 
@@ -87,7 +87,7 @@ def _app_target(text: str, module: ModuleType, file: Path) -> Target:
     return Target(text, app.workflow, app)
 
 
-def workflows_of(module: ModuleType) -> dict[str, Workflow]:
+def workflows_of(module: ModuleType) -> dict[str, Workflow[..., Any]]:
     """The workflows a module defines, or names if it defines none; by variable name."""
     from orchestrator.dsl.workflow import Workflow
 
@@ -96,7 +96,7 @@ def workflows_of(module: ModuleType) -> dict[str, Workflow]:
     return own or named
 
 
-def _pick(module: ModuleType, name: str, place: str) -> Workflow:
+def _pick(module: ModuleType, name: str, place: str) -> Workflow[..., Any]:
     found = workflows_of(module)
     if name:
         if name in found:
@@ -196,19 +196,18 @@ def _import_failure(what: str, failure: BaseException) -> OrchError:
     if isinstance(failure, OrchError):
         return failure
     if isinstance(failure, SyntaxError) and failure.filename:
-        where = SourceLoc(failure.filename, failure.lineno or 1)
-        return OrchError("ORCH-U006", f"`{what}` is not valid Python: {failure.msg}", where=where)
+        line = SourceLoc(failure.filename, failure.lineno or 1)
+        return OrchError("ORCH-U006", f"`{what}` is not valid Python: {failure.msg}", where=line)
     frames = [frame for frame in traceback.extract_tb(failure.__traceback__) if not _is_machinery(frame.filename)]
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     where = SourceLoc(own[-1].filename, own[-1].lineno or 1) if own else None
     if isinstance(failure, SystemExit):
         fix = 'put what should not run on import under `if __name__ == "__main__":`'
         return OrchError("ORCH-U006", f"`{what}` ends the process while it is imported", where=where, fix=fix)
-    fix = None
-    if isinstance(failure, ModuleNotFoundError) and failure.name:
-        fix = f"install what provides `{failure.name.partition('.')[0]}`, or run from the directory that holds it"
+    provider = failure.name.partition(".")[0] if isinstance(failure, ModuleNotFoundError) and failure.name else None
+    advice = provider and f"install what provides `{provider}`, or run from the directory that holds it"
     message = f"`{what}` fails while it is imported: {type(failure).__name__}: {failure}"
-    return OrchError("ORCH-U006", message, where=where, fix=fix)
+    return OrchError("ORCH-U006", message, where=where, fix=advice)
 
 
 def _is_machinery(filename: str) -> bool:
