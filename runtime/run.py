@@ -98,10 +98,14 @@ class Runtime:
         *,
         run_id: str | None = None,
         budget: Limits | None = None,
+        observers: Sequence[Subscription] = (),
     ) -> RunResult:
-        """Run a compiled workflow; ``budget`` replaces the workflow's own. Raises ``RunError``."""
+        """Run a compiled workflow; ``budget`` replaces the workflow's own, ``observers`` see this run only.
+
+        Raises ``RunError``.
+        """
         values = checked_inputs(compiled.params, inputs)
-        return await self.run_program(compiled.program, values, run_id=run_id, budget=budget)
+        return await self.run_program(compiled.program, values, run_id=run_id, budget=budget, observers=observers)
 
     async def run_program(
         self,
@@ -110,9 +114,10 @@ class Runtime:
         *,
         run_id: str | None = None,
         budget: Limits | None = None,
+        observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        execution = self._execution(program, run_id or uuid4().hex, budget=budget)
+        execution = self._execution(program, run_id or uuid4().hex, observers, budget=budget)
         return await self._run(execution, program, inputs)
 
     async def resume(self, compiled: Compiled, run_id: str, *, budget: Limits | None = None) -> RunResult:
@@ -133,8 +138,10 @@ class Runtime:
             )
         return await self._run(self._execution(program, run_id, state=state, budget=budget), program, ())
 
-    def _execution(self, program: Program, run_id: str, **options: Any) -> Execution:
-        listeners: list[Callable[[Feed], None]] = [each.push for each in self.observers]
+    def _execution(
+        self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
+    ) -> Execution:
+        listeners: list[Callable[[Feed], None]] = [each.push for each in (*self.observers, *observers)]
         spans = recording_listener(program)
         if spans is not None:
             listeners.append(spans)

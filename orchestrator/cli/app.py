@@ -6,7 +6,7 @@ of inputs, perhaps with the expected result), a default model, and a report of t
     app = App(
         workflow=answer,
         options=[click.Option(["--limit"], type=int, help="Only the first N questions.")],
-        prepare=lambda options: Job([Case("one", {"question": "How many?"})]),
+        prepare=lambda options, words: Job([Case("one", {"question": "How many?"})]),
         report=lambda job, outcomes, facts: Report({"answers": [...]}, view=table),
     )
 
@@ -93,11 +93,12 @@ class App:
     """A workflow with a command line around it; see the module's example."""
 
     workflow: Workflow[..., Any]
-    prepare: Callable[[Options], Job]
+    prepare: Callable[[Options, Sequence[str]], Job]
+    """From the app's options and the words after the target to the runs. Raises ``UsageError``."""
     report: Callable[[Job, Sequence[Outcome], Facts], Report]
     options: Sequence[click.Parameter] = ()
     model: str | None = None
-    """Used when the user names none; a path is relative to nothing, so give an absolute one."""
+    """Used when the user names none; an absolute path or an id."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the local engine that suit this app, such as ``max_model_len``."""
     concurrency: int = 4
