@@ -1,40 +1,41 @@
-"""What the agent does besides asking a model: run a query safely, and decide which results count in the vote."""
+"""The tools of the text-to-SQL workflow: run a query in the sandbox, and elect the result that most agree on."""
 
 from __future__ import annotations
 
-import json
-
 from pydantic import BaseModel
 
-from examples.text2sql import prompts, sandbox
-from examples.text2sql.schema_text import rows_text
 from orchestrator import tool
+from orchestrator.kernels.majority import majority
+
+from . import prompts, sandbox
+from .sandbox import Cell
+from .schema_text import rows_text
 
 
 class Result(BaseModel):
-    """What a query gave: rows, or the problem that a model can read and repair."""
+    """What a query gave: rows, or the problem that the model should repair."""
 
-    rows: list[list[str | int | float | None]]
+    rows: list[list[Cell]]
     problem: str = ""
-    """SQLite's message, ``no rows``, or nothing."""
+    """SQLite's message, or that nothing was found; empty when there are rows."""
+    text: str = ""
+    """The rows as the model reads them."""
 
 
-@tool(effects="pure", timeout_s=10, typical_s=0.002)
-def run_sql(database: str, sql: str) -> Result:
-    """Run a query read-only, within limits of time and size (:mod:`examples.text2sql.sandbox`)."""
+@tool(effects="idempotent", timeout_s=10, typical_s=0.005)
+def execute(database: str, sql: str) -> Result:
+    """Run one query on a read-only connection, within limits of time, steps and bytes."""
     found = sandbox.execute(database, sql)
-    nothing = not found.rows or found.rows[0][0] is None
-    return Result(rows=found.rows, problem=found.error or (prompts.NO_ROWS if nothing else ""))
+    if found.error is not None:
+        return Result(rows=[], problem=found.error)
+    if not found.rows or found.rows[0][0] is None:
+        return Result(rows=found.rows, problem=prompts.NO_ROWS)
+    return Result(rows=found.rows, text=rows_text(found.rows))
 
 
-@tool(effects="pure", typical_s=1e-5)
-def ballots(results: list[Result]) -> list[str | None]:
-    """What each candidate votes for: its rows. One whose query failed or found nothing abstains, unless all did."""
-    some = any(not each.problem for each in results)
-    return [None if some and each.problem else json.dumps([each.rows, each.problem]) for each in results]
-
-
-@tool(effects="pure", typical_s=1e-5)
-def shown(result: Result) -> str:
-    """The rows as the model was trained to read them."""
-    return rows_text(result.rows)
+@tool(effects="pure")
+def elected(results: list[Result]) -> int:
+    """The position of the first among the results that agree most; those with a problem count only if all have one."""
+    ballots = [None if result.problem else repr(result.rows) for result in results]
+    choice = majority(ballots) or majority([repr(result.rows) for result in results])
+    return choice.winner if choice else 0

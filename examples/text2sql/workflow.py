@@ -1,21 +1,17 @@
-"""Answer a question over a SQLite database: link the schema, draft queries, run and repair them, vote, answer.
-
-All candidates are forks of one conversation, so the engine reads the schema once. Each links the tables, writes a
-query, runs it, and repairs it when SQLite objects or nothing is found; the result that most candidates agree on wins.
-"""
+"""Questions about a database, answered by queries that a language model writes, repairs and votes on."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel
 
-from examples.text2sql import prompts
-from examples.text2sql.tools import Result, ballots, run_sql, shown
 from orchestrator import Chat, branch, call, chat, loop, map_, workflow
-from orchestrator.agents.vote import elect
 
-CANDIDATES = 8
+from . import prompts
+from .sandbox import Cell
+from .tools import Result, elected, execute
+
+DRAFTS = 5
 REPAIRS = 2
-TEMPERATURE = 0.8
 
 
 class Tables(BaseModel):
@@ -25,51 +21,49 @@ class Tables(BaseModel):
 
 
 class Query(BaseModel):
-    """A query that should answer the question."""
+    """One SQLite query."""
 
     sql: str
 
 
 class Answer(BaseModel):
-    """The elected query, its rows, and the answer in words."""
+    """The answer in words, and the query and rows that it rests on."""
 
-    sql: str
-    rows: list[list[str | int | float | None]]
     text: str
+    sql: str
+    rows: list[list[Cell]]
+    problem: str
+    """Why there is no answer: the database's message about the last query; empty if there is one."""
 
 
-@workflow(slo="p95 < 30s", budget="60000 tokens")
+@workflow(slo="p95 < 60s")
 def answer(question: str, schema: str, database: str) -> Answer:
-    """Answer ``question`` with a query over the SQLite file ``database``, whose schema is described in ``schema``."""
-
-    def candidate(fork: Chat) -> tuple[Query, Result, Chat]:
-        query, fork = fork.say(prompts.SQL, returns=Query, temperature=TEMPERATURE, max_tokens=96, name="draft")
-        first = query, run_sql(database, query.sql), fork
-        return loop(repaired, first, max=REPAIRS, until=lambda state: state[1].problem == "", name="repairs")
-
-    def repaired(state: tuple[Query, Result, Chat]) -> tuple[Query, Result, Chat]:
-        _, result, fork = state
-        query, fork = fork.say(
-            prompts.repair(result.problem), returns=Query, temperature=TEMPERATURE, max_tokens=96, name="repair"
-        )
-        return query, run_sql(database, query.sql), fork
-
+    """Link the tables, draft queries in parallel, run and repair each, let their results vote, answer in words."""
     opening = chat(system=prompts.SYSTEM)
-    links = opening.say(
-        prompts.link(schema, question),
-        returns=Tables,
-        samples=CANDIDATES,
-        temperature=TEMPERATURE,
-        max_tokens=64,
-        name="link",
+    linked = opening.say(prompts.link(schema, question), returns=Tables, temperature=0, max_tokens=64, name="link")
+    drafts = linked.chat.say(
+        prompts.SQL, returns=Query, samples=DRAFTS, temperature=0.8, max_tokens=96, retry=2, name="draft"
     )
-    queries, results, forks = map_(candidate, links.chats, name="candidates")
-    votes = ballots(results)
-    query, result, fork = elect(queries, votes), elect(results, votes), elect(forks, votes)
+
+    def settle(draft: Query, fork: Chat) -> tuple[Query, Chat, Result]:
+        """Run a draft; while it has a problem, show the problem to the fork of the conversation that wrote it."""
+
+        def repair(state: tuple[Query, Chat, Result]) -> tuple[Query, Chat, Result]:
+            _, conversation, result = state
+            query, conversation = conversation.say(
+                prompts.repair(result.problem), returns=Query, temperature=0.8, max_tokens=96, retry=2, name="repair"
+            )
+            return query, conversation, execute(database, query.sql)
+
+        first = (draft, fork, execute(database, draft.sql))
+        return loop(repair, first, max=REPAIRS, until=lambda state: state[2].problem == "")
+
+    queries, forks, results = map_(settle, drafts.replies, drafts.chats, name="settle")
+    best = elected(results)
+    result = results[best]
     text = branch(
         result.problem == "",
-        then=lambda: fork.say(prompts.answer(shown(result)), temperature=0.0, max_tokens=96, name="words").reply,
-        otherwise=lambda: f"No answer: {result.problem}.",
-        name="in_words",
+        then=lambda: forks[best].say(prompts.answer(result.text), temperature=0, max_tokens=96, name="words").reply,
+        otherwise=lambda: "",
     )
-    return call(Answer, sql=query.sql, rows=result.rows, text=text)
+    return call(Answer, text=text, sql=queries[best].sql, rows=result.rows, problem=result.problem)

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.errors import Diagnostic, UsageError
+from orchestrator.errors import Diagnostic, TraceError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.workflow import Workflow
 
 Inputs = dict[str, object]
 
@@ -33,6 +36,14 @@ class Parameter:
     def type_name(self) -> str:
         """The type as the user wrote it, near enough."""
         return str(getattr(self.type, "__name__", self.type)).replace("typing.", "")
+
+
+def parameters_of(workflow: Workflow[..., Any]) -> list[Parameter]:
+    """The parameters of a workflow. Raises :class:`TraceError` where they are not typed."""
+    boundary = workflow.boundary
+    if boundary.problems:
+        raise TraceError.collect(boundary.problems)
+    return [Parameter(name, tp, name in boundary.required) for name, tp in boundary.params.items()]
 
 
 def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], words: Sequence[str]) -> Inputs:

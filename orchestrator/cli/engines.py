@@ -1,0 +1,126 @@
+"""From the engine options of a command line to a cluster: which model answers, on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.planner.cluster import Cluster, EngineSpec
+    from orchestrator.planner.plan import Plan
+
+Kind = Literal["vllm", "openai", "sim"]
+ENGINE = "main"
+"""Name of the one engine that the command line describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What the user, or else the app, said about who answers."""
+
+    model: str | None = None
+    kind: Kind | None = None
+    base_url: str | None = None
+    cluster_file: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """For the local engine."""
+
+    def cluster(self) -> Cluster:
+        """The hardware here with the chosen engine, or the cluster of the file.
+
+        Raises ``UsageError`` ORCH-U021 for options that contradict each other, and what reading the file raises.
+        """
+        from orchestrator.planner.cluster import Cluster, detect
+
+        if self.cluster_file is not None:
+            if self.kind or self.base_url:
+                message = "--cluster already says which engines there are, so --engine and --base-url cannot"
+                raise UsageError("ORCH-U021", message, fix="change the file, or leave --cluster out")
+            return Cluster.from_file(self.cluster_file)
+        here = detect()
+        engine = self._engine(here)
+        return here if engine is None else here.model_copy(update={"engines": (engine,)})
+
+    def _engine(self, here: Cluster) -> EngineSpec | None:
+        from orchestrator.planner.cluster import EngineSpec
+
+        kind = self.kind or ("openai" if self.base_url else "vllm")
+        if self.base_url and kind != "openai":
+            raise UsageError(
+                "ORCH-U021", f"--base-url needs --engine openai, not {kind}", fix="leave out --engine, or --base-url"
+            )
+        if kind == "openai" and not self.model:
+            message = "an endpoint may serve several models, and none was named"
+            raise UsageError("ORCH-U020", message, fix="add --model NAME, as the endpoint calls it")
+        if self.model is None and kind != "sim":
+            return None
+        options = dict(self.options) if kind == "vllm" else {}
+        if self.base_url:
+            options = {"base_url": self.base_url}
+        device = None if kind == "openai" else _fastest(here)
+        model = self.model or "simulated"
+        return EngineSpec(name=ENGINE, kind=kind, model=_folder(model), device=device, options=options)
+
+
+def require_engine(plan: Plan) -> None:
+    """Raises ``UsageError`` ORCH-U020 when the plan calls a model and the cluster has none."""
+    if plan.cluster.engines or not (called := [op.id for op in plan.ops if op.place.startswith("engine:")]):
+        return
+    raise UsageError(
+        "ORCH-U020",
+        f"`{plan.workflow}` calls a model ({', '.join(called[:3])}), and none was named",
+        fix="add --model with a Hugging Face id or a folder, --base-url URL with --model NAME for an endpoint, "
+        "or --engine sim for a dry run",
+    )
+
+
+def engine_label(spec: EngineSpec) -> str:
+    """What runs the model, for people: ``vLLM 0.32.0 (CPU)``."""
+    match spec.kind:
+        case "vllm":
+            from orchestrator.runtime.engines.vllm import version
+
+            return f"vLLM {version.installed() or ''} ({'CPU' if version.on_cpu() else 'GPU'})".replace("  ", " ")
+        case "openai":
+            return str(spec.options.get("base_url") or "the OpenAI API")
+        case "sim":
+            return "simulator (SIMULATED replies)"
+        case _:
+            return spec.kind
+
+
+def engines_label(plan: Plan) -> str:
+    """:func:`engine_label` of every engine that the plan uses."""
+    return ", ".join(dict.fromkeys(map(engine_label, _used(plan)))) or "no engine"
+
+
+def models_label(plan: Plan) -> str:
+    """The models that the plan uses, as the user would write them."""
+    return ", ".join(dict.fromkeys(short_model(spec.model) for spec in _used(plan))) or "no model"
+
+
+def short_model(model: str) -> str:
+    """A folder relative to the current one where it is inside; an id as it is."""
+    path = Path(model)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else model
+
+
+def _used(plan: Plan) -> list[EngineSpec]:
+    places = {op.place for op in plan.ops}
+    return [spec for spec in plan.cluster.engines if f"engine:{spec.name}" in places]
+
+
+def _fastest(here: Cluster) -> str | None:
+    """The GPU, where there is one."""
+    gpus = [device for device in here.devices if device.kind == "gpu"]
+    return (gpus or list(here.devices))[0].name if here.devices else None
+
+
+def _folder(model: str) -> str:
+    """A folder's absolute path, because an engine's process may run elsewhere; an id as it is."""
+    path = Path(model).expanduser()
+    return str(path.resolve()) if path.is_dir() else cast(str, model)

@@ -1,0 +1,146 @@
+"""What ``orch run`` prints: results on stdout, the summary on stderr, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic_core import to_jsonable_python
+
+from orchestrator.planner.figures import dollars, duration
+
+if TYPE_CHECKING:
+    from orchestrator.cli.app import Facts, Outcome, Report
+    from orchestrator.runtime.engines.base import Usage
+    from orchestrator.runtime.run import RunResult
+
+PIPE_WIDTH = 120
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def show_job(report: Report, *, as_json: bool) -> int:
+    """Print an application's report; the exit code."""
+    if as_json:
+        click.echo(json.dumps(to_jsonable_python(dict(report.data), fallback=str), indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=PIPE_WIDTH)
+        console.print(report.view)
+    return 1 if report.failed else 0
+
+
+def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_json: bool, many: bool) -> int:
+    """Print the results of a plain workflow; the exit code. A single run that failed raises its error."""
+    if not many and outcomes[0].error is not None:
+        raise outcomes[0].error
+    if as_json:
+        head: dict[str, Any] = {
+            "ok": all(outcome.error is None for outcome in outcomes),
+            "workflow": workflow,
+            "model": facts.model,
+            "engine": facts.engine,
+            "simulated": facts.simulated,
+            "start_seconds": round(facts.start_seconds, 3),
+        }
+        runs = [_run_data(outcome) for outcome in outcomes]
+        data = head | ({"seconds": round(facts.seconds, 3), "runs": runs} if many else runs[0])
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        for outcome in outcomes:
+            if outcome.result is not None:
+                click.echo(value_text(outcome.result.value, compact=many))
+            elif outcome.error is not None:
+                click.secho(f"{outcome.case.name}: {outcome.error}", fg="red", err=True)
+                if many:
+                    click.echo("null")
+        click.secho(summary(outcomes, facts), dim=True, err=True)
+    return 1 if any(outcome.error for outcome in outcomes) else 0
+
+
+def value_text(value: object, *, compact: bool = False) -> str:
+    """A result as people read it: text as it is, anything else as JSON. ``compact`` gives one line of JSON."""
+    if isinstance(value, str) and not compact:
+        return value
+    plain = to_jsonable_python(value, fallback=str)
+    return json.dumps(plain, ensure_ascii=False, indent=None if compact else 2)
+
+
+def summary(outcomes: Sequence[Outcome], facts: Facts) -> str:
+    """One line: what it took, and who answered."""
+    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    parts = [f"{len(results)} of {len(outcomes)} runs"] if len(outcomes) > 1 else []
+    parts.append(duration(facts.seconds))
+    if results and facts.plan.cluster.engines:
+        parts += [usage_text(total_usage(results)), cost_text(total_cost(results))]
+    if facts.plan.cluster.engines:
+        parts.append(f"{facts.model} on {facts.engine}")
+    if facts.simulated:
+        parts.append("SIMULATED: no model answered")
+    warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
+    return "\n".join([" · ".join(parts), *(f"warning: {each}" for each in warnings)])
+
+
+def usage_text(usage: Usage) -> str:
+    """Tokens in and out."""
+    return f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), {usage.output_tokens:,} out"
+
+
+def cost_text(usd: float | None) -> str:
+    """A cost, never zero where it is unknown."""
+    return "cost unknown" if usd is None else f"cost {dollars(usd)}"
+
+
+def total_usage(results: Sequence[RunResult]) -> Usage:
+    """Tokens of all runs."""
+    from orchestrator.runtime.engines.base import Usage
+
+    return sum((result.usage for result in results), start=Usage())
+
+
+def total_cost(results: Sequence[RunResult]) -> float | None:
+    """USD of all runs; None if any is unknown."""
+    costs = [result.cost_usd for result in results]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def _run_data(outcome: Outcome) -> dict[str, Any]:
+    shared = {"inputs": to_jsonable_python(dict(outcome.case.inputs), fallback=str)}
+    if outcome.result is None:
+        assert outcome.error is not None
+        return shared | {"ok": False, "errors": [each.as_dict() for each in outcome.error.diagnostics]}
+    result = outcome.result
+    return shared | {
+        "ok": True,
+        "value": to_jsonable_python(result.value, fallback=str),
+        "run_id": result.run_id,
+        "seconds": round(result.seconds, 4),
+        "usage": usage_data(result.usage),
+        "cost_usd": result.cost_usd,
+        "warnings": list(result.warnings),
+        "ops": [
+            {
+                "id": op.id,
+                "frame": op.frame,
+                "place": op.place,
+                "seconds": round(op.seconds, 4),
+                "attempts": op.attempts,
+                "usage": usage_data(op.usage) if op.usage else None,
+                "cost_usd": op.cost_usd,
+            }
+            for op in result.ops
+        ],
+    }
+
+
+def usage_data(usage: Usage) -> dict[str, int]:
+    """Tokens, for JSON."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }

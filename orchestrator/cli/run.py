@@ -1,0 +1,172 @@
+"""``orch run``: run a workflow, once or many times, or an application directory, on engines started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.options import debug_option, engine_options, json_option
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.app import App, Job
+    from orchestrator.cli.engines import Kind
+    from orchestrator.cli.target import Target
+    from orchestrator.runtime.program import Limits
+
+CONCURRENCY = 4
+"""Runs in flight at once."""
+TARGET = "orchestrator.target"
+"""Key of the loaded target in click's ``meta``."""
+
+
+class RunCommand(click.Command):
+    """Loads the target before it parses, so that an application's own options are parsed and shown as well."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Find the target among the words first."""
+        from orchestrator.cli.target import load_target
+
+        text = self._target_of(args)
+        if text is not None:
+            ctx.meta[TARGET] = load_target(text)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's parameters and those of the application."""
+        return [*super().get_params(ctx), *_app_options(ctx)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The application's options stand in a section of their own, first."""
+        own = [record for each in _app_options(ctx) if (record := each.get_help_record(ctx)) is not None]
+        if own:
+            with formatter.section(f"Options of {ctx.meta[TARGET].text}"):
+                formatter.write_dl(own)
+        general = [record for each in super().get_params(ctx) if (record := each.get_help_record(ctx)) is not None]
+        with formatter.section("Options"):
+            formatter.write_dl(general)
+
+    def _target_of(self, args: Sequence[str]) -> str | None:
+        """The first word that is neither an option nor an option's value."""
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        takes_value = {name for each in options if not each.is_flag for name in each.opts}
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                return next(words, None)
+            if not word.startswith("-") or word == "-":
+                return word
+            if word in takes_value:
+                next(words, None)
+        return None
+
+
+@click.command(
+    cls=RunCommand,
+    name="run",
+    epilog="Examples:  orch run examples/text2sql  |  orch run flow.py:answer -i question='How many?' -m ./model",
+)
+@click.argument("target")
+@click.argument("words", nargs=-1)
+@click.option("-i", "--input", "pairs", multiple=True, metavar="NAME=VALUE", help="One input; @FILE reads a file.")
+@click.option("--inputs", "file", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="A run for each line.")
+@engine_options
+@click.option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here.")
+@click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "2000 tokens", "30s".')
+@click.option("--answer", "answers", multiple=True, metavar="OP=VALUE", help="Answer a question to a human ahead.")
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Runs in flight at once.")
+@click.option("--stream", is_flag=True, help="Show replies on stderr as they come.")
+@json_option
+@debug_option
+@click.pass_context
+def command(  # noqa: PLR0917 - one parameter an option
+    ctx: click.Context,
+    /,
+    target: str,
+    words: tuple[str, ...],
+    pairs: tuple[str, ...],
+    file: Path | None,
+    model: str | None,
+    engine: Kind | None,
+    base_url: str | None,
+    cluster_file: Path | None,
+    ray_address: str | None,
+    budget: str | None,
+    answers: tuple[str, ...],
+    concurrency: int | None,
+    stream: bool,
+    as_json: bool,
+    debug: bool,
+    **own: Any,
+) -> int:
+    """Run TARGET and print its result.
+
+    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. WORDS are the input of a
+    workflow that takes one text, or what the directory's app makes of them.
+    """
+    from orchestrator.cli.engines import EngineChoice, require_engine
+    from orchestrator.cli.job import How, run_job
+    from orchestrator.cli.output import show_job, show_runs
+    from orchestrator.compiler import compile as compile_workflow
+
+    del target, debug
+    found: Target = ctx.meta[TARGET]
+    app: App | None = found.app
+    default = app.model if app and not (base_url or cluster_file) else None
+    choice = EngineChoice(model or default, engine, base_url, cluster_file, app.engine_options if app else {})
+    how = How(
+        concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
+        limits=_limits(budget),
+        answers=answers,
+        ray_address=ray_address,
+        stream=stream,
+    )
+    job = _job(found, words, pairs, file, own)
+    try:
+        compiled = compile_workflow(found.workflow, choice.cluster())
+        require_engine(compiled.plan)
+        outcomes, facts = run_job(compiled, job, how)
+        if app is not None:
+            return show_job(app.report(job, outcomes, facts), as_json=as_json)
+        return show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
+    finally:
+        job.close()
+
+
+def _app_options(ctx: click.Context) -> list[click.Parameter]:
+    target: Target | None = ctx.meta.get(TARGET)
+    return list(target.app.options) if target and target.app else []
+
+
+def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path | None, own: Mapping[str, Any]) -> Job:
+    from orchestrator.cli.app import Case, Job
+    from orchestrator.cli.inputs import from_command_line, from_file, parameters_of
+
+    if target.app is not None:
+        if pairs or file:
+            option = "--input" if pairs else "--inputs"
+            fix = f"see what it takes with `orch run {target.text} --help`"
+            raise UsageError("ORCH-U002", f"the app of `{target.text}` makes its own inputs: no {option}", fix=fix)
+        return target.app.prepare(own, words)
+    parameters = parameters_of(target.workflow)
+    if file is None:
+        return Job([Case(target.workflow.name, from_command_line(parameters, pairs, words))])
+    if pairs or words:
+        raise UsageError("ORCH-U002", "--inputs gives all inputs, so there can be no others", fix="leave one out")
+    return Job([Case(f"{file.name}:{number}", inputs) for number, inputs in enumerate(from_file(parameters, file), 1)])
+
+
+def _limits(text: str | None) -> Limits | None:
+    if text is None:
+        return None
+    from orchestrator.dsl.policy import PolicyError, parse_budget
+    from orchestrator.runtime.program import Limits
+
+    try:
+        budget = parse_budget(text)
+    except PolicyError as wrong:
+        raise UsageError("ORCH-U002", f"--budget: {wrong}", fix=wrong.fix) from wrong
+    return Limits(budget.usd, budget.tokens, budget.seconds)
