@@ -24,6 +24,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R021": "a run is resumed with another program",
     "ORCH-R023": "the journal does not know the run",
     "ORCH-R024": "the run was cancelled",
+    "ORCH-R025": "the Ray worker that executed the run died",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
 }
@@ -97,6 +98,26 @@ def maybe_done(op: str, where: SourceLoc | None) -> RunError:
         where=where,
         why='its effects are "once", so it is not started again without proof that it did not happen',
         fix='check what it did; declare it @tool(effects="idempotent") if repeating it is harmless',
+    )
+
+
+def unknown_run(run_id: str) -> RunError:
+    """ORCH-R023."""
+    return RunError(
+        "ORCH-R023",
+        f"the journal knows no run {run_id}",
+        fix="a run's id is `RunResult.run_id`; the journal in memory forgets runs when its process ends",
+    )
+
+
+def worker_died(workflow: str, run_id: str, error: BaseException) -> RunError:
+    """ORCH-R025."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return RunError(
+        "ORCH-R025",
+        f"the Ray worker that executed run {run_id} of `{workflow}` died",
+        why=lines[0] if lines else type(error).__name__,
+        fix="resume the run: what is in the journal is not executed again",
     )
 
 

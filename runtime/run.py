@@ -22,14 +22,14 @@ from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.engines.base import Engine, Usage
 from orchestrator.runtime.events import Event, Feed, OpsDone, Spent
 from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.failures import first_line
+from orchestrator.runtime.failures import first_line, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Limits, Program
-from orchestrator.runtime.records import OpRecord, op_records
+from orchestrator.runtime.records import OpRecord, Spending, op_records
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.values import adapter
@@ -131,11 +131,7 @@ class Runtime:
         """:meth:`resume`, for a program."""
         state = replay(program, await self.journal.load(run_id))
         if state.started is None:
-            raise RunError(
-                "ORCH-R023",
-                f"the journal knows no run {run_id}",
-                fix="a run's id is `RunResult.run_id`; the journal in memory forgets runs when its process ends",
-            )
+            raise unknown_run(run_id)
         return await self._run(self._execution(program, run_id, state=state, budget=budget), program, ())
 
     def _execution(
@@ -151,20 +147,15 @@ class Runtime:
     async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:
         start = perf_counter()
         value = await execution.run(inputs)
-        spending = execution.earlier.spending
-        for event in execution.events:
-            if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
-                spending.add(event.usage, event.cost_usd)
-        return RunResult(
+        return run_result(
+            program,
+            execution.earlier.spending,
+            execution.events,
             value,
-            spending.usage,
-            None if spending.unpriced else spending.cost_usd,
-            perf_counter() - start,
             execution.run_id,
+            perf_counter() - start,
             execution.simulated,
             tuple(execution.warnings),
-            execution.events,
-            program,
         )
 
     def _threads_of(self) -> ThreadPoolExecutor:
@@ -188,6 +179,24 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def run_result(
+    program: Program,
+    spending: Spending,
+    events: Sequence[Event],
+    value: object,
+    run_id: str,
+    seconds: float,
+    simulated: bool,
+    warnings: tuple[str, ...],
+) -> RunResult:
+    """The result of a run from its events; ``spending`` is that of an interrupted earlier part, and is added to."""
+    for event in events:
+        if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
+            spending.add(event.usage, event.cost_usd)
+    cost_usd = None if spending.unpriced else spending.cost_usd
+    return RunResult(value, spending.usage, cost_usd, seconds, run_id, simulated, warnings, events, program)
 
 
 def checked_inputs(params: Mapping[str, Any], inputs: Mapping[str, object]) -> tuple[object, ...]:

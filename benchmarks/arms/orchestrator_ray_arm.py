@@ -1,7 +1,7 @@
-"""Our executor on Ray: the whole region of a workflow fused into one actor, so that a run costs one hop.
+"""Our executor on Ray: the whole program in one actor, so that ops that depend on each other pay no hop.
 
-The driver sends the inputs and gets the result; the program lives in the actor, which runs it with the same executor
-and its own in-memory journal.
+The journal is the driver's: the worker sends its events there, and an op that leaves the worker waits until they have
+arrived (`orchestrator.runtime.ray.region_actor`).
 """
 
 from __future__ import annotations
@@ -9,39 +9,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import ray
-
 from benchmarks.arms import orchestrator_arm as arm
 from benchmarks.arms.serve import serve
 from benchmarks.arms.workloads import Factory, Run, payload
 from benchmarks.harness.machine import versions
 from orchestrator import Workflow
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.ray.region_actor import RegionActor
 from orchestrator.runtime.ray.session import connect
-from orchestrator.runtime.run import Runtime
-
-
-class Region:
-    """One fused region: a program, ready to run on other inputs."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-
-    async def run(self, inputs: tuple[object, ...]) -> Any:
-        """Run it to the end."""
-        async with Runtime() as runtime:
-            return (await runtime.run_program(self._program, inputs)).value
-
-
-RegionActor: Any = ray.remote(num_cpus=0)(Region)
 
 
 def _fused(flow: Workflow[..., Any], inputs: tuple[object, ...]) -> Run:
     connect()
-    actor = RegionActor.remote(arm.compiled(flow))
+    program = arm.compiled(flow)
+    actor = RegionActor(num_cpus=0)
 
     async def main() -> int:
-        return arm.total(await actor.run.remote(inputs))
+        return arm.total((await actor.run_program(program, inputs)).value)
 
     return lambda: asyncio.run(main())
 

@@ -3,30 +3,22 @@
 A task is one call of a function; cancelling the awaiting coroutine (which is what a timeout does) kills its worker.
 Actor-backed tools are called in one process that lives as long as the :class:`RayTools`, so that what the function's
 module holds (a connection, an index) is made once. The user's exceptions come back as they were raised.
-
-A tool's module is pickled by value when it belongs to the user's script rather than to an installed package: a worker
-cannot import a file that was loaded by its path.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.ray.session import RaySession
+from orchestrator.runtime.ray.shipping import ship
 
 
 class RayTools:
-    """Calls functions in the workers of a session (the runtime's ``Remote``)."""
+    """Calls functions in the workers of the connected Ray (the runtime's ``Remote``)."""
 
-    def __init__(self, session: RaySession) -> None:
-        self._session = session
-        self._by_value: set[str] = set()
+    def __init__(self) -> None:
         self._actors: dict[str, Any] = {}
 
     async def call(
@@ -35,7 +27,7 @@ class RayTools:
         """The result of ``fn(*args, **kwargs)``, called in a worker; raises what ``fn`` raises."""
         import ray
 
-        self._ship(fn)
+        ship(fn)
         if place == "ray-actor":
             reference = self._actor(fn).call.remote(fn, tuple(args), dict(kwargs))
         else:
@@ -76,16 +68,6 @@ class RayTools:
         else:
             ray.cancel(reference, force=True)
 
-    def _ship(self, fn: Callable[..., Any]) -> None:
-        name = fn.__module__
-        module = sys.modules.get(name)
-        if name in self._by_value or module is None or _is_importable(module):
-            return
-        from ray import cloudpickle
-
-        cloudpickle.register_pickle_by_value(module)
-        self._by_value.add(name)
-
 
 class _ToolHost:
     """One worker process for one stateful tool."""
@@ -96,12 +78,3 @@ class _ToolHost:
 
 def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return fn(*args, **kwargs)
-
-
-def _is_importable(module: Any) -> bool:
-    """Part of Python, of an installed package, or of this package: every worker has it too."""
-    file = getattr(module, "__file__", None)
-    if file is None or module.__name__.split(".")[0] == "orchestrator":
-        return True
-    roots = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(Path(file).is_relative_to(root) for root in roots)

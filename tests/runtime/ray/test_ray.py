@@ -24,13 +24,13 @@ def fail() -> None:
 
 
 async def test_a_task_runs_in_another_process(ray_session: RaySession) -> None:
-    pid, total = await RayTools(ray_session).call("add", "ray-task", pid_and_sum, (1,), {"b": 2})
+    pid, total = await RayTools().call("add", "ray-task", pid_and_sum, (1,), {"b": 2})
     assert total == 3
     assert pid != os.getpid()
 
 
 async def test_an_actor_tool_keeps_its_process(ray_session: RaySession) -> None:
-    tools = RayTools(ray_session)
+    tools = RayTools()
     first = await tools.call("add", "ray-actor", pid_and_sum, (1, 2), {})
     assert await tools.call("add", "ray-actor", pid_and_sum, (1, 2), {}) == first
     tools.close()
@@ -39,13 +39,13 @@ async def test_an_actor_tool_keeps_its_process(ray_session: RaySession) -> None:
 @pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
 async def test_exceptions_come_back_as_they_were(ray_session: RaySession, place: str) -> None:
     with pytest.raises(LookupError, match="no such row"):
-        await RayTools(ray_session).call("fail", place, fail, (), {})
+        await RayTools().call("fail", place, fail, (), {})
 
 
 async def test_a_timeout_kills_the_worker(ray_session: RaySession) -> None:
     started = time.monotonic()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(RayTools(ray_session).call("nap", "ray-task", time.sleep, (60,), {}), 2)
+        await asyncio.wait_for(RayTools().call("nap", "ray-task", time.sleep, (60,), {}), 2)
     assert time.monotonic() - started < 10
 
 

@@ -1,0 +1,310 @@
+"""Whole programs in one Ray worker: ops that depend on each other stay in one process, and no op pays a hop.
+
+The worker executes the program with the executor that runs everywhere; the journal stays with whoever started the run.
+Events travel in groups: what has been appended goes out as soon as an op waits for it to be durable, together with
+whatever else is there, and the driver confirms when its journal holds it. So a thousand inline steps cost one hop, two
+hundred loops that wait at once share theirs, and a worker that dies loses nothing that was visible outside: the run
+goes on elsewhere from the driver's journal.
+
+>>> async with RegionActor({"main": engine}) as actor:                                  # doctest: +SKIP
+...     result = await actor.run(compile(answer), {"question": "How many?"})
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+from uuid import uuid4
+
+from orchestrator.errors import OrchError, RunError
+from orchestrator.runtime import failures
+from orchestrator.runtime.engines.base import Engine
+from orchestrator.runtime.events import Event, Feed, RunStarted, Token
+from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.ray.shipping import ship_program
+from orchestrator.runtime.ray.tools import RayTools
+from orchestrator.runtime.run import RunResult, checked_inputs, run_result
+from orchestrator.runtime.services import Engines, Services
+
+if TYPE_CHECKING:
+    from orchestrator.compiler import Compiled
+    from orchestrator.runtime.observe import Subscription
+
+FLUSH_S: Final = 0.05
+"""Events that nobody waits for travel at least this often, for observers."""
+MAX_RUNS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last thing a worker says about a run: a value or an error."""
+
+    value: Any = None
+    error: OrchError | None = None
+    simulated: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class Outbox:
+    """The journal of a run inside the worker: sends events to the driver, which keeps them."""
+
+    def __init__(self, known: Sequence[Event]) -> None:
+        self._known = known
+        self._leaving: list[Feed] = []
+        self._appended = self._confirmed = 0
+        self._filled = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._flush: asyncio.TimerHandle | None = None
+
+    def append(self, run_id: str, event: Event) -> None:
+        """Queue an event; it leaves with the next group."""
+        self._appended += 1
+        self.show(event)
+
+    def show(self, feed: Feed) -> None:
+        """Queue something for the driver's observers."""
+        self._leaving.append(feed)
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_S, self._filled.set)
+
+    def barrier(self, run_id: str) -> Awaitable[None] | None:
+        """What completes when the driver has confirmed everything appended so far."""
+        if self._confirmed >= self._appended:
+            return None
+        confirmed = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._appended, confirmed))
+        self._filled.set()
+        return confirmed
+
+    async def load(self, run_id: str) -> Sequence[Event]:
+        """What was known when the run came here."""
+        return self._known
+
+    def confirm(self, count: int) -> None:
+        """The driver's journal holds the first ``count`` events."""
+        self._confirmed = max(self._confirmed, count)
+        released = [future for needed, future in self._waiting if needed <= self._confirmed]
+        self._waiting = [(needed, future) for needed, future in self._waiting if needed > self._confirmed]
+        for future in released:
+            if not future.done():
+                future.set_result(None)
+
+    def close(self) -> None:
+        """Nothing more will be appended."""
+        self._filled.set()
+
+    async def filled(self) -> None:
+        """Return when there is a reason to send what is queued."""
+        await self._filled.wait()
+        self._filled.clear()
+
+    def take(self) -> list[Feed]:
+        """Everything queued."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        group, self._leaving = self._leaving, []
+        return group
+
+
+class RegionHost:
+    """What runs inside the actor."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._tools = RayTools()
+        self._services = Services(Engines(engines), remote=self._tools)
+        self._outboxes: dict[str, Outbox] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+
+    async def run(
+        self, run_id: str, program: Program, inputs: tuple[object, ...], known: Sequence[Event], budget: Limits | None
+    ) -> AsyncGenerator[list[Feed] | Ended, None]:
+        """Groups of events, then how the run ended."""
+        outbox = self._outboxes[run_id] = Outbox(known)
+        state = replay(program, known) if known else None
+        execution = Execution(program, self._services, outbox, run_id, state=state, budget=budget)
+        execution.listeners.append(lambda feed: outbox.show(feed) if isinstance(feed, Token) else None)
+        task = self._tasks[run_id] = asyncio.create_task(execution.run(inputs))
+        task.add_done_callback(lambda _: outbox.close())
+        try:
+            while not task.done():
+                await outbox.filled()
+                if group := outbox.take():
+                    yield group
+            if group := outbox.take():
+                yield group
+            yield _ended(task, execution)
+        finally:
+            task.cancel()
+            del self._outboxes[run_id], self._tasks[run_id]
+
+    async def confirm(self, run_id: str, count: int) -> None:
+        """The driver's journal holds the first ``count`` events of a run."""
+        if outbox := self._outboxes.get(run_id):
+            outbox.confirm(count)
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run, if it still runs."""
+        if task := self._tasks.get(run_id):
+            task.cancel()
+
+
+def _ended(task: asyncio.Task[Any], execution: Execution) -> Ended:
+    warnings = tuple(execution.warnings)
+    if task.cancelled():
+        return Ended(None, RunError("ORCH-R024", "the run was cancelled"), execution.simulated, warnings)
+    error = task.exception()
+    if error is None:
+        return Ended(task.result(), None, execution.simulated, warnings)
+    coded = error if isinstance(error, OrchError) else failures.of_op(error, execution.program.name, None)
+    return Ended(None, type(coded).collect(list(coded.diagnostics)), execution.simulated, warnings)
+
+
+class RegionActor:
+    """Runs programs in one Ray worker; used like a :class:`~orchestrator.runtime.run.Runtime`.
+
+    Needs a connected Ray (:func:`orchestrator.runtime.ray.session.connect`). ``engines`` travel to the worker as they
+    are: a vLLM engine must have been started, because its actor is what the worker talks to; others start there.
+    Nobody is there to ask: a workflow that asks a human fails with ORCH-R030.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine] | None = None,
+        *,
+        journal: Journal | None = None,
+        observers: Sequence[Subscription] = (),
+        num_cpus: float = 1,
+    ) -> None:
+        import ray
+
+        self.journal: Journal = journal if journal is not None else MemoryJournal()
+        self.observers = list(observers)
+        host = ray.remote(RegionHost).options(num_cpus=num_cpus, max_concurrency=MAX_RUNS)
+        self._actor: Any = host.remote(dict(engines or {}))
+        self._programs: dict[str, Any] = {}
+
+    async def run(
+        self,
+        compiled: Compiled,
+        inputs: Mapping[str, object],
+        *,
+        run_id: str | None = None,
+        budget: Limits | None = None,
+        observers: Sequence[Subscription] = (),
+    ) -> RunResult:
+        """Run a compiled workflow. Raises ``RunError``; ORCH-R025 when the worker dies."""
+        values = checked_inputs(compiled.params, inputs)
+        return await self.run_program(compiled.program, values, run_id=run_id, budget=budget, observers=observers)
+
+    async def run_program(
+        self,
+        program: Program,
+        inputs: tuple[object, ...],
+        *,
+        run_id: str | None = None,
+        budget: Limits | None = None,
+        observers: Sequence[Subscription] = (),
+    ) -> RunResult:
+        """Run a program on inputs that are already checked."""
+        return await self._run(program, inputs, run_id or uuid4().hex, (), budget, observers)
+
+    async def resume(self, compiled: Compiled, run_id: str, *, budget: Limits | None = None) -> RunResult:
+        """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
+        known = await self.journal.load(run_id)
+        if not any(isinstance(event, RunStarted) for event in known):
+            raise failures.unknown_run(run_id)
+        return await self._run(compiled.program, (), run_id, known, budget, ())
+
+    async def _run(
+        self,
+        program: Program,
+        inputs: tuple[object, ...],
+        run_id: str,
+        known: Sequence[Event],
+        budget: Limits | None,
+        observers: Sequence[Subscription],
+    ) -> RunResult:
+        import ray
+
+        began = perf_counter()
+        events: list[Event] = []
+        ended: Ended | None = None
+        watching = [*self.observers, *observers]
+        try:
+            run = self._actor.run.options(num_returns="streaming")
+            async for reference in run.remote(run_id, self._shipped(program), inputs, list(known), budget):
+                sent = await reference
+                if isinstance(sent, Ended):
+                    ended = sent
+                    continue
+                await self._keep(run_id, sent, events, watching)
+        except asyncio.CancelledError:
+            with suppress(ray.exceptions.RayError):
+                self._actor.cancel.remote(run_id)
+            raise
+        except ray.exceptions.RayError as error:
+            raise failures.worker_died(program.name, run_id, error) from error
+        assert ended is not None
+        if ended.error is not None:
+            raise ended.error
+        state = replay(program, known)
+        return run_result(
+            program,
+            state.spending,
+            events,
+            ended.value,
+            run_id,
+            perf_counter() - began,
+            ended.simulated,
+            ended.warnings,
+        )
+
+    async def _keep(
+        self, run_id: str, group: Sequence[Feed], events: list[Event], observers: Sequence[Subscription]
+    ) -> None:
+        """Journal a group of events, show it, and tell the worker that it is safe."""
+        for feed in group:
+            if not isinstance(feed, Token):
+                events.append(feed)
+                self.journal.append(run_id, feed)
+            for observer in observers:
+                observer.push(feed)
+        waiting = self.journal.barrier(run_id)
+        if waiting is not None:
+            await waiting
+        self._actor.confirm.remote(run_id, len(events))
+
+    def _shipped(self, program: Program) -> Any:
+        """A reference to the program in Ray's object store; sent once however many runs there are."""
+        import ray
+
+        if program.fingerprint not in self._programs:
+            ship_program(program)
+            self._programs[program.fingerprint] = ray.put(program)
+        return self._programs[program.fingerprint]
+
+    async def close(self) -> None:
+        """Stop the worker, and whatever runs in it; end the observers' feeds."""
+        import ray
+
+        ray.kill(self._actor)
+        for observer in self.observers:
+            observer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
