@@ -23,6 +23,7 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.options import VllmOptions, engine_arguments, environment
+from orchestrator.runtime.engines.vllm.structure import grammar
 
 
 class LocalVllm:
@@ -121,7 +122,7 @@ class LocalVllm:
         sampling = request.sampling
         copies = sampling.samples if sampling.temperature == 0 else 1  # vLLM refuses n > 1 for greedy decoding
         try:
-            parameters = _parameters(sampling, sampling.samples // copies, window - len(prompt))
+            parameters = _parameters(self.name, sampling, sampling.samples // copies, window - len(prompt))
             outputs = self._llm.generate({"prompt_token_ids": prompt}, parameters, request.request_id)
             async with aclosing(outputs):
                 async for output in outputs:
@@ -150,17 +151,21 @@ class LocalVllm:
             raise errors.engine_died(self.name, str(error), None) from error
 
 
-def _parameters(sampling: Sampling, samples: int, room: int) -> Any:
+def _parameters(engine: str, sampling: Sampling, samples: int, room: int) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
+    try:
+        structure = StructuredOutputsParams(grammar=grammar(sampling.schema)) if sampling.schema else None
+    except RuntimeError as error:
+        raise errors.rejected(engine, f"its structured decoding cannot do this schema: {error}") from error
     return SamplingParams(
         n=samples,
         max_tokens=min(room, sampling.max_tokens or room),
         stop=list(sampling.stop),
         output_kind=RequestOutputKind.DELTA,
-        structured_outputs=StructuredOutputsParams(json=dict(sampling.schema)) if sampling.schema else None,
+        structured_outputs=structure,
         **cast("dict[str, Any]", {name: value for name, value in chosen.items() if value is not None}),
     )
 

@@ -44,8 +44,7 @@ def engine_arguments(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[
         "seed": options.seed,
         "enable_prefix_caching": True,
         "enable_log_requests": False,
-        # Small models left free to indent JSON do so until the tokens run out; only a named backend can forbid it.
-        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "structured_outputs_config": {"backend": "xgrammar"},  # whose grammars structure.py writes
     }
     if on_cpu:
         wanted |= {"enforce_eager": True, "block_size": CPU_BLOCK_TOKENS}
