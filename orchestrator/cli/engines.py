@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import UsageError
 
@@ -123,4 +123,4 @@ def _fastest(here: Cluster) -> str | None:
 def _folder(model: str) -> str:
     """A folder's absolute path, because an engine's process may run elsewhere; an id as it is."""
     path = Path(model).expanduser()
-    return str(path.resolve()) if path.is_dir() else cast(str, model)
+    return str(path.resolve()) if path.is_dir() else model

@@ -59,7 +59,7 @@ async def opened(
         if ray is not None and remote_tools:
             from orchestrator.runtime.ray.tools import RayTools
 
-            tools = RayTools(ray)
+            tools = RayTools()
             stack.callback(tools.close)
         engines = {spec.name: create(spec, ray) for spec in specs}
         async with Runtime(engines, ray=tools, human=human) as runtime:
