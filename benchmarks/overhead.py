@@ -28,7 +28,7 @@ from benchmarks.harness.record import OURS, Report, Result, Skip
 from benchmarks.harness.stats import spread
 from benchmarks.harness.venvs import VenvError, default_root, venv_python
 
-VARIANTS = ("W2-static", "W4-runs")
+VARIANTS = ("W2-static", "W4-runs", "W4-effects")
 """Other ways to write a workload, which only our own arm has."""
 SLOW_S = 3.0
 """An arm whose first run takes longer is measured by that one run."""

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 
 async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Outcome:
-    """Do what ``op`` says, once everything it depends on is durable."""
-    waiting = execution.barrier()
-    if waiting is not None:
-        await waiting
+    """Do what ``op`` says, once everything it depends on is durable.
+
+    A pure tool waits for nothing: it shows nothing to anybody outside the run.
+    """
     spec, v = op.spec, frame.v
+    if not (isinstance(spec, ToolCall) and spec.effects == "pure"):
+        waiting = execution.barrier()
+        if waiting is not None:
+            await waiting
     args = [v[slot] for slot in op.args]
     if isinstance(spec, ToolCall):
         if spec.is_async and spec.place == "async" and spec.names is None:  # the common case, without a coroutine more

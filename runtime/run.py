@@ -149,13 +149,13 @@ class Runtime:
         value = await execution.run(inputs)
         return run_result(
             program,
-            execution.earlier.spending,
-            execution.events,
-            value,
             execution.run_id,
-            perf_counter() - start,
-            execution.simulated,
-            tuple(execution.warnings),
+            value,
+            events=execution.events,
+            spending=execution.earlier.spending,
+            seconds=perf_counter() - start,
+            simulated=execution.simulated,
+            warnings=tuple(execution.warnings),
         )
 
     def _threads_of(self) -> ThreadPoolExecutor:
@@ -183,10 +183,11 @@ class Runtime:
 
 def run_result(
     program: Program,
-    spending: Spending,
-    events: Sequence[Event],
-    value: object,
     run_id: str,
+    value: object,
+    *,
+    events: Sequence[Event],
+    spending: Spending,
     seconds: float,
     simulated: bool,
     warnings: tuple[str, ...],

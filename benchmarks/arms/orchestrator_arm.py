@@ -1,8 +1,9 @@
 """Our executor: ordinary workflows, compiled the ordinary way, run in process with the in-memory journal on.
 
-W2 maps over the list its source returns and W4 maps a bounded loop over its agents, as users write them. Two more
-cases look at the same shapes differently: ``W2-static`` spells the thousand branches out as a thousand ops, and
-``W4-runs`` starts two hundred runs of a one-agent workflow at once.
+W2 maps over the list its source returns and W4 maps a bounded loop over its agents, as users write them. Three more
+cases look at the same shapes differently: ``W2-static`` spells the thousand branches out as a thousand ops,
+``W4-runs`` starts two hundred runs of a one-agent workflow at once, and the steps of ``W4-effects`` declare effects, so
+that each waits until the journal holds what it depends on.
 """
 
 from __future__ import annotations
@@ -93,8 +94,10 @@ async def _tool_call(state: State) -> State:
     return workloads.step(state)
 
 
-model_call = tool(_model_call, effects="idempotent", name="model_call")
-tool_call = tool(_tool_call, effects="idempotent", name="tool_call")
+model_call = tool(_model_call, effects="pure", name="model_call")
+tool_call = tool(_tool_call, effects="pure", name="tool_call")
+model_call_with_effects = tool(_model_call, effects="idempotent", name="model_call_with_effects")
+tool_call_with_effects = tool(_tool_call, effects="idempotent", name="tool_call_with_effects")
 
 
 def chain(n: int) -> Workflow[..., Any]:
@@ -156,6 +159,22 @@ def loops(n: int) -> Workflow[..., Any]:
         return map_(_agent, start_states(count), limit=n)
 
     return w4
+
+
+def loops_with_effects(n: int) -> Workflow[..., Any]:
+    """W4 with steps that act on the world."""
+
+    def turn(state: State) -> State:
+        return tool_call_with_effects(model_call_with_effects(state))
+
+    def agent(state: State) -> State:
+        return loop(turn, state, max=TURNS, until=lambda s: s["i"] >= 2 * TURNS)
+
+    @workflow
+    def w4_effects(count: int) -> list[State]:
+        return map_(agent, start_states(count), limit=n)
+
+    return w4_effects
 
 
 @workflow
@@ -230,6 +249,7 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
         "W4": factory("W4", loops, lambda n: (n,)),
         "W2-static": factory("W2", static_fan, lambda n: ()),
         "W4-runs": many_runs,
+        "W4-effects": factory("W4", loops_with_effects, lambda n: (n,)),
     }
 
 

@@ -34,6 +34,7 @@ CASES: dict[str, Factory] = {
     "W2": lambda n: _fused(arm.fan(n), (n,)),
     "W3": lambda n: _fused(arm.dag(n), ()),
     "W4": lambda n: _fused(arm.loops(n), (n,)),
+    "W4-effects": lambda n: _fused(arm.loops_with_effects(n), (n,)),
 }
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ class Journal(Protocol):
     """Where events are kept.
 
     ``append`` takes events in order and may buffer them. ``barrier`` makes everything appended so far durable: the
-    executor calls it before anything becomes visible outside (a tool or a model call starts, the run returns), so an
-    implementation may commit many events at once.
+    executor calls it before anything becomes visible outside (a model call or a tool that is not pure starts, the run
+    returns), so an implementation may commit many events at once.
     """
 
     def append(self, run_id: str, event: Event) -> None:

@@ -216,23 +216,24 @@ class RegionActor:
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        return await self._run(program, inputs, run_id or uuid4().hex, (), budget, observers)
+        return await self._run(program, run_id or uuid4().hex, inputs, budget=budget, observers=observers)
 
     async def resume(self, compiled: Compiled, run_id: str, *, budget: Limits | None = None) -> RunResult:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
         known = await self.journal.load(run_id)
         if not any(isinstance(event, RunStarted) for event in known):
             raise failures.unknown_run(run_id)
-        return await self._run(compiled.program, (), run_id, known, budget, ())
+        return await self._run(compiled.program, run_id, (), known=known, budget=budget)
 
     async def _run(
         self,
         program: Program,
-        inputs: tuple[object, ...],
         run_id: str,
-        known: Sequence[Event],
-        budget: Limits | None,
-        observers: Sequence[Subscription],
+        inputs: tuple[object, ...],
+        *,
+        known: Sequence[Event] = (),
+        budget: Limits | None = None,
+        observers: Sequence[Subscription] = (),
     ) -> RunResult:
         import ray
 
@@ -257,16 +258,15 @@ class RegionActor:
         assert ended is not None
         if ended.error is not None:
             raise ended.error
-        state = replay(program, known)
         return run_result(
             program,
-            state.spending,
-            events,
-            ended.value,
             run_id,
-            perf_counter() - began,
-            ended.simulated,
-            ended.warnings,
+            ended.value,
+            events=events,
+            spending=replay(program, known).spending,
+            seconds=perf_counter() - began,
+            simulated=ended.simulated,
+            warnings=ended.warnings,
         )
 
     async def _keep(

@@ -1,0 +1,191 @@
+"""Whole programs in a Ray worker: the same results, and a journal that outlives the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import llm, loop, map_, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import BudgetError, RunError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.events import OpsDone, RunDone, Token
+from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.program import Limits
+from orchestrator.runtime.ray.region_actor import RegionActor
+from orchestrator.runtime.ray.session import RaySession
+from orchestrator.runtime.run import Runtime
+
+pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
+
+
+class Step(BaseModel):
+    number: int
+    pid: int
+
+
+@tool(effects="idempotent")
+async def work(number: int) -> Step:
+    await asyncio.sleep(0.001)
+    return Step(number=number + 1, pid=os.getpid())
+
+
+@workflow
+def counting(start: int) -> list[Step]:
+    """Three agents of three turns each."""
+
+    def agent(number: int) -> Step:
+        return loop(lambda step: work(step.number), work(number), max=2)
+
+    return map_(agent, [start, start + 10, start + 20])
+
+
+async def test_a_program_runs_in_one_other_process(ray_session: RaySession) -> None:
+    async with RegionActor(num_cpus=0) as actor:
+        result = await actor.run(compile_workflow(counting), {"start": 0})
+    assert [step.number for step in result.value] == [3, 13, 23]
+    (pid,) = {step.pid for step in result.value}
+    assert pid != os.getpid()
+
+
+async def test_the_drivers_journal_holds_what_a_local_run_would_journal(ray_session: RaySession) -> None:
+    compiled = compile_workflow(counting)
+    async with RegionActor(num_cpus=0) as actor, Runtime() as runtime:
+        await actor.run(compiled, {"start": 0}, run_id="there")
+        await runtime.run(compiled, {"start": 0}, run_id="here")
+        there, here = await actor.journal.load("there"), await runtime.journal.load("here")
+    kinds = [sorted(f"{type(event).__name__} {getattr(event, 'frame', '')}" for event in log) for log in (there, here)]
+    assert kinds[0] == kinds[1]
+    assert isinstance(there[-1], RunDone)
+
+
+@tool(effects="once")
+def noted(number: int, file: str) -> int:
+    with Path(file).open("a") as notes:
+        notes.write(f"{number}\n")
+    return number + 1
+
+
+@tool(effects="idempotent")
+def dies_once(number: int, marker: str) -> int:
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number + 1
+
+
+@workflow
+def fragile(file: str, marker: str) -> int:
+    return noted(dies_once(noted(0, file), marker), file)
+
+
+async def test_a_run_outlives_its_worker_and_repeats_nothing(ray_session: RaySession, tmp_path: Path) -> None:
+    compiled = compile_workflow(fragile)
+    inputs = {"file": str(tmp_path / "notes"), "marker": str(tmp_path / "marker")}
+    first = RegionActor(num_cpus=0)
+    with pytest.raises(RunError) as died:
+        await first.run(compiled, inputs, run_id="run")
+    assert died.value.code == "ORCH-R025"
+    second = RegionActor(num_cpus=0, journal=first.journal)
+    assert (await second.resume(compiled, "run")).value == 3
+    assert (tmp_path / "notes").read_text() == "0\n2\n"
+    await second.close()
+
+
+async def test_a_run_can_go_on_in_process(ray_session: RaySession, tmp_path: Path) -> None:
+    compiled = compile_workflow(fragile)
+    inputs = {"file": str(tmp_path / "notes"), "marker": str(tmp_path / "marker")}
+    actor = RegionActor(num_cpus=0)
+    with pytest.raises(RunError):
+        await actor.run(compiled, inputs, run_id="run")
+    async with Runtime(journal=actor.journal) as runtime:
+        assert (await runtime.resume(compiled, "run")).value == 3
+
+
+async def test_an_unknown_run_cannot_be_resumed(ray_session: RaySession) -> None:
+    async with RegionActor(num_cpus=0) as actor:
+        with pytest.raises(RunError) as unknown:
+            await actor.resume(compile_workflow(counting), "never")
+    assert unknown.value.code == "ORCH-R023"
+
+
+@tool
+def refuses(number: int) -> int:
+    raise LookupError(f"no row {number}")
+
+
+@workflow
+def failing(number: int) -> int:
+    return refuses(number)
+
+
+async def test_an_error_names_the_users_line(ray_session: RaySession) -> None:
+    async with RegionActor(num_cpus=0) as actor:
+        with pytest.raises(RunError, match="no row 7") as failed:
+            await actor.run(compile_workflow(failing), {"number": 7})
+    where = failed.value.diagnostics[0].where
+    assert where is not None
+    assert where.file == __file__
+
+
+@tool(effects="idempotent")
+async def waits(marker: str) -> int:
+    Path(marker).touch()
+    try:
+        await asyncio.sleep(60)
+    finally:
+        Path(marker).rename(f"{marker}.cancelled")
+    return 0
+
+
+@workflow
+def waiting(marker: str) -> int:
+    return waits(marker)
+
+
+async def test_cancelling_reaches_the_worker(ray_session: RaySession, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    async with RegionActor(num_cpus=0) as actor:
+        run = asyncio.create_task(actor.run(compile_workflow(waiting), {"marker": str(marker)}))
+        await _appears(marker)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        await _appears(tmp_path / "marker.cancelled")
+
+
+@workflow
+def asking(question: str) -> str:
+    return llm(question)
+
+
+async def test_engines_answer_there_and_observers_see_it_here(ray_session: RaySession) -> None:
+    compiled = compile_workflow(asking, Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),)))
+    feed = Subscription()
+    async with RegionActor({"main": ScriptedEngine(["forty two"], name="main", model="m")}, num_cpus=0) as actor:
+        result = await actor.run(compiled, {"question": "How many?"}, observers=[feed])
+    assert result.value == "forty two"
+    assert result.simulated
+    assert result.usage.output_tokens > 0
+    seen = feed.drain()
+    assert "".join(each.text for each in seen if isinstance(each, Token)) == "forty two"
+    assert any(isinstance(each, OpsDone) for each in seen)
+
+
+async def test_a_budget_stops_a_run_there(ray_session: RaySession) -> None:
+    compiled = compile_workflow(asking, Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),)))
+    async with RegionActor({"main": ScriptedEngine(["forty two"], name="main", model="m")}, num_cpus=0) as actor:
+        with pytest.raises(BudgetError):
+            await actor.run(compiled, {"question": "How many? " * 50}, budget=Limits(tokens=20))
+
+
+async def _appears(path: Path) -> None:
+    async with asyncio.timeout(20):
+        while not path.exists():
+            await asyncio.sleep(0.02)
