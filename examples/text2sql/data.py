@@ -45,7 +45,7 @@ def describe(path: Path) -> tuple[str, list[str]]:
 
 
 def load_csv(files: Sequence[Path], database: Path) -> None:
-    """Write a table for each file into ``database``. Raises ``UsageError`` ORCH-U011 for a file that is no such table."""
+    """Write a table for each file into ``database``. Raises ``UsageError`` ORCH-U011 for a file that is no table."""
     names: set[str] = set()
     with closing(sqlite3.connect(database)) as connection:
         for file in files:

@@ -166,8 +166,9 @@ def _surprises(outcomes: Iterable[Outcome], facts: Facts) -> Iterator[Surprise]:
     found: dict[tuple[str, str], list[Difference]] = {}
     for outcome in outcomes:
         for each in compare(facts.plan, outcome.result.ops) if outcome.result else ():
+            if not each.planned or facts.plan.by_id[each.id].place == "inline":
+                continue
             figures = {"time": each.seconds, "tokens in": each.tokens_in, "tokens out": each.tokens_out}
-            figures["executions"] = each.executions
             for name, difference in figures.items():
                 if difference is not None and difference.verdict != "as planned":
                     found.setdefault((each.id, name), []).append(difference)

@@ -1,4 +1,8 @@
-"""Questions about a database, answered by queries that a language model writes, repairs and votes on."""
+"""Answer questions about a database with queries that a language model drafts, repairs and votes on.
+
+One conversation is opened and forked: the engine reads the schema once, every draft shares that KV prefix, and a repair
+continues the fork of the draft that failed.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ from . import prompts
 from .sandbox import Cell
 from .tools import Result, elected, execute
 
-DRAFTS = 5
+DRAFTS = 4
+"""Of each kind: with the tables linked first, and straight from the question."""
 REPAIRS = 2
+TEMPERATURE = 0.8
 
 
 class Tables(BaseModel):
@@ -33,37 +39,36 @@ class Answer(BaseModel):
     sql: str
     rows: list[list[Cell]]
     problem: str
-    """Why there is no answer: the database's message about the last query; empty if there is one."""
+    """Why there is no answer: what the database said about the last query. Empty if there is one."""
 
 
 @workflow(slo="p95 < 60s")
 def answer(question: str, schema: str, database: str) -> Answer:
-    """Link the tables, draft queries in parallel, run and repair each, let their results vote, answer in words."""
+    """Link the schema, draft queries in parallel, execute and repair each, vote over the results, say it in words."""
     opening = chat(system=prompts.SYSTEM)
-    linked = opening.say(prompts.link(schema, question), returns=Tables, temperature=0, max_tokens=64, name="link")
-    drafts = linked.chat.say(
-        prompts.SQL, returns=Query, samples=DRAFTS, temperature=0.8, max_tokens=96, retry=2, name="draft"
-    )
+    link = opening.say(prompts.link(schema, question), returns=Tables, temperature=0, max_tokens=64, name="link")
+    sampling = {"samples": DRAFTS, "temperature": TEMPERATURE, "max_tokens": 96, "retry": 2}
+    linked = link.chat.say(prompts.SQL, returns=Query, name="linked", **sampling)
+    direct = opening.say(prompts.single(schema, question), returns=Query, name="direct", **sampling)
 
-    def settle(draft: Query, fork: Chat) -> tuple[Query, Chat, Result]:
-        """Run a draft; while it has a problem, show the problem to the fork of the conversation that wrote it."""
+    def settle(draft: Query, fork: Chat) -> tuple[Query, Result, Chat]:
+        """Execute a draft; while there is a problem, tell the conversation that wrote it."""
+        executed = draft, execute(database, draft.sql), fork
+        return loop(repair, executed, max=REPAIRS, until=lambda state: state[1].problem == "", name="repairs")
 
-        def repair(state: tuple[Query, Chat, Result]) -> tuple[Query, Chat, Result]:
-            _, conversation, result = state
-            query, conversation = conversation.say(
-                prompts.repair(result.problem), returns=Query, temperature=0.8, max_tokens=96, retry=2, name="repair"
-            )
-            return query, conversation, execute(database, query.sql)
+    def repair(state: tuple[Query, Result, Chat]) -> tuple[Query, Result, Chat]:
+        _, result, fork = state
+        prompt = prompts.repair(result.problem)
+        query, fork = fork.say(prompt, returns=Query, temperature=TEMPERATURE, max_tokens=96, retry=2, name="repair")
+        return query, execute(database, query.sql), fork
 
-        first = (draft, fork, execute(database, draft.sql))
-        return loop(repair, first, max=REPAIRS, until=lambda state: state[2].problem == "")
-
-    queries, forks, results = map_(settle, drafts.replies, drafts.chats, name="settle")
+    drafts, forks = direct.replies + linked.replies, direct.chats + linked.chats
+    queries, results, forks = map_(settle, drafts, forks, limit=2 * DRAFTS, name="drafts")
     best = elected(results)
-    result = results[best]
+    query, result, fork = queries[best], results[best], forks[best]
     text = branch(
         result.problem == "",
-        then=lambda: forks[best].say(prompts.answer(result.text), temperature=0, max_tokens=96, name="words").reply,
+        then=lambda: fork.say(prompts.answer(result.text), temperature=0, max_tokens=96, name="words").reply,
         otherwise=lambda: "",
     )
-    return call(Answer, text=text, sql=queries[best].sql, rows=result.rows, problem=result.problem)
+    return call(Answer, text=text, sql=query.sql, rows=result.rows, problem=result.problem)
