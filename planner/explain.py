@@ -29,6 +29,7 @@ __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comp
 Format = Literal["text", "json", "dot"]
 
 WIDTH: Final = 100
+"""Columns, where nothing is known about the reader's terminal."""
 _LABEL: Final = 15
 _BOOKKEEPING: Final = frozenset({"prompt", "chat", "const", "field", "builtin"})
 _COLUMNS: Final = (
@@ -43,8 +44,14 @@ _COLUMNS: Final = (
 )
 
 
-def render(plan: Plan, format: Format = "text", *, every_op: bool = False) -> str:  # noqa: A002  the CLI's word
-    """The plan as text of at most 100 columns (without colour), as JSON, or as a graphviz graph.
+def render(  # the format is the CLI's word
+    plan: Plan,
+    format: Format = "text",  # noqa: A002
+    *,
+    every_op: bool = False,
+    width: int = WIDTH,
+) -> str:
+    """The plan as text of ``width`` columns where it can be (without colour), as JSON, or as a graphviz graph.
 
     The text leaves out bookkeeping (prompts, projections, constants) and says how many ops that were, unless
     ``every_op``. The other formats hold everything.
@@ -53,7 +60,7 @@ def render(plan: Plan, format: Format = "text", *, every_op: bool = False) -> st
         return plan.to_json()
     if format == "dot":
         return to_dot(plan)
-    return "\n".join(_text(plan, every_op=every_op)) + "\n"
+    return "\n".join(_text(plan, every_op=every_op, width=width)) + "\n"
 
 
 def is_bookkeeping(op: OpPlan) -> bool:
@@ -61,23 +68,27 @@ def is_bookkeeping(op: OpPlan) -> bool:
     return op.kind in _BOOKKEEPING
 
 
-def _text(plan: Plan, *, every_op: bool) -> Iterator[str]:
+def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
     shown = [op for op in plan.ops if every_op or not is_bookkeeping(op)]
-    yield f"Plan of `{plan.workflow}`, made for {plan.objective}. Time, tokens and cost are of one execution."
+    heading = f"Plan of `{plan.workflow}`, made for {plan.objective}. Time, tokens and cost are of one execution."
+    yield from textwrap.wrap(heading, width)
     yield ""
     rows = [_row(op, prefix) for op, prefix in _tree(shown)]
-    yield from table(_COLUMNS, rows, WIDTH)
+    yield from table(_COLUMNS, rows, width)
     yield ""
-    yield from _labelled("total", [_totals(plan)])
-    yield from _labelled("hardware", [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"])
-    yield from _labelled("critical path", [_critical_path(plan)])
-    yield from _labelled("dominated by", [_dominant(plan)])
     hidden = len(plan.ops) - len(shown)
-    if hidden:
-        yield from _labelled("not shown", [f"{hidden} bookkeeping ops on the event loop (prompts, fields, constants)"])
-    yield from _labelled("rejected", _rejected(shown))
-    yield from _labelled("guesses", _guesses(plan))
-    yield from _labelled("warnings", plan.warnings)
+    notes = {
+        "total": [_totals(plan)],
+        "hardware": [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"],
+        "critical path": [_critical_path(plan)],
+        "dominated by": [_dominant(plan)],
+        "not shown": [f"{hidden} bookkeeping ops on the event loop (prompts, fields, constants)"] if hidden else [],
+        "rejected": _rejected(shown),
+        "guesses": _guesses(plan),
+        "warnings": plan.warnings,
+    }
+    for label, entries in notes.items():
+        yield from _labelled(label, entries, width)
 
 
 def _row(op: OpPlan, prefix: str) -> list[str]:
@@ -185,10 +196,10 @@ def _guesses(plan: Plan) -> list[str]:
     return found
 
 
-def _labelled(label: str, entries: Iterable[str]) -> Iterator[str]:
+def _labelled(label: str, entries: Iterable[str], width: int) -> Iterator[str]:
     """Entries as wrapped lines beside a label; nothing when there are none."""
     for number, entry in enumerate(entries):
         head = (label if number == 0 else "").ljust(_LABEL)
         indent = " " * (_LABEL + len(entry) - len(entry.lstrip()))
         first = head + indent[_LABEL:]
-        yield from textwrap.wrap(entry.lstrip(), WIDTH, initial_indent=first, subsequent_indent=indent)
+        yield from textwrap.wrap(entry.lstrip(), width, initial_indent=first, subsequent_indent=indent)

