@@ -215,16 +215,16 @@ def _footer(rows: Sequence[Row], outcomes: Sequence[Outcome], facts: Facts) -> I
         bundled = f": {BUNDLED}" if facts.model.endswith("examples/text2sql/model") else ""
         yield Text(f"Answered by {facts.model} on {facts.engine}{bundled}.")
     yield Text()
-    for line in _next(known != []):
+    for line in _next():
         yield Text(line, style="dim")
 
 
-def _next(reference: bool) -> Iterator[str]:
-    if reference:
-        yield 'Ask your own:     orch run examples/text2sql "Which section has the most packages?"'
-        yield 'About your data:  orch run examples/text2sql --csv FILE.csv "How many rows are there?"'
-    yield "A larger model:   orch run examples/text2sql --model Qwen/Qwen2.5-Coder-1.5B-Instruct"
-    yield "The plan:         orch explain examples/text2sql"
+def _next() -> Iterator[str]:
+    yield "Next:"
+    yield '  orch run examples/text2sql "Which section has the most packages?"'
+    yield '  orch run examples/text2sql --csv FILE.csv "How many rows are there?"'
+    yield "  orch run examples/text2sql --model Qwen/Qwen2.5-Coder-1.5B-Instruct"
+    yield "  orch explain examples/text2sql"
 
 
 def _data(

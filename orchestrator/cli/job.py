@@ -44,7 +44,7 @@ def run_job(compiled: Compiled, job: Job, how: How) -> tuple[list[Outcome], Fact
 
     Raises what stops all of them: missing answers of a human, an engine that does not start, Ray out of reach.
     """
-    progress = Progress()
+    progress = Progress(compiled.plan)
     human = human_for(compiled.plan, how.answers, progress.paused)
 
     async def all_cases() -> tuple[list[Outcome], Facts]:
@@ -58,6 +58,8 @@ def run_job(compiled: Compiled, job: Job, how: How) -> tuple[list[Outcome], Fact
             simulated = any(outcome.result.simulated for outcome in outcomes if outcome.result) or any(
                 engine.simulated for engine in session.runtime.engines
             )
+            if how.stream:
+                click.echo(err=True)
             progress.close()
             plan = compiled.plan
             return outcomes, Facts(
@@ -105,10 +107,6 @@ class Stream(Subscription):
             click.secho(f"{lead}{label}: ", fg="cyan", nl=False, err=True)
         self._last, Stream._owner = key, self
         click.echo(entry.text, nl=False, err=True)
-
-    def close(self) -> None:
-        """End the line."""
-        super().close()
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

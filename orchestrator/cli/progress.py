@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,13 +11,17 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.planner.figures import duration
-from orchestrator.runtime.events import Feed, OpsDone, OpStarted, Token
+from orchestrator.runtime.events import Feed, OpsDone, OpStarted
 from orchestrator.runtime.observe import Subscription
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from orchestrator.planner.plan import Plan
+
+BAR = 24
+"""Characters of the bar."""
 SHOWN_CASE = 48
 """Characters of a case's name in the display."""
 
@@ -27,7 +32,8 @@ class Progress:
     The live display is one spinner while something starts, then a bar over the runs and what each of them is doing.
     """
 
-    def __init__(self, *, live: bool | None = None) -> None:
+    def __init__(self, plan: Plan, *, live: bool | None = None) -> None:
+        self._shown_ops = {op.id for op in plan.ops if op.place != "inline"}
         self._live = sys.stderr.isatty() if live is None else live
         self._bars: Bars | None = None
         self._start: TaskID | None = None
@@ -62,7 +68,7 @@ class Progress:
         self._forget(self._start)
         self._total = cases
         if self._live and cases > 1:
-            self._all = self._shown().add_task("runs", total=cases)
+            self._all = self._shown().add_task(self._summary(), total=cases)
 
     def began(self, case: str) -> Subscription | None:
         """A run begins; gives what should observe it, if anything."""
@@ -70,14 +76,14 @@ class Progress:
             return None
         bars = self._shown()
         task = self._cases[case] = bars.add_task(_cut(case), total=None)
-        return _Watch(bars, task, _cut(case))
+        return _Watch(bars, task, _cut(case), self._shown_ops)
 
     def ended(self, case: str, seconds: float, problem: str | None) -> None:
         """A run has ended, with a problem or without."""
         self._ended += 1
         self._forget(self._cases.pop(case, None))
         if self._all is not None and self._bars is not None:
-            self._bars.update(self._all, completed=self._ended)
+            self._bars.update(self._all, completed=self._ended, description=self._summary())
         if not self._live and self._total > 1:
             state = f"failed: {problem}" if problem else duration(seconds)
             click.echo(f"[{self._ended}/{self._total}] {case}  {state}", err=True)
@@ -100,25 +106,22 @@ class Progress:
             self._bars.stop()
             self._bars = None
 
+    def _summary(self) -> str:
+        done = round(BAR * self._ended / self._total)
+        return f"{'━' * done}{'─' * (BAR - done)} {self._ended} of {self._total} runs"
+
     def _shown(self) -> Bars:
         if self._bars is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.table import Column
 
-            class Count(MofNCompleteColumn):
-                def render(self, task):  # type: ignore[no-untyped-def]
-                    return super().render(task) if task.total else ""
-
-            class Bar(BarColumn):
-                def render(self, task):  # type: ignore[no-untyped-def]
-                    return super().render(task) if task.total else ""
-
-            text = TextColumn("{task.description}", markup=False)
-            self._bars = Bars(
-                SpinnerColumn(), text, Bar(bar_width=24), Count(), TimeElapsedColumn(),
-                console=Console(stderr=True), transient=True,
-            )  # fmt: skip
+            text = TextColumn(
+                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            )
+            console = Console(stderr=True)
+            self._bars = Bars(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True)
             self._bars.start()
         return self._bars
 
@@ -128,32 +131,24 @@ class Progress:
 
 
 class _Watch(Subscription):
-    """Shows in the display which ops of a run are under way, and how many pieces of replies have come."""
+    """Shows in the display which ops of a run are under way."""
 
-    def __init__(self, bars: Bars, task: TaskID, name: str) -> None:
+    def __init__(self, bars: Bars, task: TaskID, name: str, ops: set[str]) -> None:
         super().__init__(limit=1)
-        self._bars, self._task, self._name = bars, task, name
-        self._running: dict[tuple[str, str], int] = {}
-        self._pieces = 0
+        self._bars, self._task, self._name, self._ops = bars, task, name, ops
+        self._running: set[tuple[str, str]] = set()
 
     def push(self, entry: Feed) -> None:
         """Note one event."""
-        if isinstance(entry, Token):
-            self._pieces += 1
-            return
-        if isinstance(entry, OpStarted):
-            self._running[entry.frame, entry.op] = entry.attempt
+        if isinstance(entry, OpStarted) and entry.op in self._ops:
+            self._running.add((entry.frame, entry.op))
         elif isinstance(entry, OpsDone) and entry.op is not None:
-            self._running.pop((entry.frame, entry.op), None)
+            self._running.discard((entry.frame, entry.op))
         else:
             return
-        ops = list(dict.fromkeys(op for _, op in self._running))
-        doing = ", ".join(f"{op} ×{n}" if (n := _count(self._running, op)) > 1 else op for op in ops)
+        counts = Counter(op for _, op in self._running)
+        doing = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in sorted(counts.items()))
         self._bars.update(self._task, description=f"{self._name}  {doing}")
-
-
-def _count(running: dict[tuple[str, str], int], op: str) -> int:
-    return sum(each == op for _, each in running)
 
 
 def _cut(name: str) -> str:
