@@ -63,7 +63,9 @@ class EngineChoice:
             options = {"base_url": self.base_url}
         device = None if kind == "openai" else _fastest(here)
         model = self.model or "simulated"
-        return EngineSpec(name=ENGINE, kind=kind, model=_folder(model), device=device, options=options)
+        return EngineSpec(
+            name=ENGINE, kind=kind, model=_folder(model) if kind == "vllm" else model, device=device, options=options
+        )
 
 
 def require_engine(plan: Plan) -> None:
@@ -121,6 +123,16 @@ def _fastest(here: Cluster) -> str | None:
 
 
 def _folder(model: str) -> str:
-    """A folder's absolute path, because an engine's process may run elsewhere; an id as it is."""
+    """A folder's absolute path, because an engine's process may run elsewhere; an id as it is. Raises ORCH-E004."""
+    from orchestrator.runtime.engines.errors import model_not_loadable
+
     path = Path(model).expanduser()
-    return str(path.resolve()) if path.is_dir() else model
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise model_not_loadable(model, "there is no config.json in that directory")
+        return str(path.resolve())
+    if path.exists():
+        raise model_not_loadable(model, "it is a file, not a directory")
+    if model.startswith((".", "/", "~")) or model.endswith("/") or model.count("/") > 1:
+        raise model_not_loadable(model, "there is no such directory")
+    return model

@@ -81,12 +81,17 @@ class OrchGroup(click.Group):
 
 @click.group(
     cls=OrchGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="TARGET is FILE.py[:workflow], package.module:workflow, or a directory that holds an app.py.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="orch", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Compile typed agent workflows: check them, price them, run them on your own hardware."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        click.echo("\nFirst: `orch doctor` says what this machine can run, `orch run examples/text2sql` shows it.")
 
 
 def main() -> NoReturn:

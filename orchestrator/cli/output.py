@@ -35,9 +35,7 @@ def show_job(report: Report, *, as_json: bool) -> int:
 
 
 def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_json: bool, many: bool) -> int:
-    """Print the results of a plain workflow; the exit code. A single run that failed raises its error."""
-    if not many and outcomes[0].error is not None:
-        raise outcomes[0].error
+    """Print the results of a plain workflow; the exit code."""
     if as_json:
         head: dict[str, Any] = {
             "ok": all(outcome.error is None for outcome in outcomes),

@@ -115,7 +115,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     del target, debug
     found: Target = ctx.meta[TARGET]
     app: App | None = found.app
-    default = app.model if app and not (base_url or cluster_file) else None
+    default = app.model if app and engine != "openai" and not (base_url or cluster_file) else None
     choice = EngineChoice(model or default, engine, base_url, cluster_file, app.engine_options if app else {})
     how = How(
         concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
@@ -129,6 +129,9 @@ def command(  # noqa: PLR0917 - one parameter an option
         compiled = compile_workflow(found.workflow, choice.cluster())
         require_engine(compiled.plan)
         outcomes, facts = run_job(compiled, job, how)
+        failures = [each.error for each in outcomes if each.error is not None]
+        if failures and len(failures) == len(outcomes):
+            raise failures[0]
         if app is not None:
             return show_job(app.report(job, outcomes, facts), as_json=as_json)
         return show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
