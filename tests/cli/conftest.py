@@ -1,0 +1,83 @@
+"""Running ``orch`` in this process, and a folder with a user's files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.main import cli
+
+FLOW = '''
+from pydantic import BaseModel
+from orchestrator import llm, map_, tool, vote, workflow
+
+class Query(BaseModel):
+    sql: str
+
+@tool(effects="pure", timeout_s=5)
+def run_sql(sql: str) -> list[str]:
+    """Rows."""
+    return [sql]
+
+@workflow(slo="p95 < 8s")
+def answer(question: str) -> list[str]:
+    """Answer a question."""
+    drafts = llm(f"Question: {question} SQL?", returns=Query, samples=3, temperature=0.7, max_tokens=40)
+    return vote(map_(run_sql, drafts.sql))
+'''
+TWO = (
+    FLOW
+    + """
+@workflow
+def wrong(question: str) -> str:
+    reply = llm(question + 1)
+    if reply:
+        return reply
+    return question
+"""
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+Orch = Callable[..., Ended]
+
+
+@pytest.fixture
+def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Orch:
+    """Runs a command line."""
+    monkeypatch.delenv("ORCH_DEBUG", raising=False)
+
+    def run(*words: str) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(words))
+        printed = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current directory, with ``flow.py`` and ``two.py``; what is imported from it is forgotten afterwards."""
+    (tmp_path / "flow.py").write_text(FLOW)
+    (tmp_path / "two.py").write_text(TWO)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]

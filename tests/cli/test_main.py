@@ -1,0 +1,102 @@
+"""The entry point: finding commands, exit codes, and failures as sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator import __version__
+from orchestrator.cli import check
+from orchestrator.cli.codes import CODES
+from orchestrator.cli.main import COMMANDS
+from tests.cli.conftest import Orch
+
+
+def test_no_command_shows_help_and_where_to_start(orch: Orch) -> None:
+    ended = orch()
+    assert ended.code == 0
+    assert all(name in ended.out for name in COMMANDS)
+    assert "orch doctor" in ended.out
+
+
+def test_the_version(orch: Orch) -> None:
+    assert orch("--version").out == f"orch {__version__}\n"
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help_with_an_example_and_both_flags(orch: Orch, command: str) -> None:
+    shown = orch(command, "--help").out
+    assert "Example" in shown or "Exit status" in shown
+    assert "--json" in shown
+    assert "--debug" in shown
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(orch: Orch) -> None:
+    ended = orch("chek", "flow.py")
+    assert (ended.code, "did you mean `orch check`?" in ended.err) == (2, True)
+    assert "the commands are" in orch("xyzzy").err
+
+
+def test_an_unknown_option_names_the_help(orch: Orch) -> None:
+    ended = orch("check", "flow.py", "--frobnicate")
+    assert ended.code == 2
+    assert "ORCH-U002" in ended.err
+    assert "orch check --help" in ended.err
+
+
+def test_a_missing_target_is_a_usage_error(orch: Orch) -> None:
+    ended = orch("check")
+    assert (ended.code, "ORCH-U002" in ended.err, "Traceback" in ended.err) == (2, True, False)
+
+
+@pytest.mark.parametrize(("raised", "code"), [(MemoryError(), "ORCH-U091"), (KeyError("x"), "ORCH-U099")])
+def test_an_unexpected_failure_is_one_sentence_unless_debugging(
+    orch: Orch, folder: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: str
+) -> None:
+    def fail(workflow: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(check, "summary", fail)
+    ended = orch("check", "flow.py")
+    assert (ended.code, code in ended.err, "Traceback" in ended.err) == (1, True, False)
+    assert "Traceback" in orch("check", "flow.py", "--debug").err
+    data = json.loads(orch("check", "flow.py", "--json").out)
+    assert data["errors"][0]["code"] == code
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(folder: Path) -> None:
+    (folder / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "orchestrator.cli.main", "check", "slow.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        time.sleep(0.2)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from orchestrator.cli.main import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'ray', 'torch', 'vllm', 'torch_mlir', 'rich', 'pydantic'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_code_is_used() -> None:
+    folder = Path(check.__file__).parent
+    source = "".join(file.read_text() for file in folder.glob("*.py") if file.name != "codes.py")
+    assert [code for code in CODES if code not in source] == []
