@@ -62,10 +62,8 @@ class EngineChoice:
         if self.base_url:
             options = {"base_url": self.base_url}
         device = None if kind == "openai" else _fastest(here)
-        model = self.model or "simulated"
-        return EngineSpec(
-            name=ENGINE, kind=kind, model=_folder(model) if kind == "vllm" else model, device=device, options=options
-        )
+        model = _folder(self.model) if self.model and kind == "vllm" else self.model or "simulated"
+        return EngineSpec(name=ENGINE, kind=kind, model=model, device=device, options=options)
 
 
 def require_engine(plan: Plan) -> None:
