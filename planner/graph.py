@@ -7,18 +7,17 @@ through a block, so the ops are collected with one ``walk`` instead.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Final
 
 from orchestrator.errors import PlanError, SourceLoc
+from orchestrator.ir._mlir import ir
+from orchestrator.ir.walk import python_type, to_python
 
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
 _IGNORED: Final = frozenset({"resources"})
 """What the planner writes itself and nobody reads."""
-_TYPE = re.compile(r'"(.*)"')
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ class Node:
     id: str
     kind: str
     """Its name without the dialect: ``call``, ``prefill``, ``decode``, ``loop``, …"""
-    attrs: Mapping[str, Any]
+    attrs: dict[str, Any]
     opts: Mapping[str, Any]
     operands: tuple[int, ...]
     results: tuple[int, ...]
@@ -84,7 +83,7 @@ class _Numbers(dict[Any, int]):
         for value in values:
             kind = value.type
             if kind not in self._types:
-                self._types[kind] = _python_type(str(kind))
+                self._types[kind] = python_type(kind)
             numbers.append(self.setdefault(value, len(self)))
             types.append(self._types[kind])
         return tuple(numbers), tuple(types)
@@ -134,14 +133,13 @@ def read(module: Any) -> Graph:
 
 def _operations(root: Any) -> list[Any]:
     """All operations below ``root`` in program order, a region op before what is inside it."""
-    bindings = import_module(type(root).__module__)
-    proceed, found = bindings.WalkResult.ADVANCE, []
+    proceed, found = ir.WalkResult.ADVANCE, []
 
     def collect(operation: Any) -> Any:
         found.append(operation)
         return proceed
 
-    root.walk(collect, bindings.WalkOrder.PRE_ORDER)
+    root.walk(collect, ir.WalkOrder.PRE_ORDER)
     return found[1:]
 
 
@@ -180,22 +178,6 @@ def _node(handle: Any, numbers: _Numbers) -> Node:
 def _region(region: Any, name: str, numbers: _Numbers) -> Region:
     args, types = numbers.add(region.blocks[0].arguments)
     return Region(name, args, types)
-
-
-def to_python(attribute: Any) -> Any:
-    """Strings, numbers, booleans, lists and dicts out of MLIR attributes."""
-    kind = type(attribute).__name__
-    if kind == "DictAttr":
-        return {each.name: to_python(each.attr) for each in attribute}
-    if kind == "ArrayAttr":
-        return [to_python(each) for each in attribute]
-    return attribute.value
-
-
-def _python_type(text: str) -> str:
-    """``str`` out of ``!agent.value<"str">``; the type's own text for any other type."""
-    quoted = _TYPE.search(text)
-    return quoted[1].replace('\\"', '"') if quoted else text
 
 
 def _source(location: Any) -> str:

@@ -7,14 +7,14 @@ Linear in the number of ops, apart from a factor of two for each level of nested
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.errors import PlanError
+from orchestrator.ir._mlir import ir
 from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.estimate import Estimate, Estimator
-from orchestrator.planner.graph import Node, read
+from orchestrator.planner.graph import Graph, Node, read
 from orchestrator.planner.interval import Interval, total
 from orchestrator.planner.labels import describe, kind_of
 from orchestrator.planner.placement import GIB, Placement, Placer, kv_capacity_bytes
@@ -26,7 +26,12 @@ OBJECTIVES: tuple[Objective, ...] = ("latency", "cost")
 
 
 def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_hash: str = "") -> Plan:
-    """Plan a level-2 module on ``cluster``, and set ``place`` and ``resources`` of its ops.
+    """Plan a level-2 module on ``cluster``, and set ``place`` and ``resources`` of its ops; see :func:`plan_graph`."""
+    return plan_graph(read(module), cluster, objective, ir_hash=ir_hash)
+
+
+def plan_graph(graph: Graph, cluster: Cluster, objective: Objective = "latency", *, ir_hash: str = "") -> Plan:
+    """Plan a module that has been read already; places and resources go into the graph's nodes and the module's ops.
 
     ``ir_hash`` is the module's content hash, kept in the plan so that a run can tell what it was made for.
     Raises :class:`PlanError`, with everything that is wrong: ORCH-P010 nobody serves a model, ORCH-P011 a model fits
@@ -34,7 +39,6 @@ def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_
     """
     if objective not in OBJECTIVES:
         raise PlanError("ORCH-P013", f"unknown objective {objective!r}", fix=f"use one of {', '.join(OBJECTIVES)}")
-    graph = read(module)
     placer = Placer(cluster, objective)
     estimator = Estimator(graph, placer)
     outcome = estimator.run()
@@ -42,8 +46,7 @@ def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_
     if problems:
         raise PlanError.collect(problems)
     estimates = estimator.estimates.values()
-    _write(module, [(e.node, e.placement, e.resources) for e in estimates])
-    _write(module, estimator.companions.values())
+    _write([*((each.node, each.placement, each.resources) for each in estimates), *estimator.companions.values()])
     cost_usd = _total_cost(estimates)
     tokens = total((e.tokens_in + e.tokens_out) * e.count for e in estimates)
     warnings = [*cluster.warnings, *_engine_warnings(cluster, estimates), *_price_warnings(estimates)]
@@ -62,22 +65,24 @@ def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_
     )
 
 
-def _write(module: Any, placed: Iterable[tuple[Node, Placement, Resources]]) -> None:
+def _write(placed: Sequence[tuple[Node, Placement, Resources]]) -> None:
     """Set ``place`` and ``resources`` of leaf ops; region ops stay as they are."""
-    bindings = import_module(type(module.operation).__module__)
+    leaves = [each for each in placed if not each[0].regions]
+    if not leaves:
+        return
+    context = leaves[0][0].handle.context
     places: dict[str, Any] = {}
     vectors: dict[Resources, Any] = {}
-    with bindings.Location.unknown(module.context):
-        for node, placement, resources in placed:
-            if node.regions:
-                continue
+    with ir.Location.unknown(context):
+        for node, placement, resources in leaves:
             if placement.place not in places:
-                places[placement.place] = bindings.StringAttr.get(placement.place)
+                places[placement.place] = ir.StringAttr.get(placement.place)
             if resources not in vectors:
                 figures = resources.as_attributes()
-                vectors[resources] = bindings.DictAttr.get(
-                    {name: bindings.FloatAttr.get_f64(figure) for name, figure in figures.items()}
+                vectors[resources] = ir.DictAttr.get(
+                    {name: ir.FloatAttr.get_f64(figure) for name, figure in figures.items()}
                 )
+            node.attrs["place"] = placement.place
             attributes = node.handle.attributes
             attributes["place"] = places[placement.place]
             attributes["resources"] = vectors[resources]

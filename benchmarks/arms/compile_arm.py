@@ -16,9 +16,10 @@ from typing import Any
 from benchmarks.arms.sample_workflow import build
 from orchestrator import Workflow
 from orchestrator.compiler import compile as compile_workflow
+from orchestrator.ir.walk import nodes, tree
 from orchestrator.planner.cluster import Cluster, EngineSpec, detect
 from orchestrator.planner.graph import read
-from orchestrator.planner.place import plan
+from orchestrator.planner.place import plan_graph
 from orchestrator.runtime.lowering import lower
 
 PROBE_STAGES = 24, 48
@@ -27,18 +28,7 @@ PROBE_STAGES = 24, 48
 
 def count_ops(module: Any) -> int:
     """Ops of a module, the workflow itself and region terminators not counted."""
-
-    def inside(operation: Any) -> int:
-        total = 0
-        for region in operation.regions:
-            for block in region.blocks:
-                for op in block.operations:
-                    name = op.operation.name
-                    total += name not in ("agent.yield", "agent.workflow", "builtin.module")
-                    total += inside(op.operation)
-        return total
-
-    return inside(module.operation)
+    return sum(1 for _ in nodes(tree(module).bodies[0]))
 
 
 def stages_for(ops: int) -> int:
@@ -65,9 +55,10 @@ def by_stage(workflow: Workflow[..., Any], target: Cluster) -> dict[str, float]:
     clock.append(time.perf_counter())
     run_pipeline(traced.module)
     clock.append(time.perf_counter())
-    planned = plan(traced.module, target)
+    graph = read(traced.module)
+    planned = plan_graph(graph, target)
     clock.append(time.perf_counter())
-    lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="", plan=planned)
+    lower(graph, traced.bindings, returns=traced.returns, program_hash="", plan=planned)
     clock.append(time.perf_counter())
     names = ("trace_seconds", "passes_seconds", "plan_seconds", "lower_seconds")
     return dict(zip(names, (end - start for start, end in pairwise(clock)), strict=True))

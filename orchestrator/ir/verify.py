@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from orchestrator.errors import Diagnostic, IRError, SourceLoc
+from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.dialect import OPS
 from orchestrator.ir.walk import Node, attr, nodes, op_id, source, tree
@@ -26,22 +26,22 @@ def verify(module: Any) -> None:
         raise IRError("ORCH-I010", f"MLIR rejects the module: {error}") from error
     root = tree(module)
     found: list[Diagnostic] = []
-    seen: dict[str, SourceLoc | None] = {}
+    seen: dict[str, Any] = {}
     for node in (root, *nodes(root.bodies[0])):
-        where = source(node.op)
         identity = op_id(node.op)
         if node is not root and identity in seen:
-            why = f"the other one is at {seen[identity]}"
-            found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", where, why))
+            why = f"the other one is at {source(seen[identity])}"
+            found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", source(node.op), why))
         if node is not root:
-            seen[identity] = where
-        found += [Diagnostic(code, f"`{identity}`: {message}", where) for code, message in _violations(node)]
+            seen[identity] = node.op
+        for code, message in _violations(node):
+            found.append(Diagnostic(code, f"`{identity}`: {message}", source(node.op)))
     if found:
         raise IRError.collect(found)
 
 
 def _violations(node: Node) -> Iterator[tuple[str, str]]:
-    op, name = node.op, node.op.name
+    op, name = node.op, node.name
     spec = OPS.get(name)
     if spec is None:
         yield "ORCH-I017", f"there is no op {name}"
@@ -67,7 +67,7 @@ def _violations(node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _region_violations(node: Node) -> Iterator[tuple[str, str]]:
-    op, name = node.op, node.op.name
+    op, name = node.op, node.name
     expected = OPS[name].regions
     if len(node.bodies) != expected:
         yield "ORCH-I016", f"{name} has {len(node.bodies)} regions instead of {expected}"

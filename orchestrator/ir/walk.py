@@ -17,8 +17,10 @@ from typing import Any, Final
 
 from orchestrator.errors import IRError, SourceLoc
 from orchestrator.ir._mlir import ir
+from orchestrator.ir.dialect import OPS
 
 _ALWAYS_PURE: Final = frozenset({"agent.const", "agent.prompt", "agent.chat", "agent.field"})
+_LEAVES: Final = frozenset(name for name, spec in OPS.items() if not spec.regions)
 _STRUCTURED: Final = frozenset({"agent.branch", "agent.loop", "agent.map", "agent.race", "agent.arm"})
 _QUOTED = re.compile(r'"(.*)"')
 
@@ -37,6 +39,7 @@ class Node:
     """One op and its regions."""
 
     op: Any
+    name: str
     bodies: list[Body]
 
 
@@ -55,16 +58,18 @@ def tree(module: Any) -> Node:
         parent = op.parent
         while stack and stack[-1][0].op != parent:
             stack.pop()
-        if stack and op.name == "agent.yield":
+        name = op.name
+        if stack and name == "agent.yield":
             node, region = stack[-1]
             node.bodies[region].terminator = op
             stack[-1] = (node, min(region + 1, len(node.bodies) - 1))
             continue
-        node = Node(op, [Body(list(region.blocks[0].arguments)) for region in op.regions])
+        bodies = [] if name in _LEAVES else [Body(list(region.blocks[0].arguments)) for region in op.regions]
+        node = Node(op, name, bodies)
         if stack:
             owner, region = stack[-1]
             owner.bodies[region].nodes.append(node)
-        elif op.name == "agent.workflow":
+        elif name == "agent.workflow":
             root = node
         if node.bodies:
             stack.append((node, 0))
@@ -116,8 +121,13 @@ def source(op: Any) -> SourceLoc | None:
 
 
 def type_string(value: Any) -> str:
-    """``list[Query]`` out of ``!agent.value<"list[Query]">``."""
-    text = str(value.type)
+    """The Python type of a value."""
+    return python_type(value.type)
+
+
+def python_type(mlir_type: Any) -> str:
+    """``list[Query]`` out of ``!agent.value<"list[Query]">``; the type's own text for any other type."""
+    text = str(mlir_type)
     quoted = _QUOTED.search(text)
     return quoted[1].replace('\\"', '"') if quoted else text
 
