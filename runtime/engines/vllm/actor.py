@@ -110,6 +110,9 @@ class RayVllm:
         except OrchError:
             await self.close()
             raise
+        except asyncio.CancelledError:  # busy with loading, the actor would not hear a request to close
+            self._kill()
+            raise
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply; closing the generator aborts the request in the actor."""
@@ -140,14 +143,20 @@ class RayVllm:
     async def close(self) -> None:
         """Stop the engine, then the actor."""
         self._closed = True
-        actor, self._actor = self._actor, None
-        if actor is None:
+        if self._actor is None:
             return
         import ray
 
         with suppress(TimeoutError, ray.exceptions.RayError):  # killed below in any case
-            await asyncio.wait_for(asyncio.wrap_future(actor.close.remote().future()), CLOSE_TIMEOUT_S)
-        ray.kill(actor)
+            await asyncio.wait_for(asyncio.wrap_future(self._actor.close.remote().future()), CLOSE_TIMEOUT_S)
+        self._kill()
+
+    def _kill(self) -> None:
+        import ray
+
+        actor, self._actor = self._actor, None
+        if actor is not None:
+            ray.kill(actor)
 
     def _running_actor(self) -> Any:
         if self._actor is None:
