@@ -10,15 +10,13 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
 from orchestrator.dsl.typing import plain
 from orchestrator.errors import CompileError
-from orchestrator.planner.graph import Graph, Node
-from orchestrator.planner.graph import Region as GraphRegion
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
@@ -36,6 +34,10 @@ from orchestrator.runtime.program import (
     ToolCall,
 )
 from orchestrator.runtime.values import Conversation
+
+if TYPE_CHECKING:
+    from orchestrator.planner.graph import Graph, Node
+    from orchestrator.planner.graph import Region as GraphRegion
 
 CHEAP_S: Final = 1e-3
 """A pure tool that typically takes longer than this does not run on the event loop, if nobody has decided yet."""
