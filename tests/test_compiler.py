@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.control import loop, map_
-from orchestrator.dsl.llm import llm
+from orchestrator.dsl.llm import chat, llm
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import Workflow, workflow
-
-pytest.importorskip("orchestrator.passes.pipeline", reason="the passes are part of the compiler")
-
-from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.testing import fake
@@ -105,3 +102,24 @@ def test_a_budget_of_the_workflow_is_enforced() -> None:
     with fake(["never"]) as engine, pytest.raises(BudgetError):
         costly(text="x")
     assert not engine.requests
+
+
+@tool(effects="idempotent", typical_s=1.0)
+def look_up(question: str) -> str:
+    return f"rows for {question}"
+
+
+@workflow
+def prefetching(question: str) -> str:
+    rows = look_up(question)
+    first = llm(f"{'Answer from the rows alone, briefly. ' * 5}{rows}")
+    conversation = chat(system="Never guess, never round, say so when you cannot tell. " * 4)
+    return conversation.say(first + rows).reply
+
+
+def test_prefetch_hints_change_nothing_but_the_ir() -> None:
+    compiled = compile_workflow(prefetching)
+    assert compiled.level2.count('"op.kv_prefetch"') == 1
+    with fake(["one", "two"]) as engine:
+        assert prefetching(question="x") == "two"
+    assert [request.messages[-1].content[-10:] for request in engine.requests] == ["rows for x", "rows for x"]

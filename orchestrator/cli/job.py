@@ -44,7 +44,7 @@ def run_job(compiled: Compiled, job: Job, how: How) -> tuple[list[Outcome], Fact
 
     Raises what stops all of them: missing answers of a human, an engine that does not start, Ray out of reach.
     """
-    progress = Progress(compiled.plan)
+    progress = Progress(compiled.plan, live=False if how.stream else None)
     human = human_for(compiled.plan, how.answers, progress.paused)
 
     async def all_cases() -> tuple[list[Outcome], Facts]:

@@ -29,7 +29,9 @@ def test_golden(path: Path, tmp_path: Path) -> None:
 
 
 def test_every_pass_has_a_golden_file() -> None:
-    assert {path.stem for path in GOLDEN} == {each.name for each in PIPELINE}
+    assert {path.read_text().splitlines()[0].removeprefix("// RUN: ") for path in GOLDEN} == {
+        each.name for each in PIPELINE
+    }
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
