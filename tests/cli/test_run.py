@@ -1,0 +1,174 @@
+"""``orch run``, on engines that need no model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ended, Orch
+
+SCRIPT = """
+[[engine]]
+name = "main"
+kind = "scripted"
+model = "scripted"
+options = {{ replies = {replies} }}
+"""
+SELECT = json.dumps({"sql": "SELECT 1"})
+OTHER = json.dumps({"sql": "SELECT 2"})
+
+ASKS = """
+from orchestrator import ask, workflow
+
+@workflow
+def approve(amount: int) -> str:
+    return ask(f"Pay {amount}?", choices=["yes", "no"], name="verdict")
+"""
+ADDS = """
+from pydantic import BaseModel
+from orchestrator import tool, workflow
+
+class Sum(BaseModel):
+    total: int
+
+@tool(effects="pure")
+def add(left: int, right: int) -> Sum:
+    if right == 0:
+        raise ValueError("nothing to add")
+    return Sum(total=left + right)
+
+@workflow
+def plus(left: int, right: int) -> Sum:
+    return add(left, right)
+"""
+
+
+def scripted(folder: Path, *replies: str) -> str:
+    """The path of a cluster file whose engine gives these replies."""
+    file = folder / "cluster.toml"
+    file.write_text(SCRIPT.format(replies=json.dumps(list(replies))))
+    return str(file)
+
+
+def test_a_result_is_printed_and_a_summary_goes_to_stderr(orch: Orch, folder: Path) -> None:
+    ended = orch("run", "flow.py", "How", "many?", "--cluster", scripted(folder, SELECT, OTHER, SELECT))
+    assert ended.code == 0
+    assert json.loads(ended.out) == ["SELECT 1"]
+    assert "tokens in" in ended.err
+    assert "cost unknown" in ended.err
+    assert "SIMULATED" in ended.err
+
+
+def test_json_holds_everything_about_a_run(orch: Orch, folder: Path) -> None:
+    ended = orch(
+        "run", "flow.py", "-i", "question=How many?", "--cluster", scripted(folder, SELECT, SELECT, OTHER), "--json"
+    )
+    data = json.loads(ended.out)
+    assert data["ok"] is True
+    assert data["value"] == ["SELECT 1"]
+    assert data["inputs"] == {"question": "How many?"}
+    assert data["simulated"] is True
+    assert data["cost_usd"] is None
+    assert data["usage"]["output_tokens"] > 0
+    assert {op["id"] for op in data["ops"]} >= {"llm_1", "run_sql_1"}
+
+
+def test_each_line_of_a_file_is_a_run(orch: Orch, folder: Path) -> None:
+    (folder / "sums.py").write_text(ADDS)
+    (folder / "in.jsonl").write_text('{"left": 1, "right": 2}\n{"left": 1, "right": 0}\n{"left": 3, "right": 4}\n')
+    ended = orch("run", "sums.py", "--inputs", "in.jsonl")
+    assert ended.code == 1
+    assert [json.loads(line) for line in ended.out.splitlines()] == [{"total": 3}, None, {"total": 7}]
+    assert "ORCH-R001" in ended.err
+    assert "in.jsonl:2" in ended.err
+    data = json.loads(orch("run", "sums.py", "--inputs", "in.jsonl", "--json").out)
+    assert [run["ok"] for run in data["runs"]] == [True, False, True]
+    assert data["ok"] is False
+
+
+def test_a_workflow_without_model_calls_needs_no_model(orch: Orch, folder: Path) -> None:
+    (folder / "sums.py").write_text(ADDS)
+    ended = orch("run", "sums.py", "-i", "left=2", "-i", "right=3")
+    assert ended.code == 0
+    assert json.loads(ended.out) == {"total": 5}
+    assert "tokens" not in ended.err
+
+
+def test_a_failed_run_shows_the_users_line(orch: Orch, folder: Path) -> None:
+    (folder / "sums.py").write_text(ADDS)
+    ended = orch("run", "sums.py", "-i", "left=2", "-i", "right=0")
+    assert ended.code == 1
+    assert ended.out == ""
+    assert "nothing to add" in ended.err
+    assert "sums.py:16" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_replies_can_be_streamed(orch: Orch, folder: Path) -> None:
+    ended = orch("run", "flow.py", "How?", "--stream", "--cluster", scripted(folder, SELECT, OTHER, SELECT))
+    assert json.loads(ended.out) == ["SELECT 1"]
+    assert "llm_1: " in ended.err
+    assert "llm_1#2: " in ended.err
+    pieces = [line.partition(": ")[2] for line in ended.err.splitlines() if line.startswith("llm_1#2: ")]
+    assert "".join(pieces) == OTHER
+
+
+def test_a_human_is_answered_ahead(orch: Orch, folder: Path) -> None:
+    (folder / "asks.py").write_text(ASKS)
+    ended = orch("run", "asks.py", "-i", "amount=5", "--answer", "verdict=yes")
+    assert (ended.code, ended.out.strip()) == (0, "yes")
+    assert orch("run", "asks.py", "-i", "amount=5", "--answer", "verdict=maybe").code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["flow.py", "How?"], "ORCH-U020", "--model"),
+        (["flow.py"], "ORCH-U010", "question"),
+        (["flow.py", "How?", "--engine", "openai"], "ORCH-U020", "--model"),
+        (["flow.py", "How?", "--engine", "vllm", "--base-url", "http://x"], "ORCH-U021", "--base-url"),
+        (["flow.py", "How?", "--engine", "sim", "--answer", "a=b"], "ORCH-U012", "a"),
+        (["flow.py", "How?", "--engine", "sim", "--budget", "much"], "ORCH-U002", "budget"),
+        (["asks.py", "-i", "amount=5"], "ORCH-U013", "--answer verdict="),
+        (["asks.py", "-i", "amount=5", "--answer", "verdikt=yes"], "ORCH-U012", "did you mean `verdict`?"),
+        (["flow.py", "--inputs", "none.jsonl"], "ORCH-U011", "none.jsonl"),
+        (["nowhere.py"], "ORCH-U003", "nowhere.py"),
+    ],
+)
+def test_wrong_use_is_one_sentence_before_anything_starts(
+    orch: Orch, folder: Path, words: list[str], code: str, said: str
+) -> None:
+    (folder / "asks.py").write_text(ASKS)
+    ended = orch("run", *words)
+    _one_sentence(ended, 2, code, said)
+    assert "starting" not in ended.err
+
+
+def test_what_does_not_start_is_one_sentence(orch: Orch, folder: Path) -> None:
+    (folder / "half").mkdir()
+    for words, code in (
+        (["--model", "./nowhere"], "ORCH-E004"),
+        (["--model", "half"], "ORCH-E004"),
+        (["--engine", "sim", "--ray-address", "127.0.0.1:1"], "ORCH-E007"),
+        (["--base-url", "http://127.0.0.1:9/v1", "--model", "m"], "ORCH-E008"),
+    ):
+        _one_sentence(orch("run", "flow.py", "How?", *words), 1, code, "")
+
+
+def test_a_budget_stops_a_run_before_the_op_that_would_break_it(orch: Orch, folder: Path) -> None:
+    ended = orch("run", "flow.py", "How?", "--engine", "sim", "--budget", "10 tokens")
+    _one_sentence(ended, 1, "ORCH-R010", "llm_1")
+
+
+def test_failures_are_json_too(orch: Orch, folder: Path) -> None:
+    ended = orch("run", "flow.py", "How?", "--json")
+    assert json.loads(ended.out)["errors"][0]["code"] == "ORCH-U020"
+
+
+def _one_sentence(ended: Ended, code: int, said_code: str, said: str) -> None:
+    assert ended.code == code
+    assert f"error[{said_code}]" in ended.err
+    assert said in ended.err
+    assert "Traceback" not in ended.err
