@@ -1,31 +1,43 @@
-"""Hoist prefixes: find the prompt text that model calls share, so that a prefix cache is hit on purpose."""
+"""Hoist prefixes: build once what prompts share, and note it, so that a prefix cache is hit on purpose."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Node, attr, bodies, opts, tree
+from orchestrator.ir.walk import Body, Node, attr, bodies, opts, tree
 from orchestrator.passes.rewrite import defining, editing
+
+_HOISTED: Final = frozenset({"agent.const", "agent.prompt", "agent.chat"})
 
 
 @dataclass(frozen=True)
 class HoistPrefixes:
-    """Note each call's static prefix, and group the calls whose prompts start alike.
+    """Move prompts that do not change out of loops, maps and arms; note each call's static prefix and who shares it.
 
     Before::
 
-        "agent.generate"(%p1) {id = "a", model = "m", opts = {}}   // %p1 = prompt ["Schema: …", ""]
-        "agent.generate"(%p2) {id = "b", model = "m", opts = {}}   // %p2 = prompt ["Schema: …", "!"]
+        "agent.map"(%items) ({
+        ^bb0(%item):
+          %s = "agent.prompt"() {parts = ["Schema: …"]}
+          %c = "agent.chat"(%s)
+          %r, %d = "agent.generate"(%item, %c) {id = "a", model = "m", opts = {}}
 
-    After, both have ``opts = {prefix_group = "9f0c2a41", static_prefix_chars = 9}``.
+    After::
 
-    Calls are in one group when model, conversation, first static part and first hole's value are the same. Nothing is
-    reordered: moving text within a prompt would change what the model is asked. A call that continues a conversation
-    has that conversation as its prefix, so only one that starts from a system prompt has a static one.
+        %s = "agent.prompt"() {parts = ["Schema: …"]}
+        %c = "agent.chat"(%s)
+        "agent.map"(%items) ({
+        ^bb0(%item):
+          %r, %d = "agent.generate"(%item, %c) {id = "a", model = "m", opts = {static_prefix_chars = 9}}
+
+    Constants, prompts and opened conversations are hoisted; they are pure, and cost nothing where they turn out not to
+    be needed. Calls get a common ``prefix_group`` when model, conversation, first static part and first hole's value
+    are the same. Text is never moved within a prompt: that would change what the model is asked. A call that continues
+    a conversation has that conversation as its prefix, so only one that starts from a system prompt has a static one.
     """
 
     name: ClassVar[str] = "hoist-prefixes"
@@ -33,10 +45,12 @@ class HoistPrefixes:
     def run(self, module: Any) -> None:
         """Rewrite ``module`` in place."""
         with editing(module):
+            root = tree(module)
+            _hoist(root.bodies[0])
             producers: dict[Any, Node] = {}
             groups: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
             chars: dict[str, int] = {}
-            for body in bodies(tree(module)):
+            for body in bodies(root):
                 for node in body.nodes:
                     producers.update((value, node) for value in node.op.results)
                     if node.op.name == "agent.generate":
@@ -47,6 +61,26 @@ class HoistPrefixes:
                 group = _name(key, number) if len(calls) > 1 else None
                 for op in calls:
                     _note(op, chars[attr(op, "id")], group)
+
+
+def _hoist(body: Body) -> None:
+    """Move what is invariant in the regions of ``body`` in front of them, innermost regions first."""
+    kept: list[Node] = []
+    for node in body.nodes:
+        for inner in node.bodies:
+            _hoist(inner)
+            local = set(inner.arguments)
+            stays: list[Node] = []
+            for each in inner.nodes:
+                if each.name in _HOISTED and local.isdisjoint(each.op.operands):
+                    each.op.move_before(node.op)
+                    kept.append(each)
+                else:
+                    stays.append(each)
+                    local.update(each.op.results)
+            inner.nodes[:] = stays
+        kept.append(node)
+    body.nodes[:] = kept
 
 
 def _prefix(op: Any, producers: dict[Any, Node]) -> tuple[tuple[Any, ...], int]:
