@@ -22,7 +22,8 @@
 // CHECK-NEXT: [[S:%.+]] = "agent.prompt"{{.*}}id = "prompt_1"
 // CHECK-NEXT: [[C:%.+]] = "agent.chat"([[S]])
 // CHECK-NEXT: "agent.map"
-// CHECK:      "agent.race"() ({
-// CHECK-NEXT: "agent.arm"() ({
+// CHECK-NEXT: ^bb0
 // CHECK-NEXT: [[P:%.+]] = "agent.prompt"{{.*}}id = "prompt_2"
+// CHECK-NEXT: "agent.race"() ({
+// CHECK-NEXT: "agent.arm"() ({
 // CHECK-NEXT: "agent.generate"([[P]], [[C]])
