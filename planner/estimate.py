@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.errors import Diagnostic
 from orchestrator.planner import sizes, timing
 from orchestrator.planner.cost import call_cost
 from orchestrator.planner.graph import Graph, Node, Region
-from orchestrator.planner.interval import ONE, ZERO, Interval, either, latest, total
+from orchestrator.planner.interval import ONE, ZERO, Interval, either, latest, total, within
 from orchestrator.planner.placement import DEFAULT_MODEL, Placement, Placer
 from orchestrator.planner.resources import Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
@@ -72,6 +72,11 @@ class _Prompt:
     """The part of ``tokens`` that is not in the KV cache."""
     guessed: bool
     model: str
+
+    def within(self, window: float | None) -> _Prompt:
+        """The prompt as an engine with this context window can take it: a longer one is refused, and costs nothing."""
+        return replace(self, tokens=within(self.tokens, window), new=within(self.new, window))
+
     """Of the conversation; what a turn that names none takes."""
 
 
@@ -230,16 +235,18 @@ class Estimator:
         reply = reply_tokens(returns, node.opts.get("max_tokens"))
         replies = reply.scaled(samples)
         items = Interval.exact(samples) if samples > 1 else None
+        own = str(node.attrs.get("model", DEFAULT_MODEL))
+        model = prompt.model if own == DEFAULT_MODEL else own
+        placement = self._placer.model_call(node, model)
+        window = placement.serving.context_tokens if placement and placement.serving else None
+        prompt = prompt.within(window)
         self._set(
             node.results,
             [
                 Size(replies, items, guessed=not reply.is_exact),
-                Size((prompt.tokens + reply).scaled(samples), items, guessed=True),
+                Size(within(prompt.tokens + reply, window).scaled(samples), items, guessed=True),
             ],
         )
-        own = str(node.attrs.get("model", DEFAULT_MODEL))
-        model = prompt.model if own == DEFAULT_MODEL else own
-        placement = self._placer.model_call(node, model)
         if placement is None or placement.serving is None:
             return NO_TIME
         self._chats[node.results[1]] = _Chat(model, placement)

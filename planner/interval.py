@@ -81,6 +81,11 @@ def latest(intervals: Iterable[Interval]) -> Interval:
     return Interval(lo, mid, hi)
 
 
+def within(interval: Interval, most: float | None) -> Interval:
+    """The interval with its high end at ``most``, or at its middle if that is higher; ``None``: as it is."""
+    return interval if most is None else Interval(interval.lo, interval.mid, max(interval.mid, min(interval.hi, most)))
+
+
 def either(intervals: Iterable[Interval]) -> Interval:
     """One of several, unknown which: the hull, with the mean of the middles; ``ZERO`` for none."""
     options = list(intervals)

@@ -41,6 +41,12 @@ class Serving:
         value = self.engine.options.get(name)
         return float(value) if isinstance(value, int | float) else None
 
+    @property
+    def context_tokens(self) -> float | None:
+        """The longest sequence it takes; ``None``: unknown."""
+        limits = (self.replica.facts.context_tokens if self.replica else None, self.option("max_model_len"))
+        return min((float(limit) for limit in limits if limit is not None), default=None)
+
     def warnings(self) -> list[str]:
         """What a reader of the plan must know about this engine's figures."""
         name, found = self.engine.name, []

@@ -64,6 +64,9 @@ def of_builtin(node: Node, inputs: Sequence[Size]) -> Size:
     if callee == "builtin.slice":
         return Size(part_of(inputs[0].tokens), guessed=guessed)
     items = Interval.exact(len(inputs)) if callee in _CONTAINERS else None
+    if callee == "builtin.add":
+        lengths = [each.items for each in inputs if each.items is not None]
+        items = total(lengths) if len(lengths) == len(inputs) else None
     return Size(total(each.tokens for each in inputs), items, guessed)
 
 

@@ -197,6 +197,29 @@ def test_one_of_several_forked_conversations_is_as_long_as_one(tmp_path: Path) -
     assert made.by_id["second"].tokens_in.mid == 100 + 10 + 2 * 8 + 50
 
 
+def test_two_lists_of_conversations_make_one_of_both_lengths(tmp_path: Path) -> None:
+    body, _ = workflow()
+    options = {"max_tokens": 100}
+    _, left = body.ask_model("left", body.prompt("p", ["x" * 400], []), samples=4, opts=options)
+    _, right = body.ask_model("right", body.prompt("r", ["x" * 400], []), samples=2, opts=options)
+    both = body.call("add_1", "tool", [left, right], "list[Chat]", callee="builtin.add", place="inline")
+    one = body.call("getitem_1", "tool", [both], "Chat", callee="builtin.getitem", place="inline")
+    reply, _ = body.ask_model("second", body.prompt("q", ["y" * 40], []), one, opts={"max_tokens": 10})
+    made = planned(body, reply, one_engine(tmp_path))
+    assert made.by_id["second"].tokens_in.mid == pytest.approx(100 + 10 + 2 * 8 + 50)
+
+
+def test_no_prompt_is_longer_than_the_engine_takes(tmp_path: Path) -> None:
+    body, (question,) = workflow(question="str")
+    _, chat = body.ask_model("first", body.prompt("p", ["", ""], [question]), opts={"max_tokens": 100})
+    reply, _ = body.ask_model("second", body.prompt("q", ["", ""], [question]), chat, opts={"max_tokens": 100})
+    engine = one_engine(tmp_path).engines[0].model_copy(update={"options": {"max_model_len": 1500}})
+    free = planned(body, reply, one_engine(tmp_path)).by_id["second"].tokens_in
+    made = planned(body, reply, one_engine(tmp_path).model_copy(update={"engines": (engine,)}))
+    assert free.hi > 1500
+    assert made.by_id["second"].tokens_in == Interval(free.lo, free.mid, 1500)
+
+
 def test_a_turn_takes_the_model_of_its_conversation_wherever_that_goes(tmp_path: Path) -> None:
     small = one_engine(tmp_path).engines[0].model_copy(update={"name": "small", "model": "small"})
     cluster = one_engine(tmp_path)
