@@ -68,9 +68,9 @@ def report(job: Job, outcomes: Sequence[Outcome], facts: Facts) -> Report:
     rows = [_row(outcome, facts) for outcome in outcomes]
     answered = [outcome for outcome in outcomes if outcome.result is not None]
     own = all(row.correct is None for row in rows)
-    parts: list[RenderableType] = [Group(*map(_card, rows))] if own and len(rows) <= 3 else [_Answers(rows)]
+    parts: list[RenderableType] = [Group(*map(_card, rows))] if own and len(rows) <= 3 else [_Answers(rows), Text()]
     surprises = list(_surprises(outcomes, facts))
-    view = Group(*parts, Text(), *_plan_view(surprises, facts, len(answered)), *_footer(rows, outcomes, facts))
+    view = Group(*parts, *_plan_view(surprises, facts, len(answered)), *_footer(rows, outcomes, facts))
     return Report(_data(rows, outcomes, facts, surprises), view, failed=not answered)
 
 

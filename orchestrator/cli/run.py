@@ -41,13 +41,13 @@ class RunCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The application's options stand in a section of their own, first."""
-        own = [record for each in _app_options(ctx) if (record := each.get_help_record(ctx)) is not None]
-        if own:
-            with formatter.section(f"Options of {ctx.meta[TARGET].text}"):
-                formatter.write_dl(own)
-        general = [record for each in super().get_params(ctx) if (record := each.get_help_record(ctx)) is not None]
-        with formatter.section("Options"):
-            formatter.write_dl(general)
+        sections = {"Options": super().get_params(ctx)}
+        if own := _app_options(ctx):
+            sections = {f"Options of {ctx.meta[TARGET].text}": own, **sections}
+        for title, parameters in sections.items():
+            options = (each for each in parameters if isinstance(each, click.Option))
+            with formatter.section(title):
+                formatter.write_dl([record for each in options if (record := each.get_help_record(ctx)) is not None])
 
     def _target_of(self, args: Sequence[str]) -> str | None:
         """The first word that is neither an option nor an option's value."""
@@ -67,7 +67,7 @@ class RunCommand(click.Command):
 @click.command(
     cls=RunCommand,
     name="run",
-    epilog="Examples:  orch run examples/text2sql  |  orch run flow.py:answer -i question='How many?' -m ./model",
+    epilog="\b\nExamples:\n  orch run examples/text2sql\n  orch run flow.py:answer -i question='How many?' -m ./model",
 )
 @click.argument("target")
 @click.argument("words", nargs=-1)
