@@ -47,10 +47,10 @@ def model_not_loadable(model: str, why: str) -> EngineError:
     )
 
 
-def crashed_at_start(engine: str, last_line: str, log: str | None) -> EngineError:
+def crashed_at_start(engine: str, model: str, last_line: str, log: str | None) -> EngineError:
     return EngineError(
         "ORCH-E005",
-        f"the engine `{engine}` stopped while starting",
+        f"the engine `{engine}` stopped while loading `{model}`",
         why=last_line,
         fix=f"the engine's log is {log}" if log else None,
     )

@@ -22,6 +22,7 @@ from orchestrator.runtime.engines.base import (
     Usage,
 )
 from orchestrator.runtime.engines.vllm import version
+from orchestrator.runtime.engines.vllm.log import last_failure, own_log
 from orchestrator.runtime.engines.vllm.options import VllmOptions, engine_arguments, environment
 from orchestrator.runtime.engines.vllm.structure import grammar
 
@@ -55,7 +56,7 @@ class LocalVllm:
             self._tokenizer = self._llm.renderer.tokenizer
         except EngineError:
             raise
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever loading a model raises, it means that there is no engine
             raise _start_error(self.name, self.model, error) from error
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
@@ -148,7 +149,8 @@ class LocalVllm:
         except VLLMClientError as error:
             raise errors.rejected(self.name, str(error)) from error
         except (EngineDeadError, EngineGenerateError) as error:
-            raise errors.engine_died(self.name, str(error), None) from error
+            log = own_log()
+            raise errors.engine_died(self.name, last_failure(log) or str(error), str(log) if log else None) from error
 
 
 def _parameters(engine: str, sampling: Sampling, samples: int, room: int) -> Any:
@@ -177,9 +179,12 @@ def _reason(found: str | None) -> FinishReason | None:
 
 def _start_error(name: str, model: str, error: Exception) -> EngineError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    last = lines[-1] if lines else type(error).__name__
-    if "KV cache" in str(error) or "cache blocks" in str(error):
-        return errors.no_memory_for_kv(name, last, None)
+    last = f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    log = own_log()
+    reason = last_failure(log) if isinstance(error, RuntimeError) else None
+    shown = str(log) if log else None
+    if any("KV cache" in text or "cache blocks" in text for text in (str(error), reason or "")):
+        return errors.no_memory_for_kv(name, reason or last, shown)
     if isinstance(error, OSError | ValueError):
-        return errors.model_not_loadable(model, last)
-    return errors.crashed_at_start(name, last, None)
+        return errors.model_not_loadable(model, lines[-1] if lines else last)
+    return errors.crashed_at_start(name, model, reason or last, shown)
