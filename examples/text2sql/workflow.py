@@ -15,9 +15,10 @@ from .sandbox import Cell
 from .tools import Result, elected, execute
 
 DRAFTS = 4
-"""Of each kind: with the tables linked first, and straight from the question."""
+"""Sampled of each kind: after linking the tables, and straight from the question."""
 REPAIRS = 2
 TEMPERATURE = 0.8
+LIMITS = {"max_tokens": 96, "retry": 3}
 
 
 class Tables(BaseModel):
@@ -46,10 +47,11 @@ class Answer(BaseModel):
 def answer(question: str, schema: str, database: str) -> Answer:
     """Link the schema, draft queries in parallel, execute and repair each, vote over the results, say it in words."""
     opening = chat(system=prompts.SYSTEM)
-    link = opening.say(prompts.link(schema, question), returns=Tables, temperature=0, max_tokens=64, name="link")
-    sampling = {"samples": DRAFTS, "temperature": TEMPERATURE, "max_tokens": 96, "retry": 2}
-    linked = link.chat.say(prompts.SQL, returns=Query, name="linked", **sampling)
-    direct = opening.say(prompts.single(schema, question), returns=Query, name="direct", **sampling)
+    link = opening.say(prompts.link(schema, question), returns=Tables, temperature=TEMPERATURE, name="link", **LIMITS)
+    linked = link.chat.say(prompts.SQL, returns=Query, samples=DRAFTS, temperature=TEMPERATURE, name="linked", **LIMITS)
+    prompt = prompts.single(schema, question)
+    likeliest = opening.say(prompt, returns=Query, temperature=0, name="likeliest", **LIMITS)
+    direct = opening.say(prompt, returns=Query, samples=DRAFTS, temperature=TEMPERATURE, name="direct", **LIMITS)
 
     def settle(draft: Query, fork: Chat) -> tuple[Query, Result, Chat]:
         """Execute a draft; while there is a problem, tell the conversation that wrote it."""
@@ -58,12 +60,13 @@ def answer(question: str, schema: str, database: str) -> Answer:
 
     def repair(state: tuple[Query, Result, Chat]) -> tuple[Query, Result, Chat]:
         _, result, fork = state
-        prompt = prompts.repair(result.problem)
-        query, fork = fork.say(prompt, returns=Query, temperature=TEMPERATURE, max_tokens=96, retry=2, name="repair")
+        problem = prompts.repair(result.problem)
+        query, fork = fork.say(problem, returns=Query, temperature=TEMPERATURE, name="repair", **LIMITS)
         return query, execute(database, query.sql), fork
 
-    drafts, forks = direct.replies + linked.replies, direct.chats + linked.chats
-    queries, results, forks = map_(settle, drafts, forks, limit=2 * DRAFTS, name="drafts")
+    drafts = [likeliest.reply] + direct.replies + linked.replies  # noqa: RUF005 - lists of which only lengths are known
+    forks = [likeliest.chat] + direct.chats + linked.chats  # noqa: RUF005
+    queries, results, forks = map_(settle, drafts, forks, limit=1 + 2 * DRAFTS, name="drafts")
     best = elected(results)
     query, result, fork = queries[best], results[best], forks[best]
     text = branch(

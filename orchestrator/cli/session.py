@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.cli.engines import engine_label, short_model
@@ -76,4 +75,4 @@ def _ray(address: str | None, progress: Starting) -> RaySession:
     from orchestrator.runtime.ray.session import connect
 
     progress.starting(f"Ray at {address}" if address else "Ray")
-    return connect(address, working_dir=str(Path.cwd()) if address else None)
+    return connect(address)

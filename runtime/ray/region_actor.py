@@ -13,7 +13,7 @@ goes on elsewhere from the driver's journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -34,6 +34,7 @@ from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.run import RunResult, checked_inputs, run_result
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.telemetry.spans import recording_listener
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -240,7 +241,10 @@ class RegionActor:
         began = perf_counter()
         events: list[Event] = []
         ended: Ended | None = None
-        watching = [*self.observers, *observers]
+        watching: list[Callable[[Feed], None]] = [each.push for each in (*self.observers, *observers)]
+        spans = recording_listener(program)
+        if spans is not None:
+            watching.append(spans)
         try:
             run = self._actor.run.options(num_returns="streaming")
             async for reference in run.remote(run_id, self._shipped(program), inputs, list(known), budget):
@@ -270,15 +274,15 @@ class RegionActor:
         )
 
     async def _keep(
-        self, run_id: str, group: Sequence[Feed], events: list[Event], observers: Sequence[Subscription]
+        self, run_id: str, group: Sequence[Feed], events: list[Event], watching: Sequence[Callable[[Feed], None]]
     ) -> None:
         """Journal a group of events, show it, and tell the worker that it is safe."""
         for feed in group:
             if not isinstance(feed, Token):
                 events.append(feed)
                 self.journal.append(run_id, feed)
-            for observer in observers:
-                observer.push(feed)
+            for show in watching:
+                show(feed)
         waiting = self.journal.barrier(run_id)
         if waiting is not None:
             await waiting

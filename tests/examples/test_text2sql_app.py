@@ -124,7 +124,7 @@ async def test_the_data_holds_what_the_table_shows() -> None:
     first, second = data["questions"]
     assert (first["equals_reference"], second["equals_reference"]) == (True, False)
     assert first["sql"] == COUNT
-    assert first["turns"] == 4
+    assert first["turns"] == 5
     assert first["cost_usd"] is None
     assert data["correct"] == 1
     assert data["usage"]["input_tokens"] == sum(each["usage"]["input_tokens"] for each in data["questions"])
