@@ -1,12 +1,13 @@
 """Ray on demand: nothing is started until something needs it, and only what was started here is stopped here.
 
 A local instance listens on the loopback interface only, has no dashboard, writes no file outside Ray's own session
-directory, and prints nothing. Three settings make that so, all read by Ray when it starts:
+directory, and prints nothing. Four settings make that so, all read by Ray when it starts:
 
 - ``RAY_AUTH_TOKEN``, drawn at random: Ray switches on token authentication for local instances, and would otherwise
   write ``~/.ray/auth_token`` and say so. The token keeps other users of the machine out.
 - ``RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0``: Ray's switch for "one machine, use 127.0.0.1", the default on those systems.
 - ``RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0``: a task that asks for no GPU does not have the user's devices hidden.
+- ``RAY_worker_niceness=0``: Ray runs workers at a low priority, and here they are what the user waits for.
 
 >>> with connect() as session:                                                          # doctest: +SKIP
 ...     session.owned
@@ -187,6 +188,7 @@ class _Environment:
             "RAY_AUTH_TOKEN": self._token,
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_worker_niceness": "0",
         }
         if "RAY_AUTH_MODE" not in os.environ:
             self._set.append("RAY_AUTH_MODE")  # set by Ray itself, to "token"
