@@ -23,7 +23,8 @@ PIPE_WIDTH = 120
 def show_job(report: Report, *, as_json: bool) -> int:
     """Print an application's report; the exit code."""
     if as_json:
-        click.echo(json.dumps(to_jsonable_python(dict(report.data), fallback=str), indent=2, ensure_ascii=False))
+        data = {"ok": not report.failed, **report.data}
+        click.echo(json.dumps(to_jsonable_python(data, fallback=str), indent=2, ensure_ascii=False))
     else:
         from rich.console import Console
 

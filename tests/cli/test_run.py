@@ -172,3 +172,73 @@ def _one_sentence(ended: Ended, code: int, said_code: str, said: str) -> None:
     assert f"error[{said_code}]" in ended.err
     assert said in ended.err
     assert "Traceback" not in ended.err
+
+
+APP = """
+import click
+from orchestrator import tool, workflow
+from orchestrator.cli.app import App, Case, Job, Report
+
+@tool(effects="pure")
+def twice(number: int) -> int:
+    if number > 90:
+        raise ValueError("too much")
+    return 2 * number
+
+@workflow
+def double(number: int) -> int:
+    return twice(number)
+
+closed = []
+
+def prepare(options, words):
+    cases = [Case(str(n), {"number": n}, 2 * n) for n in range(options["start"], options["start"] + 3)]
+    return Job(cases, ["three numbers", *words], lambda: print("closed"))
+
+def report(job, outcomes, facts):
+    values = [outcome.result.value if outcome.result else None for outcome in outcomes]
+    return Report({"values": values, "engine": facts.engine}, f"values {values}", failed=None in values)
+
+app = App(workflow=double, prepare=prepare, report=report,
+          options=[click.Option(["--start"], type=int, default=1, help="The first number.")])
+"""
+
+
+@pytest.fixture
+def doubling(folder: Path) -> Path:
+    """A directory with an app."""
+    (folder / "doubling").mkdir()
+    (folder / "doubling" / "app.py").write_text(APP)
+    return folder
+
+
+@pytest.mark.usefixtures("doubling")
+def test_an_apps_options_are_parsed_and_its_report_printed(orch: Orch) -> None:
+    ended = orch("run", "--concurrency", "2", "doubling", "--start", "5", "a", "word")
+    assert ended.code == 0
+    assert "values [10, 12, 14]" in ended.out
+    assert "closed" in ended.out
+    assert "three numbers" in ended.err
+    assert "word" in ended.err
+    assert "[3/3]" in ended.err
+
+
+@pytest.mark.usefixtures("doubling")
+def test_an_apps_options_are_in_the_help_of_its_directory(orch: Orch) -> None:
+    ended = orch("run", "doubling", "--help")
+    assert ended.code == 0
+    assert "The first number." in ended.out
+    assert "The first number." not in orch("run", "--help").out
+
+
+@pytest.mark.usefixtures("doubling")
+def test_an_app_closes_its_job_whatever_happens(orch: Orch) -> None:
+    some = orch("run", "doubling", "--start", "89", "--json")
+    assert some.code == 1
+    data = json.loads(some.out.replace("closed\n", ""))
+    assert (data["ok"], data["values"]) == (False, [178, 180, None])
+    every = orch("run", "doubling", "--start", "91")
+    assert every.code == 1
+    assert "error[ORCH-R001]" in every.err
+    assert "closed" in every.out
+    assert orch("run", "doubling", "-i", "number=1").code == 2

@@ -43,6 +43,7 @@ def test_the_bundled_model_answers_questions_about_this_machine(orch: Orch) -> N
     ended = orch("run", "examples/text2sql", "--limit", "3", "--json")
     assert ended.code == 0, ended.err
     data = json.loads(ended.out)
+    assert data["ok"] is True
     assert data["simulated"] is False
     assert data["engine"].startswith("vLLM ")
     assert data["model"] == "examples/text2sql/model"
