@@ -12,6 +12,10 @@ from pydantic import JsonValue
 CPU_BLOCK_TOKENS = 32
 """The CPU backend's smallest block: short prompts only hit the prefix cache with small blocks."""
 
+ONE_THREAD_BYTES = 64 * 2**20
+"""A CPU engine computes a model with smaller weights on one thread: two spend their time waiting for each other, and on
+a busy machine ten times as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
@@ -60,4 +64,11 @@ def environment(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[str, 
         wanted |= {"VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib)}
         if (os.cpu_count() or 1) <= 4:
             wanted |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        if 0 < _weight_bytes(model) < ONE_THREAD_BYTES:
+            wanted |= {"OMP_NUM_THREADS": "1"}
     return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def _weight_bytes(model: str) -> int:
+    """Size of the weights of a model in a folder; 0 where that is unknown."""
+    return sum(file.stat().st_size for file in Path(model).glob("*.safetensors")) if Path(model).is_dir() else 0

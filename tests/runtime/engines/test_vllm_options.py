@@ -1,0 +1,56 @@
+"""What follows from the options of a vLLM engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.runtime.engines.vllm.options import ONE_THREAD_BYTES, VllmOptions, engine_arguments, environment
+from orchestrator.runtime.engines.vllm.structure import grammar
+
+
+def weights(folder: Path, size: int) -> str:
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(size)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("size", "threads"), [(1_000, "1"), (ONE_THREAD_BYTES, None)])
+def test_a_small_model_computes_on_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, threads: str | None
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    model = weights(tmp_path, size)
+    assert environment(model, VllmOptions(), on_cpu=True).get("OMP_NUM_THREADS") == threads
+    assert "OMP_NUM_THREADS" not in environment(model, VllmOptions(), on_cpu=False)
+
+
+def test_the_users_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "OMP_NUM_THREADS" not in environment(weights(tmp_path, 10), VllmOptions(), on_cpu=True)
+
+
+def test_a_folder_is_loaded_offline_and_an_id_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert environment(weights(tmp_path, 10), VllmOptions(), on_cpu=True)["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in environment("some/model", VllmOptions(), on_cpu=True)
+
+
+def test_what_is_not_said_is_left_to_vllm() -> None:
+    arguments = engine_arguments("m", VllmOptions(extra={"block_size": 64}), on_cpu=True)
+    assert "max_model_len" not in arguments
+    assert arguments["block_size"] == 64
+
+
+@pytest.mark.vllm
+def test_structured_replies_have_the_spaces_of_json_dumps() -> None:
+    pytest.importorskip("xgrammar")
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "boolean"}},
+        "required": ["a", "b"],
+    }
+    written = grammar(schema)
+    assert '"\\"a\\"" ": "' in written
+    assert '", " "\\"b\\""' in written
