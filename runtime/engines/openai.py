@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import EngineError
@@ -33,6 +34,10 @@ class OpenAIOptions:
     timeout_s: float = 120.0
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request, passed as they are."""
+
+
+class _BrokenStreamError(Exception):
+    """The endpoint closed a reply before its end."""
 
 
 class OpenAIEngine:
@@ -63,14 +68,16 @@ class OpenAIEngine:
         """Stream the reply; closing the generator closes the HTTP response."""
         if self._client is None or self._closed:
             raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
+        from httpx import HTTPError
         from openai import APIError
 
         self._requests += 1
         self._running += 1
-        done = False
+        answering = done = False
         copies = _copies(request)
         try:
             stream = await self._client.chat.completions.create(**self._body(request))
+            answering = True
             async with stream:
                 async for chunk in _chunks(stream, request.sampling.samples // copies, copies):
                     if chunk.usage is not None:
@@ -79,7 +86,9 @@ class OpenAIEngine:
                         done = True
                     yield chunk
         except APIError as error:
-            raise self._coded(error, request.model) from error
+            raise self._coded(error, request.model, answering=answering) from error
+        except (HTTPError, JSONDecodeError, _BrokenStreamError) as error:  # the client leaves these as they are
+            raise errors.stream_broken(self.options.base_url, str(error) or type(error).__name__) from error
         finally:
             if not done:
                 self._running -= 1
@@ -119,7 +128,7 @@ class OpenAIEngine:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return {name: value for name, value in body.items() if value is not None}
 
-    def _coded(self, error: APIError, model: str) -> EngineError:
+    def _coded(self, error: APIError, model: str, *, answering: bool) -> EngineError:
         import openai
 
         url, why = self.options.base_url, error.message
@@ -127,12 +136,14 @@ class OpenAIEngine:
         match error:
             case openai.APITimeoutError():
                 coded = errors.timed_out(f"the endpoint {url}", self.options.timeout_s)
+            case openai.APIConnectionError() if answering:
+                coded = errors.stream_broken(url, str(error.__cause__ or why))
             case openai.APIConnectionError():
                 coded = errors.endpoint_unreachable(url, str(error.__cause__ or why))
             case openai.AuthenticationError() | openai.PermissionDeniedError():
                 coded = errors.unauthorised(url, self.options.key_env, why)
             case openai.RateLimitError() | openai.InternalServerError():
-                coded = errors.overloaded(url, why)
+                coded = errors.overloaded(url, why, error.response.headers.get("retry-after"))
             case openai.NotFoundError():
                 coded = errors.unknown_model(model, [])
             case openai.BadRequestError() if "context length" in why or "context window" in why:
@@ -167,6 +178,8 @@ async def _chunks(stream: Any, samples: int, copies: int) -> AsyncGenerator[Chun
             elif text or reason is not None:
                 for copy in range(copies):
                     yield Chunk(chunk.sample + copy, text, 0, reason)
+    if ended < samples:
+        raise _BrokenStreamError(f"the reply ended after {ended} of {samples} samples")
     for copy in range(copies - 1):
         yield Chunk(last.sample + copy, last.text, 0, last.finish_reason)
     yield Chunk(last.sample + copies - 1, last.text, 0, last.finish_reason, usage, ttft_s)
