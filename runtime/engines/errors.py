@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from orchestrator.errors import EngineError, OrchError
 
-TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017"})
-"""Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded."""
+TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017", "ORCH-E019"})
+"""Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded, broken
+off."""
 
 
 def is_transient(error: BaseException) -> bool:
@@ -133,12 +134,13 @@ def bad_options(kind: str, why: str) -> EngineError:
     return EngineError("ORCH-E016", f"the options of this `{kind}` engine are wrong", why=why)
 
 
-def overloaded(url: str, why: str) -> EngineError:
+def overloaded(url: str, why: str, retry_after: str | None = None) -> EngineError:
+    when = f"try again after {retry_after} s" if retry_after and retry_after.isdigit() else "try again later"
     return EngineError(
         "ORCH-E017",
         f"the endpoint {url} cannot take the request now",
         why=why,
-        fix="try again later, or lower concurrency",
+        fix=f"{when}, or lower concurrency",
     )
 
 
@@ -148,4 +150,22 @@ def script_exhausted(engine: str, replies: int) -> EngineError:
         f"the scripted engine `{engine}` has no reply left",
         why=f"all {replies} were used",
         fix="give it more replies, or a function of the request",
+    )
+
+
+def stream_broken(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E019",
+        f"the reply of the endpoint {url} broke off",
+        why=why,
+        fix="try again; if it happens again, look at the server's log",
+    )
+
+
+def ray_not_started(why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E020",
+        "Ray did not start on this machine",
+        why=why,
+        fix="see what else keeps the machine busy and whether it has memory and disk space left, then try again",
     )

@@ -109,9 +109,10 @@ def _start_local(num_cpus: int | None) -> RaySession:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (RuntimeError, ConnectionError, TimeoutError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises plain ``Exception`` where its processes are too slow to start
+        ray.shutdown()
         _environment.restore()
-        raise errors.ray_unreachable("this machine", _last_line(error)) from error
+        raise errors.ray_not_started(_last_line(error)) from error
     where = context.address_info
     if where["node_ip_address"] != LOOPBACK:
         _log.warning("the local Ray listens on %s, not only on this machine", where["node_ip_address"])

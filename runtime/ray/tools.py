@@ -2,7 +2,9 @@
 
 A task is one call of a function; cancelling the awaiting coroutine (which is what a timeout does) kills its worker.
 Actor-backed tools are called in one process that lives as long as the :class:`RayTools`, so that what the function's
-module holds (a connection, an index) is made once. The user's exceptions come back as they were raised.
+module holds (a connection, an index) is made once. Such a process does one call at a time, and calls wait their turn
+here: cancelling a call kills the process that runs it, and nobody else's call with it. After a death the next call
+gets a new process. The user's exceptions come back as they were raised.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.ray.shipping import ship
 
@@ -19,54 +22,70 @@ class RayTools:
     """Calls functions in the workers of the connected Ray (the runtime's ``Remote``)."""
 
     def __init__(self) -> None:
-        self._actors: dict[str, Any] = {}
+        self._hosts: dict[str, _Host] = {}
 
     async def call(
         self, op: str, place: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         """The result of ``fn(*args, **kwargs)``, called in a worker; raises what ``fn`` raises."""
-        import ray
-
         ship(fn)
         if place == "ray-actor":
-            reference = self._actor(fn).call.remote(fn, tuple(args), dict(kwargs))
-        else:
-            task = ray.remote(_call).options(name=op, max_retries=0)
-            reference = task.remote(fn, tuple(args), dict(kwargs))
+            host = self._hosts.setdefault(f"{fn.__module__}.{fn.__qualname__}", _Host())
+            async with host.turn:
+                return await host.call(op, fn, args, kwargs)
+        import ray
+
+        task = ray.remote(_call).options(name=op, max_retries=0)
+        reference = task.remote(fn, tuple(args), dict(kwargs))
         try:
-            return await reference
+            return await _result(op, reference)
         except asyncio.CancelledError:
-            self._cancel(reference, place, fn)
+            ray.cancel(reference, force=True)
             raise
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from None
-        except ray.exceptions.RayError as error:
-            raise errors.engine_died(f"ray worker of {op}", str(error).strip().splitlines()[0], None) from error
 
     def close(self) -> None:
         """Stop the tools' actors; the session stays."""
+        for host in self._hosts.values():
+            host.stop()
+        self._hosts.clear()
+
+
+class _Host:
+    """The process of one actor-backed tool, as seen from here."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self._actor: Any = None
+
+    async def call(self, op: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         import ray
 
-        for actor in self._actors.values():
+        if self._actor is None:
+            self._actor = ray.remote(_ToolHost).options(num_cpus=0).remote()
+        try:
+            return await _result(op, self._actor.call.remote(fn, tuple(args), dict(kwargs)))
+        except (asyncio.CancelledError, EngineError):  # a method that runs cannot be interrupted
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        import ray
+
+        actor, self._actor = self._actor, None
+        if actor is not None:
             ray.kill(actor)
-        self._actors.clear()
 
-    def _actor(self, fn: Callable[..., Any]) -> Any:
-        import ray
 
-        key = f"{fn.__module__}.{fn.__qualname__}"
-        if key not in self._actors:
-            self._actors[key] = ray.remote(_ToolHost).options(num_cpus=0).remote()
-        return self._actors[key]
+async def _result(op: str, reference: Any) -> Any:
+    """What a worker answers; the user's exceptions as they were raised, and ORCH-E013 where the worker died."""
+    import ray
 
-    def _cancel(self, reference: Any, place: str, fn: Callable[..., Any]) -> None:
-        """A running synchronous method cannot be interrupted, so a cancelled actor tool loses its actor."""
-        import ray
-
-        if place == "ray-actor":
-            ray.kill(self._actors.pop(f"{fn.__module__}.{fn.__qualname__}"))
-        else:
-            ray.cancel(reference, force=True)
+    try:
+        return await reference
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else error from None
+    except ray.exceptions.RayError as error:
+        raise errors.engine_died(f"ray worker of {op}", str(error).strip().splitlines()[0], None) from error
 
 
 class _ToolHost:

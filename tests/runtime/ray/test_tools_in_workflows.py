@@ -1,0 +1,217 @@
+"""Workflows whose tools are placed on Ray, run to the end with a real Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator import map_, tool, workflow
+from orchestrator.compiler import Compiled
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import RunError
+from orchestrator.runtime.program import ToolCall
+from orchestrator.runtime.ray.session import RaySession
+from orchestrator.runtime.ray.tools import RayTools
+from orchestrator.runtime.run import RunResult, Runtime
+
+pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
+
+
+def placed(flow: object, *places: str) -> Compiled:
+    """A compiled workflow whose tools are placed as given, in order."""
+    compiled = compile_workflow(flow)  # type: ignore[arg-type]
+    left = list(places)
+    for region in compiled.program.regions.values():
+        for op in region.ops():
+            if isinstance(op.spec, ToolCall):
+                object.__setattr__(op.spec, "place", left.pop(0))
+    assert not left
+    return compiled
+
+
+async def run(compiled: Compiled, **inputs: object) -> RunResult:
+    tools = RayTools()
+    try:
+        async with Runtime(ray=tools) as runtime:
+            return await runtime.run(compiled, inputs)
+    finally:
+        tools.close()
+
+
+@tool(effects="idempotent")
+def doubled(number: int) -> list[int]:
+    return [os.getpid(), 2 * number]
+
+
+@tool(effects="idempotent")
+def counted(row: list[int]) -> list[int]:
+    return [*row, os.getpid()]
+
+
+@workflow
+def chained(number: int) -> list[int]:
+    return counted(doubled(number))
+
+
+async def test_a_task_and_an_actor(ray_session: RaySession) -> None:
+    result = await run(placed(chained, "ray-task", "ray-actor"), number=21)
+    task_pid, total, actor_pid = result.value
+    assert total == 42
+    assert len({task_pid, actor_pid, os.getpid()}) == 3
+    assert [record.place for record in result.ops] == ["ray-task", "ray-actor"]
+
+
+@workflow
+def spread(numbers: list[int]) -> list[list[int]]:
+    return map_(doubled, numbers, limit=8)
+
+
+async def test_calls_of_an_actor_tool_share_its_process(ray_session: RaySession) -> None:
+    result = await run(placed(spread, "ray-actor"), numbers=[1, 2, 3, 4])
+    assert [row[1] for row in result.value] == [2, 4, 6, 8]
+    assert len({row[0] for row in result.value}) == 1
+
+
+@tool(effects="idempotent")
+def refuses(number: int) -> int:
+    raise LookupError(f"no row {number}")
+
+
+@workflow
+def refused(number: int) -> int:
+    return refuses(number)
+
+
+@pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
+async def test_an_error_names_the_users_line(ray_session: RaySession, place: str) -> None:
+    with pytest.raises(RunError, match="no row 7") as failed:
+        await run(placed(refused, place), number=7)
+    only = failed.value.diagnostics[0]
+    assert only.code == "ORCH-R001"
+    assert only.where is not None
+    assert only.where.file == __file__
+
+
+@tool(effects="idempotent", timeout_s=8)
+def sleeps(file: str) -> int:
+    Path(file).write_text(str(os.getpid()))
+    time.sleep(600)
+    return 0
+
+
+@workflow
+def sleeping(file: str) -> int:
+    return sleeps(file)
+
+
+async def gone(pid: int) -> bool:
+    for _ in range(200):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def written(file: Path) -> int:
+    async with asyncio.timeout(60):
+        while not (file.exists() and file.read_text()):
+            await asyncio.sleep(0.02)
+    return int(file.read_text())
+
+
+@pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
+async def test_a_timeout_ends_the_worker(ray_session: RaySession, tmp_path: Path, place: str) -> None:
+    file = tmp_path / "pid"
+    with pytest.raises(RunError) as failed:
+        await run(placed(sleeping, place), file=str(file))
+    assert failed.value.code == "ORCH-R004"
+    assert await gone(int(file.read_text()))
+
+
+@pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
+async def test_cancelling_a_run_ends_the_worker(ray_session: RaySession, tmp_path: Path, place: str) -> None:
+    running = asyncio.create_task(run(placed(sleeping, place), file=str(tmp_path / "pid")))
+    pid = await written(tmp_path / "pid")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await gone(pid)
+
+
+@tool(effects="idempotent", retry=2)
+def dies_once(file: str) -> int:
+    if not Path(file).exists():
+        Path(file).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+@tool(effects="idempotent")
+def dies(file: str) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+@workflow
+def fragile(file: str) -> int:
+    return dies_once(file)
+
+
+@workflow
+def doomed(file: str) -> int:
+    return dies(file)
+
+
+@pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
+async def test_a_killed_worker_is_retried_as_the_policy_says(
+    ray_session: RaySession, tmp_path: Path, place: str
+) -> None:
+    result = await run(placed(fragile, place), file=str(tmp_path / "marker"))
+    assert result.value == 1
+    assert [record.attempts for record in result.ops] == [2]
+    with pytest.raises(RunError) as failed:
+        await run(placed(doomed, place), file="")
+    assert failed.value.code == "ORCH-E013"
+
+
+SCRIPT = """
+from dataclasses import dataclass
+from orchestrator import tool, workflow
+
+OFFSET = 40
+
+@dataclass
+class Row:
+    number: int
+
+@tool(effects="idempotent")
+def moved(number: int) -> int:
+    return Row(number + OFFSET).number
+
+@workflow
+def script(number: int) -> int:
+    return moved(number)
+"""
+
+
+@pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
+async def test_tools_of_a_file_that_no_worker_can_import(ray_session: RaySession, tmp_path: Path, place: str) -> None:
+    file = tmp_path / "a_script.py"
+    file.write_text(SCRIPT)
+    name = f"orch_target_{place.replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        assert (await run(placed(module.script, place), number=2)).value == 42
+    finally:
+        del sys.modules[name]
