@@ -7,6 +7,7 @@ are answered by a streaming generator; closing the client's generator tells the 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from orchestrator.runtime.engines.vllm.local import LocalVllm
 from orchestrator.runtime.engines.vllm.options import VllmOptions
 
 FLUSH_S = 0.02
+_log = logging.getLogger(__name__)
 MAX_REQUESTS = 10_000
 CLOSE_TIMEOUT_S = 20.0
 
@@ -90,6 +92,8 @@ class RayVllm:
         self.options = options or VllmOptions()
         self._actor: Any = None
         self._closed = False
+        self._seeds_ignored = version.on_cpu()
+        """And nobody has been told yet."""
 
     async def start(self) -> None:
         """Create the actor and load the model; a failure leaves nothing running."""
@@ -119,6 +123,11 @@ class RayVllm:
         import ray
 
         actor = self._running_actor()
+        if request.sampling.seed is not None and self._seeds_ignored:
+            self._seeds_ignored = False
+            _log.warning(
+                "the engine `%s` ignores seeds: vLLM's CPU build cannot combine them with long prompts", self.name
+            )
         done = False
         try:
             async for reference in actor.generate.options(num_returns="streaming").remote(request):

@@ -40,6 +40,7 @@ class LocalVllm:
         self._llm: Any = None
         self._tokenizer: Any = None
         self._closed = False
+        self._seeds = True
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
 
@@ -50,6 +51,7 @@ class LocalVllm:
         if self.model.startswith(("/", ".")) and not (Path(self.model) / "config.json").is_file():
             raise errors.model_not_loadable(self.model, "there is no config.json in that directory")
         on_cpu = version.on_cpu()
+        self._seeds = not on_cpu
         os.environ.update(environment(self.model, self.options, on_cpu=on_cpu))
         try:
             self._llm = await self._load(on_cpu)
@@ -123,7 +125,7 @@ class LocalVllm:
         sampling = request.sampling
         copies = sampling.samples if sampling.temperature == 0 else 1  # vLLM refuses n > 1 for greedy decoding
         try:
-            parameters = _parameters(self.name, sampling, sampling.samples // copies, window - len(prompt))
+            parameters = _parameters(self.name, sampling, copies, window - len(prompt), seeds=self._seeds)
             outputs = self._llm.generate({"prompt_token_ids": prompt}, parameters, request.request_id)
             async with aclosing(outputs):
                 async for output in outputs:
@@ -153,17 +155,17 @@ class LocalVllm:
             raise errors.engine_died(self.name, last_failure(log) or str(error), str(log) if log else None) from error
 
 
-def _parameters(engine: str, sampling: Sampling, samples: int, room: int) -> Any:
+def _parameters(engine: str, sampling: Sampling, copies: int, room: int, *, seeds: bool) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
+    chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed if seeds else None}
     try:
         structure = StructuredOutputsParams(grammar=grammar(sampling.schema)) if sampling.schema else None
     except RuntimeError as error:
         raise errors.rejected(engine, f"its structured decoding cannot do this schema: {error}") from error
     return SamplingParams(
-        n=samples,
+        n=sampling.samples // copies,
         max_tokens=min(room, sampling.max_tokens or room),
         stop=list(sampling.stop),
         output_kind=RequestOutputKind.DELTA,

@@ -12,6 +12,7 @@ from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Message, Sampling, complete
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions
+from orchestrator.runtime.engines.vllm import version
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "List the names of all singers ordered by their age. " * 12
@@ -74,6 +75,8 @@ async def test_greedy_is_deterministic(engine: Engine) -> None:
 
 
 async def test_a_seed_fixes_the_sample(engine: Engine) -> None:
+    if engine.name == "vllm" and version.on_cpu():
+        pytest.skip("vLLM's CPU build gets no seeds: they end its worker when a prefill is chunked")
     first = await complete(engine, request(temperature=1.0, seed=7))
     assert (await complete(engine, request(temperature=1.0, seed=7))).texts == first.texts
 
