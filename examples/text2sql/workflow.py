@@ -14,8 +14,8 @@ from . import prompts
 from .sandbox import Cell
 from .tools import Result, elected, execute
 
-DRAFTS = 4
-"""Sampled of each kind: after linking the tables, and straight from the question."""
+DIRECT, LINKED = 8, 4
+"""Drafts sampled straight from the question, and after linking the tables."""
 REPAIRS = 2
 TEMPERATURE = 0.8
 LIMITS = {"max_tokens": 96, "retry": 3}
@@ -47,11 +47,11 @@ class Answer(BaseModel):
 def answer(question: str, schema: str, database: str) -> Answer:
     """Link the schema, draft queries in parallel, execute and repair each, vote over the results, say it in words."""
     opening = chat(system=prompts.SYSTEM)
-    link = opening.say(prompts.link(schema, question), returns=Tables, temperature=TEMPERATURE, name="link", **LIMITS)
-    linked = link.chat.say(prompts.SQL, returns=Query, samples=DRAFTS, temperature=TEMPERATURE, name="linked", **LIMITS)
+    link = opening.say(prompts.link(schema, question), returns=Tables, temperature=0, name="link", **LIMITS)
+    linked = link.chat.say(prompts.SQL, returns=Query, samples=LINKED, temperature=TEMPERATURE, name="linked", **LIMITS)
     prompt = prompts.single(schema, question)
     likeliest = opening.say(prompt, returns=Query, temperature=0, name="likeliest", **LIMITS)
-    direct = opening.say(prompt, returns=Query, samples=DRAFTS, temperature=TEMPERATURE, name="direct", **LIMITS)
+    direct = opening.say(prompt, returns=Query, samples=DIRECT, temperature=TEMPERATURE, name="direct", **LIMITS)
 
     def settle(draft: Query, fork: Chat) -> tuple[Query, Result, Chat]:
         """Execute a draft; while there is a problem, tell the conversation that wrote it."""
@@ -66,7 +66,7 @@ def answer(question: str, schema: str, database: str) -> Answer:
 
     drafts = [likeliest.reply] + direct.replies + linked.replies  # noqa: RUF005 - lists of which only lengths are known
     forks = [likeliest.chat] + direct.chats + linked.chats  # noqa: RUF005
-    queries, results, forks = map_(settle, drafts, forks, limit=1 + 2 * DRAFTS, name="drafts")
+    queries, results, forks = map_(settle, drafts, forks, limit=1 + DIRECT + LINKED, name="drafts")
     best = elected(results)
     query, result, fork = queries[best], results[best], forks[best]
     text = branch(
