@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -51,3 +52,46 @@ async def test_broken_weights(ray_session: RaySession, tmp_path: Path) -> None:
     assert "Engine core initialization failed" not in only.why
     assert only.fix is not None
     assert Path(only.fix.removeprefix("the engine's log is ")).is_file()
+
+
+@pytest.mark.vllm
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        pytest.param(None, "ORCH-E004", id="broken config"),
+        pytest.param({"max_position_embeddings": 10**6}, "ORCH-E006", id="a window larger than the KV cache"),
+    ],
+)
+async def test_what_cannot_start(
+    ray_session: RaySession, tmp_path: Path, config: dict[str, int] | None, code: str
+) -> None:
+    if version.installed() is None:
+        pytest.skip("vLLM is not installed")
+    from orchestrator.runtime.engines.vllm.actor import RayVllm
+
+    model = tmp_path / "model"
+    shutil.copytree(MODEL, model)
+    file = model / "config.json"
+    file.write_text('{"model_type": ' if config is None else json.dumps(json.loads(file.read_text()) | config))
+    with pytest.raises(EngineError) as failed:
+        await RayVllm("main", str(model)).start()
+    assert failed.value.code == code
+    assert failed.value.diagnostics[0].why
+
+
+async def test_a_folder_without_a_model() -> None:
+    from orchestrator.runtime.engines.vllm.local import LocalVllm
+
+    if version.installed() is None:
+        pytest.skip("vLLM is not installed")
+    with pytest.raises(EngineError) as failed:
+        await LocalVllm("main", "/no/such/model").start()
+    assert failed.value.code == "ORCH-E004"
+
+
+def test_too_little_memory_for_the_kv_cache_has_its_own_code() -> None:
+    from orchestrator.runtime.engines.vllm.local import _start_error
+
+    error = _start_error("main", "m", ValueError("No available memory for the cache blocks. Try increasing …"))
+    assert error.code == "ORCH-E006"
