@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from orchestrator.runtime.engines.vllm import version
 
 if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Engine
     from orchestrator.runtime.ray.session import RaySession
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
 
