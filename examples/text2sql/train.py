@@ -11,7 +11,9 @@ The loss covers the assistant's right replies. Matrices are trained with Muon, e
 learning rate follows a cosine over the progress, which is tokens or minutes spent, whichever is further, so that a slow
 machine still ends at a low rate. Everything is drawn from the seed; batches depend on nothing but their index.
 
-    python -m examples.text2sql.train --out examples/text2sql/model --minutes 55
+    python -m examples.text2sql.train --out FOLDER --minutes 55
+
+The weights in `model/` took several resumed runs; MODEL_CARD.md says which, and what one run gives.
 """
 
 import argparse
