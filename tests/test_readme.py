@@ -1,0 +1,38 @@
+"""The README shows code that exists and does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from examples.hello import hello
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.testing import fake
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_its_first_workflow_is_the_example() -> None:
+    first = next(text for language, text in BLOCKS if language == "python")
+    assert first.strip() in (ROOT / "examples" / "hello.py").read_text(encoding="utf-8")
+
+
+def test_its_plan_has_the_examples_ops() -> None:
+    shown = next(text for _, text in BLOCKS if text.startswith("Plan of `hello`"))
+    plan = compile_workflow(hello).plan
+    for op in plan.ops:
+        if op.kind in ("decode", "tool", "map"):
+            assert f"{op.id} " in shown
+            assert op.source.rpartition("/")[2] in shown
+
+
+def test_its_test_passes() -> None:
+    with fake(['{"sql": "SELECT COUNT(*) FROM planets"}'] * 5):
+        assert hello(question="How many planets are there?") == ["5"]
+
+
+def test_what_it_links_to_exists() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
