@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +70,6 @@ class OpenAIEngine:
         """Stream the reply; closing the generator closes the HTTP response."""
         if self._client is None or self._closed:
             raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
-        from httpx import HTTPError
         from openai import APIError
 
         self._requests += 1
@@ -87,7 +88,11 @@ class OpenAIEngine:
                     yield chunk
         except APIError as error:
             raise self._coded(error, request.model, answering=answering) from error
-        except (HTTPError, JSONDecodeError, _BrokenStreamError) as error:  # the client leaves these as they are
+        except (
+            *_transport_errors(),
+            JSONDecodeError,
+            _BrokenStreamError,
+        ) as error:  # the client leaves these as they are
             raise errors.stream_broken(self.options.base_url, str(error) or type(error).__name__) from error
         finally:
             if not done:
@@ -149,6 +154,15 @@ class OpenAIEngine:
             case openai.BadRequestError() if "context length" in why or "context window" in why:
                 coded = errors.prompt_too_long(model, why)
         return coded
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What the client's HTTP library raises: httpx, or httpx2 since openai 3."""
+    found: list[type[Exception]] = []
+    for name in ("httpx", "httpx2"):
+        with suppress(ImportError):
+            found.append(import_module(name).HTTPError)
+    return tuple(found)
 
 
 def _copies(request: GenerateRequest) -> int:
