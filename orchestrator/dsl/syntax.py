@@ -20,7 +20,7 @@ class Condition(NamedTuple):
 def condition_at(frame: FrameType) -> Condition:
     """The construct whose test the frame is at; ``Condition("if", None)`` if the source is not available.
 
-    Python gives a conditional jump the position of the whole construct or, since 3.12, of its test.
+    Python gives a conditional jump the position of the whole construct or, since 3.12, of its test without any ``not``.
     """
     here = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
     try:
@@ -29,9 +29,15 @@ def condition_at(frame: FrameType) -> Condition:
         return Condition("if", None)
     for node in ast.walk(tree):
         for keyword, test in _tests(node):
-            if here in (_position(node), _position(test)):
+            if here in (_position(node), _position(test), _position(_without_not(test))):
                 return Condition(keyword, ast.unparse(test) if keyword not in ("and", "or") else None)
     return Condition("if", None)
+
+
+def _without_not(test: ast.expr) -> ast.expr:
+    while isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test = test.operand
+    return test
 
 
 def _position(node: ast.AST) -> tuple[int | None, ...]:

@@ -72,6 +72,7 @@ class OpenAIEngine:
             raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
         from openai import APIError
 
+        broken: tuple[type[Exception], ...] = (*_transport_errors(), JSONDecodeError, _BrokenStreamError)
         self._requests += 1
         self._running += 1
         answering = done = False
@@ -88,11 +89,7 @@ class OpenAIEngine:
                     yield chunk
         except APIError as error:
             raise self._coded(error, request.model, answering=answering) from error
-        except (
-            *_transport_errors(),
-            JSONDecodeError,
-            _BrokenStreamError,
-        ) as error:  # the client leaves these as they are
+        except broken as error:  # the client leaves these as they are
             raise errors.stream_broken(self.options.base_url, str(error) or type(error).__name__) from error
         finally:
             if not done:
