@@ -6,6 +6,8 @@ continues the fork of the draft that failed.
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from pydantic import BaseModel
 
 from orchestrator import Chat, branch, call, chat, loop, map_, workflow
@@ -18,7 +20,16 @@ DIRECT, LINKED = 8, 4
 """Drafts sampled straight from the question, and after linking the tables."""
 REPAIRS = 2
 TEMPERATURE = 0.8
-LIMITS = {"max_tokens": 96, "retry": 3}
+
+
+class Limits(TypedDict):
+    """What bounds every call of the model."""
+
+    max_tokens: int
+    retry: int
+
+
+LIMITS: Limits = {"max_tokens": 96, "retry": 3}
 
 
 class Tables(BaseModel):

@@ -16,6 +16,9 @@ from orchestrator.dsl.tracer import Result, Tracer, require_tracer
 from orchestrator.dsl.typing import TypeForm, element_type, join, list_of, type_string
 from orchestrator.dsl.value import Length, Value
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 T = TypeVar("T")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -129,6 +132,16 @@ def _next_state(tracer: Tracer, types: list[TypeForm], step: Traced) -> list[Typ
     return wider
 
 
+@overload
+def map_(
+    fn: Callable[..., tuple[A, B]], /, *lists: Any, limit: int | None = ..., concurrency: int | None = ...,
+    **policy: Unpack[Policy],
+) -> tuple[list[A], list[B]]: ...  # fmt: skip
+@overload
+def map_(
+    fn: Callable[..., tuple[A, B, C]], /, *lists: Any, limit: int | None = ..., concurrency: int | None = ...,
+    **policy: Unpack[Policy],
+) -> tuple[list[A], list[B], list[C]]: ...  # fmt: skip
 @overload
 def map_(
     fn: Callable[[T], R], items: Sequence[T], /, *, limit: int | None = ..., concurrency: int | None = ...,
