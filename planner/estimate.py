@@ -146,9 +146,15 @@ class Estimator:
     def _op(self, node: Node, region: Region, parent: str | None, count: Interval, after: tuple[str, ...]) -> Outcome:
         handler = self._handlers.get(node.kind)
         if handler is None:
+            level1 = node.handle.name.startswith("agent.")
             self.diagnostics[node.id] = Diagnostic(
-                "ORCH-P012", f"the planner cannot price op.{node.kind} (`{node.id}`)", node.where
+                "ORCH-P012",
+                f"the planner cannot price {node.handle.name} (`{node.id}`)",
+                node.where,
+                why="it belongs to level 1, and plans are made of level 2" if level1 else None,
+                fix="run the passes first: orchestrator.passes.pipeline.run_pipeline(module)" if level1 else None,
             )
+            self._set(node.results, [NOTHING] * len(node.results))
             return NO_TIME
         name = region.name if parent is not None else None
         estimate = Estimate(node, INLINE, count, parent, name, after=after)

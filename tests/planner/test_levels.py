@@ -1,0 +1,107 @@
+"""Every construct of the DSL is planned on level 2 and explained in each format; level 1 is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator import ask, branch, chat, llm, loop, map_, race, react, tool, vote, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.dsl.workflow import Workflow
+from orchestrator.errors import PlanError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.planner.explain import render
+from orchestrator.planner.place import plan
+
+CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="sim", model="m"),))
+
+
+@tool(effects="idempotent", typical_s=0.5)
+def search(query: str) -> str:
+    return query
+
+
+@workflow
+def branches(question: str) -> str:
+    reply = llm(question)
+    return branch(reply == "yes", then=lambda: llm("why?"), otherwise=lambda: search(reply))
+
+
+@workflow
+def loops(question: str) -> str:
+    return loop(lambda state: llm(f"Shorter: {state}"), question, max=3, until=lambda state: state == "")
+
+
+@workflow
+def maps(items: list[str]) -> list[str]:
+    return map_(lambda item: llm(f"About {item}"), items, limit=4)
+
+
+@workflow
+def races(question: str) -> str:
+    return race(lambda: search(question), lambda: llm(question))
+
+
+@workflow
+def votes(question: str) -> str:
+    return vote(llm(question, samples=3))
+
+
+@workflow
+def reacts(question: str) -> str:
+    return react(question, tools=[search], max_steps=3)
+
+
+@workflow
+def calls_others(question: str) -> str:
+    return branches(question) + loops(question)
+
+
+@workflow
+def asks(question: str) -> str:
+    return search(ask(f"May I search for {question}?", choices=["yes", "no"]))
+
+
+@workflow
+def forks(question: str) -> list[str]:
+    chats = chat(system="Be brief.").say(question, samples=3).chats
+    return map_(lambda one: one.say("Sure?").reply, chats)
+
+
+CONSTRUCTS: list[tuple[Workflow[..., Any], str]] = [
+    (branches, "branch_1"),
+    (loops, "loop_1"),
+    (maps, "map_1"),
+    (races, "race_1"),
+    (votes, "llm_1"),
+    (reacts, "loop_1"),
+    (calls_others, "branches/branch_1"),
+    (asks, "ask_1"),
+    (forks, "map_1"),
+]
+flows = pytest.mark.parametrize(("flow", "op_id"), CONSTRUCTS, ids=[flow.name for flow, _ in CONSTRUCTS])
+
+
+@flows
+def test_a_construct_is_planned_and_explained(flow: Workflow[..., Any], op_id: str) -> None:
+    made = compile_workflow(flow, CLUSTER).plan
+    planned = made.by_id[op_id]
+    assert planned.source.partition(":")[0].endswith("test_levels.py")
+    assert 0 < made.seconds.mid <= made.seconds.hi
+    assert op_id.rpartition("/")[2] in render(made, every_op=True)
+    assert op_id in [op["id"] for op in json.loads(render(made, format="json"))["ops"]]
+    dot = render(made, format="dot")
+    assert dot.startswith("digraph")
+    assert op_id in dot
+
+
+@flows
+def test_level_1_is_refused_with_what_to_do(flow: Workflow[..., Any], op_id: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        plan(flow.trace().module, CLUSTER)
+    for found in caught.value.diagnostics:
+        assert (found.code, found.message.partition(" (")[0][:31]) == ("ORCH-P012", "the planner cannot price agent.")
+        assert found.fix is not None
+        assert "run_pipeline" in found.fix
