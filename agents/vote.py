@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator.dsl.control import map_
 from orchestrator.dsl.tool import tool
@@ -29,7 +29,7 @@ def vote(values: Sequence[T | None], key: Callable[[T], Any] | None = None, *, n
     compared: Any = values
     if key is not None:
         compared = map_(key, values) if isinstance(values, Value) else [None if v is None else key(v) for v in values]
-    return elect.options(name=name)(values, compared)  # type: ignore[arg-type]
+    return cast(T, elect.options(name=name)(values, compared))  # as a decorated tool, it has lost its type variable
 
 
 @tool(effects="pure", name="vote", typical_s=1e-5)

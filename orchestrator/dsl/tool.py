@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.code_hash import code_hash
@@ -106,12 +106,21 @@ class Tool(Generic[P, R]):
         return self.fn
 
 
+class ToolDecorator(Protocol):
+    """What ``@tool(...)`` gives. A workflow calls an async tool without ``await``, so its type has no coroutine."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Tool[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Tool[P, R]: ...
+
+
 @overload
 def tool(fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[ToolOptions]) -> Tool[P, R]: ...
 @overload
 def tool(fn: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Tool[P, R]: ...
 @overload
-def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(**options: Unpack[ToolOptions]) -> ToolDecorator: ...
 def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
     """Make a tool: ``@tool``, ``@tool(effects="pure")``, or ``tool(fn, effects="pure")`` of any function.
 
