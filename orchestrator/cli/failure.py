@@ -42,13 +42,14 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     try:
         if "--json" in words:
             click.echo(json.dumps({"ok": False, "errors": [each.as_dict() for each in error.diagnostics]}, indent=2))
+        sys.stdout.flush()
+    except OSError:  # stdout is closed or full, which is often the very failure: stderr still says it
+        _silence_stdout()
+    with suppress(BrokenPipeError):
         for each in error.diagnostics:
             click.echo(styled(each), err=True)
         if len(error.diagnostics) > 1:
             click.echo(f"{len(error.diagnostics)} errors", err=True)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
     return code
 
 

@@ -40,7 +40,7 @@ def test_every_command_has_help_with_an_example_and_both_flags(orch: Orch, comma
 
 def test_an_unknown_command_is_answered_with_the_nearest(orch: Orch) -> None:
     ended = orch("chek", "flow.py")
-    assert (ended.code, "did you mean `orch check`?" in ended.err) == (2, True)
+    assert (ended.code, "ORCH-U001" in ended.err, "did you mean `orch check`?" in ended.err) == (2, True, True)
     assert "the commands are" in orch("xyzzy").err
 
 

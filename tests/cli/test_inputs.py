@@ -1,0 +1,81 @@
+"""From what the user typed to typed inputs, and everything wrong with it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.inputs import Parameter, from_command_line, from_file
+from orchestrator.errors import UsageError
+
+QUESTION = Parameter("question", str)
+COUNT = Parameter("count", int)
+TAGS = Parameter("tags", list[str], required=False)
+
+
+def test_text_stays_text_and_the_rest_is_json() -> None:
+    given = from_command_line([QUESTION, COUNT, TAGS], ["question=12", "count=12", 'tags=["a", "b"]'], [])
+    assert given == {"question": "12", "count": 12, "tags": ["a", "b"]}
+
+
+def test_words_are_the_only_text_input() -> None:
+    assert from_command_line([QUESTION], [], ["how", "many?"]) == {"question": "how many?"}
+
+
+def test_a_value_may_come_from_a_file_and_hold_an_equals_sign(tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text("a = b?")
+    assert from_command_line([QUESTION], [f"question=@{tmp_path / 'q.txt'}"], []) == {"question": "a = b?"}
+    assert from_command_line([QUESTION], ["question=a=b"], []) == {"question": "a=b"}
+
+
+def test_all_problems_are_said_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        from_command_line([QUESTION, COUNT], ["count=many", "qestion=x", "nothing"], [])
+    said = str(caught.value)
+    assert [each.code for each in caught.value.diagnostics] == ["ORCH-U010"] * 3
+    assert "did you mean `question`?" in said
+    assert "`count` does not fit `int`" in said
+    assert "has no `=`" in said
+
+
+def test_words_that_could_be_any_input_are_refused() -> None:
+    with pytest.raises(UsageError, match="could be any of them"):
+        from_command_line([QUESTION, Parameter("schema", str)], [], ["hello"])
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(UsageError, match="`count: int` is missing"):
+        from_command_line([QUESTION, COUNT], ["question=x"], [])
+
+
+def test_a_line_is_a_run(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"question": "a", "count": 1}\n\n{"question": "b", "count": 2}\n')
+    assert [each["count"] for each in from_file([QUESTION, COUNT], tmp_path / "in.jsonl")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        (None, "ORCH-U011", "cannot read"),
+        (b"\xff\xfe\x00", "ORCH-U011", "cannot read"),
+        (b"", "ORCH-U011", "holds no inputs"),
+        (b"{}\n{", "ORCH-U010", "in.jsonl:1"),
+        (b'{"question": "a"}\n{', "ORCH-U011", "in.jsonl:2 is not JSON"),
+        (b"[1]", "ORCH-U011", "not a JSON object"),
+        (b'{"question": 3}', "ORCH-U010", "does not fit `str`"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(tmp_path: Path, content: bytes | None, code: str, says: str) -> None:
+    path = tmp_path / "in.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        list(from_file([QUESTION], path))
+    assert caught.value.code == code
+    assert says in str(caught.value)
+
+
+def test_an_unreadable_value_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ORCH-U011"):
+        from_command_line([QUESTION], [f"question=@{tmp_path / 'none'}"], [])
