@@ -25,10 +25,10 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.errors import Diagnostic
 from orchestrator.planner import sizes, timing
-from orchestrator.planner.cost import call_cost
+from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.graph import Graph, Node, Region
 from orchestrator.planner.interval import ONE, ZERO, Interval, either, latest, total, within
-from orchestrator.planner.placement import DEFAULT_MODEL, Placement, Placer
+from orchestrator.planner.placer import DEFAULT_MODEL, Placement, Placer
 from orchestrator.planner.resources import Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size

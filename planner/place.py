@@ -1,7 +1,7 @@
 """Planning: read the level-2 module, place and price each op, and write the outcome back into it.
 
-The heuristic is greedy and says so: ops are placed one by one (:mod:`orchestrator.planner.placement`), priced by a
-roofline (:mod:`orchestrator.planner.cost`), and added up along the data flow (:mod:`orchestrator.planner.estimate`).
+The heuristic is greedy and says so: ops are placed one by one (:mod:`orchestrator.planner.placer`), priced by a
+roofline (:mod:`orchestrator.planner.cost.call`), and added up along the data flow (:mod:`orchestrator.planner.estimate`).
 Linear in the number of ops, apart from a factor of two for each level of nested loops.
 """
 
@@ -17,7 +17,7 @@ from orchestrator.planner.estimate import Estimate, Estimator
 from orchestrator.planner.graph import Graph, Node, read
 from orchestrator.planner.interval import Interval, total
 from orchestrator.planner.labels import describe, kind_of
-from orchestrator.planner.placement import GIB, Placement, Placer, kv_capacity_bytes
+from orchestrator.planner.placer import GIB, Placement, Placer, kv_capacity_bytes
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
 from orchestrator.planner.resources import Resources

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.planner.catalogue import load
 from orchestrator.planner.cluster import EngineSpec
-from orchestrator.planner.cost import EFFICIENCY, Efficiency, call_cost, decode_step_s, prefill_s
+from orchestrator.planner.cost.call import EFFICIENCY, Efficiency, call_cost, decode_step_s, prefill_s
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.serving import Replica, Serving
 from tests.planner.clusters import gpu, tiny

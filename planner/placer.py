@@ -18,7 +18,7 @@ from typing import Final
 from orchestrator.errors import Diagnostic
 from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import Cluster, DeviceKind, EngineSpec
-from orchestrator.planner.cost import CallCost, call_cost
+from orchestrator.planner.cost.call import CallCost, call_cost
 from orchestrator.planner.figures import dollars, duration
 from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import ZERO, Interval

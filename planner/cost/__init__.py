@@ -1,0 +1,1 @@
+"""What calls, steps and transfers take: seconds, dollars, traffic."""
