@@ -10,6 +10,11 @@ served where and is everything a worker needs to start the engine, so it pickles
     count = 2
     usd_per_hour = 2.49      # a figure given here overrides the catalogue's
 
+    [[device]]
+    name = "mine"
+    type = "devices/mine.toml"   # a device file of your own, from the cluster file's folder
+    price = "operating"          # plan with its operating price instead of its annuity
+
     [[engine]]
     name = "main"
     kind = "vllm"
@@ -22,11 +27,13 @@ served where and is everything a worker needs to start the engine, so it pickles
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 DeviceKind = Literal["cpu", "gpu"]
+"""``gpu`` is every accelerator that serves a model from memory of its own: TPUs and Gaudis too."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EngineKind = Literal["vllm", "openai", "sim", "scripted"]
 
 
@@ -42,14 +49,26 @@ class Device(BaseModel):
     count: int = Field(default=1, ge=1)
     cores: int = Field(default=0, ge=0)
     """CPU cores in one device; 0 where that means nothing."""
-    flops: dict[str, float]
-    """Dense FLOP/s per dtype: ``bf16``, ``fp32``, ``fp8``, ``int8``."""
-    memory_bytes: float = Field(gt=0)
-    memory_bytes_per_s: float = Field(gt=0)
-    link_bytes_per_s: float | None = Field(default=None, gt=0)
-    """To its peers, one direction; ``None``: unknown or no peers."""
-    usd_per_hour: float | None = Field(default=None, gt=0)
-    """``None``: unknown. A free device does not exist."""
+    flops: dict[str, Positive] = Field(min_length=1)
+    """Dense FLOP/s per dtype: ``bf16``, ``fp16``, ``fp32``, ``fp8``, ``fp4``, ``int8``."""
+    memory_bytes: Positive
+    memory_bytes_per_s: Positive
+    link_bytes_per_s: Positive | None = None
+    """To the peers of its node, one direction; ``None``: unknown or no peers."""
+    inter_node_bytes_per_s: Positive | None = None
+    """Out of the node, one direction, of one device; ``None``: unknown."""
+    node_devices: int = Field(default=8, ge=1)
+    """How many devices reach each other at ``link_bytes_per_s``: 8 on an HGX board, 72 in an NVL72 rack."""
+    pcie_bytes_per_s: Positive | None = None
+    """To the host's memory, one direction; ``None``: unknown."""
+    power_w: Positive | None = None
+    """Thermal design power; ``None``: unknown."""
+    capex_usd: Positive | None = None
+    operating_usd_per_hour: Positive | None = None
+    annuity_usd_per_hour: Positive | None = None
+    usd_per_hour: Positive | None = None
+    """What plans pay: one of the two prices above (:mod:`orchestrator.planner.prices`) or a price of the user's own.
+    ``None``: unknown. A free device does not exist."""
     sources: dict[str, str] = Field(default_factory=dict)
     """Where each figure comes from."""
 
