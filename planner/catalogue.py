@@ -78,16 +78,8 @@ class DeviceType(BaseModel):
         """One of the two prices; ``None``: unknown."""
         return self.annuity if basis == "annuity" else self.operating_usd_per_hour
 
-    def device(
-        self,
-        name: str,
-        *,
-        count: int = 1,
-        cores: int = 0,
-        memory_bytes: float | None = None,
-        price: PriceBasis = DEFAULT_BASIS,
-    ) -> Device:
-        """A device of this type, priced at ``price``.
+    def device(self, name: str, *, count: int = 1, cores: int = 0, memory_bytes: float | None = None) -> Device:
+        """A device of this type, at its default price.
 
         Raises :class:`PlanError` ORCH-P004 when a CPU lacks ``cores`` or ``memory_bytes``.
         """
@@ -103,7 +95,7 @@ class DeviceType(BaseModel):
         bandwidth = self.memory_bytes_per_s.value * scale
         if self.memory_bytes_per_s_limit:
             bandwidth = min(bandwidth, self.memory_bytes_per_s_limit.value)
-        single = {**self._figures(), "usd_per_hour": self.price(price)}
+        single = {**self._figures(), "usd_per_hour": self.price(DEFAULT_BASIS)}
         flops = {f"flops.{dtype}": figure for dtype, figure in self.flops.items()}
         known: dict[str, object] = {field: figure.value for field, figure in single.items() if figure}
         return Device.model_validate(

@@ -1,21 +1,28 @@
 """Cluster files: TOML with ``[[device]]`` and ``[[engine]]`` tables, as shown in :mod:`orchestrator.planner.cluster`.
 
-A device of a catalogued type takes its figures from there; any figure given in the file replaces the catalogue's and is
-marked so in ``Device.sources``. Relative ``config`` paths of engines are taken from the cluster file's folder.
+A device of a catalogued type takes its figures from there, and a ``type`` that ends in ``.toml`` is a device file of
+the user's own. Any figure given in the cluster file replaces the type's and is marked so in ``Device.sources``; a
+purchase price or a power given there gives a new annuity price. Plans pay ``usd_per_hour`` if it is given, else the
+price named by ``price``. Relative paths, of device files and of engines' ``config``, are taken from the cluster file's
+folder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import PlanError, SourceLoc
-from orchestrator.planner.catalogue import load
-from orchestrator.planner.cluster import Cluster, Device, DeviceKind, EngineSpec
+from orchestrator.planner.catalogue import load, read_device_type
+from orchestrator.planner.cluster import Cluster, Device, DeviceKind, EngineSpec, Positive
 from orchestrator.planner.datafile import line_of, parse_toml, read_text, validate
+from orchestrator.planner.prices import DEFAULT_BASIS, PriceBasis, derived_annuity
 
-OWN_SOURCE = "the cluster file"
+OWN_SOURCE: Final = "the cluster file"
 
 
 class _DeviceEntry(BaseModel):
@@ -26,16 +33,23 @@ class _DeviceEntry(BaseModel):
     kind: DeviceKind | None = None
     count: int = Field(default=1, ge=1)
     cores: int = Field(default=0, ge=0)
-    flops: dict[str, float] | None = None
-    memory_bytes: float | None = Field(default=None, gt=0)
-    memory_bytes_per_s: float | None = Field(default=None, gt=0)
-    link_bytes_per_s: float | None = Field(default=None, gt=0)
-    usd_per_hour: float | None = Field(default=None, gt=0)
+    price: PriceBasis = DEFAULT_BASIS
+    flops: dict[str, Positive] | None = None
+    memory_bytes: Positive | None = None
+    memory_bytes_per_s: Positive | None = None
+    link_bytes_per_s: Positive | None = None
+    inter_node_bytes_per_s: Positive | None = None
+    node_devices: int | None = Field(default=None, ge=1)
+    pcie_bytes_per_s: Positive | None = None
+    power_w: Positive | None = None
+    capex_usd: Positive | None = None
+    operating_usd_per_hour: Positive | None = None
+    annuity_usd_per_hour: Positive | None = None
+    usd_per_hour: Positive | None = None
 
     def figures(self) -> dict[str, object]:
         """What the entry itself says about the hardware."""
-        fields = ("kind", "flops", "memory_bytes", "memory_bytes_per_s", "link_bytes_per_s", "usd_per_hour")
-        return {field: getattr(self, field) for field in fields if getattr(self, field) is not None}
+        return self.model_dump(exclude_none=True, exclude={"name", "type", "count", "cores", "price"})
 
 
 class _ClusterEntry(BaseModel):
@@ -49,6 +63,13 @@ def read_cluster(path: Path) -> Cluster:
     """Read a cluster file. Raises :class:`PlanError`: ORCH-P001, P002, P004 to P007; see ``datafile``."""
     text, file = read_text(path), str(path)
     entry = validate(_ClusterEntry, parse_toml(text, file), text, file)
+    if not entry.device and not entry.engine:
+        raise PlanError(
+            "ORCH-P004",
+            "the cluster is empty: `device` and `engine` are missing",
+            where=SourceLoc(file, 1),
+            fix="add a [[device]] table, for example with `name` and `type`, or an [[engine]] table",
+        )
     devices = [_device(each, index, text, file) for index, each in enumerate(entry.device)]
     engines = [_with_absolute_config(each, path.parent) for each in entry.engine]
     return validate(Cluster, {"devices": devices, "engines": engines}, text, file)
@@ -58,16 +79,39 @@ def _device(entry: _DeviceEntry, index: int, text: str, file: str) -> Device:
     own = entry.figures()
     known: dict[str, object] = {"type": "custom", "sources": {}}
     if entry.type is not None:
-        try:
-            base = load(entry.type).device(entry.name, cores=entry.cores, memory_bytes=entry.memory_bytes)
-        except PlanError as error:
-            where = SourceLoc(file, line_of(text, "device", index, "type"))
-            fix = error.diagnostics[0].fix
-            raise PlanError(error.code, error.message, where=where, why=error.diagnostics[0].why, fix=fix) from error
-        known = base.model_dump()
+        known = _of_type(entry, entry.type, SourceLoc(file, line_of(text, "device", index, "type")))
     sources = {**_strings(known["sources"]), **dict.fromkeys(own, OWN_SOURCE)}
     merged = {**known, **own, "name": entry.name, "count": entry.count, "cores": entry.cores, "sources": sources}
-    return validate(Device, merged, text, file, ("device", index))
+    priced = _priced(merged, entry, own)
+    return validate(Device, priced, text, file, ("device", index))
+
+
+def _of_type(entry: _DeviceEntry, name: str, where: SourceLoc) -> dict[str, object]:
+    """The figures of the entry's type. What is wrong inside a device file is reported at that file's own lines."""
+    try:
+        kind = read_device_type(Path(where.file).parent / name) if name.endswith(".toml") else load(name)
+        return kind.device(entry.name, cores=entry.cores, memory_bytes=entry.memory_bytes).model_dump()
+    except PlanError as error:
+        raise PlanError.collect([replace(each, where=each.where or where) for each in error.diagnostics]) from error
+
+
+def _priced(merged: Mapping[str, object], entry: _DeviceEntry, own: Mapping[str, object]) -> dict[str, object]:
+    """``merged`` with the annuity that follows from a purchase price or power of the user's, and what plans pay."""
+    figures, sources = dict(merged), _strings(merged["sources"])
+    if "annuity_usd_per_hour" not in own and {"capex_usd", "power_w"} & own.keys():
+        derived = derived_annuity(_number(figures.get("capex_usd")), _number(figures.get("power_w")))
+        if derived:
+            figures["annuity_usd_per_hour"], sources["annuity_usd_per_hour"] = derived
+    if "usd_per_hour" not in own:
+        chosen = f"{entry.price}_usd_per_hour"
+        figures["usd_per_hour"] = figures.get(chosen)
+        if figures["usd_per_hour"] is not None:
+            sources["usd_per_hour"] = sources[chosen]
+    return {**figures, "sources": sources}
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _strings(mapping: object) -> dict[str, str]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import PlanError
-from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.cluster import Cluster, Device
 
 GOOD = """\
 [[device]]
@@ -43,6 +43,96 @@ def test_a_figure_in_the_file_overrides_the_catalogue_and_says_so(tmp_path: Path
     assert cluster.device("cpu").flops["fp32"] == 16 * 8e10
 
 
+OWN_TYPE = """\
+kind = "gpu"
+nvidia_smi = []
+memory_bytes = { value = 64e9, source = "label" }
+memory_bytes_per_s = { value = 1e12, source = "measured" }
+flops.bf16 = { value = 1e14, source = "measured" }
+"""
+
+
+def one_device(folder: Path, lines: str) -> Device:
+    return read(folder, f'[[device]]\nname = "g"\n{lines}\n').device("g")
+
+
+@pytest.mark.parametrize(
+    ("lines", "price", "said"),
+    [
+        ('type = "h100-sxm"', 1.116, "$25,000 over 4 years"),
+        ('type = "h100-sxm"\nprice = "annuity"', 1.116, "$25,000 over 4 years"),
+        ('type = "h100-sxm"\nprice = "operating"', 0.60, "as printed"),
+        ('type = "h100-sxm"\nprice = "operating"\nusd_per_hour = 2.49', 2.49, "the cluster file"),
+        ('type = "h100-sxm"\noperating_usd_per_hour = 0.7\nprice = "operating"', 0.7, "the cluster file"),
+        ('type = "h200-sxm"\ncapex_usd = 25_000', 1.116, "$25,000 over 4 years"),
+        ('type = "h100-sxm"\ncapex_usd = 50_000', 1.952, "$50,000 over 4 years"),
+        ('type = "h100-sxm"\ncapex_usd = 50_000\nannuity_usd_per_hour = 3', 3.0, "the cluster file"),
+    ],
+)
+def test_what_a_plan_pays(tmp_path: Path, lines: str, price: float, said: str) -> None:
+    device = one_device(tmp_path, lines)
+    assert device.usd_per_hour == pytest.approx(price, abs=0.001)
+    assert said in device.sources["usd_per_hour"]
+
+
+def test_a_price_that_nobody_knows_stays_unknown(tmp_path: Path) -> None:
+    assert one_device(tmp_path, 'type = "h200-sxm"').usd_per_hour is None
+    assert one_device(tmp_path, 'type = "h200-sxm"\nprice = "operating"\ncapex_usd = 1').usd_per_hour is None
+
+
+def test_a_device_file_beside_the_cluster_file(tmp_path: Path) -> None:
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices" / "mine.toml").write_text(OWN_TYPE)
+    device = one_device(tmp_path, 'type = "devices/mine.toml"\ncount = 3\nlink_bytes_per_s = 5e10')
+    assert (device.type, device.count, device.memory_bytes, device.link_bytes_per_s) == ("mine", 3, 64e9, 5e10)
+    assert device.sources["flops.bf16"] == "measured"
+
+
+def test_a_mistake_in_a_device_file_is_shown_there(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN_TYPE.replace("1e12", "-1e12").replace("64e9", "nan"))
+    with pytest.raises(PlanError) as caught:
+        one_device(tmp_path, 'type = "mine.toml"')
+    found = {(each.code, each.message.split(":")[0]): each.where for each in caught.value.diagnostics}
+    assert set(found) == {("ORCH-P005", "`memory_bytes.value`"), ("ORCH-P005", "`memory_bytes_per_s.value`")}
+    where = found["ORCH-P005", "`memory_bytes_per_s.value`"]
+    assert where is not None
+    assert (where.file, where.line) == (str(tmp_path / "mine.toml"), 4)
+
+
+def test_a_device_file_that_is_not_there_is_shown_in_the_cluster_file(tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        one_device(tmp_path, 'type = "none.toml"')
+    where = caught.value.diagnostics[0].where
+    assert caught.value.code == "ORCH-P001"
+    assert where is not None
+    assert (where.file, where.line) == (str(tmp_path / "cluster.toml"), 3)
+
+
+@pytest.mark.parametrize("text", ["", "device = []\n"])
+def test_an_empty_cluster_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        read(tmp_path, text)
+    assert caught.value.code == "ORCH-P004"
+    assert "the cluster is empty" in caught.value.message
+
+
+@pytest.mark.parametrize("bad", ["-1", "0", "nan", "inf", '"much"'])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "memory_bytes", "memory_bytes_per_s", "link_bytes_per_s", "inter_node_bytes_per_s", "node_devices",
+        "pcie_bytes_per_s", "power_w", "capex_usd", "operating_usd_per_hour", "annuity_usd_per_hour", "usd_per_hour",
+        "flops.bf16",
+    ],
+)  # fmt: skip
+def test_a_figure_that_cannot_be_is_named(tmp_path: Path, field: str, bad: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        one_device(tmp_path, f'type = "h100-sxm"\n{field} = {bad}')
+    [found] = caught.value.diagnostics
+    assert (found.code, found.where and found.where.line) == ("ORCH-P005", 4)
+    assert f"`device.0.{field}`" in found.message
+
+
 def test_config_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD).engine("main").config == str(tmp_path / "qwen/config.json")
 
@@ -57,6 +147,7 @@ def test_a_device_outside_the_catalogue(tmp_path: Path) -> None:
     ("old", "new", "code", "said", "line"),
     [
         ("count = 2", "count = 0", "ORCH-P005", "`device.0.count`", 4),
+        ("usd_per_hour = 2.49", 'price = "rental"', "ORCH-P005", "`device.0.price`", 5),
         ("usd_per_hour = 2.49", "usd_per_hour = 0", "ORCH-P005", "`device.0.usd_per_hour`", 5),
         ("cores = 16", "core = 16", "ORCH-P006", "`device.1.core` is not a known field", 10),
         ("cores = 16\n", "", "ORCH-P004", "needs `cores`", 9),
