@@ -25,7 +25,8 @@ from orchestrator.planner.resources import Resources
 PLAN_VERSION: Final = 1
 """Raised by one whenever a reader of the previous version would misread the JSON."""
 
-Objective = Literal["latency", "cost"]
+Objective = Literal["latency", "cost", "throughput", "energy"]
+"""Least seconds of a run, least USD, most runs per second, least joules."""
 
 
 class OpPlan(BaseModel):
@@ -69,6 +70,31 @@ class OpPlan(BaseModel):
     guesses: tuple[str, ...] = ()
     """Figures above that rest on a default instead of something known about this workflow."""
     note: str = ""
+    batch_cap: int | None = None
+    """Such calls that one replica of the engine holds at once, by its KV memory and its own bound on sequences;
+    ``None``: unknown, or not a model call."""
+    wait_s: Interval | None = None
+    """The part of ``seconds`` that it waits for its engine at the plan's arrival rate; ``None``: no rate was given."""
+    spent_s: dict[str, float] = Field(default_factory=dict)
+    """What the middle estimate of ``seconds`` goes into, in seconds; empty for a region op, which is made of others.
+    The keys are those of :mod:`orchestrator.planner.breakdown`."""
+    correction: float = Field(default=1.0, gt=0)
+    """By what measured runs have scaled ``seconds``; see :mod:`orchestrator.planner.observations`."""
+
+
+class Rejected(BaseModel):
+    """A whole plan that was considered and not taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    """What it does differently: ``engine:big instead of engine:small``."""
+    seconds: Interval | None
+    """End to end; ``None`` when there is no such plan."""
+    cost_usd: Interval | None
+    """``None`` when there is no such plan, or the price of anything in it is unknown."""
+    why: str
+    """Why it lost."""
 
 
 class Plan(BaseModel):
@@ -93,6 +119,19 @@ class Plan(BaseModel):
     critical_path: tuple[str, ...] = ()
     """Ids of the top-level ops that decide ``seconds``, in order."""
     warnings: tuple[str, ...] = ()
+    p95_s: float | None = Field(default=None, ge=0)
+    """Seconds that 95 % of the runs are expected to stay below (:mod:`orchestrator.planner.tail`); ``None``: not
+    computed."""
+    sla_s: float | None = Field(default=None, gt=0)
+    """What ``p95_s`` had to stay below; ``None``: nothing was asked."""
+    rate_per_s: float | None = Field(default=None, gt=0)
+    """Arrivals of runs for which waiting is priced; ``None``: a run has the cluster to itself."""
+    utilisation: dict[str, float] = Field(default_factory=dict)
+    """Share of its capacity that each engine is busy at ``rate_per_s``."""
+    rejected: tuple[Rejected, ...] = ()
+    """The best of the other plans, best first."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know that is no reason to worry, such as corrections from measured runs."""
 
     @model_validator(mode="after")
     def _ids_are_consistent(self) -> Self:
@@ -124,7 +163,7 @@ class Plan(BaseModel):
                 "ORCH-P003",
                 f"the plan has version {version}; this orchestrator reads version {PLAN_VERSION}",
                 where=SourceLoc(file, line_of(text, "version")),
-                fix="make the plan again with `orch explain --format json`",
+                fix="make the plan again with `orch plan TARGET --out FILE`",
             )
         return parse_json(cls, text, file)
 

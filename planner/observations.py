@@ -1,0 +1,228 @@
+"""What runs on this machine's clusters have taught about the cost model, and the correction that follows from it.
+
+``orch explain --analyze`` appends one line of JSON per measured model call to a local file; plans made later scale
+their model calls by one factor for each (device type, kind of engine)::
+
+    factor = exp(n / (n + 4) * median over runs of log(run's median measured / predicted))
+
+A run counts once however many calls it made, because the errors of one run go together. With few runs the factor is
+drawn towards 1 as if :data:`PRIOR_RUNS` further runs had come out exactly as predicted (a normal prior on the log of
+the factor). Predictions are stored without earlier corrections and for the tokens that were really processed, so that
+neither corrections nor guessed reply lengths feed back.
+
+The file is ``calibration.jsonl`` under ``$XDG_DATA_HOME/orchestrator``; the environment variable
+``ORCH_CALIBRATION`` names another one, or is ``off``. It never grows beyond :data:`MOST_LINES` lines: the oldest half
+goes first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.breakdown import scaled
+from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.interval import Interval
+from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.planner.rollup import with_seconds
+
+VARIABLE: Final = "ORCH_CALIBRATION"
+OFF: Final = "off"
+PRIOR_RUNS: Final = 4
+MOST_LINES: Final = 20_000
+"""About 5 MB."""
+
+Hardware = tuple[str, str]
+"""Type of the device and kind of the engine."""
+
+
+class Observation(BaseModel):
+    """One execution of a model call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    op: str
+    frame: str
+    kind: str
+    device: str
+    """Its type in the catalogue."""
+    engine: str
+    """The engine's kind."""
+    predicted_s: float = Field(gt=0, allow_inf_nan=False)
+    """Uncorrected, for the tokens that were processed."""
+    measured_s: float = Field(gt=0, allow_inf_nan=False)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells executions apart."""
+        return self.run, self.frame, self.op
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What to multiply predictions by, and what that rests on."""
+
+    factor: float
+    runs: int
+    executions: int
+
+
+Corrections = dict[Hardware, Correction]
+
+
+def store_path() -> Path | None:
+    """The file of observations; ``None`` when they are switched off."""
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        return None if named.strip().lower() in ("", OFF) else Path(named).expanduser()
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "orchestrator" / "calibration.jsonl"
+
+
+def load(path: Path) -> tuple[list[Observation], list[str]]:
+    """The observations of a file that need not exist, and a sentence for each line that is none.
+
+    Raises :class:`PlanError` ORCH-P001 when the file is there and cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return [], []
+    except OSError as unreadable:
+        fix = f"set {VARIABLE} to another file, or to {OFF}"
+        raise PlanError("ORCH-P001", f"cannot read {path}: {unreadable}", fix=fix) from unreadable
+    found: list[Observation] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(Observation.model_validate(json.loads(line)))
+        except (json.JSONDecodeError, ValidationError) as wrong:
+            problems.append(f"{path}:{number} is skipped: {_reason(wrong)}")
+    return found, problems
+
+
+def append(path: Path, observations: Iterable[Observation]) -> int:
+    """Add those that the file does not have yet; how many that were. The oldest lines go when there are too many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        known, _ = load(path)
+        keys = {each.key for each in known}
+        new = [each for each in observations if each.key not in keys]
+        if len(known) + len(new) > MOST_LINES:
+            kept = [*known, *new][-MOST_LINES // 2 :]
+            beside = path.with_name(f"{path.name}.{os.getpid()}")
+            beside.write_text(_lines(kept), encoding="utf-8")
+            beside.replace(path)
+        elif new:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(_lines(new))
+    return len(new)
+
+
+def corrections(observations: Iterable[Observation]) -> Corrections:
+    """The factor for each hardware that was observed."""
+    ratios: dict[Hardware, dict[str, list[float]]] = {}
+    for each in observations:
+        runs = ratios.setdefault((each.device, each.engine), {})
+        runs.setdefault(each.run, []).append(math.log(each.measured_s / each.predicted_s))
+    return {hardware: _correction(list(runs.values())) for hardware, runs in ratios.items()}
+
+
+def corrected(plan: Plan, by: Corrections) -> Plan:
+    """The plan with its model calls scaled, and a note for each factor in it.
+
+    Costs by the device's time scale as well; prices per token do not. A call that is corrected already stays as it is.
+    """
+    scaled_ops: dict[str, OpPlan] = {}
+    used: dict[Hardware, Correction] = {}
+    for op in plan.ops:
+        hardware = hardware_of(op, plan.cluster)
+        if hardware in by and op.correction == 1.0:
+            used[hardware] = by[hardware]
+            scaled_ops[op.id] = _scaled(op, by[hardware].factor, plan.cluster)
+    rolled = with_seconds(plan, {name: op.seconds for name, op in scaled_ops.items()})
+    fields = ("cost_usd", "spent_s", "correction")
+    ops = tuple(
+        op.model_copy(update={name: getattr(scaled_ops[op.id], name) for name in fields}) if op.id in scaled_ops else op
+        for op in rolled.ops
+    )
+    notes = [
+        f"model calls on {device} ({engine}) are corrected ×{each.factor:.2f} from {each.runs} "
+        f"run{'s' * (each.runs != 1)} here"
+        for (device, engine), each in used.items()
+    ]
+    update = {"ops": ops, "cost_usd": total_cost(ops), "notes": (*plan.notes, *notes)}
+    return rolled.model_copy(update=update) if used else plan
+
+
+def hardware_of(op: OpPlan, cluster: Cluster) -> Hardware | None:
+    """What a correction of the op depends on; ``None`` for anything but a model call on known hardware."""
+    if op.kind != "decode" or op.device is None or not op.place.startswith("engine:"):
+        return None
+    return cluster.device(op.device).type, cluster.engine(op.place.removeprefix("engine:")).kind
+
+
+def total_cost(ops: Sequence[OpPlan]) -> Interval | None:
+    """USD of a run; ``None`` when the price of any op is unknown."""
+    lo = mid = hi = 0.0
+    for op in ops:
+        if op.cost_usd is None:
+            return None
+        whole = op.cost_usd * op.count
+        lo, mid, hi = lo + whole.lo, mid + whole.mid, hi + whole.hi
+    return Interval(lo, mid, hi)
+
+
+def _correction(runs: Sequence[Sequence[float]]) -> Correction:
+    typical = median(median(logs) for logs in runs)
+    count = len(runs)
+    return Correction(math.exp(count / (count + PRIOR_RUNS) * typical), count, sum(map(len, runs)))
+
+
+def _scaled(op: OpPlan, factor: float, cluster: Cluster) -> OpPlan:
+    engine = cluster.engine(op.place.removeprefix("engine:"))
+    by_token = None not in (engine.usd_per_million_input_tokens, engine.usd_per_million_output_tokens)
+    cost = op.cost_usd if by_token or op.cost_usd is None else op.cost_usd.scaled(factor)
+    return op.model_copy(
+        update={
+            "seconds": op.seconds.scaled(factor),
+            "cost_usd": cost,
+            "spent_s": scaled(op.spent_s, factor),
+            "correction": factor,
+        }
+    )
+
+
+def _lines(observations: Iterable[Observation]) -> str:
+    return "".join(each.model_dump_json() + "\n" for each in observations)
+
+
+def _reason(wrong: json.JSONDecodeError | ValidationError) -> str:
+    if isinstance(wrong, json.JSONDecodeError):
+        return "it is not JSON"
+    first = wrong.errors()[0]
+    return f"`{'.'.join(map(str, first['loc'])) or 'the line'}`: {first['msg'].lower()}"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """No other process changes the file meanwhile, where the operating system has such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,120 @@
+"""How long the slow runs take: seconds that 95 % of the runs of a plan are expected to stay below.
+
+Each op's interval is read as its central 80 % (:data:`LEVEL`): ``lo`` is the 10th percentile, ``mid`` the median and
+``hi`` the 90th. Between and beyond them seconds are log-normal on either side of the median, with a width of its own
+for each side. Draws of all ops go along the graph as the estimate did (:mod:`orchestrator.planner.rollup`), and the
+percentile is taken of the totals. How wrong an estimate is depends mostly on where the op runs and only then on the op,
+so half of the variance of ops at one place is common to them (:data:`COMMON`); arms of a branch are drawn with equal
+chances, and so are the lengths of loops and maps within their bounds.
+
+The draws of an op depend on its id and :data:`SEED` alone: two plans differ in ``p95_s`` only by what differs in them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from orchestrator.planner.interval import Interval
+from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.planner.rollup import Rules, Walk, changed
+
+if TYPE_CHECKING:
+    from orchestrator.planner.rollup import Seconds
+
+LEVEL: Final = 0.8
+"""Share of the outcomes that an interval of the cost model is meant to cover."""
+Z_LEVEL: Final = 1.2815515655446004
+"""The standard normal's 90th percentile: half a level of 0.8 away from the median."""
+COMMON: Final = 0.5
+SEED: Final = 20_240
+DRAWS: Final = 4000
+PERCENTILE: Final = 95.0
+
+
+def p95_s(plan: Plan) -> float:
+    """Seconds that 95 % of the runs stay below; the total itself when nothing in the plan is uncertain."""
+    import numpy as np
+
+    drawn = draws(plan)
+    return float(np.percentile(drawn, PERCENTILE))
+
+
+def draws(plan: Plan) -> Seconds:
+    """:data:`DRAWS` draws of the plan's seconds from end to end."""
+    import numpy as np
+
+    parents = {op.parent for op in plan.ops}
+    leaves = [op for op in plan.ops if op.id not in parents]
+    middle = Walk(plan, {op.id: np.array([op.seconds.mid]) for op in leaves}, _in_the_middle())
+    drawn = {op.id: quantiles(op.seconds, _deviates(op)) for op in leaves}
+    walk = Walk(plan, drawn, _drawn(), reference=middle)
+    total = changed(np.array([plan.seconds.mid]), middle.total, walk.total)
+    return np.broadcast_to(total, (DRAWS,))
+
+
+def quantiles(of: Interval, deviates: Seconds) -> Seconds:
+    """Seconds at standard normal deviates: log-normal on either side of the middle, and never below zero."""
+    import numpy as np
+
+    lo, mid, hi = of.bounds
+    if mid == 0:
+        return np.maximum(deviates, 0.0) * hi / Z_LEVEL
+    up = math.log(hi / mid) / Z_LEVEL
+    above = mid * np.exp(up * np.maximum(deviates, 0.0))
+    if lo == 0:  # a log-normal cannot reach it
+        below = mid * np.maximum(1 + deviates / Z_LEVEL, 0.0)
+        return np.where(deviates > 0, above, below)
+    down = math.log(mid / lo) / Z_LEVEL
+    seconds_at: Seconds = above * np.exp(down * np.minimum(deviates, 0.0))
+    return seconds_at
+
+
+def _deviates(op: OpPlan) -> Seconds:
+    return math.sqrt(COMMON) * _normal(f"place {op.place}") + math.sqrt(1 - COMMON) * _normal(f"op {op.id}")
+
+
+def _normal(key: str) -> Seconds:
+    import numpy as np
+
+    return np.random.default_rng([SEED, crc32(key.encode())]).standard_normal(DRAWS)
+
+
+def _uniform(key: str) -> Seconds:
+    import numpy as np
+
+    return np.random.default_rng([SEED, crc32(key.encode())]).random(DRAWS)
+
+
+def _in_the_middle() -> Rules:
+    import numpy as np
+
+    return Rules(
+        lambda seconds: np.array([seconds.mid]),
+        lambda op, arms: np.mean(np.stack(arms), axis=0),
+        lambda arms: np.min(np.stack(arms), axis=0),
+        lambda op, count: np.array([count.mid]),
+    )
+
+
+def _drawn() -> Rules:
+    import numpy as np
+
+    def either(op: OpPlan, arms: Sequence[Seconds]) -> Seconds:
+        taken = (_uniform(f"arm {op.id}") * len(arms)).astype(int)
+        options: Seconds = np.stack([np.broadcast_to(arm, (DRAWS,)) for arm in arms])
+        return options[taken, np.arange(DRAWS)]
+
+    def times(op: OpPlan, count: Interval) -> Seconds:
+        # Uniform below and above the middle, each half the time: bounds of a loop are not outliers.
+        often: Seconds = np.interp(_uniform(f"times {op.id}"), [0.0, 0.5, 1.0], count.bounds)
+        return often
+
+    return Rules(
+        lambda seconds: np.array([seconds.mid]),
+        either,
+        lambda arms: np.minimum.reduce(np.broadcast_arrays(*arms)),
+        times,
+    )
