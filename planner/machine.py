@@ -1,16 +1,21 @@
 """What this machine has: cores this process may use, memory it may take, and NVIDIA GPUs if ``nvidia-smi`` is there.
 
-Only memory and counts are measured; speeds come from the catalogue, since measuring them takes longer than planning.
+Only memory and counts are measured here; speeds come from the catalogue, since measuring them takes longer than
+planning. ``orch doctor --calibrate`` measures the CPU once (:mod:`orchestrator.planner.calibrate`), and what it wrote
+is used from then on.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from orchestrator.planner.catalogue import DeviceType, catalogue, load
+from orchestrator.errors import PlanError
+from orchestrator.planner.catalogue import DeviceType, catalogue, load, read_device_type
 from orchestrator.planner.cluster import Device
 
 MEASURED = "this machine"
@@ -21,14 +26,45 @@ _MIB = 2**20
 
 def detect_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     """The devices (``cpu``, then ``gpu0``, ``gpu1``, … one for each model of GPU), and what could not be found out."""
-    cpu = load("x86").device("cpu", cores=usable_cores(), memory_bytes=float(usable_memory_bytes()))
-    warnings = [f"the CPU's speed is a generic figure: {cpu.sources['flops.fp32']}"]
+    kind, warnings = _cpu_type()
+    cpu = kind.device("cpu", cores=usable_cores(), memory_bytes=float(usable_memory_bytes()))
     devices = [cpu.model_copy(update={"sources": {**cpu.sources, "memory_bytes": MEASURED}})]
     report, problem = _nvidia_smi()
     if problem:
         warnings.append(problem)
     gpus, unknown = read_nvidia_smi(report)
     return (*devices, *gpus), (*warnings, *unknown)
+
+
+def cpu_name() -> str:
+    """The CPU's model as the system names it, for example ``Intel(R) Xeon(R) Processor``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def measured_file() -> Path:
+    """Where a measurement of this CPU with this many cores is kept, whether or not there is one."""
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", " ", cpu_name().lower()))
+    return home / "orchestrator" / "devices" / f"{'-'.join(words)}-{usable_cores()}-cores.toml"
+
+
+def _cpu_type() -> tuple[DeviceType, list[str]]:
+    """The measured CPU if there is one, else the generic one with a warning that says so."""
+    path, generic = measured_file(), load("x86")
+    if not path.is_file():
+        known = generic.flops["fp32"].source
+        return generic, [f"the CPU's speed is a generic figure, `orch doctor --calibrate` measures it: {known}"]
+    try:
+        return read_device_type(path), []
+    except PlanError as broken:
+        return generic, [
+            f"the CPU's speed is a generic figure, since the measured one is unusable: {broken.message} ({path})"
+        ]
 
 
 def usable_cores() -> int:

@@ -1,6 +1,6 @@
 """``orch doctor``: what this machine can run, what is missing, and the command that installs it.
 
-Nothing heavy is imported: versions come from the packages' metadata.
+Nothing heavy is imported: versions come from the packages' metadata, and ``--calibrate`` measures in other processes.
 """
 
 from __future__ import annotations
@@ -54,12 +54,13 @@ class Finding:
 
 
 @click.command(name="doctor", epilog="Exit status: 0 if workflows can run here, 1 if something is broken.")
+@click.option("--calibrate", is_flag=True, help="First measure this CPU (about 10 s) and keep the result for planning.")
 @json_option
 @debug_option
-def command(as_json: bool, debug: bool) -> int:
+def command(calibrate: bool, as_json: bool, debug: bool) -> int:
     """Say what is here, what is missing, and how to install it."""
     del debug
-    findings = list(diagnose())
+    findings = [*(_calibrated() if calibrate else ()), *diagnose()]
     broken = [each for each in findings if each.status == "broken"]
     if as_json:
         click.echo(json.dumps({"ok": not broken, "findings": [asdict(each) for each in findings]}, indent=2))
@@ -88,6 +89,21 @@ def diagnose() -> Iterator[Finding]:
     yield Finding("engine sim", "ok", "made-up replies at a modelled speed, for dry runs; always labelled simulated")
     yield from _devices(cluster)
     yield from _space()
+
+
+def _calibrated() -> Iterator[Finding]:
+    """Measure the CPU and write its device file; raises :class:`PlanError` ORCH-P080 or P081."""
+    from orchestrator.planner.calibrate import BUSY, measure, write
+
+    found = measure()
+    path = write(found)
+    for what, speed in (("one core", found.one), (f"{found.cores} cores", found.all)):
+        rates = ", ".join(f"{dtype} {flops / 1e9:,.0f} GFLOP/s" for dtype, flops in speed.flops.items())
+        yield Finding("calibration", "ok", f"{what}: memory {speed.memory_bytes_per_s / 1e9:.1f} GB/s, {rates}")
+    yield Finding("calibration", "ok", f"wrote {path}; plans on this machine use it from now on")
+    if found.busy > BUSY:
+        detail = f"other processes used {found.busy:.0%} of the cores, so these figures are too low"
+        yield Finding("calibration", "note", detail, "repeat orch doctor --calibrate when the machine is idle")
 
 
 def _verdict(findings: list[Finding]) -> str:

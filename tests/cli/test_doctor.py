@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from orchestrator.cli import doctor
+from orchestrator.planner import calibrate
+from orchestrator.planner.calibrate import Calibration, Speed
 from orchestrator.runtime.engines.vllm import version
 from tests.cli.conftest import Orch
 
@@ -60,6 +64,48 @@ def test_cuda_builds_beside_a_cpu_torch_are_broken(orch: Orch, monkeypatch: pyte
     ended = orch("doctor")
     assert ended.code == 1
     assert "pip uninstall -y torchvision" in ended.out
+
+
+FOUND = Calibration(
+    cpu="Some CPU",
+    cores=2,
+    one=Speed(memory_bytes_per_s=2e10, flops={"fp32": 2e11}),
+    all=Speed(memory_bytes_per_s=3e10, flops={"fp32": 4e11}),
+    measured_on="2026-01-02",
+    busy=0.0,
+)
+
+
+def test_calibrate_says_what_it_measured_and_where_it_wrote(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(calibrate, "measure", lambda: FOUND)
+    ended = orch("doctor", "--calibrate")
+    [written] = tmp_path.rglob("*.toml")
+    assert ended.code == 0
+    assert "one core: memory 20.0 GB/s, fp32 200 GFLOP/s" in ended.out
+    assert f"wrote {written}" in ended.out
+    assert f"1 x {written.stem}" in ended.out
+    assert "too low" not in ended.out
+
+
+def test_calibrate_on_a_busy_machine_says_so(orch: Orch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(calibrate, "measure", lambda: replace(FOUND, busy=0.5))
+    data = json.loads(orch("doctor", "--calibrate", "--json").out)
+    notes = [each for each in data["findings"] if each["subject"] == "calibration" and each["status"] == "note"]
+    assert len(notes) == 1
+    assert "50%" in notes[0]["detail"]
+
+
+def test_calibrate_where_nothing_can_be_written(orch: Orch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "orchestrator").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(calibrate, "measure", lambda: FOUND)
+    ended = orch("doctor", "--calibrate")
+    assert ended.code == 1
+    assert "ORCH-P080" in ended.err
 
 
 def test_it_imports_nothing_heavy() -> None:

@@ -1,9 +1,16 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from orchestrator.planner import machine
 from orchestrator.planner.cluster import detect
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where ``orch doctor --calibrate`` has not run."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
 
 def test_this_machine() -> None:
