@@ -105,16 +105,16 @@ def _drawn() -> Rules:
     def either(op: OpPlan, arms: Sequence[Seconds]) -> Seconds:
         taken = (_uniform(f"arm {op.id}") * len(arms)).astype(int)
         options: Seconds = np.stack([np.broadcast_to(arm, (DRAWS,)) for arm in arms])
-        return options[taken, np.arange(DRAWS)]
+        drawn: Seconds = options[taken, np.arange(DRAWS)]
+        return drawn
 
     def times(op: OpPlan, count: Interval) -> Seconds:
         # Uniform below and above the middle, each half the time: bounds of a loop are not outliers.
         often: Seconds = np.interp(_uniform(f"times {op.id}"), [0.0, 0.5, 1.0], count.bounds)
         return often
 
-    return Rules(
-        lambda seconds: np.array([seconds.mid]),
-        either,
-        lambda arms: np.minimum.reduce(np.broadcast_arrays(*arms)),
-        times,
-    )
+    def first(arms: Sequence[Seconds]) -> Seconds:
+        fastest: Seconds = np.minimum.reduce(np.broadcast_arrays(*arms))
+        return fastest
+
+    return Rules(lambda seconds: np.array([seconds.mid]), either, first, times)

@@ -1,0 +1,170 @@
+"""Whole plans for one workflow: the one to take, what it is expected to do, and the best of those that lost.
+
+The greedy placer decides op by op. :class:`Planning` asks it several times, each time with something taken away or
+moved (another objective, one engine less, an engine on another device), completes every plan with what depends on the
+whole of it (corrections from measured runs, waiting at the arrival rate, the tail), and takes the one that is best for
+the objective among those that keep the SLA. The others say by how much they lost.
+
+>>> planning = Planning(read(module), ir_hash)                                              # doctest: +SKIP
+>>> plan = planning.plan(Asked(cluster, "cost", rate_per_s=2.5, sla_s=8.0))                 # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from orchestrator.errors import PlanError
+from orchestrator.planner import place
+from orchestrator.planner.breakdown import batch_cap, spent
+from orchestrator.planner.choice import Candidate, best, rejected
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.planner.graph import Graph, Region
+from orchestrator.planner.observations import Corrections, corrected
+from orchestrator.planner.plan import Objective, OpPlan, Plan
+from orchestrator.planner.promises import check_promises
+from orchestrator.planner.queueing import at_rate
+from orchestrator.planner.serving import Serving, resolve
+from orchestrator.planner.tail import p95_s
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a plan is made for."""
+
+    cluster: Cluster
+    objective: Objective = "latency"
+    rate_per_s: float | None = None
+    """Arrivals of runs; ``None``: each has the cluster to itself."""
+    sla_s: float | None = None
+    """What 95 % of the runs must stay below."""
+    corrections: Corrections = field(default_factory=dict)
+
+
+class Planning:
+    """Plans for one workflow. The module behind ``graph`` ends up with the places of the last plan that was tried."""
+
+    def __init__(self, graph: Graph, ir_hash: str = "") -> None:
+        self._graph = graph
+        self._ir_hash = ir_hash
+        self._samples = dict(_samples(graph.body))
+
+    def plan(self, asked: Asked) -> Plan:
+        """The best plan, with the best rejected ones.
+
+        Raises what :func:`orchestrator.planner.place.plan_graph` raises, and :class:`PlanError` ORCH-P020 when no plan
+        keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown.
+        """
+        base = _greedy_objective(asked.objective)
+        greedy = self._greedy(asked.cluster, base)
+        candidates = [self._candidate(f"made for {base}", lambda: greedy, asked), *self._others(greedy, asked)]
+        taken = best(_distinct(candidates), asked.objective, asked.sla_s)
+        assert taken.plan is not None
+        plan = taken.plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
+        others = [each for each in _distinct(candidates) if each is not taken]
+        return plan.model_copy(update={"rejected": rejected(plan, others, asked.sla_s)})
+
+    def complete(self, plan: Plan, asked: Asked) -> Plan:
+        """A plan as the placement makes it, with batch caps, what seconds go into, corrections, waiting and the tail.
+
+        Raises :class:`PlanError` ORCH-P021 when an engine cannot keep up with the rate.
+        """
+        servings = {engine.name: resolve(engine, plan.cluster) for engine in plan.cluster.engines}
+        ops = tuple(self._detailed(op, servings.get(op.place.removeprefix("engine:"))) for op in plan.ops)
+        done = corrected(plan.model_copy(update={"ops": ops}), asked.corrections)
+        if asked.rate_per_s is not None:
+            done = at_rate(done, asked.rate_per_s)
+        done = done.model_copy(update={"p95_s": p95_s(done)})
+        broken, now_broken = (
+            check_promises(self._graph.opts, each.seconds, each.tokens, each.cost_usd) for each in (plan, done)
+        )
+        warnings = [each for each in done.warnings if each not in broken]
+        return done.model_copy(update={"warnings": (*warnings, *now_broken)})
+
+    def _greedy(self, cluster: Cluster, objective: Objective) -> Plan:
+        return place.plan_graph(self._graph, cluster, objective, ir_hash=self._ir_hash)
+
+    def _detailed(self, op: OpPlan, serving: Serving | None) -> OpPlan:
+        samples = self._samples.get(op.id, 1)
+        cap = batch_cap(op, serving, samples)
+        return op.model_copy(update={"batch_cap": cap, "spent_s": spent(op, serving, samples)})
+
+    def _candidate(self, label: str, make: Callable[[], Plan], asked: Asked, because: str = "") -> Candidate:
+        """What comes of a way to plan; it counts for ``asked.cluster`` unless it needs another one (``because``)."""
+        try:
+            plan = self.complete(make(), asked)
+        except PlanError as error:
+            return Candidate(label, None, error, because)
+        return Candidate(label, plan if because else plan.model_copy(update={"cluster": asked.cluster}), None, because)
+
+    def _others(self, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
+        base = greedy.objective
+        for objective in place.OBJECTIVES:
+            if objective != base:
+                yield self._candidate(f"made for {objective}", partial(self._greedy, asked.cluster, objective), asked)
+        used = {op.place for op in greedy.ops}
+        for engine in asked.cluster.engines:
+            if f"engine:{engine.name}" in used:
+                yield from self._without(engine, greedy, asked)
+                yield from self._moved(engine, greedy, asked)
+
+    def _without(self, engine: EngineSpec, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
+        """What the plan would be if the engine did not exist; nothing when no other serves its models."""
+        rest = tuple(each for each in asked.cluster.engines if each != engine)
+        if not rest:
+            return
+        cluster = asked.cluster.model_copy(update={"engines": rest})
+        found = self._candidate("", partial(self._greedy, cluster, greedy.objective), asked)
+        if found.error is not None and found.error.code == "ORCH-P010":
+            return
+        instead = f" instead of engine:{engine.name}"
+        if found.plan is None:
+            label = ", ".join(f"engine:{each.name}" for each in rest if each.model == engine.model) or "other engines"
+        else:
+            was = {op.id for op in greedy.ops if op.place == f"engine:{engine.name}"}
+            label = ", ".join(dict.fromkeys(op.place for op in found.plan.ops if op.id in was))
+        yield replace(found, label=label + instead)
+
+    def _moved(self, engine: EngineSpec, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
+        """The engine on each other device, unless an engine with its model is there already."""
+        taken = {each.device for each in asked.cluster.engines if each.model == engine.model}
+        for device in asked.cluster.devices:
+            if engine.device is None or device.name in taken:
+                continue
+            moved = engine.model_copy(update={"device": device.name})
+            engines = tuple(moved if each == engine else each for each in asked.cluster.engines)
+            cluster = asked.cluster.model_copy(update={"engines": engines})
+            yield self._candidate(
+                f"engine:{engine.name} on {device.name}",
+                partial(self._greedy, cluster, greedy.objective),
+                asked,
+                because=f"the cluster has {engine.name} on {engine.device}",
+            )
+
+
+def _greedy_objective(objective: Objective) -> Objective:
+    """What the placer is asked for: of each op's plans the fastest, where it does not know the objective itself."""
+    return objective if objective in place.OBJECTIVES else "latency"
+
+
+def _distinct(candidates: list[Candidate]) -> list[Candidate]:
+    """Without those that place every op as an earlier one does."""
+    seen: set[tuple[tuple[str, str | None], ...]] = set()
+    found = []
+    for each in candidates:
+        if each.plan is not None:
+            places = tuple((op.place, op.device) for op in each.plan.ops)
+            if places in seen:
+                continue
+            seen.add(places)
+        found.append(each)
+    return found
+
+
+def _samples(region: Region) -> Iterator[tuple[str, int]]:
+    for node in region.nodes:
+        if node.kind == "decode":
+            yield node.id, int(node.attrs.get("samples", 1))
+        for inner in node.regions:
+            yield from _samples(inner)
