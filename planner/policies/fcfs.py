@@ -1,0 +1,10 @@
+"""First come, first served: what an engine does by itself."""
+
+from __future__ import annotations
+
+from orchestrator.planner.policies.view import ReplicaView, RequestView
+
+
+def fcfs(request: RequestView, replica: ReplicaView, now: float) -> float:
+    """Key: when the request became ready."""
+    return request.ready_s

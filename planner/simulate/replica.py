@@ -1,0 +1,412 @@
+"""One replica: continuous batching, paged KV, chunked prefill and preemption by recompute, as in vLLM's V1 engine.
+
+Time passes in *steps*. Each step gives one token to every decoding sequence and what is left of ``step_tokens`` to
+prompts: those begun, then those at the head of the queue for which there is memory. A sequence that needs a block when
+none is left preempts the least urgent one, which computes its KV again later.
+
+While nothing is prefilled, nothing finishes and memory suffices, all steps are alike but for the KV they read, so a
+*run* of n steps is one event of ``n a + d n (n - 1) / 2`` seconds: ``a`` the first step, ``d = kv_token_s * batch``.
+An arrival cuts a run at the next step's end. ``longest_run=1`` steps one by one, and gives the same results
+(``tests/planner/simulate/test_closed_form.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from math import inf, sqrt
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.policies.view import Order, RequestView
+from orchestrator.planner.simulate.blocks import BlockPool
+from orchestrator.planner.simulate.decoding import DecodeBatch
+from orchestrator.planner.simulate.request import Request
+from orchestrator.planner.simulate.speed import ReplicaSpec
+
+
+class Replica:
+    """Mutable state of one replica; the attributes without underscore are its ``ReplicaView`` and its counters."""
+
+    __slots__ = (
+        "_a", "_batch", "_blocked", "_booked", "_chunks", "_d", "_order", "_prefilling", "_reorder", "_reserve",
+        "_start", "_steps", "_waiting", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "hit_tokens", "index",
+        "kv_bytes_per_token", "link_bytes_per_s", "longest_run", "max_batch", "next_s", "pool", "preemptions",
+        "prefill_tokens", "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version",
+        "waiting_blocks",
+    )  # fmt: skip
+
+    def __init__(
+        self, index: int, spec: ReplicaSpec, order: Order, *, reorder: bool = False, longest_run: int | None = None
+    ) -> None:
+        self.index = index
+        self.spec = spec
+        self.speed = spec.speed
+        self.max_batch = spec.max_batch
+        self.block_tokens = spec.block_tokens
+        self.total_blocks = spec.kv_blocks
+        self.kv_bytes_per_token = spec.kv_bytes_per_token
+        self.link_bytes_per_s = spec.link_bytes_per_s
+        self.longest_run = longest_run
+        self.pool = BlockPool(spec.kv_blocks)
+        self.running_count = 0
+        self.waiting_blocks = 0
+        self.backlog_s = 0.0
+        self.prompt_backlog_tokens = 0
+        self.next_s = inf
+        """When the current step or run ends; ``inf``: idle."""
+        self.version = 0
+        """Grows whenever ``next_s`` changes."""
+        self.busy_s = 0.0
+        self.steps = 0
+        self.prefill_tokens = 0
+        self.decode_tokens = 0
+        self.hit_tokens = 0
+        self.preemptions = 0
+        self._order = order
+        self._reorder = reorder
+        self._reserve = int(spec.watermark * spec.kv_blocks)
+        self._waiting: list[tuple[float, int, Request]] = []
+        self._prefilling: list[Request] = []
+        self._chunks: list[int] = []
+        self._batch = DecodeBatch(spec.block_tokens)
+        self._blocked = False
+        """The head of the queue found no memory, and none has become free since."""
+        self._start = 0.0
+        self._steps = 0
+        self._a = 0.0
+        self._d = 0.0
+        self._booked = 0
+        """Steps of the current run whose blocks are taken: one more than are complete."""
+
+    @property
+    def waiting_count(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Seconds of a call with nothing beside it."""
+        return self.speed.alone_s(prompt_tokens, output_tokens, cached_tokens, self.spec.step_tokens)
+
+    def step_s(self, prefill_tokens: float, decodes: float, context_tokens: float) -> float:
+        """Seconds of a step with that much in it."""
+        pairs = prefill_tokens * prefill_tokens / 2
+        return self.speed.mixed_s(prefill_tokens, pairs, prefill_tokens, decodes, context_tokens)
+
+    def free_blocks(self, now: float) -> int:
+        """Blocks unused, or cached and wanted by nobody."""
+        self._sync(now)
+        return self.pool.available
+
+    def cached_tokens(self, request: RequestView, now: float) -> int:
+        """Leading prompt tokens whose KV is here, one short of the whole prompt at most."""
+        ids = request.prefix_ids
+        if not ids or not self.pool.units:
+            return 0
+        self._sync(now)
+        return self.pool.match(ids, (request.prompt_tokens - 1) // request.unit_tokens) * request.unit_tokens
+
+    def context_tokens(self, now: float) -> int:
+        """Tokens in the KV of the sequences it decodes."""
+        self._sync(now)
+        return self._batch.context
+
+    def waiting(self) -> Iterable[tuple[float, RequestView]]:
+        """The queue, in no order."""
+        return ((key, request) for key, _, request in self._waiting)
+
+    def running(self, now: float) -> Iterable[tuple[RequestView, int, int]]:
+        """Request, prompt tokens still to prefill, tokens generated."""
+        self._sync(now)
+        step = self._batch.step
+        for request in self._prefilling:
+            yield request, request.target - request.computed, request.generated
+        for request in self._batch.requests.values():
+            yield request, 0, request.generated + step - request.joined_step
+
+    def fits(self, request: Request) -> bool:
+        """Whether the request could run here at all."""
+        return self._blocks(request.prompt_tokens + request.output_tokens) <= self.total_blocks
+
+    def enqueue(self, request: Request, now: float) -> None:
+        """Take a request into the queue; ``next_s`` may change."""
+        request.unit_blocks, rest = divmod(request.unit_tokens, self.block_tokens)
+        if rest and request.prefix_ids:
+            raise PlanError(
+                "ORCH-P062",
+                f"prefix units of {request.unit_tokens} tokens on replica {self.spec.name!r}",
+                why=f"its KV blocks have {self.block_tokens} tokens, and a unit is a whole number of blocks",
+                fix="choose block_tokens so that it divides the trace's unit",
+            )
+        request.work_s = self.alone_s(request.prompt_tokens, request.predicted_output_tokens)
+        self.backlog_s += request.work_s
+        self.prompt_backlog_tokens += request.target
+        self.waiting_blocks += self._blocks(request.target)
+        request.key = self._order(request, self, now)
+        heappush(self._waiting, (request.key, request.sequence, request))
+        if not self._steps:
+            self._begin(now)
+            return
+        if self._reorder or self._waiting[0][2] is request:
+            self._blocked = False
+        if self._steps > 1 and not self._blocked and self.running_count < self.max_batch:
+            self._cut(now)
+
+    def advance(self, now: float) -> list[Request]:
+        """End the step or run that ends now and begin the next; returns the requests that finished."""
+        if self.pool.expire(now):
+            self._blocked = False
+        self._commit(self._steps)
+        self.busy_s += now - self._start
+        self._steps = 0
+        done = self._end_prefill(now) if self._prefilling else []
+        for request in self._batch.ended():
+            self._settle(request)
+            self._finish(request, now)
+            done.append(request)
+        self._begin(now)
+        return done
+
+    # -- runs of steps ------------------------------------------------------------------------------------------------
+
+    def _after(self, steps: int) -> float:
+        """When the current run's first ``steps`` steps are done."""
+        return self._start + steps * self._a + self._d * (steps * (steps - 1) / 2)
+
+    def _done_by(self, now: float) -> int:
+        """Complete steps of the current run."""
+        elapsed = now - self._start
+        a, d = self._a, self._d
+        if elapsed < a:
+            return 0
+        b = a - d / 2
+        steps = min(int(2 * elapsed / (b + sqrt(b * b + 2 * d * elapsed))), self._steps)
+        while steps and self._after(steps) > now:
+            steps -= 1
+        while steps < self._steps and self._after(steps + 1) <= now:
+            steps += 1
+        return steps
+
+    def _sync(self, now: float) -> None:
+        """Bring the state to what it is at ``now``, in the middle of a run."""
+        if self.pool.expire(now):
+            self._blocked = False
+        if self._steps > 1:
+            done = min(self._done_by(now), self._steps - 1)
+            if done:
+                start = self._after(done)
+                self.busy_s += start - self._start
+                self._commit(done)
+                self._start = start
+                self._a += done * self._d
+                self._steps -= done
+
+    def _cut(self, now: float) -> None:
+        """Let the current run end with the step that is under way."""
+        steps = self._done_by(now) + 1
+        if steps < self._steps:
+            self._steps = steps
+            self.next_s = self._after(steps)
+            self.version += 1
+
+    def _commit(self, steps: int) -> None:
+        """Account for complete steps of the current run, and book the blocks of the one that follows in it."""
+        batch = self._batch
+        count = len(batch.requests)
+        book = min(steps + 1, self._steps) - self._booked
+        if book and count:
+            self.pool.take(batch.growth(self._booked, book))
+        self._booked += book - steps
+        batch.pass_steps(steps)
+        self.steps += steps
+        self.decode_tokens += steps * count
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        """Begin the next step or run, if there is anything to do."""
+        self.version += 1
+        self._start = now
+        requests = self._batch.requests
+        preempted = self._book_first() if requests else False
+        budget = self.spec.step_tokens - len(requests)
+        chunks = self._chunks
+        chunks.clear()
+        for request in self._prefilling:
+            chunk = min(request.target - request.computed, budget)
+            chunks.append(chunk)
+            budget -= chunk
+        if self._waiting and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
+            self._admit(now, budget)
+        batch = len(requests)
+        if chunks:
+            self._steps = 1
+            self.next_s = now + self._mixed_s(batch)
+        elif batch:
+            speed = self.speed
+            self._a = speed.decode_base_s(batch) + speed.kv_token_s * self._batch.context
+            self._d = speed.kv_token_s * batch
+            self._steps = self._run_length()
+            self.next_s = self._after(self._steps)
+        else:
+            self.next_s = inf
+        self._booked = 1 if batch else 0
+
+    def _run_length(self) -> int:
+        """Steps until something other than a token may happen."""
+        if self._waiting and not self._blocked and self.running_count < self.max_batch:
+            return 1
+        steps = self._batch.steps_to_end()
+        if self.longest_run is not None and steps > self.longest_run:
+            steps = self.longest_run
+        if steps > 1:
+            steps = self._batch.affordable(steps, self.pool.available)
+        if self._blocked and steps > 1:
+            expiry = self.pool.next_expiry_s
+            if expiry is not None:
+                self._steps = steps
+                before = self._done_by(expiry)
+                steps = before if before and self._after(before) == expiry else min(steps, before + 1)
+        return steps
+
+    def _mixed_s(self, batch: int) -> float:
+        tokens, pairs, read = 0, 0.0, 0
+        for request, chunk in zip(self._prefilling, self._chunks, strict=True):
+            if not chunk:
+                continue
+            tokens += chunk
+            pairs += chunk * (request.computed + chunk / 2)
+            read += request.computed + chunk
+        self.prefill_tokens += tokens
+        return self.speed.mixed_s(tokens, pairs, read, batch, self._batch.context)
+
+    def _book_first(self) -> bool:
+        """Take the blocks the next step needs, preempting if there are too few; whether it did."""
+        pool, batch = self.pool, self._batch
+        need = batch.growth(0, 1)
+        preempted = False
+        if need > pool.available:
+            pool.yield_pins(need)
+            while need > pool.available:
+                self._preempt()
+                preempted = True
+                need = batch.growth(0, 1)
+        pool.take(need)
+        return preempted
+
+    def _preempt(self) -> None:
+        """Throw out the least urgent running request; its KV is computed again."""
+        requests = self._batch.requests
+        victim = max((*self._prefilling, *requests.values()), key=lambda request: (request.key, request.sequence))
+        if victim.sequence in requests:
+            self._batch.leave(victim)
+            self._settle(victim)
+        else:
+            self._prefilling.remove(victim)
+        self.prompt_backlog_tokens -= victim.target - min(victim.computed, victim.target)
+        self._share(victim, victim.computed)
+        self._release(victim)
+        self._blocked = False
+        victim.target = victim.prompt_tokens + victim.generated
+        victim.computed = 0
+        victim.preemptions += 1
+        self.preemptions += 1
+        self.prompt_backlog_tokens += victim.target
+        self.waiting_blocks += self._blocks(victim.target)
+        heappush(self._waiting, (victim.key, victim.sequence, victim))
+
+    # -- admission and departure --------------------------------------------------------------------------------------
+
+    def _admit(self, now: float, budget: int) -> None:
+        """Move requests from the head of the queue into the step while there is memory, batch and budget for them."""
+        waiting, pool = self._waiting, self.pool
+        if self._reorder:
+            self._waiting = waiting = [(self._order(r, self, now), seq, r) for _, seq, r in waiting]
+            heapify(waiting)
+        while waiting and budget and self.running_count < self.max_batch:
+            request = waiting[0][2]
+            hits = self._match(request)
+            ids = request.prefix_ids[:hits]
+            need = self._blocks(request.target) - hits * request.unit_blocks
+            wanted = need + pool.idle_among(ids) + (self._reserve if self.running_count else 0)
+            if wanted > pool.available:
+                if self.running_count:
+                    self._blocked = True
+                    return
+                pool.yield_pins(self._blocks(request.target))
+            self.running_count += 1
+            if request.admitted_s < 0:
+                request.admitted_s = now
+            request.key = heappop(waiting)[0]
+            self.waiting_blocks -= self._blocks(request.target)
+            pool.use(ids)
+            pool.take(need)
+            request.units = hits
+            request.private_blocks = need
+            request.computed = hits * request.unit_tokens
+            request.hit_tokens += request.computed
+            self.hit_tokens += request.computed
+            self.prompt_backlog_tokens -= request.computed
+            chunk = min(request.target - request.computed, budget)
+            budget -= chunk
+            self._prefilling.append(request)
+            self._chunks.append(chunk)
+
+    def _match(self, request: Request) -> int:
+        """Leading units it would find here; at least one token is left to compute."""
+        if not request.prefix_ids or not self.spec.prefix_cache:
+            return 0
+        return self.pool.match(request.prefix_ids, (request.target - 1) // request.unit_tokens)
+
+    def _end_prefill(self, now: float) -> list[Request]:
+        """Account for the chunks of the step that ended; returns requests that wanted one token only."""
+        done, still = [], []
+        for request, chunk in zip(self._prefilling, self._chunks, strict=True):
+            request.computed += chunk
+            self.prompt_backlog_tokens -= chunk
+            self._share(request, request.computed)
+            if request.computed < request.target:
+                still.append(request)
+                continue
+            request.generated += 1
+            if request.first_token_s < 0:
+                request.first_token_s = now
+            if request.generated >= request.output_tokens:
+                self._finish(request, now)
+                done.append(request)
+            else:
+                self._batch.join(request)
+        self._prefilling = still
+        return done
+
+    def _settle(self, request: Request) -> None:
+        """Count the blocks that decoding added to a request's own."""
+        request.private_blocks = self._blocks(request.computed) - request.units * request.unit_blocks
+
+    def _share(self, request: Request, tokens: int) -> None:
+        """Put the units that ``tokens`` tokens complete into the prefix cache."""
+        ids, blocks = request.prefix_ids, request.unit_blocks
+        if not (ids and self.spec.prefix_cache):
+            return
+        complete = min(tokens // request.unit_tokens, len(ids))
+        while request.units < complete:
+            self.pool.share(ids[request.units], blocks)
+            request.private_blocks -= blocks
+            request.units += 1
+
+    def _finish(self, request: Request, now: float) -> None:
+        self._share(request, request.computed)
+        if request.stage.pin_ttl_s > 0 and request.units:
+            self.pool.pin(request.prefix_ids[: request.units], now + request.stage.pin_ttl_s)
+        self._release(request)
+        self._blocked = False
+        self.backlog_s = self.backlog_s - request.work_s if self.running_count or self._waiting else 0.0
+
+    def _release(self, request: Request) -> None:
+        self.pool.put(request.private_blocks)
+        if request.units:
+            self.pool.release(request.prefix_ids[: request.units])
+        request.private_blocks = request.units = 0
+        self.running_count -= 1
+
+    def _blocks(self, tokens: int) -> int:
+        return -(-tokens // self.block_tokens)

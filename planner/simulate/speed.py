@@ -1,0 +1,149 @@
+"""How fast a replica is, as a handful of coefficients: all the simulator knows about hardware and model.
+
+An engine step that processes p prompt tokens (q query-key pairs among and before them, r context tokens read for them)
+and one token of each of b sequences with k tokens of KV together takes::
+
+    max(token_s (p + b) + pair_s q,  min(weight_s, token_weight_s (p + b)))   compute, or reading the weights
+    + kv_token_s (k + r)                                                      reading the KV
+    + token_link_s (p + b) + step_s + (prefill_step_s if p > 0)               links and host
+
+For fixed b and p = 0 that is linear in k, and k grows by b a step, so n steps are an arithmetic series.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import inf, isfinite
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.cluster import Device
+from orchestrator.planner.models import ModelFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpeed:
+    """Seconds, each per unit of work. Raises :class:`PlanError` ORCH-P060 for a negative or unusable figure."""
+
+    token_s: float
+    """Compute of a token outside attention."""
+    weight_s: float
+    """Reading all weights once."""
+    kv_token_s: float
+    """Reading one token's KV."""
+    step_s: float
+    """Of every step, on the host; above 0, so that time passes."""
+    pair_s: float = 0.0
+    """Compute of a query-key pair of a prefill, all layers and heads."""
+    token_weight_s: float = inf
+    """Reading the weights one token needs: less than ``weight_s`` in a mixture of experts."""
+    token_link_s: float = 0.0
+    """All-reduce of a token's activations, and any other cost that grows with the batch."""
+    prefill_step_s: float = 0.0
+    """More host time of a step that prefills."""
+    call_s: float = 0.0
+    """Of a call outside all steps (tokenising, HTTP): adds to its latency and occupies nothing."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            usable = value >= 0 and (isfinite(value) or field.name == "token_weight_s")
+            if not usable or (field.name == "step_s" and value == 0):
+                raise PlanError(
+                    "ORCH-P060",
+                    f"ReplicaSpeed.{field.name} is {value!r}",
+                    why="a step must take a finite, positive time",
+                    fix="give seconds: 0 or more, and more than 0 for step_s",
+                )
+
+    def mixed_s(self, prefill_tokens: float, pairs: float, read: float, decodes: float, context: float) -> float:
+        """Seconds of one step: p, q, r, b and k above."""
+        tokens = prefill_tokens + decodes
+        if not tokens:
+            return 0.0
+        compute = self.token_s * tokens + self.pair_s * pairs
+        weights = min(self.weight_s, self.token_weight_s * tokens)
+        host = self.step_s + (self.prefill_step_s if prefill_tokens else 0.0)
+        return max(compute, weights) + self.kv_token_s * (context + read) + self.token_link_s * tokens + host
+
+    def decode_base_s(self, decodes: int) -> float:
+        """Seconds of a step that only decodes, but for reading the KV."""
+        weights = min(self.weight_s, self.token_weight_s * decodes)
+        return max(self.token_s * decodes, weights) + self.token_link_s * decodes + self.step_s
+
+    def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float, step_tokens: int) -> float:
+        """Seconds of a call with nothing beside it, its prompt prefilled ``step_tokens`` at a time."""
+        new = max(prompt_tokens - cached_tokens, 1.0)
+        chunks = max(1.0, -(-new // step_tokens))
+        chunk = new / chunks
+        pairs = chunk * cached_tokens + chunk * new / 2
+        first = chunks * self.mixed_s(chunk, pairs, cached_tokens + new / 2, 0, 0)
+        steps = max(output_tokens - 1, 0.0)
+        return self.call_s + first + steps * (self.decode_base_s(1) + self.kv_token_s * (prompt_tokens + steps / 2))
+
+
+def roofline_speed(
+    facts: ModelFacts, device: Device, *, parallel: int = 1, compute: float = 0.45, bandwidth: float = 0.70,
+    step_s: float = 0.003, prefill_step_s: float = 0.0, call_s: float = 0.0,
+) -> ReplicaSpeed:  # fmt: skip
+    """The speed a data sheet suggests, with ``compute`` and ``bandwidth`` the shares of the peaks that are reached.
+
+    The same roofline as :mod:`orchestrator.planner.cost.call`, without calibration and without all-reduces.
+    """
+    peaks = device.flops
+    peak = peaks.get(facts.weight_dtype) or peaks.get(facts.dtype) or max(peaks.values())
+    flops_per_s = peak * parallel * compute
+    bytes_per_s = device.memory_bytes_per_s * parallel * bandwidth
+    return ReplicaSpeed(
+        token_s=2 * facts.active_params / flops_per_s,
+        weight_s=facts.weight_bytes / bytes_per_s,
+        kv_token_s=facts.kv_bytes_per_token / bytes_per_s,
+        step_s=step_s,
+        pair_s=4 * facts.layers * facts.heads * facts.head_dim / flops_per_s,
+        token_weight_s=facts.active_weight_bytes / bytes_per_s,
+        prefill_step_s=prefill_step_s,
+        call_s=call_s,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpec:
+    """One replica of the simulated cluster. Raises :class:`PlanError` ORCH-P061 for a figure that cannot be."""
+
+    name: str
+    speed: ReplicaSpeed
+    kv_blocks: int
+    """Blocks of KV it has room for."""
+    block_tokens: int = 16
+    max_batch: int = 256
+    """Sequences at the same time (vLLM's ``max_num_seqs``)."""
+    step_tokens: int = 2048
+    """Tokens of a step: longer prompts are prefilled in chunks (vLLM's ``max_num_batched_tokens``)."""
+    model: str = ""
+    kv_bytes_per_token: float = 131072.0
+    link_bytes_per_s: float = 2.5e10
+    watermark: float = 0.01
+    """Share of the blocks that an admission leaves free while others run, so that they can grow."""
+    prefix_cache: bool = True
+
+    def __post_init__(self) -> None:
+        whole = ("kv_blocks", "block_tokens", "max_batch", "step_tokens")
+        wrong = [name for name in whole if getattr(self, name) < 1]
+        wrong += [name for name in ("kv_bytes_per_token", "link_bytes_per_s") if not getattr(self, name) > 0]
+        wrong += [] if 0 <= self.watermark < 1 else ["watermark"]
+        if not wrong and self.max_batch > self.step_tokens:
+            wrong = ["max_batch"]
+        if wrong:
+            raise PlanError(
+                "ORCH-P061",
+                f"replica {self.name!r}: {wrong[0]} is {getattr(self, wrong[0])!r}",
+                why="counts and bytes are above 0, watermark is below 1, and max_batch is step_tokens at most",
+                fix=f"change {wrong[0]}",
+            )
+
+
+def kv_blocks(
+    facts: ModelFacts, device: Device, *, parallel: int = 1, block_tokens: int = 16, usable: float = 0.9
+) -> int:
+    """Blocks that fit beside the weights in ``usable`` of the memory (vLLM's ``gpu_memory_utilization``); or 0."""
+    room = device.memory_bytes * parallel * usable - facts.weight_bytes
+    return max(0, int(room // (facts.kv_bytes_per_token * block_tokens)))
