@@ -70,7 +70,7 @@ def _dearer(found: PlanDiff, tolerance: float) -> Iterator[Diagnostic]:
 
 def _relative(before: float, after: float, tolerance: float) -> str:
     more = f"+{after / before - 1:.1%}" if before > 0 else "from nothing"
-    return f"{more}; {tolerance:.3g} is allowed" if tolerance >= 1 else f"{more}; {tolerance:.1%} is allowed"
+    return f"{more}; {tolerance:.1%} is allowed"
 
 
 def _where(ops: Sequence[OpChange]) -> SourceLoc | None:

@@ -124,6 +124,8 @@ def _cost(plan: Plan, op: OpPlan, seconds: Difference, into: Difference, out: Di
     per_input, per_output = engine.usd_per_million_input_tokens, engine.usd_per_million_output_tokens
     if per_input is not None and per_output is not None:
         return Difference(op.cost_usd, (per_input * into.measured + per_output * out.measured) / 1e6)
+    if op.seconds.mid <= 0:
+        return None
     return Difference(op.cost_usd, op.cost_usd.mid * seconds.measured / op.seconds.mid)
 
 

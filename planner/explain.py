@@ -13,15 +13,16 @@ map_1       map, ≤ 5 items       inline       1  15ms (130µs-1.5s)           
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from orchestrator.planner import figures
+from orchestrator.planner.breakdown import on_critical_path
 from orchestrator.planner.cluster import Device
 from orchestrator.planner.compare import Compared, Difference, compare, render_comparison
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
-from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.planner.plan import OpPlan, Plan, Rejected
 from orchestrator.planner.table import Column, table
 
 __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
@@ -31,6 +32,8 @@ Format = Literal["text", "json", "dot"]
 WIDTH: Final = 100
 """Columns, where nothing is known about the reader's terminal."""
 _LABEL: Final = 15
+_PARTS: Final = 3
+_BYTES: Final = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 _BOOKKEEPING: Final = frozenset({"prompt", "chat", "const", "field", "builtin"})
 _COLUMNS: Final = (
     Column("op", least=10),
@@ -41,6 +44,14 @@ _COLUMNS: Final = (
     Column("tokens"),
     Column("cost"),
     Column("source", least=10, keep_end=True),
+)
+_CALL_COLUMNS: Final = (
+    Column("model call", least=10),
+    Column("device", least=8),
+    Column("batch ≤", right=True),
+    Column("KV", right=True),
+    Column("waits"),
+    Column("time goes into", least=20),
 )
 
 
@@ -76,15 +87,22 @@ def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
     rows = [_row(op, prefix) for op, prefix in _tree(shown)]
     yield from table(_COLUMNS, rows, width)
     yield ""
+    if calls := [_call_row(plan, op) for op in shown if op.kind == "decode" and op.spent_s]:
+        yield from table(_CALL_COLUMNS, calls, width)
+        yield ""
     hidden = len(plan.ops) - len(shown)
     notes = {
         "total": [_totals(plan)],
+        "rate": [_load(plan)] if plan.rate_per_s is not None else [],
         "hardware": [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"],
         "critical path": [_critical_path(plan)],
         "dominated by": [_dominant(plan)],
+        "time goes into": [_parts(on_critical_path(plan), plan.seconds.mid)] if on_critical_path(plan) else [],
         "not shown": [f"{hidden} bookkeeping ops on the event loop (prompts, fields, constants)"] if hidden else [],
+        "other plans": _other_plans(plan),
         "rejected": _rejected(shown),
         "guesses": _guesses(plan),
+        "notes": plan.notes,
         "warnings": plan.warnings,
     }
     for label, entries in notes.items():
@@ -139,11 +157,58 @@ def _tree(ops: list[OpPlan]) -> Iterator[tuple[OpPlan, str]]:
 
 def _totals(plan: Plan) -> str:
     seconds, tokens = figures.spread(plan.seconds, figures.duration), figures.spread(plan.tokens, figures.tokens)
+    if plan.p95_s is not None:
+        seconds += f", p95 {figures.duration(plan.p95_s)}"
+        seconds += f" (asked for {figures.duration(plan.sla_s)})" if plan.sla_s is not None else ""
     if plan.cost_usd is not None:
         return f"{seconds}, {tokens} tokens, {figures.spread(plan.cost_usd, figures.dollars)}"
     known = total(op.cost_usd * op.count for op in plan.ops if op.cost_usd is not None)
     part = f" (known part {figures.spread(known, figures.dollars)})" if known != ZERO else ""
     return f"{seconds}, {tokens} tokens, cost unknown{part}"
+
+
+def _call_row(plan: Plan, op: OpPlan) -> list[str]:
+    device = plan.cluster.device(op.device) if op.device is not None else None
+    kv_bytes = op.resources.kv_bytes
+    return [
+        op.id,
+        f"{device.name} ({device.type})" if device is not None else "?",
+        "?" if op.batch_cap is None else str(op.batch_cap),
+        _bytes(kv_bytes) if kv_bytes > 0 else "?",
+        "" if op.wait_s is None else figures.spread(op.wait_s, figures.duration),
+        _parts(op.spent_s, op.seconds.mid),
+    ]
+
+
+def _bytes(count: float) -> str:
+    scale, unit = next((each for each in _BYTES if count >= each[0]), (1.0, "B"))
+    return f"{figures.two_digits(count / scale)} {unit}"
+
+
+def _parts(parts: Mapping[str, float], whole: float) -> str:
+    """The largest parts of some seconds; what is less than a twentieth goes unnamed."""
+    largest = [(name, part) for name, part in parts.items() if part >= 0.05 * whole][:_PARTS]
+    return ", ".join(f"{name} {figures.share(part, whole)}" for name, part in largest)
+
+
+def _load(plan: Plan) -> str:
+    busy = [f"engine {name} {figures.share(part, 1.0)} busy" for name, part in plan.utilisation.items()]
+    return ", ".join([f"{plan.rate_per_s:g} runs/s", *busy])
+
+
+def _other_plans(plan: Plan) -> list[str]:
+    """The rejected plans; where only one was possible, that."""
+    if plan.rejected:
+        return list(map(_rejected_plan, plan.rejected))
+    only = plan.p95_s is not None and any(op.kind == "decode" for op in plan.ops)
+    return ["none: nothing else in the cluster can serve these models"] if only else []
+
+
+def _rejected_plan(plan: Rejected) -> str:
+    if plan.seconds is None:
+        return f"{plan.label}: {plan.why}"
+    price = figures.dollars(plan.cost_usd.mid) if plan.cost_usd is not None else "cost unknown"
+    return f"{plan.label}: {figures.duration(plan.seconds.mid)}, {price}: {plan.why}"
 
 
 def _hardware(device: Device) -> str:

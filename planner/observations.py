@@ -74,8 +74,8 @@ class Correction:
     """What to multiply predictions by, and what that rests on."""
 
     factor: float
-    runs: int
-    executions: int
+    origin: str
+    """``from 12 runs here``."""
 
 
 Corrections = dict[Hardware, Correction]
@@ -139,6 +139,16 @@ def corrections(observations: Iterable[Observation]) -> Corrections:
     return {hardware: _correction(list(runs.values())) for hardware, runs in ratios.items()}
 
 
+def corrections_in(plan: Plan) -> Corrections:
+    """The factors that a plan was corrected by, so that another one can be held against it."""
+    found: Corrections = {}
+    for op in plan.ops:
+        hardware = hardware_of(op, plan.cluster)
+        if hardware is not None and op.correction != 1.0:
+            found[hardware] = Correction(op.correction, "as in the earlier plan")
+    return found
+
+
 def corrected(plan: Plan, by: Corrections) -> Plan:
     """The plan with its model calls scaled, and a note for each factor in it.
 
@@ -158,8 +168,7 @@ def corrected(plan: Plan, by: Corrections) -> Plan:
         for op in rolled.ops
     )
     notes = [
-        f"model calls on {device} ({engine}) are corrected ×{each.factor:.2f} from {each.runs} "
-        f"run{'s' * (each.runs != 1)} here"
+        f"model calls on {device} ({engine}) are corrected ×{each.factor:.2f} {each.origin}"
         for (device, engine), each in used.items()
     ]
     update = {"ops": ops, "cost_usd": total_cost(ops), "notes": (*plan.notes, *notes)}
@@ -187,7 +196,9 @@ def total_cost(ops: Sequence[OpPlan]) -> Interval | None:
 def _correction(runs: Sequence[Sequence[float]]) -> Correction:
     typical = median(median(logs) for logs in runs)
     count = len(runs)
-    return Correction(math.exp(count / (count + PRIOR_RUNS) * typical), count, sum(map(len, runs)))
+    calls = sum(map(len, runs))
+    origin = f"from {count} run{'s' * (count != 1)} here ({calls} call{'s' * (calls != 1)})"
+    return Correction(math.exp(count / (count + PRIOR_RUNS) * typical), origin)
 
 
 def _scaled(op: OpPlan, factor: float, cluster: Cluster) -> OpPlan:

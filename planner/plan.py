@@ -144,6 +144,17 @@ class Plan(BaseModel):
             raise ValueError(f"the plan mentions ops that are not in it: {', '.join(sorted(strangers))}")
         return self
 
+    @model_validator(mode="after")
+    def _hardware_is_in_the_cluster(self) -> Self:
+        devices = {device.name for device in self.cluster.devices}
+        engines = {f"engine:{engine.name}" for engine in self.cluster.engines}
+        for op in self.ops:
+            if op.device is not None and op.device not in devices:
+                raise ValueError(f"`{op.id}` runs on {op.device!r}, which is not one of the cluster's devices")
+            if engines and op.place.startswith("engine:") and op.place not in engines:
+                raise ValueError(f"`{op.id}` runs at {op.place!r}, which is not one of the cluster's engines")
+        return self
+
     @cached_property
     def by_id(self) -> dict[str, OpPlan]:
         """The plan of each op."""

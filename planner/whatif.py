@@ -70,7 +70,7 @@ def parse(text: str) -> Change:
 def changed_cluster(cluster: Cluster, change: Change) -> Cluster:
     """The cluster with the devices under its engines changed.
 
-    Raises :class:`UsageError` ORCH-U022 for a device nobody knows, and where there is no engine with a device to change.
+    Raises :class:`UsageError` ORCH-U022 for a device nobody knows, and where no engine has a device to change.
     """
     if (change.device, change.count, change.price_usd_per_hour) == (None, None, None):
         return cluster
