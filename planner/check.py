@@ -51,16 +51,16 @@ def _dearer(found: PlanDiff, tolerance: float) -> Iterator[Diagnostic]:
         unpriced = [op.after for op in found.ops if op.after is not None and op.after.cost_usd is None]
         yield Diagnostic(
             "ORCH-P032",
-            f"the predicted cost was {dollars(before.mid)} and is unknown now",
+            f"the predicted cost of 1,000 runs was {dollars(1000 * before.mid)} and is unknown now",
             why=f"no price is known for {', '.join(op.id for op in unpriced[:3])}{' …' if len(unpriced) > 3 else ''}",
             fix="give usd_per_hour, or the prices per token, in the cluster file",
         )
     elif after.mid > before.mid * (1 + tolerance):
         dearer = sorted((op for op in found.ops if (op.cost_usd or 0.0) > 0), key=lambda op: -(op.cost_usd or 0.0))
-        named = ", ".join(f"{op.id} (+{dollars(op.cost_usd or 0.0)})" for op in dearer[:3])
+        named = ", ".join(f"{op.id} (+{dollars(1000 * (op.cost_usd or 0.0))})" for op in dearer[:3])
         yield Diagnostic(
             "ORCH-P031",
-            f"the predicted cost got worse: {dollars(before.mid)} → {dollars(after.mid)} "
+            f"the predicted cost of 1,000 runs got worse: {dollars(1000 * before.mid)} → {dollars(1000 * after.mid)} "
             f"({_relative(before.mid, after.mid, tolerance)})",
             _where(dearer),
             why=f"dearer than in the checked-in plan: {named}",

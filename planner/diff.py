@@ -1,7 +1,7 @@
 """Two plans side by side: what moved, what got slower or dearer, op by op and in total.
 
-Op by op, seconds and USD are of one run: of one execution times the executions expected. Loops, maps and the like are
-left out, for they take what the ops inside them take.
+Op by op, seconds are of one run (of one execution times the executions expected) and USD, which are often tiny, are
+printed for a thousand of them. Loops, maps and the like are left out, for they take what the ops inside them take.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def render_diff(found: PlanDiff, before: str, after: str, width: int = WIDTH) ->
 
 
 def _lines(found: PlanDiff, before: str, after: str, width: int) -> Iterator[str]:
-    yield f"`{found.after.workflow}`: {before} → {after}. Time and cost of an op are of one run."
+    yield f"`{found.after.workflow}`: {before} → {after}. Time is of one run, cost of 1,000."
     yield ""
     rows = [_row(op) for op in found.changed]
     if rows:
@@ -144,7 +144,7 @@ def totals(found: PlanDiff) -> Iterator[str]:
     yield f"total      {_pair(a.seconds.mid, b.seconds.mid, figures.duration)}"
     if a.p95_s is not None or b.p95_s is not None:
         yield f"p95        {_pair(a.p95_s, b.p95_s, figures.duration)}"
-    yield f"cost       {_pair(_mid(a.cost_usd), _mid(b.cost_usd), figures.dollars)}"
+    yield f"cost       {_pair(_mid(a.cost_usd), _mid(b.cost_usd), _dollars)} for 1,000 runs"
 
 
 def signed(change: float, form: Callable[[float], str]) -> str:
@@ -177,10 +177,10 @@ def _settings(found: PlanDiff) -> Iterator[str]:
 def _row(op: OpChange) -> list[str]:
     where = " → ".join(op.moved) or place_of(op.after or op.before)  # type: ignore[arg-type]
     seconds = [_figure(_seconds(each), figures.duration) if each else "" for each in (op.before, op.after)]
-    costs = [_figure(_cost(each), figures.dollars) if each else "" for each in (op.before, op.after)]
+    costs = [_figure(_cost(each), _dollars) if each else "" for each in (op.before, op.after)]
     more = op.cost_usd
     change = op.status if op.status in ("new", "gone") else signed(op.seconds, figures.duration)
-    return [op.id, where, *seconds, change, *costs, "?" if more is None else signed(more, figures.dollars)]
+    return [op.id, where, *seconds, change, *costs, "?" if more is None else signed(more, _dollars)]
 
 
 def _op_dict(op: OpChange) -> dict[str, object]:
@@ -221,6 +221,10 @@ def _pair(before: float | None, after: float | None, form: Callable[[float], str
         return both
     relative = f", {after / before - 1:+.0%}" if before > 0 and abs(after - before) > _NOTHING else ""
     return f"{both} ({signed(after - before, form)}{relative})"
+
+
+def _dollars(usd: float) -> str:
+    return figures.dollars(1000 * usd)
 
 
 def _rate(rate_per_s: float | None) -> str:

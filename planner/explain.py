@@ -249,7 +249,9 @@ def _rejected(ops: Iterable[OpPlan]) -> list[str]:
 
 def _guesses(plan: Plan) -> list[str]:
     made = {guess for op in plan.ops for guess in op.guesses}
-    found = ["speeds are a roofline of data-sheet figures, nothing is measured on this hardware"]
+    corrected = any(op.correction != 1.0 for op in plan.ops)
+    basis = "corrected by measured runs (see notes)" if corrected else "nothing is measured on this hardware"
+    found = [f"speeds are a roofline of data-sheet figures, {basis}"]
     if made:
         found.append("figures after ~ rest on a default:")
     if "seconds" in made:

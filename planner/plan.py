@@ -10,9 +10,10 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -159,6 +160,12 @@ class Plan(BaseModel):
     def by_id(self) -> dict[str, OpPlan]:
         """The plan of each op."""
         return {op.id: op for op in self.ops}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Pydantic's, which would carry ``by_id`` of the old ops over."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("by_id", None)
+        return copied
 
     def to_json(self) -> str:
         """The stable text form: keys in declaration order, two spaces of indentation, a final newline."""

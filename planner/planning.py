@@ -5,7 +5,7 @@ moved (another objective, one engine less, an engine on another device), complet
 whole of it (corrections from measured runs, waiting at the arrival rate, the tail), and takes the one that is best for
 the objective among those that keep the SLA. The others say by how much they lost.
 
->>> planning = Planning(read(module), ir_hash)                                              # doctest: +SKIP
+>>> planning = Planning(module, ir_hash)                                                    # doctest: +SKIP
 >>> plan = planning.plan(Asked(cluster, "cost", rate_per_s=2.5, sla_s=8.0))                 # doctest: +SKIP
 """
 
@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from orchestrator.errors import PlanError
 from orchestrator.planner import place
 from orchestrator.planner.breakdown import batch_cap, spent
 from orchestrator.planner.choice import Candidate, best, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.graph import Graph, Region
+from orchestrator.planner.graph import Region, read
 from orchestrator.planner.observations import Corrections, corrected
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
@@ -43,12 +44,16 @@ class Asked:
 
 
 class Planning:
-    """Plans for one workflow. The module behind ``graph`` ends up with the places of the last plan that was tried."""
+    """Plans for the workflow of a level-2 module, which ends up with the places of the last plan that was tried.
 
-    def __init__(self, graph: Graph, ir_hash: str = "") -> None:
-        self._graph = graph
+    Raises :class:`PlanError` ORCH-P014 when the module holds no workflow.
+    """
+
+    def __init__(self, module: Any, ir_hash: str = "") -> None:
+        self._module = module  # the graph's handles are into it, and do not keep it alive
+        self._graph = read(module)
         self._ir_hash = ir_hash
-        self._samples = dict(_samples(graph.body))
+        self._samples = dict(_samples(self._graph.body))
 
     def plan(self, asked: Asked) -> Plan:
         """The best plan, with the best rejected ones.
@@ -127,13 +132,17 @@ class Planning:
         yield replace(found, label=label + instead)
 
     def _moved(self, engine: EngineSpec, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
-        """The engine on each other device, unless an engine with its model is there already."""
+        """The engine on each other device, unless an engine with its model is there already, and nothing beside it that
+        the plan does not use anyway."""
         taken = {each.device for each in asked.cluster.engines if each.model == engine.model}
         for device in asked.cluster.devices:
             if engine.device is None or device.name in taken:
                 continue
             moved = engine.model_copy(update={"device": device.name})
-            engines = tuple(moved if each == engine else each for each in asked.cluster.engines)
+            used = [
+                each for each in asked.cluster.engines if any(op.place == f"engine:{each.name}" for op in greedy.ops)
+            ]
+            engines = tuple(moved if each == engine else each for each in used)
             cluster = asked.cluster.model_copy(update={"engines": engines})
             yield self._candidate(
                 f"engine:{engine.name} on {device.name}",

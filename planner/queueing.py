@@ -22,7 +22,7 @@ from typing import Final
 from orchestrator.errors import Diagnostic, PlanError
 from orchestrator.planner.breakdown import SHARED
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.interval import Interval
+from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
 
@@ -30,6 +30,8 @@ REPLY_VARIATION: Final = 1.0
 """Squared coefficient of variation of one op's service time: reply lengths vary about as an exponential does."""
 HIGH: Final = 0.9
 """The share of calls that wait at most the high end of a waiting time: intervals cover the central 80 %."""
+NOTICED_S: Final = 1e-6
+"""A mean wait below this is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Load:
         arrivals, places = rate_per_s * self.calls_per_run, self.replicas * self.batch
         service_s = self.service_s(self.batch)
         mean = mgk_wait_s(arrivals, service_s, places, self.variation)
+        if mean < NOTICED_S:
+            return ZERO
         waits = erlang_c(places, arrivals * service_s)
         if waits <= 1 - HIGH:
             return Interval(0.0, mean, mean)
@@ -198,7 +202,7 @@ def at_rate(plan: Plan, rate_per_s: float) -> Plan:
 
 def _waiting(op: OpPlan, wait: Interval, slowdown: float) -> OpPlan:
     spent = {name: part * slowdown for name, part in op.spent_s.items()}
-    if wait.mid > 0:
+    if wait != ZERO:
         spent["waiting"] = wait.mid
     return op.model_copy(
         update={
@@ -214,8 +218,8 @@ def _overload(load: Load, rate_per_s: float) -> Diagnostic:
         "ORCH-P021",
         f"overload: at {rate_per_s:g} runs/s engine {load.engine} would be busy {load.utilisation(rate_per_s):.0%} "
         "of the time",
-        why=f"{load.replicas} replica{'s' * (load.replicas != 1)} with {load.batch} calls in flight take at most "
-        f"{load.capacity_runs_per_s:.3g} runs/s of {load.calls_per_run:.3g} calls",
+        why=f"{load.replicas} replica{'s' * (load.replicas != 1)} with {load.batch} calls in flight each can take "
+        f"{load.capacity_runs_per_s:.3g} runs/s at {load.calls_per_run:.3g} model calls a run",
         fix="lower the rate, or give the engine more or faster devices",
     )
 

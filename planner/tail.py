@@ -1,8 +1,9 @@
 """How long the slow runs take: seconds that 95 % of the runs of a plan are expected to stay below.
 
 Each op's interval is read as its central 80 % (:data:`LEVEL`): ``lo`` is the 10th percentile, ``mid`` the median and
-``hi`` the 90th. Between and beyond them seconds are log-normal on either side of the median, with a width of its own
-for each side. Draws of all ops go along the graph as the estimate did (:mod:`orchestrator.planner.rollup`), and the
+``hi`` the 90th. Between them seconds are log-normal on either side of the median, with a width of its own for each
+side; above ``hi`` they grow linearly with the deviate, as the tail of a log-normal through a guess that spans orders of
+magnitude says nothing. Draws of all ops go along the graph as the estimate did (:mod:`orchestrator.planner.rollup`), and the
 percentile is taken of the totals. How wrong an estimate is depends mostly on where the op runs and only then on the op,
 so half of the variance of ops at one place is common to them (:data:`COMMON`); arms of a branch are drawn with equal
 chances, and so are the lengths of loops and maps within their bounds.
@@ -56,14 +57,15 @@ def draws(plan: Plan) -> Seconds:
 
 
 def quantiles(of: Interval, deviates: Seconds) -> Seconds:
-    """Seconds at standard normal deviates: log-normal on either side of the middle, and never below zero."""
+    """Seconds at standard normal deviates: log-normal from the middle to either bound, linear above, never negative."""
     import numpy as np
 
     lo, mid, hi = of.bounds
     if mid == 0:
         return np.maximum(deviates, 0.0) * hi / Z_LEVEL
     up = math.log(hi / mid) / Z_LEVEL
-    above = mid * np.exp(up * np.maximum(deviates, 0.0))
+    beyond = (hi - mid) / Z_LEVEL * np.maximum(deviates - Z_LEVEL, 0.0)
+    above = mid * np.exp(up * np.clip(deviates, 0.0, Z_LEVEL)) + beyond
     if lo == 0:  # a log-normal cannot reach it
         below = mid * np.maximum(1 + deviates / Z_LEVEL, 0.0)
         return np.where(deviates > 0, above, below)

@@ -19,6 +19,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-U014": "no such pass",
     "ORCH-U020": "no model to answer with",
     "ORCH-U021": "engine options that contradict each other",
+    "ORCH-U022": "a --what-if that cannot be applied",
     "ORCH-U090": "the operating system refused something",
     "ORCH-U091": "out of memory",
     "ORCH-U099": "an unexpected failure",

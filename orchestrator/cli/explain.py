@@ -1,40 +1,69 @@
-"""``orch explain``: where each op will run, how long it should take and what it should cost, before it runs."""
+"""``orch explain``: where each op will run, what it should take and cost, why, what else was possible, and afterwards
+how right that was."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import debug_option, engine_options, json_option
+from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_options, wanted
+from orchestrator.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.engines import Kind
     from orchestrator.planner.explain import Format
-    from orchestrator.planner.plan import Objective
+    from orchestrator.planner.plan import Objective, Plan
 
 LEAST_WIDTH = 60
 
 
 @click.command(
     name="explain",
-    epilog="Examples:  orch explain flow.py --model ./model  |  orch explain flow.py --cluster c.toml --format dot",
+    epilog="\b\nExamples:\n"
+    "  orch explain flow.py --model ./model\n"
+    "  orch explain flow.py --cluster c.toml --what-if device=h100-sxm,count=4,rate=2.5\n"
+    "  orch explain --diff old.json flow.py --cluster c.toml\n"
+    "  orch explain --analyze run.json",
 )
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--format", "form", type=click.Choice(["text", "json", "dot"]), help="text (default), json or graphviz.")
-@click.option("--objective", type=click.Choice(["latency", "cost"]), default="latency", help="What to plan for.")
 @click.option("--every-op", is_flag=True, help="Also list prompts, projections and constants.")
+@click.option(
+    "--what-if",
+    "scenarios",
+    multiple=True,
+    metavar="CHANGES",
+    help="Plan again with device=TYPE,count=N,price=USD_PER_HOUR,rate=PER_S changed; may be repeated.",
+)
+@click.option("--diff", "sides", nargs=2, metavar="A B", help="Compare two plans: plan files or targets.")
+@click.option(
+    "--analyze",
+    "record",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Compare what `orch run --record` wrote.",
+)
+@planning_options
 @engine_options
 @json_option
 @debug_option
 def command(  # noqa: PLR0917 - one parameter an option
-    target: str,
+    target: str | None,
     form: Format | None,
-    objective: Objective,
     every_op: bool,
+    scenarios: tuple[str, ...],
+    sides: tuple[str, str] | None,
+    record: Path | None,
+    objective: Objective | None,
+    rate: str | None,
+    sla: str | None,
+    no_calibration: bool,
     model: str | None,
     engine: Kind | None,
     base_url: str | None,
@@ -47,23 +76,138 @@ def command(  # noqa: PLR0917 - one parameter an option
     TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Nothing is started. What is
     unknown is shown as `?`, never as 0.
     """
-    from orchestrator.cli.engines import EngineChoice
-    from orchestrator.cli.target import load_target
-    from orchestrator.compiler import compile as compile_workflow
-    from orchestrator.planner.explain import render
-
     del debug
-    found = load_target(target)
-    app = found.app
-    default = app.model if app and not (base_url or cluster_file) else None
-    choice = EngineChoice(model or default, engine, base_url, cluster_file, app.engine_options if app else {})
-    plan = compile_workflow(found.workflow, choice.cluster(), objective).plan
-    text = render(plan, "json" if as_json else form or "text", every_op=every_op, width=_width())
-    click.echo(text, nl=False)
+    mode = _mode(target, scenarios, sides, record, form)
+    want = wanted(objective, rate, sla, no_calibration)
+    engines = EngineOptions(model, engine, base_url, cluster_file)
+    as_json = as_json or form == "json"
+    if mode == "analyze":
+        assert record is not None
+        _analyze(record, want, as_json=as_json)
+    elif mode == "diff":
+        assert sides is not None
+        _diff(sides, engines, want, as_json=as_json)
+    elif mode == "what-if":
+        assert target is not None
+        _what_if(target, scenarios, engines, want, as_json=as_json)
+    else:
+        assert target is not None
+        from orchestrator.cli.target import load_target
+        from orchestrator.planner.explain import render
+
+        _, _, plan = planned(load_target(target), engines, want)
+        click.echo(render(plan, "json" if as_json else form or "text", every_op=every_op, width=width()), nl=False)
 
 
-def _width() -> int:
+def width() -> int:
     """The terminal's, where there is one and it is narrower than the report."""
     from orchestrator.planner.explain import WIDTH
 
     return min(WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else WIDTH
+
+
+def _mode(
+    target: str | None,
+    scenarios: tuple[str, ...],
+    sides: tuple[str, str] | None,
+    record: Path | None,
+    form: Format | None,
+) -> str:
+    """Which of the four reports is meant; raises ``UsageError`` ORCH-U002 when that is none or several."""
+    modes = [name for name, given in (("what-if", scenarios), ("diff", sides), ("analyze", record)) if given]
+    if len(modes) > 1:
+        both = " and ".join(f"--{mode}" for mode in modes)
+        raise UsageError("ORCH-U002", f"{both} are different reports", fix="ask for one of them")
+    mode = modes[0] if modes else "plan"
+    if mode in ("diff", "analyze") and target is not None:
+        what = "--diff names both plans" if mode == "diff" else "the record holds its own plan"
+        raise UsageError("ORCH-U002", f"{what}, so there is no place for TARGET `{target}`", fix="leave it out")
+    if mode in ("plan", "what-if") and target is None:
+        raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix="see `orch explain --help`")
+    if mode != "plan" and form == "dot":
+        raise UsageError("ORCH-U002", f"--{mode} has no graph", fix="leave out --format dot")
+    return mode
+
+
+def _what_if(target: str, scenarios: tuple[str, ...], engines: EngineOptions, want: Wanted, *, as_json: bool) -> None:
+    """Print each scenario beside the plan as it is; raises ``UsageError`` ORCH-U022 for one that cannot be applied."""
+    from dataclasses import replace
+
+    from orchestrator.cli.target import load_target
+    from orchestrator.planner import whatif
+    from orchestrator.planner.diff import diff, render_diff
+
+    changes = [whatif.parse(text) for text in scenarios]
+    planning, asked, plan = planned(load_target(target), engines, want)
+    told: list[dict[str, Any]] = []
+    for change in changes:
+        cluster = whatif.changed_cluster(asked.cluster, change)
+        try:
+            other = planning.plan(replace(asked, cluster=cluster, rate_per_s=change.rate_per_s or asked.rate_per_s))
+        except PlanError as error:
+            told.append({"change": change.text, "errors": [each.as_dict() for each in error.diagnostics]})
+            if not as_json:
+                click.echo(f"{'' if change is changes[0] else chr(10)}What if {change.text}: there is no such plan.")
+                click.echo(str(error))
+            continue
+        found = diff(plan, other)
+        told.append({"change": change.text, "plan": other.model_dump(mode="json"), "diff": found.as_dict()})
+        if not as_json:
+            gap = "" if change is changes[0] else "\n"
+            click.echo(gap + render_diff(found, "as it is", change.text, width()), nl=False)
+    if as_json:
+        data = {"ok": True, "plan": plan.model_dump(mode="json"), "what_if": told}
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def _diff(sides: tuple[str, str], engines: EngineOptions, want: Wanted, *, as_json: bool) -> None:
+    from orchestrator.planner.diff import diff, render_diff
+
+    before, after = (_plan_of(each, engines, want) for each in sides)
+    found = diff(before, after)
+    if as_json:
+        click.echo(json.dumps({"ok": True, **found.as_dict()}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(render_diff(found, *sides, width()), nl=False)
+
+
+def _plan_of(text: str, engines: EngineOptions, want: Wanted) -> Plan:
+    """The plan in a file, or of a target."""
+    from orchestrator.cli.target import load_target
+    from orchestrator.planner.plan import Plan
+
+    if text.endswith(".json"):
+        return Plan.load(Path(text))
+    return planned(load_target(text), engines, want)[2]
+
+
+def _analyze(path: Path, want: Wanted, *, as_json: bool) -> None:
+    from orchestrator.planner import observations
+    from orchestrator.planner.analyze import analyze, render_analysis, why_not_learned
+    from orchestrator.planner.analyze import observations as observed
+    from orchestrator.planner.record import RunRecord
+
+    record = RunRecord.load(path)
+    found = analyze(record)
+    store = observations.store_path() if want.calibrated else None
+    new = observed(record) if store is not None else []
+    added = observations.append(store, new) if store is not None and new else 0
+    reason = why_not_learned(record) or ("" if store is not None else "the calibration is switched off")
+    reason = reason or ("" if new else "no model call ran on a device whose figures are known")
+    known = observations.corrections(observations.load(store)[0]) if store is not None else {}
+    if as_json:
+        learned = {"added": added, "file": str(store) if store else None, "nothing_because": reason or None}
+        factors = [
+            {"device": device, "engine": kind, "factor": each.factor, "origin": each.origin}
+            for (device, kind), each in known.items()
+        ]
+        data = {"ok": True, **found.as_dict(), "learned": learned, "corrections": factors}
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        return
+    click.echo(render_analysis(found, width()), nl=False)
+    if reason:
+        click.echo(f"learned    nothing: {reason}")
+        return
+    click.echo(f"learned    {added} new model call{'s' * (added != 1)} for later plans, in {store}")
+    for (device, kind), each in known.items():
+        click.echo(f"from now   model calls on {device} ({kind}) are corrected ×{each.factor:.2f} {each.origin}")

@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "Trace a workflow; report all its errors at once.",
     "compile": "Trace and optimise a workflow; print its IR.",
     "explain": "Show each op's place, time and cost before running.",
+    "plan": "Make a plan to check in, or check that it got no worse.",
     "run": "Run a workflow, or an example directory.",
     "doctor": "Say what is missing here and how to install it.",
 }

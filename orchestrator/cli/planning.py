@@ -99,12 +99,11 @@ def wanted(objective: Objective | None, rate: str | None, sla: str | None, no_ca
 def planning_of(workflow: Workflow[..., Any]) -> Planning:
     """Trace and optimise a workflow. Raises what that raises."""
     from orchestrator.passes.pipeline import run_pipeline
-    from orchestrator.planner.graph import read
     from orchestrator.planner.planning import Planning
 
     traced = workflow.trace()
     run_pipeline(traced.module)
-    return Planning(read(traced.module), traced.hash)
+    return Planning(traced.module, traced.hash)
 
 
 def planned(target: Target, engines: EngineOptions, want: Wanted) -> tuple[Planning, Asked, Plan]:

@@ -1,0 +1,135 @@
+"""``orch plan``: make a plan that can be checked in, and check that a later one is no worse."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.explain import width
+from orchestrator.cli.options import debug_option, engine_options, json_option
+from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
+
+if TYPE_CHECKING:
+    from orchestrator.cli.engines import Kind
+    from orchestrator.cli.target import Target
+    from orchestrator.planner.plan import Objective, Plan
+
+PREDICT = "predict"
+TOLERANCE = "5%"
+
+
+class PlanCommand(click.Command):
+    """Plans a target, unless the first word is ``predict``: that is a command of its own, imported on use."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of whichever command is meant."""
+        if not args or args[0] != PREDICT:
+            return super().make_context(info_name, args, parent, **extra)
+        predict = import_module("orchestrator.cli.predict").command
+        assert isinstance(predict, click.Command)
+        return predict.make_context(f"{info_name} {PREDICT}", args[1:], parent, **extra)
+
+
+@click.command(
+    cls=PlanCommand,
+    name="plan",
+    epilog="\b\nExamples:\n"
+    "  orch plan flow.py --cluster c.toml --objective cost --sla 8s --out plan.json\n"
+    "  orch plan flow.py --check plan.json --tolerance 5%\n"
+    "  orch plan predict --rows measured.csv --out predicted.csv",
+)
+@click.argument("target")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan there, as JSON.")
+@click.option(
+    "--check",
+    "checked_in",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Plan as that plan was made; fail when p95 or cost got worse.",
+)
+@click.option(
+    "--tolerance", default=TOLERANCE, show_default=True, metavar="SHARE", help="How much worse --check lets pass."
+)
+@planning_options
+@engine_options
+@json_option
+@debug_option
+def command(  # noqa: PLR0917 - one parameter an option
+    target: str,
+    out: Path | None,
+    checked_in: Path | None,
+    tolerance: str,
+    objective: Objective | None,
+    rate: str | None,
+    sla: str | None,
+    no_calibration: bool,
+    model: str | None,
+    engine: Kind | None,
+    base_url: str | None,
+    cluster_file: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Plan TARGET; print the plan, or write it to a file that can be checked in.
+
+    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Nothing is started. With
+    --check, the cluster, objective, rate and SLA are those of the checked-in plan unless they are given, and so is what
+    it had learned from measured runs. `orch plan predict --help` prices rows of a table instead of a workflow.
+    """
+    from orchestrator.cli.quantities import share
+    from orchestrator.cli.target import load_target
+    from orchestrator.planner.explain import render
+
+    del debug
+    want = wanted(objective, rate, sla, no_calibration)
+    engines = EngineOptions(model, engine, base_url, cluster_file)
+    allowed = share(tolerance, "--tolerance")
+    if checked_in is not None:
+        plan = _check(load_target(target), checked_in, allowed, engines, want, as_json=as_json)
+    else:
+        _, _, plan = planned(load_target(target), engines, want)
+        if as_json:
+            click.echo(plan.to_json(), nl=False)
+        elif out is None:
+            click.echo(render(plan, width=width()), nl=False)
+    if out is not None:
+        plan.save(out)
+        click.echo(f"wrote {out}: {_summary(plan)}", err=True)
+
+
+def _check(
+    target: Target, file: Path, tolerance: float, engines: EngineOptions, want: Wanted, *, as_json: bool
+) -> Plan:
+    """The plan of today; raises ``PlanError`` ORCH-P030 to P032 when it is worse than the one in ``file``."""
+    from orchestrator.planner.check import check
+    from orchestrator.planner.diff import diff, render_diff
+    from orchestrator.planner.plan import Plan
+
+    before = Plan.load(file)
+    cluster = engines.cluster(target) if engines.given else before.cluster
+    asked, _ = want.asked(cluster, like=before)
+    after = planning_of(target.workflow).plan(asked)
+    if before.ir_hash != after.ir_hash:
+        click.echo(f"note: the workflow has changed since {file} was made", err=True)
+    found = diff(before, after)
+    if not as_json:
+        click.echo(render_diff(found, str(file), "now", width()), nl=False)
+    check(before, after, tolerance)
+    if as_json:
+        click.echo(json.dumps({"ok": True, "tolerance": tolerance, **found.as_dict()}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"ok         p95 and cost are within {tolerance:.1%} of {file}")
+    return after
+
+
+def _summary(plan: Plan) -> str:
+    from orchestrator.planner.figures import dollars, duration
+
+    cost = "cost unknown" if plan.cost_usd is None else dollars(plan.cost_usd.mid)
+    return f"{duration(plan.seconds.mid)}, p95 {duration(plan.p95_s or 0.0)}, {cost}"
