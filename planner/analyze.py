@@ -115,8 +115,8 @@ def analyze(record: RunRecord) -> Analysis:
 def observations(record: RunRecord) -> list[Observation]:
     """The model calls of a record that say something about the hardware they ran on.
 
-    None of simulated runs, nor of runs that shared their engines with each other: their seconds are not those of a call
-    alone, which is what the cost model predicts.
+    None of simulated runs, nor of runs that shared their engines with each other: their seconds are not those of a run
+    alone, which is what a plan without a rate predicts. Calls of one run that overlap count as they are.
     """
     if why_not_learned(record):
         return []
@@ -192,9 +192,11 @@ def _lines(found: Analysis, width: int) -> Iterator[str]:
             figures.duration(each) for each in dict.fromkeys((measured[0], measured[count // 2], measured[-1]))
         )
         yield f"run        {spread} measured, {figures.spread(plan.seconds, figures.duration)} predicted"
-    executions = sum(op.executions for op in found.ops)
+    regions = {op.parent for op in plan.ops}
+    leaves = [op for op in found.ops if op.compared.planned and op.id not in regions]
+    executions = sum(op.executions for op in leaves)
     if executions:
-        inside = sum(op.inside for op in found.ops)
+        inside = sum(op.inside for op in leaves)
         yield f"inside     {inside} of {executions} executions lie in their interval; {LEVEL:.0%} should"
     if record.failed:
         yield f"failed     {record.failed} run{'s' * (record.failed != 1)}, not counted"

@@ -176,10 +176,15 @@ def corrected(plan: Plan, by: Corrections) -> Plan:
 
 
 def hardware_of(op: OpPlan, cluster: Cluster) -> Hardware | None:
-    """What a correction of the op depends on; ``None`` for anything but a model call on known hardware."""
+    """What a correction of the op depends on; ``None`` for anything but a model call on known hardware.
+
+    A device that is not of the catalogue goes by its name.
+    """
     if op.kind != "decode" or op.device is None or not op.place.startswith("engine:"):
         return None
-    return cluster.device(op.device).type, cluster.engine(op.place.removeprefix("engine:")).kind
+    device = cluster.device(op.device)
+    named = f"custom {device.name}" if device.type == "custom" else device.type
+    return named, cluster.engine(op.place.removeprefix("engine:")).kind
 
 
 def total_cost(ops: Sequence[OpPlan]) -> Interval | None:

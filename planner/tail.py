@@ -2,11 +2,12 @@
 
 Each op's interval is read as its central 80 % (:data:`LEVEL`): ``lo`` is the 10th percentile, ``mid`` the median and
 ``hi`` the 90th. Between them seconds are log-normal on either side of the median, with a width of its own for each
-side; above ``hi`` they grow linearly with the deviate, as the tail of a log-normal through a guess that spans orders of
-magnitude says nothing. Draws of all ops go along the graph as the estimate did (:mod:`orchestrator.planner.rollup`), and the
-percentile is taken of the totals. How wrong an estimate is depends mostly on where the op runs and only then on the op,
-so half of the variance of ops at one place is common to them (:data:`COMMON`); arms of a branch are drawn with equal
-chances, and so are the lengths of loops and maps within their bounds.
+side; above ``hi`` they grow linearly with the deviate, for the tail of a log-normal through a guess that spans orders
+of magnitude means nothing. Draws of all ops go along the graph as the estimate did
+(:mod:`orchestrator.planner.rollup`), and the percentile is taken of the totals. How wrong an estimate is depends mostly
+on where the op runs and only then on the op, so half of the variance of ops at one place is common to them
+(:data:`COMMON`); arms of a branch are drawn with equal chances, and so are the lengths of loops and maps within their
+bounds.
 
 The draws of an op depend on its id and :data:`SEED` alone: two plans differ in ``p95_s`` only by what differs in them.
 """

@@ -78,6 +78,12 @@ class RunCommand(click.Command):
 @click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "2000 tokens", "30s".')
 @click.option("--answer", "answers", multiple=True, metavar="OP=VALUE", help="Answer a question to a human ahead.")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Runs in flight at once.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write plan and measurements there, for `orch explain --analyze FILE`.",
+)
 @click.option("--stream", is_flag=True, help="Show replies on stderr as they come.")
 @json_option
 @debug_option
@@ -97,6 +103,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     budget: str | None,
     answers: tuple[str, ...],
     concurrency: int | None,
+    record: Path | None,
     stream: bool,
     as_json: bool,
     debug: bool,
@@ -110,6 +117,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.engines import EngineChoice, require_engine
     from orchestrator.cli.job import How, run_job
     from orchestrator.cli.output import show_job, show_runs
+    from orchestrator.cli.record import save_record
     from orchestrator.compiler import compile as compile_workflow
 
     del target, debug
@@ -132,6 +140,8 @@ def command(  # noqa: PLR0917 - one parameter an option
         failures = [each.error for each in outcomes if each.error is not None]
         if failures and len(failures) == len(outcomes):
             raise failures[0]
+        if record is not None:
+            save_record(record, found.workflow, outcomes, facts, concurrency=how.concurrency)
         if app is not None:
             return show_job(app.report(job, outcomes, facts), as_json=as_json)
         return show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
