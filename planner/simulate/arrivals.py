@@ -49,7 +49,7 @@ def gamma_arrivals(rate_per_s: float, cv: float, seed: int, start_s: float = 0.0
             why="a rate is above 0 and a coefficient of variation is 0 or more",
             fix="correct the two figures",
         )
-    return _gamma_arrivals(rate_per_s, cv, Random(seed), start_s)
+    return _gamma_arrivals(rate_per_s, cv, Random(f"arrivals {seed}"), start_s)
 
 
 def _gamma_arrivals(rate_per_s: float, cv: float, random: Random, now: float) -> Iterator[float]:
@@ -109,7 +109,7 @@ def draw(
             why="the trace is empty, or every line of it was skipped",
             fix="give a trace with at least one program",
         )
-    return _draw(templates, times_s, count, Random(seed), slo_s)
+    return _draw(templates, times_s, count, Random(f"programs {seed}"), slo_s)
 
 
 def _draw(

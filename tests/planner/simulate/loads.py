@@ -1,7 +1,7 @@
 """Clusters and loads the simulator's tests share.
 
-All seconds are multiples of 2**-20, so sums of them are exact in floating point and two simulations can be compared with
-``==``.
+All seconds are multiples of 2**-20, so sums of them are exact in floating point and two simulations can be compared
+with ``==``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def ticks(seconds: float) -> float:
 
 
 def workflows(
-    count: int, seed: int, *, rate_per_s: float, stages: int = 3, prompt: int = 120, output: int = 60, pin_s: float = 0.0,
-    tool_s: float = 0.2, slo_s: float = 16.0, unit_tokens: int = 16,
+    count: int, seed: int, *, rate_per_s: float, stages: int = 3, prompt: int = 120, output: int = 60,
+    pin_s: float = 0.0, tool_s: float = 0.2, slo_s: float = 16.0, unit_tokens: int = 16,
 ) -> list[Program]:  # fmt: skip
     """Chains whose stages share a beginning with each other, and with other programs of the same document."""
     random = Random(seed)

@@ -12,8 +12,7 @@ from orchestrator.planner.policies import POLICIES
 from orchestrator.planner.policies.view import Policy, ReplicaView, RequestView
 from orchestrator.planner.simulate.simulation import simulate
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
-
-from .loads import DYADIC, TICK_S, spec, workflows
+from tests.planner.simulate.loads import DYADIC, TICK_S, spec, workflows
 
 
 def three(blocks: int, batch: int) -> list[ReplicaSpec]:

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from orchestrator.planner.policies import ROUND_ROBIN_FCFS
 from orchestrator.planner.simulate.program import Program
 from orchestrator.planner.simulate.simulation import Simulation
-
-from .loads import calls, spec
-from .reference_engine import run
+from tests.planner.simulate.loads import calls, spec
+from tests.planner.simulate.reference_engine import run
 
 
 @settings(max_examples=60, deadline=None)
