@@ -26,7 +26,7 @@ class Unit:
 class BlockPool:
     """The KV blocks of one replica."""
 
-    __slots__ = ("_pins", "evicted_units", "free", "idle", "idle_blocks", "total", "units", "yielded_pins")
+    __slots__ = ("_pinned", "_pins", "evicted_units", "free", "idle", "idle_blocks", "total", "units", "yielded_pins")
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -35,7 +35,9 @@ class BlockPool:
         self.idle: dict[int, Unit] = {}
         """Units nobody uses or pins, least recently used first."""
         self.idle_blocks = 0
-        self._pins: list[tuple[float, int]] = []
+        self._pins: list[tuple[float, int, int]] = []
+        """When each ends, in what order it was made, and its unit."""
+        self._pinned = 0
         self.evicted_units = 0
         self.yielded_pins = 0
 
@@ -112,12 +114,13 @@ class BlockPool:
                 self.idle_blocks += unit.blocks
 
     def pin(self, ids: Sequence[int], until_s: float) -> None:
-        """Keep units the caller holds until then."""
-        for key in ids:
+        """Keep units the caller holds until then; the end of a prefix loses its pin before its beginning."""
+        for key in reversed(ids):
             unit = self.units[key]
             if until_s > unit.pinned_until_s:
                 unit.pinned_until_s = until_s
-                heappush(self._pins, (until_s, key))
+                self._pinned += 1
+                heappush(self._pins, (until_s, self._pinned, key))
 
     def unpin(self, ids: Sequence[int]) -> None:
         """End the pins of these units, where they are still cached."""
@@ -131,7 +134,7 @@ class BlockPool:
         pins = self._pins
         ended = False
         while pins and pins[0][0] <= now:
-            until_s, key = heappop(pins)
+            until_s, _, key = heappop(pins)
             unit = self.units.get(key)
             if unit is not None and unit.pinned_until_s == until_s:
                 self._end_pin(key, unit)
@@ -142,7 +145,7 @@ class BlockPool:
         """End pins until ``wanted`` blocks are available or none is left."""
         pins = self._pins
         while pins and self.available < wanted:
-            until_s, key = heappop(pins)
+            until_s, _, key = heappop(pins)
             unit = self.units.get(key)
             if unit is not None and unit.pinned_until_s == until_s:
                 self._end_pin(key, unit)
