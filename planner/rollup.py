@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Seconds = NDArray[np.float64]
+
+
+_ARMS: Final = 2
+"""Of a branch; one of them may have nothing in it."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class Walk:
     def _structure(self, op: OpPlan, regions: Mapping[str | None, list[OpPlan]]) -> Seconds:
         parts = {name: self._chain(ops)[0] for name, ops in regions.items()}
         if op.kind == "branch":
-            return self._rules.either(op, list(parts.values()))
+            arms = list(parts.values())
+            return self._rules.either(op, [*arms, *[_nothing()] * (_ARMS - len(arms))])
         if op.kind == "race":
             return self._rules.first(list(parts.values()))
         if op.kind != "loop":
@@ -117,18 +122,21 @@ class Walk:
         import numpy as np
 
         expected = repeats(op, [each for ops in regions.values() for each in ops])
-        if expected.mid <= 1:
+        if self._reference is None or expected.mid <= 1:
             return np.ones(1)
-        serial = np.divide(own, item, out=np.ones_like(own), where=item > 0)
-        items = np.maximum(self._rules.times(op, expected), 1.0)
-        waves: Seconds = (1 + (serial - 1) * (items - 1) / (expected.mid - 1)) / serial
+        serial = np.maximum(np.divide(own, item, out=np.ones_like(own), where=item > 0), 1.0)
+        now, was = (np.maximum(rules.times(op, expected), 1.0) for rules in (self._rules, self._reference._rules))
+        each = (serial - 1) / (expected.mid - 1)
+        waves: Seconds = (1 + each * (now - 1)) / (1 + each * (was - 1))
         return waves
 
 
 def repeats(op: OpPlan, inside: Sequence[OpPlan]) -> Interval:
-    """How often ops run for one execution of the region op they are in."""
+    """How often ops run for one execution of the region op they are in; where that may not run at all, as in the
+    middle."""
     most = max(inside, key=lambda each: each.count.mid)
-    lo, mid, hi = (n / once if once > 0 else 0.0 for n, once in zip(most.count.bounds, op.count.bounds, strict=True))
+    usual = most.count.mid / op.count.mid if op.count.mid > 0 else 0.0
+    lo, mid, hi = (n / once if once > 0 else usual for n, once in zip(most.count.bounds, op.count.bounds, strict=True))
     return Interval(min(lo, mid), mid, max(mid, hi))
 
 
@@ -154,8 +162,7 @@ def bound_by_bound() -> Rules:
         stacked = np.stack([np.broadcast_to(arm, (3,)) for arm in arms])
         return np.array([stacked[:, 0].min(), stacked[:, 1].min(), stacked[:, 2].max()])
 
-    # The number of repetitions stays as it is, so any bound of it would do: its middle is never zero by accident.
-    return Rules(lambda s: np.array(s.bounds), either, first, lambda op, count: np.full(3, count.mid))
+    return Rules(lambda s: np.array(s.bounds), either, first, lambda op, count: np.array(count.bounds))
 
 
 def with_seconds(plan: Plan, seconds: Mapping[str, Interval]) -> Plan:

@@ -34,6 +34,8 @@ COMMON: Final = 0.5
 SEED: Final = 20_240
 DRAWS: Final = 4000
 PERCENTILE: Final = 95.0
+NEGLIGIBLE: Final = 1e-12
+"""A bound this small beside the next is zero."""
 
 
 def p95_s(plan: Plan) -> float:
@@ -62,12 +64,12 @@ def quantiles(of: Interval, deviates: Seconds) -> Seconds:
     import numpy as np
 
     lo, mid, hi = of.bounds
-    if mid == 0:
+    if mid <= NEGLIGIBLE * hi:
         return np.maximum(deviates, 0.0) * hi / Z_LEVEL
     up = math.log(hi / mid) / Z_LEVEL
     beyond = (hi - mid) / Z_LEVEL * np.maximum(deviates - Z_LEVEL, 0.0)
     above = mid * np.exp(up * np.clip(deviates, 0.0, Z_LEVEL)) + beyond
-    if lo == 0:  # a log-normal cannot reach it
+    if lo <= NEGLIGIBLE * mid:  # a log-normal does not reach zero
         below = mid * np.maximum(1 + deviates / Z_LEVEL, 0.0)
         return np.where(deviates > 0, above, below)
     down = math.log(mid / lo) / Z_LEVEL
