@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
 from random import Random
+from statistics import fmean, median, pvariance
 from typing import Final
 
 from orchestrator.errors import PlanError
@@ -25,6 +26,8 @@ ARRIVALS_PER_WINDOW: Final = 100
 """Where timestamps are too coarse for gaps, counts in windows of about this many arrivals are compared."""
 MOST_TIES: Final = 0.1
 """Share of gaps that may be 0 before the timestamps count as coarse."""
+METRONOME_CV: Final = 1e-3
+"""Gaps vary less than can be told: they are all the same."""
 _PRIVATE_BITS: Final = 20
 
 
@@ -53,7 +56,7 @@ def gamma_arrivals(rate_per_s: float, cv: float, seed: int, start_s: float = 0.0
 
 
 def _gamma_arrivals(rate_per_s: float, cv: float, random: Random, now: float) -> Iterator[float]:
-    if cv == 0:
+    if cv < METRONOME_CV:
         while True:
             now += 1 / rate_per_s
             yield now
@@ -80,12 +83,19 @@ def fit_arrivals(times_s: Sequence[float]) -> ArrivalFit:
         mean = span_s / len(gaps)
         variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps)
         return ArrivalFit(rate, variance**0.5 / mean, coarse=False)
-    windows = max(2, len(times_s) // ARRIVALS_PER_WINDOW)
-    width_s = span_s / windows
-    counts = Counter(min(int((time - times_s[0]) / width_s), windows - 1) for time in times_s)
-    mean = len(times_s) / windows
-    variance = sum((counts[i] - mean) ** 2 for i in range(windows)) / (windows - 1)
-    return ArrivalFit(rate, (variance / mean) ** 0.5, coarse=True)
+    return ArrivalFit(rate, _dispersion(times_s, gaps, rate) ** 0.5, coarse=True)
+
+
+def _dispersion(times_s: Sequence[float], gaps: Sequence[float], rate_per_s: float) -> float:
+    """Variance over mean of the counts in windows of a whole number of ticks."""
+    tick_s = median(gap for gap in gaps if gap > 0)
+    width_s = tick_s * max(1, round(ARRIVALS_PER_WINDOW / rate_per_s / tick_s))
+    start_s = times_s[0] - tick_s / 2
+    counts = Counter(int((time - start_s) / width_s) for time in times_s)
+    # The last window is not over when the trace ends.
+    windows = max(1, int((times_s[-1] - start_s) / width_s))
+    found = [counts[i] for i in range(windows)]
+    return pvariance(found) / fmean(found)
 
 
 def replay(programs: Iterable[Program], speedup: float = 1.0) -> Iterator[Program]:
