@@ -15,6 +15,7 @@ stage on this replica, and the longest path behind it). Without an SLO it is the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nsmallest
 from math import isfinite
 
 from orchestrator.planner.policies.view import Dispatch, ReplicaView, RequestView
@@ -43,11 +44,20 @@ def predicted_cost_s(request: RequestView, replica: ReplicaView, now: float, har
     return queue_s + ahead_s + own_prefill_s + decode_s + harm_weight * harm_s
 
 
-def critical_path(harm_weight: float = 0.5) -> Dispatch:
-    """The dispatch function; ``harm_weight`` is what a second of others counts beside one of its own."""
+def critical_path(harm_weight: float = 0.5, shortlist: int = 16) -> Dispatch:
+    """The dispatch function; ``harm_weight`` is what a second of others counts beside one of its own.
+
+    In a large cluster only the ``shortlist`` replicas with the least work, and the one that ran the stage before, are
+    looked at closely.
+    """
 
     def dispatch(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> int:
-        return min(range(len(replicas)), key=lambda i: predicted_cost_s(request, replicas[i], now, harm_weight))
+        candidates: Sequence[int] = range(len(replicas))
+        if len(replicas) > shortlist:
+            candidates = nsmallest(shortlist, candidates, key=[replica.backlog_s for replica in replicas].__getitem__)
+            if request.home is not None:
+                candidates = [request.home, *candidates]
+        return min(candidates, key=lambda i: predicted_cost_s(request, replicas[i], now, harm_weight))
 
     return dispatch
 

@@ -73,12 +73,21 @@ class ReplicaSpeed:
     def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float, step_tokens: int) -> float:
         """Seconds of a call with nothing beside it, its prompt prefilled ``step_tokens`` at a time."""
         new = max(prompt_tokens - cached_tokens, 1.0)
-        chunks = max(1.0, -(-new // step_tokens))
-        chunk = new / chunks
-        pairs = chunk * cached_tokens + chunk * new / 2
-        first = chunks * self.mixed_s(chunk, pairs, cached_tokens + new / 2, 0, 0)
-        steps = max(output_tokens - 1, 0.0)
-        return self.call_s + first + steps * (self.decode_base_s(1) + self.kv_token_s * (prompt_tokens + steps / 2))
+        prefill_s = self.call_s
+        chunks = new // step_tokens
+        if chunks:
+            whole = chunks * step_tokens
+            pairs = step_tokens * (cached_tokens + whole / 2)
+            prefill_s += chunks * self.mixed_s(step_tokens, pairs, cached_tokens + (whole + step_tokens) / 2, 0, 0)
+            new -= whole
+        if new:
+            cached = prompt_tokens - new
+            prefill_s += self.mixed_s(new, new * (cached + new / 2), cached + new, 0, 0)
+        steps = output_tokens - 1
+        if steps <= 0:
+            return prefill_s
+        context = prompt_tokens + (steps - 1) / 2
+        return prefill_s + steps * (self.decode_base_s(1) + self.kv_token_s * context)
 
 
 def roofline_speed(
