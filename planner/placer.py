@@ -201,15 +201,15 @@ def _too_big(serving: Serving) -> str:
 
 
 def _what_would_fit(replica: Replica) -> list[str]:
-    """The smallest power of two of the same device if there are as many, and the single GPUs that are large enough."""
+    """The smallest power of two of the same device if there are as many, and the three smallest GPUs large enough."""
     counts = [n for n in (2, 4, 8) if n <= replica.device.count]
     more = [f"{n} x {replica.device.name}" for n in counts if _fits(replica, replica.device.memory_bytes, n)]
-    singles = [
-        name
+    singles = sorted(
+        (kind.memory_bytes.value, name)
         for name, kind in catalogue().items()
         if kind.kind == "gpu" and kind.memory_bytes and _fits(replica, kind.memory_bytes.value, 1)
-    ]
-    return more[:1] + singles
+    )
+    return more[:1] + [name for _, name in singles[:3]]
 
 
 def _fits(replica: Replica, memory_bytes: float, parallel: int) -> bool:
