@@ -118,7 +118,22 @@ def _rejected(chosen: Plan, other: Candidate, sla_s: float | None) -> Rejected:
     reasons = [] if keeps(plan, sla_s) else [f"its p95 of {duration(plan.p95_s or 0.0)} misses the SLA"]
     reasons += _differences(chosen, plan)
     reasons += [other.because] if other.because else []
-    return Rejected(label=other.label, seconds=plan.seconds, cost_usd=plan.cost_usd, why="; ".join(reasons))
+    label = _label(chosen, plan) or other.label
+    return Rejected(label=label, seconds=plan.seconds, cost_usd=plan.cost_usd, why="; ".join(reasons))
+
+
+def _label(chosen: Plan, plan: Plan) -> str:
+    """Where it has model calls that the chosen plan has elsewhere."""
+    moves: dict[str, None] = {}
+    for op in plan.ops:
+        taken = chosen.by_id.get(op.id)
+        if op.kind != "decode" or taken is None:
+            continue
+        if op.place != taken.place:
+            moves[f"{op.place} instead of {taken.place}"] = None
+        elif op.device != taken.device:
+            moves[f"{op.place} on {op.device} instead of {taken.device}"] = None
+    return ", ".join(moves)
 
 
 def _differences(chosen: Plan, plan: Plan) -> list[str]:

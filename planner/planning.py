@@ -12,7 +12,7 @@ the objective among those that keep the SLA. The others say by how much they los
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -120,16 +120,11 @@ class Planning:
         if not rest:
             return
         cluster = asked.cluster.model_copy(update={"engines": rest})
-        found = self._candidate("", partial(self._greedy, cluster, greedy.objective), asked)
-        if found.error is not None and found.error.code == "ORCH-P010":
-            return
-        instead = f" instead of engine:{engine.name}"
-        if found.plan is None:
-            label = ", ".join(f"engine:{each.name}" for each in rest if each.model == engine.model) or "other engines"
-        else:
-            was = {op.id for op in greedy.ops if op.place == f"engine:{engine.name}"}
-            label = ", ".join(dict.fromkeys(op.place for op in found.plan.ops if op.id in was))
-        yield replace(found, label=label + instead)
+        found = self._candidate(
+            f"without engine:{engine.name}", partial(self._greedy, cluster, greedy.objective), asked
+        )
+        if found.error is None or found.error.code != "ORCH-P010":
+            yield found
 
     def _moved(self, engine: EngineSpec, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
         """The engine on each other device, unless an engine with its model is there already, and nothing beside it that
