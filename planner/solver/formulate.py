@@ -63,21 +63,40 @@ def formulate(
     *,
     allowed: Allowed | None = None,
     without: frozenset[str] = frozenset(),
+    most_usd: float | None = None,
     least: float | None = None,
 ) -> Model:
     """The program of a problem; ``objective`` ``None`` only asks whether there is a plan.
 
-    ``without`` names limits to leave out, ``allowed`` the choices that may be used, and ``least`` is a value of the
-    objective that is known to be in reach, which only scales the numbers.
+    ``without`` names limits to leave out, ``allowed`` the choices that may be used, ``most_usd`` caps what the objective
+    cost counts, and ``least`` is a value of the objective that is known to be in reach, which only scales the numbers.
     """
-    return _Formulation(of, objective, allowed, without).build(least)
+    return _Formulation(of, objective, allowed, without, most_usd).build(least)
+
+
+def fitting(of: Instance, without: frozenset[str] = frozenset()) -> Allowed:
+    """Choices that fit the memory and exist in a pool that has enough devices."""
+    names = [pool.name for pool in of.problem.pools]
+    return [
+        [
+            (option.fits or memory(names[option.pool]) in without)
+            and (of.most_replicas(option.configuration) >= 1 or capacity(names[option.pool]) in without)
+            for option in options
+        ]
+        for options in of.options
+    ]
 
 
 class _Formulation:
     def __init__(
-        self, of: Instance, objective: Objective | None, allowed: Allowed | None, without: frozenset[str]
+        self,
+        of: Instance,
+        objective: Objective | None,
+        allowed: Allowed | None,
+        without: frozenset[str],
+        most_usd: float | None,
     ) -> None:
-        self.of, self.objective, self.without = of, objective, without
+        self.of, self.objective, self.without, self.most_usd = of, objective, without, most_usd
         self.problem, self.load = of.problem, of.problem.workload
         self.rate = None if RATE in without else self.load.sizing_per_s
         self.sla_s = None if SLA in without else self.load.sla_s
@@ -86,7 +105,9 @@ class _Formulation:
         self.ignored = frozenset(
             (p, q) for p in self.pools for q in self.pools if link(self.names[p], self.names[q]) in without
         )
-        self.allowed = self._fitting(allowed)
+        self.allowed = fitting(of, without)
+        if allowed is not None:
+            self.allowed = [[a and b for a, b in zip(*rows, strict=True)] for rows in zip(self.allowed, allowed, strict=True)]
         self.windows: Windows | None = None
         if self.sla_s is not None:
             self._prune()
@@ -104,21 +125,9 @@ class _Formulation:
             self._critical_path()
         self._needs()
         self._budget()
+        self._cost_cap()
         self._minimise(least)
         return self.model
-
-    def _fitting(self, allowed: Allowed | None) -> Allowed:
-        """Choices that fit the memory and exist in a pool that has enough devices."""
-        of = self.of
-        fitting: Allowed = [[True] * len(options) for options in of.options]
-        for o, c, option in of.choices():
-            pool = self.names[option.pool]
-            fitting[o][c] = (
-                (allowed is None or allowed[o][c])
-                and (option.fits or memory(pool) in self.without)
-                and (of.most_replicas(option.configuration) >= 1 or capacity(pool) in self.without)
-            )
-        return fitting
 
     def _prune(self) -> None:
         """Leave out what cannot be part of a run within the SLA."""
@@ -215,7 +224,7 @@ class _Formulation:
         """Whether it matters, per run, which link the bytes take."""
         if edge.transfer.moved_bytes == 0:
             return False
-        priced = self.objective == "cost" or self.load.budget_usd_per_hour is not None
+        priced = self.objective == "cost" or self.load.budget_usd_per_hour is not None or self.most_usd is not None
         return any(
             each.capacity_bytes_per_s is not None or (priced and each.usd_per_byte != 0) for each in self.problem.links
         )
@@ -320,22 +329,14 @@ class _Formulation:
     def _critical_path(self) -> None:
         program, model = self.program, self.model
         found = self.windows or windows(self.of, self.allowed, self.ignored)
-        model.unit_s = self.sla_s or found.least_s or 1.0
-        if math.isinf(model.unit_s):
-            model.unit_s = 1.0
-        model.starts = [
-            program.column(min(min(ready), 1e300) / model.unit_s * (1 - _SLACK) if min(ready) < INF else 0.0)
-            for ready in found.ready_s
-        ]
-        least = found.least_s if found.least_s < INF else 0.0
-        model.end = program.column(
-            least / model.unit_s * (1 - _SLACK), INF if self.sla_s is None else self.sla_s / model.unit_s
-        )
+        finite = found.least_s < INF
+        model.unit_s = self.sla_s or (found.least_s if finite else 1.0) or 1.0
+        model.starts = [program.column() for _ in self.of.ops]
+        model.end = program.column(0.0, INF if self.sla_s is None else self.sla_s / model.unit_s)
         for at, edge in enumerate(self.of.edges):
-            flow = model.flows.get(at, {})
             moving = [
-                (column, -(edge.delay_s[p][q] if (p, q) not in self.ignored else 0.0) / model.unit_s)
-                for (p, q), column in flow.items()
+                (column, -(0.0 if pair in self.ignored else edge.delay_s[pair[0]][pair[1]]) / model.unit_s)
+                for pair, column in model.flows.get(at, {}).items()
             ]
             program.row(
                 [(model.starts[edge.dst], 1.0), (model.starts[edge.src], -1.0), *self._lasting(edge.src), *moving],
@@ -344,6 +345,23 @@ class _Formulation:
         for o in range(len(self.of.ops)):
             if not self.of.leaving[o]:
                 program.row([(model.end, 1.0), (model.starts[o], -1.0), *self._lasting(o)], lower=0.0)
+        if finite:
+            self._windowed(found)
+
+    def _windowed(self, found: Windows) -> None:
+        """No op starts before it can in the pool it is in, nor leaves less than the rest from there."""
+        model, unit = self.model, self.model.unit_s * (1 + _SLACK)
+        assert model.end is not None
+        for o in range(len(self.of.ops)):
+            options = [
+                (column, option)
+                for column, option, ok in zip(model.x[o], self.of.options[o], self.allowed[o], strict=True)
+                if ok and found.through(o, option) < INF
+            ]
+            ready = [(column, -found.ready_s[o][option.pool] / unit) for column, option in options]
+            rest = [(column, -(option.seconds + found.rest_s[o][option.pool]) / unit) for column, option in options]
+            self.program.row([(model.starts[o], 1.0), *ready], lower=0.0)
+            self.program.row([(model.end, 1.0), (model.starts[o], -1.0), *rest], lower=0.0)
 
     def _lasting(self, op: int) -> Terms:
         options = zip(self.model.x[op], self.of.options[op], strict=True)
@@ -355,6 +373,11 @@ class _Formulation:
             return
         unit = budget or 1.0
         self.program.row([(column, value / unit) for column, value in self._usd_per_hour()], upper=budget / unit)
+
+    def _cost_cap(self) -> None:
+        if self.most_usd is not None:
+            unit = self.most_usd or 1.0
+            self.program.row([(column, value / unit) for column, value in self._usd()], upper=self.most_usd / unit)
 
     def _usd_per_hour(self) -> Terms:
         """Replicas at their price, and what is charged per execution and per byte at the rate."""
@@ -399,7 +422,11 @@ class _Formulation:
             return [(model.rate, -1.0)]
         if self.objective == "energy":
             return [(model.x[o][c], option.joules or 0.0) for o, c, option in self.of.choices()]
+        return self._usd()
+
+    def _usd(self) -> Terms:
+        """What the objective cost counts: an hour at the rate, or one run alone."""
         if self.rate is not None:
             return self._usd_per_hour()
-        alone = [(model.x[o][c], option.usd_alone or 0.0) for o, c, option in self.of.choices()]
-        return alone + self._bytes_usd(model.flows)
+        alone = [(self.model.x[o][c], option.usd_alone or 0.0) for o, c, option in self.of.choices()]
+        return alone + self._bytes_usd(self.model.flows)
