@@ -41,7 +41,7 @@ class RequestView(Protocol):
 
     @property
     def prefix_ids(self) -> Sequence[int]:
-        """Content hashes of the prompt's leading units of ``unit_tokens`` tokens; they may go on past the prompt."""
+        """Content hashes of the prompt's whole units of ``unit_tokens`` tokens, from its beginning on."""
 
     @property
     def unit_tokens(self) -> int:

@@ -22,11 +22,12 @@ class ProgramRun:
         self.left = len(program.stages)
         self.failed = False
         for place, stage in enumerate(program.stages):
-            if stage.prompt_tokens < 1 or stage.output_tokens < 1 or any(before >= place for before in stage.after):
+            whole = stage.prompt_tokens >= 1 and stage.output_tokens >= 1 and stage.unit_tokens >= 1
+            if not whole or any(before >= place for before in stage.after):
                 raise PlanError(
                     "ORCH-P065",
                     f"program {program.id}, stage {place}: {stage}",
-                    why="a stage has at least one prompt and one output token, and waits for earlier stages only",
+                    why="token counts are 1 or more, and a stage waits for earlier stages only",
                     fix="correct the stage",
                 )
         if not program.stages:

@@ -130,7 +130,7 @@ class Replica:
     def enqueue(self, request: Request, now: float) -> None:
         """Take a request into the queue; ``next_s`` may change."""
         request.unit_blocks, rest = divmod(request.unit_tokens, self.block_tokens)
-        if rest and request.prefix_ids:
+        if rest and request.ids:
             raise PlanError(
                 "ORCH-P062",
                 f"prefix units of {request.unit_tokens} tokens on replica {self.spec.name!r}",
@@ -325,7 +325,7 @@ class Replica:
         while waiting and budget and self.running_count < self.max_batch:
             request = waiting[0][2]
             hits = self._match(request)
-            ids = request.prefix_ids[:hits]
+            ids = request.ids[:hits]
             need = self._blocks(request.target) - hits * request.unit_blocks
             wanted = need + pool.idle_among(ids) + (self._reserve if self.running_count else 0)
             if wanted > pool.available:
@@ -353,9 +353,9 @@ class Replica:
 
     def _match(self, request: Request) -> int:
         """Leading units it would find here; at least one token is left to compute."""
-        if not request.prefix_ids or not self.spec.prefix_cache:
+        if not request.ids or not self.spec.prefix_cache:
             return 0
-        return self.pool.match(request.prefix_ids, (request.target - 1) // request.unit_tokens)
+        return self.pool.match(request.ids, (request.target - 1) // request.unit_tokens)
 
     def _end_prefill(self, now: float) -> list[Request]:
         """Account for the chunks of the step that ended; returns requests that wanted one token only."""
@@ -384,7 +384,7 @@ class Replica:
 
     def _share(self, request: Request, tokens: int) -> None:
         """Put the units that ``tokens`` tokens complete into the prefix cache."""
-        ids, blocks = request.prefix_ids, request.unit_blocks
+        ids, blocks = request.ids, request.unit_blocks
         if not (ids and self.spec.prefix_cache):
             return
         complete = min(tokens // request.unit_tokens, len(ids))
@@ -396,7 +396,7 @@ class Replica:
     def _finish(self, request: Request, now: float) -> None:
         self._share(request, request.computed)
         if request.stage.pin_ttl_s > 0 and request.units:
-            self.pool.pin(request.prefix_ids[: request.units], now + request.stage.pin_ttl_s)
+            self.pool.pin(request.ids[: request.units], now + request.stage.pin_ttl_s)
         self._release(request)
         self._blocked = False
         self.backlog_s = self.backlog_s - request.work_s if self.running_count or self._waiting else 0.0
@@ -404,7 +404,7 @@ class Replica:
     def _release(self, request: Request) -> None:
         self.pool.put(request.private_blocks)
         if request.units:
-            self.pool.release(request.prefix_ids[: request.units])
+            self.pool.release(request.ids[: request.units])
         request.private_blocks = request.units = 0
         self.running_count -= 1
 

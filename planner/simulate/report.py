@@ -35,6 +35,8 @@ class ReplicaReport:
     busy_s: float
     utilisation: float
     """Share of the time in which it was in a step."""
+    steps: int
+    """Engine steps."""
     mean_batch: float
     """Decoding sequences of an average step."""
     prefill_tokens: int

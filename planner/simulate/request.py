@@ -23,6 +23,7 @@ class Request:
         "generated",
         "hit_tokens",
         "home",
+        "ids",
         "joined_step",
         "key",
         "model",
@@ -71,10 +72,11 @@ class Request:
         self.started_s: float = program.arrival_s
         self.deadline_s: float = program.arrival_s + program.slo_s
         self.home: int | None = None
+        self.prefix_ids = stage.prefix_ids[: stage.prompt_tokens // stage.unit_tokens]
 
         self.output_tokens: int = stage.output_tokens
-        self.prefix_ids = stage.prefix_ids
         self.unit_tokens: int = stage.unit_tokens
+        self.ids = stage.prefix_ids
         self.unit_blocks = 0
         self.key = 0.0
         self.work_s = 0.0

@@ -291,6 +291,7 @@ def _of_replica(replica: Replica, requests: int, duration_s: float) -> ReplicaRe
         requests=requests,
         busy_s=replica.busy_s,
         utilisation=replica.busy_s / duration_s if duration_s > 0 else 0.0,
+        steps=replica.steps,
         mean_batch=replica.decode_tokens / replica.steps if replica.steps else 0.0,
         prefill_tokens=replica.prefill_tokens,
         decode_tokens=replica.decode_tokens,

@@ -119,7 +119,9 @@ def test_arrivals_out_of_order() -> None:
     assert caught.value.code == "ORCH-P064"
 
 
-@pytest.mark.parametrize("stages", [(), (Stage(0, 1),), (Stage(1, 0),), (Stage(1, 1, after=(0,)),)])
+@pytest.mark.parametrize(
+    "stages", [(), (Stage(0, 1),), (Stage(1, 0),), (Stage(1, 1, unit_tokens=0),), (Stage(1, 1, after=(0,)),)]
+)
 def test_impossible_programs(stages: tuple[Stage, ...]) -> None:
     with pytest.raises(PlanError, match="program 9") as caught:
         simulate([Program(9, 0.0, stages)], [ONE_SECOND], ROUND_ROBIN_FCFS)
