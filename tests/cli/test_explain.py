@@ -28,7 +28,9 @@ MODEL = Path(__file__).parents[2] / "examples" / "text2sql" / "model"
 def test_every_op_has_a_place_a_time_tokens_and_a_cost(orch: Orch, folder: Path) -> None:
     ended = orch("explain", "flow.py", "--model", str(MODEL))
     assert ended.code == 0
-    lines = {line.split()[0]: line for line in ended.out.splitlines() if line.strip()}
+    table, _, calls = ended.out.partition("model call")
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
+    assert "llm_1" in calls
     assert "engine:main" in lines["llm_1"]
     assert "→" in lines["llm_1"]
     assert "thread" in ended.out
