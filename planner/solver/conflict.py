@@ -48,15 +48,20 @@ class _Oracle:
             if answer.values is None and not answer.infeasible:
                 raise PlanError("ORCH-P048", "time ran out while the conflict was looked for", fix="allow more time")
             picks = None if answer.values is None else picks_of(model, answer.values)
-            self.known[asked] = None if picks is None else asked | self._kept(picks, asked)
+            self.known[asked] = None if picks is None else self._kept(picks, asked)
         return self.known[asked]
 
     def _kept(self, picks: list[int], asked: Limits) -> Limits:
-        """What a plan keeps, its replicas counted for the rate only where the rate was asked to be kept."""
-        rate = self.of.problem.workload.sizing_per_s if RATE in asked else None
+        """What a plan keeps; one that need not carry the rate is looked at with a replica of each kind."""
+        wanted = self.of.problem.workload.sizing_per_s
+        rate = wanted if RATE in asked else None
         count = evaluate.replicas(self.of, picks, rate)
         broken = {each.name for each in evaluate.usage(self.of, picks, count, rate) if not each.kept}
-        return self.everything - broken
+        if rate is None and wanted is not None:
+            broken.add(RATE)
+        kept = self.everything - broken
+        # Without the memory the program counts fewer replicas than the plan has, which may then break what was asked.
+        return kept if asked <= kept != self.everything else asked
 
 
 def conflict(problem: Problem, time_limit_s: float) -> Conflict | None:

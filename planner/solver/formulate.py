@@ -103,7 +103,10 @@ class _Formulation:
         self.pools = range(len(self.problem.pools))
         self.names = [pool.name for pool in self.problem.pools]
         self.ignored = frozenset(
-            (p, q) for p in self.pools for q in self.pools if link(self.names[p], self.names[q]) in without
+            (p, q)
+            for p, src in enumerate(self.names)
+            for q, dst in enumerate(self.names)
+            if link(src, dst) in without and (src, dst) not in self.problem.link
         )
         self.allowed = fitting(of, without)
         if allowed is not None:
