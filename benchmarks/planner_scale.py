@@ -4,8 +4,9 @@
 
 1,000,000 requests pass through 1,000 replicas (three kinds of GPU, one model; see ``benchmarks/arms/simulate_arm.py``),
 under the simplest policy (arm ``orchestrator``) and under ours (arm ``critical-path``), each in a fresh process that
-uses one core. `seconds` is the simulation with the generation of its load, without imports; `peak_rss_mib` the most
-memory the whole process held; `rss_ratio` that of a million requests over that of a quarter of them.
+uses one core. `seconds` is the simulation with the generation of its load, without imports, and `cpu_seconds` what of
+it the process had a core for; `peak_rss_mib` is the most memory the whole process held; `rss_ratio` that of a million
+requests over that of a quarter of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ QUICK_SIZES: Final = (25_000, 100_000)
 QUICK_REPLICAS: Final = 100
 SEED: Final = 1
 TIMEOUT_S: Final = 1_800
-UNITS: Final = {"seconds": "s", "peak_rss_mib": "MiB"}
+UNITS: Final = {"seconds": "s", "cpu_seconds": "s", "peak_rss_mib": "MiB"}
 
 
 class ChildError(RuntimeError):

@@ -148,7 +148,7 @@ Dispatch = Callable[[RequestView, Sequence[ReplicaView], float], int]
 Order = Callable[[RequestView, ReplicaView, float], float]
 """(request, replica, now) to a key of the replica's queue: least first, ties in order of readiness."""
 Admit = Callable[[RequestView, Sequence[ReplicaView], float], bool]
-"""(first request of a program, replicas, now): whether the program is taken on."""
+"""(request, replicas, now): yes or no. Whether a program is taken on, of its first request; or whether one is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +162,9 @@ class Policy:
     """Where a stage after the first goes; ``None``: ``dispatch`` decides that too."""
     admit: Admit | None = None
     """``None``: every program is taken on."""
+    hold: Admit | None = None
+    """Whether a request that is ready stays at the router until something finishes, its place decided only then; asked
+    again, first in ``order`` first (on the replica it would go to when it became ready), each time a request finishes.
+    ``None``: never."""
     reorder: bool = False
     """Whether keys change while requests wait, so that they are asked for again at each admission."""

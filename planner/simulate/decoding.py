@@ -42,10 +42,11 @@ class DecodeBatch:
         heappush(self._ends, (request.finish_step, request.sequence, request))
 
     def leave(self, request: Request) -> None:
-        """Stop decoding a request; its ``computed`` and ``generated`` are brought up to date."""
+        """Stop decoding a request; ``computed``, ``generated`` and ``private_blocks`` are brought up to date."""
         steps = self.step - request.joined_step
         request.computed = request.context_at_join + steps
         request.generated += steps
+        request.private_blocks = -(-request.computed // self._size) - request.units * request.unit_blocks
         self._grows[request.slot] -= 1
         self.context -= request.computed
         del self.requests[request.sequence]

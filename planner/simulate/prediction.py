@@ -8,14 +8,14 @@ would be worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
-from orchestrator.planner.simulate.program import Program, remaining_path_s
+from orchestrator.planner.simulate.program import Program, Stage, remaining_path_s
 
-AloneSeconds = Callable[[float, float], float]
-"""(prompt tokens, output tokens) to seconds alone on an average replica."""
+AloneSeconds = Callable[[Program, Stage, float], float]
+"""(program, stage, output tokens) to seconds alone on an average replica of the stage's model."""
 
 
 class Prediction(NamedTuple):
@@ -63,15 +63,9 @@ class StepHistory:
         if len(stages) == 1:
             self._update((program.workflow, stages[0].step), stages[0].output_tokens, 0.0)
             return
-        seconds = [alone_s(stage.prompt_tokens, stage.output_tokens) for stage in stages]
+        seconds = [alone_s(program, stage, stage.output_tokens) for stage in stages]
         for stage, remaining_s in zip(stages, remaining_path_s(stages, seconds), strict=True):
             self._update((program.workflow, stage.step), stage.output_tokens, remaining_s)
-
-    def learn_all(self, programs: Iterable[Program], alone_s: AloneSeconds) -> StepHistory:
-        """Learn from a record of earlier programs."""
-        for program in programs:
-            self.learn(program, alone_s)
-        return self
 
     def _update(self, key: tuple[str, str], output_tokens: float, remaining_s: float) -> None:
         mean = self._means.get(key)
@@ -92,7 +86,7 @@ class NoisyTruth:
     def predict(self, program: Program, place: int, alone_s: AloneSeconds) -> Prediction:
         """The truth, disturbed."""
         stages = program.stages
-        seconds = [alone_s(stage.prompt_tokens, stage.output_tokens) for stage in stages]
+        seconds = [alone_s(program, stage, stage.output_tokens) for stage in stages]
         error = self._random.lognormvariate(0.0, self._sigma) if self._sigma else 1.0
         return Prediction(stages[place].output_tokens * error, remaining_path_s(stages, seconds)[place] * error)
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
-from math import inf, sqrt
+from math import inf
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import Order, RequestView
 from orchestrator.planner.simulate.blocks import BlockPool
 from orchestrator.planner.simulate.decoding import DecodeBatch
 from orchestrator.planner.simulate.request import Request
+from orchestrator.planner.simulate.series import StepSeries
 from orchestrator.planner.simulate.speed import ReplicaSpec
 
 
@@ -28,8 +29,8 @@ class Replica:
     """Mutable state of one replica; the attributes without underscore are its ``ReplicaView`` and its counters."""
 
     __slots__ = (
-        "_a", "_batch", "_blocked", "_booked", "_chunks", "_d", "_order", "_prefilling", "_reorder", "_reserve",
-        "_start", "_steps", "_waiting", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "hit_tokens", "index",
+        "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_reorder", "_reserve", "_run", "_waiting",
+        "backlog_s", "block_tokens", "busy_s", "decode_tokens", "hit_tokens", "index",
         "kv_bytes_per_token", "link_bytes_per_s", "longest_run", "max_batch", "next_s", "pool", "preemptions",
         "prefill_tokens", "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version",
         "waiting_blocks",
@@ -71,10 +72,7 @@ class Replica:
         self._batch = DecodeBatch(spec.block_tokens)
         self._blocked = False
         """The head of the queue found no memory, and none has become free since."""
-        self._start = 0.0
-        self._steps = 0
-        self._a = 0.0
-        self._d = 0.0
+        self._run = StepSeries()
         self._booked = 0
         """Steps of the current run whose blocks are taken: one more than are complete."""
 
@@ -143,24 +141,23 @@ class Replica:
         self.waiting_blocks += self._blocks(request.target)
         request.key = self._order(request, self, now)
         heappush(self._waiting, (request.key, request.sequence, request))
-        if not self._steps:
+        if not self._run.steps:
             self._begin(now)
             return
         if self._reorder or self._waiting[0][2] is request:
             self._blocked = False
-        if self._steps > 1 and not self._blocked and self.running_count < self.max_batch:
+        if self._run.steps > 1 and not self._blocked and self.running_count < self.max_batch:
             self._cut(now)
 
     def advance(self, now: float) -> list[Request]:
         """End the step or run that ends now and begin the next; returns the requests that finished."""
         if self.pool.expire(now):
             self._blocked = False
-        self._commit(self._steps)
-        self.busy_s += now - self._start
-        self._steps = 0
+        self._commit(self._run.steps)
+        self.busy_s += now - self._run.start_s
+        self._run.steps = 0
         done = self._end_prefill(now) if self._prefilling else []
         for request in self._batch.ended():
-            self._settle(request)
             self._finish(request, now)
             done.append(request)
         self._begin(now)
@@ -168,51 +165,33 @@ class Replica:
 
     # -- runs of steps ------------------------------------------------------------------------------------------------
 
-    def _after(self, steps: int) -> float:
-        """When the current run's first ``steps`` steps are done."""
-        return self._start + steps * self._a + self._d * (steps * (steps - 1) / 2)
-
-    def _done_by(self, now: float) -> int:
-        """Complete steps of the current run."""
-        elapsed = now - self._start
-        a, d = self._a, self._d
-        if elapsed < a:
-            return 0
-        b = a - d / 2
-        steps = min(int(2 * elapsed / (b + sqrt(b * b + 2 * d * elapsed))), self._steps)
-        while steps and self._after(steps) > now:
-            steps -= 1
-        while steps < self._steps and self._after(steps + 1) <= now:
-            steps += 1
-        return steps
-
     def _sync(self, now: float) -> None:
         """Bring the state to what it is at ``now``, in the middle of a run."""
         if self.pool.expire(now):
             self._blocked = False
-        if self._steps > 1:
-            done = min(self._done_by(now), self._steps - 1)
+        run = self._run
+        if run.steps > 1:
+            done = min(run.done_by(now), run.steps - 1)
             if done:
-                start = self._after(done)
-                self.busy_s += start - self._start
+                before = run.start_s
                 self._commit(done)
-                self._start = start
-                self._a += done * self._d
-                self._steps -= done
+                run.drop(done)
+                self.busy_s += run.start_s - before
 
     def _cut(self, now: float) -> None:
         """Let the current run end with the step that is under way."""
-        steps = self._done_by(now) + 1
-        if steps < self._steps:
-            self._steps = steps
-            self.next_s = self._after(steps)
+        run = self._run
+        steps = run.done_by(now) + 1
+        if steps < run.steps:
+            run.steps = steps
+            self.next_s = run.after(steps)
             self.version += 1
 
     def _commit(self, steps: int) -> None:
         """Account for complete steps of the current run, and book the blocks of the one that follows in it."""
         batch = self._batch
         count = len(batch.requests)
-        book = min(steps + 1, self._steps) - self._booked
+        book = min(steps + 1, self._run.steps) - self._booked
         if book and count:
             self.pool.take(batch.growth(self._booked, book))
         self._booked += book - steps
@@ -225,7 +204,8 @@ class Replica:
     def _begin(self, now: float) -> None:
         """Begin the next step or run, if there is anything to do."""
         self.version += 1
-        self._start = now
+        run = self._run
+        run.start_s = now
         requests = self._batch.requests
         preempted = self._book_first() if requests else False
         budget = self.spec.step_tokens - len(requests)
@@ -239,14 +219,14 @@ class Replica:
             self._admit(now, budget)
         batch = len(requests)
         if chunks:
-            self._steps = 1
+            run.steps = 1
             self.next_s = now + self._mixed_s(batch)
         elif batch:
             speed = self.speed
-            self._a = speed.decode_base_s(batch) + speed.kv_token_s * self._batch.context
-            self._d = speed.kv_token_s * batch
-            self._steps = self._run_length()
-            self.next_s = self._after(self._steps)
+            run.first_s = speed.decode_base_s(batch) + speed.kv_token_s * self._batch.context
+            run.more_s = speed.kv_token_s * batch
+            run.steps = self._run_length()
+            self.next_s = run.after(run.steps)
         else:
             self.next_s = inf
         self._booked = 1 if batch else 0
@@ -263,9 +243,10 @@ class Replica:
         if self._blocked and steps > 1:
             expiry = self.pool.next_expiry_s
             if expiry is not None:
-                self._steps = steps
-                before = self._done_by(expiry)
-                steps = before if before and self._after(before) == expiry else min(steps, before + 1)
+                run = self._run
+                run.steps = steps
+                before = run.done_by(expiry)
+                steps = before if before and run.after(before) == expiry else min(steps, before + 1)
         return steps
 
     def _mixed_s(self, batch: int) -> float:
@@ -299,7 +280,6 @@ class Replica:
         victim = max((*self._prefilling, *requests.values()), key=lambda request: (request.key, request.sequence))
         if victim.sequence in requests:
             self._batch.leave(victim)
-            self._settle(victim)
         else:
             self._prefilling.remove(victim)
         self.prompt_backlog_tokens -= victim.target - min(victim.computed, victim.target)
@@ -377,10 +357,6 @@ class Replica:
                 self._batch.join(request)
         self._prefilling = still
         return done
-
-    def _settle(self, request: Request) -> None:
-        """Count the blocks that decoding added to a request's own."""
-        request.private_blocks = self._blocks(request.computed) - request.units * request.unit_blocks
 
     def _share(self, request: Request, tokens: int) -> None:
         """Put the units that ``tokens`` tokens complete into the prefix cache."""

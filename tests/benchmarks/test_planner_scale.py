@@ -33,8 +33,10 @@ def test_one_small_simulation(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_results_name_sizes_and_compare_memory() -> None:
-    found = {"seconds": 2.0, "peak_rss_mib": 100.0, "simulated_s": 9.0, "steps": 5, "tokens": 7, "mean_batch": 1.0,
-             "p95_s": 0.5}  # fmt: skip
+    found = {
+        "seconds": 2.0, "cpu_seconds": 1.5, "peak_rss_mib": 100.0, "simulated_s": 9.0, "steps": 5, "tokens": 7,
+        "mean_batch": 1.0, "p95_s": 0.5,
+    }  # fmt: skip
     results = planner_scale.results_of("orchestrator", 10, {100: found, 400: {**found, "peak_rss_mib": 110.0}})
     by = {(result.case, result.metric): result.value for result in results}
     assert by["requests=400,replicas=10", "rss_ratio"] == 1.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,16 @@ def test_keys_that_change_while_requests_wait_give_the_same_report() -> None:
     policy = replace(POLICIES["workload-balanced+urgency"](), order=lateness, reorder=True)
     for seed in range(8):
         load = workflows(40, seed, rate_per_s=30.0)
+        assert simulate(load, three(20, 4), policy) == simulate(load, three(20, 4), policy, longest_run=1)
+
+
+def test_requests_held_at_the_router_give_the_same_report() -> None:
+    def crowded(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> bool:
+        return all(replica.free_blocks(now) < 8 or replica.waiting_count for replica in replicas)
+
+    for name in POLICIES:
+        policy = replace(POLICIES[name](), hold=crowded)
+        load = workflows(60, 11, rate_per_s=30.0)
         assert simulate(load, three(20, 4), policy) == simulate(load, three(20, 4), policy, longest_run=1)
 
 

@@ -189,7 +189,7 @@ def test_blocks_are_conserved_all_the_time_and_free_in_the_end(seed: int, blocks
             private = sum(request.private_blocks for request in replica._prefilling)
             for request in replica._batch.requests.values():
                 tokens = request.context_at_join + replica._batch.step - request.joined_step
-                booked = tokens + (1 if replica._steps else 0)
+                booked = tokens + (1 if replica._run.steps else 0)
                 private += -(-booked // size) - request.units * request.unit_blocks
             held = sum(unit.blocks for unit in pool.units.values())
             assert pool.free + private + held == pool.total

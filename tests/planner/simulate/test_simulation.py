@@ -88,6 +88,38 @@ def test_a_policy_may_turn_programs_away() -> None:
     assert {number for number, end_s in ended if end_s is None} == {2, 3}
 
 
+def busy(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> bool:
+    """Hold while every replica runs something."""
+    return all(replica.running_count for replica in replicas)
+
+
+def test_requests_held_at_the_router_go_in_order_to_whoever_is_free_first() -> None:
+    """Two replicas, one three times as slow. Bound on arrival, calls 1 and 3 would wait for the slow one."""
+
+    def shortest_first(request: RequestView, replica: ReplicaView, now: float) -> float:
+        return request.predicted_output_tokens
+
+    def idle(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> int:
+        return min(range(len(replicas)), key=lambda i: (replicas[i].running_count, i))
+
+    done: dict[int, float | None] = {}
+    lengths = (6, 6, 9, 2)
+    load = [Program(i, 0.0, (Stage(1, n, step=str(n)),)) for i, n in enumerate(lengths)]
+    slow = replace(ONE_SECOND, speed=replace(ONE_SECOND.speed, step_s=3.0))
+    report = simulate(
+        load, [ONE_SECOND, slow], Policy("late", idle, shortest_first, hold=busy), history=load,
+        observer=lambda program, end_s: done.update({program.id: end_s}),
+    )  # fmt: skip
+    assert done == {0: 6.0, 1: 18.0, 3: 8.0, 2: 17.0}
+    assert report.queueing.max_s == 8.0
+
+
+def test_a_request_held_for_ever_is_sent_when_nothing_else_happens() -> None:
+    """The stages in the middle are ready after 2.5 and 3.5 s; the one of 5 s is sent then, the other after it."""
+    report = simulate([DIAMOND], [ONE_SECOND] * 3, replace(ROUND_ROBIN_FCFS, hold=lambda *_: True))
+    assert (report.programs, report.latency.max_s) == (1, 3.5 + 5.0 + 3.0 + 1.25)
+
+
 def test_later_stages_go_where_migration_says_and_moves_are_counted() -> None:
     def next_one(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> int:
         assert request.home is not None
@@ -153,14 +185,14 @@ def test_policies_see_means_of_the_step_and_never_the_truth() -> None:
 
 
 def test_a_step_never_seen_is_expected_to_be_of_default_length() -> None:
-    assert StepHistory(output_tokens=99.0).predict(DIAMOND, 0, lambda p, o: p + o) == (99.0, 0.0)
+    assert StepHistory(output_tokens=99.0).predict(DIAMOND, 0, lambda program, stage, output: output) == (99.0, 0.0)
 
 
 def test_a_noisy_oracle() -> None:
-    assert NoisyTruth(0.0, seed=1).predict(DIAMOND, 0, lambda p, o: o) == (2, 0.5 + 5.0 + 1.25)
+    assert NoisyTruth(0.0, seed=1).predict(DIAMOND, 0, lambda program, stage, output: output) == (2, 0.5 + 5.0 + 1.25)
     first, second = NoisyTruth(0.5, seed=1), NoisyTruth(0.5, seed=1)
-    drawn = [first.predict(DIAMOND, 1, lambda p, o: o) for _ in range(2000)]
-    assert drawn == [second.predict(DIAMOND, 1, lambda p, o: o) for _ in range(2000)]
+    drawn = [first.predict(DIAMOND, 1, lambda program, stage, output: output) for _ in range(2000)]
+    assert drawn == [second.predict(DIAMOND, 1, lambda program, stage, output: output) for _ in range(2000)]
     lengths = sorted(prediction.output_tokens for prediction in drawn)
     assert lengths[1000] == pytest.approx(5.0, rel=0.05)
     assert lengths[1000 + 683] / lengths[1000] == pytest.approx(1.65, rel=0.1)
