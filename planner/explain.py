@@ -53,6 +53,8 @@ _CALL_COLUMNS: Final = (
     Column("waits"),
     Column("time goes into", least=20),
 )
+_WAITS: Final = 4
+"""The column that says nothing without a rate."""
 
 
 def render(  # the format is the CLI's word
@@ -88,7 +90,9 @@ def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
     yield from table(_COLUMNS, rows, width)
     yield ""
     if calls := [_call_row(plan, op) for op in shown if op.kind == "decode" and op.spent_s]:
-        yield from table(_CALL_COLUMNS, calls, width)
+        shown_columns = [at for at in range(len(_CALL_COLUMNS)) if plan.rate_per_s is not None or at != _WAITS]
+        columns = [_CALL_COLUMNS[at] for at in shown_columns]
+        yield from table(columns, [[row[at] for at in shown_columns] for row in calls], width)
         yield ""
     hidden = len(plan.ops) - len(shown)
     notes = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain, count
 from typing import Final
 
 from orchestrator.errors import PlanError, UsageError
@@ -55,13 +56,13 @@ def parse(text: str) -> Change:
                 CODE, f"--what-if {text!r}: `{key}` is there twice", fix="give each change its own --what-if"
             )
         given[key] = value
-    count = _number(text, given, "count")
-    if count is not None and count != int(count):
+    many = _number(text, given, "count")
+    if many is not None and many != int(many):
         raise UsageError(CODE, f"--what-if {text!r}: count={given['count']} is not a whole number", fix="write count=4")
     return Change(
         text,
         given.get("device"),
-        int(count) if count is not None else None,
+        int(many) if many is not None else None,
         _number(text, given, "rate"),
         _number(text, given, "price"),
     )
@@ -70,6 +71,7 @@ def parse(text: str) -> Change:
 def changed_cluster(cluster: Cluster, change: Change) -> Cluster:
     """The cluster with the devices under its engines changed.
 
+    A GPU does not take the place of a CPU, which runs the tools as well: it is added, and the engines move there.
     Raises :class:`UsageError` ORCH-U022 for a device nobody knows, and where no engine has a device to change.
     """
     if (change.device, change.count, change.price_usd_per_hour) == (None, None, None):
@@ -81,8 +83,21 @@ def changed_cluster(cluster: Cluster, change: Change) -> Cluster:
             f"--what-if {change.text!r}: no engine of the cluster runs on a device that could be another one",
             fix="name a model with --model, or engines on devices in a cluster file with --cluster",
         )
-    devices = [_changed(each, change, cluster) if each.name in under else each for each in cluster.devices]
-    return cluster.model_copy(update={"devices": tuple(devices)})
+    devices: dict[str, Device] = {}
+    moved: dict[str, str] = {}
+    for device in cluster.devices:
+        found = _changed(device, change, cluster) if device.name in under else device
+        if found.kind != device.kind:
+            devices[device.name] = device
+            taken = {*devices, *(other.name for other in cluster.devices)}
+            names = chain([found.type], (f"{found.type}-{number}" for number in count(2)))
+            name = next(each for each in names if each not in taken)
+            moved[device.name], found = name, found.model_copy(update={"name": name})
+        devices[found.name] = found
+    engines = [
+        each.model_copy(update={"device": moved.get(each.device or "", each.device)}) for each in cluster.engines
+    ]
+    return cluster.model_copy(update={"devices": tuple(devices.values()), "engines": tuple(engines)})
 
 
 def _changed(device: Device, change: Change, cluster: Cluster) -> Device:

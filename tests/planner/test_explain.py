@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.explain import WIDTH, render
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
+from orchestrator.planner.planning import Asked, Planning
 from tests.planner.clusters import cpu, gpu, one_engine
 from tests.planner.level2 import parsed, workflow
 
 
-@pytest.fixture
-def answer(tmp_path: Path) -> Plan:
+def text_to_sql() -> str:
     """The text-to-SQL workflow of the design: five drafts, five queries, a vote, an answer."""
     body, (question, schema) = workflow(question="str", schema="str")
     ask = body.prompt("prompt_1", ["Schema:\n", "\nQuestion: ", "\nSQL:"], [schema, question])
@@ -27,9 +27,25 @@ def answer(tmp_path: Path) -> Plan:
     best = body.call("vote", "tool", [results], "Rows", place="inline")
     then = body.prompt("prompt_2", ["Question: ", "\nRows: ", "\nAnswer:"], [question, best])
     reply, _ = body.ask_model("llm_1", then)
+    return body.closed([reply])
+
+
+@pytest.fixture
+def answer(tmp_path: Path) -> Plan:
+    """It on a GPU, beside a CPU whose price nobody knows, as the placement alone makes it."""
     cluster = one_engine(tmp_path).model_copy(update={"devices": (cpu(usd_per_hour=None), gpu())})
-    with parsed(body.closed([reply]), slo="p95 < 8s", budget_usd=0.02) as module:
+    with parsed(text_to_sql(), slo="p95 < 8s", budget_usd=0.02) as module:
         return plan(module, cluster, ir_hash="0123456789abcdef")
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Plan:
+    """It at a rate of runs, with a second GPU that could have been used."""
+    one = one_engine(tmp_path)
+    spare = gpu(name="spare", memory_bytes_per_s=5e11, usd_per_hour=None)
+    with parsed(text_to_sql(), slo="p95 < 8s", budget_usd=0.02) as module:
+        asked = Asked(one.model_copy(update={"devices": (*one.devices, spare)}), "cost", 2.5, 600.0)
+        return Planning(module, "0123456789abcdef").plan(asked)
 
 
 GOLDEN = """\
@@ -61,8 +77,54 @@ warnings       no price known for cpu, used by run_sql: set usd_per_hour, or for
 """
 
 
+CALLS = """\
+model call  device       batch ≤      KV  waits  time goes into
+drafts      gpu \\(round\\) +\\d+  79 MiB  \\S+ .* decode weights \\d+%.*
+llm_1       gpu \\(round\\) +\\d+  47 MiB  \\S+ .* decode weights \\d+%.*"""
+WHOLE = (
+    r"total +\S+ \(.*\), p95 \S+ \(asked for 10min\), .*",
+    r"rate +2.5 runs/s, engine main \d+% busy",
+    r"critical path  drafts \(\d+%\) → .*",
+    r"time goes into decode weights \d+%.*",
+    r"other plans    engine:main on spare instead of gpu: \S+, cost unknown: its price is unknown; .*",
+    r"notes          rented by the hour, the engines' devices cost \$\S+ a run at 2.5 runs/s",
+)
+
+
 def test_the_table(answer: Plan) -> None:
     assert render(answer) == GOLDEN
+
+
+def test_what_depends_on_the_whole_plan_is_shown(loaded: Plan) -> None:
+    text = render(loaded)
+    sections = text.split("\n\n")
+    assert re.fullmatch(CALLS, sections[2])
+    for line in WHOLE:
+        assert re.search(f"^{line}$", text, re.MULTILINE), line
+
+
+def test_nothing_is_shown_that_was_not_computed(answer: Plan) -> None:
+    text = render(answer)
+    for word in ("model call", "p95 ", "other plans", "runs/s", "time goes into"):
+        assert word not in text.replace("p95 < 8s", "")
+
+
+def test_a_single_possibility_and_a_service_say_so() -> None:
+    far = Cluster(engines=(EngineSpec(name="far", kind="openai", model="m"),))
+    with parsed(text_to_sql()) as module:
+        text = render(Planning(module).plan(Asked(far, rate_per_s=9.0)))
+    assert "none: nothing else in the cluster can serve these models" in text
+    assert "service 100%" in text
+    row = next(line for line in text.split("model call")[1].splitlines() if line.startswith("llm_1"))
+    assert row.split()[1:4] == ["?", "?", "?"]
+
+
+def test_corrected_speeds_are_not_called_unmeasured(answer: Plan) -> None:
+    ops = (answer.ops[0].model_copy(update={"correction": 1.3}), *answer.ops[1:])
+    noted = answer.model_copy(update={"ops": ops, "notes": ("model calls are corrected ×1.30 from 9 runs here",)})
+    text = render(noted)
+    assert "notes          model calls are corrected ×1.30 from 9 runs here" in text
+    assert "nothing is measured" not in text
 
 
 def test_the_text_fits_100_columns_and_has_no_colour(answer: Plan) -> None:

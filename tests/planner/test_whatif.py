@@ -77,3 +77,14 @@ def test_a_cluster_without_devices_under_engines_has_nothing_to_change() -> None
         changed_cluster(Cluster(devices=(gpu(),)), parse("count=2"))
     assert "no engine" in caught.value.message
     assert "--cluster" in (caught.value.diagnostics[0].fix or "")
+
+
+def test_a_gpu_is_added_beside_the_cpu_that_runs_the_tools() -> None:
+    here = Cluster(devices=(cpu(), gpu(name="l4")), engines=(MAIN.model_copy(update={"device": "cpu"}),))
+    made = changed_cluster(here, parse("device=l4"))
+    assert [each.name for each in made.devices] == ["cpu", "round", "l4"]
+    assert made.engine("main").device == "round"
+    other = changed_cluster(here, parse("device=l40s,count=3"))
+    assert other.engine("main").device == "l40s"
+    assert other.device("l40s").count == 3
+    assert other.device("cpu") == here.device("cpu")
