@@ -213,6 +213,7 @@ class Replica:
         chunks.clear()
         for request in self._prefilling:
             chunk = min(request.target - request.computed, budget)
+            self._share(request, request.computed + chunk)
             chunks.append(chunk)
             budget -= chunk
         if self._waiting and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
@@ -327,6 +328,7 @@ class Replica:
             self.hit_tokens += request.computed
             self.prompt_backlog_tokens -= request.computed
             chunk = min(request.target - request.computed, budget)
+            self._share(request, request.computed + chunk)
             budget -= chunk
             self._prefilling.append(request)
             self._chunks.append(chunk)
@@ -343,7 +345,6 @@ class Replica:
         for request, chunk in zip(self._prefilling, self._chunks, strict=True):
             request.computed += chunk
             self.prompt_backlog_tokens -= chunk
-            self._share(request, request.computed)
             if request.computed < request.target:
                 still.append(request)
                 continue
@@ -359,7 +360,11 @@ class Replica:
         return done
 
     def _share(self, request: Request, tokens: int) -> None:
-        """Put the units that ``tokens`` tokens complete into the prefix cache."""
+        """Put the units that ``tokens`` tokens complete into the prefix cache.
+
+        A prompt's units are there as soon as the step that computes them begins: as in vLLM, another prompt of the same
+        step may read them, since every layer writes its KV before it attends.
+        """
         ids, blocks = request.ids, request.unit_blocks
         if not (ids and self.spec.prefix_cache):
             return

@@ -100,6 +100,14 @@ def test_a_cached_prefix_is_not_computed_again() -> None:
     assert without.hit_share == 0.0
 
 
+def test_a_prefix_computed_in_the_same_step_counts() -> None:
+    """B and C wait for A's step; C finds in the next step what B computes in it."""
+    same = [call(1, 0.25, 40, 2, (1, 2)), call(2, 0.5, 40, 2, (1, 2))]
+    done, report = ends([call(0, 0.0, 5, 1), *same], one_second())
+    assert report.replicas[0].hit_tokens == 32
+    assert done == {0: 1.0, 1: 3.0, 2: 3.0}
+
+
 def test_one_token_of_a_prompt_is_always_computed() -> None:
     _, report = ends([call(0, 0.0, 32, 2, (1, 2)), call(1, 10.0, 32, 2, (1, 2))], one_second())
     assert report.replicas[0].hit_tokens == 16
