@@ -85,6 +85,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.quantities import share
     from orchestrator.cli.target import load_target
     from orchestrator.planner.explain import render
+    from orchestrator.planner.portable import portable
 
     del debug
     want = wanted(objective, rate, sla, no_calibration)
@@ -99,7 +100,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         elif out is None:
             click.echo(render(plan, width=width()), nl=False)
     if out is not None:
-        plan.save(out)
+        portable(plan, out).save(out)
         click.echo(f"wrote {out}: {_summary(plan)}", err=True)
 
 
@@ -110,8 +111,9 @@ def _check(
     from orchestrator.planner.check import check
     from orchestrator.planner.diff import diff, render_diff
     from orchestrator.planner.plan import Plan
+    from orchestrator.planner.portable import located
 
-    before = Plan.load(file)
+    before = located(Plan.load(file), file)
     cluster = engines.cluster(target) if engines.given else before.cluster
     asked, _ = want.asked(cluster, like=before)
     after = planning_of(target.workflow).plan(asked)

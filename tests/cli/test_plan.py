@@ -11,6 +11,7 @@ import click
 import pytest
 
 from orchestrator.planner.plan import Plan
+from orchestrator.planner.portable import portable
 from tests.cli.conftest import FLOW, Orch
 from tests.planner.clusters import LLAMA_8B
 
@@ -61,6 +62,11 @@ def priced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rewrite(folder: Path, text: str) -> None:
     """Replace flow.py, and forget that it was imported."""
     (folder / "flow.py").write_text(text)
+    forget(folder)
+
+
+def forget(folder: Path) -> None:
+    """Take what was imported from a folder out of ``sys.modules``."""
     for name in [
         each for each, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(folder))
     ]:
@@ -96,6 +102,20 @@ def test_the_same_plan_gives_the_same_file(orch: Orch, priced: Path) -> None:
     for name in ("a.json", "b.json"):
         orch("plan", "flow.py", "--cluster", "c.toml", "--out", name)
     assert (priced / "a.json").read_bytes() == (priced / "b.json").read_bytes()
+
+
+def test_a_checked_in_plan_moves_with_its_project(
+    orch: Orch, priced: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (priced / "plans").mkdir()
+    orch("plan", "flow.py", "--cluster", "c.toml", "--out", "plans/p.json")
+    assert str(priced) not in (priced / "plans" / "p.json").read_text()
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "project"
+    priced.rename(elsewhere)
+    monkeypatch.chdir(elsewhere)
+    forget(priced)
+    ended = orch("plan", "flow.py", "--check", "plans/p.json", "--tolerance", "0")
+    assert (ended.code, ended.err) == (0, "")
 
 
 def test_a_slower_workflow_fails_the_check_and_is_named(orch: Orch, priced: Path) -> None:
@@ -150,7 +170,7 @@ def test_what_was_learned_meanwhile_does_not_fail_the_check(orch: Orch, priced: 
     assert "from 9 runs here" in now.out
     assert orch("plan", "flow.py", "--check", "p.json").code == 0
     off = orch("plan", "flow.py", "--cluster", "c.toml", "--no-calibration", "--json").out
-    assert Plan.from_json(off) == Plan.load(priced / "p.json")
+    assert portable(Plan.from_json(off), priced / "p.json") == Plan.load(priced / "p.json")
 
 
 def test_an_sla_is_kept_or_refused(orch: Orch, priced: Path) -> None:
