@@ -1,0 +1,62 @@
+"""``orch plan predict``: TTFT and TPOT of serving configurations from a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from orchestrator.planner.cost.calibration import Prediction
+    from orchestrator.planner.cost.rows import Row
+
+
+@click.command(name="predict", epilog="Example:  orch plan predict --rows configurations.csv --out predictions.csv")
+@click.option("--rows", type=click.Path(path_type=Path), required=True, help="CSV file, one configuration a line.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
+@json_option
+@debug_option
+def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
+    """Predict how fast models are served, without the hardware.
+
+    ROWS has the columns of ai-dynamo/aiconfigurator's silicon measurements (id, backend, model_path, system, mode, isl,
+    osl, batch_size, tp_size, …); OUT gets id and, in milliseconds, TTFT and TPOT with the bounds of their 80 %
+    intervals. Models and devices that nobody measured are priced from their config and data sheet, with wide intervals.
+    """
+    from orchestrator.planner.cost.rows import read_rows
+    from orchestrator.planner.cost.store import predict
+
+    del debug
+    read = read_rows(rows)
+    predictions = predict([row.deployment for row in read])
+    _write(out, read, predictions)
+    measured = sum(each.measured for each in predictions)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"out": str(out), "rows": len(read), "measured_groups": measured}))
+    else:
+        rest = len(read) - measured
+        note = f"; {rest} of a model, device and backend that were never measured together" if rest else ""
+        click.echo(f"{len(read)} configurations predicted in {out}{note}")
+
+
+def _write(out: Path, rows: list[Row], predictions: list[Prediction]) -> None:
+    import csv
+
+    from orchestrator.errors import PlanError
+
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("id", "ttft_ms", "ttft_lo", "ttft_hi", "tpot_ms", "tpot_lo", "tpot_hi"))
+            for row, each in zip(rows, predictions, strict=True):
+                figures = (each.ttft.mid, each.ttft.lo, each.ttft.hi, each.tpot.mid, each.tpot.lo, each.tpot.hi)
+                writer.writerow((row.id, *(f"{1e3 * seconds:.6g}" for seconds in figures)))
+    except OSError as failed:
+        raise PlanError(
+            "ORCH-P093", f"cannot write {out}: {failed}", fix="name a file in a folder that exists"
+        ) from failed

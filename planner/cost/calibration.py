@@ -1,0 +1,256 @@
+"""The calibrated cost model: ideal terms, fitted inefficiencies, and what measurements say beyond them.
+
+``log TPOT = log(sum of coefficient * term) + residual`` and the same for TTFT, apart for aggregated and disaggregated
+serving: four :class:`Target`\\ s. Coefficients are by backend, residuals a Gaussian process over load, shape, model,
+device generation and backend (:mod:`orchestrator.planner.cost.regression`). A deployment of a model, device and backend
+that were measured is interpolated; of others, the residual fades to its prior and the terms remain.
+
+Intervals are split-conformal: the process's own deviation, stretched so that ``LEVEL`` of held-out rows fall inside,
+apart for groups that were measured and for those that never were.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.planner.cost.deployment import Deployment
+from orchestrator.planner.cost.inputs import TPOT_TERMS, Shape, points_of, shape_of, tpot_terms, ttft_terms
+from orchestrator.planner.cost.regression import Array, GaussianProcess, Kernel, Points, fit_kernel, fit_terms
+from orchestrator.planner.interval import Interval
+
+LEVEL: Final = 0.8
+"""Share of measurements that an interval is meant to hold."""
+RIDGE: Final = 100.0
+OUTLIERS: Final = 0.01
+"""Residuals beyond these quantiles are taken as the quantile: a stuck server says nothing about its neighbours."""
+FOLDS: Final = 5
+GROUP_FOLDS: Final = 8
+MOST_SHIFT: Final = 0.7
+LEAST_S: Final = 1e-5
+SHARES: Final = tuple(map(TPOT_TERMS.index, ("shared weights", "kv", "interference")))
+
+Quantity = Literal["ttft", "tpot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one deployment showed, in seconds."""
+
+    of: Deployment
+    ttft_s: float
+    tpot_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Seconds to the first token and per further token; the bounds hold ``LEVEL`` of measurements."""
+
+    ttft: Interval
+    tpot: Interval
+    measured: bool
+    """Whether the model, device and backend were measured together; if not, the bounds are wide."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """All that is learnt about one quantity: small, and stored as JSON."""
+
+    coefficients: dict[str, Array]
+    kernel: Kernel
+    stretch: float
+    """Of the deviation, so that intervals of measured groups hold ``LEVEL`` of rows."""
+    stretch_unmeasured: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """One quantity of one way of serving, with the measurements behind it."""
+
+    fit: Fit
+    process: GaussianProcess
+    groups: frozenset[str]
+
+    def predict(self, terms: Array, points: Points, measured: NDArray[np.bool_], backends: Sequence[str]) -> Array:
+        """Rows of low, middle and high seconds."""
+        mean, deviation = self.process.predict(points)
+        middle = np.log(apply_terms(self.fit.coefficients, terms, backends)) + mean
+        width = deviation * np.where(measured, self.fit.stretch, self.fit.stretch_unmeasured)
+        # The middle that errs least in proportion: of a log-normal it lies a variance below the median.
+        best = middle - np.where(measured, np.minimum(deviation**2, MOST_SHIFT), 0.0)
+        low, high = np.minimum(middle - width, best), middle + width
+        bounds: Array = np.exp(np.stack([low, best, high], axis=1))
+        return bounds
+
+
+def apply_terms(coefficients: dict[str, Array], terms: Array, backends: Sequence[str]) -> Array:
+    """Seconds of each row by the coefficients of its backend, or the common ones of a backend nobody measured."""
+    rows = np.array([coefficients.get(name, coefficients[""]) for name in backends])
+    total: Array = np.maximum((terms * rows).sum(axis=1), LEAST_S)
+    return total
+
+
+@dataclass(frozen=True)
+class Table:
+    """Deployments in numbers."""
+
+    shapes: Sequence[Shape]
+    tpot: Array
+    """Rows x terms."""
+
+    @classmethod
+    def of(cls, deployments: Sequence[Deployment]) -> Table:
+        shapes = [shape_of(each) for each in deployments]
+        return cls(shapes, np.array([tpot_terms(shape) for shape in shapes], dtype=float).reshape(-1, len(TPOT_TERMS)))
+
+    @cached_property
+    def backends(self) -> list[str]:
+        return [shape.of.backend for shape in self.shapes]
+
+    def ttft(self, tpot_s: Array) -> Array:
+        rows: Array = np.array(
+            [ttft_terms(shape, each) for shape, each in zip(self.shapes, tpot_s, strict=True)], dtype=float
+        )
+        return rows
+
+    def points(self, coefficients: dict[str, Array]) -> Points:
+        """For residuals of either quantity; ``coefficients`` are TPOT's."""
+        weighted = self.tpot * coefficients[""]
+        shares = weighted / weighted.sum(axis=1, keepdims=True)
+        return points_of(self.shapes, shares, SHARES, apply_terms(coefficients, self.tpot, self.backends))
+
+
+def fit_target(merged: _Merged, kernel: Kernel | None, seed: int) -> Target:
+    """Fit one quantity; a given ``kernel`` is kept, else its hyperparameters are fitted too."""
+    residuals, coefficients = merged.residuals(np.ones(len(merged.logs), dtype=bool))
+    found = kernel or fit_kernel(merged.points, residuals, merged.repeats, seed=seed)
+    fit = Fit(
+        coefficients,
+        found,
+        _stretch(merged, found, [hash_fold(of.configuration, FOLDS) for of in merged.deployments]),
+        _stretch(merged, found, [hash_fold(of.group, GROUP_FOLDS) for of in merged.deployments]),
+    )
+    return assemble(fit, merged)
+
+
+def assemble(fit: Fit, merged: _Merged) -> Target:
+    """A target from what was fitted before and the measurements behind it."""
+    left = merged.logs - np.log(apply_terms(fit.coefficients, merged.terms, merged.backends))
+    process = GaussianProcess(fit.kernel, merged.points, _drawn_in(left, left), merged.repeats)
+    return Target(fit, process, frozenset(of.group for of in merged.deployments))
+
+
+def hash_fold(key: object, folds: int) -> int:
+    """A fold for ``key`` that is the same in every process."""
+    return zlib.crc32(repr(key).encode()) % folds
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """Measurements, with repeats of one deployment on one day made one row: their median."""
+
+    terms: Array
+    points: Points
+    deployments: list[Deployment]
+    logs: Array
+    repeats: Array
+
+    @classmethod
+    def of(cls, terms: Array, points: Points, table: Table, seconds: Array) -> _Merged:
+        rows: dict[object, list[int]] = {}
+        for number, shape in enumerate(table.shapes):
+            rows.setdefault((shape.of.configuration, shape.of.day), []).append(number)
+        first = np.array([same[0] for same in rows.values()], dtype=np.intp)
+        return cls(
+            terms[first],
+            points.take(first),
+            [table.shapes[i].of for i in first],
+            np.array([np.median(np.log(seconds[same])) for same in rows.values()]),
+            np.array([float(len(same)) for same in rows.values()]),
+        )
+
+    @property
+    def backends(self) -> list[str]:
+        return [of.backend for of in self.deployments]
+
+    def residuals(self, rows: NDArray[np.bool_]) -> tuple[Array, dict[str, Array]]:
+        """Of all rows, by coefficients fitted to ``rows`` only; outliers among those are drawn in."""
+        backends = [name for name, used in zip(self.backends, rows, strict=True) if used]
+        coefficients = fit_terms(self.terms[rows], np.exp(self.logs[rows]), backends, RIDGE)
+        left = self.logs - np.log(apply_terms(coefficients, self.terms, self.backends))
+        return np.where(rows, _drawn_in(left, left[rows]), left), coefficients
+
+
+def _drawn_in(residuals: Array, known: Array) -> Array:
+    low, high = np.quantile(known, [OUTLIERS, 1 - OUTLIERS])
+    return np.clip(residuals, low, high)
+
+
+def _stretch(merged: _Merged, kernel: Kernel, folds: Sequence[int]) -> float:
+    """How many deviations hold ``LEVEL`` of rows that a fit has not seen."""
+    number, scores = np.array(folds), np.zeros(len(folds))
+    for fold in sorted(set(folds)):
+        held = number == fold
+        if held.all():
+            return 1.2816  # the normal quantile: there is nothing to hold out
+        left, _ = merged.residuals(~held)
+        known, asked = np.flatnonzero(~held), np.flatnonzero(held)
+        process = GaussianProcess(kernel, merged.points.take(known), left[known], merged.repeats[known])
+        mean, deviation = process.predict(merged.points.take(asked))
+        scores[asked] = np.abs(left[asked] - mean) / deviation
+    return float(np.quantile(scores, LEVEL))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The model for deployments that are all aggregated, or all disaggregated."""
+
+    tpot: Target
+    ttft: Target
+
+    def predict(self, deployments: Sequence[Deployment]) -> list[Prediction]:
+        """One prediction a deployment."""
+        table = Table.of(deployments)
+        coefficients = self.tpot.fit.coefficients
+        points = table.points(coefficients)
+        ideal = apply_terms(coefficients, table.tpot, table.backends)
+        measured = np.array([shape.of.group in self.tpot.groups for shape in table.shapes])
+        tpot = self.tpot.predict(table.tpot, points, measured, table.backends)
+        ttft = self.ttft.predict(table.ttft(ideal), points, measured, table.backends)
+        return [
+            Prediction(Interval(*first), Interval(*each), bool(known))
+            for first, each, known in zip(ttft.tolist(), tpot.tolist(), measured, strict=True)
+        ]
+
+
+Kernels = Callable[[Quantity], Kernel | None]
+
+
+def calibrate(measurements: Sequence[Measurement], kernels: Kernels = lambda _: None, *, seed: int = 0) -> Calibration:
+    """Fit everything to measurements of one way of serving (all aggregated or all disaggregated)."""
+    table = Table.of([each.of for each in measurements])
+    tpot_s = np.array([each.tpot_s for each in measurements])
+    # The inputs of residuals are made of TPOT's terms, so its coefficients come first.
+    first = fit_terms(table.tpot, tpot_s, table.backends, RIDGE)
+    tpot = fit_target(_Merged.of(table.tpot, table.points(first), table, tpot_s), kernels("tpot"), seed)
+    return Calibration(tpot, fit_target(_ttft(table, tpot.fit, measurements), kernels("ttft"), seed))
+
+
+def restore(measurements: Sequence[Measurement], tpot: Fit, ttft: Fit) -> Calibration:
+    """The model again from what :func:`calibrate` learnt and the measurements it learnt from."""
+    table = Table.of([each.of for each in measurements])
+    tpot_s = np.array([each.tpot_s for each in measurements])
+    merged = _Merged.of(table.tpot, table.points(tpot.coefficients), table, tpot_s)
+    return Calibration(assemble(tpot, merged), assemble(ttft, _ttft(table, tpot, measurements)))
+
+
+def _ttft(table: Table, tpot: Fit, measurements: Sequence[Measurement]) -> _Merged:
+    points = table.points(tpot.coefficients)
+    terms = table.ttft(apply_terms(tpot.coefficients, table.tpot, table.backends))
+    return _Merged.of(terms, points, table, np.array([each.ttft_s for each in measurements]))

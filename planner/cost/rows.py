@@ -1,0 +1,196 @@
+"""Serving measurements as rows of a CSV file: one deployment each, with its TTFT and TPOT where they were measured.
+
+The columns are those of ai-dynamo/aiconfigurator's silicon measurements; ``silicon_ttft_ms`` and ``silicon_tpot_ms``
+may be empty. Parallelism is in ``tp_size`` … ``moe_ep_size``, or for disaggregated serving (``mode`` ``disagg``) in
+``prefill_…`` and ``decode_…``; an absent one is 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import Diagnostic, PlanError, SourceLoc
+from orchestrator.planner.catalogue import catalogue
+from orchestrator.planner.cluster import Device
+from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.cost.inputs import DRAWING_CAMPAIGN
+from orchestrator.planner.models import ModelFacts, bundled, unknown
+
+REQUIRED: Final = ("id", "backend", "model_path", "system", "mode", "isl", "osl")
+_DTYPES = {
+    "fp8": "fp8",
+    "fp8_block": "fp8",
+    "nvfp4": "fp4",
+    "fp4": "fp4",
+    "mxfp4": "fp4",
+    "int4_wo": "int4",
+    "int8": "int8",
+}
+_ALIASES = {"a100-sxm": "a100-sxm-80gb", "a100-pcie": "a100-pcie-80gb"}
+_EPOCH = date(2025, 1, 1)
+_MOST_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: what was served, and what came out (seconds; ``None``: not measured)."""
+
+    id: str
+    deployment: Deployment
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Every row of the file. Raises :class:`PlanError`: ORCH-P001 it cannot be read, ORCH-P090 a column is missing,
+    ORCH-P091 a figure is impossible, ORCH-P092 an unknown system; problems are named by line and reported together."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise PlanError(
+                    "ORCH-P090",
+                    f"{path} has no column {', '.join(map(repr, missing))}",
+                    fix="give a CSV file with a header line in the format of serving_calibration.csv",
+                )
+            return _collect(reader, str(path))
+    except (OSError, UnicodeDecodeError, csv.Error) as unreadable:
+        raise PlanError("ORCH-P001", f"cannot read {path}: {unreadable}") from unreadable
+
+
+def _collect(reader: csv.DictReader[str], file: str) -> list[Row]:
+    rows, problems = [], []
+    for line in reader:
+        try:
+            rows.append(_row(line))
+        except BadFieldError as bad:
+            where = SourceLoc(file, reader.line_num)
+            problems.append(Diagnostic(bad.code, f"{bad.field} of row {line['id']!r}: {bad.said}", where, fix=bad.fix))
+            if len(problems) >= _MOST_PROBLEMS:
+                break
+    if problems:
+        raise PlanError.collect(problems)
+    return rows
+
+
+class BadFieldError(Exception):
+    def __init__(self, code: str, field: str, said: str, fix: str | None = None) -> None:
+        self.code, self.field, self.said, self.fix = code, field, said, fix
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    disaggregated = line["mode"] == "disagg"
+    decode = _parallel(line, "decode_" if disaggregated else "")
+    workers = int(_count(line, "decode_num_workers")) if disaggregated else 1
+    gemm, moe = (_DTYPES.get(line.get(f"{name}_quant_mode") or "", "bf16") for name in ("gemm", "moe"))
+    campaign, day = _provenance(line.get("silicon_data_source") or "")
+    deployment = Deployment(
+        facts=_facts(line["model_path"], gemm, moe),
+        device=_device(line["system"]),
+        backend=line["backend"],
+        isl=_positive(line, "isl"),
+        osl=_positive(line, "osl"),
+        concurrency=_concurrency(line, decode, workers, disaggregated),
+        prefill=_parallel(line, "prefill_") if disaggregated else decode,
+        decode=decode,
+        disaggregated=disaggregated,
+        prefill_workers=int(_count(line, "prefill_num_workers")) if disaggregated else 1,
+        decode_workers=workers,
+        weights=(line.get("precision") or "bf16"),
+        campaign=campaign,
+        day=day,
+    )
+    return Row(line["id"], deployment, _measured(line, "silicon_ttft_ms"), _measured(line, "silicon_tpot_ms"))
+
+
+def _parallel(line: Mapping[str, str], prefix: str) -> Parallel:
+    tp, pp, dp = (int(_count(line, f"{prefix}{name}")) for name in ("tp_size", "pp_size", "attention_dp_size"))
+    moe_tp, moe_ep = (int(_count(line, f"{prefix}{name}")) for name in ("moe_tp_size", "moe_ep_size"))
+    return Parallel(tp, pp, dp, moe_tp, moe_ep)
+
+
+def _concurrency(line: Mapping[str, str], decode: Parallel, workers: int, disaggregated: bool) -> float:
+    """As the source states it, else the batch of all ranks of all workers."""
+    stated = re.search(r"silicon_concurrency=(\d+)", line.get("silicon_data_source") or "")
+    if stated and int(stated[1]) > 0:
+        return float(stated[1])
+    return _count(line, "decode_batch_size" if disaggregated else "batch_size") * workers * decode.dp
+
+
+def _provenance(source: str) -> tuple[str, float]:
+    """Who measured, and on which day; a source that says ``measured=`` is an InferenceX run."""
+    found = re.search(r"measured=(\d{4}-\d\d-\d\d)", source)
+    if not found:
+        return "", 0.0
+    return DRAWING_CAMPAIGN, float((date.fromisoformat(found[1]) - _EPOCH).days)
+
+
+def _count(line: Mapping[str, str], name: str) -> float:
+    """A count that may be absent (1), or 0 where the source did not say (1)."""
+    text = line.get(name) or ""
+    return max(_number(text, name), 1.0) if text else 1.0
+
+
+def _positive(line: Mapping[str, str], name: str) -> float:
+    value = _number(line.get(name) or "", name)
+    if value <= 0:
+        raise BadFieldError("ORCH-P091", name, f"{value:g} is not positive")
+    return value
+
+
+def _measured(line: Mapping[str, str], name: str) -> float | None:
+    return _positive(line, name) / 1e3 if line.get(name) else None
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadFieldError("ORCH-P091", name, f"{text!r} is not a number") from None
+    if not 0 <= value < 1e12:
+        raise BadFieldError("ORCH-P091", name, f"{text} is not a figure this can have")
+    return value
+
+
+@cache
+def _device(system: str) -> Device:
+    name = system.lower().replace("_", "-")
+    known = catalogue()
+    kind = known.get(_ALIASES.get(name, name)) or known.get(f"{name}-sxm")
+    if kind is None or kind.kind != "gpu":
+        raise BadFieldError(
+            "ORCH-P092", "system", f"{system!r} is not in the device catalogue", f"use one of {', '.join(known)}"
+        )
+    return kind.device(kind.name)
+
+
+@cache
+def _facts(model: str, gemm: str, moe: str) -> ModelFacts:
+    """The model in the precision it was served in; expert weights may have another than the rest."""
+    facts = bundled(model) or unknown(model)
+    if not facts.experts:
+        return replace(facts, name=_stem(facts), weight_dtype=gemm)
+    # A checkpoint that keeps all but its experts in 16 bits (gpt-oss) does so whatever the run is called.
+    dense = facts.dense_weight_dtype or gemm
+    experts = facts.weight_dtype if facts.dense_weight_dtype else moe
+    return replace(facts, name=_stem(facts), weight_dtype=experts, dense_weight_dtype=dense)
+
+
+def _stem(facts: ModelFacts) -> str:
+    """One name for all checkpoints of a shape: fine-tuning changes no speed."""
+    return f"{facts.params / 1e9:.1f}B-{facts.layers}x{facts.hidden}"
+
+
+def labelled(rows: list[Row]) -> Iterator[tuple[Row, float, float]]:
+    """The rows that were measured, with TTFT and TPOT in seconds."""
+    for row in rows:
+        if row.ttft_s is not None and row.tpot_s is not None:
+            yield row, row.ttft_s, row.tpot_s

@@ -1,0 +1,126 @@
+"""What one step of a model costs in an ideal world: seconds at the device's peak figures, term by term.
+
+A step takes ``tokens`` new tokens on each attention rank, whose ``sequences`` have ``context`` tokens each. With F the
+peak FLOP/s of the weights' precision, B the peak bytes/s and W the bytes that one device reads::
+
+    shared   = max(W_shared / B,  1.5 * 2 P_shared n / F)        all weights but the routed experts'
+    experts  = max(W_hit / B,     3 * 2 P_hit n / F)             the experts that n tokens are routed to
+    kv       = sequences * context * KV bytes per token / B      added, not inside the maximum (arXiv 2506.05333)
+    attention= 2 * scores and values FLOPs / F_16
+    exchange = bytes sent in two all-reduces a layer (and all-to-all with expert and data parallelism) / link
+    rounds   = all-reduces * (1 + log2 ranks) / 2                a count: each pays a latency
+
+The factors 1.5 and 3 stand for matrix kernels that reach two thirds of the peak, and grouped ones a third. How far
+reality is from each term is fitted, not assumed: :mod:`orchestrator.planner.cost.calibration`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.planner.cluster import Device
+from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.models import DTYPE_BYTES, ModelFacts
+
+DENSE_KERNEL_SHARE, GROUPED_KERNEL_SHARE = 1.5, 3.0
+ASSUMED_LINK_BYTES_PER_S: Final = 1.6e10
+"""Between devices whose link is unknown: PCIe 3.0 x16, one direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Ideal seconds of one step, and counts of what pays a latency."""
+
+    shared_s: float
+    experts_s: float
+    kv_s: float
+    attention_s: float
+    exchange_s: float
+    rounds: float
+    layers: int
+    expert_layers: int
+
+    @property
+    def work_s(self) -> float:
+        """All but latencies."""
+        return self.shared_s + self.experts_s + self.kv_s + self.attention_s + self.exchange_s
+
+
+def decode_step(of: Deployment, sequences: float, context: float) -> Step:
+    """One token for each of ``sequences`` on every attention rank of a decode worker."""
+    return _step(of, of.decode, sequences, sequences, context)
+
+
+def prefill_step(of: Deployment, tokens: float, cached: float = 0.0) -> Step:
+    """A prompt of ``tokens`` after ``cached`` ones, on one attention rank of a prefill worker."""
+    return _step(of, of.prefill, tokens, 1.0, cached + tokens / 2)
+
+
+def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context: float) -> Step:
+    facts, device = of.facts, of.device
+    all_tokens = tokens * at.dp
+    read = facts.shared_params - facts.vocab * facts.hidden
+    shared_dtype = facts.dense_weight_dtype or facts.weight_dtype
+    share = read / (at.tp * at.pp)
+    shared_s = max(
+        share * DTYPE_BYTES[shared_dtype] / device.memory_bytes_per_s,
+        DENSE_KERNEL_SHARE * 2 * share * tokens / peak_flops(device, shared_dtype),
+    )
+    full = 1.0 - facts.sliding_layers / facts.layers
+    width = facts.latent.nope_dim + facts.latent.rope_dim if facts.latent else facts.head_dim
+    if facts.latent and sequences == tokens:
+        width = facts.latent.cached_values  # decoding attends in the latent space
+    scores = 4 * facts.layers * facts.heads / at.tp * width * tokens * context * full
+    ranks = max(at.tp, at.expert_shards)
+    rounds = facts.layers * (1 + math.log2(ranks)) if ranks > 1 else 0.0
+    return Step(
+        shared_s=shared_s,
+        experts_s=_experts_s(facts, device, at, all_tokens),
+        kv_s=sequences * context * of.kv_bytes_per_token / device.memory_bytes_per_s,
+        attention_s=2 * scores / peak_flops(device, "bf16"),
+        exchange_s=_exchange_s(facts, device, at, tokens),
+        rounds=rounds,
+        layers=facts.layers,
+        expert_layers=facts.expert_layers,
+    )
+
+
+def _experts_s(facts: ModelFacts, device: Device, at: Parallel, tokens: float) -> float:
+    """Each token picks its experts independently, so n tokens hit ``1 - (1 - k/E)^n`` of them."""
+    if not facts.experts:
+        return 0.0
+    hit = 1 - math.pow(1 - facts.experts_per_token / facts.experts, tokens)
+    routed = facts.routed_params / (at.expert_shards * at.pp)
+    per_token = routed * facts.experts_per_token / facts.experts
+    return max(
+        routed * hit * DTYPE_BYTES[facts.weight_dtype] / device.memory_bytes_per_s,
+        GROUPED_KERNEL_SHARE * 2 * per_token * tokens / peak_flops(device, facts.weight_dtype),
+    )
+
+
+def _exchange_s(facts: ModelFacts, device: Device, at: Parallel, tokens: float) -> float:
+    ranks = max(at.tp, at.moe_ep)
+    if ranks == 1 and at.expert_shards == 1:
+        return 0.0
+    activations = tokens * facts.hidden * 2.0
+    reduced = 2 * facts.layers * activations * 2 * (ranks - 1) / ranks
+    routed = 0.0
+    if at.moe_ep > 1 and at.dp > 1:
+        routed = facts.expert_layers * 2 * activations * facts.experts_per_token * 0.75
+    return (reduced + 0.3 * routed) / link_bytes_per_s(device, at.devices)
+
+
+def link_bytes_per_s(device: Device, devices: int) -> float:
+    """Of the slowest hop between ``devices`` of this kind."""
+    fast = device.link_bytes_per_s or ASSUMED_LINK_BYTES_PER_S
+    if devices <= device.node_devices:
+        return fast
+    return device.inter_node_bytes_per_s or min(fast, ASSUMED_LINK_BYTES_PER_S)
+
+
+def peak_flops(device: Device, dtype: str) -> float:
+    """In ``dtype`` where the device computes in it, else in 16 bits (weights are then unpacked on the fly)."""
+    peaks = device.flops
+    return peaks.get(dtype) or peaks.get("bf16") or peaks.get("fp16") or max(peaks.values())
