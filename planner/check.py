@@ -19,7 +19,14 @@ def check(before: Plan, after: Plan, tolerance: float = TOLERANCE) -> PlanDiff:
 
     Raises :class:`PlanError` with everything that is worse by more than ``tolerance`` (a share: 0.05 is 5 %): ORCH-P030
     the p95, ORCH-P031 the cost, ORCH-P032 a cost that was known and no longer is. Each names the ops that did it.
+    ORCH-P033 when the plans are of different workflows.
     """
+    if before.workflow != after.workflow:
+        raise PlanError(
+            "ORCH-P033",
+            f"the checked-in plan is of `{before.workflow}`, the target is `{after.workflow}`",
+            fix=f"check `{before.workflow}`, or make a plan of `{after.workflow}` with --out",
+        )
     found = diff(before, after)
     worse = [*_slower(found, tolerance), *_dearer(found, tolerance)]
     if worse:

@@ -161,7 +161,9 @@ def place_of(op: OpPlan) -> str:
 
 def _settings(found: PlanDiff) -> Iterator[str]:
     a, b = found.before, found.after
-    if found.workflow_changed:
+    if a.workflow != b.workflow:
+        yield f"workflow   {a.workflow} → {b.workflow}"
+    elif found.workflow_changed:
         yield f"workflow   changed: {a.ir_hash[:12] or 'unknown'} → {b.ir_hash[:12] or 'unknown'}"
     if a.objective != b.objective:
         yield f"objective  {a.objective} → {b.objective}"

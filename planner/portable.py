@@ -2,7 +2,7 @@
 
 In a file, paths inside the project are relative to the plan's own folder (a model's then starts with ``./`` or ``../``,
 which tells it from a name like ``Qwen/Qwen3-8B``) and source locations to the folder the command ran in. Paths outside
-the project stay as they are.
+the project, and all of a plan that is written outside it, stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def portable(plan: Plan, file: Path, project: Path | None = None) -> Plan:
     folder = file.resolve().parent
 
     def relative(path: str) -> str:
-        if not Path(path).is_absolute() or not Path(path).is_relative_to(inside):
+        here = Path(path)
+        if not (here.is_absolute() and here.is_relative_to(inside) and folder.is_relative_to(inside)):
             return path
         found = Path(os.path.relpath(path, folder)).as_posix()
         return found if found.startswith("../") else f"./{found}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.engines import Kind
     from orchestrator.planner.explain import Format
     from orchestrator.planner.plan import Objective, Plan
+    from orchestrator.planner.record import RunRecord
 
 LEAST_WIDTH = 60
 
@@ -182,32 +183,43 @@ def _plan_of(text: str, engines: EngineOptions, want: Wanted) -> Plan:
 
 
 def _analyze(path: Path, want: Wanted, *, as_json: bool) -> None:
-    from orchestrator.planner import observations
-    from orchestrator.planner.analyze import analyze, render_analysis, why_not_learned
-    from orchestrator.planner.analyze import observations as observed
+    from orchestrator.planner.analyze import analyze, render_analysis
     from orchestrator.planner.record import RunRecord
 
     record = RunRecord.load(path)
     found = analyze(record)
-    store = observations.store_path() if want.calibrated else None
-    new = observed(record) if store is not None else []
-    added = observations.append(store, new) if store is not None and new else 0
-    reason = why_not_learned(record) or ("" if store is not None else "the calibration is switched off")
-    reason = reason or ("" if new else "no model call ran on a device whose figures are known")
-    known = observations.corrections(observations.load(store)[0]) if store is not None else {}
     if as_json:
-        learned = {"added": added, "file": str(store) if store else None, "nothing_because": reason or None}
-        factors = [
-            {"device": device, "engine": kind, "factor": each.factor, "origin": each.origin}
-            for (device, kind), each in known.items()
-        ]
-        data = {"ok": True, **found.as_dict(), "learned": learned, "corrections": factors}
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"ok": True, **found.as_dict(), **_learned(record, want)}, indent=2, ensure_ascii=False))
         return
     click.echo(render_analysis(found, width()), nl=False)
-    if reason:
-        click.echo(f"learned    nothing: {reason}")
+    told = _learned(record, want)
+    learned = told["learned"]
+    if learned["nothing_because"]:
+        click.echo(f"learned    nothing: {learned['nothing_because']}")
         return
-    click.echo(f"learned    {added} new model call{'s' * (added != 1)} for later plans, in {store}")
-    for (device, kind), each in known.items():
-        click.echo(f"from now   model calls on {device} ({kind}) are corrected ×{each.factor:.2f} {each.origin}")
+    added = learned["added"]
+    click.echo(f"learned    {added} new model call{'s' * (added != 1)} for later plans, in {learned['file']}")
+    for each in told["corrections"]:
+        what = f"model calls on {each['device']} ({each['engine']})"
+        click.echo(f"from now   {what} are corrected ×{each['factor']:.2f} {each['origin']}")
+
+
+def _learned(record: RunRecord, want: Wanted) -> dict[str, Any]:
+    """Add what a record teaches to the calibration file, unless that is switched off; what that was, and comes of."""
+    from orchestrator.planner.analyze import observations, why_not_learned
+    from orchestrator.planner.observations import append, corrections, load, store_path
+
+    store = store_path() if want.calibrated else None
+    reason = why_not_learned(record) or ("" if store is not None else "the calibration is switched off")
+    new = observations(record)
+    if not new and not reason:
+        reason = "no model call ran on a device whose figures are known"
+    added = append(store, new) if store is not None and new else 0
+    known = corrections(load(store)[0]) if store is not None else {}
+    return {
+        "learned": {"added": added, "file": str(store) if store else None, "nothing_because": reason or None},
+        "corrections": [
+            {"device": device, "engine": kind, "factor": each.factor, "origin": each.origin}
+            for (device, kind), each in known.items()
+        ],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ Orch = Callable[..., Ended]
 def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Orch:
     """Runs a command line."""
     monkeypatch.delenv("ORCH_DEBUG", raising=False)
+    if "ORCH_CALIBRATION" not in os.environ:  # what this machine has learned is no part of a test
+        monkeypatch.setenv("ORCH_CALIBRATION", "off")
 
     def run(*words: str) -> Ended:
         with pytest.raises(SystemExit) as ended:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planner.plan import Plan
+from orchestrator.planner.portable import portable
 from orchestrator.planner.record import RunRecord
 from tests.cli.conftest import Orch
 from tests.cli.test_plan import CLUSTER, SLOWER
@@ -112,7 +113,7 @@ def test_a_run_is_held_against_its_plan_and_later_plans_learn(orch: Orch, priced
         Plan.from_json(orch("explain", "flow.py", "--cluster", "c.toml", "--json", *words).out)
         for words in (["--no-calibration"], [])
     )
-    assert plain == before
+    assert portable(plain, priced / "p.json") == before
     assert learned.by_id["llm_1"].seconds.mid == pytest.approx(1.5**0.5 * before.by_id["llm_1"].seconds.mid)
     assert any("corrected ×1.22 from 4 runs here" in note for note in learned.notes)
 
@@ -142,6 +143,15 @@ def test_nothing_is_learned_where_that_is_switched_off(
     data = json.loads(orch("explain", "--analyze", "r.json", "--json").out)
     assert data["learned"] == {"added": 0, "file": None, "nothing_because": "the calibration is switched off"}
     assert not (priced / "calibration.jsonl").exists()
+
+
+def test_a_calibration_file_that_cannot_be_written_does_not_hide_the_analysis(
+    orch: Orch, priced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orch("plan", "flow.py", "--cluster", "c.toml", "--out", "p.json")
+    monkeypatch.setenv("ORCH_CALIBRATION", str(priced / "p.json" / "calibration.jsonl"))
+    ended = orch("explain", "--analyze", record_of(priced, 1.5))
+    assert (ended.code, "1.5×" in ended.out, "ORCH-U090" in ended.err) == (1, True, True)
 
 
 def test_a_spoilt_calibration_file_is_a_warning_in_the_plan(orch: Orch, priced: Path) -> None:

@@ -92,3 +92,7 @@ def test_a_plan_without_a_p95_gets_one() -> None:
 
 def test_a_source_that_is_no_line_is_left_out() -> None:
     assert worse(made(source=""), made(slow_s=5.0, source="")).diagnostics[0].where is None
+
+
+def test_plans_of_different_workflows_are_not_compared() -> None:
+    assert worse(made(), made().model_copy(update={"workflow": "other"})).code == "ORCH-P033"

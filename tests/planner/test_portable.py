@@ -35,6 +35,11 @@ def test_names_and_paths_outside_stay(tmp_path: Path) -> None:
     assert located(stored, tmp_path / "plan.json") == made
 
 
+def test_a_plan_outside_its_project_has_no_way_back(tmp_path: Path) -> None:
+    made = with_engine(str(tmp_path / "project" / "m"), None)
+    assert portable(made, tmp_path / "other" / "p.json", tmp_path / "project") == made
+
+
 def test_an_engine_without_a_config_stays_without(tmp_path: Path) -> None:
     made = with_engine("m", None)
     assert located(portable(made, tmp_path / "p.json", tmp_path), tmp_path / "p.json") == made
