@@ -35,7 +35,7 @@ class DecodeBatch:
         request.joined_step = step
         request.context_at_join = request.computed
         request.slot = (step - request.computed) % self._size
-        request.finish_step = step + request.output_tokens - request.generated
+        request.finish_step = step + request.quota - request.generated
         self._grows[request.slot] += 1
         self.context += request.computed
         self.requests[request.sequence] = request

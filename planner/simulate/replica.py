@@ -123,7 +123,8 @@ class Replica:
 
     def fits(self, request: Request) -> bool:
         """Whether the request could run here at all."""
-        return self._blocks(request.prompt_tokens + request.output_tokens) <= self.total_blocks
+        tokens = request.prompt_tokens + (1 if self.spec.role == "prefill" else request.output_tokens)
+        return self._blocks(tokens) <= self.total_blocks
 
     def enqueue(self, request: Request, now: float) -> None:
         """Take a request into the queue; ``next_s`` may change."""
@@ -135,9 +136,10 @@ class Replica:
                 why=f"its KV blocks have {self.block_tokens} tokens, and a unit is a whole number of blocks",
                 fix="choose block_tokens so that it divides the trace's unit",
             )
-        request.work_s = self.alone_s(request.prompt_tokens, request.predicted_output_tokens)
+        output_tokens = 1 if self.spec.role == "prefill" else request.predicted_output_tokens
+        request.work_s = self.alone_s(request.prompt_tokens, output_tokens, request.computed)
         self.backlog_s += request.work_s
-        self.prompt_backlog_tokens += request.target
+        self.prompt_backlog_tokens += request.target - request.computed
         self.waiting_blocks += self._blocks(request.target)
         request.key = self._order(request, self, now)
         heappush(self._waiting, (request.key, request.sequence, request))
@@ -209,8 +211,7 @@ class Replica:
         requests = self._batch.requests
         preempted = self._book_first() if requests else False
         budget = self.spec.step_tokens - len(requests)
-        chunks = self._chunks
-        chunks.clear()
+        self._chunks = chunks = []
         for request in self._prefilling:
             chunk = min(request.target - request.computed, budget)
             self._share(request, request.computed + chunk)
@@ -305,15 +306,18 @@ class Replica:
             heapify(waiting)
         while waiting and budget and self.running_count < self.max_batch:
             request = waiting[0][2]
-            hits = self._match(request)
+            # One whose KV was sent here is not prefilled, and takes the block of its next token too.
+            sent = request.computed >= request.target
+            hits = 0 if sent else self._match(request)
             ids = request.ids[:hits]
-            need = self._blocks(request.target) - hits * request.unit_blocks
+            tokens = request.target + sent
+            need = self._blocks(tokens) - hits * request.unit_blocks
             wanted = need + pool.idle_among(ids) + (self._reserve if self.running_count else 0)
             if wanted > pool.available:
                 if self.running_count:
                     self._blocked = True
                     return
-                pool.yield_pins(self._blocks(request.target))
+                pool.yield_pins(self._blocks(tokens))
             self.running_count += 1
             if request.admitted_s < 0:
                 request.admitted_s = now
@@ -323,6 +327,10 @@ class Replica:
             pool.take(need)
             request.units = hits
             request.private_blocks = need
+            if sent:
+                budget -= 1
+                self._batch.join(request)
+                continue
             request.computed = hits * request.unit_tokens
             request.hit_tokens += request.computed
             self.hit_tokens += request.computed
@@ -351,7 +359,7 @@ class Replica:
             request.generated += 1
             if request.first_token_s < 0:
                 request.first_token_s = now
-            if request.generated >= request.output_tokens:
+            if request.generated >= request.quota:
                 self._finish(request, now)
                 done.append(request)
             else:
@@ -362,8 +370,7 @@ class Replica:
     def _share(self, request: Request, tokens: int) -> None:
         """Put the units that ``tokens`` tokens complete into the prefix cache.
 
-        A prompt's units are there as soon as the step that computes them begins: as in vLLM, another prompt of the same
-        step may read them, since every layer writes its KV before it attends.
+        A prompt's are there once the step that computes them begins: as in vLLM, other prompts of that step read them.
         """
         ids, blocks = request.ids, request.unit_blocks
         if not (ids and self.spec.prefix_cache):

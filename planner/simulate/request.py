@@ -36,6 +36,7 @@ class Request:
         "private_blocks",
         "program",
         "prompt_tokens",
+        "quota",
         "ready_s",
         "remaining_s",
         "run",
@@ -75,6 +76,8 @@ class Request:
         self.prefix_ids = stage.prefix_ids[: stage.prompt_tokens // stage.unit_tokens]
 
         self.output_tokens: int = stage.output_tokens
+        self.quota = stage.output_tokens
+        """Tokens to write where it is: one on a prefill replica."""
         self.unit_tokens: int = stage.unit_tokens
         self.ids = stage.prefix_ids
         self.unit_blocks = 0

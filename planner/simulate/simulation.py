@@ -1,8 +1,9 @@
 """The event loop: programs arrive, their stages are dispatched, replicas step, tools take their time.
 
-Three kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a stage becomes ready; a
-program arrives. Only one arrival is waiting at any time and finished programs leave nothing but counts, so memory does
-not grow with the number of programs. Everything is decided by the inputs: the same ones give the same result.
+Four kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a prompt's KV arrives at the
+replica that writes the reply; a stage becomes ready; a program arrives. Only one arrival is waiting at any time and
+finished programs leave nothing but counts, so memory does not grow with the number of programs. Everything is decided
+by the inputs: the same ones give the same result.
 
 >>> from orchestrator.planner.policies import ROUND_ROBIN_FCFS
 >>> from orchestrator.planner.simulate.program import Program, Stage
@@ -21,7 +22,7 @@ from math import inf
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import Admit, Policy
-from orchestrator.planner.simulate.fleet import Fleet
+from orchestrator.planner.simulate.fleet import Fleet, transfer_s
 from orchestrator.planner.simulate.prediction import Predictor, StepHistory
 from orchestrator.planner.simulate.program import Program, Stage
 from orchestrator.planner.simulate.progress import ProgramRun
@@ -31,7 +32,7 @@ from orchestrator.planner.simulate.request import Request
 from orchestrator.planner.simulate.speed import ReplicaSpec
 from orchestrator.planner.simulate.tally import Tally
 
-_STEP_END, _READY, _ARRIVAL = 0, 1, 2
+_STEP_END, _SENT, _READY, _ARRIVAL = range(4)
 
 Observer = Callable[[Program, float | None], None]
 """(program, when it was done): called as each program ends, with ``None`` for one that was rejected."""
@@ -79,7 +80,8 @@ class Simulation:
             for i, spec in enumerate(cluster)
         ]
         self._fleets = {
-            model: Fleet([r for r in self.replicas if r.spec.model == model]) for model in {s.model for s in cluster}
+            model: Fleet(model, [r for r in self.replicas if r.spec.model == model])
+            for model in sorted({s.model for s in cluster})
         }
         self._predictor = predictor if predictor is not None else StepHistory()
         if predictor is None:
@@ -87,7 +89,7 @@ class Simulation:
                 self._predictor.learn(program, self._alone_s)
         self._observer = observer
         self._tally = Tally(len(cluster), measure_from_s)
-        self._events: list[tuple[float, int, int, int, ProgramRun | None]] = []
+        self._events: list[tuple[float, int, int, int, ProgramRun | Request | None]] = []
         self._sequence = 0
         self._arrivals = 0
         self._arriving: Program
@@ -98,14 +100,16 @@ class Simulation:
         events, arrivals = self._events, iter(programs)
         self._next_arrival(arrivals, -inf)
         while events or self._release_one():
-            now, kind, number, version, program_run = heappop(events)
+            now, kind, number, version, subject = heappop(events)
             self._now = now
             if kind == _STEP_END:
                 replica = self.replicas[number]
                 if version == replica.version:
                     self._advance(replica, now)
-            elif program_run is not None:
-                self._stage_ready(program_run, version, now)
+            elif isinstance(subject, ProgramRun):
+                self._stage_ready(subject, version, now)
+            elif subject is not None:
+                self._receive(subject, now)
             else:
                 run = ProgramRun(self._arriving, number)
                 self._next_arrival(arrivals, now)
@@ -164,16 +168,32 @@ class Simulation:
         run, replicas = request.run, fleet.replicas
         if run.failed:
             return
-        position = self._position(request, fleet, now)
-        if not replicas[position].fits(request):
-            fitting = [i for i, other in enumerate(replicas) if other.fits(request)]
-            if not fitting:
-                self._reject(run, now)
-                return
-            position = fitting[request.sequence % len(fitting)]
+        position = _fitting(request, replicas, self._position(request, fleet, now))
+        if position is None or not (
+            replicas[position].spec.role == "whole" or _fitting(request, fleet.decoders, 0) is not None
+        ):
+            self._reject(run, now)
+            return
         self._tally.migrations += request.home is not None and position != request.home
-        replica = replicas[position]
-        run.places[request.place] = replica.index
+        request.quota = 1 if replicas[position].spec.role == "prefill" else request.output_tokens
+        self._enqueue(request, replicas[position], now)
+
+    def _hand_over(self, request: Request, replica: Replica, now: float) -> None:
+        """Send a prompt's KV to where the rest of the reply is written."""
+        arrives_s = now + transfer_s(replica, request.prompt_tokens)
+        heappush(self._events, (arrives_s, _SENT, request.run.number, request.place, request))
+
+    def _receive(self, request: Request, now: float) -> None:
+        """Choose the replica that goes on with a request whose prompt was prefilled elsewhere."""
+        decoders = self._fleets[request.model].decoders
+        request.home = None
+        request.quota, request.computed = request.output_tokens, request.target
+        position = _fitting(request, decoders, self._checked(self.policy.dispatch(request, decoders, now), decoders))
+        if position is not None:
+            self._enqueue(request, decoders[position], now)
+
+    def _enqueue(self, request: Request, replica: Replica, now: float) -> None:
+        request.run.places[request.place] = replica.index
         version = replica.version
         replica.enqueue(request, now)
         if replica.version != version:
@@ -182,11 +202,13 @@ class Simulation:
     def _position(self, request: Request, fleet: Fleet, now: float) -> int:
         policy, replicas = self.policy, fleet.replicas
         choose = policy.dispatch if request.home is None or policy.migrate is None else policy.migrate
-        position = choose(request, replicas, now)
+        return self._checked(choose(request, replicas, now), replicas)
+
+    def _checked(self, position: int, replicas: Sequence[Replica]) -> int:
         if not 0 <= position < len(replicas):
             raise PlanError(
                 "ORCH-P066",
-                f"policy {policy.name!r} chose replica {position} of {len(replicas)}",
+                f"policy {self.policy.name!r} chose replica {position} of {len(replicas)}",
                 why="a position in the sequence of replicas offered is expected",
                 fix="return 0 or more, and less than the number of replicas",
             )
@@ -198,7 +220,10 @@ class Simulation:
         if replica.next_s < inf:
             heappush(self._events, (replica.next_s, _STEP_END, replica.index, replica.version, None))
         for request in done:
-            self._stage_done(request, replica, now)
+            if request.generated < request.output_tokens:
+                self._hand_over(request, replica, now)
+            else:
+                self._stage_done(request, replica, now)
         if done and self.policy.hold is not None:
             self._release(self._fleets[replica.spec.model], self.policy.hold, now)
 
@@ -251,3 +276,11 @@ class Simulation:
                 fix="add a replica of that model",
             )
         return fleet
+
+
+def _fitting(request: Request, replicas: Sequence[Replica], position: int) -> int | None:
+    """``position``, or one of another replica if the request does not fit there; ``None`` when it fits none."""
+    if replicas[position].fits(request):
+        return position
+    fitting = [i for i, other in enumerate(replicas) if other.fits(request)]
+    return fitting[request.sequence % len(fitting)] if fitting else None

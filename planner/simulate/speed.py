@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf, isfinite
+from typing import Literal
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Device
@@ -114,6 +115,9 @@ def roofline_speed(
     )
 
 
+Role = Literal["whole", "prefill", "decode"]
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaSpec:
     """One replica of the simulated cluster. Raises :class:`PlanError` ORCH-P061 for a figure that cannot be."""
@@ -133,6 +137,9 @@ class ReplicaSpec:
     watermark: float = 0.01
     """Share of the blocks that an admission leaves free while others run, so that they can grow."""
     prefix_cache: bool = True
+    role: Role = "whole"
+    """``prefill`` replicas write a reply's first token and send the prompt's KV to a ``decode`` replica of their model,
+    which writes the rest."""
 
     def __post_init__(self) -> None:
         whole = ("kv_blocks", "block_tokens", "max_batch", "step_tokens")

@@ -75,6 +75,21 @@ def test_requests_held_at_the_router_give_the_same_report() -> None:
         assert simulate(load, three(20, 4), policy) == simulate(load, three(20, 4), policy, longest_run=1)
 
 
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_prefill_and_decode_pools_give_the_same_report(policy: str) -> None:
+    cluster = [
+        spec("p0", role="prefill", kv_bytes_per_token=1024.0, link_bytes_per_s=2.0**20),
+        spec("p1", role="prefill", kv_bytes_per_token=1024.0, link_bytes_per_s=2.0**19),
+        spec("d0", role="decode", kv_blocks=14),
+        spec("d1", role="decode", kv_blocks=30, watermark=0.05),
+    ]
+    load = workflows(60, 12, rate_per_s=20.0, pin_s=0.5)
+    report = simulate(load, cluster, POLICIES[policy]())
+    assert report == simulate(load, cluster, POLICIES[policy](), longest_run=1)
+    assert report.programs == 60
+    assert report.preemptions > 0
+
+
 def test_figures_of_real_hardware_agree_but_for_rounding() -> None:
     speed = ReplicaSpeed(token_s=5.1e-5, weight_s=1.13e-2, kv_token_s=9.2e-8, step_s=3e-3, pair_s=1.1e-9, call_s=0.01)
     cluster = [ReplicaSpec("a", speed, 4000), ReplicaSpec("b", speed, 1500)]

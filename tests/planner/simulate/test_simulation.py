@@ -14,7 +14,7 @@ from orchestrator.planner.policies.view import Policy, ReplicaView, RequestView
 from orchestrator.planner.simulate.prediction import NoisyTruth, StepHistory
 from orchestrator.planner.simulate.program import Program, Stage, remaining_path_s
 from orchestrator.planner.simulate.simulation import simulate
-from orchestrator.planner.simulate.speed import ReplicaSpeed
+from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
 from tests.planner.simulate.loads import spec, workflows
 
 ONE_SECOND = spec(speed=ReplicaSpeed(token_s=0.0, weight_s=0.0, kv_token_s=0.0, step_s=1.0))
@@ -129,6 +129,48 @@ def test_later_stages_go_where_migration_says_and_moves_are_counted() -> None:
     report = simulate([chain], [ONE_SECOND] * 2, Policy("move", lambda *_: 0, ROUND_ROBIN_FCFS.order, migrate=next_one))
     assert [replica.requests for replica in report.replicas] == [2, 1]
     assert report.migrations == 2
+
+
+PREFILL = replace(ONE_SECOND, role="prefill", kv_bytes_per_token=1000.0, link_bytes_per_s=8000.0)
+DECODE = replace(ONE_SECOND, role="decode")
+
+
+def test_a_prefill_replica_writes_one_token_and_sends_the_kv() -> None:
+    """A step, 4 kB at 8 kB/s, and two steps for the other two tokens."""
+    report = simulate([Program(0, 0.0, (Stage(4, 3),))], [PREFILL, DECODE], ROUND_ROBIN_FCFS)
+    assert report.latency.max_s == 1.0 + 0.5 + 2.0
+    assert (report.ttft.max_s, report.tpot.mean_s) == (1.0, 1.25)
+    assert [replica.prefill_tokens for replica in report.replicas] == [4, 0]
+    assert [replica.decode_tokens for replica in report.replicas] == [0, 2]
+    assert [replica.requests for replica in report.replicas] == [0, 1]
+    assert report.programs == 1
+
+
+def test_a_reply_of_one_token_needs_no_decode_replica() -> None:
+    report = simulate([Program(0, 0.0, (Stage(4, 1),))], [PREFILL, DECODE], ROUND_ROBIN_FCFS)
+    assert (report.latency.max_s, report.replicas[1].steps) == (1.0, 0)
+
+
+def test_kv_of_a_whole_block_takes_another_for_the_next_token() -> None:
+    """A prompt of 16 tokens fills a block; with two blocks in all, the second request waits for the first to end."""
+    load = [Program(i, 0.0, (Stage(16, 3),)) for i in range(2)]
+    decode = replace(DECODE, kv_blocks=2)
+    report = simulate(load, [replace(PREFILL, link_bytes_per_s=16_000.0), decode], ROUND_ROBIN_FCFS)
+    # The second prompt is prefilled in the second step, arrives at 3 s and starts at 4 s.
+    assert report.latency.max_s == 6.0
+    assert report.preemptions == 0
+
+
+def test_a_request_too_long_for_every_decode_replica_is_rejected() -> None:
+    report = simulate([Program(0, 0.0, (Stage(16, 30),))], [PREFILL, replace(DECODE, kv_blocks=2)], ROUND_ROBIN_FCFS)
+    assert (report.programs, report.rejected) == (0, 1)
+
+
+@pytest.mark.parametrize("cluster", [[PREFILL], [DECODE], [ONE_SECOND, DECODE]])
+def test_prefill_and_decode_need_each_other(cluster: list[ReplicaSpec]) -> None:
+    with pytest.raises(PlanError) as caught:
+        simulate([DIAMOND], cluster, ROUND_ROBIN_FCFS)
+    assert caught.value.code == "ORCH-P067"
 
 
 @pytest.mark.parametrize("answer", [-1, 2])
