@@ -51,7 +51,8 @@ _CALL_COLUMNS: Final = (
     Column("batch ≤", right=True),
     Column("KV", right=True),
     Column("waits"),
-    Column("time goes into", least=20),
+    Column("cost"),
+    Column("time goes into", least=14),
 )
 _WAITS: Final = 4
 """The column that says nothing without a rate."""
@@ -180,6 +181,7 @@ def _call_row(plan: Plan, op: OpPlan) -> list[str]:
         "?" if op.batch_cap is None else str(op.batch_cap),
         _bytes(kv_bytes) if kv_bytes > 0 else "?",
         "" if op.wait_s is None else figures.spread(op.wait_s, figures.duration),
+        "?" if op.cost_usd is None else figures.spread(op.cost_usd, figures.dollars),
         _parts(op.spent_s, op.seconds.mid),
     ]
 

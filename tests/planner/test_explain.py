@@ -78,9 +78,9 @@ warnings       no price known for cpu, used by run_sql: set usd_per_hour, or for
 
 
 CALLS = """\
-model call  device       batch ≤      KV  waits  time goes into
-drafts      gpu \\(round\\) +\\d+  79 MiB  \\S+ .* decode weights \\d+%.*
-llm_1       gpu \\(round\\) +\\d+  47 MiB  \\S+ .* decode weights \\d+%.*"""
+model call  device       batch ≤      KV  waits  cost +time goes into
+drafts      gpu \\(round\\) +\\d+  79 MiB  \\S+ .* \\$\\S+ \\(.*\\) +decode weights \\d+%.*
+llm_1       gpu \\(round\\) +\\d+  47 MiB  \\S+ .* \\$\\S+ \\(.*\\) +decode weights \\d+%.*"""
 WHOLE = (
     r"total +\S+ \(.*\), p95 \S+ \(asked for 10min\), .*",
     r"rate +2.5 runs/s, engine main \d+% busy",
