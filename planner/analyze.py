@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator import __version__
 from orchestrator.planner import figures
 from orchestrator.planner.breakdown import PREFILL
 from orchestrator.planner.compare import Compared, compare
@@ -139,6 +140,7 @@ def observations(record: RunRecord) -> list[Observation]:
                         engine=hardware[1],
                         predicted_s=predicted_s,
                         measured_s=each.seconds,
+                        made_by=record.made_by,
                     )
                 )
     return found
@@ -148,6 +150,8 @@ def why_not_learned(record: RunRecord) -> str:
     """Why nothing can be learned from a record; empty when it can."""
     if record.simulated:
         return "its replies are simulated"
+    if record.made_by != __version__:
+        return f"it was planned by version {record.made_by}, and this is {__version__}"
     if record.concurrency > 1 and len(record.runs) + record.failed > 1:
         return f"up to {record.concurrency} runs shared the engines; record them with --concurrency 1"
     return ""

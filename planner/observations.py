@@ -8,7 +8,8 @@ their model calls by one factor for each (device type, kind of engine)::
 A run counts once however many calls it made, because the errors of one run go together. With few runs the factor is
 drawn towards 1 as if :data:`PRIOR_RUNS` further runs had come out exactly as predicted (a normal prior on the log of
 the factor). Predictions are stored without earlier corrections and for the tokens that were really processed, so that
-neither corrections nor guessed reply lengths feed back.
+neither corrections nor guessed reply lengths feed back, and only those of this version of orchestrator count: another
+one may have predicted otherwise.
 
 The file is ``calibration.jsonl`` under ``$XDG_DATA_HOME/orchestrator``; the environment variable
 ``ORCH_CALIBRATION`` names another one, or is ``off``. It never grows beyond :data:`MOST_LINES` lines: the oldest half
@@ -29,6 +30,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator import __version__
 from orchestrator.errors import PlanError
 from orchestrator.planner.breakdown import scaled
 from orchestrator.planner.cluster import Cluster
@@ -62,6 +64,8 @@ class Observation(BaseModel):
     predicted_s: float = Field(gt=0, allow_inf_nan=False)
     """Uncorrected, for the tokens that were processed."""
     measured_s: float = Field(gt=0, allow_inf_nan=False)
+    made_by: str = __version__
+    """The version of orchestrator that predicted."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -131,9 +135,11 @@ def append(path: Path, observations: Iterable[Observation]) -> int:
 
 
 def corrections(observations: Iterable[Observation]) -> Corrections:
-    """The factor for each hardware that was observed."""
+    """The factor for each hardware that was observed, by predictions of this version."""
     ratios: dict[Hardware, dict[str, list[float]]] = {}
     for each in observations:
+        if each.made_by != __version__:
+            continue
         runs = ratios.setdefault((each.device, each.engine), {})
         runs.setdefault(each.run, []).append(math.log(each.measured_s / each.predicted_s))
     return {hardware: _correction(list(runs.values())) for hardware, runs in ratios.items()}

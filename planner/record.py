@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator import __version__
 from orchestrator.errors import PlanError, SourceLoc
 from orchestrator.planner.datafile import line_of, parse_json, read_text
 from orchestrator.planner.plan import PLAN_VERSION, Plan
@@ -62,6 +63,8 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = RECORD_VERSION
+    made_by: str = __version__
+    """The version of orchestrator that planned."""
     plan: Plan
     concurrency: int = Field(default=1, ge=1)
     """Runs in flight at once: more than one share the engines, and each takes longer than alone."""

@@ -113,6 +113,7 @@ def test_nothing_is_learned_from_made_up_or_overlapping_runs_or_retries() -> Non
     one = [ran("ask", 2.0, 50)]
     assert "simulated" in why_not_learned(record(one, simulated=True))
     assert observations(record(one, simulated=True)) == []
+    assert "version 0.0.1" in why_not_learned(record(one).model_copy(update={"made_by": "0.0.1"}))
     assert "--concurrency 1" in why_not_learned(record(one, one, concurrency=2))
     assert observations(record(one, one, concurrency=2)) == []
     assert len(observations(record(one, concurrency=2))) == 1

@@ -126,6 +126,10 @@ def test_a_factor_lies_between_one_and_what_was_measured(ratios: list[float]) ->
     assert min(1.0, *ratios) * (1 - 1e-9) <= factor <= max(1.0, *ratios) * (1 + 1e-9)
 
 
+def test_what_another_version_predicted_says_nothing_about_this_one() -> None:
+    assert corrections([seen(ratio=9.0, made_by="0.0.1")]) == {}
+
+
 def test_hardware_is_told_apart() -> None:
     found = corrections([seen(ratio=4.0), seen(run="s", device="other"), seen(run="t", engine="sim")])
     assert set(found) == {("round", "vllm"), ("other", "vllm"), ("round", "sim")}
