@@ -1,8 +1,8 @@
 """Turn programs away that would come too late anyway, so that those that can be in time are.
 
 A program is taken on when on some replica ``(this stage + the longest path behind it) * slowdown`` ends before its
-deadline. The slowdown is that of a step with the batch a request would join there, over one alone, times that of a queue:
-where n requests wait for r places, every stage waits about ``(n + 1) / r`` times as long as it runs.
+deadline. The slowdown is that of a step with the batch a request would join there, over one alone, times that of a
+queue: where n requests wait for r places, every stage waits about ``(n + 1) / r`` times as long as it runs.
 """
 
 from __future__ import annotations
