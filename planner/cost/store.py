@@ -128,6 +128,13 @@ def shipped(disaggregated: bool) -> Calibration:
     return restore(known, fits["tpot"].fit(TPOT_TERMS), fits["ttft"].fit(TTFT_TERMS))
 
 
+@cache
+def newest_day(backend: str) -> float:
+    """When ``backend`` was last measured, in days since 2025-01-01: what a prediction for today's software assumes."""
+    known = measurements(data_folder() / "measurements.csv", disaggregated=False)
+    return max((each.of.day for each in known if each.of.backend == backend), default=0.0)
+
+
 def predict(deployments: Sequence[Deployment]) -> list[Prediction]:
     """TTFT and TPOT of each deployment by the shipped calibration."""
     found: list[Prediction | None] = [None] * len(deployments)
