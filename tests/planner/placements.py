@@ -40,8 +40,13 @@ class Figures:
     joules: float
 
 
-def random_problem(seed: int, *, most_ops: int = 6, pools: int | None = None) -> Problem:
-    """2 to ``most_ops`` ops on 2 or 3 pools with 1 or 2 configurations each; limits that sometimes cannot be kept."""
+def random_problem(
+    seed: int, *, most_ops: int = 6, pools: int | None = None, most_plans: float = math.inf
+) -> Problem:
+    """2 to ``most_ops`` ops on 2 or 3 pools with 1 or 2 configurations each; limits that sometimes cannot be kept.
+
+    Choices are taken away, from the op that has most of them, until there are at most ``most_plans`` assignments.
+    """
     draw = random.Random(seed)
     count = pools or draw.choice([2, 2, 3])
     names = [f"p{at}" for at in range(count)]
@@ -56,7 +61,7 @@ def random_problem(seed: int, *, most_ops: int = 6, pools: int | None = None) ->
             for name in names
         ),
         configurations=tuple(engines),
-        ops=tuple(_op(draw, at, engines) for at in range(ops)),
+        ops=tuple(_thinned(draw, [_op(draw, at, engines) for at in range(ops)], most_plans)),
         transfers=tuple(
             Transfer(f"o{src}", f"o{dst}", draw.choice([0.0, 1e9, 4e9]))
             for dst in range(1, ops)
@@ -65,6 +70,15 @@ def random_problem(seed: int, *, most_ops: int = 6, pools: int | None = None) ->
         links=tuple(_link(draw, p, q) for p in names for q in names if p != q and draw.random() < 0.9),
     )
     return with_limits(problem, draw, rate)
+
+
+def _thinned(draw: random.Random, ops: list[Op], most_plans: float) -> list[Op]:
+    while math.prod(len(op.choices) for op in ops) > most_plans:
+        at = max(range(len(ops)), key=lambda each: len(ops[each].choices))
+        dropped = draw.randrange(len(ops[at].choices))
+        kept = tuple(choice for which, choice in enumerate(ops[at].choices) if which != dropped)
+        ops[at] = replace(ops[at], choices=kept)
+    return ops
 
 
 def _engine(draw: random.Random, pool: str, which: int) -> Configuration:
@@ -140,16 +154,17 @@ def with_call(problem: Problem, seed: int) -> Problem:
     )
 
 
-def brute_force(problem: Problem, objective: Objective) -> float | None:
-    """The best value over all plans, ``None`` where there is none. Replicas are the fewest the rate needs, which no
-    objective here can better; ``throughput`` is not among them."""
-    best: float | None = None
+def brute_force(problem: Problem) -> dict[Objective, float] | None:
+    """The best value of each objective over all plans, ``None`` where there is no plan.
+
+    Replicas are the fewest the rate needs, which none of these objectives can better; throughput is not among them.
+    """
+    best: dict[Objective, float] | None = None
     for plan in plans(problem):
         found = figures(problem, plan)
-        if found is None:
-            continue
-        value = {"cost": found.usd, "latency": found.seconds, "energy": found.joules}[objective]
-        best = value if best is None else min(best, value)
+        if found is not None:
+            values: dict[Objective, float] = {"cost": found.usd, "latency": found.seconds, "energy": found.joules}
+            best = values if best is None else {name: min(best[name], value) for name, value in values.items()}
     return best
 
 
