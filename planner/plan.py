@@ -131,6 +131,8 @@ class Plan(BaseModel):
     """Share of its capacity that each engine is busy at ``rate_per_s``."""
     rejected: tuple[Rejected, ...] = ()
     """The best of the other plans, best first."""
+    target: str = ""
+    """What names the workflow on the command line (``flow.py:answer``), where ``orch plan`` wrote the plan."""
     notes: tuple[str, ...] = ()
     """What a reader should know that is no reason to worry, such as corrections from measured runs."""
 

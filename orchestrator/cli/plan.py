@@ -12,10 +12,10 @@ import click
 from orchestrator.cli.explain import width
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
+from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.engines import Kind
-    from orchestrator.cli.target import Target
     from orchestrator.planner.plan import Objective, Plan
 
 PREDICT = "predict"
@@ -41,10 +41,10 @@ class PlanCommand(click.Command):
     name="plan",
     epilog="\b\nExamples:\n"
     "  orch plan flow.py --cluster c.toml --objective cost --sla 8s --out plan.json\n"
-    "  orch plan flow.py --check plan.json --tolerance 5%\n"
+    "  orch plan --check plan.json --tolerance 5%\n"
     "  orch plan predict --rows measured.csv --out predicted.csv",
 )
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan there, as JSON.")
 @click.option(
     "--check",
@@ -61,7 +61,7 @@ class PlanCommand(click.Command):
 @json_option
 @debug_option
 def command(  # noqa: PLR0917 - one parameter an option
-    target: str,
+    target: str | None,
     out: Path | None,
     checked_in: Path | None,
     tolerance: str,
@@ -79,8 +79,8 @@ def command(  # noqa: PLR0917 - one parameter an option
     """Plan TARGET; print the plan, or write it to a file that can be checked in.
 
     TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Nothing is started. With
-    --check, the cluster, objective, rate and SLA are those of the checked-in plan unless they are given, and so is what
-    it had learned from measured runs. `orch plan predict --help` prices rows of a table instead of a workflow.
+    --check, the cluster, objective, rate and SLA are those of the checked-in plan unless they are given, and so are
+    TARGET and what was learned from measured runs. `orch plan predict --help` prices rows of a table instead.
     """
     from orchestrator.cli.quantities import share
     from orchestrator.cli.target import load_target
@@ -92,9 +92,11 @@ def command(  # noqa: PLR0917 - one parameter an option
     engines = EngineOptions(model, engine, base_url, cluster_file)
     allowed = share(tolerance, "--tolerance")
     if checked_in is not None:
-        plan = _check(load_target(target), checked_in, allowed, engines, want, as_json=as_json)
+        plan = _check(target, checked_in, allowed, engines, want, as_json=as_json)
+    elif target is None:
+        raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix="see `orch plan --help`")
     else:
-        _, _, plan = planned(load_target(target), engines, want)
+        plan = planned(load_target(target), engines, want)[2].model_copy(update={"target": target})
         if as_json:
             click.echo(plan.to_json(), nl=False)
         elif out is None:
@@ -105,18 +107,24 @@ def command(  # noqa: PLR0917 - one parameter an option
 
 
 def _check(
-    target: Target, file: Path, tolerance: float, engines: EngineOptions, want: Wanted, *, as_json: bool
+    text: str | None, file: Path, tolerance: float, engines: EngineOptions, want: Wanted, *, as_json: bool
 ) -> Plan:
-    """The plan of today; raises ``PlanError`` ORCH-P030 to P032 when it is worse than the one in ``file``."""
+    """The plan of today; raises ``PlanError`` ORCH-P030 to P033 when it is worse than the one in ``file``."""
+    from orchestrator.cli.target import load_target
     from orchestrator.planner.check import check
     from orchestrator.planner.diff import diff, render_diff
     from orchestrator.planner.plan import Plan
     from orchestrator.planner.portable import located
 
     before = located(Plan.load(file), file)
+    text = text or before.target
+    if not text:
+        fix = f"name it: `orch plan TARGET --check {file}`"
+        raise UsageError("ORCH-U002", f"{file} does not say which workflow it is a plan of", fix=fix)
+    target = load_target(text)
     cluster = engines.cluster(target) if engines.given else before.cluster
     asked, _ = want.asked(cluster, like=before)
-    after = planning_of(target.workflow).plan(asked)
+    after = planning_of(target.workflow).plan(asked).model_copy(update={"target": text})
     if before.ir_hash != after.ir_hash:
         click.echo(f"note: the workflow has changed since {file} was made", err=True)
     found = diff(before, after)

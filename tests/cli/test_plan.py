@@ -98,6 +98,20 @@ def test_a_plan_is_written_and_is_as_good_as_itself(orch: Orch, priced: Path) ->
     assert (data["ok"], data["tolerance"], data["workflow_changed"], data["ops"]) == (True, 0.0, False, [])
 
 
+def test_a_plan_knows_what_it_is_a_plan_of(orch: Orch, priced: Path) -> None:
+    orch("plan", "flow.py:answer", "--cluster", "c.toml", "--out", "p.json")
+    assert Plan.load(priced / "p.json").target == "flow.py:answer"
+    assert orch("plan", "--check", "p.json").code == 0
+    rewrite(priced, SLOWER)
+    assert "ORCH-P030" in orch("plan", "--check", "p.json").err
+    explained = orch("explain", "flow.py", "--cluster", "c.toml", "--json").out
+    (priced / "anonymous.json").write_text(explained)
+    ended = orch("plan", "--check", "anonymous.json")
+    assert (ended.code, "ORCH-U002" in ended.err, "orch plan TARGET --check" in ended.err) == (2, True, True)
+    assert orch("plan", "two.py:wrong", "--check", "p.json").code == 1
+    assert "TARGET" in orch("plan").err
+
+
 def test_the_same_plan_gives_the_same_file(orch: Orch, priced: Path) -> None:
     for name in ("a.json", "b.json"):
         orch("plan", "flow.py", "--cluster", "c.toml", "--out", name)
