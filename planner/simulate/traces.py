@@ -31,6 +31,9 @@ TEXT2SQL_KEY: Final = "Text2SQLRequest"
 MOST_REPORTED: Final = 20
 """Malformed entries listed in one error."""
 
+UNREADABLE: Final = (ValueError, RecursionError)
+"""What Python's JSON reader raises: to it, very deep nesting and very long numbers are no syntax errors."""
+
 SameStep = Literal["parallel", "sequence"]
 
 
@@ -71,7 +74,7 @@ def read_mooncake(path: Path, *, skip_bad: bool = False) -> Trace:
             continue
         try:
             found.append(_mooncake_program(json.loads(line), number - 1))
-        except json.JSONDecodeError as broken:
+        except UNREADABLE as broken:
             bad.append(_not_json(path, number, broken))
         except _MalformedError as wrong:
             bad.append(_wrong(path, number, wrong))
@@ -94,9 +97,7 @@ def read_text2sql(path: Path, *, same_step: SameStep = "parallel", skip_bad: boo
     return _checked(path, found, bad, skip_bad)
 
 
-def _each_object(
-    text: str, keep: Callable[[object, int], None], broken: Callable[[int, json.JSONDecodeError], None]
-) -> None:
+def _each_object(text: str, keep: Callable[[object, int], None], broken: Callable[[int, Exception], None]) -> None:
     """Call ``keep`` with each JSON object of a text, whether alone, in a list, or one after the other, and its line.
 
     After a syntax error, reading goes on at the next line.
@@ -112,7 +113,7 @@ def _each_object(
         counted = at
         try:
             entry, at = decode(text, at)
-        except json.JSONDecodeError as error:
+        except UNREADABLE as error:
             broken(line, error)
             at = text.find("\n", at)
             if at < 0:
@@ -178,9 +179,10 @@ def _shown(fields: dict[str, object], name: str) -> str:
     return json.dumps(fields[name])[:60] if name in fields else "missing"
 
 
-def _not_json(path: Path, line: int, broken: json.JSONDecodeError) -> Diagnostic:
+def _not_json(path: Path, line: int, broken: Exception) -> Diagnostic:
+    said = getattr(broken, "msg", broken)
     return Diagnostic(
-        "ORCH-P073", f"{path.name}, line {line}: not valid JSON: {broken.msg}", SourceLoc(str(path), line),
+        "ORCH-P073", f"{path.name}, line {line}: not valid JSON: {said}", SourceLoc(str(path), line),
         fix="correct the line, or leave such lines out with skip_bad",
     )  # fmt: skip
 

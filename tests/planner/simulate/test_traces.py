@@ -43,6 +43,8 @@ def test_mooncake_programs_come_in_order_of_arrival(tmp_path: Path) -> None:
     ("line", "code", "words"),
     [
         ("{oops", "ORCH-P073", "not valid JSON"),
+        ("[" * 200_000, "ORCH-P073", "not valid JSON"),
+        ('{"timestamp": 1' + "0" * 5000 + "}", "ORCH-P073", "not valid JSON"),
         ("[1, 2]", "ORCH-P074", "an object is expected"),
         ({**GOOD, "timestamp": -1}, "ORCH-P074", "timestamp is -1"),
         ({**GOOD, "timestamp": True}, "ORCH-P074", "timestamp is true"),
@@ -125,6 +127,7 @@ def test_neighbours_of_one_step_may_be_run_one_after_the_other(tmp_path: Path) -
         ({"Text2SQLRequest": [step(1), {"input_length": 3, "output_length": 3}]}, "in entry 2"),
         ({"Text2SQLRequest": [step(None)]}, "step is null"),
         ('{"Text2SQLRequest": [{]}', "not valid JSON"),
+        ('{"Text2SQLRequest": ' + "[" * 200_000, "not valid JSON"),
     ],
 )
 def test_a_malformed_text2sql_request_is_named_and_can_be_skipped(tmp_path: Path, bad: object, words: str) -> None:
