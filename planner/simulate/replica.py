@@ -29,8 +29,8 @@ class Replica:
     """Mutable state of one replica; the attributes without underscore are its ``ReplicaView`` and its counters."""
 
     __slots__ = (
-        "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_reorder", "_reserve", "_run", "_waiting",
-        "backlog_s", "block_tokens", "busy_s", "decode_tokens", "hit_tokens", "index",
+        "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_reorder", "_reserve", "_run",
+        "_synced_s", "_waiting", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "hit_tokens", "index",
         "kv_bytes_per_token", "link_bytes_per_s", "longest_run", "max_batch", "next_s", "pool", "preemptions",
         "prefill_tokens", "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version",
         "waiting_blocks",
@@ -73,6 +73,7 @@ class Replica:
         self._blocked = False
         """The head of the queue found no memory, and none has become free since."""
         self._run = StepSeries()
+        self._synced_s = -inf
         self._booked = 0
         """Steps of the current run whose blocks are taken: one more than are complete."""
 
@@ -169,6 +170,9 @@ class Replica:
 
     def _sync(self, now: float) -> None:
         """Bring the state to what it is at ``now``, in the middle of a run."""
+        if now == self._synced_s:
+            return
+        self._synced_s = now
         if self.pool.expire(now):
             self._blocked = False
         run = self._run
@@ -185,8 +189,7 @@ class Replica:
         run = self._run
         steps = run.done_by(now) + 1
         if steps < run.steps:
-            run.steps = steps
-            self.next_s = run.after(steps)
+            run.steps, self.next_s = steps, run.after(steps)
             self.version += 1
 
     def _commit(self, steps: int) -> None:
@@ -368,10 +371,7 @@ class Replica:
         return done
 
     def _share(self, request: Request, tokens: int) -> None:
-        """Put the units that ``tokens`` tokens complete into the prefix cache.
-
-        A prompt's are there once the step that computes them begins: as in vLLM, other prompts of that step read them.
-        """
+        """Cache the units of ``tokens`` tokens; a prompt's when the step that computes them begins, as in vLLM."""
         ids, blocks = request.ids, request.unit_blocks
         if not (ids and self.spec.prefix_cache):
             return
