@@ -1,6 +1,6 @@
 """How long the simulator takes for a large cluster, and that its memory does not grow with the number of requests.
 
-    python -m benchmarks.planner_scale [--quick] --json FILE
+    python -m benchmarks.planner_scale [--quick] --json FILE [--arms orchestrator]
 
 1,000,000 requests pass through 1,000 replicas (three kinds of GPU, one model; see ``benchmarks/arms/simulate_arm.py``),
 under the simplest policy (arm ``orchestrator``) and under ours (arm ``critical-path``), each in a fresh process that
@@ -82,28 +82,36 @@ def results_of(arm: str, replicas: int, figures: dict[int, dict[str, float]]) ->
     return results
 
 
+def _arms(given: str) -> list[str]:
+    return [] if given == ",".join(ARMS) else ["--arms", given]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; exits 1 where a process failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests on a tenth of the replicas")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of " + ", ".join(ARMS))
     options = parser.parse_args(argv)
+    unknown = sorted(set(options.arms.split(",")) - set(ARMS))
+    if unknown:
+        parser.error(f"no such arm: {', '.join(unknown)}")
     sizes, replicas = (QUICK_SIZES, QUICK_REPLICAS) if options.quick else (SIZES, REPLICAS)
     machine = describe()
     results: list[Result] = []
     skipped: list[Skip] = []
-    for arm, policy in ARMS.items():
+    for arm in options.arms.split(","):
         figures: dict[int, dict[str, float]] = {}
         for size in sizes:
             try:
-                figures[size] = measure(size, replicas, policy)
+                figures[size] = measure(size, replicas, ARMS[arm])
             except (ChildError, subprocess.TimeoutExpired) as error:
                 skipped.append(Skip(arm=arm, case=case_of(size, replicas), reason=str(error)))
         results.extend(results_of(arm, replicas, figures))
     report = Report(
         benchmark="planner_scale",
         quick=options.quick,
-        command="python -m benchmarks.planner_scale" + (" --quick" if options.quick else ""),
+        command=" ".join(["python -m benchmarks.planner_scale", *["--quick"] * options.quick, *_arms(options.arms)]),
         machine=machine.finished(),
         versions=versions("orchestrator"),
         seeds={"load": SEED},
