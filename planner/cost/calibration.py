@@ -28,11 +28,11 @@ from orchestrator.planner.interval import Interval
 LEVEL: Final = 0.8
 """Share of measurements that an interval is meant to hold."""
 RIDGE: Final = 100.0
-OUTLIERS: Final = 0.01
+OUTLIERS: Final = 0.002
 """Residuals beyond these quantiles are taken as the quantile: a stuck server says nothing about its neighbours."""
 FOLDS: Final = 5
 GROUP_FOLDS: Final = 8
-MOST_SHIFT: Final = 0.7
+MOST_SHIFT: Final = 0.5
 LEAST_S: Final = 1e-5
 SHARES: Final = tuple(map(TPOT_TERMS.index, ("shared weights", "kv", "interference")))
 
@@ -67,6 +67,8 @@ class Fit:
     stretch: float
     """Of the deviation, so that intervals of measured groups hold ``LEVEL`` of rows."""
     stretch_unmeasured: float
+    transfer: float
+    """How much of what other groups leave over holds for a group that was never measured: 1 all of it, 0 nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Target:
     def predict(self, terms: Array, points: Points, measured: NDArray[np.bool_], backends: Sequence[str]) -> Array:
         """Rows of low, middle and high seconds."""
         mean, deviation = self.process.predict(points)
+        mean = mean * np.where(measured, 1.0, self.fit.transfer)
         middle = np.log(apply_terms(self.fit.coefficients, terms, backends)) + mean
         width = deviation * np.where(measured, self.fit.stretch, self.fit.stretch_unmeasured)
         # The middle that errs least in proportion: of a log-normal it lies a variance below the median.
@@ -129,20 +132,24 @@ class Table:
 def fit_target(merged: _Merged, kernel: Kernel | None, seed: int) -> Target:
     """Fit one quantity; a given ``kernel`` is kept, else its hyperparameters are fitted too."""
     residuals, coefficients = merged.residuals(np.ones(len(merged.logs), dtype=bool))
-    found = kernel or fit_kernel(merged.points, residuals, merged.repeats, seed=seed)
-    fit = Fit(
-        coefficients,
-        found,
-        _stretch(merged, found, [hash_fold(of.configuration, FOLDS) for of in merged.deployments]),
-        _stretch(merged, found, [hash_fold(of.group, GROUP_FOLDS) for of in merged.deployments]),
-    )
-    return assemble(fit, merged)
+    found = kernel or _fit_kernel(merged, residuals, seed)
+    near = _held_out(merged, found, [hash_fold(of.configuration, FOLDS) for of in merged.deployments])
+    far = _held_out(merged, found, [hash_fold(of.group, GROUP_FOLDS) for of in merged.deployments])
+    transfer = far.transfer()
+    return assemble(Fit(coefficients, found, near.stretch(1.0), far.stretch(transfer), transfer), merged)
+
+
+def _fit_kernel(merged: _Merged, residuals: Array, seed: int) -> Kernel:
+    """Fitted twice: outliers make the first noisy, and what it doubts weighs little in the second."""
+    first = fit_kernel(merged.points, residuals, merged.repeats, seed=seed)
+    trust = GaussianProcess.trusting(first, merged.points, residuals, merged.repeats).repeats
+    return fit_kernel(merged.points, residuals, trust, seed=seed)
 
 
 def assemble(fit: Fit, merged: _Merged) -> Target:
     """A target from what was fitted before and the measurements behind it."""
     left = merged.logs - np.log(apply_terms(fit.coefficients, merged.terms, merged.backends))
-    process = GaussianProcess(fit.kernel, merged.points, _drawn_in(left, left), merged.repeats)
+    process = GaussianProcess.trusting(fit.kernel, merged.points, _drawn_in(left, left), merged.repeats)
     return Target(fit, process, frozenset(of.group for of in merged.deployments))
 
 
@@ -192,19 +199,39 @@ def _drawn_in(residuals: Array, known: Array) -> Array:
     return np.clip(residuals, low, high)
 
 
-def _stretch(merged: _Merged, kernel: Kernel, folds: Sequence[int]) -> float:
-    """How many deviations hold ``LEVEL`` of rows that a fit has not seen."""
-    number, scores = np.array(folds), np.zeros(len(folds))
+@dataclass(frozen=True)
+class _HeldOut:
+    """What was left over of each row, and what a process that has not seen its fold expected of it."""
+
+    left: Array
+    mean: Array
+    deviation: Array
+
+    def transfer(self) -> float:
+        """The share of the expected mean that errs least."""
+        errors = [np.abs(self.left - share * self.mean).sum() for share in SHARES_OF_MEAN]
+        return SHARES_OF_MEAN[int(np.argmin(errors))]
+
+    def stretch(self, transfer: float) -> float:
+        """How many deviations hold ``LEVEL`` of the rows."""
+        return float(np.quantile(np.abs(self.left - transfer * self.mean) / self.deviation, LEVEL))
+
+
+SHARES_OF_MEAN: Final = tuple(step / 10 for step in range(11))
+
+
+def _held_out(merged: _Merged, kernel: Kernel, folds: Sequence[int]) -> _HeldOut:
+    number = np.array(folds)
+    found = _HeldOut(merged.logs.copy(), np.zeros(len(folds)), np.ones(len(folds)))
     for fold in sorted(set(folds)):
         held = number == fold
-        if held.all():
-            return 1.2816  # the normal quantile: there is nothing to hold out
-        left, _ = merged.residuals(~held)
         known, asked = np.flatnonzero(~held), np.flatnonzero(held)
-        process = GaussianProcess(kernel, merged.points.take(known), left[known], merged.repeats[known])
-        mean, deviation = process.predict(merged.points.take(asked))
-        scores[asked] = np.abs(left[asked] - mean) / deviation
-    return float(np.quantile(scores, LEVEL))
+        left, _ = merged.residuals(~held) if len(known) else merged.residuals(held)
+        found.left[asked] = left[asked]
+        if len(known):
+            trust = GaussianProcess.trusting(kernel, merged.points.take(known), left[known], merged.repeats[known])
+            found.mean[asked], found.deviation[asked] = trust.predict(merged.points.take(asked))
+    return found
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class StoredFit(BaseModel):
     kernel: StoredKernel
     stretch: float = Field(gt=0)
     stretch_unmeasured: float = Field(gt=0)
+    transfer: float = Field(ge=0, le=1)
 
     @classmethod
     def of(cls, fit: Fit, terms: Sequence[str]) -> StoredFit:
@@ -66,11 +67,12 @@ class StoredFit(BaseModel):
             kernel=StoredKernel.of(fit.kernel),
             stretch=fit.stretch,
             stretch_unmeasured=fit.stretch_unmeasured,
+            transfer=fit.transfer,
         )
 
     def fit(self, terms: Sequence[str]) -> Fit:
         rows = {name: np.array([row[term] for term in terms]) for name, row in self.coefficients.items()}
-        return Fit(rows, self.kernel.kernel(), self.stretch, self.stretch_unmeasured)
+        return Fit(rows, self.kernel.kernel(), self.stretch, self.stretch_unmeasured, self.transfer)
 
 
 class Factors(BaseModel):

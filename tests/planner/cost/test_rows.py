@@ -1,0 +1,93 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.cost.rows import read_rows
+
+BASE = {
+    "id": "a", "silicon_data_source": "x; silicon_concurrency=32; measured=2026-01-11T00:00Z", "backend": "vllm",
+    "model_path": "meta-llama/Llama-3.1-70B", "system": "h100_sxm", "precision": "fp8", "mode": "agg", "isl": "1024",
+    "osl": "512", "gemm_quant_mode": "fp8", "moe_quant_mode": "", "batch_size": "32", "tp_size": "4", "pp_size": "1",
+    "attention_dp_size": "", "moe_tp_size": "0", "moe_ep_size": "", "silicon_ttft_ms": "85.5", "silicon_tpot_ms": "",
+}  # fmt: skip
+
+
+def rows(folder: Path, *changes: dict[str, str], without: str = "") -> Path:
+    path = folder / "rows.csv"
+    lines = [{**BASE, **each} for each in changes]
+    with path.open("w", newline="") as file:
+        names = dict.fromkeys(name for line in lines for name in line if name != without)
+        writer = csv.DictWriter(file, list(names), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    return path
+
+
+def codes(caught: pytest.ExceptionInfo[PlanError]) -> list[str]:
+    return [each.code for each in caught.value.diagnostics]
+
+
+def test_a_row_becomes_a_deployment(tmp_path: Path) -> None:
+    [row] = read_rows(rows(tmp_path, {}))
+    of = row.deployment
+    assert (row.ttft_s, row.tpot_s) == (pytest.approx(0.0855), None)
+    assert (of.isl, of.osl, of.concurrency, of.decode.tp, of.decode.moe_tp, of.decode.dp) == (1024, 512, 32, 4, 1, 1)
+    assert (of.facts.weight_dtype, of.device.type, of.campaign, of.day) == ("fp8", "h100-sxm", "inferencex", 375)
+    assert of.prefill == of.decode
+
+
+def test_without_a_stated_concurrency_the_batches_of_all_ranks_count(tmp_path: Path) -> None:
+    plain = {"silicon_data_source": "x", "attention_dp_size": "4"}
+    disagg = {**plain, "mode": "disagg", "decode_batch_size": "16", "decode_num_workers": "3", "decode_tp_size": "8"}
+    agg, apart = read_rows(rows(tmp_path, plain, disagg))
+    assert agg.deployment.concurrency == 128
+    assert apart.deployment.concurrency == 48
+    assert apart.deployment.disaggregated
+    assert (apart.deployment.decode.tp, apart.deployment.prefill.tp) == (8, 1)
+
+
+def test_gpt_oss_keeps_its_own_precisions(tmp_path: Path) -> None:
+    [row] = read_rows(rows(tmp_path, {"model_path": "openai/gpt-oss-120b", "gemm_quant_mode": "nvfp4"}))
+    assert (row.deployment.facts.weight_dtype, row.deployment.facts.dense_weight_dtype) == ("fp4", "bf16")
+
+
+def test_a_model_nobody_bundled_is_taken_by_its_name(tmp_path: Path) -> None:
+    [row] = read_rows(rows(tmp_path, {"model_path": "somebody/new-30B"}))
+    assert row.deployment.facts.params == 30e9
+
+
+@pytest.mark.parametrize("system", ["b300_sxm", "gb300", "gb200", "l40s", "a100_sxm", "h100_pcie", "mi300x", "l4"])
+def test_every_gpu_of_the_catalogue_is_a_system(tmp_path: Path, system: str) -> None:
+    [row] = read_rows(rows(tmp_path, {"system": system}))
+    assert row.deployment.device.kind == "gpu"
+
+
+def test_problems_are_named_by_line_and_reported_together(tmp_path: Path) -> None:
+    path = rows(tmp_path, {}, {"isl": "-3"}, {"system": "h9000"}, {"tp_size": "many"}, {"silicon_tpot_ms": "0"})
+    with pytest.raises(PlanError) as caught:
+        read_rows(path)
+    assert codes(caught) == ["ORCH-P091", "ORCH-P092", "ORCH-P091", "ORCH-P091"]
+    assert [each.where.line for each in caught.value.diagnostics if each.where] == [3, 4, 5, 6]
+    assert "tp_size of row 'a': 'many' is not a number" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e300"])
+def test_figures_that_nothing_can_have(tmp_path: Path, text: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        read_rows(rows(tmp_path, {"osl": text}))
+    assert codes(caught) == ["ORCH-P091"]
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        read_rows(rows(tmp_path, {}, without="system"))
+    assert codes(caught) == ["ORCH-P090"]
+    assert "'system'" in str(caught.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        read_rows(tmp_path / "none.csv")
+    assert codes(caught) == ["ORCH-P001"]
