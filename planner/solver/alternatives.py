@@ -64,7 +64,7 @@ def _weights(problem: Problem, plan: Solution) -> dict[str, float]:
 def _forbid(model: Model, forbidden: Sequence[frozenset[str]]) -> None:
     """For each set, at least one of its configurations is not used at all."""
     program, of = model.program, model.of
-    used: dict[str, int] = {}
+    used = model.used
     for name in sorted(frozenset().union(*forbidden)):
         used[name] = program.column(0.0, 1.0, integer=True)
     for o, c, option in of.choices():

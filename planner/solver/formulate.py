@@ -27,7 +27,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from orchestrator.planner.solver.bounds import Allowed, Windows, windows
-from orchestrator.planner.solver.instance import Edge, Instance
+from orchestrator.planner.solver.instance import Edge, Instance, Option
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, capacity, link, memory
 from orchestrator.planner.solver.problem import Objective
 from orchestrator.planner.solver.program import INF, Program, Terms
@@ -49,12 +49,19 @@ class Model:
     w: list[list[int]] = field(default_factory=list)
     rate_flows: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
     rate: int | None = None
+    used: dict[str, int] = field(default_factory=dict)
+    """Columns that say whether a configuration is used, where a cut needed to know."""
     starts: list[int] = field(default_factory=list)
     end: int | None = None
     unit_s: float = 1.0
     """Seconds of one unit of ``starts`` and ``end``."""
     scale: float = 1.0
-    """Objective of one unit of the program's cost; negative where more is better."""
+    """Objective of one unit of the program's cost."""
+
+    def stays(self, edge: int, option: Option) -> bool:
+        """Whether the option keeps both halves of a call in one engine, so that the transfer has no flow for it."""
+        aggregated = self.of.configurations[option.configuration].mode == "aggregated"
+        return aggregated and self.of.edges[edge].transfer.pair
 
 
 def formulate(
@@ -64,14 +71,13 @@ def formulate(
     allowed: Allowed | None = None,
     without: frozenset[str] = frozenset(),
     most_usd: float | None = None,
-    least: float | None = None,
 ) -> Model:
     """The program of a problem; ``objective`` ``None`` only asks whether there is a plan.
 
-    ``without`` names limits to leave out, ``allowed`` the choices that may be used, ``most_usd`` caps what the objective
-    cost counts, and ``least`` is a value of the objective that is known to be in reach, which only scales the numbers.
+    ``without`` names limits to leave out, ``allowed`` the choices that may be used, and ``most_usd`` caps what the objective
+    cost counts.
     """
-    return _Formulation(of, objective, allowed, without, most_usd).build(least)
+    return _Formulation(of, objective, allowed, without, most_usd).build()
 
 
 def fitting(of: Instance, without: frozenset[str] = frozenset()) -> Allowed:
@@ -117,7 +123,7 @@ class _Formulation:
         self.program = Program()
         self.model = Model(self.program, of, [], [])
 
-    def build(self, least: float | None) -> Model:
+    def build(self) -> Model:
         self._assignment()
         self._replicas()
         self._pairs()
@@ -129,7 +135,7 @@ class _Formulation:
         self._needs()
         self._budget()
         self._cost_cap()
-        self._minimise(least)
+        self._minimise()
         return self.model
 
     def _prune(self) -> None:
@@ -210,11 +216,11 @@ class _Formulation:
     def _transfers(self) -> None:
         for at, edge in enumerate(self.of.edges):
             if self._needs_flow(edge):
-                self.model.flows[at] = self._flow(edge, self.model.x, 1.0)
+                self.model.flows[at] = self._flow(at, self.model.x, 1.0)
             if self.objective == "throughput" and self._loads_links(edge):
                 assert self.model.rate is not None
                 most = self.program.upper[self.model.rate]
-                self.model.rate_flows[at] = self._flow(edge, self.model.w, most)
+                self.model.rate_flows[at] = self._flow(at, self.model.w, most)
         self._link_capacity()
 
     def _needs_flow(self, edge: Edge) -> bool:
@@ -232,10 +238,11 @@ class _Formulation:
             each.capacity_bytes_per_s is not None or (priced and each.usd_per_byte != 0) for each in self.problem.links
         )
 
-    def _flow(self, edge: Edge, of: list[list[int]], most: float) -> dict[tuple[int, int], int]:
+    def _flow(self, at: int, of: list[list[int]], most: float) -> dict[tuple[int, int], int]:
         """Columns of the way from pool to pool, tied to the choices of both ends."""
         flow: dict[tuple[int, int], int] = {}
-        ends = self._by_pool(edge.src, of, edge), self._by_pool(edge.dst, of, edge)
+        edge = self.of.edges[at]
+        ends = self._by_pool(edge.src, of, at), self._by_pool(edge.dst, of, at)
         for p in ends[0]:
             for q in ends[1]:
                 if self._passable(edge, p, q):
@@ -248,12 +255,11 @@ class _Formulation:
             self.program.row([*terms, *into], 0.0, 0.0)
         return flow
 
-    def _by_pool(self, op: int, of: list[list[int]], edge: Edge) -> dict[int, Terms]:
+    def _by_pool(self, op: int, of: list[list[int]], at: int) -> dict[int, Terms]:
         """The op's allowed choices in each pool, but for the aggregated ones of a pair, which move nothing."""
         found: dict[int, Terms] = defaultdict(list)
         for c, option in enumerate(self.of.options[op]):
-            staying = edge.transfer.pair and self.of.configurations[option.configuration].mode == "aggregated"
-            if self.allowed[op][c] and not staying:
+            if self.allowed[op][c] and not self.model.stays(at, option):
                 found[option.pool].append((of[op][c], 1.0))
         return found
 
@@ -407,11 +413,11 @@ class _Formulation:
 
     # Objective.
 
-    def _minimise(self, least: float | None) -> None:
+    def _minimise(self) -> None:
         if self.objective is None:
             return
         terms = self._objective()
-        self.model.scale = abs(least) if least else max((abs(value) for _, value in terms), default=1.0) or 1.0
+        self.model.scale = max((abs(value) for _, value in terms), default=1.0) or 1.0
         for column, value in terms:
             self.program.cost[column] += value / self.model.scale
 

@@ -7,23 +7,29 @@ from orchestrator.planner.solver.formulate import Model
 
 
 def point_of(model: Model, picks: list[int], rate: float | None) -> list[float] | None:
-    """Values of all columns for a plan, or ``None`` where the program left something out that it uses."""
+    """Values of all columns for a plan at a rate, or ``None`` where the program left something out that it uses."""
     of, values = model.of, [0.0] * len(model.program.lower)
     chosen = picked(of, picks)
     count = replicas(of, picks, rate)
     for o, pick in enumerate(picks):
         values[model.x[o][pick]] = 1.0
+        if model.rate is not None:
+            values[model.w[o][pick]] = rate or 0.0
+    if model.rate is not None:
+        values[model.rate] = rate or 0.0
     for k, number in count.items():
         values[model.r[k]] = float(number)
-    for at, flow in model.flows.items():
-        edge = of.edges[at]
-        src, dst = chosen[edge.src], chosen[edge.dst]
-        if of.problem.stays(edge.transfer, src.choice, dst.choice):
-            continue
-        column = flow.get((src.pool, dst.pool))
-        if column is None:
-            return None
-        values[column] = 1.0
+    for name, column in model.used.items():
+        values[column] = float(any(of.configurations[k].name == name for k in count))
+    for flows, amount in ((model.flows, 1.0), (model.rate_flows, rate or 0.0)):
+        for at, flow in flows.items():
+            src, dst = chosen[of.edges[at].src], chosen[of.edges[at].dst]
+            if of.problem.stays(of.edges[at].transfer, src.choice, dst.choice):
+                continue
+            column = flow.get((src.pool, dst.pool))
+            if column is None:
+                return None
+            values[column] = amount
     if model.end is not None:
         found = timing(of, picks)
         for o, column in enumerate(model.starts):

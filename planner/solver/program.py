@@ -58,10 +58,20 @@ class Answer:
     """What the solver proved. ``values`` is ``None`` where it found no solution."""
 
     values: tuple[float, ...] | None
+    value: float
     bound: float
     """Proved: no solution costs less."""
     infeasible: bool
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """The optimum where nothing need be whole; ``reduced`` are the reduced costs."""
+
+    values: tuple[float, ...]
+    reduced: tuple[float, ...]
+    bound: float
 
 
 def run(
@@ -70,27 +80,48 @@ def run(
     gap: float,
     time_limit_s: float,
     start: Sequence[float] | None = None,
-    keep_below: float | None = None,
+    enough: float | None = None,
+    most_nodes: int | None = None,
 ) -> Answer:
-    """Solve within a relative ``gap``. ``start`` is a feasible point; solutions above ``keep_below`` are not looked for.
+    """Solve within a relative ``gap``, from the feasible point ``start``.
 
-    Raises :class:`PlanError` ORCH-P050 when HiGHS fails or the program is unbounded.
+    Stops early at a solution that costs ``enough`` or less, or after ``most_nodes`` nodes. Raises :class:`PlanError`
+    ORCH-P050 when HiGHS fails or the program is unbounded.
     """
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
+    solver = _solver(_lp(program), time_limit_s)
     solver.setOptionValue("mip_rel_gap", gap)
     solver.setOptionValue("mip_abs_gap", 1e-12)
-    solver.setOptionValue("time_limit", time_limit_s)
-    # Neighbourhoods of a point are searched by our own warm start, which knows replicas and paths.
-    solver.passModel(_lp(program))
+    if enough is not None:
+        solver.setOptionValue("objective_target", enough)
+    if most_nodes is not None:
+        solver.setOptionValue("mip_max_nodes", most_nodes)
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         solver.setSolution(solution)
-    if keep_below is not None:
-        solver.setOptionValue("objective_bound", keep_below)
     solver.run()
     return _answer(solver)
+
+
+def relax(program: Program, time_limit_s: float) -> Relaxation | None:
+    """``None`` where even the relaxation has no solution, or none was found in time."""
+    lp = _lp(program)
+    lp.integrality_ = []
+    solver = _solver(lp, time_limit_s)
+    solver.run()
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    found = solver.getSolution()
+    bound = solver.getInfo().objective_function_value
+    return Relaxation(tuple(found.col_value), tuple(found.col_dual), bound)
+
+
+def _solver(lp: highspy.HighsLp, time_limit_s: float) -> highspy.Highs:
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("time_limit", time_limit_s)
+    solver.passModel(lp)
+    return solver
 
 
 def _lp(program: Program) -> highspy.HighsLp:
@@ -113,8 +144,9 @@ def _answer(solver: highspy.Highs) -> Answer:
     seconds = solver.getRunTime()
     known = highspy.HighsModelStatus
     if status == known.kInfeasible:
-        return Answer(None, INF, True, seconds)
-    if status not in (known.kOptimal, known.kTimeLimit, known.kObjectiveBound):
+        return Answer(None, INF, INF, True, seconds)
+    stopped = (known.kTimeLimit, known.kSolutionLimit, known.kObjectiveTarget, known.kInterrupt)
+    if status not in (known.kOptimal, *stopped):
         raise PlanError(
             "ORCH-P050",
             f"the solver stopped with {solver.modelStatusToString(status)!r}",
@@ -124,4 +156,4 @@ def _answer(solver: highspy.Highs) -> Answer:
     found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
     values = tuple(solver.getSolution().col_value) if found else None
     bound = info.mip_dual_bound if any(solver.getLp().integrality_) else info.objective_function_value
-    return Answer(values, bound, False, seconds)
+    return Answer(values, info.objective_function_value if found else INF, bound, False, seconds)

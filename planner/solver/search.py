@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.solver import evaluate
-from orchestrator.planner.solver.bounds import windows
-from orchestrator.planner.solver.formulate import Model, fitting, formulate
-from orchestrator.planner.solver.incumbent import incumbent
+from orchestrator.planner.solver.bounds import Allowed
+from orchestrator.planner.solver.formulate import Model, formulate
 from orchestrator.planner.solver.instance import Instance, instance
-from orchestrator.planner.solver.neighbours import Rules
+from orchestrator.planner.solver.kernel import kernel, penalties, undecided
 from orchestrator.planner.solver.point import picks_of, point_of, rate_of
 from orchestrator.planner.solver.problem import Objective, Problem
-from orchestrator.planner.solver.program import run
+from orchestrator.planner.solver.program import relax, run
 from orchestrator.planner.solver.solution import Solution
 
-STEPS_PER_OP = 100
-"""Of the warm start: about a tenth of a second for 60 ops."""
+DIRECT: Final = 500
+"""Columns up to which the program is solved at once."""
+KERNEL_NODES: Final = 200
+"""After which a plan that the kernel still has not improved to within the gap is proved with more choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,10 @@ def search(
     left_out: tuple[str, ...] = (),
     most_usd: float | None = None,
     cut: Callable[[Model], None] | None = None,
-    start: Sequence[int] | None = None,
 ) -> Solution | None:
     """The best plan of a checked problem without unknown figures; ``None`` where there is none.
 
-    ``cut`` may add rows, ``start`` is a plan that is known to be allowed. Raises :class:`PlanError` ORCH-P048 when time
+    ``most_usd`` caps what the objective cost counts, ``cut`` may add rows. Raises :class:`PlanError` ORCH-P048 when time
     runs out before any plan was found, ORCH-P049 when nothing bounds the throughput.
     """
     began = time.perf_counter()
@@ -56,15 +56,62 @@ def search(
             why="no op occupies a device: every `busy_s` is 0",
             fix="give the seconds of a replica that an execution takes, or choose another objective",
         )
-    found = [*start] if start is not None else None
-    if found is None and cut is None and most_usd is None and objective != "throughput":
-        found = _warm(of, objective, rate)
-    least = _value(of, objective, found, rate) if found is not None else None
-    model = formulate(of, objective, most_usd=most_usd, least=least)
-    if cut is not None:
-        cut(model)
-    values = point_of(model, found, rate) if found is not None and objective != "throughput" else None
-    answer = run(model.program, gap=effort.gap, time_limit_s=effort.time_limit_s, start=values)
+
+    def program(allowed: Allowed | None) -> Model:
+        model = formulate(of, objective, allowed=allowed, most_usd=most_usd)
+        if cut is not None:
+            cut(model)
+        return model
+
+    proof = _prove(program, effort, began)
+    if proof is None:
+        return None
+    reached = rate_of(proof.model, proof.picks, proof.values) if objective == "throughput" else rate
+    bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
+    return solution(of, objective, proof.picks, reached, bound, left_out, time.perf_counter() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    model: Model
+    picks: list[int]
+    values: tuple[float, ...]
+    bound: float
+
+
+def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: float) -> _Proof | None:
+    """Directly where the program is small, else by parts (``kernel.py``)."""
+
+    def left() -> float:
+        return max(0.1, effort.time_limit_s - (time.perf_counter() - began))
+
+    whole = program(None)
+    relaxed = relax(whole.program, left()) if len(whole.program.lower) > DIRECT else None
+    if relaxed is None:
+        return _direct(whole, effort, left(), None)
+    dear = penalties(whole, relaxed)
+    first = program(kernel(whole, relaxed, dear))
+    enough = relaxed.bound + effort.gap * abs(relaxed.bound)
+    answer = run(first.program, gap=effort.gap, time_limit_s=left() / 2, enough=enough, most_nodes=KERNEL_NODES)
+    if answer.values is None:
+        return _direct(whole, effort, left(), None)
+    value = answer.value * first.scale / whole.scale
+    cutoff = value - effort.gap * abs(value)
+    if cutoff <= relaxed.bound:
+        return _Proof(first, picks_of(first, answer.values), answer.values, relaxed.bound * whole.scale / first.scale)
+    picks = picks_of(first, answer.values)
+    allowed = undecided(whole, dear, cutoff - relaxed.bound + 1e-7 * abs(value))
+    for o, pick in enumerate(picks):
+        allowed[o][pick] = True
+    rest = program(allowed)
+    rate = first.of.problem.workload.sizing_per_s if first.rate is None else rate_of(first, picks, answer.values)
+    proof = _direct(rest, effort, left(), point_of(rest, picks, rate))
+    assert proof is not None
+    return replace(proof, bound=min(proof.bound, cutoff * whole.scale / rest.scale))
+
+
+def _direct(model: Model, effort: Effort, time_limit_s: float, start: list[float] | None) -> _Proof | None:
+    answer = run(model.program, gap=effort.gap, time_limit_s=time_limit_s, start=start)
     if answer.infeasible:
         return None
     if answer.values is None:
@@ -73,21 +120,7 @@ def search(
             f"no plan was found within {effort.time_limit_s:g} s, nor a proof that there is none",
             fix="allow more time, or offer fewer configurations per op",
         )
-    picks = picks_of(model, answer.values)
-    reached = rate_of(model, picks, answer.values) if objective == "throughput" else rate
-    bound = answer.bound * model.scale * (-1.0 if objective == "throughput" else 1.0)
-    return solution(of, objective, picks, reached, bound, left_out, time.perf_counter() - began)
-
-
-def _warm(of: Instance, objective: Objective, rate: float | None) -> list[int] | None:
-    load = of.problem.workload
-    allowed = fitting(of)
-    found = windows(of, allowed)
-    if load.sla_s is not None:
-        for o, c, option in of.choices():
-            allowed[o][c] &= found.through(o, option) <= load.sla_s
-    rules = Rules(objective, allowed, found, rate, load.sla_s, load.budget_usd_per_hour)
-    return incumbent(of, rules, STEPS_PER_OP * len(of.ops))
+    return _Proof(model, picks_of(model, answer.values), answer.values, answer.bound)
 
 
 def _value(of: Instance, objective: Objective, picks: list[int], rate: float | None) -> float | None:
@@ -137,20 +170,3 @@ def solution(
         left_out=left_out,
         solve_s=solve_s,
     )
-
-
-def picks_in(of: Instance, of_solution: Solution) -> list[int] | None:
-    """A solution's choices by position in another instance of the same ops; ``None`` where one is missing there."""
-    picks = []
-    for op, options in zip(of.ops, of.options, strict=True):
-        wanted = of_solution.assignment[op.id]
-        at = next((c for c, option in enumerate(options) if option.choice == wanted), None)
-        if at is None:
-            return None
-        picks.append(at)
-    return picks
-
-
-def is_better(objective: Objective, one: float, other: float) -> bool:
-    """Whether a value beats another."""
-    return one > other if objective == "throughput" else one < other and not math.isclose(one, other)
