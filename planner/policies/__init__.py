@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from orchestrator.planner.policies.critical_path import critical_path, least_laxity
+from orchestrator.planner.policies.critical_path import EXPONENT, critical_path, least_laxity
 from orchestrator.planner.policies.fcfs import fcfs
 from orchestrator.planner.policies.freeness import freeness
+from orchestrator.planner.policies.late_binding import late_binding
 from orchestrator.planner.policies.migration import migrate_between_turns
 from orchestrator.planner.policies.round_robin import round_robin
 from orchestrator.planner.policies.urgency import urgency
@@ -27,9 +28,9 @@ def workload_balanced_urgency(alpha: float = 0.5, beta_s2: float = 1.0) -> Polic
     return Policy("workload-balanced+urgency", workload_balanced(alpha, beta_s2), urgency)
 
 
-def critical_path_laxity(harm_weight: float = 0.5) -> Policy:
+def critical_path_laxity(exponent: float = EXPONENT, crowding: float = 3.0) -> Policy:
     """Ours."""
-    return Policy("critical-path+laxity", critical_path(harm_weight), least_laxity)
+    return Policy("critical-path+laxity", critical_path(exponent), least_laxity, hold=late_binding(crowding))
 
 
 POLICIES: Final[dict[str, Callable[[], Policy]]] = {

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.planner.policies import POLICIES
-from orchestrator.planner.policies.critical_path import critical_path
 from orchestrator.planner.policies.freeness import freeness, freeness_of
 from orchestrator.planner.policies.migration import migrate_between_turns
 from orchestrator.planner.policies.round_robin import round_robin
@@ -64,35 +63,6 @@ def test_a_program_stays_where_there_is_more_room_and_leaves_where_there_is_none
     assert migrate_between_turns(Call(home=1), [Server(0, free=30), crowded], 0.0) == 0
     assert migrate_between_turns(Call(home=1), [Server(0, free=60), replace(home, cached=0)], 0.0) == 0
     assert migrate_between_turns(Call(), [Server(0, free=60), home], 0.0) == 0
-
-
-def test_critical_path_prefers_the_faster_the_emptier_and_the_one_with_the_prefix() -> None:
-    choose = critical_path()
-    assert choose(Call(), [Server(0, slowness=1.2), Server(1)], 0.0) == 1
-    assert choose(Call(), [Server(0, prompt_backlog_tokens=500, waiting_count=2), Server(1)], 0.0) == 1
-    assert choose(Call(prompt_tokens=2000), [Server(0, cached=1500), Server(1, slowness=0.7)], 0.0) == 0
-    assert choose(Call(prompt_tokens=2000), [Server(0, cached=1500), Server(1, slowness=0.1)], 0.0) == 1
-
-
-def test_critical_path_minds_whom_it_holds_up() -> None:
-    """The busier replica would have the request done sooner, at the expense of six others."""
-    busy, slow = Server(0, running_count=6, context=600), Server(1, slowness=1.7)
-    assert critical_path(harm_weight=0.0)(Call(prompt_tokens=3000), [busy, slow], 0.0) == 0
-    assert critical_path(harm_weight=1.0)(Call(prompt_tokens=3000), [busy, slow], 0.0) == 1
-
-
-def test_critical_path_avoids_full_replicas() -> None:
-    full = Server(0, running_count=8, waiting_count=3)
-    assert critical_path()(Call(), [full, Server(1, slowness=2.0)], 0.0) == 1
-    no_memory = Server(0, running_count=2, free=3)
-    assert critical_path()(Call(), [no_memory, Server(1, slowness=1.5)], 0.0) == 1
-
-
-def test_critical_path_looks_closely_at_the_least_loaded_and_the_home() -> None:
-    cluster = [Server(i, backlog_s=10.0 + i, slowness=0.1 if i == 9 else 1.0) for i in range(10)]
-    assert critical_path(shortlist=20)(Call(), cluster, 0.0) == 9
-    assert critical_path(shortlist=3)(Call(), cluster, 0.0) == 0
-    assert critical_path(shortlist=3)(Call(home=9), cluster, 0.0) == 9
 
 
 servers = st.builds(
