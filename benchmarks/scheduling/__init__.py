@@ -1,1 +1,1 @@
-"""The scheduling study: its cluster, its load, and how policies are tuned and compared."""
+"""The scheduling study: its cluster, and how policies are tuned and compared."""

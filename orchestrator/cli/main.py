@@ -23,6 +23,7 @@ COMMANDS = {
     "compile": "Trace and optimise a workflow; print its IR.",
     "explain": "Show each op's place, time and cost before running.",
     "plan": "Make a plan to check in, or check that it got no worse.",
+    "simulate": "Try policies, clusters and loads in a simulator (nothing runs).",
     "run": "Run a workflow, or an example directory.",
     "doctor": "Say what is missing here and how to install it.",
 }

@@ -16,7 +16,6 @@ medians set by hand to what chain-of-thought text-to-SQL uses; nothing here was 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from random import Random
 from typing import Final
@@ -66,9 +65,10 @@ class _Drawing:
     """A program while it is drawn."""
 
     def __init__(self, number: int, random: Random) -> None:
+        """Prefix ids that only program ``number`` has are negative, as ``arrivals.draw`` wants them."""
         self.random = random
         self.stages: list[Stage] = []
-        self._next_id = (number + 1) << 32
+        self._next_id = -1 - (number << 20)
         database, tokens = random.choices(_SCHEMAS, _ASKED)[0]
         self.shared_tokens = INSTRUCTION_TOKENS + tokens
         general = INSTRUCTION_TOKENS // UNIT_TOKENS
@@ -77,8 +77,8 @@ class _Drawing:
 
     def grown(self, ids: tuple[int, ...], tokens: int) -> tuple[int, ...]:
         """``ids`` and new ones, for the whole units of ``tokens`` tokens."""
-        fresh = range(self._next_id, self._next_id + tokens // UNIT_TOKENS - len(ids))
-        self._next_id += len(fresh)
+        fresh = range(self._next_id, self._next_id - (tokens // UNIT_TOKENS - len(ids)), -1)
+        self._next_id -= len(fresh)
         return (*ids, *fresh)
 
     def add(self, step: str, prompt_tokens: int, ids: tuple[int, ...], after: tuple[int, ...], tool_s: float) -> int:
@@ -131,8 +131,7 @@ def programs(count: int, rate_per_s: float, seed: int, slo_s: float) -> list[Pro
     return [program(number, time, slo_s, random) for number, time in enumerate(times)]
 
 
-def history(count: int, seed: int) -> Iterator[Program]:
-    """Earlier programs that predictions learn from."""
-    random = Random(f"text2sql history {seed}")
-    for number in range(count):
-        yield program(number, 0.0, float("inf"), random)
+def templates(count: int, seed: int) -> tuple[Program, ...]:
+    """Programs to draw from, without times or SLO."""
+    random = Random(f"text2sql templates {seed}")
+    return tuple(program(0, 0.0, float("inf"), random) for _ in range(count))

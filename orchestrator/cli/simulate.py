@@ -1,0 +1,214 @@
+"""``orch simulate``: policies x clusters x load in a simulator, with tables and plots. Nothing runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from orchestrator.cli.options import debug_option, json_option
+from orchestrator.errors import PlanError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.planner.simulate.traces import Trace
+    from orchestrator.planner.study.grid import Load, Run, Study
+
+SIMULATED: Final = "SIMULATED: no model ran, and speeds are estimates from data sheets"
+MOST_SKIPPED: Final = 10
+"""Skipped lines that are listed."""
+COLUMNS: Final = (
+    ("policy", "policy", ""),
+    ("p50_s", "p50 s", ".1f"),
+    ("p95_s", "p95 s", ".1f"),
+    ("p99_s", "p99 s", ".1f"),
+    ("ttft_p95_s", "ttft p95 s", ".2f"),
+    ("slo_attainment", "in SLO", ".1%"),
+    ("goodput_per_s", "goodput/s", ".3f"),
+    ("throughput_per_s", "done/s", ".3f"),
+    ("hit_share", "cached", ".0%"),
+)
+
+
+@click.command(
+    name="simulate",
+    epilog="\b\nExamples:\n"
+    "  orch simulate\n"
+    "  orch simulate --trace mooncake.jsonl --rate 2/s --rate 4/s --cluster c.toml --out study\n"
+    "  orch simulate --trace text2sql.json --skip-bad --policy round-robin+fcfs --slo 60s --json",
+)
+@click.option(
+    "--trace",
+    "trace_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Mooncake JSONL or Text2SQLRequest JSON; default: drawn text-to-SQL programs.",
+)
+@click.option("--skip-bad", is_flag=True, help="Leave malformed lines of the trace out, and say which.")
+@click.option(
+    "--rate", "rates", multiple=True, metavar="RATE", help="Programs arriving, as 2.5/s or 30/min. Repeatable."
+)
+@click.option(
+    "--burstiness",
+    type=click.FloatRange(min=0),
+    metavar="CV",
+    help="Gaps' standard deviation over their mean; default: the trace's, else 1 (Poisson).",
+)
+@click.option(
+    "--cluster",
+    "cluster_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Devices and engines (TOML); default: 2 A100, L40S, A6000. Repeatable.",
+)
+@click.option("--policy", "policies", multiple=True, metavar="NAME", help="Default: all. Repeatable.")
+@click.option("--requests", type=click.IntRange(min=1), default=400, show_default=True, help="Programs a simulation.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals and of what arrives.")
+@click.option("--slo", metavar="TIME", help="Seconds a program may take; default: 5 x an empty cluster's median.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the table (CSV, JSON) and plots (PNG, SVG)."
+)
+@json_option
+@debug_option
+def command(  # noqa: PLR0917 - one parameter an option
+    trace_file: Path | None,
+    skip_bad: bool,
+    rates: tuple[str, ...],
+    burstiness: float | None,
+    cluster_files: tuple[Path, ...],
+    policies: tuple[str, ...],
+    requests: int,
+    seed: int,
+    slo: str | None,
+    out: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Simulate scheduling policies on clusters under load. Nothing is started, and nothing is measured.
+
+    Without --rate, a trace with times is replayed, and other programs arrive at five rates from light load to overload.
+    """
+    from orchestrator.cli.quantities import per_second, seconds
+    from orchestrator.planner.study.grid import study
+    from orchestrator.planner.study.replicas import DEFAULT_CLUSTER, replicas_of
+
+    del debug
+    names = _policies(policies)
+    asked = [rate for rate in (per_second(text, "--rate") for text in rates) if rate is not None]
+    slo_s = seconds(slo, "--slo")
+    clusters = [(file.stem, replicas_of(file)) for file in cluster_files or (DEFAULT_CLUSTER,)]
+    trace, load = _load(trace_file, skip_bad, burstiness, requests, seed)
+    if out is not None:
+        _writable(out)
+    found = study(load, clusters, names, asked, slo_s)
+    if out is not None:
+        _write(found, out)
+    if as_json:
+        click.echo(json.dumps(_data(found, trace), indent=2))
+    else:
+        _show(found, trace_file, trace)
+    if out is not None:
+        click.echo(f"wrote {out}: table (CSV, JSON) and plots (PNG, SVG)", err=True)
+
+
+def _policies(wanted: tuple[str, ...]) -> list[str]:
+    """The names asked for, or all."""
+    from difflib import get_close_matches
+
+    from orchestrator.planner.policies import POLICIES
+
+    for name in wanted:
+        if name not in POLICIES:
+            near = get_close_matches(name, POLICIES, n=1, cutoff=0.4)
+            fix = f"did you mean `{near[0]}`?" if near else f"the policies are {', '.join(POLICIES)}"
+            raise UsageError("ORCH-U002", f"--policy: there is no policy `{name}`", fix=fix)
+    return list(dict.fromkeys(wanted)) or list(POLICIES)
+
+
+def _load(
+    file: Path | None, skip_bad: bool, burstiness: float | None, requests: int, seed: int
+) -> tuple[Trace | None, Load]:
+    """What arrives."""
+    from orchestrator.planner.simulate.traces import read_trace
+    from orchestrator.planner.study.grid import Load, burstiness_of
+    from orchestrator.planner.study.text2sql import templates
+
+    if file is None:
+        return None, Load(templates(requests, seed), requests, seed, 1.0 if burstiness is None else burstiness)
+    trace = read_trace(file, skip_bad=skip_bad)
+    timed = trace.programs[-1].arrival_s > trace.programs[0].arrival_s
+    cv = burstiness_of(trace.programs) if burstiness is None else burstiness
+    return trace, Load(trace.programs, requests, seed, cv, timed)
+
+
+def _writable(folder: Path) -> None:
+    """Create the folder and try to write into it, before anything takes time."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".orch-simulate"
+        probe.touch()
+        probe.unlink()
+    except OSError as refused:
+        raise PlanError(
+            "ORCH-P079",
+            f"cannot write into {folder}: {refused.strerror or refused}",
+            why="--out names a folder for the table and the plots",
+            fix="name a folder that can be created or written to",
+        ) from refused
+
+
+def _data(study: Study, trace: Trace | None) -> dict[str, object]:
+    return {
+        "ok": True,
+        "simulated": True,
+        "slo_s": study.slo_s,
+        "slo_given": study.slo_given,
+        "skipped": [each.as_dict() for each in trace.skipped] if trace else [],
+        "runs": [run.row() for run in study.runs],
+    }
+
+
+def _write(study: Study, folder: Path) -> None:
+    import csv
+
+    from orchestrator.planner.study.plots import save_plots
+
+    rows = [run.row() for run in study.runs]
+    with (folder / "simulation.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    data = {"simulated": True, "slo_s": study.slo_s, "runs": rows}
+    (folder / "simulation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    save_plots(study, folder)
+
+
+def _show(study: Study, file: Path | None, trace: Trace | None) -> None:
+    click.echo(SIMULATED)
+    source = "drawn text-to-SQL programs" if file is None else str(file)
+    how = "given" if study.slo_given else "5 x the median on an empty cluster"
+    click.echo(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")
+    if trace is not None and trace.skipped:
+        click.echo(f"skipped    {len(trace.skipped)} lines:")
+        for each in trace.skipped[:MOST_SKIPPED]:
+            click.echo(f"           {each.message}")
+    for cluster, rate in dict.fromkeys((run.cluster, run.rate_per_s) for run in study.runs):
+        click.echo(f"\n{cluster}, {rate:.4g} programs/s (simulated)")
+        _table([run for run in study.runs if (run.cluster, run.rate_per_s) == (cluster, rate)])
+
+
+def _table(runs: list[Run]) -> None:
+    rows = [run.row() for run in runs]
+    cells = [[_cell(row[key], form) for key, _, form in COLUMNS] for row in rows]
+    widths = [max(len(head), *(len(line[i]) for line in cells)) for i, (_, head, _) in enumerate(COLUMNS)]
+    for line in [[head for _, head, _ in COLUMNS], *cells]:
+        first, *rest = (
+            text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
+        )
+        click.echo("  ".join([first, *rest]))
+
+
+def _cell(value: object, form: str) -> str:
+    return "-" if value is None else format(value, form)

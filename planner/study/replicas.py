@@ -1,0 +1,117 @@
+"""The replicas that a cluster file's engines stand for, as the simulator needs them.
+
+An engine that serves a model on a device with 8 pieces and ``tensor_parallel_size = 2`` is four replicas, unless
+``data_parallel_size`` says how many; engines on the same device share its pieces in equal parts. ``max_num_seqs``,
+``max_num_batched_tokens``, ``block_size``, ``gpu_memory_utilization`` and ``enable_prefix_caching`` are read as vLLM
+reads them. Speeds are the planner's roofline at its expected efficiency.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import Diagnostic, PlanError, SourceLoc
+from orchestrator.planner.cluster import Cluster, Device, EngineSpec
+from orchestrator.planner.models import ModelFacts, facts_of
+from orchestrator.planner.simulate.speed import ReplicaSpec, kv_blocks, roofline_speed
+
+DEFAULT_CLUSTER: Final = Path(__file__).with_name("default_cluster.toml")
+DEFAULT_USABLE: Final = 0.9
+
+
+def replicas_of(path: Path) -> tuple[ReplicaSpec, ...]:
+    """Read a cluster file.
+
+    Raises :class:`PlanError`: as :func:`~orchestrator.planner.cluster_file.read_cluster`, ORCH-P076 for engines that
+    cannot be simulated (without a device, without room for the model, or of another model than the first), ORCH-P077
+    for a file without engines.
+    """
+    cluster = Cluster.from_file(path)
+    if not cluster.engines:
+        raise PlanError(
+            "ORCH-P077",
+            f"{path.name} has no engine",
+            where=SourceLoc(str(path), 1),
+            why="a device serves nothing by itself",
+            fix="add an [[engine]] table with `name`, `kind`, `model` and `device`",
+        )
+    first = facts_of(cluster.engines[0])
+    found: list[ReplicaSpec] = []
+    problems: list[Diagnostic] = []
+    for engine in cluster.engines:
+        facts = facts_of(engine)
+        problem = _problem(engine, facts, first, cluster)
+        if problem is None:
+            found += _replicas(engine, facts, cluster)
+        else:
+            why, fix = problem
+            message = f"engine {engine.name!r} cannot be simulated"
+            problems.append(Diagnostic("ORCH-P076", message, SourceLoc(str(path), 1), why=why, fix=fix))
+    if problems:
+        raise PlanError.collect(problems)
+    return tuple(found)
+
+
+def _problem(engine: EngineSpec, facts: ModelFacts, first: ModelFacts, cluster: Cluster) -> tuple[str, str] | None:
+    """Why an engine cannot be simulated, and what to do; ``None``: it can."""
+    if engine.device is None:
+        return "it names no device, so its speed is unknown", "give it a `device` of the cluster"
+    if (facts.layers, facts.hidden) != (first.layers, first.hidden):
+        return (
+            f"it serves {engine.model}, the first engine another model; a trace does not say which call wants which",
+            "simulate one model at a time",
+        )
+    device, parallel = cluster.device(engine.device), _parallel(engine)
+    if parallel > device.count:
+        return f"tensor_parallel_size is {parallel}, and there are {device.count} of {device.name}", "raise `count`"
+    if not kv_blocks(facts, device, parallel=parallel, usable=_usable(engine)):
+        return (
+            f"{facts.weight_bytes / 1e9:.1f} GB of weights leave no room for KV in {parallel} x "
+            f"{device.memory_bytes / 1e9:.1f} GB",
+            "use a larger device, more of them, or fewer bytes a weight",
+        )
+    return None
+
+
+def _replicas(engine: EngineSpec, facts: ModelFacts, cluster: Cluster) -> list[ReplicaSpec]:
+    assert engine.device is not None
+    device, parallel = cluster.device(engine.device), _parallel(engine)
+    sharing = sum(other.device == engine.device for other in cluster.engines)
+    count = _whole(engine, "data_parallel_size", max(1, device.count // (parallel * sharing)))
+    block = _whole(engine, "block_size", 16)
+    step_tokens = _whole(engine, "max_num_batched_tokens", 2048)
+    return [
+        ReplicaSpec(
+            engine.name if count == 1 else f"{engine.name}/{number}",
+            roofline_speed(facts, device, parallel=parallel),
+            kv_blocks(facts, device, parallel=parallel, block_tokens=block, usable=_usable(engine)),
+            block_tokens=block,
+            max_batch=_whole(engine, "max_num_seqs", min(256, step_tokens)),
+            step_tokens=step_tokens,
+            kv_bytes_per_token=facts.kv_bytes_per_token,
+            link_bytes_per_s=_link(device),
+            prefix_cache=engine.options.get("enable_prefix_caching") is not False,
+        )
+        for number in range(count)
+    ]
+
+
+def _parallel(engine: EngineSpec) -> int:
+    return _whole(engine, "tensor_parallel_size", 1)
+
+
+def _whole(engine: EngineSpec, name: str, default: int) -> int:
+    """A whole option above 0, or the default."""
+    value = engine.options.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+
+def _usable(engine: EngineSpec) -> float:
+    value = engine.options.get("gpu_memory_utilization")
+    return float(value) if isinstance(value, int | float) and 0 < value <= 1 else DEFAULT_USABLE
+
+
+def _link(device: Device) -> float:
+    """Out of the device; PCIe 3.0 x16 where it is unknown."""
+    return device.pcie_bytes_per_s or device.link_bytes_per_s or 1.6e10
