@@ -3,13 +3,14 @@
     python -m benchmarks.planner_search [--quick] --json FILE
 
 ``brute-force``: random workflows of 2 to 10 ops, solved for cost, latency and energy, against all plans there are
-(`max_gap`, and a difference about whether there is a plan counts as infinite). ``60x8``: 60 ops on 8 pools, the cost of a
-run under an SLA along the critical path, to a proved gap of 1 %; ``60x8-rate`` the same with one run arriving each second,
-so that whole replicas must carry them. ``llama-70b-8gpu``: parallelism, batch and workers, aggregated or apart, for 4,000 tokens in
-and 500 out under 2 s to the first token and 30 ms between tokens. ``4096gpu``: 20 model calls, each a prefill and a decode
-with its own choice of six types of GPU, and 10 tools, at 40 runs a second. Every measured second is the whole call, from
-the problem as data to the checked plan, in a process whose libraries are imported. Peers: aiconfigurator takes 7 to 9 s for
-a 70B model on 8 GPUs (whole process), APEX 10 to 110 s (both measured elsewhere on the same kind of machine).
+(`max_gap`, and a difference about whether there is a plan counts as infinite). ``60x8``: 60 ops on 8 pools, the cost
+of a run under an SLA along the critical path, to a proved gap of 1 %; ``60x8-rate`` the same with one run arriving
+each second, so that whole replicas must carry them. ``llama-70b-8gpu``: parallelism, batch and workers, aggregated or
+apart, for 4,000 tokens in and 500 out under 2 s to the first token and 30 ms between tokens. ``4096gpu``: 20 model
+calls, each a prefill and a decode with its own choice of six types of GPU, and 10 tools, at 40 runs a second. Every
+measured second is the whole call, from the problem as data to the checked plan, in a process whose libraries are
+imported. Peers: aiconfigurator takes 7 to 9 s for a 70B model on 8 GPUs (whole process), APEX 10 to 110 s (both
+measured elsewhere on the same kind of machine).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.arms import placement_cases as cases
@@ -25,7 +25,7 @@ from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import OURS, Report, Result
 from benchmarks.harness.stats import spread
 from orchestrator.errors import PlanError
-from orchestrator.planner.placement import Link, Objective, Problem, Solution, solve
+from orchestrator.planner.placement import Link, Objective, Problem, solve
 from orchestrator.planner.solver.one_model import Demand, ServingPlan, serve_model
 from tests.planner.placements import brute_force, random_problem, with_call
 
@@ -40,7 +40,9 @@ MOST_PLANS = 6_000
 def results(case: str, metric: str, values: list[float], unit: str, note: str | None = None) -> Result:
     """Median with its range."""
     middle, low, high = spread([round(value, 6) for value in values])
-    return Result(case=case, arm=OURS, metric=metric, value=middle, unit=unit, n=len(values), low=low, high=high, note=note)
+    return Result(
+        case=case, arm=OURS, metric=metric, value=middle, unit=unit, n=len(values), low=low, high=high, note=note
+    )
 
 
 def against_brute_force(graphs: int) -> list[Result]:
@@ -57,7 +59,9 @@ def against_brute_force(graphs: int) -> list[Result]:
     note = f"{len(OBJECTIVES)} objectives each; {planned} have a plan, for the others both say that there is none"
     # Both add the same figures in another order.
     worst = 0.0 if worst < 1e-9 else worst
-    return [Result(case="brute-force", arm=OURS, metric="max_gap", value=min(worst, 1e9), unit="ratio", n=graphs, note=note)]
+    return [
+        Result(case="brute-force", arm=OURS, metric="max_gap", value=min(worst, 1e9), unit="ratio", n=graphs, note=note)
+    ]
 
 
 def distance(problem: Problem, objective: Objective, best: float | None) -> float:
@@ -75,16 +79,11 @@ def timed_plans(case: str, problems: list[Problem], note: str) -> list[Result]:
     """Seconds to a proved gap, and the gaps."""
     seconds, gaps = [], []
     for problem in problems:
-        taken, plan = timed(lambda problem=problem: solve(problem, "cost", gap=GAP, time_limit_s=LIMIT_S))  # type: ignore[misc]
-        seconds.append(taken)
+        began = time.perf_counter()
+        plan = solve(problem, "cost", gap=GAP, time_limit_s=LIMIT_S)
+        seconds.append(time.perf_counter() - began)
         gaps.append(plan.gap)
     return [results(case, "seconds", seconds, "s", note), results(case, "proved_gap", gaps, "ratio")]
-
-
-def timed(call: Callable[[], Solution]) -> tuple[float, Solution]:
-    began = time.perf_counter()
-    found = call()
-    return time.perf_counter() - began, found
 
 
 def one_model(repeats: int) -> list[Result]:

@@ -1,8 +1,8 @@
 """Exact placement: which op runs in which pool, with which engine configuration, and how many replicas of each.
 
-One mixed-integer program (``solver/formulate.py``) decides assignment, parallelism, aggregation or prefill and decode apart,
-batch caps and replicas together, under an SLA along the critical path, capacities, memory, links, a budget and a
-rate. An answer comes with the bound that proves it.
+One mixed-integer program (``solver/formulate.py``) decides assignment, parallelism, aggregation or prefill and decode
+apart, batch caps and replicas together, under an SLA along the critical path, capacities, memory, links, a budget and
+a rate. An answer comes with the bound that proves it.
 
 >>> gpu = Pool("gpu", "h100-sxm", count=2, usd_per_device_hour=1.0)
 >>> cpu = Pool("cpu", "x86", count=8, usd_per_device_hour=0.1)
@@ -74,9 +74,9 @@ def solve(
 
     ``cost`` is USD per hour of the replicas at the workload's rate, or USD of device time per run where it has none.
     ``leave_out_unknown`` leaves out pools and links with an unknown price (or power, for ``energy``) and names them in
-    ``Solution.left_out``; otherwise one is an error. Raises :class:`PlanError`: P040 to P044 for a problem that is none,
-    P045 and P046 for an unknown price or power, P047 with the conflict where no plan keeps all limits, P048 where time
-    ran out without a plan, P049 where nothing bounds the throughput.
+    ``Solution.left_out``; otherwise one is an error. Raises :class:`PlanError`: P040 to P044 for a problem that is
+    none, P045 and P046 for an unknown price or power, P047 with the conflict where no plan keeps all limits, P048
+    where time ran out without a plan, P049 where nothing bounds the throughput.
     """
     from orchestrator.planner.solver.search import search
 
@@ -97,9 +97,9 @@ def pareto(
 ) -> tuple[Solution, ...]:
     """The front of cost against latency, fastest first: at most ``points`` plans, none better than another in both.
 
-    An epsilon constraint on latency, spaced evenly between the fastest and the cheapest plan; each point is solved twice, for
-    cost under the latency and then for latency under that cost, so that a tie in one never hides a gain in the other.
-    Raises :class:`PlanError` as :func:`solve` does, and ORCH-P051 for fewer than 2 points.
+    An epsilon constraint on latency, spaced evenly between the fastest and the cheapest plan; each point is solved
+    twice, for cost under the latency and then for latency under that cost, so that a tie in one never hides a gain in
+    the other. Raises :class:`PlanError` as :func:`solve` does, and ORCH-P051 for fewer than 2 points.
     """
     if points < 2:
         raise PlanError("ORCH-P051", f"`points` is {points}", why="a front has two ends", fix="ask for 2 or more")

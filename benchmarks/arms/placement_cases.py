@@ -36,7 +36,7 @@ MEMORY_SHARE = 0.9
 
 
 def random_workflow(seed: int, ops: int, pools: int, rate: float | None, slack: float = 1.3) -> Problem:
-    """A layered random workflow: each op waits for 1 to 3 of the 8 ops before it, each pool has its own speed and price.
+    """A random workflow: each op waits for 1 to 3 of the 8 ops before it, each pool has its own speed and price.
 
     Op sizes are log-normal, speeds span a factor of 8, prices follow speed imperfectly, each (op, pool) has an affinity
     of its own, and every pair of pools a link with a bandwidth, a latency and sometimes a price of its own. The SLA is
@@ -138,10 +138,10 @@ def big_workflow(calls: int, seed: int) -> Problem:
     for call in range(calls):
         prompt, output = draw.choice([512.0, 2048.0, 8192.0]), draw.choice([64.0, 256.0, 1024.0])
         model = draw.choice(MODELS)
-        prefill, decode = _call(f"call{call}", model, prompt, output, pools, engines)
+        prefill, decode = _call(f"call{call}", (prompt, output), model, pools, engines)
         ops += [prefill, decode]
-        for before in draw.sample(ends[-6:], min(len(ends[-6:]), draw.choice([1, 1, 2]))):
-            transfers.append(Transfer(before, prefill.id, 4 * output))
+        awaited = draw.sample(ends[-6:], min(len(ends[-6:]), draw.choice([1, 1, 2])))
+        transfers += [Transfer(before, prefill.id, 4 * output) for before in awaited]
         kv_bytes = prompt * facts(model).kv_bytes_per_token
         transfers.append(Transfer(prefill.id, decode.id, kv_bytes, pair=True))
         ends.append(decode.id)
@@ -168,9 +168,14 @@ def big_workflow(calls: int, seed: int) -> Problem:
 
 
 def _call(
-    id: str, model: str, prompt: float, output: float, pools: tuple[Pool, ...], engines: dict[str, tuple[Pool, str, Shape]]
+    name: str,
+    tokens: tuple[float, float],
+    model: str,
+    pools: tuple[Pool, ...],
+    engines: dict[str, tuple[Pool, str, Shape]],
 ) -> tuple[Op, Op]:
     """Both halves of a call, with every way of running it; the configurations met are added to ``engines``."""
+    prompt, output = tokens
     halves: dict[str, list[Choice]] = {"prefill": [], "decode": []}
     for pool in pools:
         if pool.name == "cpu":
@@ -182,12 +187,12 @@ def _call(
                 found = roofline(model, pool, shape, prompt, output)
                 if found is None or found.kv_tokens < shape.batch * (prompt + output):
                     continue
-                name = f"{model}@{pool.name}:{shape}"
-                engines.setdefault(name, (pool, model, shape))
+                engine = f"{model}@{pool.name}:{shape}"
+                engines.setdefault(engine, (pool, model, shape))
                 busy_s = (prompt if shape.mode == "prefill" else output) / found.tokens_per_s
                 if shape.mode in ("prefill", "aggregated"):
                     busy = busy_s if shape.mode == "prefill" else 0.0
-                    halves["prefill"].append(Choice(name, found.ttft_s, busy))
+                    halves["prefill"].append(Choice(engine, found.ttft_s, busy))
                 if shape.mode in ("decode", "aggregated"):
-                    halves["decode"].append(Choice(name, output * found.tpot_s, busy_s))
-    return Op(f"{id}/prefill", tuple(halves["prefill"])), Op(f"{id}/decode", tuple(halves["decode"]))
+                    halves["decode"].append(Choice(engine, output * found.tpot_s, busy_s))
+    return Op(f"{name}/prefill", tuple(halves["prefill"])), Op(f"{name}/decode", tuple(halves["decode"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.planner.solver.formulate import Model
+from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.problem import Objective, Problem
 from orchestrator.planner.solver.search import Effort, search
 from orchestrator.planner.solver.solution import Alternative, Solution
@@ -42,11 +42,11 @@ def decision(problem: Problem, plan: Solution) -> frozenset[str]:
 def _weights(problem: Problem, plan: Solution) -> dict[str, float]:
     """What each configuration adds to the objective: rent, joules, seconds on the critical path, or load."""
     weights = dict.fromkeys(plan.replicas, 0.0)
-    for id, choice in plan.assignment.items():
-        op = problem.op[id]
+    for op_id, choice in plan.assignment.items():
+        op = problem.op[op_id]
         match plan.objective:
             case "latency":
-                added = op.rounds * choice.seconds if id in plan.critical_path else 0.0
+                added = op.rounds * choice.seconds if op_id in plan.critical_path else 0.0
             case "energy":
                 added = op.executions * (problem.joules_per_execution(choice) or 0.0)
             case "throughput":

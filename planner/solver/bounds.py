@@ -1,8 +1,8 @@
 """What no plan can beat: the earliest end of each op in each pool, and the shortest rest after it.
 
-Both are longest paths over the shortest ways through each edge, so a choice whose earliest start, seconds and rest exceed
-the SLA can be left out before the search, and so can a pair of pools of an edge. The pairing of prefills and decodes
-is ignored, as is capacity: the figures stay lower bounds. One pass costs edges x pools^2.
+Both are longest paths over the shortest ways through each edge, so a choice whose earliest start, seconds and rest
+exceed the SLA can be left out before the search, and so can a pair of pools of an edge. The pairing of prefills and
+decodes is ignored, as is capacity: the figures stay lower bounds. One pass costs edges x pools^2.
 """
 
 from __future__ import annotations

@@ -124,11 +124,11 @@ def _unfitting(problem: Problem) -> Iterator[Diagnostic]:
             need, pool = problem.configuration[choice.configuration].memory_bytes, problem.pool_of[choice.configuration]
             short[pool.name, choice.configuration] = need - pool.memory_bytes
         if all(missing > 0 for missing in short.values()):
-            (pool_name, name), missing = min(short.items(), key=lambda each: each[1])
+            pool_name, name = min(short, key=short.__getitem__)
             need, has = problem.configuration[name].memory_bytes, problem.pool[pool_name].memory_bytes
             yield Diagnostic(
                 "ORCH-P044",
-                f"op {op.id!r} fits nowhere: each of its {len(short)} configurations needs more memory than a device has",
+                f"op {op.id!r} fits nowhere: each of its {len(short)} configurations needs more than a device holds",
                 why=f"the closest, {name!r} on pool {pool_name!r}, needs {need / 1e9:.4g} GB of `memory_bytes` "
                 f"and a device has {has / 1e9:.4g} GB",
                 fix="split the model over more devices, use a smaller dtype, or add a device with more memory",

@@ -1,10 +1,11 @@
 """Why there is no plan: the smallest set of limits that cannot be kept together.
 
-An implicit hitting set search (Ignatiev et al. 2015, "Smallest MUS Extraction with Minimal Hitting Set Dualization"): every
-plan that breaks some limits shows that a conflict must contain one of those. Take the smallest set that contains one of
-each collection seen so far; if no plan keeps that set, it is a smallest conflict, else the plan found is extended to keep
-as many limits as possible, and what it still breaks is one more collection. When time runs out, limits are deleted one by
-one as long as no plan appears (a deletion filter), which gives a conflict that is minimal but perhaps not the smallest.
+An implicit hitting set search (Ignatiev et al. 2015, "Smallest MUS Extraction with Minimal Hitting Set Dualization"):
+every plan that breaks some limits shows that a conflict must contain one of those. Take the smallest set that contains
+one of each collection seen so far; if no plan keeps that set, it is a smallest conflict, else the plan found is
+extended to keep as many limits as possible, and what it still breaks is one more collection. When time runs out,
+limits are deleted one by one as long as no plan appears (a deletion filter), which gives a conflict that is minimal
+but perhaps not the smallest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from orchestrator.planner.solver.formulate import formulate
 from orchestrator.planner.solver.instance import Instance, instance
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, limits
 from orchestrator.planner.solver.point import picks_of
-from orchestrator.planner.solver.problem import Objective, Problem
+from orchestrator.planner.solver.problem import Objective, Problem, Workload
 from orchestrator.planner.solver.program import Program, run
 from orchestrator.planner.solver.search import Effort, search
 from orchestrator.planner.solver.solution import Conflict, Solution
@@ -126,18 +127,20 @@ def _advice(problem: Problem, names: tuple[str, ...]) -> tuple[str, str]:
     for name in names:
         load = problem.workload
         if name == SLA:
-            best = _probe(problem, "latency", sla_s=None)
+            best = _probe(problem, "latency", replace(load, sla_s=None))
             why.append(f"`sla_s` allows {load.sla_s:g} s" + (f", the fastest plan takes {best:.4g} s" if best else ""))
             fix.append(f"raise `sla_s` to {_above(best)} s" if best else "raise `sla_s`")
         elif name == BUDGET:
-            best = _probe(problem, "cost", budget_usd_per_hour=None)
+            best = _probe(problem, "cost", replace(load, budget_usd_per_hour=None))
             asked = f"`budget_usd_per_hour` allows ${load.budget_usd_per_hour:g}/h"
             why.append(asked + (f", the cheapest plan takes ${best:.4g}/h" if best else ""))
             fix.append(f"raise `budget_usd_per_hour` to {_above(best)}" if best else "raise `budget_usd_per_hour`")
         elif name == RATE:
-            best = _probe(problem, "throughput", rate_per_s=None, throughput_per_s=None)
+            best = _probe(problem, "throughput", replace(load, rate_per_s=None, throughput_per_s=None))
             field = "rate_per_s" if load.sizing_per_s == load.rate_per_s else "throughput_per_s"
-            why.append(f"`{field}` asks for {load.sizing_per_s:g} runs/s" + (f", {best:.4g} can be had" if best else ""))
+            why.append(
+                f"`{field}` asks for {load.sizing_per_s:g} runs/s" + (f", {best:.4g} can be had" if best else "")
+            )
             fix.append(f"lower `{field}`" + (f" to {best:.4g} or less" if best else ""))
         else:
             why.append(_structural(problem, name))
@@ -162,12 +165,10 @@ def _above(value: float) -> str:
     return f"{value * 1.0005:.4g}"
 
 
-def _probe(problem: Problem, objective: Objective, **loosened: None) -> float | None:
-    """The best value without one limit; ``None`` where the others conflict too, or it takes too long."""
+def _probe(problem: Problem, objective: Objective, load: Workload) -> float | None:
+    """The best value under a looser load; ``None`` where the other limits conflict too, or it takes too long."""
     try:
-        found: Solution | None = search(
-            replace(problem, workload=replace(problem.workload, **loosened)), objective, _PROBE
-        )
+        found: Solution | None = search(replace(problem, workload=load), objective, _PROBE)
     except PlanError:
         return None
     if found is None:

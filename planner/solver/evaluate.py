@@ -199,7 +199,9 @@ def _memory(of: Instance, picks: Picks) -> list[Usage]:
 def _links(of: Instance, picks: Picks, rate: float | None) -> list[Usage]:
     chosen, names = picked(of, picks), [pool.name for pool in of.problem.pools]
     found = [
-        Usage(link(each.src, each.dst), moved * rate, each.capacity_bytes_per_s * of.problem.workload.utilisation, "B/s")
+        Usage(
+            link(each.src, each.dst), moved * rate, each.capacity_bytes_per_s * of.problem.workload.utilisation, "B/s"
+        )
         for each, moved in bytes_per_run(of, picks)
         if each.capacity_bytes_per_s is not None and rate is not None and moved
     ]

@@ -7,9 +7,11 @@ Variables, with o an op, c one of its choices, k a configuration, e a transfer, 
     f[e,p,q] >= 0       transfer e goes from p to q          sum_q f = u[src,p],  sum_p f = u[dst,q]
     s[o], T  >= 0       start of o, end of the run           s_dst >= s_src + sum t x + sum d_pq f,  T <= SLA
 
-with u[o,p] the choices of o in p. Between fixed ends the only flow is the pair itself, so a delay or a price that depends
-on both ends is exact, and no big-M is needed: relaxed, it is the cheapest transport between the two distributions, while
-pairwise implications relax to nothing. Where an edge's delay, price and room are the same for all pools there is no flow.
+with u[o,p] the choices of o in p. Between fixed ends the only flow is the pair itself, so a delay or a price that
+depends on both ends is exact, and no big-M is needed: relaxed, it is the cheapest transport between the two
+distributions, while pairwise implications relax to nothing. Where a transfer's delay, price and room are the same for
+all pools there is no flow. Two inequalities per op tighten the path: no op starts before it can in the pool it is in,
+nor leaves less time than the rest takes from there (``bounds.py``).
 
 Replicas carry the load L[o,c] = need x rate x[o,c] of compute, batch slots and KV, each sum <= r. Two inequalities that
 follow for whole replicas tighten this: r_k >= ceil(need rate) x[o,c], and r_k >= x[o,c] where nothing arrives.
@@ -24,44 +26,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 from orchestrator.planner.solver.bounds import Allowed, Windows, windows
-from orchestrator.planner.solver.instance import Edge, Instance, Option
+from orchestrator.planner.solver.instance import Edge, Instance
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, capacity, link, memory
+from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.problem import Objective
 from orchestrator.planner.solver.program import INF, Program, Terms
 
 _SLACK = 1e-9
 """Relative, so that a bound that was computed by adding in another order does not cut its own point off."""
-
-
-@dataclass
-class Model:
-    """A program, and where its variables stand."""
-
-    program: Program
-    of: Instance
-    x: list[list[int]]
-    r: list[int]
-    flows: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
-    """Columns by edge and pools."""
-    w: list[list[int]] = field(default_factory=list)
-    rate_flows: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
-    rate: int | None = None
-    used: dict[str, int] = field(default_factory=dict)
-    """Columns that say whether a configuration is used, where a cut needed to know."""
-    starts: list[int] = field(default_factory=list)
-    end: int | None = None
-    unit_s: float = 1.0
-    """Seconds of one unit of ``starts`` and ``end``."""
-    scale: float = 1.0
-    """Objective of one unit of the program's cost."""
-
-    def stays(self, edge: int, option: Option) -> bool:
-        """Whether the option keeps both halves of a call in one engine, so that the transfer has no flow for it."""
-        aggregated = self.of.configurations[option.configuration].mode == "aggregated"
-        return aggregated and self.of.edges[edge].transfer.pair
 
 
 def formulate(
@@ -74,8 +48,8 @@ def formulate(
 ) -> Model:
     """The program of a problem; ``objective`` ``None`` only asks whether there is a plan.
 
-    ``without`` names limits to leave out, ``allowed`` the choices that may be used, and ``most_usd`` caps what the objective
-    cost counts.
+    ``without`` names limits to leave out, ``allowed`` the choices that may be used, and ``most_usd`` caps what the
+    objective cost counts.
     """
     return _Formulation(of, objective, allowed, without, most_usd).build()
 
@@ -116,7 +90,9 @@ class _Formulation:
         )
         self.allowed = fitting(of, without)
         if allowed is not None:
-            self.allowed = [[a and b for a, b in zip(*rows, strict=True)] for rows in zip(self.allowed, allowed, strict=True)]
+            self.allowed = [
+                [a and b for a, b in zip(*rows, strict=True)] for rows in zip(self.allowed, allowed, strict=True)
+            ]
         self.windows: Windows | None = None
         if self.sla_s is not None:
             self._prune()

@@ -1,8 +1,8 @@
 """The problem with names turned into positions: what the MILP, the warm start and the evaluation compute with.
 
-Ops stand in topological order. A *need* is what one run per second takes of a configuration, in replicas: of compute
-(at the planned utilisation), of batch slots and of KV budget. The latter two follow Little's law, executions in flight =
-rate x residence; the largest of the three sizes the configuration.
+Ops stand in topological order. A *need* is what one run per second takes of a configuration, in replicas: of
+compute (at the planned utilisation), of batch slots and of KV budget. The latter two follow Little's law, executions in
+flight = rate x residence; the largest of the three sizes the configuration.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Instance:
 
 def instance(problem: Problem) -> Instance:
     """By position; ``problem`` must have passed :func:`check`."""
-    ops = tuple(problem.op[id] for id in problem.order)
+    ops = tuple(problem.op[each] for each in problem.order)
     position = {op.id: at for at, op in enumerate(ops)}
     by_configuration = {each.name: at for at, each in enumerate(problem.configurations)}
     by_pool = {pool.name: at for at, pool in enumerate(problem.pools)}

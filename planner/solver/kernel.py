@@ -1,8 +1,8 @@
 """Proof by parts: most choices are shown to be no part of a good plan before the search starts.
 
-Let B be the value of the relaxation. With its reduced costs d >= 0, every plan costs at least B plus the d of all it uses, and a
-plan in which op o takes choice c uses x[o,c] and one flow of each transfer at o out of (into) the choice's pool. So it costs
-at least B + R[o,c], R = d of x plus, per transfer, the least d of these flows. Hence
+Let B be the value of the relaxation. With its reduced costs d >= 0, every plan costs at least B plus the d of all it
+uses, and a plan in which op o takes choice c uses x[o,c] and one flow of each transfer at o out of (into) the choice's
+pool. So it costs at least B + R[o,c], R = d of x plus, per transfer, the least d of these flows. Hence
 
 1.  a *kernel* of the choices the relaxation likes (x > 0, or R next to nothing) holds a good plan, and is small;
 2.  when the kernel's plan is within the gap of B, that is the proof;
@@ -18,7 +18,7 @@ from collections import defaultdict
 from typing import Final
 
 from orchestrator.planner.solver.bounds import Allowed
-from orchestrator.planner.solver.formulate import Model
+from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.program import Relaxation
 
 _LIKED: Final = 5e-4
@@ -34,7 +34,10 @@ def penalties(model: Model, of: Relaxation) -> Penalties:
     """By how much, at least, a plan is dearer than the bound for each choice it takes."""
     at_ends: dict[tuple[int, int], dict[int, float]] = {}
     for at, flow in model.flows.items():
-        ends: tuple[dict[int, float], dict[int, float]] = (defaultdict(lambda: float("inf")), defaultdict(lambda: float("inf")))
+        ends: tuple[dict[int, float], dict[int, float]] = (
+            defaultdict(lambda: float("inf")),
+            defaultdict(lambda: float("inf")),
+        )
         for (p, q), column in flow.items():
             dear = max(0.0, of.reduced[column])
             ends[0][p], ends[1][q] = min(ends[0][p], dear), min(ends[1][q], dear)

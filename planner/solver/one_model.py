@@ -1,8 +1,9 @@
 """One model on given devices: parallelism, batch, and workers that do both phases or prefill and decode apart.
 
-Candidates are priced by a callable, so that any cost model can stand behind it; those that miss a limit or are dominated
-are dropped, and the placement program counts the workers. A request is two ops, prefill and decode, with its KV between
-them: the rate variable makes both phases carry the same rate, and the KV takes its time and its room on the link.
+Candidates are priced by a callable, so that any cost model can stand behind it; those that miss a limit or are
+dominated are dropped, and the placement program counts the workers. A request is two ops, prefill and decode, with its
+KV between them: the rate variable makes both phases carry the same rate, and the KV takes its time and its room on the
+link.
 
 >>> def priced(pool, shape):
 ...     return Performance(ttft_s=0.1, tpot_s=0.01, tokens_per_s=100.0 * shape.devices, kv_tokens=10_000.0)
@@ -15,7 +16,7 @@ them: the rate variable makes both phases carry the same rate, and the KV takes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.errors import PlanError
@@ -162,8 +163,8 @@ def serve_model(
 ) -> ServingPlan:
     """The workers that give the most output tokens per second, or the lowest price for ``demand.rate_per_s``.
 
-    ``links`` lead from prefill to decode workers, within a pool too; one that is missing within a pool makes the KV's way
-    free. Raises :class:`PlanError` ORCH-P052 where no candidate meets the promises, and what ``solve`` raises.
+    ``links`` lead from prefill to decode workers, within a pool too; without one there the KV's way is free. Raises
+    :class:`PlanError` ORCH-P052 where no candidate meets the promises, and what ``solve`` raises.
     """
     steps = tuple(batches)
     seen = [
@@ -180,8 +181,8 @@ def serve_model(
         "decode",
     }:
         raise _unservable(demand, [found for _, _, found in fitting], len(seen))
-    found = solve(_problem(pools, kept, demand, links), objective, gap=gap, time_limit_s=time_limit_s)
-    return _plan(found, pools, kept, demand, len(seen))
+    best = solve(_problem(pools, kept, demand, links), objective, gap=gap, time_limit_s=time_limit_s)
+    return _plan(best, pools, kept, demand, len(seen))
 
 
 def _tokens_held(shape: Shape, demand: Demand) -> float:
@@ -209,7 +210,7 @@ def _undominated(candidates: list[_Candidate]) -> Iterator[_Candidate]:
     for group in groups.values():
         least = float("inf")
         for each in sorted(group, key=lambda one: (-one.requests_per_s, one.performance.ttft_s, one.name)):
-            # The time of an aggregated worker is within the promise already; that of a prefill has the KV's way before it.
+            # An aggregated worker is within the promise already; after a prefill there is still the KV's way.
             if least == float("inf") or (each.shape.mode == "prefill" and each.performance.ttft_s < least):
                 least = each.performance.ttft_s
                 yield each
@@ -246,8 +247,8 @@ def _problem(pools: Sequence[Pool], kept: list[_Candidate], demand: Demand, link
 def _half(each: _Candidate, mode: Mode, kv_bytes: float, links: tuple[Link, ...]) -> Choice:
     """An aggregated worker's whole time counts for the prefill half.
 
-    A worker of one phase is also busy for as long as its own share of the fastest link carries the KV (arXiv 2507.19635: egress KV /
-    (TTFT x prefill workers), ingress KV / (TPOT x decode workers)).
+    A worker of one phase is also busy for as long as its own share of the fastest link carries the KV (arXiv
+    2507.19635: egress KV / (TTFT x prefill workers), ingress KV / (TPOT x decode workers)).
     """
     busy_s = 1 / each.requests_per_s
     if each.shape.mode == "aggregated":
@@ -274,7 +275,7 @@ def _plan(
         ttft_s=found.seconds,
         tpot_s=decode.performance.tpot_s,
         usd_per_hour=found.usd_per_hour,
-        solution=replace(found),
+        solution=found,
         candidates=candidates,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.planner.solver.evaluate import picked, replicas, sustained_per_s, timing
-from orchestrator.planner.solver.formulate import Model
+from orchestrator.planner.solver.model import Model
 
 
 def point_of(model: Model, picks: list[int], rate: float | None) -> list[float] | None:
@@ -26,10 +26,9 @@ def point_of(model: Model, picks: list[int], rate: float | None) -> list[float] 
             src, dst = chosen[of.edges[at].src], chosen[of.edges[at].dst]
             if of.problem.stays(of.edges[at].transfer, src.choice, dst.choice):
                 continue
-            column = flow.get((src.pool, dst.pool))
-            if column is None:
+            if (src.pool, dst.pool) not in flow:
                 return None
-            values[column] = amount
+            values[flow[src.pool, dst.pool]] = amount
     if model.end is not None:
         found = timing(of, picks)
         for o, column in enumerate(model.starts):

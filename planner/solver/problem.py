@@ -126,8 +126,8 @@ class Transfer:
     moved_bytes: float = 0.0
     """Per run."""
     pair: bool = False
-    """``src`` is the prefill and ``dst`` the decode of one call: both take the same aggregated configuration and nothing
-    moves, or a prefill and a decode configuration and the KV crosses the link, also within a pool."""
+    """``src`` is the prefill and ``dst`` the decode of one call: both take the same aggregated configuration and
+    nothing moves, or a prefill and a decode configuration and the KV crosses the link, also within a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +189,9 @@ class Problem:
         waiting = {op.id: 0 for op in self.ops}
         for transfer in self.transfers:
             waiting[transfer.dst] += 1
-        ready = [id for id, count in waiting.items() if count == 0]
-        for id in ready:
-            for transfer in self.leaving[id]:
+        ready = [op_id for op_id, count in waiting.items() if count == 0]
+        for op_id in ready:
+            for transfer in self.leaving[op_id]:
                 waiting[transfer.dst] -= 1
                 if waiting[transfer.dst] == 0:
                     ready.append(transfer.dst)
@@ -203,7 +203,7 @@ class Problem:
         found: dict[str, list[Transfer]] = {op.id: [] for op in self.ops}
         for transfer in self.transfers:
             found[transfer.src].append(transfer)
-        return {id: tuple(each) for id, each in found.items()}
+        return {op_id: tuple(each) for op_id, each in found.items()}
 
     @cached_property
     def entering(self) -> Mapping[str, tuple[Transfer, ...]]:
@@ -211,7 +211,7 @@ class Problem:
         found: dict[str, list[Transfer]] = {op.id: [] for op in self.ops}
         for transfer in self.transfers:
             found[transfer.dst].append(transfer)
-        return {id: tuple(each) for id, each in found.items()}
+        return {op_id: tuple(each) for op_id, each in found.items()}
 
     def stays(self, transfer: Transfer, src: Choice, dst: Choice) -> bool:
         """Whether nothing has to move: the two halves of one aggregated call."""

@@ -1,7 +1,7 @@
 """A mixed-integer linear program as sparse rows, and HiGHS behind one function.
 
-``highspy`` must be imported before ``ortools`` in one process, whose symbols clash with it; this is the only module that
-imports it.
+``highspy`` and ``ortools`` cannot be imported in one process, whichever comes first: their symbols clash. This is the
+only module that imports either.
 """
 
 from __future__ import annotations

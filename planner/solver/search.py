@@ -1,4 +1,4 @@
-"""One exact search: warm start, program, proof, and the plan read back from it."""
+"""One exact search: program, proof, and the plan read back from it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Final
 from orchestrator.errors import PlanError
 from orchestrator.planner.solver import evaluate
 from orchestrator.planner.solver.bounds import Allowed
-from orchestrator.planner.solver.formulate import Model, formulate
+from orchestrator.planner.solver.formulate import formulate
 from orchestrator.planner.solver.instance import Instance, instance
 from orchestrator.planner.solver.kernel import kernel, penalties, undecided
+from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.point import picks_of, point_of, rate_of
 from orchestrator.planner.solver.problem import Objective, Problem
 from orchestrator.planner.solver.program import relax, run
@@ -43,8 +44,8 @@ def search(
 ) -> Solution | None:
     """The best plan of a checked problem without unknown figures; ``None`` where there is none.
 
-    ``most_usd`` caps what the objective cost counts, ``cut`` may add rows. Raises :class:`PlanError` ORCH-P048 when time
-    runs out before any plan was found, ORCH-P049 when nothing bounds the throughput.
+    ``most_usd`` caps what the objective cost counts, ``cut`` may add rows. Raises :class:`PlanError` ORCH-P048 when
+    time runs out before any plan was found, ORCH-P049 when nothing bounds the throughput.
     """
     began = time.perf_counter()
     of = instance(problem)
@@ -68,7 +69,8 @@ def search(
         return None
     reached = rate_of(proof.model, proof.picks, proof.values) if objective == "throughput" else rate
     bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
-    return solution(of, objective, proof.picks, reached, bound, left_out, time.perf_counter() - began)
+    found = solution(of, objective, proof.picks, reached, bound)
+    return replace(found, left_out=left_out, solve_s=time.perf_counter() - began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: fl
     rate = first.of.problem.workload.sizing_per_s if first.rate is None else rate_of(first, picks, answer.values)
     proof = _direct(rest, effort, left(), point_of(rest, picks, rate))
     assert proof is not None
-    return replace(proof, bound=min(proof.bound, cutoff * whole.scale / rest.scale))
+    to_rest = whole.scale / rest.scale
+    return replace(proof, bound=min(max(proof.bound, relaxed.bound * to_rest), cutoff * to_rest))
 
 
 def _direct(model: Model, effort: Effort, time_limit_s: float, start: list[float] | None) -> _Proof | None:
@@ -138,15 +141,7 @@ def _value(of: Instance, objective: Objective, picks: list[int], rate: float | N
             return rate
 
 
-def solution(
-    of: Instance,
-    objective: Objective,
-    picks: list[int],
-    rate: float | None,
-    bound: float,
-    left_out: tuple[str, ...],
-    solve_s: float,
-) -> Solution:
+def solution(of: Instance, objective: Objective, picks: list[int], rate: float | None, bound: float) -> Solution:
     """Everything that follows from the choices; replicas are the fewest that carry the rate."""
     count = evaluate.replicas(of, picks, rate)
     timed = evaluate.timing(of, picks)
@@ -167,6 +162,6 @@ def solution(
         joules_per_run=evaluate.joules_per_run(of, picks),
         throughput_per_s=evaluate.sustained_per_s(of, picks, count),
         usage=evaluate.usage(of, picks, count, rate),
-        left_out=left_out,
-        solve_s=solve_s,
+        left_out=(),
+        solve_s=0.0,
     )

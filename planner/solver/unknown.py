@@ -11,7 +11,7 @@ from orchestrator.planner.solver.problem import Choice, Objective, Problem
 def without_unknown(
     problem: Problem, objective: Objective, *, priced: bool, leave_out: bool
 ) -> tuple[Problem, tuple[str, ...]]:
-    """The problem without choices and links whose price (or energy) the objective needs and nobody knows, and their names.
+    """The problem without choices and links whose price or energy is needed and unknown, and the names of those.
 
     ``priced`` says that dollars count although the objective is another one (a budget does this). Raises
     :class:`PlanError` ORCH-P045 (price) or ORCH-P046 (energy) where ``leave_out`` is false, or where it leaves an op

@@ -40,9 +40,7 @@ class Figures:
     joules: float
 
 
-def random_problem(
-    seed: int, *, most_ops: int = 6, pools: int | None = None, most_plans: float = math.inf
-) -> Problem:
+def random_problem(seed: int, *, most_ops: int = 6, pools: int | None = None, most_plans: float = math.inf) -> Problem:
     """2 to ``most_ops`` ops on 2 or 3 pools with 1 or 2 configurations each; limits that sometimes cannot be kept.
 
     Choices are taken away, from the op that has most of them, until there are at most ``most_plans`` assignments.
@@ -137,10 +135,10 @@ def with_call(problem: Problem, seed: int) -> Problem:
         for mode in modes
     ]
 
-    def half(id: str, mode: Mode) -> Op:
+    def half(name: str, mode: Mode) -> Op:
         ways = [each for each in engines if each.mode in ("aggregated", mode)]
         return Op(
-            id, tuple(Choice(each.name, draw.randint(1, 8) * 0.25, draw.randint(1, 4) * 0.125) for each in ways)
+            name, tuple(Choice(each.name, draw.randint(1, 8) * 0.25, draw.randint(1, 4) * 0.125) for each in ways)
         )
 
     pair = Transfer("prefill", "decode", draw.choice([0.0, 1e9, 8e9]), pair=True)
@@ -183,13 +181,16 @@ def replicas_needed(problem: Problem, plan: dict[str, Choice], rate: float | Non
             needed[name] = 1
             continue
         busy = sum(rate * op.executions * choice.busy_s for op, choice in mine) / problem.workload.utilisation
-        flights = [(rate * op.executions * (choice.seconds if choice.held_s is None else choice.held_s), choice.kv_bytes)
-                   for op, choice in mine]  # fmt: skip
+        flights = [(rate * op.executions * _held_s(choice), choice.kv_bytes) for op, choice in mine]
         batch, kv = engines[name].batch, engines[name].kv_bytes
         slots = sum(each for each, _ in flights) / batch if batch else 0.0
         room = sum(each * size for each, size in flights) / kv if kv else 0.0
         needed[name] = max(1, math.ceil(max(busy, slots, room) - 1e-6))
     return needed
+
+
+def _held_s(choice: Choice) -> float:
+    return choice.seconds if choice.held_s is None else choice.held_s
 
 
 def figures(problem: Problem, plan: dict[str, Choice]) -> Figures | None:
@@ -199,7 +200,7 @@ def figures(problem: Problem, plan: dict[str, Choice]) -> Figures | None:
     rate = max(rates) if rates else None
     engines = {each.name: each for each in problem.configurations}
     pools = {pool.name: pool for pool in problem.pools}
-    where = {id: pools[engines[choice.configuration].pool] for id, choice in plan.items()}
+    where = {op_id: pools[engines[choice.configuration].pool] for op_id, choice in plan.items()}
     count = replicas_needed(problem, plan, rate)
     if not _fits(problem, plan, count) or not _paired(problem, plan):
         return None
@@ -214,20 +215,22 @@ def figures(problem: Problem, plan: dict[str, Choice]) -> Figures | None:
     seconds = _longest(problem, plan)
     moved_usd = sum(amount * (links[pair].usd_per_byte or 0.0) for pair, amount in moved.items())
     executions = {op.id: op.executions for op in problem.ops}
-    extra = sum(executions[id] * (choice.usd or 0.0) for id, choice in plan.items())
+    extra = sum(executions[op_id] * (choice.usd or 0.0) for op_id, choice in plan.items())
     price = {name: (pools[each.pool].usd_per_device_hour or 0.0) * each.devices for name, each in engines.items()}
-    alone = sum(executions[id] * choice.busy_s * price[choice.configuration] / 3600 for id, choice in plan.items())
+    alone = sum(
+        executions[op_id] * choice.busy_s * price[choice.configuration] / 3600 for op_id, choice in plan.items()
+    )
     per_hour = sum(number * price[name] for name, number in count.items())
     if rate is not None:
         per_hour += 3600 * rate * (extra + moved_usd)
     joules = sum(
-        executions[id]
+        executions[op_id]
         * (
-            (where[id].watts or 0.0) * engines[choice.configuration].devices * choice.busy_s
+            (where[op_id].watts or 0.0) * engines[choice.configuration].devices * choice.busy_s
             if choice.energy_j is None
             else choice.energy_j
         )
-        for id, choice in plan.items()
+        for op_id, choice in plan.items()
     )
     if load.sla_s is not None and seconds > load.sla_s * (1 + LOOSE):
         return None
@@ -285,19 +288,19 @@ def _longest(problem: Problem, plan: dict[str, Choice]) -> float:
     links = {(each.src, each.dst): each for each in problem.links}
     ends: dict[str, float] = {}
 
-    def end(id: str) -> float:
-        if id not in ends:
-            op = next(each for each in problem.ops if each.id == id)
+    def end(op_id: str) -> float:
+        if op_id not in ends:
+            op = next(each for each in problem.ops if each.id == op_id)
             ready = 0.0
             for each in problem.transfers:
-                if each.dst == id:
-                    link = links.get((pool[plan[each.src].configuration], pool[plan[id].configuration]))
+                if each.dst == op_id:
+                    link = links.get((pool[plan[each.src].configuration], pool[plan[op_id].configuration]))
                     free = link is None or _stays(problem, plan, each)
                     delay = 0.0 if free or link is None else link.latency_s + each.moved_bytes / link.bytes_per_s
                     ready = max(ready, end(each.src) + delay)
             rounds = op.executions if op.serial is None else op.serial
-            ends[id] = ready + rounds * plan[id].seconds
-        return ends[id]
+            ends[op_id] = ready + rounds * plan[op_id].seconds
+        return ends[op_id]
 
     return max(end(op.id) for op in problem.ops)
 
@@ -333,8 +336,7 @@ def _sustained(problem: Problem, plan: dict[str, Choice], count: dict[str, int])
     for name, number in count.items():
         mine = [(op, plan[op.id]) for op in problem.ops if plan[op.id].configuration == name]
         busy = sum(op.executions * choice.busy_s for op, choice in mine) / problem.workload.utilisation
-        held = [(op.executions * (choice.seconds if choice.held_s is None else choice.held_s), choice.kv_bytes)
-                for op, choice in mine]  # fmt: skip
+        held = [(op.executions * _held_s(choice), choice.kv_bytes) for op, choice in mine]
         batch, kv = engines[name].batch, engines[name].kv_bytes
         needs = [busy, sum(s for s, _ in held) / batch if batch else 0.0]
         needs.append(sum(s * size for s, size in held) / kv if kv else 0.0)
