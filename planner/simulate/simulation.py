@@ -1,9 +1,9 @@
 """The event loop: programs arrive, their stages are dispatched, replicas step, tools take their time.
 
-Four kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a prompt's KV arrives at the
-replica that writes the reply; a stage becomes ready; a program arrives. Only one arrival is waiting at any time and
-finished programs leave nothing but counts, so memory does not grow with the number of programs. Everything is decided
-by the inputs: the same ones give the same result.
+Five kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a prompt's KV arrives where
+the reply is written; requests held at the router are looked at again; a stage becomes ready; a program arrives.
+Only one arrival is waiting at any time and finished programs leave nothing but counts, so memory does not grow with the
+number of programs. Everything is decided by the inputs: the same ones give the same result.
 
 >>> from orchestrator.planner.policies import ROUND_ROBIN_FCFS
 >>> from orchestrator.planner.simulate.program import Program, Stage
@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from math import inf
 
 from orchestrator.errors import PlanError
-from orchestrator.planner.policies.view import Admit, Policy
+from orchestrator.planner.policies.view import Policy
 from orchestrator.planner.simulate.fleet import Fleet, transfer_s
 from orchestrator.planner.simulate.prediction import Predictor, StepHistory
 from orchestrator.planner.simulate.program import Program, Stage
@@ -32,7 +32,7 @@ from orchestrator.planner.simulate.request import Request
 from orchestrator.planner.simulate.speed import ReplicaSpec
 from orchestrator.planner.simulate.tally import Tally
 
-_STEP_END, _SENT, _READY, _ARRIVAL = range(4)
+_STEP_END, _SENT, _RELEASE, _READY, _ARRIVAL = range(5)
 
 Observer = Callable[[Program, float | None], None]
 """(program, when it was done): called as each program ends, with ``None`` for one that was rejected."""
@@ -106,6 +106,8 @@ class Simulation:
                 replica = self.replicas[number]
                 if version == replica.version:
                     self._advance(replica, now)
+            elif kind == _RELEASE:
+                self._release(self._fleets[self.replicas[number].spec.model], now)
             elif isinstance(subject, ProgramRun):
                 self._stage_ready(subject, version, now)
             elif subject is not None:
@@ -225,11 +227,12 @@ class Simulation:
             else:
                 self._stage_done(request, replica, now)
         if done and self.policy.hold is not None:
-            self._release(self._fleets[replica.spec.model], self.policy.hold, now)
+            heappush(self._events, (now, _RELEASE, replica.index, 0, None))
 
-    def _release(self, fleet: Fleet, hold: Admit, now: float) -> None:
+    def _release(self, fleet: Fleet, now: float) -> None:
         """Send requests kept back, first in order first, until one is to be kept still."""
-        while (request := fleet.first_held) is not None:
+        hold = self.policy.hold
+        while hold is not None and (request := fleet.first_held) is not None:
             if not request.run.failed and hold(request, fleet.replicas, now):
                 return
             self._send(fleet.release_first(), fleet, now)

@@ -13,7 +13,7 @@ from orchestrator.planner.policies import POLICIES
 from orchestrator.planner.policies.view import Policy, ReplicaView, RequestView
 from orchestrator.planner.simulate.simulation import simulate
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
-from tests.planner.simulate.loads import DYADIC, TICK_S, spec, workflows
+from tests.planner.simulate.loads import DYADIC, TICK_S, calls, spec, workflows
 
 
 def three(blocks: int, batch: int) -> list[ReplicaSpec]:
@@ -73,6 +73,25 @@ def test_requests_held_at_the_router_give_the_same_report() -> None:
         policy = replace(POLICIES[name](), hold=crowded)
         load = workflows(60, 11, rate_per_s=30.0)
         assert simulate(load, three(20, 4), policy) == simulate(load, three(20, 4), policy, longest_run=1)
+
+
+def test_events_of_the_same_instant_give_the_same_report() -> None:
+    """Every step takes a second and everything arrives on the second, so steps end when others do and requests come."""
+
+    def little_room(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> bool:
+        return all(replica.free_blocks(now) < 6 for replica in replicas)
+
+    def most_room(request: RequestView, replicas: Sequence[ReplicaView], now: float) -> int:
+        rooms = [(replica.free_blocks(now), -replica.context_tokens(now)) for replica in replicas]
+        return rooms.index(max(rooms))
+
+    speed = ReplicaSpeed(token_s=0.0, weight_s=0.0, kv_token_s=0.0, step_s=1.0)
+    cluster = [spec(str(i), speed=speed, kv_blocks=14, block_tokens=4) for i in range(3)]
+    policy = Policy("room", most_room, POLICIES["round-robin+fcfs"]().order, hold=little_room)
+    for seed in range(3):
+        load = [replace(p, arrival_s=float(int(8 * p.arrival_s))) for p in calls(60, seed, rate_per_s=4.0, prompt=12)]
+        load = [replace(p, stages=(replace(p.stages[0], output_tokens=1 + p.id * 7 % 30),)) for p in load]
+        assert simulate(load, cluster, policy) == simulate(load, cluster, policy, longest_run=1)
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
