@@ -18,11 +18,12 @@ from typing import Final, Literal
 
 from orchestrator.planner import figures
 from orchestrator.planner.breakdown import on_critical_path
+from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import Device
 from orchestrator.planner.compare import Compared, Difference, compare, render_comparison
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
-from orchestrator.planner.plan import OpPlan, Plan, Rejected
+from orchestrator.planner.plan import OpPlan, Plan, Rejected, Site
 from orchestrator.planner.table import Column, table
 
 __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
@@ -99,6 +100,7 @@ def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
     notes = {
         "total": [_totals(plan)],
         "rate": [_load(plan)] if plan.rate_per_s is not None else [],
+        "sites": [_site(each) for each in plan.sites],
         "hardware": [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"],
         "critical path": [_critical_path(plan)],
         "dominated by": [_dominant(plan)],
@@ -222,6 +224,13 @@ def _hardware(device: Device) -> str:
     return f"{device.name}: {device.count} x {device.type}{cores}"
 
 
+def _site(site: Site) -> str:
+    split = f", split over {site.tensor_parallel}" if site.tensor_parallel > 1 else ""
+    batch = f", up to {site.batch} calls at once" if site.batch else ""
+    replicas = "1 replica" if site.replicas == 1 else f"{site.replicas} replicas"
+    return f"{site.engine}: {replicas} on {site.device}{split}{batch}"
+
+
 def _critical_path(plan: Plan) -> str:
     steps = [plan.by_id[name] for name in plan.critical_path]
     whole = plan.seconds.mid
@@ -256,8 +265,10 @@ def _rejected(ops: Iterable[OpPlan]) -> list[str]:
 def _guesses(plan: Plan) -> list[str]:
     made = {guess for op in plan.ops for guess in op.guesses}
     corrected = any(op.correction != 1.0 for op in plan.ops)
+    gpus = {each.name for each in plan.cluster.devices if each.kind == "gpu" and each.type in catalogue()}
+    scale = " scaled by published vLLM measurements" if any(op.device in gpus for op in plan.ops) else ""
     basis = "corrected by measured runs (see notes)" if corrected else "nothing is measured on this hardware"
-    found = [f"speeds are a roofline of data-sheet figures, {basis}"]
+    found = [f"speeds are a roofline of data-sheet figures{scale}, {basis}"]
     if made:
         found.append("figures after ~ rest on a default:")
     if "seconds" in made:

@@ -1,13 +1,14 @@
 """Planning: read the level-2 module, place and price each op, and write the outcome back into it.
 
 The heuristic is greedy and says so: ops are placed one by one (:mod:`orchestrator.planner.placer`), priced by a
-roofline (:mod:`orchestrator.planner.cost.call`), and added up along the data flow (:mod:`orchestrator.planner.estimate`).
+roofline (:mod:`orchestrator.planner.cost.call`), and added up along the data flow
+(:mod:`orchestrator.planner.estimate`).
 Linear in the number of ops, apart from a factor of two for each level of nested loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.errors import PlanError
@@ -30,16 +31,24 @@ def plan(module: Any, cluster: Cluster, objective: Objective = "latency", *, ir_
     return plan_graph(read(module), cluster, objective, ir_hash=ir_hash)
 
 
-def plan_graph(graph: Graph, cluster: Cluster, objective: Objective = "latency", *, ir_hash: str = "") -> Plan:
+def plan_graph(
+    graph: Graph,
+    cluster: Cluster,
+    objective: Objective = "latency",
+    *,
+    ir_hash: str = "",
+    engine_of: Mapping[str, str] | None = None,
+) -> Plan:
     """Plan a module that has been read already; places and resources go into the graph's nodes and the module's ops.
 
+    ``engine_of`` names the engine of model calls (by op id) that are placed already, by the exact placement.
     ``ir_hash`` is the module's content hash, kept in the plan so that a run can tell what it was made for.
     Raises :class:`PlanError`, with everything that is wrong: ORCH-P010 nobody serves a model, ORCH-P011 a model fits
     nowhere, ORCH-P012 an op that cannot be priced, ORCH-P013 an unknown objective, ORCH-P014 no workflow.
     """
     if objective not in OBJECTIVES:
         raise PlanError("ORCH-P013", f"unknown objective {objective!r}", fix=f"use one of {', '.join(OBJECTIVES)}")
-    placer = Placer(cluster, objective)
+    placer = Placer(cluster, objective, engine_of)
     estimator = Estimator(graph, placer)
     outcome = estimator.run()
     problems = [*placer.diagnostics, *estimator.diagnostics.values()]

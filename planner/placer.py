@@ -52,10 +52,14 @@ class Placement:
 
 
 class Placer:
-    """Places ops on one cluster. Problems are collected in ``diagnostics``, so that all are reported together."""
+    """Places ops on one cluster: calls in ``engine_of`` (by op id) on that engine, all others greedily.
 
-    def __init__(self, cluster: Cluster, objective: Objective) -> None:
+    Problems are collected in ``diagnostics``, so that all are reported together.
+    """
+
+    def __init__(self, cluster: Cluster, objective: Objective, engine_of: Mapping[str, str] | None = None) -> None:
         self.cluster = cluster
+        self._engine_of = engine_of or {}
         self.objective = objective
         self.servings = {engine.name: resolve(engine, cluster) for engine in cluster.engines}
         self.diagnostics: list[Diagnostic] = []
@@ -65,6 +69,9 @@ class Placer:
 
     def model_call(self, node: Node, model: str) -> Placement | None:
         """The engine for ``model``; ``None`` (and a diagnostic, once for each model) when there is none."""
+        if node.id in self._engine_of:
+            serving = self.servings[self._engine_of[node.id]]
+            return Placement(f"engine:{serving.engine.name}", serving.engine.device, serving)
         if model not in self._by_model:
             self._by_model[model] = self._choose(node, model)
         return self._by_model[model]

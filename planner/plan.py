@@ -98,6 +98,20 @@ class Rejected(BaseModel):
     """Why it lost."""
 
 
+class Site(BaseModel):
+    """Where the planner puts an engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str
+    device: str
+    tensor_parallel: int = Field(ge=1)
+    """Devices that split the model in each replica."""
+    replicas: int = Field(ge=1)
+    batch: int | None = Field(default=None, ge=1)
+    """Calls a replica holds at once; ``None``: not limited."""
+
+
 class Plan(BaseModel):
     """A placed and priced workflow."""
 
@@ -129,6 +143,8 @@ class Plan(BaseModel):
     """Arrivals of runs for which waiting is priced; ``None``: a run has the cluster to itself."""
     utilisation: dict[str, float] = Field(default_factory=dict)
     """Share of its capacity that each engine is busy at ``rate_per_s``."""
+    sites: tuple[Site, ...] = ()
+    """Engines whose devices the planner chose."""
     rejected: tuple[Rejected, ...] = ()
     """The best of the other plans, best first."""
     target: str = ""

@@ -1,9 +1,14 @@
 """Whole plans for one workflow: the one to take, what it is expected to do, and the best of those that lost.
 
-The greedy placer decides op by op. :class:`Planning` asks it several times, each time with something taken away or
-moved (another objective, one engine less, an engine on another device), completes every plan with what depends on the
-whole of it (corrections from measured runs, waiting at the arrival rate, the tail), and takes the one that is best for
-the objective among those that keep the SLA. The others say by how much they lost.
+Where the cluster leaves engines without a device, the exact placement (:mod:`orchestrator.planner.siting`) chooses
+devices, splits, batches, replicas and who asks whom; each solution is completed, and one whose tail misses the SLA goes
+back with a shorter one.
+
+Engines that have their devices stay there, and the greedy placer decides op by op. :class:`Planning` asks it several
+times, each time with something taken away or moved (another objective, one engine less, an engine on another device),
+completes every plan with what depends on the whole of it (corrections from measured runs, waiting at the arrival rate,
+the tail), and takes the one that is best for the objective among those that keep the SLA. The others say by how much
+they lost.
 
 >>> planning = Planning(module, ir_hash)                                                    # doctest: +SKIP
 >>> plan = planning.plan(Asked(cluster, "cost", rate_per_s=2.5, sla_s=8.0))                 # doctest: +SKIP
@@ -12,14 +17,14 @@ the objective among those that keep the SLA. The others say by how much they los
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner import place
 from orchestrator.planner.breakdown import batch_cap, spent
-from orchestrator.planner.choice import Candidate, best, rejected
+from orchestrator.planner.choice import KEPT, Candidate, best, keeps, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import Region, read
 from orchestrator.planner.observations import Corrections, corrected
@@ -27,7 +32,11 @@ from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
 from orchestrator.planner.queueing import at_rate
 from orchestrator.planner.serving import Serving, resolve
+from orchestrator.planner.siting import Siting, anywhere, problem_of, proof, sited, unsited
 from orchestrator.planner.tail import p95_s
+
+if TYPE_CHECKING:
+    from orchestrator.planner.placement import Solution, Workload
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class Planning:
         Raises what :func:`orchestrator.planner.place.plan_graph` raises, and :class:`PlanError` ORCH-P020 when no plan
         keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown.
         """
+        if unsited(asked.cluster):
+            return self._sited(asked)
         base = _greedy_objective(asked.objective)
         greedy = self._greedy(asked.cluster, base)
         candidates = [self._candidate(f"made for {base}", lambda: greedy, asked), *self._others(greedy, asked)]
@@ -69,6 +80,48 @@ class Planning:
         plan = taken.plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
         others = [each for each in _distinct(candidates) if each is not taken]
         return plan.model_copy(update={"rejected": rejected(plan, others, asked.sla_s)})
+
+    def _sited(self, asked: Asked) -> Plan:
+        """The exact placement's plan, with the best that lost."""
+        from orchestrator.planner.placement import Workload, alternatives, solve
+
+        estimate = self._greedy(anywhere(asked.cluster), "latency")
+        batched = asked.rate_per_s is not None or asked.objective == "throughput"
+        siting = Siting(estimate, asked.cluster, self._samples, batched)
+        workload = Workload(rate_per_s=asked.rate_per_s, sla_s=asked.sla_s)
+        tried: list[Candidate] = []
+        for _ in range(ATTEMPTS):
+            problem = problem_of(siting, workload)
+            try:
+                solution = solve(problem, asked.objective)
+            except PlanError:
+                if tried:
+                    break
+                raise
+            taken = self._solved("the exact placement", solution, siting, asked)
+            if taken.plan is not None and keeps(taken.plan, asked.sla_s):
+                lost = alternatives(problem, solution, KEPT)
+                rest = [self._solved(f"with {', '.join(each.instead)}", each.solution, siting, asked) for each in lost]
+                plan = taken.plan.model_copy(
+                    update={
+                        "objective": asked.objective,
+                        "sla_s": asked.sla_s,
+                        "notes": (*taken.plan.notes, proof(solution)),
+                    }
+                )
+                return plan.model_copy(update={"rejected": rejected(plan, rest, asked.sla_s)})
+            tried.append(taken)
+            workload = _tightened(workload, taken.plan)
+        return best(tried, asked.objective, asked.sla_s).plan or estimate  # raises: none of them keeps the SLA
+
+    def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
+        site = sited(solution, siting)
+        make = partial(
+            place.plan_graph, self._graph, site.cluster, "latency", ir_hash=self._ir_hash, engine_of=site.engine_of
+        )
+        found = self._candidate(label, make, replace(asked, cluster=site.cluster))
+        plan = found.plan.model_copy(update={"sites": site.sites}) if found.plan is not None else None
+        return replace(found, plan=plan)
 
     def complete(self, plan: Plan, asked: Asked) -> Plan:
         """A plan as the placement makes it, with batch caps, what seconds go into, corrections, waiting and the tail.
@@ -145,6 +198,19 @@ class Planning:
                 asked,
                 because=f"the cluster has {engine.name} on {engine.device}",
             )
+
+
+ATTEMPTS: Final = 4
+"""Solutions whose tail or queues are looked at before the SLA counts as out of reach."""
+HEADROOM: Final = 0.8
+"""Factor on the planned utilisation after a solution that queueing overloads."""
+
+
+def _tightened(workload: Workload, plan: Plan | None) -> Workload:
+    """What to ask next: a shorter SLA where the tail missed it, emptier replicas where calls queue without end."""
+    if plan is None or plan.p95_s is None or workload.sla_s is None:
+        return replace(workload, utilisation=workload.utilisation * HEADROOM)
+    return replace(workload, sla_s=workload.sla_s * min(0.98, 0.98 * workload.sla_s / plan.p95_s))
 
 
 def _greedy_objective(objective: Objective) -> Objective:

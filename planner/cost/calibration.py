@@ -33,6 +33,8 @@ OUTLIERS: Final = 0.002
 FOLDS: Final = 5
 GROUP_FOLDS: Final = 8
 MOST_SHIFT: Final = 0.5
+UNMEASURED_SHIFT: Final = 1 / 3
+"""Where nothing was measured the deviation is mostly the prior's, and says less about the rows to come."""
 LEAST_S: Final = 1e-5
 SHARES: Final = tuple(map(TPOT_TERMS.index, ("shared weights", "kv", "interference")))
 
@@ -86,7 +88,8 @@ class Target:
         middle = np.log(apply_terms(self.fit.coefficients, terms, backends)) + mean
         width = deviation * np.where(measured, self.fit.stretch, self.fit.stretch_unmeasured)
         # The middle that errs least in proportion: of a log-normal it lies a variance below the median.
-        best = middle - np.where(measured, np.minimum(deviation**2, MOST_SHIFT), 0.0)
+        share = np.where(measured, 1.0, UNMEASURED_SHIFT)
+        best = middle - share * np.minimum(deviation**2, MOST_SHIFT)
         low, high = np.minimum(middle - width, best), middle + width
         bounds: Array = np.exp(np.stack([low, best, high], axis=1))
         return bounds

@@ -1,0 +1,225 @@
+"""Where engines run: the exact placement of a workflow's models on the devices that a cluster offers.
+
+An engine of kind ``vllm`` without a ``device`` is to be *sited*: the planner chooses the device type, how many of its
+devices split the model (``tensor_parallel_size``), how many calls a replica batches (``max_num_seqs``), how many
+replicas there are, and which op asks which. All of it is one mixed-integer program
+(:mod:`orchestrator.planner.placement`); here a workflow becomes its data, and its answer a cluster.
+
+Tokens do not depend on where an engine runs, so the workflow is estimated once, with every engine on any device that
+takes it. Batched calls are priced as a batch of equal ones. Ops that are no model calls take their time and nothing
+else. A run that has the cluster to itself needs no batches, so they are chosen only for a rate or for throughput.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.cluster import Cluster, Device, EngineSpec
+from orchestrator.planner.cost.call import call_cost
+from orchestrator.planner.dataflow import dependencies, rounds
+from orchestrator.planner.models import facts_of
+from orchestrator.planner.placement import Choice, Configuration, Link, Op, Pool, Problem, Solution, Transfer, Workload
+from orchestrator.planner.placer import USABLE_MEMORY
+from orchestrator.planner.plan import OpPlan, Plan, Site
+from orchestrator.planner.serving import Replica, Serving
+
+ELSEWHERE: Final = "elsewhere"
+"""The pool of everything that is no model call: threads, tools, people."""
+BATCHES: Final = (1, 4, 16, 64, 256)
+SPLITS: Final = (1, 2, 4, 8)
+NETWORK_BYTES_PER_S: Final = 1.25e9
+"""Between pools: 10 Gb/s Ethernet."""
+NETWORK_LATENCY_S: Final = 2e-4
+BYTES_PER_TOKEN: Final = 4.0
+"""Of text that moves from op to op."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of running an engine."""
+
+    engine: EngineSpec
+    device: Device
+    split: int
+    batch: int | None
+    """Calls that a replica holds at once; ``None``: one run has it to itself."""
+
+    @property
+    def name(self) -> str:
+        batches = f", batches of {self.batch}" if self.batch else ""
+        return f"{self.engine.name} on {self.split} x {self.device.name}{batches}"
+
+    @property
+    def serving(self) -> Serving:
+        return Serving(self.engine, Replica(facts_of(self.engine), self.device, self.split))
+
+
+@dataclass(frozen=True, slots=True)
+class Sited:
+    """A cluster whose engines all have devices, and who asks which."""
+
+    cluster: Cluster
+    engine_of: Mapping[str, str]
+    """Engine name by op id."""
+    sites: tuple[Site, ...]
+
+
+def unsited(cluster: Cluster) -> tuple[EngineSpec, ...]:
+    """The engines whose device is the planner's to choose."""
+    return tuple(each for each in cluster.engines if each.kind == "vllm" and each.device is None)
+
+
+def anywhere(cluster: Cluster) -> Cluster:
+    """The cluster with every unsited engine on the GPU with most memory, to estimate tokens.
+
+    Raises :class:`PlanError` ORCH-P024 when the cluster has no GPU.
+    """
+    gpus = [device for device in cluster.devices if device.kind == "gpu"]
+    waiting = unsited(cluster)
+    if not waiting:
+        return cluster
+    if not gpus:
+        raise PlanError(
+            "ORCH-P024",
+            f"engine {waiting[0].name!r} has no device, and the cluster has no GPU to put it on",
+            fix="add a [[device]] of kind gpu, or name the engine's device",
+        )
+    largest = max(gpus, key=lambda device: device.memory_bytes)
+    return cluster.model_copy(
+        update={"engines": tuple(_bound(each, largest, each) if each in waiting else each for each in cluster.engines)}
+    )
+
+
+def _bound(engine: EngineSpec, device: Device, named: EngineSpec) -> EngineSpec:
+    # As many devices as it takes: whether the model fits is the program's question, not the estimate's.
+    options = {**engine.options, "tensor_parallel_size": device.count}
+    return named.model_copy(update={"device": device.name, "options": options})
+
+
+def ways(cluster: Cluster, batches: Sequence[int | None]) -> Iterator[Way]:
+    """Every way to run each engine; of one that has its device, the way it is configured."""
+    for engine in cluster.engines:
+        if engine in unsited(cluster):
+            for device in (each for each in cluster.devices if each.kind == "gpu"):
+                for split in (each for each in SPLITS if each <= min(device.count, device.node_devices)):
+                    yield from (Way(engine, device, split, batch) for batch in batches)
+        elif engine.device is not None:
+            wanted = engine.options.get("tensor_parallel_size", 1)
+            split = wanted if isinstance(wanted, int) and wanted > 0 else 1
+            yield from (Way(engine, cluster.device(engine.device), split, batch) for batch in batches)
+
+
+@dataclass(frozen=True)
+class Siting:
+    """What is to be sited: a workflow's estimate (its plan on :func:`anywhere`), and what it may run on."""
+
+    estimate: Plan
+    cluster: Cluster
+    samples: Mapping[str, int]
+    """Replies of each model call, by op id; 1 where absent."""
+    batched: bool
+    """Whether replicas hold several calls at once."""
+
+    @cached_property
+    def ways(self) -> dict[str, Way]:
+        """By name."""
+        return {way.name: way for way in ways(self.cluster, BATCHES if self.batched else (None,))}
+
+
+def problem_of(siting: Siting, workload: Workload) -> Problem:
+    """The placement program of a workflow."""
+    estimate, cluster, found = siting.estimate, siting.cluster, siting.ways
+    used = sorted({way.device.name for way in found.values()})
+    pools = [_pool(cluster.device(name)) for name in used]
+    pools.append(Pool(ELSEWHERE, ELSEWHERE, count=1_000_000, usd_per_device_hour=0.0, watts=0.0))
+    configurations = [_configuration(way) for way in found.values()] + [Configuration(ELSEWHERE, ELSEWHERE)]
+    links = [
+        Link(a.name, b.name, NETWORK_BYTES_PER_S, NETWORK_LATENCY_S) for a in pools for b in pools if a.name != b.name
+    ]
+    after = dependencies(estimate)
+    ops = [_op(siting, estimate.by_id[name]) for name in after]
+    transfers = [
+        Transfer(source, name, estimate.by_id[source].tokens_out.mid * BYTES_PER_TOKEN)
+        for name, sources in after.items()
+        for source in sources
+    ]
+    return Problem(tuple(pools), tuple(configurations), tuple(ops), tuple(transfers), tuple(links), workload)
+
+
+def _pool(device: Device) -> Pool:
+    usable = device.memory_bytes * USABLE_MEMORY[device.kind]
+    return Pool(device.name, device.type, device.count, device.usd_per_hour, device.power_w, usable)
+
+
+def _configuration(way: Way) -> Configuration:
+    facts = facts_of(way.engine)
+    usable = way.device.memory_bytes * USABLE_MEMORY[way.device.kind] * way.split
+    return Configuration(
+        way.name,
+        way.device.name,
+        devices=way.split,
+        tensor=way.split,
+        batch=float(way.batch) if way.batch else None,
+        memory_bytes=facts.weight_bytes / way.split,
+        kv_bytes=max(usable - facts.weight_bytes, 0.0),
+    )
+
+
+def _op(siting: Siting, op: OpPlan) -> Op:
+    executions, serial = max(op.count.mid, 1e-9), rounds(siting.estimate, op)
+    elsewhere = Op(op.id, (Choice(ELSEWHERE, op.seconds.mid, 0.0),), executions, serial)
+    if op.kind != "decode":
+        return elsewhere
+    engine = op.place.removeprefix("engine:")
+    models = {each.model for each in siting.estimate.cluster.engines if each.name == engine}
+    serving = [way for way in siting.ways.values() if way.engine.name == engine or way.engine.model in models]
+    choices = tuple(_choice(op, way, siting.samples.get(op.id, 1)) for way in serving)
+    return Op(op.id, choices, executions, serial) if choices else elsewhere
+
+
+def _choice(op: OpPlan, way: Way, samples: int) -> Choice:
+    batch, reply = way.batch or 1, op.tokens_out.scaled(1 / samples)
+    seconds = call_cost(way.serving, op.tokens_in, op.tokens_in, reply, samples * batch).seconds.mid
+    tokens = op.tokens_in.mid + op.tokens_out.mid
+    kv_bytes = tokens * facts_of(way.engine).kv_bytes_per_token
+    return Choice(way.name, seconds, seconds / batch, kv_bytes=kv_bytes)
+
+
+def sited(solution: Solution, siting: Siting) -> Sited:
+    """The cluster as the solution has it: an engine for each configuration in use, on devices of its own."""
+    cluster, found = siting.cluster, siting.ways
+    chosen = {name: found[name] for name, count in solution.replicas.items() if name in found and count}
+    engines_used = [way.engine.name for way in chosen.values()]
+    devices_used = [way.device.name for way in chosen.values()]
+    engines, devices, sites, names = [], [], [], {}
+    for number, (name, way) in enumerate(chosen.items(), start=1):
+        replicas = solution.replicas[name]
+        own = f"{way.device.name}-{number}" if devices_used.count(way.device.name) > 1 else way.device.name
+        device = way.device.model_copy(update={"name": own, "count": replicas * way.split})
+        mark = f"-{number}" if engines_used.count(way.engine.name) > 1 else ""
+        options = {**way.engine.options, "tensor_parallel_size": way.split}
+        options |= {"max_num_seqs": way.batch} if way.batch else {}
+        engine = way.engine.model_copy(
+            update={"name": f"{way.engine.name}{mark}", "device": device.name, "options": options}
+        )
+        names[name] = engine.name
+        engines.append(engine)
+        devices.append(device)
+        sites.append(
+            Site(engine=engine.name, device=device.name, tensor_parallel=way.split, replicas=replicas, batch=way.batch)
+        )
+    rest = [each for each in cluster.engines if each not in unsited(cluster) and each.device is None]
+    cpus = [each for each in cluster.devices if each.kind == "cpu"]
+    engine_of = {op: names[c.configuration] for op, c in solution.assignment.items() if c.configuration in names}
+    whole = cluster.model_copy(update={"devices": (*cpus, *devices), "engines": (*engines, *rest)})
+    return Sited(whole, engine_of, tuple(sites))
+
+
+def proof(solution: Solution) -> str:
+    """One sentence on how good the placement is."""
+    exact = "the best there is" if solution.gap < 1e-6 else f"within {100 * solution.gap:.2g} % of the best there is"
+    return f"placement proved to be {exact} for its model of the workflow, in {solution.solve_s:.2g} s"
