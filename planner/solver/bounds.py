@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from orchestrator.planner.solver.instance import Instance, Option
+from orchestrator.planner.solver.limits import capacity, memory
 
 Allowed = list[list[bool]]
 """By op and choice."""
@@ -30,6 +31,19 @@ class Windows:
     def through(self, op: int, option: Option) -> float:
         """The shortest run in which ``op`` takes ``option``."""
         return self.ready_s[op][option.pool] + option.seconds + self.rest_s[op][option.pool]
+
+
+def fitting(of: Instance, without: frozenset[str] = frozenset()) -> Allowed:
+    """Choices that fit the memory and exist in a pool that has enough devices."""
+    names = [pool.name for pool in of.problem.pools]
+    return [
+        [
+            (option.fits or memory(names[option.pool]) in without)
+            and (of.most_replicas(option.configuration) >= 1 or capacity(names[option.pool]) in without)
+            for option in options
+        ]
+        for options in of.options
+    ]
 
 
 def windows(of: Instance, allowed: Allowed, ignored_links: frozenset[tuple[int, int]] = frozenset()) -> Windows:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from orchestrator.planner.solver.bounds import Allowed, Windows, windows
+from orchestrator.planner.solver.bounds import Allowed, Windows, fitting, windows
 from orchestrator.planner.solver.instance import Edge, Instance
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, capacity, link, memory
 from orchestrator.planner.solver.model import Model
@@ -52,19 +52,6 @@ def formulate(
     objective cost counts.
     """
     return _Formulation(of, objective, allowed, without, most_usd).build()
-
-
-def fitting(of: Instance, without: frozenset[str] = frozenset()) -> Allowed:
-    """Choices that fit the memory and exist in a pool that has enough devices."""
-    names = [pool.name for pool in of.problem.pools]
-    return [
-        [
-            (option.fits or memory(names[option.pool]) in without)
-            and (of.most_replicas(option.configuration) >= 1 or capacity(names[option.pool]) in without)
-            for option in options
-        ]
-        for options in of.options
-    ]
 
 
 class _Formulation:

@@ -49,7 +49,6 @@ def search(
     """
     began = time.perf_counter()
     of = instance(problem)
-    rate = problem.workload.sizing_per_s
     if objective == "throughput" and not any(max(option.need) for _, _, option in of.choices()):
         raise PlanError(
             "ORCH-P049",
@@ -67,18 +66,29 @@ def search(
     proof = _prove(program, effort, began)
     if proof is None:
         return None
-    reached = rate_of(proof.model, proof.picks, proof.values) if objective == "throughput" else rate
     bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
-    found = solution(of, objective, proof.picks, reached, bound)
+    found = solution(of, objective, proof.picks, proof.rate, bound)
     return replace(found, left_out=left_out, solve_s=time.perf_counter() - began)
 
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
     model: Model
-    picks: list[int]
     values: tuple[float, ...]
+    value: float
     bound: float
+    """In units of the model's cost, as ``value``."""
+
+    @property
+    def picks(self) -> list[int]:
+        return picks_of(self.model, self.values)
+
+    @property
+    def rate(self) -> float | None:
+        """What the plan was made for, or reaches."""
+        if self.model.rate is None:
+            return self.model.of.problem.workload.sizing_per_s
+        return rate_of(self.model, self.picks, self.values)
 
 
 def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: float) -> _Proof | None:
@@ -90,31 +100,38 @@ def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: fl
     whole = program(None)
     relaxed = relax(whole.program, left()) if len(whole.program.lower) > DIRECT else None
     if relaxed is None:
-        return _direct(whole, effort, left(), None)
+        return _direct(whole, effort, left())
     dear = penalties(whole, relaxed)
     first = program(kernel(whole, relaxed, dear))
-    enough = relaxed.bound + effort.gap * abs(relaxed.bound)
+    to_first = whole.scale / first.scale
+    enough = (relaxed.bound + effort.gap * abs(relaxed.bound)) * to_first
     answer = run(first.program, gap=effort.gap, time_limit_s=left() / 2, enough=enough, most_nodes=KERNEL_NODES)
     if answer.values is None:
-        return _direct(whole, effort, left(), None)
-    value = answer.value * first.scale / whole.scale
-    cutoff = value - effort.gap * abs(value)
-    if cutoff <= relaxed.bound:
-        return _Proof(first, picks_of(first, answer.values), answer.values, relaxed.bound * whole.scale / first.scale)
-    picks = picks_of(first, answer.values)
-    allowed = undecided(whole, dear, cutoff - relaxed.bound + 1e-7 * abs(value))
-    for o, pick in enumerate(picks):
+        return _direct(whole, effort, left())
+    found = _Proof(first, answer.values, answer.value, relaxed.bound * to_first)
+    cutoff = found.value - effort.gap * abs(found.value)
+    if cutoff <= found.bound:
+        return found
+    room = (cutoff - found.bound + 1e-7 * abs(found.value)) / to_first
+    allowed = undecided(whole, dear, room)
+    for o, pick in enumerate(found.picks):
         allowed[o][pick] = True
-    rest = program(allowed)
-    rate = first.of.problem.workload.sizing_per_s if first.rate is None else rate_of(first, picks, answer.values)
-    proof = _direct(rest, effort, left(), point_of(rest, picks, rate))
-    assert proof is not None
-    to_rest = whole.scale / rest.scale
-    return replace(proof, bound=min(max(proof.bound, relaxed.bound * to_rest), cutoff * to_rest))
+    return _improved(program(allowed), found, cutoff, effort, left())
 
 
-def _direct(model: Model, effort: Effort, time_limit_s: float, start: list[float] | None) -> _Proof | None:
-    answer = run(model.program, gap=effort.gap, time_limit_s=time_limit_s, start=start)
+def _improved(rest: Model, found: _Proof, cutoff: float, effort: Effort, time_limit_s: float) -> _Proof:
+    """The best plan of ``rest`` or ``found`` itself; what ``rest`` leaves out costs ``cutoff`` or more."""
+    start = point_of(rest, found.picks, found.rate)
+    answer = run(rest.program, gap=effort.gap, time_limit_s=time_limit_s, start=start)
+    to_rest = found.model.scale / rest.scale
+    bound = min(max(answer.bound, found.bound * to_rest), cutoff * to_rest)
+    if answer.values is None or answer.value > found.value * to_rest:
+        return replace(found, bound=bound / to_rest)
+    return _Proof(rest, answer.values, answer.value, bound)
+
+
+def _direct(model: Model, effort: Effort, time_limit_s: float) -> _Proof | None:
+    answer = run(model.program, gap=effort.gap, time_limit_s=time_limit_s)
     if answer.infeasible:
         return None
     if answer.values is None:
@@ -123,7 +140,7 @@ def _direct(model: Model, effort: Effort, time_limit_s: float, start: list[float
             f"no plan was found within {effort.time_limit_s:g} s, nor a proof that there is none",
             fix="allow more time, or offer fewer configurations per op",
         )
-    return _Proof(model, picks_of(model, answer.values), answer.values, answer.bound)
+    return _Proof(model, answer.values, answer.value, answer.bound)
 
 
 def _value(of: Instance, objective: Objective, picks: list[int], rate: float | None) -> float | None:
