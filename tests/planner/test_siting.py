@@ -1,0 +1,176 @@
+"""From a workflow and a shopping list of devices to the placement program, and back to a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator import llm, map_, tool, workflow
+from orchestrator.errors import PlanError
+from orchestrator.passes.pipeline import run_pipeline
+from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.dataflow import dependencies, rounds
+from orchestrator.planner.placement import Workload
+from orchestrator.planner.plan import Plan
+from orchestrator.planner.planning import Asked, Planning
+from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, problem_of, unsited
+
+CLUSTER = """
+[[device]]
+name = "cpu"
+type = "x86"
+cores = 16
+memory_bytes = 64e9
+usd_per_hour = 0.4
+
+[[device]]
+name = "h100"
+type = "h100-sxm"
+count = 8
+
+[[device]]
+name = "l40s"
+type = "l40s"
+count = 8
+usd_per_hour = {l40s}
+
+[[engine]]
+name = "big"
+kind = "vllm"
+model = "meta-llama/Llama-3.1-70B"
+
+[[engine]]
+name = "small"
+kind = "vllm"
+model = "meta-llama/Llama-3.1-8B"
+"""
+
+
+@tool(effects="pure", typical_s=0.2)
+def run_sql(query: str) -> str:
+    """Rows."""
+    return query
+
+
+@workflow
+def answer(question: str) -> str:
+    """Drafts by a small model, the answer by a large one."""
+    drafts = llm(f"Question: {question}\nSQL:", samples=5, max_tokens=200, model="small")
+    rows = map_(run_sql, drafts)
+    return llm(f"Rows: {rows}\nAnswer:", model="big", max_tokens=300)
+
+
+def planning() -> Planning:
+    traced = answer.trace()
+    run_pipeline(traced.module)
+    return Planning(traced.module, traced.hash)
+
+
+def cluster(folder: Path, l40s: str = "0.6", text: str = CLUSTER) -> Cluster:
+    path = folder / "c.toml"
+    path.write_text(text.format(l40s=l40s))
+    return Cluster.from_file(path)
+
+
+def planned(folder: Path, **asked: object) -> Plan:
+    return planning().plan(Asked(cluster(folder), **asked))  # type: ignore[arg-type]
+
+
+def test_engines_without_a_device_are_the_planners(tmp_path: Path) -> None:
+    offered = cluster(tmp_path)
+    assert [each.name for each in unsited(offered)] == ["big", "small"]
+    assert unsited(anywhere(offered)) == ()
+
+
+def test_the_large_model_gets_what_holds_it_and_the_plan_says_so(tmp_path: Path) -> None:
+    plan = planned(tmp_path, objective="cost")
+    sites = {site.engine: site for site in plan.sites}
+    # 141 GB of 16-bit weights: two H100 or four L40S at the least.
+    big = sites["big"]
+    least = {"h100": 2, "l40s": 4}[big.device.split("-")[0]]
+    assert big.tensor_parallel >= least
+    assert plan.cluster.engine("big").options["tensor_parallel_size"] == big.tensor_parallel
+    assert plan.by_id["llm_2"].place == "engine:big"
+    assert plan.by_id["llm_1"].place == "engine:small"
+    assert any("proved" in note for note in plan.notes)
+    assert unsited(plan.cluster) == ()
+
+
+def test_latency_takes_the_fastest_and_cost_the_cheapest(tmp_path: Path) -> None:
+    fast, cheap = planned(tmp_path, objective="latency"), planned(tmp_path, objective="cost")
+    assert fast.seconds.mid < cheap.seconds.mid
+    assert fast.cost_usd is not None
+    assert cheap.cost_usd is not None
+    assert cheap.cost_usd.mid < fast.cost_usd.mid
+
+
+def test_three_alternatives_lost_and_say_why(tmp_path: Path) -> None:
+    plan = planned(tmp_path, objective="latency")
+    assert len(plan.rejected) == 3
+    assert all("slower" in each.why for each in plan.rejected)
+
+
+def test_more_runs_a_second_take_more_replicas(tmp_path: Path) -> None:
+    few, many = (planned(tmp_path, objective="cost", rate_per_s=rate) for rate in (0.2, 20.0))
+
+    def devices(plan: Plan) -> int:
+        return sum(site.replicas * site.tensor_parallel for site in plan.sites)
+
+    assert devices(many) > devices(few)
+    assert all(share < 1 for share in many.utilisation.values())
+
+
+def test_an_sla_that_nothing_meets(tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        planned(tmp_path, objective="cost", sla_s=0.05)
+    assert caught.value.code in ("ORCH-P020", "ORCH-P047")
+
+
+def test_a_tail_that_misses_the_sla_is_sent_back_for_a_faster_plan(tmp_path: Path) -> None:
+    cheap = planned(tmp_path, objective="cost")
+    fast = planned(tmp_path, objective="latency")
+    assert cheap.p95_s is not None
+    assert fast.p95_s is not None
+    between = (cheap.p95_s + fast.p95_s) / 2
+    plan = planned(tmp_path, objective="cost", sla_s=between)
+    assert plan.p95_s is not None
+    assert plan.p95_s <= between < cheap.p95_s
+
+
+def test_an_unknown_price_is_no_price_of_zero(tmp_path: Path) -> None:
+    free = CLUSTER.replace("usd_per_hour = {l40s}\n", "")
+    offered = cluster(tmp_path, text=free)
+    assert offered.device("l40s").usd_per_hour is None
+    with pytest.raises(PlanError) as caught:
+        planning().plan(Asked(offered, "cost"))
+    assert caught.value.code == "ORCH-P045"
+    assert "l40s" in str(caught.value)
+
+
+def test_without_a_gpu_there_is_nowhere_to_go(tmp_path: Path) -> None:
+    only_cpu = CLUSTER[: CLUSTER.index('[[device]]\nname = "h100"')] + CLUSTER[CLUSTER.index("[[engine]]") :]
+    with pytest.raises(PlanError) as caught:
+        planning().plan(Asked(cluster(tmp_path, text=only_cpu)))
+    assert caught.value.code == "ORCH-P024"
+
+
+def test_the_program_of_a_workflow(tmp_path: Path) -> None:
+    offered, subject = cluster(tmp_path), planning()
+    estimate = subject._greedy(anywhere(offered), "latency")
+    problem = problem_of(Siting(estimate, offered, {"llm_1": 5}, batched=True), Workload(rate_per_s=1.0))
+    assert {op.id for op in problem.ops} == {"llm_1", "run_sql_1", "llm_2"}
+    assert {(each.src, each.dst) for each in problem.transfers} == {("llm_1", "run_sql_1"), ("run_sql_1", "llm_2")}
+    assert problem.op["run_sql_1"].choices[0].configuration == ELSEWHERE
+    assert problem.op["run_sql_1"].executions == 5
+    assert problem.op["run_sql_1"].rounds == 1
+    by_batch = {each.configuration: each for each in problem.op["llm_2"].choices}
+    one, sixteen = (by_batch[f"big on 8 x h100, batches of {n}"] for n in (1, 16))
+    assert sixteen.seconds > one.seconds
+    assert sixteen.busy_s < one.busy_s
+
+
+def test_regions_and_bookkeeping_are_passed_through(tmp_path: Path) -> None:
+    estimate = planning()._greedy(anywhere(cluster(tmp_path)), "latency")
+    assert dependencies(estimate) == {"llm_1": (), "run_sql_1": ("llm_1",), "llm_2": ("run_sql_1",)}
+    assert rounds(estimate, estimate.by_id["run_sql_1"]) == 1.0
