@@ -95,7 +95,7 @@ def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: fl
     """Directly where the program is small, else by parts (``kernel.py``)."""
 
     def left() -> float:
-        return max(0.1, effort.time_limit_s - (time.perf_counter() - began))
+        return max(0.0, effort.time_limit_s - (time.perf_counter() - began))
 
     whole = program(None)
     relaxed = relax(whole.program, left()) if len(whole.program.lower) > DIRECT else None

@@ -67,7 +67,7 @@ def random_problem(seed: int, *, most_ops: int = 6, pools: int | None = None, mo
         ),
         links=tuple(_link(draw, p, q) for p in names for q in names if p != q and draw.random() < 0.9),
     )
-    return with_limits(problem, draw, rate)
+    return _limited(problem, draw, rate)
 
 
 def _thinned(draw: random.Random, ops: list[Op], most_plans: float) -> list[Op]:
@@ -119,8 +119,9 @@ def _link(draw: random.Random, src: str, dst: str) -> Link:
     )
 
 
-def with_limits(problem: Problem, draw: random.Random, rate: float | None) -> Problem:
-    sla_s = draw.choice([None, 3.0, 6.0, 12.0])
+def _limited(problem: Problem, draw: random.Random, rate: float | None) -> Problem:
+    sla_s = draw.choice([None, 1.0, 1.5, 2.5])
+    sla_s = None if sla_s is None else sla_s * len(problem.ops)
     budget = draw.choice([None, None, 20.0, 60.0])
     return replace(problem, workload=Workload(rate, None, sla_s, budget, draw.choice([0.8, 1.0])))
 
@@ -360,3 +361,39 @@ def assert_keeps_all_limits(problem: Problem, solution: Solution) -> None:
     assert dict(solution.replicas) == replicas_needed(problem, plan, rate)
     if solution.usd_per_hour is not None:
         assert math.isclose(found.usd_per_hour, solution.usd_per_hour, rel_tol=1e-9)
+
+
+def loosened(problem: Problem, kept: frozenset[str]) -> Problem:
+    """The same problem with every limit lifted that is not among ``kept``, by changing its figures."""
+    load = problem.workload
+    names = [pool.name for pool in problem.pools]
+    memory = {name: f"memory of {name}" in kept for name in names}
+    present = {(each.src, each.dst) for each in problem.links}
+    missing = [(p, q) for p in names for q in names if p != q and (p, q) not in present]
+    return replace(
+        problem,
+        pools=tuple(
+            replace(
+                pool,
+                count=pool.count if f"capacity of {pool.name}" in kept else 10**6,
+                memory_bytes=pool.memory_bytes if memory[pool.name] else math.inf,
+            )
+            for pool in problem.pools
+        ),
+        configurations=tuple(
+            each if memory[each.pool] else replace(each, kv_bytes=None) for each in problem.configurations
+        ),
+        links=(
+            *(
+                each if f"link {each.src} -> {each.dst}" in kept else replace(each, capacity_bytes_per_s=None)
+                for each in problem.links
+            ),
+            *(Link(p, q, 1e30) for p, q in missing if f"link {p} -> {q}" not in kept),
+        ),
+        workload=replace(
+            load,
+            rate_per_s=load.rate_per_s if "rate" in kept else None,
+            sla_s=load.sla_s if "sla" in kept else None,
+            budget_usd_per_hour=load.budget_usd_per_hour if "budget" in kept else None,
+        ),
+    )
