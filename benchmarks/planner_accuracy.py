@@ -2,13 +2,14 @@
 
     python -m benchmarks.planner_accuracy [--quick] [--rows FILE.csv] [--no-peer] --json FILE
 
-Rows are measurements published by ai-dynamo/aiconfigurator. In the cases ``configuration/...`` every fifth
-*configuration* (model, device, backend, precision, lengths, load and parallelism; all its repeats together) is held
-out in turn; in ``group/...`` every (model, device, backend) group is, one thirteenth of them at a time. Everything is
-fitted anew to what remains, hyperparameters in the first fold of a case only. ``agg`` rows are one server, ``disagg``
-rows separate prefill and decode workers, most of which do not say how many workers there were. ``coverage`` is the
-share of held-out measurements inside their 80 % interval. ``peer/agg`` are the aggregated rows that aiconfigurator was
-asked about: it predicts without being fitted to any of them, and a refusal counts as an error of 100 %.
+Rows are measurements published by ai-dynamo/aiconfigurator, by default those that ship with the planner. In the cases
+``configuration/...`` every fifth *configuration* (model, device, backend, precision, lengths, load and parallelism; all
+its repeats together) is held out in turn; in ``group/...`` every (model, device, backend) group is, one thirteenth of
+them at a time. Everything is fitted anew to what remains, hyperparameters in the first fold of a case only. ``agg``
+rows are one server, ``disagg`` rows separate prefill and decode workers, most of which do not say how many workers
+there were. ``coverage`` is the share of held-out measurements inside their 80 % interval. ``peer/agg`` are the
+aggregated rows that aiconfigurator was asked about: it predicts without being fitted to any of them, and a refusal
+counts as an error of 100 %.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness.machine import describe, versions
-from benchmarks.harness.process import ROOT
 from benchmarks.harness.record import OURS, Report, Result, Skip
 from benchmarks.harness.venvs import VenvError, default_root, venv_python
 from orchestrator.planner.cost.calibration import Measurement, Prediction, calibrate, hash_fold
 from orchestrator.planner.cost.regression import Kernel
 from orchestrator.planner.cost.rows import Row, labelled, read_rows
+from orchestrator.planner.cost.store import data_folder
 
-DEFAULT_ROWS = ROOT.parent / "shared" / "data" / "silicon" / "serving_calibration.csv"
+DEFAULT_ROWS = data_folder() / "measurements.csv"
 PEER = "aiconfigurator"
 PEER_REQUIREMENTS = ("aiconfigurator==0.12.0",)
 CONFIGURATION_FOLDS, GROUP_FOLDS = 5, 13
@@ -136,16 +137,13 @@ def peer_results(rows: Sequence[Row], answers: dict[str, tuple[float, float] | s
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; exits 2 where the rows are missing."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_accuracy", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two folds a case; 150 rows for the peer")
     parser.add_argument("--rows", type=Path, default=DEFAULT_ROWS)
     parser.add_argument("--no-peer", action="store_true", help="leave aiconfigurator out")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     options = parser.parse_args(argv)
-    if not options.rows.exists():
-        print(f"{options.rows} is missing: name the serving measurements with --rows", file=sys.stderr)
-        return 2
     machine = describe()
     rows = [row for row, _, _ in labelled(read_rows(options.rows))]
     results: list[Result] = []

@@ -42,6 +42,16 @@ TARGETS = (
     Target("imports", "orch-help", "seconds", "<=", 0.5),
     Target("text2sql", "unseen-schemas", "execution_accuracy", ">=", 0.75, "single-shot"),
     Target("text2sql", "unseen-schemas", "error_ratio", "<=", 0.6, "workflow"),
+    Target("planner_accuracy", "configuration/agg", "tpot_mape", "<=", 0.08),
+    Target("planner_accuracy", "configuration/agg", "ttft_mape", "<=", 0.17),
+    Target("planner_accuracy", "group/agg", "tpot_mape", "<=", 0.15),
+    Target("planner_accuracy", "group/agg", "ttft_mape", "<=", 0.35),
+    Target("planner_search", "brute-force", "max_gap", "<=", 0.0),
+    Target("planner_search", "60x8", "seconds", "<=", 2),
+    Target("planner_search", "llama-70b-8gpu", "seconds", "<=", 1),
+    Target("planner_search", "4096gpu", "seconds", "<=", 60),
+    Target("planner_scale", "requests=1000000,replicas=1000", "seconds", "<=", 600),
+    Target("planner_scale", "requests=1000000,replicas=1000", "rss_ratio", "<=", 1.1),
 )
 
 FIRST_AMONG_FRAMEWORKS = (

@@ -94,7 +94,7 @@ def _row(line: Mapping[str, str]) -> Row:
     campaign, day = _provenance(line.get("silicon_data_source") or "")
     deployment = Deployment(
         facts=_facts(line["model_path"], gemm, moe),
-        device=_device(line["system"]),
+        device=device_of(line["system"]),
         backend=line["backend"],
         isl=_positive(line, "isl"),
         osl=_positive(line, "osl"),
@@ -161,7 +161,8 @@ def _number(text: str, name: str) -> float:
 
 
 @cache
-def _device(system: str) -> Device:
+def device_of(system: str) -> Device:
+    """One device of the system a row names (``h100_sxm``)."""
     name = system.lower().replace("_", "-")
     known = catalogue()
     kind = known.get(_ALIASES.get(name, name)) or known.get(f"{name}-sxm")

@@ -3,15 +3,16 @@
 A step takes ``tokens`` new tokens on each attention rank, whose ``sequences`` have ``context`` tokens each. With F the
 peak FLOP/s of the weights' precision, B the peak bytes/s and W the bytes that one device reads::
 
-    shared   = max(W_shared / B,  1.5 * 2 P_shared n / F)        all weights but the routed experts'
-    experts  = max(W_hit / B,     3 * 2 P_hit n / F)             the experts that n tokens are routed to
+    shared   = sum over matrices of max(W / B,  2 P n / F) * measured ratio     all but the routed experts
+    experts  = max(W_hit / B,  3 * 2 P_hit n / F)               the experts that n tokens are routed to
     kv       = sequences * context * KV bytes per token / B      added, not inside the maximum (arXiv 2506.05333)
     attention= 2 * scores and values FLOPs / F_16
     exchange = bytes sent in two all-reduces a layer (and all-to-all with expert and data parallelism) / link
     rounds   = all-reduces * (1 + log2 ranks) / 2                a count: each pays a latency
 
-The factors 1.5 and 3 stand for matrix kernels that reach two thirds of the peak, and grouped ones a third. How far
-reality is from each term is fitted, not assumed: :mod:`orchestrator.planner.cost.calibration`.
+The ratios are those of :mod:`orchestrator.planner.cost.kernels`; a device without any takes 1, and 1.5 on the
+arithmetic. The factor 3 stands for grouped kernels, which reach a third of the peak. How far reality is from each term
+is fitted, not assumed: :mod:`orchestrator.planner.cost.calibration`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Final
 
 from orchestrator.planner.cluster import Device
 from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.cost.kernels import table
 from orchestrator.planner.models import DTYPE_BYTES, ModelFacts
 
 DENSE_KERNEL_SHARE, GROUPED_KERNEL_SHARE = 1.5, 3.0
@@ -61,13 +63,6 @@ def prefill_step(of: Deployment, tokens: float, cached: float = 0.0) -> Step:
 def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context: float) -> Step:
     facts, device = of.facts, of.device
     all_tokens = tokens * at.dp
-    read = facts.shared_params - facts.vocab * facts.hidden
-    shared_dtype = facts.dense_weight_dtype or facts.weight_dtype
-    share = read / (at.tp * at.pp)
-    shared_s = max(
-        share * DTYPE_BYTES[shared_dtype] / device.memory_bytes_per_s,
-        DENSE_KERNEL_SHARE * 2 * share * tokens / peak_flops(device, shared_dtype),
-    )
     full = 1.0 - facts.sliding_layers / facts.layers
     width = facts.latent.nope_dim + facts.latent.rope_dim if facts.latent else facts.head_dim
     if facts.latent and sequences == tokens:
@@ -76,7 +71,7 @@ def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context
     ranks = max(at.tp, at.expert_shards)
     rounds = facts.layers * (1 + math.log2(ranks)) if ranks > 1 else 0.0
     return Step(
-        shared_s=shared_s,
+        shared_s=_shared_s(of, at, tokens),
         experts_s=_experts_s(facts, device, at, all_tokens),
         kv_s=sequences * context * of.kv_bytes_per_token / device.memory_bytes_per_s,
         attention_s=2 * scores / peak_flops(device, "bf16"),
@@ -85,6 +80,29 @@ def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context
         layers=facts.layers,
         expert_layers=facts.expert_layers,
     )
+
+
+def _shared_s(of: Deployment, at: Parallel, tokens: float) -> float:
+    """Attention's projections in and out, the other matrices of a layer as a wide and a narrow one, and the head."""
+    facts = of.facts
+    head = facts.vocab * facts.hidden
+    layer = max(facts.shared_params - 2 * head, facts.layers) / facts.layers
+    heads = facts.heads + facts.kv_heads
+    latent = facts.latent.params(facts.hidden, facts.heads) if facts.latent else None
+    attention = min(latent or 2 * facts.hidden * facts.head_dim * heads, layer)
+    matrices = (attention * 0.55, attention * 0.45, (layer - attention) * 2 / 3, (layer - attention) / 3)
+    dtype = facts.dense_weight_dtype or facts.weight_dtype
+    one_layer = sum(_matrix_s(of, dtype, params / at.tp, tokens) for params in matrices if params > 0)
+    return (facts.layers * one_layer + _matrix_s(of, facts.dtype, head / at.tp, 1.0)) / at.pp
+
+
+def _matrix_s(of: Deployment, dtype: str, params: float, tokens: float) -> float:
+    device, weight_bytes = of.device, params * DTYPE_BYTES[dtype]
+    read_s, compute_s = weight_bytes / device.memory_bytes_per_s, 2 * params * tokens / peak_flops(device, dtype)
+    measured = table(device.type, of.architecture, dtype)
+    if measured is None:
+        return max(read_s, DENSE_KERNEL_SHARE * compute_s)
+    return max(read_s, compute_s) * measured.ratio(tokens, weight_bytes)
 
 
 def _experts_s(facts: ModelFacts, device: Device, at: Parallel, tokens: float) -> float:
