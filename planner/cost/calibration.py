@@ -71,6 +71,8 @@ class Fit:
     stretch_unmeasured: float
     transfer: float
     """How much of what other groups leave over holds for a group that was never measured: 1 all of it, 0 nothing."""
+    doubts: dict[int, float]
+    """Measurements that all others contradict, by their number, and the factor on the noise variance of each."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,11 @@ def fit_target(merged: _Merged, kernel: Kernel | None, seed: int) -> Target:
     near = _held_out(merged, found, [hash_fold(of.configuration, FOLDS) for of in merged.deployments])
     far = _held_out(merged, found, [hash_fold(of.group, GROUP_FOLDS) for of in merged.deployments])
     transfer = far.transfer()
-    return assemble(Fit(coefficients, found, near.stretch(1.0), far.stretch(transfer), transfer), merged)
+    trust = GaussianProcess.trusting(found, merged.points, residuals, merged.repeats).repeats
+    factors = np.sqrt(merged.repeats / trust)
+    doubts = {int(number): float(factors[number]) for number in np.flatnonzero(factors > 1)}
+    fit = Fit(coefficients, found, near.stretch(1.0), far.stretch(transfer), transfer, doubts)
+    return assemble(fit, merged)
 
 
 def _fit_kernel(merged: _Merged, residuals: Array, seed: int) -> Kernel:
@@ -152,7 +158,8 @@ def _fit_kernel(merged: _Merged, residuals: Array, seed: int) -> Kernel:
 def assemble(fit: Fit, merged: _Merged) -> Target:
     """A target from what was fitted before and the measurements behind it."""
     left = merged.logs - np.log(apply_terms(fit.coefficients, merged.terms, merged.backends))
-    process = GaussianProcess.trusting(fit.kernel, merged.points, _drawn_in(left, left), merged.repeats)
+    factors = np.array([fit.doubts.get(number, 1.0) for number in range(len(left))])
+    process = GaussianProcess(fit.kernel, merged.points, _drawn_in(left, left), merged.repeats / factors**2)
     return Target(fit, process, frozenset(of.group for of in merged.deployments))
 
 

@@ -58,6 +58,7 @@ class StoredFit(BaseModel):
     stretch: float = Field(gt=0)
     stretch_unmeasured: float = Field(gt=0)
     transfer: float = Field(ge=0, le=1)
+    doubts: dict[int, float]
 
     @classmethod
     def of(cls, fit: Fit, terms: Sequence[str]) -> StoredFit:
@@ -68,11 +69,12 @@ class StoredFit(BaseModel):
             stretch=fit.stretch,
             stretch_unmeasured=fit.stretch_unmeasured,
             transfer=fit.transfer,
+            doubts=fit.doubts,
         )
 
     def fit(self, terms: Sequence[str]) -> Fit:
         rows = {name: np.array([row[term] for term in terms]) for name, row in self.coefficients.items()}
-        return Fit(rows, self.kernel.kernel(), self.stretch, self.stretch_unmeasured, self.transfer)
+        return Fit(rows, self.kernel.kernel(), self.stretch, self.stretch_unmeasured, self.transfer, self.doubts)
 
 
 class Factors(BaseModel):
