@@ -31,6 +31,7 @@ from orchestrator.planner.observations import Corrections, corrected
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
 from orchestrator.planner.queueing import at_rate
+from orchestrator.planner.rent import rented
 from orchestrator.planner.serving import Serving, resolve
 from orchestrator.planner.siting import Siting, anywhere, problem_of, proof, sited, unsited
 from orchestrator.planner.tail import p95_s
@@ -111,7 +112,7 @@ class Planning:
                 )
                 return plan.model_copy(update={"rejected": rejected(plan, rest, asked.sla_s)})
             tried.append(taken)
-            workload = _tightened(workload, taken.plan)
+            workload = _tightened(workload, solution, taken.plan, asked.sla_s)
         return best(tried, asked.objective, asked.sla_s).plan or estimate  # raises: none of them keeps the SLA
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
@@ -121,7 +122,7 @@ class Planning:
         )
         found = self._candidate(label, make, replace(asked, cluster=site.cluster))
         plan = found.plan.model_copy(update={"sites": site.sites}) if found.plan is not None else None
-        return replace(found, plan=plan)
+        return replace(found, plan=rented(plan) if plan is not None else None)
 
     def complete(self, plan: Plan, asked: Asked) -> Plan:
         """A plan as the placement makes it, with batch caps, what seconds go into, corrections, waiting and the tail.
@@ -200,17 +201,18 @@ class Planning:
             )
 
 
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 8
 """Solutions whose tail or queues are looked at before the SLA counts as out of reach."""
 HEADROOM: Final = 0.8
 """Factor on the planned utilisation after a solution that queueing overloads."""
 
 
-def _tightened(workload: Workload, plan: Plan | None) -> Workload:
-    """What to ask next: a shorter SLA where the tail missed it, emptier replicas where calls queue without end."""
-    if plan is None or plan.p95_s is None or workload.sla_s is None:
+def _tightened(workload: Workload, solution: Solution, plan: Plan | None, sla_s: float | None) -> Workload:
+    """What to ask next: a shorter critical path where the tail missed the SLA, emptier replicas where calls queue
+    without end. Tails grow about in proportion to the middle, which is what the program sees."""
+    if plan is None or plan.p95_s is None or sla_s is None:
         return replace(workload, utilisation=workload.utilisation * HEADROOM)
-    return replace(workload, sla_s=workload.sla_s * min(0.98, 0.98 * workload.sla_s / plan.p95_s))
+    return replace(workload, sla_s=0.98 * solution.seconds * min(1.0, sla_s / plan.p95_s))
 
 
 def _greedy_objective(objective: Objective) -> Objective:
