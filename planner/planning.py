@@ -51,6 +51,8 @@ class Asked:
     sla_s: float | None = None
     """What 95 % of the runs must stay below."""
     corrections: Corrections = field(default_factory=dict)
+    sited: Plan | None = None
+    """An earlier plan on this cluster whose sites are kept, and its model calls where they are."""
 
 
 class Planning:
@@ -73,6 +75,8 @@ class Planning:
         """
         if unsited(asked.cluster):
             return self._sited(asked)
+        if asked.sited is not None and asked.sited.sites:
+            return self._kept(asked.sited, asked)
         base = _greedy_objective(asked.objective)
         greedy = self._greedy(asked.cluster, base)
         candidates = [self._candidate(f"made for {base}", lambda: greedy, asked), *self._others(greedy, asked)]
@@ -123,6 +127,15 @@ class Planning:
         found = self._candidate(label, make, replace(asked, cluster=site.cluster))
         plan = found.plan.model_copy(update={"sites": site.sites}) if found.plan is not None else None
         return replace(found, plan=rented(plan) if plan is not None else None)
+
+    def _kept(self, before: Plan, asked: Asked) -> Plan:
+        """A plan with the sites of an earlier one: what they would do for the workflow as it is now."""
+        engine_of = {
+            op.id: op.place.removeprefix("engine:") for op in before.ops if op.place.removeprefix("engine:") != op.place
+        }
+        placed = place.plan_graph(self._graph, asked.cluster, "latency", ir_hash=self._ir_hash, engine_of=engine_of)
+        plan = rented(self.complete(placed, asked).model_copy(update={"sites": before.sites}))
+        return plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
 
     def complete(self, plan: Plan, asked: Asked) -> Plan:
         """A plan as the placement makes it, with batch caps, what seconds go into, corrections, waiting and the tail.

@@ -86,7 +86,8 @@ class Wanted:
         objective = self.objective or (like.objective if like else "latency")
         rate_per_s = self.rate_per_s or (like.rate_per_s if like else None)
         sla_s = self.sla_s or (like.sla_s if like else None)
-        return Asked(cluster, objective, rate_per_s, sla_s, corrections), problems
+        sited = like if like is not None and cluster == like.cluster else None
+        return Asked(cluster, objective, rate_per_s, sla_s, corrections, sited), problems
 
 
 def wanted(objective: Objective | None, rate: str | None, sla: str | None, no_calibration: bool) -> Wanted:

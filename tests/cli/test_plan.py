@@ -243,3 +243,39 @@ def test_predict_is_a_command_of_its_own(orch: Orch, priced: Path, monkeypatch: 
     missing = orch("plan", "predict")
     assert (missing.code, "ORCH-U002" in missing.err, "orch plan predict --help" in missing.err) == (2, True, True)
     assert "predict" in orch("plan", "--help").out
+
+
+SHOPPING = """
+[[device]]
+name = "a100"
+type = "a100-sxm-80gb"
+count = 8
+
+[[device]]
+name = "cpu"
+type = "x86"
+cores = 4
+memory_bytes = 64e9
+usd_per_hour = 0.2
+
+[[engine]]
+name = "main"
+kind = "vllm"
+model = "meta-llama/Llama-3.1-8B"
+"""
+
+
+def test_a_plan_with_sites_is_checked_where_it_was_put(orch: Orch, folder: Path) -> None:
+    (folder / "shopping.toml").write_text(SHOPPING)
+    made = orch(
+        "plan", "flow.py", "--cluster", "shopping.toml", "--rate", "5/s", "--objective", "cost", "--out", "p.json"
+    )
+    assert made.code == 0, made.err
+    plan = Plan.load(folder / "p.json")
+    assert [site.engine for site in plan.sites] == ["main"]
+    again = orch("plan", "--check", "p.json", "--tolerance", "0%")
+    assert again.code == 0, again.err
+    (folder / "flow.py").write_text(FLOW.replace("max_tokens=40", "max_tokens=400"))
+    worse = orch("plan", "--check", "p.json")
+    assert worse.code == 1
+    assert "ORCH-P030" in worse.err
