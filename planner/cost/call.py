@@ -120,9 +120,9 @@ def prefill_s(replica: Replica, new: float, cached: float, at: Efficiency) -> fl
     """Seconds to process ``new`` prompt tokens after ``cached`` ones."""
     facts = replica.facts
     bandwidth = _bytes_per_s(replica, at)
-    compute = _prefill_flops(facts, new, cached) / _flops_per_s(replica, at)
+    compute = prefill_flops(facts, new, cached) / _flops_per_s(replica, at)
     kv = facts.kv_bytes_per_token * (new + cached) / bandwidth
-    return max(compute, facts.weight_bytes / bandwidth) + kv + at.launch_s + _all_reduce_s(replica, new)
+    return max(compute, facts.weight_bytes / bandwidth) + kv + at.launch_s + all_reduce_s(replica, new)
 
 
 def decode_step_s(replica: Replica, context: float, samples: int, at: Efficiency) -> float:
@@ -132,12 +132,12 @@ def decode_step_s(replica: Replica, context: float, samples: int, at: Efficiency
     compute = 2 * facts.active_params * samples / _flops_per_s(replica, at)
     kv = samples * facts.kv_bytes_per_token * context / bandwidth
     return (
-        max(compute, _step_weight_bytes(facts, samples) / bandwidth) + kv + at.step_s + _all_reduce_s(replica, samples)
+        max(compute, _step_weight_bytes(facts, samples) / bandwidth) + kv + at.step_s + all_reduce_s(replica, samples)
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class Bound:
     """One bound of a replica's speed: an efficiency, and what the calibration multiplies it by."""
 
     at: Efficiency
@@ -145,7 +145,8 @@ class _Bound:
     decode: float = 1.0
 
 
-def _bounds(replica: Replica) -> tuple[_Bound, _Bound, _Bound]:
+def bounds_of(replica: Replica) -> tuple[Bound, Bound, Bound]:
+    """Best, expected and worst; 80 % of measurements lie between the outer two."""
     best, expected, worst = EFFICIENCY[replica.device.kind]
     references = [
         Reference(n, batch, prefill_s(replica, n, 0, expected), decode_step_s(replica, n + OUTPUT / 2, batch, expected))
@@ -154,9 +155,9 @@ def _bounds(replica: Replica) -> tuple[_Bound, _Bound, _Bound]:
     ]
     speed = speed_of(replica, references)
     if speed is None:
-        return _Bound(best), _Bound(expected), _Bound(worst)
+        return Bound(best), Bound(expected), Bound(worst)
     pairs = zip(speed.prefill.bounds, speed.decode.bounds, strict=True)
-    low, middle, high = (_Bound(expected, prefill, decode) for prefill, decode in pairs)
+    low, middle, high = (Bound(expected, prefill, decode) for prefill, decode in pairs)
     return low, middle, high
 
 
@@ -164,12 +165,12 @@ def _on_replica(replica: Replica, tokens: Sequence[CallTokens], samples: int) ->
     """Seconds of the call, and of the part of it (prefill compute) that no other call can share."""
     doubt = replica.facts.spread
     seconds, exclusive = [], []
-    for of, bound, factor in zip(tokens, _bounds(replica), (1 / doubt, 1.0, doubt), strict=True):
+    for of, bound, factor in zip(tokens, bounds_of(replica), (1 / doubt, 1.0, doubt), strict=True):
         # The context grows by one a step and a step's time is linear in it, so the middle step stands for all.
         decode = bound.decode * of.output * decode_step_s(replica, of.middle_context, samples, bound.at)
         prefill = bound.prefill * prefill_s(replica, of.new, of.cached, bound.at)
         seconds.append(factor * (prefill + decode))
-        compute = _prefill_flops(replica.facts, of.new, of.cached) / _flops_per_s(replica, bound.at)
+        compute = prefill_flops(replica.facts, of.new, of.cached) / _flops_per_s(replica, bound.at)
         exclusive.append(factor * min(bound.prefill * compute, prefill))
     return Interval(*seconds), Interval(*exclusive)
 
@@ -202,7 +203,7 @@ def prefill_resources(replica: Replica, of: CallTokens) -> Resources:
     """What the prefill computes and moves."""
     facts, kv = replica.facts, replica.facts.kv_bytes_per_token
     return Resources(
-        flops=_prefill_flops(facts, of.new, of.cached),
+        flops=prefill_flops(facts, of.new, of.cached),
         bytes_read=facts.weight_bytes + kv * of.cached,
         bytes_written=kv * of.new,
         kv_bytes=kv * (of.new + of.cached),
@@ -224,7 +225,8 @@ def decode_resources(replica: Replica, of: CallTokens, samples: int) -> Resource
     )
 
 
-def _prefill_flops(facts: ModelFacts, new: float, cached: float) -> float:
+def prefill_flops(facts: ModelFacts, new: float, cached: float) -> float:
+    """Arithmetic of ``new`` prompt tokens after ``cached`` ones."""
     attention = 4 * facts.layers * facts.heads * facts.head_dim * (new * cached + new * new / 2)
     return 2 * facts.active_params * new + attention
 
@@ -245,7 +247,7 @@ def _bytes_per_s(replica: Replica, at: Efficiency) -> float:
     return replica.device.memory_bytes_per_s * replica.parallel * at.bandwidth
 
 
-def _all_reduce_s(replica: Replica, tokens: float) -> float:
+def all_reduce_s(replica: Replica, tokens: float) -> float:
     """Two ring all-reduces of the activations a layer; nothing on a single device."""
     if replica.parallel == 1:
         return 0.0

@@ -16,7 +16,7 @@ import numpy as np
 
 from orchestrator.planner.cost.deployment import Deployment
 from orchestrator.planner.cost.regression import Array, Points
-from orchestrator.planner.cost.steps import Step, decode_step, prefill_step
+from orchestrator.planner.cost.steps import Step, decode_step, link_bytes_per_s, prefill_step
 
 TPOT_TERMS: Final = (
     "shared weights",
@@ -45,6 +45,7 @@ TTFT_TERMS: Final = (
     "memory queue",
     "memory queue from 3/4",
     "sequences",
+    "kv transfer",
 )
 LABEL_SETS: Final = ("backend and architecture", "group", "group and weights", "campaign")
 DRAWN_LENGTHS: Final = 0.9
@@ -121,7 +122,16 @@ def ttft_terms(shape: Shape, tpot_s: float) -> list[float]:
         max(shape.of.load - 1.0, 0.0) * answer_s,
         max(shape.of.load - 0.75, 0.0) * answer_s,
         shape.running,
+        kv_transfer_s(shape.of),
     ]
+
+
+def kv_transfer_s(of: Deployment) -> float:
+    """Ideal seconds to move a prompt's KV from a prefill worker to a decode worker over the links of one of them."""
+    if not of.disaggregated:
+        return 0.0
+    link = link_bytes_per_s(of.device, of.device.node_devices + 1)
+    return of.kv_bytes_per_token * (of.isl + of.cached) / link
 
 
 def points_of(shapes: Sequence[Shape], shares: Array, columns: Sequence[int], tpot_s: Array) -> Points:
