@@ -9,13 +9,15 @@ them at a time. Everything is fitted anew to what remains, hyperparameters in th
 rows are one server, ``disagg`` rows separate prefill and decode workers, most of which do not say how many workers
 there were. ``coverage`` is the share of held-out measurements inside their 80 % interval. ``peer/agg`` are the
 aggregated rows that aiconfigurator was asked about: it predicts without being fitted to any of them, and a refusal
-counts as an error of 100 %.
+counts as an error of 100 %. It takes about a second a row, half an hour in all: ``--peer-answers FILE`` keeps its
+answers, and reads them where the file exists.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,8 +93,14 @@ def _result(case: str, arm: str, metric: str, value: float, n: int) -> Result:
     return Result(case=case, arm=arm, metric=metric, value=round(value, 4), unit="share", n=n)
 
 
-def ask_peer(rows: Path, wanted: set[str]) -> dict[str, tuple[float, float] | str]:
-    """TTFT and TPOT in seconds, or the refusal, of each wanted row by aiconfigurator."""
+Answer = tuple[float, float] | str
+"""TTFT and TPOT in seconds, or a refusal."""
+
+
+def peer_answers(rows: Path, wanted: set[str], kept: Path | None) -> dict[str, Answer]:
+    """aiconfigurator's answer to each wanted row: from the file of kept ones, if there is one, else by asking it."""
+    if kept is not None and kept.exists():
+        return {name: answer for name, answer in _read_answers(kept).items() if name in wanted}
     python = venv_python(default_root(), PEER, PEER_REQUIREMENTS)
     with tempfile.TemporaryDirectory() as folder:
         some, out = Path(folder) / "rows.csv", Path(folder) / "out.csv"
@@ -105,14 +113,20 @@ def ask_peer(rows: Path, wanted: set[str]) -> dict[str, tuple[float, float] | st
         subprocess.run(
             [str(python), str(script), str(some), str(out)], check=True, timeout=PEER_TIMEOUT_S, capture_output=True
         )
-        with out.open(newline="") as answers:
-            return {
-                row["id"]: row["refusal"] or (float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3)
-                for row in csv.DictReader(answers)
-            }
+        if kept is not None:
+            shutil.copyfile(out, kept)
+        return _read_answers(out)
 
 
-def peer_results(rows: Sequence[Row], answers: dict[str, tuple[float, float] | str]) -> list[Result]:
+def _read_answers(path: Path) -> dict[str, Answer]:
+    with path.open(newline="") as answers:
+        return {
+            row["id"]: row["refusal"] or (float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3)
+            for row in csv.DictReader(answers)
+        }
+
+
+def peer_results(rows: Sequence[Row], answers: dict[str, Answer]) -> list[Result]:
     """Errors over the rows asked, refusals counted as 1, and over the rows answered."""
     results: list[Result] = []
     asked = [row for row in rows if row.id in answers]
@@ -142,6 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="two folds a case; 150 rows for the peer")
     parser.add_argument("--rows", type=Path, default=DEFAULT_ROWS)
     parser.add_argument("--no-peer", action="store_true", help="leave aiconfigurator out")
+    parser.add_argument("--peer-answers", type=Path, metavar="FILE", help="where aiconfigurator's answers are kept")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     options = parser.parse_args(argv)
     machine = describe()
@@ -169,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
         some = [ways["agg"][i] for i in sorted(agg_found)]
         some = some[:: max(len(some) // 150, 1)] if options.quick else some
         try:
-            answers = ask_peer(options.rows, {row.id for row in some})
+            answers = peer_answers(options.rows, {row.id for row in some}, options.peer_answers)
             results += peer_results(some, answers)
         except (VenvError, subprocess.SubprocessError) as failed:
             skipped.append(Skip(arm=PEER, case="peer/agg", reason=str(failed)[:200]))

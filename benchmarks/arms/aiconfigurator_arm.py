@@ -14,6 +14,17 @@ import warnings
 QUANT = {"fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4", "int4_wo": "int4_wo"}
 
 
+KNOWN_AS = {
+    "meta-llama/Llama-3.1-70B": "meta-llama/Meta-Llama-3.1-70B",
+    "meta-llama/Llama-3.1-8B-Instruct": "meta-llama/Meta-Llama-3.1-8B",
+    "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Meta-Llama-3.1-8B",
+    "nvidia/Qwen3-32B-NVFP4": "Qwen/Qwen3-32B",
+    "nvidia/DeepSeek-R1-NVFP4": "deepseek-ai/DeepSeek-R1",
+    "zhipuai/GLM-5": "zai-org/GLM-5",
+}
+"""Models whose config it ships under another name; without a network it would refuse them for the name alone."""
+
+
 def number(row, name):
     """A count of the row, or None where the row does not say."""
     text = row.get(name) or ""
@@ -52,7 +63,7 @@ def main(rows_path, out_path):
         for row in rows:
             try:
                 found = cli_estimate(
-                    model_path=row["model_path"],
+                    model_path=KNOWN_AS.get(row["model_path"], row["model_path"]),
                     system_name=row["system"],
                     mode="agg",
                     backend_name=row["backend"],
