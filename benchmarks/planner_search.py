@@ -4,13 +4,16 @@
 
 ``brute-force``: random workflows of 2 to 10 ops, solved for cost, latency and energy, against all plans there are
 (`max_gap`, and a difference about whether there is a plan counts as infinite). ``60x8``: 60 ops on 8 pools, the cost
-of a run under an SLA along the critical path, to a proved gap of 1 %; ``60x8-rate`` the same with one run arriving
-each second, so that whole replicas must carry them. ``llama-70b-8gpu``: parallelism, batch and workers, aggregated or
-apart, for 4,000 tokens in and 500 out under 2 s to the first token and 30 ms between tokens. ``4096gpu``: 20 model
-calls, each a prefill and a decode with its own choice of six types of GPU, and 10 tools, at 40 runs a second. Every
-measured second is the whole call, from the problem as data to the checked plan, in a process whose libraries are
-imported. Peers: aiconfigurator takes 7 to 9 s for a 70B model on 8 GPUs (whole process), APEX 10 to 110 s (both
-measured elsewhere on the same kind of machine).
+of a run under an SLA along the critical path, to a proved gap of 1 %; ``60x8-rate`` the same with one run arriving each
+second, so that whole replicas must carry them (60 s at most, then the gap is what was proved). ``llama-70b-8gpu``:
+parallelism, batch and workers, aggregated or apart, for 4,000 tokens in and 500 out under 2 s to the first token and
+30 ms between tokens. ``4096gpu``: 20 model calls, each a prefill and a decode with its own choice of six types of GPU,
+and 10 tools, at 40 runs a second.
+
+`seconds` is the whole call, from the problem as data to the checked plan, in a process whose libraries are imported;
+`cpu_seconds` is the processor's time for it, which other work on the machine does not stretch. Peers: aiconfigurator
+takes 7 to 9 s for a 70B model on 8 GPUs (whole process), APEX 10 to 110 s (both measured elsewhere on the same kind of
+machine).
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from tests.planner.placements import brute_force, random_problem, with_call
 
 OBJECTIVES: tuple[Objective, ...] = ("cost", "latency", "energy")
 GAP = 0.01
-LIMIT_S = 120.0
+LIMIT_S = 60.0
 NO_PLAN = ("ORCH-P044", "ORCH-P047")
 MOST_PLANS = 6_000
 """Assignments brute force looks at per workflow."""
@@ -77,13 +80,18 @@ def distance(problem: Problem, objective: Objective, best: float | None) -> floa
 
 def timed_plans(case: str, problems: list[Problem], note: str) -> list[Result]:
     """Seconds to a proved gap, and the gaps."""
-    seconds, gaps = [], []
+    seconds, worked, gaps = [], [], []
     for problem in problems:
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         plan = solve(problem, "cost", gap=GAP, time_limit_s=LIMIT_S)
         seconds.append(time.perf_counter() - began)
+        worked.append(time.process_time() - began_cpu)
         gaps.append(plan.gap)
-    return [results(case, "seconds", seconds, "s", note), results(case, "proved_gap", gaps, "ratio")]
+    return [
+        results(case, "seconds", seconds, "s", note),
+        results(case, "cpu_seconds", worked, "s"),
+        results(case, "proved_gap", gaps, "ratio"),
+    ]
 
 
 def one_model(repeats: int) -> list[Result]:
@@ -123,7 +131,9 @@ def main(argv: list[str] | None = None) -> int:
     found = [
         *against_brute_force(20 if options.quick else 240),
         *timed_plans("60x8", [cases.random_workflow(seed, 60, 8, None) for seed in seeds], "cost of a run"),
-        *timed_plans("60x8-rate", [cases.random_workflow(seed, 60, 8, 1.0) for seed in seeds], "with whole replicas"),
+        *timed_plans(
+            "60x8-rate", [cases.random_workflow(seed, 60, 8, 1.0) for seed in seeds[:5]], "with whole replicas"
+        ),
         *one_model(3 if options.quick else 11),
         *timed_plans(
             "4096gpu", [cases.big_workflow(20, seed) for seed in seeds[: 1 if options.quick else 5]], "50 ops, 6 types"

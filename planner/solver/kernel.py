@@ -4,7 +4,8 @@ Let B be the value of the relaxation. With its reduced costs d >= 0, every plan 
 uses, and a plan in which op o takes choice c uses x[o,c] and one flow of each transfer at o out of (into) the choice's
 pool. So it costs at least B + R[o,c], R = d of x plus, per transfer, the least d of these flows. Hence
 
-1.  a *kernel* of the choices the relaxation likes (x > 0, or R next to nothing) holds a good plan, and is small;
+1.  a *kernel* of the choices the relaxation likes (x > 0, or R next to nothing) holds a good plan, and is small; the
+    search there starts from an annealed plan (``incumbent.py``);
 2.  when the kernel's plan is within the gap of B, that is the proof;
 3.  else no choice with B + R above (1 - gap) x its value need be looked at: leaving it out cannot hide a plan that is
     better by more than the gap. What remains is solved from the kernel's plan.
@@ -21,7 +22,7 @@ from orchestrator.planner.solver.bounds import Allowed
 from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.program import Relaxation
 
-_LIKED: Final = 5e-4
+LIKED: Final = 5e-4
 """R, relative to the bound, of choices that belong to the kernel."""
 _FEWEST: Final = 2
 """Choices per op in the kernel, so that capacity and pairing leave room."""
@@ -51,16 +52,21 @@ def penalties(model: Model, of: Relaxation) -> Penalties:
     return found
 
 
-def kernel(model: Model, of: Relaxation, dear: Penalties) -> Allowed:
-    """The choices the relaxation takes, those next to them, and at least two of each op."""
-    most = _LIKED * abs(of.bound)
+def kernel(model: Model, of: Relaxation, dear: Penalties, liked: float = LIKED) -> Allowed:
+    """The choices the relaxation takes, those with R up to ``liked`` of the bound, and at least two of each op."""
+    most = liked * abs(of.bound)
     found: Allowed = []
     for columns, each in zip(model.x, dear, strict=True):
         open_ = [c for c, column in enumerate(columns) if model.program.upper[column] > 0]
-        liked = {c for c in open_ if of.values[columns[c]] > 1e-6 or each[c] <= most}
-        liked |= {*sorted(open_, key=lambda c: each[c])[:_FEWEST]}
-        found.append([c in liked for c in range(len(columns))])
+        kept = {c for c in open_ if of.values[columns[c]] > 1e-6 or each[c] <= most}
+        kept |= {*sorted(open_, key=lambda c: each[c])[:_FEWEST]}
+        found.append([c in kept for c in range(len(columns))])
     return found
+
+
+def rounded(model: Model, of: Relaxation) -> list[int]:
+    """Of each op the choice that the relaxation takes most of."""
+    return [max(range(len(columns)), key=lambda c: of.values[columns[c]]) for columns in model.x]
 
 
 def undecided(model: Model, dear: Penalties, most: float) -> Allowed:

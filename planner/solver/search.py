@@ -9,18 +9,24 @@ from typing import Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.solver import evaluate
-from orchestrator.planner.solver.bounds import Allowed
+from orchestrator.planner.solver.bounds import Allowed, fitting, windows
 from orchestrator.planner.solver.formulate import formulate
+from orchestrator.planner.solver.incumbent import incumbent
 from orchestrator.planner.solver.instance import Instance, instance
-from orchestrator.planner.solver.kernel import kernel, penalties, undecided
+from orchestrator.planner.solver.kernel import Penalties, kernel, penalties, rounded, undecided
 from orchestrator.planner.solver.model import Model
+from orchestrator.planner.solver.neighbours import Rules
 from orchestrator.planner.solver.point import picks_of, point_of, rate_of
 from orchestrator.planner.solver.problem import Objective, Problem
-from orchestrator.planner.solver.program import relax, run
+from orchestrator.planner.solver.program import Relaxation, relax, run
 from orchestrator.planner.solver.solution import Solution
 
 DIRECT: Final = 500
 """Columns up to which the program is solved at once."""
+ANNEALED: Final = 3e-3
+"""Of the bound: penalties of the choices that are annealed over."""
+STEPS_PER_OP: Final = 100
+"""About a tenth of a second for 60 ops."""
 KERNEL_NODES: Final = 200
 """After which a plan that the kernel still has not improved to within the gap is proved with more choices."""
 
@@ -63,7 +69,13 @@ def search(
             cut(model)
         return model
 
-    proof = _prove(program, effort, began)
+    def anneal(model: Model, relaxed: Relaxation, dear: Penalties) -> list[int] | None:
+        # The annealing knows neither cuts nor caps, and replicas of its plans are the fewest the rate needs.
+        if cut is not None or most_usd is not None or objective == "throughput":
+            return None
+        return _annealed(model, objective, relaxed, dear)
+
+    proof = _prove(program, anneal, effort, began)
     if proof is None:
         return None
     bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
@@ -91,7 +103,12 @@ class _Proof:
         return rate_of(self.model, self.picks, self.values)
 
 
-def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: float) -> _Proof | None:
+def _prove(
+    program: Callable[[Allowed | None], Model],
+    anneal: Callable[[Model, Relaxation, Penalties], list[int] | None],
+    effort: Effort,
+    began: float,
+) -> _Proof | None:
     """Directly where the program is small, else by parts (``kernel.py``)."""
 
     def left() -> float:
@@ -102,21 +119,50 @@ def _prove(program: Callable[[Allowed | None], Model], effort: Effort, began: fl
     if relaxed is None:
         return _direct(whole, effort, left())
     dear = penalties(whole, relaxed)
-    first = program(kernel(whole, relaxed, dear))
+    picks = anneal(whole, relaxed, dear)
+    first = program(_with(kernel(whole, relaxed, dear), picks))
     to_first = whole.scale / first.scale
-    enough = (relaxed.bound + effort.gap * abs(relaxed.bound)) * to_first
-    answer = run(first.program, gap=effort.gap, time_limit_s=left() / 2, enough=enough, most_nodes=KERNEL_NODES)
-    if answer.values is None:
+    bound = relaxed.bound * to_first
+    found = _started(first, picks, bound)
+    if found is None or _cutoff(found, effort) > bound:
+        answer = run(
+            first.program,
+            gap=effort.gap,
+            time_limit_s=left() / 2,
+            start=None if found is None else found.values,
+            enough=bound + effort.gap * abs(bound),
+            most_nodes=KERNEL_NODES,
+        )
+        if answer.values is not None and (found is None or answer.value < found.value):
+            found = _Proof(first, answer.values, answer.value, bound)
+    if found is None:
         return _direct(whole, effort, left())
-    found = _Proof(first, answer.values, answer.value, relaxed.bound * to_first)
-    cutoff = found.value - effort.gap * abs(found.value)
-    if cutoff <= found.bound:
+    cutoff = _cutoff(found, effort)
+    if cutoff <= bound:
         return found
-    room = (cutoff - found.bound + 1e-7 * abs(found.value)) / to_first
-    allowed = undecided(whole, dear, room)
-    for o, pick in enumerate(found.picks):
+    room = (cutoff - bound + 1e-7 * abs(found.value)) / to_first
+    return _improved(program(_with(undecided(whole, dear, room), found.picks)), found, cutoff, effort, left())
+
+
+def _started(model: Model, picks: list[int] | None, bound: float) -> _Proof | None:
+    """An annealed plan, where there is one."""
+    point = point_of(model, picks, model.of.problem.workload.sizing_per_s) if picks is not None else None
+    if point is None:
+        return None
+    value = sum(cost * at for cost, at in zip(model.program.cost, point, strict=True))
+    return _Proof(model, tuple(point), value, bound)
+
+
+def _cutoff(found: _Proof, effort: Effort) -> float:
+    """What a plan must cost less than to matter."""
+    return found.value - effort.gap * abs(found.value)
+
+
+def _with(allowed: Allowed, picks: list[int] | None) -> Allowed:
+    """The plan's own choices are always allowed."""
+    for o, pick in enumerate(picks or ()):
         allowed[o][pick] = True
-    return _improved(program(allowed), found, cutoff, effort, left())
+    return allowed
 
 
 def _improved(rest: Model, found: _Proof, cutoff: float, effort: Effort, time_limit_s: float) -> _Proof:
@@ -141,6 +187,19 @@ def _direct(model: Model, effort: Effort, time_limit_s: float) -> _Proof | None:
             fix="allow more time, or offer fewer configurations per op",
         )
     return _Proof(model, answer.values, answer.value, answer.bound)
+
+
+def _annealed(model: Model, objective: Objective, relaxed: Relaxation, dear: Penalties) -> list[int] | None:
+    of, load = model.of, model.of.problem.workload
+    rules = Rules(
+        objective,
+        kernel(model, relaxed, dear, ANNEALED),
+        windows(of, fitting(of)),
+        load.sizing_per_s,
+        load.sla_s,
+        load.budget_usd_per_hour,
+    )
+    return incumbent(of, rules, rounded(model, relaxed), STEPS_PER_OP * len(of.ops))
 
 
 def _value(of: Instance, objective: Objective, picks: list[int], rate: float | None) -> float | None:
