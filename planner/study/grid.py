@@ -22,6 +22,8 @@ from orchestrator.planner.simulate.speed import ReplicaSpec
 LOAD_SHARES: Final = (0.25, 0.5, 0.75, 1.0, 1.25)
 SLO_FACTOR: Final = 5.0
 """An SLO that nobody gave is so many times the median latency of programs that have the cluster to themselves."""
+BULK: Final = 0.8
+"""Programs that leave a full cluster; the last ones leave one that runs dry."""
 PROBES: Final = 100
 HISTORY: Final = 300
 _HISTORY_SEED_OFFSET: Final = 1_000_003
@@ -138,8 +140,9 @@ def unloaded_s(load: Load, cluster: Sequence[ReplicaSpec], history: Sequence[Pro
 def _rates(load: Load, cluster: Sequence[ReplicaSpec], history: Sequence[Program]) -> list[float]:
     """From light to overload."""
     at_once = [replace(program, arrival_s=0.0) for program in load.programs(1.0, float("inf"))]
-    throughput = _run(at_once, cluster, _FIRST, history)[0].throughput_per_s or 1.0
-    return [float(f"{share * throughput:.3g}") for share in LOAD_SHARES]
+    ends_s = _run(at_once, cluster, _FIRST, history)[1]
+    bulk = max(1, int(BULK * len(ends_s)))
+    return [float(f"{share * bulk / ends_s[bulk - 1]:.3g}") for share in LOAD_SHARES]
 
 
 _FIRST: Final = "freeness+migration"

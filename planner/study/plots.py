@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestrator.planner.study.grid import Run, Study
 
@@ -36,7 +36,7 @@ def _distributions(study: Study) -> Figure:
                 axis.plot(run.latencies_s, [(i + 1) / count for i in range(count)], label=run.policy)
         axis.axvline(study.slo_s, color="grey", linestyle=":", linewidth=1)
         axis.set(title=f"{panel[0]}, {panel[1]:.3g} programs/s", xlabel="latency (s)", ylabel="share of programs")
-        axis.set_xscale("log")
+        _logarithmic(axis, "x")
     for place in range(len(panels), lines * columns):
         axes[place // columns][place % columns].set_visible(False)
     axes[0][0].legend(fontsize="x-small")
@@ -52,7 +52,8 @@ def _versus_load(study: Study) -> Figure:
     for row, cluster in enumerate(clusters):
         runs = [run for run in study.runs if run.cluster == cluster]
         _lines(axes[row][0], runs, lambda run: run.report.latency.p95_s)
-        axes[row][0].set(title=cluster, xlabel="programs/s", ylabel="p95 latency (s)", yscale="log")
+        axes[row][0].set(title=cluster, xlabel="programs/s", ylabel="p95 latency (s)")
+        _logarithmic(axes[row][0], "y")
         axes[row][0].axhline(study.slo_s, color="grey", linestyle=":", linewidth=1)
         _lines(axes[row][1], runs, lambda run: run.report.goodput_per_s)
         axes[row][1].set(title=cluster, xlabel="programs/s", ylabel=f"programs/s within {study.slo_s:.3g} s")
@@ -66,6 +67,17 @@ def _lines(axis: Any, runs: Sequence[Run], figure_of: Callable[[Run], float | No
         points = [(run.rate_per_s, figure_of(run)) for run in runs if run.policy == policy]
         known = sorted((rate, value) for rate, value in points if value is not None)
         axis.plot([rate for rate, _ in known], [value for _, value in known], marker="o", markersize=3, label=policy)
+
+
+def _logarithmic(axis: Any, which: Literal["x", "y"]) -> None:
+    """A logarithmic scale with plain figures at 1, 2, 5, 10, ..."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set(**{f"{which}scale": "log"})
+    side = axis.xaxis if which == "x" else axis.yaxis
+    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    side.set_major_formatter(StrMethodFormatter("{x:g}"))
+    side.set_minor_formatter(NullFormatter())
 
 
 def _figure(inches: tuple[float, float]) -> Figure:

@@ -16,7 +16,7 @@ from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.models import ModelFacts, facts_of
 from orchestrator.planner.simulate.speed import ReplicaSpec, kv_blocks, roofline_speed
 
-DEFAULT_CLUSTER: Final = Path(__file__).with_name("default_cluster.toml")
+DEFAULT_CLUSTER: Final = Path(__file__).with_name("default.toml")
 DEFAULT_USABLE: Final = 0.9
 
 
