@@ -64,7 +64,13 @@ COLUMNS: Final = (
     help="Devices and engines (TOML); default: 2 A100, L40S, A6000. Repeatable.",
 )
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="Default: all. Repeatable.")
-@click.option("--requests", type=click.IntRange(min=1), default=400, show_default=True, help="Programs a simulation.")
+@click.option(
+    "--requests",
+    type=click.IntRange(min=1),
+    default=400,
+    show_default=True,
+    help="Programs a simulation; of a replayed trace, the first.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals and of what arrives.")
 @click.option("--slo", metavar="TIME", help="Seconds a program may take; default: 5 x an empty cluster's median.")
 @click.option(
@@ -187,7 +193,7 @@ def _write(study: Study, folder: Path) -> None:
 
 def _show(study: Study, file: Path | None, trace: Trace | None) -> None:
     click.echo(SIMULATED)
-    source = "drawn text-to-SQL programs" if file is None else str(file)
+    source = "drawn text-to-SQL programs" if trace is None else f"{file} ({len(trace.programs)} programs)"
     how = "given" if study.slo_given else "5 x the median on an empty cluster"
     click.echo(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")
     if trace is not None and trace.skipped:
@@ -208,6 +214,9 @@ def _table(runs: list[Run]) -> None:
             text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
         )
         click.echo("  ".join([first, *rest]))
+    for run in runs:
+        if run.report.rejected:
+            click.echo(f"{run.policy}: {run.report.rejected} programs fit no replica; they count as late")
 
 
 def _cell(value: object, form: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain
 from typing import Final
 
+from orchestrator.errors import PlanError
 from orchestrator.planner.policies import POLICIES
 from orchestrator.planner.simulate.arrivals import draw, fit_arrivals, gamma_arrivals
 from orchestrator.planner.simulate.program import Program
@@ -112,8 +113,8 @@ def study(
 ) -> Study:  # fmt: skip
     """Run them all. Without rates a timed load is replayed, and another gets five rates from light to overload.
 
-    Raises :class:`PlanError` as :func:`~orchestrator.planner.simulate.simulation.simulate`, and ORCH-P070 for a rate or
-    burstiness that cannot be.
+    Raises :class:`PlanError` as :func:`~orchestrator.planner.simulate.simulation.simulate`, ORCH-P070 for a rate or
+    burstiness that cannot be, and ORCH-P078 when nothing fits the first cluster.
     """
     history = load.history()
     wanted: Sequence[float | None] = rates_per_s
@@ -132,15 +133,28 @@ def study(
 
 def unloaded_s(load: Load, cluster: Sequence[ReplicaSpec], history: Sequence[Program]) -> float:
     """Median latency of programs that have the cluster to themselves."""
-    chosen = islice(draw(load.templates, gamma_arrivals(1.0, 0.0, 0), PROBES, load.seed), PROBES)
-    alone = sorted(_run([replace(p, arrival_s=0.0)], cluster, _FIRST, history)[1][0] for p in chosen)
+    chosen = draw(load.templates, gamma_arrivals(1.0, 0.0, 0), PROBES, load.seed)
+    done = (_run([replace(program, arrival_s=0.0)], cluster, _FIRST, history)[1] for program in chosen)
+    alone = _fitting(sorted(chain.from_iterable(done)))
     return alone[len(alone) // 2]
+
+
+def _fitting(latencies_s: Sequence[float]) -> Sequence[float]:
+    """The latencies, if there are any."""
+    if not latencies_s:
+        raise PlanError(
+            "ORCH-P078",
+            "no program of the load fits any replica of the cluster",
+            why="the KV of its longest call needs more blocks than a replica has",
+            fix="use devices with more memory, or a trace with shorter calls",
+        )
+    return latencies_s
 
 
 def _rates(load: Load, cluster: Sequence[ReplicaSpec], history: Sequence[Program]) -> list[float]:
     """From light to overload."""
     at_once = [replace(program, arrival_s=0.0) for program in load.programs(1.0, float("inf"))]
-    ends_s = _run(at_once, cluster, _FIRST, history)[1]
+    ends_s = _fitting(_run(at_once, cluster, _FIRST, history)[1])
     bulk = max(1, int(BULK * len(ends_s)))
     return [float(f"{share * bulk / ends_s[bulk - 1]:.3g}") for share in LOAD_SHARES]
 

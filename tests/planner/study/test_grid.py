@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.errors import PlanError
 from orchestrator.planner.simulate.program import Program, Stage
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
 from orchestrator.planner.study.grid import LOAD_SHARES, SLO_FACTOR, Load, burstiness_of, study
@@ -49,3 +50,19 @@ def test_history_is_not_the_load() -> None:
     drawn = [program.stages[0].prompt_tokens for program in load.programs(1.0, 9.0)]
     assert drawn != [program.stages[0].prompt_tokens for program in load.history()][:50]
     assert load.programs(1.0, 9.0) == load.programs(1.0, 9.0)
+
+
+@pytest.mark.parametrize("rates", [(), (0.1,)])
+def test_nothing_fits(rates: tuple[float, ...]) -> None:
+    load = Load((Program(0, 0.0, (Stage(5000, 5),)),), 5, seed=1)
+    with pytest.raises(PlanError, match="no program of the load fits") as caught:
+        study(load, [("one", [ONE_SECOND])], NAMES, rates, None)
+    assert caught.value.code == "ORCH-P078"
+
+
+def test_what_does_not_fit_is_rejected_and_counts_as_late() -> None:
+    mixed = (*CALLS, Program(0, 0.0, (Stage(5000, 5),)))
+    (run,) = study(Load(mixed, 60, seed=1), [("one", [ONE_SECOND])], NAMES[:1], (0.01,), 100.0).runs
+    assert 0 < run.report.rejected < 20
+    assert run.report.programs + run.report.rejected == 60
+    assert run.report.slo_attainment == pytest.approx(run.report.programs / 60)
