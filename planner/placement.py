@@ -91,7 +91,7 @@ def pareto(
     problem: Problem,
     points: int = 5,
     *,
-    gap: float = 1e-4,
+    gap: float = 0.01,
     time_limit_s: float = 60.0,
     leave_out_unknown: bool = False,
 ) -> tuple[Solution, ...]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import highspy
 import numpy as np
@@ -82,11 +82,14 @@ def run(
     start: Sequence[float] | None = None,
     enough: float | None = None,
     most_nodes: int | None = None,
+    proved: float | None = None,
 ) -> Answer:
-    """Solve within a relative ``gap``, from the feasible point ``start``.
+    """Solve within a relative ``gap``.
 
-    Stops early at a solution that costs ``enough`` or less, or after ``most_nodes`` nodes. Raises :class:`PlanError`
-    ORCH-P050 when HiGHS fails or the program is unbounded.
+    Stops early at a solution that costs ``enough`` or less, after ``most_nodes`` nodes, or once it is proved that none
+    costs less than ``proved``. From a feasible point ``start`` the bound may be wrong and is therefore not given: HiGHS
+    1.15.1, presolving with a start, has called a start optimal that was not. Raises :class:`PlanError` ORCH-P050 when
+    HiGHS fails or the program is unbounded.
     """
     solver = _solver(_lp(program), time_limit_s)
     solver.setOptionValue("mip_rel_gap", gap)
@@ -99,8 +102,16 @@ def run(
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         solver.setSolution(solution)
+    if proved is not None:
+        solver.cbMipInterrupt.subscribe(lambda event: _stop_at(event, proved))
     solver.run()
-    return _answer(solver)
+    answer = _answer(solver)
+    return answer if start is None else replace(answer, bound=-INF)
+
+
+def _stop_at(event: Any, proved: float) -> None:
+    if event.data_out.mip_dual_bound >= proved:
+        event.interrupt()
 
 
 def relax(program: Program, time_limit_s: float) -> Relaxation | None:

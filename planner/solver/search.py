@@ -167,9 +167,8 @@ def _with(allowed: Allowed, picks: list[int] | None) -> Allowed:
 
 def _improved(rest: Model, found: _Proof, cutoff: float, effort: Effort, time_limit_s: float) -> _Proof:
     """The best plan of ``rest`` or ``found`` itself; what ``rest`` leaves out costs ``cutoff`` or more."""
-    start = point_of(rest, found.picks, found.rate)
-    answer = run(rest.program, gap=effort.gap, time_limit_s=time_limit_s, start=start)
     to_rest = found.model.scale / rest.scale
+    answer = run(rest.program, gap=effort.gap, time_limit_s=time_limit_s, proved=cutoff * to_rest)
     bound = min(max(answer.bound, found.bound * to_rest), cutoff * to_rest)
     if answer.values is None or answer.value > found.value * to_rest:
         return replace(found, bound=bound / to_rest)

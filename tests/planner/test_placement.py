@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -27,6 +28,7 @@ from orchestrator.planner.placement import (
     solve,
 )
 from orchestrator.planner.solver import search
+from orchestrator.planner.solver.model import Model
 from tests.planner.placements import (
     assert_keeps_all_limits,
     best_throughput,
@@ -83,6 +85,49 @@ def assert_optimal(problem: Problem) -> None:
 @pytest.mark.parametrize("seed", range(24))
 def test_the_optimum_is_that_of_brute_force(seed: int, way: str) -> None:
     assert_optimal(random_problem(seed, most_plans=2000))
+
+
+@pytest.mark.parametrize("gap", [0.05, 0.5])
+@pytest.mark.parametrize("seed", range(40, 60))
+def test_a_bound_is_true_and_a_gap_is_kept(seed: int, gap: float, way: str) -> None:
+    """What is proved early must be as true as what is proved in full."""
+    problem = with_call(random_problem(seed, most_ops=3), seed) if seed % 2 else random_problem(seed, most_plans=2000)
+    oracle = brute_force(problem)
+    if oracle is None:
+        return
+    for objective in OBJECTIVES:
+        found = solve(problem, objective, gap=gap)
+        assert_keeps_all_limits(problem, found)
+        assert found.bound <= oracle[objective] * (1 + 5e-6)
+        assert found.value >= oracle[objective] * (1 - 5e-6)
+        assert found.gap <= gap + 1e-9
+
+
+def one_way(model: Model, relaxed: object, dear: object, liked: float = 0.0) -> list[list[bool]]:
+    """A kernel of one choice per op, whichever: its plan is bad or none at all."""
+    draw = random.Random(7)
+    found = []
+    for columns in model.x:
+        possible = [c for c, column in enumerate(columns) if model.program.upper[column] > 0]
+        kept = draw.choice(possible) if possible else None
+        found.append([c == kept for c in range(len(columns))])
+    return found
+
+
+@pytest.mark.parametrize("seed", [*range(60, 90), 181])
+def test_a_bad_start_costs_no_proof(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the last of them HiGHS, when it was given the kernel's plan to start from, called that plan optimal."""
+    monkeypatch.setattr(search, "DIRECT", 0)
+    monkeypatch.setattr(search, "kernel", one_way)
+    problem = random_problem(seed, most_plans=1500)
+    oracle = brute_force(problem)
+    if oracle is None:
+        return
+    for objective in OBJECTIVES:
+        for gap in (0.0, 0.1):
+            found = solve(problem, objective, gap=gap)
+            assert found.bound <= oracle[objective] * (1 + 5e-6)
+            assert found.gap <= gap + 1e-6
 
 
 @pytest.mark.parametrize("seed", range(24, 36))
