@@ -7,9 +7,10 @@ class (serving backend), drawn towards the common ones by a ridge so that a clas
 *Residuals.* What is left, ``log(y / terms)``, is smooth in the load and the shape of a request, and alike within a
 model, a device generation and a backend. A Gaussian process says exactly that (Rasmussen and Williams, 2006)::
 
-    k(a, b) = sum over label sets l of [a and b agree on l] * (v_l^2 + w_l^2 exp(-|z_a - z_b|^2 / 2))
+    k(a, b) = sum over label sets l of [a and b agree on l] * (v_l^2 + w_l^2 (1 + d) exp(-d)),   d = sqrt(3) |z_a - z_b|
 
-with one length scale for each input. Its standard deviation grows away from the measurements, which is what makes the
+with one length scale for each input: a Matern kernel, whose functions are smooth but may turn sharply, as latencies do
+where memory runs out. Its standard deviation grows away from the measurements, which is what makes the
 intervals of a device nobody measured wider than those of one that was.
 """
 
@@ -90,16 +91,18 @@ class Kernel:
 
     def __call__(self, a: Points, b: Points) -> Array:
         """The covariance matrix of ``a`` x ``b``."""
-        closeness = self.closeness(a.inputs, b.inputs)
-        total = np.zeros_like(closeness)
+        distance = self.distance(a.inputs, b.inputs)
+        closeness: Array = (1 + distance) * np.exp(-distance)
+        total: Array = np.zeros_like(closeness)
         for agree, v, w in zip(a.agreement(b), self.constant, self.smooth, strict=True):
             total += agree * (v**2 + w**2 * closeness)
         return total
 
-    def closeness(self, a: Array, b: Array) -> Array:
+    def distance(self, a: Array, b: Array) -> Array:
+        """``d`` above."""
         x, y = a / self.length, b / self.length
         squares = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
-        result: Array = np.exp(-0.5 * np.maximum(squares, 0))
+        result: Array = np.sqrt(3 * np.maximum(squares, 0))
         return result
 
     @property
@@ -201,21 +204,23 @@ def _unpack(logs: Array, sets: int) -> Kernel:
 
 def _likelihood_slope(kernel: Kernel, points: Points, residuals: Array, repeats: Array) -> Array:
     """Of the log marginal likelihood per row, by each log hyperparameter (Rasmussen and Williams, equation 5.9)."""
-    closeness = kernel.closeness(points.inputs, points.inputs)
+    distance = kernel.distance(points.inputs, points.inputs)
+    decay = np.exp(-distance)
+    closeness = (1 + distance) * decay
     agree = points.agreement(points)
-    smooth = np.zeros_like(closeness)
+    scale = np.zeros_like(closeness)
     for same, w in zip(agree, kernel.smooth, strict=True):
-        smooth += same * (w**2 * closeness)
+        scale += same * w**2
     constant = sum(same * v**2 for same, v in zip(agree, kernel.constant, strict=True))
     noise = kernel.noise**2 / np.sqrt(repeats)
-    inverse = np.linalg.inv(smooth + constant + np.diag(noise))
+    inverse = np.linalg.inv(scale * closeness + constant + np.diag(noise))
     alpha = inverse @ residuals
     outer = np.outer(alpha, alpha) - inverse
     slopes = [float((outer * same).sum() * v**2) for same, v in zip(agree, kernel.constant, strict=True)]
     slopes += [float((outer * same * closeness).sum() * w**2) for same, w in zip(agree, kernel.smooth, strict=True)]
-    weighted = outer * smooth
+    weighted = outer * scale * (3 * decay)
     for column, length in zip(points.inputs.T, kernel.length, strict=True):
-        distance = (column[:, None] - column[None]) / length
-        slopes.append(float((weighted * distance**2).sum()) / 2)
+        apart = (column[:, None] - column[None]) / length
+        slopes.append(float((weighted * apart**2).sum()) / 2)
     slopes.append(float((outer.diagonal() * noise).sum()))
     return np.array(slopes) / len(residuals)
