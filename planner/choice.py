@@ -29,6 +29,9 @@ class Candidate:
     error: PlanError | None = None
     because: str = ""
     """What the user would have to change before it could be taken; empty when nothing."""
+    alone: Plan | None = None
+    """The plan for runs that have the cluster to themselves, where the tail at a rate is still to be simulated: until
+    then ``plan`` has the tail of those, which is less."""
 
 
 def best(candidates: Sequence[Candidate], objective: Objective, sla_s: float | None) -> Candidate:

@@ -11,8 +11,8 @@ from functools import cache
 
 from orchestrator.planner.plan import OpPlan, Plan
 
-_REGIONS = frozenset({"loop", "map", "branch", "race"})
-_PASSED = frozenset({"prompt", "chat", "const", "field", "builtin"})
+REGIONS = frozenset({"loop", "map", "branch", "race"})
+PASSED = frozenset({"prompt", "chat", "const", "field", "builtin"})
 
 
 def dependencies(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -33,16 +33,16 @@ def dependencies(plan: Plan) -> dict[str, tuple[str, ...]]:
     @cache
     def ends_with(name: str) -> frozenset[str]:
         op = plan.by_id[name]
-        if op.kind in _PASSED:
+        if op.kind in PASSED:
             return starts_after(name)
-        if op.kind not in _REGIONS:
+        if op.kind not in REGIONS:
             return frozenset({name})
         children = inside.get(name, [])
         read = {before for each in children for before in each.after}
         last = [ends_with(each.id) for each in children if each.id not in read]
         return frozenset().union(*last) or starts_after(name)
 
-    working = [op.id for op in plan.ops if op.kind not in _REGIONS and op.kind not in _PASSED]
+    working = [op.id for op in plan.ops if op.kind not in REGIONS and op.kind not in PASSED]
     order = {name: number for number, name in enumerate(working)}
     return {name: tuple(sorted(starts_after(name) & order.keys(), key=order.__getitem__)) for name in working}
 

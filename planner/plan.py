@@ -135,8 +135,8 @@ class Plan(BaseModel):
     """Ids of the top-level ops that decide ``seconds``, in order."""
     warnings: tuple[str, ...] = ()
     p95_s: float | None = Field(default=None, ge=0)
-    """Seconds that 95 % of the runs are expected to stay below (:mod:`orchestrator.planner.tail`); ``None``: not
-    computed."""
+    """Seconds that 95 % of the runs are expected to stay below (:mod:`orchestrator.planner.tail`, and at a rate
+    :mod:`orchestrator.planner.simulated_tail`); ``None``: not computed."""
     sla_s: float | None = Field(default=None, gt=0)
     """What ``p95_s`` had to stay below; ``None``: nothing was asked."""
     rate_per_s: float | None = Field(default=None, gt=0)

@@ -2,7 +2,8 @@
 
 Where the cluster leaves engines without a device, the exact placement (:mod:`orchestrator.planner.siting`) chooses
 devices, splits, batches, replicas and who asks whom; each solution is completed, and one whose tail misses the SLA goes
-back with a shorter one.
+back with a shorter one. At an arrival rate the tail is a simulation's (:mod:`orchestrator.planner.simulated_tail`), and
+never less than that of a run alone, which is estimated first and rules most plans out that are too slow.
 
 Engines that have their devices stay there, and the greedy placer decides op by op. :class:`Planning` asks it several
 times, each time with something taken away or moved (another objective, one engine less, an engine on another device),
@@ -38,6 +39,7 @@ from orchestrator.planner.tail import p95_s
 
 if TYPE_CHECKING:
     from orchestrator.planner.placement import Solution, Workload
+    from orchestrator.planner.simulated_tail import SimulatedTail
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Planning:
         self._graph = read(module)
         self._ir_hash = ir_hash
         self._samples = dict(_samples(self._graph.body))
+        self._tails: dict[tuple[float, float, str], SimulatedTail | None] = {}
+        """By rate, seconds at the rate, and plan of runs alone: a tightened problem often has the same solution."""
 
     def plan(self, asked: Asked) -> Plan:
         """The best plan, with the best rejected ones.
@@ -80,11 +84,19 @@ class Planning:
         base = _greedy_objective(asked.objective)
         greedy = self._greedy(asked.cluster, base)
         candidates = [self._candidate(f"made for {base}", lambda: greedy, asked), *self._others(greedy, asked)]
-        taken = best(_distinct(candidates), asked.objective, asked.sla_s)
-        assert taken.plan is not None
-        plan = taken.plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
-        others = [each for each in _distinct(candidates) if each is not taken]
+        taken, others = self._best(_distinct(candidates), asked)
+        plan = taken.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
         return plan.model_copy(update={"rejected": rejected(plan, others, asked.sla_s)})
+
+    def _best(self, candidates: list[Candidate], asked: Asked) -> tuple[Plan, list[Candidate]]:
+        """The best plan whose tail keeps the SLA, simulated where it has to be, and the other candidates."""
+        pool = list(candidates)
+        while True:
+            taken = best(pool, asked.objective, asked.sla_s)
+            checked = self._simulated(taken, asked)
+            if checked.plan is not None and keeps(checked.plan, asked.sla_s):
+                return checked.plan, [each for each in pool if each is not taken]
+            pool = [checked if each is taken else each for each in pool]
 
     def _sited(self, asked: Asked) -> Plan:
         """The exact placement's plan, with the best that lost."""
@@ -104,6 +116,9 @@ class Planning:
                     break
                 raise
             taken = self._solved("the exact placement", solution, siting, asked)
+            in_time = taken.plan is not None and keeps(taken.plan, asked.sla_s)
+            if in_time:
+                taken = self._simulated(taken, asked)
             if taken.plan is not None and keeps(taken.plan, asked.sla_s):
                 lost = alternatives(problem, solution, KEPT)
                 rest = [self._solved(f"with {', '.join(each.instead)}", each.solution, siting, asked) for each in lost]
@@ -116,7 +131,7 @@ class Planning:
                 )
                 return plan.model_copy(update={"rejected": rejected(plan, rest, asked.sla_s)})
             tried.append(taken)
-            workload = _tightened(workload, solution, taken.plan, asked.sla_s)
+            workload = _tightened(workload, solution, None if in_time else taken.plan, asked.sla_s)
         return best(tried, asked.objective, asked.sla_s).plan or estimate  # raises: none of them keeps the SLA
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
@@ -142,17 +157,51 @@ class Planning:
 
         Raises :class:`PlanError` ORCH-P021 when an engine cannot keep up with the rate.
         """
+        made = self._simulated(self._completed(plan, asked), asked)
+        if made.plan is None:
+            assert made.error is not None
+            raise made.error
+        return made.plan
+
+    def _completed(self, plan: Plan, asked: Asked) -> Candidate:
+        """The plan but for its simulated tail; raises what :meth:`complete` raises."""
         servings = {engine.name: resolve(engine, plan.cluster) for engine in plan.cluster.engines}
         ops = tuple(self._detailed(op, servings.get(op.place.removeprefix("engine:"))) for op in plan.ops)
-        done = corrected(plan.model_copy(update={"ops": ops}), asked.corrections)
-        if asked.rate_per_s is not None:
-            done = at_rate(done, asked.rate_per_s)
-        done = done.model_copy(update={"p95_s": p95_s(done)})
+        alone = corrected(plan.model_copy(update={"ops": ops}), asked.corrections)
+        done = alone if asked.rate_per_s is None else at_rate(alone, asked.rate_per_s)
+        done = done.model_copy(update={"p95_s": p95_s(alone)})
         broken, now_broken = (
             check_promises(self._graph.opts, each.seconds, each.tokens, each.cost_usd) for each in (plan, done)
         )
         warnings = [each for each in done.warnings if each not in broken]
-        return done.model_copy(update={"warnings": (*warnings, *now_broken)})
+        done = done.model_copy(update={"warnings": (*warnings, *now_broken)})
+        return Candidate("", done, alone=None if asked.rate_per_s is None else alone)
+
+    def _simulated(self, candidate: Candidate, asked: Asked) -> Candidate:
+        """The candidate with the tail that the simulator finds at the arrival rate; without a rate, as it is."""
+        plan, alone = candidate.plan, candidate.alone
+        if plan is None or alone is None or asked.rate_per_s is None:
+            return candidate
+        from orchestrator.planner.simulated_tail import overload, simulated_tail
+
+        subject = (asked.rate_per_s, plan.seconds.mid, alone.to_json())
+        if subject not in self._tails:
+            self._tails[subject] = simulated_tail(alone, asked.rate_per_s, plan.seconds.mid, self._samples)
+        tail = self._tails[subject]
+        if tail is None:
+            note = "p95 is that of a run alone: no engine's hardware is known, or the workflow is too large to simulate"
+            return replace(candidate, plan=plan.model_copy(update={"notes": (*plan.notes, note)}), alone=None)
+        if tail.is_overload:
+            return replace(candidate, plan=None, error=overload(tail), alone=None)
+        alone_s = plan.p95_s or 0.0
+        found = plan.model_copy(
+            update={
+                "p95_s": max(tail.p95_s, alone_s),
+                "notes": (*plan.notes, tail.note(alone_s)),
+                "warnings": (*plan.warnings, *tail.warnings),
+            }
+        )
+        return replace(candidate, plan=found, alone=None)
 
     def _greedy(self, cluster: Cluster, objective: Objective) -> Plan:
         return place.plan_graph(self._graph, cluster, objective, ir_hash=self._ir_hash)
@@ -165,10 +214,12 @@ class Planning:
     def _candidate(self, label: str, make: Callable[[], Plan], asked: Asked, because: str = "") -> Candidate:
         """What comes of a way to plan; it counts for ``asked.cluster`` unless it needs another one (``because``)."""
         try:
-            plan = self.complete(make(), asked)
+            made = self._completed(make(), asked)
         except PlanError as error:
             return Candidate(label, None, error, because)
-        return Candidate(label, plan if because else plan.model_copy(update={"cluster": asked.cluster}), None, because)
+        assert made.plan is not None
+        plan = made.plan if because else made.plan.model_copy(update={"cluster": asked.cluster})
+        return replace(made, label=label, plan=plan, because=because)
 
     def _others(self, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
         base = greedy.objective
@@ -216,13 +267,13 @@ class Planning:
 
 ATTEMPTS: Final = 8
 """Solutions whose tail or queues are looked at before the SLA counts as out of reach."""
-HEADROOM: Final = 0.8
-"""Factor on the planned utilisation after a solution that queueing overloads."""
+HEADROOM: Final = 0.6
+"""Factor on the planned utilisation after a solution whose runs wait too long for each other."""
 
 
 def _tightened(workload: Workload, solution: Solution, plan: Plan | None, sla_s: float | None) -> Workload:
-    """What to ask next: a shorter critical path where the tail missed the SLA, emptier replicas where calls queue
-    without end. Tails grow about in proportion to the middle, which is what the program sees."""
+    """What to ask next: a shorter critical path where even runs alone (in ``plan``) missed the SLA, emptier replicas
+    where they did not. Tails grow about in proportion to the middle, which is what the program sees."""
     if plan is None or plan.p95_s is None or sla_s is None:
         return replace(workload, utilisation=workload.utilisation * HEADROOM)
     return replace(workload, sla_s=0.98 * solution.seconds * min(1.0, sla_s / plan.p95_s))

@@ -127,7 +127,9 @@ def test_a_rate_that_every_plan_breaks_under_is_overload(pair: Cluster) -> None:
     assert caught.value.code == "ORCH-P021"
 
 
-def test_a_rate_that_one_engine_takes_goes_there(pair: Cluster) -> None:
+def test_a_rate_that_one_engine_takes_goes_there(tmp_path: Path) -> None:
+    fast = gpu(name="fast", memory_bytes_per_s=4e12, flops={"bf16": 1e16}, usd_per_hour=36.0)
+    pair = fleet(tmp_path, fast, gpu(name="slow", usd_per_hour=1.8))
     alone = planned(pair, objective="cost")
     assert alone.by_id["llm_1"].place == "engine:on_slow"
     for rate_per_s in (50.0, 100.0, 200.0, 400.0, 800.0):
