@@ -96,8 +96,7 @@ class _Formulation:
         if self.sla_s is not None or self.objective == "latency":
             self._critical_path()
         self._needs()
-        self._budget()
-        self._cost_cap()
+        self._caps()
         self._minimise()
         return self.model
 
@@ -339,17 +338,13 @@ class _Formulation:
         options = zip(self.model.x[op], self.of.options[op], strict=True)
         return [(column, -option.seconds / self.model.unit_s) for column, option in options]
 
-    def _budget(self) -> None:
-        budget = self.load.budget_usd_per_hour
-        if budget is None or BUDGET in self.without:
-            return
-        unit = budget or 1.0
-        self.program.row([(column, value / unit) for column, value in self._usd_per_hour()], upper=budget / unit)
-
-    def _cost_cap(self) -> None:
-        if self.most_usd is not None:
-            unit = self.most_usd or 1.0
-            self.program.row([(column, value / unit) for column, value in self._usd()], upper=self.most_usd / unit)
+    def _caps(self) -> None:
+        """The budget an hour, and a cap on what the objective cost counts."""
+        budget = None if BUDGET in self.without else self.load.budget_usd_per_hour
+        for most, terms in ((budget, self._usd_per_hour), (self.most_usd, self._usd)):
+            if most is not None:
+                unit = most or 1.0
+                self.program.row([(column, value / unit) for column, value in terms()], upper=most / unit)
 
     def _usd_per_hour(self) -> Terms:
         """Replicas at their price, and what is charged per execution and per byte at the rate."""
