@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     # The first plan pays for the import of the solver.
     one_model(1)
     found = [
-        *against_brute_force(20 if options.quick else 240),
+        *against_brute_force(20 if options.quick else 420),
         *timed_plans("60x8", [cases.random_workflow(seed, 60, 8, None) for seed in seeds], "cost of a run"),
         *timed_plans(
             "60x8-rate", [cases.random_workflow(seed, 60, 8, 1.0) for seed in seeds[:5]], "with whole replicas"
