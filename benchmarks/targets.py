@@ -50,6 +50,12 @@ TARGETS = (
     Target("planner_search", "60x8", "seconds", "<=", 2),
     Target("planner_search", "llama-70b-8gpu", "seconds", "<=", 1),
     Target("planner_search", "4096gpu", "seconds", "<=", 60),
+    *(
+        Target("planner_policies", f"rate={rate}", "p95_reduction", ">=", 0.15)
+        for rate in ("0.05", "0.1", "0.2", "0.3", "0.4", "0.6")
+    ),
+    Target("planner_policies", "slo=5x, 90%", "rate_ratio", ">=", 1.6),
+    Target("planner_policies", "slo=5x, 95%", "rate_ratio", ">=", 1.6),
     Target("planner_scale", "requests=1000000,replicas=1000", "seconds", "<=", 600),
     Target("planner_scale", "requests=1000000,replicas=1000", "rss_ratio", "<=", 1.1),
 )
