@@ -283,6 +283,11 @@ def bundled(name: str) -> ModelFacts | None:
     return read_config(path, name) if path else None
 
 
+def bundled_names() -> tuple[str, ...]:
+    """The names of the bundled configs."""
+    return tuple(sorted(_bundled()))
+
+
 @cache
 def _bundled() -> dict[str, Path]:
     folder = Path(str(files("orchestrator.planner") / "model_configs"))

@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from orchestrator.cli.engines import Kind
     from orchestrator.planner.plan import Objective, Plan
 
-PREDICT = "predict"
+COMMANDS = {"predict": "orchestrator.cli.predict", "serve": "orchestrator.cli.serving_plan"}
+"""Commands of their own behind ``orch plan``, imported on use."""
 TOLERANCE = "5%"
 
 
 class PlanCommand(click.Command):
-    """Plans a target, unless the first word is ``predict``: that is a command of its own, imported on use."""
+    """Plans a target, unless the first word is one of :data:`COMMANDS`."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """The context of whichever command is meant."""
-        if not args or args[0] != PREDICT:
+        if not args or args[0] not in COMMANDS:
             return super().make_context(info_name, args, parent, **extra)
-        predict = import_module("orchestrator.cli.predict").command
-        assert isinstance(predict, click.Command)
-        return predict.make_context(f"{info_name} {PREDICT}", args[1:], parent, **extra)
+        meant = import_module(COMMANDS[args[0]]).command
+        assert isinstance(meant, click.Command)
+        return meant.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
 
 
 @click.command(
@@ -42,7 +43,8 @@ class PlanCommand(click.Command):
     epilog="\b\nExamples:\n"
     "  orch plan flow.py --cluster c.toml --objective cost --sla 8s --out plan.json\n"
     "  orch plan --check plan.json --tolerance 5%\n"
-    "  orch plan predict --rows measured.csv --out predicted.csv",
+    "  orch plan predict --rows measured.csv --out predicted.csv\n"
+    "  orch plan serve llama-3.1-70b --cluster c.toml --isl 4000 --osl 500",
 )
 @click.argument("target", required=False)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan there, as JSON.")
@@ -80,7 +82,8 @@ def command(  # noqa: PLR0917 - one parameter an option
 
     TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Nothing is started. With
     --check, the cluster, objective, rate and SLA are those of the checked-in plan unless they are given, and so are
-    TARGET and what was learned from measured runs. `orch plan predict --help` prices rows of a table instead.
+    TARGET and what was learned from measured runs. `orch plan predict --help` prices rows of a table, and `orch plan
+    serve --help` plans one model on given devices instead.
     """
     from orchestrator.cli.quantities import share
     from orchestrator.cli.target import load_target
