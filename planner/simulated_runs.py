@@ -3,7 +3,9 @@
 Each execution becomes a stage that waits for those before it. A model call on known hardware is a stage of its engine,
 one for each reply it samples; whatever else takes time (tools, people, services) is a stage of the fleet
 :data:`ELSEWHERE`, whose calls take no time after their delay. Seconds and tokens are drawn as
-:mod:`orchestrator.planner.tail` reads intervals, half of the variance common to a place and drawn once a replication.
+:mod:`orchestrator.planner.tail` reads intervals, half of the variance common to a place. That half is drawn once a
+replication where it is of seconds. Of lengths it is left out: an interval of a length is mostly ignorance of it, and
+calls that are all as long as one may be are no load that any plan should be made for; the tail of a run alone has it.
 
 ==========  ===================================================================================================
 loop        rounds one after the other, as many as are drawn
@@ -135,6 +137,8 @@ class Runs:
                 return self._map(op, [each for inside in regions.values() for each in inside], before)
 
     def _map(self, op: OpPlan, inside: list[OpPlan], before: Before) -> Before:
+        if not inside:
+            return before
         count = _count(op, inside, self._share(op))
         width = max(math.ceil(repeats(op, inside).mid / _waves(op, inside)), 1)
         ends: list[Before] = []
@@ -187,21 +191,26 @@ class Runs:
         return self._next(f"op {op.id}", lambda random: quantiles(op.seconds, self._deviates(op, random)))
 
     def _tokens(self, op: OpPlan, what: str, of: Interval, engine: EngineModel) -> int:
-        drawn = self._next(f"{what} {op.id}", lambda random: quantiles(of, random.standard_normal(_DRAWN_AT_ONCE)))
+        drawn = self._next(f"{what} {op.id}", lambda random: quantiles(of, _own(random)))
         return max(round(min(drawn, engine.capacity_tokens)), 1)
 
     def _share(self, op: OpPlan) -> float:
         return self._next(f"share {op.id}", lambda random: random.random(_DRAWN_AT_ONCE))
 
     def _deviates(self, op: OpPlan, random: np.random.Generator) -> NDArray[np.float64]:
-        own: NDArray[np.float64] = math.sqrt(1 - COMMON) * random.standard_normal(_DRAWN_AT_ONCE)
-        return own + self._deviate_at(op.place)
+        return _own(random) + self._deviate_at(op.place)
 
     def _next(self, key: str, draw: Callable[[np.random.Generator], NDArray[np.float64]]) -> float:
         found = self._draws.get(key)
         if found is None:
             found = self._draws[key] = _stream(draw, key, self._replication)
         return next(found)
+
+
+def _own(random: np.random.Generator) -> NDArray[np.float64]:
+    """Standard normal deviates less the part of their variance that is common to a place."""
+    own: NDArray[np.float64] = math.sqrt(1 - COMMON) * random.standard_normal(_DRAWN_AT_ONCE)
+    return own
 
 
 def _stream(draw: Callable[[np.random.Generator], NDArray[np.float64]], key: str, replication: int) -> Iterator[float]:

@@ -13,7 +13,7 @@ Everything is drawn from :data:`~orchestrator.planner.tail.SEED` and names: the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -44,7 +44,7 @@ LEAST_RUNS: Final = 40
 """Of a replication; a workflow so large that not even these can be played is not simulated."""
 FALLING_BEHIND: Final = (0.5, 0.7)
 """Share of the arrivals that ends while as many arrive, below which a replication is overloaded: where runs have
-arrived for as long as one takes alone, and as one takes among the others."""
+arrived for as long as one takes alone, and, if enough of them count, as one takes among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +188,17 @@ def _play(scene: _Scene, replication: int) -> _Played:
             ends.append((program.arrival_s, end_s))
 
     simulate(programs, specs, critical_path_laxity(), history=programs[:LEAST_RUNS], observer=done)
-    from_s = times[scene.first]
+    return _found(scene, times, ends)
+
+
+def _found(scene: _Scene, times: Sequence[float], ends: Sequence[tuple[float, float]]) -> _Played:
+    """From when runs arrived, and from (arrival, end) of each that ended."""
+    from_s, counted = times[scene.first], scene.count - scene.first
     latencies = [end_s - arrival_s for arrival_s, end_s in ends if arrival_s >= from_s]
-    done_share = sum(from_s <= end_s <= times[-1] for _, end_s in ends) / (scene.count - scene.first)
+    done_share = sum(from_s <= end_s <= times[-1] for _, end_s in ends) / counted
     # Before runs have arrived for as long as they take, fewer end than arrive in any case.
     passed_s = min(from_s, times[-1] - from_s)
-    settled = [passed_s >= scene.run_s, passed_s >= max(scene.run_s, fmean(latencies))]
+    settled = [passed_s >= scene.run_s, passed_s >= max(scene.run_s, fmean(latencies)) and counted >= LEAST_RUNS]
     behind = any(each and done_share < least for each, least in zip(settled, FALLING_BEHIND, strict=True))
     return _Played(latencies, behind, passed_s >= scene.run_s / 2)
 

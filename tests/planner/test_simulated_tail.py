@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orchestrator.errors import PlanError
 from orchestrator.planner import planning as planning_module
@@ -24,6 +26,7 @@ from orchestrator.planner.simulated_tail import simulated_tail
 from orchestrator.planner.tail import p95_s
 from tests.planner.clusters import config_file, gpu, one_engine
 from tests.planner.level2 import parsed, workflow
+from tests.planner.test_random_workflows import STEPS, grow
 
 
 def narrowed(plan: Plan, factor: float = 1.3) -> Plan:
@@ -85,10 +88,10 @@ def test_lengths_and_seconds_are_as_wide_as_their_intervals(tmp_path: Path) -> N
     found = [stage for program in runs_of(plan, 400) for stage in program.stages]
     for step, interval in (("answer", plan.by_id["answer"].tokens_out), ("drafts", Interval.around(100 / 2, 1.3))):
         inside = [interval.lo <= stage.output_tokens <= interval.hi for stage in found if stage.step == step]
-        assert 0.74 < sum(inside) / len(inside) < 0.86
+        # 1.28 deviations hold 80 %; half of the variance, that of the guess, is left out.
+        assert 0.88 < sum(inside) / len(inside) < 0.97
     slow = plan.by_id["look_up"].seconds
     seconds = [stage.tool_s for stage in found if stage.step == "look_up"]
-    # Half of the variance is common to the place, and is none here.
     assert 0.84 < sum(each in slow for each in seconds) / len(seconds) < 0.98
 
 
@@ -252,6 +255,34 @@ def test_a_cluster_without_a_shopping_list_takes_the_next_candidate(tmp_path: Pa
 
 def replace_engines(cluster: Cluster, *engines: Any) -> Cluster:
     return cluster.model_copy(update={"engines": engines})
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=5), st.data())
+def test_runs_of_any_workflow_can_be_played(tmp_path: Path, steps: list[str], draw: st.DataObject) -> None:
+    body, (question,) = workflow(question="str")
+    region = body.closed([grow(body, question, steps, draw)])
+    with parsed(region) as module:
+        plan = plan_graph(read(module), one_engine(tmp_path), "latency")
+    calls = {op.id for op in plan.ops if op.kind == "decode"}
+    for program in runs_of(plan, 5):
+        for number, stage in enumerate(program.stages):
+            assert all(before < number for before in stage.after)
+            assert (stage.model == "main") == (stage.step in calls)
+            assert stage.prompt_tokens >= 1
+            assert stage.output_tokens >= 1
+            assert stage.tool_s >= 0
+
+
+@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=5), st.data())
+def test_any_workflow_has_a_tail(tmp_path: Path, steps: list[str], draw: st.DataObject) -> None:
+    body, (question,) = workflow(question="str")
+    reply, _ = body.ask_model("always", body.prompt("p", ["", ""], [question]))
+    with parsed(body.closed([grow(body, reply, steps, draw)])) as module:
+        plan = plan_graph(read(module), one_engine(tmp_path), "latency")
+    tail = simulated_tail(plan, 0.01, plan.seconds.mid, {})
+    assert tail is None or tail.p95_s > 0
 
 
 def test_the_number_of_runs_is_what_counts(tmp_path: Path) -> None:
