@@ -21,7 +21,8 @@ ai-dynamo/aiconfigurator (vLLM, Llama-3.1-70B FP8 on 2, 4 and 8 H100, batch 4), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.planner.cluster import DeviceKind
@@ -145,9 +146,30 @@ class Bound:
     decode: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A replica by what its speed depends on, so that a workflow of many calls asks for its bounds once."""
+
+    facts: ModelFacts
+    parallel: int
+    figures: tuple[object, ...]
+    replica: Replica = field(compare=False)
+
+
 def bounds_of(replica: Replica) -> tuple[Bound, Bound, Bound]:
     """Best, expected and worst; 80 % of measurements lie between the outer two."""
-    best, expected, worst = EFFICIENCY[replica.device.kind]
+    device = replica.device
+    if device.kind != "gpu":
+        best, expected, worst = EFFICIENCY[device.kind]
+        return Bound(best), Bound(expected), Bound(worst)
+    figures = (device.type, device.memory_bytes_per_s, device.link_bytes_per_s, *device.flops.items())
+    return _gpu_bounds(_Asked(replica.facts, replica.parallel, figures, replica))
+
+
+@lru_cache(maxsize=256)
+def _gpu_bounds(asked: _Asked) -> tuple[Bound, Bound, Bound]:
+    replica = asked.replica
+    best, expected, worst = EFFICIENCY["gpu"]
     references = [
         Reference(n, batch, prefill_s(replica, n, 0, expected), decode_step_s(replica, n + OUTPUT / 2, batch, expected))
         for n in PROMPTS
