@@ -59,7 +59,7 @@ def read_rows(path: Path) -> list[Row]:
                 raise PlanError(
                     "ORCH-P090",
                     f"{path} has no column {', '.join(map(repr, missing))}",
-                    fix="give a CSV file with a header line in the format of serving_calibration.csv",
+                    fix="give a CSV file with a header line; `orch plan predict --help` names the columns",
                 )
             return _collect(reader, str(path))
     except (OSError, UnicodeDecodeError, csv.Error) as unreadable:

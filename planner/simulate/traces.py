@@ -183,14 +183,14 @@ def _not_json(path: Path, line: int, broken: Exception) -> Diagnostic:
     said = getattr(broken, "msg", broken)
     return Diagnostic(
         "ORCH-P073", f"{path.name}, line {line}: not valid JSON: {said}", SourceLoc(str(path), line),
-        fix="correct the line, or leave such lines out with skip_bad",
+        fix="correct the line, or leave such lines out with --skip-bad",
     )  # fmt: skip
 
 
 def _wrong(path: Path, line: int, wrong: _MalformedError) -> Diagnostic:
     return Diagnostic(
         "ORCH-P074", f"{path.name}, line {line}: {wrong}", SourceLoc(str(path), line),
-        fix="correct the line, or leave such lines out with skip_bad",
+        fix="correct the line, or leave such lines out with --skip-bad",
     )  # fmt: skip
 
 
