@@ -40,6 +40,8 @@ MOST_STAGES: Final = 10_000
 """Of all replications together: what a second or two is enough for."""
 CROWD: Final = 128
 """Calls beside one on its replica that take as long to look at, when it is placed, as all else that is done for it."""
+PATIENCE: Final = 3
+"""How many times as many stages are played where runs are long and many are in the system at a time."""
 LEAST_RUNS: Final = 40
 """Of a replication; a workflow so large that not even these can be played is not simulated."""
 FALLING_BEHIND: Final = (0.5, 0.7)
@@ -112,7 +114,9 @@ def simulated_tail(plan: Plan, rate_per_s: float, run_s: float, samples: Mapping
     warm_up /= divisor
     least, most = (warm_up + max(warm_up, each) for each in MEASURED)
     strata = next((each for each in REPLICATIONS if least * each * stages <= MOST_STAGES), min(REPLICATIONS))
-    count = max(int(min(most, MOST_STAGES / strata / stages)), LEAST_RUNS)
+    # Overload shows where runs arrive for more than twice as long as one takes, even if that takes longer to play.
+    settling = min(3 * warm_up / WARM_UP, PATIENCE * MOST_STAGES / strata / stages)
+    count = int(max(min(most, MOST_STAGES / strata / stages), settling, LEAST_RUNS))
     scene = _Scene(plan, engines, samples, rate_per_s / divisor, run_s, divisor, strata, count)
     played = [_play(scene, number) for number in range(strata)]
     latencies = sorted(seconds for each in played for seconds in each.latencies)
