@@ -115,7 +115,7 @@ def simulated_tail(plan: Plan, rate_per_s: float, run_s: float, samples: Mapping
     least, most = (warm_up + max(warm_up, each) for each in MEASURED)
     strata = next((each for each in REPLICATIONS if least * each * stages <= MOST_STAGES), min(REPLICATIONS))
     # Overload shows where runs arrive for more than twice as long as one takes, even if that takes longer to play.
-    settling = min(3 * warm_up / WARM_UP, PATIENCE * MOST_STAGES / strata / stages)
+    settling = min(max(3 * warm_up / WARM_UP, 2 * LEAST_RUNS), PATIENCE * MOST_STAGES / strata / stages)
     count = int(max(min(most, MOST_STAGES / strata / stages), settling, LEAST_RUNS))
     scene = _Scene(plan, engines, samples, rate_per_s / divisor, run_s, divisor, strata, count)
     played = [_play(scene, number) for number in range(strata)]
