@@ -32,6 +32,7 @@ Format = Literal["text", "json", "dot"]
 
 WIDTH: Final = 100
 """Columns, where nothing is known about the reader's terminal."""
+RANGES: Final = "a range (low-high) is meant to hold 80 % of what an op will show"
 _LABEL: Final = 15
 _PARTS: Final = 3
 _BYTES: Final = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
@@ -268,7 +269,7 @@ def _guesses(plan: Plan) -> list[str]:
     gpus = {each.name for each in plan.cluster.devices if each.kind == "gpu" and each.type in catalogue()}
     scale = " scaled by published vLLM measurements" if any(op.device in gpus for op in plan.ops) else ""
     basis = "corrected by measured runs (see notes)" if corrected else "nothing is measured on this hardware"
-    found = [f"speeds are a roofline of data-sheet figures{scale}, {basis}"]
+    found = [f"speeds are a roofline of data-sheet figures{scale}, {basis}", RANGES]
     if made:
         found.append("figures after ~ rest on a default:")
     if "seconds" in made:

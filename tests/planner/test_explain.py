@@ -66,6 +66,7 @@ dominated by   llm_1: ask model on engine:main, 200 tokens to decode
 not shown      3 bookkeeping ops on the event loop (prompts, fields, constants)
 rejected       run_sql: ray-task: worth it above 0.1 s; declare typical_s
 guesses        speeds are a roofline of data-sheet figures, nothing is measured on this hardware
+               a range (low-high) is meant to hold 80 % of what an op will show
                figures after ~ rest on a default:
                  a tool's time by its effects; declare typical_s
                  a reply's length; max_tokens bounds it
