@@ -34,6 +34,8 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     predictions = predict([row.deployment for row in read])
     _write(out, read, predictions)
     measured = sum(each.measured for each in predictions)
+    for note in dict.fromkeys(row.deployment.facts.note for row in read if row.deployment.facts.note):
+        click.echo(f"note: {note}", err=True)
     if as_json:
         import json
 

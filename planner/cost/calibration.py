@@ -261,9 +261,15 @@ class Calibration:
         tpot = self.tpot.predict(table.tpot, points, measured, table.backends)
         ttft = self.ttft.predict(table.ttft(ideal), points, measured, table.backends)
         return [
-            Prediction(Interval(*first), Interval(*each), bool(known))
-            for first, each, known in zip(ttft.tolist(), tpot.tolist(), measured, strict=True)
+            Prediction(_doubted(first, shape.of), _doubted(each, shape.of), bool(known))
+            for first, each, known, shape in zip(ttft.tolist(), tpot.tolist(), measured, table.shapes, strict=True)
         ]
+
+
+def _doubted(bounds: Sequence[float], of: Deployment) -> Interval:
+    """Wider by the doubt about the model's size, where only its name is known."""
+    low, middle, high = bounds
+    return Interval(low / of.facts.spread, middle, high * of.facts.spread)
 
 
 Kernels = Callable[[Quantity], Kernel | None]

@@ -36,7 +36,16 @@ def test_every_row_gets_an_answer_with_its_bounds(orch: Orch, tmp_path: Path) ->
     assert float(found[0]["ttft_lo"]) < 200
     assert 5 < float(found[0]["tpot_ms"]) < 30
     assert "4 configurations predicted" in ended.out
+    assert "no config.json for 'somebody/new-30B': 30 billion parameters assumed from its name" in ended.err
     assert "3 of a model, device and backend that were never measured together" in ended.out
+
+
+def test_a_model_of_unknown_size_has_wider_bounds_than_one_whose_name_tells_it(orch: Orch, tmp_path: Path) -> None:
+    asked = rows(tmp_path, {"model_path": "somebody/new-8B"}, {"model_path": "somebody/new"})
+    out = tmp_path / "out.csv"
+    assert orch("plan", "predict", "--rows", str(asked), "--out", str(out)).code == 0
+    named, nameless = (float(each["tpot_hi"]) / float(each["tpot_lo"]) for each in read(out))
+    assert nameless > 4 * named
 
 
 def test_the_summary_as_json(orch: Orch, tmp_path: Path) -> None:
