@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain, count
@@ -20,6 +21,7 @@ from typing import Final
 from orchestrator.errors import PlanError, UsageError
 from orchestrator.planner.catalogue import catalogue, load
 from orchestrator.planner.cluster import Cluster, Device
+from orchestrator.planner.siting import unsited
 
 CODE: Final = "ORCH-U022"
 KEYS: Final = ("device", "count", "rate", "price")
@@ -71,12 +73,16 @@ def parse(text: str) -> Change:
 def changed_cluster(cluster: Cluster, change: Change) -> Cluster:
     """The cluster with the devices under its engines changed.
 
-    A GPU does not take the place of a CPU, which runs the tools as well: it is added, and the engines move there.
+    A GPU does not take the place of a CPU, which runs the tools as well: it is added, and the engines move there. Where
+    the planner chooses the devices, a named one becomes the only GPU on offer.
     Raises :class:`UsageError` ORCH-U022 for a device nobody knows, and where no engine has a device to change.
     """
     if (change.device, change.count, change.price_usd_per_hour) == (None, None, None):
         return cluster
     under = {engine.device for engine in cluster.engines if engine.device is not None}
+    offered = [device for device in cluster.devices if device.kind == "gpu"]
+    if not under and offered and unsited(cluster):
+        return _offered(cluster, offered, change)
     if not under:
         raise UsageError(
             CODE,
@@ -98,6 +104,16 @@ def changed_cluster(cluster: Cluster, change: Change) -> Cluster:
         each.model_copy(update={"device": moved.get(each.device or "", each.device)}) for each in cluster.engines
     ]
     return cluster.model_copy(update={"devices": tuple(devices.values()), "engines": tuple(engines)})
+
+
+def _offered(cluster: Cluster, offered: Sequence[Device], change: Change) -> Cluster:
+    if change.device is None:
+        gpus = [_changed(device, change, cluster) for device in offered]
+    else:
+        named = next((each for each in offered if change.device in (each.name, each.type)), offered[0])
+        gpus = [_changed(named, change, cluster).model_copy(update={"name": change.device})]
+    rest = [device for device in cluster.devices if device.kind != "gpu"]
+    return cluster.model_copy(update={"devices": (*rest, *gpus)})
 
 
 def _changed(device: Device, change: Change, cluster: Cluster) -> Device:

@@ -279,3 +279,13 @@ def test_a_plan_with_sites_is_checked_where_it_was_put(orch: Orch, folder: Path)
     worse = orch("plan", "--check", "p.json")
     assert worse.code == 1
     assert "ORCH-P030" in worse.err
+
+
+def test_what_if_only_another_device_were_on_offer(orch: Orch, folder: Path) -> None:
+    (folder / "shopping.toml").write_text(SHOPPING)
+    ended = orch("explain", "flow.py", "--cluster", "shopping.toml", "--what-if", "device=l40s,count=4,price=0.6")
+    assert ended.code == 0, ended.err
+    assert "engine:main on l40s" in ended.out
+    unknown = orch("explain", "flow.py", "--cluster", "shopping.toml", "--what-if", "device=l4000")
+    assert unknown.code == 2
+    assert "ORCH-U022" in unknown.err
