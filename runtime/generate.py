@@ -19,13 +19,13 @@ from orchestrator.runtime.engines.base import (
     Engine,
     FinishReason,
     GenerateRequest,
-    KvHint,
     Message,
     Sampling,
     Usage,
 )
 from orchestrator.runtime.events import Spent, Token
 from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.values import Conversation, parsed_reply
@@ -63,7 +63,12 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
         messages,
         Sampling(spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema),
         session,
-        KvHint(spec.pin_ttl_s, spec.release, execution.arrival_s),
+        KvHint(
+            program=execution.run_id,
+            program_arrival_s=execution.arrival_s,
+            pin_ttl_s=spec.pin_ttl_s,
+            release=spec.release,
+        ),
     )
     received = _Received(spec.samples)
     try:

@@ -8,7 +8,7 @@ keeps, and ``tests/runtime/engines/test_contract.py`` checks on each of them:
   carries the request's :class:`Usage`;
 - closing the iterator early (``aclose``) aborts the request inside the engine and frees its memory;
 - ``start`` and ``close`` are idempotent; failures are coded :class:`~orchestrator.errors.EngineError` s;
-- :class:`KvHint` s change speed, never results.
+- hints (:class:`~orchestrator.runtime.kv.hints.KvHint`) change speed, never results.
 
 >>> async def ask(engine: Engine) -> str:
 ...     reply = await complete(engine, GenerateRequest("r1", engine.model, (Message("user", "2+2?"),)))
@@ -21,6 +21,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
+
+from orchestrator.runtime.kv.hints import KvHint
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length"]
@@ -51,18 +53,6 @@ class Sampling:
     samples: int = 1
     schema: Mapping[str, object] | None = None
     """A JSON schema the reply must satisfy (structured decoding)."""
-
-
-@dataclass(frozen=True, slots=True)
-class KvHint:
-    """What the compiler knows about the KV cache of a session after this request. Advisory."""
-
-    pin_ttl_s: float | None = None
-    """Keep the session's blocks for this long after the reply; ``None``: no opinion, ``0``: not worth keeping."""
-    release: bool = False
-    """The session ends with this reply."""
-    program_arrival_s: float | None = None
-    """Unix time at which the whole workflow arrived, to order work by program instead of by request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,173 @@
+"""What the compiler and the runtime tell an engine about the KV cache of a session, and how it travels.
+
+A *program* is one run of a workflow, a *session* one conversation of it whose KV prefix grows from *turn* to turn, and
+a *pause* the time between the end of a turn and the arrival of the next one, while tools run. Hints change speed, never
+results.
+
+OpenAI-compatible servers take hints as flat extra arguments (vLLM: ``vllm_xargs``), so a hint is written as
+``{"orch_program": "run-7", "orch_tool": "run_sql", …}``: strings, numbers and lists of numbers only. The session
+travels beside it (``X-Session-ID``, or ``orch_session``).
+
+>>> KvHint.from_args(KvHint(program="run-7", turns_left=2.0).to_args()) == KvHint(program="run-7", turns_left=2.0)
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from math import isfinite, isnan
+from typing import Final
+
+PREFIX: Final = "orch_"
+SESSION_ARGUMENT: Final = "orch_session"
+MOST_QUANTILES: Final = 64
+MOST_NAME_CHARS: Final = 512
+"""Longer names are cut: a hostile client must not fill the engine's memory with them."""
+MOST_SUPERSEDED: Final = 256
+
+Scalar = str | int | float
+Argument = Scalar | list[str] | list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseKey:
+    """What the compiler knows about a pause before it begins: where to look for pauses like it."""
+
+    workflow: str = ""
+    tool: str = ""
+    """The tools that run in it, in order, joined by ``+``."""
+    features: tuple[str, ...] = ()
+    """Argument features the user named, as ``name=value``."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvHint:
+    """What is known about the KV cache of a session after this request. Advisory; ``None`` is no opinion."""
+
+    program: str | None = None
+    """Identity of the program the session belongs to."""
+    program_arrival_s: float | None = None
+    """Unix time at which the program arrived: work is ordered by program, not by request."""
+    turns_left: float | None = None
+    """Expected turns of the session after this one."""
+    critical_path_s: float | None = None
+    """Expected seconds from the end of this turn to the end of the program, along its longest path."""
+    workflow: str | None = None
+    tool: str | None = None
+    """The tools that run before the next turn: the key of the pause."""
+    features: tuple[str, ...] = ()
+    pause_s: tuple[float, ...] = ()
+    """The forecast of the pause: equally likely quantiles in ascending order, ``inf`` for "may never end"."""
+    pin_ttl_s: float | None = None
+    """Keep the session's blocks for at most this long after the reply; ``0``: not worth keeping."""
+    release: bool = False
+    """The session ends with this reply."""
+    supersedes: tuple[str, ...] = ()
+    """Sessions whose KV is not needed any more: compacted into this one, or of a branch that ended."""
+    prefetch: bool = False
+    """Nobody waits for the reply: the request warms a prefix that a later turn begins with."""
+    tenant: str | None = None
+    """On whose behalf; shares of an engine are fair between tenants."""
+
+    @property
+    def key(self) -> PauseKey:
+        """Where to look for pauses like the one after this turn."""
+        return PauseKey(self.workflow or "", self.tool or "", self.features)
+
+    @property
+    def ends(self) -> bool:
+        """Whether no turn of the session follows, as far as is known."""
+        return self.release or self.turns_left == 0
+
+    def to_args(self) -> dict[str, Argument]:
+        """The hint as flat arguments; what has its default value is left out."""
+        args: dict[str, Argument] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or value is False or value == ():
+                continue
+            args[PREFIX + field.name] = _written(value)
+        return args
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, object]) -> KvHint:
+        """Read flat arguments. Anything malformed is dropped, field by field: input comes from clients."""
+        hint = cls()
+        for field in fields(cls):
+            found = args.get(PREFIX + field.name)
+            read = None if found is None else _READERS[field.name](found)
+            if read is not None:
+                hint = replace(hint, **{field.name: read})
+        return hint
+
+
+def has_hint(args: Mapping[str, object]) -> bool:
+    """Whether any argument is a hint's."""
+    return any(name.startswith(PREFIX) for name in args)
+
+
+def _written(value: object) -> Argument:
+    if value is True:
+        return 1
+    if isinstance(value, tuple):
+        return [_finite(each) if isinstance(each, float) else each for each in value]
+    assert isinstance(value, str | int | float)
+    return value
+
+
+def _finite(value: float) -> float:
+    return value if isfinite(value) else -1.0  # JSON has no infinity
+
+
+def _name(value: object) -> str | None:
+    return value[:MOST_NAME_CHARS] if isinstance(value, str) and value else None
+
+
+def _names(value: object) -> tuple[str, ...] | None:
+    many = value.split(",") if isinstance(value, str) else value
+    if not isinstance(many, list | tuple):
+        return None
+    return tuple(name for name in map(_name, many[:MOST_SUPERSEDED]) if name is not None)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if isfinite(number) and number >= 0 else None
+
+
+def _flag(value: object) -> bool:
+    return value in (1, True, "1", "true")
+
+
+def _quantiles(value: object) -> tuple[float, ...] | None:
+    if not isinstance(value, list | tuple) or not value or len(value) > MOST_QUANTILES:
+        return None
+    times: list[float] = []
+    for each in value:
+        if isinstance(each, bool) or not isinstance(each, int | float) or isnan(each):
+            return None
+        times.append(float("inf") if each < 0 else float(each))
+    return tuple(times) if times == sorted(times) else None
+
+
+_READERS: Final = {
+    "program": _name,
+    "program_arrival_s": _number,
+    "turns_left": _number,
+    "critical_path_s": _number,
+    "workflow": _name,
+    "tool": _name,
+    "features": _names,
+    "pause_s": _quantiles,
+    "pin_ttl_s": _number,
+    "release": _flag,
+    "supersedes": _names,
+    "prefetch": _flag,
+    "tenant": _name,
+}
