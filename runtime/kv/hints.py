@@ -14,10 +14,10 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from math import isfinite, isnan
-from typing import Final
+from typing import Any, Final
 
 PREFIX: Final = "orch_"
 SESSION_ARGUMENT: Final = "orch_session"
@@ -93,13 +93,13 @@ class KvHint:
     @classmethod
     def from_args(cls, args: Mapping[str, object]) -> KvHint:
         """Read flat arguments. Anything malformed is dropped, field by field: input comes from clients."""
-        hint = cls()
+        read: dict[str, Any] = {}
         for field in fields(cls):
             found = args.get(PREFIX + field.name)
-            read = None if found is None else _READERS[field.name](found)
-            if read is not None:
-                hint = replace(hint, **{field.name: read})
-        return hint
+            value = None if found is None else _READERS[field.name](found)
+            if value is not None:
+                read[field.name] = value
+        return cls(**read)
 
 
 def has_hint(args: Mapping[str, object]) -> bool:
@@ -156,7 +156,7 @@ def _quantiles(value: object) -> tuple[float, ...] | None:
     return tuple(times) if times == sorted(times) else None
 
 
-_READERS: Final = {
+_READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "program": _name,
     "program_arrival_s": _number,
     "turns_left": _number,
