@@ -1,0 +1,183 @@
+"""What keeps KV between the turns of a session: the protocol a replica asks, and fixed TTLs as the simplest answer.
+
+A *session* is one conversation of a program, a *turn* one model call of it, a *pause* the time between two turns. A
+retention decides; the replica holds the memory, as the scheduler plugin of an engine does, and calls in this order::
+
+    retention.arrived(turn, now)            a turn is in the queue
+    retention.due(load, now)                before each step: whose time is over
+    retention.victim(turn, load, now)       the first in the queue finds no room: what to give up for it, one at a time
+    retention.victim(None, load, now)       a running request finds no block; if nothing is given up, one is preempted
+    retention.admitted(turn, hits, now)     a turn begins to run and holds what it found cached; its pin is over
+    retention.ended(turn, tokens, blocks, load, now)    how many leading blocks of the session to keep
+    retention.keep(turn, held, now)                     they are kept as ``held``
+
+Whatever is handed back is freed: it stays in the prefix cache, as the most recently used, until its blocks are needed.
+``held`` is opaque to a retention but for its ``blocks``; equality is identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, Protocol
+
+from orchestrator.errors import PlanError
+from orchestrator.planner.policies.view import RequestView
+
+YieldToWaiting = Literal["idle", "later-programs"]
+"""When a request in the queue gets a pin's memory: only when nothing runs, or at once from programs that came later."""
+
+
+class TurnView(RequestView, Protocol):
+    """A model call as a turn of a session; ``started_s`` is when its program arrived."""
+
+    @property
+    def session(self) -> str:
+        """The conversation it belongs to, unique in its replica."""
+
+    @property
+    def workflow(self) -> str:
+        """Of the program."""
+
+    @property
+    def next_tool(self) -> str:
+        """The tool that runs before the session's next turn; empty when it is not known or none follows."""
+
+    @property
+    def turns_left(self) -> int:
+        """Turns of the session after this one."""
+
+    @property
+    def pause_s(self) -> float:
+        """The truth about the pause that follows, as far as tools make it: only an oracle may look. ``inf``: the last
+        turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """The state of a replica when a decision is made."""
+
+    waiting: int
+    """Requests in its queue."""
+    running: int
+    """Requests that hold memory to run with."""
+    free_blocks: int
+    """Blocks unused, or cached and wanted by nobody."""
+    total_blocks: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """Memory kept for a session: leading units of its prefix."""
+
+    ids: tuple[int, ...]
+    blocks: int
+
+
+class Retention(Protocol):
+    """Decides what is kept, for one replica."""
+
+    def arrived(self, turn: TurnView, now: float) -> Sequence[Held]:
+        """A turn is in the queue; returns what to free (a session it supersedes)."""
+
+    def ended(self, turn: TurnView, tokens: int, blocks: int, load: EngineLoad, now: float) -> int:
+        """A turn ended that leaves ``tokens`` tokens in ``blocks`` full blocks: how many to keep, from the first on."""
+
+    def keep(self, turn: TurnView, held: Held, now: float) -> Sequence[Held]:
+        """What :meth:`ended` decided is kept; returns what to free: an earlier pin of the session."""
+
+    def admitted(self, turn: TurnView, hit_tokens: int, now: float) -> Sequence[Held]:
+        """A turn begins to run; returns its session's pin. Asked again if it is preempted and resumes."""
+
+    def due(self, load: EngineLoad, now: float) -> Sequence[Held]:
+        """Before a step: what to free because its time is over, or it is not worth its memory any more."""
+
+    def victim(self, turn: TurnView | None, load: EngineLoad, now: float) -> Sequence[Held]:
+        """Memory is short for a turn in the queue, or (``None``) for a running one: one pin to free, or nothing."""
+
+    @property
+    def next_due_s(self) -> float:
+        """When to ask :meth:`due` again at the latest while requests wait for memory; ``inf``: not before something
+        else changes."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pin:
+    held: Held
+    arrival_s: float
+    expires_s: float
+
+
+class FixedTtl:
+    """Keeps every session that has a next turn for the same time, or for as long as an oracle says.
+
+    ``longest_s`` is the TTL; with ``oracle`` a session is kept only if it comes back within it. ``budget`` is the share
+    of the memory that may be pinned. Victims are the pins of the program that arrived last, the waiting turn's own
+    session last of all. Raises :class:`PlanError` ORCH-P110 for figures that cannot be.
+    """
+
+    def __init__(
+        self, longest_s: float, *, total_blocks: int, budget: float = 1.0, oracle: bool = False,
+        yield_to_waiting: YieldToWaiting = "idle",
+    ) -> None:  # fmt: skip
+        if not (longest_s >= 0 and 0 <= budget <= 1):
+            raise PlanError(
+                "ORCH-P110",
+                f"a TTL of {longest_s!r} s under a budget of {budget!r}",
+                why="a TTL is 0 or more, and the budget a share of the memory",
+                fix="correct the two figures",
+            )
+        self.longest_s = longest_s
+        self.oracle = oracle
+        self.yield_to_waiting = yield_to_waiting
+        self._room = int(budget * total_blocks)
+        self._pins: dict[str, _Pin] = {}
+        self._blocks = 0
+
+    def arrived(self, turn: TurnView, now: float) -> Sequence[Held]:
+        """Nothing is superseded."""
+        return ()
+
+    def ended(self, turn: TurnView, tokens: int, blocks: int, load: EngineLoad, now: float) -> int:
+        """All that the budget has room for, if a turn follows."""
+        if not turn.turns_left or not self.longest_s or (self.oracle and turn.pause_s > self.longest_s):
+            return 0
+        return min(blocks, self._room - self._blocks)
+
+    def keep(self, turn: TurnView, held: Held, now: float) -> Sequence[Held]:
+        """Until ``longest_s`` from now."""
+        replaced = self._end(turn.session)
+        self._pins[turn.session] = _Pin(held, turn.started_s, now + self.longest_s)
+        self._blocks += held.blocks
+        return replaced
+
+    def admitted(self, turn: TurnView, hit_tokens: int, now: float) -> Sequence[Held]:
+        """Its pin is consumed."""
+        return self._end(turn.session)
+
+    def due(self, load: EngineLoad, now: float) -> Sequence[Held]:
+        """What has expired, oldest pin first."""
+        over = [session for session, pin in self._pins.items() if pin.expires_s <= now]
+        return [held for session in over for held in self._end(session)]
+
+    def victim(self, turn: TurnView | None, load: EngineLoad, now: float) -> Sequence[Held]:
+        """The pin of the program that arrived last, if the rule lets it go."""
+        own = turn.session if turn is not None else None
+        last = max(self._pins.items(), key=lambda item: (item[0] != own, item[1].arrival_s), default=None)
+        if last is None:
+            return ()
+        later = turn is not None and self.yield_to_waiting == "later-programs" and last[1].arrival_s > turn.started_s
+        return self._end(last[0]) if turn is None or not load.running or later else ()
+
+    @property
+    def next_due_s(self) -> float:
+        """The first expiry."""
+        return min((pin.expires_s for pin in self._pins.values()), default=inf)
+
+    def _end(self, session: str) -> Sequence[Held]:
+        pin = self._pins.pop(session, None)
+        if pin is None:
+            return ()
+        self._blocks -= pin.held.blocks
+        return (pin.held,)
