@@ -1,0 +1,289 @@
+"""Program-level admission in front of any engine: at most as many programs at once as its KV cache holds.
+
+A program asks once per turn. The first turn waits for a slot, those after it pass at once, until the program gives its
+slot back (:mod:`orchestrator.runtime.kv.slots` has the rules). The engine need not cooperate: the gate learns from the
+cached tokens in its replies.
+
+>>> async def agent(gate: ProgramGate, run: str) -> None:
+...     for _ in range(3):
+...         async with gate.turn(run, arrival_s=0.0) as turn:
+...             turn.used("session", input_tokens=800, cached_tokens=700, output_tokens=50)
+...         gate.pause(run, keep=True)
+...     gate.finish(run)
+
+However a turn ends, by an error, by cancellation or because the client closed its stream, nothing is left behind: the
+``async with`` ends it. A program whose client is gone without :meth:`ProgramGate.finish` loses its slot when it has
+done nothing for ``idle_s`` seconds (or for as long as its pause was said to take); a timer sees to that while others
+wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from orchestrator.runtime.kv.cap import CapOptions
+from orchestrator.runtime.kv.slots import AdmissionControl, AdmissionOptions, AdmissionState
+
+__all__ = ["AdmissionControl", "AdmissionOptions", "AdmissionState", "CapOptions", "GateGroup", "ProgramGate", "Turn"]
+
+FULL: Final = 0.95
+"""Share of the KV space from which a queue inside the engine is put down to memory."""
+
+_log = logging.getLogger(__name__)
+
+
+class GateGroup:
+    """Gates that the same programs pass. A program that waits at one lends out its idle slots at the others.
+
+    Otherwise two programs could each hold the slot the other one waits for.
+    """
+
+    def __init__(self) -> None:
+        self._gates: list[ProgramGate] = []
+        self._waiting: dict[str, int] = {}
+
+    def add(self, gate: ProgramGate) -> None:
+        """Make a gate one of the group."""
+        self._gates.append(gate)
+
+    def remove(self, gate: ProgramGate) -> None:
+        """Take a gate out."""
+        if gate in self._gates:
+            self._gates.remove(gate)
+
+    def is_waiting(self, program: str) -> bool:
+        """Whether a turn of the program waits at some gate."""
+        return program in self._waiting
+
+    def begin(self, program: str) -> None:
+        """A turn of the program waits at one of the gates."""
+        self._waiting[program] = self._waiting.get(program, 0) + 1
+        for gate in self._gates:
+            gate.lend(program)
+
+    def end(self, program: str) -> None:
+        """It does not wait any more."""
+        left = self._waiting.pop(program) - 1
+        if left:
+            self._waiting[program] = left
+            return
+        for gate in self._gates:
+            gate.control.reclaim(program)
+
+
+class Turn:
+    """One turn of a program at a gate: ``async with`` it around the model call."""
+
+    __slots__ = ("_arrival_s", "_critical_path_s", "_gate", "_granted", "_tenant", "program", "queued_s")
+
+    def __init__(
+        self,
+        gate: ProgramGate,
+        program: str,
+        arrival_s: float | None,
+        tenant: str | None,
+        critical_path_s: float | None,
+    ) -> None:
+        self.program = program
+        self.queued_s = 0.0
+        """How long the turn waited for a slot."""
+        self._gate = gate
+        self._arrival_s = arrival_s
+        self._tenant = tenant
+        self._critical_path_s = critical_path_s
+        self._granted: asyncio.Future[None] | None = None
+
+    def used(self, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0) -> None:
+        """The turn's usage; what its session finds in the cache next time is compared with it."""
+        self._gate.used(
+            self.program,
+            session,
+            input_tokens=input_tokens,
+            cached_tokens=cached_tokens,
+            output_tokens=output_tokens,
+        )
+
+    async def __aenter__(self) -> Self:
+        gate = self._gate
+        now_s = gate.clock()
+        try:
+            runs = gate.control.request(
+                self.program,
+                now_s,
+                arrival_s=self._arrival_s,
+                tenant=self._tenant,
+                critical_path_s=self._critical_path_s,
+            )
+        finally:
+            gate.deliver()
+        if not runs:
+            await self._wait(now_s)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        gate = self._gate
+        gate.end(self.program, failed=kind is not None)
+
+    async def _wait(self, since_s: float) -> None:
+        gate = self._gate
+        self._granted = gate.enqueue(self.program)
+        try:
+            await self._granted
+        except BaseException:
+            if gate.dequeue(self.program, self._granted):
+                gate.control.withdraw(self.program)
+            else:  # the slot came in the same moment as the cancellation
+                gate.end(self.program, failed=True)
+            raise
+        finally:
+            gate.group.end(self.program)
+            self.queued_s = gate.clock() - since_s
+            gate.queued_s += self.queued_s
+
+
+class ProgramGate:
+    """Bounds the programs that are active on one replica. For one event loop."""
+
+    def __init__(
+        self,
+        options: AdmissionOptions | None = None,
+        *,
+        name: str = "engine",
+        clock: Callable[[], float] = time.time,
+        group: GateGroup | None = None,
+    ) -> None:
+        """``clock``: seconds, the clock of ``arrival_s`` too. ``name`` is what messages call the replica."""
+        self.name = name
+        self.clock = clock
+        self.control = AdmissionControl(options)
+        self.queued_s = 0.0
+        """Seconds all turns together waited here."""
+        self.group = group or GateGroup()
+        self.group.add(self)
+        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._said_blind = False
+
+    @property
+    def state(self) -> AdmissionState:
+        """A snapshot of cap, slots and queue."""
+        return self.control.state
+
+    def turn(
+        self,
+        program: str,
+        *,
+        arrival_s: float | None = None,
+        tenant: str | None = None,
+        critical_path_s: float | None = None,
+    ) -> Turn:
+        """A turn of ``program``, to be entered with ``async with``; entering may raise ORCH-R060 (queue full).
+
+        ``arrival_s``: when the program arrived, the same for all its turns; ``critical_path_s``: expected seconds from
+        here to its end. Without an arrival, a program arrives with each turn for which it has no slot.
+        """
+        return Turn(self, program, arrival_s, tenant, critical_path_s)
+
+    def used(
+        self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
+    ) -> None:
+        """The usage of a turn that runs; :meth:`Turn.used`."""
+        control = self.control
+        control.used(
+            program, session, input_tokens=input_tokens, cached_tokens=cached_tokens, output_tokens=output_tokens
+        )
+        if control.cap.blind and not self._said_blind:
+            self._said_blind = True
+            _log.warning(
+                "`%s` reports no cached tokens, so programs are admitted to it without a limit; "
+                "an engine that has a prefix cache should report them in its usage",
+                self.name,
+            )
+
+    def end(self, program: str, *, failed: bool) -> None:
+        """A turn is over; leaving a :class:`Turn` calls this."""
+        self.control.end(program, self.clock(), failed=failed)
+        if self.group.is_waiting(program):
+            self.control.lend(program)
+        self.deliver()
+
+    def observe(self, expected_cached: int, cached: int) -> None:
+        """A session came back and found ``cached`` tokens where ``expected_cached`` should have been.
+
+        For callers that keep track themselves; :meth:`used` does it for them.
+        """
+        self.control.cap.observe(expected_cached, cached)
+
+    def pressure(self, *, preemptions: int = 0, waiting: int | None = None, kv_used: float | None = None) -> None:
+        """What else the engine tells: preemptions since last time, requests in its own queue, used share of its KV."""
+        self.control.cap.preempted(preemptions)
+        if waiting and kv_used is not None and kv_used >= FULL:
+            self.control.cap.crowded()
+
+    def pause(self, program: str, *, keep: bool = True, within_s: float | None = None) -> None:
+        """After a turn: the program runs tools. ``keep=False``: its KV is not kept, so it gives its slot back."""
+        self.control.pause(program, self.clock(), keep=keep, within_s=within_s)
+        self.deliver()
+
+    def lend(self, program: str) -> None:
+        """Others may have the program's slot until its next turn here."""
+        self.control.lend(program)
+        self.deliver()
+
+    def finish(self, program: str) -> None:
+        """The program is over."""
+        self.control.finish(program, self.clock())
+        self.deliver()
+
+    def cache_lost(self) -> None:
+        """The replica's cache was emptied, by a restart for example."""
+        self.control.cache_lost()
+
+    def enqueue(self, program: str) -> asyncio.Future[None]:
+        """What completes when the program gets a slot."""
+        granted = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(program, {})[granted] = None
+        self.group.begin(program)
+        self.deliver()
+        return granted
+
+    def dequeue(self, program: str, granted: asyncio.Future[None]) -> bool:
+        """Forget a waiter; False if it has been let in."""
+        waiters = self._waiting.get(program)
+        if waiters is None or granted not in waiters:
+            return False
+        del waiters[granted]
+        if not waiters:
+            del self._waiting[program]
+        return True
+
+    def deliver(self) -> None:
+        """Let in whoever has got a slot, and see to it that slots of the idle are taken back."""
+        for program in self.control.admitted():
+            for granted in self._waiting.pop(program, {}):
+                if not granted.done():
+                    granted.set_result(None)
+        if self._waiting and self._timer is None:
+            at_s = self.control.next_expiry_s
+            if at_s is not None:
+                delay_s = max(at_s - self.clock(), 0.0)
+                self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire)
+
+    def close(self) -> None:
+        """Stop the timer and leave the group; whoever waits goes on waiting until cancelled."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.group.remove(self)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.control.expire(self.clock())
+        self.deliver()

@@ -1,0 +1,374 @@
+"""The slots of a replica: which programs may be active on it at the same time. No clock, no asyncio.
+
+An agent that runs its turns between those of too many others finds its KV evicted each time it comes back. So a program
+takes a *slot* of its replica with its first turn and keeps it while its tools run, and only as many programs hold slots
+as the replica can keep the KV of (:mod:`orchestrator.runtime.kv.cap`). Later turns of a program that holds a slot pass
+at once. The others wait, tenants sharing fairly (:mod:`orchestrator.runtime.kv.fairness`), within a tenant by ::
+
+    key = arrival + min(critical path left, longest_s)        least first
+
+which is the planner's least-laxity order without an SLO: short remaining programs first, ageing. *Nobody starves*: a
+program is overtaken, within its tenant, only by programs that arrived less than ``longest_s`` after it.
+
+A slot is given back when the program ends; when a turn fails; when a pause will be so long that the KV is not kept
+(``pause(keep=False)``); when the cap falls, by the programs last in the order, at the end of their turn; when the
+program does nothing for ``idle_s`` or the time its pause was said to take at most; and, if somebody waits for it, while
+its program waits for another replica (:meth:`AdmissionControl.lend`; so no two programs wait for each other's slots). A
+program that comes back after that waits at its old place in the order.
+
+The state machine is driven with explicit times, by :class:`~orchestrator.runtime.kv.admission.ProgramGate` and by
+simulations::
+
+    if control.request("run-1", now):                 # may start; else when admitted() names it
+        control.used("run-1", "session", input_tokens=900, cached_tokens=0, output_tokens=80)
+        control.end("run-1", now + 1)
+        control.pause("run-1", now + 1, keep=True)
+    control.finish("run-1", now + 9)
+    for program in control.admitted(): ...            # all waiting turns of these may start
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush, nlargest
+from itertools import count
+from math import inf
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.kv.cap import AdaptiveCap, CapOptions
+from orchestrator.runtime.kv.fairness import FairQueue, Place
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionOptions:
+    """How programs are admitted to a replica."""
+
+    cap: CapOptions = field(default_factory=CapOptions)
+    idle_s: float = 60.0
+    """A slot whose program does nothing for so long is given back, unless its pause was announced to be longer."""
+    longest_pause_s: float = 600.0
+    """The longest pause over which a slot can be kept: a client that is gone must not hold it for ever."""
+    longest_s: float = 120.0
+    """Longest critical path that counts: bounds by how much a program may be overtaken."""
+    most_waiting: int = 10_000
+    """Programs that may wait at a replica; one more is refused with ORCH-R060."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Shares of tenants; 1 where not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionState:
+    """A snapshot, for metrics."""
+
+    cap: float
+    active: int
+    waiting: int
+    blind: bool
+    admitted: int
+    """Slots given since the start."""
+    expired: int
+    """Slots taken back from programs that did nothing."""
+    returned: int
+    """Slots given back for a pause, a lower cap or another program."""
+
+
+class _Program:
+    __slots__ = (
+        "active",
+        "evidence",
+        "idle_until_s",
+        "key",
+        "lent",
+        "name",
+        "over",
+        "paid",
+        "place",
+        "running",
+        "tenant",
+        "timed",
+        "used",
+        "waiting",
+        "yielding",
+    )
+
+    def __init__(self, name: str, tenant: str, key: float) -> None:
+        self.name = name
+        self.tenant = tenant
+        self.key = key
+        self.active = False
+        self.running = 0
+        self.waiting = 0
+        self.place: Place[_Program] | None = None
+        self.idle_until_s = inf
+        self.timed = False
+        """Whether the heap of idle deadlines has an entry for it."""
+        self.lent = self.yielding = self.over = False
+        self.paid = self.used = 0.0
+        self.evidence: dict[str, tuple[int, int]] = {}
+        """By session: prompt tokens of its last turn, and the cap's epoch then."""
+
+
+class AdmissionControl:
+    """The admission state of one replica. Memory follows the programs that wait or hold slots."""
+
+    def __init__(self, options: AdmissionOptions | None = None) -> None:
+        self.options = options or AdmissionOptions()
+        self.cap = AdaptiveCap(self.options.cap)
+        self._programs: dict[str, _Program] = {}
+        self._queue: FairQueue[_Program] = FairQueue(self.options.weights)
+        self._deadlines: list[tuple[float, int, _Program]] = []
+        self._lent: dict[_Program, None] = {}
+        self._news: list[str] = []
+        self._sequence = count()
+        self._active = 0
+        self._mean_cost = 1.0
+        self._admitted = self._expired = self._returned = 0
+
+    @property
+    def active(self) -> int:
+        """Programs that hold a slot."""
+        return self._active
+
+    @property
+    def waiting(self) -> int:
+        """Programs that wait for a slot."""
+        return len(self._queue)
+
+    @property
+    def state(self) -> AdmissionState:
+        """A snapshot."""
+        return AdmissionState(
+            self.cap.whole,
+            self._active,
+            self.waiting,
+            self.cap.blind,
+            self._admitted,
+            self._expired,
+            self._returned,
+        )
+
+    def holds(self, program: str) -> bool:
+        """Whether the program has a slot, so that its next turn passes at once."""
+        found = self._programs.get(program)
+        return found is not None and found.active
+
+    def request(
+        self,
+        program: str,
+        now_s: float,
+        *,
+        arrival_s: float | None = None,
+        tenant: str | None = None,
+        critical_path_s: float | None = None,
+    ) -> bool:
+        """A turn wants to start: True if it may, False if it waits until :meth:`admitted` names its program.
+
+        ``arrival_s``: when the program arrived, on the clock of ``now_s``; default: now, at its first turn.
+        Raises ORCH-R060 when too many programs wait.
+        """
+        self._expire(now_s)
+        entry = self._programs.get(program)
+        if entry is not None and entry.active:
+            entry.running += 1
+            if entry.lent:
+                entry.lent = False
+                self._lent.pop(entry, None)
+            return True
+        if entry is not None:
+            entry.waiting += 1
+            return False
+        if self._active >= self.cap.whole and self.waiting >= self.options.most_waiting and not self._lent:
+            raise _full(self.options.most_waiting)
+        key = (now_s if arrival_s is None else arrival_s) + min(critical_path_s or 0.0, self.options.longest_s)
+        entry = self._programs[program] = _Program(program, tenant or "", key)
+        entry.waiting = 1
+        entry.place = self._queue.push(entry.tenant, key, entry)
+        self._admit()
+        if entry.active:
+            self._news.remove(program)
+        return entry.active
+
+    def withdraw(self, program: str) -> None:
+        """A turn that waits will not start."""
+        entry = self._programs[program]
+        entry.waiting -= 1
+        if not entry.waiting:
+            assert entry.place is not None
+            self._queue.remove(entry.place)
+            del self._programs[program]
+
+    def admitted(self) -> tuple[str, ...]:
+        """The programs that got a slot since this was asked last: every waiting turn of theirs runs now."""
+        if not self._news:
+            return ()
+        news, self._news = tuple(self._news), []
+        return news
+
+    def used(
+        self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
+    ) -> None:
+        """What a turn that runs used. Its prompt is what the session's next turn should find in the cache."""
+        entry = self._programs.get(program)
+        if entry is None or not entry.active:
+            return
+        before = entry.evidence.get(session)
+        if before is not None:
+            self.cap.observe(min(before[0], input_tokens - 1), cached_tokens, before[1])
+        entry.evidence[session] = (input_tokens, self.cap.epoch)
+        entry.used += input_tokens - cached_tokens + output_tokens
+        if entry.used > entry.paid:
+            self._queue.charge(entry.tenant, entry.used - entry.paid)
+            entry.paid = entry.used
+
+    def forget(self, program: str, session: str) -> None:
+        """The session is over, or its KV was given up on purpose: its next turn is no evidence of eviction."""
+        entry = self._programs.get(program)
+        if entry is not None:
+            entry.evidence.pop(session, None)
+
+    def end(self, program: str, now_s: float, *, failed: bool = False) -> None:
+        """A turn is over. After one that failed or was cancelled, a program that runs nothing loses its slot."""
+        entry = self._programs[program]
+        entry.running -= 1
+        if self.cap.turn_over(self._active, self.waiting):
+            self._shed()
+        if entry.running:
+            return
+        if failed or entry.over or (entry.yielding and self._active > self.cap.whole):
+            self._release(entry, returned=entry.yielding)
+        else:
+            self._idle(entry, now_s + self.options.idle_s)
+        self._admit()
+
+    def pause(self, program: str, now_s: float, *, keep: bool, within_s: float | None = None) -> None:
+        """The program runs tools now. ``keep``: it keeps its slot, ``within_s`` seconds at most."""
+        entry = self._programs.get(program)
+        if entry is None or not entry.active or entry.running:
+            return
+        if keep:
+            self._idle(entry, now_s + min(max(within_s or 0.0, self.options.idle_s), self.options.longest_pause_s))
+            return
+        self._release(entry, returned=True)
+        self._admit()
+
+    def lend(self, program: str) -> None:
+        """The program waits elsewhere: until its next turn here, whoever waits may have its slot."""
+        entry = self._programs.get(program)
+        if entry is not None and entry.active and not entry.lent:
+            entry.lent = True
+            if not entry.running:
+                self._lent[entry] = None
+                self._admit()
+
+    def reclaim(self, program: str) -> None:
+        """The program does not wait elsewhere any more: what it lent out and nobody took is its own again."""
+        entry = self._programs.get(program)
+        if entry is not None and entry.lent:
+            entry.lent = False
+            self._lent.pop(entry, None)
+
+    def finish(self, program: str, now_s: float) -> None:
+        """The program is over. Turns of it that still run or wait end as usual, and take nothing with them."""
+        entry = self._programs.get(program)
+        if entry is not None and entry.active and not entry.running:
+            self._release(entry, returned=False)
+            self._admit()
+        elif entry is not None:
+            entry.over = True
+
+    def expire(self, now_s: float) -> None:
+        """Take back the slots of programs that did nothing for too long."""
+        self._expire(now_s)
+
+    @property
+    def next_expiry_s(self) -> float | None:
+        """When :meth:`expire` has something to do next, at the earliest; ``None``: nothing idles."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def cache_lost(self) -> None:
+        """The replica lost its KV (it died, or its cache was reset): what comes back is no evidence."""
+        for entry in self._programs.values():
+            entry.evidence.clear()
+
+    def _admit(self) -> None:
+        while len(self._queue):
+            if self._active >= self.cap.whole and not self._take_lent():
+                return
+            _, entry = self._queue.pop()
+            entry.place, entry.active = None, True
+            entry.running, entry.waiting = entry.waiting, 0
+            entry.paid, entry.used = self._mean_cost, 0.0
+            self._queue.charge(entry.tenant, entry.paid)
+            self._active += 1
+            self._admitted += 1
+            self._news.append(entry.name)
+
+    def _take_lent(self) -> bool:
+        """Make room by taking a lent slot."""
+        if not self._lent or self._active > self.cap.whole:
+            return False
+        self._release(next(iter(self._lent)), returned=True)
+        return True
+
+    def _shed(self) -> None:
+        """The cap fell: the programs last in the order give their slots back, those in a pause at once."""
+        holding = [entry for entry in self._programs.values() if entry.active]
+        for entry in holding:
+            entry.yielding = False
+        excess = len(holding) - int(self.cap.whole)
+        for entry in nlargest(excess, holding, key=lambda entry: entry.key) if excess > 0 else ():
+            if entry.running:
+                entry.yielding = True
+            else:
+                self._release(entry, returned=True)
+
+    def _idle(self, entry: _Program, until_s: float) -> None:
+        entry.idle_until_s = until_s
+        if not entry.timed:
+            self._time(entry, until_s)
+        if entry.lent:
+            self._lent[entry] = None
+
+    def _time(self, entry: _Program, until_s: float) -> None:
+        entry.timed = True
+        heappush(self._deadlines, (until_s, next(self._sequence), entry))
+        if len(self._deadlines) > 2 * self._active + 64:
+            self._deadlines = [each for each in self._deadlines if each[2].active]
+            heapify(self._deadlines)
+
+    def _expire(self, now_s: float) -> None:
+        deadlines = self._deadlines
+        if not deadlines or deadlines[0][0] > now_s:
+            return
+        while deadlines and deadlines[0][0] <= now_s:
+            _, _, entry = heappop(deadlines)
+            entry.timed = False
+            if not entry.active:
+                continue
+            if entry.running or entry.idle_until_s > now_s:
+                self._time(entry, now_s + self.options.idle_s if entry.running else entry.idle_until_s)
+            else:
+                self._expired += 1
+                self._release(entry, returned=False)
+        self._admit()
+
+    def _release(self, entry: _Program, *, returned: bool) -> None:
+        del self._programs[entry.name]
+        self._lent.pop(entry, None)
+        entry.active = False
+        self._active -= 1
+        self._returned += returned
+        if entry.used < entry.paid:
+            self._queue.charge(entry.tenant, entry.used - entry.paid)
+        self._mean_cost += 0.1 * (entry.used - self._mean_cost)
+
+
+def _full(most: int) -> RunError:
+    return RunError(
+        "ORCH-R060",
+        f"{most} programs wait for this engine already",
+        why="programs arrive faster than the engine serves them, and each one that waits takes memory",
+        fix="start fewer runs at once, add a replica (`replicas` of the engine in the cluster file), or raise "
+        "`most_waiting`",
+    )
