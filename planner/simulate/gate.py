@@ -1,8 +1,15 @@
-"""How many programs are under way at once: the protocol of a gate before the cluster, and a fixed cap.
+"""Programs that wait before a replica: the protocol of an admission control, and a fixed cap as the simplest one.
 
-A program waits at the gate before its first call, in a client or a runtime, and is *active* until its last call is
-done; the wait counts as part of its latency. The simulation calls ``offered`` when a program arrives, ``ended`` when
-one is done, and after each of these, and every ``poll_s`` seconds while any is active, ``admit``.
+A program asks at each of its turns. The first waits until the gate names the program, those after it pass as long as
+the gate lets the program keep its place; when it is done, others may begin. Waiting is part of a program's latency and
+of no request's. :class:`Gates` calls in this order::
+
+    gate.request("7", now, arrival_s=..., critical_path_s=...)      a turn wants to run; False: it waits
+    gate.used("7", session, input_tokens=..., cached_tokens=..., output_tokens=...)     it is done
+    gate.end("7", now)
+    gate.pause("7", now, keep=True)     tools run           or      gate.finish("7", now)       the program is over
+    gate.admitted()                     after each of these: the programs all whose waiting turns run now
+    gate.expire(now)                    at ``next_expiry_s``, while any wait
 """
 
 from __future__ import annotations
@@ -12,31 +19,50 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from orchestrator.errors import PlanError
-from orchestrator.planner.policies.view import ReplicaView
-from orchestrator.planner.simulate.program import Program
+from orchestrator.planner.simulate.request import Request
 
 
 class Gate(Protocol):
-    """Decides which programs begin."""
+    """Decides which programs run on one replica. Programs and sessions are named by strings."""
 
     @property
-    def poll_s(self) -> float | None:
-        """How often it looks at the load; ``None``: only when a program arrives or ends."""
+    def next_expiry_s(self) -> float | None:
+        """When to call :meth:`expire` at the latest; ``None``: never."""
 
-    def offered(self, program: Program, now: float) -> None:
-        """A program arrived."""
+    def request(
+        self, program: str, now_s: float, *, arrival_s: float | None = None, tenant: str | None = None,
+        critical_path_s: float | None = None,
+    ) -> bool:  # fmt: skip
+        """Whether a turn may run now; if not it waits until :meth:`admitted` names its program."""
 
-    def ended(self, program: Program, now: float) -> None:
-        """A program it let in is done, or was rejected."""
+    def admitted(self) -> Sequence[str]:
+        """Programs let in since it was asked last."""
 
-    def admit(self, replicas: Sequence[ReplicaView], now: float) -> Sequence[Program]:
-        """Those that begin now, of the ones offered; each once."""
+    def withdraw(self, program: str) -> None:
+        """A turn that waits will not run."""
+
+    def used(
+        self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
+    ) -> None:
+        """What a turn took, and found in the cache."""
+
+    def end(self, program: str, now_s: float, *, failed: bool = False) -> None:
+        """A turn is over."""
+
+    def pause(self, program: str, now_s: float, *, keep: bool, within_s: float | None = None) -> None:
+        """The program's tools run; whether it keeps its place."""
+
+    def finish(self, program: str, now_s: float) -> None:
+        """The program is over."""
+
+    def expire(self, now_s: float) -> None:
+        """Time has passed."""
 
 
 class FixedCap:
-    """First come, first served, ``cap`` at a time: a semaphore. Raises :class:`PlanError` ORCH-P111."""
+    """First come, first served, ``cap`` programs at a time: a semaphore. Raises :class:`PlanError` ORCH-P111."""
 
-    poll_s = None
+    next_expiry_s = None
 
     def __init__(self, cap: int) -> None:
         if cap < 1:
@@ -44,19 +70,116 @@ class FixedCap:
                 "ORCH-P111", f"a cap of {cap} programs", why="none could ever run", fix="give a cap of 1 or more"
             )
         self.cap = cap
-        self._active = 0
-        self._waiting: deque[Program] = deque()
+        self._active: set[str] = set()
+        self._line: deque[str] = deque()
+        self._news: list[str] = []
 
-    def offered(self, program: Program, now: float) -> None:
-        """At the end of the line."""
-        self._waiting.append(program)
+    def request(
+        self, program: str, now_s: float, *, arrival_s: float | None = None, tenant: str | None = None,
+        critical_path_s: float | None = None,
+    ) -> bool:  # fmt: skip
+        """At once for an active program or below the cap; else at the end of the line."""
+        if program in self._active:
+            return True
+        if len(self._active) < self.cap:
+            self._active.add(program)
+            return True
+        if program not in self._line:
+            self._line.append(program)
+        return False
 
-    def ended(self, program: Program, now: float) -> None:
-        """One fewer is active."""
-        self._active -= 1
+    def admitted(self) -> Sequence[str]:
+        """Those whose turn it was."""
+        news, self._news = self._news, []
+        return news
 
-    def admit(self, replicas: Sequence[ReplicaView], now: float) -> Sequence[Program]:
-        """As many as are below the cap."""
-        begin = [self._waiting.popleft() for _ in range(min(self.cap - self._active, len(self._waiting)))]
-        self._active += len(begin)
-        return begin
+    def withdraw(self, program: str) -> None:
+        """Out of the line."""
+        if program in self._line:
+            self._line.remove(program)
+
+    def used(
+        self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
+    ) -> None:
+        """Learns nothing."""
+
+    def end(self, program: str, now_s: float, *, failed: bool = False) -> None:
+        """Its place is kept."""
+
+    def pause(self, program: str, now_s: float, *, keep: bool, within_s: float | None = None) -> None:
+        """Its place is kept."""
+
+    def finish(self, program: str, now_s: float) -> None:
+        """The next in line takes its place."""
+        self._active.discard(program)
+        if self._line and len(self._active) < self.cap:
+            self._active.add(self._line[0])
+            self._news.append(self._line.popleft())
+
+    def expire(self, now_s: float) -> None:
+        """Nothing does."""
+
+
+class Gates:
+    """The gates of a cluster's replicas, and who waits before them."""
+
+    __slots__ = ("_gates", "_waiting")
+
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._gates = gates
+        self._waiting: dict[tuple[int, str], list[Request]] = {}
+
+    @property
+    def waits(self) -> int:
+        """Programs that wait."""
+        return len(self._waiting)
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When :meth:`expire` has something to do; ``None``: not while nobody waits, or never."""
+        due_s = {self._gates[index].next_expiry_s for index, _ in self._waiting} - {None}
+        return min((at_s for at_s in due_s if at_s is not None), default=None)
+
+    def passes(self, request: Request, replica: int, now: float) -> bool:
+        """Whether a request may go on to its replica; if not, :meth:`let_in` returns it later."""
+        request.gate, name = replica, str(request.run.number)
+        if self._gates[replica].request(
+            name, now, arrival_s=request.started_s, critical_path_s=request.predicted_s + request.remaining_s
+        ):
+            return True
+        self._waiting.setdefault((replica, name), []).append(request)
+        return False
+
+    def ended(self, request: Request, now: float) -> None:
+        """A request is done, and perhaps its program."""
+        gate, name = self._gates[request.gate], str(request.run.number)
+        gate.used(
+            name, request.session, input_tokens=request.prompt_tokens, cached_tokens=max(request.cached_tokens, 0),
+            output_tokens=request.output_tokens,
+        )  # fmt: skip
+        gate.end(name, now)
+        if request.run.left and not request.run.failed:
+            gate.pause(name, now, keep=True)
+        else:
+            self.over(name, now)
+
+    def over(self, program: str, now: float) -> None:
+        """A program is done, or was rejected."""
+        for replica, gate in enumerate(self._gates):
+            for _ in self._waiting.pop((replica, program), ()):
+                gate.withdraw(program)
+            gate.finish(program, now)
+
+    def expire(self, now: float) -> None:
+        """Time has passed."""
+        for gate in self._gates:
+            gate.expire(now)
+
+    def let_in(self) -> list[Request]:
+        """Requests that waited and may go on to the replica of their ``gate`` now."""
+        return [
+            request
+            for replica, gate in enumerate(self._gates)
+            for name in gate.admitted()
+            for request in self._waiting.pop((replica, name), ())
+        ]

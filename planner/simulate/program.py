@@ -35,6 +35,10 @@ class Stage:
     """How long its KV is kept from eviction once it is done."""
     model: str = ""
     """Which replicas can run it: those of the same ``model``."""
+    session: str = ""
+    """Of a program's stages, those with the same session are turns of one conversation."""
+    tool: str = ""
+    """What takes ``tool_s``: where to look for pauses like it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """One replica: continuous batching, paged KV, chunked prefill and preemption by recompute, as in vLLM's V1 engine.
 
 Time passes in *steps*. Each step gives one token to every decoding sequence and what is left of ``step_tokens`` to
-prompts: those begun, then those at the head of the queue for which there is memory. A sequence that needs a block when
-none is left preempts the least urgent one, which computes its KV again later.
+prompts: those begun, then those at the head of the queue for which there is memory. When a sequence needs a block and
+none is left, sessions kept between their turns are given up, and then a running request is preempted: it computes its
+KV again later. Which one, and where it waits then, is ``ReplicaSpec.preempt``.
 
 While nothing is prefilled, nothing finishes and memory suffices, all steps are alike but for the KV they read, so a
 *run* of n steps is one event of ``n a + d n (n - 1) / 2`` seconds: ``a`` the first step, ``d = kv_token_s * batch``.
@@ -18,9 +19,10 @@ from math import inf
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import Order, RequestView
-from orchestrator.planner.simulate.blocks import BlockPool
 from orchestrator.planner.simulate.decoding import DecodeBatch
+from orchestrator.planner.simulate.memory import Memory
 from orchestrator.planner.simulate.request import Request
+from orchestrator.planner.simulate.retention import EngineLoad, Retention
 from orchestrator.planner.simulate.series import StepSeries
 from orchestrator.planner.simulate.speed import ReplicaSpec
 
@@ -30,15 +32,15 @@ class Replica:
 
     __slots__ = (
         "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_reorder", "_reserve", "_run",
-        "_synced_s", "_waiting", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "hit_tokens", "index",
-        "kv_bytes_per_token", "link_bytes_per_s", "longest_run", "max_batch", "next_s", "pool", "preemptions",
-        "prefill_tokens", "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version",
-        "waiting_blocks",
+        "_synced_s", "_waiting", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "index", "kv_bytes_per_token",
+        "link_bytes_per_s", "longest_run", "max_batch", "memory", "next_s", "pool", "preemptions", "prefill_tokens",
+        "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version", "waiting_blocks",
     )  # fmt: skip
 
     def __init__(
-        self, index: int, spec: ReplicaSpec, order: Order, *, reorder: bool = False, longest_run: int | None = None
-    ) -> None:
+        self, index: int, spec: ReplicaSpec, order: Order, *, reorder: bool = False, longest_run: int | None = None,
+        retention: Retention | None = None, count_recomputed: bool = False,
+    ) -> None:  # fmt: skip
         self.index = index
         self.spec = spec
         self.speed = spec.speed
@@ -48,7 +50,8 @@ class Replica:
         self.kv_bytes_per_token = spec.kv_bytes_per_token
         self.link_bytes_per_s = spec.link_bytes_per_s
         self.longest_run = longest_run
-        self.pool = BlockPool(spec.kv_blocks)
+        self.memory = Memory(spec, retention, count_recomputed)
+        self.pool = self.memory.pool
         self.running_count = 0
         self.waiting_blocks = 0
         self.backlog_s = 0.0
@@ -61,7 +64,6 @@ class Replica:
         self.steps = 0
         self.prefill_tokens = 0
         self.decode_tokens = 0
-        self.hit_tokens = 0
         self.preemptions = 0
         self._order = order
         self._reorder = reorder
@@ -125,25 +127,20 @@ class Replica:
     def fits(self, request: Request) -> bool:
         """Whether the request could run here at all."""
         tokens = request.prompt_tokens + (1 if self.spec.role == "prefill" else request.output_tokens)
-        return self._blocks(tokens) <= self.total_blocks
+        return self.memory.blocks(tokens) <= self.total_blocks
 
     def enqueue(self, request: Request, now: float) -> None:
         """Take a request into the queue; ``next_s`` may change."""
-        request.unit_blocks, rest = divmod(request.unit_tokens, self.block_tokens)
-        if rest and request.ids:
-            raise PlanError(
-                "ORCH-P062",
-                f"prefix units of {request.unit_tokens} tokens on replica {self.spec.name!r}",
-                why=f"its KV blocks have {self.block_tokens} tokens, and a unit is a whole number of blocks",
-                fix="choose block_tokens so that it divides the trace's unit",
-            )
+        self.memory.accept(request, self.spec.name)
         output_tokens = 1 if self.spec.role == "prefill" else request.predicted_output_tokens
         request.work_s = self.alone_s(request.prompt_tokens, output_tokens, request.computed)
         self.backlog_s += request.work_s
         self.prompt_backlog_tokens += request.target - request.computed
-        self.waiting_blocks += self._blocks(request.target)
+        self.waiting_blocks += self.memory.blocks(request.target)
         request.key = self._order(request, self, now)
         heappush(self._waiting, (request.key, request.sequence, request))
+        if self.memory.arrived(request, now):
+            self._blocked = False
         if not self._run.steps:
             self._begin(now)
             return
@@ -157,7 +154,8 @@ class Replica:
         if self.pool.expire(now):
             self._blocked = False
         self._commit(self._run.steps)
-        self.busy_s += now - self._run.start_s
+        if self._run.steps:
+            self.busy_s += now - self._run.start_s
         self._run.steps = 0
         done = self._end_prefill(now) if self._prefilling else []
         for request in self._batch.ended():
@@ -212,12 +210,14 @@ class Replica:
         run = self._run
         run.start_s = now
         requests = self._batch.requests
-        preempted = self._book_first() if requests else False
+        if self.memory.retains and self.memory.expire(self._load(), now):
+            self._blocked = False
+        preempted = self._book_first(now) if requests else False
         budget = self.spec.step_tokens - len(requests)
         self._chunks = chunks = []
         for request in self._prefilling:
             chunk = min(request.target - request.computed, budget)
-            self._share(request, request.computed + chunk)
+            self.memory.share(request, request.computed + chunk)
             chunks.append(chunk)
             budget -= chunk
         if self._waiting and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
@@ -233,7 +233,7 @@ class Replica:
             run.steps = self._run_length()
             self.next_s = run.after(run.steps)
         else:
-            self.next_s = inf
+            self.next_s = self._next_room_s(now) if self._waiting else inf
         self._booked = 1 if batch else 0
 
     def _run_length(self) -> int:
@@ -246,13 +246,28 @@ class Replica:
         if steps > 1:
             steps = self._batch.affordable(steps, self.pool.available)
         if self._blocked and steps > 1:
-            expiry = self.pool.next_expiry_s
-            if expiry is not None:
+            due_s = self.memory.next_due_s
+            if due_s < inf:
                 run = self._run
                 run.steps = steps
-                before = run.done_by(expiry)
-                steps = before if before and run.after(before) == expiry else min(steps, before + 1)
+                before = run.done_by(due_s)
+                steps = before if before and run.after(before) == due_s else min(steps, before + 1)
         return steps
+
+    def _next_room_s(self, now: float) -> float:
+        """When an idle replica, all whose free memory is too little for its queue, may have more."""
+        due_s = self.memory.next_due_s
+        if now < due_s < inf:
+            return due_s
+        raise PlanError(
+            "ORCH-P112",
+            f"replica {self.spec.name!r} runs nothing, and pins keep memory from {len(self._waiting)} requests",
+            why=f"the retention gives none of them up, and is due at {due_s} s (now: {now} s)",
+            fix="let Retention.victim give up a pin whenever EngineLoad.running is 0",
+        )
+
+    def _load(self) -> EngineLoad:
+        return EngineLoad(len(self._waiting), self.running_count, self.pool.available, self.total_blocks)
 
     def _mixed_s(self, batch: int) -> float:
         tokens, pairs, read = 0, 0.0, 0
@@ -265,7 +280,7 @@ class Replica:
         self.prefill_tokens += tokens
         return self.speed.mixed_s(tokens, pairs, read, batch, self._batch.context)
 
-    def _book_first(self) -> bool:
+    def _book_first(self, now: float) -> bool:
         """Take the blocks the next step needs, preempting if there are too few; whether it did."""
         pool, batch = self.pool, self._batch
         need = batch.growth(0, 1)
@@ -273,6 +288,8 @@ class Replica:
         if need > pool.available:
             pool.yield_pins(need)
             while need > pool.available:
+                if self.memory.give_up(None, self._load(), now):
+                    continue
                 self._preempt()
                 preempted = True
                 need = batch.growth(0, 1)
@@ -280,15 +297,17 @@ class Replica:
         return preempted
 
     def _preempt(self) -> None:
-        """Throw out the least urgent running request; its KV is computed again."""
+        """Throw out a running request; its KV is computed again."""
         requests = self._batch.requests
-        victim = max((*self._prefilling, *requests.values()), key=lambda request: (request.key, request.sequence))
+        running = (*requests.values(), *self._prefilling)
+        last = self.spec.preempt == "last"
+        victim = running[-1] if last else max(running, key=lambda request: (request.key, request.sequence))
         if victim.sequence in requests:
             self._batch.leave(victim)
         else:
             self._prefilling.remove(victim)
         self.prompt_backlog_tokens -= victim.target - min(victim.computed, victim.target)
-        self._share(victim, victim.computed)
+        self.memory.share(victim, victim.computed)
         self._release(victim)
         self._blocked = False
         victim.target = victim.prompt_tokens + victim.generated
@@ -296,59 +315,59 @@ class Replica:
         victim.preemptions += 1
         self.preemptions += 1
         self.prompt_backlog_tokens += victim.target
-        self.waiting_blocks += self._blocks(victim.target)
-        heappush(self._waiting, (victim.key, victim.sequence, victim))
+        self.waiting_blocks += self.memory.blocks(victim.target)
+        entry = (-inf, -self.preemptions, victim) if last else (victim.key, victim.sequence, victim)
+        heappush(self._waiting, entry)
 
     # -- admission and departure --------------------------------------------------------------------------------------
 
     def _admit(self, now: float, budget: int) -> None:
         """Move requests from the head of the queue into the step while there is memory, batch and budget for them."""
-        waiting, pool = self._waiting, self.pool
+        waiting = self._waiting
         if self._reorder:
-            self._waiting = waiting = [(self._order(r, self, now), seq, r) for _, seq, r in waiting]
+            self._waiting = waiting = [
+                (key if key == -inf else self._order(r, self, now), place, r) for key, place, r in waiting
+            ]
             heapify(waiting)
         while waiting and budget and self.running_count < self.max_batch:
             request = waiting[0][2]
             # One whose KV was sent here is not prefilled, and takes the block of its next token too.
             sent = request.computed >= request.target
-            hits = 0 if sent else self._match(request)
-            ids = request.ids[:hits]
-            tokens = request.target + sent
-            need = self._blocks(tokens) - hits * request.unit_blocks
-            wanted = need + pool.idle_among(ids) + (self._reserve if self.running_count else 0)
-            if wanted > pool.available:
-                if self.running_count:
-                    self._blocked = True
-                    return
-                pool.yield_pins(self._blocks(tokens))
+            hits = 0 if sent else self.memory.match(request)
+            need = self.memory.blocks(request.target + sent) - hits * request.unit_blocks
+            if not self._room(request, hits, need, now):
+                self._blocked = True
+                return
             self.running_count += 1
             if request.admitted_s < 0:
                 request.admitted_s = now
             request.key = heappop(waiting)[0]
-            self.waiting_blocks -= self._blocks(request.target)
-            pool.use(ids)
-            pool.take(need)
-            request.units = hits
-            request.private_blocks = need
+            self.waiting_blocks -= self.memory.blocks(request.target)
+            self.memory.take(request, hits, need)
             if sent:
                 budget -= 1
                 self._batch.join(request)
                 continue
-            request.computed = hits * request.unit_tokens
-            request.hit_tokens += request.computed
-            self.hit_tokens += request.computed
+            self.memory.found(request, now)
             self.prompt_backlog_tokens -= request.computed
             chunk = min(request.target - request.computed, budget)
-            self._share(request, request.computed + chunk)
+            self.memory.share(request, request.computed + chunk)
             budget -= chunk
             self._prefilling.append(request)
             self._chunks.append(chunk)
 
-    def _match(self, request: Request) -> int:
-        """Leading units it would find here; at least one token is left to compute."""
-        if not request.ids or not self.spec.prefix_cache:
-            return 0
-        return self.pool.match(request.ids, (request.target - 1) // request.unit_tokens)
+    def _room(self, request: Request, hits: int, need: int, now: float) -> bool:
+        """Whether there is memory for the first in the queue, pins given up for it if need be."""
+        pool, ids = self.pool, request.ids[:hits]
+        reserve = self._reserve if self.running_count else 0
+        while need + pool.idle_among(ids) + reserve > pool.available:
+            if self.memory.give_up(request, self._load(), now):
+                continue
+            if self.running_count:
+                return False
+            pool.yield_pins(need + hits * request.unit_blocks)
+            return need + pool.idle_among(ids) <= pool.available
+        return True
 
     def _end_prefill(self, now: float) -> list[Request]:
         """Account for the chunks of the step that ended; returns requests that wanted one token only."""
@@ -370,31 +389,13 @@ class Replica:
         self._prefilling = still
         return done
 
-    def _share(self, request: Request, tokens: int) -> None:
-        """Cache the units of ``tokens`` tokens; a prompt's when the step that computes them begins, as in vLLM."""
-        ids, blocks = request.ids, request.unit_blocks
-        if not (ids and self.spec.prefix_cache):
-            return
-        complete = min(tokens // request.unit_tokens, len(ids))
-        while request.units < complete:
-            self.pool.share(ids[request.units], blocks)
-            request.private_blocks -= blocks
-            request.units += 1
-
     def _finish(self, request: Request, now: float) -> None:
-        self._share(request, request.computed)
-        if request.stage.pin_ttl_s > 0 and request.units:
-            self.pool.pin(request.ids[: request.units], now + request.stage.pin_ttl_s)
+        self.memory.share(request, request.computed)
+        self.memory.end_turn(request, self._load(), now)
         self._release(request)
         self._blocked = False
         self.backlog_s = self.backlog_s - request.work_s if self.running_count or self._waiting else 0.0
 
     def _release(self, request: Request) -> None:
-        self.pool.put(request.private_blocks)
-        if request.units:
-            self.pool.release(request.ids[: request.units])
-        request.private_blocks = request.units = 0
+        self.memory.release(request)
         self.running_count -= 1
-
-    def _blocks(self, tokens: int) -> int:
-        return -(-tokens // self.block_tokens)

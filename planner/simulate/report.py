@@ -42,6 +42,8 @@ class ReplicaReport:
     prefill_tokens: int
     decode_tokens: int
     hit_tokens: int
+    recomputed_tokens: int | None
+    """Tokens prefilled whose KV the replica had had before; ``None``: not counted."""
     preemptions: int
     evicted_units: int
     yielded_pins: int

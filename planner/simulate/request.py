@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from orchestrator.planner.simulate.program import Program, Stage
@@ -11,15 +12,18 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """One model call. The first group of attributes is its :class:`~orchestrator.planner.policies.view.RequestView`."""
+    """One model call. The first group of attributes is its :class:`~orchestrator.planner.policies.view.RequestView`;
+    with the properties it is a :class:`~orchestrator.planner.simulate.retention.TurnView` too."""
 
     __slots__ = (
         "admitted_s",
+        "cached_tokens",
         "computed",
         "context_at_join",
         "deadline_s",
         "finish_step",
         "first_token_s",
+        "gate",
         "generated",
         "hit_tokens",
         "home",
@@ -99,3 +103,37 @@ class Request:
         self.first_token_s = -1.0
         self.preemptions = 0
         self.hit_tokens = 0
+        self.cached_tokens = -1
+        """Prompt tokens found cached when it was first admitted, as its reply says; -1: not yet."""
+        self.gate = -1
+        """Index of the replica whose gate it passed or waits at; -1: none."""
+
+    @property
+    def session(self) -> str:
+        """Which conversation it is a turn of."""
+        return f"{self.run.number}/{self.stage.session}"
+
+    @property
+    def workflow(self) -> str:
+        """Of its program."""
+        return self.run.program.workflow
+
+    @property
+    def turns_left(self) -> int:
+        """Turns of the session after it."""
+        return len(self._later)
+
+    @property
+    def next_tool(self) -> str:
+        """The tool before the next turn."""
+        return self._later[0].tool if self._later else ""
+
+    @property
+    def pause_s(self) -> float:
+        """What the tool before the next turn takes."""
+        return self._later[0].tool_s if self._later else inf
+
+    @property
+    def _later(self) -> list[Stage]:
+        stages = self.run.program.stages[self.place + 1 :]
+        return [stage for stage in stages if stage.session == self.stage.session]

@@ -1,7 +1,8 @@
 """The event loop: programs arrive, their stages are dispatched, replicas step, tools take their time.
 
-Five kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a prompt's KV arrives where
-the reply is written; requests held at the router are looked at again; a stage becomes ready; a program arrives.
+Six kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a prompt's KV arrives where
+the reply is written; requests held at the router are looked at again; a stage becomes ready; a program arrives; time
+is up for programs that hold others back at a gate.
 Only one arrival is waiting at any time and finished programs leave nothing but counts, so memory does not grow with the
 number of programs. Everything is decided by the inputs: the same ones give the same result.
 
@@ -17,25 +18,43 @@ number of programs. Everything is decided by the inputs: the same ones give the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
+from typing import Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import Policy
 from orchestrator.planner.simulate.fleet import Fleet, transfer_s
+from orchestrator.planner.simulate.gate import Gate, Gates
 from orchestrator.planner.simulate.prediction import Predictor, StepHistory
 from orchestrator.planner.simulate.program import Program, Stage
 from orchestrator.planner.simulate.progress import ProgramRun
 from orchestrator.planner.simulate.replica import Replica
 from orchestrator.planner.simulate.report import SimulationReport
 from orchestrator.planner.simulate.request import Request
+from orchestrator.planner.simulate.retention import Retention
 from orchestrator.planner.simulate.speed import ReplicaSpec
 from orchestrator.planner.simulate.tally import Tally
 
-_STEP_END, _SENT, _RELEASE, _READY, _ARRIVAL = range(5)
+_STEP_END, _SENT, _RELEASE, _READY, _ARRIVAL, _GATE = range(6)
 
 Observer = Callable[[Program, float | None], None]
 """(program, when it was done): called as each program ends, with ``None`` for one that was rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """What stands before each replica and decides what it keeps; made anew for each replica."""
+
+    retention: Callable[[ReplicaSpec], Retention] | None = None
+    gate: Callable[[ReplicaSpec], Gate] | None = None
+    count_recomputed: bool = False
+    """Count tokens that are prefilled again; keeps all prefix ids in memory."""
+
+
+ENGINE_ALONE: Final = Lifetime()
+"""Nothing but an engine's own prefix cache, as fast as programs come."""
 
 
 def simulate(
@@ -48,6 +67,7 @@ def simulate(
     measure_from_s: float = 0.0,
     observer: Observer | None = None,
     longest_run: int | None = None,
+    lifetime: Lifetime = ENGINE_ALONE,
 ) -> SimulationReport:
     """Run ``programs`` (in order of arrival; consumed one by one) to their end on ``cluster``.
 
@@ -55,11 +75,12 @@ def simulate(
     ``longest_run=1`` simulates step by step, which is slow and gives the same result.
 
     Raises :class:`PlanError`: ORCH-P063 for an empty cluster, ORCH-P064 for programs out of order, ORCH-P065 for a
-    stage whose model no replica serves or that names a later stage, ORCH-P066 for a policy that answers no position.
+    stage whose model no replica serves or that names a later stage, ORCH-P066 for a policy that answers no position,
+    ORCH-P112 for a retention that keeps all memory from waiting requests, ORCH-P113 for a gate that never opens.
     """
     simulation = Simulation(
         cluster, policy, history=history, predictor=predictor, measure_from_s=measure_from_s, observer=observer,
-        longest_run=longest_run,
+        longest_run=longest_run, lifetime=lifetime,
     )  # fmt: skip
     return simulation.run(programs)
 
@@ -70,15 +91,21 @@ class Simulation:
     def __init__(
         self, cluster: Sequence[ReplicaSpec], policy: Policy, *, history: Iterable[Program] = (),
         predictor: Predictor | None = None, measure_from_s: float = 0.0, observer: Observer | None = None,
-        longest_run: int | None = None,
+        longest_run: int | None = None, lifetime: Lifetime = ENGINE_ALONE,
     ) -> None:  # fmt: skip
         if not cluster:
             raise PlanError("ORCH-P063", "the cluster is empty", why="nothing can run", fix="give at least one replica")
         self.policy = policy
         self.replicas = [
-            Replica(i, spec, policy.order, reorder=policy.reorder, longest_run=longest_run)
+            Replica(
+                i, spec, policy.order, reorder=policy.reorder, longest_run=longest_run,
+                retention=None if lifetime.retention is None else lifetime.retention(spec),
+                count_recomputed=lifetime.count_recomputed,
+            )
             for i, spec in enumerate(cluster)
-        ]
+        ]  # fmt: skip
+        self._gates = None if lifetime.gate is None else Gates([lifetime.gate(spec) for spec in cluster])
+        self._gate_due_s: float | None = None
         self._fleets = {
             model: Fleet(model, [r for r in self.replicas if r.spec.model == model])
             for model in sorted({s.model for s in cluster})
@@ -106,6 +133,8 @@ class Simulation:
                 replica = self.replicas[number]
                 if version == replica.version:
                     self._advance(replica, now)
+            elif kind == _GATE:
+                self._expire_gates(now)
             elif kind == _RELEASE:
                 self._release(self._fleets[self.replicas[number].spec.model], now)
             elif isinstance(subject, ProgramRun):
@@ -119,6 +148,7 @@ class Simulation:
                 for place, waits in enumerate(run.waits):
                     if not waits:
                         self._wait_for_tool(run, place, now)
+        self._check_gates()
         return self._tally.report(self.policy.name, self.replicas)
 
     def _next_arrival(self, arrivals: Iterator[Program], now: float) -> None:
@@ -178,7 +208,39 @@ class Simulation:
             return
         self._tally.migrations += request.home is not None and position != request.home
         request.quota = 1 if replicas[position].spec.role == "prefill" else request.output_tokens
-        self._enqueue(request, replicas[position], now)
+        if self._gates is None or self._gates.passes(request, replicas[position].index, now):
+            self._enqueue(request, replicas[position], now)
+        else:
+            self._await_gates()
+
+    def _let_in(self, now: float) -> None:
+        """Enqueue the requests that the gates let in."""
+        if self._gates is not None:
+            for request in self._gates.let_in():
+                self._enqueue(request, self.replicas[request.gate], now)
+            self._await_gates()
+
+    def _await_gates(self) -> None:
+        """See to it that the gates are asked again in time."""
+        due_s = None if self._gates is None else self._gates.next_due_s
+        if due_s is not None and (self._gate_due_s is None or due_s < self._gate_due_s):
+            self._gate_due_s = due_s
+            heappush(self._events, (max(due_s, self._now), _GATE, 0, 0, None))
+
+    def _expire_gates(self, now: float) -> None:
+        self._gate_due_s = None
+        if self._gates is not None and self._gates.waits:
+            self._gates.expire(now)
+            self._let_in(now)
+
+    def _check_gates(self) -> None:
+        if self._gates is not None and self._gates.waits:
+            raise PlanError(
+                "ORCH-P113",
+                f"{self._gates.waits} programs wait at a gate that never opens",
+                why="nothing runs and nothing will happen any more",
+                fix="let Gate.request admit a program when none is active",
+            )
 
     def _hand_over(self, request: Request, replica: Replica, now: float) -> None:
         """Send a prompt's KV to where the rest of the reply is written."""
@@ -248,6 +310,9 @@ class Simulation:
         run = request.run
         self._tally.stage_done(request, replica, now)
         run.left -= 1
+        if self._gates is not None:
+            self._gates.ended(request, now)
+            self._let_in(now)
         if run.failed:
             return
         end_s = now + replica.speed.call_s
@@ -262,6 +327,9 @@ class Simulation:
     def _reject(self, run: ProgramRun, now: float) -> None:
         run.failed = True
         self._tally.rejected(run.program, now)
+        if self._gates is not None:
+            self._gates.over(str(run.number), now)
+            self._let_in(now)
         if self._observer is not None:
             self._observer(run.program, None)
 

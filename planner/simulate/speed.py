@@ -116,6 +116,7 @@ def roofline_speed(
 
 
 Role = Literal["whole", "prefill", "decode"]
+Preempt = Literal["least-urgent", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,10 @@ class ReplicaSpec:
     role: Role = "whole"
     """``prefill`` replicas write a reply's first token and send the prompt's KV to a ``decode`` replica of their model,
     which writes the rest."""
+    preempt: Preempt = "least-urgent"
+    """Who is thrown out when memory is short: the one that comes last in the policy's order, which waits in its place
+    of the queue again (vLLM's ``policy="priority"``), or the one admitted last, which waits at the head (``"fcfs"``).
+    Where the policy's order is that of arrival, both are the same."""
 
     def __post_init__(self) -> None:
         whole = ("kv_blocks", "block_tokens", "max_batch", "step_tokens")
