@@ -38,8 +38,13 @@ from orchestrator.runtime.kv.survival import posterior
 
 WINDOW: Final = 512
 """Pauses that a level remembers."""
-STRENGTH: Final = 4.0
-"""Pauses of its own after which a level trusts itself as much as the level before."""
+STRENGTH: Final = 1.0
+"""Pauses of its own after which a level trusts itself as much as the level before.
+
+On 120 random tools after 12 pauses of each of 20 others, TTLs lose 18 % of the benefit to ignorance after no pause of
+the tool, 12 % after one, 7 % after four, 3 % after 16. From 0.5 to 2 it makes no difference; 8 loses half as much
+again.
+"""
 MOST_LEVELS: Final = 1024
 """Workflows, tools and features remembered, the least recently used forgotten: clients choose their names."""
 MOST_FEATURES: Final = 16
@@ -192,7 +197,7 @@ class _Level:
         n = len(self.window)
         return (
             self._new > n >> 5  # 3 % more
-            or (self._parent is not parent and n < 16 * STRENGTH)  # the parent still weighs 6 %
+            or (self._parent is not parent and n < 16 * STRENGTH)  # it still weighs 6 %
             or (bool(self.open_since) and now_s >= self._built_s + REFRESH_S)
         )
 

@@ -3,8 +3,8 @@
 A pause that still lasts, or whose session was dropped, is *censored*: it says "longer than this" and no more. Kaplan
 and Meier (1958) estimate the distribution by walking along the times seen: of those still at risk, the share that ends.
 And a tool that was seen three times is better described with some help from its *parent* (the workflow's pauses, or
-all): Susarla and Van Ryzin (1976) give the mean of a Dirichlet process with base measure ``strength * parent`` (Ferguson
-1973) after censored observations. It is the same walk, over the parent's points too, which weigh ``strength``
+all): Susarla and Van Ryzin (1976) give the mean of a Dirichlet process with base measure ``strength * parent``
+(Ferguson 1973) after censored observations. It is the same walk, over the parent's points too, which weigh ``strength``
 observations together::
 
     S(t) = prod over times u <= t of  1 - ended(u) / at_risk(u)
