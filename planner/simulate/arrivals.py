@@ -131,6 +131,11 @@ def _draw(
         yield Program(number, time_s, _own(template.stages, number), template.workflow, slo)
 
 
+def own_id(number: int, place: int) -> int:
+    """The prefix id of the ``place``-th unit of program ``number``, which no other program has."""
+    return -1 - place - (number << _PRIVATE_BITS)
+
+
 def _own(stages: tuple[Stage, ...], number: int) -> tuple[Stage, ...]:
     """Stages with private prefix ids that no other program number has."""
     if not any(key < 0 for stage in stages for key in stage.prefix_ids):

@@ -5,7 +5,8 @@ and one token of each of b sequences with k tokens of KV together takes::
 
     max(token_s (p + b) + pair_s q,  min(weight_s, token_weight_s (p + b)))   compute, or reading the weights
     + kv_token_s (k + r)                                                      reading the KV
-    + token_link_s (p + b) + step_s + (prefill_step_s if p > 0)               links and host
+    + token_link_s (p + b)                                                    links
+    + sequence_s b + step_s + (prefill_step_s if p > 0)                       host
 
 For fixed b and p = 0 that is linear in k, and k grows by b a step, so n steps are an arithmetic series.
 """
@@ -41,6 +42,8 @@ class ReplicaSpeed:
     """All-reduce of a token's activations, and any other cost that grows with the batch."""
     prefill_step_s: float = 0.0
     """More host time of a step that prefills."""
+    sequence_s: float = 0.0
+    """Host time of each sequence that decodes: scheduling it, sampling, sending its token."""
     call_s: float = 0.0
     """Of a call outside all steps (tokenising, HTTP): adds to its latency and occupies nothing."""
 
@@ -63,13 +66,13 @@ class ReplicaSpeed:
             return 0.0
         compute = self.token_s * tokens + self.pair_s * pairs
         weights = min(self.weight_s, self.token_weight_s * tokens)
-        host = self.step_s + (self.prefill_step_s if prefill_tokens else 0.0)
+        host = self.sequence_s * decodes + self.step_s + (self.prefill_step_s if prefill_tokens else 0.0)
         return max(compute, weights) + self.kv_token_s * (context + read) + self.token_link_s * tokens + host
 
     def decode_base_s(self, decodes: int) -> float:
         """Seconds of a step that only decodes, but for reading the KV."""
         weights = min(self.weight_s, self.token_weight_s * decodes)
-        return max(self.token_s * decodes, weights) + self.token_link_s * decodes + self.step_s
+        return max(self.token_s * decodes, weights) + (self.token_link_s + self.sequence_s) * decodes + self.step_s
 
     def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float, step_tokens: int) -> float:
         """Seconds of a call with nothing beside it, its prompt prefilled ``step_tokens`` at a time."""
