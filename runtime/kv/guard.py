@@ -42,7 +42,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final
 
-EPSILON: Final = 0.2
+EPSILON: Final = 0.1
 """How much worse than LRU predictions may do in the long run, as a share."""
 SLACK: Final = 1.0
 """How much they may do so in the short run, in caches full."""
