@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from vllm.v1.core.sched.output import SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
@@ -16,10 +16,11 @@ from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import Request, RequestStatus
 
 from tests.runtime.engines.vllm.fake_worker import FakeWorker, greedy
-from tests.runtime.engines.vllm.pool_checks import check_content, check_pins, check_pool
+from tests.runtime.engines.vllm.pool_checks import check_content, check_pins, check_pool, pins_are_kept
 from tests.runtime.engines.vllm.schedulers import Shape
 
-IN_FLIGHT = 2
+IN_FLIGHT: Final = 2
+FOREVER_S: Final = 1e10
 
 
 class Stuck(AssertionError):
@@ -45,7 +46,7 @@ class EngineLoop:
         self.scheduler = scheduler
         self.shape = shape
         self.clock = clock or Clock()
-        if hasattr(scheduler, "retention"):
+        if pins_are_kept(scheduler):
             scheduler.clock = self.clock
         self.step_s = step_s
         self.checked = checked
@@ -58,6 +59,7 @@ class EngineLoop:
         self._in_flight: deque[tuple[SchedulerOutput, ModelRunnerOutput]] = deque()
         self._prefixes: dict[bytes, int] = {}
         self._named: dict[str, int] = {}
+        self._scheduled_s = self.clock.now_s
 
     def submit(self, request: Request) -> None:
         """A request arrives."""
@@ -85,8 +87,7 @@ class EngineLoop:
         """One turn of the loop; returns the requests that ended in it."""
         before = set(self.finished)
         if self.scheduler.has_requests():
-            output = self.scheduler.schedule()
-            self.on_schedule(output)
+            output = self._schedule()
             self._in_flight.appendleft((output, self.worker.execute(output)))
             if self.shape.overlapped and len(self._in_flight) < IN_FLIGHT and output.total_num_scheduled_tokens:
                 self._checks()
@@ -109,9 +110,15 @@ class EngineLoop:
 
     def settle(self) -> None:
         """Let all TTLs pass, and the engine notice."""
-        self.clock.now_s += 1e6
-        self.scheduler.schedule()
+        self.clock.now_s += FOREVER_S
+        self._schedule()
         self._checks()
+
+    def _schedule(self) -> SchedulerOutput:
+        self._scheduled_s = self.clock.now_s
+        output = self.scheduler.schedule()
+        self.on_schedule(output)
+        return output
 
     def _steps_alone(self, request: Request) -> int:
         return request.max_tokens + -(-request.num_prompt_tokens // self.shape.block_tokens) + 2
@@ -137,11 +144,11 @@ class EngineLoop:
 
     def _checks(self) -> None:
         self.steps += 1
+        self._name_prefixes()
         if self.steps % self.checked:
             return
         check_pool(self.scheduler)
-        check_pins(self.scheduler, self.clock.now_s - self.step_s)
-        self._name_prefixes()
+        check_pins(self.scheduler, self._scheduled_s)
         check_content(self.scheduler, self.worker, self._prefixes)
 
     def _name_prefixes(self) -> None:

@@ -12,8 +12,12 @@ from tests.runtime.engines.vllm.fake_worker import SALTS, Corrupted, FakeWorker
 
 def pins_of(scheduler: Scheduler) -> list[Any]:
     """The scheduler's pins; a stock one has none."""
-    retention = getattr(scheduler, "retention", None)
-    return retention.table.pins() if retention is not None else []
+    return scheduler.retention.table.pins() if pins_are_kept(scheduler) else []
+
+
+def pins_are_kept(scheduler: Scheduler) -> bool:
+    """Whether the scheduler is ours."""
+    return hasattr(scheduler, "retention")
 
 
 def check_pool(scheduler: Scheduler) -> None:
@@ -52,10 +56,9 @@ def free_blocks(scheduler: Scheduler) -> list[int]:
 
 def check_pins(scheduler: Scheduler, now_s: float) -> None:
     """Pins are within the budget, hold full blocks with references, and none is past its TTL after a step."""
-    retention = getattr(scheduler, "retention", None)
-    if retention is None:
+    if not pins_are_kept(scheduler):
         return
-    table = retention.table
+    table = scheduler.retention.table
     pins = table.pins()
     assert table.pinned_blocks == sum(pin.blocks for pin in pins) <= table.budget_blocks
     for pin in pins:
@@ -82,6 +85,9 @@ def check_drained(scheduler: Scheduler) -> None:
     assert not scheduler.running
     assert not len(scheduler.waiting) + len(scheduler.kv_holding_waiting)
     assert not pins_of(scheduler)
+    if pins_are_kept(scheduler):
+        assert not scheduler._turns
+        assert not len(scheduler._footprint)
     pool = scheduler.kv_cache_manager.block_pool
     assert all(block.ref_cnt == 0 for block in pool.blocks if not block.is_null)
     assert pool.get_num_free_blocks() == pool.num_gpu_blocks - 1 == len(free_blocks(scheduler))

@@ -16,6 +16,7 @@ from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
 from vllm.sampling_params import SamplingParams
 from vllm.utils.hashing import sha256
 from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.kv_cache_interface import (
     FullAttentionSpec,
@@ -27,6 +28,8 @@ from vllm.v1.kv_cache_interface import (
 )
 from vllm.v1.request import Request
 from vllm.v1.structured_output import StructuredOutputManager
+
+from orchestrator.runtime.engines.vllm.scheduler import Scheduler as OurScheduler
 
 logging.getLogger("vllm").setLevel(logging.ERROR)
 
@@ -128,20 +131,31 @@ def _grammars(shape: Shape) -> StructuredOutputManager:
     return StructuredOutputManager(vllm_config(shape))
 
 
-def scheduler_of(kind: type[Scheduler], shape: Shape, **options: Any) -> Scheduler:
-    """A scheduler as ``EngineCore`` makes it."""
+def scheduler_of(kind: Callable[..., Scheduler], shape: Shape, **retention: Any) -> Scheduler:
+    """A scheduler as ``EngineCore`` makes it; ``retention`` goes into vLLM's ``additional_config``."""
+    config = vllm_config(shape)
+    config.additional_config = {"orchestrator_kv": retention}
     scheduler = kind(
-        vllm_config=vllm_config(shape),
+        vllm_config=config,
         kv_cache_config=kv_cache_config(shape),
         structured_output_manager=_grammars(shape),
         block_size=shape.block_tokens,
         hash_block_size=shape.block_tokens,
         include_finished_set=False,
         log_stats=False,
-        **options,
     )
     scheduler.use_v2_model_runner = shape.second_runner
     return scheduler
+
+
+def stock(shape: Shape) -> Scheduler:
+    """vLLM's own scheduler."""
+    return scheduler_of(AsyncScheduler if shape.overlapped else Scheduler, shape)
+
+
+def ours(shape: Shape, **retention: Any) -> Scheduler:
+    """The one that keeps KV between turns."""
+    return scheduler_of(OurScheduler, shape, **retention)
 
 
 @cache

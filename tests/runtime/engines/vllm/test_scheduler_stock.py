@@ -9,13 +9,10 @@ import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
-from vllm.v1.core.sched.async_scheduler import AsyncScheduler
-from vllm.v1.core.sched.scheduler import Scheduler
-
 from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.fake_worker import FIRST_TOKEN, TOKENS, Corrupted, greedy
 from tests.runtime.engines.vllm.pool_checks import check_drained, check_pool
-from tests.runtime.engines.vllm.schedulers import Shape, request_of, scheduler_of
+from tests.runtime.engines.vllm.schedulers import Shape, request_of, stock
 
 SHAPES = [
     pytest.param(Shape(), id="full"),
@@ -27,10 +24,6 @@ SHAPES = [
     pytest.param(Shape(groups=("full", "mamba"), blocks=48), id="hybrid-mamba"),
     pytest.param(Shape(groups=("full", "mamba"), blocks=48, overlapped=True), id="hybrid-mamba-overlapped"),
 ]
-
-
-def stock(shape: Shape) -> Scheduler:
-    return scheduler_of(AsyncScheduler if shape.overlapped else Scheduler, shape)
 
 
 def tokens(rng: random.Random, count: int) -> list[int]:
