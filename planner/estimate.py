@@ -34,7 +34,7 @@ from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, c
 from orchestrator.planner.sizes import NOTHING, Size
 from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_tokens, text_tokens
 
-HINTS = frozenset({"kv_pin", "kv_release", "kv_prefetch", "kv_move"})
+HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch", "kv_move"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
 
 INLINE = Placement("inline")

@@ -1,52 +1,66 @@
-"""KV lifetime: tell the engine which cache comes back, which never will, and which will be needed soon."""
+"""KV lifetime: tell the engine which cache comes back and when, which never will, and which will be needed soon."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, tree, type_string
+from orchestrator.ir.attributes import to_attribute
+from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, tree
+from orchestrator.passes.conversations import Conversations, arms
+from orchestrator.passes.prefetch import prefetch
 from orchestrator.passes.rewrite import before, editing
-
-DEFAULT_TOOL_S: Final = 2.0
-"""Assumed for a tool that does not say how long it takes: at most 2 s pays for itself without knowing the tool
-(Continuum, arXiv 2511.02230, uses 1-2 s until it has seen the tool)."""
-LONGEST_TTL_S: Final = 30.0
-"""No pin outlives this: keeping a cache wrongly costs more than dropping it wrongly."""
-LEAST_PREFETCH_CHARS: Final = 128
-"""A shorter prefix fills no block of KV cache."""
-_WAITS: Final = frozenset(
-    {"agent.tool", "agent.retrieve", "agent.ask", "agent.branch", "agent.loop", "agent.map", "agent.race", "agent.arm"}
+from orchestrator.passes.waits import (
+    NextTurn,
+    Step,
+    Wait,
+    is_declared,
+    key,
+    needs_human,
+    quickest_s,
+    resolutions,
+    seconds,
 )
+
+LONGEST_TTL_S: Final = 300.0
+"""No pin outlives this: what typically takes longer is not worth keeping a cache for."""
+_EXPRESSIONS: Final = frozenset({"agent.const", "agent.prompt", "agent.field"})
 
 
 @dataclass(frozen=True)
 class KvLifetime:
-    """Pin a conversation that is continued after a wait; release one that is over; prefetch what waits for a tool.
+    """Pin a conversation that is continued, release one that is over, supersede what others have taken the place of,
+    and prefetch what waits for a tool.
 
     Before::
 
         %r, %c1 = "agent.generate"(%p, %c0) {id = "llm_1", …}
         %rows   = "agent.tool"(%r) {callee = "run_sql", opts = {typical_s = 0.5}, …}
-        %a, %c2 = "agent.generate"(%q, %c1) {id = "llm_2", …}
-        %s, %c3 = "agent.generate"(%rows, %d0) {id = "llm_3", opts = {static_prefix_chars = 900}, …}
+        %a, %c2 = "agent.generate"(%rows, %c1) {id = "llm_2", …}
 
     After::
 
-        "op.kv_prefetch"(%d0) {id = "llm_3.prefetch"}
         %r, %c1 = "agent.generate"(%p, %c0) {id = "llm_1", …}
-        "op.kv_pin"(%c1) {id = "llm_1.pin", ttl_s = 0.5}
+        "op.kv_pin"(%c1) {id = "llm_1.pin", ttl_s = 300.0, opts = {tool = "run_sql", turns_left = 1.0, typical_s = 0.5}}
         %rows   = "agent.tool"(%r) …
-        %a, %c2 = "agent.generate"(%q, %c1) {id = "llm_2", …}
+        %a, %c2 = "agent.generate"(%rows, %c1) {id = "llm_2", opts = {turns_left = 0.0}, …}
         "op.kv_release"(%c2) {id = "llm_2.release"}
-        …
 
-    A conversation is over when nothing uses it and the one it continues has no other use in its region; forks share the
-    cache of what they fork, so they, and conversations that leave their region or come from around it, are left to the
-    engine's LRU. The TTL is the sum of what the waits in between typically take; of a branch the slower arm, of a loop
-    one iteration. A prefix known now (a system prompt, a template's first part) is prefetched before the last wait in
-    front of the first call that needs it. Hints never change results.
+    - **pin**: after each turn whose conversation has another one, wherever that is: behind a branch, in the next
+      iteration, in each of several forks (``shared``: their common prefix is pinned once, and each is a session of its
+      own). ``tool`` is the key of the wait (:mod:`orchestrator.passes.waits`), ``ttl_s`` an upper bound. It is 0 for
+      waits that no cache should sit out: those for a human, and those that take longer than any pin lasts.
+    - **extend**: in front of a tool that makes the wait better known than it was when the turn began: the arm of a
+      branch says which tool it is, its arguments have the features that the user named. Of a human: forget it.
+    - **release**: a conversation that nothing continues. An arm that does not continue what another one does releases
+      it.
+    - **supersede**: a shared prefix behind the last of its forks, the conversations left over when one of a list is
+      picked, the ones that a race's losers leave behind, and one that a new conversation is a summary of.
+    - **prefetch**: see :mod:`orchestrator.passes.prefetch`.
+
+    Hints never change results. They follow the data, so a tool whose result the next turn does not need is no part of
+    its wait. What is returned from the workflow is left to the engine's LRU.
     """
 
     name: ClassVar[str] = "kv-lifetime"
@@ -54,104 +68,230 @@ class KvLifetime:
     def run(self, module: Any) -> None:
         """Rewrite ``module`` in place."""
         with editing(module):
-            every = list(bodies(tree(module)))
-            uses: Counter[Any] = Counter()
+            root = tree(module)
+            every = list(bodies(root))
             for body in every:
-                for node in body.nodes:
-                    uses.update(node.op.operands)
-                if body.terminator is not None:
-                    uses.update(body.terminator.operands)
+                prefetch(body)
+            marking = _Marking(root)
             for body in every:
-                _prefetch(body)
-                _annotate(body, uses)
+                marking.mark(body)
 
 
-def _annotate(body: Body, uses: Counter[Any]) -> None:
-    defined: set[Any] = set()
-    next_use = _next_uses(body)
-    waits = [0.0]
-    for node in body.nodes:
-        waits.append(waits[-1] + _wait_s(node))
-    followers = [*(node.op for node in body.nodes[1:]), body.terminator]
-    for index, node in enumerate(body.nodes):
+class _Marking:
+    """One run of the pass over one module."""
+
+    def __init__(self, root: Node) -> None:
+        self._flow = Conversations(root)
+        self._next = NextTurn(self._flow)
+        self._late: dict[int, set[Any]] = {}
+        self._summaries: dict[int, set[Any]] = {}
+        self._extended: set[str] = set()
+
+    def mark(self, body: Body) -> None:
+        """Insert the hints about the conversations of one body."""
+        followers = [*(node.op for node in body.nodes[1:]), body.terminator]
+        for index, node in enumerate(body.nodes):
+            follower = followers[index]
+            if follower is None or node.name == "agent.arm":
+                continue
+            if node.name == "agent.generate":
+                self._turn(node.op, body, follower)
+            elif node.bodies:
+                self._structure(node, body, follower)
+            else:
+                self._picked(node.op, index, body, follower)
+
+    def _turn(self, op: Any, body: Body, follower: Any) -> None:
+        after = op.results[1]
+        turns = self._flow.ahead(after, body)
+        if turns is None:
+            return
+        wait = self._next.wait(after, body) if turns.most > 0 else None
+        if wait is not None:
+            self._pin(op, body, follower, wait, turns.expected)
+            if self._flow.is_shared(after, body):
+                self._supersede_shared(op, after, body)
+            return
+        _note(op, turns_left=0.0)
+        if self._flow.continues(after, body) or not self._owns(op, body):
+            return
+        if op.results[0] in self._summaries_in(body):
+            _hint(op, "supersede", [after], follower, opts={"over": 1})
+        else:
+            _hint(op, "release", [after], follower)
+
+    def _owns(self, op: Any, body: Body) -> bool:
+        """Whether the session of a turn is its conversation's alone, so that it is over when that is."""
+        if len(op.operands) < 2:
+            return False  # one call without a conversation: it has said so itself, with turns_left = 0
+        start = op.operands[1]
+        home, index = self._flow.home[start]
+        made = home.nodes[index].name if index >= 0 else ""
+        return made in ("agent.chat", "agent.generate") or not self._flow.is_shared(start, home)
+
+    def _pin(self, op: Any, body: Body, follower: Any, wait: Wait, turns_left: float) -> None:
+        chat = op.results[1]
+        known: dict[str, object] = {"turns_left": float(turns_left)}
+        if name := key(wait):
+            known["tool"] = name
+        if is_declared(wait):
+            known["typical_s"] = seconds(wait)
+        if self._flow.is_shared(chat, body) or attr(op, "samples") > 1:
+            known["shared"] = True
+        ttl_s = LONGEST_TTL_S
+        if needs_human(wait):
+            ttl_s, known["because"] = 0.0, "waits for a human"
+        elif quickest_s(wait) > LONGEST_TTL_S:
+            ttl_s, known["because"] = 0.0, "waits for longer than a pin lasts"
+        operands, features = self._early_features(wait, op, body)
+        if features:
+            known["features"] = features
+        _hint(op, "pin", [chat, *operands], follower, ttl_s=ttl_s, opts=known)
+        self._extend(op, wait, has_features=bool(features))
+
+    def _extend(self, op: Any, wait: Wait, *, has_features: bool) -> None:
+        """In front of each tool that makes the wait better known."""
+        pinned = key(wait)
+        for step, resolved in resolutions(wait):
+            human = needs_human(resolved)
+            features = _features(step)
+            news = key(resolved) != pinned or (features and not has_features) or (human and not needs_human(wait))
+            name = f"{op_id(op)}.extend.{op_id(step.op)}"
+            if not news or name in self._extended:
+                continue
+            self._extended.add(name)
+            known: dict[str, object] = {"tool": key(resolved), "before": op_id(step.op)}
+            if is_declared(resolved):
+                known["typical_s"] = seconds(resolved)
+            if features:
+                known["features"] = [each for each, _ in features]
+            ttl_s = 0.0 if human or quickest_s(resolved) > LONGEST_TTL_S else LONGEST_TTL_S
+            given = {"id": name, "ttl_s": ttl_s, "opts": known, "place": "", "resources": {}}
+            before(step.op, "op.kv_extend", [op.results[1], *(value for _, value in features)], [], given)
+
+    def _early_features(self, wait: Wait, op: Any, body: Body) -> tuple[list[Any], list[str]]:
+        """Features whose values are known before the turn begins, so that the pin can carry them."""
+        steps = [step for step in wait if isinstance(step, Step) and step.op is not None]
+        found = [pair for step in steps for pair in _features(step)]
+        if not found or not all(self._is_early(value, op, body) for _, value in found):
+            return [], []
+        return [value for _, value in found], [name for name, _ in found]
+
+    def _is_early(self, value: Any, op: Any, body: Body) -> bool:
+        """Whether a value is there before any op of ``body`` has waited: it comes from around it, or is computed."""
+        home, index = self._flow.home[value]
+        if home is not body:
+            place = self._flow.places.get(id(body))
+            while place is not None and place.around is not home:
+                place = self._flow.places.get(id(place.around))
+            return place is not None
+        if index < 0:
+            return True
+        return value not in self._late_in(body) and any(node.op == op for node in body.nodes[index:])
+
+    def _late_in(self, body: Body) -> set[Any]:
+        """Values of a body that something in it has to be waited for."""
+        late = self._late.get(id(body))
+        if late is None:
+            late = self._late[id(body)] = set()
+            for node in body.nodes:
+                computed = node.name in _EXPRESSIONS or str(attr(node.op, "callee", "")).startswith("builtin.")
+                if not computed or not late.isdisjoint(node.op.operands):
+                    late.update(node.op.results)
+        return late
+
+    def _summaries_in(self, body: Body) -> set[Any]:
+        """Values of a body that the system prompt of a conversation opened in it is made of."""
+        told = self._summaries.get(id(body))
+        if told is None:
+            told = self._summaries[id(body)] = set()
+            for node in reversed(body.nodes):
+                if node.name == "agent.chat" or (node.name in _EXPRESSIONS and not told.isdisjoint(node.op.results)):
+                    told.update(node.op.operands)
+        return told
+
+    def _supersede_shared(self, op: Any, chat: Any, body: Body) -> None:
+        """Behind the last fork of a shared prefix: what its forks have become has sessions of its own."""
+        users = self._flow.users(chat, body)
+        if self._flow.leaves(chat, body) or not users:
+            return
+        nodes = [body.nodes[index] for index in users]
+        last = users[-1]
+        at = body.nodes[last + 1].op if last + 1 < len(body.nodes) else body.terminator
+        if at is None or not all(list(node.op.results) for node in nodes):
+            return
+        over = [chat, *(_witness(node.op) for node in nodes)]
+        _hint(op, "supersede", over, at, opts={"over": 1})
+
+    def _structure(self, node: Node, body: Body, follower: Any) -> None:
+        """What ends with a region op: results that nobody continues, and what only one of its arms goes on with."""
         op = node.op
-        is_turn = op.name == "agent.generate" and len(op.operands) == 2
-        if is_turn and attr(op, "samples") == 1 and followers[index] is not None:
-            after = op.results[1]
-            if after in next_use:
-                ttl_s = min(waits[next_use[after]] - waits[index + 1], LONGEST_TTL_S)
-                if ttl_s > 0.0:
-                    _hint(op, "pin", after, followers[index], ttl_s=ttl_s)
-            elif not uses[after] and op.operands[1] in defined and uses[op.operands[1]] == 1:
-                _hint(op, "release", after, followers[index])
-        if op.name == "agent.loop" and followers[index] is not None:
-            for state, (start, end) in enumerate(zip(op.operands, op.results, strict=True)):
-                if type_string(end) == "Chat" and not uses[end] and start in defined and uses[start] == 1:
-                    _hint(op, f"release.{state}", end, followers[index])
-        defined.update(op.results)
+        if node.name == "agent.loop":
+            for position, (start, end) in enumerate(zip(op.operands, op.results, strict=True)):
+                if self._flow.is_chat(end) and not self._flow.continues(end, body) and self._single(start, body):
+                    _hint(op, f"release.{position}", [end], follower)
+        elif node.name == "agent.race":
+            if len(arms(node)) > 1 and any(map(_has_turn, arms(node))) and list(op.results):
+                _hint(op, "supersede", list(op.results), follower, opts={"over": 0, "scope": op_id(op)})
+        elif node.name == "agent.branch":
+            self._other_arms(node, body)
+
+    def _other_arms(self, node: Node, body: Body) -> None:
+        """In an arm that does not continue a conversation which the other one does, and nothing behind it: it is over
+        there."""
+        for arm, other in (node.bodies, reversed(node.bodies)):
+            chats = [chat for chat in self._captured(other, body) if not self._flow.continues(chat, arm)]
+            for chat in chats:
+                if len(self._flow.users(chat, body)) == 1 and not self._flow.leaves(chat, body):
+                    first = arm.nodes[0].op if arm.nodes else arm.terminator
+                    side = "then" if arm is node.bodies[0] else "otherwise"
+                    number = "" if len(chats) == 1 else f".{chats.index(chat)}"
+                    _hint(node.op, f"release.{side}{number}", [chat], first)
+
+    def _captured(self, arm: Body, body: Body) -> Iterator[Any]:
+        """Conversations of ``body`` itself that an arm in it continues; those without a turn yet have no cache."""
+        for chat in self._flow.continued(arm):
+            home, index = self._flow.home[chat]
+            if home is body and (index < 0 or home.nodes[index].name != "agent.chat"):
+                yield chat
+
+    def _single(self, chat: Any, body: Body) -> bool:
+        """Whether a conversation that a loop starts with is of this body and used for nothing else."""
+        home, index = self._flow.home[chat]
+        return home is body and index >= 0 and not self._flow.is_shared(chat, body)
+
+    def _picked(self, op: Any, index: int, body: Body, follower: Any) -> None:
+        """One conversation picked out of a list that nothing else needs: the others are over."""
+        if attr(op, "callee", "") != "builtin.getitem" or not self._flow.is_chat(op.results[0]):
+            return
+        many = op.operands[0]
+        alone = self._flow.users(many, body) == [index] and not self._flow.leaves(many, body)
+        if alone and self._flow.home[many][0] is body:
+            _hint(op, "supersede", [many, op.results[0]], follower, opts={"over": 1})
 
 
-def _prefetch(body: Body) -> None:
-    """Ask for the static prefix of each call that has to wait for something else first."""
-    wait: tuple[int, Any] | None = None
-    made: dict[Any, tuple[int, Any]] = {}
-    warm: set[Any] = set()
-    for index, node in enumerate(body.nodes):
-        op = node.op
-        if op.name == "agent.generate":
-            known = opts(op)
-            prefix = op.operands[1] if len(op.operands) == 2 else known.get("prefix_group", op_id(op))
-            long_enough = known.get("static_prefix_chars", 0) >= LEAST_PREFETCH_CHARS
-            if long_enough and wait is not None and prefix not in warm:
-                _prefetch_before(*wait, op, made)
-            warm.add(prefix)
-        if _wait_s(node) > 0.0:
-            wait = index, op
-        made.update((value, (index, op)) for value in op.results)
+def _features(step: Step) -> list[tuple[str, Any]]:
+    """Names and values of the arguments of a call that the user named as telling how long it takes."""
+    wanted = opts(step.op).get("pause_features", ())
+    if not wanted:
+        return []
+    values = dict(zip(attr(step.op, "params", ()), step.op.operands, strict=True))
+    return [(name, values[name]) for name in wanted if name in values]
 
 
-def _prefetch_before(position: int, wait: Any, op: Any, made: dict[Any, tuple[int, Any]]) -> None:
-    """Hint at the conversation of ``op`` if it is open by then, else at the first part of its prompt."""
-    start = op.operands[len(op.operands) - 1]
-    opened, source = made.get(start, (-1, None))
-    if len(op.operands) == 2:
-        if opened < position:
-            _hint(op, "prefetch", start, wait)
-    elif source is not None and source.name == "agent.prompt":
-        given = {"id": f"{op_id(op)}.prefix", "parts": attr(source, "parts")[:1], "opts": {}}
-        text = before(op, "agent.prompt", [], [start.type], given, at=wait)
-        _hint(op, "prefetch", text.results[0], wait)
+def _witness(op: Any) -> Any:
+    """A value that is there when the op is done; of a turn its conversation, which is kept."""
+    return op.results[len(op.results) - 1]
 
 
-def _next_uses(body: Body) -> dict[Any, int]:
-    """For each value, the position in the body where it is first used, the terminator counting as the end."""
-    first: dict[Any, int] = {}
-    for index, node in enumerate(body.nodes):
-        users = [node.op]
-        for nested in bodies(node):
-            users += [inner.op for inner in nested.nodes]
-            if nested.terminator is not None:
-                users.append(nested.terminator)
-        for user in users:
-            for value in user.operands:
-                first.setdefault(value, index)
-    if body.terminator is not None:
-        for value in body.terminator.operands:
-            first.setdefault(value, len(body.nodes))
-    return first
+def _has_turn(body: Body) -> bool:
+    return any(node.name == "agent.generate" or any(map(_has_turn, node.bodies)) for node in body.nodes)
 
 
-def _wait_s(node: Node) -> float:
-    """How long the op typically keeps a conversation waiting; expressions do not."""
-    op = node.op
-    if op.name not in _WAITS or str(attr(op, "callee", "")).startswith("builtin."):
-        return 0.0
-    if node.bodies:
-        per_body = [sum(map(_wait_s, body.nodes)) for body in node.bodies]
-        return max(per_body) if op.name == "agent.branch" else sum(per_body)
-    return float(opts(op).get("typical_s", DEFAULT_TOOL_S))
+def _note(op: Any, **known: object) -> None:
+    op.attributes["opts"] = to_attribute({**opts(op), **known})
 
 
-def _hint(op: Any, kind: str, chat: Any, at: Any, **attrs: object) -> None:
+def _hint(op: Any, kind: str, values: list[Any], at: Any, **attrs: object) -> None:
     given = {"id": f"{op_id(op)}.{kind}", "opts": {}, "place": "", "resources": {}, **attrs}
-    before(op, f"op.kv_{kind.partition('.')[0]}", [chat], [], given, at=at)
+    before(op, f"op.kv_{kind.partition('.')[0]}", values, [], given, at=at)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from orchestrator.ir.hash import module_hash, op_hashes
 from orchestrator.ir.text import parse, to_text
-from orchestrator.ir.walk import attr, has_effects, nodes, op_id, source, tree
+from orchestrator.ir.walk import attr, has_effects, nodes, op_id, opts, source, tree
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.fold_prompts import FoldPrompts
 from orchestrator.passes.pipeline import run_pipeline
@@ -58,8 +58,8 @@ def test_the_pipeline_keeps_ids_and_lines(plan: list[Step]) -> None:
     after = {op_id(node.op): source(node.op) for node in nodes(tree(module).bodies[0])}
     assert set(calls) <= set(after)
     for name, where in after.items():
-        origin = name.removesuffix(".prefill").removesuffix(".pin").removesuffix(".release")
-        assert where == lines[origin]
+        of_hint = name not in lines and ".extend." not in name
+        assert where == lines[name.rpartition(".")[0] if of_hint else name.partition(".extend.")[0]]
 
 
 def test_a_change_reaches_what_depends_on_it_and_nothing_else() -> None:
@@ -72,7 +72,7 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else() -> None:
 
 
 def test_pins_are_on_turns_that_wait() -> None:
-    module = build([("turn", 0, ""), ("once", 1, ""), ("turn", 1, "")])
+    module = build([("turn", 0, ""), ("once", 1, ""), ("turn", 5, "")])
     run_pipeline(module)
     pins = [node.op for node in nodes(tree(module).bodies[0]) if node.op.name == "op.kv_pin"]
-    assert [attr(pin, "ttl_s") for pin in pins] == [2.0]
+    assert [(attr(pin, "ttl_s"), opts(pin)["tool"]) for pin in pins] == [(300.0, "f")]

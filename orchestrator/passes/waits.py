@@ -1,0 +1,251 @@
+"""What a conversation waits for between two turns: its name, its length, and whether a human is in it.
+
+A wait is written as its *key*, under which pauses like it are remembered: the callees in order joined by ``+``,
+alternatives of a branch joined by ``|``. A model call on another conversation counts as ``llm:MODEL``, a question to a
+human as ``ask``. Expressions take no time and have no name.
+
+>>> key((Step("search", 1.0), Choice(((Step("run_sql", 0.5),), (Step("plot", 3.0),)))))
+'search+(run_sql|plot)'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.ir.walk import Body, Node, attr, opts
+from orchestrator.passes.conversations import Conversations, arms, repeats
+
+DEFAULT_TOOL_S: Final = 2.0
+"""Assumed for a tool that does not say how long it takes: at most 2 s pays for itself without knowing the tool
+(Continuum, arXiv 2511.02230, uses 1-2 s until it has seen the tool)."""
+LONGEST_KEY_CHARS: Final = 256
+HUMAN: Final = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is waited for."""
+
+    name: str
+    seconds: float
+    """What it typically takes."""
+    declared: bool = False
+    """Whether that is the user's word."""
+    op: Any = None
+    """The tool call or question; None for anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several waits; an empty one goes on at once."""
+
+    ways: tuple[Wait, ...]
+
+
+Wait = tuple["Step | Choice", ...]
+"""One thing after the other."""
+
+
+def key(wait: Wait) -> str:
+    """The name of a wait, at most ``LONGEST_KEY_CHARS`` long."""
+    return _key(wait)[:LONGEST_KEY_CHARS]
+
+
+def _key(wait: Wait) -> str:
+    parts = []
+    for each in wait:
+        if isinstance(each, Step):
+            parts.append(each.name)
+            continue
+        ways = [name for name in dict.fromkeys(map(_key, each.ways)) if name]
+        parts.append("|".join(ways) if len(wait) == 1 or len(ways) == 1 else f"({'|'.join(ways)})" if ways else "")
+    return "+".join(part for part in parts if part)
+
+
+def seconds(wait: Wait) -> float:
+    """What a wait typically takes; of a choice, the slowest way."""
+    return sum(each.seconds if isinstance(each, Step) else max(map(seconds, each.ways), default=0.0) for each in wait)
+
+
+def quickest_s(wait: Wait) -> float:
+    """What a wait takes where every choice falls on the quickest way that waits at all."""
+    total = 0.0
+    for each in wait:
+        if isinstance(each, Step):
+            total += each.seconds
+        else:
+            total += min((quickest_s(way) for way in each.ways if way), default=0.0)
+    return total
+
+
+def is_declared(wait: Wait) -> bool:
+    """Whether the user has said of everything in it how long it takes."""
+    return bool(wait) and all(
+        each.declared if isinstance(each, Step) else all(is_declared(way) for way in each.ways if way) for each in wait
+    )
+
+
+def needs_human(wait: Wait) -> bool:
+    """Whether it cannot end without a human."""
+    return any(
+        each.name == HUMAN if isinstance(each, Step) else bool(each.ways) and all(map(needs_human, each.ways))
+        for each in wait
+    )
+
+
+def resolutions(wait: Wait) -> Iterator[tuple[Step, Wait]]:
+    """Each call or question with the wait as it is known to be once that starts: every choice made that leads to it."""
+    for index, each in enumerate(wait):
+        if isinstance(each, Step):
+            if each.op is not None:
+                yield each, wait
+        else:
+            for way in each.ways:
+                for step, resolved in resolutions(way):
+                    yield step, (*wait[:index], *resolved, *wait[index + 1 :])
+
+
+def wait_of(node: Node) -> Wait:
+    """What an op keeps others waiting for."""
+    found = _WAITS.get(node.name)
+    return found(node) if found is not None else ()
+
+
+def _call(node: Node) -> Wait:
+    callee = str(attr(node.op, "callee"))
+    if callee.startswith("builtin."):
+        return ()
+    typical_s = opts(node.op).get("typical_s")
+    return (Step(callee, DEFAULT_TOOL_S if typical_s is None else float(typical_s), typical_s is not None, node.op),)
+
+
+def _ask(node: Node) -> Wait:
+    return (Step(HUMAN, DEFAULT_TOOL_S, op=node.op),)
+
+
+def _generate(node: Node) -> Wait:
+    return (Step(f"llm:{attr(node.op, 'model')}", DEFAULT_TOOL_S),)
+
+
+def _alternatives(node: Node) -> Wait:
+    return choice([_in_body(body) for body in arms(node)])
+
+
+def _repeated(node: Node) -> Wait:
+    rounds = repeats(node).expected if node.name == "agent.loop" else 1.0
+    return tuple(_anonymous(step, rounds) for body in node.bodies for step in _in_body(body))
+
+
+_WAITS: Final[dict[str, Callable[[Node], Wait]]] = {
+    "agent.tool": _call,
+    "agent.retrieve": _call,
+    "agent.ask": _ask,
+    "agent.generate": _generate,
+    "agent.branch": _alternatives,
+    "agent.race": _alternatives,
+    "agent.loop": _repeated,
+    "agent.map": _repeated,
+}
+
+
+def choice(ways: Sequence[Wait]) -> Wait:
+    """A choice, or nothing where no way waits."""
+    return (Choice(tuple(ways)),) if any(ways) else ()
+
+
+def _in_body(body: Body) -> Wait:
+    return tuple(step for node in body.nodes for step in wait_of(node))
+
+
+def _anonymous(step: Step | Choice, rounds: float) -> Step | Choice:
+    """A step of something that happens many times or at once, and so says little about the wait when it starts."""
+    if isinstance(step, Step):
+        return Step(step.name, step.seconds * rounds, step.declared)
+    return Choice(tuple(tuple(_anonymous(each, rounds) for each in way) for way in step.ways))
+
+
+class NextTurn:
+    """Finds what lies between a conversation and its next turn, along the data: what the next turn does not depend on
+    delays nothing."""
+
+    def __init__(self, flow: Conversations) -> None:
+        self._flow = flow
+
+    def wait(self, chat: Any, body: Body) -> Wait | None:
+        """From where ``chat`` is defined in ``body`` to its next turn; None if there may be none."""
+        return self._from(chat, body, self._flow.home[chat][1], frozenset())
+
+    def _from(self, chat: Any, body: Body, start: int, seen: frozenset[tuple[int, int]]) -> Wait | None:
+        for index in self._flow.users(chat, body):
+            found = self._at(chat, body, index, seen)
+            if found is not None:
+                return (*self._between(body, start, index), *found)
+        for position in self._flow.leaves(chat, body):
+            found = self._beyond(body, position, seen)
+            if found is not None:
+                return (*self._between(body, start, len(body.nodes)), *found)
+        return None
+
+    def _at(self, chat: Any, body: Body, index: int, seen: frozenset[tuple[int, int]]) -> Wait | None:
+        """From the start of a node that continues it to the turn in it, or behind it."""
+        node = body.nodes[index]
+        if node.name == "agent.generate":
+            return ()
+        if not node.bodies:
+            results = [value for value in node.op.results if self._flow.is_chat(value)]
+            return next((found for each in results if (found := self._from(each, body, index, seen)) is not None), None)
+        if node.name in ("agent.branch", "agent.race"):
+            ways = [self._from(chat, arm, -1, seen) for arm in arms(node) if self._flow.continues(chat, arm)]
+            known = [way for way in ways if way is not None]
+            return (choice(known) if len(known) > 1 else known[0]) if known else None
+        inner = node.bodies[-1]
+        for position, operand in enumerate(node.op.operands):
+            if operand == chat:
+                found = self._from(inner.arguments[position], inner, -1, seen | {(id(inner), position)})
+                if found is not None or node.name == "agent.map":
+                    return found
+                return self._from(node.op.results[position], body, index, seen)
+        return self._from(chat, inner, -1, seen)
+
+    def _beyond(self, body: Body, position: int, seen: frozenset[tuple[int, int]]) -> Wait | None:
+        """From the end of a body that the conversation leaves there: a loop's next iteration, else behind the op."""
+        place = self._flow.places.get(id(body))
+        if place is None or (id(body), position) in seen:
+            return None
+        seen |= {(id(body), position)}
+        if place.node.name == "agent.loop":
+            cond, inner = place.node.bodies
+            again = self._from(inner.arguments[position], inner, -1, seen)
+            if again is not None:
+                return (*_in_body(cond), *again)
+        return self._from(place.node.op.results[position], place.around, place.index, seen)
+
+    def _between(self, body: Body, start: int, end: int) -> Wait:
+        """The waits after node ``start`` that node ``end``, or the terminator, depends on."""
+        last = body.nodes[end].op if end < len(body.nodes) else body.terminator
+        needed = set(last.operands)
+        if end < len(body.nodes):
+            for inner in body.nodes[end].bodies:
+                needed |= _reads(inner)
+        steps: list[Wait] = []
+        for index in range(end - 1, start, -1):
+            node = body.nodes[index]
+            if needed.isdisjoint(node.op.results):
+                continue
+            needed.update(node.op.operands)
+            for inner in node.bodies:
+                needed |= _reads(inner)
+            steps.append(wait_of(node))
+        return tuple(step for wait in reversed(steps) for step in wait)
+
+
+def _reads(body: Body) -> set[Any]:
+    """Values that anything in a body uses."""
+    found = set(body.terminator.operands) if body.terminator is not None else set()
+    for node in body.nodes:
+        found.update(node.op.operands)
+        for inner in node.bodies:
+            found |= _reads(inner)
+    return found
