@@ -112,6 +112,15 @@ class Memory:
         """A turn is in the queue; whether that freed anything."""
         return self._retention is not None and self._free(self._retention.arrived(request, now))
 
+    def key(self, request: Request, now: float) -> float | None:
+        """The place of a turn in the queue; ``None``: it is held back. There must be a retention."""
+        assert self._retention is not None
+        return self._retention.key(request, now)
+
+    def released(self, load: EngineLoad, now: float) -> Sequence[int]:
+        """Sequence numbers of turns not to be held back any longer."""
+        return () if self._retention is None else [turn.sequence for turn in self._retention.released(load, now)]
+
     def end_turn(self, request: Request, load: EngineLoad, now: float) -> None:
         """Keep what is to be kept of a finished request, before it lets go."""
         if request.stage.pin_ttl_s > 0 and request.units:

@@ -14,13 +14,13 @@ An arrival cuts a run at the next step's end. ``longest_run=1`` steps one by one
 from __future__ import annotations
 
 from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
 from math import inf
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import Order, RequestView
 from orchestrator.planner.simulate.decoding import DecodeBatch
 from orchestrator.planner.simulate.memory import Memory
+from orchestrator.planner.simulate.queue import RequestQueue
 from orchestrator.planner.simulate.request import Request
 from orchestrator.planner.simulate.retention import EngineLoad, Retention
 from orchestrator.planner.simulate.series import StepSeries
@@ -31,8 +31,8 @@ class Replica:
     """Mutable state of one replica; the attributes without underscore are its ``ReplicaView`` and its counters."""
 
     __slots__ = (
-        "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_reorder", "_reserve", "_run",
-        "_synced_s", "_waiting", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "index", "kv_bytes_per_token",
+        "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_queue", "_reorder", "_reserve", "_run",
+        "_synced_s", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "index", "kv_bytes_per_token",
         "link_bytes_per_s", "longest_run", "max_batch", "memory", "next_s", "pool", "preemptions", "prefill_tokens",
         "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version", "waiting_blocks",
     )  # fmt: skip
@@ -68,7 +68,7 @@ class Replica:
         self._order = order
         self._reorder = reorder
         self._reserve = int(spec.watermark * spec.kv_blocks)
-        self._waiting: list[tuple[float, int, Request]] = []
+        self._queue = RequestQueue()
         self._prefilling: list[Request] = []
         self._chunks: list[int] = []
         self._batch = DecodeBatch(spec.block_tokens)
@@ -82,7 +82,7 @@ class Replica:
     @property
     def waiting_count(self) -> int:
         """Requests in the queue."""
-        return len(self._waiting)
+        return self._queue.total
 
     def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float = 0.0) -> float:
         """Seconds of a call with nothing beside it."""
@@ -113,7 +113,7 @@ class Replica:
 
     def waiting(self) -> Iterable[tuple[float, RequestView]]:
         """The queue, in no order."""
-        return ((key, request) for key, _, request in self._waiting)
+        return iter(self._queue)
 
     def running(self, now: float) -> Iterable[tuple[RequestView, int, int]]:
         """Request, prompt tokens still to prefill, tokens generated."""
@@ -137,16 +137,19 @@ class Replica:
         self.backlog_s += request.work_s
         self.prompt_backlog_tokens += request.target - request.computed
         self.waiting_blocks += self.memory.blocks(request.target)
-        request.key = self._order(request, self, now)
-        heappush(self._waiting, (request.key, request.sequence, request))
         if self.memory.arrived(request, now):
             self._blocked = False
+        key = self.memory.key(request, now) if self.memory.retains else self._order(request, self, now)
+        if key is None:
+            self._queue.held[request.sequence] = request
+        else:
+            self._queue.push(request, key)
         if not self._run.steps:
             self._begin(now)
             return
-        if self._reorder or self._waiting[0][2] is request:
+        if self._reorder or (self._queue and self._queue.first is request):
             self._blocked = False
-        if self._run.steps > 1 and not self._blocked and self.running_count < self.max_batch:
+        if self._run.steps > 1 and (self._queue.held or not self._blocked) and self.running_count < self.max_batch:
             self._cut(now)
 
     def advance(self, now: float) -> list[Request]:
@@ -210,8 +213,8 @@ class Replica:
         run = self._run
         run.start_s = now
         requests = self._batch.requests
-        if self.memory.retains and self.memory.expire(self._load(), now):
-            self._blocked = False
+        if self.memory.retains:
+            self._consult(now)
         preempted = self._book_first(now) if requests else False
         budget = self.spec.step_tokens - len(requests)
         self._chunks = chunks = []
@@ -220,7 +223,7 @@ class Replica:
             self.memory.share(request, request.computed + chunk)
             chunks.append(chunk)
             budget -= chunk
-        if self._waiting and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
+        if self._queue and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
             self._admit(now, budget)
         batch = len(requests)
         if chunks:
@@ -233,19 +236,19 @@ class Replica:
             run.steps = self._run_length()
             self.next_s = run.after(run.steps)
         else:
-            self.next_s = self._next_room_s(now) if self._waiting else inf
+            self.next_s = self._next_room_s(now) if self._queue.total else inf
         self._booked = 1 if batch else 0
 
     def _run_length(self) -> int:
         """Steps until something other than a token may happen."""
-        if self._waiting and not self._blocked and self.running_count < self.max_batch:
+        if self._queue and not self._blocked and self.running_count < self.max_batch:
             return 1
         steps = self._batch.steps_to_end()
         if self.longest_run is not None and steps > self.longest_run:
             steps = self.longest_run
         if steps > 1:
             steps = self._batch.affordable(steps, self.pool.available)
-        if self._blocked and steps > 1:
+        if steps > 1 and (self._blocked or self._queue.held):
             due_s = self.memory.next_due_s
             if due_s < inf:
                 run = self._run
@@ -254,6 +257,17 @@ class Replica:
                 steps = before if before and run.after(before) == due_s else min(steps, before + 1)
         return steps
 
+    def _consult(self, now: float) -> None:
+        """Ask what is to be given up, and who need not be held back any longer."""
+        if self.memory.expire(self._load(), now):
+            self._blocked = False
+        queue = self._queue
+        for sequence in self.memory.released(self._load(), now) if queue.held else ():
+            request = queue.held.pop(sequence)
+            key = self.memory.key(request, now)
+            queue.push(request, inf if key is None else key)
+            self._blocked = self._blocked and queue.first is not request
+
     def _next_room_s(self, now: float) -> float:
         """When an idle replica, all whose free memory is too little for its queue, may have more."""
         due_s = self.memory.next_due_s
@@ -261,13 +275,13 @@ class Replica:
             return due_s
         raise PlanError(
             "ORCH-P112",
-            f"replica {self.spec.name!r} runs nothing, and pins keep memory from {len(self._waiting)} requests",
+            f"replica {self.spec.name!r} runs nothing, and pins keep memory from {self._queue.total} requests",
             why=f"the retention gives none of them up, and is due at {due_s} s (now: {now} s)",
             fix="let Retention.victim give up a pin whenever EngineLoad.running is 0",
         )
 
     def _load(self) -> EngineLoad:
-        return EngineLoad(len(self._waiting), self.running_count, self.pool.available, self.total_blocks)
+        return EngineLoad(self._queue.total, self._blocked, self.running_count, self.pool.available, self.total_blocks)
 
     def _mixed_s(self, batch: int) -> float:
         tokens, pairs, read = 0, 0.0, 0
@@ -316,21 +330,20 @@ class Replica:
         self.preemptions += 1
         self.prompt_backlog_tokens += victim.target
         self.waiting_blocks += self.memory.blocks(victim.target)
-        entry = (-inf, -self.preemptions, victim) if last else (victim.key, victim.sequence, victim)
-        heappush(self._waiting, entry)
+        if last:
+            self._queue.prepend(victim)
+        else:
+            self._queue.push(victim, victim.key)
 
     # -- admission and departure --------------------------------------------------------------------------------------
 
     def _admit(self, now: float, budget: int) -> None:
         """Move requests from the head of the queue into the step while there is memory, batch and budget for them."""
-        waiting = self._waiting
-        if self._reorder:
-            self._waiting = waiting = [
-                (key if key == -inf else self._order(r, self, now), place, r) for key, place, r in waiting
-            ]
-            heapify(waiting)
-        while waiting and budget and self.running_count < self.max_batch:
-            request = waiting[0][2]
+        queue = self._queue
+        if self._reorder and not self.memory.retains:
+            queue.sort(lambda request: self._order(request, self, now))
+        while queue and budget and self.running_count < self.max_batch:
+            request = queue.first
             # One whose KV was sent here is not prefilled, and takes the block of its next token too.
             sent = request.computed >= request.target
             hits = 0 if sent else self.memory.match(request)
@@ -341,7 +354,7 @@ class Replica:
             self.running_count += 1
             if request.admitted_s < 0:
                 request.admitted_s = now
-            request.key = heappop(waiting)[0]
+            queue.pop()
             self.waiting_blocks -= self.memory.blocks(request.target)
             self.memory.take(request, hits, need)
             if sent:
@@ -394,7 +407,7 @@ class Replica:
         self.memory.end_turn(request, self._load(), now)
         self._release(request)
         self._blocked = False
-        self.backlog_s = self.backlog_s - request.work_s if self.running_count or self._waiting else 0.0
+        self.backlog_s = self.backlog_s - request.work_s if self.running_count or self._queue.total else 0.0
 
     def _release(self, request: Request) -> None:
         self.memory.release(request)

@@ -3,16 +3,20 @@
 A *session* is one conversation of a program, a *turn* one model call of it, a *pause* the time between two turns. A
 retention decides; the replica holds the memory, as the scheduler plugin of an engine does, and calls in this order::
 
-    retention.arrived(turn, now)            a turn is in the queue
+    retention.arrived(turn, now)            a turn is here
+    retention.key(turn, now)                its place in the queue, or that it is held back without one
     retention.due(load, now)                before each step: whose time is over
+    retention.released(load, now)           and which turns are not held back any longer, while any is
     retention.victim(turn, load, now)       the first in the queue finds no room: what to give up for it, one at a time
     retention.victim(None, load, now)       a running request finds no block; if nothing is given up, one is preempted
     retention.admitted(turn, hits, now)     a turn begins to run and holds what it found cached; its pin is over
     retention.ended(turn, tokens, blocks, load, now)    how many leading blocks of the session to keep
     retention.keep(turn, held, now)                     they are kept as ``held``
 
-Whatever is handed back is freed: it stays in the prefix cache, as the most recently used, until its blocks are needed.
-``held`` is opaque to a retention but for its ``blocks``; equality is identity.
+A *step* is a run of steps here where nothing happens in between but what ``next_due_s`` announces. Preempted requests
+go before all others, whatever their key. Whatever is handed back is freed: it stays in the prefix cache, as the most
+recently used, until its blocks are needed. ``held`` is opaque to a retention but for its ``blocks``; equality is
+identity.
 """
 
 from __future__ import annotations
@@ -20,13 +24,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import RequestView
 
 YieldToWaiting = Literal["idle", "later-programs"]
 """When a request in the queue gets a pin's memory: only when nothing runs, or at once from programs that came later."""
+
+
+PINNED_FIRST_S: Final = 1e9
+"""What a key has to be less by to go before all arrivals."""
 
 
 class TurnView(RequestView, Protocol):
@@ -59,7 +67,9 @@ class EngineLoad:
     """The state of a replica when a decision is made."""
 
     waiting: int
-    """Requests in its queue."""
+    """Requests in its queue, those held back too."""
+    blocked: bool
+    """Whether the first of them found no memory, and none has become free since."""
     running: int
     """Requests that hold memory to run with."""
     free_blocks: int
@@ -79,7 +89,14 @@ class Retention(Protocol):
     """Decides what is kept, for one replica."""
 
     def arrived(self, turn: TurnView, now: float) -> Sequence[Held]:
-        """A turn is in the queue; returns what to free (a session it supersedes)."""
+        """A turn is here; returns what to free (a session it supersedes)."""
+
+    def key(self, turn: TurnView, now: float) -> float | None:
+        """Its place in the queue, least first, ties in order of readiness; ``None``: none until :meth:`released`
+        returns it, after which it is asked for again."""
+
+    def released(self, load: EngineLoad, now: float) -> Sequence[TurnView]:
+        """Before a step, while turns are held back: those that get a place now."""
 
     def ended(self, turn: TurnView, tokens: int, blocks: int, load: EngineLoad, now: float) -> int:
         """A turn ended that leaves ``tokens`` tokens in ``blocks`` full blocks: how many to keep, from the first on."""
@@ -110,16 +127,17 @@ class _Pin:
 
 
 class FixedTtl:
-    """Keeps every session that has a next turn for the same time, or for as long as an oracle says.
+    """Keeps every session that has a next turn for the same time, or as an oracle says; holds nothing back.
 
     ``longest_s`` is the TTL; with ``oracle`` a session is kept only if it comes back within it. ``budget`` is the share
-    of the memory that may be pinned. Victims are the pins of the program that arrived last, the waiting turn's own
-    session last of all. Raises :class:`PlanError` ORCH-P110 for figures that cannot be.
+    of the memory that may be pinned. With ``by_program`` sessions that are pinned go first and then those of the
+    program that arrived first; else the queue is in order of arrival. Victims are the pins of the program that arrived
+    last, the waiting turn's own session last of all. Raises :class:`PlanError` ORCH-P110 for figures that cannot be.
     """
 
     def __init__(
         self, longest_s: float, *, total_blocks: int, budget: float = 1.0, oracle: bool = False,
-        yield_to_waiting: YieldToWaiting = "idle",
+        yield_to_waiting: YieldToWaiting = "idle", by_program: bool = False,
     ) -> None:  # fmt: skip
         if not (longest_s >= 0 and 0 <= budget <= 1):
             raise PlanError(
@@ -131,12 +149,23 @@ class FixedTtl:
         self.longest_s = longest_s
         self.oracle = oracle
         self.yield_to_waiting = yield_to_waiting
+        self.by_program = by_program
         self._room = int(budget * total_blocks)
         self._pins: dict[str, _Pin] = {}
         self._blocks = 0
 
     def arrived(self, turn: TurnView, now: float) -> Sequence[Held]:
         """Nothing is superseded."""
+        return ()
+
+    def key(self, turn: TurnView, now: float) -> float | None:
+        """In order of arrival, of the request or of its program."""
+        if not self.by_program:
+            return turn.ready_s
+        return turn.started_s - (PINNED_FIRST_S if turn.session in self._pins else 0.0)
+
+    def released(self, load: EngineLoad, now: float) -> Sequence[TurnView]:
+        """Nothing is held back."""
         return ()
 
     def ended(self, turn: TurnView, tokens: int, blocks: int, load: EngineLoad, now: float) -> int:
