@@ -221,8 +221,18 @@ class ProgramGate:
         """
         self.control.cap.observe(expected_cached, cached)
 
-    def pressure(self, *, preemptions: int = 0, waiting: int | None = None, kv_used: float | None = None) -> None:
-        """What else the engine tells: preemptions since last time, requests in its own queue, used share of its KV."""
+    def pressure(
+        self,
+        *,
+        kv_tokens: int | None = None,
+        preemptions: int = 0,
+        waiting: int | None = None,
+        kv_used: float | None = None,
+    ) -> None:
+        """What else the engine tells: the size of its KV cache, preemptions since it last said, requests in its own
+        queue, the used share of its KV cache."""
+        if kv_tokens:
+            self.control.cap.room(kv_tokens)
         self.control.cap.preempted(preemptions)
         if waiting and kv_used is not None and kv_used >= FULL:
             self.control.cap.crowded()

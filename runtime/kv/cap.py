@@ -1,54 +1,60 @@
-"""How many programs may share a replica: learned from what happens to their KV, as TCP learns a window from loss.
+"""How much KV the programs on a replica may hold together: learned from what is evicted, as TCP learns from loss.
 
 A session that comes back for its next turn expects its prompt of the turn before in the prefix cache. What is missing
-was evicted in the meantime: that is the *loss* signal, and any engine that reports cached tokens gives it. A *round* is
-as many turns as programs were active at its start. At the end of each round, once::
+was evicted in the meantime: that is the *loss* signal, and any engine that reports cached tokens gives it. Programs
+differ in size, so what is bounded is not their number but the tokens of their contexts, their *working sets* (Denning
+1968: admit a program while the working sets fit memory). A *round* is as many turns as programs were active at its
+start. At the end of each round, once::
 
     loss = tokens missing / tokens expected, of the sessions that came back during the round
-    loss > tolerated             cap = min(cap, active) * (1 - decrease * loss)      and never below 1
-    otherwise, if someone waited cap = cap * 2 until the first loss ever (slow start), then cap + increase
+    loss > tolerated             tokens = min(tokens, most held in the round) * (1 - decrease * loss)
+    otherwise, if someone waited tokens = tokens + increase * what one program holds
 
-The decrease is proportional to the loss (as in DCTCP, Alizadeh et al., SIGCOMM 2010), so a cap that is a little too
-large is corrected a little. Evictions that happened before a decrease say nothing about the cap after it and are not
-counted against it. Nobody waits at light load, so nothing changes there whatever the cap is.
+Until the first loss the number of programs is bounded too: it doubles each round in which someone waited (slow start).
+The decrease is proportional to the loss (as in DCTCP, Alizadeh et al., SIGCOMM 2010), so a bound that is a little too
+large is corrected a little. After a decrease nothing is decided until no more is held than the bound allows, and
+evictions from before that are not counted. Nobody waits at light load, so nothing changes there. One program is always
+let in.
 
-An engine that never reports a cached token cannot be told from one that evicts everything. The cap then falls round by
-round; a session that comes back to a nearly idle engine and still finds nothing settles it: after ``blind_after`` such
-turns the cap is given up (:attr:`AdaptiveCap.blind`) until a cached token is seen.
+An engine that never reports a cached token looks like one that evicts everything, until a program that had the engine
+to itself comes back and finds nothing either: after ``blind_after`` such turns the bound is given up
+(:attr:`AdaptiveCap.blind`), until a cached token is seen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Final
 
 from orchestrator.errors import RunError
+
+LEAST_SHARE: Final = 0.5
+"""Of the room an engine says it has: the bound does not fall below, whatever is lost to others than programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapOptions:
-    """How the cap moves; counts of programs, shares in [0, 1]."""
+    """How the bound moves; counts of programs, shares in [0, 1]."""
 
-    initial: float = 8.0
+    programs: float = 8.0
     """Where slow start begins: a burst that is smaller never waits."""
-    least: float = 1.0
-    most: float = inf
-    increase: float = 1.0
-    """Programs more per round without loss in which someone waited."""
-    decrease: float = 0.5
-    """Share of the cap given up when everything was lost."""
+    fixed: bool = False
+    """At most ``programs`` at once, whatever is observed."""
+    increase: float = 0.2
+    """Programs' worth of tokens more per round without loss in which someone waited."""
+    decrease: float = 0.3
+    """Share of the tokens given up when everything was lost."""
     tolerated: float = 0.1
     """Loss up to which more programs at once are worth what is computed again."""
-    adaptive: bool = True
-    """False: the cap stays at ``initial``, whatever is observed."""
     granule_tokens: int = 64
     """Tokens that may be missing without meaning anything: caches hold whole blocks."""
-    blind_after: int = 16
+    blind_after: int = 4
 
     def __post_init__(self) -> None:
         wrong = []
-        if not 1 <= self.least <= self.initial <= self.most:
-            wrong.append("1 <= least <= initial <= most must hold")
+        if not self.programs >= 1:
+            wrong.append("programs must be at least 1")
         if not (0 < self.decrease < 1 and 0 <= self.tolerated < 1):
             wrong.append("decrease must be in (0, 1) and tolerated in [0, 1)")
         if not (isfinite(self.increase) and self.increase > 0 and self.granule_tokens >= 0 and self.blind_after >= 1):
@@ -58,13 +64,17 @@ class CapOptions:
 
 
 class AdaptiveCap:
-    """The cap of one replica. Pure state: it knows no clock and no engine."""
+    """The bound of one replica. Pure state: it knows no clock and no engine."""
 
     __slots__ = (
         "_expected",
+        "_floor",
         "_held",
         "_lost",
         "_peak",
+        "_recovering",
+        "_sighted",
+        "_told",
         "_turns_left",
         "_waited",
         "_zeros",
@@ -73,43 +83,54 @@ class AdaptiveCap:
         "epoch",
         "increases",
         "options",
-        "slow_start",
-        "value",
+        "programs",
+        "tokens",
     )
 
     def __init__(self, options: CapOptions | None = None) -> None:
         self.options = options or CapOptions()
-        self.value = self.options.initial
-        self.slow_start = True
+        self.programs = self.options.programs
+        """Programs at once; ``inf`` once the tokens rule."""
+        self.tokens = inf
+        """Tokens the programs may hold together; ``inf`` until some were evicted."""
         self.blind = False
-        """Whether the engine seems to report no cached tokens, so that the cap is given up."""
+        """Whether the engine seems to report no cached tokens, so that there is no bound."""
         self.epoch = 0
-        """Decreases so far; what a session left behind in an earlier epoch says nothing about this cap."""
+        """Decreases so far; what a session left behind in an earlier epoch says nothing about this bound."""
         self.increases = self.decreases = 0
-        self._zeros: int | None = 0
-        """Turns in a row that found nothing in the cache; ``None`` once any has found something."""
+        self._zeros = 0
+        self._sighted = False
+        self._recovering = False
+        self._floor = 0.0
         self._turns_left = 1
-        self._expected = self._lost = self._peak = 0
-        self._waited = self._held = False
+        self._expected = self._lost = 0
+        self._peak = 0.0
+        self._waited = self._held = self._told = False
 
-    @property
-    def whole(self) -> float:
-        """The cap in whole programs; ``inf`` for an engine that cannot be observed."""
-        return inf if self.blind else float(int(self.value)) if isfinite(self.value) else inf
+    def allows(self, active: int, held_tokens: float, more_tokens: float) -> bool:
+        """Whether one program more may be active, which will hold ``more_tokens``."""
+        if not active or self.blind:
+            return True
+        return active < self.programs and held_tokens + more_tokens <= self.tokens
 
-    def observe(self, expected_cached: int, cached: int, epoch: int | None = None) -> None:
+    def exceeded(self, active: int, held_tokens: float) -> bool:
+        """Whether fewer programs should be active."""
+        return active > 1 and not self.blind and (active > self.programs or held_tokens > self.tokens)
+
+    def observe(self, expected_cached: int, cached: int, epoch: int | None = None, *, alone: bool = False) -> None:
         """A session came back: tokens of it that should be cached, and those that were.
 
-        ``epoch``: :attr:`epoch` at the end of its last turn; ``None``: this one.
+        ``epoch``: :attr:`epoch` at the end of its last turn; ``None``: this one. ``alone``: no other program is active.
         """
         if expected_cached <= self.options.granule_tokens:
             return
         if cached > 0:
-            self._sighted()
-        elif self._zeros is not None:
+            self._sight()
+        elif alone and not self._sighted:
             self._zeros += 1
-            self.blind = self.blind or self._zeros >= self.options.blind_after
+            self.blind = self._zeros >= self.options.blind_after
         if epoch is None or epoch == self.epoch:
+            self._told = True
             self._expected += expected_cached
             missing = expected_cached - cached
             self._lost += missing if missing > self.options.granule_tokens else 0
@@ -118,45 +139,59 @@ class AdaptiveCap:
         """The engine put running requests back to its queue for lack of memory: counts as a round of loss."""
         if requests > 0:
             self._expected += 1
-            self._lost += self._expected
+            self._lost = self._expected
+
+    def finished(self) -> None:
+        """A program ended: if nothing comes back, nothing can be lost."""
+        self._told = True
+
+    def room(self, kv_tokens: int) -> None:
+        """The engine says how many tokens its KV cache holds: where to begin, before anything was evicted."""
+        if self.tokens == inf and not self.options.fixed:
+            self.tokens = float(kv_tokens)
+            self._floor = LEAST_SHARE * kv_tokens
 
     def crowded(self) -> None:
         """The engine's own queue is not empty for lack of memory: more programs would not run sooner."""
         self._held = True
 
-    def turn_over(self, active: int, waiting: int) -> bool:
-        """A turn is done, with ``active`` programs holding slots, itself included; whether the cap fell."""
-        self._peak = max(self._peak, active)
+    def turn_over(self, active: int, held_tokens: float, waiting: int) -> bool:
+        """A turn is done, while ``active`` programs hold slots, itself included; whether the bound fell."""
+        self._peak = max(self._peak, held_tokens)
         self._waited = self._waited or waiting > 0
         self._turns_left -= 1
         if self._turns_left > 0:
             return False
-        fell = self.options.adaptive and not self.blind and self._decide()
-        self._new_round(active)
+        fell = not self.options.fixed and not self.blind and self._decide(active, held_tokens)
+        self._turns_left = max(active, 1)
+        self._expected = self._lost = 0
+        self._peak = 0.0
+        self._waited = self._held = self._told = False
         return fell
 
-    def _decide(self) -> bool:
+    def _decide(self, active: int, held_tokens: float) -> bool:
         options = self.options
-        loss = min(self._lost / self._expected, 1.0) if self._expected else 0.0
-        if loss > options.tolerated:
-            self.value = max(options.least, min(self.value, self._peak) * (1 - options.decrease * loss))
-            self.slow_start = False
+        if self._recovering:
+            self._recovering = self.exceeded(active, held_tokens)
             self.epoch += 1
+            return False
+        loss = self._lost / self._expected if self._expected else 0.0
+        if loss > options.tolerated:
+            self.tokens = max(self._floor, min(self.tokens, self._peak) * (1 - options.decrease * loss))
+            self.programs = inf
             self.decreases += 1
+            self.epoch += 1
+            self._recovering = True
             return True
-        if self._waited and not self._held:
-            grown = self.value * 2 if self.slow_start else self.value + options.increase
-            self.value = min(grown, options.most)
+        if self._waited and not self._held and self._told:
+            self.programs *= 2
+            self.tokens += options.increase * held_tokens / max(active, 1)
             self.increases += 1
         return False
 
-    def _sighted(self) -> None:
-        self._zeros = None
+    def _sight(self) -> None:
+        self._sighted = True
+        self._zeros = 0
         if self.blind:
             self.blind = False
-            self.value, self.slow_start = self.options.initial, True
-
-    def _new_round(self, active: int) -> None:
-        self._turns_left = max(active, 1)
-        self._expected = self._lost = self._peak = 0
-        self._waited = self._held = False
+            self.programs, self.tokens = self.options.programs, inf

@@ -1,9 +1,10 @@
 """The slots of a replica: which programs may be active on it at the same time. No clock, no asyncio.
 
 An agent that runs its turns between those of too many others finds its KV evicted each time it comes back. So a program
-takes a *slot* of its replica with its first turn and keeps it while its tools run, and only as many programs hold slots
-as the replica can keep the KV of (:mod:`orchestrator.runtime.kv.cap`). Later turns of a program that holds a slot pass
-at once. The others wait, tenants sharing fairly (:mod:`orchestrator.runtime.kv.fairness`), within a tenant by ::
+takes a *slot* of its replica with its first turn and keeps it while its tools run, and slots are given only as long as
+the contexts of the programs that have one fit the replica's KV (:mod:`orchestrator.runtime.kv.cap`). Later turns of a
+program that holds a slot pass at once. The others wait, tenants sharing fairly
+(:mod:`orchestrator.runtime.kv.fairness`), within a tenant by ::
 
     key = arrival + min(critical path left, longest_s)        least first
 
@@ -31,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush, nlargest
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
@@ -61,7 +62,11 @@ class AdmissionOptions:
 class AdmissionState:
     """A snapshot, for metrics."""
 
-    cap: float
+    cap_programs: float
+    cap_tokens: float
+    """Each ``inf`` while it does not bind; both are void while ``blind``."""
+    held_tokens: float
+    """Contexts of the active programs."""
     active: int
     waiting: int
     blind: bool
@@ -84,7 +89,9 @@ class _Program:
         "over",
         "paid",
         "place",
+        "reserve",
         "running",
+        "size",
         "tenant",
         "timed",
         "used",
@@ -105,8 +112,16 @@ class _Program:
         """Whether the heap of idle deadlines has an entry for it."""
         self.lent = self.yielding = self.over = False
         self.paid = self.used = 0.0
-        self.evidence: dict[str, tuple[int, int]] = {}
-        """By session: prompt tokens of its last turn, and the cap's epoch then."""
+        self.evidence: dict[str, tuple[int, int, int]] = {}
+        """By session: prompt tokens of its last turn, those of its context after it, and the cap's epoch then."""
+        self.size = 0
+        """Tokens of the contexts of its sessions."""
+        self.reserve = 0.0
+        """Tokens counted for it at least."""
+
+    @property
+    def held(self) -> float:
+        return max(self.size, self.reserve)
 
 
 class AdmissionControl:
@@ -122,6 +137,8 @@ class AdmissionControl:
         self._news: list[str] = []
         self._sequence = count()
         self._active = 0
+        self._held = 0.0
+        self._mean_size = 0.0
         self._mean_cost = 1.0
         self._admitted = self._expired = self._returned = 0
 
@@ -139,7 +156,9 @@ class AdmissionControl:
     def state(self) -> AdmissionState:
         """A snapshot."""
         return AdmissionState(
-            self.cap.whole,
+            self.cap.programs,
+            self.cap.tokens,
+            self._held,
             self._active,
             self.waiting,
             self.cap.blind,
@@ -178,7 +197,7 @@ class AdmissionControl:
         if entry is not None:
             entry.waiting += 1
             return False
-        if self._active >= self.cap.whole and self.waiting >= self.options.most_waiting and not self._lent:
+        if self.waiting >= self.options.most_waiting:
             raise _full(self.options.most_waiting)
         key = (now_s if arrival_s is None else arrival_s) + min(critical_path_s or 0.0, self.options.longest_s)
         entry = self._programs[program] = _Program(program, tenant or "", key)
@@ -214,8 +233,12 @@ class AdmissionControl:
             return
         before = entry.evidence.get(session)
         if before is not None:
-            self.cap.observe(min(before[0], input_tokens - 1), cached_tokens, before[1])
-        entry.evidence[session] = (input_tokens, self.cap.epoch)
+            expected = min(before[0], input_tokens - 1)
+            self.cap.observe(expected, cached_tokens, before[2], alone=self._active == 1)
+        context = input_tokens + output_tokens
+        self._resize(entry, entry.size + context - (0 if before is None else before[1]))
+        self._mean_size += 0.05 * (entry.size - self._mean_size) if self._mean_size else entry.size
+        entry.evidence[session] = (input_tokens, context, self.cap.epoch)
         entry.used += input_tokens - cached_tokens + output_tokens
         if entry.used > entry.paid:
             self._queue.charge(entry.tenant, entry.used - entry.paid)
@@ -224,21 +247,22 @@ class AdmissionControl:
     def forget(self, program: str, session: str) -> None:
         """The session is over, or its KV was given up on purpose: its next turn is no evidence of eviction."""
         entry = self._programs.get(program)
-        if entry is not None:
-            entry.evidence.pop(session, None)
+        gone = None if entry is None else entry.evidence.pop(session, None)
+        if entry is not None and gone is not None:
+            self._resize(entry, entry.size - gone[1])
+            self._admit()
 
     def end(self, program: str, now_s: float, *, failed: bool = False) -> None:
         """A turn is over. After one that failed or was cancelled, a program that runs nothing loses its slot."""
         entry = self._programs[program]
         entry.running -= 1
-        if self.cap.turn_over(self._active, self.waiting):
+        if self.cap.turn_over(self._active, self._held, self.waiting):
             self._shed()
-        if entry.running:
-            return
-        if failed or entry.over or (entry.yielding and self._active > self.cap.whole):
-            self._release(entry, returned=entry.yielding)
-        else:
-            self._idle(entry, now_s + self.options.idle_s)
+        if entry.active and not entry.running:
+            if failed or entry.over or (entry.yielding and self.cap.exceeded(self._active, self._held)):
+                self._release(entry, returned=entry.yielding)
+            else:
+                self._idle(entry, now_s + self.options.idle_s)
         self._admit()
 
     def pause(self, program: str, now_s: float, *, keep: bool, within_s: float | None = None) -> None:
@@ -270,6 +294,7 @@ class AdmissionControl:
 
     def finish(self, program: str, now_s: float) -> None:
         """The program is over. Turns of it that still run or wait end as usual, and take nothing with them."""
+        self.cap.finished()
         entry = self._programs.get(program)
         if entry is not None and entry.active and not entry.running:
             self._release(entry, returned=False)
@@ -293,11 +318,13 @@ class AdmissionControl:
 
     def _admit(self) -> None:
         while len(self._queue):
-            if self._active >= self.cap.whole and not self._take_lent():
+            if not self.cap.allows(self._active, self._held, self._mean_size) and not self._take_lent():
                 return
             _, entry = self._queue.pop()
             entry.place, entry.active = None, True
             entry.running, entry.waiting = entry.waiting, 0
+            entry.reserve = self._mean_size
+            self._held += entry.held
             entry.paid, entry.used = self._mean_cost, 0.0
             self._queue.charge(entry.tenant, entry.paid)
             self._active += 1
@@ -306,22 +333,27 @@ class AdmissionControl:
 
     def _take_lent(self) -> bool:
         """Make room by taking a lent slot."""
-        if not self._lent or self._active > self.cap.whole:
+        if not self._lent or self.cap.exceeded(self._active, self._held):
             return False
         self._release(next(iter(self._lent)), returned=True)
         return True
 
     def _shed(self) -> None:
         """The cap fell: the programs last in the order give their slots back, those in a pause at once."""
-        holding = [entry for entry in self._programs.values() if entry.active]
+        holding = sorted((each for each in self._programs.values() if each.active), key=lambda each: -each.key)
+        active, held = len(holding), self._held
         for entry in holding:
-            entry.yielding = False
-        excess = len(holding) - int(self.cap.whole)
-        for entry in nlargest(excess, holding, key=lambda entry: entry.key) if excess > 0 else ():
-            if entry.running:
-                entry.yielding = True
-            else:
-                self._release(entry, returned=True)
+            entry.yielding = self.cap.exceeded(active, held)
+            if entry.yielding:
+                active -= 1
+                held -= entry.held
+                if not entry.running:
+                    self._release(entry, returned=True)
+
+    def _resize(self, entry: _Program, size: int) -> None:
+        before = entry.held
+        entry.size = size
+        self._held += entry.held - before
 
     def _idle(self, entry: _Program, until_s: float) -> None:
         entry.idle_until_s = until_s
@@ -358,6 +390,7 @@ class AdmissionControl:
         self._lent.pop(entry, None)
         entry.active = False
         self._active -= 1
+        self._held = self._held - entry.held if self._active else 0.0
         self._returned += returned
         if entry.used < entry.paid:
             self._queue.charge(entry.tenant, entry.used - entry.paid)
