@@ -137,8 +137,9 @@ def _definitions(definition: object, seen: set[int]) -> Iterator[str]:
         return
     seen.add(id(definition))
     if isinstance(definition, Tool):
-        policies = (definition.timeout_s, definition.retry, definition.budget, definition.typical_s)
-        yield f"{definition.name} {definition.effects} {definition.code} {policies}"
+        policies = (definition.timeout_s, definition.retry, definition.budget)
+        hints = (definition.typical_s, *definition.pause_features)
+        yield f"{definition.name} {definition.effects} {definition.code} {policies} {hints}"
         return
     function = definition.fn if isinstance(definition, Workflow) else definition
     yield code_hash(function)

@@ -30,4 +30,5 @@ CODES: Final[dict[str, str]] = {
     "ORCH-D034": "an op outside of a workflow",
     "ORCH-D040": "an invalid retry, timeout, budget or SLO",
     "ORCH-D041": "an invalid option of an op",
+    "ORCH-D042": "a pause feature that is not a scalar parameter of the tool",
 }

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.code_hash import code_hash
+from orchestrator.dsl.location import definition_of
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
-from orchestrator.dsl.typing import TypeForm, solve, substitute
+from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
+from orchestrator.errors import Diagnostic
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +45,7 @@ class ToolOptions(TypedDict, total=False):
     retry: RetryLike
     budget: BudgetLike
     typical_s: float | None
+    pause_features: Sequence[str]
 
 
 _NOTHING: Mapping[str, Callable[..., Any]] = {}
@@ -60,6 +64,7 @@ class Tool(Generic[P, R]):
     retry: RetryLike = None
     budget: BudgetLike = None
     typical_s: float | None = None
+    pause_features: Sequence[str] = ()
     op_name: str | None = None
     local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
@@ -124,7 +129,9 @@ def tool(**options: Unpack[ToolOptions]) -> ToolDecorator: ...
 def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
     """Make a tool: ``@tool``, ``@tool(effects="pure")``, or ``tool(fn, effects="pure")`` of any function.
 
-    ``typical_s`` is a first guess of its duration for the planner, ``kind="retrieve"`` marks a search. A model or
+    ``typical_s`` is a first guess of its duration for the planner, ``kind="retrieve"`` marks a search.
+    ``pause_features`` names parameters whose values tell how long a call takes (``("suite",)``): pauses are learned for
+    each value, a scalar of which the beginning counts; nothing else of the arguments is remembered. A model or
     dataclass is a (pure) tool that builds an instance: ``tool(Report)(title=..., body=...)``.
     """
     if fn is None:
@@ -188,7 +195,7 @@ def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
 def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
     tool = _substitute(tool)
     boundary = tool.boundary
-    tracer.report_once(tool.fn, boundary.problems)
+    tracer.report_once(tool.fn, [*boundary.problems, *_feature_problems(tool)])
     bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs)
     if bound is None:
         return tracer.poison()
@@ -213,4 +220,26 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
         opts["typical_s"] = float(tool.typical_s)
     if tool.is_async:
         opts["is_async"] = True
+    if tool.pause_features:
+        opts["pause_features"] = list(tool.pause_features)
     return opts
+
+
+def _feature_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+    """What is wrong with ``pause_features``."""
+
+    def problem(message: str, why: str | None, fix: str) -> Diagnostic:
+        return Diagnostic("ORCH-D042", f"tool `{tool.name}`: {message}", definition_of(tool.fn), why, fix)
+
+    given, params = tool.pause_features, tool.boundary.params
+    if isinstance(given, str):
+        yield problem(f"pause_features={given!r}", "it takes names of parameters", f"pause_features=({given!r},)")
+        return
+    for name in given:
+        if name not in params:
+            close = get_close_matches(str(name), params, n=1)
+            fix = f"did you mean `{close[0]}`?" if close else f"its parameters are ({', '.join(params)})"
+            yield problem(f"there is no parameter `{name}` to be a feature of its pauses", None, fix)
+        elif not may_be_scalar(params[name]):
+            why = f"it is {type_string(params[name])}, and pauses are remembered for each value"
+            yield problem(f"`{name}` cannot be a feature of its pauses", why, "name a str, int, float or bool")

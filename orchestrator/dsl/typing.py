@@ -14,6 +14,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
+from enum import Enum
 from functools import cache
 from typing import Any, Literal, Never, TypeVar, Union, get_args
 
@@ -237,6 +238,16 @@ def decodable(tp: TypeForm) -> TypeForm:
     if origin_of(tp) in (list, dict, tuple) and Never in get_args(tp):
         return origin_of(tp)[tuple(map(decodable, get_args(tp)))]
     return tp
+
+
+def may_be_scalar(tp: TypeForm) -> bool:
+    """Whether a value of the type may be a string, a number, a boolean or an enumeration's member."""
+    tp = plain(tp)
+    if origin_of(tp) in _UNIONS:
+        return any(may_be_scalar(member) for member in get_args(tp))
+    if tp in (Any, object) or isinstance(tp, TypeVar) or origin_of(tp) is Literal:
+        return True
+    return isinstance(tp, type) and issubclass(tp, (str, int, float, Enum))
 
 
 def _has_variables(tp: TypeForm) -> bool:

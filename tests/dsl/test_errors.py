@@ -450,6 +450,37 @@ def test_models_of_values_are_built_with_call() -> None:
     assert record(right)["Query_1"].attrs["params"] == ["sql"]
 
 
+def test_pause_features_are_scalar_parameters() -> None:
+    @tool(pause_features=("suites", "paths"))
+    def run_tests(suite: str, paths: list[str]) -> str:
+        return suite
+
+    @tool(pause_features="suite")
+    def lint(suite: str) -> str:
+        return suite
+
+    @tool(pause_features=("suite", "level"))
+    def check(suite: str | None, level: int) -> str:
+        return f"{suite}{level}"
+
+    def flow(question: str) -> str:
+        run_tests(question, [question])
+        run_tests(question, [question])
+        return lint(check(question, 1))
+
+    with pytest.raises(TraceError) as caught:
+        record(workflow(flow))
+    assert [(error.code, error.message, error.fix) for error in caught.value.diagnostics] == [
+        ("ORCH-D042", "tool `run_tests`: there is no parameter `suites` to be a feature of its pauses",
+         "did you mean `suite`?"),
+        ("ORCH-D042", "tool `run_tests`: `paths` cannot be a feature of its pauses", "name a str, int, float or bool"),
+        ("ORCH-D042", "tool `lint`: pause_features='suite'", "pause_features=('suite',)"),
+    ]  # fmt: skip
+    where = caught.value.diagnostics[0].where
+    assert where is not None
+    assert where.file == __file__
+
+
 def test_all_errors_come_at_once_in_order() -> None:
     @workflow(slo="soon", budget="cheap")
     def flow(question: str) -> str:

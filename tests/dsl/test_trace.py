@@ -32,7 +32,7 @@ class Query(BaseModel):
     sql: str
 
 
-@tool(effects="pure", timeout_s=5, typical_s=0.1)
+@tool(effects="pure", timeout_s=5, typical_s=0.1, pause_features=("query",))
 def run_sql(query: str) -> list[str]:
     return [query]
 
@@ -264,6 +264,7 @@ def test_tools_carry_effects_policies_and_code() -> None:
     assert sql.opts["retry"]["attempts"] == 5
     assert sql.opts["budget_usd"] == 0.1
     assert sql.opts["typical_s"] == 0.1
+    assert sql.opts["pause_features"] == ["query"]
     assert sql.opts["code"] == run_sql.code
     assert traced(flow).bindings.tools["run_sql"].fn is run_sql.fn
 
