@@ -23,9 +23,10 @@ import atexit
 import logging
 import sqlite3
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Final, Self
@@ -43,14 +44,13 @@ _CHECK_EVERY: Final = 64
 _APPLICATION_ID: Final = 0x4F524348  # "ORCH"
 _VERSION: Final = 1
 _SCHEMA: Final = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS observation (
+CREATE TABLE observation (
     seq INTEGER PRIMARY KEY, namespace TEXT NOT NULL, key TEXT NOT NULL, value REAL NOT NULL, censored INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS observation_of ON observation (namespace, key, seq);
+CREATE INDEX observation_of ON observation (namespace, key, seq);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
-COMMIT;
+PRAGMA journal_mode = WAL;
 """
 _INSERT: Final = "INSERT INTO observation (namespace, key, value, censored) VALUES (?, ?, ?, ?)"
 _RECENT: Final = """
@@ -184,12 +184,14 @@ def _storable(key: str) -> str:
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _made(path)
         database = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
     except (sqlite3.Error, OSError) as error:
         raise _unreadable(path, error) from error
     try:
-        _prepare(database, path)
+        _verify(database, path)
+        database.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.Error as error:
         database.close()
         raise _unreadable(path, error) from error
@@ -199,25 +201,31 @@ def _opened(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
+def _made(path: Path) -> None:
+    """Make the file elsewhere and link it into place: processes that start together all open it whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        fresh = Path(folder) / path.name
+        with closing(sqlite3.connect(fresh)) as database:
+            database.executescript(_SCHEMA)
+        with suppress(FileExistsError):
+            path.hardlink_to(fresh)
+
+
+def _verify(database: sqlite3.Connection, path: Path) -> None:
     (made_by,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and (made_by != _APPLICATION_ID or version > _VERSION):
+    if made_by != _APPLICATION_ID or version > _VERSION:
+        later = f"its version is {version}, this one knows up to {_VERSION}"
         raise LearningError(
             "ORCH-L003",
             f"{path} is not a learning store that this version can use",
-            why=f"its version is {version}, this one knows up to {_VERSION}"
-            if made_by == _APPLICATION_ID
-            else "another program made it",
+            why=later if made_by == _APPLICATION_ID else "something else made it",
             fix="name another file, or upgrade orchestrator",
         )
     (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise sqlite3.DatabaseError(found)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    database.executescript(_SCHEMA)
 
 
 def _unreadable(path: Path, error: Exception) -> LearningError:
