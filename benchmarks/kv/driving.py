@@ -1,0 +1,159 @@
+"""Play the jobs of a seed against an engine, as agents would, and measure them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from benchmarks.kv.serving import VOCABULARY, Reply
+from benchmarks.kv.workload import Case, Job, tokens_of
+from orchestrator.runtime.kv.hints import SESSION_ARGUMENT, KvHint
+
+
+class Engine(Protocol):
+    """What is driven."""
+
+    async def generate(self, prompt: Sequence[int], output_tokens: int, hint: Mapping[str, object]) -> Reply: ...
+
+
+@dataclass(slots=True)
+class Played:
+    """Figures of one seed."""
+
+    jct_s: list[float] = field(default_factory=list)
+    """Job completion times, from arrival to the end of the last turn."""
+    chat_s: list[float] = field(default_factory=list)
+    makespan_s: float = 0.0
+    hit_tokens: int = 0
+    recomputed_tokens: int = 0
+    """Prompt tokens computed that an infinite cache would have had."""
+    prompt_tokens: int = 0
+
+
+HintOf = Callable[[Job, int, float], KvHint | None]
+"""(job, number of the turn, its Unix time of arrival) to the hint of that turn."""
+
+
+class Admission(Protocol):
+    """Decides when a program's turn may go to the engine."""
+
+    def turn(self, job: Job, place: int) -> AbstractAsyncContextManager[Any]: ...
+    def ended(self, job: Job, place: int, expected: int, cached: int) -> None: ...
+    def finished(self, job: Job) -> None: ...
+
+
+class Open:
+    """No admission: every turn goes to the engine at once."""
+
+    @asynccontextmanager
+    async def turn(self, job: Job, place: int):
+        yield
+
+    def ended(self, job: Job, place: int, expected: int, cached: int) -> None:
+        pass
+
+    def finished(self, job: Job) -> None:
+        pass
+
+
+class Cap:
+    """At most ``programs`` at the same time, first come first served: what a careful user can do with any engine."""
+
+    def __init__(self, programs: int) -> None:
+        self._slots = asyncio.Semaphore(programs)
+
+    @asynccontextmanager
+    async def turn(self, job: Job, place: int):
+        if place == 0:
+            await self._slots.acquire()
+        yield
+
+    def ended(self, job: Job, place: int, expected: int, cached: int) -> None:
+        pass
+
+    def finished(self, job: Job) -> None:
+        self._slots.release()
+
+
+def no_hints(job: Job, place: int, arrival_s: float) -> KvHint | None:
+    """What stock vLLM gets."""
+    return None
+
+
+def known(job: Job, place: int, arrival_s: float) -> KvHint:
+    """What the compiler knows: the program, the tool that runs next, how many turns are left."""
+    left = len(job.turns) - place - 1
+    return KvHint(
+        program=f"run-{job.number}",
+        program_arrival_s=arrival_s,
+        turns_left=float(left),
+        workflow="agent",
+        tool=job.turns[place + 1].tool if left else None,
+        release=not left,
+    )
+
+
+def oracle(job: Job, place: int, arrival_s: float) -> KvHint:
+    """``known``, and how long the tool will really take."""
+    hint = known(job, place, arrival_s)
+    if hint.release:
+        return hint
+    return KvHint(**{**_as_dict(hint), "pause_s": (job.turns[place + 1].tool_s * 1.1 + 0.05,)})
+
+
+def _as_dict(hint: KvHint) -> dict[str, Any]:
+    return {name: getattr(hint, name) for name in KvHint.__slots__}
+
+
+async def play(engine: Engine, case: Case, seed: int, hint_of: HintOf, admission: Admission) -> Played:
+    """All jobs of a seed."""
+    played = Played()
+    started = time.monotonic()
+    jobs = case.draw(seed)
+    texts = {job.number: tokens_of(seed, job, case.shared_tokens, VOCABULARY) for job in jobs}
+    await asyncio.gather(
+        *(_play_job(engine, job, texts[job.number], hint_of, admission, played, started) for job in jobs)
+    )
+    played.makespan_s = time.monotonic() - started
+    return played
+
+
+async def _play_job(
+    engine: Engine,
+    job: Job,
+    texts: list[list[int]],
+    hint_of: HintOf,
+    admission: Admission,
+    played: Played,
+    started: float,
+) -> None:
+    await asyncio.sleep(max(0.0, started + job.arrival_s - time.monotonic()))
+    arrived, arrival_unix = time.monotonic(), time.time()
+    if job.chat:
+        await engine.generate(texts[0], job.turns[0].output_tokens, {})
+        played.chat_s.append(time.monotonic() - arrived)
+        return
+    prompt: list[int] = []
+    before = 0
+    try:
+        for place, turn in enumerate(job.turns):
+            if turn.tool_s:
+                await asyncio.sleep(turn.tool_s)
+            prompt += texts[place]
+            async with admission.turn(job, place):
+                hint = hint_of(job, place, arrival_unix)
+                args = {} if hint is None else {SESSION_ARGUMENT: f"s-{job.number}", **hint.to_args()}
+                reply = await engine.generate(prompt, turn.output_tokens, args)
+            played.prompt_tokens += len(prompt)
+            played.hit_tokens += reply.cached_tokens
+            played.recomputed_tokens += max(before - reply.cached_tokens, 0)
+            admission.ended(job, place, before, reply.cached_tokens)
+            prompt += reply.tokens
+            before = (len(prompt) - 1) // 32 * 32
+    finally:
+        admission.finished(job)
+    played.jct_s.append(time.monotonic() - arrived)
