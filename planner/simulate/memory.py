@@ -72,6 +72,16 @@ class Memory:
         self.pool.take(blocks)
         request.units, request.private_blocks = hits, blocks
 
+    def missing(self, request: Request, tokens: int) -> int:
+        """Blocks it lacks to hold so many tokens."""
+        return max(self.blocks(tokens) - request.units * request.unit_blocks - request.private_blocks, 0)
+
+    def extend(self, request: Request, blocks: int) -> None:
+        """Hold more new blocks, which are available."""
+        if blocks:
+            self.pool.take(blocks)
+            request.private_blocks += blocks
+
     def found(self, request: Request, now: float) -> None:
         """Begin the prefill of an admitted request behind the units it holds."""
         request.computed = request.units * request.unit_tokens

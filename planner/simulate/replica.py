@@ -3,7 +3,7 @@
 Time passes in *steps*. Each step gives one token to every decoding sequence and what is left of ``step_tokens`` to
 prompts: those begun, then those at the head of the queue for which there is memory. When a sequence needs a block and
 none is left, sessions kept between their turns are given up, and then a running request is preempted: it computes its
-KV again later. Which one, and where it waits then, is ``ReplicaSpec.preempt``.
+KV again later. Which one, and where it waits then, is ``ReplicaSpec.scheduler``.
 
 While nothing is prefilled, nothing finishes and memory suffices, all steps are alike but for the KV they read, so a
 *run* of n steps is one event of ``n a + d n (n - 1) / 2`` seconds: ``a`` the first step, ``d = kv_token_s * batch``.
@@ -216,13 +216,9 @@ class Replica:
         if self.memory.retains:
             self._consult(now)
         preempted = self._book_first(now) if requests else False
-        budget = self.spec.step_tokens - len(requests)
-        self._chunks = chunks = []
-        for request in self._prefilling:
-            chunk = min(request.target - request.computed, budget)
-            self.memory.share(request, request.computed + chunk)
-            chunks.append(chunk)
-            budget -= chunk
+        preempted = self._continue_prompts(now) or preempted
+        chunks = self._chunks
+        budget = self.spec.step_tokens - len(requests) - sum(chunks)
         if self._queue and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
             self._admit(now, budget)
         batch = len(requests)
@@ -310,11 +306,31 @@ class Replica:
         pool.take(need)
         return preempted
 
+    def _continue_prompts(self, now: float) -> bool:
+        """Choose the next chunks of the prompts begun, preempting if there is no memory for them; whether it did."""
+        self._chunks = chunks = []
+        preempted = False
+        budget = self.spec.step_tokens - len(self._batch.requests)
+        while len(chunks) < len(self._prefilling):
+            request = self._prefilling[len(chunks)]
+            chunk = min(request.target - request.computed, budget)
+            more = self.memory.missing(request, request.computed + chunk)
+            if more > self.pool.available:
+                if not self.memory.give_up(None, self._load(), now):
+                    self._preempt()
+                    preempted = True
+                continue
+            self.memory.extend(request, more)
+            self.memory.share(request, request.computed + chunk)
+            chunks.append(chunk)
+            budget -= chunk
+        return preempted
+
     def _preempt(self) -> None:
         """Throw out a running request; its KV is computed again."""
         requests = self._batch.requests
         running = (*requests.values(), *self._prefilling)
-        last = self.spec.preempt == "last"
+        last = self.spec.scheduler == "vllm"
         victim = running[-1] if last else max(running, key=lambda request: (request.key, request.sequence))
         if victim.sequence in requests:
             self._batch.leave(victim)
@@ -356,6 +372,9 @@ class Replica:
                 request.admitted_s = now
             queue.pop()
             self.waiting_blocks -= self.memory.blocks(request.target)
+            chunk = min(request.target - hits * request.unit_tokens, budget)
+            if self.spec.scheduler == "vllm" and not sent:
+                need = self.memory.blocks(hits * request.unit_tokens + chunk) - hits * request.unit_blocks
             self.memory.take(request, hits, need)
             if sent:
                 budget -= 1
@@ -363,7 +382,6 @@ class Replica:
                 continue
             self.memory.found(request, now)
             self.prompt_backlog_tokens -= request.computed
-            chunk = min(request.target - request.computed, budget)
             self.memory.share(request, request.computed + chunk)
             budget -= chunk
             self._prefilling.append(request)

@@ -129,6 +129,11 @@ class Request:
         return self._later[0].tool if self._later else ""
 
     @property
+    def max_tokens(self) -> int:
+        """Tokens its reply will have."""
+        return self.output_tokens
+
+    @property
     def pause_s(self) -> float:
         """What the tool before the next turn takes."""
         return self._later[0].tool_s if self._later else inf

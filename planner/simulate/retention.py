@@ -57,6 +57,10 @@ class TurnView(RequestView, Protocol):
         """Turns of the session after this one."""
 
     @property
+    def max_tokens(self) -> int:
+        """Tokens that its caller lets the reply have; here the caller knows."""
+
+    @property
     def pause_s(self) -> float:
         """The truth about the pause that follows, as far as tools make it: only an oracle may look. ``inf``: the last
         turn."""

@@ -1,8 +1,8 @@
 """The event loop: programs arrive, their stages are dispatched, replicas step, tools take their time.
 
 Six kinds of event, at equal times in this order: a replica's step (or run of steps) ends; a prompt's KV arrives where
-the reply is written; requests held at the router are looked at again; a stage becomes ready; a program arrives; time
-is up for programs that hold others back at a gate.
+the reply is written; requests held at the router are looked at again; a gate hears that a client has its reply, or that
+time has passed; a stage becomes ready; a program arrives.
 Only one arrival is waiting at any time and finished programs leave nothing but counts, so memory does not grow with the
 number of programs. Everything is decided by the inputs: the same ones give the same result.
 
@@ -37,7 +37,7 @@ from orchestrator.planner.simulate.retention import Retention
 from orchestrator.planner.simulate.speed import ReplicaSpec
 from orchestrator.planner.simulate.tally import Tally
 
-_STEP_END, _SENT, _RELEASE, _READY, _ARRIVAL, _GATE = range(6)
+_STEP_END, _SENT, _RELEASE, _GATE, _READY, _ARRIVAL = range(6)
 
 Observer = Callable[[Program, float | None], None]
 """(program, when it was done): called as each program ends, with ``None`` for one that was rejected."""
@@ -134,7 +134,7 @@ class Simulation:
                 if version == replica.version:
                     self._advance(replica, now)
             elif kind == _GATE:
-                self._expire_gates(now)
+                self._ask_gates(subject, now)
             elif kind == _RELEASE:
                 self._release(self._fleets[self.replicas[number].spec.model], now)
             elif isinstance(subject, ProgramRun):
@@ -217,6 +217,7 @@ class Simulation:
         """Enqueue the requests that the gates let in."""
         if self._gates is not None:
             for request in self._gates.let_in():
+                request.ready_s = now
                 self._enqueue(request, self.replicas[request.gate], now)
             self._await_gates()
 
@@ -227,11 +228,17 @@ class Simulation:
             self._gate_due_s = due_s
             heappush(self._events, (max(due_s, self._now), _GATE, 0, 0, None))
 
-    def _expire_gates(self, now: float) -> None:
-        self._gate_due_s = None
-        if self._gates is not None and self._gates.waits:
-            self._gates.expire(now)
-            self._let_in(now)
+    def _ask_gates(self, replied: ProgramRun | Request | None, now: float) -> None:
+        """A client has the reply to a request, or (``None``) time has passed."""
+        if self._gates is None:
+            return
+        if isinstance(replied, Request):
+            self._gates.ended(replied, now)
+        else:
+            self._gate_due_s = None
+            if self._gates.waits:
+                self._gates.expire(now)
+        self._let_in(now)
 
     def _check_gates(self) -> None:
         if self._gates is not None and self._gates.waits:
@@ -310,12 +317,11 @@ class Simulation:
         run = request.run
         self._tally.stage_done(request, replica, now)
         run.left -= 1
+        end_s = now + replica.speed.call_s
         if self._gates is not None:
-            self._gates.ended(request, now)
-            self._let_in(now)
+            heappush(self._events, (end_s, _GATE, run.number, request.place, request))
         if run.failed:
             return
-        end_s = now + replica.speed.call_s
         for place in run.unlocked(request.place):
             self._wait_for_tool(run, place, end_s)
         if not run.left:

@@ -119,7 +119,7 @@ def roofline_speed(
 
 
 Role = Literal["whole", "prefill", "decode"]
-Preempt = Literal["least-urgent", "last"]
+Scheduler = Literal["reserving", "vllm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,11 @@ class ReplicaSpec:
     role: Role = "whole"
     """``prefill`` replicas write a reply's first token and send the prompt's KV to a ``decode`` replica of their model,
     which writes the rest."""
-    preempt: Preempt = "least-urgent"
-    """Who is thrown out when memory is short: the one that comes last in the policy's order, which waits in its place
-    of the queue again (vLLM's ``policy="priority"``), or the one admitted last, which waits at the head (``"fcfs"``).
-    Where the policy's order is that of arrival, both are the same."""
+    scheduler: Scheduler = "reserving"
+    """How memory is given out. ``reserving``: a prompt takes the memory of all its tokens when it is admitted; who is
+    last in the policy's order is preempted, and waits in its place again. ``vllm``, as vLLM's scheduler does: a prompt
+    is admitted when all of it fits, and takes memory chunk by chunk; who was admitted last is preempted, and waits
+    before all others."""
 
     def __post_init__(self) -> None:
         whole = ("kv_blocks", "block_tokens", "max_batch", "step_tokens")
