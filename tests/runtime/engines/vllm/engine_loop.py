@@ -38,17 +38,23 @@ class Clock:
 
 
 class EngineLoop:
-    """One engine. ``step_s`` passes with every step; ``checked`` says how many steps pass between checks."""
+    """One engine. ``step_s`` passes with every step, or what it says of a step's output; ``checked`` says how many
+    steps pass between checks."""
 
     def __init__(
-        self, scheduler: Scheduler, shape: Shape, clock: Clock | None = None, *, step_s: float = 0.01, checked: int = 1
+        self,
+        scheduler: Scheduler,
+        shape: Shape,
+        *,
+        step_s: float | Callable[[SchedulerOutput], float] = 0.01,
+        checked: int = 1,
     ) -> None:
         self.scheduler = scheduler
         self.shape = shape
-        self.clock = clock or Clock()
+        self.clock = Clock()
         if pins_are_kept(scheduler):
             scheduler.clock = self.clock
-        self.step_s = step_s
+        self._step_s = step_s if callable(step_s) else lambda output: step_s
         self.checked = checked
         self.worker = FakeWorker(shape)
         self.steps = 0
@@ -93,9 +99,10 @@ class EngineLoop:
                 self._checks()
                 return []
         if self._in_flight:
-            self._update(*self._in_flight.pop())
+            output, ran = self._in_flight.pop()
+            self.clock.now_s += self._step_s(output)
+            self._update(output, ran)
         self._checks()
-        self.clock.now_s += self.step_s
         return [name for name in self.finished if name not in before]
 
     def drain(self, most_steps: int | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from vllm.v1.request import Request, RequestStatus
 
@@ -13,6 +13,8 @@ from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.fake_worker import FIRST_TOKEN, TOKENS
 from tests.runtime.engines.vllm.pool_checks import pins_of
 from tests.runtime.engines.vllm.schedulers import request_of
+
+IDLE_S: Final = 0.01
 
 
 def tokens(rng: random.Random, count: int) -> list[int]:
@@ -62,7 +64,7 @@ class Session:
 class Programs:
     """Plays programs against an engine."""
 
-    def __init__(self, loop: EngineLoop, seed: int, manners: Manners = Manners()) -> None:  # noqa: B008
+    def __init__(self, loop: EngineLoop, seed: int, manners: Manners = Manners()) -> None:
         self.loop = loop
         self.rng = random.Random(seed)
         self.manners = manners
@@ -85,7 +87,7 @@ class Programs:
             if not session.running and session.next_s <= loop.clock.now_s:
                 self._next_turn(session)
         if not loop.busy:
-            loop.clock.now_s += loop.step_s
+            loop.clock.now_s += IDLE_S
             return
         for name in loop.step():
             self._ended(name)
