@@ -126,6 +126,7 @@ class ShadowCache:
         """The session's prefix is now ``blocks`` long, just used, and to be kept until ``keep_until_s``."""
         if blocks <= 0:
             return
+        self._expire(now_s)
         self._room += self._kept.pop(session, 0) + self._idle.pop(session, 0) - blocks
         self._until_s.pop(session, None)
         if keep_until_s > now_s:
@@ -134,7 +135,6 @@ class ShadowCache:
                 heappush(self._expiries, (keep_until_s, session))
         else:
             self._idle[session] = blocks
-        self._expire(now_s)
         while self._room < 0:
             self._evict_one()
 
