@@ -15,7 +15,7 @@ from orchestrator.planner.simulate.request import Request
 class DecodeBatch:
     """Decoding sequences of one replica."""
 
-    __slots__ = ("_ends", "_grows", "_size", "context", "requests", "step")
+    __slots__ = ("_ends", "_grows", "_joined", "_size", "context", "requests", "step")
 
     def __init__(self, block_tokens: int) -> None:
         self.requests: dict[int, Request] = {}
@@ -28,6 +28,7 @@ class DecodeBatch:
         self._grows = [0] * block_tokens
         """Sequences by the remainder of the step at which they need another block."""
         self._ends: list[tuple[int, int, Request]] = []
+        self._joined = 0
 
     def join(self, request: Request) -> None:
         """Decode a request whose prompt, of which ``computed`` tokens are in the KV, was just prefilled."""
@@ -39,7 +40,8 @@ class DecodeBatch:
         self._grows[request.slot] += 1
         self.context += request.computed
         self.requests[request.sequence] = request
-        heappush(self._ends, (request.finish_step, request.sequence, request))
+        self._joined += 1
+        heappush(self._ends, (request.finish_step, self._joined, request))
 
     def leave(self, request: Request) -> None:
         """Stop decoding a request; ``computed``, ``generated`` and ``private_blocks`` are brought up to date."""
@@ -58,7 +60,7 @@ class DecodeBatch:
         self.context += steps * len(self.requests)
 
     def ended(self) -> list[Request]:
-        """Take out the requests that got their last token."""
+        """Take out the requests that got their last token, in the order in which they joined."""
         ends, done = self._ends, []
         while ends and ends[0][0] <= self.step:
             finish_step, _, request = heappop(ends)
