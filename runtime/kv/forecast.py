@@ -24,7 +24,7 @@ from typing import Final, Literal
 
 Source = Literal["features", "tool", "workflow", "global", "prior", "hint"]
 
-MOST_POINTS: Final = 256
+MOST_POINTS: Final = 128
 MOST_ENCODED: Final = 33
 SHORTEST_S: Final = 1e-3
 """Shorter pauses need not be told apart."""
@@ -140,7 +140,7 @@ class Forecast:
 def thinned(times_s: Sequence[float], cdf: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """At most ``MOST_POINTS`` of the points, merged where they are closest in ratio: later, never earlier.
 
-    A merged point moves by less than a factor of (longest / shortest)^(1/254), 3 % for pauses from 10 ms to 20 s: the
+    A merged point moves by less than a factor of (longest / shortest)^(1/126), 6 % for pauses from 10 ms to 20 s: the
     edge of a mode, where a TTL wants to be, stays where it is.
     """
     if len(times_s) <= MOST_POINTS:

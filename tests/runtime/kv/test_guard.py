@@ -219,7 +219,7 @@ def cost(turns: list[str], keep: list[bool], guard: LruGuard | None) -> int:
 
 
 def test_one_predicted_bit_with_and_without_the_guard() -> None:
-    """Reference: 1.00, 1.54, 2.30 times the optimum at 0, 20, 50 % wrong bits; LRU 2.15, and the guard never above it."""
+    """Reference: 1.00, 1.54, 2.30 times the optimum at 0, 20, 50 % wrong bits; LRU 2.15; the guard never above that."""
     turns = agent_turns(seed=7)
     best, keep = optimum(turns)
     lru_ratio = cost(turns, [True] * len(turns), None) / best
