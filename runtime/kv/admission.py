@@ -29,7 +29,16 @@ from typing import Final, Self
 from orchestrator.runtime.kv.cap import CapOptions
 from orchestrator.runtime.kv.slots import AdmissionControl, AdmissionOptions, AdmissionState
 
-__all__ = ["AdmissionControl", "AdmissionOptions", "AdmissionState", "CapOptions", "GateGroup", "ProgramGate", "Turn"]
+__all__ = [
+    "AdmissionControl",
+    "AdmissionOptions",
+    "AdmissionState",
+    "CapOptions",
+    "GateGroup",
+    "ProgramGate",
+    "Turn",
+    "TurnedAwayError",
+]
 
 FULL: Final = 0.95
 """Share of the KV space from which a queue inside the engine is put down to memory."""
@@ -76,10 +85,14 @@ class GateGroup:
             gate.control.reclaim(program)
 
 
+class TurnedAwayError(Exception):
+    """The gate closes (:meth:`ProgramGate.turn_away`): whoever waits goes elsewhere."""
+
+
 class Turn:
     """One turn of a program at a gate: ``async with`` it around the model call."""
 
-    __slots__ = ("_arrival_s", "_critical_path_s", "_gate", "_granted", "_tenant", "program", "queued_s")
+    __slots__ = ("_arrival_s", "_critical_path_s", "_gate", "_granted", "_runs", "_tenant", "program", "queued_s")
 
     def __init__(
         self,
@@ -97,6 +110,7 @@ class Turn:
         self._tenant = tenant
         self._critical_path_s = critical_path_s
         self._granted: asyncio.Future[None] | None = None
+        self._runs = False
 
     def used(self, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0) -> None:
         """The turn's usage; what its session finds in the cache next time is compared with it."""
@@ -123,13 +137,19 @@ class Turn:
             gate.deliver()
         if not runs:
             await self._wait(now_s)
+        self._runs = True
         return self
+
+    def leave(self, *, failed: bool = False) -> None:
+        """The turn is over; does nothing the second time. Leaving the ``async with`` calls it."""
+        if self._runs:
+            self._runs = False
+            self._gate.end(self.program, failed=failed)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        gate = self._gate
-        gate.end(self.program, failed=kind is not None)
+        self.leave(failed=kind is not None)
 
     async def _wait(self, since_s: float) -> None:
         gate = self._gate
@@ -252,10 +272,6 @@ class ProgramGate:
         self.control.finish(program, self.clock())
         self.deliver()
 
-    def cache_lost(self) -> None:
-        """The replica's cache was emptied, by a restart for example."""
-        self.control.cache_lost()
-
     def enqueue(self, program: str) -> asyncio.Future[None]:
         """What completes when the program gets a slot."""
         granted = asyncio.get_running_loop().create_future()
@@ -285,6 +301,24 @@ class ProgramGate:
             if at_s is not None:
                 delay_s = max(at_s - self.clock(), 0.0)
                 self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire)
+
+    def join(self, group: GateGroup) -> None:
+        """Belong to another group from now on."""
+        self.group.remove(self)
+        self.group = group
+        group.add(self)
+
+    def turn_away(self) -> None:
+        """Everybody who waits gets a :class:`TurnedAwayError`; slots that programs hold stay theirs."""
+        for waiters in self._waiting.values():
+            for granted in waiters:
+                if not granted.done():
+                    granted.set_exception(TurnedAwayError(self.name))
+
+    def clear(self) -> None:
+        """The replica died: every slot whose program runs nothing there is free, and nothing is cached."""
+        self.control.clear()
+        self.deliver()
 
     def close(self) -> None:
         """Stop the timer and leave the group; whoever waits goes on waiting until cancelled."""

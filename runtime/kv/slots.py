@@ -311,10 +311,14 @@ class AdmissionControl:
         """When :meth:`expire` has something to do next, at the earliest; ``None``: nothing idles."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def cache_lost(self) -> None:
-        """The replica lost its KV (it died, or its cache was reset): what comes back is no evidence."""
-        for entry in self._programs.values():
+    def clear(self) -> None:
+        """The replica lost its KV (it died, or its cache was reset): programs that run nothing lose their slots."""
+        for entry in [each for each in self._programs.values() if each.active]:
             entry.evidence.clear()
+            self._resize(entry, 0)
+            if not entry.running:
+                self._release(entry, returned=False)
+        self._admit()
 
     def _admit(self) -> None:
         while len(self._queue):

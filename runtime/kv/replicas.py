@@ -1,0 +1,343 @@
+"""An engine made of replicas: each with an admission gate, sessions routed to where their KV is.
+
+The runtime puts every engine into a set, one of a single replica too, so that admission applies to all of them. The set
+is itself an :class:`~orchestrator.runtime.engines.base.Engine`; what identifies programs and sessions is in the request
+(:class:`~orchestrator.runtime.kv.hints.KvHint`). :meth:`ReplicaSet.finish` tells it that a program is over.
+
+A call that a replica did not answer, because it cannot be reached or stopped, is sent to another one, as long as
+nothing of the reply has been passed on; later failures are the caller's to retry, and the retry is routed elsewhere.
+
+A program keeps its slot while its tools run if the pause is expected (median forecast) to take at most ``patience``
+times the mean turn there: a slot held for longer costs those that wait more turns than the holder would lose by
+computing its prompt again. It needs none between the last turn of one session and the first of another.
+
+>>> async def serve(first: Engine, second: Engine) -> None:
+...     replicas = ReplicaSet("main", [first, second])
+...     await replicas.start()
+...     await replicas.drain(0)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Final
+
+from orchestrator.errors import EngineError, RunError
+from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage
+from orchestrator.runtime.kv.admission import AdmissionOptions, GateGroup, ProgramGate, Turn, TurnedAwayError
+from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.replica_load import Call
+from orchestrator.runtime.kv.routing import MOST_PROGRAMS, RoutingOptions, StickyRouter
+
+DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
+"""Errors after which a replica is left alone for a while: unreachable, stopped, not running."""
+NO_HINT: Final = KvHint()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaOptions:
+    """How the replicas of one engine are shared."""
+
+    admission: AdmissionOptions = field(default_factory=AdmissionOptions)
+    routing: RoutingOptions = field(default_factory=RoutingOptions)
+    patience: float = 4.0
+    """Mean turns that a pause may last with its slot kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    request: GenerateRequest
+    hint: KvHint
+    call: Call
+    anonymous: bool
+    """Nobody will say that its program is over: it has this one call."""
+
+
+class ReplicaSet:
+    """An engine of one or more replicas. For one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        replicas: Sequence[Engine],
+        options: ReplicaOptions | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``clock``: Unix seconds, as of program arrivals. Raises ORCH-R064 where there is no replica."""
+        if not replicas:
+            raise RunError("ORCH-R064", f"the engine `{name}` has no replica", fix="give at least one")
+        self.name = name
+        self.replicas = tuple(replicas)
+        self.options = options or ReplicaOptions()
+        group = GateGroup()
+        many = len(self.replicas) > 1
+        self.gates = tuple(
+            ProgramGate(
+                self.options.admission, name=f"{name}#{index}" if many else name, clock=clock, group=group
+            )
+            for index in range(len(self.replicas))
+        )  # fmt: skip
+        self.router = StickyRouter(self.gates, self.options.routing)
+        self.clock = clock
+        self._chars_per_token = 4.0
+        self._pausing: dict[str, dict[str, float]] = {}
+        """By program, until when its sessions with a short pause are expected back."""
+
+    @property
+    def model(self) -> str:
+        """The model the replicas serve."""
+        return self.replicas[0].model
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any replica makes its replies up."""
+        return any(replica.simulated for replica in self.replicas)
+
+    async def start(self) -> None:
+        """Start all replicas; the first failure is raised."""
+        await asyncio.gather(*(replica.start() for replica in self.replicas))
+        await self.stats()
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Stream the reply of one replica, after its program has got a slot there."""
+        work = self._work(request)
+        tried: set[int] = set()
+        try:
+            while True:
+                index = self._place(work.call, tried)
+                try:
+                    async with aclosing(self._from(index, work)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                    return
+                except TurnedAwayError:
+                    continue
+                except EngineError as error:
+                    tried.add(index)
+                    if not self._may_go_elsewhere(index, error, work.call, tried):
+                        raise
+        finally:
+            if work.anonymous:
+                self.finish(work.call.owner)
+
+    async def stats(self) -> EngineStats:
+        """Sums over the replicas, and the largest used share of a KV cache; tells the gates what it found."""
+        found = await asyncio.gather(*(replica.stats() for replica in self.replicas))
+        for gate, load, stats in zip(self.gates, self.router.loads, found, strict=True):
+            load.kv_tokens = stats.kv_capacity_tokens or load.kv_tokens
+            gate.pressure(
+                kv_tokens=stats.kv_capacity_tokens, waiting=stats.waiting, kv_used=stats.kv_used_fraction
+            )  # fmt: skip
+        return _summed(found)
+
+    async def release(self, session: str) -> None:
+        """Hint: the session's KV will not be used again."""
+        home = self.router.home(session)
+        if home is None:
+            for replica in self.replicas:
+                await replica.release(session)
+            return
+        program, index = home
+        self.gates[index].control.forget(program, session)
+        self.gates[index].deliver()
+        self.router.forget(session)
+        await self.replicas[index].release(session)
+
+    async def close(self) -> None:
+        """Close all replicas; a failure of one does not keep the others open."""
+        for gate in self.gates:
+            gate.close()
+        results = await asyncio.gather(*(replica.close() for replica in self.replicas), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def join(self, group: GateGroup) -> None:
+        """Share programs with other engines: one that waits at one of them lends out its idle slots at the others."""
+        for gate in self.gates:
+            gate.join(group)
+
+    def finish(self, program: str) -> None:
+        """The program is over, however it ended: its slots are free."""
+        self._pausing.pop(program, None)
+        self.router.finish(program)
+        for gate in self.gates:
+            gate.finish(program)
+
+    async def drain(self, index: int) -> None:
+        """Take a replica out of service and return when nothing runs there; its sessions go on elsewhere.
+
+        Raises ORCH-R063 for the last one in service.
+        """
+        self.router.drain(index)
+        await self.router.drained(index)
+
+    def undrain(self, index: int) -> None:
+        """Put a replica back into service."""
+        self.router.undrain(index)
+
+    async def _from(self, index: int, work: _Work) -> AsyncGenerator[Chunk, None]:
+        load, gate, call, hint = self.router.loads[index], self.gates[index], work.call, work.hint
+        turn = gate.turn(
+            call.owner,
+            arrival_s=hint.program_arrival_s,
+            tenant=hint.tenant,
+            critical_path_s=hint.critical_path_s,
+        )
+        load.queued(call)
+        try:
+            async with turn:
+                if self.router.is_draining(index):
+                    raise TurnedAwayError(gate.name)
+                load.begun(call)
+                began_s = self.clock()
+                async with aclosing(self.replicas[index].generate(self._addressed(work.request, index))) as chunks:
+                    async for chunk in chunks:
+                        call.prefilled = True
+                        call.generated += chunk.tokens
+                        if chunk.usage is not None:
+                            load.learn(chunk.usage, chunk.ttft_s, self.clock() - began_s)
+                            self._done(index, work, turn, chunk.usage)
+                        yield chunk
+        finally:
+            self.router.left(index, call)
+
+    def _done(self, index: int, work: _Work, turn: Turn, usage: Usage) -> None:
+        """The reply is complete: the turn ends before whoever reads it goes on."""
+        gate, load, call, hint = self.gates[index], self.router.loads[index], work.call, work.hint
+        self.router.up(index)
+        turn.used(
+            call.session,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+        )
+        turn.leave()
+        self.router.left(index, call)
+        if work.anonymous:
+            return
+        if usage.input_tokens:
+            seen = _chars(work.request) / usage.input_tokens
+            self._chars_per_token += 0.05 * (seen - self._chars_per_token)
+        load.remember(call, usage)
+        over = (*hint.supersedes, call.session) if hint.ends else hint.supersedes
+        for session in over:
+            gate.control.forget(call.owner, session)
+        for session in hint.supersedes:
+            self.router.forget(session)
+        gate.pause(call.owner, keep=self._keeps(call.owner, call.session, load.turn_s, hint), within_s=_longest(hint))
+
+    def _keeps(self, program: str, session: str, turn_s: float, hint: KvHint) -> bool:
+        """Whether the program keeps its slot: for this pause, or for one of its other sessions'."""
+        now_s = self.clock()
+        pausing = self._pausing.setdefault(program, {})
+        pausing.pop(session, None)
+        if len(self._pausing) > MOST_PROGRAMS:
+            del self._pausing[next(iter(self._pausing))]
+        median_s = _median(hint)
+        if not hint.ends and (median_s is None or median_s <= self.options.patience * turn_s):
+            pausing[session] = now_s + (turn_s if median_s is None else median_s)
+            return True
+        return any(until_s > now_s for until_s in pausing.values())
+
+    def _work(self, request: GenerateRequest) -> _Work:
+        hint = request.kv or NO_HINT
+        session = request.session or request.request_id
+        call = self.router.call(
+            hint.program or session,
+            session,
+            self.clock(),
+            prompt_tokens=int(_chars(request) / self._chars_per_token) + 1,
+            arrival_s=hint.program_arrival_s,
+            remaining_s=hint.critical_path_s or 0.0,
+        )
+        return _Work(request, hint, call, anonymous=request.session is None and hint.program is None)
+
+    def _place(self, call: Call, tried: set[int]) -> int:
+        before = self.router.home(call.session)
+        index = self.router.place(call, self.clock(), tried)
+        if before is not None and before[1] != index and self.router.leaves(call.owner, before[1]):
+            self.gates[before[1]].pause(call.owner, keep=False)
+        return index
+
+    def _may_go_elsewhere(self, index: int, error: EngineError, call: Call, tried: set[int]) -> bool:
+        if error.code not in DEAD or len(self.replicas) == 1:
+            return False
+        self.router.down(index, self.clock())
+        self.gates[index].clear()
+        return not call.prefilled and self.router.can_place(tried)
+
+    def _addressed(self, request: GenerateRequest, index: int) -> GenerateRequest:
+        """Replicas know themselves by their own names."""
+        replica = self.replicas[index]
+        if request.model == self.name and request.model not in (replica.name, replica.model):
+            return replace(request, model=replica.model)
+        return request
+
+
+class KvReplicaSet(ReplicaSet):
+    """A set whose replicas take hints besides turns: a :class:`~orchestrator.runtime.engines.base.KvControl` too."""
+
+    async def prefetch(self, request: GenerateRequest) -> Usage:
+        """Warm a prefix where its program is. A program that waits for a slot has nothing to prefetch yet."""
+        work = self._work(request)
+        index = self._place(work.call, set())
+        replica, gate = self.replicas[index], self.gates[index]
+        if not isinstance(replica, KvControl) or not gate.control.holds(work.call.owner):
+            return Usage()
+        async with gate.turn(work.call.owner):
+            return await replica.prefetch(self._addressed(request, index))
+
+    async def extend(self, session: str, hint: KvHint) -> None:
+        """More is known of a pause: the program may give its slot back after all."""
+        home = self.router.home(session)
+        if home is None:
+            return
+        program, index = home
+        load, gate, replica = self.router.loads[index], self.gates[index], self.replicas[index]
+        if hint.pin_ttl_s == 0:
+            gate.control.forget(program, session)
+        gate.pause(program, keep=self._keeps(program, session, load.turn_s, hint), within_s=_longest(hint))
+        if isinstance(replica, KvControl):
+            await replica.extend(session, hint)
+
+
+def replicated(name: str, replicas: Sequence[Engine], options: ReplicaOptions | None = None) -> ReplicaSet:
+    """The engines behind gates, offering what they offer. Raises ORCH-R064 where there is none."""
+    takes_hints = all(isinstance(replica, KvControl) for replica in replicas)
+    return (KvReplicaSet if takes_hints else ReplicaSet)(name, replicas, options)
+
+
+def _chars(request: GenerateRequest) -> int:
+    return sum(len(message.content) for message in request.messages)
+
+
+def _median(hint: KvHint) -> float | None:
+    return hint.pause_s[len(hint.pause_s) // 2] if hint.pause_s else None
+
+
+def _longest(hint: KvHint) -> float | None:
+    """A pause that is longer than this is not expected to end."""
+    finite = [time_s for time_s in hint.pause_s if isfinite(time_s)]
+    return finite[-1] if finite else None
+
+
+def _summed(found: Sequence[EngineStats]) -> EngineStats:
+    waiting = [stats.waiting for stats in found if stats.waiting is not None]
+    used = [stats.kv_used_fraction for stats in found if stats.kv_used_fraction is not None]
+    room = [stats.kv_capacity_tokens for stats in found if stats.kv_capacity_tokens is not None]
+    return EngineStats(
+        running=sum(stats.running for stats in found),
+        waiting=sum(waiting) if waiting else None,
+        kv_used_fraction=max(used, default=None),
+        kv_capacity_tokens=sum(room) if room else None,
+        requests=sum(stats.requests for stats in found),
+        aborted=sum(stats.aborted for stats in found),
+        usage=sum((stats.usage for stats in found), Usage()),
+    )

@@ -1,0 +1,207 @@
+"""Which replica a call goes to: where its session's KV is, until moving is quicker.
+
+A program's first call goes where the planner's dispatch policy says (:mod:`orchestrator.planner.policies`; the same
+function the simulator calls). From then on its sessions stay, because their KV is there. Between turns nothing of a
+session runs, so it can move then, and does when it will be done sooner elsewhere with its prompt computed again::
+
+    done(m) = wait for a slot (none where the program holds one) + prompts ahead * prefill
+              + uncached prompt * prefill + expected tokens * step with the batch it joins
+    move to m  if  done(home) > (1 + margin) * done(m)
+
+``drain`` takes a replica out of service in order: no call is routed there any more, sessions move at their next turn,
+calls that wait for a slot there are routed again, and :meth:`StickyRouter.drained` returns when nothing runs there. A
+replica that stopped answering is left alone for ``retry_down_s`` seconds and then tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+from orchestrator.errors import RunError
+from orchestrator.planner.policies.critical_path import critical_path
+from orchestrator.planner.policies.view import Dispatch
+from orchestrator.runtime.kv.admission import ProgramGate
+from orchestrator.runtime.kv.replica_load import Call, ReplicaLoad
+
+MOST_PROGRAMS: Final = 20_000
+"""Programs whose places are remembered; the ones not heard of for longest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingOptions:
+    """How sessions are placed."""
+
+    dispatch: Dispatch = field(default_factory=critical_path)
+    """Where a program's first call goes: any ``dispatch`` function of :mod:`orchestrator.planner.policies`."""
+    margin: float = 0.2
+    """Share by which a call must be done sooner elsewhere to move: estimates err, and moving costs others a prefill."""
+    retry_down_s: float = 30.0
+
+
+class StickyRouter:
+    """Places of programs and sessions on the replicas of one engine. For one event loop."""
+
+    def __init__(self, gates: Sequence[ProgramGate], options: RoutingOptions | None = None) -> None:
+        self.options = options or RoutingOptions()
+        self.loads = [ReplicaLoad(index) for index in range(len(gates))]
+        self.moves = 0
+        """Calls that went elsewhere than the call of their session before."""
+        self._gates = gates
+        self._programs: OrderedDict[str, dict[str, int]] = OrderedDict()
+        """By program, the place of each session; the last one placed is the program's own."""
+        self._owners: dict[str, str] = {}
+        """The program of each session."""
+        self._numbers = count()
+        self._draining: dict[int, asyncio.Event] = {}
+        self._down_until_s: dict[int, float] = {}
+
+    def call(
+        self, program: str, session: str, now_s: float, *,
+        prompt_tokens: int, arrival_s: float | None = None, remaining_s: float = 0.0,
+    ) -> Call:  # fmt: skip
+        """A call to be placed."""
+        number = next(self._numbers)
+        output_tokens = sum(load.output_tokens for load in self.loads) / len(self.loads)
+        started_s = now_s if arrival_s is None else min(arrival_s, now_s)
+        return Call(number, session, program, number, prompt_tokens, output_tokens, now_s, started_s, remaining_s)
+
+    def place(self, call: Call, now_s: float, avoid: Collection[int] = ()) -> int:
+        """Where the call goes. Raises ORCH-R062 when every replica was tried or drained."""
+        places = self._programs.get(call.owner)
+        home = None if not places else places.get(call.session, next(reversed(places.values())))
+        index = self._chosen(call, home, self._offered(now_s, avoid), now_s)
+        if places is None:
+            places = self._programs[call.owner] = {}
+            if len(self._programs) > MOST_PROGRAMS:
+                self.finish(next(iter(self._programs)))
+        else:
+            self._programs.move_to_end(call.owner)
+        before = places.pop(call.session, None)
+        places[call.session] = index
+        self._owners[call.session] = call.owner
+        if before is not None and before != index:
+            self.moves += 1
+            self.loads[before].forget(call.session)
+        return index
+
+    def can_place(self, avoid: Collection[int]) -> bool:
+        """Whether :meth:`place` would find a replica."""
+        return bool(self._serving(avoid))
+
+    def home(self, session: str) -> tuple[str, int] | None:
+        """The session's program, and where it is."""
+        program = self._owners.get(session)
+        return None if program is None else (program, self._programs[program][session])
+
+    def leaves(self, program: str, index: int) -> bool:
+        """Whether no session of the program is there any more."""
+        return index not in self._programs.get(program, {}).values()
+
+    def forget(self, session: str) -> None:
+        """The session is over. The program's last one still says where the program is."""
+        program = self._owners.get(session)
+        if program is not None:
+            places = self._programs[program]
+            self.loads[places[session]].forget(session)
+            if len(places) > 1:
+                del places[session], self._owners[session]
+
+    def finish(self, program: str) -> None:
+        """The program is over."""
+        for session, index in self._programs.pop(program, {}).items():
+            self.loads[index].forget(session)
+            self._owners.pop(session, None)
+        for load in self.loads:
+            load.prefixes.pop(program, None)
+
+    def left(self, index: int, call: Call) -> None:
+        """A call is over at a replica, or goes elsewhere."""
+        load = self.loads[index]
+        load.left(call)
+        if index in self._draining and not load.calls and not load.queue:
+            self._draining[index].set()
+
+    def down(self, index: int, now_s: float) -> None:
+        """The replica stopped answering: its KV is gone, and its slots are free."""
+        self._down_until_s[index] = now_s + self.options.retry_down_s
+        load = self.loads[index]
+        load.sessions.clear()
+        load.prefixes.clear()
+
+    def up(self, index: int) -> None:
+        """The replica answers."""
+        self._down_until_s.pop(index, None)
+
+    def is_draining(self, index: int) -> bool:
+        """Whether it is taken out of service."""
+        return index in self._draining
+
+    def drain(self, index: int) -> None:
+        """Send nothing there any more. Raises ORCH-R063 for the last one in service."""
+        if index in self._draining:
+            return
+        if len(self._draining) + 1 == len(self.loads):
+            raise RunError(
+                "ORCH-R063",
+                f"replica {index} is the last one in service",
+                why="its sessions would have nowhere to go",
+                fix="put another replica back into service first (`undrain`)",
+            )
+        load = self.loads[index]
+        self._draining[index] = asyncio.Event()
+        if not load.calls and not load.queue:
+            self._draining[index].set()
+        self._gates[index].turn_away()
+
+    async def drained(self, index: int) -> None:
+        """Return when nothing runs or waits on a draining replica; at once if it is not being drained."""
+        event = self._draining.get(index)
+        if event is not None:
+            await event.wait()
+
+    def undrain(self, index: int) -> None:
+        """Back into service."""
+        event = self._draining.pop(index, None)
+        if event is not None:
+            event.set()
+
+    def done_s(self, call: Call, load: ReplicaLoad, now_s: float) -> float:
+        """Expected seconds until the call is done there."""
+        gate = self._gates[load.index]
+        slot_s = 0.0
+        if not gate.control.holds(call.owner) and gate.control.waiting:
+            slot_s = load.turn_s * (gate.control.waiting + 1) / max(gate.control.active, 1)
+        new = call.prompt_tokens - load.cached_tokens(call, now_s)
+        prefill_s = (load.prompt_backlog_tokens + new) * load.prefill_s_per_token
+        return slot_s + prefill_s + call.predicted_output_tokens * load.step_s(0, load.running_count + 1, 0)
+
+    def _chosen(self, call: Call, home: int | None, offered: list[int], now_s: float) -> int:
+        if len(offered) == 1:
+            return offered[0]
+        if home is None or home not in offered:
+            views = [self.loads[index] for index in offered]
+            return offered[self.options.dispatch(call, views, now_s)]
+        best = min(offered, key=lambda index: (self.done_s(call, self.loads[index], now_s), index != home))
+        there_s = self.done_s(call, self.loads[best], now_s)
+        here_s = self.done_s(call, self.loads[home], now_s)
+        return best if here_s > (1 + self.options.margin) * there_s else home
+
+    def _serving(self, avoid: Collection[int]) -> list[int]:
+        return [index for index in range(len(self.loads)) if index not in self._draining and index not in avoid]
+
+    def _offered(self, now_s: float, avoid: Collection[int]) -> list[int]:
+        serving = self._serving(avoid)
+        up = [index for index in serving if self._down_until_s.get(index, 0.0) <= now_s]
+        if not serving:
+            raise RunError(
+                "ORCH-R062",
+                "no replica is left that could take this call",
+                why="each one was tried and does not answer, or is being drained",
+                fix="look at the engines' logs, and put a drained replica back into service (`undrain`)",
+            )
+        return up or serving
