@@ -22,6 +22,12 @@ def tokens(rng: random.Random, count: int) -> list[int]:
     return [rng.randrange(FIRST_TOKEN, FIRST_TOKEN + TOKENS) for _ in range(count)]
 
 
+def hinted(loop: EngineLoop, name: str, prompt: list[int], answer: int, session: str, **hint: Any) -> None:
+    """A turn of a session arrives."""
+    args: dict[str, Any] = {**KvHint(**hint).to_args(), SESSION_ARGUMENT: session}
+    loop.submit(request_of(loop.shape, name, prompt, answer, args=args, arrival_s=loop.clock.now_s))
+
+
 @dataclass(frozen=True, slots=True)
 class Manners:
     """How programs and clients behave; the shares are per tick or per event."""

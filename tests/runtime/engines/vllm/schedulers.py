@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
@@ -72,6 +72,20 @@ class Shape:
     def longest(self) -> int:
         """Tokens of the longest request that fits an empty cache, whatever the kinds of groups."""
         return (self.blocks // len(self.groups) - (len(self.groups) > 1)) * self.block_tokens
+
+
+KINDS: Final = {
+    "full": Shape(),
+    "full-overlapped": Shape(overlapped=True),
+    "full-overlapped-v2": Shape(overlapped=True, second_runner=True),
+    "full-priorities": Shape(priorities=True),
+    "sliding-overlapped": Shape(groups=("sliding",), overlapped=True),
+    "hybrid-sliding": Shape(groups=("full", "sliding"), blocks=48),
+    "hybrid-mamba": Shape(groups=("full", "mamba"), blocks=48),
+    "hybrid-mamba-overlapped": Shape(groups=("full", "mamba"), blocks=48, overlapped=True),
+}
+FOREVER: Final = {"budget": 1.0, "ttl_s": 1e9, "longest_ttl_s": 1e9}
+"""Every turn's blocks are pinned, all memory may be, and no pin ends by itself."""
 
 
 @cache

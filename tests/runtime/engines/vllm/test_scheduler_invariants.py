@@ -8,46 +8,33 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
+from vllm.v1.core.sched.interface import PauseState
 from vllm.v1.core.sched.output import SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
-from vllm.v1.request import RequestStatus
 
-from orchestrator.runtime.kv.hints import SESSION_ARGUMENT, KvHint
+from orchestrator.runtime.kv.hints import PREFIX, SESSION_ARGUMENT, KvHint
 from tests.runtime.engines.vllm.chats import Mixture
 from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.pool_checks import check_drained, free_blocks, pins_of
-from tests.runtime.engines.vllm.programs import Manners, Programs, tokens
-from tests.runtime.engines.vllm.schedulers import Shape, ours, request_of, stock
+from tests.runtime.engines.vllm.programs import Manners, Programs, hinted, tokens
+from tests.runtime.engines.vllm.schedulers import FOREVER, KINDS, Shape, ours, request_of, stock
 
-FOREVER = {"budget": 1.0, "ttl_s": 1e9, "longest_ttl_s": 1e9}
-"""Every turn's blocks are pinned, all memory may be, and no pin ends by itself."""
-SHAPES = [
-    pytest.param(Shape(), id="full"),
-    pytest.param(Shape(overlapped=True), id="full-overlapped"),
-    pytest.param(Shape(overlapped=True, second_runner=True), id="full-overlapped-v2"),
-    pytest.param(Shape(priorities=True), id="full-priorities"),
-    pytest.param(Shape(groups=("sliding",), overlapped=True), id="sliding-overlapped"),
-    pytest.param(Shape(groups=("full", "sliding"), blocks=48), id="hybrid-sliding"),
-    pytest.param(Shape(groups=("full", "mamba"), blocks=48), id="hybrid-mamba"),
-    pytest.param(Shape(groups=("full", "mamba"), blocks=48, overlapped=True), id="hybrid-mamba-overlapped"),
-]
+every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=list(KINDS))
+ARGUMENTS = [*(PREFIX + field.name for field in fields(KvHint)), SESSION_ARGUMENT]
 SMALL = [
     Shape(blocks=9, max_requests=4, overlapped=overlapped, max_batch_tokens=batch)
     for overlapped in (False, True)
     for batch in (24, 64)
 ]
-
-
-def hinted(loop: EngineLoop, name: str, prompt: list[int], answer: int, session: str, **hint: Any) -> None:
-    args: dict[str, Any] = dict(KvHint(**hint).to_args())
-    args[SESSION_ARGUMENT] = session
-    loop.submit(request_of(loop.shape, name, prompt, answer, args=args, arrival_s=loop.clock.now_s))
 
 
 def played(shape: Shape, seed: int, manners: Manners, **retention: Any) -> EngineLoop:
@@ -56,7 +43,7 @@ def played(shape: Shape, seed: int, manners: Manners, **retention: Any) -> Engin
     return loop
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@every_kind
 @pytest.mark.parametrize("retention", [FOREVER, {"budget": 0.5}], ids=["forever", "default"])
 def test_after_drain_every_block_is_free(shape: Shape, retention: dict[str, Any]) -> None:
     outcomes: Counter[str] = Counter()
@@ -70,7 +57,7 @@ def test_after_drain_every_block_is_free(shape: Shape, retention: dict[str, Any]
 
 def test_what_fits_an_empty_cache_runs_whatever_is_pinned() -> None:
     """1,000 schedules of programs that pin all memory forever; the engine is never allowed to wait for a TTL."""
-    manners = Manners(ticks=30, answer=8, jumps=0.0, lost=0.4, pause_s=0.1)
+    manners = Manners(ticks=20, arrivals=0.45, answer=8, jumps=0.0, lost=0.4, pause_s=0.1)
     outcomes: Counter[str] = Counter()
     for seed in range(1000):
         shape = SMALL[seed % len(SMALL)]
@@ -127,135 +114,6 @@ def test_sessions_that_never_end_starve_nobody(overlapped: bool) -> None:
     raise AssertionError(f"still waiting after {loop.steps} steps and {turns} turns of others")
 
 
-@pytest.mark.parametrize("status", [RequestStatus.FINISHED_ABORTED, RequestStatus.FINISHED_ERROR])
-@pytest.mark.parametrize("running", [False, True], ids=["waiting", "running"])
-@pytest.mark.parametrize("overlapped", [False, True])
-def test_a_turn_that_is_given_up_pins_nothing(status: RequestStatus, running: bool, overlapped: bool) -> None:
-    shape = Shape(overlapped=overlapped)
-    loop = EngineLoop(ours(shape, **FOREVER), shape)
-    hinted(loop, "first", tokens(random.Random(1), 100), 30, "s", program="p", pin_ttl_s=1e9)
-    for _ in range(5 if running else 0):
-        loop.step()
-    loop.abort("first", status)
-    loop.drain()
-    assert not pins_of(loop.scheduler)
-    check_drained(loop.scheduler)
-
-
-def _pinned_session(shape: Shape, ttl_s: float = 50.0) -> tuple[EngineLoop, list[int]]:
-    loop = EngineLoop(ours(shape, budget=1.0, ttl_s=ttl_s), shape)
-    hinted(loop, "first", tokens(random.Random(1), 100), 8, "s", program="p", turns_left=1.0)
-    loop.drain()
-    assert [pin.session for pin in pins_of(loop.scheduler)] == ["s"]
-    return loop, [*loop.finished["first"].all_token_ids]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_lost_client_leaves_a_pin_until_its_ttl(shape: Shape) -> None:
-    loop, text = _pinned_session(shape)
-    hinted(loop, "second", [*text, 5], 8, "s", program="p", turns_left=1.0)
-    loop.abort("second")
-    loop.clock.now_s += 49.0
-    loop.scheduler.schedule()
-    assert pins_of(loop.scheduler)
-    loop.clock.now_s += 1.1
-    loop.scheduler.schedule()
-    check_drained(loop.scheduler)
-
-
-@pytest.mark.parametrize("last", [{"release": True}, {"turns_left": 0.0}], ids=["release", "no turns left"])
-@pytest.mark.parametrize("end", ["finished", "waiting", "running"])
-def test_the_last_turn_leaves_no_pin(last: dict[str, Any], end: str) -> None:
-    shape = Shape()
-    loop, text = _pinned_session(shape)
-    hinted(loop, "last", [*text, 5], 8, "s", program="p", **last)
-    if end == "running":
-        loop.step()
-    if end != "finished":
-        loop.abort("last")
-    loop.drain()
-    check_drained(loop.scheduler)
-
-
-def test_a_superseded_session_loses_its_pin_at_once() -> None:
-    loop, _ = _pinned_session(Shape())
-    hinted(loop, "compacted", tokens(random.Random(2), 20), 8, "t", program="p", supersedes=("s",))
-    assert not pins_of(loop.scheduler)
-    loop.drain()
-    assert [pin.session for pin in pins_of(loop.scheduler)] == ["t"]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("while_running", [False, True])
-def test_reset_ends_every_pin(shape: Shape, while_running: bool) -> None:
-    loop, text = _pinned_session(shape)
-    if while_running:
-        hinted(loop, "other", tokens(random.Random(3), 60), 20, "t", program="q", turns_left=1.0)
-        for _ in range(4):
-            loop.step()
-    assert loop.scheduler.reset_prefix_cache(reset_running_requests=while_running)
-    assert not pins_of(loop.scheduler)
-    hinted(loop, "second", [*text, 5], 8, "s", program="p", turns_left=1.0)
-    loop.drain()
-    loop.settle()
-    check_drained(loop.scheduler)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_next_turn_computes_only_what_is_new(shape: Shape) -> None:
-    """Though others went through all the memory that was not pinned."""
-    loop, text = _pinned_session(shape)
-    for at in range(4):
-        loop.submit(request_of(shape, f"filler{at}", tokens(random.Random(at), shape.longest // 2), 2))
-        loop.drain()
-    assert pins_of(loop.scheduler), "the fillers left room for the pin"
-    before = loop.worker.computed_tokens
-    hinted(loop, "second", [*text, 5], 1, "s", program="p", turns_left=1.0)
-    loop.drain()
-    kept = (len(text) - 1) // shape.block_tokens * shape.block_tokens
-    assert loop.worker.computed_tokens - before == len(text) + 1 - kept
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_two_turns_of_a_session_at_once(shape: Shape) -> None:
-    loop, text = _pinned_session(shape)
-    hinted(loop, "left", [*text, 5, 6], 9, "s", program="p", turns_left=1.0)
-    hinted(loop, "right", [*text, 8], 4, "s", program="p", turns_left=1.0)
-    loop.drain()
-    assert len(pins_of(loop.scheduler)) == 1
-    loop.settle()
-    check_drained(loop.scheduler)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_prefix_that_sessions_share(shape: Shape) -> None:
-    loop = EngineLoop(ours(shape, budget=1.0, ttl_s=50.0), shape)
-    opening = tokens(random.Random(1), 64)
-    for at in range(4):
-        hinted(loop, f"r{at}", [*opening, 10 + at], 3, f"s{at}", program=f"p{at}", turns_left=1.0)
-    loop.drain()
-    assert len(pins_of(loop.scheduler)) == 4
-    for at in range(3):
-        hinted(loop, f"last{at}", [*opening, 10 + at, 5], 3, f"s{at}", program=f"p{at}", release=True)
-        loop.drain()
-    assert [pin.session for pin in pins_of(loop.scheduler)] == ["s3"]
-    loop.settle()
-    check_drained(loop.scheduler)
-
-
-@pytest.mark.parametrize("overlapped", [False, True])
-def test_a_pinned_session_that_is_preempted(overlapped: bool) -> None:
-    shape = Shape(blocks=12, max_requests=2, overlapped=overlapped)
-    loop, text = _pinned_session(shape)
-    loop.submit(request_of(shape, "chat", tokens(random.Random(3), 20), 90))
-    hinted(loop, "second", [*text, 5], 50, "s", program="p", turns_left=1.0)
-    loop.drain()
-    assert loop.finished["second"].num_preemptions, "nothing was preempted"
-    assert [pin.session for pin in pins_of(loop.scheduler)] == ["s"]
-    loop.settle()
-    check_drained(loop.scheduler)
-
-
 def log_of(scheduler: Scheduler, shape: Shape, seed: int) -> tuple[list[Any], EngineLoop]:
     """Every decision of an engine that only chats reach."""
     loop = EngineLoop(scheduler, shape)
@@ -283,7 +141,7 @@ def log_of(scheduler: Scheduler, shape: Shape, seed: int) -> tuple[list[Any], En
     return log, loop
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@every_kind
 def test_without_hints_every_decision_is_stocks(shape: Shape) -> None:
     preempted = 0
     for seed in range(4):
@@ -311,7 +169,7 @@ def test_chats_keep_their_p95(chat_gap_s: float, programs: int, gone: int, reten
     p95_s = []
     for ours_too in (False, True):
         latencies_s: list[float] = []
-        for seed in range(3):
+        for seed in range(2):
             scheduler = ours(shape, **retention) if ours_too else stock(shape)
             mixture = Mixture(scheduler, shape, seed, chats=70, chat_gap_s=chat_gap_s, programs=programs, gone=gone)
             mixture.play()
@@ -319,3 +177,77 @@ def test_chats_keep_their_p95(chat_gap_s: float, programs: int, gone: int, reten
             latencies_s += mixture.latencies_s
         p95_s.append(sorted(latencies_s)[int(0.95 * len(latencies_s))])
     assert p95_s[1] <= 1.10 * p95_s[0]
+
+
+@every_kind
+def test_answers_are_stocks(shape: Shape) -> None:
+    """The same turns reach both engines at the same steps; one of them pins."""
+    answers = []
+    for scheduler in (stock(shape), ours(shape, **FOREVER)):
+        loop = EngineLoop(scheduler, shape)
+        rng = random.Random(11)
+        openings = [tokens(rng, 50) for _ in range(3)]
+        for at in range(60):
+            if at % 3 == 0:
+                session = at % 5
+                prompt = openings[session % 3] + tokens(rng, rng.randint(1, 60))
+                hinted(loop, f"r{at}", prompt, rng.randint(1, 20), f"s{session}", program=f"p{session % 2}")
+            loop.step()
+        loop.drain()
+        answers.append(loop.answers)
+    assert answers[0] == answers[1]
+
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.one_of(st.floats(), st.text(max_size=4), st.none()), max_size=8),
+    st.sampled_from(["", "-1", "nan", "1e400", "1", "session", "s" * 10_000]),
+    st.lists(st.floats(min_value=-1, allow_nan=False), max_size=4).map(sorted),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.dictionaries(st.sampled_from(ARGUMENTS), junk), min_size=1, max_size=6), st.booleans())
+def test_whatever_clients_send_is_served(hints: list[dict[str, Any]], overlapped: bool) -> None:
+    shape = Shape(blocks=9, overlapped=overlapped)
+    loop = EngineLoop(ours(shape, budget=0.5), shape)
+    for number, args in enumerate(hints):
+        loop.submit(request_of(shape, f"r{number}", [5 + number] * 40, 3, args=args))
+        if number % 2:
+            loop.drain()
+    loop.drain()
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_an_engine_that_is_paused_and_goes_on(overlapped: bool) -> None:
+    shape = Shape(overlapped=overlapped)
+    loop = EngineLoop(ours(shape, **FOREVER), shape)
+    _memory_is_pinned(loop)
+    hinted(loop, "paused", tokens(random.Random(1), 200), 4, "late", program="late")
+    loop.step()
+    loop.scheduler.set_pause_state(PauseState.PAUSED_ALL)
+    for _ in range(5):
+        loop.step()
+    assert "paused" not in loop.finished
+    loop.scheduler.set_pause_state(PauseState.UNPAUSED)
+    loop.drain()
+    assert "paused" in loop.finished
+
+
+def test_memory_follows_the_sessions_that_are_there() -> None:
+    """Sessions that are never heard of again leave nothing behind."""
+    shape = Shape(blocks=9)
+    loop = EngineLoop(ours(shape, budget=1.0, ttl_s=0.05), shape, checked=100)
+    for number in range(600):
+        hinted(loop, f"r{number}", [5 + number % 50] * 20, 1, f"s{number}", program=f"p{number}", turns_left=2.0)
+        loop.drain()
+    loop.settle()
+    check_drained(loop.scheduler)
+    table = loop.scheduler.retention.table
+    assert len(table._by_expiry) + len(table._by_program) < 300

@@ -10,24 +10,12 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
 from tests.runtime.engines.vllm.engine_loop import EngineLoop
-from tests.runtime.engines.vllm.fake_worker import FIRST_TOKEN, TOKENS, Corrupted, greedy
+from tests.runtime.engines.vllm.fake_worker import Corrupted, greedy
 from tests.runtime.engines.vllm.pool_checks import check_drained, check_pool
-from tests.runtime.engines.vllm.schedulers import Shape, request_of, stock
+from tests.runtime.engines.vllm.programs import tokens
+from tests.runtime.engines.vllm.schedulers import KINDS, Shape, request_of, stock
 
-SHAPES = [
-    pytest.param(Shape(), id="full"),
-    pytest.param(Shape(overlapped=True), id="full-overlapped"),
-    pytest.param(Shape(overlapped=True, second_runner=True), id="full-overlapped-v2"),
-    pytest.param(Shape(priorities=True), id="full-priorities"),
-    pytest.param(Shape(groups=("sliding",), overlapped=True), id="sliding-overlapped"),
-    pytest.param(Shape(groups=("full", "sliding"), blocks=48), id="hybrid-sliding"),
-    pytest.param(Shape(groups=("full", "mamba"), blocks=48), id="hybrid-mamba"),
-    pytest.param(Shape(groups=("full", "mamba"), blocks=48, overlapped=True), id="hybrid-mamba-overlapped"),
-]
-
-
-def tokens(rng: random.Random, count: int) -> list[int]:
-    return [rng.randrange(FIRST_TOKEN, FIRST_TOKEN + TOKENS) for _ in range(count)]
+every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=list(KINDS))
 
 
 def traffic(loop: EngineLoop, rng: random.Random, steps: int = 60, requests: int = 16) -> None:
@@ -47,7 +35,7 @@ def traffic(loop: EngineLoop, rng: random.Random, steps: int = 60, requests: int
     loop.drain()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@every_kind
 def test_random_traffic(shape: Shape) -> None:
     preempted = 0
     for seed in range(6):

@@ -1,0 +1,148 @@
+"""How pins begin and end: last turns, lost clients, resets, sessions with two turns at once, shared prefixes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="vLLM is not installed")
+
+from vllm.v1.request import RequestStatus
+
+from tests.runtime.engines.vllm.engine_loop import EngineLoop
+from tests.runtime.engines.vllm.pool_checks import check_drained, pins_of
+from tests.runtime.engines.vllm.programs import hinted, tokens
+from tests.runtime.engines.vllm.schedulers import FOREVER, KINDS, Shape, ours, request_of
+
+every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=list(KINDS))
+
+
+@pytest.mark.parametrize("status", [RequestStatus.FINISHED_ABORTED, RequestStatus.FINISHED_ERROR])
+@pytest.mark.parametrize("running", [False, True], ids=["waiting", "running"])
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_a_turn_that_is_given_up_pins_nothing(status: RequestStatus, running: bool, overlapped: bool) -> None:
+    shape = Shape(overlapped=overlapped)
+    loop = EngineLoop(ours(shape, **FOREVER), shape)
+    hinted(loop, "first", tokens(random.Random(1), 100), 30, "s", program="p", pin_ttl_s=1e9)
+    for _ in range(5 if running else 0):
+        loop.step()
+    loop.abort("first", status)
+    loop.drain()
+    assert not pins_of(loop.scheduler)
+    check_drained(loop.scheduler)
+
+
+def _pinned_session(shape: Shape, ttl_s: float = 50.0) -> tuple[EngineLoop, list[int]]:
+    loop = EngineLoop(ours(shape, budget=1.0, ttl_s=ttl_s), shape)
+    hinted(loop, "first", tokens(random.Random(1), 100), 8, "s", program="p", turns_left=1.0)
+    loop.drain()
+    assert [pin.session for pin in pins_of(loop.scheduler)] == ["s"]
+    return loop, [*loop.finished["first"].all_token_ids]
+
+
+@every_kind
+def test_a_lost_client_leaves_a_pin_until_its_ttl(shape: Shape) -> None:
+    loop, text = _pinned_session(shape)
+    hinted(loop, "second", [*text, 5], 8, "s", program="p", turns_left=1.0)
+    loop.abort("second")
+    loop.clock.now_s += 49.0
+    loop.scheduler.schedule()
+    assert pins_of(loop.scheduler)
+    loop.clock.now_s += 1.1
+    loop.scheduler.schedule()
+    check_drained(loop.scheduler)
+
+
+@pytest.mark.parametrize("last", [{"release": True}, {"turns_left": 0.0}], ids=["release", "no turns left"])
+@pytest.mark.parametrize("end", ["finished", "waiting", "running"])
+def test_the_last_turn_leaves_no_pin(last: dict[str, Any], end: str) -> None:
+    shape = Shape()
+    loop, text = _pinned_session(shape)
+    hinted(loop, "last", [*text, 5], 8, "s", program="p", **last)
+    if end == "running":
+        loop.step()
+    if end != "finished":
+        loop.abort("last")
+    loop.drain()
+    check_drained(loop.scheduler)
+
+
+def test_a_superseded_session_loses_its_pin_at_once() -> None:
+    loop, _ = _pinned_session(Shape())
+    hinted(loop, "compacted", tokens(random.Random(2), 20), 8, "t", program="p", supersedes=("s",))
+    assert not pins_of(loop.scheduler)
+    loop.drain()
+    assert [pin.session for pin in pins_of(loop.scheduler)] == ["t"]
+
+
+@every_kind
+@pytest.mark.parametrize("while_running", [False, True])
+def test_reset_ends_every_pin(shape: Shape, while_running: bool) -> None:
+    loop, text = _pinned_session(shape)
+    if while_running:
+        hinted(loop, "other", tokens(random.Random(3), 60), 20, "t", program="q", turns_left=1.0)
+        for _ in range(4):
+            loop.step()
+    assert loop.scheduler.reset_prefix_cache(reset_running_requests=while_running)
+    assert not pins_of(loop.scheduler)
+    hinted(loop, "second", [*text, 5], 8, "s", program="p", turns_left=1.0)
+    loop.drain()
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+@every_kind
+def test_the_next_turn_computes_only_what_is_new(shape: Shape) -> None:
+    """Though others went through all the memory that was not pinned."""
+    loop, text = _pinned_session(shape)
+    for at in range(4):
+        loop.submit(request_of(shape, f"filler{at}", tokens(random.Random(at), shape.longest // 2), 2))
+        loop.drain()
+    assert pins_of(loop.scheduler), "the fillers left room for the pin"
+    before = loop.worker.computed_tokens
+    hinted(loop, "second", [*text, 5], 1, "s", program="p", turns_left=1.0)
+    loop.drain()
+    kept = (len(text) - 1) // shape.block_tokens * shape.block_tokens
+    assert loop.worker.computed_tokens - before == len(text) + 1 - kept
+
+
+@every_kind
+def test_two_turns_of_a_session_at_once(shape: Shape) -> None:
+    loop, text = _pinned_session(shape)
+    hinted(loop, "left", [*text, 5, 6], 9, "s", program="p", turns_left=1.0)
+    hinted(loop, "right", [*text, 8], 4, "s", program="p", turns_left=1.0)
+    loop.drain()
+    assert len(pins_of(loop.scheduler)) == 1
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+@every_kind
+def test_a_prefix_that_sessions_share(shape: Shape) -> None:
+    loop = EngineLoop(ours(shape, budget=1.0, ttl_s=50.0), shape)
+    opening = tokens(random.Random(1), 64)
+    for at in range(4):
+        hinted(loop, f"r{at}", [*opening, 10 + at], 3, f"s{at}", program=f"p{at}", turns_left=1.0)
+    loop.drain()
+    assert len(pins_of(loop.scheduler)) == 4
+    for at in range(3):
+        hinted(loop, f"last{at}", [*opening, 10 + at, 5], 3, f"s{at}", program=f"p{at}", release=True)
+        loop.drain()
+    assert [pin.session for pin in pins_of(loop.scheduler)] == ["s3"]
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_a_pinned_session_that_is_preempted(overlapped: bool) -> None:
+    shape = Shape(blocks=12, max_requests=2, overlapped=overlapped)
+    loop, text = _pinned_session(shape)
+    loop.submit(request_of(shape, "chat", tokens(random.Random(3), 20), 90))
+    hinted(loop, "second", [*text, 5], 50, "s", program="p", turns_left=1.0)
+    loop.drain()
+    assert loop.finished["second"].num_preemptions, "nothing was preempted"
+    assert [pin.session for pin in pins_of(loop.scheduler)] == ["s"]
+    loop.settle()
+    check_drained(loop.scheduler)
