@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.learning.store import LearningStore
@@ -132,8 +132,9 @@ def test_it_forgets_what_is_long_past() -> None:
     assert forecast.probability_by(6.0) < 0.01
 
 
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["began", "ended", "dropped"]), times), max_size=60))
-def test_the_cached_forecast_is_never_far_from_a_fresh_one(events: list[tuple[str, str, float]]) -> None:
+def test_a_cached_forecast_is_soon_like_a_fresh_one(events: list[tuple[str, str, float]]) -> None:
     asked, fresh = DurationModel(), DurationModel()
     now_s = 0.0
     for session, what, after_s in events:
@@ -144,9 +145,11 @@ def test_the_cached_forecast_is_never_far_from_a_fresh_one(events: list[tuple[st
             else:
                 getattr(model, what)(session, now_s)
         asked.forecast(SQL)
+    for model in (asked, fresh):
+        model.began("clock", PauseKey("other"), now_s + durations.REFRESH_S)
     a, b = asked.forecast(SQL), fresh.forecast(SQL)
     for t in (0.1, 1.0, 10.0, 100.0):
-        assert abs(a.probability_by(t) - b.probability_by(t)) < 0.1
+        assert abs(a.probability_by(t) - b.probability_by(t)) < 0.05
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5), times), max_size=80))
