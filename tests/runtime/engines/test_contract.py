@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from orchestrator.runtime.engines.base import Engine, GenerateRequest, Message, 
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions
 from orchestrator.runtime.engines.vllm import version
+from orchestrator.runtime.kv.replicas import ReplicaSet
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "List the names of all singers ordered by their age. " * 12
@@ -28,6 +30,7 @@ SCHEMA = {
     params=[
         "sim",
         "scripted",
+        "replicas",
         pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]),
         pytest.param("openai", marks=[pytest.mark.vllm, pytest.mark.slow]),
     ]
@@ -37,7 +40,10 @@ def engine(request: pytest.FixtureRequest) -> Engine:
         return request.getfixturevalue(f"{request.param}_engine")
     if request.param == "scripted":
         return ScriptedEngine(lambda r: {"ok": True} if r.sampling.schema else "one two three four " * 20)
-    return SimEngine(options=SimOptions(time_scale=0, context_tokens=8192))
+    simulated = SimOptions(time_scale=0, context_tokens=8192)
+    if request.param == "replicas":
+        return ReplicaSet("two", [SimEngine("sim", options=simulated), SimEngine("sim", options=simulated)])
+    return SimEngine(options=simulated)
 
 
 def request(content: str = LONG, model: str = "default", **sampling: object) -> GenerateRequest:
@@ -117,8 +123,9 @@ async def test_concurrent_requests_do_not_mix(engine: Engine) -> None:
 async def test_the_second_identical_prompt_hits_the_cache(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("a script has no cache")
-    await complete(engine, request("cache " + LONG))
-    assert (await complete(engine, request("cache " + LONG))).usage.cached_tokens > 0
+    asked = replace(request("cache " + LONG), session="s")
+    await complete(engine, asked)
+    assert (await complete(engine, asked)).usage.cached_tokens > 0
 
 
 async def test_unknown_model(engine: Engine) -> None:
