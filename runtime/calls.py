@@ -6,9 +6,10 @@ Each returns an :class:`Outcome` or raises; retries, timeouts and the journal ar
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -17,25 +18,30 @@ from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.failures import first_line
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import Ask, Generate, Op, Release, ToolCall
+from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
 from orchestrator.runtime.values import Conversation, adapter, checked_result
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
 
 
+_HINTS: Final = (Release, Supersede, Prefetch)
+
+
 async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Outcome:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    A pure tool waits for nothing: it shows nothing to anybody outside the run.
+    A pure tool waits for nothing, as it shows nothing to anybody outside the run; and neither do hints.
     """
     spec, v = op.spec, frame.v
-    if not (isinstance(spec, ToolCall) and spec.effects == "pure"):
+    if not (isinstance(spec, _HINTS) or (isinstance(spec, ToolCall) and spec.effects == "pure")):
         waiting = execution.barrier()
         if waiting is not None:
             await waiting
     args = [v[slot] for slot in op.args]
     if isinstance(spec, ToolCall):
+        if spec.in_pauses:
+            args = _refine(execution, spec.in_pauses, args)
         if spec.is_async and spec.place == "async" and spec.names is None:  # the common case, without a coroutine more
             result = await spec.fn(*args)
         else:
@@ -44,10 +50,26 @@ async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Out
     if isinstance(spec, Generate):
         return await generate(execution, frame, op, args, ledger)
     if isinstance(spec, Ask):
-        return await _ask(execution, frame, op, spec, args[0])
-    assert isinstance(spec, Release)
-    await _release(execution, args[0])
+        return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
+    if isinstance(spec, Prefetch):
+        execution.prefetches.start(frame, op, args[0], ledger)
+    elif isinstance(spec, Supersede):
+        await _supersede(execution, frame, spec, args)
+    else:
+        assert isinstance(spec, Release)
+        await _release(execution, _sessions_in(args))
     return Outcome(())
+
+
+def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> list[Any]:
+    """Tell the sessions that pause for this op what it is; the arguments that are its own."""
+    at = own = len(args) - sum(1 + len(each.features) for each in pauses)
+    for pause in pauses:
+        end = at + 1 + len(pause.features)
+        for chat in _conversations(args[at]):
+            execution.sessions.refine(pause, chat, args[at + 1 : end])
+        at = end
+    return args[:own]
 
 
 async def _call_tool(execution: Execution, op: Op, spec: ToolCall, args: list[Any]) -> Any:
@@ -82,12 +104,33 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: 
         ) from error
 
 
-async def _release(execution: Execution, conversations: Conversation | list[Conversation]) -> None:
-    """Tell the engine that conversations are over. A hint: if it cannot be given, the run says so and goes on."""
-    many = conversations if isinstance(conversations, list) else [conversations]
-    for name, session in dict.fromkeys((each.engine, each.session) for each in many):
-        if name is not None and session is not None:
-            try:
-                await (await execution.services.engines.started(name)).release(session)
-            except Exception as error:  # noqa: BLE001 - hints never change results
-                execution.warnings[f"engine `{name}` could not release a conversation: {error}"] = None
+async def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:
+    """End sessions that others have taken the place of; the next turn on their engine says so, too."""
+    kept = _sessions_in(args[spec.over :])
+    over = _sessions_in(args[: spec.over])
+    if spec.scope is not None:
+        over += execution.sessions.within(f"{execution.run_id}/{frame.path}{spec.scope}")
+    over = [each for each in dict.fromkeys(over) if each not in kept]
+    execution.sessions.supersede(over)
+    await _release(execution, over)
+
+
+def _conversations(value: object) -> list[Conversation]:
+    many = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in many if isinstance(each, Conversation)]
+
+
+def _sessions_in(values: Sequence[object]) -> list[tuple[str, str]]:
+    """Engine and session of each conversation among the values, once."""
+    chats = [chat for value in values for chat in _conversations(value)]
+    return list(dict.fromkeys((each.engine, each.session) for each in chats if each.engine and each.session))
+
+
+async def _release(execution: Execution, sessions: Sequence[tuple[str, str]]) -> None:
+    """Tell the engine that sessions are over. A hint: if it cannot be given, the run says so and goes on."""
+    for engine, session in sessions:
+        execution.sessions.forget(session)
+        try:
+            await (await execution.services.engines.started(engine)).release(session)
+        except Exception as error:  # noqa: BLE001 - hints never change results
+            execution.warnings[f"engine `{engine}` could not release a conversation: {error}"] = None

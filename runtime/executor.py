@@ -40,6 +40,7 @@ from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import State, replay
 from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.program import (
     NO_POLICY,
     Limits,
@@ -52,6 +53,7 @@ from orchestrator.runtime.program import (
 )
 from orchestrator.runtime.retry import wait_s
 from orchestrator.runtime.services import Services
+from orchestrator.runtime.sessions import Sessions
 
 
 class CancelledWithinError(Exception):
@@ -109,6 +111,8 @@ class Execution:
         """The part of the run before this one, if it is resumed."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
         self.ledger = Ledger(budget or program.budget or Limits())
+        self.sessions = Sessions(self)
+        self.prefetches = Prefetches(self)
         self._journal = journal
         self._state = state
         self._rng = random.Random(seed)
@@ -148,7 +152,11 @@ class Execution:
         else:
             self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
         try:
-            value = await self._within_seconds(inputs)
+            try:
+                value = await self._within_seconds(inputs)
+            finally:
+                self.prefetches.close()
+                self.sessions.close()
             self.emit(RunDone(value, time()))
         except CancelledError:
             self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))

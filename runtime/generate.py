@@ -25,7 +25,6 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.events import Spent, Token
 from orchestrator.runtime.failures import ReplyError
-from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.values import Conversation, parsed_reply
@@ -47,34 +46,32 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     """Call a model with a prompt and the conversation it continues, if any; gives the reply and the conversation."""
     spec = op.spec
     assert isinstance(spec, Generate)
+    own = len(args) - (len(spec.pause.features) if spec.pause is not None else 0)
     prompt: str = args[0]
-    conversation: Conversation = args[1] if len(args) > 1 else Conversation()
+    conversation: Conversation = args[1] if own > 1 else Conversation()
     model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
     key, engine = execution.services.engines.pick(spec.engine, model)
     await execution.services.engines.started(key)
     execution.simulated |= engine.simulated
     name = f"{execution.run_id}/{frame.path}{op.id}"
-    session = name if conversation.session is None or conversation.engine != key else conversation.session
     messages = (*conversation.messages, Message("user", prompt))
     reservation = _Reservation(execution, op, key, messages, ledger)
-    request = GenerateRequest(
-        name,
-        engine.model,
-        messages,
-        Sampling(spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema),
-        session,
-        KvHint(
-            program=execution.run_id,
-            program_arrival_s=execution.arrival_s,
-            pin_ttl_s=spec.pin_ttl_s,
-            release=spec.release,
-        ),
+    await asyncio.sleep(0)  # hints that became ready together with this call go first
+    prefetched = execution.prefetches.begin(frame.path, op.id)
+    if prefetched is not None:
+        execution.sessions.supersede([prefetched])
+    session = execution.sessions.enter(conversation, key, engine, name)
+    hint = execution.sessions.hint(spec, key, args[own:])
+    sampling = Sampling(
+        spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema
     )
+    request = GenerateRequest(name, engine.model, messages, sampling, session, hint)
     received = _Received(spec.samples)
     try:
         await received.stream(engine, request, _display(execution, frame.path, op.id))
         replies = [parsed_reply(spec.returns, text) for text in received.texts]
     except BaseException as error:
+        execution.sessions.fail(session, conversation)
         usage = received.usage_of_failure(error, reservation.prompt_tokens)
         cost_usd = reservation.settle(usage)
         if usage != Usage():
@@ -82,9 +79,17 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
         raise
     usage = received.usage or Usage(reservation.prompt_tokens, 0, received.tokens)
     cost_usd = reservation.settle(usage)
-    chats = [conversation.then(prompt, text, session, key) for text in received.texts]
+    execution.sessions.leave(session, spec, hint, len(messages) + 1)
+    shared = spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
+    chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
     return Outcome(values[: op.count], usage, cost_usd)
+
+
+def prompt_tokens(messages: Sequence[Message]) -> int:
+    """An estimate of a prompt's length that errs upwards."""
+    size = sum(len(message.content.encode()) for message in messages)
+    return int(size / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
 
 
 def _display(execution: Execution, path: str, op: str) -> Display | None:
@@ -142,8 +147,7 @@ class _Reservation:
     ) -> None:
         spec = op.spec
         assert isinstance(spec, Generate)
-        size = sum(len(message.content.encode()) for message in messages)
-        self.prompt_tokens = int(size / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
+        self.prompt_tokens = prompt_tokens(messages)
         self.max_tokens = spec.max_tokens
         self._ledger = ledger
         self._price = execution.program.prices.get(engine)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from orchestrator.dsl.llm import Chat
@@ -20,17 +20,21 @@ from orchestrator.errors import CompileError
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
+from orchestrator.runtime.critical_path import remaining_s
 from orchestrator.runtime.inline import InlineBranch, InlineLoop, InlineMap
 from orchestrator.runtime.program import (
     NO_POLICY,
     Ask,
     Generate,
     Limits,
+    Pause,
     Policy,
+    Prefetch,
     Program,
     Region,
     Release,
     Structure,
+    Supersede,
     ToolCall,
 )
 from orchestrator.runtime.values import Conversation
@@ -41,27 +45,38 @@ if TYPE_CHECKING:
 
 CHEAP_S: Final = 1e-3
 """A pure tool that typically takes longer than this does not run on the event loop, if nobody has decided yet."""
-_HINTS: Final = frozenset({"kv_pin", "kv_prefetch", "kv_move", "transfer"})
-"""Ops that only pass their operand on: a pin is part of the call whose conversation it pins, the others wait for an
-engine that takes them."""
+_HINTS: Final = frozenset({"kv_pin", "kv_extend", "kv_move", "transfer"})
+"""Ops that only pass their operand on: a pin is part of the call whose conversation it pins, and what extends it part
+of the op that it stands before; the others wait for an engine that takes them."""
 
 
 @dataclass(slots=True)
 class _Lowering:
     bindings: Bindings
-    plans: Mapping[str, OpPlan]
+    plans: Mapping[str, OpPlan] = field(default_factory=dict)
     values: dict[int, Val] = field(default_factory=dict)
     prefills: dict[int, Node] = field(default_factory=dict)
     """Prefills by the KV value they produce: a prefill and its decode are one engine call."""
-    pins: dict[int, float] = field(default_factory=dict)
-    """Seconds to pin a conversation's KV for, by the conversation's value."""
+    critical_path_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds from the end of an op to the end of the run."""
+    pins: dict[int, Node] = field(default_factory=dict)
+    """By the conversation's value."""
+    refined: set[int] = field(default_factory=set)
+    """Conversations of whose pauses an op in them says more."""
+    extensions: dict[str, list[Node]] = field(default_factory=dict)
+    """By the op that they stand before."""
+    turns: dict[str, Node] = field(default_factory=dict)
+    """Model calls by their id, where a prefetch may be for them."""
     types: dict[str, Any] = field(default_factory=dict)
     calls: dict[tuple[str, tuple[str, ...], str], ToolCall] = field(default_factory=dict)
 
 
 def lower(graph: Graph, bindings: Bindings, *, returns: Any, program_hash: str, plan: Plan | None = None) -> Program:
     """The program of a workflow. Raises :class:`CompileError` for an op the runtime cannot execute (ORCH-C090)."""
-    state = _Lowering(bindings, {} if plan is None else {each.id: each for each in plan.ops})
+    state = _Lowering(bindings)
+    if plan is not None:
+        state.plans, state.critical_path_s = plan.by_id, remaining_s(plan)
+    _note_hints(state, graph.body)
     body = RegionBuilder("", [_type(state, name) for name in graph.body.arg_types])
     region = _fill(state, body, graph.body, "")
     engines = plan.cluster.engines if plan is not None else ()
@@ -77,15 +92,26 @@ def lower(graph: Graph, bindings: Bindings, *, returns: Any, program_hash: str, 
 def _fill(state: _Lowering, builder: RegionBuilder, source: GraphRegion, key: str) -> Region:
     state.values.update(zip(source.args, builder.args, strict=True))
     for node in source.nodes:
-        if node.kind == "kv_pin":
-            state.pins[node.operands[0]] = float(_get(node, "ttl_s", 0.0))
-    for node in source.nodes:
         if node.kind == "prefill":
             state.prefills[node.results[0]] = node
             continue
         for number, value in zip(node.results, _lower_node(state, builder, node, key), strict=True):
             state.values[number] = value
     return builder.finish([state.values[number] for number in source.yields])
+
+
+def _note_hints(state: _Lowering, source: GraphRegion) -> None:
+    """Find the hints that become part of other ops, which may stand before them."""
+    for node in source.nodes:
+        if node.kind == "kv_pin":
+            state.pins[node.operands[0]] = node
+        elif node.kind == "kv_extend":
+            state.refined.add(node.operands[0])
+            state.extensions.setdefault(str(_get(node, "before", "")), []).append(node)
+        elif node.kind in ("decode", "generate"):
+            state.turns[node.id] = node
+        for inner in node.regions:
+            _note_hints(state, inner)
 
 
 def _lower_node(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:
@@ -106,11 +132,39 @@ def _lower_expression(state: _Lowering, builder: RegionBuilder, node: Node, kind
 
 def _lower_ask(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
     choices = _get(node, "choices", None)
-    return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None))
+    pauses, operands = _in_pauses(state, node)
+    return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None, pauses), operands)
 
 
-def _lower_release(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
-    return _suspend(state, builder, node, Release())
+def _lower_hint(state: _Lowering, builder: RegionBuilder, node: Node, kind: str) -> Sequence[Val]:
+    if kind == "kv_release":
+        return _suspend(state, builder, node, Release())
+    if kind == "kv_supersede":
+        return _suspend(state, builder, node, Supersede(int(_get(node, "over", 1)), _get(node, "scope", None)))
+    call = state.turns.get(str(_get(node, "for", "")))
+    if call is None:
+        return ()
+    spec = Prefetch(call.id, str(_get(call, "model", "default")), _engine(call), _pause(node))
+    return _suspend(state, builder, node, spec)
+
+
+def _pause(node: Node, *, is_refined: bool = False) -> Pause:
+    """The pause that a pin, an extension or a prefetch is about."""
+    ttl_s, typical_s = _get(node, "ttl_s", None), _get(node, "typical_s", None)
+    return Pause(
+        tool=str(_get(node, "tool", "")),
+        ttl_s=None if ttl_s is None else float(ttl_s),
+        typical_s=None if typical_s is None else float(typical_s),
+        features=tuple(_get(node, "features", ())),
+        is_shared=bool(_get(node, "shared", False)),
+        is_refined=is_refined,
+    )
+
+
+def _in_pauses(state: _Lowering, node: Node) -> tuple[tuple[Pause, ...], Sequence[int]]:
+    """Pauses that the start of an op says more about, and its operands with what that takes."""
+    found = state.extensions.get(node.id, ())
+    return tuple(map(_pause, found)), [*node.operands, *(value for each in found for value in each.operands)]
 
 
 def _expression(state: _Lowering, node: Node, kind: str) -> emit.Expression:
@@ -131,7 +185,8 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
             return [_inline(state, builder, node, expression)]
     spec = _tool_call(state, node, callee, params, kind)
     if spec.place != "inline" or spec.is_async or _policy(node) is not NO_POLICY:
-        return _suspend(state, builder, node, spec)
+        pauses, operands = _in_pauses(state, node)
+        return _suspend(state, builder, node, replace(spec, in_pauses=pauses) if pauses else spec, operands)
     check = None if callee.startswith("builtin.") else _outer_class(_type(state, node.result_types[0]))
     return [_inline(state, builder, node, emit.tool(spec), check)]
 
@@ -174,14 +229,18 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
     operands = node.operands
     if node.kind == "decode":
         operands = state.prefills[operands[0]].operands
-    place = str(node.attrs.get("place") or "")
     planned = state.plans.get(node.id)
+    after = node.results[1] if len(node.results) > 1 else -1
+    pin = state.pins.get(after)
+    if pin is not None:
+        operands = (*operands, *pin.operands[1:])
+    turns_left = _get(node if pin is None else pin, "turns_left", None)
     schema, samples = _get(node, "schema", None), int(_get(node, "samples", 1))
     reply = _type(state, node.result_types[0])
     returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]
     spec = Generate(
         model=str(_get(node, "model", "default")),
-        engine=place.removeprefix("engine:") if place.startswith("engine:") else None,
+        engine=_engine(node),
         returns=returns,
         samples=samples,
         temperature=_get(node, "temperature", None),
@@ -190,7 +249,9 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         stop=tuple(_get(node, "stop", ())),
         seed=_get(node, "seed", None),
         schema=json.loads(schema) if isinstance(schema, str) else schema,
-        pin_ttl_s=state.pins.get(node.results[1]) if len(node.results) > 1 else None,
+        pause=None if pin is None else _pause(pin, is_refined=after in state.refined),
+        turns_left=None if turns_left is None else float(turns_left),
+        critical_path_s=state.critical_path_s.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
         expected_usd=None if planned is None or planned.cost_usd is None else planned.cost_usd.hi,
     )
@@ -278,6 +339,11 @@ def _suspend(
     )
 
 
+def _engine(node: Node) -> str | None:
+    place = str(node.attrs.get("place") or "")
+    return place.removeprefix("engine:") if place.startswith("engine:") else None
+
+
 def _get(node: Node, name: str, default: Any) -> Any:
     found = node.attrs.get(name)
     return node.opts.get(name, default) if found is None else found
@@ -329,5 +395,5 @@ _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequenc
     **dict.fromkeys(("tool", "retrieve"), _lower_tool),
     **dict.fromkeys(("generate", "decode"), _lower_generate),
     "ask": _lower_ask,
-    "kv_release": _lower_release,
+    **dict.fromkeys(("kv_release", "kv_supersede", "kv_prefetch"), _lower_hint),
 }

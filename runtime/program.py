@@ -57,6 +57,27 @@ NO_POLICY: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """What is known of the pause after a turn: before the turn, or by what starts in the pause.
+
+    The values of ``features`` are arguments of the op that the pause belongs to, behind all others.
+    """
+
+    tool: str = ""
+    """The key of the wait (:mod:`orchestrator.passes.waits`)."""
+    ttl_s: float | None = None
+    """Upper bound of what to keep the cache for; 0: it is not worth keeping."""
+    typical_s: float | None = None
+    """The user's word for how long it takes."""
+    features: tuple[str, ...] = ()
+    """Names of the arguments that tell how long it takes."""
+    is_shared: bool = False
+    """Several forks follow; each is a session of its own."""
+    is_refined: bool = False
+    """An op in the pause will say more about it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A function to call: ``fn(*args)``, or by name where ``names`` is set."""
 
@@ -67,6 +88,8 @@ class ToolCall:
     place: str
     names: tuple[str, ...] | None = None
     retrieve: bool = False
+    in_pauses: tuple[Pause, ...] = ()
+    """Pauses of which more is known once this starts. Each adds arguments: the conversation, and the features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +108,12 @@ class Generate:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     schema: Mapping[str, object] | None = None
-    pin_ttl_s: float | None = None
-    release: bool = False
+    pause: Pause | None = None
+    """The pause before the next turn; None if there is no next turn, or none is known."""
+    turns_left: float | None = None
+    """Expected turns on the conversation after this one; None if that is not known."""
+    critical_path_s: float | None = None
+    """Expected seconds from the end of this call to the end of the run."""
     expected_output_tokens: int | None = None
     """The plan's upper estimate per sample, for budgets, where ``max_tokens`` is not given."""
     expected_usd: float | None = None
@@ -97,11 +124,32 @@ class Ask:
     """A question to a human."""
 
     choices: tuple[str, ...] | None = None
+    in_pauses: tuple[Pause, ...] = ()
+    """As of a tool call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """A hint to the engine: the conversation ends here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """A hint to the engine: the first ``over`` arguments are conversations that end here, unless another argument is
+    such a conversation; and so do those that were opened inside the structured op ``scope``."""
+
+    over: int
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """A hint to the engine: the call ``call`` will begin with this conversation, or with this text."""
+
+    call: str
+    model: str
+    engine: str | None
+    pause: Pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +161,7 @@ class Structure:
     concurrency: int = 0
 
 
-Spec = ToolCall | Generate | Ask | Release | Structure
+Spec = ToolCall | Generate | Ask | Release | Supersede | Prefetch | Structure
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpsDone, OpStarted, region_key
-from orchestrator.runtime.program import Generate, Op, Program, Structure, ToolCall
+from orchestrator.runtime.program import Generate, Op, Prefetch, Program, Release, Structure, Supersede, ToolCall
 
 
 @dataclass(slots=True)
@@ -48,6 +48,8 @@ def place_of(op: Op) -> str:
         return op.spec.place
     if isinstance(op.spec, Generate):
         return f"engine:{op.spec.engine}" if op.spec.engine else "engine"
+    if isinstance(op.spec, (Release, Supersede, Prefetch)):
+        return "hint"
     return op.spec.kind if isinstance(op.spec, Structure) else "human"
 
 

@@ -27,6 +27,7 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.records import OpRecord, Spending, op_records
@@ -72,7 +73,8 @@ class RunResult:
 class Runtime:
     """Engines, a journal and observers that runs share. Engines start when first needed and close with the runtime.
 
-    ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``.
+    ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``;
+    ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives.
     """
 
     def __init__(
@@ -83,12 +85,14 @@ class Runtime:
         journal: Journal | None = None,
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
+        durations: DurationModel | None = None,
     ) -> None:
         self.engines = Engines(engines or {})
         self.journal: Journal = journal if journal is not None else MemoryJournal()
         self.observers = list(observers)
         self._remote = ray
         self._human = human or Nobody()
+        self._durations = durations if durations is not None else DurationModel()
         self._threads: ThreadPoolExecutor | None = None
 
     async def run(
@@ -141,7 +145,7 @@ class Runtime:
         spans = recording_listener(program)
         if spans is not None:
             listeners.append(spans)
-        services = Services(self.engines, self._human, self._remote, self._threads_of)
+        services = Services(self.engines, self._human, self._remote, self._threads_of, self._durations)
         return Execution(program, services, self.journal, run_id, listeners=listeners, **options)
 
     async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:

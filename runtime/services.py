@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Engine
 from orchestrator.runtime.human import Human, Nobody
+from orchestrator.runtime.kv.durations import DurationModel
 
 
 class Remote(Protocol):
@@ -75,3 +76,5 @@ class Services:
     remote: Remote | None = None
     threads: Callable[[], Executor | None] = lambda: None
     """Gives the pool for blocking tools; None is the event loop's own."""
+    durations: DurationModel | None = None
+    """Learns how long conversations pause, and forecasts it; None leaves that to the engines."""

@@ -23,11 +23,13 @@ class Conversation:
     """Names the KV prefix in the engine; set by the first reply."""
     engine: str | None = None
     """The engine that holds that prefix."""
+    shared: bool = False
+    """Several turns continue it; each opens a session of its own."""
 
-    def then(self, prompt: str, reply: str, session: str, engine: str) -> Conversation:
+    def then(self, prompt: str, reply: str, session: str, engine: str, *, shared: bool = False) -> Conversation:
         """The conversation after one more turn."""
         turn = (Message("user", prompt), Message("assistant", reply))
-        return Conversation(self.messages + turn, self.model, session, engine)
+        return Conversation(self.messages + turn, self.model, session, engine, shared)
 
 
 def open_conversation(system: str | None, model: str | None) -> Conversation:

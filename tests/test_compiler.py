@@ -119,7 +119,7 @@ def prefetching(question: str) -> str:
 
 def test_prefetch_hints_change_nothing_but_the_ir() -> None:
     compiled = compile_workflow(prefetching)
-    assert compiled.level2.count('"op.kv_prefetch"') == 1
+    assert compiled.level2.count('"op.kv_prefetch"') == 2
     with fake(["one", "two"]) as engine:
         assert prefetching(question="x") == "two"
     assert [request.messages[-1].content[-10:] for request in engine.requests] == ["rows for x", "rows for x"]

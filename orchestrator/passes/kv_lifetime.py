@@ -12,6 +12,7 @@ from orchestrator.passes.conversations import Conversations, arms
 from orchestrator.passes.prefetch import prefetch
 from orchestrator.passes.rewrite import before, editing
 from orchestrator.passes.waits import (
+    LONGEST_TTL_S,
     NextTurn,
     Step,
     Wait,
@@ -23,8 +24,6 @@ from orchestrator.passes.waits import (
     seconds,
 )
 
-LONGEST_TTL_S: Final = 300.0
-"""No pin outlives this: what typically takes longer is not worth keeping a cache for."""
 _EXPRESSIONS: Final = frozenset({"agent.const", "agent.prompt", "agent.field"})
 
 
@@ -262,7 +261,8 @@ class _Marking:
 
     def _picked(self, op: Any, index: int, body: Body, follower: Any) -> None:
         """One conversation picked out of a list that nothing else needs: the others are over."""
-        if attr(op, "callee", "") != "builtin.getitem" or not self._flow.is_chat(op.results[0]):
+        picks = op.name == "agent.field" or attr(op, "callee", "") == "builtin.getitem"
+        if not picks or not self._flow.is_chat(op.results[0]) or not self._flow.is_chat(op.operands[0]):
             return
         many = op.operands[0]
         alone = self._flow.users(many, body) == [index] and not self._flow.leaves(many, body)

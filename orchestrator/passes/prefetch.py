@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.ir.walk import Body, attr, op_id, opts
+from orchestrator.ir.walk import Body, Node, attr, op_id, opts
 from orchestrator.passes.rewrite import before
-from orchestrator.passes.waits import wait_of
+from orchestrator.passes.waits import LONGEST_TTL_S, is_declared, key, needs_human, quickest_s, seconds, wait_of
 
 LEAST_PREFETCH_CHARS: Final = 128
 """A shorter prefix fills no block of KV cache."""
@@ -19,9 +19,9 @@ LEAST_PREFETCH_CHARS: Final = 128
 def prefetch(body: Body) -> None:
     """Insert ``op.kv_prefetch`` for the static prefix of each call of a body that has to wait for something else first.
 
-    ``for`` is the call that the prefix belongs to.
+    ``for`` is the call that the prefix belongs to, ``tool`` the key of the wait that it lies before.
     """
-    wait: tuple[int, Any] | None = None
+    wait: tuple[int, Node] | None = None
     made: dict[Any, tuple[int, Any]] = {}
     warm: set[Any] = set()
     for index, node in enumerate(body.nodes):
@@ -34,23 +34,43 @@ def prefetch(body: Body) -> None:
                 _prefetch_before(*wait, op, made)
             warm.add(prefix)
         elif wait_of(node):
-            wait = index, op
+            wait = index, node
         made.update((value, (index, op)) for value in op.results)
 
 
-def _prefetch_before(position: int, wait: Any, op: Any, made: dict[Any, tuple[int, Any]]) -> None:
-    """Hint at the conversation of ``op`` if it is open by then, else at the first part of its prompt."""
+def _prefetch_before(position: int, wait: Node, op: Any, made: dict[Any, tuple[int, Any]]) -> None:
+    """Hint at the conversation of ``op`` if it is open by then, else at the first part of its (system) prompt."""
     start = op.operands[len(op.operands) - 1]
     opened, source = made.get(start, (-1, None))
     if len(op.operands) == 2:
         if opened < position:
             _hint(op, start, wait)
-    elif source is not None and source.name == "agent.prompt":
-        given = {"id": f"{op_id(op)}.prefix", "parts": attr(source, "parts")[:1], "opts": {}}
-        text = before(op, "agent.prompt", [], [start.type], given, at=wait)
-        _hint(op, text.results[0], wait)
+        elif source.name == "agent.chat":
+            text = _first_part(op, made.get(source.operands[0], (-1, None))[1], wait)
+            if text is not None:
+                given = {"id": f"{op_id(op)}.prefix_chat", "opts": opts(source)}
+                early = before(op, "agent.chat", [text], [start.type], given, at=wait.op)
+                _hint(op, early.results[0], wait)
+    else:
+        text = _first_part(op, source, wait)
+        if text is not None:
+            _hint(op, text, wait)
 
 
-def _hint(op: Any, prefix: Any, wait: Any) -> None:
-    given = {"id": f"{op_id(op)}.prefetch", "opts": {"for": op_id(op)}, "place": "", "resources": {}}
-    before(op, "op.kv_prefetch", [prefix], [], given, at=wait)
+def _first_part(op: Any, prompt: Any, wait: Node) -> Any:
+    """What a prompt begins with, made before the wait; None if it is no template."""
+    if prompt is None or prompt.name != "agent.prompt":
+        return None
+    given = {"id": f"{op_id(op)}.prefix", "parts": attr(prompt, "parts")[:1], "opts": {}}
+    return before(op, "agent.prompt", [], [prompt.results[0].type], given, at=wait.op).results[0]
+
+
+def _hint(op: Any, prefix: Any, wait: Node) -> None:
+    behind = wait_of(wait)
+    human = needs_human(behind)
+    known: dict[str, object] = {"for": op_id(op), "tool": key(behind)}
+    if is_declared(behind):
+        known["typical_s"] = seconds(behind)
+    ttl_s = 0.0 if human or quickest_s(behind) > LONGEST_TTL_S else LONGEST_TTL_S
+    given = {"id": f"{op_id(op)}.prefetch", "ttl_s": ttl_s, "opts": known, "place": "", "resources": {}}
+    before(op, "op.kv_prefetch", [prefix], [], given, at=wait.op)

@@ -20,6 +20,8 @@ from orchestrator.passes.conversations import Conversations, arms, repeats
 DEFAULT_TOOL_S: Final = 2.0
 """Assumed for a tool that does not say how long it takes: at most 2 s pays for itself without knowing the tool
 (Continuum, arXiv 2511.02230, uses 1-2 s until it has seen the tool)."""
+LONGEST_TTL_S: Final = 300.0
+"""No pin outlives this: what typically takes longer is not worth keeping a cache for."""
 LONGEST_KEY_CHARS: Final = 256
 HUMAN: Final = "ask"
 

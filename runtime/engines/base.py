@@ -147,6 +147,23 @@ class Engine(Protocol):
         """Stop and free everything; in-flight requests fail."""
 
 
+@runtime_checkable
+class KvControl(Protocol):
+    """What an engine may offer besides: hints that are not part of a turn. Both are advisory and change no reply."""
+
+    async def prefetch(self, request: GenerateRequest) -> Usage:
+        """Compute the prefix that a later turn begins with: ``request`` without its reply. Returns what that took.
+
+        ``request.kv.prefetch`` is set and ``sampling.max_tokens`` is 1. Cancelling it aborts the request.
+        """
+
+    async def extend(self, session: str, hint: KvHint) -> None:
+        """More is known of the session's pause than when its turn began.
+
+        ``hint.pause_s`` forecasts the rest of it, from now on; ``hint.pin_ttl_s`` of 0: forget the session's KV.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole reply, gathered from its chunks."""

@@ -10,7 +10,7 @@ from orchestrator.dsl.trace import Bindings
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Generate, Release, ToolCall
+from orchestrator.runtime.program import Generate, Pause, Release, ToolCall
 from orchestrator.runtime.run import Runtime
 
 
@@ -66,7 +66,7 @@ async def test_pairs_pins_and_releases() -> None:
     assert set(specs) == {"llm_1", "shout_1", "llm_2", "release_1"}
     first = specs["llm_1"]
     assert isinstance(first, Generate)
-    assert (first.engine, first.max_tokens, first.pin_ttl_s) == ("main", 7, 2.5)
+    assert (first.engine, first.max_tokens, first.pause) == ("main", 7, Pause(ttl_s=2.5))
     assert isinstance(specs["shout_1"], ToolCall)
     assert isinstance(specs["release_1"], Release)
     assert program.budget is not None

@@ -1,0 +1,221 @@
+"""The sessions of one run: which conversation has which KV prefix in which engine, and what its pause is about.
+
+A *session* is one conversation whose prefix grows from turn to turn, so a fork opens a session of its own: where the
+compiler has seen that several turns follow (``Conversation.shared``), and where it turns out that another turn has
+already gone on from the same point. The run tells the duration model when pauses begin and end, and engines that take
+it (:class:`~orchestrator.runtime.engines.base.KvControl`) what it learns in between: the tool that really started, and
+that a pause lasts longer than forecast while the session is still needed.
+
+Everything here is a hint. It changes no result, a failure to give one is a warning, and nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.runtime.engines.base import Engine, KvControl
+from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
+from orchestrator.runtime.kv.pauses import features, forecast_of
+from orchestrator.runtime.program import Generate, Pause
+from orchestrator.runtime.values import Conversation
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.executor import Execution
+    from orchestrator.runtime.kv.forecast import Forecast
+
+OVERDUE: Final = 0.9
+"""A pause that outlasts this quantile of its forecast is forecast again."""
+LEAST_REVIEW_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 300.0
+"""No extension after this: no pin outlives it either."""
+_IN_FLIGHT: Final = -1
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """A session that may have another turn."""
+
+    name: str
+    engine: str
+    at: Engine
+    messages: int
+    """Length of the conversation that its KV belongs to; negative while a turn is under way."""
+    paused_s: float | None = None
+    """Since when."""
+    key: PauseKey | None = None
+    pause: Pause | None = None
+    is_learning: bool = False
+    """Whether the duration model knows of the pause."""
+    timer: asyncio.TimerHandle | None = None
+
+
+class Sessions:
+    """See the module's docstring."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._durations = execution.services.durations
+        self._open: dict[str, _Session] = {}
+        self._superseded: dict[str, list[str]] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def enter(self, conversation: Conversation, engine: str, at: Engine, own: str) -> str:
+        """A turn begins; the name of its session, which is ``own`` unless it goes on with the conversation's."""
+        before = conversation.session if conversation.engine == engine else None
+        known = None if before is None else self._open.get(before)
+        if known is not None:
+            self._resumed(known)
+        follows = known is None or known.messages == len(conversation.messages)
+        name = own if before is None or conversation.shared or not follows else before
+        entry = self._open.get(name)
+        if entry is None:
+            entry = self._open[name] = _Session(name, engine, at, _IN_FLIGHT)
+        entry.messages = _IN_FLIGHT
+        return name
+
+    def hint(self, spec: Generate, engine: str, values: Sequence[object]) -> KvHint:
+        """What the engine is told with a turn; ``values`` are those of the pause's features."""
+        superseded = self._superseded.pop(engine, [])
+        pause, key = spec.pause, None
+        if pause is not None:
+            key = self._key(pause, values)
+        return KvHint(
+            program=self._execution.run_id,
+            program_arrival_s=self._execution.arrival_s,
+            turns_left=spec.turns_left,
+            critical_path_s=spec.critical_path_s,
+            workflow=self._execution.program.name,
+            tool=(key.tool or None) if key is not None else None,
+            features=key.features if key is not None else (),
+            pause_s=_encoded(self._forecast(key, pause)) if pause is not None and key is not None else (),
+            pin_ttl_s=pause.ttl_s if pause is not None else None,
+            release=spec.turns_left == 0,
+            supersedes=tuple(superseded[:MOST_SUPERSEDED]),
+        )
+
+    def leave(self, name: str, spec: Generate, hint: KvHint, messages: int) -> None:
+        """A turn has ended well, with a conversation of so many messages."""
+        entry = self._open[name]
+        entry.messages = messages
+        if hint.ends:
+            self._open.pop(name)
+        elif spec.pause is not None:
+            entry.paused_s, entry.pause, entry.key = monotonic(), spec.pause, hint.key
+            if not spec.pause.is_refined:
+                self._began(entry)
+            self._watch(entry, self._forecast(entry.key, entry.pause))
+
+    def fail(self, name: str, conversation: Conversation) -> None:
+        """A turn has failed; it may be tried again."""
+        if conversation.session == name:
+            self._open[name].messages = len(conversation.messages)
+        else:
+            self._open.pop(name, None)
+
+    def refine(self, pause: Pause, conversation: Conversation, values: Sequence[object]) -> None:
+        """Something starts in a pause that says more about it."""
+        entry = self._open.get(conversation.session or "")
+        if entry is None or entry.paused_s is None:
+            return
+        entry.pause, entry.key = pause, self._key(pause, values)
+        if pause.ttl_s != 0:
+            self._began(entry)
+        self._tell_more(entry)
+
+    def supersede(self, over: Iterable[tuple[str, str]]) -> None:
+        """Sessions, each by engine and name, that a later turn takes the place of: it will say so."""
+        for engine, name in over:
+            self.forget(name)
+            self._superseded.setdefault(engine, []).append(name)
+
+    def forget(self, name: str) -> None:
+        """A session is over."""
+        entry = self._open.pop(name, None)
+        if entry is not None:
+            self._end_pause(entry, is_back=False)
+
+    def within(self, prefix: str) -> list[tuple[str, str]]:
+        """Engine and name of the open sessions of the turns below the op with this path, whichever its attempt."""
+        below = (f"{prefix}.", f"{prefix}#")
+        return [(each.engine, name) for name, each in self._open.items() if name.startswith(below)]
+
+    def close(self) -> None:
+        """The run has ended: no session will have another turn."""
+        for entry in list(self._open.values()):
+            self._end_pause(entry, is_back=False)
+            self._tell(entry.engine, entry.at.release(entry.name))
+        self._open.clear()
+
+    def _key(self, pause: Pause, values: Sequence[object]) -> PauseKey:
+        return PauseKey(self._execution.program.name, pause.tool, features(pause.features, values))
+
+    def _forecast(self, key: PauseKey, pause: Pause, elapsed_s: float = 0.0) -> Forecast | None:
+        return None if pause.ttl_s == 0 else forecast_of(self._durations, key, pause.typical_s, elapsed_s)
+
+    def _began(self, entry: _Session) -> None:
+        if self._durations is not None and entry.key is not None and entry.paused_s is not None:
+            if entry.pause is not None and entry.pause.ttl_s == 0 and not entry.pause.typical_s:
+                return  # a human's pauses say nothing about tools
+            self._durations.began(entry.name, entry.key, entry.paused_s)
+            entry.is_learning = True
+
+    def _resumed(self, entry: _Session) -> None:
+        if entry.paused_s is not None and not entry.is_learning:
+            self._began(entry)
+        self._end_pause(entry, is_back=True)
+
+    def _end_pause(self, entry: _Session, *, is_back: bool) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+        if entry.is_learning and self._durations is not None:
+            (self._durations.ended if is_back else self._durations.dropped)(entry.name, monotonic())
+        entry.paused_s, entry.pause, entry.key, entry.timer, entry.is_learning = None, None, None, None, False
+
+    def _watch(self, entry: _Session, forecast: Forecast | None) -> None:
+        """Look again when the pause outlasts its forecast."""
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if forecast is None or entry.paused_s is None or not isinstance(entry.at, KvControl):
+            return
+        elapsed_s = monotonic() - entry.paused_s
+        wait_s = max(forecast.quantile(OVERDUE), LEAST_REVIEW_S, elapsed_s / 2)
+        if isfinite(wait_s) and elapsed_s + wait_s <= LONGEST_PAUSE_S:
+            entry.timer = asyncio.get_running_loop().call_later(wait_s, self._tell_more, entry)
+
+    def _tell_more(self, entry: _Session) -> None:
+        """Forecast the rest of a pause again and tell the engine."""
+        if entry.paused_s is None or entry.key is None or entry.pause is None or not isinstance(entry.at, KvControl):
+            return
+        forecast = self._forecast(entry.key, entry.pause, monotonic() - entry.paused_s)
+        hint = KvHint(
+            program=self._execution.run_id,
+            program_arrival_s=self._execution.arrival_s,
+            workflow=entry.key.workflow,
+            tool=entry.key.tool or None,
+            features=entry.key.features,
+            pause_s=_encoded(forecast),
+            pin_ttl_s=entry.pause.ttl_s,
+        )
+        self._tell(entry.engine, entry.at.extend(entry.name, hint))
+        self._watch(entry, forecast)
+
+    def _tell(self, engine: str, message: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._told(engine, message))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _told(self, engine: str, message: Coroutine[Any, Any, None]) -> None:
+        try:
+            await message
+        except Exception as error:  # noqa: BLE001 - hints never change results
+            self._execution.warnings[f"engine `{engine}` could not take a hint: {error}"] = None
+
+
+def _encoded(forecast: Forecast | None) -> tuple[float, ...]:
+    return () if forecast is None else tuple(forecast.encoded() or [inf])

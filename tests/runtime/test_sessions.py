@@ -1,0 +1,413 @@
+"""What engines and the duration model are told about sessions while a run goes on; and that it changes no result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+
+from orchestrator import ask, branch, chat, llm, loop, map_, race, tool, workflow
+from orchestrator.agents.react import react
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.dsl.workflow import Workflow
+from orchestrator.errors import RunError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.base import GenerateRequest, KvControl, Usage
+from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
+from orchestrator.runtime.events import Spent
+from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.human import Answers
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.kv.durations import DurationModel
+from orchestrator.runtime.kv.forecast import Forecast
+from orchestrator.runtime.kv.hints import KvHint, PauseKey
+from orchestrator.runtime.program import Limits
+from orchestrator.runtime.services import Services
+
+CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
+
+
+class Engine(ScriptedEngine):
+    """A scripted engine that keeps what it is told."""
+
+    def __init__(self, script: Callable[[GenerateRequest], Reply]) -> None:
+        super().__init__(script)
+        self.released: list[str] = []
+
+    async def release(self, session: str) -> None:
+        self.released.append(session)
+
+    @property
+    def hints(self) -> list[KvHint]:
+        return [request.kv for request in self.requests if request.kv is not None]
+
+
+class Controlled(Engine):
+    """One that takes hints between turns."""
+
+    def __init__(self, script: Callable[[GenerateRequest], Reply], prefetch_s: float = 0.0) -> None:
+        super().__init__(script)
+        self.extended: list[tuple[str, KvHint]] = []
+        self.prefetched: list[GenerateRequest] = []
+        self.prefetch_s = prefetch_s
+        self.cut = 0
+
+    async def extend(self, session: str, hint: KvHint) -> None:
+        self.extended.append((session, hint))
+
+    async def prefetch(self, request: GenerateRequest) -> Usage:
+        self.prefetched.append(request)
+        try:
+            await asyncio.sleep(self.prefetch_s)
+        except asyncio.CancelledError:
+            self.cut += 1
+            raise
+        return Usage(100, 0, 1)
+
+
+class OneEngine:
+    """The engines of a runtime that has one, without admission in front of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def pick(self, name: str | None, model: str) -> tuple[str, Engine]:
+        return "main", self.engine
+
+    async def started(self, name: str) -> Engine:
+        return self.engine
+
+    def finish(self, program: str) -> None:
+        """There is no admission."""
+
+
+class Run:
+    """One run, and what can be seen of it."""
+
+    def __init__(self, flow: Any, engine: Engine, durations: DurationModel | None = None, **given: Any) -> None:
+        self.flow: Workflow[..., Any] = flow if isinstance(flow, Workflow) else workflow(flow)
+        compiled = compile_workflow(self.flow, cluster=CLUSTER)
+        services = Services(OneEngine(engine), Answers(given.pop("answers", {})), durations=durations)  # type: ignore[arg-type]
+        self.execution = Execution(compiled.program, services, MemoryJournal(), "run-1", **given)
+
+    async def result(self, *inputs: object) -> Any:
+        value = await self.execution.run(inputs)
+        await asyncio.sleep(0.01)  # what is told in the background
+        return value
+
+
+def text(request: GenerateRequest) -> str:
+    return request.messages[-1].content
+
+
+@tool(effects="idempotent", pause_features=("suite",), typical_s=0.5)
+async def run_tests(suite: str, code: str) -> str:
+    return f"{suite} {code}"
+
+
+@tool(effects="idempotent")
+async def look_up(what: str) -> str:
+    return f"about {what}"
+
+
+@tool(effects="idempotent")
+async def linger(what: str) -> str:
+    await asyncio.sleep(0.25)
+    return what
+
+
+async def test_a_turn_says_which_tool_it_waits_for_and_the_model_learns_how_long() -> None:
+    def flow(suite: str) -> str:
+        reply, talk = chat("s").say("fix it")
+        return talk.say(run_tests(suite, reply)).reply
+
+    durations = DurationModel()
+    engine = Engine(lambda request: text(request).upper())
+    run = Run(flow, engine, durations)
+    assert await run.result("unit") == "UNIT FIX IT"
+    first, last = engine.hints
+    assert (first.program, first.workflow, first.tool) == ("run-1", "flow", "run_tests")
+    assert first.program_arrival_s == run.execution.arrival_s
+    assert first.features == ("suite=unit",)  # a parameter of the workflow: known before the turn
+    assert (first.turns_left, first.release, first.pin_ttl_s) == (1.0, False, 300.0)
+    assert first.critical_path_s is not None
+    assert last.critical_path_s is not None
+    assert first.critical_path_s > last.critical_path_s
+    assert Forecast.decoded(first.pause_s).quantile(0.5) == pytest.approx(0.5, rel=0.1)  # declared
+    assert (last.turns_left, last.release, last.ends, last.tool, last.pause_s) == (0.0, True, True, None, ())
+    assert engine.requests[0].session == engine.requests[1].session
+    assert engine.released == [engine.requests[0].session]
+    learned = durations.forecast(PauseKey("flow", "run_tests", ("suite=unit",)))
+    assert (learned.source, learned.count) == ("features", 1)
+    assert learned.quantile(0.5) < 0.3
+
+
+async def test_an_agents_loop_says_which_tool_it_chose() -> None:
+    replies = [
+        {"thought": "", "action": {"tool": "run_tests", "args": {"suite": "slow", "code": "x" * 100}}},
+        {"thought": "", "action": {"tool": "look_up", "args": {"what": "that"}}},
+        {"thought": "", "action": {"tool": "finish", "answer": "done"}},
+    ]
+
+    def flow(question: str) -> str:
+        return react(question, [run_tests, look_up], max_steps=6)
+
+    durations = DurationModel()
+    engine = Controlled(lambda _: replies[len(engine.requests) - 1])
+    assert await Run(flow, engine, durations).result("q") == "done"
+    assert [hint.tool for hint in engine.hints] == ["run_tests|look_up"] * 3
+    assert {hint.turns_left for hint in engine.hints} == {1.5}
+    assert len({request.session for request in engine.requests}) == 1
+    (session, tests), (_, other) = engine.extended
+    assert session == engine.requests[0].session
+    assert (tests.tool, tests.features) == ("run_tests", ("suite=slow",))
+    assert (other.tool, other.features) == ("look_up", ())
+    assert durations.forecast(PauseKey("flow", "run_tests", ("suite=slow",))).source == "features"
+    assert durations.forecast(PauseKey("flow", "look_up")).count == 1
+    assert durations.forecast(PauseKey("flow", "run_tests|look_up")).source == "workflow"  # never learned as such
+    assert engine.released == [session]
+
+
+async def test_nothing_is_kept_for_a_human_and_nothing_learned_from_one() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        answer = ask(reply, name="asked")
+        reply, talk = talk.say(answer)
+        more = branch(look_up(reply) == "x", then=lambda: look_up(reply), otherwise=lambda: ask("more?", name="more"))
+        return talk.say(more).reply
+
+    durations = DurationModel()
+    engine = Controlled(text)
+    assert await Run(flow, engine, durations, answers={"asked": "yes", "more": "no"}).result("q") == "no"
+    first, second, _ = engine.hints
+    assert (first.tool, first.pin_ttl_s, first.pause_s) == ("ask", 0.0, ())
+    assert (second.tool, second.pin_ttl_s) == ("look_up+(look_up|ask)", 300.0)
+    assert [(hint.tool, hint.pin_ttl_s, hint.pause_s) for _, hint in engine.extended][-1] == ("look_up+ask", 0.0, ())
+    assert durations.forecast(PauseKey("flow", "ask")).source != "tool"
+
+
+async def test_forks_are_sessions_and_their_prefix_is_superseded_behind_the_last() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        left, right = talk.say(look_up(f"{reply} left")).reply, talk.say(look_up(f"{reply} right")).reply
+        return llm(f"{left} {right}")
+
+    engine = Engine(text)
+    assert await Run(flow, engine).result("q") == "about q left about q right"
+    trunk, *forks, last = engine.requests
+    assert len({request.session for request in engine.requests}) == 4
+    assert set(engine.released) == {trunk.session, forks[0].session, forks[1].session}
+    assert last.kv is not None
+    assert last.kv.supersedes == (trunk.session,)
+
+
+async def test_of_a_list_of_conversations_the_ones_not_picked_are_over() -> None:
+    def flow(question: str) -> str:
+        drafts, talks = chat("s").say(question, samples=3)
+        rows, talks = map_(lambda draft, talk: talk.say(look_up(draft)), drafts, talks)
+        return talks[1].say(rows[1]).reply
+
+    engine = Engine(text)
+    assert await Run(flow, engine).result("q") == "about q"
+    samples, *repairs, last = engine.requests
+    sessions = {request.session for request in repairs}
+    assert len(sessions) == 3
+    assert last.session in sessions
+    assert last.kv is not None
+    assert set(last.kv.supersedes) == sessions - {last.session}
+    assert sessions - {last.session} < set(engine.released)
+    assert samples.session not in sessions
+
+
+async def test_what_the_losers_of_a_race_leave_behind_is_superseded() -> None:
+    def flow(question: str) -> str:
+        def slow() -> str:
+            reply, talk = chat("slow").say(question)
+            return talk.say(linger(linger(reply))).reply
+
+        won = race(slow, lambda: chat("fast").say(look_up(question)).reply, name="both")
+        return llm(won)
+
+    engine = Engine(text)
+    assert await Run(flow, engine).result("q") == "about q"
+    slow = next(request.session for request in engine.requests if request.messages[0].content == "slow")
+    assert slow in engine.released
+    assert engine.hints[-1].supersedes == (slow,)
+
+
+async def test_a_compacted_conversation_is_superseded_by_the_new_one() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        summary = talk.say(look_up(reply)).reply
+        return chat(f"So far: {summary}").say("go on").reply
+
+    engine = Engine(text)
+    await Run(flow, engine).result("q")
+    assert engine.requests[2].session != engine.requests[0].session
+    assert engine.hints[2].supersedes == (engine.requests[0].session,)
+
+
+async def test_a_pause_that_outlasts_its_forecast_is_forecast_again() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        return talk.say(linger(reply)).reply
+
+    durations = DurationModel()
+    for turn, seconds in enumerate([0.06] * 85 + [0.12] * 10 + [0.2] * 5):
+        durations.began(f"s{turn}", PauseKey("flow", "linger"), float(turn))
+        durations.ended(f"s{turn}", turn + seconds)
+    engine = Controlled(text)
+    await Run(flow, engine, durations).result("q")
+    assert engine.extended
+    session, hint = engine.extended[0]
+    assert session == engine.requests[0].session
+    assert hint.pause_s[0] > 0.0
+    assert 0.0 < Forecast.decoded(hint.pause_s).quantile(0.5) < 0.2  # what is left, not the whole pause
+
+
+async def test_sessions_end_with_the_run_however_it_ends() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        return talk.say(linger(reply)).reply
+
+    class Store:
+        kept: ClassVar[list[tuple[float, bool]]] = []
+
+        def recent(self, namespace: str, most_per_key: int) -> list[tuple[str, float, bool]]:
+            return []
+
+        def append(self, namespace: str, key: str, value: float, *, censored: bool) -> None:
+            self.kept.append((value, censored))
+
+    durations = DurationModel(Store())
+    engine = Controlled(text)
+    task = asyncio.create_task(Run(flow, engine, durations).result("q"))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.01)
+    assert engine.released == [engine.requests[0].session]
+    [(seconds, censored)] = Store.kept
+    assert censored
+    assert seconds < 60
+
+
+async def test_a_failed_turn_is_tried_again_in_its_session() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        return talk.say(look_up(reply), retry=2).reply
+
+    tries = iter([None, TimeoutError("flaky"), None])
+    engine = Engine(lambda request: next(tries) or text(request))
+    await Run(flow, engine).result("q")
+    assert len(engine.requests) == 3
+    assert len({request.session for request in engine.requests}) == 1
+
+
+async def test_an_engine_that_fails_to_take_a_hint_is_a_warning() -> None:
+    class Refusing(Controlled):
+        async def extend(self, session: str, hint: KvHint) -> None:
+            raise ConnectionError("gone")
+
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+        seen = branch(look_up(reply) == "", then=lambda: "", otherwise=lambda: run_tests("a", reply))
+        return talk.say(seen).reply
+
+    engine = Refusing(text)
+    run = Run(flow, engine)
+    assert await run.result("q") == "a q"
+    assert "could not take a hint: gone" in next(iter(run.execution.warnings))
+
+
+PREFIX = "Answer from the rows alone, briefly, and never guess what they do not tell. " * 3
+
+
+def prefetching(question: str) -> str:
+    rows = linger(question)
+    return chat(PREFIX).say(rows).reply
+
+
+def spent(run: Run) -> list[Spent]:
+    return [event for event in run.execution.events if isinstance(event, Spent)]
+
+
+async def test_a_known_prefix_is_computed_while_the_tool_runs_and_charged() -> None:
+    engine = Controlled(text)
+    run = Run(prefetching, engine)
+    assert await run.result("q") == "q"
+    (request,) = engine.prefetched
+    assert request.messages[0].content == PREFIX
+    assert request.sampling.max_tokens == 1
+    assert request.kv is not None
+    assert (request.kv.prefetch, request.kv.tool, request.kv.program) == (True, "linger", "run-1")
+    assert [event.usage for event in spent(run)] == [Usage(100, 0, 1)]
+    assert engine.hints[0].supersedes == (request.session,)
+    assert engine.cut == 0
+
+
+async def test_a_prefetch_ends_when_its_call_begins() -> None:
+    engine = Controlled(text, prefetch_s=60.0)
+    run = Run(prefetching, engine)
+    assert await run.result("q") == "q"
+    assert engine.cut == 1
+    (event,) = spent(run)
+    assert event.usage.input_tokens > 50
+
+
+async def test_a_prefetch_ends_with_the_run() -> None:
+    @tool(effects="once")
+    async def broken(what: str) -> str:
+        await asyncio.sleep(0.05)
+        raise ValueError(what)
+
+    def flow(question: str) -> str:
+        return chat(PREFIX).say(broken(question)).reply
+
+    engine = Controlled(text, prefetch_s=60.0)
+    with pytest.raises(RunError):
+        await Run(flow, engine).result("q")
+    await asyncio.sleep(0.01)
+    assert engine.cut == 1
+
+
+async def test_a_budget_is_for_calls_alone() -> None:
+    engine = Controlled(text)
+    assert await Run(prefetching, engine, budget=Limits(tokens=100_000)).result("q") == "q"
+    assert not engine.prefetched
+
+
+async def test_engines_without_control_are_asked_for_nothing_else() -> None:
+    engine = Engine(text)
+    assert not isinstance(engine, KvControl)
+    assert isinstance(Controlled(text), KvControl)
+    assert await Run(prefetching, engine).result("q") == "q"
+    assert len(engine.requests) == 1
+
+
+async def test_a_loop_that_compacts_ends_the_old_session() -> None:
+    def flow(question: str) -> str:
+        def step(state: tuple[Any, str, int]) -> tuple[Any, str, int]:
+            talk, said, turn = state
+            reply, talk = talk.say(look_up(said))
+
+            def compacted() -> Any:
+                return chat(f"Summary: {talk.say('summarise').reply}")
+
+            return branch(said == "about about q", then=compacted, otherwise=lambda: talk), reply, turn + 1
+
+        talk, said, _ = loop(step, (chat("s"), question, 0), max=4)
+        return talk.say(said).reply
+
+    engine = Engine(text)
+    await Run(flow, engine).result("q")
+    sessions = [request.session for request in engine.requests]
+    summary = next(i for i, request in enumerate(engine.requests) if text(request) == "summarise")
+    assert len(set(sessions[: summary + 1])) == 1
+    assert sessions[summary] not in sessions[summary + 1 :]
+    assert sessions[summary] in engine.released
+    assert engine.hints[summary].ends
+    assert engine.hints[summary + 1].supersedes == (sessions[summary],)
