@@ -71,8 +71,11 @@ class SpeedFit:
     worst_error: float
 
 
-def fit_speed(rows: Sequence[MeasuredStep]) -> SpeedFit:
-    """The coefficients that explain the rows best.
+def fit_speed(rows: Sequence[MeasuredStep], call_s: float | None = None) -> SpeedFit:
+    """The coefficients that explain the rows best; ``call_s`` where it is known.
+
+    Where every row that prefills was measured by a client, a call's time outside the engine cannot be told from the
+    host time of a step, and counts as such: measure a round trip that computes nothing, or times inside the engine.
 
     Raises :class:`PlanError`: ORCH-P114 for a row that cannot be, ORCH-P115 where no row prefills or none decodes.
     """
@@ -93,8 +96,13 @@ def fit_speed(rows: Sequence[MeasuredStep]) -> SpeedFit:
         )
     seconds = np.array([row.seconds for row in rows])
     terms = np.array([row.terms for row in rows]) / seconds[:, None]
+    told_apart = any(row.prefill_tokens and not row.calls for row in rows)
+    free = slice(None) if call_s is None and told_apart else slice(-1)
+    known = np.zeros(len(COEFFICIENTS))
+    known[-1] = call_s or 0.0
     scale = np.sqrt((terms**2).sum(axis=0)) + 1e-30
-    found = nonnegative_least_squares(terms / scale, np.ones(len(rows))) / scale
+    found = known.copy()
+    found[free] = nonnegative_least_squares((terms / scale)[:, free], 1 - terms @ known) / scale[free]
     errors = np.abs(terms @ found - 1)
     values = dict(zip(COEFFICIENTS, map(float, found), strict=True))
     values["step_s"] = max(values["step_s"], LEAST_STEP_S)

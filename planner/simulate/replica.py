@@ -244,7 +244,7 @@ class Replica:
             steps = self.longest_run
         if steps > 1:
             steps = self._batch.affordable(steps, self.pool.available)
-        if steps > 1 and (self._blocked or self._queue.held):
+        if steps > 1 and (self._blocked or self.memory.retains):
             due_s = self.memory.next_due_s
             if due_s < inf:
                 run = self._run
@@ -308,7 +308,8 @@ class Replica:
 
     def _continue_prompts(self, now: float) -> bool:
         """Choose the next chunks of the prompts begun, preempting if there is no memory for them; whether it did."""
-        self._chunks = chunks = []
+        chunks: list[int] = []
+        self._chunks = chunks
         preempted = False
         budget = self.spec.step_tokens - len(self._batch.requests)
         while len(chunks) < len(self._prefilling):

@@ -119,8 +119,7 @@ class Retention(Protocol):
 
     @property
     def next_due_s(self) -> float:
-        """When to ask :meth:`due` again at the latest while requests wait for memory; ``inf``: not before something
-        else changes."""
+        """When to ask :meth:`due` again at the latest; ``inf``: not before something else happens."""
 
 
 @dataclass(slots=True, eq=False)
