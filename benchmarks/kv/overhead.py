@@ -6,7 +6,7 @@ Both schedule the same requests in one process; the one that goes first alternat
 that nothing but the schedulers runs. Figures are microseconds of processor time in ``schedule()``: the medians of
 stock's and ours, and the median of the differences of pairs, with its 95th percentile. Cases: ``unhinted-1`` and
 ``unhinted-256`` requests that decode and hint nothing; ``hinted-256`` turns of programs; ``pinned-256``: those, and 256
-pins; ``held-256``: those, and 64 turns that wait for memory.
+pins; ``held-256``: those, and 64 turns that wait.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _hasher() -> Callable[[Any], Any]:
     return get_request_block_hasher(BLOCK_TOKENS, sha256)
 
 
-def _scheduler(kind: Any, blocks: int, folder: str) -> Any:
+def _scheduler(kind: Any, blocks: int, running: int, folder: str) -> Any:
     import torch
     from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
     from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
@@ -122,7 +122,7 @@ def _scheduler(kind: Any, blocks: int, folder: str) -> Any:
 
     model = ModelConfig(model=folder, tokenizer=folder, skip_tokenizer_init=True, dtype="float32", max_model_len=8192)
     limits = SchedulerConfig(
-        max_num_seqs=256, max_num_batched_tokens=8192, max_model_len=8192, is_encoder_decoder=False
+        max_num_seqs=running, max_num_batched_tokens=8192, max_model_len=8192, is_encoder_decoder=False
     )
     config = VllmConfig(
         model_config=model,
@@ -144,13 +144,19 @@ def _scheduler(kind: Any, blocks: int, folder: str) -> Any:
 
 
 def _measured(case: Case, repeats: int, folder: str) -> dict[str, float]:
+    """Half of the repeats with the one built first, half with the other: where objects lie in memory counts."""
     from vllm.v1.core.sched.scheduler import Scheduler
 
     from orchestrator.runtime.engines.vllm.scheduler import Scheduler as Ours
 
+    pairs = _pairs(case, repeats // 2, folder, (Scheduler, Ours))
+    return _summary(pairs + [(stock, ours) for ours, stock in _pairs(case, repeats // 2, folder, (Ours, Scheduler))])
+
+
+def _pairs(case: Case, repeats: int, folder: str, kinds: tuple[Any, Any]) -> list[tuple[float, float]]:
     sequence = -(-(PROMPT_TOKENS + repeats + 2 * WARM_STEPS + 100) // BLOCK_TOKENS)
     blocks = case.running * sequence + 5 * case.pins + 100
-    engines = [_Engine(_scheduler(kind, blocks, folder), case, repeats) for kind in (Scheduler, Ours)]
+    engines = [_Engine(_scheduler(kind, blocks, case.running, folder), case, repeats) for kind in kinds]
     for _ in range(WARM_STEPS):
         for engine in engines:
             engine.step()
@@ -158,23 +164,23 @@ def _measured(case: Case, repeats: int, folder: str) -> dict[str, float]:
     gc.freeze()
     gc.disable()
     try:
-        pairs = [_pair(engines, turned=at % 2 == 1) for at in range(repeats)]
+        pairs = [_pair(*engines, turned=at % 2 == 1) for at in range(repeats)]
     finally:
         gc.enable()
         gc.unfreeze()
-    assert all(len(engine.scheduler.running) == case.running for engine in engines)
-    if case.pins:
-        assert len(engines[1].scheduler.retention.table) == case.pins
-    return _summary(pairs)
+    for engine in engines:
+        assert len(engine.scheduler.running) == case.running
+        table = engine.scheduler.retention.table if hasattr(engine.scheduler, "retention") else None
+        assert table is None or len(table) == case.pins
+    return pairs
 
 
-def _pair(engines: Iterable[_Engine], *, turned: bool) -> tuple[float, float]:
-    """Microseconds of one step of stock's and ours."""
-    stock, ours = engines
+def _pair(one: _Engine, other: _Engine, *, turned: bool) -> tuple[float, float]:
+    """Microseconds of one step of each."""
     if turned:
-        second = ours.step() / 1e3
-        return stock.step() / 1e3, second
-    return stock.step() / 1e3, ours.step() / 1e3
+        second = other.step() / 1e3
+        return one.step() / 1e3, second
+    return one.step() / 1e3, other.step() / 1e3
 
 
 def _summary(pairs: list[tuple[float, float]]) -> dict[str, float]:

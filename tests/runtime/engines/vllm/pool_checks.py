@@ -64,7 +64,7 @@ def check_pins(scheduler: Scheduler, now_s: float) -> None:
     for pin in pins:
         assert pin.blocks == len(pin.held) > 0, pin
         assert pin.session
-        assert pin.expires_s > now_s, pin
+        assert pin.expires_s >= now_s, pin
         assert all(block.block_hash is not None and block.ref_cnt > 0 for block in pin.held), pin
 
 
