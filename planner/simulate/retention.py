@@ -88,6 +88,11 @@ class Held:
     ids: tuple[int, ...]
     blocks: int
 
+    def cut(self, units: int) -> tuple[Held, Held]:
+        """What is left after giving up the last ``units`` units, and these."""
+        each, at = self.blocks // len(self.ids), len(self.ids) - units
+        return Held(self.ids[:at], each * at), Held(self.ids[at:], each * units)
+
 
 class Retention(Protocol):
     """Decides what is kept, for one replica."""
@@ -115,7 +120,8 @@ class Retention(Protocol):
         """Before a step: what to free because its time is over, or it is not worth its memory any more."""
 
     def victim(self, turn: TurnView | None, load: EngineLoad, now: float) -> Sequence[Held]:
-        """Memory is short for a turn in the queue, or (``None``) for a running one: one pin to free, or nothing."""
+        """Memory is short for a turn in the queue, or (``None``) for a running one: what to free, a pin or the end of
+        one; nothing, and a turn waits, or a running one is preempted."""
 
     @property
     def next_due_s(self) -> float:
