@@ -128,10 +128,14 @@ def capacity_runs_per_s(plan: Plan) -> float | None:
 
 
 def replicas(engine: EngineSpec, cluster: Cluster) -> int:
-    """How many replicas the engine has: its ``data_parallel_size``, else as many as its share of the devices holds."""
-    wanted = engine.options.get("data_parallel_size")
-    if isinstance(wanted, int) and wanted > 0:
-        return wanted
+    """How many replicas the engine has: what its options say, else as many as its share of the devices holds."""
+    endpoints = engine.options.get("endpoints")
+    if isinstance(endpoints, list) and endpoints:
+        return len(endpoints)
+    for name in ("replicas", "data_parallel_size"):
+        wanted = engine.options.get(name)
+        if isinstance(wanted, int) and wanted > 0:
+            return wanted
     if engine.device is None:
         return 1
     sharing = [each for each in cluster.engines if each.device == engine.device]

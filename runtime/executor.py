@@ -157,6 +157,7 @@ class Execution:
             finally:
                 self.prefetches.close()
                 self.sessions.close()
+                self.services.engines.finish(self.run_id)
             self.emit(RunDone(value, time()))
         except CancelledError:
             self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))

@@ -27,6 +27,11 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R025": "the Ray worker that executed the run died",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
+    "ORCH-R060": "too many programs wait for an engine",
+    "ORCH-R061": "the options of admission are wrong",
+    "ORCH-R062": "no replica of an engine is left that could take a call",
+    "ORCH-R063": "the last replica in service was to be drained",
+    "ORCH-R064": "an engine has no replica",
 }
 
 

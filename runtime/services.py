@@ -11,7 +11,9 @@ from typing import Any, Protocol
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Engine
 from orchestrator.runtime.human import Human, Nobody
+from orchestrator.runtime.kv.admission import GateGroup
 from orchestrator.runtime.kv.durations import DurationModel
+from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
 
 
 class Remote(Protocol):
@@ -24,16 +26,22 @@ class Remote(Protocol):
 
 
 class Engines:
-    """The engines of a runtime, by name and by the model they serve."""
+    """The engines of a runtime, by name and by the model they serve, each behind the admission of its replicas."""
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._engines = dict(engines)
+        self._engines = {
+            key: engine if isinstance(engine, ReplicaSet) else replicated(engine.name, [engine])
+            for key, engine in engines.items()
+        }
+        gates = GateGroup()
+        for replicas in self._engines.values():
+            replicas.join(gates)
         self._starting: dict[str, asyncio.Task[None]] = {}
 
-    def __iter__(self) -> Iterator[Engine]:
+    def __iter__(self) -> Iterator[ReplicaSet]:
         return iter(self._engines.values())
 
-    def pick(self, name: str | None, model: str) -> tuple[str, Engine]:
+    def pick(self, name: str | None, model: str) -> tuple[str, ReplicaSet]:
         """The engine that the plan names, or without a plan one that serves ``model``; raises ORCH-R008."""
         for key, engine in self._engines.items():
             if key == name if name is not None else model in (DEFAULT_MODEL, key, engine.name, engine.model):
@@ -48,7 +56,7 @@ class Engines:
             "ORCH-R008", f"no engine serves `{name or model}`", why=f"there is {known}", fix="add one, or change model="
         )
 
-    async def started(self, name: str) -> Engine:
+    async def started(self, name: str) -> ReplicaSet:
         """The engine, after it has started; concurrent callers wait for the same start."""
         starting = self._starting.get(name)
         if starting is None or (starting.done() and (starting.cancelled() or starting.exception())):
@@ -56,6 +64,11 @@ class Engines:
         if not starting.done():
             await asyncio.shield(starting)
         return self._engines[name]
+
+    def finish(self, program: str) -> None:
+        """A program is over, however it ended: it takes no place in any engine."""
+        for engine in self._engines.values():
+            engine.finish(program)
 
     async def close(self) -> None:
         """Close every engine that was started."""

@@ -9,7 +9,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -51,7 +51,7 @@ class Spec(Protocol):
 
 
 def create(spec: Spec, ray: RaySession | None = None) -> Engine:
-    """The engine ``spec`` describes, not started yet.
+    """The engine ``spec`` describes, not started yet; of any kind, ``replicas = 2`` makes a set of two.
 
     ``ray`` is where a local engine's processes live; without it the engine lives in this process.
     Raises a coded :class:`~orchestrator.errors.EngineError` for an unknown kind, wrong options, or a missing or
@@ -60,7 +60,12 @@ def create(spec: Spec, ray: RaySession | None = None) -> Engine:
     make = _KINDS.get(spec.kind)
     if make is None:
         raise errors.unknown_kind(spec.kind, _KINDS)
-    return make(spec, ray)
+    copies = _copies(spec)
+    if copies is None:
+        return make(spec, ray)
+    from orchestrator.runtime.kv.replicas import replicated
+
+    return replicated(spec.name, [make(each, ray) for each in copies])
 
 
 def kinds() -> tuple[str, ...]:
@@ -77,6 +82,37 @@ def parse_options(cls: type[Options], spec: Spec) -> Options:
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise errors.bad_options(spec.kind, "; ".join(problems)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Replica:
+    """What a cluster file says about one replica of an engine."""
+
+    name: str
+    kind: str
+    model: str
+    options: Mapping[str, object]
+
+
+def _copies(spec: Spec) -> list[_Replica] | None:
+    """A specification for each replica: ``replicas`` alike, or one at each of ``endpoints``; None: there is just one.
+
+    Raises ORCH-E016 for counts and lists that make no sense.
+    """
+    options = dict(spec.options)
+    count, endpoints = options.pop("replicas", None), options.pop("endpoints", None)
+    if count is None and endpoints is None:
+        return None
+    if endpoints is None:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise errors.bad_options(spec.kind, f"replicas: {count!r} is not a number of replicas")
+        return [_Replica(spec.name, spec.kind, spec.model, options)] * count
+    if not isinstance(endpoints, list | tuple) or not all(isinstance(each, str) for each in endpoints) or not endpoints:
+        raise errors.bad_options(spec.kind, f"endpoints: {endpoints!r} is not a list of URLs")
+    if spec.kind != "openai" or "base_url" in options or count not in (None, len(endpoints)):
+        why = "endpoints: for engines of kind `openai`, in place of `base_url` and `replicas`"
+        raise errors.bad_options(spec.kind, why)
+    return [_Replica(spec.name, spec.kind, spec.model, {**options, "base_url": url}) for url in endpoints]
 
 
 def _sim(spec: Spec, _ray: RaySession | None) -> Engine:

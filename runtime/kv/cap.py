@@ -67,25 +67,9 @@ class AdaptiveCap:
     """The bound of one replica. Pure state: it knows no clock and no engine."""
 
     __slots__ = (
-        "_expected",
-        "_floor",
-        "_held",
-        "_lost",
-        "_peak",
-        "_recovering",
-        "_sighted",
-        "_told",
-        "_turns_left",
-        "_waited",
-        "_zeros",
-        "blind",
-        "decreases",
-        "epoch",
-        "increases",
-        "options",
-        "programs",
-        "tokens",
-    )
+        "_expected", "_floor", "_held", "_lost", "_peak", "_recovering", "_sighted", "_told", "_turns_left", "_waited",
+        "_zeros", "blind", "decreases", "epoch", "increases", "options", "programs", "tokens",
+    )  # fmt: skip
 
     def __init__(self, options: CapOptions | None = None) -> None:
         self.options = options or CapOptions()

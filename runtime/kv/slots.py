@@ -80,24 +80,9 @@ class AdmissionState:
 
 class _Program:
     __slots__ = (
-        "active",
-        "evidence",
-        "idle_until_s",
-        "key",
-        "lent",
-        "name",
-        "over",
-        "paid",
-        "place",
-        "reserve",
-        "running",
-        "size",
-        "tenant",
-        "timed",
-        "used",
-        "waiting",
-        "yielding",
-    )
+        "active", "evidence", "idle_until_s", "key", "lent", "name", "over", "paid", "place", "reserve", "running",
+        "size", "tenant", "timed", "used", "waiting", "yielding",
+    )  # fmt: skip
 
     def __init__(self, name: str, tenant: str, key: float) -> None:
         self.name = name

@@ -77,6 +77,9 @@ def test_replicas_are_the_engines_share_of_the_devices() -> None:
     both = Cluster(devices=(gpu(count=8),), engines=(one, pair))
     assert (replicas(one, both), replicas(pair, both)) == (2, 2)
     assert replicas(told, alone) == 5
+    assert replicas(engine("three", replicas=3), alone) == 3
+    far = EngineSpec(name="far", kind="openai", model="m", options={"endpoints": ["http://a", "http://b"]})
+    assert replicas(far, alone) == 2
     assert replicas(EngineSpec(name="far", kind="openai", model="m"), alone) == 1
 
 

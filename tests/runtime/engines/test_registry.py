@@ -9,6 +9,7 @@ import pytest
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import registry
 from orchestrator.runtime.engines.vllm import version
+from orchestrator.runtime.kv.replicas import ReplicaSet
 
 
 def spec(kind: str, **options: object) -> SimpleNamespace:
@@ -43,3 +44,30 @@ def test_vllm_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_vllm_unsupported(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     monkeypatch.setattr(version, "installed", lambda: found)
     assert code_of("vllm") == "ORCH-E003"
+
+
+def test_replicas_alike() -> None:
+    two = registry.create(spec("sim", replicas=2, seed=3))
+    assert isinstance(two, ReplicaSet)
+    assert [(each.name, each.options.seed) for each in two.replicas] == [("e", 3), ("e", 3)]
+
+
+def test_one_replica_at_each_endpoint() -> None:
+    two = registry.create(spec("openai", endpoints=["http://a/v1", "http://b/v1"]))
+    assert [each.options.base_url for each in two.replicas] == ["http://a/v1", "http://b/v1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("sim", {"replicas": 0}),
+        ("sim", {"replicas": True}),
+        ("sim", {"endpoints": ["http://a"]}),
+        ("openai", {"endpoints": []}),
+        ("openai", {"endpoints": "http://a"}),
+        ("openai", {"endpoints": ["http://a"], "replicas": 2}),
+        ("openai", {"endpoints": ["http://a"], "base_url": "http://b"}),
+    ],
+)
+def test_replicas_that_make_no_sense(kind: str, options: dict[str, object]) -> None:
+    assert code_of(kind, **options) == "ORCH-E016"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from math import inf
 
 import pytest
@@ -191,7 +191,7 @@ def test_the_bound_doubles_while_programs_wait_and_nothing_is_lost() -> None:
 def test_an_engine_that_reports_no_cached_tokens_is_not_limited_in_the_end() -> None:
     control = AdmissionControl()
     names = [f"p{i}" for i in range(20)]
-    waiting = {name: 0 for name in names}
+    waiting = dict.fromkeys(names, 0)
     for name in names:
         if control.request(name, 0.0, arrival_s=0.0):
             waiting[name] = 1
@@ -255,63 +255,91 @@ OPS = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(OPS, max_size=60), st.integers(1, 3), st.booleans())
-def test_slots_are_exact_in_any_schedule(ops: list[tuple[str, int, int]], programs: int, static: bool) -> None:
-    control = AdmissionControl(AdmissionOptions(CapOptions(programs=programs, fixed=static), idle_s=5.0))
-    running: dict[str, int] = {}
-    waiting: dict[str, int] = {}
-    now_s = 0.0
-    for op, number, amount in ops:
+class Schedule:
+    """An admission control and what it should know."""
+
+    def __init__(self, options: AdmissionOptions) -> None:
+        self.control = AdmissionControl(options)
+        self.running: Counter[str] = Counter()
+        self.waiting: Counter[str] = Counter()
+        self.now_s = 0.0
+
+    def do(self, op: str, number: int, amount: int) -> None:
         name = f"p{number}"
         if op == "request":
-            if control.request(name, now_s, arrival_s=float(number), tenant="ab"[number % 2]):
-                running[name] = running.get(name, 0) + 1
-            else:
-                waiting[name] = waiting.get(name, 0) + 1
-        elif op in ("end", "fail") and running.get(name):
-            control.used(name, name, input_tokens=1000 + amount, cached_tokens=amount, output_tokens=amount)
-            running[name] -= 1
-            control.end(name, now_s, failed=op == "fail")
+            runs = self.control.request(name, self.now_s, arrival_s=float(number), tenant="ab"[number % 2])
+            (self.running if runs else self.waiting)[name] += 1
         elif op in ("pause", "leave"):
-            control.pause(name, now_s, keep=op == "pause", within_s=amount / 100)
-        elif op == "finish" and not running.get(name) and not waiting.get(name):
-            control.finish(name, now_s)
-        elif op == "lend":
-            control.lend(name)
-        elif op == "reclaim":
-            control.reclaim(name)
-        elif op == "withdraw" and waiting.get(name):
-            waiting[name] -= 1
-            control.withdraw(name)
+            self.control.pause(name, self.now_s, keep=op == "pause", within_s=amount / 100)
+        elif op == "finish" and not self.running[name] and not self.waiting[name]:
+            self.control.finish(name, self.now_s)
+        elif op in ("lend", "reclaim"):
+            getattr(self.control, op)(name)
+        elif op == "withdraw" and self.waiting[name]:
+            self.waiting[name] -= 1
+            self.control.withdraw(name)
         elif op == "tick":
-            now_s += amount / 100
-            control.expire(now_s)
-        for let_in in control.admitted():
-            running[let_in] = running.get(let_in, 0) + waiting.pop(let_in)
+            self.now_s += amount / 100
+            self.control.expire(self.now_s)
+        elif op in ("end", "fail") and self.running[name]:
+            self.control.used(name, name, input_tokens=1000 + amount, cached_tokens=amount, output_tokens=amount)
+            self.running[name] -= 1
+            self.control.end(name, self.now_s, failed=op == "fail")
+        self.let_in()
+
+    def let_in(self) -> None:
+        for name in self.control.admitted():
+            self.running[name] += self.waiting.pop(name)
+
+    def check(self) -> None:
+        control = self.control
         holding = [each for each in control._programs.values() if each.active]
         assert control.active == len(holding)
         assert control.state.held_tokens == pytest.approx(sum(each.held for each in holding))
-        assert control.waiting == sum(1 for count in waiting.values() if count)
-        assert all(control.holds(each) for each, count in running.items() if count)
+        assert control.waiting == sum(1 for count in self.waiting.values() if count)
+        assert all(control.holds(each) for each, count in self.running.items() if count)
         assert control.active or not control.waiting
-        if static:
-            assert control.active <= programs
-    for _ in range(20):  # everybody who waits runs in the end, whatever came before
-        for name, count in list(running.items()):
-            for _ in range(count):
-                control.end(name, now_s)
-            del running[name]
-            control.finish(name, now_s)
-        now_s += 700.0
-        control.expire(now_s)
-        for let_in in control.admitted():
-            running[let_in] = waiting.pop(let_in)
-    assert not any(waiting.values())
+        if control.options.cap.fixed:
+            assert control.active <= control.options.cap.programs
+
+    def run_out(self) -> None:
+        """End everything that runs, again and again."""
+        for _ in range(20):
+            for name, count in list(self.running.items()):
+                for _ in range(count):
+                    self.control.end(name, self.now_s)
+                del self.running[name]
+                self.control.finish(name, self.now_s)
+            self.now_s += 700.0
+            self.control.expire(self.now_s)
+            self.let_in()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(OPS, max_size=60), st.integers(1, 3), st.booleans())
+def test_slots_are_exact_in_any_schedule(ops: list[tuple[str, int, int]], programs: int, fixed: bool) -> None:
+    schedule = Schedule(AdmissionOptions(CapOptions(programs=programs, fixed=fixed), idle_s=5.0))
+    for op in ops:
+        schedule.do(*op)
+        schedule.check()
+    schedule.run_out()
+    control = schedule.control
+    assert not +schedule.waiting  # everybody who waited ran in the end, whatever came before
     assert control.active == control.waiting == 0
     assert control.state.held_tokens == 0
     assert not control._programs
     assert len(control._deadlines) <= 64
+
+
+def test_a_replica_that_lost_its_cache_has_no_idle_slots_and_no_evidence() -> None:
+    control = AdmissionControl(fixed(2))
+    for name in "ab":
+        control.request(name, 0.0)
+    control.end("a", 1.0)
+    assert not control.request("c", 2.0)
+    control.clear()
+    assert control.admitted() == ("c",)
+    assert [control.holds(name) for name in "abc"] == [False, True, True]
 
 
 async def test_cancellation_errors_and_closed_streams_leave_no_slot_taken() -> None:
