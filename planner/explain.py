@@ -23,7 +23,7 @@ from orchestrator.planner.cluster import Device
 from orchestrator.planner.compare import Compared, Difference, compare, render_comparison
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
-from orchestrator.planner.plan import OpPlan, Plan, Rejected, Site
+from orchestrator.planner.plan import OpPlan, Pin, Plan, Rejected, Site
 from orchestrator.planner.table import Column, table
 
 __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
@@ -55,6 +55,15 @@ _CALL_COLUMNS: Final = (
     Column("waits"),
     Column("cost"),
     Column("time goes into", least=14),
+)
+_PIN_COLUMNS: Final = (
+    Column("KV kept after", least=10),
+    Column("while", least=8),
+    Column("pause (90 % <)"),
+    Column("forecast"),
+    Column("for ≤"),
+    Column("hit", right=True),
+    Column("prefill saved"),
 )
 _WAITS: Final = 4
 """The column that says nothing without a rate."""
@@ -97,6 +106,9 @@ def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
         columns = [_CALL_COLUMNS[at] for at in shown_columns]
         yield from table(columns, [[row[at] for at in shown_columns] for row in calls], width)
         yield ""
+    if plan.pins:
+        yield from table(_PIN_COLUMNS, list(map(_pin_row, plan.pins)), width)
+        yield ""
     hidden = len(plan.ops) - len(shown)
     notes = {
         "total": [_totals(plan)],
@@ -110,6 +122,7 @@ def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
         "other plans": _other_plans(plan),
         "rejected": _rejected(shown),
         "guesses": _guesses(plan),
+        "KV": _kv_notes(plan),
         "notes": plan.notes,
         "warnings": plan.warnings,
     }
@@ -187,6 +200,29 @@ def _call_row(plan: Plan, op: OpPlan) -> list[str]:
         "?" if op.cost_usd is None else figures.spread(op.cost_usd, figures.dollars),
         _parts(op.spent_s, op.seconds.mid),
     ]
+
+
+def _pin_row(pin: Pin) -> list[str]:
+    worth, what = pin.worth, pin.tool or "nothing runs"
+    if pin.because:
+        return [pin.op, what, "", pin.because, "0", "", ""]
+    saved = "?" if pin.prefill_s is None else f"of {figures.duration(pin.prefill_s)}"
+    if worth is None:
+        return [pin.op, what, "", "", figures.duration(pin.longest_s), "", saved]
+    if worth.saved_s is not None:
+        saved = f"{figures.duration(worth.saved_s)} {saved}"
+    middle, upper = (
+        "never" if each is None else figures.duration(each) for each in (worth.median_s, worth.upper_s)
+    )  # fmt: skip
+    source = f"{worth.source} ({worth.count} seen)" if worth.count else worth.source
+    ttl = "?" if worth.ttl_s is None else figures.duration(worth.ttl_s)
+    return [pin.op, what, f"{middle} ({upper})", source, ttl, f"{100 * worth.hit_probability:.0f} %", saved]
+
+
+def _kv_notes(plan: Plan) -> list[str]:
+    if not any(pin.worth is not None for pin in plan.pins):
+        return []
+    return ["times to keep are for when another request waits for memory; where none does, caches stay longer"]
 
 
 def _bytes(count: float) -> str:

@@ -18,6 +18,7 @@ from orchestrator.planner.estimate import Estimate, Estimator
 from orchestrator.planner.graph import Graph, Node, read
 from orchestrator.planner.interval import Interval, total
 from orchestrator.planner.labels import describe, kind_of
+from orchestrator.planner.pins import pins_of
 from orchestrator.planner.placer import GIB, Placement, Placer, kv_capacity_bytes
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
@@ -69,6 +70,7 @@ def plan_graph(
         seconds=outcome.seconds,
         tokens=tokens,
         cost_usd=cost_usd,
+        pins=tuple(pins_of(graph.body, estimator.estimates)),
         critical_path=outcome.path,
         warnings=tuple(warnings),
     )

@@ -83,6 +83,60 @@ class OpPlan(BaseModel):
     """By what measured runs have scaled ``seconds``; see :mod:`orchestrator.planner.observations`."""
 
 
+class PinWorth(BaseModel):
+    """What a pin is expected to bring, by a forecast of its pause."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    median_s: float | None
+    """Of the pause; ``None``: it may never end."""
+    upper_s: float | None
+    """What 90 % of the pauses stay below; ``None``: there is no such bound."""
+    source: str
+    """What the forecast rests on: ``features``, ``tool``, ``workflow``, ``global`` (pauses seen there), ``declared``,
+    ``prior``."""
+    count: int = Field(default=0, ge=0)
+    """Pauses seen."""
+    ttl_s: float | None
+    """How long the cache is worth keeping while another request waits for memory; ``None``: unknown, for the time that
+    a hit saves is."""
+    hit_probability: float = Field(ge=0, le=1)
+    """That the next turn comes before that."""
+    saved_s: float | None
+    """Expected seconds of prefill that are saved in each pause; ``None``: unknown."""
+
+
+class Pin(BaseModel):
+    """A cache that the engine is asked to keep between two turns of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    op: str
+    """The turn that it follows."""
+    tool: str = ""
+    """What runs before the next turn: callees in order joined by ``+``, alternatives by ``|``; empty for nothing."""
+    features: tuple[str, ...] = ()
+    """Arguments that tell how long that takes."""
+    turns_left: float
+    """Expected turns of the conversation after this one."""
+    shared: bool = False
+    """Several forks start from it."""
+    longest_s: float
+    """It is kept for at most this long; 0: not at all."""
+    because: str = ""
+    """Why it is not kept at all."""
+    typical_s: float | None = None
+    """The user's word for how long the pause takes."""
+    tokens: float = Field(ge=0)
+    """Of the conversation by then."""
+    prefill_s: float | None = None
+    """Seconds to compute them again on the engine of the turn; ``None``: unknown."""
+    kv_share: float | None = None
+    """Share of a replica's KV memory that they take; ``None``: unknown."""
+    worth: PinWorth | None = None
+    """``None``: not forecast."""
+
+
 class Rejected(BaseModel):
     """A whole plan that was considered and not taken."""
 
@@ -131,6 +185,8 @@ class Plan(BaseModel):
     """Prompt and output tokens of the whole run."""
     cost_usd: Interval | None
     """USD of the whole run; ``None`` when the price of anything in it is unknown."""
+    pins: tuple[Pin, ...] = ()
+    """Caches kept between turns, in program order."""
     critical_path: tuple[str, ...] = ()
     """Ids of the top-level ops that decide ``seconds``, in order."""
     warnings: tuple[str, ...] = ()

@@ -50,6 +50,12 @@ LEAST_WIDTH = 60
     metavar="RUN",
     help="Compare what `orch run --record` wrote.",
 )
+@click.option(
+    "--learned",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Forecast the pauses of conversations from this learning store.",
+)
 @planning_options
 @engine_options
 @json_option
@@ -61,6 +67,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     scenarios: tuple[str, ...],
     sides: tuple[str, str] | None,
     record: Path | None,
+    learned: Path | None,
     objective: Objective | None,
     rate: str | None,
     sla: str | None,
@@ -97,7 +104,21 @@ def command(  # noqa: PLR0917 - one parameter an option
         from orchestrator.planner.explain import render
 
         _, _, plan = planned(load_target(target), engines, want)
+        plan = _with_pin_worth(plan, learned)
         click.echo(render(plan, "json" if as_json else form or "text", every_op=every_op, width=width()), nl=False)
+
+
+def _with_pin_worth(plan: Plan, learned: Path | None) -> Plan:
+    """What the pins are worth, by the pauses in a learning store if one is given. Raises its errors (ORCH-L)."""
+    from orchestrator.runtime.kv.durations import DurationModel
+    from orchestrator.runtime.kv.worth import with_worth
+
+    if not plan.pins or learned is None:
+        return with_worth(plan)
+    from orchestrator.learning.store import LearningStore
+
+    with LearningStore(learned) as store:
+        return with_worth(plan, DurationModel(store))
 
 
 def width() -> int:

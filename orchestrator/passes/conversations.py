@@ -240,10 +240,9 @@ def repeats(node: Node) -> Turns:
         most = float(attr(node.op, "limit"))
         return Turns(0.0, most, most)
     most = float(attr(node.op, "max"))
-    cond = node.bodies[0]
-    for each in cond.nodes:
-        if list(each.op.results) == list(cond.terminator.operands) and attr(each.op, "value") == "false":
-            return Turns(most, most, most)
+    made_by = node.bodies[0].terminator.operands[0].owner
+    if getattr(made_by, "name", "") == "agent.const" and attr(made_by, "value") == "false":
+        return Turns(most, most, most)
     return Turns(0.0, max(most / 2, 1.0), most)
 
 

@@ -24,6 +24,8 @@ from orchestrator.passes.waits import (
     seconds,
 )
 
+AT_ONCE_S: Final = 0.01
+"""Between a turn and the next where nothing runs in between."""
 _EXPRESSIONS: Final = frozenset({"agent.const", "agent.prompt", "agent.field"})
 
 
@@ -134,7 +136,7 @@ class _Marking:
         if name := key(wait):
             known["tool"] = name
         if is_declared(wait):
-            known["typical_s"] = seconds(wait)
+            known["typical_s"] = seconds(wait) if wait else AT_ONCE_S
         if self._flow.is_shared(chat, body) or attr(op, "samples") > 1:
             known["shared"] = True
         ttl_s = LONGEST_TTL_S

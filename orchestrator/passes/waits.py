@@ -84,7 +84,7 @@ def quickest_s(wait: Wait) -> float:
 
 def is_declared(wait: Wait) -> bool:
     """Whether the user has said of everything in it how long it takes."""
-    return bool(wait) and all(
+    return all(
         each.declared if isinstance(each, Step) else all(is_declared(way) for way in each.ways if way) for each in wait
     )
 

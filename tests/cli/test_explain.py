@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.learning.store import LearningStore
 from orchestrator.planner.plan import Plan
+from orchestrator.runtime.kv.durations import DurationModel
+from orchestrator.runtime.kv.hints import PauseKey
 from tests.cli.conftest import Orch
 
 CLUSTER = """
@@ -80,3 +83,49 @@ def test_bad_options(orch: Orch, folder: Path, words: list[str], code: str, says
     assert code in ended.err
     assert says in ended.err
     assert "Traceback" not in ended.err
+
+
+FLOW = """
+from orchestrator import chat, tool, workflow
+
+@tool(effects="idempotent")
+def look_up(what: str) -> str:
+    return what
+
+@workflow
+def talk(question: str) -> str:
+    reply, talk = chat("Be brief.").say(question, max_tokens=50)
+    return talk.say(look_up(reply), max_tokens=50).reply
+"""
+
+
+def test_pins_are_shown_with_what_they_are_worth(orch: Orch, tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(FLOW)
+    flow = str(tmp_path / "talk.py")
+    ended = orch("explain", flow, "--model", str(MODEL))
+    assert ended.code == 0
+    row = next(line for line in ended.out.partition("KV kept after")[2].splitlines() if line.startswith("llm_1"))
+    assert "look_up" in row
+    assert "prior" in row
+    assert max(map(len, ended.out.splitlines())) <= 100
+    with LearningStore(tmp_path / "learned.db") as store:
+        model = DurationModel(store)
+        for turn in range(20):
+            model.began(f"s{turn}", PauseKey("talk", "look_up"), 100.0 * turn)
+            model.ended(f"s{turn}", 100.0 * turn + 7.0)
+    learned = str(tmp_path / "learned.db")
+    ended = orch("explain", flow, "--model", str(MODEL), "--learned", learned, "--json")
+    (pin,) = json.loads(ended.out)["pins"]
+    assert (pin["op"], pin["tool"], pin["turns_left"]) == ("llm_1", "look_up", 1.0)
+    assert (pin["worth"]["median_s"], pin["worth"]["source"], pin["worth"]["count"]) == (7.0, "tool", 20)
+    assert 0 < pin["worth"]["hit_probability"] <= 1
+    assert 0 < pin["worth"]["saved_s"] <= pin["prefill_s"]
+    assert Plan.from_json(ended.out).pins[0].worth is not None
+
+
+def test_a_learning_store_that_is_none(orch: Orch, tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(FLOW)
+    (tmp_path / "learned.db").write_text("no database, but long enough to be read as one" * 100)
+    ended = orch("explain", str(tmp_path / "talk.py"), "--model", str(MODEL), "--learned", str(tmp_path / "learned.db"))
+    assert ended.code != 0
+    assert "ORCH-L00" in ended.err
