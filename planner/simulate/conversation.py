@@ -26,15 +26,16 @@ class Turn(NamedTuple):
 
 def conversation(
     number: int, arrival_s: float, turns: Sequence[Turn], *, block_tokens: int, shared_tokens: int = 0,
-    workflow: str = "",
+    shared_id: int = 0, workflow: str = "",
 ) -> Program:  # fmt: skip
     """The program ``number`` (unique in its load), with prefix ids of whole blocks.
 
-    Its first ``shared_tokens`` tokens are those of every program of the load; the rest is its own.
+    Its first ``shared_tokens`` tokens are those of every program with the same ``shared_id``, a number that leaves room
+    for their blocks to the next one; the rest is its own.
     """
     total = sum(turn.new_tokens + turn.output_tokens for turn in turns)
     shared = min(shared_tokens, turns[0].new_tokens) // block_tokens if turns else 0
-    ids = tuple(i if i < shared else own_id(number, i) for i in range(total // block_tokens))
+    ids = tuple(shared_id + i if i < shared else own_id(number, i) for i in range(total // block_tokens))
     stages: list[Stage] = []
     prompt = 0
     for place, turn in enumerate(turns):

@@ -45,6 +45,10 @@ class TurnView(RequestView, Protocol):
         """The conversation it belongs to, unique in its replica."""
 
     @property
+    def place(self) -> int:
+        """Its place among the program's stages, from 0."""
+
+    @property
     def workflow(self) -> str:
         """Of the program."""
 
