@@ -112,6 +112,16 @@ class Serving:
             last = output
         return Reply(tuple(last.outputs[0].token_ids), last.num_cached_tokens or 0)
 
+    async def release(self, session: str) -> None:
+        """Tell our scheduler that the session is over; vLLM's own cannot be told."""
+        if self.scheduler is not None:
+            await self._llm.engine_core.call_utility_async("orchestrator_kv_release", session)
+
+    async def report(self) -> dict[str, Any]:
+        """What our scheduler says of its pins."""
+        found: dict[str, Any] = await self._llm.engine_core.call_utility_async("orchestrator_kv_report")
+        return found
+
     async def reset(self) -> bool:
         """Empty the prefix cache; only an idle engine can."""
         return bool(await self._llm.reset_prefix_cache())

@@ -1,20 +1,53 @@
-"""The load: agent programs of several turns with tools between them, scaled from published traces.
+"""The load: agent programs of several turns with tools between them, scaled down from published traces.
 
-SWE-bench agents make about 11 turns of 70k tokens in all, with tools of 0.9 s on average and a standard deviation of
-3.6 s (Continuum, arXiv 2511.02230, section 2). An 8B model on an H100 prefills about 20k tokens/s, so recomputing half of
-such a context takes about 1.8 s, twice a mean tool. The engine here is a small model on a CPU core, which prefills as
-fast, so the contexts are shorter and the tools with them: ``tool_median_s`` keeps the ratio. Prompts are random tokens
-after a beginning that all programs share; a turn's prompt is the whole conversation so far, reply included.
+Continuum (arXiv 2511.02230, section 2) reports two kinds of agents::
+
+                turns a program   tokens a program   a tool call
+    SWE-bench   10.9 +- 2.1       70k +- 20k          925 +- 3550 ms
+    BFCL v4      6.3 +- 2.3       93k +- 69k         1923 +- 2133 ms
+
+A case mixes both in equal parts. The small model on a CPU core prefills about as many tokens a second as an 8B model
+on an H100; contexts are divided by ``TOKEN_SCALE`` and tools by ``TIME_SCALE``, which is less: tools are longer here
+than there, compared with the prefill of the context, and keeping a cache is worth less. Tool times are lognormal with those
+means and deviations. Half of a program's tokens are its first prompt, the rest arrives in equal parts on average.
+Prompts are random tokens after a beginning that all programs of a kind share; a turn's prompt is the whole conversation
+so far, the reply included.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, sqrt
 
-SHORT, LONG = "search", "build"
-"""Names of the tools: what a compiler knows of a call."""
+TOKEN_SCALE = 16.0
+TIME_SCALE = 6.0
+SHARED_TOKENS = 128
+LONGEST_SHARE = 0.8
+"""Of the KV space, that a program may fill at most."""
+BLOCK_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of agent: a workflow with one tool that is sometimes slow, which then has a name of its own."""
+
+    workflow: str
+    tool: str
+    long_tool: str
+    turns: tuple[float, float]
+    """Mean and standard deviation, as all pairs here."""
+    tokens: tuple[float, float]
+    tool_s: tuple[float, float]
+
+    @property
+    def turn_s(self) -> float:
+        """About what a turn and its tool take: what a plan would say."""
+        return self.tool_s[0] / TIME_SCALE + 0.15
+
+
+SWE = Kind("swe", "shell", "test_suite", (10.9, 2.1), (70e3, 20e3), (0.925, 3.55))
+BFCL = Kind("bfcl", "search", "crawl", (6.3, 2.3), (93e3, 69e3), (1.923, 2.133))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +69,12 @@ class Job:
     number: int
     arrival_s: float
     turns: tuple[Turn, ...]
-    chat: bool = False
+    kind: Kind | None = None
+    """None: a chat."""
 
-    @property
-    def context_tokens(self) -> int:
-        """At its end."""
-        return sum(turn.new_tokens + turn.output_tokens for turn in self.turns)
+    def turns_left(self, place: int) -> float:
+        """What a compiler expects after that turn: how many turns such an agent has on average, at least one more."""
+        return max((self.kind.turns[0] if self.kind else 1.0) - place - 1, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,51 +82,52 @@ class Case:
     """A load on an engine with ``kv_blocks`` blocks of KV."""
 
     name: str
-    jobs: int = 24
-    turns: tuple[int, int] = (5, 7)
-    first_tokens: tuple[int, int] = (1200, 2200)
-    new_tokens: tuple[int, int] = (200, 600)
-    output_tokens: tuple[int, int] = (12, 36)
-    shared_tokens: int = 128
-    tool_median_s: float = 0.1
-    tool_sigma: float = 1.0
+    jobs: int = 20
+    spread_s: float = 2.0
+    """Programs arrive at random within this time."""
     long_share: float = 0.0
     """Of the tool calls, that run the long tool."""
     long_factor: float = 10.0
-    spread_s: float = 2.0
-    """Programs arrive at random within this time."""
-    kv_blocks: int = 512
+    kv_blocks: int = 640
     chats: int = 0
     """Single requests without hints among them."""
-    chat_tokens: tuple[int, int] = (64, 256)
 
     def draw(self, seed: int) -> list[Job]:
         """The jobs of a seed, in order of arrival; the same for every arm."""
         rng = random.Random(f"{self.name}-{seed}")
         arrivals = sorted(rng.uniform(0.0, self.spread_s) for _ in range(self.jobs))
-        jobs = [Job(number, arrival_s, self._turns(rng)) for number, arrival_s in enumerate(arrivals)]
+        jobs = [self._program(rng, number, arrival_s) for number, arrival_s in enumerate(arrivals)]
         for number in range(self.jobs, self.jobs + self.chats):
-            turn = Turn(rng.randint(*self.chat_tokens), rng.randint(*self.output_tokens))
-            jobs.append(Job(number, rng.uniform(0.0, 3 * self.spread_s), (turn,), chat=True))
+            turn = Turn(rng.randint(64, 256), rng.randint(12, 36))
+            jobs.append(Job(number, rng.uniform(0.0, 3 * self.spread_s), (turn,)))
         return sorted(jobs, key=lambda job: job.arrival_s)
 
-    def _turns(self, rng: random.Random) -> tuple[Turn, ...]:
-        made = [Turn(self.shared_tokens + rng.randint(*self.first_tokens), rng.randint(*self.output_tokens))]
-        for _ in range(rng.randint(*self.turns) - 1):
+    def _program(self, rng: random.Random, number: int, arrival_s: float) -> Job:
+        kind = SWE if number % 2 else BFCL
+        turns = max(2, round(rng.gauss(*kind.turns)))
+        most = LONGEST_SHARE * self.kv_blocks * BLOCK_TOKENS
+        total = min(_lognormal(rng, *kind.tokens) / TOKEN_SCALE, most)
+        first = max(int(total / 2), SHARED_TOKENS + 32)
+        each = max(int(total / 2 / turns), 32)
+        made = [Turn(first, rng.randint(12, 36))]
+        for _ in range(turns - 1):
             long = rng.random() < self.long_share
-            median_s = self.tool_median_s * (self.long_factor if long else 1.0)
-            tool_s = exp(rng.gauss(log(median_s), self.tool_sigma))
-            made.append(
-                Turn(rng.randint(*self.new_tokens), rng.randint(*self.output_tokens), LONG if long else SHORT, tool_s)
-            )
-        return tuple(made)
+            tool_s = _lognormal(rng, *kind.tool_s) / TIME_SCALE * (self.long_factor if long else 1.0)
+            new_tokens = rng.randint(each // 2, each + each // 2)
+            made.append(Turn(new_tokens, rng.randint(12, 36), kind.long_tool if long else kind.tool, tool_s))
+        return Job(number, arrival_s, tuple(made), kind)
 
 
-def tokens_of(seed: int, job: Job, shared_tokens: int, vocabulary: int) -> list[list[int]]:
-    """Random tokens that each turn adds; the first ``shared_tokens`` of a program are those of every program."""
-    common = random.Random(f"shared-{seed}")
+def tokens_of(seed: int, job: Job, vocabulary: int) -> list[list[int]]:
+    """Random tokens that each turn adds; a program begins with those of every program of its kind."""
     rng = random.Random(f"tokens-{seed}-{job.number}")
     added = [[rng.randrange(3, vocabulary) for _ in range(turn.new_tokens)] for turn in job.turns]
-    if not job.chat:
-        added[0][:shared_tokens] = [common.randrange(3, vocabulary) for _ in range(shared_tokens)]
+    if job.kind is not None:
+        common = random.Random(f"shared-{seed}-{job.kind.workflow}")
+        added[0][:SHARED_TOKENS] = [common.randrange(3, vocabulary) for _ in range(SHARED_TOKENS)]
     return added
+
+
+def _lognormal(rng: random.Random, mean: float, deviation: float) -> float:
+    sigma = sqrt(log(1 + (deviation / mean) ** 2))
+    return exp(rng.gauss(log(mean) - sigma * sigma / 2, sigma))

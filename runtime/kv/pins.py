@@ -122,6 +122,11 @@ class PinTable(Generic[Held]):
         self._compact()
         return True
 
+    def shrink(self, pin: Pin[Held], blocks: int) -> None:
+        """Let the pin hold ``blocks`` blocks less; the caller takes them from ``held``."""
+        pin.blocks -= blocks
+        self.pinned_blocks -= blocks
+
     def end(self, session: str, outcome: Outcome) -> list[Pin[Held]]:
         """End the session's pin, if it has one."""
         return self._drop(session, outcome)

@@ -1,55 +1,94 @@
-"""What to keep between turns: the decisions, over a pin table, a duration model and the load of one engine.
+"""What to keep between turns, and whose turn is next: every decision about the KV memory of one engine.
 
-When a turn ends, keeping its blocks for a time t is worth ``P(pause <= t) * benefit`` and costs ``rent * E[min(pause,
-t)]`` (:mod:`orchestrator.runtime.kv.ttl`). With ``W`` requests waiting for memory:
+**Keeping.** When a turn ends, keeping its blocks for a time t is worth ``P(pause <= t) * benefit`` and costs ``rent *
+E[min(pause, t)]`` (:mod:`orchestrator.runtime.kv.ttl`). With ``W`` requests waiting for memory:
 
 - a hit spares the engine the prefill of the prefix, ``R`` seconds, for which everyone who waits and the session itself
   would have waited, and the session its wait for memory, ``T``: ``benefit = R (1 + W) + T``;
 - a share ``s`` of the memory withheld for a second withholds that share of a second from each who waits:
   ``rent = s W``.
 
-Nobody waits, nothing is lost by keeping: ``rent = 0``. Since that may change while a session pauses, pins are *reviewed*
-while requests wait for memory: one whose remaining pause, given that it already lasts so long, is no longer worth its
-memory is given up.
+Nobody waits, nothing is lost by keeping: ``rent = 0``. Since that may change while a session pauses, pins are
+*reviewed* while requests wait for memory: one whose remaining pause, given that it already lasts so long, is no longer
+worth its memory is given up.
 
->>> retention = Retention[str](total_blocks=100, options=RetentionOptions(budget=0.5))
->>> hint = KvHint(program="run-1", turns_left=1.0, pause_s=(0.5,))
->>> decision = retention.ended("s1", hint, tokens=320, blocks=10, load=Load(prefill_s_per_token=1e-4), now_s=0.0)
+**Taking on.** A turn whose session holds no memory is *held back* until the session is expected to fit beside those
+under way until it ends (:mod:`orchestrator.runtime.kv.footprint`): taking on what fits only now means to evict later.
+Those held back go on in order of::
+
+    arrival of the program + PATIENCE * (share of the memory it fills) * (seconds it has still to go)
+
+which is arrival order, but for programs that would occupy the memory for long: memory-seconds are what is scarce, and
+serving the smallest demand first makes the mean wait least (Smith 1956). The rule is also the bound: a program is
+overtaken only by those that arrive within that time of it.
+
+**Giving up.** Pins yield at once to a running request that grows and to requests without hints; to a turn that waits,
+once nothing runs or it has waited for ``patience_s``. Pins of the program that arrived last go first.
+
+>>> retention = Retention[str](100)
+>>> turn, _ = retention.arrived("s1", KvHint(turns_left=1.0, pause_s=(0.5,)), blocks=10, now_s=0.0)
+>>> retention.admits(turn, Load(), now_s=0.0)
+True
+>>> decision = retention.ended(turn, tokens=320, blocks=10, load=Load(prefill_s_per_token=1e-4), now_s=1.0)
 >>> decision.blocks, decision.ttl_s > 0.5
 (10, True)
 """
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Final, Generic
+from typing import Final, Generic
 
 from orchestrator.runtime.kv.durations import DurationModel
+from orchestrator.runtime.kv.footprint import Footprint
 from orchestrator.runtime.kv.forecast import Forecast
+from orchestrator.runtime.kv.guard import LruGuard
 from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.load import mean
 from orchestrator.runtime.kv.pins import Held, Outcome, Pin, PinTable
-from orchestrator.runtime.kv.ttl import best_ttl
+from orchestrator.runtime.kv.ttl import Ttl, best_ttl
 
-LONGEST_TTL_S: Final = 300.0
-"""No pin outlives this, whatever is predicted."""
+PATIENCE: Final = 5.0
+"""Seconds by which a program may be overtaken for each second that it would fill the whole memory."""
+MARGIN: Final = 1.1
+"""Pins outlast what was predicted by this factor: a turn that arrives just too late has cost both."""
 REVIEW_SHARE: Final = 0.25
 """A pin is reviewed again when its age has grown by this share, "..."""
 LEAST_REVIEW_S: Final = 0.02
 """and no sooner than after this."""
+REVIEWS_A_STEP: Final = 8
+MOST_SESSIONS: Final = 65_536
+"""Programs and sessions that are remembered: clients choose their names."""
+OLDEST_ARRIVAL_S: Final = 3600.0
+"""A client cannot claim that its program arrived earlier than this before its first request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionOptions:
-    """How an engine keeps KV between turns."""
+    """How an engine keeps KV between turns. Raises ValueError for a value that makes no sense."""
 
-    budget: float = 0.5
+    budget: float = 0.9
     """Share of the KV blocks that pins may hold at most."""
     ttl_s: float | None = None
-    """A fixed TTL for every pause; ``None``: decided by what each pause is worth."""
-    longest_ttl_s: float = LONGEST_TTL_S
-    guard: bool = False
-    """Fall back to LRU while predictions do worse than it."""
+    """A fixed TTL for every pause, 0 for no pins; ``None``: decided by what each pause is worth."""
+    longest_ttl_s: float = 300.0
+    """No pin outlives this, whatever is predicted."""
+    patience_s: float = 30.0
+    """After waiting for this long a turn gets memory that is pinned, one turn at a time."""
+    hold: bool = True
+    """Hold turns back until they are expected to fit."""
+    guard: bool = True
+    """Make no pins while predictions do worse than LRU."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.budget <= 1.0:
+            raise ValueError(f"budget is {self.budget!r}: a share of the KV blocks, from 0 to 1, is expected")
+        for name in ("ttl_s", "longest_ttl_s", "patience_s"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0.0:
+                raise ValueError(f"{name} is {value!r}: seconds, 0 or more, are expected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,118 +96,274 @@ class Load:
     """The engine's state when a decision is made."""
 
     waiting: int = 0
-    """Requests that wait for memory."""
-    queue_s: float = 0.0
-    """How long a request that does not find its KV waits for memory, on average."""
+    """Requests that wait for memory, those held back included."""
+    idle: bool = False
+    """Nothing runs, and nothing but what is held back waits."""
     prefill_s_per_token: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A request with a hint, from its arrival until its blocks are freed."""
+
+    session: str
+    hint: KvHint
+    arrival_s: float
+    """Of its program, on the engine's clock."""
+    queued_s: float
+    blocks: int
+    """That it leaves behind at most."""
+    pinned: bool
+    """Its session's blocks were pinned when it arrived."""
+    returns: bool
+    """Its session has had a turn before."""
+    admitted_s: float | None = None
+    """When it stopped being held back."""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How long to keep how many of a session's blocks, from the beginning of its prefix on; none: ``blocks == 0``."""
+    """Keep the first ``blocks`` of a session's blocks for ``ttl_s``; none: ``blocks == 0``."""
 
-    blocks: int
-    ttl_s: float
+    blocks: int = 0
+    ttl_s: float = 0.0
     worth_s: float = 0.0
     forecast: Forecast | None = None
     clipped: bool = False
 
 
 class Retention(Generic[Held]):
-    """Decides about pins, and keeps their table."""
+    """Decides, and keeps the table of pins. Pins that a method returns have ended: their blocks are to be freed."""
 
-    def __init__(self, total_blocks: int, options: RetentionOptions, durations: DurationModel | None = None) -> None:
-        self.options = options
+    def __init__(
+        self, total_blocks: int, options: RetentionOptions | None = None, durations: DurationModel | None = None
+    ) -> None:
+        self.options = options or RetentionOptions()
         self.total_blocks = max(total_blocks, 1)
-        self.table: PinTable[Held] = PinTable(int(options.budget * total_blocks))
+        self.table: PinTable[Held] = PinTable(int(self.options.budget * total_blocks))
         self.durations = durations or DurationModel()
-        self.guard: Any = None
+        self.footprint = Footprint(self.total_blocks)
+        self.guard = LruGuard(self.total_blocks) if self.options.guard and self.options.ttl_s is None else None
+        self.tokens: Counter[str] = Counter()
+        """``prompt``, ``hit`` and ``recomputed``: those that the session once had."""
+        self.queue_s: defaultdict[str, float] = defaultdict(float)
+        """By cause: ``held`` back, or waiting for ``memory`` or a place in the batch."""
+        self._miss_queue_s = 0.0
+        """How long a turn waits that does not find its session's blocks, on average."""
+        self._programs: OrderedDict[str, float] = OrderedDict()
+        self._left: OrderedDict[str, int] = OrderedDict()
+        """Tokens in full blocks at the end of each session's last turn."""
+        self._unfit_since = -1
+        """The footprint in which the most urgent turn that is held back did not fit."""
+        self._patient: Turn | None = None
+        """A turn that was admitted because it had waited so long, until it runs."""
 
-    def arrived(self, session: str, hint: KvHint, now_s: float) -> list[Pin[Held]]:
-        """A turn of the session is here; returns the pins of sessions that it supersedes."""
+    # -- a turn arrives -----------------------------------------------------------------------------------------------
+
+    def arrived(
+        self, session: str, hint: KvHint, *, blocks: int, now_s: float, age_s: float = 0.0
+    ) -> tuple[Turn, list[Pin[Held]]]:
+        """A turn that will leave at most ``blocks`` blocks is here, of a program that claims to be ``age_s`` old."""
         self.durations.ended(session, now_s)
         ended: list[Pin[Held]] = []
         for other in hint.supersedes:
             if other != session:
-                ended += self.over(other, Outcome.SUPERSEDED, now_s)
-        return ended
+                ended += self.over(other, now_s, Outcome.SUPERSEDED)
+        arrival_s = self._arrival_s(hint.program or session, age_s, now_s)
+        turn = Turn(session, hint, arrival_s, now_s, blocks, session in self.table, session in self._left)
+        if turn.pinned:
+            self._admit(turn, now_s)
+        else:
+            self._unfit_since = -1
+        return turn, ended
 
-    def ended(self, session: str, hint: KvHint, *, tokens: int, blocks: int, load: Load, now_s: float) -> Decision:
-        """A turn has ended that leaves ``tokens`` tokens in ``blocks`` full blocks: what to keep."""
-        if hint.ends or (hint.prefetch and hint.pin_ttl_s is None):
-            return Decision(0, 0.0)
-        self.durations.began(session, hint.key, now_s)
+    def urgency(self, turn: Turn) -> tuple[float, float]:
+        """The turn's place among others with hints, least first: that waited too long, that are pinned, the rest."""
+        if turn is self._patient:
+            return -1.0, turn.arrival_s
+        share_s = turn.blocks / self.total_blocks * (turn.hint.critical_path_s or 0.0)
+        return 0.0 if turn.pinned else 1.0, turn.arrival_s + PATIENCE * share_s
+
+    def holds(self, turn: Turn) -> bool:
+        """Whether the turn is held back until :meth:`admits` says otherwise."""
+        return self.options.hold and turn.admitted_s is None
+
+    def admits(self, turn: Turn, load: Load, now_s: float) -> bool:
+        """Whether the most urgent turn that is held back goes on now."""
+        patient = self._patient is None and now_s - turn.queued_s > self.options.patience_s
+        if not (load.idle or patient):
+            if self._unfit_since == self.footprint.version:
+                return False
+            if not self.footprint.fits(turn.blocks, turn.hint.turns_left or 0.0):
+                self._unfit_since = self.footprint.version
+                return False
+        if patient:
+            self._patient = turn
+        self.queue_s["held"] += now_s - turn.queued_s
+        self._admit(turn, now_s)
+        return True
+
+    def _admit(self, turn: Turn, now_s: float) -> None:
+        turn.admitted_s = now_s
+        self.footprint.begins(turn.session, turn.blocks, turn.hint.turns_left or 0.0)
+
+    def _arrival_s(self, program: str, age_s: float, now_s: float) -> float:
+        """The first request of a program settles when it arrived."""
+        known = self._programs.get(program)
+        if known is None:
+            known = self._programs[program] = now_s - min(max(age_s, 0.0), OLDEST_ARRIVAL_S)
+            if len(self._programs) > MOST_SESSIONS:
+                self._programs.popitem(last=False)
+        else:
+            self._programs.move_to_end(program)
+        return known
+
+    # -- a turn runs --------------------------------------------------------------------------------------------------
+
+    def begun(self, turn: Turn, *, prompt_tokens: int, hit_tokens: int, now_s: float) -> list[Pin[Held]]:
+        """The turn runs, and holds references of its own to what it found: its session's pin is over."""
+        if turn.begun:
+            return []
+        turn.begun = True
+        if turn is self._patient:
+            self._patient = None
+        waited_s = now_s - (turn.queued_s if turn.admitted_s is None else turn.admitted_s)
+        self.queue_s["memory"] += waited_s
+        if turn.returns and not turn.pinned:
+            self._miss_queue_s = mean(self._miss_queue_s, now_s - turn.queued_s)
+        known = min(self._left.get(turn.session, 0), prompt_tokens)
+        self.tokens.update(prompt=prompt_tokens, hit=hit_tokens, recomputed=max(known - hit_tokens, 0))
+        if self.guard is not None:
+            size = max(known // max(turn.blocks, 1), 1)
+            self.guard.arrived(turn.session, known // size, min(hit_tokens, known) // size, now_s)
+        return self.table.end(turn.session, Outcome.CONSUMED)
+
+    def gives_up(self, turn: Turn | None, *, running: bool, load: Load, now_s: float) -> Pin[Held] | None:
+        """The pin to end for a request that finds no memory; ``turn`` is None for one without hints."""
+        waits = turn is not None and not running
+        if waits and not load.idle and now_s - turn.queued_s <= self.options.patience_s:  # type: ignore[union-attr]
+            return None
+        pin = self.table.victim(spared=None if turn is None else turn.session)
+        if pin is not None:
+            self.table.end(pin.session, Outcome.EVICTED)
+            self.footprint.leaves(pin.session)
+        return pin
+
+    # -- a turn ends --------------------------------------------------------------------------------------------------
+
+    def ended(self, turn: Turn, *, tokens: int, blocks: int, load: Load, now_s: float) -> Decision:
+        """The turn has ended well and leaves ``tokens`` tokens in ``blocks`` full blocks: what of them to keep."""
+        self.gone(turn)
+        hint = turn.hint
+        self._left[turn.session] = tokens
+        self._left.move_to_end(turn.session)
+        if len(self._left) > MOST_SESSIONS:
+            self._left.popitem(last=False)
+        if hint.ends:
+            return Decision()
+        self.durations.began(turn.session, hint.key, now_s)
         decision = self._decide(hint, tokens, blocks, load)
-        if decision.ttl_s <= 0:
+        if self.guard is not None:
+            self.guard.ended(turn.session, blocks, decision.ttl_s, now_s)
+            if not self.guard.trusted:
+                decision = Decision(forecast=decision.forecast)
+        if decision.ttl_s <= 0.0:
             self.table.outcomes[Outcome.DECLINED] += 1
             return Decision(0, 0.0, decision.worth_s, decision.forecast)
-        kept = min(blocks, self.table.room + self._replaceable(session))
+        earlier = self.table.get(turn.session)
+        kept = min(blocks, self.table.room + (earlier.blocks if earlier is not None else 0))
         if kept <= 0:
             self.table.outcomes[Outcome.REJECTED] += 1
-            return Decision(0, 0.0, decision.worth_s, decision.forecast)
-        return Decision(kept, decision.ttl_s, decision.worth_s, decision.forecast, clipped=kept < blocks)
+        return Decision(max(kept, 0), decision.ttl_s, decision.worth_s, decision.forecast, clipped=kept < blocks)
 
-    def keep(
-        self, session: str, hint: KvHint, decision: Decision, held: Held, tokens: int, now_s: float
-    ) -> list[Pin[Held]]:
-        """Enter what was decided into the table; returns the pin it replaces, if there was one."""
-        arrival_s = now_s if hint.program_arrival_s is None else hint.program_arrival_s
+    def keep(self, turn: Turn, decision: Decision, held: Held, *, tokens: int, now_s: float) -> list[Pin[Held]]:
+        """``held`` are the blocks that ``decision`` keeps; returns the session's earlier pin, if it had one."""
+        program = turn.hint.program or turn.session
         pin = Pin(
-            session, hint.program or session, arrival_s, decision.blocks, held, now_s, now_s + decision.ttl_s,
+            turn.session, program, turn.arrival_s, decision.blocks, held, now_s, now_s + decision.ttl_s,
             tokens, decision.forecast,
         )  # fmt: skip
-        return self.table.pin(pin, clipped=decision.clipped)
+        replaced = self.table.pin(pin, clipped=decision.clipped)
+        self.footprint.begins(turn.session, decision.blocks, turn.hint.turns_left or 0.0)
+        return replaced
 
-    def over(self, session: str, outcome: Outcome, now_s: float) -> list[Pin[Held]]:
+    def gone(self, turn: Turn) -> None:
+        """The turn holds no memory any more, however it ended."""
+        if turn is self._patient:
+            self._patient = None
+        if turn.admitted_s is not None and turn.session not in self.table:
+            self.footprint.leaves(turn.session)
+        self._unfit_since = -1
+
+    def over(self, session: str, now_s: float, outcome: Outcome = Outcome.RELEASED) -> list[Pin[Held]]:
         """No turn of the session will follow."""
         self.durations.dropped(session, now_s)
-        return self.table.end(session, outcome)
+        self._left.pop(session, None)
+        return self._out(self.table.end(session, outcome))
 
-    def review(self, load: Load, now_s: float, most: int = 8) -> list[Pin[Held]]:
-        """Give up pins that are no longer worth their memory; asked while requests wait for it.
+    # -- time passes --------------------------------------------------------------------------------------------------
 
-        Looks at ``most`` pins whose turn it is, so that a step takes bounded time.
-        """
-        if self.options.ttl_s is not None or not load.waiting:
-            return []
+    def due(self, load: Load, now_s: float) -> list[Pin[Held]]:
+        """Pins whose time is over, or that are no longer worth their memory; asked before each step."""
+        if self.guard is not None and not self.guard.trusted and self.table:
+            return self._out(self.table.end_all(Outcome.EVICTED))
+        ended = self.table.expire(now_s) if self.table.next_expiry_s <= now_s else []
+        if load.waiting and self.options.ttl_s is None and self.table:
+            ended += self._review(load, now_s)
+        return self._out(ended)
+
+    def extend(self, session: str, ttl_s: float, now_s: float) -> bool:
+        """The session is still needed: let its pin last until ``ttl_s`` from now; False if it has none (any more)."""
+        return self.table.extend(session, now_s + min(max(ttl_s, 0.0), self.options.longest_ttl_s))
+
+    def reset(self) -> list[Pin[Held]]:
+        """The cache is emptied."""
+        return self._out(self.table.end_all(Outcome.RESET))
+
+    def _review(self, load: Load, now_s: float) -> list[Pin[Held]]:
         ended: list[Pin[Held]] = []
+        reviewed = 0
         for pin in self.table.pins():
             age_s = now_s - pin.pinned_s
             if pin.forecast is None or now_s < pin.reviewed_s + max(LEAST_REVIEW_S, REVIEW_SHARE * age_s):
                 continue
             pin.reviewed_s = now_s
-            worth = self._worth(pin.forecast, pin.tokens, pin.blocks, load, age_s)
-            if worth.ttl_s <= 0:
+            worth = self._worth(pin.forecast, pin.tokens, pin.blocks, load, elapsed_s=age_s)
+            if worth.ttl_s <= 0.0:
                 ended += self.table.end(pin.session, Outcome.EXPIRED)
             else:
-                self.table.extend(pin.session, now_s + min(worth.ttl_s, self.options.longest_ttl_s))
-            most -= 1
-            if not most:
+                self.extend(pin.session, MARGIN * worth.ttl_s, now_s)
+            reviewed += 1
+            if reviewed == REVIEWS_A_STEP:
                 break
         return ended
 
-    def _decide(self, hint: KvHint, tokens: int, blocks: int, load: Load) -> Decision:
-        longest_s = (
-            self.options.longest_ttl_s if hint.pin_ttl_s is None else min(hint.pin_ttl_s, self.options.longest_ttl_s)
-        )
-        if self.options.ttl_s is not None:
-            return Decision(blocks, min(self.options.ttl_s, longest_s))
-        if self.guard is not None and not self.guard.trusted:
-            return Decision(blocks, 0.0)
-        forecast = Forecast.decoded(list(hint.pause_s)) if hint.pause_s else self.durations.forecast(hint.key)
-        worth = self._worth(forecast, tokens, blocks, load, 0.0, longest_s)
-        return Decision(blocks, worth.ttl_s, worth.worth_s, forecast)
+    def _out(self, pins: list[Pin[Held]]) -> list[Pin[Held]]:
+        for pin in pins:
+            self.footprint.leaves(pin.session)
+        return pins
 
-    def _worth(self, forecast: Forecast, tokens: int, blocks: int, load: Load, age_s: float, longest_s: float = inf):
-        benefit_s = tokens * load.prefill_s_per_token * (1 + load.waiting) + load.queue_s
+    # -- what a pause is worth ----------------------------------------------------------------------------------------
+
+    def _decide(self, hint: KvHint, tokens: int, blocks: int, load: Load) -> Decision:
+        most_s = self.options.longest_ttl_s
+        if hint.pin_ttl_s is not None:
+            most_s = min(most_s, hint.pin_ttl_s)
+        if self.options.ttl_s is not None:
+            return Decision(blocks, min(self.options.ttl_s, most_s))
+        forecast = Forecast.decoded(hint.pause_s) if hint.pause_s else self.durations.forecast(hint.key)
+        worth = self._worth(forecast, tokens, blocks, load, most_s)
+        return Decision(blocks, min(MARGIN * worth.ttl_s, most_s), worth.worth_s, forecast)
+
+    def _worth(
+        self, forecast: Forecast, tokens: int, blocks: int, load: Load, most_s: float = inf, *, elapsed_s: float = 0.0
+    ) -> Ttl:
+        queue_s = self._miss_queue_s if load.waiting else 0.0
         return best_ttl(
             forecast,
-            benefit_s=benefit_s,
+            benefit_s=tokens * load.prefill_s_per_token * (1 + load.waiting) + queue_s,
             rent=load.waiting * blocks / self.total_blocks,
-            longest_s=min(longest_s, self.options.longest_ttl_s),
-            elapsed_s=age_s,
+            longest_s=min(most_s, self.options.longest_ttl_s),
+            elapsed_s=elapsed_s,
         )
-
-    def _replaceable(self, session: str) -> int:
-        pin = self.table.get(session)
-        return pin.blocks if pin is not None else 0

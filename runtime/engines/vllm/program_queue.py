@@ -54,12 +54,17 @@ class ProgramQueue(RequestQueue):  # type: ignore[misc]
         """The most urgent request that is held back; None if none is."""
         return self._held[0][2] if self._held else None
 
+    @property
+    def held_count(self) -> int:
+        """Requests that are held back."""
+        return len(self._held)
+
     def release(self) -> Any:
         """Give the most urgent request that is held back a place, the last one, and return it."""
-        entry = heappop(self._held)
+        _, number, request = heappop(self._held)
         self._places.append(None)
-        heappush(self._turns, entry)
-        return entry[2]
+        heappush(self._turns, (self._urgency(request) or (), number, request))
+        return request
 
     def peek_request(self) -> Any:
         """The request that is next."""

@@ -146,3 +146,24 @@ def test_a_pinned_session_that_is_preempted(overlapped: bool) -> None:
     assert [pin.session for pin in pins_of(loop.scheduler)] == ["s"]
     loop.settle()
     check_drained(loop.scheduler)
+
+
+@every_kind
+def test_the_next_turn_consumes_the_pin(shape: Shape) -> None:
+    loop, text = _pinned_session(shape)
+    hinted(loop, "second", [*text, 5], 30, "s", program="p", turns_left=1.0)
+    loop.step()
+    assert not pins_of(loop.scheduler), "the turn that runs holds references of its own"
+    assert loop.scheduler.retention.table.outcomes["consumed"] == 1
+    loop.drain()
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_who_runs_takes_pinned_memory_before_anyone_is_preempted(overlapped: bool) -> None:
+    shape = Shape(blocks=12, overlapped=overlapped)
+    loop, _ = _pinned_session(shape)
+    for name in ("one", "two"):
+        loop.submit(request_of(shape, name, tokens(random.Random(3), 20), 65))
+    loop.drain()
+    assert not pins_of(loop.scheduler)
+    assert not any(request.num_preemptions for request in loop.finished.values())
