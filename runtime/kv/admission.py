@@ -92,15 +92,27 @@ class TurnedAwayError(Exception):
 class Turn:
     """One turn of a program at a gate: ``async with`` it around the model call."""
 
-    __slots__ = ("_arrival_s", "_critical_path_s", "_gate", "_granted", "_runs", "_tenant", "program", "queued_s")
+    __slots__ = (
+        "_arrival_s",
+        "_critical_path_s",
+        "_gate",
+        "_granted",
+        "_runs",
+        "_tenant",
+        "_tokens",
+        "program",
+        "queued_s",
+    )
 
     def __init__(
         self,
         gate: ProgramGate,
         program: str,
+        *,
         arrival_s: float | None,
         tenant: str | None,
         critical_path_s: float | None,
+        tokens: int | None,
     ) -> None:
         self.program = program
         self.queued_s = 0.0
@@ -109,6 +121,7 @@ class Turn:
         self._arrival_s = arrival_s
         self._tenant = tenant
         self._critical_path_s = critical_path_s
+        self._tokens = tokens
         self._granted: asyncio.Future[None] | None = None
         self._runs = False
 
@@ -132,6 +145,7 @@ class Turn:
                 arrival_s=self._arrival_s,
                 tenant=self._tenant,
                 critical_path_s=self._critical_path_s,
+                tokens=self._tokens,
             )
         finally:
             gate.deliver()
@@ -203,13 +217,15 @@ class ProgramGate:
         arrival_s: float | None = None,
         tenant: str | None = None,
         critical_path_s: float | None = None,
+        tokens: int | None = None,
     ) -> Turn:
         """A turn of ``program``, to be entered with ``async with``; entering may raise ORCH-R060 (queue full).
 
         ``arrival_s``: when the program arrived, the same for all its turns; ``critical_path_s``: expected seconds from
-        here to its end. Without an arrival, a program arrives with each turn for which it has no slot.
+        here to its end; ``tokens``: length of the prompt. Without an arrival, a program arrives with each turn for
+        which it has no slot.
         """
-        return Turn(self, program, arrival_s, tenant, critical_path_s)
+        return Turn(self, program, arrival_s=arrival_s, tenant=tenant, critical_path_s=critical_path_s, tokens=tokens)
 
     def used(
         self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0

@@ -10,11 +10,11 @@ start. At the end of each round, once::
     loss > tolerated             tokens = min(tokens, most held in the round) * (1 - decrease * loss)
     otherwise, if someone waited tokens = tokens + increase * what one program holds
 
-Until the first loss the number of programs is bounded too: it doubles each round in which someone waited (slow start).
-The decrease is proportional to the loss (as in DCTCP, Alizadeh et al., SIGCOMM 2010), so a bound that is a little too
-large is corrected a little. After a decrease nothing is decided until no more is held than the bound allows, and
-evictions from before that are not counted. Nobody waits at light load, so nothing changes there. One program is always
-let in.
+Before the first loss the bound is what the engine says its cache holds; if it does not say, the number of programs is
+bounded, and doubles each round in which someone waited (slow start). The decrease is proportional to the loss (as in
+DCTCP, Alizadeh et al., SIGCOMM 2010), so a bound that is a little too large is corrected a little. After a decrease
+nothing is decided until no more is held than the bound allows, and evictions from before that are not counted. Nobody
+waits at light load, so nothing changes there. One program is always let in.
 
 An engine that never reports a cached token looks like one that evicts everything, until a program that had the engine
 to itself comes back and finds nothing either: after ``blind_after`` such turns the bound is given up
@@ -92,14 +92,16 @@ class AdaptiveCap:
         self._waited = self._held = self._told = False
 
     def allows(self, active: int, held_tokens: float, more_tokens: float) -> bool:
-        """Whether one program more may be active, which will hold ``more_tokens``."""
+        """Whether one program more may be active, which will hold ``more_tokens``; 0: nobody knows."""
         if not active or self.blind:
             return True
-        return active < self.programs and held_tokens + more_tokens <= self.tokens
+        if self.tokens < inf and more_tokens > 0:
+            return held_tokens + more_tokens <= self.tokens
+        return active < self.programs
 
     def exceeded(self, active: int, held_tokens: float) -> bool:
         """Whether fewer programs should be active."""
-        return active > 1 and not self.blind and (active > self.programs or held_tokens > self.tokens)
+        return active > 1 and not self.blind and held_tokens > self.tokens
 
     def observe(self, expected_cached: int, cached: int, epoch: int | None = None, *, alone: bool = False) -> None:
         """A session came back: tokens of it that should be cached, and those that were.

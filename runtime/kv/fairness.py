@@ -88,19 +88,19 @@ class FairQueue(Generic[Item]):
             self._list(owner)
         return place
 
+    def first(self) -> Item:
+        """What :meth:`pop` would give. Raises ``IndexError`` when nothing waits."""
+        heap = self._next().heap
+        while (item := heap[0][2].item) is None:
+            heappop(heap)
+        return item
+
     def pop(self) -> tuple[str, Item]:
         """The next item and its tenant. Raises ``IndexError`` when nothing waits."""
-        while True:
-            virtual, _, owner = self._order[0]
-            if owner.listed_at(virtual):
-                break
-            heappop(self._order)
+        item, owner = self.first(), self._next()
         self._virtual = max(self._virtual, owner.virtual)
-        while True:
-            _, _, place = heappop(owner.heap)
-            if place.item is not None:
-                break
-        item, place.item = place.item, None
+        _, _, place = heappop(owner.heap)
+        place.item = None
         self._gone(owner)
         return owner.name, item
 
@@ -121,6 +121,14 @@ class FairQueue(Generic[Item]):
         owner.virtual += cost / owner.weight
         if owner.live:
             self._list(owner)
+
+    def _next(self) -> _Tenant[Item]:
+        """The tenant whose turn it is."""
+        while True:
+            virtual, _, owner = self._order[0]
+            if owner.listed_at(virtual):
+                return owner
+            heappop(self._order)
 
     def _gone(self, owner: _Tenant[Item]) -> None:
         owner.live -= 1

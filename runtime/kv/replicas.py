@@ -189,6 +189,7 @@ class ReplicaSet:
             arrival_s=hint.program_arrival_s,
             tenant=hint.tenant,
             critical_path_s=hint.critical_path_s,
+            tokens=call.prompt_tokens,
         )
         load.queued(call)
         try:

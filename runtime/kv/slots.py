@@ -35,10 +35,14 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
+from typing import Final
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.kv.cap import AdaptiveCap, CapOptions
 from orchestrator.runtime.kv.fairness import FairQueue, Place
+
+GROWTH: Final = 2.0
+"""Tokens that a program is taken to hold on average, over those of the prompt it comes with: contexts grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +145,9 @@ class AdmissionControl:
     def state(self) -> AdmissionState:
         """A snapshot."""
         return AdmissionState(
-            self.cap.programs,
-            self.cap.tokens,
-            self._held,
-            self._active,
-            self.waiting,
-            self.cap.blind,
-            self._admitted,
-            self._expired,
-            self._returned,
-        )
+            self.cap.programs, self.cap.tokens, self._held, self._active, self.waiting, self.cap.blind,
+            self._admitted, self._expired, self._returned,
+        )  # fmt: skip
 
     def holds(self, program: str) -> bool:
         """Whether the program has a slot, so that its next turn passes at once."""
@@ -165,11 +162,12 @@ class AdmissionControl:
         arrival_s: float | None = None,
         tenant: str | None = None,
         critical_path_s: float | None = None,
+        tokens: int | None = None,
     ) -> bool:
         """A turn wants to start: True if it may, False if it waits until :meth:`admitted` names its program.
 
         ``arrival_s``: when the program arrived, on the clock of ``now_s``; default: now, at its first turn.
-        Raises ORCH-R060 when too many programs wait.
+        ``tokens``: length of its prompt, if known. Raises ORCH-R060 when too many programs wait.
         """
         self._expire(now_s)
         entry = self._programs.get(program)
@@ -187,6 +185,7 @@ class AdmissionControl:
         key = (now_s if arrival_s is None else arrival_s) + min(critical_path_s or 0.0, self.options.longest_s)
         entry = self._programs[program] = _Program(program, tenant or "", key)
         entry.waiting = 1
+        entry.reserve = GROWTH * (tokens or 0)
         entry.place = self._queue.push(entry.tenant, key, entry)
         self._admit()
         if entry.active:
@@ -307,12 +306,13 @@ class AdmissionControl:
 
     def _admit(self) -> None:
         while len(self._queue):
-            if not self.cap.allows(self._active, self._held, self._mean_size) and not self._take_lent():
+            entry = self._queue.first()
+            entry.reserve = max(entry.reserve, self._mean_size)
+            if not self.cap.allows(self._active, self._held, entry.reserve) and not self._take_lent():
                 return
-            _, entry = self._queue.pop()
+            self._queue.pop()
             entry.place, entry.active = None, True
             entry.running, entry.waiting = entry.waiting, 0
-            entry.reserve = self._mean_size
             self._held += entry.held
             entry.paid, entry.used = self._mean_cost, 0.0
             self._queue.charge(entry.tenant, entry.paid)

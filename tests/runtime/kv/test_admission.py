@@ -240,12 +240,15 @@ def _turns_in(control: AdmissionControl, *, programs: int, room: int, turns: int
 
 
 def test_room_that_an_engine_tells_is_used_from_the_start() -> None:
-    control = AdmissionControl(AdmissionOptions(CapOptions(programs=100)))
-    control.cap.room(4000)
-    control.request("first", 0.0)
-    turn(control, "first", cached=0)
-    admitted = [control.request(f"p{i}", 1.0) for i in range(10)]
-    assert admitted == [True] * 2 + [False] * 8  # 3 of 1,010 tokens fit 4,000 with it
+    control = AdmissionControl()
+    control.cap.room(40_000)
+    admitted = [control.request(f"p{i}", 0.0, tokens=1000) for i in range(30)]
+    assert admitted == [True] * 20 + [False] * 10  # twice their prompts, more than slow start begins with
+    for i in range(20):
+        turn(control, f"p{i}", cached=0, tokens=3000, now_s=1.0)
+    assert control.active == 20  # they grew, and nothing was lost so far
+    control.finish("p0", 2.0)
+    assert control.admitted() == ()
 
 
 OPS = st.tuples(
