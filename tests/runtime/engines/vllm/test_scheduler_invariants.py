@@ -94,14 +94,17 @@ def test_the_longest_request_evicts_every_pin(overlapped: bool, hints: dict[str,
 
 
 @pytest.mark.parametrize("overlapped", [False, True])
-def test_sessions_that_never_end_starve_nobody(overlapped: bool) -> None:
-    """Two sessions that always run or are pinned: a program that needs their memory gets its turn all the same."""
-    shape = Shape(overlapped=overlapped, blocks=24)
-    loop = EngineLoop(ours(shape, **FOREVER), shape)
+@pytest.mark.parametrize(
+    ("blocks", "slots"), [pytest.param(24, 8, id="memory is scarce"), pytest.param(48, 1, id="slots are scarce")]
+)
+def test_sessions_that_never_end_starve_nobody(blocks: int, slots: int, overlapped: bool) -> None:
+    """Two sessions that always run or are pinned: a program that came later gets its turn all the same."""
+    shape = Shape(overlapped=overlapped, blocks=blocks, max_requests=slots)
+    loop = EngineLoop(ours(shape, **FOREVER), shape, step_s=0.1, checked=50)
     rng = random.Random(5)
     texts = {name: tokens(rng, 128) for name in ("a", "b")}
     turns = 0
-    for at in range(4000):
+    for at in range(6000):
         for name, text in texts.items():
             if not any(live.startswith(name) for live in loop.live):
                 turns += 1
@@ -111,7 +114,7 @@ def test_sessions_that_never_end_starve_nobody(overlapped: bool) -> None:
             hinted(loop, "late", tokens(rng, 200), 4, "late", program="late")
         if "late" in loop.step():
             return
-    raise AssertionError(f"still waiting after {loop.steps} steps and {turns} turns of others")
+    raise AssertionError(f"still waiting after {loop.clock.now_s - 1000:.0f} s and {turns} turns of others")
 
 
 def log_of(scheduler: Scheduler, shape: Shape, seed: int) -> tuple[list[Any], EngineLoop]:
