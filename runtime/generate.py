@@ -60,7 +60,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     prefetched = execution.prefetches.begin(frame.path, op.id)
     if prefetched is not None:
         execution.sessions.supersede([prefetched])
-    session = execution.sessions.enter(conversation, key, engine, name)
+    session = execution.sessions.enter(conversation, spec, key, engine, name)
     hint = execution.sessions.hint(spec, key, args[own:])
     sampling = Sampling(
         spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema

@@ -250,6 +250,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         seed=_get(node, "seed", None),
         schema=json.loads(schema) if isinstance(schema, str) else schema,
         pause=None if pin is None else _pause(pin, is_refined=after in state.refined),
+        is_fork=bool(_get(node, "fork", False)),
         turns_left=None if turns_left is None else float(turns_left),
         critical_path_s=state.critical_path_s.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),

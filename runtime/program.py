@@ -110,6 +110,8 @@ class Generate:
     schema: Mapping[str, object] | None = None
     pause: Pause | None = None
     """The pause before the next turn; None if there is no next turn, or none is known."""
+    is_fork: bool = False
+    """Others continue the same conversation, so this opens a session of its own."""
     turns_left: float | None = None
     """Expected turns on the conversation after this one; None if that is not known."""
     critical_path_s: float | None = None

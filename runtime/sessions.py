@@ -1,10 +1,10 @@
 """The sessions of one run: which conversation has which KV prefix in which engine, and what its pause is about.
 
 A *session* is one conversation whose prefix grows from turn to turn, so a fork opens a session of its own: where the
-compiler has seen that several turns follow (``Conversation.shared``), and where it turns out that another turn has
-already gone on from the same point. The run tells the duration model when pauses begin and end, and engines that take
-it (:class:`~orchestrator.runtime.engines.base.KvControl`) what it learns in between: the tool that really started, and
-that a pause lasts longer than forecast while the session is still needed.
+compiler has seen that several turns follow (``Conversation.shared``, ``Generate.is_fork``), and where it turns out that
+another turn has already gone on from the same point. The run tells the duration model when pauses begin and end, and
+engines that take it (:class:`~orchestrator.runtime.engines.base.KvControl`) what it learns in between: the tool that
+really started, and that a pause lasts longer than forecast while the session is still needed.
 
 Everything here is a hint. It changes no result, a failure to give one is a warning, and nothing waits for it.
 """
@@ -64,14 +64,15 @@ class Sessions:
         self._superseded: dict[str, list[str]] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
-    def enter(self, conversation: Conversation, engine: str, at: Engine, own: str) -> str:
+    def enter(self, conversation: Conversation, spec: Generate, engine: str, at: Engine, own: str) -> str:
         """A turn begins; the name of its session, which is ``own`` unless it goes on with the conversation's."""
         before = conversation.session if conversation.engine == engine else None
         known = None if before is None else self._open.get(before)
         if known is not None:
             self._resumed(known)
         follows = known is None or known.messages == len(conversation.messages)
-        name = own if before is None or conversation.shared or not follows else before
+        forks = conversation.shared or spec.is_fork or not follows
+        name = own if before is None or forks else before
         entry = self._open.get(name)
         if entry is None:
             entry = self._open[name] = _Session(name, engine, at, _IN_FLIGHT)

@@ -143,6 +143,17 @@ class Conversations:
             return True
         return bool(users) and self._forks(body.nodes[users[0]], chat)
 
+    def is_before(self, op: Any, later: Any) -> bool:
+        """Whether ``later`` always finds the results of ``op``: it comes behind it, or inside of what does."""
+        body, index = self.home[op.results[0]]
+        inner, at = self.home[later.results[0]]
+        while inner is not body:
+            place = self.places.get(id(inner))
+            if place is None:
+                return False
+            inner, at = place.around, place.index
+        return at > index
+
     def _beyond(self, body: Body, position: int) -> Turns | None:
         """What follows on a conversation that leaves ``body`` there."""
         place = self.places.get(id(body))
@@ -158,7 +169,8 @@ class Conversations:
         count = repeats(node)
         if node.name == "agent.map":
             return Turns(0.0, after.expected / max(count.expected, 1.0), after.most)
-        again = Turns(0.0, max(count.expected - 1.0, 0.0) / 2, max(count.most - 1.0, 0.0))
+        share = 2 if count.least == count.most else 4  # on average half of the other iterations, of those expected
+        again = Turns(0.0, (count.most - 1.0) / share, count.most - 1.0)
         return after + self.inside(body.arguments[position], body).turns.times(again)
 
     def _through(self, node: Node, chat: Any, body: Body) -> Inside:

@@ -24,6 +24,8 @@ from orchestrator.passes.waits import (
     seconds,
 )
 
+LEAST_TURNS_LEFT: Final = 0.01
+"""Of a conversation that may go on; 0 says that it does not."""
 AT_ONCE_S: Final = 0.01
 """Between a turn and the next where nothing runs in between."""
 _EXPRESSIONS: Final = frozenset({"agent.const", "agent.prompt", "agent.field"})
@@ -56,6 +58,7 @@ class KvLifetime:
       branch says which tool it is, its arguments have the features that the user named. Of a human: forget it.
     - **release**: a conversation that nothing continues. An arm that does not continue what another one does releases
       it.
+    - **fork**: noted at a turn on a conversation that others continue, too, so that it opens a session of its own.
     - **supersede**: a shared prefix behind the last of its forks, the conversations left over when one of a list is
       picked, the ones that a race's losers leave behind, and one that a new conversation is a summary of.
     - **prefetch**: see :mod:`orchestrator.passes.prefetch`.
@@ -104,35 +107,30 @@ class _Marking:
 
     def _turn(self, op: Any, body: Body, follower: Any) -> None:
         after = op.results[1]
+        if len(op.operands) > 1:
+            start = op.operands[1]
+            home, index = self._flow.home[start]
+            opened = index >= 0 and home.nodes[index].name == "agent.chat"
+            if not opened and self._flow.is_shared(start, home):
+                _note(op, fork=True)
         turns = self._flow.ahead(after, body)
         if turns is None:
             return
-        wait = self._next.wait(after, body) if turns.most > 0 else None
-        if wait is not None:
-            self._pin(op, body, follower, wait, turns.expected)
-            if self._flow.is_shared(after, body):
-                self._supersede_shared(op, after, body)
+        if turns.most > 0:
+            self._pin(op, body, follower, self._next.wait(after, body) or (), turns.expected)
+            self._supersede_shared(op, after, body)
             return
         _note(op, turns_left=0.0)
-        if self._flow.continues(after, body) or not self._owns(op, body):
+        if len(op.operands) < 2 or self._flow.continues(after, body):
             return
         if op.results[0] in self._summaries_in(body):
             _hint(op, "supersede", [after], follower, opts={"over": 1})
         else:
             _hint(op, "release", [after], follower)
 
-    def _owns(self, op: Any, body: Body) -> bool:
-        """Whether the session of a turn is its conversation's alone, so that it is over when that is."""
-        if len(op.operands) < 2:
-            return False  # one call without a conversation: it has said so itself, with turns_left = 0
-        start = op.operands[1]
-        home, index = self._flow.home[start]
-        made = home.nodes[index].name if index >= 0 else ""
-        return made in ("agent.chat", "agent.generate") or not self._flow.is_shared(start, home)
-
     def _pin(self, op: Any, body: Body, follower: Any, wait: Wait, turns_left: float) -> None:
         chat = op.results[1]
-        known: dict[str, object] = {"turns_left": float(turns_left)}
+        known: dict[str, object] = {"turns_left": max(float(turns_left), LEAST_TURNS_LEFT)}
         if name := key(wait):
             known["tool"] = name
         if is_declared(wait):
@@ -158,7 +156,7 @@ class _Marking:
             features = _features(step)
             news = key(resolved) != pinned or (features and not has_features) or (human and not needs_human(wait))
             name = f"{op_id(op)}.extend.{op_id(step.op)}"
-            if not news or name in self._extended:
+            if not news or name in self._extended or not self._flow.is_before(op, step.op):
                 continue
             self._extended.add(name)
             known: dict[str, object] = {"tool": key(resolved), "before": op_id(step.op)}
@@ -214,15 +212,13 @@ class _Marking:
     def _supersede_shared(self, op: Any, chat: Any, body: Body) -> None:
         """Behind the last fork of a shared prefix: what its forks have become has sessions of its own."""
         users = self._flow.users(chat, body)
-        if self._flow.leaves(chat, body) or not users:
+        if not users or self._flow.leaves(chat, body) or not self._flow.is_shared(chat, body):
             return
-        nodes = [body.nodes[index] for index in users]
-        last = users[-1]
-        at = body.nodes[last + 1].op if last + 1 < len(body.nodes) else body.terminator
-        if at is None or not all(list(node.op.results) for node in nodes):
-            return
-        over = [chat, *(_witness(node.op) for node in nodes)]
-        _hint(op, "supersede", over, at, opts={"over": 1})
+        results = [list(body.nodes[index].op.results) for index in users]
+        at = body.nodes[users[-1] + 1].op if users[-1] + 1 < len(body.nodes) else body.terminator
+        if at is not None and all(results):
+            kept = [value for values in results for value in values]
+            _hint(op, "supersede", [chat, *kept], at, opts={"over": 1})
 
     def _structure(self, node: Node, body: Body, follower: Any) -> None:
         """What ends with a region op: results that nobody continues, and what only one of its arms goes on with."""
@@ -279,11 +275,6 @@ def _features(step: Step) -> list[tuple[str, Any]]:
         return []
     values = dict(zip(attr(step.op, "params", ()), step.op.operands, strict=True))
     return [(name, values[name]) for name in wanted if name in values]
-
-
-def _witness(op: Any) -> Any:
-    """A value that is there when the op is done; of a turn its conversation, which is kept."""
-    return op.results[len(op.results) - 1]
 
 
 def _has_turn(body: Body) -> bool:

@@ -205,7 +205,8 @@ class NextTurn:
         inner = node.bodies[-1]
         for position, operand in enumerate(node.op.operands):
             if operand == chat:
-                found = self._from(inner.arguments[position], inner, -1, seen | {(id(inner), position)})
+                within = seen if node.name == "agent.map" else seen | {(id(inner), position)}
+                found = self._from(inner.arguments[position], inner, -1, within)
                 if found is not None or node.name == "agent.map":
                     return found
                 return self._from(node.op.results[position], body, index, seen)

@@ -158,7 +158,7 @@ async def test_an_agents_loop_says_which_tool_it_chose() -> None:
     engine = Controlled(lambda _: replies[len(engine.requests) - 1])
     assert await Run(flow, engine, durations).result("q") == "done"
     assert [hint.tool for hint in engine.hints] == ["run_tests|look_up"] * 3
-    assert {hint.turns_left for hint in engine.hints} == {1.5}
+    assert {hint.turns_left for hint in engine.hints} == {1.75}
     assert len({request.session for request in engine.requests}) == 1
     (session, tests), (_, other) = engine.extended
     assert session == engine.requests[0].session

@@ -28,7 +28,7 @@
 // CHECK:      [[B:%.+]]:2 = "agent.generate"{{.*}}id = "llm_2"
 // CHECK-NEXT: "op.kv_pin"([[B]]#1) {id = "llm_2.pin", opts = {turns_left = 3.0
 // CHECK:      [[D:%.+]]:2 = "agent.generate"{{.*}}id = "llm_3"
-// CHECK-NEXT: "op.kv_supersede"([[A]]#1, [[B]]#1, [[D]]#1) {id = "llm_1.supersede", opts = {over = 1 : i64}
+// CHECK-NEXT: "op.kv_supersede"([[A]]#1, [[B]]#0, [[B]]#1, [[D]]#0, [[D]]#1) {id = "llm_1.supersede", opts = {over = 1 : i64}
 // CHECK-NEXT: "op.kv_release"([[D]]#1) {id = "llm_3.release"
 // CHECK:      [[S:%.+]]:2 = "agent.generate"{{.*}}samples = 3
 // CHECK-NEXT: "op.kv_pin"([[S]]#1) {id = "llm_4.pin", opts = {shared = true, tool = "check", turns_left

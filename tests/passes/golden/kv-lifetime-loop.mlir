@@ -38,7 +38,7 @@
 
 // CHECK:      "agent.loop"
 // CHECK:      [[T:%.+]]:2 = "agent.generate"
-// CHECK-NEXT: "op.kv_pin"([[T]]#1) {id = "llm_1.pin", opts = {tool = "read|ask", turns_left = 1.500000e+00 : f64}, place = "", resources = {}, ttl_s = 3.000000e+02 : f64}
+// CHECK-NEXT: "op.kv_pin"([[T]]#1) {id = "llm_1.pin", opts = {tool = "read|ask", turns_left = 1.750000e+00 : f64}, place = "", resources = {}, ttl_s = 3.000000e+02 : f64}
 // CHECK:      "agent.branch"
 // CHECK-NEXT: "op.kv_extend"([[T]]#1, %arg1) {id = "llm_1.extend.read_1", opts = {before = "read_1", features = ["path"], tool = "read", typical_s = 1.500000e+00 : f64}, place = "", resources = {}, ttl_s = 3.000000e+02 : f64}
 // CHECK-NEXT: "agent.tool"([[T]]#0, %arg1)
