@@ -74,16 +74,21 @@ class Shape:
         return (self.blocks // len(self.groups) - (len(self.groups) > 1)) * self.block_tokens
 
 
-KINDS: Final = {
+KEPT: Final = {
     "full": Shape(),
     "full-overlapped": Shape(overlapped=True),
     "full-overlapped-v2": Shape(overlapped=True, second_runner=True),
-    "full-priorities": Shape(priorities=True),
-    "sliding-overlapped": Shape(groups=("sliding",), overlapped=True),
+    "two-groups": Shape(groups=("full", "full"), blocks=48, overlapped=True),
+}
+"""Engines in which KV is kept between turns."""
+REFUSED: Final = {
+    "priorities": Shape(priorities=True),
+    "sliding": Shape(groups=("sliding",), overlapped=True),
     "hybrid-sliding": Shape(groups=("full", "sliding"), blocks=48),
     "hybrid-mamba": Shape(groups=("full", "mamba"), blocks=48),
     "hybrid-mamba-overlapped": Shape(groups=("full", "mamba"), blocks=48, overlapped=True),
 }
+"""Engines that run stock vLLM, and say so."""
 FOREVER: Final = {"budget": 1.0, "ttl_s": 1e9, "longest_ttl_s": 1e9}
 """Every turn's blocks are pinned, all memory may be, and no pin ends by itself."""
 

@@ -26,9 +26,9 @@ from tests.runtime.engines.vllm.chats import Mixture
 from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.pool_checks import check_drained, free_blocks, pins_of
 from tests.runtime.engines.vllm.programs import Manners, Programs, hinted, tokens
-from tests.runtime.engines.vllm.schedulers import FOREVER, KINDS, Shape, ours, request_of, stock
+from tests.runtime.engines.vllm.schedulers import FOREVER, KEPT, REFUSED, Shape, ours, request_of, stock
 
-every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=list(KINDS))
+every_kind = pytest.mark.parametrize("shape", KEPT.values(), ids=list(KEPT))
 ARGUMENTS = [*(PREFIX + field.name for field in fields(KvHint)), SESSION_ARGUMENT]
 SMALL = [
     Shape(blocks=9, max_requests=4, overlapped=overlapped, max_batch_tokens=batch)
@@ -254,3 +254,14 @@ def test_memory_follows_the_sessions_that_are_there() -> None:
     check_drained(loop.scheduler)
     table = loop.scheduler.retention.table
     assert len(table._by_expiry) + len(table._by_program) < 300
+
+
+@pytest.mark.parametrize("shape", REFUSED.values(), ids=list(REFUSED))
+def test_engines_for_which_pins_are_not_made_run_stock(shape: Shape, caplog_vllm: pytest.LogCaptureFixture) -> None:
+    scheduler = ours(shape, **FOREVER)
+    assert type(scheduler) is type(stock(shape))
+    assert "runs stock vLLM" in caplog_vllm.text
+    loop = EngineLoop(scheduler, shape)
+    Programs(loop, 3, Manners(ticks=20)).play()
+    loop.settle()
+    check_drained(scheduler)

@@ -14,9 +14,9 @@ from vllm.v1.request import RequestStatus
 from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.pool_checks import check_drained, pins_of
 from tests.runtime.engines.vllm.programs import hinted, tokens
-from tests.runtime.engines.vllm.schedulers import FOREVER, KINDS, Shape, ours, request_of
+from tests.runtime.engines.vllm.schedulers import FOREVER, KEPT, Shape, ours, request_of
 
-every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=list(KINDS))
+every_kind = pytest.mark.parametrize("shape", KEPT.values(), ids=list(KEPT))
 
 
 @pytest.mark.parametrize("status", [RequestStatus.FINISHED_ABORTED, RequestStatus.FINISHED_ERROR])

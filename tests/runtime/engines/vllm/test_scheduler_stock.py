@@ -13,9 +13,10 @@ from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.fake_worker import Corrupted, greedy
 from tests.runtime.engines.vllm.pool_checks import check_drained, check_pool
 from tests.runtime.engines.vllm.programs import tokens
-from tests.runtime.engines.vllm.schedulers import KINDS, Shape, request_of, stock
+from tests.runtime.engines.vllm.schedulers import KEPT, REFUSED, Shape, request_of, stock
 
-every_kind = pytest.mark.parametrize("shape", KINDS.values(), ids=list(KINDS))
+ENGINES = KEPT | REFUSED
+every_kind = pytest.mark.parametrize("shape", ENGINES.values(), ids=list(ENGINES))
 
 
 def traffic(loop: EngineLoop, rng: random.Random, steps: int = 60, requests: int = 16) -> None:
