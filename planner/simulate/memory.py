@@ -131,10 +131,13 @@ class Memory:
         """Sequence numbers of turns not to be held back any longer."""
         return () if self._retention is None else [turn.sequence for turn in self._retention.released(load, now)]
 
-    def end_turn(self, request: Request, load: EngineLoad, now: float) -> None:
-        """Keep what is to be kept of a finished request, before it lets go."""
+    def pin(self, request: Request, now: float) -> None:
+        """Keep the units of a finished request for as long as its stage says."""
         if request.stage.pin_ttl_s > 0 and request.units:
             self.pool.pin(request.ids[: request.units], now + request.stage.pin_ttl_s)
+
+    def end_turn(self, request: Request, load: EngineLoad, now: float) -> None:
+        """Keep what the retention wants of a finished request, before it lets go."""
         retention = self._retention
         if retention is None:
             return

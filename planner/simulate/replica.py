@@ -216,7 +216,9 @@ class Replica:
         if self.memory.retains:
             self._consult(now)
         preempted = self._book_first(now) if requests else False
-        preempted = self._continue_prompts(now) or preempted
+        self._chunks = []
+        if self._prefilling:
+            preempted = self._continue_prompts(now) or preempted
         chunks = self._chunks
         budget = self.spec.step_tokens - len(requests) - sum(chunks)
         if self._queue and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
@@ -308,8 +310,7 @@ class Replica:
 
     def _continue_prompts(self, now: float) -> bool:
         """Choose the next chunks of the prompts begun, preempting if there is no memory for them; whether it did."""
-        chunks: list[int] = []
-        self._chunks = chunks
+        chunks = self._chunks
         preempted = False
         budget = self.spec.step_tokens - len(self._batch.requests)
         while len(chunks) < len(self._prefilling):
@@ -423,7 +424,9 @@ class Replica:
 
     def _finish(self, request: Request, now: float) -> None:
         self.memory.share(request, request.computed)
-        self.memory.end_turn(request, self._load(), now)
+        self.memory.pin(request, now)
+        if self.memory.retains:
+            self.memory.end_turn(request, self._load(), now)
         self._release(request)
         self._blocked = False
         self.backlog_s = self.backlog_s - request.work_s if self.running_count or self._queue.total else 0.0
