@@ -118,6 +118,8 @@ class Prefetches:
             self._execution.warnings[f"engine `{begun.engine}` could not prefetch: {error}"] = None
 
     def _charge(self, begun: _Prefetch, usage: Usage) -> None:
+        if usage == Usage():
+            return
         price = self._execution.program.prices.get(begun.engine)
         cost_usd = None if price is None else usage.input_tokens * price[0] + usage.output_tokens * price[1]
         self._execution.emit(Spent(begun.path, begun.op, usage, cost_usd, time()))

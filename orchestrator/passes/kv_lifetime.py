@@ -270,11 +270,10 @@ class _Marking:
 
 def _features(step: Step) -> list[tuple[str, Any]]:
     """Names and values of the arguments of a call that the user named as telling how long it takes."""
-    wanted = opts(step.op).get("pause_features", ())
-    if not wanted:
+    if not step.features:
         return []
     values = dict(zip(attr(step.op, "params", ()), step.op.operands, strict=True))
-    return [(name, values[name]) for name in wanted if name in values]
+    return [(name, values[name]) for name in step.features if name in values]
 
 
 def _has_turn(body: Body) -> bool:

@@ -37,6 +37,8 @@ class Step:
     """Whether that is the user's word."""
     op: Any = None
     """The tool call or question; None for anything else."""
+    features: tuple[str, ...] = ()
+    """Arguments that tell how long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,10 @@ def _call(node: Node) -> Wait:
     callee = str(attr(node.op, "callee"))
     if callee.startswith("builtin."):
         return ()
-    typical_s = opts(node.op).get("typical_s")
-    return (Step(callee, DEFAULT_TOOL_S if typical_s is None else float(typical_s), typical_s is not None, node.op),)
+    known = opts(node.op)
+    typical_s, features = known.get("typical_s"), tuple(known.get("pause_features", ()))
+    takes_s = DEFAULT_TOOL_S if typical_s is None else float(typical_s)
+    return (Step(callee, takes_s, typical_s is not None, node.op, features),)
 
 
 def _ask(node: Node) -> Wait:
