@@ -203,7 +203,7 @@ class ProgramGate:
         self.group.add(self)
         self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._said_blind = False
+        self._said_open = False
 
     @property
     def state(self) -> AdmissionState:
@@ -235,11 +235,11 @@ class ProgramGate:
         control.used(
             program, session, input_tokens=input_tokens, cached_tokens=cached_tokens, output_tokens=output_tokens
         )
-        if control.cap.blind and not self._said_blind:
-            self._said_blind = True
+        if control.cap.open and not self._said_open:
+            self._said_open = True
             _log.warning(
-                "`%s` reports no cached tokens, so programs are admitted to it without a limit; "
-                "an engine that has a prefix cache should report them in its usage",
+                "`%s` reports no cached tokens, or forgets even what a single program leaves in its cache, so programs "
+                "are admitted to it without a limit; an engine with a prefix cache should report hits in its usage",
                 self.name,
             )
 

@@ -16,9 +16,10 @@ DCTCP, Alizadeh et al., SIGCOMM 2010), so a bound that is a little too large is 
 nothing is decided until no more is held than the bound allows, and evictions from before that are not counted. Nobody
 waits at light load, so nothing changes there. One program is always let in.
 
-An engine that never reports a cached token looks like one that evicts everything, until a program that had the engine
-to itself comes back and finds nothing either: after ``blind_after`` such turns the bound is given up
-(:attr:`AdaptiveCap.blind`), until a cached token is seen.
+Not every loss is due to programs: an engine may report no cached tokens at all, or forget for reasons of its own (a
+balancer behind one URL, other clients). Then even a program that has the engine to itself comes back and misses its KV;
+``deaf_after`` such turns settle it, and the bound is given up (:attr:`AdaptiveCap.open`) for ``DEAF_TURNS`` turns, and
+for twice as many each time it happens again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Final
 
 from orchestrator.errors import RunError
 
+DEAF_TURNS: Final = 500
 LEAST_SHARE: Final = 0.5
 """Of the room an engine says it has: the bound does not fall below, whatever is lost to others than programs."""
 
@@ -49,7 +51,7 @@ class CapOptions:
     """Loss up to which more programs at once are worth what is computed again."""
     granule_tokens: int = 64
     """Tokens that may be missing without meaning anything: caches hold whole blocks."""
-    blind_after: int = 4
+    deaf_after: int = 4
 
     def __post_init__(self) -> None:
         wrong = []
@@ -57,8 +59,8 @@ class CapOptions:
             wrong.append("programs must be at least 1")
         if not (0 < self.decrease < 1 and 0 <= self.tolerated < 1):
             wrong.append("decrease must be in (0, 1) and tolerated in [0, 1)")
-        if not (isfinite(self.increase) and self.increase > 0 and self.granule_tokens >= 0 and self.blind_after >= 1):
-            wrong.append("increase and blind_after must be positive, granule_tokens not negative")
+        if not (isfinite(self.increase) and self.increase > 0 and self.granule_tokens >= 0 and self.deaf_after >= 1):
+            wrong.append("increase and deaf_after must be positive, granule_tokens not negative")
         if wrong:
             raise RunError("ORCH-R061", "the admission options are wrong", why="; ".join(wrong))
 
@@ -67,8 +69,8 @@ class AdaptiveCap:
     """The bound of one replica. Pure state: it knows no clock and no engine."""
 
     __slots__ = (
-        "_expected", "_floor", "_held", "_lost", "_peak", "_recovering", "_sighted", "_told", "_turns_left", "_waited",
-        "_zeros", "blind", "decreases", "epoch", "increases", "options", "programs", "tokens",
+        "_alone", "_expected", "_held", "_lost", "_open_for", "_open_turns", "_peak", "_recovering", "_room", "_told",
+        "_turns_left", "_waited", "decreases", "epoch", "increases", "open", "options", "programs", "tokens",
     )  # fmt: skip
 
     def __init__(self, options: CapOptions | None = None) -> None:
@@ -77,15 +79,17 @@ class AdaptiveCap:
         """Programs at once; ``inf`` once the tokens rule."""
         self.tokens = inf
         """Tokens the programs may hold together; ``inf`` until some were evicted."""
-        self.blind = False
-        """Whether the engine seems to report no cached tokens, so that there is no bound."""
+        self.open = False
+        """Whether there is no bound, because what is lost is not lost to programs."""
         self.epoch = 0
         """Decreases so far; what a session left behind in an earlier epoch says nothing about this bound."""
         self.increases = self.decreases = 0
-        self._zeros = 0
-        self._sighted = False
+        self._room = inf
+        self._alone = (0, 0, 0)
+        """Turns of programs that had the engine to themselves: how many, tokens expected, tokens missing."""
+        self._open_for = DEAF_TURNS
+        self._open_turns = 0
         self._recovering = False
-        self._floor = 0.0
         self._turns_left = 1
         self._expected = self._lost = 0
         self._peak = 0.0
@@ -93,7 +97,7 @@ class AdaptiveCap:
 
     def allows(self, active: int, held_tokens: float, more_tokens: float) -> bool:
         """Whether one program more may be active, which will hold ``more_tokens``; 0: nobody knows."""
-        if not active or self.blind:
+        if not active or self.open:
             return True
         if self.tokens < inf and more_tokens > 0:
             return held_tokens + more_tokens <= self.tokens
@@ -101,25 +105,24 @@ class AdaptiveCap:
 
     def exceeded(self, active: int, held_tokens: float) -> bool:
         """Whether fewer programs should be active."""
-        return active > 1 and not self.blind and held_tokens > self.tokens
+        return active > 1 and not self.open and held_tokens > self.tokens
 
     def observe(self, expected_cached: int, cached: int, epoch: int | None = None, *, alone: bool = False) -> None:
         """A session came back: tokens of it that should be cached, and those that were.
 
-        ``epoch``: :attr:`epoch` at the end of its last turn; ``None``: this one. ``alone``: no other program is active.
+        ``epoch``: :attr:`epoch` at the end of its last turn; ``None``: this one. ``alone``: no other program was
+        active since then.
         """
         if expected_cached <= self.options.granule_tokens:
             return
-        if cached > 0:
-            self._sight()
-        elif alone and not self._sighted:
-            self._zeros += 1
-            self.blind = self._zeros >= self.options.blind_after
+        missing = expected_cached - cached
+        missing = missing if missing > self.options.granule_tokens else 0
+        if alone:
+            self._listen(expected_cached, missing)
         if epoch is None or epoch == self.epoch:
             self._told = True
             self._expected += expected_cached
-            missing = expected_cached - cached
-            self._lost += missing if missing > self.options.granule_tokens else 0
+            self._lost += missing
 
     def preempted(self, requests: int = 1) -> None:
         """The engine put running requests back to its queue for lack of memory: counts as a round of loss."""
@@ -133,9 +136,9 @@ class AdaptiveCap:
 
     def room(self, kv_tokens: int) -> None:
         """The engine says how many tokens its KV cache holds: where to begin, before anything was evicted."""
-        if self.tokens == inf and not self.options.fixed:
-            self.tokens = float(kv_tokens)
-            self._floor = LEAST_SHARE * kv_tokens
+        if self._room == inf and not self.options.fixed:
+            self._room = float(kv_tokens)
+            self.tokens = min(self.tokens, self._room)
 
     def crowded(self) -> None:
         """The engine's own queue is not empty for lack of memory: more programs would not run sooner."""
@@ -146,9 +149,13 @@ class AdaptiveCap:
         self._peak = max(self._peak, held_tokens)
         self._waited = self._waited or waiting > 0
         self._turns_left -= 1
+        if self.open:
+            self._open_turns -= 1
+            if self._open_turns <= 0:
+                self.open = False
         if self._turns_left > 0:
             return False
-        fell = not self.options.fixed and not self.blind and self._decide(active, held_tokens)
+        fell = not self.options.fixed and not self.open and self._decide(active, held_tokens)
         self._turns_left = max(active, 1)
         self._expected = self._lost = 0
         self._peak = 0.0
@@ -163,7 +170,8 @@ class AdaptiveCap:
             return False
         loss = self._lost / self._expected if self._expected else 0.0
         if loss > options.tolerated:
-            self.tokens = max(self._floor, min(self.tokens, self._peak) * (1 - options.decrease * loss))
+            floor = LEAST_SHARE * self._room if self._room < inf else 0.0
+            self.tokens = max(floor, min(self.tokens, self._peak) * (1 - options.decrease * loss))
             self.programs = inf
             self.decreases += 1
             self.epoch += 1
@@ -175,9 +183,14 @@ class AdaptiveCap:
             self.increases += 1
         return False
 
-    def _sight(self) -> None:
-        self._sighted = True
-        self._zeros = 0
-        if self.blind:
-            self.blind = False
-            self.programs, self.tokens = self.options.programs, inf
+    def _listen(self, expected: int, missing: int) -> None:
+        turns, before, lost = self._alone
+        turns, before, lost = turns + 1, before + expected, lost + missing
+        if turns >= self.options.deaf_after:
+            if lost > self.options.tolerated * before and not self.options.fixed:
+                self.open, self._open_turns = True, self._open_for
+                self._open_for *= 2
+                self.programs, self.tokens = self.options.programs, self._room
+                self.epoch += 1
+            turns = before = lost = 0
+        self._alone = (turns, before, lost)

@@ -68,12 +68,12 @@ class AdmissionState:
 
     cap_programs: float
     cap_tokens: float
-    """Each ``inf`` while it does not bind; both are void while ``blind``."""
+    """Each ``inf`` while it does not bind; both are void while ``open``."""
     held_tokens: float
     """Contexts of the active programs."""
     active: int
     waiting: int
-    blind: bool
+    open: bool
     admitted: int
     """Slots given since the start."""
     expired: int
@@ -101,8 +101,9 @@ class _Program:
         """Whether the heap of idle deadlines has an entry for it."""
         self.lent = self.yielding = self.over = False
         self.paid = self.used = 0.0
-        self.evidence: dict[str, tuple[int, int, int]] = {}
-        """By session: prompt tokens of its last turn, those of its context after it, and the cap's epoch then."""
+        self.evidence: dict[str, tuple[int, int, int, int]] = {}
+        """By session: prompt tokens of its last turn, those of its context after it, the cap's epoch and the number of
+        slots given until then."""
         self.size = 0
         """Tokens of the contexts of its sessions."""
         self.reserve = 0.0
@@ -145,7 +146,7 @@ class AdmissionControl:
     def state(self) -> AdmissionState:
         """A snapshot."""
         return AdmissionState(
-            self.cap.programs, self.cap.tokens, self._held, self._active, self.waiting, self.cap.blind,
+            self.cap.programs, self.cap.tokens, self._held, self._active, self.waiting, self.cap.open,
             self._admitted, self._expired, self._returned,
         )  # fmt: skip
 
@@ -217,12 +218,12 @@ class AdmissionControl:
             return
         before = entry.evidence.get(session)
         if before is not None:
-            expected = min(before[0], input_tokens - 1)
-            self.cap.observe(expected, cached_tokens, before[2], alone=self._active == 1)
+            alone = self._active == 1 and before[3] == self._admitted
+            self.cap.observe(min(before[0], input_tokens - 1), cached_tokens, before[2], alone=alone)
         context = input_tokens + output_tokens
         self._resize(entry, entry.size + context - (0 if before is None else before[1]))
         self._mean_size += 0.05 * (entry.size - self._mean_size) if self._mean_size else entry.size
-        entry.evidence[session] = (input_tokens, context, self.cap.epoch)
+        entry.evidence[session] = (input_tokens, context, self.cap.epoch, self._admitted)
         entry.used += input_tokens - cached_tokens + output_tokens
         if entry.used > entry.paid:
             self._queue.charge(entry.tenant, entry.used - entry.paid)
