@@ -1,21 +1,124 @@
-"""What the scheduler plugin needs of vLLM, verified before it is used."""
+"""What the scheduler relies on in vLLM, verified before it is made.
+
+vLLM's scheduler is documented as not public. So every method that is extended or called is looked up, with the names
+of the parameters that are passed, and every setting that the scheduler cannot work with is looked for. Anything that
+is missing is a *problem*, in one sentence for the log; with problems the engine runs vLLM's own scheduler.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from importlib import import_module
+from inspect import signature
+from typing import Any, Final
+
+from orchestrator.errors import EngineError
+from orchestrator.runtime.engines.vllm import version
+
+_CORE: Final = "vllm.v1.core"
+_SCHEDULER: Final = f"{_CORE}.sched.scheduler.Scheduler"
+_QUEUE: Final = f"{_CORE}.sched.request_queue.RequestQueue"
+_MANAGER: Final = f"{_CORE}.kv_cache_manager.KVCacheManager"
+_POOL: Final = f"{_CORE}.block_pool.BlockPool"
+
+METHODS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+    (_SCHEDULER, "__init__", ("vllm_config", "kv_cache_config", "block_size", "log_stats")),
+    (_SCHEDULER, "schedule", ()),
+    (_SCHEDULER, "add_request", ("request",)),
+    (_SCHEDULER, "finish_requests", ("request_ids", "finished_status")),
+    (_SCHEDULER, "_free_blocks", ("request",)),
+    (_SCHEDULER, "_request_blocks_can_be_freed", ("request",)),
+    (_SCHEDULER, "reset_prefix_cache", ()),
+    (_SCHEDULER, "get_request_counts", ()),
+    (f"{_CORE}.sched.async_scheduler.AsyncScheduler", "schedule", ()),
+    (_MANAGER, "allocate_slots", ("request", "num_new_tokens")),
+    (_MANAGER, "pop_blocks_for_free", ("request",)),
+    (_POOL, "free_blocks", ("ordered_blocks",)),
+    (_POOL, "get_num_free_blocks", ()),
+    *(
+        (_QUEUE, method, parameters)
+        for method, parameters in (
+            ("add_request", ("request",)),
+            ("pop_request", ()),
+            ("peek_request", ()),
+            ("prepend_request", ("request",)),
+            ("prepend_requests", ("requests",)),
+            ("remove_request", ("request",)),
+            ("remove_requests", ("requests",)),
+        )
+    ),
+)
+"""Class, method, and the names of the parameters that the scheduler passes or takes."""
+
+ATTRIBUTES: Final = (
+    "vllm_config",
+    "cache_config",
+    "block_size",
+    "kv_cache_manager",
+    "requests",
+    "running",
+    "waiting",
+    "create_request_queue",
+)
+"""That vLLM's scheduler sets when it is made, and what makes its queue of waiting requests."""
+
+KEPT_KINDS: Final = ("FullAttentionSpec", "MLAAttentionSpec")
+"""Of KV cache: a hit needs nothing but the blocks of the prefix, and every full block stays until the turn ends."""
 
 
 def problems(vllm_config: Any, kv_cache_config: Any) -> list[str]:
-    """Why the plugin cannot work with this engine; empty when it can."""
-    from vllm.v1.kv_cache_interface import FullAttentionSpec
+    """Why the scheduler cannot work in this vLLM, with this configuration; empty if it can."""
+    return [*interface(), *_settings(vllm_config), *_groups(kv_cache_config)]
 
+
+def interface() -> list[str]:
+    """What is missing in the installed vLLM itself."""
+    try:
+        version.require()
+    except EngineError as error:
+        return [error.message]
+    found = [problem for owner, method, parameters in METHODS for problem in _missing(owner, method, parameters)]
+    if not found:
+        scheduler = import_module(_SCHEDULER.rpartition(".")[0]).Scheduler
+        names = scheduler.__init__.__code__.co_names
+        found += [f"vLLM's `Scheduler` has no `{name}`" for name in ATTRIBUTES if name not in names]
+    return found
+
+
+def _missing(owner: str, method: str, parameters: Iterable[str]) -> list[str]:
+    module, _, name = owner.rpartition(".")
+    try:
+        found = getattr(getattr(import_module(module), name), method)
+    except (ImportError, AttributeError):
+        return [f"vLLM has no `{name}.{method}`"]
+    known = signature(found).parameters
+    return [f"`{name}.{method}` has no parameter `{parameter}`" for parameter in parameters if parameter not in known]
+
+
+def _settings(vllm_config: Any) -> list[str]:
     found: list[str] = []
     if not vllm_config.cache_config.enable_prefix_caching:
         found.append("prefix caching is off")
-    if vllm_config.scheduler_config.policy != "fcfs":
-        found.append(f"the scheduling policy is {vllm_config.scheduler_config.policy}")
-    kinds = {type(group.kv_cache_spec) for group in kv_cache_config.kv_cache_groups}
-    if not kinds or not all(issubclass(kind, FullAttentionSpec) for kind in kinds):
-        names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        found.append(f"the model's KV cache is not full attention alone ({names})")
+    policy = str(getattr(vllm_config.scheduler_config.policy, "value", vllm_config.scheduler_config.policy))
+    if policy != "fcfs":
+        found.append(f"the scheduling policy is `{policy}`, not `fcfs`")
+    if vllm_config.kv_transfer_config is not None:
+        connector = getattr(vllm_config.kv_transfer_config, "kv_connector", None)
+        found.append(f"the KV connector `{connector}` may free blocks later than the scheduler does")
     return found
+
+
+def _groups(kv_cache_config: Any) -> list[str]:
+    groups = kv_cache_config.kv_cache_groups
+    if not groups:
+        return ["the model has no KV cache"]
+    kinds = {type(spec).__name__ for group in groups for spec in _specs(group.kv_cache_spec)}
+    others = sorted(kinds.difference(KEPT_KINDS))
+    if others:
+        return [f"layers whose KV cache is of the kind {', '.join(others)} keep other blocks than those of the prefix"]
+    return []
+
+
+def _specs(spec: Any) -> list[Any]:
+    """The layers' own, where one group holds several that differ."""
+    return list(getattr(spec, "kv_cache_specs", {}).values()) or [spec]
