@@ -50,12 +50,14 @@ class Controlled(Engine):
     def __init__(self, script: Callable[[GenerateRequest], Reply], prefetch_s: float = 0.0) -> None:
         super().__init__(script)
         self.extended: list[tuple[str, KvHint]] = []
+        self.told = asyncio.Event()
         self.prefetched: list[GenerateRequest] = []
         self.prefetch_s = prefetch_s
         self.cut = 0
 
     async def extend(self, session: str, hint: KvHint) -> None:
         self.extended.append((session, hint))
+        self.told.set()
 
     async def prefetch(self, request: GenerateRequest) -> Usage:
         self.prefetched.append(request)
@@ -249,22 +251,34 @@ async def test_a_compacted_conversation_is_superseded_by_the_new_one() -> None:
     assert engine.hints[2].supersedes == (engine.requests[0].session,)
 
 
+_told: list[asyncio.Event] = []
+
+
+@tool(effects="idempotent")
+async def outlast(what: str) -> str:
+    """Lasts until the engine is told that it does."""
+    await _told[-1].wait()
+    return what
+
+
 async def test_a_pause_that_outlasts_its_forecast_is_forecast_again() -> None:
     def flow(question: str) -> str:
         reply, talk = chat("s").say(question)
-        return talk.say(linger(reply)).reply
+        return talk.say(outlast(reply)).reply
 
     durations = DurationModel()
-    for turn, seconds in enumerate([0.06] * 85 + [0.12] * 10 + [0.2] * 5):
-        durations.began(f"s{turn}", PauseKey("flow", "linger"), float(turn))
-        durations.ended(f"s{turn}", turn + seconds)
+    for turn, seconds in enumerate([0.06] * 80 + [1000.0] * 6 + [0.06] * 20):
+        durations.began(f"s{turn}", PauseKey("flow", "outlast"), 1e4 * turn)
+        durations.ended(f"s{turn}", 1e4 * turn + seconds)
     engine = Controlled(text)
-    await Run(flow, engine, durations).result("q")
-    assert engine.extended
+    _told.append(engine.told)
+    async with asyncio.timeout(20):
+        assert await Run(flow, engine, durations).result("q") == "q"
     session, hint = engine.extended[0]
     assert session == engine.requests[0].session
-    assert hint.pause_s[0] > 0.0
-    assert 0.0 < Forecast.decoded(hint.pause_s).quantile(0.5) < 0.2  # what is left, not the whole pause
+    first, rest = Forecast.decoded(engine.hints[0].pause_s), Forecast.decoded(hint.pause_s)
+    assert first.quantile(0.5) == pytest.approx(0.06)
+    assert 100.0 < rest.quantile(0.5) < 999.99  # what is left, not the whole pause
 
 
 async def test_sessions_end_with_the_run_however_it_ends() -> None:
