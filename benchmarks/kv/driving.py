@@ -42,6 +42,7 @@ HintOf = Callable[[Job, int, float], KvHint | None]
 class Admission(Protocol):
     """Decides when a program's turn may go to the engine."""
 
+    def room(self, kv_tokens: int) -> None: ...
     def turn(self, job: Job, place: int, prompt_tokens: int) -> AbstractAsyncContextManager[None]: ...
     def ended(self, job: Job, place: int, prompt_tokens: int, reply: Reply) -> None: ...
     def finished(self, job: Job) -> None: ...
@@ -49,6 +50,9 @@ class Admission(Protocol):
 
 class Open:
     """No admission: every turn goes to the engine at once."""
+
+    def room(self, kv_tokens: int) -> None:
+        pass
 
     @asynccontextmanager
     async def turn(self, job: Job, place: int, prompt_tokens: int) -> AsyncIterator[None]:
@@ -83,6 +87,9 @@ class Gate:
     def __init__(self) -> None:
         self._gate = ProgramGate()
         self._arrived: dict[int, float] = {}
+
+    def room(self, kv_tokens: int) -> None:
+        self._gate.pressure(kv_tokens=kv_tokens)
 
     @asynccontextmanager
     async def turn(self, job: Job, place: int, prompt_tokens: int) -> AsyncIterator[None]:
@@ -145,6 +152,7 @@ class Client:
 async def play(engine: Engine, case: Case, seed: int, client: Client) -> Played:
     """All jobs of a seed."""
     played = Played()
+    client.admission.room(case.kv_blocks * BLOCK_TOKENS)
     jobs = case.draw(seed)
     texts = {job.number: tokens_of(seed, job, VOCABULARY) for job in jobs}
     started = time.monotonic()
