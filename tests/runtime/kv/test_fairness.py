@@ -41,6 +41,8 @@ def test_weights_are_shares() -> None:
 
 def test_absence_earns_nothing() -> None:
     queue: FairQueue[int] = FairQueue()
+    queue.push("late", 0, 0)  # is known, and goes away
+    queue.pop()
     for i in range(50):
         queue.push("here", i, i)
     for _ in range(30):
