@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.kv.admission import AdmissionControl, AdmissionOptions, CapOptions, GateGroup, ProgramGate
+from orchestrator.runtime.kv.cap import AdaptiveCap
 
 
 def fixed(programs: int, **options: object) -> AdmissionOptions:
@@ -136,6 +137,31 @@ def test_no_program_waits_for_a_program_that_waits_elsewhere() -> None:
     assert control.holds("a")  # nobody wants it yet
     assert control.request("b", 1.0)
     assert not control.holds("a")
+
+
+def test_a_slot_lent_during_a_turn_can_be_had_after_it() -> None:
+    control = AdmissionControl(fixed(1))
+    control.request("a", 0.0)
+    control.lend("a")
+    assert not control.request("b", 1.0)
+    control.end("a", 2.0)
+    assert control.admitted() == ("b",)
+
+
+def test_nothing_is_decided_until_a_decrease_has_taken_effect() -> None:
+    cap = AdaptiveCap(CapOptions(decrease=0.5))
+
+    def lossy_round(held: float) -> bool:
+        cap.observe(1000, 0)
+        return [cap.turn_over(4, held, 0) for _ in range(4)][-1]
+
+    cap.turn_over(4, 4000.0, 0)
+    assert lossy_round(4000.0)
+    assert cap.tokens == 2000.0
+    assert not lossy_round(4000.0)  # more is held than the bound allows
+    assert not lossy_round(2000.0)
+    assert cap.tokens == 2000.0
+    assert lossy_round(2000.0)
 
 
 def test_what_was_lent_and_not_taken_is_kept() -> None:
