@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Chunk, EngineStats, FinishReason, GenerateRequest, Usage
+from orchestrator.runtime.kv.wire import SESSION_HEADER, request_arguments
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI
@@ -36,6 +38,8 @@ class OpenAIOptions:
     timeout_s: float = 120.0
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request, passed as they are."""
+    kv_hints: bool = False
+    """The server is a vLLM with ``--scheduler-cls orchestrator.kv.Scheduler``: tell it about sessions and pauses."""
 
 
 class _BrokenStreamError(Exception):
@@ -125,6 +129,8 @@ class OpenAIEngine:
             "seed": sampling.seed,
             "extra_body": self.options.extra_body or None,
         }
+        if self.options.kv_hints:
+            body |= _hinted(request, self.options.extra_body)
         if sampling.schema is not None:
             schema = {"name": "reply", "schema": dict(sampling.schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -151,6 +157,18 @@ class OpenAIEngine:
             case openai.BadRequestError() if "context length" in why or "context window" in why:
                 coded = errors.prompt_too_long(model, why)
         return coded
+
+
+def _hinted(request: GenerateRequest, extra_body: dict[str, Any]) -> dict[str, Any]:
+    """The request's session and hint, as vLLM's server takes them."""
+    arguments = request_arguments(request.session, request.kv)
+    if not arguments:
+        return {}
+    xargs = {**extra_body.get("vllm_xargs", {}), **arguments}
+    hinted: dict[str, Any] = {"extra_body": {**extra_body, "vllm_xargs": xargs}}
+    if request.session is not None:
+        hinted["extra_headers"] = {SESSION_HEADER: quote(request.session)}
+    return hinted
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -14,10 +14,11 @@ from typing import Any
 
 from orchestrator.errors import OrchError
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage, complete
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.local import LocalVllm
 from orchestrator.runtime.engines.vllm.options import VllmOptions
+from orchestrator.runtime.kv.hints import KvHint
 
 FLUSH_S = 0.02
 _log = logging.getLogger(__name__)
@@ -66,6 +67,15 @@ class VllmHost:
 
     async def stats(self) -> EngineStats:
         return await self._engine.stats()
+
+    async def kv_report(self) -> dict[str, Any]:
+        return await self._engine.kv_report()
+
+    async def release(self, session: str) -> None:
+        await self._engine.release(session)
+
+    async def extend(self, session: str, hint: KvHint) -> None:
+        await self._engine.extend(session, hint)
 
     async def close(self) -> None:
         await self._engine.close()
@@ -146,8 +156,25 @@ class RayVllm:
         found: EngineStats = await self._call("stats")
         return found
 
+    async def kv_report(self) -> dict[str, Any]:
+        """What the engine says of its KV cache and of hints; see :meth:`LocalVllm.kv_report`."""
+        self._running_actor()
+        found: dict[str, Any] = await self._call("kv_report")
+        return found
+
     async def release(self, session: str) -> None:
-        """Accepted; stock vLLM has no way to drop one session's blocks."""
+        """Let go of the session's KV cache; stock vLLM has no way to."""
+        if self._actor is not None and self.options.kv is not False:
+            await self._call("release", session)
+
+    async def prefetch(self, request: GenerateRequest) -> Usage:
+        """Compute the prefix that a later turn begins with."""
+        return (await complete(self, request)).usage
+
+    async def extend(self, session: str, hint: KvHint) -> None:
+        """More is known of the session's pause than when its turn began."""
+        if self._actor is not None and self.options.kv is not False:
+            await self._call("extend", session, hint)
 
     async def close(self) -> None:
         """Stop the engine, then the actor."""
@@ -172,11 +199,11 @@ class RayVllm:
             raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
         return self._actor
 
-    async def _call(self, method: str) -> Any:
+    async def _call(self, method: str, *args: object) -> Any:
         import ray
 
         try:
-            return await getattr(self._actor, method).remote()
+            return await getattr(self._actor, method).remote(*args)
         except ray.exceptions.RayError as error:
             raise self._coded(error) from error
 

@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
@@ -20,11 +21,24 @@ from orchestrator.runtime.engines.base import (
     GenerateRequest,
     Sampling,
     Usage,
+    complete,
 )
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.log import last_failure, own_log
-from orchestrator.runtime.engines.vllm.options import VllmOptions, engine_arguments, environment
+from orchestrator.runtime.engines.vllm.options import (
+    EXTEND,
+    RELEASE,
+    REPORT,
+    VllmOptions,
+    engine_arguments,
+    environment,
+)
 from orchestrator.runtime.engines.vllm.structure import grammar
+from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.wire import request_arguments, ttl_asked_s
+
+STATS_TIMEOUT_S: Final = 1.0
+"""An engine answers between two steps; one that does not is described by what this process knows."""
 
 
 class LocalVllm:
@@ -88,11 +102,38 @@ class LocalVllm:
                 self._aborted += 1
 
     async def stats(self) -> EngineStats:
-        """Counts of this front end."""
-        return EngineStats(running=self._running, requests=self._requests, aborted=self._aborted, usage=self._usage)
+        """Counts of this front end, and the load that the engine itself reports."""
+        stats = EngineStats(running=self._running, requests=self._requests, aborted=self._aborted, usage=self._usage)
+        report = await self.kv_report()
+        if not report:
+            return stats
+        return replace(
+            stats,
+            waiting=report["requests_waiting"],
+            kv_used_fraction=report["kv_used_fraction"],
+            kv_capacity_tokens=report["kv_capacity_tokens"],
+        )
+
+    async def kv_report(self) -> dict[str, Any]:
+        """What the engine says of its KV cache and of hints; empty where stock vLLM runs, or is busy for long."""
+        try:
+            return await asyncio.wait_for(self._call_engine(REPORT), STATS_TIMEOUT_S) or {}
+        except TimeoutError:
+            return {}
 
     async def release(self, session: str) -> None:
-        """Accepted; stock vLLM has no way to drop one session's blocks."""
+        """Let go of the session's KV cache; stock vLLM has no way to."""
+        await self._call_engine(RELEASE, session)
+
+    async def prefetch(self, request: GenerateRequest) -> Usage:
+        """Compute the prefix that a later turn begins with."""
+        return (await complete(self, request)).usage
+
+    async def extend(self, session: str, hint: KvHint) -> None:
+        """More is known of the session's pause than when its turn began."""
+        ttl_s = ttl_asked_s(hint)
+        if ttl_s is not None:
+            await self._call_engine(EXTEND, session, ttl_s)
 
     async def close(self) -> None:
         """Stop the engine's processes."""
@@ -107,6 +148,12 @@ class LocalVllm:
 
         arguments = AsyncEngineArgs(**engine_arguments(self.model, self.options, on_cpu=on_cpu))
         return AsyncLLM.from_engine_args(arguments)
+
+    async def _call_engine(self, method: str, *args: object) -> Any:
+        """Call one of the plugin's methods in the engine's process; None where there is none."""
+        if self._llm is None or self.options.kv is False:
+            return None
+        return await self._llm.engine_core.call_utility_async(method, *args)
 
     def _tokens(self, request: GenerateRequest) -> list[int]:
         turns = [{"role": message.role, "content": message.content} for message in request.messages]
@@ -126,6 +173,7 @@ class LocalVllm:
         copies = sampling.samples if sampling.temperature == 0 else 1  # vLLM refuses n > 1 for greedy decoding
         try:
             parameters = _parameters(self.name, sampling, copies, window - len(prompt), seeds=self._seeds)
+            parameters.extra_args = request_arguments(request.session, request.kv) or None
             outputs = self._llm.generate({"prompt_token_ids": prompt}, parameters, request.request_id)
             async with aclosing(outputs):
                 async for output in outputs:

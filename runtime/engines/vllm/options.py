@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import JsonValue
 
+from orchestrator.runtime.kv.retention import RetentionOptions
+
+SCHEDULER: Final = "orchestrator.kv.Scheduler"
+KV_KEY: Final = "orchestrator_kv"
+"""Where vLLM's ``additional_config`` has the scheduler's options."""
+REPORT: Final = "orchestrator_kv_report"
+RELEASE: Final = "orchestrator_kv_release"
+EXTEND: Final = "orchestrator_kv_extend"
+"""Methods that the plugin gives ``EngineCore``."""
 CPU_BLOCK_TOKENS = 32
 """The CPU backend's smallest block: short prompts only hit the prefix cache with small blocks."""
 
@@ -32,6 +41,8 @@ class VllmOptions:
     start_timeout_s: float = 600.0
     num_gpus: float | None = None
     """GPUs the actor reserves; default: ``tensor_parallel_size`` on a GPU build, 0 on a CPU build."""
+    kv: RetentionOptions | bool = True
+    """Keep sessions' KV caches between turns, with these options; ``False``: stock vLLM."""
     extra: dict[str, JsonValue] = field(default_factory=dict)
     """Further vLLM engine arguments, passed as they are."""
 
@@ -50,9 +61,21 @@ def engine_arguments(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[
         "enable_log_requests": False,
         "structured_outputs_config": {"backend": "xgrammar"},  # whose grammars structure.py writes
     }
+    if options.kv is not False:
+        wanted["scheduler_cls"] = SCHEDULER
+    if chosen := _chosen(options.kv):
+        wanted["additional_config"] = {KV_KEY: chosen}
     if on_cpu:
         wanted |= {"enforce_eager": True, "block_size": CPU_BLOCK_TOKENS}
     return {name: value for name, value in (wanted | options.extra).items() if value is not None}
+
+
+def _chosen(kv: RetentionOptions | bool) -> dict[str, JsonValue]:
+    """The options that differ from the defaults, as JSON."""
+    if isinstance(kv, bool):
+        return {}
+    plain, values = RetentionOptions(), {each.name: getattr(kv, each.name) for each in fields(kv)}
+    return {name: value for name, value in values.items() if value != getattr(plain, name)}
 
 
 def environment(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[str, str]:
