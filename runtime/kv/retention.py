@@ -23,7 +23,8 @@ serving the smallest demand first makes the mean wait least (Smith 1956). The ru
 overtaken only by those that arrive within that time of it.
 
 **Giving up.** Pins yield at once to a running request that grows and to requests without hints; to a turn that waits,
-once nothing runs or it has waited for ``patience_s``. Pins of the program that arrived last go first.
+once nothing runs or it has waited for ``patience_s``. Pins of the program that arrived last go first. A session whose
+blocks are pinned goes before those held back: it needs little memory, and returns what the pin holds.
 
 >>> retention = Retention[str](100)
 >>> turn, _ = retention.arrived("s1", KvHint(turns_left=1.0, pause_s=(0.5,)), blocks=10, now_s=0.0)
@@ -178,12 +179,18 @@ class Retention(Generic[Held]):
             self._unfit_since = -1
         return turn, ended
 
-    def urgency(self, turn: Turn) -> tuple[float, float]:
-        """The turn's place among others with hints, least first: that waited too long, that are pinned, the rest."""
+    def urgency(self, turn: Turn) -> float:
+        """The turn's place among others with hints, least first; seconds.
+
+        Neither an early arrival nor a pin is worth more than ``patience_s`` of waiting: sessions that never end
+        keep nobody waiting for ever.
+        """
         if turn is self._patient:
-            return -1.0, turn.arrival_s
+            return -inf
+        patience_s = self.options.patience_s
         share_s = turn.blocks / self.total_blocks * (turn.hint.critical_path_s or 0.0)
-        return 0.0 if turn.pinned else 1.0, turn.arrival_s + self.options.overtaking * share_s
+        arrival_s = max(turn.arrival_s, turn.queued_s - patience_s) + self.options.overtaking * share_s
+        return arrival_s - patience_s if turn.pinned else arrival_s
 
     def holds(self, turn: Turn) -> bool:
         """Whether the turn is held back until :meth:`admits` says otherwise."""
@@ -239,11 +246,14 @@ class Retention(Generic[Held]):
             self.guard.arrived(turn.session, known // size, min(hit_tokens, known) // size, now_s)
         return self.table.end(turn.session, Outcome.CONSUMED)
 
-    def gives_up(self, turn: Turn | None, *, running: bool, load: Load, now_s: float) -> Pin[Held] | None:
-        """The pin to end for a request that finds no memory; ``turn`` is None for one without hints."""
-        waits = turn is not None and not running
-        if waits and not load.idle and now_s - turn.queued_s <= self.options.patience_s:  # type: ignore[union-attr]
-            return None
+    def may_take(self, turn: Turn | None, *, running: bool, load: Load, now_s: float) -> bool:
+        """Whether pins are given up for a request that finds no memory; ``turn`` is None for one without hints."""
+        if not self.table:
+            return False
+        return turn is None or running or load.idle or now_s - turn.queued_s > self.options.patience_s
+
+    def gives_up(self, turn: Turn | None) -> Pin[Held] | None:
+        """The pin that ends for such a request; the session's own comes last."""
         pin = self.table.victim(spared=None if turn is None else turn.session)
         if pin is not None:
             self.table.end(pin.session, Outcome.EVICTED)

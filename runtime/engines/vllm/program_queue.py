@@ -1,9 +1,8 @@
 """The waiting queue in program order: a turn of a program that is under way goes before a program that is not.
 
 Requests without hints keep exactly the place that first-come-first-served gives them. The places between them belong to
-turns with hints, and each such place is taken by the most urgent of these: a session whose blocks are pinned (it needs
-little memory, and returns what the pin holds), then the program that arrived first. So program order never costs a
-request without hints a place.
+turns with hints, and each such place is taken by the most urgent of these. So their order never costs a request without
+hints a place.
 
 A turn whose session holds no memory is *held* back, without a place, until :meth:`ProgramQueue.release` gives it one:
 whoever calls that knows whether the session will fit beside those that are under way.
@@ -18,22 +17,20 @@ from typing import Any
 
 from vllm.v1.core.sched.request_queue import RequestQueue
 
-Urgency = tuple[float, ...]
-
 
 class ProgramQueue(RequestQueue):  # type: ignore[misc]
     """``urgency`` gives a request's key, least first, or None for a request without hints; ``holds`` whether a turn is
     held back."""
 
-    def __init__(self, urgency: Callable[[Any], Urgency | None], holds: Callable[[Any], bool]) -> None:
+    def __init__(self, urgency: Callable[[Any], float | None], holds: Callable[[Any], bool]) -> None:
         self._urgency = urgency
         self._holds = holds
         self._front: deque[Any] = deque()
         """Preempted and skipped requests: they were at the head already."""
         self._places: deque[Any] = deque()
         """In order of arrival: a request without hints, or None, a place for a turn."""
-        self._turns: list[tuple[Urgency, int, Any]] = []
-        self._held: list[tuple[Urgency, int, Any]] = []
+        self._turns: list[tuple[float, int, Any]] = []
+        self._held: list[tuple[float, int, Any]] = []
         self._added = 0
 
     def add_request(self, request: Any) -> None:
@@ -63,7 +60,7 @@ class ProgramQueue(RequestQueue):  # type: ignore[misc]
         """Give the most urgent request that is held back a place, the last one, and return it."""
         _, number, request = heappop(self._held)
         self._places.append(None)
-        heappush(self._turns, (self._urgency(request) or (), number, request))
+        heappush(self._turns, (self._urgency(request) or 0.0, number, request))
         return request
 
     def peek_request(self) -> Any:

@@ -15,7 +15,8 @@ Without hints each of them calls vLLM's and does nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 from vllm.logger import init_logger
@@ -25,7 +26,7 @@ from vllm.v1.core.sched.scheduler import Scheduler as StockScheduler
 from vllm.v1.request import Request, RequestStatus
 
 from orchestrator.runtime.engines.vllm import hooks
-from orchestrator.runtime.engines.vllm.program_queue import ProgramQueue, Urgency
+from orchestrator.runtime.engines.vllm.program_queue import ProgramQueue
 from orchestrator.runtime.kv.hints import SESSION_ARGUMENT, KvHint, has_hint
 from orchestrator.runtime.kv.load import StepClock
 from orchestrator.runtime.kv.pins import Pin
@@ -53,7 +54,8 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         """The last step had no memory for a request that waits."""
         self.waiting: ProgramQueue = ProgramQueue(self._urgency, self._holds)
         self._stock_allocate_slots = self.kv_cache_manager.allocate_slots
-        self.kv_cache_manager.allocate_slots = self._allocate_slots
+        self._keeping_allocate_slots = self._wrapped(self._stock_allocate_slots)
+        self._most_running: Any = getattr(self, "max_num_active_reqs", self.max_num_running_reqs)
 
     # -- arrival ------------------------------------------------------------------------------------------------------
 
@@ -72,7 +74,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._turns[request.request_id] = turn
         self._free_pins(ended)
 
-    def _urgency(self, request: Request) -> Urgency | None:
+    def _urgency(self, request: Request) -> float | None:
         turn = self._turns.get(request.request_id)
         return None if turn is None else self.retention.urgency(turn)
 
@@ -87,6 +89,9 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         if self._turns or self.retention.table:
             self._before_step(now_s)
         self._refused = False
+        self.kv_cache_manager.allocate_slots = (
+            self._keeping_allocate_slots if self._may_refuse() else self._stock_allocate_slots
+        )
         busy = bool(self.running)
         output = super().schedule(*args, **kwargs)
         self._steps.step(now_s, output.total_num_scheduled_tokens - len(output.num_scheduled_tokens), busy=busy)
@@ -118,31 +123,49 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         waiting = len(queue) if self._refused or queue.held is not None else 0
         return Load(waiting, idle, self._steps.prefill_s_per_token)
 
-    def _allocate_slots(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        allocate = self._stock_allocate_slots
-        blocks = allocate(request, *args, **kwargs)
-        if blocks is not None:
-            return blocks
+    def _may_refuse(self) -> bool:
+        """Whether this step may find no memory while there is something to do about it or to learn from it.
+
+        A wrapper around every allocation would be several percent of a step, so it is there only then.
+        """
+        table = self.retention.table
+        if not (self._turns or table):
+            return False
+        if self.waiting and len(self.running) < self._most_running:
+            return True
+        tokens = self.max_num_scheduled_tokens + len(self.running) * (self.num_lookahead_tokens + 2 * self.block_size)
+        most = len(self.kv_cache_config.kv_cache_groups) * (tokens // self.block_size)
+        return bool(table) and self.kv_cache_manager.block_pool.get_num_free_blocks() < most
+
+    def _wrapped(self, allocate: Callable[..., Any]) -> Callable[..., Any]:
+        def allocate_slots(request: Request, num_new_tokens: int, **kwargs: Any) -> Any:
+            blocks = allocate(request, num_new_tokens, **kwargs)
+            return self._make_room(request, num_new_tokens, kwargs) if blocks is None else blocks
+
+        return allocate_slots
+
+    def _make_room(self, request: Request, num_new_tokens: int, kwargs: dict[str, Any]) -> Any:
+        """Give pins up until the request gets its memory, or None."""
+        blocks = None
         running = request.status == RequestStatus.RUNNING
-        if self.retention.table and (running or self._can_fit(request)):
-            turn = self._turns.get(request.request_id)
-            load = Load(idle=not self.running)
-            while blocks is None:
-                pin = self.retention.gives_up(turn, running=running, load=load, now_s=self.clock())
-                if pin is None:
-                    break
+        turn = self._turns.get(request.request_id)
+        load, now_s = Load(idle=not self.running), self.clock()
+        if self.retention.may_take(turn, running=running, load=load, now_s=now_s) and self._can_fit(request, running):
+            while blocks is None and (pin := self.retention.gives_up(turn)) is not None:
                 self._free(pin.held)
-                blocks = allocate(request, *args, **kwargs)
+                blocks = self._stock_allocate_slots(request, num_new_tokens, **kwargs)
         self._refused = self._refused or (blocks is None and not running)
         return blocks
 
-    def _can_fit(self, request: Request) -> bool:
-        """Whether a waiting request can get its memory from pins: otherwise they would be given up for nothing."""
-        if not self.running:
+    def _can_fit(self, request: Request, running: bool) -> bool:
+        """Whether pins hold what a waiting request lacks: otherwise they would be given up for nothing."""
+        if running or not self.running:
             return True
-        needed = -(-request.num_tokens // self.block_size)
-        unshared = sum(block.ref_cnt == 1 for pin in self.retention.table.pins() for block in pin.held)
-        return bool(needed <= self.kv_cache_manager.block_pool.get_num_free_blocks() + unshared)
+        lacking = -(-request.num_tokens // self.block_size) - self.kv_cache_manager.block_pool.get_num_free_blocks()
+        if lacking <= 0:
+            return False  # it was refused for another reason than memory
+        unshared = (block for pin in self.retention.table.pins() for block in pin.held if block.ref_cnt == 1)
+        return next(islice(unshared, lacking - 1, None), None) is not None
 
     # -- departure ----------------------------------------------------------------------------------------------------
 
