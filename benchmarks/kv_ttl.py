@@ -14,6 +14,10 @@ seeds, which all arms play first.
 ``low`` and ``high`` of the mean are the range over seeds. ``mean_ratio``, ``p95_ratio``: stock's figure over the arm's,
 for the mean the median over seeds. ``unhinted_p95_s``: single requests without hints that come in between.
 
+``simulated_mean_jct_s``, ``simulated_mean_ratio``: the same from the planner's simulator, which is told no more of the
+engine than how long some of its steps take, measured right before and after the cases (``benchmarks/kv/calibrate.py``).
+``simulation_error``: the simulated ratio over the measured one, less 1. ``overhead/…``: ``benchmarks/kv/overhead.py``.
+
 On a CPU the engine is a random model of 5 M parameters; on a GPU the shape of Llama-3.1-8B with dummy weights, and
 contexts and tools as in the traces (``benchmarks/kv/workload.py``).
 """
@@ -22,20 +26,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import OURS, Report, Result, Skip
 from benchmarks.kv.arms import ARMS, STOCK, Arm, capped
+from benchmarks.kv.calibrate import calibrate, fitted
 from benchmarks.kv.driving import Client, Played, play
 from benchmarks.kv.serving import Serving
+from benchmarks.kv.simulated import Load, replay
 from benchmarks.kv.workload import Case
+from orchestrator.planner.simulate.measured_speed import SpeedFit
 
 PRESSURE = Case("pressure", chats=16)
 QUICK = (
@@ -58,6 +68,8 @@ CAPS = (3, 4, 5, 6, 8)
 TUNING_SEEDS = (101, 102)
 SEEDS = (1, 2, 3, 4, 5)
 RESET_TRIES = 500
+OVERHEAD_REPEATS = 2000
+QUICK_OVERHEAD_REPEATS = 600
 Found = dict[tuple[str, str], list[Played]]
 
 
@@ -71,15 +83,18 @@ class Plan:
     tuning_seeds: tuple[int, ...] = TUNING_SEEDS
 
 
-async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, dict[str, int]]:
-    """Play everything; returns what was found by case and arm, and the best cap of each case."""
+async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, dict[str, int], dict[int, SpeedFit]]:
+    """Play everything; returns what was found by case and arm, the best cap of each case, and how fast stock engines
+    are, by their KV blocks."""
     found: Found = {}
     caps: dict[str, int] = {}
+    fits: dict[int, SpeedFit] = {}
     for kv_blocks in sorted({case.kv_blocks for case in plan.cases}):
         cases = [case for case in plan.cases if case.kv_blocks == kv_blocks]
         async with AsyncExitStack() as stack:
             engines = await _engines(plan, kv_blocks, stack, skipped)
             arms = [arm for arm in plan.arms if arm.engine in engines]
+            steps = await calibrate(engines["stock"])
             for case in cases:
                 caps[case.name] = await _tuned(case, arms, engines, plan.tuning_seeds)
                 shown = [*arms, capped(caps[case.name])]
@@ -87,7 +102,8 @@ async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, dict[str, int
                     for arm in shown[place % len(shown) :] + shown[: place % len(shown)]:
                         played = await _played(engines[arm.engine], case, seed, arm)
                         found.setdefault((case.name, arm.name), []).append(played)
-    return found, caps
+            fits[kv_blocks] = fitted([*steps, *await calibrate(engines["stock"], seed=1)])
+    return found, caps, fits
 
 
 async def _engines(plan: Plan, kv_blocks: int, stack: AsyncExitStack, skipped: list[Skip]) -> dict[str, Serving]:
@@ -108,7 +124,7 @@ async def _engines(plan: Plan, kv_blocks: int, stack: AsyncExitStack, skipped: l
 
 
 async def _tuned(case: Case, arms: Sequence[Arm], engines: Mapping[str, Serving], seeds: Sequence[int]) -> int:
-    """The cap with the least mean on the tuning seeds; the arms with our scheduler play them too, to learn the tools."""
+    """The cap with the least mean on the tuning seeds; arms with our scheduler play them too, to learn the tools."""
     means: dict[int, float] = {}
     for programs in CAPS:
         played = [await _played(engines["stock"], case, seed, capped(programs)) for seed in seeds]
@@ -153,17 +169,62 @@ def results_of(found: Found, caps: Mapping[str, int]) -> Iterator[Result]:
         if chats:
             yield _result(case, arm, "unhinted_p95_s", "s", quantile(chats, 0.95), len(chats))
         stock = found[case, STOCK.name]
-        ratios = [
-            statistics.mean(theirs.jct_s) / statistics.mean(each.jct_s)
-            for theirs, each in zip(stock, played, strict=True)
-        ]
+        ratios = _ratios(stock, played)
         yield _result(case, arm, "mean_ratio", "x", statistics.median(ratios), len(ratios), ratios)
         theirs = [seconds for each in stock for seconds in each.jct_s]
         yield _result(case, arm, "p95_ratio", "x", quantile(theirs, 0.95) / quantile(times, 0.95), len(times))
     for case in {case for case, _ in found}:
-        pairs = zip(found[case, "best-cap"], found[case, OURS], strict=True)
-        ratios = [statistics.mean(theirs.jct_s) / statistics.mean(ours.jct_s) for theirs, ours in pairs]
+        ratios = _ratios(found[case, "best-cap"], found[case, OURS])
         yield _result(case, OURS, "best_cap_ratio", "x", statistics.median(ratios), len(ratios), ratios)
+
+
+def _ratios(theirs: Sequence[Played], ours: Sequence[Played]) -> list[float]:
+    """Means of theirs over means of ours, seed by seed."""
+    return [statistics.mean(one.jct_s) / statistics.mean(other.jct_s) for one, other in zip(theirs, ours, strict=True)]
+
+
+def simulated(plan: Plan, caps: Mapping[str, int], fits: Mapping[int, SpeedFit]) -> Found:
+    """Everything that was measured, but for offloading, played by the simulator."""
+    found: Found = {}
+    for kv_blocks, fit in fits.items():
+        cases = [case for case in plan.cases if case.kv_blocks == kv_blocks]
+        loads = [Load(case, caps[case.name], plan.tuning_seeds, plan.seeds) for case in cases]
+        found |= replay(plan.arms, loads, fit.speed)
+    return found
+
+
+def agreement_of(measured: Found, replayed: Found, fits: Mapping[int, SpeedFit]) -> Iterator[Result]:
+    """How far the simulator is from the engine, and its steps from those it was told of."""
+    errors: dict[str, list[float]] = {}
+    for (case, arm), played in replayed.items():
+        means = [statistics.mean(each.jct_s) for each in played]
+        yield _result(case, arm, "simulated_mean_jct_s", "s", statistics.mean(means), len(means), means)
+        ratios = _ratios(replayed[case, STOCK.name], played)
+        simulated_ratio = statistics.median(ratios)
+        yield _result(case, arm, "simulated_mean_ratio", "x", simulated_ratio, len(ratios), ratios)
+        ratio = statistics.median(_ratios(measured[case, STOCK.name], measured[case, arm]))
+        errors.setdefault(case, []).append(simulated_ratio / ratio - 1)
+        yield _result(case, arm, "simulation_error", "share", errors[case][-1], len(ratios))
+    for case, found in errors.items():
+        yield _result(
+            case, OURS, "simulation_worst_error", "share", max(map(abs, found)), len(found), note="of all arms"
+        )
+    for kv_blocks, fit in fits.items():
+        for name, error in (("mean", fit.mean_error), ("worst", fit.worst_error)):
+            yield _result(f"calibration/{kv_blocks}", STOCK.name, f"{name}_step_error", "share", error, 1)
+
+
+def overhead_of(repeats: int) -> Iterator[Result]:
+    """What the plugin adds to ``schedule()``; measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.kv.overhead", "--repeats", str(repeats)]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    for name, figures in json.loads(out[out.index("{") :]).items():
+        case = f"overhead/{name}"
+        yield _result(case, STOCK.name, "schedule_us", "us", figures["stock_us"], repeats)
+        yield _result(case, OURS, "schedule_us", "us", figures["ours_us"], repeats)
+        yield _result(case, OURS, "added_us", "us", figures["added_us"], repeats)
+        yield _result(case, OURS, "added_p95_us", "us", figures["added_p95_us"], repeats)
+        yield _result(case, OURS, "added_percent", "%", 100 * figures["added_share"], repeats)
 
 
 def _result(  # noqa: PLR0917 - the fields of a result
@@ -178,21 +239,23 @@ def _result(  # noqa: PLR0917 - the fields of a result
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least ``share`` of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+    return sorted(values)[max(ceil(round(share * len(values), 9)) - 1, 0)]
 
 
 def show(report: Report, cases: Sequence[Case]) -> None:
     """Print a table a case."""
     columns = ("mean_jct_s", "p95_jct_s", "p99_jct_s", "makespan_s", "hit_tokens", "recomputed_tokens",
-               "unhinted_p95_s", "mean_ratio", "p95_ratio")  # fmt: skip
+               "unhinted_p95_s", "mean_ratio", "p95_ratio", "simulated_mean_ratio", "simulation_error")  # fmt: skip
     for case in cases:
-        print(f"\n{case.name}\n{'arm':<14}" + "".join(f"{name.removesuffix('_s'):>18}" for name in columns))
+        print(f"\n{case.name}\n{'arm':<14}" + "".join(f"{name.removesuffix('_s'):>22}" for name in columns))
         for arm in dict.fromkeys(result.arm for result in report.results if result.case == case.name):
             figures = [report.find(case.name, name, arm) for name in columns]
             print(
-                f"{arm:<14}" + "".join(f"{'' if each is None else format(each.value, '.2f'):>18}" for each in figures)
+                f"{arm:<14}" + "".join(f"{'' if each is None else format(each.value, '.2f'):>22}" for each in figures)
             )
+    for result in report.results:
+        if result.case.startswith(("overhead/", "calibration/")):
+            print(f"{result.case:<24}{result.arm:<14}{result.metric:<18}{result.value:10.3f} {result.unit}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -212,9 +275,10 @@ def main(argv: list[str] | None = None) -> int:
         cases = tuple(case for case in SWEEP if case.name in wanted)
     machine, began_s = describe(), time.monotonic()
     plan, skipped = Plan(cases, seeds=SEEDS[: options.seeds]), []
-    found, caps = asyncio.run(measure(plan, skipped))
+    found, caps, fits = asyncio.run(measure(plan, skipped))
+    results = [*results_of(found, caps), *agreement_of(found, simulated(plan, caps, fits), fits)]
+    results += overhead_of(QUICK_OVERHEAD_REPEATS if options.quick else OVERHEAD_REPEATS)
     seconds = time.monotonic() - began_s
-    results = [*results_of(found, caps)]
     results.append(Result(case="whole run", arm=OURS, metric="seconds", value=round(seconds, 1), unit="s", n=1))
     report = Report(
         benchmark="kv_ttl",

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.kv.arms import Arm
+from benchmarks.kv.arms import Arm, capped
 from benchmarks.kv.driving import Gate, Played
 from benchmarks.kv.keeping import KeepingRetention
 from benchmarks.kv.workload import BFCL, BLOCK_TOKENS, SHARED_TOKENS, SWE, Case, Job
@@ -192,6 +192,36 @@ def play(engine: SimulatedEngine, case: Case, seed: int, arm: Arm, cap: int | No
         engine.retention.reset()
     engine.clock_s += played.makespan_s + PAUSE_BETWEEN_SEEDS_S
     return played
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is played of a case."""
+
+    case: Case
+    cap: int
+    """Of the best cap."""
+    tuning_seeds: Sequence[int]
+    seeds: Sequence[int]
+
+
+def replay(arms: Iterable[Arm], loads: Sequence[Load], speed: ReplicaSpeed) -> dict[tuple[str, str], list[Played]]:
+    """What the engines of the arms played, by case and arm: for loads on equal engines, in the order they had.
+
+    The arms with our scheduler play the tuning seeds of each case first, to learn the tools.
+    """
+    found: dict[tuple[str, str], list[Played]] = {}
+    for arm in filter(modelled, arms):
+        engine = SimulatedEngine.of(arm, loads[0].case.kv_blocks, speed)
+        for load in loads:
+            for seed in load.tuning_seeds if arm.scheduler is not None else ():
+                play(engine, load.case, seed, arm)
+            found[load.case.name, arm.name] = [play(engine, load.case, seed, arm) for seed in load.seeds]
+    for load in loads:
+        arm = capped(load.cap)
+        engine = SimulatedEngine.of(arm, load.case.kv_blocks, speed)
+        found[load.case.name, arm.name] = [play(engine, load.case, seed, arm, load.cap) for seed in load.seeds]
+    return found
 
 
 def _admission(arm: Arm, case: Case, cap: int | None) -> AdmissionControl | FixedCap | None:
