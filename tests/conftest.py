@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,17 +54,24 @@ async def vllm_engine(ray_session: RaySession) -> AsyncIterator[Engine]:
 @pytest.fixture(scope="session")
 def openai_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """vLLM's own server on a free port of the loopback interface."""
+    structure = ["--structured-outputs-config.backend", "xgrammar"]
+    structure += ["--structured-outputs-config.disable_any_whitespace", "true"]
+    with vllm_server(tmp_path_factory.mktemp("server"), structure) as url:
+        yield url
+
+
+@contextmanager
+def vllm_server(folder: Path, arguments: Sequence[str]) -> Iterator[str]:
+    """A server of the bundled model, with further arguments; its address. It writes its log into ``folder``."""
     if version.installed() is None or not (MODEL / "config.json").is_file():
         pytest.skip("vLLM or the bundled model is not there")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "server.log"
-    arguments = f"--host 127.0.0.1 --port {port} --model {MODEL} --served-model-name tiny --enforce-eager"
-    arguments += " --block-size 32 --enable-prompt-tokens-details"
-    arguments += " --structured-outputs-config.backend xgrammar"
-    arguments += " --structured-outputs-config.disable_any_whitespace true"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments.split()]
+    log = folder / "server.log"
+    common = f"--host 127.0.0.1 --port {port} --model {MODEL} --served-model-name tiny --enforce-eager"
+    common += " --block-size 32 --enable-prompt-tokens-details"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *common.split(), *arguments]
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | settings)

@@ -164,7 +164,7 @@ class RayVllm:
 
     async def release(self, session: str) -> None:
         """Let go of the session's KV cache; stock vLLM has no way to."""
-        if self._actor is not None and self.options.kv is not False:
+        if self._actor is not None and self.options.keeps_kv:
             await self._call("release", session)
 
     async def prefetch(self, request: GenerateRequest) -> Usage:
@@ -173,7 +173,7 @@ class RayVllm:
 
     async def extend(self, session: str, hint: KvHint) -> None:
         """More is known of the session's pause than when its turn began."""
-        if self._actor is not None and self.options.kv is not False:
+        if self._actor is not None and self.options.keeps_kv:
             await self._call("extend", session, hint)
 
     async def close(self) -> None:

@@ -151,9 +151,14 @@ class LocalVllm:
 
     async def _call_engine(self, method: str, *args: object) -> Any:
         """Call one of the plugin's methods in the engine's process; None where there is none."""
-        if self._llm is None or self.options.kv is False:
+        if self._llm is None or not self.options.keeps_kv:
             return None
-        return await self._llm.engine_core.call_utility_async(method, *args)
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            return await self._llm.engine_core.call_utility_async(method, *args)
+        except EngineDeadError as error:
+            raise _died(self.name, error) from error
 
     def _tokens(self, request: GenerateRequest) -> list[int]:
         turns = [{"role": message.role, "content": message.content} for message in request.messages]
@@ -199,8 +204,12 @@ class LocalVllm:
         except VLLMClientError as error:
             raise errors.rejected(self.name, str(error)) from error
         except (EngineDeadError, EngineGenerateError) as error:
-            log = own_log()
-            raise errors.engine_died(self.name, last_failure(log) or str(error), str(log) if log else None) from error
+            raise _died(self.name, error) from error
+
+
+def _died(engine: str, error: Exception) -> EngineError:
+    log = own_log()
+    return errors.engine_died(engine, last_failure(log) or str(error), str(log) if log else None)
 
 
 def _parameters(engine: str, sampling: Sampling, copies: int, room: int, *, seeds: bool) -> Any:

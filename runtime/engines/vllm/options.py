@@ -46,6 +46,11 @@ class VllmOptions:
     extra: dict[str, JsonValue] = field(default_factory=dict)
     """Further vLLM engine arguments, passed as they are."""
 
+    @property
+    def keeps_kv(self) -> bool:
+        """Whether the engine runs the scheduler that keeps KV caches between turns."""
+        return self.kv is not False and self.extra.get("scheduler_cls", SCHEDULER) == SCHEDULER
+
 
 def engine_arguments(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[str, Any]:
     """Keyword arguments for ``AsyncEngineArgs``."""
@@ -61,7 +66,7 @@ def engine_arguments(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[
         "enable_log_requests": False,
         "structured_outputs_config": {"backend": "xgrammar"},  # whose grammars structure.py writes
     }
-    if options.kv is not False:
+    if options.keeps_kv:
         wanted["scheduler_cls"] = SCHEDULER
     if chosen := _chosen(options.kv):
         wanted["additional_config"] = {KV_KEY: chosen}
