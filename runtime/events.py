@@ -94,6 +94,29 @@ class Token(NamedTuple):
     text: str
 
 
+class KvTurn(NamedTuple):
+    """What a model call meant for the KV cache of its session. For observers only; never journaled."""
+
+    frame: str
+    op: str
+    session: str
+    tool: str | None
+    """The tools that run before the session's next turn."""
+    pause_s: float | None
+    """The median of what the pause was forecast to take."""
+    pin_ttl_s: float | None
+    """The compiler's bound on how long it is worth keeping."""
+    had_tokens: int
+    """Of the conversation that it goes on with, when the engine had last finished a turn of that."""
+    recomputed_tokens: int
+    """Of those, the ones that the engine had to compute again."""
+    ends: bool
+    """Whether the session is over."""
+    superseded: int
+    """Sessions that it takes the place of."""
+    at: float
+
+
 class RunDone(NamedTuple):
     """The run succeeded."""
 
@@ -113,7 +136,9 @@ class RunFailed(NamedTuple):
 
 Event = RunStarted | FrameOpened | OpStarted | OpFailed | OpsDone | Spent | RunDone | RunFailed
 """What is journaled."""
-Feed = Event | Token
+Shown = Token | KvTurn
+"""What only observers see."""
+Feed = Event | Shown
 """What observers see."""
 
 _KINDS: Final[dict[str, type[Event]]] = {

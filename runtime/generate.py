@@ -23,8 +23,9 @@ from orchestrator.runtime.engines.base import (
     Sampling,
     Usage,
 )
-from orchestrator.runtime.events import Spent, Token
+from orchestrator.runtime.events import KvTurn, Spent, Token
 from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.values import Conversation, parsed_reply
@@ -60,6 +61,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     prefetched = execution.prefetches.begin(frame.path, op.id)
     if prefetched is not None:
         execution.sessions.supersede([prefetched])
+    had_tokens = execution.sessions.tokens_of(conversation, key)
     session = execution.sessions.enter(conversation, spec, key, engine, name)
     hint = execution.sessions.hint(spec, key, args[own:])
     sampling = Sampling(
@@ -79,7 +81,11 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
         raise
     usage = received.usage or Usage(reservation.prompt_tokens, 0, received.tokens)
     cost_usd = reservation.settle(usage)
-    execution.sessions.leave(session, spec, hint, len(messages) + 1)
+    execution.sessions.leave(
+        session, spec, hint, len(messages) + 1, usage.input_tokens + usage.output_tokens // spec.samples
+    )
+    if execution.listeners and (had_tokens or spec.pause is not None):
+        execution.show(_kv_turn(frame.path, op.id, session, hint=hint, had_tokens=had_tokens, usage=usage))
     shared = spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
     chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
@@ -90,6 +96,22 @@ def prompt_tokens(messages: Sequence[Message]) -> int:
     """An estimate of a prompt's length that errs upwards."""
     size = sum(len(message.content.encode()) for message in messages)
     return int(size / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
+
+
+def _kv_turn(path: str, op: str, session: str, *, hint: KvHint, had_tokens: int, usage: Usage) -> KvTurn:
+    return KvTurn(
+        path,
+        op,
+        session,
+        hint.tool,
+        hint.pause_s[len(hint.pause_s) // 2] if hint.pause_s else None,
+        hint.pin_ttl_s,
+        had_tokens,
+        max(min(had_tokens, usage.input_tokens) - usage.cached_tokens, 0),
+        hint.ends,
+        len(hint.supersedes),
+        time(),
+    )
 
 
 def _display(execution: Execution, path: str, op: str) -> Display | None:

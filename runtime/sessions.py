@@ -45,6 +45,8 @@ class _Session:
     at: Engine
     messages: int
     """Length of the conversation that its KV belongs to; negative while a turn is under way."""
+    tokens: int = 0
+    """Of that conversation."""
     paused_s: float | None = None
     """Since when."""
     key: PauseKey | None = None
@@ -79,6 +81,11 @@ class Sessions:
         entry.messages = _IN_FLIGHT
         return name
 
+    def tokens_of(self, conversation: Conversation, engine: str) -> int:
+        """What the engine has computed of a conversation, as far as is known; asked before :meth:`enter`."""
+        known = self._open.get(conversation.session or "")
+        return known.tokens if known is not None and conversation.engine == engine else 0
+
     def hint(self, spec: Generate, engine: str, values: Sequence[object]) -> KvHint:
         """What the engine is told with a turn; ``values`` are those of the pause's features."""
         superseded = self._superseded.pop(engine, [])
@@ -99,10 +106,10 @@ class Sessions:
             supersedes=tuple(superseded[:MOST_SUPERSEDED]),
         )
 
-    def leave(self, name: str, spec: Generate, hint: KvHint, messages: int) -> None:
-        """A turn has ended well, with a conversation of so many messages."""
+    def leave(self, name: str, spec: Generate, hint: KvHint, messages: int, tokens: int) -> None:
+        """A turn has ended well, with a conversation of so many messages and tokens."""
         entry = self._open[name]
-        entry.messages = messages
+        entry.messages, entry.tokens = messages, tokens
         if hint.ends:
             self._open.pop(name)
         elif spec.pause is not None:

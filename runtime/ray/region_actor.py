@@ -24,7 +24,7 @@ from uuid import uuid4
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.events import Event, Feed, RunStarted, Token
+from orchestrator.runtime.events import Event, Feed, RunStarted, Shown
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -133,7 +133,7 @@ class RegionHost:
         outbox = self._outboxes[run_id] = Outbox(known)
         state = replay(program, known) if known else None
         execution = Execution(program, self._services, outbox, run_id, state=state, budget=budget)
-        execution.listeners.append(lambda feed: outbox.show(feed) if isinstance(feed, Token) else None)
+        execution.listeners.append(lambda feed: outbox.show(feed) if isinstance(feed, Shown) else None)
         task = self._tasks[run_id] = asyncio.create_task(execution.run(inputs))
         task.add_done_callback(lambda _: outbox.close())
         try:
@@ -278,7 +278,7 @@ class RegionActor:
     ) -> None:
         """Journal a group of events, show it, and tell the worker that it is safe."""
         for feed in group:
-            if not isinstance(feed, Token):
+            if not isinstance(feed, Shown):
                 events.append(feed)
                 self.journal.append(run_id, feed)
             for show in watching:

@@ -17,6 +17,7 @@ from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Span, S
 
 from orchestrator.runtime.events import (
     Feed,
+    KvTurn,
     OpFailed,
     OpsDone,
     OpStarted,
@@ -60,6 +61,8 @@ class SpanListener:
             self._started(event)
         elif isinstance(event, OpsDone):
             self._done(event)
+        elif isinstance(event, KvTurn):
+            self._kept(event)
         elif isinstance(event, OpFailed):
             self._failed(event)
         elif isinstance(event, RunStarted):
@@ -102,6 +105,23 @@ class SpanListener:
             tool = isinstance(self._op(event.frame, event.op).spec, ToolCall)
             span.set_attribute(names.TOOL_RESULT if tool else names.RESULT, _shown(event.values[0]))
         span.end(_ns(event.at))
+
+    def _kept(self, event: KvTurn) -> None:
+        """What the call found of its session's KV cache, and what is to become of it."""
+        span = self._open.get((event.frame, event.op))
+        if span is None:
+            return
+        known = {names.KV_TOOL: event.tool, names.KV_PAUSE: event.pause_s, names.KV_TTL: event.pin_ttl_s}
+        span.set_attributes({name: value for name, value in known.items() if value is not None})
+        span.set_attributes({names.KV_SESSION: event.session, names.KV_RECOMPUTED: event.recomputed_tokens})
+        at = _ns(event.at)
+        if event.had_tokens:
+            found = 2 * event.recomputed_tokens < event.had_tokens
+            span.add_event(names.EVENT_KV_FOUND if found else names.EVENT_KV_LOST, timestamp=at)
+        if event.superseded:
+            span.add_event(names.EVENT_KV_SUPERSEDED, {names.KV_SUPERSEDED: event.superseded}, at)
+        if event.ends:
+            span.add_event(names.EVENT_KV_RELEASED, timestamp=at)
 
     def _segment(self, event: OpsDone) -> None:
         inlined = self._inline_ops(region_key(event.frame))
