@@ -15,6 +15,8 @@ from benchmarks.harness.record import OURS, Report, Result, read
 from benchmarks.targets import FIRST_AMONG_FRAMEWORKS, NOT_FRAMEWORKS, TARGETS
 
 README = Path(__file__).with_name("README.md")
+LEAST_ARMS = 3
+"""That a case has to have for a table of its own."""
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -102,6 +104,26 @@ def detail_table(report: Report) -> list[str]:
     return _table(["case", "arm", "metric", "value (range)", "unit", "n", "note"], rows)
 
 
+def case_tables(report: Report) -> list[str]:
+    """A table of each case that several arms played, one row an arm and one column a metric; then all other results."""
+    arms: dict[str, dict[str, None]] = {}
+    for result in report.results:
+        arms.setdefault(result.case, {})[result.arm] = None
+    lines: list[str] = []
+    for case, names in arms.items():
+        if len(names) < LEAST_ARMS:
+            continue
+        found = [result for result in report.results if result.case == case]
+        columns = list(dict.fromkeys((result.metric, result.unit) for result in found))
+        cells = {(result.arm, result.metric): _cell(result) for result in found}
+        notes = {result.arm: f" ({result.note})" for result in found if result.note and result.arm != OURS}
+        rows = [[arm + notes.get(arm, ""), *(cells.get((arm, name), "–") for name, _ in columns)] for arm in names]
+        head = ["arm", *(f"{name} [{unit}]" for name, unit in columns)]
+        lines += [f"#### {report.benchmark} `{case}`", "", *_table(head, rows), ""]
+    rest = [result for result in report.results if len(arms[result.case]) < LEAST_ARMS]
+    return [*lines, *detail_table(report.model_copy(update={"results": rest}))]
+
+
 def _conditions(report: Report) -> str:
     machine = report.machine
     load = f"other processes used {machine.busy_before:.0%} of it when the run began"
@@ -113,11 +135,15 @@ def _conditions(report: Report) -> str:
     return f"`{report.command}` on {where}; {load}. Versions: {found}. Seeds: {seeds}."
 
 
+TABLES = {"overhead": overhead_table, "kv_ttl": case_tables}
+"""Of a benchmark, where its figures are not simply listed."""
+
+
 def render(reports: dict[str, Report]) -> str:
     """The whole generated part of the README."""
     lines = ["### Targets", "", *targets_table(reports), ""]
     for name, report in reports.items():
-        body = overhead_table(report) if name == "overhead" else detail_table(report)
+        body = TABLES.get(name, detail_table)(report)
         lines += [f"### {name}", "", _conditions(report), "", *body, ""]
         lines += [f"- skipped {skip.arm} {skip.case or ''}: {skip.reason}" for skip in report.skipped]
         lines += [""] if report.skipped else []

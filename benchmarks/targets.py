@@ -8,6 +8,7 @@ from typing import Literal
 from benchmarks.harness.record import OURS
 
 RAY = f"{OURS}-ray"
+KV_CASES = ("pressure", "tail20", "light", "tail10", "tail40", "load1", "load2", "kv0.5", "kv2", "kv4")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,15 @@ TARGETS = (
     Target("planner_policies", "slo=5x, 95%", "rate_ratio", ">=", 1.6),
     Target("planner_scale", "requests=1000000,replicas=1000", "seconds", "<=", 600),
     Target("planner_scale", "requests=1000000,replicas=1000", "rss_ratio", "<=", 1.1),
+    Target("kv_ttl", "pressure", "mean_ratio", ">=", 2.5),
+    Target("kv_ttl", "pressure", "p95_ratio", ">=", 2.0),
+    Target("kv_ttl", "pressure", "best_cap_ratio", ">=", 1.15),
+    Target("kv_ttl", "tail20", "mean_ratio", ">=", 1.8),
+    Target("kv_ttl", "light", "mean_ratio", ">=", 0.98),
+    *(Target("kv_ttl", case, "p95_ratio", ">=", 0.97) for case in KV_CASES if case != "pressure"),
+    *(Target("kv_ttl", case, "simulation_worst_error", "<=", 0.2) for case in KV_CASES),
+    *(Target("kv_ttl", f"overhead/{case}-256", "added_percent", "<=", 5) for case in ("hinted", "pinned", "held")),
+    *(Target("kv_ttl", f"overhead/unhinted-{running}", "added_us", "<=", 20) for running in (1, 256)),
 )
 
 FIRST_AMONG_FRAMEWORKS = (

@@ -1,8 +1,8 @@
 """``runtime/kv`` retention, as the simulator of the planner asks for one: what the scheduler plugin does, in step.
 
 It is asked before each step, as the plugin is, where the simulator runs with ``longest_run=1``; then the speed of
-prefill comes from the simulated steps as it comes from real ones. Requests without hints are queued before turns whose
-session is not pinned; the plugin lets them keep their place.
+prefill comes from the simulated steps as it comes from real ones. Requests without hints are queued before all turns;
+the plugin lets them keep their place among them.
 """
 
 from __future__ import annotations
@@ -52,15 +52,14 @@ class KeepingRetention:
         return _held(ended)
 
     def key(self, turn: TurnView, now: float) -> float | None:
-        """By class, then by urgency."""
+        """By urgency."""
         made = self._turns.get(turn.sequence)
         if made is None:
-            return self._at(turn.ready_s) + PINNED_FIRST_S / 2
+            return self._at(turn.ready_s) - PINNED_FIRST_S
         if self.retention.holds(made):
             self._held[turn.sequence] = turn
             return None
-        first, then = self.retention.urgency(made)
-        return first * PINNED_FIRST_S + then
+        return self.retention.urgency(made)
 
     def due(self, load: EngineLoad, now: float) -> Sequence[Held]:
         """Before a step."""
@@ -84,14 +83,16 @@ class KeepingRetention:
         return out
 
     def victim(self, turn: TurnView | None, load: EngineLoad, now: float) -> Sequence[Held]:
-        """A pin for a running request, or for a waiting one that then fits."""
+        """A pin for a running request, or for one in the queue that then fits."""
         if turn is not None and load.running:
-            needed = -(-turn.prompt_tokens // self._block_tokens)
-            if needed > load.free_blocks + self.retention.table.pinned_blocks:
+            lacking = -(-turn.prompt_tokens // self._block_tokens) - load.free_blocks
+            if not 0 < lacking <= self.retention.table.pinned_blocks:
                 return ()
         made = None if turn is None else self._turns.get(turn.sequence)
         idle = Load(idle=not load.running)
-        pin = self.retention.gives_up(made, running=turn is None, load=idle, now_s=self._at(now))
+        if not self.retention.may_take(made, running=turn is None, load=idle, now_s=self._at(now)):
+            return ()
+        pin = self.retention.gives_up(made)
         return () if pin is None else (pin.held,)
 
     def admitted(self, turn: TurnView, hit_tokens: int, now: float) -> Sequence[Held]:
