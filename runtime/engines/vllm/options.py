@@ -68,11 +68,13 @@ def engine_arguments(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[
     }
     if options.keeps_kv:
         wanted["scheduler_cls"] = SCHEDULER
-    if chosen := _chosen(options.kv):
-        wanted["additional_config"] = {KV_KEY: chosen}
     if on_cpu:
         wanted |= {"enforce_eager": True, "block_size": CPU_BLOCK_TOKENS}
-    return {name: value for name, value in (wanted | options.extra).items() if value is not None}
+    wanted |= options.extra
+    if options.keeps_kv and (chosen := _chosen(options.kv)):
+        more = wanted.get("additional_config") or {}
+        wanted["additional_config"] = {KV_KEY: chosen, **more}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _chosen(kv: RetentionOptions | bool) -> dict[str, JsonValue]:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import EngineError
+from orchestrator.planner.cluster import EngineSpec
+from orchestrator.runtime.engines.registry import parse_options
 from orchestrator.runtime.engines.vllm.options import ONE_THREAD_BYTES, VllmOptions, engine_arguments, environment
 from orchestrator.runtime.engines.vllm.structure import grammar
+from orchestrator.runtime.kv.retention import RetentionOptions
 
 
 def weights(folder: Path, size: int) -> str:
@@ -41,6 +45,35 @@ def test_what_is_not_said_is_left_to_vllm() -> None:
     arguments = engine_arguments("m", VllmOptions(extra={"block_size": 64}), on_cpu=True)
     assert "max_model_len" not in arguments
     assert arguments["block_size"] == 64
+
+
+def test_kv_is_kept_unless_it_is_switched_off() -> None:
+    assert engine_arguments("m", VllmOptions(), on_cpu=True)["scheduler_cls"] == "orchestrator.kv.Scheduler"
+    assert "additional_config" not in engine_arguments("m", VllmOptions(), on_cpu=True)
+    stock = engine_arguments("m", VllmOptions(kv=False), on_cpu=False)
+    assert {"scheduler_cls", "additional_config"}.isdisjoint(stock)
+
+
+def test_options_of_keeping_kv_are_checked_and_passed_on() -> None:
+    spec = EngineSpec(name="main", kind="vllm", model="m", options={"kv": {"budget": 0.25, "ttl_s": 2.0}})
+    options = parse_options(VllmOptions, spec)
+    given = engine_arguments("m", options, on_cpu=True)["additional_config"]
+    assert given == {"orchestrator_kv": {"budget": 0.25, "ttl_s": 2.0}}
+    assert RetentionOptions(**given["orchestrator_kv"]) == options.kv
+    for wrong, told in (({"budget": 1.5}, "budget is 1.5"), ({"bugdet": 0.5}, "bugdet"), ("yes, please", "kv")):
+        with pytest.raises(EngineError, match=told):
+            parse_options(VllmOptions, EngineSpec(name="main", kind="vllm", model="m", options={"kv": wrong}))
+
+
+def test_another_scheduler_and_other_settings_stay() -> None:
+    other = VllmOptions(extra={"scheduler_cls": "their.Scheduler"})
+    assert not other.keeps_kv
+    assert engine_arguments("m", other, on_cpu=True)["scheduler_cls"] == "their.Scheduler"
+    both = VllmOptions(kv=RetentionOptions(budget=0.5), extra={"additional_config": {"theirs": 1}})
+    assert engine_arguments("m", both, on_cpu=True)["additional_config"] == {
+        "theirs": 1,
+        "orchestrator_kv": {"budget": 0.5},
+    }
 
 
 @pytest.mark.vllm
