@@ -7,7 +7,7 @@ Every error a user can meet carries a stable code, what happened, where in *thei
       why: the workflow is traced once, before any model has answered
       fix: branch(verdict, then=..., otherwise=...)
 
-The letter names the stage: D front end, I IR, C passes, P planner, R runtime, E engine, U usage.
+The letter names the stage: D front end, I IR, C passes, P planner, R runtime, E engine, L learning, U usage.
 """
 
 from __future__ import annotations

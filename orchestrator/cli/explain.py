@@ -54,7 +54,7 @@ LEAST_WIDTH = 60
     "--learned",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="Forecast the pauses of conversations from this learning store.",
+    help="Forecast the pauses of conversations from this store of `orch run`; default: your own.",
 )
 @planning_options
 @engine_options
@@ -104,21 +104,18 @@ def command(  # noqa: PLR0917 - one parameter an option
         from orchestrator.planner.explain import render
 
         _, _, plan = planned(load_target(target), engines, want)
-        plan = _with_pin_worth(plan, learned)
+        plan = _with_pin_worth(plan, learned, want)
         click.echo(render(plan, "json" if as_json else form or "text", every_op=every_op, width=width()), nl=False)
 
 
-def _with_pin_worth(plan: Plan, learned: Path | None) -> Plan:
-    """What the pins are worth, by the pauses in a learning store if one is given. Raises its errors (ORCH-L)."""
-    from orchestrator.runtime.kv.durations import DurationModel
+def _with_pin_worth(plan: Plan, learned: Path | None, want: Wanted) -> Plan:
+    """What the pins are worth, by the pauses that runs have learned. Raises LearningError for a store that is named."""
+    if not plan.pins:
+        return plan
+    from orchestrator.cli.learned import pauses_learned
     from orchestrator.runtime.kv.worth import with_worth
 
-    if not plan.pins or learned is None:
-        return with_worth(plan)
-    from orchestrator.learning.store import LearningStore
-
-    with LearningStore(learned) as store:
-        return with_worth(plan, DurationModel(store))
+    return with_worth(plan, pauses_learned(learned, by_default=want.calibrated))
 
 
 def width() -> int:

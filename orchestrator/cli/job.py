@@ -22,6 +22,7 @@ from orchestrator.runtime.observe import Subscription
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
+    from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.program import Limits
 
 T = TypeVar("T")
@@ -39,16 +40,19 @@ class How:
     stream: bool = False
 
 
-def run_job(compiled: Compiled, job: Job, how: How) -> tuple[list[Outcome], Facts]:
+def run_job(
+    compiled: Compiled, job: Job, how: How, durations: DurationModel | None = None
+) -> tuple[list[Outcome], Facts]:
     """Run every case, ``how.concurrency`` at a time; a case that fails does not stop the others.
 
+    ``durations`` learns from the pauses of their conversations.
     Raises what stops all of them: missing answers of a human, an engine that does not start, Ray out of reach.
     """
     progress = Progress(compiled.plan, live=False if how.stream else None)
     human = human_for(compiled.plan, how.answers, progress.paused)
 
     async def all_cases() -> tuple[list[Outcome], Facts]:
-        async with opened(compiled, progress, ray_address=how.ray_address, human=human) as session:
+        async with opened(compiled, progress, ray_address=how.ray_address, human=human, durations=durations) as session:
             progress.running(len(job.cases))
             began = time.perf_counter()
             slots = asyncio.Semaphore(how.concurrency)

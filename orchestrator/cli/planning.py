@@ -28,7 +28,9 @@ objective_option = click.option(
 rate_option = click.option("--rate", metavar="RATE", help='Runs that arrive, "2.5/s" or "30/min": prices the waiting.')
 sla_option = click.option("--sla", metavar="TIME", help='What 95 % of the runs must stay below, like "8s".')
 calibration_option = click.option(
-    "--no-calibration", is_flag=True, help="Neither use nor add to what earlier runs taught (ORCH_CALIBRATION=off)."
+    "--no-calibration",
+    is_flag=True,
+    help="Neither use nor add to what earlier runs taught (ORCH_CALIBRATION=off, ORCH_LEARNED=off).",
 )
 
 

@@ -84,6 +84,12 @@ class RunCommand(click.Command):
     metavar="FILE",
     help="Write plan and measurements there, for `orch explain --analyze FILE`.",
 )
+@click.option(
+    "--learned",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Learn the pauses of conversations there; default: your own store (ORCH_LEARNED=FILE or off).",
+)
 @click.option("--stream", is_flag=True, help="Show replies on stderr as they come.")
 @json_option
 @debug_option
@@ -104,6 +110,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     answers: tuple[str, ...],
     concurrency: int | None,
     record: Path | None,
+    learned: Path | None,
     stream: bool,
     as_json: bool,
     debug: bool,
@@ -116,6 +123,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     """
     from orchestrator.cli.engines import EngineChoice, require_engine
     from orchestrator.cli.job import How, run_job
+    from orchestrator.cli.learned import pauses_to_learn
     from orchestrator.cli.output import show_job, show_runs
     from orchestrator.cli.record import save_record
     from orchestrator.compiler import compile as compile_workflow
@@ -136,7 +144,8 @@ def command(  # noqa: PLR0917 - one parameter an option
     try:
         compiled = compile_workflow(found.workflow, choice.cluster())
         require_engine(compiled.plan)
-        outcomes, facts = run_job(compiled, job, how)
+        with pauses_to_learn(compiled.plan, learned) as durations:
+            outcomes, facts = run_job(compiled, job, how, durations)
         failures = [each.error for each in outcomes if each.error is not None]
         if failures and len(failures) == len(outcomes):
             raise failures[0]

@@ -13,6 +13,7 @@ from orchestrator.cli.engines import engine_label, short_model
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.human import Human
+    from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.ray.session import RaySession
     from orchestrator.runtime.run import Runtime
 
@@ -37,7 +38,12 @@ class Session:
 
 @asynccontextmanager
 async def opened(
-    compiled: Compiled, progress: Starting, *, ray_address: str | None = None, human: Human | None = None
+    compiled: Compiled,
+    progress: Starting,
+    *,
+    ray_address: str | None = None,
+    human: Human | None = None,
+    durations: DurationModel | None = None,
 ) -> AsyncIterator[Session]:
     """Start what ``compiled`` needs of its cluster; whatever happens, stop it again.
 
@@ -61,7 +67,7 @@ async def opened(
             tools = RayTools()
             stack.callback(tools.close)
         engines = {spec.name: create(spec, ray) for spec in specs}
-        async with Runtime(engines, ray=tools, human=human) as runtime:
+        async with Runtime(engines, ray=tools, human=human, durations=durations) as runtime:
             for spec in specs:
                 what = f"{engine_label(spec)} with {short_model(spec.model)}"
                 before = time.perf_counter()

@@ -84,8 +84,9 @@ class DurationModel:
         self._open: OrderedDict[str, tuple[PauseKey, float]] = OrderedDict()
         if store is not None:
             for text, seconds, censored in store.recent(NAMESPACE, WINDOW):
-                for level in self._filed(_key_of(text)):
-                    level.learn(seconds, censored)
+                key = _key_of(text)
+                for level in self._filed(key) if key is not None else ():
+                    level.learn(max(seconds, 0.0), censored)
 
     def began(self, session: str, key: PauseKey, at_s: float) -> None:
         """A turn of the session ended and a pause began; one already open for the session is dropped."""
@@ -224,6 +225,13 @@ def _text_of(key: PauseKey) -> str:
     return json.dumps([key.workflow, key.tool, *key.features])
 
 
-def _key_of(text: str) -> PauseKey:
-    workflow, tool, *features = json.loads(text)
+def _key_of(text: str) -> PauseKey | None:
+    """None for what :func:`_text_of` has not written: a store is shared with other versions."""
+    try:
+        words = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(words, list) or len(words) < 2 or not all(isinstance(word, str) for word in words):
+        return None
+    workflow, tool, *features = words
     return PauseKey(workflow, tool, tuple(features))

@@ -59,8 +59,9 @@ Orch = Callable[..., Ended]
 def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Orch:
     """Runs a command line."""
     monkeypatch.delenv("ORCH_DEBUG", raising=False)
-    if "ORCH_CALIBRATION" not in os.environ:  # what this machine has learned is no part of a test
-        monkeypatch.setenv("ORCH_CALIBRATION", "off")
+    for variable in ("ORCH_CALIBRATION", "ORCH_LEARNED"):
+        if variable not in os.environ:  # what this machine has learned is no part of a test
+            monkeypatch.setenv(variable, "off")
 
     def run(*words: str) -> Ended:
         with pytest.raises(SystemExit) as ended:

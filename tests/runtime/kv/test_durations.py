@@ -239,3 +239,13 @@ def test_what_was_learned_outlives_the_process(tmp_path: Path) -> None:
     forecast = again.forecast(key)
     assert (forecast.source, forecast.count, forecast.quantile(0.5)) == ("features", 30, 3.0)
     assert forecast == model.forecast(key)
+
+
+def test_what_others_wrote_into_the_store_is_passed_over(tmp_path: Path) -> None:
+    with LearningStore(tmp_path / "learning.db") as store:
+        for key in ("run_sql", "[]", '["report"]', '["report", 3]', '{"report": "run_sql"}'):
+            store.append(durations.NAMESPACE, key, 5.0)
+        store.append(durations.NAMESPACE, '["report", "run_sql"]', -1.0)
+        store.flush()
+        forecast = DurationModel(store).forecast(SQL)
+    assert (forecast.source, forecast.count, forecast.quantile(0.5)) == ("tool", 1, 0.0)
