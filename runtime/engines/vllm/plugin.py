@@ -158,8 +158,15 @@ def _when_idle(core: Any) -> None:
     if alarm is None:
         alarm = Alarm(lambda: _wake(core), core.scheduler.clock)
         setattr(core, _ALARM, alarm)
-        report_socket.serve(str(core.engine_index), lambda: report(core.scheduler))
+        _answer_scrapes(core)
     alarm.set(_expire(core.scheduler))
+
+
+def _answer_scrapes(core: Any) -> None:
+    try:
+        report_socket.serve(str(core.engine_index), lambda: report(core.scheduler))
+    except OSError as error:
+        logger.warning("The server's /metrics will not show what becomes of KV caches: %s", error)
 
 
 def _expire(scheduler: Any) -> float:
