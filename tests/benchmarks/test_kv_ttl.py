@@ -43,7 +43,7 @@ def test_a_seed_draws_the_same_jobs_each_time_and_another_seed_others() -> None:
         for job in jobs:
             total = sum(turn.new_tokens + turn.output_tokens for turn in job.turns)
             assert total <= case.kv_blocks * BLOCK_TOKENS, "or it could never run"
-            assert tokens_of(1, job, 2048) == tokens_of(1, job, 2048)
+        assert tokens_of(1, jobs[0], 2048) == tokens_of(1, jobs[0], 2048)
 
 
 def test_programs_of_a_kind_begin_alike_and_no_others() -> None:
