@@ -51,7 +51,7 @@ PRESSURE = Case("pressure", chats=12)
 QUICK = (
     PRESSURE,
     replace(PRESSURE, name="tail20", long_share=0.2),
-    replace(PRESSURE, name="light", jobs=8, spread_s=16.0, chats=6),
+    replace(PRESSURE, name="light", jobs=6, spread_s=10.0, chats=6),
 )
 SWEEP = (
     *QUICK,
@@ -64,7 +64,7 @@ SWEEP = (
     replace(PRESSURE, name="kv4", kv_blocks=2560),
 )
 """One thing at a time away from ``pressure``: tails, load, KV space."""
-CAPS = (3, 4, 5, 6, 8)
+CAPS = (4, 5, 6, 8)
 TUNING_SEEDS = (101, 102)
 SEEDS = (1, 2, 3, 4, 5)
 RESET_TRIES = 500

@@ -23,7 +23,7 @@ from math import exp, log, sqrt
 TOKEN_SCALE = 16.0
 TIME_SCALE = 6.0
 SHARED_TOKENS = 128
-LONGEST_SHARE = 0.8
+LONGEST_SHARE = 0.7
 """Of the KV space, that a program may fill at most."""
 BLOCK_TOKENS = 32
 
@@ -82,7 +82,7 @@ class Case:
     """A load on an engine with ``kv_blocks`` blocks of KV."""
 
     name: str
-    jobs: int = 20
+    jobs: int = 18
     spread_s: float = 2.0
     """Programs arrive at random within this time."""
     long_share: float = 0.0

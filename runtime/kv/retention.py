@@ -68,7 +68,7 @@ OLDEST_ARRIVAL_S: Final = 3600.0
 class RetentionOptions:
     """How an engine keeps KV between turns. Raises ValueError for a value that makes no sense."""
 
-    budget: float = 0.9
+    budget: float = 0.95
     """Share of the KV blocks that pins may hold at most."""
     ttl_s: float | None = None
     """A fixed TTL for every pause, 0 for no pins; ``None``: decided by what each pause is worth."""
@@ -76,7 +76,7 @@ class RetentionOptions:
     """No pin outlives this, whatever is predicted."""
     patience_s: float = 30.0
     """After waiting for this long a turn gets memory that is pinned, one turn at a time."""
-    overtaking: float = 5.0
+    overtaking: float = 10.0
     """Seconds by which a program may be overtaken for each second that it would fill the whole memory; 0: never."""
     hold: bool = True
     """Hold turns back until they are expected to fit."""
