@@ -96,11 +96,14 @@ class Execution:
         listeners: Sequence[Callable[[Feed], None]] = (),
         state: State | None = None,
         budget: Limits | None = None,
+        tenant: str | None = None,
         seed: int | None = None,
     ) -> None:
         self.program = program
         self.services = services
         self.run_id = run_id
+        self.tenant = tenant
+        """On whose behalf; engines are shared fairly between tenants."""
         self.events: list[Event] = []
         self.listeners = list(listeners)
         self.warnings: dict[str, None] = {}

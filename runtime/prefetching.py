@@ -90,6 +90,7 @@ class Prefetches:
         return KvHint(
             program=self._execution.run_id,
             program_arrival_s=self._execution.arrival_s,
+            tenant=self._execution.tenant,
             turns_left=1.0,
             workflow=key.workflow,
             tool=key.tool or None,

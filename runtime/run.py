@@ -74,7 +74,8 @@ class Runtime:
     """Engines, a journal and observers that runs share. Engines start when first needed and close with the runtime.
 
     ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``;
-    ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives.
+    ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives; with
+    ``DurationModel(LearningStore(path))``, which the caller closes after the runtime, beyond it.
     """
 
     def __init__(
@@ -102,14 +103,19 @@ class Runtime:
         *,
         run_id: str | None = None,
         budget: Limits | None = None,
+        tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a compiled workflow; ``budget`` replaces the workflow's own, ``observers`` see this run only.
 
+        ``tenant`` says on whose behalf: tenants whose runs wait for an engine get fair shares of it.
+
         Raises ``RunError``.
         """
         values = checked_inputs(compiled.params, inputs)
-        return await self.run_program(compiled.program, values, run_id=run_id, budget=budget, observers=observers)
+        return await self.run_program(
+            compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
+        )
 
     async def run_program(
         self,
@@ -118,25 +124,31 @@ class Runtime:
         *,
         run_id: str | None = None,
         budget: Limits | None = None,
+        tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        execution = self._execution(program, run_id or uuid4().hex, observers, budget=budget)
+        execution = self._execution(program, run_id or uuid4().hex, observers, budget=budget, tenant=tenant)
         return await self._run(execution, program, inputs)
 
-    async def resume(self, compiled: Compiled, run_id: str, *, budget: Limits | None = None) -> RunResult:
+    async def resume(
+        self, compiled: Compiled, run_id: str, *, budget: Limits | None = None, tenant: str | None = None
+    ) -> RunResult:
         """Go on with an interrupted run: nothing that completed is executed again.
 
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed.
         """
-        return await self.resume_program(compiled.program, run_id, budget=budget)
+        return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
 
-    async def resume_program(self, program: Program, run_id: str, *, budget: Limits | None = None) -> RunResult:
+    async def resume_program(
+        self, program: Program, run_id: str, *, budget: Limits | None = None, tenant: str | None = None
+    ) -> RunResult:
         """:meth:`resume`, for a program."""
         state = replay(program, await self.journal.load(run_id))
         if state.started is None:
             raise unknown_run(run_id)
-        return await self._run(self._execution(program, run_id, state=state, budget=budget), program, ())
+        execution = self._execution(program, run_id, state=state, budget=budget, tenant=tenant)
+        return await self._run(execution, program, ())
 
     def _execution(
         self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any

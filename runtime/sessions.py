@@ -95,6 +95,7 @@ class Sessions:
         return KvHint(
             program=self._execution.run_id,
             program_arrival_s=self._execution.arrival_s,
+            tenant=self._execution.tenant,
             turns_left=spec.turns_left,
             critical_path_s=spec.critical_path_s,
             workflow=self._execution.program.name,
@@ -204,6 +205,7 @@ class Sessions:
         hint = KvHint(
             program=self._execution.run_id,
             program_arrival_s=self._execution.arrival_s,
+            tenant=self._execution.tenant,
             workflow=entry.key.workflow,
             tool=entry.key.tool or None,
             features=entry.key.features,

@@ -51,6 +51,14 @@ async def test_a_result_says_what_was_used_where() -> None:
     assert len(repr(result)) < 300
 
 
+async def test_engines_are_told_on_whose_behalf() -> None:
+    engine = ScriptedEngine(["one", "two"])
+    async with Runtime({"main": engine}) as runtime:
+        await runtime.run_program(program(), ("a",), tenant="acme")
+        await runtime.run_program(program(), ("a",))
+    assert [request.kv and request.kv.tenant for request in engine.requests] == ["acme", None]
+
+
 async def test_failed_attempts_and_earlier_parts_of_a_run_are_paid_for() -> None:
     body = RegionBuilder("", [str])
     spec = Generate("default", None, returns=int, max_tokens=9)

@@ -363,6 +363,24 @@ async def test_a_known_prefix_is_computed_while_the_tool_runs_and_charged() -> N
     assert engine.cut == 0
 
 
+async def test_hints_say_on_whose_behalf() -> None:
+    def flow(question: str) -> str:
+        rows = linger(question)
+        reply, talk = chat(PREFIX).say(rows)
+        return talk.say(linger(reply)).reply
+
+    engine = Controlled(text)
+    await Run(flow, engine, tenant="acme").result("q")
+    (prefetch,) = engine.prefetched
+    assert prefetch.kv is not None
+    told = [prefetch.kv, *engine.hints, *(hint for _, hint in engine.extended)]
+    assert len(told) >= 3
+    assert {hint.tenant for hint in told} == {"acme"}
+    nobodys = Controlled(text)
+    await Run(flow, nobodys).result("q")
+    assert {hint.tenant for hint in nobodys.hints} == {None}
+
+
 async def test_a_prefetch_ends_when_its_call_begins() -> None:
     engine = Controlled(text, prefetch_s=60.0)
     run = Run(prefetching, engine)
