@@ -6,6 +6,10 @@ whatever else is there, and the driver confirms when its journal holds it. So a 
 hundred loops that wait at once share theirs, and a worker that dies loses nothing that was visible outside: the run
 goes on elsewhere from the driver's journal.
 
+Pauses of conversations are timed where the run is, and forecast there from what the driver's store held when the actor
+was made and what all runs have taught in the worker since. What a run has taught travels back with its end, into that
+store: it lies on the driver's disk, and nothing waits for it.
+
 >>> async with RegionActor({"main": engine}) as actor:                                  # doctest: +SKIP
 ...     result = await actor.run(compile(answer), {"question": "How many?"})
 """
@@ -13,9 +17,10 @@ goes on elsewhere from the driver's journal.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,6 +34,7 @@ from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, DurationModel, PauseStore
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.ray.tools import RayTools
@@ -43,6 +49,35 @@ if TYPE_CHECKING:
 FLUSH_S: Final = 0.05
 """Events that nobody waits for travel at least this often, for observers."""
 MAX_RUNS: Final = 10_000
+MOST_PAUSES: Final = 10_000
+"""Kept for the driver until the next run ends."""
+
+
+Observation = tuple[str, float, bool]
+"""The key of a pause, its seconds, and whether it was cut short."""
+
+
+class Taught:
+    """The store of pauses inside the worker: begins with what the driver's held, and keeps what is to go there."""
+
+    def __init__(self, known: Sequence[Observation]) -> None:
+        self._known = known
+        self._new: deque[Observation] = deque(maxlen=MOST_PAUSES)
+
+    def recent(self, namespace: str, most_per_key: int) -> Sequence[Observation]:
+        """What the driver's store held."""
+        known, self._known = self._known, ()
+        return known
+
+    def append(self, namespace: str, key: str, value: float, *, censored: bool) -> None:
+        """Keep an observation for the driver."""
+        self._new.append((key, value, censored))
+
+    def take(self) -> tuple[Observation, ...]:
+        """Everything kept."""
+        new = tuple(self._new)
+        self._new.clear()
+        return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +88,8 @@ class Ended:
     error: OrchError | None = None
     simulated: bool = False
     warnings: tuple[str, ...] = ()
+    pauses: tuple[Observation, ...] = ()
+    """What the worker has learned of pauses since it last said so."""
 
 
 class Outbox:
@@ -120,19 +157,27 @@ class Outbox:
 class RegionHost:
     """What runs inside the actor."""
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, engines: Mapping[str, Engine], pauses: Sequence[Observation] = ()) -> None:
         self._tools = RayTools()
-        self._services = Services(Engines(engines), remote=self._tools)
+        self._taught = Taught(pauses)
+        self._services = Services(Engines(engines), remote=self._tools, durations=DurationModel(self._taught))
         self._outboxes: dict[str, Outbox] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
 
     async def run(
-        self, run_id: str, program: Program, inputs: tuple[object, ...], known: Sequence[Event], budget: Limits | None
+        self,
+        run_id: str,
+        program: Program,
+        inputs: tuple[object, ...],
+        known: Sequence[Event],
+        *,
+        budget: Limits | None,
+        tenant: str | None,
     ) -> AsyncGenerator[list[Feed] | Ended, None]:
         """Groups of events, then how the run ended."""
         outbox = self._outboxes[run_id] = Outbox(known)
         state = replay(program, known) if known else None
-        execution = Execution(program, self._services, outbox, run_id, state=state, budget=budget)
+        execution = Execution(program, self._services, outbox, run_id, state=state, budget=budget, tenant=tenant)
         execution.listeners.append(lambda feed: outbox.show(feed) if isinstance(feed, Shown) else None)
         task = self._tasks[run_id] = asyncio.create_task(execution.run(inputs))
         task.add_done_callback(lambda _: outbox.close())
@@ -143,7 +188,7 @@ class RegionHost:
                     yield group
             if group := outbox.take():
                 yield group
-            yield _ended(task, execution)
+            yield replace(_ended(task, execution), pauses=self._taught.take())
         finally:
             task.cancel()
             del self._outboxes[run_id], self._tasks[run_id]
@@ -175,7 +220,8 @@ class RegionActor:
 
     Needs a connected Ray (:func:`orchestrator.runtime.ray.session.connect`). ``engines`` travel to the worker as they
     are: a vLLM engine must have been started, because its actor is what the worker talks to; others start there.
-    Nobody is there to ask: a workflow that asks a human fails with ORCH-R030.
+    Nobody is there to ask: a workflow that asks a human fails with ORCH-R030. ``pauses`` is read now, added to when
+    runs end, and closed by whoever opened it; without it, what is learned lasts as long as the worker.
     """
 
     def __init__(
@@ -184,6 +230,7 @@ class RegionActor:
         *,
         journal: Journal | None = None,
         observers: Sequence[Subscription] = (),
+        pauses: PauseStore | None = None,
         num_cpus: float = 1,
     ) -> None:
         import ray
@@ -191,7 +238,9 @@ class RegionActor:
         self.journal: Journal = journal if journal is not None else MemoryJournal()
         self.observers = list(observers)
         host = ray.remote(RegionHost).options(num_cpus=num_cpus, max_concurrency=MAX_RUNS)
-        self._actor: Any = host.remote(dict(engines or {}))
+        self._pauses = pauses
+        known = [] if pauses is None else list(pauses.recent(NAMESPACE, WINDOW))
+        self._actor: Any = host.remote(dict(engines or {}), known)
         self._programs: dict[str, Any] = {}
 
     async def run(
@@ -201,11 +250,14 @@ class RegionActor:
         *,
         run_id: str | None = None,
         budget: Limits | None = None,
+        tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a compiled workflow. Raises ``RunError``; ORCH-R025 when the worker dies."""
         values = checked_inputs(compiled.params, inputs)
-        return await self.run_program(compiled.program, values, run_id=run_id, budget=budget, observers=observers)
+        return await self.run_program(
+            compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
+        )
 
     async def run_program(
         self,
@@ -214,17 +266,22 @@ class RegionActor:
         *,
         run_id: str | None = None,
         budget: Limits | None = None,
+        tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        return await self._run(program, run_id or uuid4().hex, inputs, budget=budget, observers=observers)
+        return await self._run(
+            program, run_id or uuid4().hex, inputs, budget=budget, tenant=tenant, observers=observers
+        )
 
-    async def resume(self, compiled: Compiled, run_id: str, *, budget: Limits | None = None) -> RunResult:
+    async def resume(
+        self, compiled: Compiled, run_id: str, *, budget: Limits | None = None, tenant: str | None = None
+    ) -> RunResult:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
         known = await self.journal.load(run_id)
         if not any(isinstance(event, RunStarted) for event in known):
             raise failures.unknown_run(run_id)
-        return await self._run(compiled.program, run_id, (), known=known, budget=budget)
+        return await self._run(compiled.program, run_id, (), known=known, budget=budget, tenant=tenant)
 
     async def _run(
         self,
@@ -234,6 +291,7 @@ class RegionActor:
         *,
         known: Sequence[Event] = (),
         budget: Limits | None = None,
+        tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         import ray
@@ -247,10 +305,13 @@ class RegionActor:
             watching.append(spans)
         try:
             run = self._actor.run.options(num_returns="streaming")
-            async for reference in run.remote(run_id, self._shipped(program), inputs, list(known), budget):
+            async for reference in run.remote(
+                run_id, self._shipped(program), inputs, list(known), budget=budget, tenant=tenant
+            ):
                 sent = await reference
                 if isinstance(sent, Ended):
                     ended = sent
+                    self._learn(sent.pauses)
                     continue
                 await self._keep(run_id, sent, events, watching)
         except asyncio.CancelledError:
@@ -287,6 +348,11 @@ class RegionActor:
         if waiting is not None:
             await waiting
         self._actor.confirm.remote(run_id, len(events))
+
+    def _learn(self, pauses: Sequence[Observation]) -> None:
+        if self._pauses is not None:
+            for key, seconds, censored in pauses:
+                self._pauses.append(NAMESPACE, key, seconds, censored=censored)
 
     def _shipped(self, program: Program) -> Any:
         """A reference to the program in Ray's object store; sent once however many runs there are."""

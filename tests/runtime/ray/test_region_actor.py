@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import llm, loop, map_, tool, workflow
+from orchestrator import chat, llm, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpsDone, RunDone, Token
 from orchestrator.runtime.observe import Subscription
@@ -183,6 +185,54 @@ async def test_a_budget_stops_a_run_there(ray_session: RaySession) -> None:
     async with RegionActor({"main": ScriptedEngine(["forty two"], name="main", model="m")}, num_cpus=0) as actor:
         with pytest.raises(BudgetError):
             await actor.run(compiled, {"question": "How many? " * 50}, budget=Limits(tokens=20))
+
+
+@tool(effects="idempotent")
+async def look_up(what: str) -> str:
+    await asyncio.sleep(0.05)
+    return what
+
+
+@workflow
+def talking(question: str) -> str:
+    reply, talk = chat("Be brief.").say(question)
+    return talk.say(look_up(reply)).reply
+
+
+def hinted(request: GenerateRequest) -> str:
+    """What the first turn was told; the second one repeats it."""
+    hint = request.kv
+    assert hint is not None
+    return json.dumps([hint.tenant, *hint.pause_s]) if hint.pause_s else request.messages[-1].content
+
+
+class Pauses:
+    """A store of pauses that holds one."""
+
+    def __init__(self) -> None:
+        self.rows = [('["talking", "look_up"]', 7.0, False)]
+
+    def recent(self, namespace: str, most_per_key: int) -> list[tuple[str, float, bool]]:
+        return list(self.rows)
+
+    def append(self, namespace: str, key: str, value: float, *, censored: bool) -> None:
+        self.rows.append((key, value, censored))
+
+
+async def test_pauses_are_forecast_there_and_what_they_teach_comes_back(ray_session: RaySession) -> None:
+    compiled = compile_workflow(talking, Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),)))
+    store = Pauses()
+    async with RegionActor({"main": ScriptedEngine(hinted, name="main", model="m")}, pauses=store, num_cpus=0) as actor:
+        first = await actor.run(compiled, {"question": "How many?"}, tenant="acme")
+        second = await actor.run(compiled, {"question": "How many?"})
+    (tenant, *expected_s), (nobody, *then_s) = json.loads(first.value), json.loads(second.value)
+    assert (tenant, nobody) == ("acme", None)
+    assert [(key, censored) for key, _, censored in store.rows] == [('["talking", "look_up"]', False)] * 3
+    taught_s = store.rows[1][1]
+    assert taught_s >= 0.05
+    assert 7.0 in expected_s
+    assert taught_s not in expected_s
+    assert {7.0, taught_s} <= set(then_s)
 
 
 async def _appears(path: Path) -> None:
