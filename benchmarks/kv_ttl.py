@@ -266,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the reported seeds to play")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     options = parser.parse_args(argv)
-    cases = QUICK if options.quick else SWEEP
+    cases: tuple[Case, ...] = QUICK if options.quick else SWEEP
     if options.cases:
         wanted = options.cases.split(",")
         unknown = sorted(set(wanted) - {case.name for case in SWEEP})
@@ -274,7 +274,8 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(case.name for case in SWEEP)}")
         cases = tuple(case for case in SWEEP if case.name in wanted)
     machine, began_s = describe(), time.monotonic()
-    plan, skipped = Plan(cases, seeds=SEEDS[: options.seeds]), []
+    plan = Plan(cases, seeds=SEEDS[: options.seeds])
+    skipped: list[Skip] = []
     found, caps, fits = asyncio.run(measure(plan, skipped))
     report = Report(
         benchmark="kv_ttl",
