@@ -95,7 +95,7 @@ class Gate:
     async def turn(self, job: Job, place: int, prompt_tokens: int) -> AsyncIterator[None]:
         assert job.kind is not None
         arrival_s = self._arrived.setdefault(job.number, time.time())
-        critical_path_s = job.turns_left(place) * job.kind.turn_s
+        critical_path_s = job.turns_left(place) * job.turn_s
         async with self._gate.turn(
             f"run-{job.number}", arrival_s=arrival_s, critical_path_s=critical_path_s, tokens=prompt_tokens
         ):
@@ -124,10 +124,10 @@ def known(job: Job, place: int, arrival_s: float) -> KvHint:
     assert job.kind is not None
     left = job.turns_left(place)
     return KvHint(
-        program=f"run-{job.number}",
+        program=f"run-{job.number}-{arrival_s:.3f}",
         program_arrival_s=arrival_s,
         turns_left=left,
-        critical_path_s=left * job.kind.turn_s,
+        critical_path_s=left * job.turn_s,
         workflow=job.kind.workflow,
         tool=job.turns[place + 1].tool if place + 1 < len(job.turns) else None,
     )

@@ -93,7 +93,7 @@ class Door:
             return True
         if isinstance(self._admission, FixedCap):
             return self._admission.request(program, now_s)
-        left_s = job.turns_left(place) * job.kind.turn_s
+        left_s = job.turns_left(place) * job.turn_s
         tokens = self._said[program] + job.turns[place].new_tokens
         return self._admission.request(program, now_s, arrival_s=arrival_s, critical_path_s=left_s, tokens=tokens)
 

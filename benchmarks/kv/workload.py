@@ -7,8 +7,8 @@ Continuum (arXiv 2511.02230, section 2) reports two kinds of agents::
     BFCL v4      6.3 +- 2.3       93k +- 69k         1923 +- 2133 ms
 
 A case mixes both in equal parts. The small model on a CPU core prefills about as many tokens a second as an 8B model
-on an H100; contexts are divided by ``TOKEN_SCALE`` and tools by ``TIME_SCALE``, which is less: tools are longer here
-than there, compared with the prefill of the context, and keeping a cache is worth less. Tool times are lognormal with
+on an H100; contexts are divided by ``token_scale`` and tools by ``time_scale``, which is less: tools are longer here
+than there, compared with the prefill of the context, and keeping a cache is worth less. On a GPU nothing is scaled. Tool times are lognormal with
 those means and deviations. Half of a program's tokens are its first prompt, the rest arrives in equal parts on average.
 Prompts are random tokens after a beginning that all programs of a kind share; a turn's prompt is the whole conversation
 so far, the reply included.
@@ -20,8 +20,6 @@ import random
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-TOKEN_SCALE = 16.0
-TIME_SCALE = 6.0
 SHARED_TOKENS = 128
 LONGEST_SHARE = 0.7
 """Of the KV space, that a program may fill at most."""
@@ -39,11 +37,6 @@ class Kind:
     """Mean and standard deviation, as all pairs here."""
     tokens: tuple[float, float]
     tool_s: tuple[float, float]
-
-    @property
-    def turn_s(self) -> float:
-        """About what a turn and its tool take: what a plan would say."""
-        return self.tool_s[0] / TIME_SCALE + 0.15
 
 
 SWE = Kind("swe", "shell", "test_suite", (10.9, 2.1), (70e3, 20e3), (0.925, 3.55))
@@ -71,6 +64,8 @@ class Job:
     turns: tuple[Turn, ...]
     kind: Kind | None = None
     """None: a chat."""
+    turn_s: float = 0.0
+    """About what a turn and its tool take: what a plan would say."""
 
     def turns_left(self, place: int) -> float:
         """What a compiler expects after that turn: how many turns such an agent has on average, at least one more."""
@@ -89,8 +84,12 @@ class Case:
     """Of the tool calls, that run the long tool."""
     long_factor: float = 10.0
     kv_blocks: int = 640
+    """0: all that the engine has room for."""
     chats: int = 0
     """Single requests without hints among them."""
+    token_scale: float = 16.0
+    time_scale: float = 6.0
+    longest_tokens: int = 32768
 
     def draw(self, seed: int) -> list[Job]:
         """The jobs of a seed, in order of arrival; the same for every arm."""
@@ -105,17 +104,17 @@ class Case:
     def _program(self, rng: random.Random, number: int, arrival_s: float) -> Job:
         kind = SWE if number % 2 else BFCL
         turns = max(2, round(rng.gauss(*kind.turns)))
-        most = LONGEST_SHARE * self.kv_blocks * BLOCK_TOKENS
-        total = min(_lognormal(rng, *kind.tokens) / TOKEN_SCALE, most)
+        most = LONGEST_SHARE * min(self.kv_blocks * BLOCK_TOKENS or self.longest_tokens, self.longest_tokens)
+        total = min(_lognormal(rng, *kind.tokens) / self.token_scale, most)
         first = max(int(total / 2), SHARED_TOKENS + 32)
         each = max(int(total / 2 / turns), 32)
         made = [Turn(first, rng.randint(12, 36))]
         for _ in range(turns - 1):
             long = rng.random() < self.long_share
-            tool_s = _lognormal(rng, *kind.tool_s) / TIME_SCALE * (self.long_factor if long else 1.0)
+            tool_s = _lognormal(rng, *kind.tool_s) / self.time_scale * (self.long_factor if long else 1.0)
             new_tokens = rng.randint(each // 2, each + each // 2)
             made.append(Turn(new_tokens, rng.randint(12, 36), kind.long_tool if long else kind.tool, tool_s))
-        return Job(number, arrival_s, tuple(made), kind)
+        return Job(number, arrival_s, tuple(made), kind, kind.tool_s[0] / self.time_scale + 0.15)
 
 
 def tokens_of(seed: int, job: Job, vocabulary: int) -> list[list[int]]:
