@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.runtime.engines.vllm import version
+
 VOCABULARY = 2048
+BLOCK_TOKENS = 32
 SMALL = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -32,10 +35,25 @@ SMALL = {
     "rope_theta": 10000.0,
 }
 """4 layers, 5 M parameters."""
+LLAMA_8B = {
+    **SMALL,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "torch_dtype": "bfloat16",
+}
+"""The shape of Llama-3.1-8B."""
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
+}
+CPU_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "4",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
@@ -52,7 +70,7 @@ class Reply:
 
 @dataclass
 class Serving:
-    """One engine; ``scheduler`` is the ``--scheduler-cls``, None for vLLM's own."""
+    """One engine; ``scheduler`` is the ``--scheduler-cls``, None for vLLM's own. ``kv_blocks`` 0: as many as fit."""
 
     kv_blocks: int
     scheduler: str | None = None
@@ -60,30 +78,35 @@ class Serving:
     """Of our scheduler."""
     arguments: Mapping[str, object] = field(default_factory=dict)
     """More of vLLM's."""
-    config: Mapping[str, object] = field(default_factory=lambda: SMALL)
+    on_cpu: bool = field(default_factory=version.on_cpu)
+    _folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
     _llm: Any = None
     _requests: int = 0
 
     async def __aenter__(self) -> Serving:
-        os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+        wanted_environment = ENVIRONMENT | (CPU_ENVIRONMENT if self.on_cpu else {})
+        os.environ.update({name: value for name, value in wanted_environment.items() if name not in os.environ})
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        folder = Path(tempfile.mkdtemp(prefix="kv-ttl-"))
-        (folder / "config.json").write_text(json.dumps(self.config))
+        config = SMALL if self.on_cpu else LLAMA_8B
+        longest = int(config["max_position_embeddings"])  # type: ignore[call-overload]
+        folder = Path(self._folder.name)
+        (folder / "config.json").write_text(json.dumps(config))
         wanted: dict[str, object] = {
             "model": str(folder),
             "load_format": "dummy",
             "skip_tokenizer_init": True,
-            "enforce_eager": True,
-            "block_size": 32,
-            "num_gpu_blocks_override": self.kv_blocks + 1,
-            "max_model_len": min(32768, self.kv_blocks * 32),
-            "max_num_batched_tokens": 2048,
+            "enforce_eager": self.on_cpu,
+            "block_size": BLOCK_TOKENS,
+            "max_model_len": min(longest, self.kv_blocks * BLOCK_TOKENS or longest),
+            "max_num_batched_tokens": 2048 if self.on_cpu else 8192,
             "max_num_seqs": 64,
             "enable_prefix_caching": True,
             "seed": 0,
         }
+        if self.kv_blocks:
+            wanted["num_gpu_blocks_override"] = self.kv_blocks + 1  # one is vLLM's own
         if self.scheduler is not None:
             wanted |= {"scheduler_cls": self.scheduler, "additional_config": {"orchestrator_kv": dict(self.options)}}
         self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**(wanted | dict(self.arguments))))
@@ -92,6 +115,7 @@ class Serving:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self._llm.shutdown)
+        self._folder.cleanup()
 
     async def generate(self, prompt: Sequence[int], output_tokens: int, hint: Mapping[str, object]) -> Reply:
         """``output_tokens`` tokens, always as many."""

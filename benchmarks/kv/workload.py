@@ -6,12 +6,12 @@ Continuum (arXiv 2511.02230, section 2) reports two kinds of agents::
     SWE-bench   10.9 +- 2.1       70k +- 20k          925 +- 3550 ms
     BFCL v4      6.3 +- 2.3       93k +- 69k         1923 +- 2133 ms
 
-A case mixes both in equal parts. The small model on a CPU core prefills about as many tokens a second as an 8B model
+A case mixes both in equal parts. On a CPU core the small model prefills about as many tokens a second as an 8B model
 on an H100; contexts are divided by ``token_scale`` and tools by ``time_scale``, which is less: tools are longer here
-than there, compared with the prefill of the context, and keeping a cache is worth less. On a GPU nothing is scaled. Tool times are lognormal with
-those means and deviations. Half of a program's tokens are its first prompt, the rest arrives in equal parts on average.
-Prompts are random tokens after a beginning that all programs of a kind share; a turn's prompt is the whole conversation
-so far, the reply included.
+than there, compared with the prefill of the context, and keeping a cache is worth less. On a GPU nothing is scaled.
+Tool times are lognormal with those means and deviations. Half of a program's tokens are its first prompt, the rest
+arrives in equal parts on average. Prompts are random tokens after a beginning that all programs of a kind share; a
+turn's prompt is the whole conversation so far, the reply included.
 """
 
 from __future__ import annotations
