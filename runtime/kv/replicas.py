@@ -183,14 +183,8 @@ class ReplicaSet:
         self.router.undrain(index)
 
     async def _from(self, index: int, work: _Work) -> AsyncGenerator[Chunk, None]:
-        load, gate, call, hint = self.router.loads[index], self.gates[index], work.call, work.hint
-        turn = gate.turn(
-            call.owner,
-            arrival_s=hint.program_arrival_s,
-            tenant=hint.tenant,
-            critical_path_s=hint.critical_path_s,
-            tokens=call.prompt_tokens,
-        )
+        load, gate, call = self.router.loads[index], self.gates[index], work.call
+        turn = self._turn(gate, work)
         load.queued(call)
         try:
             async with turn:
@@ -208,6 +202,15 @@ class ReplicaSet:
                         yield chunk
         finally:
             self.router.left(index, call)
+
+    def _turn(self, gate: ProgramGate, work: _Work) -> Turn:
+        return gate.turn(
+            work.call.owner,
+            arrival_s=work.hint.program_arrival_s,
+            tenant=work.hint.tenant,
+            critical_path_s=work.hint.critical_path_s,
+            tokens=work.call.prompt_tokens,
+        )
 
     def _done(self, index: int, work: _Work, turn: Turn, usage: Usage) -> None:
         """The reply is complete: the turn ends before whoever reads it goes on."""
@@ -242,10 +245,15 @@ class ReplicaSet:
         if len(self._pausing) > MOST_PROGRAMS:
             del self._pausing[next(iter(self._pausing))]
         median_s = _median(hint)
-        if not hint.ends and (median_s is None or median_s <= self.options.patience * turn_s):
+        if not hint.ends and self._is_short(hint, turn_s):
             pausing[session] = now_s + (turn_s if median_s is None else median_s)
             return True
         return any(until_s > now_s for until_s in pausing.values())
+
+    def _is_short(self, hint: KvHint, turn_s: float) -> bool:
+        """Whether a slot is kept over the pause."""
+        median_s = _median(hint)
+        return median_s is None or median_s <= self.options.patience * turn_s
 
     def _work(self, request: GenerateRequest) -> _Work:
         hint = request.kv or NO_HINT
@@ -286,14 +294,23 @@ class KvReplicaSet(ReplicaSet):
     """A set whose replicas take hints besides turns: a :class:`~orchestrator.runtime.engines.base.KvControl` too."""
 
     async def prefetch(self, request: GenerateRequest) -> Usage:
-        """Warm a prefix where its program is. A program that waits for a slot has nothing to prefetch yet."""
+        """Warm a prefix where its program is, or where it will be if there is a slot that nobody waits for.
+
+        Under pressure only programs that hold a slot prefetch: nobody waits for the reply, and others wait for slots.
+        """
         work = self._work(request)
-        index = self._place(work.call, set())
+        call, hint = work.call, work.hint
+        index = self._place(call, set())
         replica, gate = self.replicas[index], self.gates[index]
-        if not isinstance(replica, KvControl) or not gate.control.holds(work.call.owner):
+        held = gate.control.holds(call.owner)
+        if not isinstance(replica, KvControl) or not (held or gate.control.has_room(call.prompt_tokens)):
             return Usage()
-        async with gate.turn(work.call.owner):
-            return await replica.prefetch(self._addressed(request, index))
+        async with self._turn(gate, work):
+            usage = await replica.prefetch(self._addressed(request, index))
+        if not held:
+            keep = self._is_short(hint, self.router.loads[index].turn_s)
+            gate.pause(call.owner, keep=keep, within_s=_longest(hint))
+        return usage
 
     async def extend(self, session: str, hint: KvHint) -> None:
         """More is known of a pause: the program may give its slot back after all."""

@@ -155,6 +155,11 @@ class AdmissionControl:
         found = self._programs.get(program)
         return found is not None and found.active
 
+    def has_room(self, tokens: int) -> bool:
+        """Whether a program that comes with a prompt of so many tokens would get a slot at once, and nobody's."""
+        reserve = max(GROWTH * tokens, self._mean_size)
+        return not self.waiting and self.cap.allows(self._active, self._held, reserve)
+
     def request(
         self,
         program: str,
@@ -170,7 +175,7 @@ class AdmissionControl:
         ``arrival_s``: when the program arrived, on the clock of ``now_s``; default: now, at its first turn.
         ``tokens``: length of its prompt, if known. Raises ORCH-R060 when too many programs wait.
         """
-        self._expire(now_s)
+        self.expire(now_s)
         entry = self._programs.get(program)
         if entry is not None and entry.active:
             entry.running += 1
@@ -289,7 +294,20 @@ class AdmissionControl:
 
     def expire(self, now_s: float) -> None:
         """Take back the slots of programs that did nothing for too long."""
-        self._expire(now_s)
+        deadlines = self._deadlines
+        if not deadlines or deadlines[0][0] > now_s:
+            return
+        while deadlines and deadlines[0][0] <= now_s:
+            _, _, entry = heappop(deadlines)
+            entry.timed = False
+            if not entry.active:
+                continue
+            if entry.running or entry.idle_until_s > now_s:
+                self._time(entry, now_s + self.options.idle_s if entry.running else entry.idle_until_s)
+            else:
+                self._expired += 1
+                self._release(entry, returned=False)
+        self._admit()
 
     @property
     def next_expiry_s(self) -> float | None:
@@ -358,22 +376,6 @@ class AdmissionControl:
         if len(self._deadlines) > 2 * self._active + 64:
             self._deadlines = [each for each in self._deadlines if each[2].active]
             heapify(self._deadlines)
-
-    def _expire(self, now_s: float) -> None:
-        deadlines = self._deadlines
-        if not deadlines or deadlines[0][0] > now_s:
-            return
-        while deadlines and deadlines[0][0] <= now_s:
-            _, _, entry = heappop(deadlines)
-            entry.timed = False
-            if not entry.active:
-                continue
-            if entry.running or entry.idle_until_s > now_s:
-                self._time(entry, now_s + self.options.idle_s if entry.running else entry.idle_until_s)
-            else:
-                self._expired += 1
-                self._release(entry, returned=False)
-        self._admit()
 
     def _release(self, entry: _Program, *, returned: bool) -> None:
         del self._programs[entry.name]

@@ -357,6 +357,23 @@ class Schedule:
 
 
 @settings(max_examples=100, deadline=None)
+@given(st.lists(OPS, max_size=60), st.integers(1, 3), st.booleans(), st.integers(0, 2000))
+def test_who_finds_room_is_admitted_at_once(
+    ops: list[tuple[str, int, int]], programs: int, fixed: bool, tokens: int
+) -> None:
+    schedule = Schedule(AdmissionOptions(CapOptions(programs=programs, fixed=fixed), idle_s=5.0))
+    for op in ops:
+        schedule.do(*op)
+    control = schedule.control
+    control.expire(schedule.now_s)
+    schedule.let_in()
+    room, before = control.has_room(tokens), control.state
+    admitted = control.request("new", schedule.now_s, tokens=tokens)
+    assert room == (admitted and control.state.returned == before.returned)
+    assert not (room and before.waiting)
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.lists(OPS, max_size=60), st.integers(1, 3), st.booleans())
 def test_slots_are_exact_in_any_schedule(ops: list[tuple[str, int, int]], programs: int, fixed: bool) -> None:
     schedule = Schedule(AdmissionOptions(CapOptions(programs=programs, fixed=fixed), idle_s=5.0))

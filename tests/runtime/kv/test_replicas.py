@@ -25,7 +25,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
 from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.kv.replicas import ReplicaOptions, ReplicaSet, replicated
+from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaOptions, ReplicaSet, replicated
 from orchestrator.runtime.run import Runtime
 
 
@@ -242,7 +242,6 @@ async def test_hints_besides_turns_go_to_the_sessions_replica() -> None:
     first, second = Hinted(), Hinted()
     engine = replicated("two", [first, second], slots(1))
     assert isinstance(engine, KvControl)
-    assert await engine.prefetch(ask("a", "a/0")) == Usage()  # it has no slot yet
     await complete(engine, ask("a", "a/1"))
     home = engine.router.home("a/1")
     assert home is not None
@@ -252,6 +251,47 @@ async def test_hints_besides_turns_go_to_the_sessions_replica() -> None:
     assert (first, second)[home[1]].hints == ["prefetch a/2", "extend a/1"]
     assert not engine.gates[home[1]].control.holds("a")
     assert not isinstance(replicated("mixed", [first, sim()]), KvControl)
+
+
+async def test_a_program_prefetches_before_its_first_turn_where_there_is_room() -> None:
+    inner = Hinted()
+    engine = replicated("one", [inner], slots(1))
+    assert isinstance(engine, KvReplicaSet)
+    assert await engine.prefetch(ask("a", "a/0", pause_s=(0.1,))) == Usage(7)
+    assert engine.gates[0].control.holds("a")
+    assert await engine.prefetch(ask("b", "b/0")) == Usage()  # its first turn would have to wait
+    assert inner.hints == ["prefetch a/0"]
+    await complete(engine, ask("a", "a/1"))
+    engine.finish("a")
+    late = asyncio.create_task(complete(engine, ask("b", "b/1")))
+    assert (await late).finish_reasons
+    assert engine.gates[0].state.waiting == 0
+
+
+async def test_no_slot_is_held_over_a_long_pause_for_a_prefetch() -> None:
+    engine = replicated("one", [Hinted()], slots(1))
+    assert isinstance(engine, KvReplicaSet)
+    assert await engine.prefetch(ask("a", "a/0", pause_s=(1e6,))) == Usage(7)
+    assert engine.gates[0].state.active == 0
+
+
+async def test_a_prefetch_that_is_cut_short_holds_no_slot() -> None:
+    class Slow(Hinted):
+        async def prefetch(self, request: GenerateRequest) -> Usage:
+            await super().prefetch(request)
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    inner = Slow()
+    engine = replicated("one", [inner], slots(1))
+    assert isinstance(engine, KvReplicaSet)
+    prefetch = asyncio.create_task(engine.prefetch(ask("a", "a/0")))
+    while not inner.hints:
+        await asyncio.sleep(0)
+    assert engine.gates[0].state.active == 1
+    prefetch.cancel()
+    await asyncio.gather(prefetch, return_exceptions=True)
+    assert engine.gates[0].state.active == 0
 
 
 @tool(effects="pure")
@@ -319,6 +359,27 @@ async def test_admission_is_there_for_every_engine_and_ends_with_the_run() -> No
     assert engine.gates[0].state.active == 0
     assert not engine.router._programs
     await runtime.close()
+
+
+async def test_a_run_prefetches_while_its_first_tool_runs() -> None:
+    inner = Hinted()
+
+    @tool(effects="idempotent")
+    async def wait_for_it(text: str) -> str:
+        async with asyncio.timeout(20):
+            while not inner.hints:
+                await asyncio.sleep(0)
+        return text
+
+    @workflow
+    def waits_first(question: str) -> str:
+        return chat("You answer in few words, and from the rows alone. " * 10).say(wait_for_it(question)).reply
+
+    async with Runtime({"default": inner}) as runtime:
+        await runtime.run(compiled(waits_first), {"question": "Why?"}, run_id="run-1")
+        (engine,) = runtime.engines
+        assert engine.gates[0].state.active == 0
+    assert [hint.partition("/")[0] for hint in inner.hints] == ["prefetch run-1"]
 
 
 async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
