@@ -55,6 +55,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self.waiting: ProgramQueue = ProgramQueue(self._urgency, self._holds)
         self._stock_allocate_slots = self.kv_cache_manager.allocate_slots
         self._keeping_allocate_slots = self._wrapped(self._stock_allocate_slots)
+        self._watching = False
         self._most_running: Any = getattr(self, "max_num_active_reqs", self.max_num_running_reqs)
 
     # -- arrival ------------------------------------------------------------------------------------------------------
@@ -89,9 +90,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         if self._turns or self.retention.table:
             self._before_step(now_s)
         self._refused = False
-        self.kv_cache_manager.allocate_slots = (
-            self._keeping_allocate_slots if self._may_refuse() else self._stock_allocate_slots
-        )
+        self._watch_allocations(self._may_refuse())
         busy = bool(self.running)
         output = super().schedule(*args, **kwargs)
         self._steps.step(now_s, output.total_num_scheduled_tokens - len(output.num_scheduled_tokens), busy=busy)
@@ -136,6 +135,16 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         tokens = self.max_num_scheduled_tokens + len(self.running) * (self.num_lookahead_tokens + 2 * self.block_size)
         most = len(self.kv_cache_config.kv_cache_groups) * (tokens // self.block_size)
         return bool(table) and self.kv_cache_manager.block_pool.get_num_free_blocks() < most
+
+    def _watch_allocations(self, watch: bool) -> None:
+        """Put the wrapper there or take it away; an engine that never needed one keeps the manager as vLLM made it."""
+        if watch is self._watching:
+            return
+        self._watching = watch
+        if watch:
+            self.kv_cache_manager.allocate_slots = self._keeping_allocate_slots
+        else:
+            del self.kv_cache_manager.allocate_slots
 
     def _wrapped(self, allocate: Callable[..., Any]) -> Callable[..., Any]:
         def allocate_slots(request: Request, num_new_tokens: int, **kwargs: Any) -> Any:
