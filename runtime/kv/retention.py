@@ -120,6 +120,8 @@ class Turn:
     """Its session has had a turn before."""
     admitted_s: float | None = None
     """When it stopped being held back."""
+    refused: bool = False
+    """It found no memory when it was first in the queue."""
     begun: bool = False
 
 
@@ -149,12 +151,16 @@ class Retention(Generic[Held]):
         self.tokens: Counter[str] = Counter()
         """``prompt``, ``hit`` and ``recomputed``: those that the session once had."""
         self.queue_s: defaultdict[str, float] = defaultdict(float)
-        """By cause: ``held`` back, or waiting for ``memory`` or a place in the batch."""
+        """By cause: ``held`` back, refused ``memory``, or waiting for a place in the ``batch``."""
+        self.queued: Counter[str] = Counter()
+        """Turns by cause."""
         self._miss_queue_s = 0.0
         """How long a turn waits that does not find its session's blocks, on average."""
         self._programs: OrderedDict[str, float] = OrderedDict()
         self._left: OrderedDict[str, int] = OrderedDict()
         """Tokens in full blocks at the end of each session's last turn."""
+        self._block_tokens = 1
+        """Of a KV block, once a turn has ended."""
         self._unfit_since = -1
         """The footprint in which the most urgent turn that is held back did not fit."""
         self._patient: Turn | None = None
@@ -207,7 +213,7 @@ class Retention(Generic[Held]):
                 return False
         if patient:
             self._patient = turn
-        self.queue_s["held"] += now_s - turn.queued_s
+        self._waited("held", now_s - turn.queued_s)
         self._admit(turn, now_s)
         return True
 
@@ -236,21 +242,27 @@ class Retention(Generic[Held]):
         if turn is self._patient:
             self._patient = None
         waited_s = now_s - (turn.queued_s if turn.admitted_s is None else turn.admitted_s)
-        self.queue_s["memory"] += waited_s
+        self._waited("memory" if turn.refused else "batch", waited_s)
         if turn.returns and not turn.pinned:
             self._miss_queue_s = mean(self._miss_queue_s, now_s - turn.queued_s)
         known = min(self._left.get(turn.session, 0), prompt_tokens)
         self.tokens.update(prompt=prompt_tokens, hit=hit_tokens, recomputed=max(known - hit_tokens, 0))
         if self.guard is not None:
-            size = max(known // max(turn.blocks, 1), 1)
-            self.guard.arrived(turn.session, known // size, min(hit_tokens, known) // size, now_s)
+            size = self._block_tokens
+            self.guard.arrived(turn.session, prompt_tokens // size, hit_tokens // size, now_s)
         return self.table.end(turn.session, Outcome.CONSUMED)
 
     def may_take(self, turn: Turn | None, *, running: bool, load: Load, now_s: float) -> bool:
         """Whether pins are given up for a request that finds no memory; ``turn`` is None for one without hints."""
+        if turn is not None:
+            turn.refused = turn.refused or not running
         if not self.table:
             return False
         return turn is None or running or load.idle or now_s - turn.queued_s > self.options.patience_s
+
+    def _waited(self, cause: str, seconds: float) -> None:
+        self.queue_s[cause] += seconds
+        self.queued[cause] += 1
 
     def gives_up(self, turn: Turn | None) -> Pin[Held] | None:
         """The pin that ends for such a request; the session's own comes last."""
@@ -266,6 +278,7 @@ class Retention(Generic[Held]):
         """The turn has ended well and leaves ``tokens`` tokens in ``blocks`` full blocks: what of them to keep."""
         self.gone(turn)
         hint = turn.hint
+        self._block_tokens = max(tokens // blocks, 1) if blocks else self._block_tokens
         self._left[turn.session] = tokens
         self._left.move_to_end(turn.session)
         if len(self._left) > MOST_SESSIONS:

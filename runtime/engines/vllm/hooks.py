@@ -27,7 +27,6 @@ METHODS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     (_SCHEDULER, "add_request", ("request",)),
     (_SCHEDULER, "finish_requests", ("request_ids", "finished_status")),
     (_SCHEDULER, "_free_blocks", ("request",)),
-    (_SCHEDULER, "_request_blocks_can_be_freed", ("request",)),
     (_SCHEDULER, "reset_prefix_cache", ()),
     (_SCHEDULER, "get_request_counts", ()),
     (f"{_CORE}.sched.async_scheduler.AsyncScheduler", "schedule", ()),

@@ -182,7 +182,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         turn = self._turns.pop(request.request_id, None)
         if turn is None:
             super()._free_blocks(request)
-        elif request.status in _ENDED_WELL and self._request_blocks_can_be_freed(request):
+        elif request.status in _ENDED_WELL:
             self._end_turn(request, turn)
         else:
             self.retention.gone(turn)
@@ -240,6 +240,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
             "hit_tokens": retention.tokens["hit"],
             "recomputed_tokens": retention.tokens["recomputed"],
             "queue_s": dict(retention.queue_s),
+            "queued": dict(retention.queued),
             "waiting": len(self.waiting) - self.waiting.held_count,
             "held": self.waiting.held_count,
             "prefill_s_per_token": self._steps.prefill_s_per_token,

@@ -44,7 +44,6 @@ def test_nothing_is_missing_in_the_installed_version(kind: str) -> None:
     ("owner", "method"),
     [
         (StockScheduler, "_free_blocks"),
-        (StockScheduler, "_request_blocks_can_be_freed"),
         (KVCacheManager, "allocate_slots"),
         (KVCacheManager, "pop_blocks_for_free"),
         (BlockPool, "free_blocks"),
