@@ -1,0 +1,113 @@
+"""The pin table against a plain model of it."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.runtime.kv.pins import Outcome, Pin, PinTable
+
+SESSIONS = ("a", "b", "c", "d")
+
+
+def pin(session: str, blocks: int = 2, *, arrival_s: float = 0.0, expires_s: float = 10.0) -> Pin[str]:
+    return Pin(session, f"run of {session}", arrival_s, blocks, f"blocks of {session}", 0.0, expires_s)
+
+
+def test_a_pin_beyond_the_budget_is_an_error_of_the_caller() -> None:
+    table = PinTable[str](budget_blocks=3)
+    table.pin(pin("a"))
+    with pytest.raises(ValueError, match="room for 1"):
+        table.pin(pin("b"))
+
+
+def test_a_sessions_second_pin_replaces_its_first_even_where_both_do_not_fit() -> None:
+    table = PinTable[str](budget_blocks=3)
+    first = pin("a")
+    table.pin(first)
+    assert table.pin(pin("a", 3)) == [first]
+    assert table.pinned_blocks == 3
+    assert table.outcomes[Outcome.SUPERSEDED] == 1
+
+
+def test_an_extended_pin_outlives_its_first_ttl_and_a_shortened_one_does_not() -> None:
+    table = PinTable[str](budget_blocks=9)
+    table.pin(pin("a"))
+    table.pin(pin("b"))
+    assert table.extend("a", 20.0)
+    assert table.extend("b", 5.0)
+    assert not table.extend("nobody", 5.0)
+    assert [each.session for each in table.expire(10.0)] == ["b"]
+    assert [each.session for each in table.expire(20.0)] == ["a"]
+
+
+def test_the_program_that_came_last_gives_up_first_and_the_spared_session_last_of_all() -> None:
+    table = PinTable[str](budget_blocks=9)
+    for session, arrival_s in (("a", 1.0), ("b", 3.0), ("c", 2.0)):
+        table.pin(pin(session, arrival_s=arrival_s))
+    given_up = []
+    while (victim := table.victim(spared="b")) is not None:
+        given_up += [each.session for each in table.end(victim.session, Outcome.EVICTED)]
+    assert given_up == ["c", "a", "b"]
+
+
+def test_a_shrunk_pin_gives_its_room_back() -> None:
+    table = PinTable[str](budget_blocks=4)
+    one = pin("a", 4)
+    table.pin(one)
+    table.shrink(one, 3)
+    assert table.room == 3
+    table.end("a", Outcome.RELEASED)
+    assert table.room == 4
+
+
+ACTION = st.tuples(
+    st.sampled_from(("pin", "extend", "end", "expire", "victim")),
+    st.sampled_from(SESSIONS),
+    st.integers(1, 4),
+    st.integers(0, 12),
+)
+
+
+@given(st.lists(ACTION, max_size=200))
+def test_whatever_happens_the_table_agrees_with_a_dictionary(actions: list[tuple[str, str, int, int]]) -> None:
+    table = PinTable[str](budget_blocks=8)
+    model: dict[str, tuple[int, float]] = {}
+    now = 0.0
+    for kind, session, blocks, at in actions:
+        if kind == "pin":
+            room = 8 - sum(size for other, (size, _) in model.items() if other != session)
+            if blocks <= room:
+                replaced = table.pin(pin(session, blocks, arrival_s=at, expires_s=now + at))
+                assert [each.session for each in replaced] == ([session] if session in model else [])
+                model[session] = blocks, now + at
+        elif kind == "extend":
+            assert table.extend(session, now + at) == (session in model)
+            if session in model:
+                model[session] = model[session][0], now + at
+        elif kind == "end":
+            assert bool(table.end(session, Outcome.RELEASED)) == (model.pop(session, None) is not None)
+        elif kind == "expire":
+            now += blocks
+            gone = {name for name, (_, expires_s) in model.items() if expires_s <= now}
+            assert {each.session for each in table.expire(now)} == gone
+            model = {name: entry for name, entry in model.items() if name not in gone}
+        else:
+            victim = table.victim()
+            assert (victim is None) == (not model)
+            assert victim is None or victim.session in model
+        assert {each.session for each in table.pins()} == set(model)
+        assert table.pinned_blocks == sum(size for size, _ in model.values()) <= 8
+        assert table.next_expiry_s <= min((expires_s for _, expires_s in model.values()), default=inf)
+
+
+def test_memory_follows_the_live_pins() -> None:
+    table = PinTable[str](budget_blocks=2)
+    for turn in range(10_000):
+        table.pin(pin("a", expires_s=1e9 + turn, arrival_s=turn))
+        table.extend("a", 2e9 + turn)
+    assert len(table._by_expiry) < 200
+    assert len(table._by_program) < 200
