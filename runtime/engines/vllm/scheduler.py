@@ -27,13 +27,15 @@ from vllm.v1.request import Request, RequestStatus
 
 from orchestrator.runtime.engines.vllm import hooks
 from orchestrator.runtime.engines.vllm.program_queue import ProgramQueue
-from orchestrator.runtime.kv.hints import SESSION_ARGUMENT, KvHint, has_hint
-from orchestrator.runtime.kv.load import StepClock
+from orchestrator.runtime.kv.hints import MOST_NAME_CHARS, SESSION_ARGUMENT, KvHint, has_hint
+from orchestrator.runtime.kv.load import StepClock, mean
 from orchestrator.runtime.kv.pins import Pin
 from orchestrator.runtime.kv.retention import Load, Retention, RetentionOptions, Turn
 
 OPTIONS_KEY: Final = "orchestrator_kv"
 """Of vLLM's ``--additional-config``."""
+UNKNOWN_REPLY_TOKENS: Final = 256
+"""Planned for a reply before any is known; later twice the average."""
 _ENDED_WELL: Final = (RequestStatus.FINISHED_STOPPED, RequestStatus.FINISHED_LENGTH_CAPPED)
 
 logger = init_logger("vllm.orchestrator")
@@ -50,6 +52,8 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self.clock = time.monotonic
         self._turns: dict[str, Turn] = {}
         self._steps = StepClock()
+        self._reply_tokens = 0.0
+        """Of a turn, on average: ``max_tokens`` is often the whole context window."""
         self._refused = False
         """The last step had no memory for a request that waits."""
         self.waiting: ProgramQueue = ProgramQueue(self._urgency, self._holds)
@@ -65,12 +69,14 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         args = (request.sampling_params.extra_args if request.sampling_params is not None else None) or {}
         named = args.get(SESSION_ARGUMENT) or getattr(request, "session_id", None)
         if (named or (args and has_hint(args))) and request.request_id not in self.requests:
-            self._add_turn(request, named if isinstance(named, str) else request.request_id, KvHint.from_args(args))
+            session = named[:MOST_NAME_CHARS] if isinstance(named, str) else request.request_id
+            self._add_turn(request, session, KvHint.from_args(args))
         super().add_request(request)
 
     def _add_turn(self, request: Request, session: str, hint: KvHint) -> None:
         age_s = 0.0 if hint.program_arrival_s is None else time.time() - hint.program_arrival_s
-        blocks = -(-(request.num_tokens + request.max_tokens) // self.block_size)
+        reply_tokens = min(request.max_tokens, int(2 * self._reply_tokens) or UNKNOWN_REPLY_TOKENS)
+        blocks = -(-(request.num_tokens + reply_tokens) // self.block_size)
         turn, ended = self.retention.arrived(session, hint, blocks=blocks, now_s=self.clock(), age_s=age_s)
         self._turns[request.request_id] = turn
         self._free_pins(ended)
@@ -192,6 +198,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
 
     def _end_turn(self, request: Request, turn: Turn) -> None:
         now_s = self.clock()
+        self._reply_tokens = mean(self._reply_tokens, request.num_output_tokens)
         blocks = self.kv_cache_manager.pop_blocks_for_free(request)
         full = [block for block in blocks if block.block_hash is not None and not block.is_null]
         tokens = len(full) * self.block_size

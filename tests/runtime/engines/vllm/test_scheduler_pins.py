@@ -167,3 +167,18 @@ def test_who_runs_takes_pinned_memory_before_anyone_is_preempted(overlapped: boo
     loop.drain()
     assert not pins_of(loop.scheduler)
     assert not any(request.num_preemptions for request in loop.finished.values())
+
+
+def test_replies_that_may_be_as_long_as_the_window_are_not_planned_to_be() -> None:
+    shape = Shape(blocks=64)
+    loop = EngineLoop(ours(shape), shape)
+    hinted(loop, "known", tokens(random.Random(0), 40), 8, "z", program="z", release=True)
+    loop.drain()
+    for number, session in enumerate(("a", "b", "c")):
+        prompt = tokens(random.Random(number), 60)
+        hinted(loop, session, prompt, shape.longest - len(prompt), session, program=session, turns_left=1.0)
+    loop.step()
+    loop.step()
+    assert {request.request_id for request in loop.scheduler.running} == {"a", "b", "c"}
+    loop.abort(("a", "b", "c"))
+    loop.drain()
