@@ -52,7 +52,11 @@ METHODS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 ATTRIBUTES: Final = (
     "vllm_config",
     "cache_config",
+    "kv_cache_config",
     "block_size",
+    "max_num_running_reqs",
+    "max_num_scheduled_tokens",
+    "num_lookahead_tokens",
     "kv_cache_manager",
     "requests",
     "running",
