@@ -74,6 +74,8 @@ def test_attributes_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> None:
         self.vllm_config, self.cache_config, self.block_size = vllm_config, vllm_config.cache_config, block_size
         self.kv_cache_manager, self.requests, self.running = None, {}, []
+        self.kv_cache_config, self.max_num_running_reqs, self.max_num_scheduled_tokens = kv_cache_config, 1, 1
+        self.num_lookahead_tokens = 0
 
     monkeypatch.setattr(StockScheduler, "__init__", made_otherwise)
     assert problems(Shape()) == [
