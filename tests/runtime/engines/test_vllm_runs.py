@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from orchestrator import llm, race, tool, workflow
@@ -109,19 +109,18 @@ async def test_the_loser_of_a_race_is_aborted(vllm_engine: Engine) -> None:
     assert (await vllm_engine.stats()).aborted == before + 1
 
 
-def cores() -> set[int]:
-    """The processes of this session's engines that compute."""
-    return {each.pid for each in psutil.Process().children(recursive=True) if "EngineCore" in each.name()}
+def children_of(_host: object) -> list[int]:
+    """Of the process that it is called in."""
+    return [each.pid for each in multiprocessing.active_children() if each.pid is not None]
 
 
 async def test_seeds_and_long_prompts_then_a_death(ray_session: RaySession, vllm_engine: Engine) -> None:
     from orchestrator.runtime.engines.vllm.actor import RayVllm
 
-    others = cores()
     options = VllmOptions(max_num_seqs=8, extra={"max_num_batched_tokens": 64})
     engine = RayVllm("own", str(MODEL), options)
     await engine.start()
-    (core,) = cores() - others
+    (core,) = await engine._running_actor().__ray_call__.remote(children_of)
     seeded = Sampling(temperature=1.0, top_p=0.9, seed=7, max_tokens=8)
     reply = await complete(engine, GenerateRequest("seeded", "default", (Message("user", LONG),), seeded))
     assert reply.usage.input_tokens > 64
