@@ -1,6 +1,6 @@
 """Keeping KV between the turns of agents: job completion times on a real vLLM with little KV memory, arm by arm.
 
-    python -m benchmarks.kv_ttl [--quick] [--cases pressure,light] --json FILE
+    python -m benchmarks.kv_ttl [--quick] [--cases pressure,tail20] [--arms gate] [--seeds N] --json FILE
 
 Arms: ``stock`` vLLM; ``best-cap``, stock behind the static cap on concurrent programs that has the least mean on the
 tuning seeds of each case; ``gate``, stock behind the runtime's admission; ``program-fcfs``, program order without pins;
@@ -16,7 +16,8 @@ for the mean the median over seeds. ``unhinted_p95_s``: single requests without 
 
 ``simulated_mean_jct_s``, ``simulated_mean_ratio``: the same from the planner's simulator, which is told no more of the
 engine than how long some of its steps take, measured right before and after the cases (``benchmarks/kv/calibrate.py``).
-``simulation_error``: the simulated ratio over the measured one, less 1. ``overhead/…``: ``benchmarks/kv/overhead.py``.
+``simulation_error``: the simulated ratio over the measured one, less 1. ``overhead/…``, with ``--cases`` called
+``overhead``: ``benchmarks/kv/overhead.py``.
 
 On a CPU the engine is a random model of 5 M parameters; on a GPU the shape of Llama-3.1-8B with dummy weights, and
 contexts and tools as in the traces (``benchmarks/kv/workload.py``).
@@ -69,10 +70,13 @@ GPU_KV_SHARE = 9.4
 """Blocks on a GPU for each on a CPU: 192k tokens under ``pressure``."""
 CAPS = (4, 5, 6, 8)
 TUNING_SEEDS = (101, 102)
-SEEDS = (1, 2, 3, 4, 5)
+SEEDS = 5
+"""How many seeds are reported, from 1 on."""
 RESET_TRIES = 500
-OVERHEAD_REPEATS = 2000
+OVERHEAD_REPEATS = 2400
 QUICK_OVERHEAD_REPEATS = 600
+OVERHEAD = "overhead"
+"""What ``--cases`` calls the cost of ``schedule()``, which is no case of :data:`SWEEP`."""
 Found = dict[tuple[str, str], list[Played]]
 
 
@@ -82,7 +86,7 @@ class Plan:
 
     cases: tuple[Case, ...]
     arms: tuple[Arm, ...] = ARMS
-    seeds: tuple[int, ...] = SEEDS
+    seeds: tuple[int, ...] = tuple(range(1, SEEDS + 1))
     tuning_seeds: tuple[int, ...] = TUNING_SEEDS
 
 
@@ -220,8 +224,8 @@ def overhead_of(repeats: int) -> Iterator[Result]:
         case = f"overhead/{name}"
         yield _result(case, STOCK.name, "schedule_us", "us", figures["stock_us"], repeats)
         yield _result(case, OURS, "schedule_us", "us", figures["ours_us"], repeats)
-        yield _result(case, OURS, "added_us", "us", figures["added_us"], repeats)
-        yield _result(case, OURS, "added_p95_us", "us", figures["added_p95_us"], repeats)
+        builds = (figures["added_low_us"], figures["added_high_us"])
+        yield _result(case, OURS, "added_us", "us", figures["added_us"], repeats, builds)
         yield _result(case, OURS, "added_percent", "%", 100 * figures["added_share"], repeats)
 
 
@@ -268,25 +272,36 @@ def on_gpu(case: Case) -> Case:
     )
 
 
+def chosen(names: str, parser: argparse.ArgumentParser) -> tuple[Arm, ...]:
+    """The arms with these names, stock, and ours: what the others are compared with."""
+    wanted = set(names.split(",")) if names else {arm.name for arm in ARMS}
+    if unknown := sorted(wanted.difference({arm.name for arm in ARMS}, {"best-cap"})):
+        parser.error(f"no arm is called {', '.join(unknown)}; there are {', '.join(arm.name for arm in ARMS)}")
+    return tuple(arm for arm in ARMS if arm.name in {*wanted, STOCK.name, OURS})
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kv_ttl", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="pressure, tail20 and light instead of the whole sweep")
     parser.add_argument("--cases", default="", metavar="NAMES", help="only these cases, separated by commas")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the reported seeds to play")
+    parser.add_argument("--arms", default="", metavar="NAMES", help="besides stock, best-cap and ours only these")
+    parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help="play seeds 1 to N (5)")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     options = parser.parse_args(argv)
+    if options.seeds < 1:
+        parser.error("--seeds: at least one is needed")
     cases: tuple[Case, ...] = QUICK if options.quick else SWEEP
+    wanted = options.cases.split(",") if options.cases else [*(case.name for case in cases), OVERHEAD]
     if options.cases:
-        wanted = options.cases.split(",")
-        unknown = sorted(set(wanted) - {case.name for case in SWEEP})
-        if unknown:
-            parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(case.name for case in SWEEP)}")
+        names = [*(case.name for case in SWEEP), OVERHEAD]
+        if unknown := sorted(set(wanted).difference(names)):
+            parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(names)}")
         cases = tuple(case for case in SWEEP if case.name in wanted)
-    if not version.on_cpu():
+    if cases and not version.on_cpu():
         cases = (*map(on_gpu, cases), replace(on_gpu(PRESSURE), name="full-kv", kv_blocks=0))
     machine, began_s = describe(), time.monotonic()
-    plan = Plan(cases, seeds=SEEDS[: options.seeds])
+    plan = Plan(cases, chosen(options.arms, parser), tuple(range(1, options.seeds + 1)))
     skipped: list[Skip] = []
     found, caps, fits = asyncio.run(measure(plan, skipped))
     report = Report(
@@ -303,7 +318,8 @@ def main(argv: list[str] | None = None) -> int:
     report.write(options.json)  # what took so long must survive an error in what follows
     if version.on_cpu():
         report.results += agreement_of(found, simulated(plan, caps, fits), fits)
-    report.results += overhead_of(QUICK_OVERHEAD_REPEATS if options.quick else OVERHEAD_REPEATS)
+    if OVERHEAD in wanted:
+        report.results += overhead_of(QUICK_OVERHEAD_REPEATS if options.quick else OVERHEAD_REPEATS)
     seconds = time.monotonic() - began_s
     report.results.append(Result(case="whole run", arm=OURS, metric="seconds", value=round(seconds, 1), unit="s", n=1))
     report.write(options.json)

@@ -20,6 +20,7 @@ computing its prompt again. It needs none between the last turn of one session a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -37,6 +38,7 @@ from orchestrator.runtime.kv.routing import MOST_PROGRAMS, RoutingOptions, Stick
 DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
 """Errors after which a replica is left alone for a while: unreachable, stopped, not running."""
 NO_HINT: Final = KvHint()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class ReplicaSet:
         self._chars_per_token = 4.0
         self._pausing: dict[str, dict[str, float]] = {}
         """By program, until when its sessions with a short pause are expected back."""
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def model(self) -> str:
@@ -153,6 +156,8 @@ class ReplicaSet:
         """Close all replicas; a failure of one does not keep the others open."""
         for gate in self.gates:
             gate.close()
+        for task in self._telling:
+            task.cancel()
         results = await asyncio.gather(*(replica.close() for replica in self.replicas), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -271,9 +276,26 @@ class ReplicaSet:
     def _place(self, call: Call, tried: set[int]) -> int:
         before = self.router.home(call.session)
         index = self.router.place(call, self.clock(), tried)
-        if before is not None and before[1] != index and self.router.leaves(call.owner, before[1]):
-            self.gates[before[1]].pause(call.owner, keep=False)
+        if before is not None and before[1] != index:
+            self._moved(call, before[1])
         return index
+
+    def _moved(self, call: Call, before: int) -> None:
+        """The session's KV is of no use any more where it was; nothing waits for the replica to hear of it."""
+        gate = self.gates[before]
+        gate.control.forget(call.owner, call.session)
+        if self.router.leaves(call.owner, before):
+            gate.pause(call.owner, keep=False)
+        gate.deliver()
+        task = asyncio.get_running_loop().create_task(self._let_go(before, call.session))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _let_go(self, index: int, session: str) -> None:
+        try:
+            await self.replicas[index].release(session)
+        except Exception as error:  # noqa: BLE001 - a hint to an engine that may be dead
+            _log.info("`%s` was not told that a session has moved: %s", self.gates[index].name, error)
 
     def _may_go_elsewhere(self, index: int, error: EngineError, call: Call, tried: set[int]) -> bool:
         if error.code not in DEAD or len(self.replicas) == 1:

@@ -14,6 +14,6 @@ def test_every_figure_is_there() -> None:
     found = measure(20, cases)
     assert list(found) == ["unhinted", "held"]
     for figures in found.values():
-        assert set(figures) == {"stock_us", "ours_us", "added_us", "added_p95_us", "added_share"}
+        assert set(figures) == {"stock_us", "ours_us", "added_us", "added_low_us", "added_high_us", "added_share"}
         assert figures["stock_us"] > 0
         assert figures["ours_us"] > 0

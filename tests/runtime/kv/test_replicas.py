@@ -237,6 +237,9 @@ class Hinted(SimEngine):
     async def extend(self, session: str, hint: KvHint) -> None:
         self.hints.append(f"extend {session}")
 
+    async def release(self, session: str) -> None:
+        self.hints.append(f"release {session}")
+
 
 async def test_hints_besides_turns_go_to_the_sessions_replica() -> None:
     first, second = Hinted(), Hinted()
@@ -379,7 +382,7 @@ async def test_a_run_prefetches_while_its_first_tool_runs() -> None:
         await runtime.run(compiled(waits_first), {"question": "Why?"}, run_id="run-1")
         (engine,) = runtime.engines
         assert engine.gates[0].state.active == 0
-    assert [hint.partition("/")[0] for hint in inner.hints] == ["prefetch run-1"]
+    assert [hint.partition("/")[0] for hint in inner.hints if "prefetch" in hint] == ["prefetch run-1"]
 
 
 async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
@@ -391,3 +394,32 @@ async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
     await complete(engine, ask("a", "a/1", "x " * 600))
     assert [gate.control.cap.decreases for gate in engine.gates] == [0, 0]
     assert [gate.state.active for gate in engine.gates] == [int(i != home[1]) for i in range(2)]
+
+
+async def test_a_session_that_moves_leaves_nothing_where_it_was() -> None:
+    first, second = Hinted(), Hinted()
+    engine = replicated("two", [first, second], slots(4))
+    await complete(engine, ask("a", "a/1"))
+    home = engine.router.home("a/1")
+    assert home is not None
+    await engine.drain(home[1])
+    await complete(engine, ask("a", "a/1"))
+    await asyncio.sleep(0)
+    assert (first, second)[home[1]].hints == ["release a/1"]
+    assert engine.gates[home[1]].state.active == 0
+    assert not engine._telling
+
+
+async def test_a_replica_that_cannot_be_told_of_a_move_harms_nobody() -> None:
+    class Gone(Hinted):
+        async def release(self, session: str) -> None:
+            raise ConnectionError("gone")
+
+    engine = replicated("two", [Gone(), Gone()], slots(4))
+    await complete(engine, ask("a", "a/1"))
+    home = engine.router.home("a/1")
+    assert home is not None
+    await engine.drain(home[1])
+    await complete(engine, ask("a", "a/1"))
+    await asyncio.sleep(0)
+    assert not engine._telling
