@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from orchestrator.runtime.kv.retention import RetentionOptions
 
@@ -83,6 +84,16 @@ def _chosen(kv: RetentionOptions | bool) -> dict[str, JsonValue]:
         return {}
     plain, values = RetentionOptions(), {each.name: getattr(kv, each.name) for each in fields(kv)}
     return {name: value for name, value in values.items() if value != getattr(plain, name)}
+
+
+def kv_options(additional_config: object) -> RetentionOptions:
+    """What vLLM's ``additional_config`` says under :data:`KV_KEY`; raises ValueError, which names all that is wrong."""
+    given = additional_config.get(KV_KEY, {}) if isinstance(additional_config, Mapping) else {}
+    try:
+        return TypeAdapter(RetentionOptions).validate_python(given, extra="forbid")
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, (KV_KEY, *e['loc'])))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"--additional-config: {'; '.join(problems)}") from None
 
 
 def environment(model: str, options: VllmOptions, *, on_cpu: bool) -> dict[str, str]:

@@ -26,14 +26,13 @@ from vllm.v1.core.sched.scheduler import Scheduler as StockScheduler
 from vllm.v1.request import Request, RequestStatus
 
 from orchestrator.runtime.engines.vllm import hooks
+from orchestrator.runtime.engines.vllm.options import kv_options
 from orchestrator.runtime.engines.vllm.program_queue import ProgramQueue
 from orchestrator.runtime.kv.hints import MOST_NAME_CHARS, SESSION_ARGUMENT, KvHint, has_hint
 from orchestrator.runtime.kv.load import StepClock, mean
 from orchestrator.runtime.kv.pins import Pin
-from orchestrator.runtime.kv.retention import Load, Retention, RetentionOptions, Turn
+from orchestrator.runtime.kv.retention import Load, Retention, Turn
 
-OPTIONS_KEY: Final = "orchestrator_kv"
-"""Of vLLM's ``--additional-config``."""
 UNKNOWN_REPLY_TOKENS: Final = 256
 """Planned for a reply before any is known; later twice the average."""
 _ENDED_WELL: Final = (RequestStatus.FINISHED_STOPPED, RequestStatus.FINISHED_LENGTH_CAPPED)
@@ -47,7 +46,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        options = RetentionOptions(**(self.vllm_config.additional_config or {}).get(OPTIONS_KEY, {}))
+        options = kv_options(self.vllm_config.additional_config)
         self.retention: Retention[Blocks] = Retention(self.cache_config.num_gpu_blocks - 1, options)
         self.clock = time.monotonic
         self._turns: dict[str, Turn] = {}

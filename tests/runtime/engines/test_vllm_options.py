@@ -9,7 +9,13 @@ import pytest
 from orchestrator.errors import EngineError
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.runtime.engines.registry import parse_options
-from orchestrator.runtime.engines.vllm.options import ONE_THREAD_BYTES, VllmOptions, engine_arguments, environment
+from orchestrator.runtime.engines.vllm.options import (
+    ONE_THREAD_BYTES,
+    VllmOptions,
+    engine_arguments,
+    environment,
+    kv_options,
+)
 from orchestrator.runtime.engines.vllm.structure import grammar
 from orchestrator.runtime.kv.retention import RetentionOptions
 
@@ -59,10 +65,25 @@ def test_options_of_keeping_kv_are_checked_and_passed_on() -> None:
     options = parse_options(VllmOptions, spec)
     given = engine_arguments("m", options, on_cpu=True)["additional_config"]
     assert given == {"orchestrator_kv": {"budget": 0.25, "ttl_s": 2.0}}
-    assert RetentionOptions(**given["orchestrator_kv"]) == options.kv
+    assert kv_options(given) == options.kv
     for wrong, told in (({"budget": 1.5}, "budget is 1.5"), ({"bugdet": 0.5}, "bugdet"), ("yes, please", "kv")):
         with pytest.raises(EngineError, match=told):
             parse_options(VllmOptions, EngineSpec(name="main", kind="vllm", model="m", options={"kv": wrong}))
+
+
+@pytest.mark.parametrize("additional", [None, {}, {"theirs": 1}, {"orchestrator_kv": {}}, object()])
+def test_without_options_the_defaults_hold(additional: object) -> None:
+    assert kv_options(additional) == RetentionOptions()
+
+
+def test_all_that_is_wrong_in_vllms_own_configuration_is_named() -> None:
+    for given, told in (
+        ({"bugdet": 0.5, "hold": "maybe"}, r"(?s)orchestrator_kv\.hold: .*orchestrator_kv\.bugdet: "),
+        ({"budget": 1.5}, "orchestrator_kv: Value error, budget is 1.5: a share"),
+        ("yes, please", "orchestrator_kv: Input should be a dictionary"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            kv_options({"orchestrator_kv": given})
 
 
 def test_another_scheduler_and_other_settings_stay() -> None:
