@@ -186,7 +186,7 @@ class _Marking:
             return place is not None
         if index < 0:
             return True
-        return value not in self._late_in(body) and any(node.op == op for node in body.nodes[index:])
+        return value not in self._late_in(body) and self._flow.home[op.results[0]][1] >= index
 
     def _late_in(self, body: Body) -> set[Any]:
         """Values of a body that something in it has to be waited for."""

@@ -10,8 +10,9 @@ human as ``ask``. Expressions take no time and have no name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, opts
@@ -231,28 +232,31 @@ class NextTurn:
 
     def _between(self, body: Body, start: int, end: int) -> Wait:
         """The waits after node ``start`` that node ``end``, or the terminator, depends on."""
-        last = body.nodes[end].op if end < len(body.nodes) else body.terminator
-        needed = set(last.operands)
-        if end < len(body.nodes):
-            for inner in body.nodes[end].bodies:
-                needed |= _reads(inner)
+        found: set[int] = set()
+        ahead: list[int] = []
+
+        def need(values: Iterable[Any]) -> None:
+            for value in values:
+                home, index = self._flow.home[value]
+                if home is body and start < index < end and index not in found:
+                    found.add(index)
+                    heappush(ahead, -index)
+
+        need(body.terminator.operands if end == len(body.nodes) else _reads_of(body.nodes[end]))
         steps: list[Wait] = []
-        for index in range(end - 1, start, -1):
-            node = body.nodes[index]
-            if needed.isdisjoint(node.op.results):
-                continue
-            needed.update(node.op.operands)
-            for inner in node.bodies:
-                needed |= _reads(inner)
+        while ahead:
+            node = body.nodes[-heappop(ahead)]
+            need(_reads_of(node))
             steps.append(wait_of(node))
         return tuple(step for wait in reversed(steps) for step in wait)
 
 
+def _reads_of(node: Node) -> set[Any]:
+    """Values that an op uses, or anything in it."""
+    return set(node.op.operands).union(*map(_reads, node.bodies))
+
+
 def _reads(body: Body) -> set[Any]:
     """Values that anything in a body uses."""
-    found = set(body.terminator.operands) if body.terminator is not None else set()
-    for node in body.nodes:
-        found.update(node.op.operands)
-        for inner in node.bodies:
-            found |= _reads(inner)
-    return found
+    ends: set[Any] = set() if body.terminator is None else set(body.terminator.operands)
+    return ends.union(*map(_reads_of, body.nodes))
