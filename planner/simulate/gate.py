@@ -14,7 +14,7 @@ of no request's. :class:`Gates` calls in this order::
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -71,7 +71,7 @@ class FixedCap:
             )
         self.cap = cap
         self._active: set[str] = set()
-        self._line: deque[str] = deque()
+        self._line: OrderedDict[str, None] = OrderedDict()
         self._news: list[str] = []
 
     def request(
@@ -84,8 +84,7 @@ class FixedCap:
         if len(self._active) < self.cap:
             self._active.add(program)
             return True
-        if program not in self._line:
-            self._line.append(program)
+        self._line.setdefault(program)
         return False
 
     def admitted(self) -> Sequence[str]:
@@ -95,8 +94,7 @@ class FixedCap:
 
     def withdraw(self, program: str) -> None:
         """Out of the line."""
-        if program in self._line:
-            self._line.remove(program)
+        self._line.pop(program, None)
 
     def used(
         self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
@@ -113,46 +111,55 @@ class FixedCap:
         """The next in line takes its place."""
         self._active.discard(program)
         if self._line and len(self._active) < self.cap:
-            self._active.add(self._line[0])
-            self._news.append(self._line.popleft())
+            following, _ = self._line.popitem(last=False)
+            self._active.add(following)
+            self._news.append(following)
 
     def expire(self, now_s: float) -> None:
         """Nothing does."""
 
 
 class Gates:
-    """The gates of a cluster's replicas, and who waits before them."""
+    """The gates of a cluster's replicas, and who waits before them; a call looks at no replica it does not concern."""
 
-    __slots__ = ("_gates", "_waiting")
+    __slots__ = ("_asked", "_gates", "_passed", "_waiting")
 
     def __init__(self, gates: Sequence[Gate]) -> None:
         self._gates = gates
-        self._waiting: dict[tuple[int, str], list[Request]] = {}
+        self._waiting: dict[int, dict[str, list[Request]]] = {}
+        """By replica and program; nothing for a replica where none waits."""
+        self._passed: dict[str, set[int]] = {}
+        """By program, the replicas at whose gates it was."""
+        self._asked: set[int] = set()
+        """Replicas whose gates may have let somebody in since :meth:`let_in`."""
 
     @property
     def waits(self) -> int:
         """Programs that wait."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting.values()))
 
     @property
     def next_due_s(self) -> float | None:
         """When :meth:`expire` has something to do; ``None``: not while nobody waits, or never."""
-        due_s = {self._gates[index].next_expiry_s for index, _ in self._waiting} - {None}
+        due_s = (self._gates[replica].next_expiry_s for replica in self._waiting)
         return min((at_s for at_s in due_s if at_s is not None), default=None)
 
     def passes(self, request: Request, replica: int, now: float) -> bool:
         """Whether a request may go on to its replica; if not, :meth:`let_in` returns it later."""
         request.gate, name = replica, str(request.run.number)
+        self._asked.add(replica)
+        self._passed.setdefault(name, set()).add(replica)
         if self._gates[replica].request(
             name, now, arrival_s=request.started_s, critical_path_s=request.predicted_s + request.remaining_s
         ):
             return True
-        self._waiting.setdefault((replica, name), []).append(request)
+        self._waiting.setdefault(replica, {}).setdefault(name, []).append(request)
         return False
 
     def ended(self, request: Request, now: float) -> None:
         """A request is done, and perhaps its program."""
         gate, name = self._gates[request.gate], str(request.run.number)
+        self._asked.add(request.gate)
         gate.used(
             name, request.session, input_tokens=request.prompt_tokens, cached_tokens=max(request.cached_tokens, 0),
             output_tokens=request.output_tokens,
@@ -165,21 +172,32 @@ class Gates:
 
     def over(self, program: str, now: float) -> None:
         """A program is done, or was rejected."""
-        for replica, gate in enumerate(self._gates):
-            for _ in self._waiting.pop((replica, program), ()):
-                gate.withdraw(program)
-            gate.finish(program, now)
+        for replica in sorted(self._passed.pop(program, ())):
+            self._asked.add(replica)
+            for _ in self._left(replica, program):
+                self._gates[replica].withdraw(program)
+            self._gates[replica].finish(program, now)
 
     def expire(self, now: float) -> None:
         """Time has passed."""
-        for gate in self._gates:
-            gate.expire(now)
+        for replica in self._waiting:
+            self._asked.add(replica)
+            self._gates[replica].expire(now)
 
     def let_in(self) -> list[Request]:
         """Requests that waited and may go on to the replica of their ``gate`` now."""
+        asked, self._asked = sorted(self._asked), set()
         return [
             request
-            for replica, gate in enumerate(self._gates)
-            for name in gate.admitted()
-            for request in self._waiting.pop((replica, name), ())
+            for replica in asked
+            for name in self._gates[replica].admitted()
+            for request in self._left(replica, name)
         ]
+
+    def _left(self, replica: int, program: str) -> list[Request]:
+        """The requests of a program that waited there and do not any more."""
+        there = self._waiting.get(replica, {})
+        requests = there.pop(program, [])
+        if not there:
+            self._waiting.pop(replica, None)
+        return requests
