@@ -97,11 +97,13 @@ class KeepingRetention:
 
     def admitted(self, turn: TurnView, hit_tokens: int, now: float) -> Sequence[Held]:
         """The session's pin is consumed."""
-        self._unfilled_tokens += turn.prompt_tokens - hit_tokens
+        missing, tokens = turn.prompt_tokens - hit_tokens, turn.prompt_tokens
+        self._unfilled_tokens += missing
         made = self._turns.get(turn.sequence)
         if made is None:
+            if self.retention.is_used:
+                self.retention.passed(f"{turn.sequence} at {now}", missing, self._at(now))
             return ()
-        tokens = turn.prompt_tokens
         return _held(self.retention.begun(made, prompt_tokens=tokens, hit_tokens=hit_tokens, now_s=self._at(now)))
 
     def ended(self, turn: TurnView, tokens: int, blocks: int, load: EngineLoad, now: float) -> int:

@@ -26,7 +26,7 @@ all. Trust returns at an excess of 0 or less, and the argument starts again. Fro
 
 It assumes that without trust the engine *is* LRU: no pins are made and those that exist are given up at once. It
 compares with LRU *on the same turns in the same order*, of sessions that share no prefix and only grow; and it leaves
-out the memory that running requests hold beyond their sessions' prefixes.
+out the memory that running requests hold beyond their sessions' prefixes, and the replies to requests of no session.
 
     >>> guard = LruGuard(capacity_blocks=4)
     >>> guard.ended("s1", blocks=4, keep_s=0.0, now_s=0.0)
@@ -51,8 +51,8 @@ SLACK: Final = 1.0
 class LruGuard:
     """Says whether predictions are to be ``trusted``, from what became of earlier ones.
 
-    Tell it of every turn that uses the cache, hinted or not. O(log sessions) a turn; remembers at most twice as many
-    sessions as the cache has blocks.
+    Tell it of every turn, and of all else that uses the cache: LRU would give what others take, too. O(log sessions) a
+    turn; remembers at most twice as many sessions as the cache has blocks.
     """
 
     def __init__(self, capacity_blocks: int, *, epsilon: float = EPSILON, slack: float = SLACK) -> None:
@@ -98,6 +98,10 @@ class LruGuard:
         self._known.move_to_end(session)
         if len(self._known) > 2 * self._capacity:
             self._known.popitem(last=False)  # LRU has lost it long ago: so many sessions of a block each fill it twice
+
+    def passed(self, name: str, blocks: int, now_s: float) -> None:
+        """A request of no session has used ``blocks`` blocks that were not cached."""
+        self._use(name, blocks, -inf, now_s)
 
     def _use(self, session: str, blocks: int, keep_until_s: float, now_s: float) -> None:
         self._lru.use(session, min(blocks, self._capacity), -inf, now_s)

@@ -157,6 +157,8 @@ class Retention(Generic[Held]):
         self._miss_queue_s = 0.0
         """How long a turn waits that does not find its session's blocks, on average."""
         self._programs: OrderedDict[str, float] = OrderedDict()
+        self._running: Counter[str] = Counter()
+        """Turns by session that are not held back and have not ended."""
         self._left: OrderedDict[str, int] = OrderedDict()
         """Tokens in full blocks at the end of each session's last turn."""
         self._block_tokens = 1
@@ -165,6 +167,11 @@ class Retention(Generic[Held]):
         """The footprint in which the most urgent turn that is held back did not fit."""
         self._patient: Turn | None = None
         """A turn that was admitted because it had waited so long, until it runs."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether any request has had a hint so far."""
+        return bool(self._programs)
 
     # -- a turn arrives -----------------------------------------------------------------------------------------------
 
@@ -219,6 +226,7 @@ class Retention(Generic[Held]):
 
     def _admit(self, turn: Turn, now_s: float) -> None:
         turn.admitted_s = now_s
+        self._running[turn.session] += 1
         self.footprint.begins(turn.session, turn.blocks, turn.hint.turns_left or 0.0)
 
     def _arrival_s(self, program: str, age_s: float, now_s: float) -> float:
@@ -252,6 +260,11 @@ class Retention(Generic[Held]):
             self.guard.arrived(turn.session, prompt_tokens // size, hit_tokens // size, now_s)
         return self.table.end(turn.session, Outcome.CONSUMED)
 
+    def passed(self, name: str, tokens: int, now_s: float) -> None:
+        """A request without a hint runs, ``tokens`` of whose prompt were not cached."""
+        if self.guard is not None:
+            self.guard.passed(name, tokens // self._block_tokens, now_s)
+
     def may_take(self, turn: Turn | None, *, running: bool, load: Load, now_s: float) -> bool:
         """Whether pins are given up for a request that finds no memory; ``turn`` is None for one without hints."""
         if turn is not None:
@@ -269,7 +282,7 @@ class Retention(Generic[Held]):
         pin = self.table.victim(spared=None if turn is None else turn.session)
         if pin is not None:
             self.table.end(pin.session, Outcome.EVICTED)
-            self.footprint.leaves(pin.session)
+            self._leaves(pin.session)
         return pin
 
     # -- a turn ends --------------------------------------------------------------------------------------------------
@@ -315,9 +328,17 @@ class Retention(Generic[Held]):
         """The turn holds no memory any more, however it ended."""
         if turn is self._patient:
             self._patient = None
-        if turn.admitted_s is not None and turn.session not in self.table:
-            self.footprint.leaves(turn.session)
+        if turn.admitted_s is not None:
+            self._running[turn.session] -= 1
+            self._leaves(turn.session)
         self._unfit_since = -1
+
+    def _leaves(self, session: str) -> None:
+        """The session holds no memory any more, unless it has another turn at the same time, or a pin."""
+        if self._running[session] <= 0:
+            del self._running[session]
+            if session not in self.table:
+                self.footprint.leaves(session)
 
     def over(self, session: str, now_s: float, outcome: Outcome = Outcome.RELEASED) -> list[Pin[Held]]:
         """No turn of the session will follow."""
@@ -364,7 +385,7 @@ class Retention(Generic[Held]):
 
     def _out(self, pins: list[Pin[Held]]) -> list[Pin[Held]]:
         for pin in pins:
-            self.footprint.leaves(pin.session)
+            self._leaves(pin.session)
         return pins
 
     # -- what a pause is worth ----------------------------------------------------------------------------------------

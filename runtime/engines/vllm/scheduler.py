@@ -99,7 +99,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         busy = bool(self.running)
         output = super().schedule(*args, **kwargs)
         self._steps.step(now_s, output.total_num_scheduled_tokens - len(output.num_scheduled_tokens), busy=busy)
-        if self._turns:
+        if self.retention.is_used:
             self._after_step(output, now_s)
         return output
 
@@ -113,10 +113,11 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
 
     def _after_step(self, output: SchedulerOutput, now_s: float) -> None:
         for data in output.scheduled_new_reqs:
+            prompt_tokens, hit_tokens = self.requests[data.req_id].num_prompt_tokens, data.num_computed_tokens
             turn = self._turns.get(data.req_id)
-            if turn is not None:
-                prompt_tokens = self.requests[data.req_id].num_prompt_tokens
-                hit_tokens = data.num_computed_tokens
+            if turn is None:
+                self.retention.passed(data.req_id, prompt_tokens - hit_tokens, now_s)
+            else:
                 self._free_pins(
                     self.retention.begun(turn, prompt_tokens=prompt_tokens, hit_tokens=hit_tokens, now_s=now_s)
                 )

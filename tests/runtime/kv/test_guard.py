@@ -233,3 +233,17 @@ def test_one_predicted_bit_with_and_without_the_guard() -> None:
         else:
             assert followed == pytest.approx(reference, abs=0.1 * (wrong > 0))
         assert guarded <= min(followed, lru_ratio) * 1.03
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_others_take_would_be_gone_under_lru_too(told: bool) -> None:
+    guard = LruGuard(100)
+    for turn in range(12):
+        for session in range(5):
+            guard.arrived(f"s{session}", 10, 0, now_s=turn)
+            guard.ended(f"s{session}", 10, 1000.0, now_s=turn)
+        for chat in range(10 if told else 0):
+            guard.passed(f"chat-{turn}-{chat}", 10, now_s=turn)
+    assert guard.lost_blocks == 550
+    assert guard.lru_lost_blocks == (550 if told else 0)
+    assert guard.trusted is told

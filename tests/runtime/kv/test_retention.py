@@ -88,6 +88,18 @@ def test_a_turn_is_held_back_until_it_fits_to_its_end() -> None:
     assert retention.admits(second, Load(), 0.0)
 
 
+def test_a_session_with_two_turns_at_once_holds_memory_until_both_have_ended() -> None:
+    retention = Retention[str](100, RetentionOptions(ttl_s=0.0))
+    twins = [turn_of(retention, "a", blocks=70) for _ in range(2)]
+    other = turn_of(retention, "b", blocks=40)
+    assert all(retention.admits(twin, Load(idle=True), 0.0) for twin in twins)
+    retention.gone(twins[0])
+    assert not retention.admits(other, Load(), 0.0)
+    retention.ended(twins[1], tokens=70, blocks=70, load=Load(), now_s=1.0)
+    assert retention.admits(other, Load(), 1.0)
+    assert not retention._running["a"]
+
+
 def test_whatever_fits_an_empty_cache_goes_on_when_nothing_else_does_or_after_its_patience() -> None:
     retention = Retention[str](100, RetentionOptions(patience_s=5.0))
     assert retention.admits(turn_of(retention, "idle", blocks=1000), Load(idle=True), 0.0)
