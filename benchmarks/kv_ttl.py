@@ -209,7 +209,13 @@ def agreement_of(measured: Found, replayed: Found, fits: Mapping[int, SpeedFit])
         yield _result(case, arm, "simulation_error", "share", errors[case][-1], len(ratios))
     for case, found in errors.items():
         yield _result(
-            case, OURS, "simulation_worst_error", "share", max(map(abs, found)), len(found), note="of all arms"
+            case,
+            OURS,
+            "simulation_worst_error",
+            "share",
+            max(map(abs, found)),
+            len(found),
+            note=f"of {len(found)} arms",
         )
     for kv_blocks, fit in fits.items():
         for name, error in (("mean", fit.mean_error), ("worst", fit.worst_error)):

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +13,8 @@ from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import EngineError
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.runtime.engines.base import Chunk, Engine, GenerateRequest, Message, Sampling, complete
+from orchestrator.runtime.engines.base import Chunk, Engine, GenerateRequest, Message
 from orchestrator.runtime.engines.vllm import version
-from orchestrator.runtime.engines.vllm.options import VllmOptions
 from orchestrator.runtime.events import Token
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.ray.session import RaySession
@@ -107,41 +102,6 @@ async def test_the_loser_of_a_race_is_aborted(vllm_engine: Engine) -> None:
     assert result.value == [LONG]
     assert await idle(vllm_engine)
     assert (await vllm_engine.stats()).aborted == before + 1
-
-
-def children_of(_host: object) -> list[int]:
-    """Of the process that it is called in."""
-    return [each.pid for each in multiprocessing.active_children() if each.pid is not None]
-
-
-async def test_seeds_and_long_prompts_then_a_death(ray_session: RaySession, vllm_engine: Engine) -> None:
-    from orchestrator.runtime.engines.vllm.actor import RayVllm
-
-    options = VllmOptions(max_num_seqs=8, extra={"max_num_batched_tokens": 64})
-    engine = RayVllm("own", str(MODEL), options)
-    await engine.start()
-    (core,) = await engine._running_actor().__ray_call__.remote(children_of)
-    seeded = Sampling(temperature=1.0, top_p=0.9, seed=7, max_tokens=8)
-    reply = await complete(engine, GenerateRequest("seeded", "default", (Message("user", LONG),), seeded))
-    assert reply.usage.input_tokens > 64
-    assert reply.usage.output_tokens > 0
-
-    endless = Sampling(temperature=2.0, samples=8, max_tokens=400)
-    stream = engine.generate(GenerateRequest("killed", "default", (Message("user", LONG),), endless))
-    await anext(stream)
-    os.kill(core, signal.SIGKILL)
-    with pytest.raises(EngineError) as died:
-        async with asyncio.timeout(60):
-            async for _ in stream:
-                pass
-    assert died.value.code == "ORCH-E013"
-    fix = died.value.diagnostics[0].fix
-    assert fix is not None
-    assert Path(fix.removeprefix("the engine's log is ")).is_file()
-    with pytest.raises(EngineError):
-        async with asyncio.timeout(60):
-            await complete(engine, GenerateRequest("after", "default", (Message("user", LONG),), seeded))
-    await engine.close()
 
 
 class _Mute:

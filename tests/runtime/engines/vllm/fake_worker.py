@@ -71,7 +71,7 @@ class FakeWorker:
     def execute(self, output: SchedulerOutput) -> ModelRunnerOutput:
         """One step; raises :class:`Corrupted`."""
         self._update(output)
-        for copy in output.kv_cache_block_copies or ():
+        for copy in getattr(output, "kv_cache_block_copies", None) or ():  # older vLLMs copy none
             self.slots[copy.dst_block_id] = self.slots[copy.src_block_id]
         spans = {
             name: (self._computed[name], self._computed[name] + tokens)

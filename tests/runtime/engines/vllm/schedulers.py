@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from packaging.version import Version
 from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
 from vllm.sampling_params import SamplingParams
 from vllm.utils.hashing import sha256
@@ -29,7 +31,9 @@ from vllm.v1.kv_cache_interface import (
 from vllm.v1.request import Request
 from vllm.v1.structured_output import StructuredOutputManager
 
+from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.scheduler import Scheduler as OurScheduler
+from orchestrator.runtime.kv.hints import SESSION_ARGUMENT
 
 logging.getLogger("vllm").setLevel(logging.ERROR)
 
@@ -48,6 +52,13 @@ LLAMA = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+
+
+_HAS_SESSIONS: Final = "session_id" in signature(Request.__init__).parameters
+"""Older vLLMs have no session header: there an argument names the session."""
+
+_HAS_EQUAL_GROUPS: Final = Version(version.installed() or "0") >= Version("0.29")
+"""Older vLLMs have several groups of different kinds only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ KEPT: Final = {
     "full": Shape(),
     "full-overlapped": Shape(overlapped=True),
     "full-overlapped-v2": Shape(overlapped=True, second_runner=True),
-    "two-groups": Shape(groups=("full", "full"), blocks=48, overlapped=True),
+    **({"two-groups": Shape(groups=("full", "full"), blocks=48, overlapped=True)} if _HAS_EQUAL_GROUPS else {}),
 }
 """Engines in which KV is kept between turns."""
 REFUSED: Final = {
@@ -196,6 +207,9 @@ def request_of(
     priority: int = 0,
 ) -> Request:
     """A greedy request for ``max_tokens`` tokens, or up to one of ``stop``; ``args`` are its extra arguments."""
+    named = {"session_id": session} if _HAS_SESSIONS else {}
+    if session is not None and not _HAS_SESSIONS:
+        args = {SESSION_ARGUMENT: session, **(args or {})}
     sampling = SamplingParams(
         temperature=0.0,
         max_tokens=max_tokens,
@@ -210,6 +224,6 @@ def request_of(
         pooling_params=None,
         arrival_time=arrival_s,
         block_hasher=_hasher(shape.block_tokens),
-        session_id=session,
         priority=priority,
+        **named,
     )

@@ -139,6 +139,6 @@ def test_the_engine_then_runs_vllms_own_scheduler_and_says_why(
     with caplog.at_level(logging.WARNING, logger="vllm.orchestrator"):
         scheduler = ours(REFUSED[kind])
     assert type(scheduler) is (AsyncScheduler if REFUSED[kind].overlapped else StockScheduler)
-    (warning,) = [record.getMessage() for record in caplog.records if record.name == "vllm.orchestrator"]
+    (warning,) = {record.getMessage() for record in caplog.records if record.name == "vllm.orchestrator"}
     assert "stock vLLM" in warning
     assert hooks.problems(vllm_config(REFUSED[kind]), kv_cache_config(REFUSED[kind]))[0] in warning

@@ -132,7 +132,7 @@ def log_of(scheduler: Scheduler, shape: Shape, seed: int) -> tuple[list[Any], En
                 output.num_scheduled_tokens,
                 output.finished_req_ids,
                 output.preempted_req_ids,
-                output.kv_cache_block_copies,
+                getattr(output, "kv_cache_block_copies", None),
                 [request.request_id for request in loop.scheduler.running],
                 [request.request_id for request in loop.scheduler.waiting],
                 free_blocks(loop.scheduler),
