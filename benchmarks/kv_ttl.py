@@ -68,7 +68,8 @@ SWEEP = (
 """One thing at a time away from ``pressure``: tails, load, KV space."""
 GPU_KV_SHARE = 9.4
 """Blocks on a GPU for each on a CPU: 192k tokens under ``pressure``."""
-CAPS = (4, 5, 6, 8)
+CAPS = (2, 3, 4, 5, 6, 8)
+"""Programs at once that are tried as the best static cap under ``pressure``."""
 TUNING_SEEDS = (101, 102)
 SEEDS = 5
 """How many seeds are reported, from 1 on."""
@@ -129,13 +130,19 @@ async def _engines(plan: Plan, kv_blocks: int, stack: AsyncExitStack, skipped: l
 async def _tuned(case: Case, arms: Sequence[Arm], engines: Mapping[str, Serving], seeds: Sequence[int]) -> int:
     """The cap with the least mean on the tuning seeds; arms with our scheduler play them too, to learn the tools."""
     means: dict[int, float] = {}
-    for programs in CAPS:
+    for programs in caps_of(case):
         played = [await _played(engines["stock"], case, seed, capped(programs)) for seed in seeds]
         means[programs] = statistics.mean(statistics.mean(each.jct_s) for each in played)
     for arm in arms:
         if arm.scheduler is not None:
             await _played(engines[arm.engine], case, seeds[0], arm)
     return min(means, key=means.__getitem__)
+
+
+def caps_of(case: Case) -> list[int]:
+    """The caps that are tried: as many programs as there is memory for them, and never more than there are."""
+    memory = case.kv_blocks * case.token_scale / (PRESSURE.kv_blocks * PRESSURE.token_scale)
+    return sorted({min(max(round(cap * memory), 1), case.jobs) if memory else case.jobs for cap in CAPS})
 
 
 async def _played(engine: Serving, case: Case, seed: int, arm: Arm) -> Played:

@@ -46,6 +46,17 @@ def test_a_seed_draws_the_same_jobs_each_time_and_another_seed_others() -> None:
         assert tokens_of(1, jobs[0], 2048) == tokens_of(1, jobs[0], 2048)
 
 
+def test_caps_that_are_tried_follow_the_memory() -> None:
+    cases = {case.name: case for case in kv_ttl.SWEEP}
+    assert kv_ttl.caps_of(cases["pressure"]) == [2, 3, 4, 5, 6, 8]
+    assert kv_ttl.caps_of(cases["kv2"]) == [4, 6, 8, 10, 12, 16]
+    assert kv_ttl.caps_of(cases["kv0.5"]) == [1, 2, 3, 4]
+    assert kv_ttl.caps_of(cases["light"]) == [2, 3, 4]
+    assert max(kv_ttl.caps_of(cases["kv4"])) == cases["kv4"].jobs, "as good as none"
+    assert kv_ttl.caps_of(replace(kv_ttl.on_gpu(cases["pressure"]), kv_blocks=0)) == [18]
+    assert kv_ttl.caps_of(kv_ttl.on_gpu(cases["pressure"])) == [1, 2, 3, 4, 5]
+
+
 def test_programs_of_a_kind_begin_alike_and_no_others() -> None:
     jobs = [job for job in TINY.draw(1) if job.kind is not None]
     begins = {job.number: tuple(tokens_of(1, job, 2048)[0][:SHARED_TOKENS]) for job in jobs}
