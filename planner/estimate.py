@@ -72,12 +72,17 @@ class _Prompt:
     """The part of ``tokens`` that is not in the KV cache."""
     guessed: bool
     model: str
+    """Of the conversation; what a turn that names none takes."""
+    home: str | None
+    """Where the conversation's last turn ran, and its KV is."""
 
     def within(self, window: float | None) -> _Prompt:
         """The prompt as an engine with this context window can take it: a longer one is refused, and costs nothing."""
         return replace(self, tokens=within(self.tokens, window), new=within(self.new, window))
 
-    """Of the conversation; what a turn that names none takes."""
+    def at(self, place: str) -> _Prompt:
+        """The prompt where it is computed: elsewhere than at home nothing of the conversation is cached."""
+        return self if self.home in (None, place) else replace(self, new=self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +236,9 @@ class Estimator:
         # At best the static prefix is cached too, by another request; at worst the conversation's KV was evicted.
         static = text_tokens(float(node.opts.get("static_prefix_chars", 0))).lo
         new = Interval(max(tokens.lo - chat.tokens.lo - static, 1.0), tokens.mid - chat.tokens.mid, tokens.hi)
-        model = next((self._chats[value].model for value in node.operands if value in self._chats), DEFAULT_MODEL)
-        self._prompts[node.results[0]] = _Prompt(node, tokens, new, prompt.guessed or chat.guessed, model)
+        known = next((self._chats[value] for value in node.operands if value in self._chats), _Chat(DEFAULT_MODEL))
+        home = known.placement.place if known.placement.serving is not None else None
+        self._prompts[node.results[0]] = _Prompt(node, tokens, new, prompt.guessed or chat.guessed, known.model, home)
 
     def _decode(self, node: Node, estimate: Estimate) -> Outcome:
         prompt = self._prompts[node.operands[0]]
@@ -255,6 +261,7 @@ class Estimator:
         )
         if placement is None or placement.serving is None:
             return NO_TIME
+        prompt = prompt.at(placement.place)
         self._chats[node.results[1]] = _Chat(model, placement)
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement

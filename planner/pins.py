@@ -18,15 +18,38 @@ if TYPE_CHECKING:
 def pins_of(region: Region, estimates: Mapping[str, Estimate]) -> Iterator[Pin]:
     """The pins in a region and those inside it, from the hints that the passes left."""
     turns = {value: node for node in region.nodes if node.kind == "decode" for value in node.results[1:]}
+    following = _following(region, estimates)
     for node in region.nodes:
         turn = turns.get(node.operands[0]) if node.kind == "kv_pin" else None
         if turn is not None:
-            yield _pin(node, turn, estimates[turn.id])
+            there = following.get(node.operands[0], set())
+            moves = bool(there) and estimates[turn.id].placement.place not in there
+            yield _pin(node, turn, estimates[turn.id], moves=moves)
         for inner in node.regions:
             yield from pins_of(inner, estimates)
 
 
-def _pin(node: Node, turn: Node, estimate: Estimate) -> Pin:
+def _following(region: Region, estimates: Mapping[str, Estimate]) -> dict[int, set[str]]:
+    """By conversation, where the turns that continue it run; none for one of which that is not known here."""
+    decodes = {node.operands[0]: node.id for node in region.nodes if node.kind == "decode"}
+    found: dict[int, set[str]] = {}
+    unknown = set(region.yields)
+    for node in region.nodes:
+        if node.kind == "prefill":
+            for value in node.operands:
+                found.setdefault(value, set()).add(estimates[decodes[node.results[0]]].placement.place)
+        elif not node.kind.startswith("kv_"):
+            unknown |= _used(node)
+    return {value: places for value, places in found.items() if value not in unknown}
+
+
+def _used(node: Node) -> set[int]:
+    """Values that an op uses, or anything in it."""
+    inner = (used for region in node.regions for used in (set(region.yields), *map(_used, region.nodes)))
+    return set(node.operands).union(*inner)
+
+
+def _pin(node: Node, turn: Node, estimate: Estimate, *, moves: bool) -> Pin:
     opts = node.opts
     tokens = estimate.tokens_in.mid + estimate.tokens_out.mid / int(turn.attrs.get("samples", 1))
     return Pin(
@@ -35,8 +58,9 @@ def _pin(node: Node, turn: Node, estimate: Estimate) -> Pin:
         features=tuple(opts.get("features", ())),
         turns_left=opts.get("turns_left", 0.0),
         shared=opts.get("shared", False),
-        longest_s=node.attrs["ttl_s"],
-        because=opts.get("because", ""),
+        longest_s=0.0 if moves else node.attrs["ttl_s"],
+        because="its next turn runs on another engine" if moves else opts.get("because", ""),
+        moves=moves,
         typical_s=opts.get("typical_s"),
         tokens=tokens,
         prefill_s=_prefill_s(estimate, tokens),

@@ -125,6 +125,8 @@ class Pin(BaseModel):
     """It is kept for at most this long; 0: not at all."""
     because: str = ""
     """Why it is not kept at all."""
+    moves: bool = False
+    """The conversation's next turn runs on another engine, which cannot use it."""
     typical_s: float | None = None
     """The user's word for how long the pause takes."""
     tokens: float = Field(ge=0)

@@ -61,6 +61,8 @@ class _Lowering:
     """Seconds from the end of an op to the end of the run."""
     pins: dict[int, Node] = field(default_factory=dict)
     """By the conversation's value."""
+    moves: set[str] = field(default_factory=set)
+    """Turns whose conversation goes on at another engine, so that this one need keep nothing."""
     refined: set[int] = field(default_factory=set)
     """Conversations of whose pauses an op in them says more."""
     extensions: dict[str, list[Node]] = field(default_factory=dict)
@@ -76,6 +78,7 @@ def lower(graph: Graph, bindings: Bindings, *, returns: Any, program_hash: str, 
     state = _Lowering(bindings)
     if plan is not None:
         state.plans, state.critical_path_s = plan.by_id, remaining_s(plan)
+        state.moves = {pin.op for pin in plan.pins if pin.moves}
     _note_hints(state, graph.body)
     body = RegionBuilder("", [_type(state, name) for name in graph.body.arg_types])
     region = _fill(state, body, graph.body, "")
@@ -231,10 +234,10 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         operands = state.prefills[operands[0]].operands
     planned = state.plans.get(node.id)
     after = node.results[1] if len(node.results) > 1 else -1
-    pin = state.pins.get(after)
+    pin = None if node.id in state.moves else state.pins.get(after)
     if pin is not None:
         operands = (*operands, *pin.operands[1:])
-    turns_left = _get(node if pin is None else pin, "turns_left", None)
+    turns_left = 0.0 if node.id in state.moves else _get(node if pin is None else pin, "turns_left", None)
     schema, samples = _get(node, "schema", None), int(_get(node, "samples", 1))
     reply = _type(state, node.result_types[0])
     returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]

@@ -69,6 +69,8 @@ class Sessions:
     def enter(self, conversation: Conversation, spec: Generate, engine: str, at: Engine, own: str) -> str:
         """A turn begins; the name of its session, which is ``own`` unless it goes on with the conversation's."""
         before = conversation.session if conversation.engine == engine else None
+        if before is None:
+            self._left(conversation)
         known = None if before is None else self._open.get(before)
         if known is not None:
             self._resumed(known)
@@ -80,6 +82,13 @@ class Sessions:
             entry = self._open[name] = _Session(name, engine, at, _IN_FLIGHT)
         entry.messages = _IN_FLIGHT
         return name
+
+    def _left(self, conversation: Conversation) -> None:
+        """It goes on at another engine: what the one before keeps of it is of no use, unless others start from it."""
+        entry = self._open.get(conversation.session or "")
+        if entry is not None and not conversation.shared and entry.messages == len(conversation.messages):
+            self.forget(entry.name)
+            self._tell(entry.engine, entry.at.release(entry.name))
 
     def tokens_of(self, conversation: Conversation, engine: str) -> int:
         """What the engine has computed of a conversation, as far as is known; asked before :meth:`enter`."""
