@@ -396,17 +396,23 @@ async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
     assert [gate.state.active for gate in engine.gates] == [int(i != home[1]) for i in range(2)]
 
 
-async def test_a_session_that_moves_leaves_nothing_where_it_was() -> None:
-    first, second = Hinted(), Hinted()
-    engine = replicated("two", [first, second], slots(4))
+async def moved(engine: ReplicaSet) -> int:
+    """Where a session was that has gone on elsewhere."""
     await complete(engine, ask("a", "a/1"))
     home = engine.router.home("a/1")
     assert home is not None
     await engine.drain(home[1])
     await complete(engine, ask("a", "a/1"))
     await asyncio.sleep(0)
-    assert (first, second)[home[1]].hints == ["release a/1"]
-    assert engine.gates[home[1]].state.active == 0
+    return home[1]
+
+
+async def test_a_session_that_moves_leaves_nothing_where_it_was() -> None:
+    both = Hinted(), Hinted()
+    engine = replicated("two", both, slots(4))
+    before = await moved(engine)
+    assert [each.hints for each in both] == [["release a/1"] if i == before else [] for i in range(2)]
+    assert engine.gates[before].state.active == 0
     assert not engine._telling
 
 
@@ -416,10 +422,5 @@ async def test_a_replica_that_cannot_be_told_of_a_move_harms_nobody() -> None:
             raise ConnectionError("gone")
 
     engine = replicated("two", [Gone(), Gone()], slots(4))
-    await complete(engine, ask("a", "a/1"))
-    home = engine.router.home("a/1")
-    assert home is not None
-    await engine.drain(home[1])
-    await complete(engine, ask("a", "a/1"))
-    await asyncio.sleep(0)
+    await moved(engine)
     assert not engine._telling
