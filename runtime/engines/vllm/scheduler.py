@@ -35,7 +35,11 @@ from orchestrator.runtime.kv.retention import Load, Retention, Turn
 
 UNKNOWN_REPLY_TOKENS: Final = 256
 """Planned for a reply before any is known; later twice the average."""
-_ENDED_WELL: Final = (RequestStatus.FINISHED_STOPPED, RequestStatus.FINISHED_LENGTH_CAPPED)
+_ENDED_WELL: Final = (
+    RequestStatus.FINISHED_STOPPED,
+    RequestStatus.FINISHED_LENGTH_CAPPED,
+    RequestStatus.FINISHED_REPETITION,
+)
 
 logger = init_logger("vllm.orchestrator")
 Blocks = list[Any]
@@ -188,7 +192,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         turn = self._turns.pop(request.request_id, None)
         if turn is None:
             super()._free_blocks(request)
-        elif request.status in _ENDED_WELL:
+        elif request.status in _ENDED_WELL or _may_have_stopped(request):
             self._end_turn(request, turn)
         else:
             self.retention.gone(turn)
@@ -253,6 +257,15 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
             "prefill_s_per_token": self._steps.prefill_s_per_token,
             "guard_trusted": retention.guard is None or retention.guard.trusted,
         }
+
+
+def _may_have_stopped(request: Request) -> bool:
+    """Whether an aborted request may be a complete reply: vLLM's front end looks for stop strings, and then aborts.
+
+    A client that is gone looks the same; its pin ends with its TTL.
+    """
+    stops = request.sampling_params is not None and bool(request.sampling_params.stop)
+    return stops and request.status == RequestStatus.FINISHED_ABORTED and request.num_output_tokens > 0
 
 
 class KeepingAsyncScheduler(KeepingScheduler, StockAsyncScheduler):  # type: ignore[misc]

@@ -203,10 +203,14 @@ def request_of(
     args: Mapping[str, Any] | None = None,
     session: str | None = None,
     stop: Sequence[int] = (),
+    stop_strings: Sequence[str] = (),
     arrival_s: float = 0.0,
     priority: int = 0,
 ) -> Request:
-    """A greedy request for ``max_tokens`` tokens, or up to one of ``stop``; ``args`` are its extra arguments."""
+    """A greedy request for ``max_tokens`` tokens, or up to one of ``stop``; ``args`` are its extra arguments.
+
+    ``stop_strings`` are what vLLM's front end looks for, which no engine sees.
+    """
     named = {"session_id": session} if _HAS_SESSIONS else {}
     if session is not None and not _HAS_SESSIONS:
         args = {SESSION_ARGUMENT: session, **(args or {})}
@@ -215,6 +219,7 @@ def request_of(
         max_tokens=max_tokens,
         ignore_eos=True,
         stop_token_ids=list(stop),
+        stop=list(stop_strings),
         extra_args=dict(args) if args else None,
     )
     return Request(

@@ -11,6 +11,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed")
 
 from vllm.v1.request import RequestStatus
 
+from orchestrator.runtime.kv.hints import SESSION_ARGUMENT, KvHint
 from tests.runtime.engines.vllm.engine_loop import EngineLoop
 from tests.runtime.engines.vllm.pool_checks import check_drained, pins_of
 from tests.runtime.engines.vllm.programs import hinted, tokens
@@ -31,6 +32,32 @@ def test_a_turn_that_is_given_up_pins_nothing(status: RequestStatus, running: bo
     loop.abort("first", status)
     loop.drain()
     assert not pins_of(loop.scheduler)
+    check_drained(loop.scheduler)
+
+
+@every_kind
+def test_a_reply_that_the_front_end_cuts_at_a_stop_string_is_a_turn_that_ended(shape: Shape) -> None:
+    loop = EngineLoop(ours(shape, **FOREVER), shape)
+    args = {**KvHint(turns_left=1.0).to_args(), SESSION_ARGUMENT: "s"}
+    prompt = tokens(random.Random(1), 100)
+    loop.submit(request_of(shape, "first", prompt, 30, args=args, stop_strings=["Observation:"]))
+    while not loop.scheduler.requests["first"].num_output_tokens:
+        loop.step()
+    loop.abort("first", RequestStatus.FINISHED_ABORTED)
+    loop.drain()
+    (pin,) = pins_of(loop.scheduler)
+    assert pin.session == "s"
+    assert pin.blocks >= len(shape.groups) * (len(prompt) // shape.block_tokens)
+    assert loop.scheduler.release_session("s") is None
+    check_drained(loop.scheduler)
+
+
+def test_a_reply_that_had_not_begun_was_not_cut_at_a_stop_string() -> None:
+    loop = EngineLoop(ours(Shape(), **FOREVER), Shape())
+    args = {**KvHint(turns_left=1.0).to_args(), SESSION_ARGUMENT: "s"}
+    loop.submit(request_of(Shape(), "first", tokens(random.Random(1), 100), 30, args=args, stop_strings=["."]))
+    loop.abort("first", RequestStatus.FINISHED_ABORTED)
+    loop.drain()
     check_drained(loop.scheduler)
 
 
