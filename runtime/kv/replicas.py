@@ -235,7 +235,7 @@ class ReplicaSet:
             seen = _chars(work.request) / usage.input_tokens
             self._chars_per_token += 0.05 * (seen - self._chars_per_token)
         load.remember(call, usage)
-        over = (*hint.supersedes, call.session) if hint.ends else hint.supersedes
+        over = (*hint.supersedes, call.session) if hint.ends or hint.pin_ttl_s == 0 else hint.supersedes
         for session in over:
             gate.control.forget(call.owner, session)
         for session in hint.supersedes:
@@ -256,7 +256,9 @@ class ReplicaSet:
         return any(until_s > now_s for until_s in pausing.values())
 
     def _is_short(self, hint: KvHint, turn_s: float) -> bool:
-        """Whether a slot is kept over the pause."""
+        """Whether a slot is kept over the pause; for one that outlasts every pin there is no forecast."""
+        if hint.pin_ttl_s == 0:
+            return False
         median_s = _median(hint)
         return median_s is None or median_s <= self.options.patience * turn_s
 

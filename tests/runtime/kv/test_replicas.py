@@ -85,6 +85,26 @@ async def test_a_slot_is_kept_for_short_pauses_only(pause_s: tuple[float, ...], 
     assert engine.gates[0].control.holds("a") is kept
 
 
+async def test_no_slot_is_kept_while_a_human_is_asked() -> None:
+    engine = KvReplicaSet("one", [Hinted()], slots(8), clock=lambda: 0.0)
+    for i in range(4):
+        await complete(engine, ask(f"asks{i}", f"asks{i}/1", pin_ttl_s=0.0))
+        await complete(engine, ask(f"tool{i}", f"tool{i}/1", pause_s=(0.0,)))
+        assert engine.gates[0].control.holds(f"tool{i}")
+        await engine.extend(f"tool{i}/1", KvHint(pin_ttl_s=0.0))
+    assert engine.gates[0].state.active == 0
+
+
+async def test_a_prefix_that_was_not_worth_keeping_is_not_lost() -> None:
+    seconds = count()
+    patient = replace(slots(1), patience=1000.0)
+    engine = ReplicaSet("one", [sim(time_scale=0)], patient, clock=lambda: float(next(seconds)))
+    control = engine.gates[0].control
+    await complete(engine, ask("a", "a/tool", pause_s=(90.0,)))
+    await complete(engine, ask("a", "a/asks", pin_ttl_s=0.0))
+    assert list(control._programs["a"].evidence) == ["a/tool"]  # its other session keeps the slot
+
+
 async def test_no_slot_is_needed_between_sessions_but_for_one_that_pauses() -> None:
     seconds = count()
     patient = replace(slots(1), patience=1000.0)
