@@ -73,6 +73,8 @@ class ReplicaLoad:
     """By program: its longest prompt here."""
     done: int = 0
     """Calls that it answered."""
+    failures: int = 0
+    """Calls that failed since it last sent a piece of a reply."""
     learned: bool = False
     """Whether ``prefill_s_per_token`` comes from a measurement."""
 

@@ -4,8 +4,10 @@ The runtime puts every engine into a set, one of a single replica too, so that a
 is itself an :class:`~orchestrator.runtime.engines.base.Engine`; what identifies programs and sessions is in the request
 (:class:`~orchestrator.runtime.kv.hints.KvHint`). :meth:`ReplicaSet.finish` tells it that a program is over.
 
-A call that a replica did not answer, because it cannot be reached or stopped, is sent to another one, as long as
-nothing of the reply has been passed on; later failures are the caller's to retry, and the retry is routed elsewhere.
+A call that a replica did not answer, because it stopped, cannot be reached, keeps silent or refuses, is sent to another
+one, as long as nothing of the reply has been passed on; later failures are the caller's to retry, and the retry is
+routed elsewhere. A replica that has stopped is left alone for a while; so is one that fails calls in a row, which after
+a single one may be well.
 
 A program keeps its slot while its tools run if the pause is expected (median forecast) to take at most ``patience``
 times the mean turn there: a slot held for longer costs those that wait more turns than the holder would lose by
@@ -36,7 +38,9 @@ from orchestrator.runtime.kv.replica_load import Call
 from orchestrator.runtime.kv.routing import MOST_PROGRAMS, RoutingOptions, StickyRouter
 
 DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
-"""Errors after which a replica is left alone for a while: unreachable, stopped, not running."""
+"""Errors after which a replica is left alone for a while, its KV gone: unreachable, stopped, not running."""
+FAILING: Final = frozenset({"ORCH-E010", "ORCH-E017", "ORCH-E019"})
+"""Errors of a replica that may be dying, or only too busy for this call: silent, refusing (429, 5xx), broken off."""
 NO_HINT: Final = KvHint()
 _log = logging.getLogger(__name__)
 
@@ -200,6 +204,7 @@ class ReplicaSet:
                 async with aclosing(self.replicas[index].generate(self._addressed(work.request, index))) as chunks:
                     async for chunk in chunks:
                         call.prefilled = True
+                        load.failures = 0
                         call.generated += chunk.tokens
                         if chunk.usage is not None:
                             load.learn(chunk.usage, chunk.ttft_s, self.clock() - began_s)
@@ -300,10 +305,13 @@ class ReplicaSet:
             _log.info("`%s` was not told that a session has moved: %s", self.gates[index].name, error)
 
     def _may_go_elsewhere(self, index: int, error: EngineError, call: Call, tried: set[int]) -> bool:
-        if error.code not in DEAD or len(self.replicas) == 1:
+        if error.code in DEAD:
+            self.router.down(index, self.clock())
+            self.gates[index].clear()
+        elif error.code in FAILING:
+            self.router.failed(index, call.session, self.clock())
+        else:
             return False
-        self.router.down(index, self.clock())
-        self.gates[index].clear()
         return not call.prefilled and self.router.can_place(tried)
 
     def _addressed(self, request: GenerateRequest, index: int) -> GenerateRequest:

@@ -10,7 +10,8 @@ session runs, so it can move then, and does when it will be done sooner elsewher
 
 ``drain`` takes a replica out of service in order: no call is routed there any more, sessions move at their next turn,
 calls that wait for a slot there are routed again, and :meth:`StickyRouter.drained` returns when nothing runs there. A
-replica that stopped answering is left alone for ``retry_down_s`` seconds and then tried again.
+replica that stopped answering is left alone for ``retry_down_s`` seconds and then tried again. One that failed a call
+is avoided by that call's session, and left alone if it fails another before it sends anything.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from orchestrator.runtime.kv.replica_load import Call, ReplicaLoad
 
 MOST_PROGRAMS: Final = 20_000
 """Programs whose places are remembered; the ones not heard of for longest are forgotten first."""
+MOST_FAILURES: Final = 2
+"""Failed calls in a row after which a replica is left alone; a single one may be the call's own fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class StickyRouter:
         """By program, the place of each session; the last one placed is the program's own."""
         self._owners: dict[str, str] = {}
         """The program of each session."""
+        self._failed_at: dict[str, int] = {}
+        """By session whose last call failed, where."""
         self._numbers = count()
         self._draining: dict[int, asyncio.Event] = {}
         self._down_until_s: dict[int, float] = {}
@@ -74,6 +79,9 @@ class StickyRouter:
         """Where the call goes. Raises ORCH-R062 when every replica was tried or drained."""
         places = self._programs.get(call.owner)
         home = None if not places else places.get(call.session, next(reversed(places.values())))
+        failed_at = self._failed_at.pop(call.session, None)
+        if failed_at is not None and self.can_place({*avoid, failed_at}):
+            avoid = {*avoid, failed_at}
         index = self._chosen(call, home, self._offered(now_s, avoid), now_s)
         if places is None:
             places = self._programs[call.owner] = {}
@@ -110,12 +118,14 @@ class StickyRouter:
             self.loads[places[session]].forget(session)
             if len(places) > 1:
                 del places[session], self._owners[session]
+                self._failed_at.pop(session, None)
 
     def finish(self, program: str) -> None:
         """The program is over."""
         for session, index in self._programs.pop(program, {}).items():
             self.loads[index].forget(session)
             self._owners.pop(session, None)
+            self._failed_at.pop(session, None)
         for load in self.loads:
             load.prefixes.pop(program, None)
 
@@ -132,6 +142,15 @@ class StickyRouter:
         load = self.loads[index]
         load.sessions.clear()
         load.prefixes.clear()
+
+    def failed(self, index: int, session: str, now_s: float) -> None:
+        """A call failed at a replica that may be well: the session's next one avoids it, and perhaps everybody does."""
+        if session in self._owners:
+            self._failed_at[session] = index
+        load = self.loads[index]
+        load.failures += 1
+        if load.failures >= MOST_FAILURES:
+            self._down_until_s[index] = now_s + self.options.retry_down_s
 
     def up(self, index: int) -> None:
         """The replica answers."""
