@@ -143,16 +143,15 @@ class Conversations:
             return True
         return bool(users) and self._forks(body.nodes[users[0]], chat)
 
-    def is_before(self, op: Any, later: Any) -> bool:
-        """Whether ``later`` always finds the results of ``op``: it comes behind it, or inside of what does."""
-        body, index = self.home[op.results[0]]
-        inner, at = self.home[later.results[0]]
+    def position(self, op: Any, body: Body) -> int | None:
+        """Which node of ``body`` an op with results is, or is inside of; None if it is not in there."""
+        inner, at = self.home[op.results[0]]
         while inner is not body:
             place = self.places.get(id(inner))
             if place is None:
-                return False
+                return None
             inner, at = place.around, place.index
-        return at > index
+        return at
 
     def _beyond(self, body: Body, position: int) -> Turns | None:
         """What follows on a conversation that leaves ``body`` there."""

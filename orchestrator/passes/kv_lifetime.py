@@ -142,7 +142,7 @@ class _Marking:
             ttl_s, known["because"] = 0.0, "waits for a human"
         elif quickest_s(wait) > LONGEST_TTL_S:
             ttl_s, known["because"] = 0.0, "waits for longer than a pin lasts"
-        operands, features = self._early_features(wait, op, body)
+        operands, features = self._early_features(wait, op)
         if features:
             known["features"] = features
         _hint(op, "pin", [chat, *operands], follower, ttl_s=ttl_s, opts=known)
@@ -156,7 +156,7 @@ class _Marking:
             features = _features(step)
             news = key(resolved) != pinned or (features and not has_features) or (human and not needs_human(wait))
             name = f"{op_id(op)}.extend.{op_id(step.op)}"
-            if not news or name in self._extended or not self._flow.is_before(op, step.op):
+            if not news or name in self._extended or not self._is_before(op, step.op):
                 continue
             self._extended.add(name)
             known: dict[str, object] = {"tool": key(resolved), "before": op_id(step.op)}
@@ -168,25 +168,28 @@ class _Marking:
             given = {"id": name, "ttl_s": ttl_s, "opts": known, "place": "", "resources": {}}
             before(step.op, "op.kv_extend", [op.results[1], *(value for _, value in features)], [], given)
 
-    def _early_features(self, wait: Wait, op: Any, body: Body) -> tuple[list[Any], list[str]]:
-        """Features whose values are known before the turn begins, so that the pin can carry them."""
-        steps = [step for step in wait if isinstance(step, Step) and step.op is not None]
-        found = [pair for step in steps for pair in _features(step)]
-        if not found or not all(self._is_early(value, op, body) for _, value in found):
-            return [], []
-        return [value for _, value in found], [name for name, _ in found]
+    def _is_before(self, op: Any, later: Any) -> bool:
+        """Whether ``later`` always finds the results of ``op``: it comes behind it, or inside of what does."""
+        body, index = self._flow.home[op.results[0]]
+        at = self._flow.position(later, body)
+        return at is not None and at > index
 
-    def _is_early(self, value: Any, op: Any, body: Body) -> bool:
-        """Whether a value is there before any op of ``body`` has waited: it comes from around it, or is computed."""
+    def _early_features(self, wait: Wait, op: Any) -> tuple[list[Any], list[str]]:
+        """Features whose values are known before the turn begins, so that the pin can carry them."""
+        found = [(step, *pair) for step in wait if isinstance(step, Step) for pair in _features(step)]
+        if not found or not all(self._is_early(value, step, op) for step, _, value in found):
+            return [], []
+        return [value for _, _, value in found], [name for _, name, _ in found]
+
+    def _is_early(self, value: Any, step: Step, op: Any) -> bool:
+        """Whether the turn ``op`` has a value that ``step`` reads without waiting for it: it is defined in front of
+        the turn, or of the region op that the turn is in, by something that does not wait, or this region op reads it
+        in any case."""
         home, index = self._flow.home[value]
-        if home is not body:
-            place = self._flow.places.get(id(body))
-            while place is not None and place.around is not home:
-                place = self._flow.places.get(id(place.around))
-            return place is not None
-        if index < 0:
-            return True
-        return value not in self._late_in(body) and self._flow.home[op.results[0]][1] >= index
+        turn, reads = self._flow.position(op, home), self._flow.position(step.op, home)
+        if turn is None or reads is None or not index < turn <= reads:  # a step in front is one of the next iteration
+            return False
+        return turn == reads or value not in self._late_in(home)
 
     def _late_in(self, body: Body) -> set[Any]:
         """Values of a body that something in it has to be waited for."""
