@@ -327,7 +327,7 @@ class AdmissionControl:
         while len(self._queue):
             entry = self._queue.first()
             entry.reserve = max(entry.reserve, self._mean_size)
-            if not self.cap.allows(self._active, self._held, entry.reserve) and not self._take_lent():
+            if not self._make_room(entry.reserve):
                 return
             self._queue.pop()
             entry.place, entry.active = None, True
@@ -339,11 +339,15 @@ class AdmissionControl:
             self._admitted += 1
             self._news.append(entry.name)
 
-    def _take_lent(self) -> bool:
-        """Make room by taking a lent slot."""
-        if not self._lent or self.cap.exceeded(self._active, self._held):
-            return False
-        self._release(next(iter(self._lent)), returned=True)
+    def _make_room(self, tokens: float) -> bool:
+        """Whether a program of so many tokens may be active; takes lent slots if that helps."""
+        allows = self.cap.allows
+        if not allows(self._active, self._held, tokens):
+            lent = sum(each.held for each in self._lent)
+            if not self._lent or not allows(self._active - len(self._lent), self._held - lent, tokens):
+                return False
+            while not allows(self._active, self._held, tokens):
+                self._release(next(iter(self._lent)), returned=True)
         return True
 
     def _shed(self) -> None:

@@ -100,6 +100,29 @@ async def test_programs_that_need_two_gates_do_not_block_each_other() -> None:
     assert [gate.state.active for gate in gates] == [0, 0]
 
 
+async def test_full_gates_do_not_block_each_other_either() -> None:
+    group = GateGroup()
+    gates = [ProgramGate(name=name, group=group) for name in ("left", "right")]
+    all_have_one = asyncio.Barrier(4)
+
+    async def program(name: str, order: list[int]) -> None:
+        for index in order:
+            async with gates[index].turn(name) as turn:
+                if index == order[0]:
+                    await all_have_one.wait()
+                gates[index].pressure(kv_tokens=1000)
+                turn.used(f"{name}/{index}", input_tokens=600, cached_tokens=0)
+                if index == order[0]:
+                    await all_have_one.wait()
+            gates[index].pause(name, keep=True)
+        for gate in gates:
+            gate.finish(name)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(program(f"{i}", [0, 1] if i < 2 else [1, 0]) for i in range(4)))
+    assert [gate.state.active for gate in gates] == [0, 0]
+
+
 async def test_an_engine_without_cached_tokens_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     gate = ProgramGate(name="far away")
     for _ in range(10):

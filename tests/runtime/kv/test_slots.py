@@ -148,6 +148,35 @@ def test_what_was_lent_and_not_taken_is_kept() -> None:
     assert not control.request("b", 1.0)
 
 
+def holding(*sizes: int, room: int = 1000) -> AdmissionControl:
+    """Programs `p0`, `p1`, ... in a pause, with contexts of so many tokens, on an engine whose cache holds ``room``."""
+    control = AdmissionControl()
+    for i in range(len(sizes)):
+        assert control.request(f"p{i}", 0.0)
+    control.cap.room(room)
+    for i, size in enumerate(sizes):
+        control.used(f"p{i}", f"p{i}", input_tokens=size, cached_tokens=0)
+        control.end(f"p{i}", 0.0)
+    return control
+
+
+def test_lent_slots_are_taken_though_contexts_have_outgrown_the_cap() -> None:
+    control = holding(600, 600)
+    assert not control.request("next", 1.0, tokens=100)
+    control.lend("p0")
+    assert control.admitted() == ()  # p1 alone leaves no room for another like it
+    control.lend("p1")
+    assert control.admitted() == ("next",)
+    assert control.state.held_tokens <= 1000
+
+
+def test_a_small_lent_slot_is_no_room_for_a_large_program() -> None:
+    control = holding(900, 50)
+    control.lend("p1")
+    assert not control.request("large", 1.0, tokens=400)
+    assert control.holds("p1")
+
+
 OPS = st.tuples(
     st.sampled_from(["request", "end", "fail", "pause", "leave", "finish", "lend", "reclaim", "withdraw", "tick"]),
     st.integers(0, 6),
