@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextvars import copy_context
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.budget import Ledger
@@ -66,7 +67,7 @@ def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> l
     at = own = len(args) - sum(1 + len(each.features) for each in pauses)
     for pause in pauses:
         end = at + 1 + len(pause.features)
-        for chat in _conversations(args[at]):
+        for chat in conversations_in(args[at]):
             execution.sessions.refine(pause, chat, args[at + 1 : end])
         at = end
     return args[:own]
@@ -115,20 +116,46 @@ async def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: 
     await _release(execution, over)
 
 
-def _conversations(value: object) -> list[Conversation]:
-    many = value if isinstance(value, (list, tuple)) else [value]
-    return [each for each in many if isinstance(each, Conversation)]
+def conversations_in(value: object) -> list[Conversation]:
+    """The conversations that a value consists of, however it is nested."""
+    found: list[Conversation] = []
+    seen: set[int] = set()
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, Conversation):
+            found.append(each)
+        elif id(each) not in seen and (parts := _parts(each)):
+            seen.add(id(each))
+            todo += reversed(parts)
+    return found
+
+
+def _parts(value: object) -> Sequence[object]:
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, BaseModel):
+        return list(value.__dict__.values())
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, each.name) for each in fields(value)]
+    return ()
 
 
 def _sessions_in(values: Sequence[object]) -> list[tuple[str, str]]:
     """Engine and session of each conversation among the values, once."""
-    chats = [chat for value in values for chat in _conversations(value)]
+    chats = conversations_in(values)
     return list(dict.fromkeys((each.engine, each.session) for each in chats if each.engine and each.session))
 
 
 async def _release(execution: Execution, sessions: Sequence[tuple[str, str]]) -> None:
     """Tell the engine that sessions are over. A hint: if it cannot be given, the run says so and goes on."""
     for engine, session in sessions:
+        if execution.sessions.goes_on(session):
+            continue
         execution.sessions.forget(session)
         try:
             await (await execution.services.engines.started(engine)).release(session)

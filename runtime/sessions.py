@@ -118,7 +118,9 @@ class Sessions:
 
     def leave(self, name: str, spec: Generate, hint: KvHint, messages: int, tokens: int) -> None:
         """A turn has ended well, with a conversation of so many messages and tokens."""
-        entry = self._open[name]
+        entry = self._open.get(name)
+        if entry is None:
+            return
         entry.messages, entry.tokens = messages, tokens
         if hint.ends:
             self._open.pop(name)
@@ -130,8 +132,9 @@ class Sessions:
 
     def fail(self, name: str, conversation: Conversation) -> None:
         """A turn has failed; it may be tried again."""
-        if conversation.session == name:
-            self._open[name].messages = len(conversation.messages)
+        entry = self._open.get(name)
+        if entry is not None and conversation.session == name:
+            entry.messages = len(conversation.messages)
         else:
             self._open.pop(name, None)
 
@@ -145,11 +148,17 @@ class Sessions:
             self._began(entry)
         self._tell_more(entry)
 
+    def goes_on(self, name: str) -> bool:
+        """Whether a turn of the session is under way: whoever says that it is over does not know of that."""
+        entry = self._open.get(name)
+        return entry is not None and entry.messages == _IN_FLIGHT
+
     def supersede(self, over: Iterable[tuple[str, str]]) -> None:
         """Sessions, each by engine and name, that a later turn takes the place of: it will say so."""
         for engine, name in over:
-            self.forget(name)
-            self._superseded.setdefault(engine, []).append(name)
+            if not self.goes_on(name):
+                self.forget(name)
+                self._superseded.setdefault(engine, []).append(name)
 
     def forget(self, name: str) -> None:
         """A session is over."""

@@ -1,0 +1,96 @@
+"""Which sessions are said to be over, and when; whatever the hints say, the run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import chat, map_, race, tool
+from orchestrator.errors import RunError
+from orchestrator.runtime.calls import conversations_in
+from orchestrator.runtime.engines.base import GenerateRequest
+from orchestrator.runtime.engines.scripted import Reply
+from orchestrator.runtime.events import OpsDone
+from orchestrator.runtime.program import Limits
+from orchestrator.runtime.values import Conversation
+from tests.runtime.test_sessions import Engine, Run, text
+
+
+@tool(effects="idempotent")
+async def look_up(what: str) -> str:
+    return f"about {what}"
+
+
+@tool(effects="idempotent")
+async def linger(what: str) -> str:
+    await asyncio.sleep(0.25)
+    return what
+
+
+def two_turns(question: str) -> str:
+    reply, talk = chat("s").say(question)
+    return talk.say(look_up(reply)).reply
+
+
+def ending_in_flight(second: Callable[[GenerateRequest], Reply], **given: Any) -> tuple[Run, Engine]:
+    """A run of two turns; a hint says that their session is over while the second one is under way."""
+
+    def reply(request: GenerateRequest) -> Reply:
+        if len(engine.requests) == 1:
+            return text(request)
+        assert request.session is not None
+        run.execution.sessions.supersede([("main", request.session)])
+        return second(request)
+
+    engine = Engine(reply)
+    run = Run(two_turns, engine, **given)
+    return run, engine
+
+
+async def test_a_session_with_a_turn_under_way_is_not_over() -> None:
+    run, engine = ending_in_flight(text)
+    assert await run.result("q") == "about q"
+    assert len({request.session for request in engine.requests}) == 1
+
+
+async def test_a_turn_that_fails_says_why_and_settles_its_budget_whatever_is_over() -> None:
+    run, _ = ending_in_flight(lambda _: ConnectionError("lost"), budget=Limits(tokens=10_000))
+    with pytest.raises(RunError, match="lost"):
+        await run.result("q")
+    used = [each.usage for each in run.execution.events if isinstance(each, OpsDone) and each.usage is not None]
+    assert run.execution.ledger.tokens == sum(each.input_tokens + each.output_tokens for each in used)
+
+
+async def test_of_lists_of_conversations_that_win_a_race_all_go_on() -> None:
+    def flow(question: str) -> str:
+        def fast() -> Any:
+            return map_(lambda each: chat("fast").say(each, samples=2).chats, [question, f"{question}!"])
+
+        def slow() -> Any:
+            return map_(lambda each: chat("slow").say(linger(each), samples=2).chats, [question])
+
+        talks = race(fast, slow, name="both")
+        return talks[1][0].say("go on").reply
+
+    engine = Engine(text)
+    assert await Run(flow, engine).result("q") == "go on"
+    goes_on = next(request.session for request in engine.requests if text(request) == "q!")
+    assert goes_on not in engine.hints[-1].supersedes
+    assert len(engine.hints[-1].supersedes) == 1  # the other item's, which is not picked
+
+
+def test_conversations_are_found_wherever_they_are() -> None:
+    class Talks(BaseModel, arbitrary_types_allowed=True):
+        best: Conversation
+        others: dict[str, list[Conversation]]
+
+    a, b, c = (Conversation(session=name) for name in "abc")
+    assert conversations_in([[a], {"x": (b,)}, "text", 3]) == [a, b]
+    assert conversations_in(Talks(best=a, others={"x": [b, c]})) == [a, b, c]
+    endless: list[Any] = [a]
+    endless.append(endless)
+    assert conversations_in(endless) == [a]
