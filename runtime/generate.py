@@ -56,8 +56,8 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     execution.simulated |= engine.simulated
     name = f"{execution.run_id}/{frame.path}{op.id}"
     messages = (*conversation.messages, Message("user", prompt))
-    reservation = _Reservation(execution, op, key, messages, ledger)
     await asyncio.sleep(0)  # hints that became ready together with this call go first
+    reservation = _Reservation(execution, op, key, messages, ledger)  # nothing waits between this and the `try`
     prefetched = execution.prefetches.begin(frame.path, op.id)
     if prefetched is not None:
         execution.sessions.supersede([prefetched])
