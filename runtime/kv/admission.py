@@ -23,6 +23,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 from types import TracebackType
 from typing import Final, Self
 
@@ -203,6 +204,7 @@ class ProgramGate:
         self.group.add(self)
         self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_s = inf
         self._said_open = False
 
     @property
@@ -312,11 +314,12 @@ class ProgramGate:
             for granted in self._waiting.pop(program, {}):
                 if not granted.done():
                     granted.set_result(None)
-        if self._waiting and self._timer is None:
+        if self._waiting:
             at_s = self.control.next_expiry_s
-            if at_s is not None:
-                delay_s = max(at_s - self.clock(), 0.0)
-                self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire)
+            if at_s is not None and at_s < self._rings_s:
+                self._stop_timer()
+                self._rings_s = at_s
+                self._timer = asyncio.get_running_loop().call_later(max(at_s - self.clock(), 0.0), self._expire)
 
     def join(self, group: GateGroup) -> None:
         """Belong to another group from now on."""
@@ -338,12 +341,15 @@ class ProgramGate:
 
     def close(self) -> None:
         """Stop the timer and leave the group; whoever waits goes on waiting until cancelled."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         self.group.remove(self)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_s = None, inf
+
     def _expire(self) -> None:
-        self._timer = None
+        self._timer, self._rings_s = None, inf
         self.control.expire(self.clock())
         self.deliver()

@@ -84,8 +84,8 @@ class AdmissionState:
 
 class _Program:
     __slots__ = (
-        "active", "evidence", "idle_until_s", "key", "lent", "name", "over", "paid", "place", "reserve", "running",
-        "size", "tenant", "timed", "used", "waiting", "yielding",
+        "active", "evidence", "idle_until_s", "key", "lent", "listed_s", "name", "over", "paid", "place", "reserve",
+        "running", "size", "tenant", "used", "waiting", "yielding",
     )  # fmt: skip
 
     def __init__(self, name: str, tenant: str, key: float) -> None:
@@ -97,8 +97,8 @@ class _Program:
         self.waiting = 0
         self.place: Place[_Program] | None = None
         self.idle_until_s = inf
-        self.timed = False
-        """Whether the heap of idle deadlines has an entry for it."""
+        self.listed_s = inf
+        """Its entry in the heap of deadlines, not later than when it idles out; others are stale. ``inf``: none."""
         self.lent = self.yielding = self.over = False
         self.paid = self.used = 0.0
         self.evidence: dict[str, tuple[int, int, int, int]] = {}
@@ -294,16 +294,17 @@ class AdmissionControl:
 
     def expire(self, now_s: float) -> None:
         """Take back the slots of programs that did nothing for too long."""
-        deadlines = self._deadlines
-        if not deadlines or deadlines[0][0] > now_s:
+        if not self._deadlines or self._deadlines[0][0] > now_s:
             return
-        while deadlines and deadlines[0][0] <= now_s:
-            _, _, entry = heappop(deadlines)
-            entry.timed = False
-            if not entry.active:
+        while (deadlines := self._deadlines) and deadlines[0][0] <= now_s:
+            listed_s, _, entry = heappop(deadlines)
+            if not entry.active or listed_s != entry.listed_s:
                 continue
-            if entry.running or entry.idle_until_s > now_s:
-                self._time(entry, now_s + self.options.idle_s if entry.running else entry.idle_until_s)
+            entry.listed_s = inf
+            if entry.running:
+                continue  # it is listed again when its turn ends
+            if entry.idle_until_s > now_s:
+                self._list(entry, entry.idle_until_s)
             else:
                 self._expired += 1
                 self._release(entry, returned=False)
@@ -369,16 +370,16 @@ class AdmissionControl:
 
     def _idle(self, entry: _Program, until_s: float) -> None:
         entry.idle_until_s = until_s
-        if not entry.timed:
-            self._time(entry, until_s)
+        if until_s < entry.listed_s:
+            self._list(entry, until_s)
         if entry.lent:
             self._lent[entry] = None
 
-    def _time(self, entry: _Program, until_s: float) -> None:
-        entry.timed = True
+    def _list(self, entry: _Program, until_s: float) -> None:
+        entry.listed_s = until_s
         heappush(self._deadlines, (until_s, next(self._sequence), entry))
         if len(self._deadlines) > 2 * self._active + 64:
-            self._deadlines = [each for each in self._deadlines if each[2].active]
+            self._deadlines = [each for each in self._deadlines if each[2].active and each[0] == each[2].listed_s]
             heapify(self._deadlines)
 
     def _release(self, entry: _Program, *, returned: bool) -> None:

@@ -82,6 +82,21 @@ async def test_a_timer_takes_back_the_slot_of_a_program_that_is_gone() -> None:
     gate.close()
 
 
+async def test_the_timer_looks_at_whoever_idles_first() -> None:
+    gate = ProgramGate(fixed(2, idle_s=0.01), clock=asyncio.get_running_loop().time)
+    async with gate.turn("long"):
+        pass
+    gate.pause("long", keep=True, within_s=500.0)
+    await asyncio.sleep(0.02)
+    async with gate.turn("gone"):
+        late = asyncio.create_task(gate.turn("next").__aenter__())
+        await asyncio.sleep(0)
+        assert gate.state.waiting == 1
+    async with asyncio.timeout(10):
+        await late
+    gate.close()
+
+
 async def test_programs_that_need_two_gates_do_not_block_each_other() -> None:
     group = GateGroup()
     gates = [ProgramGate(fixed(1), name=name, group=group) for name in ("left", "right")]

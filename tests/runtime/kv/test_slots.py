@@ -89,6 +89,36 @@ def test_a_slot_whose_program_is_gone_is_taken_back() -> None:
     assert control.state.expired == 2
 
 
+def test_who_is_back_early_from_a_long_pause_may_idle_no_longer_than_others() -> None:
+    control = AdmissionControl(fixed(1, idle_s=60.0))
+    control.request("early", 0.0)
+    control.end("early", 0.0)
+    control.pause("early", 0.0, keep=True, within_s=500.0)
+    control.expire(60.0)
+    assert control.request("early", 100.0)
+    control.end("early", 100.0)
+    assert control.next_expiry_s == 160.0
+    control.expire(160.0)
+    assert control.request("next", 161.0)
+    control.end("next", 161.0)
+    control.pause("next", 161.0, keep=True, within_s=500.0)
+    control.expire(500.0)  # when the first pause would have ended
+    assert control.holds("next")
+
+
+def test_slots_need_not_outlast_a_turn() -> None:
+    control = AdmissionControl(fixed(1, idle_s=0.0))
+    control.request("a", 0.0)
+    control.end("a", 0.0)
+    control.pause("a", 0.0, keep=True, within_s=5.0)
+    assert control.request("a", 1.0)
+    control.expire(5.0)
+    assert control.holds("a")
+    control.end("a", 6.0)
+    control.expire(6.0)
+    assert not control.holds("a")
+
+
 def test_a_running_turn_is_never_expired() -> None:
     control = AdmissionControl(fixed(1, idle_s=1.0))
     control.request("a", 0.0)
