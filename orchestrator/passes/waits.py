@@ -11,7 +11,7 @@ human as ``ask``. Expressions take no time and have no name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ class Step:
     """The tool call or question; None for anything else."""
     features: tuple[str, ...] = ()
     """Arguments that tell how long it takes."""
+    beside: bool = False
+    """Whether it does not need the turn in front of the wait, so that both may run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,13 @@ def needs_human(wait: Wait) -> bool:
 
 
 def resolutions(wait: Wait) -> Iterator[tuple[Step, Wait]]:
-    """Each call or question with the wait as it is known to be once that starts: every choice made that leads to it."""
+    """Each call or question with the wait as it is known to be once that starts: every choice made that leads to it.
+
+    What runs beside the turn is left out: to say something about the wait it would have to wait for the turn.
+    """
     for index, each in enumerate(wait):
         if isinstance(each, Step):
-            if each.op is not None:
+            if each.op is not None and not each.beside:
                 yield each, wait
         else:
             for way in each.ways:
@@ -168,9 +173,13 @@ def _in_body(body: Body) -> Wait:
 
 def _anonymous(step: Step | Choice, rounds: float) -> Step | Choice:
     """A step of something that happens many times or at once, and so says little about the wait when it starts."""
+    return _changed(step, lambda each: Step(each.name, each.seconds * rounds, each.declared))
+
+
+def _changed(step: Step | Choice, change: Callable[[Step], Step]) -> Step | Choice:
     if isinstance(step, Step):
-        return Step(step.name, step.seconds * rounds, step.declared)
-    return Choice(tuple(tuple(_anonymous(each, rounds) for each in way) for way in step.ways))
+        return change(step)
+    return Choice(tuple(tuple(_changed(each, change) for each in way) for way in step.ways))
 
 
 class NextTurn:
@@ -232,23 +241,30 @@ class NextTurn:
 
     def _between(self, body: Body, start: int, end: int) -> Wait:
         """The waits after node ``start`` that node ``end``, or the terminator, depends on."""
-        found: set[int] = set()
+        reads: dict[int, set[Any]] = {}
         ahead: list[int] = []
 
         def need(values: Iterable[Any]) -> None:
             for value in values:
                 home, index = self._flow.home[value]
-                if home is body and start < index < end and index not in found:
-                    found.add(index)
+                if home is body and start < index < end and index not in reads:
+                    reads[index] = _reads_of(body.nodes[index])
                     heappush(ahead, -index)
 
         need(body.terminator.operands if end == len(body.nodes) else _reads_of(body.nodes[end]))
-        steps: list[Wait] = []
         while ahead:
-            node = body.nodes[-heappop(ahead)]
-            need(_reads_of(node))
-            steps.append(wait_of(node))
-        return tuple(step for wait in reversed(steps) for step in wait)
+            need(reads[-heappop(ahead)])
+        behind = set(body.nodes[start].op.results) if start >= 0 else set()
+        steps: list[Step | Choice] = []
+        for index in sorted(reads):
+            node = body.nodes[index]
+            waits = wait_of(node)
+            if start >= 0 and behind.isdisjoint(reads[index]):
+                waits = tuple(_changed(each, lambda step: replace(step, beside=True)) for each in waits)
+            else:
+                behind.update(node.op.results)
+            steps += waits
+        return tuple(steps)
 
 
 def _reads_of(node: Node) -> set[Any]:

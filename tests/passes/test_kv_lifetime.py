@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator import branch, chat, loop, map_, race, tool, workflow
-from orchestrator.ir.walk import attr, bodies, op_id, opts, tree
+from orchestrator.ir.walk import bodies, op_id, opts, tree
 from orchestrator.passes.pipeline import run_pipeline
 
 
