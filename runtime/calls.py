@@ -26,16 +26,31 @@ if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
 
 
-_HINTS: Final = (Release, Supersede, Prefetch)
+HINTS: Final = (Release, Supersede, Prefetch)
+"""Ops that have no result and make no events: nothing depends on them."""
+
+
+async def hint(execution: Execution, frame: Frame, op: Op) -> None:
+    """Give a hint. If it cannot be given, the run says so and goes on."""
+    args = [frame.v[slot] for slot in op.args]
+    try:
+        if isinstance(op.spec, Prefetch):
+            execution.prefetches.start(frame, op, args[0])
+        elif isinstance(op.spec, Supersede):
+            await _supersede(execution, frame, op.spec, args)
+        else:
+            await _release(execution, _sessions_in(args))
+    except Exception as error:  # noqa: BLE001 - hints never change results
+        execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
 
 async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Outcome:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    A pure tool waits for nothing, as it shows nothing to anybody outside the run; and neither do hints.
+    A pure tool waits for nothing, as it shows nothing to anybody outside the run.
     """
     spec, v = op.spec, frame.v
-    if not (isinstance(spec, _HINTS) or (isinstance(spec, ToolCall) and spec.effects == "pure")):
+    if not (isinstance(spec, ToolCall) and spec.effects == "pure"):
         waiting = execution.barrier()
         if waiting is not None:
             await waiting
@@ -50,16 +65,8 @@ async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Out
         return Outcome((checked_result(frame.region.types[op.first], result),))
     if isinstance(spec, Generate):
         return await generate(execution, frame, op, args, ledger)
-    if isinstance(spec, Ask):
-        return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
-    if isinstance(spec, Prefetch):
-        execution.prefetches.start(frame, op, args[0], ledger)
-    elif isinstance(spec, Supersede):
-        await _supersede(execution, frame, spec, args)
-    else:
-        assert isinstance(spec, Release)
-        await _release(execution, _sessions_in(args))
-    return Outcome(())
+    assert isinstance(spec, Ask)
+    return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
 
 
 def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> list[Any]:

@@ -266,6 +266,9 @@ class Execution:
         self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))
 
     async def _run_op(self, frame: Frame, op: Op) -> None:
+        if isinstance(op.spec, calls.HINTS):
+            await calls.hint(self, frame, op)
+            return
         attempt = 1
         if self._state is not None:
             if frame.known is not None and op.count and op.first in frame.known:

@@ -46,13 +46,13 @@ class Prefetches:
         self._begun: dict[tuple[str, str], _Prefetch] = {}
         """By the frame and the id of the call they are for."""
 
-    def start(self, frame: Frame, op: Op, value: Conversation | str, ledger: Ledger) -> None:
+    def start(self, frame: Frame, op: Op, value: Conversation | str) -> None:
         """Begin a prefetch if the engine takes it and no budget forbids it."""
         spec = op.spec
         assert isinstance(spec, Prefetch)
         asked = value.model if isinstance(value, Conversation) and spec.model == DEFAULT_MODEL else spec.model
         engine, at = self._execution.services.engines.pick(spec.engine, asked or DEFAULT_MODEL)
-        if not isinstance(at, KvControl) or self._counts(ledger, engine):
+        if not isinstance(at, KvControl) or self._counts(frame.ledger, engine):
             return
         messages = _messages(value)
         session = f"{self._execution.run_id}/{frame.path}{op.id}"

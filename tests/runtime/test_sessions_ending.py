@@ -11,13 +11,17 @@ from pydantic import BaseModel
 
 from orchestrator import chat, map_, race, tool
 from orchestrator.errors import RunError
+from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.calls import conversations_in
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import Reply
 from orchestrator.runtime.events import OpsDone
-from orchestrator.runtime.program import Limits
+from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.program import Generate, Limits, Pause, Prefetch, Program
+from orchestrator.runtime.services import Services
 from orchestrator.runtime.values import Conversation
-from tests.runtime.test_sessions import Engine, Run, text
+from tests.runtime.test_sessions import Engine, OneEngine, Run, text
 
 
 @tool(effects="idempotent")
@@ -94,3 +98,21 @@ def test_conversations_are_found_wherever_they_are() -> None:
     endless: list[Any] = [a]
     endless.append(endless)
     assert conversations_in(endless) == [a]
+
+
+async def test_a_hint_that_cannot_be_given_is_a_warning() -> None:
+    class Choosy(OneEngine):
+        def pick(self, name: str | None, model: str) -> tuple[str, Engine]:
+            if name == "nowhere":
+                raise RunError("ORCH-R008", "no engine serves `nowhere`")
+            return super().pick(name, model)
+
+    body = RegionBuilder("", 1)
+    prefetch = Prefetch("llm_1", "default", "nowhere", Pause())
+    body.suspend("llm_1.prefetch", prefetch, body.args, types=[])
+    (reply,) = body.suspend("llm_1", Generate("default", None), body.args, types=[str])
+    program = Program("flow", "hash", ("question",), body.finish([reply]), str)
+    execution = Execution(program, Services(Choosy(Engine(text))), MemoryJournal(), "run-1")  # type: ignore[arg-type]
+    assert await execution.run(("q",)) == "q"
+    (warning,) = execution.warnings
+    assert "the hint `llm_1.prefetch` could not be given" in warning

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from orchestrator import chat, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
@@ -53,7 +54,7 @@ def one_call(task: str) -> str:
     return chat("You write code.").say(task).reply
 
 
-async def chats(flow: object, share: float) -> list[ReadableSpan]:
+async def spans(flow: object, share: float) -> list[ReadableSpan]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -63,7 +64,18 @@ async def chats(flow: object, share: float) -> list[ReadableSpan]:
     listener = SpanListener(program, provider.get_tracer("test"))
     services = Services(Engines({"main": engine}))
     await execute(program, ("a parser",), services, MemoryJournal(), "run", listeners=[listener])
-    return [span for span in exporter.get_finished_spans() if span.name.startswith("chat")]
+    return list(exporter.get_finished_spans())
+
+
+async def chats(flow: object, share: float) -> list[ReadableSpan]:
+    return [span for span in await spans(flow, share) if span.name.startswith("chat")]
+
+
+async def test_a_hint_has_no_span() -> None:
+    found = await spans(two_turns, 0.0)
+    assert {span.name.split()[0] for span in found} == {"invoke_workflow", "chat", "execute_tool", "op"}
+    assert all(span.status.status_code is not StatusCode.ERROR for span in found)
+    assert not [span.name for span in found if "release" in span.name]
 
 
 @pytest.mark.parametrize(("share", "event"), [(1.0, "kv.found"), (0.1, "kv.lost")])
