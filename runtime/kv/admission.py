@@ -174,6 +174,7 @@ class Turn:
         except BaseException:
             if gate.dequeue(self.program, self._granted):
                 gate.control.withdraw(self.program)
+                gate.deliver()
             else:  # the slot came in the same moment as the cancellation
                 gate.end(self.program, failed=True)
             raise

@@ -206,6 +206,7 @@ class AdmissionControl:
             assert entry.place is not None
             self._queue.remove(entry.place)
             del self._programs[program]
+            self._admit()
 
     def admitted(self) -> tuple[str, ...]:
         """The programs that got a slot since this was asked last: every waiting turn of theirs runs now."""

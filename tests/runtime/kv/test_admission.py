@@ -73,6 +73,22 @@ async def test_a_slot_that_comes_with_the_cancellation_goes_on() -> None:
     assert gate.state.active == 0
 
 
+async def test_those_behind_a_cancelled_turn_come_next() -> None:
+    gate = ProgramGate()
+    async with gate.turn("holder") as turn:
+        turn.used("s", input_tokens=100, cached_tokens=0)
+    gate.pressure(kv_tokens=1000)
+    large = asyncio.create_task(gate.turn("large", arrival_s=1.0, tokens=900).__aenter__())
+    await asyncio.sleep(0)
+    small = asyncio.create_task(gate.turn("small", arrival_s=2.0, tokens=100).__aenter__())
+    await asyncio.sleep(0)
+    assert gate.state.waiting == 2
+    large.cancel()
+    async with asyncio.timeout(10):
+        await small
+    gate.close()
+
+
 async def test_a_timer_takes_back_the_slot_of_a_program_that_is_gone() -> None:
     gate = ProgramGate(fixed(1, idle_s=0.01), clock=asyncio.get_running_loop().time)
     async with gate.turn("gone"):

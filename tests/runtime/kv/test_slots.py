@@ -207,6 +207,16 @@ def test_a_small_lent_slot_is_no_room_for_a_large_program() -> None:
     assert control.holds("p1")
 
 
+def test_who_does_not_want_to_wait_any_more_holds_nobody_up() -> None:
+    control = holding(600)
+    assert not control.request("large", 1.0, arrival_s=1.0, tokens=4000)
+    control.used("p0", "p0", input_tokens=200, cached_tokens=0)
+    control.forget("p0", "p0")
+    assert not control.request("small", 2.0, arrival_s=2.0, tokens=10)
+    control.withdraw("large")
+    assert control.admitted() == ("small",)
+
+
 OPS = st.tuples(
     st.sampled_from(["request", "end", "fail", "pause", "leave", "finish", "lend", "reclaim", "withdraw", "tick"]),
     st.integers(0, 6),
