@@ -168,6 +168,7 @@ class Turn:
 
     async def _wait(self, since_s: float) -> None:
         gate = self._gate
+        group = gate.group  # the gate may join another one in the meantime
         self._granted = gate.enqueue(self.program)
         try:
             await self._granted
@@ -179,7 +180,7 @@ class Turn:
                 gate.end(self.program, failed=True)
             raise
         finally:
-            gate.group.end(self.program)
+            group.end(self.program)
             self.queued_s = gate.clock() - since_s
             gate.queued_s += self.queued_s
 

@@ -89,6 +89,17 @@ async def test_those_behind_a_cancelled_turn_come_next() -> None:
     gate.close()
 
 
+async def test_a_gate_may_join_another_group_while_a_turn_waits() -> None:
+    gate = ProgramGate(fixed(1))
+    async with gate.turn("holder"):
+        late = asyncio.create_task(gate.turn("late").__aenter__())
+        await asyncio.sleep(0)
+        gate.join(GateGroup())
+    gate.finish("holder")
+    await late
+    assert gate.state.active == 1
+
+
 async def test_a_timer_takes_back_the_slot_of_a_program_that_is_gone() -> None:
     gate = ProgramGate(fixed(1, idle_s=0.01), clock=asyncio.get_running_loop().time)
     async with gate.turn("gone"):
