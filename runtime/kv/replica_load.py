@@ -4,12 +4,16 @@ An engine behind a protocol tells no queue and no block table, so the load is ke
 in flight and the speeds they show. ``prefill_s_per_token`` follows the smallest times to first token per uncached token
 (a larger one contains waiting). ``decode_s`` is the mean time per output token; a step is taken to last twice as long
 with ``DOUBLING`` sequences as with none, since a small batch shares the reading of the weights.
+
+Sums over the calls are kept as these come and go, since each placement asks for them: in a burst, every one of n
+placements would otherwise look at n calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf
 
 from orchestrator.planner.policies.view import RequestView
@@ -20,6 +24,8 @@ LEAST_PREFILL_TOKENS = 64
 DOUBLING = 32.0
 SHARED = 0.5
 """Of a program's longest prompt on a replica, what a new session of it is taken to begin with."""
+MOST_SHOWN = 64
+"""Calls in flight, and calls that wait, that a policy is shown one by one; sums and counts are of all."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +50,8 @@ class Call:
     prefix_ids: Sequence[int] = ()
     generated: int = 0
     prefilled: bool = False
+    unread_tokens: int = 0
+    """Prompt tokens that its replica has still to prefill."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +85,12 @@ class ReplicaLoad:
     """Calls that failed since it last sent a piece of a reply."""
     learned: bool = False
     """Whether ``prefill_s_per_token`` comes from a measurement."""
+    prompt_backlog_tokens: int = 0
+    """Prompt tokens to prefill before a new one's; of each call, what was not cached when it came."""
+    _context_tokens: int = 0
+    _queued_tokens: int = 0
+    _prompt_tokens: int = 0
+    _predicted_tokens: float = 0.0
 
     @property
     def total_blocks(self) -> int:
@@ -96,19 +110,12 @@ class ReplicaLoad:
     @property
     def waiting_blocks(self) -> int:
         """Blocks that the prompts waiting for a slot need."""
-        return sum(call.prompt_tokens for call in self.queue) // self.block_tokens
+        return self._queued_tokens // self.block_tokens
 
     @property
     def backlog_s(self) -> float:
         """Seconds of everything here, each call alone."""
-        every = (*self.calls, *self.queue)
-        return sum(self.alone_s(call.prompt_tokens, call.predicted_output_tokens) for call in every)
-
-    @property
-    def prompt_backlog_tokens(self) -> int:
-        """Prompt tokens to prefill before a new one's, cache hits deducted."""
-        unread = [call for call in self.calls if not call.prefilled]
-        return sum(call.prompt_tokens - self._cached(call) for call in (*unread, *self.queue))
+        return self.alone_s(self._prompt_tokens, self._predicted_tokens)
 
     def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float = 0.0) -> float:
         """Seconds of a call with nothing beside it."""
@@ -129,30 +136,53 @@ class ReplicaLoad:
 
     def context_tokens(self, now: float) -> int:
         """Tokens in the KV of the calls in flight."""
-        return sum(call.prompt_tokens + call.generated for call in self.calls)
+        return self._context_tokens
 
     def waiting(self) -> Iterable[tuple[float, RequestView]]:
-        """What waits for a slot."""
-        return ((call.ready_s, call) for call in self.queue)
+        """What waits for a slot, the first ``MOST_SHOWN``."""
+        return ((call.ready_s, call) for call in islice(self.queue, MOST_SHOWN))
 
     def running(self, now: float) -> Iterable[tuple[RequestView, int, int]]:
-        """Calls in flight: prompt tokens to prefill, tokens generated."""
-        return ((call, 0 if call.prefilled else call.prompt_tokens, call.generated) for call in self.calls)
+        """Calls in flight, the first ``MOST_SHOWN``: prompt tokens to prefill, tokens generated."""
+        shown = islice(self.calls, MOST_SHOWN)
+        return ((call, 0 if call.prefilled else call.prompt_tokens, call.generated) for call in shown)
 
     def queued(self, call: Call) -> None:
         """The call waits for a slot here."""
+        self._add(call)
         self.queue[call] = None
+        self._queued_tokens += call.prompt_tokens
 
     def begun(self, call: Call) -> None:
         """The call went to the engine."""
-        self.queue.pop(call, None)
+        self.left(call)
+        self._add(call)
         self.calls[call] = None
+        self._context_tokens += call.prompt_tokens + call.generated
         self.batch += 0.05 * (len(self.calls) - self.batch)
+
+    def received(self, call: Call, tokens: int) -> None:
+        """A piece of the reply has come."""
+        self.failures = 0
+        call.prefilled = True
+        call.generated += tokens
+        if call in self.calls:
+            self._context_tokens += tokens
+            self._read(call)
 
     def left(self, call: Call) -> None:
         """The call is over, or went elsewhere."""
-        self.queue.pop(call, None)
-        self.calls.pop(call, None)
+        if call in self.queue:
+            del self.queue[call]
+            self._queued_tokens -= call.prompt_tokens
+        elif call in self.calls:
+            del self.calls[call]
+            self._context_tokens -= call.prompt_tokens + call.generated
+        else:
+            return
+        self._read(call)
+        self._prompt_tokens -= call.prompt_tokens
+        self._predicted_tokens -= call.predicted_output_tokens
 
     def learn(self, usage: Usage, ttft_s: float | None, seconds: float) -> None:
         """A call of ``seconds`` in the engine is done."""
@@ -178,6 +208,16 @@ class ReplicaLoad:
     def forget(self, session: str) -> None:
         """The session's KV is not here any more, or of no use."""
         self.sessions.pop(session, None)
+
+    def _add(self, call: Call) -> None:
+        call.unread_tokens = 0 if call.prefilled else call.prompt_tokens - self._cached(call)
+        self.prompt_backlog_tokens += call.unread_tokens
+        self._prompt_tokens += call.prompt_tokens
+        self._predicted_tokens += call.predicted_output_tokens
+
+    def _read(self, call: Call) -> None:
+        self.prompt_backlog_tokens -= call.unread_tokens
+        call.unread_tokens = 0
 
     def _cached(self, call: Call) -> int:
         own = self.sessions.get(call.session)

@@ -35,7 +35,8 @@ from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, Genera
 from orchestrator.runtime.kv.admission import AdmissionOptions, GateGroup, ProgramGate, Turn, TurnedAwayError
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call
-from orchestrator.runtime.kv.routing import MOST_PROGRAMS, RoutingOptions, StickyRouter
+from orchestrator.runtime.kv.returning import Returning
+from orchestrator.runtime.kv.routing import RoutingOptions, StickyRouter
 
 DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
 """Errors after which a replica is left alone for a while, its KV gone: unreachable, stopped, not running."""
@@ -92,8 +93,8 @@ class ReplicaSet:
         self.router = StickyRouter(self.gates, self.options.routing)
         self.clock = clock
         self._chars_per_token = 4.0
-        self._pausing: dict[str, dict[str, float]] = {}
-        """By program, until when its sessions with a short pause are expected back."""
+        self._returning = Returning()
+        """Sessions with a short pause."""
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
@@ -153,6 +154,7 @@ class ReplicaSet:
         program, index = home
         self.gates[index].control.forget(program, session)
         self.gates[index].deliver()
+        self._returning.resumes(program, session)
         self.router.forget(session)
         await self.replicas[index].release(session)
 
@@ -174,7 +176,7 @@ class ReplicaSet:
 
     def finish(self, program: str) -> None:
         """The program is over, however it ended: its slots are free."""
-        self._pausing.pop(program, None)
+        self._returning.finish(program)
         self.router.finish(program)
         for gate in self.gates:
             gate.finish(program)
@@ -203,9 +205,7 @@ class ReplicaSet:
                 began_s = self.clock()
                 async with aclosing(self.replicas[index].generate(self._addressed(work.request, index))) as chunks:
                     async for chunk in chunks:
-                        call.prefilled = True
-                        load.failures = 0
-                        call.generated += chunk.tokens
+                        load.received(call, chunk.tokens)
                         if chunk.usage is not None:
                             load.learn(chunk.usage, chunk.ttft_s, self.clock() - began_s)
                             self._done(index, work, turn, chunk.usage)
@@ -245,20 +245,18 @@ class ReplicaSet:
             gate.control.forget(call.owner, session)
         for session in hint.supersedes:
             self.router.forget(session)
+            self._returning.resumes(call.owner, session)
         gate.pause(call.owner, keep=self._keeps(call.owner, call.session, load.turn_s, hint), within_s=_longest(hint))
 
     def _keeps(self, program: str, session: str, turn_s: float, hint: KvHint) -> bool:
         """Whether the program keeps its slot: for this pause, or for one of its other sessions'."""
         now_s = self.clock()
-        pausing = self._pausing.setdefault(program, {})
-        pausing.pop(session, None)
-        if len(self._pausing) > MOST_PROGRAMS:
-            del self._pausing[next(iter(self._pausing))]
+        if hint.ends or not self._is_short(hint, turn_s):
+            self._returning.resumes(program, session)
+            return self._returning.is_awaited(program, now_s)
         median_s = _median(hint)
-        if not hint.ends and self._is_short(hint, turn_s):
-            pausing[session] = now_s + (turn_s if median_s is None else median_s)
-            return True
-        return any(until_s > now_s for until_s in pausing.values())
+        self._returning.pauses(program, session, now_s + (turn_s if median_s is None else median_s))
+        return True
 
     def _is_short(self, hint: KvHint, turn_s: float) -> bool:
         """Whether a slot is kept over the pause; for one that outlasts every pin there is no forecast."""
@@ -291,6 +289,7 @@ class ReplicaSet:
         """The session's KV is of no use any more where it was; nothing waits for the replica to hear of it."""
         gate = self.gates[before]
         gate.control.forget(call.owner, call.session)
+        self._returning.resumes(call.owner, call.session)
         if self.router.leaves(call.owner, before):
             gate.pause(call.owner, keep=False)
         gate.deliver()

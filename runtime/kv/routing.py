@@ -205,10 +205,9 @@ class StickyRouter:
         if home is None or home not in offered:
             views = [self.loads[index] for index in offered]
             return offered[self.options.dispatch(call, views, now_s)]
-        best = min(offered, key=lambda index: (self.done_s(call, self.loads[index], now_s), index != home))
-        there_s = self.done_s(call, self.loads[best], now_s)
-        here_s = self.done_s(call, self.loads[home], now_s)
-        return best if here_s > (1 + self.options.margin) * there_s else home
+        done_s = {index: self.done_s(call, self.loads[index], now_s) for index in offered}
+        best = min(offered, key=done_s.__getitem__)
+        return best if done_s[home] > (1 + self.options.margin) * done_s[best] else home
 
     def _serving(self, avoid: Collection[int]) -> list[int]:
         return [index for index in range(len(self.loads)) if index not in self._draining and index not in avoid]

@@ -127,7 +127,7 @@ async def test_requests_without_program_or_session_leave_nothing() -> None:
     await stream.aclose()
     assert [gate.state.active for gate in engine.gates] == [0, 0]
     assert not engine.router._programs
-    assert not engine._pausing
+    assert engine._returning.count == 0
 
 
 async def test_a_reply_that_is_abandoned_frees_the_slot() -> None:
@@ -325,6 +325,13 @@ class Hinted(SimEngine):
         self.hints.append(f"release {session}")
 
 
+class Deaf(Hinted):
+    """Takes no hint."""
+
+    async def release(self, session: str) -> None:
+        raise ConnectionError("gone")
+
+
 async def test_hints_besides_turns_go_to_the_sessions_replica() -> None:
     first, second = Hinted(), Hinted()
     engine = replicated("two", [first, second], slots(1))
@@ -501,10 +508,6 @@ async def test_a_session_that_moves_leaves_nothing_where_it_was() -> None:
 
 
 async def test_a_replica_that_cannot_be_told_of_a_move_harms_nobody() -> None:
-    class Gone(Hinted):
-        async def release(self, session: str) -> None:
-            raise ConnectionError("gone")
-
-    engine = replicated("two", [Gone(), Gone()], slots(4))
+    engine = replicated("two", [Deaf(), Deaf()], slots(4))
     await moved(engine)
     assert not engine._telling
