@@ -145,18 +145,17 @@ class ReplicaSet:
         return _summed(found)
 
     async def release(self, session: str) -> None:
-        """Hint: the session's KV will not be used again."""
+        """Hint: the session's KV will not be used again. Its program may be finished already."""
         home = self.router.home(session)
-        if home is None:
-            for replica in self.replicas:
-                await replica.release(session)
-            return
-        program, index = home
-        self.gates[index].control.forget(program, session)
-        self.gates[index].deliver()
-        self._returning.resumes(program, session)
-        self.router.forget(session)
-        await self.replicas[index].release(session)
+        index = self.router.last_home(session) if home is None else home[1]
+        if home is not None:
+            program, at = home
+            self.gates[at].control.forget(program, session)
+            self.gates[at].deliver()
+            self._returning.resumes(program, session)
+            self.router.forget(session)
+        told = self.replicas if index is None else (self.replicas[index],)
+        _raise_first(await asyncio.gather(*(replica.release(session) for replica in told), return_exceptions=True))
 
     async def close(self) -> None:
         """Close all replicas; a failure of one does not keep the others open."""
@@ -164,10 +163,7 @@ class ReplicaSet:
             gate.close()
         for task in self._telling:
             task.cancel()
-        results = await asyncio.gather(*(replica.close() for replica in self.replicas), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        _raise_first(await asyncio.gather(*(replica.close() for replica in self.replicas), return_exceptions=True))
 
     def join(self, group: GateGroup) -> None:
         """Share programs with other engines: one that waits at one of them lends out its idle slots at the others."""
@@ -361,6 +357,12 @@ def replicated(name: str, replicas: Sequence[Engine], options: ReplicaOptions | 
     """The engines behind gates, offering what they offer. Raises ORCH-R064 where there is none."""
     takes_hints = all(isinstance(replica, KvControl) for replica in replicas)
     return (KvReplicaSet if takes_hints else ReplicaSet)(name, replicas, options)
+
+
+def _raise_first(results: Sequence[BaseException | None]) -> None:
+    for result in results:
+        if result is not None:
+            raise result
 
 
 def _chars(request: GenerateRequest) -> int:

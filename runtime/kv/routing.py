@@ -30,7 +30,8 @@ from orchestrator.runtime.kv.admission import ProgramGate
 from orchestrator.runtime.kv.replica_load import Call, ReplicaLoad
 
 MOST_PROGRAMS: Final = 20_000
-"""Programs whose places are remembered; the ones not heard of for longest are forgotten first."""
+"""Programs whose places are remembered, and sessions of those that are over; the ones not heard of for longest are
+forgotten first."""
 MOST_FAILURES: Final = 2
 """Failed calls in a row after which a replica is left alone; a single one may be the call's own fault."""
 
@@ -59,6 +60,8 @@ class StickyRouter:
         """By program, the place of each session; the last one placed is the program's own."""
         self._owners: dict[str, str] = {}
         """The program of each session."""
+        self._last_homes: OrderedDict[str, int] = OrderedDict()
+        """Where the sessions of programs were that are over."""
         self._failed_at: dict[str, int] = {}
         """By session whose last call failed, where."""
         self._numbers = count()
@@ -106,6 +109,10 @@ class StickyRouter:
         program = self._owners.get(session)
         return None if program is None else (program, self._programs[program][session])
 
+    def last_home(self, session: str) -> int | None:
+        """Where a session was whose program is over, if that was not long ago; it is forgotten then."""
+        return self._last_homes.pop(session, None)
+
     def leaves(self, program: str, index: int) -> bool:
         """Whether no session of the program is there any more."""
         return index not in self._programs.get(program, {}).values()
@@ -126,6 +133,9 @@ class StickyRouter:
             self.loads[index].forget(session)
             self._owners.pop(session, None)
             self._failed_at.pop(session, None)
+            self._last_homes[session] = index
+            if len(self._last_homes) > MOST_PROGRAMS:
+                self._last_homes.popitem(last=False)
         for load in self.loads:
             load.prefixes.pop(program, None)
 

@@ -473,7 +473,7 @@ async def test_a_run_prefetches_while_its_first_tool_runs() -> None:
         await runtime.run(compiled(waits_first), {"question": "Why?"}, run_id="run-1")
         (engine,) = runtime.engines
         assert engine.gates[0].state.active == 0
-    assert [hint.partition("/")[0] for hint in inner.hints if "prefetch" in hint] == ["prefetch run-1"]
+    assert [hint.partition("/")[0] for hint in inner.hints if hint.startswith("prefetch")] == ["prefetch run-1"]
 
 
 async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
@@ -511,3 +511,21 @@ async def test_a_replica_that_cannot_be_told_of_a_move_harms_nobody() -> None:
     engine = replicated("two", [Deaf(), Deaf()], slots(4))
     await moved(engine)
     assert not engine._telling
+
+
+async def test_a_session_is_released_where_it_was_though_its_program_is_over() -> None:
+    both = Hinted(), Hinted()
+    engine = replicated("two", both, slots(4))
+    await complete(engine, ask("a", "a/1"))
+    home = engine.router.home("a/1")
+    assert home is not None
+    engine.finish("a")
+    await engine.release("a/1")
+    assert [each.hints for each in both] == [["release a/1"] if i == home[1] else [] for i in range(2)]
+
+
+async def test_every_replica_hears_of_a_session_that_is_nowhere() -> None:
+    engine = replicated("two", [Deaf(), last := Hinted()])
+    with pytest.raises(ConnectionError):
+        await engine.release("who")
+    assert last.hints == ["release who"]

@@ -161,6 +161,7 @@ def test_programs_that_are_over_or_long_gone_take_no_memory(monkeypatch: pytest.
     assert not of._programs
     assert not of._owners
     assert not any(load.sessions or load.prefixes for load in of.loads)
+    assert len(of._last_homes) == 10
 
 
 def test_a_session_that_is_over_is_forgotten_and_the_place_of_its_program_is_not() -> None:
