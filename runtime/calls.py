@@ -30,16 +30,16 @@ HINTS: Final = (Release, Supersede, Prefetch)
 """Ops that have no result and make no events: nothing depends on them."""
 
 
-async def hint(execution: Execution, frame: Frame, op: Op) -> None:
+def hint(execution: Execution, frame: Frame, op: Op) -> None:
     """Give a hint. If it cannot be given, the run says so and goes on."""
     args = [frame.v[slot] for slot in op.args]
     try:
         if isinstance(op.spec, Prefetch):
             execution.prefetches.start(frame, op, args[0])
         elif isinstance(op.spec, Supersede):
-            await _supersede(execution, frame, op.spec, args)
+            _supersede(execution, frame, op.spec, args)
         else:
-            await _release(execution, _sessions_in(args))
+            execution.sessions.release(_sessions_in(args))
     except Exception as error:  # noqa: BLE001 - hints never change results
         execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
@@ -112,15 +112,13 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: 
         ) from error
 
 
-async def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:
-    """End sessions that others have taken the place of; the next turn on their engine says so, too."""
-    kept = _sessions_in(args[spec.over :])
+def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:
+    """End sessions that others have taken the place of."""
+    kept = set(_sessions_in(args[spec.over :]))
     over = _sessions_in(args[: spec.over])
     if spec.scope is not None:
         over += execution.sessions.within(f"{execution.run_id}/{frame.path}{spec.scope}")
-    over = [each for each in dict.fromkeys(over) if each not in kept]
-    execution.sessions.supersede(over)
-    await _release(execution, over)
+    execution.sessions.supersede(name for name in dict.fromkeys(over) if name not in kept)
 
 
 def conversations_in(value: object) -> list[Conversation]:
@@ -152,19 +150,6 @@ def _parts(value: object) -> Sequence[object]:
     return ()
 
 
-def _sessions_in(values: Sequence[object]) -> list[tuple[str, str]]:
-    """Engine and session of each conversation among the values, once."""
-    chats = conversations_in(values)
-    return list(dict.fromkeys((each.engine, each.session) for each in chats if each.engine and each.session))
-
-
-async def _release(execution: Execution, sessions: Sequence[tuple[str, str]]) -> None:
-    """Tell the engine that sessions are over. A hint: if it cannot be given, the run says so and goes on."""
-    for engine, session in sessions:
-        if execution.sessions.goes_on(session):
-            continue
-        execution.sessions.forget(session)
-        try:
-            await (await execution.services.engines.started(engine)).release(session)
-        except Exception as error:  # noqa: BLE001 - hints never change results
-            execution.warnings[f"engine `{engine}` could not release a conversation: {error}"] = None
+def _sessions_in(values: Sequence[object]) -> list[str]:
+    """The session of each conversation among the values that has one, once."""
+    return list(dict.fromkeys(each.session for each in conversations_in(values) if each.session))

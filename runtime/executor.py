@@ -14,13 +14,14 @@ them from every prefix of their journal.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from asyncio import CancelledError, current_task, sleep, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, time
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import calls, control, failures
@@ -54,6 +55,11 @@ from orchestrator.runtime.program import (
 from orchestrator.runtime.retry import wait_s
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
+
+T = TypeVar("T")
+
+LONGEST_ENDING_S: Final = 5.0
+"""How long a run that has ended waits until engines have taken its hints."""
 
 
 class CancelledWithinError(Exception):
@@ -116,6 +122,7 @@ class Execution:
         self.ledger = Ledger(budget or program.budget or Limits())
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
+        self._background: set[asyncio.Task[Any]] = set()
         self._journal = journal
         self._state = state
         self._rng = random.Random(seed)
@@ -145,8 +152,34 @@ class Execution:
         if waiting is not None:
             await waiting
 
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something in the background that nothing in the run waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
     async def run(self, inputs: tuple[object, ...]) -> Any:
         """Run to the end and return the result; raises ``RunError``. ``inputs`` is ignored when resuming."""
+        try:
+            return await self._run(inputs)
+        finally:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait for what is still under way in the background, and cut it off where that takes long."""
+        if not self._background:
+            return
+        try:
+            _, late = await asyncio.wait(self._background, timeout=LONGEST_ENDING_S)
+        finally:
+            for task in self._background:
+                task.cancel()
+        if late:
+            self.warnings[f"{len(late)} hints were not taken within {LONGEST_ENDING_S:g} s of the run's end"] = None
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _run(self, inputs: tuple[object, ...]) -> Any:
         state = self._state
         if state is not None and state.done is not None:
             return state.done.value
@@ -267,7 +300,7 @@ class Execution:
 
     async def _run_op(self, frame: Frame, op: Op) -> None:
         if isinstance(op.spec, calls.HINTS):
-            await calls.hint(self, frame, op)
+            calls.hint(self, frame, op)
             return
         attempt = 1
         if self._state is not None:

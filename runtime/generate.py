@@ -59,11 +59,9 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     await asyncio.sleep(0)  # hints that became ready together with this call go first
     reservation = _Reservation(execution, op, key, messages, ledger)  # nothing waits between this and the `try`
     prefetched = execution.prefetches.begin(frame.path, op.id)
-    if prefetched is not None:
-        execution.sessions.supersede([prefetched])
     had_tokens = execution.sessions.tokens_of(conversation, key)
     session = execution.sessions.enter(conversation, spec, key, engine, name)
-    hint = execution.sessions.hint(spec, key, args[own:])
+    hint = execution.sessions.hint(spec, key, args[own:], prefetched)
     sampling = Sampling(
         spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema
     )
@@ -79,6 +77,9 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
         if usage != Usage():
             execution.emit(Spent(frame.path, op.id, usage, cost_usd, time()))
         raise
+    finally:
+        if prefetched is not None:  # the call's own hint does not reach a replica that it did not go to
+            execution.sessions.release([prefetched])
     usage = received.usage or Usage(reservation.prompt_tokens, 0, received.tokens)
     cost_usd = reservation.settle(usage)
     execution.sessions.leave(

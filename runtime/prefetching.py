@@ -1,14 +1,16 @@
 """Prefetches of one run: prefixes that an engine computes while tools run.
 
-A prefetch is a real request, in the background, that nobody waits for: it ends when the call begins that it was made
-for, or with the run. Its tokens are in the run's usage like those of any abandoned reply. Under a budget that it would
-count against there is none, for what it spends could be what a call needs.
+A prefetch is a real request, in the background, that nobody waits for: it ends when the last of the calls begins that
+it was made for, or with the run. Calls that begin alike share one, as those of a map's items often do. Its tokens are
+in the run's usage like those of any abandoned reply. Under a budget that it would count against there is none, for what
+it spends could be what a call needs.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
@@ -25,17 +27,23 @@ if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
 
 
+_Key = tuple[str, tuple[Message, ...]]
+"""Of a prefetch: its engine, and what it computes."""
+
+
 @dataclass(slots=True, eq=False)
 class _Prefetch:
     """One that was begun."""
 
     path: str
     op: str
-    engine: str
+    key: _Key
     session: str
-    prompt_tokens: int
-    """An estimate."""
     task: asyncio.Task[Usage] | None = None
+    is_asked: bool = False
+    """Whether the engine knows of it."""
+    calls: int = 0
+    """That it is for and that have not begun."""
 
 
 class Prefetches:
@@ -43,40 +51,52 @@ class Prefetches:
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
-        self._begun: dict[tuple[str, str], _Prefetch] = {}
-        """By the frame and the id of the call they are for."""
+        self._for: dict[tuple[str, str], _Prefetch] = {}
+        """By the frame and the id of the call."""
+        self._made: dict[_Key, _Prefetch] = {}
+        """Those of calls that have not all begun."""
 
     def start(self, frame: Frame, op: Op, value: Conversation | str) -> None:
-        """Begin a prefetch if the engine takes it and no budget forbids it."""
+        """Begin a prefetch if its call is to come, the engine takes it and no budget forbids it."""
         spec = op.spec
         assert isinstance(spec, Prefetch)
+        if _is_done(frame, spec.call):
+            return
         asked = value.model if isinstance(value, Conversation) and spec.model == DEFAULT_MODEL else spec.model
         engine, at = self._execution.services.engines.pick(spec.engine, asked or DEFAULT_MODEL)
         if not isinstance(at, KvControl) or self._counts(frame.ledger, engine):
             return
-        messages = _messages(value)
-        session = f"{self._execution.run_id}/{frame.path}{op.id}"
-        request = GenerateRequest(
-            session, at.model, messages, Sampling(max_tokens=1), session, self._hint(spec)
-        )  # fmt: skip
-        begun = _Prefetch(frame.path, op.id, engine, session, prompt_tokens(messages))
-        begun.task = asyncio.get_running_loop().create_task(self._run(at, engine, request))
-        begun.task.add_done_callback(lambda task: self._done(begun, task))
-        self._begun[frame.path, spec.call] = begun
+        key = engine, _messages(value)
+        begun = self._made.get(key)
+        if begun is None:
+            session = f"{self._execution.run_id}/{frame.path}{op.id}"
+            request = GenerateRequest(session, at.model, key[1], Sampling(max_tokens=1), session, self._hint(spec))
+            self._execution.sessions.keep(session, engine, at)
+            begun = self._made[key] = _Prefetch(frame.path, op.id, key, session)
+            begun.task = self._execution.spawn(self._run(begun, at, request))
+            begun.task.add_done_callback(partial(self._done, begun))
+        begun.calls += 1
+        self._for[frame.path, spec.call] = begun
 
-    def begin(self, path: str, call: str) -> tuple[str, str] | None:
-        """The call itself begins; engine and session of the prefetch that it takes the place of, if there was one."""
-        begun = self._begun.pop((path, call), None)
+    def begin(self, path: str, call: str) -> str | None:
+        """The call itself begins; the session of the prefetch that it takes the place of, if there is one."""
+        begun = self._for.pop((path, call), None)
         if begun is None:
             return None
+        begun.calls -= 1
+        if begun.calls:
+            return None
+        del self._made[begun.key]
         self._end(begun)
-        return begun.engine, begun.session
+        return begun.session
 
     def close(self) -> None:
         """The run has ended."""
-        for begun in self._begun.values():
+        for begun in self._made.values():
             self._end(begun)
-        self._begun.clear()
+            self._execution.sessions.release([begun.session])
+        self._made.clear()
+        self._for.clear()
 
     def _counts(self, ledger: Ledger, engine: str) -> bool:
         """Whether what it takes would count against a budget."""
@@ -99,31 +119,39 @@ class Prefetches:
             prefetch=True,
         )
 
-    async def _run(self, at: KvControl, engine: str, request: GenerateRequest) -> Usage:
-        await self._execution.services.engines.started(engine)
+    async def _run(self, begun: _Prefetch, at: KvControl, request: GenerateRequest) -> Usage:
+        await self._execution.services.engines.started(begun.key[0])
+        begun.is_asked = True
         return await at.prefetch(request)
 
     def _end(self, begun: _Prefetch) -> None:
         """Abort what is not done; what it has taken until then is not known, and counts in full."""
         if begun.task is not None and not begun.task.done():
             begun.task.cancel()
-            self._charge(begun, Usage(begun.prompt_tokens))
+            if begun.is_asked:
+                self._charge(begun, Usage(prompt_tokens(begun.key[1])))
 
     def _done(self, begun: _Prefetch, task: asyncio.Task[Usage]) -> None:
-        if task.cancelled():
+        if task.cancelled() or task.cancelling():
             return
         error = task.exception()
         if error is None:
             self._charge(begun, task.result())
         else:
-            self._execution.warnings[f"engine `{begun.engine}` could not prefetch: {error}"] = None
+            self._execution.warnings[f"engine `{begun.key[0]}` could not prefetch: {error}"] = None
 
     def _charge(self, begun: _Prefetch, usage: Usage) -> None:
         if usage == Usage():
             return
-        price = self._execution.program.prices.get(begun.engine)
+        price = self._execution.program.prices.get(begun.key[0])
         cost_usd = None if price is None else usage.input_tokens * price[0] + usage.output_tokens * price[1]
         self._execution.emit(Spent(begun.path, begun.op, usage, cost_usd, time()))
+
+
+def _is_done(frame: Frame, call: str) -> bool:
+    """Whether the journal of a resumed run has the call's result."""
+    known = frame.known
+    return known is not None and any(op.id == call and op.first in known for op in frame.region.ops())
 
 
 def _messages(value: Conversation | str) -> tuple[Message, ...]:

@@ -6,17 +6,19 @@ another turn has already gone on from the same point. The run tells the duration
 engines that take it (:class:`~orchestrator.runtime.engines.base.KvControl`) what it learns in between: the tool that
 really started, and that a pause lasts longer than forecast while the session is still needed.
 
-Everything here is a hint. It changes no result, a failure to give one is a warning, and nothing waits for it.
+Everything here is a hint. It changes no result, a failure to give one is a warning, and nothing in the run waits for
+it: engines are told in the background. An engine that no turn of this run has begun at is told nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.runtime.engines.base import Engine, KvControl
 from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
@@ -33,6 +35,8 @@ OVERDUE: Final = 0.9
 LEAST_REVIEW_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 300.0
 """No extension after this: no pin outlives it either."""
+MOST_AT_ONCE: Final = 64
+"""Messages of a run that are on their way to engines."""
 _IN_FLIGHT: Final = -1
 
 
@@ -63,8 +67,10 @@ class Sessions:
         self._execution = execution
         self._durations = execution.services.durations
         self._open: dict[str, _Session] = {}
+        self._kept: dict[str, tuple[str, Engine]] = {}
+        """Where sessions are that nobody has said to be over since their last turn."""
         self._superseded: dict[str, list[str]] = {}
-        self._telling: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
 
     def enter(self, conversation: Conversation, spec: Generate, engine: str, at: Engine, own: str) -> str:
         """A turn begins; the name of its session, which is ``own`` unless it goes on with the conversation's."""
@@ -81,23 +87,32 @@ class Sessions:
         if entry is None:
             entry = self._open[name] = _Session(name, engine, at, _IN_FLIGHT)
         entry.messages = _IN_FLIGHT
+        self.keep(name, engine, at)
         return name
+
+    def keep(self, name: str, engine: str, at: Engine) -> None:
+        """From now on the engine may keep something of a session, until it is told that it is over."""
+        self._kept[name] = engine, at
 
     def _left(self, conversation: Conversation) -> None:
         """It goes on at another engine: what the one before keeps of it is of no use, unless others start from it."""
         entry = self._open.get(conversation.session or "")
         if entry is not None and not conversation.shared and entry.messages == len(conversation.messages):
-            self.forget(entry.name)
-            self._tell(entry.engine, entry.at.release(entry.name))
+            self.release([entry.name])
 
     def tokens_of(self, conversation: Conversation, engine: str) -> int:
         """What the engine has computed of a conversation, as far as is known; asked before :meth:`enter`."""
         known = self._open.get(conversation.session or "")
         return known.tokens if known is not None and conversation.engine == engine else 0
 
-    def hint(self, spec: Generate, engine: str, values: Sequence[object]) -> KvHint:
-        """What the engine is told with a turn; ``values`` are those of the pause's features."""
+    def hint(self, spec: Generate, engine: str, values: Sequence[object], prefetched: str | None = None) -> KvHint:
+        """What the engine is told with a turn; ``values`` are those of the pause's features.
+
+        ``prefetched`` is the session of a prefetch that the turn takes the place of.
+        """
         superseded = self._superseded.pop(engine, [])
+        if prefetched is not None:
+            superseded.insert(0, prefetched)
         pause, key = spec.pause, None
         if pause is not None:
             key = self._key(pause, values)
@@ -148,35 +163,41 @@ class Sessions:
             self._began(entry)
         self._tell_more(entry)
 
-    def goes_on(self, name: str) -> bool:
+    def supersede(self, names: Iterable[str]) -> None:
+        """Sessions are over because a later turn takes their place: it says so, too."""
+        for name in names:
+            if name in self._kept and not self._goes_on(name):
+                self._superseded.setdefault(self._kept[name][0], []).append(name)
+                self.release([name])
+
+    def release(self, names: Iterable[str]) -> None:
+        """Sessions are over."""
+        for name in names:
+            if not self._goes_on(name):
+                self._end(name)
+
+    def _goes_on(self, name: str) -> bool:
         """Whether a turn of the session is under way: whoever says that it is over does not know of that."""
         entry = self._open.get(name)
         return entry is not None and entry.messages == _IN_FLIGHT
 
-    def supersede(self, over: Iterable[tuple[str, str]]) -> None:
-        """Sessions, each by engine and name, that a later turn takes the place of: it will say so."""
-        for engine, name in over:
-            if not self.goes_on(name):
-                self.forget(name)
-                self._superseded.setdefault(engine, []).append(name)
-
-    def forget(self, name: str) -> None:
-        """A session is over."""
+    def _end(self, name: str) -> None:
         entry = self._open.pop(name, None)
         if entry is not None:
             self._end_pause(entry, is_back=False)
+        if name in self._kept:
+            engine, at = self._kept.pop(name)
+            self._tell(engine, partial(at.release, name), "release a conversation")
 
-    def within(self, prefix: str) -> list[tuple[str, str]]:
-        """Engine and name of the open sessions of the turns below the op with this path, whichever its attempt."""
+    def within(self, prefix: str) -> list[str]:
+        """The open sessions of the turns below the op with this path, whichever its attempt."""
         below = (f"{prefix}.", f"{prefix}#")
-        return [(each.engine, name) for name, each in self._open.items() if name.startswith(below)]
+        return [name for name in self._open if name.startswith(below)]
 
     def close(self) -> None:
         """The run has ended: no session will have another turn."""
-        for entry in list(self._open.values()):
-            self._end_pause(entry, is_back=False)
-            self._tell(entry.engine, entry.at.release(entry.name))
-        self._open.clear()
+        for name in list(self._open):
+            self._end(name)
 
     def _key(self, pause: Pause, values: Sequence[object]) -> PauseKey:
         return PauseKey(self._execution.program.name, pause.tool, features(pause.features, values))
@@ -230,19 +251,18 @@ class Sessions:
             pause_s=_encoded(forecast),
             pin_ttl_s=entry.pause.ttl_s,
         )
-        self._tell(entry.engine, entry.at.extend(entry.name, hint))
+        self._tell(entry.engine, partial(entry.at.extend, entry.name, hint), "take a hint")
         self._watch(entry, forecast)
 
-    def _tell(self, engine: str, message: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._told(engine, message))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def _tell(self, engine: str, message: Callable[[], Awaitable[None]], what: str) -> None:
+        self._execution.spawn(self._told(engine, message, what))
 
-    async def _told(self, engine: str, message: Coroutine[Any, Any, None]) -> None:
+    async def _told(self, engine: str, message: Callable[[], Awaitable[None]], what: str) -> None:
         try:
-            await message
+            async with self._room:
+                await message()
         except Exception as error:  # noqa: BLE001 - hints never change results
-            self._execution.warnings[f"engine `{engine}` could not take a hint: {error}"] = None
+            self._execution.warnings[f"engine `{engine}` could not {what}: {error}"] = None
 
 
 def _encoded(forecast: Forecast | None) -> tuple[float, ...]:

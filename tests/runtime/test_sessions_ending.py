@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from orchestrator import chat, map_, race, tool
 from orchestrator.errors import RunError
+from orchestrator.runtime import executor
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.calls import conversations_in
 from orchestrator.runtime.engines.base import GenerateRequest
@@ -18,8 +19,10 @@ from orchestrator.runtime.engines.scripted import Reply
 from orchestrator.runtime.events import OpsDone
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.program import Generate, Limits, Pause, Prefetch, Program
 from orchestrator.runtime.services import Services
+from orchestrator.runtime.sessions import MOST_AT_ONCE
 from orchestrator.runtime.values import Conversation
 from tests.runtime.test_sessions import Engine, OneEngine, Run, text
 
@@ -47,7 +50,7 @@ def ending_in_flight(second: Callable[[GenerateRequest], Reply], **given: Any) -
         if len(engine.requests) == 1:
             return text(request)
         assert request.session is not None
-        run.execution.sessions.supersede([("main", request.session)])
+        run.execution.sessions.supersede([request.session])
         return second(request)
 
     engine = Engine(reply)
@@ -116,3 +119,98 @@ async def test_a_hint_that_cannot_be_given_is_a_warning() -> None:
     assert await execution.run(("q",)) == "q"
     (warning,) = execution.warnings
     assert "the hint `llm_1.prefetch` could not be given" in warning
+
+
+def one_of_many(count: int) -> Callable[[str], Any]:
+    """Opens many conversations and goes on with one of them."""
+
+    def flow(question: str) -> str:
+        def opened(what: str) -> Any:
+            reply, talk = chat("s").say(what)
+            return talk.say(look_up(reply)).chat
+
+        talks = map_(opened, [f"{question} {n}" for n in range(count)])
+        return talks[0].say("go on").reply
+
+    return flow
+
+
+class Slow(Engine):
+    """Lets go of nothing before it may."""
+
+    def __init__(self, script: Callable[[GenerateRequest], Reply | Awaitable[Reply]]) -> None:
+        super().__init__(script)
+        self.may = asyncio.Event()
+        self.at_once = self.most_at_once = 0
+
+    async def release(self, session: str) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.may.wait()
+        self.at_once -= 1
+        self.released.append(session)
+
+
+async def test_no_turn_waits_until_the_engine_has_let_go_of_others_and_none_is_lost() -> None:
+    async def reply(request: GenerateRequest) -> str:
+        if text(request) == "go on":
+            await asyncio.sleep(0.01)
+            engine.may.set()
+        return text(request)
+
+    engine = Slow(reply)
+    run = Run(one_of_many(100), engine)
+    async with asyncio.timeout(20):
+        assert await run.execution.run(("q",)) == "go on"
+    assert set(engine.released) >= {request.session for request in engine.requests} - {engine.requests[-1].session}
+    assert 8 <= engine.most_at_once <= MOST_AT_ONCE < 99
+
+
+async def test_a_cancelled_run_still_tells_the_engine() -> None:
+    async def reply(request: GenerateRequest) -> str:
+        if text(request) == "go on":
+            await asyncio.Event().wait()
+        return text(request)
+
+    engine = Slow(reply)
+    run = Run(one_of_many(100), engine)
+    task = asyncio.create_task(run.execution.run(("q",)))
+    async with asyncio.timeout(20):
+        while not engine.at_once:
+            await asyncio.sleep(0)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, engine.may.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert set(engine.released) >= {request.session for request in engine.requests[:99]}
+
+
+async def test_an_engine_that_takes_no_hint_any_more_does_not_keep_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "LONGEST_ENDING_S", 0.05)
+    engine = Slow(text)
+    run = Run(two_turns, engine)
+    async with asyncio.timeout(20):
+        assert await run.execution.run(("q",)) == "about q"
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not engine.released
+    (warning,) = run.execution.warnings
+    assert "1 hints were not taken" in warning
+
+
+async def test_a_resumed_run_says_nothing_of_sessions_that_it_has_not_used() -> None:
+    class Unneeded(OneEngine):
+        async def started(self, name: str) -> Engine:
+            raise AssertionError("nothing is to be computed")
+
+    engine = Engine(text)
+    first = Run(two_turns, engine)
+    await first.result("q")
+    assert engine.released
+    program, events = first.execution.program, first.execution.events
+    again = Engine(text)
+    services = Services(Unneeded(again))  # type: ignore[arg-type]
+    state = replay(program, events[:-1])
+    execution = Execution(program, services, MemoryJournal(), "run-1", state=state)
+    assert await execution.run(()) == "about q"
+    assert not again.released
+    assert not execution.warnings

@@ -1,0 +1,91 @@
+"""Prefetches are made once, for calls that are to come, and nothing is kept for longer than those need it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from orchestrator import chat, map_, tool
+from orchestrator.errors import RunError
+from orchestrator.runtime.events import Event, OpsDone, Spent
+from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.services import Services
+from tests.runtime.test_sessions import PREFIX, Controlled, OneEngine, Run, prefetching, spent, text
+
+
+@tool(effects="idempotent", typical_s=1.0)
+async def fetch(what: str) -> str:
+    await asyncio.sleep(0.05)
+    return what
+
+
+def of_many(question: str) -> str:
+    texts = map_(lambda each: chat(PREFIX).say(fetch(each)).reply, [question, "other", "third"])
+    return texts[0]
+
+
+async def test_calls_that_begin_alike_share_a_prefetch() -> None:
+    engine = Controlled(text)
+    run = Run(of_many, engine)
+    assert await run.result("q") == "q"
+    (request,) = engine.prefetched
+    assert len(spent(run)) == 1
+    assert sorted(hint.supersedes for hint in engine.hints) == [(), (), (request.session,)]
+
+
+async def test_a_shared_prefetch_goes_on_until_the_last_of_its_calls_begins() -> None:
+    engine = Controlled(text, prefetch_s=60.0)
+    run = Run(of_many, engine)
+    await run.result("q")
+    assert (len(engine.prefetched), engine.cut, len(spent(run))) == (1, 1, 1)
+
+
+async def resumed(run: Run, events: Sequence[Event]) -> tuple[Controlled, Execution]:
+    program, engine = run.execution.program, Controlled(text)
+    services = Services(OneEngine(engine))  # type: ignore[arg-type]
+    execution = Execution(program, services, MemoryJournal(), "run-1", state=replay(program, events))
+    assert await execution.run(()) == "q"
+    return engine, execution
+
+
+async def test_a_call_that_the_journal_knows_is_not_prefetched_for() -> None:
+    run = Run(of_many, Controlled(text))
+    await run.result("q")
+    engine, _ = await resumed(run, run.execution.events[:-1])
+    assert not engine.prefetched
+
+
+async def test_a_prefetch_that_its_call_overtakes_costs_nothing() -> None:
+    run = Run(of_many, Controlled(text))
+    await run.result("q")
+    events = run.execution.events
+    last = next(each for each in reversed(events) if isinstance(each, OpsDone) and each.usage is not None)
+    engine, execution = await resumed(run, events[: events.index(last)])
+    assert (len(engine.requests), len(engine.prefetched)) == (1, 0)
+    assert not [each for each in execution.events if isinstance(each, Spent)]
+
+
+async def test_a_prefetch_is_let_go_though_its_call_fails() -> None:
+    engine = Controlled(lambda _: ConnectionError("lost"))
+    with pytest.raises(RunError, match="lost"):
+        await Run(prefetching, engine).result("q")
+    assert engine.prefetched[0].session in engine.released
+
+
+async def test_a_prefetch_is_let_go_though_its_call_never_begins() -> None:
+    @tool(effects="once")
+    async def broken(what: str) -> str:
+        await asyncio.sleep(0.05)
+        raise ValueError(what)
+
+    def flow(question: str) -> str:
+        return chat(PREFIX).say(broken(question)).reply
+
+    engine = Controlled(text)
+    with pytest.raises(RunError):
+        await Run(flow, engine).result("q")
+    assert engine.released == [engine.prefetched[0].session]
