@@ -171,7 +171,9 @@ class StickyRouter:
         return index in self._draining
 
     def drain(self, index: int) -> None:
-        """Send nothing there any more. Raises ORCH-R063 for the last one in service."""
+        """Send nothing there any more. Raises ORCH-R063 for the last one in service, ``IndexError`` for another than there are."""
+        if not 0 <= index < len(self.loads):
+            raise IndexError(f"there is no replica {index}")
         if index in self._draining:
             return
         if len(self._draining) + 1 == len(self.loads):

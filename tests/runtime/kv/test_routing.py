@@ -129,6 +129,14 @@ async def test_the_last_replica_cannot_be_drained() -> None:
     await of.drained(0)  # not being drained
 
 
+def test_only_replicas_that_there_are_can_be_drained() -> None:
+    of = router()
+    for index in (-1, 2):
+        with pytest.raises(IndexError):
+            of.drain(index)
+    of.drain(1)
+
+
 def test_a_dead_replica_is_left_alone_for_a_while() -> None:
     of = router(retry_down_s=30.0)
     home = placed(of, "a")
