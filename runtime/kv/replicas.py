@@ -180,7 +180,7 @@ class ReplicaSet:
     async def drain(self, index: int) -> None:
         """Take a replica out of service and return when nothing runs there; its sessions go on elsewhere.
 
-        Raises ORCH-R063 for the last one in service.
+        Raises ORCH-R063 for the last one in service, ``IndexError`` for another than there are.
         """
         self.router.drain(index)
         await self.router.drained(index)
@@ -328,16 +328,20 @@ class KvReplicaSet(ReplicaSet):
         work = self._work(request)
         call, hint = work.call, work.hint
         index = self._place(call, set())
-        replica, gate = self.replicas[index], self.gates[index]
+        replica, gate, load = self.replicas[index], self.gates[index], self.router.loads[index]
         held = gate.control.holds(call.owner)
         if not isinstance(replica, KvControl) or not (held or gate.control.has_room(call.prompt_tokens)):
             return Usage()
-        async with self._turn(gate, work):
-            usage = await replica.prefetch(self._addressed(request, index))
-        if not held:
-            keep = self._is_short(hint, self.router.loads[index].turn_s)
-            gate.pause(call.owner, keep=keep, within_s=_longest(hint))
-        return usage
+        load.begun(call)
+        try:
+            if held:  # without a turn, whose end would say something about the pause that the program is in
+                return await replica.prefetch(self._addressed(work.request, index))
+            async with self._turn(gate, work):
+                usage = await replica.prefetch(self._addressed(work.request, index))
+            gate.pause(call.owner, keep=self._is_short(hint, load.turn_s), within_s=_longest(hint))
+            return usage
+        finally:
+            self.router.left(index, call)
 
     async def extend(self, session: str, hint: KvHint) -> None:
         """More is known of a pause: the program may give its slot back after all."""

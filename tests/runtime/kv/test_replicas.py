@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from itertools import count
+from math import inf
 
 import pytest
 
@@ -386,6 +387,49 @@ async def test_a_prefetch_that_is_cut_short_holds_no_slot() -> None:
     prefetch.cancel()
     await asyncio.gather(prefetch, return_exceptions=True)
     assert engine.gates[0].state.active == 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_prefetch_changes_nothing_about_a_pause(fails: bool) -> None:
+    class Refuses(Hinted):
+        async def prefetch(self, request: GenerateRequest) -> Usage:
+            if fails:
+                raise ConnectionError
+            return await super().prefetch(request)
+
+    now_s = 0.0
+    engine = KvReplicaSet("one", [Refuses()], replace(slots(1), patience=inf), clock=lambda: now_s)
+    engine.router.loads[0].turn_s = 1.0
+    await complete(engine, ask("a", "a/1"))
+    engine.gates[0].pause("a", within_s=500.0)
+    now_s = 100.0
+    engine.gates[0].control.expire(now_s)
+    await asyncio.gather(engine.prefetch(ask("a", "a/2")), return_exceptions=True)
+    engine.gates[0].control.expire(499.0)
+    assert engine.gates[0].control.holds("a")
+
+
+async def test_draining_waits_for_prefetches() -> None:
+    go_on = asyncio.Event()
+
+    class Slow(Hinted):
+        async def prefetch(self, request: GenerateRequest) -> Usage:
+            await go_on.wait()
+            return await super().prefetch(request)
+
+    engine = KvReplicaSet("two", [Slow(), Slow()], slots(4))
+    prefetch = asyncio.create_task(engine.prefetch(ask("a", "a/0")))
+    await asyncio.sleep(0)
+    home = engine.router.home("a/0")
+    assert home is not None
+    drained = asyncio.create_task(engine.drain(home[1]))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not drained.done()
+    go_on.set()
+    async with asyncio.timeout(10):
+        await drained
+    assert await prefetch == Usage(7)
 
 
 @tool(effects="pure")
