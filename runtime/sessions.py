@@ -78,9 +78,9 @@ class Sessions:
         if before is None:
             self._left(conversation)
         known = None if before is None else self._open.get(before)
-        if known is not None:
-            self._resumed(known)
         follows = known is None or known.messages == len(conversation.messages)
+        if known is not None and follows:
+            self._resumed(known)
         forks = conversation.shared or spec.is_fork or not follows
         name = own if before is None or forks else before
         entry = self._open.get(name)

@@ -23,8 +23,9 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.forecast import Forecast
 from orchestrator.runtime.kv.hints import KvHint, PauseKey
-from orchestrator.runtime.program import Limits
+from orchestrator.runtime.program import Generate, Limits, Pause
 from orchestrator.runtime.services import Services
+from orchestrator.runtime.values import Conversation
 
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
 
@@ -443,3 +444,24 @@ async def test_a_loop_that_compacts_ends_the_old_session() -> None:
     assert sessions[summary] in engine.released
     assert engine.hints[summary].ends
     assert engine.hints[summary + 1].supersedes == (sessions[summary],)
+
+
+async def test_a_late_fork_does_not_end_the_pause_of_what_has_gone_on() -> None:
+    durations, engine = DurationModel(), Engine(text)
+    sessions = Run(prefetching, engine, durations).execution.sessions
+    spec, key = Generate("default", None, pause=Pause("look_up")), PauseKey("prefetching", "look_up")
+
+    def turn(before: Conversation, own: str) -> Conversation:
+        session = sessions.enter(before, spec, "main", engine, own)
+        after = before.then("question", "answer", session, "main")
+        sessions.leave(session, spec, sessions.hint(spec, "main", ()), len(after.messages), 10)
+        return after
+
+    first = turn(Conversation(), "run-1/one")
+    second = turn(first, "run-1/two")
+    assert durations.forecast(key).count == 1
+    fork = turn(first, "run-1/fork")
+    assert (second.session, fork.session) == ("run-1/one", "run-1/fork")
+    assert durations.forecast(key).count == 1
+    turn(second, "run-1/three")
+    assert durations.forecast(key).count == 2
