@@ -180,7 +180,7 @@ class ReplicaSet:
     async def drain(self, index: int) -> None:
         """Take a replica out of service and return when nothing runs there; its sessions go on elsewhere.
 
-        Raises ORCH-R063 for the last one in service, ``IndexError`` for another than there are.
+        Raises ORCH-R063 for the last one in service, ``IndexError`` for an unknown one.
         """
         self.router.drain(index)
         await self.router.drained(index)
