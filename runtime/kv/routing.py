@@ -171,7 +171,10 @@ class StickyRouter:
         return index in self._draining
 
     def drain(self, index: int) -> None:
-        """Send nothing there any more. Raises ORCH-R063 for the last one in service, ``IndexError`` for an unknown one."""
+        """Send nothing there any more.
+
+        Raises ORCH-R063 for the last one in service, ``IndexError`` for an unknown one.
+        """
         if not 0 <= index < len(self.loads):
             raise IndexError(f"there is no replica {index}")
         if index in self._draining:
