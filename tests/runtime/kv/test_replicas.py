@@ -3,65 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from itertools import count
-from math import inf
 
 import pytest
 
 from orchestrator import chat, llm, tool, workflow
 from orchestrator.compiler import compile as compiled
 from orchestrator.errors import EngineError, RunError
-from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import (
-    Chunk,
     GenerateRequest,
-    KvControl,
     Message,
-    Usage,
     complete,
 )
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.engines.sim import SimEngine, SimOptions
-from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
 from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaOptions, ReplicaSet, replicated
+from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaSet
 from orchestrator.runtime.run import Runtime
-
-
-def slots(programs: int) -> ReplicaOptions:
-    return ReplicaOptions(AdmissionOptions(CapOptions(programs=programs, fixed=True)))
-
-
-def sim(**options: object) -> SimEngine:
-    return SimEngine(options=SimOptions(**{"time_scale": 0.01, "reply_tokens": 30, **options}))  # type: ignore[arg-type]
-
-
-def ask(program: str, session: str = "", text: str = "hello " * 40, **hint: object) -> GenerateRequest:
-    known = KvHint(program=program, program_arrival_s=0.0, **hint)  # type: ignore[arg-type]
-    return GenerateRequest(f"{program}/{session}", "default", (Message("user", text),), session=session, kv=known)
-
-
-class Flaky(ScriptedEngine):
-    """Fails before its reply, or in the middle of it."""
-
-    def __init__(self, error: EngineError | None = None, *, after: int = 0) -> None:
-        super().__init__(lambda _: "one two three four five six " * 10, name="flaky")
-        self.error = error
-        self.after = after
-
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
-        sent = 0
-        async for chunk in super().generate(request):
-            if self.error is not None and sent >= self.after:
-                raise self.error
-            sent += 1
-            yield chunk
-
-
-def dead() -> EngineError:
-    return errors.engine_died("flaky", "out of memory", None)
+from tests.runtime.kv.replica_sets import Hinted, ask, sim, slots
 
 
 async def test_a_program_waits_until_another_is_finished() -> None:
@@ -140,113 +99,6 @@ async def test_a_reply_that_is_abandoned_frees_the_slot() -> None:
     assert engine.router.loads[0].running_count == 0
 
 
-async def test_a_call_that_a_dead_replica_did_not_answer_goes_to_another() -> None:
-    flaky, good = Flaky(dead()), Flaky()
-    engine = ReplicaSet("two", [flaky, good], slots(2))
-    for i in range(4):
-        reply = await complete(engine, ask(f"p{i}", f"p{i}/1"))
-        assert reply.texts[0].startswith("one two")
-        assert engine.router.home(f"p{i}/1") == (f"p{i}", 1)
-        engine.finish(f"p{i}")
-    assert len(good.requests) == 4
-    assert len(flaky.requests) == 1  # left alone after the first failure
-    assert engine.gates[0].state.active == 0
-
-
-async def test_a_reply_that_broke_off_is_not_begun_again_silently() -> None:
-    engine = ReplicaSet("two", [Flaky(dead(), after=2), Flaky(dead(), after=2)], slots(2))
-    stream = engine.generate(ask("a", "a/1"))
-    assert [(await anext(stream)).sample for _ in range(2)] == [0, 0]
-    with pytest.raises(EngineError) as caught:
-        await anext(stream)
-    assert caught.value.code == "ORCH-E013"
-    assert [gate.state.active for gate in engine.gates] == [0, 0]
-
-
-def timed_out() -> EngineError:
-    return errors.timed_out("flaky", 1.0)
-
-
-FAILURES = [timed_out(), errors.overloaded("flaky", "oops"), errors.stream_broken("flaky", "nothing")]
-
-
-@pytest.mark.parametrize("error", FAILURES, ids=lambda error: error.code)
-async def test_a_call_that_a_failing_replica_did_not_answer_goes_to_another(error: EngineError) -> None:
-    flaky, good = Flaky(), Flaky()
-    engine = ReplicaSet("two", [flaky, good], slots(2))
-    engine.router.drain(1)
-    await complete(engine, ask("idle", "idle/1"))
-    await complete(engine, ask("a", "a/1"))
-    engine.router.undrain(1)
-    flaky.error = error
-    reply = await complete(engine, ask("a", "a/1"))
-    assert reply.texts[0].startswith("one two")
-    assert engine.router.home("a/1") == ("a", 1)
-    assert engine.gates[0].control.holds("idle")  # the replica may be well
-    assert [gate.state.active for gate in engine.gates] == [1, 1]
-
-
-async def test_a_replica_is_left_alone_when_two_calls_in_a_row_get_nothing() -> None:
-    flaky, good = Flaky(), Flaky()
-    engine = ReplicaSet("two", [flaky, good], slots(20))
-    engine.router.drain(1)
-    for i in range(6):
-        await complete(engine, ask(f"p{i}", f"p{i}/1"))
-    engine.router.undrain(1)
-    for i, error in enumerate([timed_out(), None, timed_out(), timed_out()]):
-        flaky.error = error
-        await complete(engine, ask(f"p{i}", f"p{i}/1"))
-    asked = len(flaky.requests)
-    assert asked == 10
-    await complete(engine, ask("p4", "p4/1"))
-    assert len(flaky.requests) == asked
-
-
-async def test_the_retry_of_a_reply_that_broke_off_goes_to_another() -> None:
-    broken = errors.stream_broken("flaky", "half a reply")
-    engine = ReplicaSet("two", [Flaky(broken, after=2), good := Flaky()], slots(2))
-    engine.router.drain(1)
-    with pytest.raises(EngineError) as caught:
-        await complete(engine, ask("a", "a/1"))
-    assert caught.value.code == "ORCH-E019"
-    with pytest.raises(EngineError):
-        await complete(engine, ask("a", "a/1"))  # there is no other
-    engine.router.undrain(1)
-    assert (await complete(engine, ask("a", "a/1"))).texts
-    assert len(good.requests) == 1
-
-
-async def test_what_an_engine_forgot_when_it_died_is_no_loss() -> None:
-    flaky = Flaky()
-    engine = ReplicaSet("one", [flaky])
-    await complete(engine, ask("a", "a/1"))
-    await complete(engine, ask("b", "b/1"))
-    flaky.error = dead()
-    with pytest.raises(EngineError):
-        await complete(engine, ask("b", "b/1"))
-    assert not engine.gates[0].control.holds("a")  # nor what its session left there
-
-
-async def test_an_idle_programs_slot_on_a_dead_replica_is_free() -> None:
-    engine = ReplicaSet("two", [flaky := Flaky(), Flaky()], slots(1))
-    engine.router.drain(1)
-    await complete(engine, ask("idle", "idle/1"))
-    engine.router.undrain(1)
-    flaky.error = dead()
-    engine.router._programs["other"] = {"other/1": 0}
-    engine.gates[0].pause("idle", keep=False)
-    await complete(engine, ask("idle", "idle/1"))
-    assert engine.gates[0].state.active == 0
-    assert engine.router.home("idle/1") == ("idle", 1)
-
-
-async def test_other_errors_are_the_callers() -> None:
-    engine = ReplicaSet("two", [Flaky(errors.rejected("flaky", "no")), Flaky(errors.rejected("flaky", "no"))])
-    with pytest.raises(EngineError) as caught:
-        await complete(engine, ask("a", "a/1"))
-    assert caught.value.code == "ORCH-E014"
-
-
 async def test_programs_that_wait_at_a_drained_replica_go_elsewhere() -> None:
     engine = ReplicaSet("two", [sim(), sim()], slots(1))
     first, second = await asyncio.gather(complete(engine, ask("a", "a/1")), complete(engine, ask("b", "b/1")))
@@ -306,130 +158,6 @@ async def test_every_replica_is_closed_though_one_fails() -> None:
     with pytest.raises(EngineError):
         await complete(good, ask("a", "a/1"))
     assert closed == ["scripted"]
-
-
-class Hinted(SimEngine):
-    """Takes hints besides turns."""
-
-    def __init__(self) -> None:
-        super().__init__(options=SimOptions(time_scale=0))
-        self.hints: list[str] = []
-
-    async def prefetch(self, request: GenerateRequest) -> Usage:
-        self.hints.append(f"prefetch {request.session}")
-        return Usage(7)
-
-    async def extend(self, session: str, hint: KvHint) -> None:
-        self.hints.append(f"extend {session}")
-
-    async def release(self, session: str) -> None:
-        self.hints.append(f"release {session}")
-
-
-class Deaf(Hinted):
-    """Takes no hint."""
-
-    async def release(self, session: str) -> None:
-        raise ConnectionError("gone")
-
-
-async def test_hints_besides_turns_go_to_the_sessions_replica() -> None:
-    first, second = Hinted(), Hinted()
-    engine = replicated("two", [first, second], slots(1))
-    assert isinstance(engine, KvControl)
-    await complete(engine, ask("a", "a/1"))
-    home = engine.router.home("a/1")
-    assert home is not None
-    assert await engine.prefetch(ask("a", "a/2")) == Usage(7)
-    await engine.extend("a/1", KvHint(pause_s=(1e6,)))
-    await engine.extend("nobody", KvHint())
-    assert (first, second)[home[1]].hints == ["prefetch a/2", "extend a/1"]
-    assert not engine.gates[home[1]].control.holds("a")
-    assert not isinstance(replicated("mixed", [first, sim()]), KvControl)
-
-
-async def test_a_program_prefetches_before_its_first_turn_where_there_is_room() -> None:
-    inner = Hinted()
-    engine = replicated("one", [inner], slots(1))
-    assert isinstance(engine, KvReplicaSet)
-    assert await engine.prefetch(ask("a", "a/0", pause_s=(0.1,))) == Usage(7)
-    assert engine.gates[0].control.holds("a")
-    assert await engine.prefetch(ask("b", "b/0")) == Usage()  # its first turn would have to wait
-    assert inner.hints == ["prefetch a/0"]
-    await complete(engine, ask("a", "a/1"))
-    engine.finish("a")
-    late = asyncio.create_task(complete(engine, ask("b", "b/1")))
-    assert (await late).finish_reasons
-    assert engine.gates[0].state.waiting == 0
-
-
-async def test_no_slot_is_held_over_a_long_pause_for_a_prefetch() -> None:
-    engine = replicated("one", [Hinted()], slots(1))
-    assert isinstance(engine, KvReplicaSet)
-    assert await engine.prefetch(ask("a", "a/0", pause_s=(1e6,))) == Usage(7)
-    assert engine.gates[0].state.active == 0
-
-
-async def test_a_prefetch_that_is_cut_short_holds_no_slot() -> None:
-    class Slow(Hinted):
-        async def prefetch(self, request: GenerateRequest) -> Usage:
-            await super().prefetch(request)
-            await asyncio.sleep(60)
-            raise AssertionError
-
-    inner = Slow()
-    engine = replicated("one", [inner], slots(1))
-    assert isinstance(engine, KvReplicaSet)
-    prefetch = asyncio.create_task(engine.prefetch(ask("a", "a/0")))
-    while not inner.hints:
-        await asyncio.sleep(0)
-    assert engine.gates[0].state.active == 1
-    prefetch.cancel()
-    await asyncio.gather(prefetch, return_exceptions=True)
-    assert engine.gates[0].state.active == 0
-
-
-@pytest.mark.parametrize("fails", [False, True])
-async def test_a_prefetch_changes_nothing_about_a_pause(fails: bool) -> None:
-    class Refuses(Hinted):
-        async def prefetch(self, request: GenerateRequest) -> Usage:
-            if fails:
-                raise ConnectionError
-            return await super().prefetch(request)
-
-    now_s = 0.0
-    engine = KvReplicaSet("one", [Refuses()], replace(slots(1), patience=inf), clock=lambda: now_s)
-    engine.router.loads[0].turn_s = 1.0
-    await complete(engine, ask("a", "a/1"))
-    engine.gates[0].pause("a", within_s=500.0)
-    now_s = 100.0
-    engine.gates[0].control.expire(now_s)
-    await asyncio.gather(engine.prefetch(ask("a", "a/2")), return_exceptions=True)
-    engine.gates[0].control.expire(499.0)
-    assert engine.gates[0].control.holds("a")
-
-
-async def test_draining_waits_for_prefetches() -> None:
-    go_on = asyncio.Event()
-
-    class Slow(Hinted):
-        async def prefetch(self, request: GenerateRequest) -> Usage:
-            await go_on.wait()
-            return await super().prefetch(request)
-
-    engine = KvReplicaSet("two", [Slow(), Slow()], slots(4))
-    prefetch = asyncio.create_task(engine.prefetch(ask("a", "a/0")))
-    await asyncio.sleep(0)
-    home = engine.router.home("a/0")
-    assert home is not None
-    drained = asyncio.create_task(engine.drain(home[1]))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert not drained.done()
-    go_on.set()
-    async with asyncio.timeout(10):
-        await drained
-    assert await prefetch == Usage(7)
 
 
 @tool(effects="pure")
@@ -529,47 +257,3 @@ async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
     await complete(engine, ask("a", "a/1", "x " * 600))
     assert [gate.control.cap.decreases for gate in engine.gates] == [0, 0]
     assert [gate.state.active for gate in engine.gates] == [int(i != home[1]) for i in range(2)]
-
-
-async def moved(engine: ReplicaSet) -> int:
-    """Where a session was that has gone on elsewhere."""
-    await complete(engine, ask("a", "a/1"))
-    home = engine.router.home("a/1")
-    assert home is not None
-    await engine.drain(home[1])
-    await complete(engine, ask("a", "a/1"))
-    await asyncio.sleep(0)
-    return home[1]
-
-
-async def test_a_session_that_moves_leaves_nothing_where_it_was() -> None:
-    both = Hinted(), Hinted()
-    engine = replicated("two", both, slots(4))
-    before = await moved(engine)
-    assert [each.hints for each in both] == [["release a/1"] if i == before else [] for i in range(2)]
-    assert engine.gates[before].state.active == 0
-    assert not engine._telling
-
-
-async def test_a_replica_that_cannot_be_told_of_a_move_harms_nobody() -> None:
-    engine = replicated("two", [Deaf(), Deaf()], slots(4))
-    await moved(engine)
-    assert not engine._telling
-
-
-async def test_a_session_is_released_where_it_was_though_its_program_is_over() -> None:
-    both = Hinted(), Hinted()
-    engine = replicated("two", both, slots(4))
-    await complete(engine, ask("a", "a/1"))
-    home = engine.router.home("a/1")
-    assert home is not None
-    engine.finish("a")
-    await engine.release("a/1")
-    assert [each.hints for each in both] == [["release a/1"] if i == home[1] else [] for i in range(2)]
-
-
-async def test_every_replica_hears_of_a_session_that_is_nowhere() -> None:
-    engine = replicated("two", [Deaf(), last := Hinted()])
-    with pytest.raises(ConnectionError):
-        await engine.release("who")
-    assert last.hints == ["release who"]
