@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """The results of a structured op."""
     path = frame.path + op.id if attempt == 1 else f"{frame.path}{op.id}#{attempt}"
-    return Outcome(tuple(await _RUNNERS[_structure(op).kind](execution, frame, op, path, ledger)))
+    try:
+        return Outcome(tuple(await _RUNNERS[_structure(op).kind](execution, frame, op, path, ledger)))
+    except BaseException:
+        execution.sessions.abandon(f"{execution.run_id}/{path}")
+        raise
 
 
 def _structure(op: Op) -> Structure:

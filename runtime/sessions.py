@@ -13,6 +13,8 @@ it: engines are told in the background. An engine that no turn of this run has b
 from __future__ import annotations
 
 import asyncio
+import sys
+from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +49,8 @@ class _Session:
     name: str
     engine: str
     at: Engine
+    turn: str
+    """Path of its latest turn."""
     messages: int
     """Length of the conversation that its KV belongs to; negative while a turn is under way."""
     tokens: int = 0
@@ -60,6 +64,26 @@ class _Session:
     timer: asyncio.TimerHandle | None = None
 
 
+class _Latest:
+    """Names of sessions, sorted by the path of their latest turn: those below an op stand next to each other."""
+
+    def __init__(self) -> None:
+        self._sorted: list[tuple[str, str]] = []
+
+    def add(self, entry: _Session) -> None:
+        """A turn begins."""
+        insort(self._sorted, (entry.turn, entry.name))
+
+    def remove(self, entry: _Session) -> None:
+        """The session is over, or has another turn."""
+        del self._sorted[bisect_left(self._sorted, (entry.turn, entry.name))]
+
+    def below(self, prefix: str) -> list[str]:
+        """Those whose latest turn has a path that begins so."""
+        first, last = (bisect_left(self._sorted, (bound,)) for bound in (prefix, prefix + chr(sys.maxunicode)))
+        return [name for _, name in self._sorted[first:last]]
+
+
 class Sessions:
     """See the module's docstring."""
 
@@ -67,6 +91,7 @@ class Sessions:
         self._execution = execution
         self._durations = execution.services.durations
         self._open: dict[str, _Session] = {}
+        self._latest = _Latest()
         self._kept: dict[str, tuple[str, Engine]] = {}
         """Where sessions are that nobody has said to be over since their last turn."""
         self._superseded: dict[str, list[str]] = {}
@@ -85,8 +110,11 @@ class Sessions:
         name = own if before is None or forks else before
         entry = self._open.get(name)
         if entry is None:
-            entry = self._open[name] = _Session(name, engine, at, _IN_FLIGHT)
-        entry.messages = _IN_FLIGHT
+            entry = self._open[name] = _Session(name, engine, at, own, _IN_FLIGHT)
+        else:
+            self._latest.remove(entry)
+            entry.turn, entry.messages = own, _IN_FLIGHT
+        self._latest.add(entry)
         self.keep(name, engine, at)
         return name
 
@@ -138,7 +166,7 @@ class Sessions:
             return
         entry.messages, entry.tokens = messages, tokens
         if hint.ends:
-            self._open.pop(name)
+            self._close(name)
         elif spec.pause is not None:
             entry.paused_s, entry.pause, entry.key = monotonic(), spec.pause, hint.key
             if not spec.pause.is_refined:
@@ -146,12 +174,10 @@ class Sessions:
             self._watch(entry, self._forecast(entry.key, entry.pause))
 
     def fail(self, name: str, conversation: Conversation) -> None:
-        """A turn has failed; it may be tried again."""
+        """A turn has failed; it may be tried again. If it is not, its session ends with what fails because of it."""
         entry = self._open.get(name)
-        if entry is not None and conversation.session == name:
+        if entry is not None:
             entry.messages = len(conversation.messages)
-        else:
-            self._open.pop(name, None)
 
     def refine(self, pause: Pause, conversation: Conversation, values: Sequence[object]) -> None:
         """Something starts in a pause that says more about it."""
@@ -181,18 +207,26 @@ class Sessions:
         entry = self._open.get(name)
         return entry is not None and entry.messages == _IN_FLIGHT
 
-    def _end(self, name: str) -> None:
+    def _close(self, name: str) -> None:
         entry = self._open.pop(name, None)
         if entry is not None:
+            self._latest.remove(entry)
             self._end_pause(entry, is_back=False)
+
+    def _end(self, name: str) -> None:
+        self._close(name)
         if name in self._kept:
             engine, at = self._kept.pop(name)
             self._tell(engine, partial(at.release, name), "release a conversation")
 
-    def within(self, prefix: str) -> list[str]:
-        """The open sessions of the turns below the op with this path, whichever its attempt."""
-        below = (f"{prefix}.", f"{prefix}#")
-        return [name for name in self._open if name.startswith(below)]
+    def within(self, path: str) -> list[str]:
+        """The open sessions whose latest turn is below the op with this path, whichever its attempt."""
+        return [*self._latest.below(f"{path}."), *self._latest.below(f"{path}#")]
+
+    def abandon(self, path: str) -> None:
+        """An attempt at a structured op has failed: nobody goes on with what was opened in it."""
+        for below in (f"{path}.", f"{path}["):
+            self.release(name for name in self._latest.below(below) if name.startswith(below))
 
     def close(self) -> None:
         """The run has ended: no session will have another turn."""

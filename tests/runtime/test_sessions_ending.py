@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import chat, map_, race, tool
+from orchestrator import Retry, chat, llm, map_, race, tool
 from orchestrator.errors import RunError
 from orchestrator.runtime import executor
 from orchestrator.runtime.builder import RegionBuilder
@@ -35,6 +36,12 @@ async def look_up(what: str) -> str:
 @tool(effects="idempotent")
 async def linger(what: str) -> str:
     await asyncio.sleep(0.25)
+    return what
+
+
+@tool(effects="idempotent")
+async def wait_a_little(what: str) -> str:
+    await asyncio.sleep(0.05)
     return what
 
 
@@ -214,3 +221,87 @@ async def test_a_resumed_run_says_nothing_of_sessions_that_it_has_not_used() -> 
     assert await execution.run(()) == "about q"
     assert not again.released
     assert not execution.warnings
+
+
+def failing_at(turn: int) -> Callable[[GenerateRequest], Reply]:
+    """Replies to all turns but that one."""
+    turns = iter([None] * turn + [ConnectionError("lost")])
+    return lambda request: next(turns, None) or text(request)
+
+
+async def test_what_a_failed_attempt_began_is_over() -> None:
+    def flow(question: str) -> str:
+        def opened(what: str) -> str:
+            reply, talk = chat("s").say(what)
+            return talk.say(look_up(reply)).reply
+
+        return map_(opened, [question], retry=Retry(2, backoff_s=0.01))[0]
+
+    engine = Engine(failing_at(1))
+    assert await Run(flow, engine).result("q") == "about q"
+    failed, _, again, _ = (request.session for request in engine.requests)
+    assert failed != again
+    assert engine.released[0] == failed
+
+
+async def test_a_turn_whose_reply_is_of_no_use_has_a_session_that_ends() -> None:
+    def flow(question: str) -> str:
+        number, talk = chat("s").say(question, returns=int)
+        return talk.say(look_up(f"{number}")).reply
+
+    engine = Engine(lambda _: "not a number")
+    with pytest.raises(RunError):
+        await Run(flow, engine).result("q")
+    assert engine.released == [engine.requests[0].session]
+
+
+async def test_a_losers_turn_on_a_conversation_from_outside_is_its_last() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+
+        def slow() -> str:
+            more, longer = talk.say(reply)
+            return longer.say(linger(more)).reply
+
+        return llm(race(slow, lambda: wait_a_little(reply), name="both"))
+
+    engine = Engine(text)
+    assert await Run(flow, engine).result("q") == "q"
+    opened, second, last = engine.requests
+    assert second.session == opened.session
+    assert engine.hints[-1].supersedes == (opened.session,)
+    assert last.session != opened.session
+
+
+async def test_what_goes_on_behind_a_race_is_not_over_with_it() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+
+        def slow() -> str:
+            more, longer = talk.say(reply)
+            return longer.say(linger(more)).reply
+
+        won = race(slow, lambda: wait_a_little(reply), name="both")
+        return talk.say(won).reply
+
+    engine = Engine(text)
+    assert await Run(flow, engine).result("q") == "q"
+    opened, second, _ = engine.requests
+    assert second.session != opened.session
+    assert opened.session not in engine.hints[-1].supersedes
+
+
+def test_the_sessions_of_one_op_are_found_among_many() -> None:
+    """Looking at each of them would take 40 million comparisons, which is many seconds."""
+    engine = Engine(text)
+    sessions = Run(two_turns, engine).execution.sessions
+    spec = Generate("default", None)
+    for item in range(20_000):
+        sessions.enter(Conversation(), spec, "main", engine, f"run-1/each[{item}]/race_1.slow/llm_1")
+    began = monotonic()
+    found = [sessions.within(f"run-1/each[{item}]/race_1") for item in range(2_000)]
+    assert monotonic() - began < 1.0
+    assert found == [[f"run-1/each[{item}]/race_1.slow/llm_1"] for item in range(2_000)]
+    assert sessions.within("run-1/each[1") == []
+    again = sessions.enter(Conversation(), spec, "main", engine, "run-1/each[7]/race_1#2.slow/llm_1")
+    assert sessions.within("run-1/each[7]/race_1") == ["run-1/each[7]/race_1.slow/llm_1", again]
