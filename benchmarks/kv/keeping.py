@@ -125,9 +125,7 @@ class KeepingRetention:
     def keep(self, turn: TurnView, held: Held, now: float) -> Sequence[Held]:
         """Enter it into the table."""
         made = self._turns.pop(turn.sequence)
-        tokens = turn.prompt_tokens + turn.max_tokens - 1
-        tokens -= tokens % self._block_tokens
-        return _held(self.retention.keep(made, self._decided, held, tokens=tokens, now_s=self._at(now)))
+        return _held(self.retention.keep(made, self._decided, held, now_s=self._at(now)))
 
     @property
     def next_due_s(self) -> float:

@@ -17,12 +17,12 @@ their shadow, ``saved`` as much: a stretch over which they are clearly better.
 
     lost <= (1 + epsilon) * lost by LRU + slack + 2 * capacity
 
-*Proof.* Capping the excess from below only raises it. One turn loses at most ``capacity``, so when trust ends the
-excess is at most ``slack + capacity``. From then on the engine is LRU too, from another state. A session that had a
-turn since loses a block only after ``capacity`` blocks were used after it, and then LRU has lost that block as well; so
-the engine loses more only in first turns since, and there only what LRU's cache held when trust ended, ``capacity`` in
-all. Trust returns at an excess of 0 or less, and the argument starts again. From any other turn on, add another
-``slack``.
+*Proof.* Capping the excess from below only raises it, and from above it is capped at the bound. One turn loses at most
+``capacity``, so when trust ends the excess is at most ``slack + capacity``. From then on the engine is LRU too, from
+another state. A session that had a turn since loses a block only after ``capacity`` blocks were used after it, and then
+LRU has lost that block as well; so the engine loses more only in first turns since, and there only what LRU's cache
+held when trust ended, ``capacity`` in all. Trust returns at an excess of 0 or less, and the argument starts again. From
+any other turn on, add another ``slack``.
 
 It assumes that without trust the engine *is* LRU: no pins are made and those that exist are given up at once. It
 compares with LRU *on the same turns in the same order*, of sessions that share no prefix and only grow; and it leaves
@@ -72,9 +72,12 @@ class LruGuard:
         self._predicted = ShadowCache(self._capacity)
         self._known: OrderedDict[str, int] = OrderedDict()
 
-    def arrived(self, session: str, blocks: int, hit_blocks: int, now_s: float) -> None:
-        """A turn whose prompt fills ``blocks`` blocks begins to run; the engine found ``hit_blocks`` of them cached."""
-        known = min(self._known.get(session, 0), blocks)
+    def arrived(self, session: str, blocks: int, hit_blocks: int, now_s: float, *, repeated: int | None = None) -> None:
+        """A turn whose prompt fills ``blocks`` blocks begins to run; the engine found ``hit_blocks`` of them cached.
+
+        It begins with ``repeated`` blocks of the session's last turn, default: with all of them.
+        """
+        known = min(self._known.get(session, 0), blocks if repeated is None else repeated)
         lost = max(known - hit_blocks, 0)
         lru_lost = max(known - self._lru.held(session), 0)
         predicted_lost = max(known - self._predicted.held(session), 0)
@@ -82,7 +85,8 @@ class LruGuard:
         self.lost_blocks += lost
         self.lru_lost_blocks += lru_lost
         self.predicted_lost_blocks += predicted_lost
-        self._excess = max(self._excess + lost - (1.0 + self._epsilon) * lru_lost, -self._slack)
+        excess = self._excess + lost - (1.0 + self._epsilon) * lru_lost
+        self._excess = min(max(excess, -self._slack), self._slack + 2 * self._capacity)
         self._saved = max(self._saved + lru_lost - (1.0 + self._epsilon) * predicted_lost, 0.0)
         if self.trusted and self._excess > self._slack:
             self.trusted, self._saved = False, 0.0
@@ -98,6 +102,15 @@ class LruGuard:
         self._known.move_to_end(session)
         if len(self._known) > 2 * self._capacity:
             self._known.popitem(last=False)  # LRU has lost it long ago: so many sessions of a block each fill it twice
+
+    def given_up(self, session: str) -> None:
+        """No turn of the session is expected any more."""
+        self._predicted.release(session)
+
+    def reset(self) -> None:
+        """The cache was emptied, and LRU's would have been."""
+        self._lru, self._predicted = ShadowCache(self._capacity), ShadowCache(self._capacity)
+        self._known.clear()
 
     def passed(self, name: str, blocks: int, now_s: float) -> None:
         """A request of no session has used ``blocks`` blocks that were not cached."""
@@ -141,6 +154,12 @@ class ShadowCache:
             self._idle[session] = blocks
         while self._room < 0:
             self._evict_one()
+
+    def release(self, session: str) -> None:
+        """The session's prefix is not to be kept any longer."""
+        if session in self._kept:
+            self._until_s.pop(session, None)
+            self._idle[session] = self._kept.pop(session)
 
     def _evict_one(self) -> None:
         among = self._idle or self._kept

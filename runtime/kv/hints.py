@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from typing import Any, Final
 
 PREFIX: Final = "orch_"
@@ -25,6 +25,8 @@ MOST_QUANTILES: Final = 64
 MOST_NAME_CHARS: Final = 512
 """Longer names are cut: a hostile client must not fill the engine's memory with them."""
 MOST_SUPERSEDED: Final = 256
+MOST_FEATURES: Final = 16
+MOST_FEATURE_CHARS: Final = 128
 
 Scalar = str | int | float
 Argument = Scalar | list[str] | list[float]
@@ -124,11 +126,15 @@ def _name(value: object) -> str | None:
     return value[:MOST_NAME_CHARS] if isinstance(value, str) and value else None
 
 
-def _names(value: object) -> tuple[str, ...] | None:
-    many = value.split(",") if isinstance(value, str) else value
+def _names(value: object, most: int = MOST_SUPERSEDED, most_chars: int = MOST_NAME_CHARS) -> tuple[str, ...] | None:
+    many = value.split(",", most)[:most] if isinstance(value, str) else value
     if not isinstance(many, list | tuple):
         return None
-    return tuple(name for name in map(_name, many[:MOST_SUPERSEDED]) if name is not None)
+    return tuple(each[:most_chars] for each in many[:most] if isinstance(each, str) and each)
+
+
+def _features(value: object) -> tuple[str, ...] | None:
+    return _names(value, MOST_FEATURES, MOST_FEATURE_CHARS)
 
 
 def _number(value: object) -> float | None:
@@ -136,7 +142,7 @@ def _number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if isfinite(number) and number >= 0 else None
 
@@ -148,12 +154,13 @@ def _flag(value: object) -> bool:
 def _quantiles(value: object) -> tuple[float, ...] | None:
     if not isinstance(value, list | tuple) or not value or len(value) > MOST_QUANTILES:
         return None
-    times: list[float] = []
-    for each in value:
-        if isinstance(each, bool) or not isinstance(each, int | float) or isnan(each):
-            return None
-        times.append(float("inf") if each < 0 else float(each))
-    return tuple(times) if times == sorted(times) else None
+    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in value):
+        return None
+    try:
+        times = [inf if each < 0 else float(each) for each in value]
+    except OverflowError:
+        return None
+    return tuple(times) if times == sorted(times) and not any(map(isnan, times)) else None
 
 
 _READERS: Final[Mapping[str, Callable[[object], object]]] = {
@@ -163,7 +170,7 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "critical_path_s": _number,
     "workflow": _name,
     "tool": _name,
-    "features": _names,
+    "features": _features,
     "pause_s": _quantiles,
     "pin_ttl_s": _number,
     "release": _flag,

@@ -3,7 +3,7 @@
 A pin is a hint under a budget, never a lock. It ends when its session's next turn runs (*consumed*), when its time is
 over (*expired*), when its blocks are needed (*evicted*), or when the session is over (*released*, *superseded*,
 *reset*). The table knows no engine: it counts blocks, and hands back to its caller the pins whose blocks are to be
-freed. The caller says what time it is, on one clock.
+freed. The caller says what time it is, on one clock. A prefix that several pins hold counts once.
 
 >>> table = PinTable[str](budget_blocks=8)
 >>> table.pin(Pin("s1", "run-1", arrival_s=0.0, blocks=4, held="blocks of s1", pinned_s=10.0, expires_s=12.0))
@@ -20,6 +20,8 @@ from enum import StrEnum
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from orchestrator.runtime.kv.prefixes import Prefix, SharedPrefixes, own
 
 if TYPE_CHECKING:
     from orchestrator.runtime.kv.forecast import Forecast
@@ -58,12 +60,21 @@ class Pin(Generic[Held]):
     """The blocks themselves, as the engine has them."""
     pinned_s: float
     expires_s: float
+    ends_s: float = inf
+    """When it is to expire once no turn of its session waits any more."""
+    latest_s: float = inf
+    """When it ends at the latest, whatever a review finds."""
+    prefix: Prefix | None = None
+    """The first of the blocks, where others hold them too."""
     tokens: int = 0
-    """Tokens of the prefix they hold."""
+    """In the blocks behind that."""
     forecast: Forecast | None = None
     """Of the pause, from ``pinned_s`` on."""
-    reviewed_s: float = -inf
-    """When it was last asked whether it is still worth its memory."""
+
+    @property
+    def own_blocks(self) -> int:
+        """Those that others did not hold too."""
+        return own(self.blocks, self.prefix)
 
 
 class PinTable(Generic[Held]):
@@ -71,11 +82,13 @@ class PinTable(Generic[Held]):
 
     def __init__(self, budget_blocks: int) -> None:
         self.budget_blocks = budget_blocks
-        self.pinned_blocks = 0
         self.outcomes: Counter[Outcome] = Counter()
+        self._own_blocks = 0
+        self._shared = SharedPrefixes()
         self._pins: dict[str, Pin[Held]] = {}
         self._by_expiry: list[tuple[float, int, Pin[Held]]] = []
         self._by_program: list[tuple[float, int, Pin[Held]]] = []
+        self._by_review: list[tuple[float, int, Pin[Held]]] = []
         self._made = 0
 
     def __len__(self) -> int:
@@ -93,17 +106,31 @@ class PinTable(Generic[Held]):
         return list(self._pins.values())
 
     @property
+    def pinned_blocks(self) -> int:
+        """Blocks that pins hold."""
+        return self._own_blocks + self._shared.blocks
+
+    @property
     def room(self) -> int:
         """Blocks that may still be pinned."""
         return self.budget_blocks - self.pinned_blocks
 
+    def clipped(self, session: str, blocks: int, prefix: Prefix | None) -> int:
+        """How many of ``blocks`` blocks, the first of them as others hold them, the session may pin."""
+        earlier = self._pins.get(session)
+        room = self.room + (0 if earlier is None else earlier.own_blocks)
+        free = 0 if prefix is None else prefix.blocks - self._shared.added_by(prefix)
+        return min(blocks, max(room, 0) + free)
+
     def pin(self, pin: Pin[Held], *, clipped: bool = False) -> list[Pin[Held]]:
-        """Take a pin of at most ``room`` blocks on; returns the session's earlier pin, if it had one."""
+        """Take on a pin for which there is room; returns the session's earlier pin, if it had one."""
         replaced = self._drop(pin.session, Outcome.SUPERSEDED)
-        if pin.blocks > self.room:
-            raise ValueError(f"a pin of {pin.blocks} blocks, and the budget has room for {self.room}")
+        added = pin.own_blocks + self._shared.added_by(pin.prefix)
+        if added > self.room:
+            raise ValueError(f"a pin that adds {added} blocks, and the budget has room for {self.room}")
         self.outcomes[Outcome.CLIPPED if clipped else Outcome.PINNED] += 1
-        self.pinned_blocks += pin.blocks
+        self._own_blocks += pin.own_blocks
+        self._shared.join(pin.prefix)
         self._pins[pin.session] = pin
         self._made += 1
         heappush(self._by_expiry, (pin.expires_s, self._made, pin))
@@ -122,11 +149,6 @@ class PinTable(Generic[Held]):
         self._compact()
         return True
 
-    def shrink(self, pin: Pin[Held], blocks: int) -> None:
-        """Let the pin hold ``blocks`` blocks less; the caller takes them from ``held``."""
-        pin.blocks -= blocks
-        self.pinned_blocks -= blocks
-
     def end(self, session: str, outcome: Outcome) -> list[Pin[Held]]:
         """End the session's pin, if it has one."""
         return self._drop(session, outcome)
@@ -136,6 +158,7 @@ class PinTable(Generic[Held]):
         ended = [pin for session in list(self._pins) for pin in self._drop(session, outcome)]
         self._by_expiry.clear()
         self._by_program.clear()
+        self._by_review.clear()
         return ended
 
     @property
@@ -152,6 +175,33 @@ class PinTable(Generic[Held]):
             if self._live(pin) and pin.expires_s <= now_s:
                 ended += self._drop(pin.session, Outcome.EXPIRED)
         return ended
+
+    def shares(self, session: str, prefix: Prefix) -> None:
+        """What the session's pin begins with, others hold too from now on."""
+        pin = self._pins.get(session)
+        if pin is None or not pin.blocks >= prefix.blocks > (0 if pin.prefix is None else pin.prefix.blocks):
+            return
+        before = pin.own_blocks
+        self._shared.leave(pin.prefix)
+        self._shared.join(prefix)
+        pin.prefix = prefix
+        pin.tokens = pin.tokens * pin.own_blocks // max(before, 1)
+        self._own_blocks += pin.own_blocks - before
+
+    def review_at(self, pin: Pin[Held], at_s: float) -> None:
+        """Have :meth:`to_review` return the pin once, ``at_s`` or later."""
+        self._made += 1
+        heappush(self._by_review, (at_s, self._made, pin))
+        self._compact()
+
+    def to_review(self, now_s: float) -> Pin[Held] | None:
+        """The next pin that is to be reviewed by now."""
+        heap = self._by_review
+        while heap and heap[0][0] <= now_s:
+            _, _, pin = heappop(heap)
+            if self._live(pin):
+                return pin
+        return None
 
     def victim(self, *, spared: str | None = None) -> Pin[Held] | None:
         """The pin to give up first: of the program that arrived last; the session ``spared`` comes last of all."""
@@ -177,7 +227,8 @@ class PinTable(Generic[Held]):
         pin = self._pins.pop(session, None)
         if pin is None:
             return []
-        self.pinned_blocks -= pin.blocks
+        self._own_blocks -= pin.own_blocks
+        self._shared.leave(pin.prefix)
         self.outcomes[outcome] += 1
         return [pin]
 
@@ -190,6 +241,9 @@ class PinTable(Generic[Held]):
         if len(self._by_program) > limit:
             self._by_program = [entry for entry in self._by_program if self._live(entry[2])]
             heapify(self._by_program)
+        if len(self._by_review) > limit:
+            self._by_review = [entry for entry in self._by_review if self._live(entry[2])]
+            heapify(self._by_review)
 
     def _current(self, entry: tuple[float, int, Pin[Held]]) -> bool:
         return self._live(entry[2]) and entry[0] == entry[2].expires_s

@@ -14,6 +14,7 @@ worth its memory is given up.
 
 **Taking on.** A turn whose session holds no memory is *held back* until the session is expected to fit beside those
 under way until it ends (:mod:`orchestrator.runtime.kv.footprint`): taking on what fits only now means to evict later.
+What others hold too costs nothing more (:mod:`orchestrator.runtime.kv.prefixes`), here and when it is kept.
 Those held back go on in order of::
 
     arrival of the program + overtaking * (share of the memory it fills) * (seconds it has still to go)
@@ -38,8 +39,9 @@ True
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
-from dataclasses import dataclass
-from math import inf
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite, isnan
 from typing import Final, Generic
 
 from orchestrator.runtime.kv.durations import DurationModel
@@ -49,6 +51,7 @@ from orchestrator.runtime.kv.guard import LruGuard
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.load import mean
 from orchestrator.runtime.kv.pins import Held, Outcome, Pin, PinTable
+from orchestrator.runtime.kv.prefixes import Prefix, own
 from orchestrator.runtime.kv.ttl import Ttl, best_ttl
 
 MARGIN: Final = 1.1
@@ -61,7 +64,9 @@ REVIEWS_A_STEP: Final = 8
 MOST_SESSIONS: Final = 65_536
 """Programs and sessions that are remembered: clients choose their names."""
 OLDEST_ARRIVAL_S: Final = 3600.0
-"""A client cannot claim that its program arrived earlier than this before its first request."""
+"""A client cannot claim that its program arrived earlier than this before its first request, "..."""
+LONGEST_PATH_S: Final = 600.0
+"""nor that it still has longer to go than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class RetentionOptions:
             raise ValueError(f"budget is {self.budget!r}: a share of the KV blocks, from 0 to 1, is expected")
         for name in ("ttl_s", "longest_ttl_s", "patience_s", "overtaking"):
             value = getattr(self, name)
-            if value is not None and not value >= 0.0:
+            if value is not None and not (value >= 0.0 and isfinite(value)):
                 raise ValueError(f"{name} is {value!r}: 0 or more is expected")
 
 
@@ -118,11 +123,14 @@ class Turn:
     """Its session's blocks were pinned when it arrived."""
     returns: bool
     """Its session has had a turn before."""
+    prefix: Prefix | None = None
+    """What it begins with and others hold now."""
     admitted_s: float | None = None
     """When it stopped being held back."""
     refused: bool = False
     """It found no memory when it was first in the queue."""
     begun: bool = False
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,19 @@ class Decision:
     worth_s: float = 0.0
     forecast: Forecast | None = None
     clipped: bool = False
+    prefix: Prefix | None = None
+    """The first of the blocks, where others hold them too."""
+    longest_s: float = inf
+    """The longest TTL that a review may find."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a session's last turn left in full blocks."""
+
+    tokens: int
+    marks: tuple[tuple[int, Hashable], ...]
+    """Hashes of the prefixes of so many blocks; none where the engine does not tell them."""
 
 
 class Retention(Generic[Held]):
@@ -159,8 +180,7 @@ class Retention(Generic[Held]):
         self._programs: OrderedDict[str, float] = OrderedDict()
         self._running: Counter[str] = Counter()
         """Turns by session that are not held back and have not ended."""
-        self._left: OrderedDict[str, int] = OrderedDict()
-        """Tokens in full blocks at the end of each session's last turn."""
+        self._left: OrderedDict[str, _Left] = OrderedDict()
         self._block_tokens = 1
         """Of a KV block, once a turn has ended."""
         self._unfit_since = -1
@@ -176,21 +196,41 @@ class Retention(Generic[Held]):
     # -- a turn arrives -----------------------------------------------------------------------------------------------
 
     def arrived(
-        self, session: str, hint: KvHint, *, blocks: int, now_s: float, age_s: float = 0.0
+        self,
+        session: str,
+        hint: KvHint,
+        *,
+        blocks: int,
+        now_s: float,
+        age_s: float = 0.0,
+        prefix: Prefix | None = None,
     ) -> tuple[Turn, list[Pin[Held]]]:
-        """A turn that will leave at most ``blocks`` blocks is here, of a program that claims to be ``age_s`` old."""
+        """A turn that will leave at most ``blocks`` blocks is here, of a program that claims to be ``age_s`` old.
+
+        Its session's pin lasts while it waits, whatever its TTL: what it was kept for is here.
+        """
         self.durations.ended(session, now_s)
         ended: list[Pin[Held]] = []
         for other in hint.supersedes:
             if other != session:
                 ended += self.over(other, now_s, Outcome.SUPERSEDED)
         arrival_s = self._arrival_s(hint.program or session, age_s, now_s)
-        turn = Turn(session, hint, arrival_s, now_s, blocks, session in self.table, session in self._left)
+        turn = Turn(session, hint, arrival_s, now_s, blocks, session in self.table, session in self._left, prefix)
         if turn.pinned:
+            self.table.extend(session, inf)
             self._admit(turn, now_s)
         else:
             self._unfit_since = -1
         return turn, ended
+
+    def is_known(self, prefix: Prefix) -> bool:
+        """Whether sessions that hold the prefix are known to share it."""
+        return self.footprint.knows(prefix)
+
+    def shares(self, session: str, prefix: Prefix) -> None:
+        """What the session begins with, others hold too from now on."""
+        self.footprint.shares(session, prefix)
+        self.table.shares(session, prefix)
 
     def urgency(self, turn: Turn) -> float:
         """The turn's place among others with hints, least first; seconds.
@@ -201,7 +241,7 @@ class Retention(Generic[Held]):
         if turn is self._patient:
             return -inf
         patience_s = self.options.patience_s
-        share_s = turn.blocks / self.total_blocks * (turn.hint.critical_path_s or 0.0)
+        share_s = turn.blocks / self.total_blocks * min(turn.hint.critical_path_s or 0.0, LONGEST_PATH_S)
         arrival_s = max(turn.arrival_s, turn.queued_s - patience_s) + self.options.overtaking * share_s
         return arrival_s - patience_s if turn.pinned else arrival_s
 
@@ -211,11 +251,11 @@ class Retention(Generic[Held]):
 
     def admits(self, turn: Turn, load: Load, now_s: float) -> bool:
         """Whether the most urgent turn that is held back goes on now."""
-        patient = self._patient is None and now_s - turn.queued_s > self.options.patience_s
+        patient = self._is_patience_free(now_s) and now_s - turn.queued_s > self.options.patience_s
         if not (load.idle or patient):
             if self._unfit_since == self.footprint.version:
                 return False
-            if not self.footprint.fits(turn.blocks, turn.hint.turns_left or 0.0):
+            if not self.footprint.fits(turn.blocks, turn.hint.turns_left or 0.0, prefix=turn.prefix):
                 self._unfit_since = self.footprint.version
                 return False
         if patient:
@@ -224,10 +264,15 @@ class Retention(Generic[Held]):
         self._admit(turn, now_s)
         return True
 
+    def _is_patience_free(self, now_s: float) -> bool:
+        """Whether no turn that was admitted for its patience is about to run; one that cannot keeps nobody waiting."""
+        admitted_s = None if self._patient is None else self._patient.admitted_s
+        return admitted_s is None or now_s - admitted_s > self.options.patience_s
+
     def _admit(self, turn: Turn, now_s: float) -> None:
         turn.admitted_s = now_s
         self._running[turn.session] += 1
-        self.footprint.begins(turn.session, turn.blocks, turn.hint.turns_left or 0.0)
+        self.footprint.begins(turn.session, turn.blocks, turn.hint.turns_left or 0.0, turn.prefix)
 
     def _arrival_s(self, program: str, age_s: float, now_s: float) -> float:
         """The first request of a program settles when it arrived."""
@@ -242,36 +287,58 @@ class Retention(Generic[Held]):
 
     # -- a turn runs --------------------------------------------------------------------------------------------------
 
-    def begun(self, turn: Turn, *, prompt_tokens: int, hit_tokens: int, now_s: float) -> list[Pin[Held]]:
-        """The turn runs, and holds references of its own to what it found: its session's pin is over."""
+    def begun(
+        self, turn: Turn, *, prompt_tokens: int, hit_tokens: int, now_s: float, hashes: Sequence[Hashable] | None = None
+    ) -> list[Pin[Held]]:
+        """The turn runs, and holds references of its own to what it found: its session's pin is over.
+
+        ``hashes`` are those of its prompt's prefixes, block by block; without them it is taken to continue its session.
+        """
         if turn.begun:
             return []
-        turn.begun = True
+        turn.begun, turn.prompt_tokens = True, prompt_tokens
         if turn is self._patient:
             self._patient = None
         waited_s = now_s - (turn.queued_s if turn.admitted_s is None else turn.admitted_s)
         self._waited("memory" if turn.refused else "batch", waited_s)
         if turn.returns and not turn.pinned:
             self._miss_queue_s = mean(self._miss_queue_s, now_s - turn.queued_s)
-        known = min(self._left.get(turn.session, 0), prompt_tokens)
+        known = self._repeated(turn.session, prompt_tokens, hashes)
         self.tokens.update(prompt=prompt_tokens, hit=hit_tokens, recomputed=max(known - hit_tokens, 0))
         if self.guard is not None:
             size = self._block_tokens
-            self.guard.arrived(turn.session, prompt_tokens // size, hit_tokens // size, now_s)
+            repeated = max(known // size - 1, 0)  # the last block of a hit may have to be computed again in any case
+            self.guard.arrived(turn.session, prompt_tokens // size, hit_tokens // size, now_s, repeated=repeated)
         return self.table.end(turn.session, Outcome.CONSUMED)
+
+    def _repeated(self, session: str, prompt_tokens: int, hashes: Sequence[Hashable] | None) -> int:
+        """Tokens of the session's last turn that the prompt begins with: clients cut, summarise and tokenise anew."""
+        left = self._left.get(session)
+        if left is None:
+            return 0
+        if hashes is None:
+            return min(left.tokens, prompt_tokens)
+        repeated = (blocks for blocks, name in left.marks if blocks <= len(hashes) and hashes[blocks - 1] == name)
+        return max(repeated, default=0) * self._block_tokens
 
     def passed(self, name: str, tokens: int, now_s: float) -> None:
         """A request without a hint runs, ``tokens`` of whose prompt were not cached."""
         if self.guard is not None:
             self.guard.passed(name, tokens // self._block_tokens, now_s)
 
-    def may_take(self, turn: Turn | None, *, running: bool, load: Load, now_s: float) -> bool:
-        """Whether pins are given up for a request that finds no memory; ``turn`` is None for one without hints."""
+    def may_take(
+        self, turn: Turn | None, *, running: bool, load: Load, now_s: float, others_wait: bool = False
+    ) -> bool:
+        """Whether pins are given up for a request that finds no memory; ``turn`` is None for one without hints.
+
+        ``others_wait``: one without hints is behind it, and is not to wait for what is pinned.
+        """
         if turn is not None:
             turn.refused = turn.refused or not running
         if not self.table:
             return False
-        return turn is None or running or load.idle or now_s - turn.queued_s > self.options.patience_s
+        impatient = turn is None or now_s - turn.queued_s > self.options.patience_s
+        return impatient or running or load.idle or others_wait
 
     def _waited(self, cause: str, seconds: float) -> None:
         self.queue_s[cause] += seconds
@@ -287,19 +354,28 @@ class Retention(Generic[Held]):
 
     # -- a turn ends --------------------------------------------------------------------------------------------------
 
-    def ended(self, turn: Turn, *, tokens: int, blocks: int, load: Load, now_s: float) -> Decision:
-        """The turn has ended well and leaves ``tokens`` tokens in ``blocks`` full blocks: what of them to keep."""
+    def ended(
+        self,
+        turn: Turn,
+        *,
+        tokens: int,
+        blocks: int,
+        load: Load,
+        now_s: float,
+        prefix: Prefix | None = None,
+        hashes: Sequence[Hashable] | None = None,
+    ) -> Decision:
+        """The turn has ended well and leaves ``tokens`` tokens in ``blocks`` full blocks: what of them to keep.
+
+        ``prefix``: the first of them, where others hold them too; ``hashes`` as in :meth:`begun`, of the whole text.
+        """
         self.gone(turn)
-        hint = turn.hint
-        self._block_tokens = max(tokens // blocks, 1) if blocks else self._block_tokens
-        self._left[turn.session] = tokens
-        self._left.move_to_end(turn.session)
-        if len(self._left) > MOST_SESSIONS:
-            self._left.popitem(last=False)
-        if hint.ends:
+        self._leaves_behind(turn, tokens, blocks, hashes)
+        if turn.hint.ends:
             return Decision()
-        self.durations.began(turn.session, hint.key, now_s)
-        decision = self._decide(hint, tokens, blocks, load)
+        if not turn.hint.prefetch:
+            self.durations.began(turn.session, turn.hint.key, now_s)
+        decision = self._decide(turn.hint, blocks, prefix, load)
         if self.guard is not None:
             self.guard.ended(turn.session, blocks, decision.ttl_s, now_s)
             if not self.guard.trusted:
@@ -307,27 +383,47 @@ class Retention(Generic[Held]):
         if decision.ttl_s <= 0.0:
             self.table.outcomes[Outcome.DECLINED] += 1
             return Decision(0, 0.0, decision.worth_s, decision.forecast)
-        earlier = self.table.get(turn.session)
-        kept = min(blocks, self.table.room + (earlier.blocks if earlier is not None else 0))
+        kept = self.table.clipped(turn.session, blocks, prefix)
         if kept <= 0:
             self.table.outcomes[Outcome.REJECTED] += 1
-        return Decision(max(kept, 0), decision.ttl_s, decision.worth_s, decision.forecast, clipped=kept < blocks)
+        if prefix is not None and kept < prefix.blocks:
+            prefix = None
+        return replace(decision, blocks=kept, prefix=prefix, clipped=kept < blocks)
 
-    def keep(self, turn: Turn, decision: Decision, held: Held, *, tokens: int, now_s: float) -> list[Pin[Held]]:
+    def _leaves_behind(self, turn: Turn, tokens: int, blocks: int, hashes: Sequence[Hashable] | None) -> None:
+        """Remember how much, and the hashes of what a next prompt may begin with: all of it, or all but the reply."""
+        if blocks:
+            self._block_tokens = max(tokens // blocks, 1)
+        before = self._left.get(turn.session)
+        if before is not None and tokens > before.tokens:
+            self.footprint.grew((tokens - before.tokens) // self._block_tokens)
+        prompt = turn.prompt_tokens // self._block_tokens
+        places = {each for each in (blocks, prompt, prompt - 1) if 0 < each <= blocks}  # its end may differ, too
+        marks = () if hashes is None else tuple((each, hashes[each - 1]) for each in places)
+        self._left[turn.session] = _Left(tokens, marks)
+        self._left.move_to_end(turn.session)
+        if len(self._left) > MOST_SESSIONS:
+            self._left.popitem(last=False)
+
+    def keep(self, turn: Turn, decision: Decision, held: Held, *, now_s: float) -> list[Pin[Held]]:
         """``held`` are the blocks that ``decision`` keeps; returns the session's earlier pin, if it had one."""
-        program = turn.hint.program or turn.session
         pin = Pin(
-            turn.session, program, turn.arrival_s, decision.blocks, held, now_s, now_s + decision.ttl_s,
-            tokens, decision.forecast,
+            turn.session, turn.hint.program or turn.session, turn.arrival_s, decision.blocks, held, now_s,
+            now_s + decision.ttl_s, now_s + decision.ttl_s, now_s + decision.longest_s, decision.prefix,
+            own(decision.blocks, decision.prefix) * self._block_tokens, decision.forecast,
         )  # fmt: skip
         replaced = self.table.pin(pin, clipped=decision.clipped)
-        self.footprint.begins(turn.session, decision.blocks, turn.hint.turns_left or 0.0)
+        if pin.forecast is not None:
+            self.table.review_at(pin, now_s)
+        self.footprint.begins(turn.session, decision.blocks, turn.hint.turns_left or 0.0, decision.prefix)
         return replaced
 
     def gone(self, turn: Turn) -> None:
         """The turn holds no memory any more, however it ended."""
         if turn is self._patient:
             self._patient = None
+        if turn.begun and self.guard is not None:
+            self.guard.given_up(turn.session)
         if turn.admitted_s is not None:
             self._running[turn.session] -= 1
             self._leaves(turn.session)
@@ -335,15 +431,22 @@ class Retention(Generic[Held]):
 
     def _leaves(self, session: str) -> None:
         """The session holds no memory any more, unless it has another turn at the same time, or a pin."""
-        if self._running[session] <= 0:
-            del self._running[session]
-            if session not in self.table:
-                self.footprint.leaves(session)
+        if self._running[session] > 0:
+            return
+        del self._running[session]
+        pin = self.table.get(session)
+        if pin is None:
+            self.footprint.leaves(session)
+        else:
+            self.footprint.holds(session, pin.blocks, pin.prefix)
+            self.table.extend(session, pin.ends_s)
 
     def over(self, session: str, now_s: float, outcome: Outcome = Outcome.RELEASED) -> list[Pin[Held]]:
         """No turn of the session will follow."""
         self.durations.dropped(session, now_s)
         self._left.pop(session, None)
+        if self.guard is not None:
+            self.guard.given_up(session)
         return self._out(self.table.end(session, outcome))
 
     # -- time passes --------------------------------------------------------------------------------------------------
@@ -359,28 +462,42 @@ class Retention(Generic[Held]):
 
     def extend(self, session: str, ttl_s: float, now_s: float) -> bool:
         """The session is still needed: let its pin last until ``ttl_s`` from now; False if it has none (any more)."""
-        return self.table.extend(session, now_s + min(max(ttl_s, 0.0), self.options.longest_ttl_s))
+        pin = self.table.get(session)
+        if pin is None or isnan(ttl_s):
+            return False
+        expires_s = now_s + min(max(ttl_s, 0.0), self.options.longest_ttl_s)
+        pin.latest_s = max(pin.latest_s, expires_s)
+        self._ends(pin, expires_s)
+        return True
+
+    def _ends(self, pin: Pin[Held], ends_s: float) -> None:
+        """The pin ends at ``ends_s``, or when the turns of its session that wait now are over."""
+        pin.ends_s = ends_s
+        if not self._running[pin.session]:
+            self.table.extend(pin.session, ends_s)
 
     def reset(self) -> list[Pin[Held]]:
-        """The cache is emptied."""
+        """The cache is emptied, and nothing of it is anybody's loss."""
+        self._left.clear()
+        if self.guard is not None:
+            self.guard.reset()
         return self._out(self.table.end_all(Outcome.RESET))
 
     def _review(self, load: Load, now_s: float) -> list[Pin[Held]]:
         ended: list[Pin[Held]] = []
-        reviewed = 0
-        for pin in self.table.pins():
-            age_s = now_s - pin.pinned_s
-            if pin.forecast is None or now_s < pin.reviewed_s + max(LEAST_REVIEW_S, REVIEW_SHARE * age_s):
-                continue
-            pin.reviewed_s = now_s
-            worth = self._worth(pin.forecast, pin.tokens, pin.blocks, load, elapsed_s=age_s)
-            if worth.ttl_s <= 0.0:
-                ended += self.table.end(pin.session, Outcome.EXPIRED)
-            else:
-                self.extend(pin.session, MARGIN * worth.ttl_s, now_s)
-            reviewed += 1
-            if reviewed == REVIEWS_A_STEP:
+        for _ in range(REVIEWS_A_STEP):
+            pin = self.table.to_review(now_s)
+            if pin is None:
                 break
+            assert pin.forecast is not None
+            age_s = now_s - pin.pinned_s
+            if pin.expires_s < inf:  # no turn of its session waits
+                worth = self._worth(pin.forecast, pin.tokens, pin.own_blocks, load, elapsed_s=age_s)
+                if worth.ttl_s <= 0.0:
+                    ended += self.table.end(pin.session, Outcome.EXPIRED)
+                    continue
+                self._ends(pin, min(now_s + MARGIN * worth.ttl_s, pin.latest_s))
+            self.table.review_at(pin, now_s + max(LEAST_REVIEW_S, REVIEW_SHARE * age_s))
         return ended
 
     def _out(self, pins: list[Pin[Held]]) -> list[Pin[Held]]:
@@ -390,15 +507,17 @@ class Retention(Generic[Held]):
 
     # -- what a pause is worth ----------------------------------------------------------------------------------------
 
-    def _decide(self, hint: KvHint, tokens: int, blocks: int, load: Load) -> Decision:
-        most_s = self.options.longest_ttl_s
+    def _decide(self, hint: KvHint, blocks: int, prefix: Prefix | None, load: Load) -> Decision:
+        longest_s = self.options.longest_ttl_s
         if hint.pin_ttl_s is not None:
-            most_s = min(most_s, hint.pin_ttl_s)
+            longest_s = min(longest_s, hint.pin_ttl_s)
         if self.options.ttl_s is not None:
-            return Decision(blocks, min(self.options.ttl_s, most_s))
+            return Decision(blocks, min(self.options.ttl_s, longest_s))
         forecast = Forecast.decoded(hint.pause_s) if hint.pause_s else self.durations.forecast(hint.key)
-        worth = self._worth(forecast, tokens, blocks, load, most_s)
-        return Decision(blocks, min(MARGIN * worth.ttl_s, most_s), worth.worth_s, forecast)
+        alone = own(blocks, prefix)
+        worth = self._worth(forecast, alone * self._block_tokens, alone, load, longest_s)
+        ttl_s = min(MARGIN * worth.ttl_s, longest_s)
+        return Decision(blocks, ttl_s, worth.worth_s, forecast, longest_s=longest_s)
 
     def _worth(
         self, forecast: Forecast, tokens: int, blocks: int, load: Load, most_s: float = inf, *, elapsed_s: float = 0.0

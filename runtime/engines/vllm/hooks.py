@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Final
 
@@ -32,8 +33,10 @@ METHODS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     (f"{_CORE}.sched.async_scheduler.AsyncScheduler", "schedule", ()),
     (_MANAGER, "allocate_slots", ("request", "num_new_tokens")),
     (_MANAGER, "pop_blocks_for_free", ("request",)),
+    (_MANAGER, "get_blocks", ("request_id",)),
     (_POOL, "free_blocks", ("ordered_blocks",)),
     (_POOL, "get_num_free_blocks", ()),
+    (_POOL, "get_cached_block", ("block_hash", "kv_cache_group_ids")),
     *(
         (_QUEUE, method, parameters)
         for method, parameters in (
@@ -65,6 +68,13 @@ ATTRIBUTES: Final = (
 )
 """That vLLM's scheduler sets when it is made, and what makes its queue of waiting requests."""
 
+OTHERS: Final = (
+    (_MANAGER, ("watermark_blocks",)),
+    (_POOL, ("hash_block_size",)),
+    ("vllm.v1.request.Request", ("block_hashes", "skip_reading_prefix_cache")),
+)
+"""Attributes that other classes of vLLM's set when they are made."""
+
 KEPT_KINDS: Final = ("FullAttentionSpec", "MLAAttentionSpec")
 """Of KV cache: a hit needs nothing but the blocks of the prefix, and every full block stays until the turn ends."""
 
@@ -72,6 +82,17 @@ KEPT_KINDS: Final = ("FullAttentionSpec", "MLAAttentionSpec")
 def problems(vllm_config: Any, kv_cache_config: Any) -> list[str]:
     """Why the scheduler cannot work in this vLLM, with this configuration; empty if it can."""
     return [*interface(), *_settings(vllm_config), *_groups(kv_cache_config)]
+
+
+def stock(vllm_config: Any) -> Any:
+    """The scheduler that vLLM makes where none is named."""
+    module, name = "scheduler", "Scheduler"
+    if vllm_config.scheduler_config.async_scheduling:
+        module, name = "async_scheduler", "AsyncScheduler"
+    diffuses = getattr(vllm_config, "diffusion_config", None) is not None
+    if diffuses and find_spec(f"{_CORE}.sched.diffusion_scheduler"):  # since vLLM 0.31
+        module, name = "diffusion_scheduler", f"Diffusion{name}"
+    return getattr(import_module(f"{_CORE}.sched.{module}"), name)
 
 
 def interface() -> list[str]:
@@ -82,10 +103,17 @@ def interface() -> list[str]:
         return [error.message]
     found = [problem for owner, method, parameters in METHODS for problem in _missing(owner, method, parameters)]
     if not found:
-        scheduler = import_module(_SCHEDULER.rpartition(".")[0]).Scheduler
-        names = scheduler.__init__.__code__.co_names
-        found += [f"vLLM's `Scheduler` has no `{name}`" for name in ATTRIBUTES if name not in names]
+        found += [problem for owner, names in ((_SCHEDULER, ATTRIBUTES), *OTHERS) for problem in _unset(owner, names)]
     return found
+
+
+def _unset(owner: str, attributes: Iterable[str]) -> list[str]:
+    module, _, name = owner.rpartition(".")
+    try:
+        names = getattr(import_module(module), name).__init__.__code__.co_names
+    except (ImportError, AttributeError):
+        return [f"vLLM has no `{name}`"]
+    return [f"vLLM's `{name}` has no `{attribute}`" for attribute in attributes if attribute not in names]
 
 
 def _missing(owner: str, method: str, parameters: Iterable[str]) -> list[str]:
@@ -103,6 +131,8 @@ def _settings(vllm_config: Any) -> list[str]:
     if not vllm_config.cache_config.enable_prefix_caching:
         found.append("prefix caching is off")
     policy = str(getattr(vllm_config.scheduler_config.policy, "value", vllm_config.scheduler_config.policy))
+    if getattr(vllm_config, "diffusion_config", None) is not None:
+        found.append("diffusion models have a scheduler of their own")
     if policy != "fcfs":
         found.append(f"the scheduling policy is `{policy}`, not `fcfs`")
     if vllm_config.kv_transfer_config is not None:
@@ -119,6 +149,8 @@ def _groups(kv_cache_config: Any) -> list[str]:
     others = sorted(kinds.difference(KEPT_KINDS))
     if others:
         return [f"layers whose KV cache is of the kind {', '.join(others)} keep other blocks than those of the prefix"]
+    if len(groups) > 1:
+        return [f"{len(groups)} groups of layers have KV blocks of their own"]
     return []
 
 

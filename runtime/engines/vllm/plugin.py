@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from vllm.logger import init_logger
 
-from orchestrator.runtime.engines.vllm import report_socket
+from orchestrator.runtime.engines.vllm import hooks, report_socket
 from orchestrator.runtime.engines.vllm.options import EXTEND, RELEASE, REPORT
 from orchestrator.runtime.kv.retention import Load
 
@@ -106,11 +106,7 @@ class Alarm:
 
 
 def _stock(*args: Any, **kwargs: Any) -> Any:
-    from vllm.v1.core.sched.async_scheduler import AsyncScheduler
-    from vllm.v1.core.sched.scheduler import Scheduler
-
-    asynchronous = kwargs["vllm_config"].scheduler_config.async_scheduling
-    return (AsyncScheduler if asynchronous else Scheduler)(*args, **kwargs)
+    return hooks.stock(kwargs["vllm_config"])(*args, **kwargs)
 
 
 @cache

@@ -56,6 +56,17 @@ class ProgramQueue(RequestQueue):  # type: ignore[misc]
         """Requests that are held back."""
         return len(self._held)
 
+    @property
+    def unhinted_count(self) -> int:
+        """Requests without hints that have a place."""
+        return len(self._places) - len(self._turns)
+
+    def placed(self) -> Iterator[Any]:
+        """The requests that have a place, in no order."""
+        yield from self._front
+        yield from (place for place in self._places if place is not None)
+        yield from (entry[2] for entry in self._turns)
+
     def release(self) -> Any:
         """Give the most urgent request that is held back a place, the last one, and return it."""
         _, number, request = heappop(self._held)

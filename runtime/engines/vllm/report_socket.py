@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import parent_process
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 KEY_VARIABLE: Final = "ORCHESTRATOR_KV_REPORTS"
 TIMEOUT_S: Final = 0.2
+RETRY_S: Final = 1.0
 _PREFIX: Final = "orchestrator-kv"
 _SOCKETS: Final = Path("/proc/net/unix")
 
@@ -64,7 +66,11 @@ def read() -> dict[str, dict[str, Any]]:
 
 def _answer(listener: socket.socket, report: Callable[[], dict[str, Any]]) -> None:
     while True:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # no file descriptors left, for example
+            time.sleep(RETRY_S)
+            continue
         # A client that leaves, or a report that changes while it is copied: the next scrape will do better.
         with connection, suppress(OSError, RuntimeError):
             connection.sendall(json.dumps(report()).encode())

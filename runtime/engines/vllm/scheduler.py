@@ -15,8 +15,9 @@ Without hints each of them calls vLLM's and does nothing else.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Any, Final
 
 from vllm.logger import init_logger
@@ -31,6 +32,7 @@ from orchestrator.runtime.engines.vllm.program_queue import ProgramQueue
 from orchestrator.runtime.kv.hints import MOST_NAME_CHARS, SESSION_ARGUMENT, KvHint, has_hint
 from orchestrator.runtime.kv.load import StepClock, mean
 from orchestrator.runtime.kv.pins import Pin
+from orchestrator.runtime.kv.prefixes import Prefix
 from orchestrator.runtime.kv.retention import Load, Retention, Turn
 
 UNKNOWN_REPLY_TOKENS: Final = 256
@@ -63,6 +65,8 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._stock_allocate_slots = self.kv_cache_manager.allocate_slots
         self._keeping_allocate_slots = self._wrapped(self._stock_allocate_slots)
         self._watching = False
+        self._aside: Any = getattr(self, "kv_holding_waiting", getattr(self, "skipped_waiting", ()))
+        """Where vLLM puts waiting requests besides ``waiting``; the name changed with 0.31."""
         self._most_running: Any = getattr(self, "max_num_active_reqs", self.max_num_running_reqs)
 
     # -- arrival ------------------------------------------------------------------------------------------------------
@@ -80,9 +84,41 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         age_s = 0.0 if hint.program_arrival_s is None else time.time() - hint.program_arrival_s
         reply_tokens = min(request.max_tokens, int(2 * self._reply_tokens) or UNKNOWN_REPLY_TOKENS)
         blocks = -(-(request.num_tokens + reply_tokens) // self.block_size)
-        turn, ended = self.retention.arrived(session, hint, blocks=blocks, now_s=self.clock(), age_s=age_s)
+        prefix = self._held_prefix(request, session)
+        if prefix is not None:
+            self._share(prefix)
+        turn, ended = self.retention.arrived(
+            session, hint, blocks=blocks, now_s=self.clock(), age_s=age_s, prefix=prefix
+        )
         self._turns[request.request_id] = turn
         self._free_pins(ended)
+
+    def _held_prefix(self, request: Request, session: str) -> Prefix | None:
+        """What the request begins with and others than its session hold now. A few lookups: a holder of a block holds
+        those before it."""
+        pool, hashes = self.kv_cache_manager.block_pool, request.block_hashes
+        if pool.hash_block_size != self.block_size or request.skip_reading_prefix_cache:
+            return None
+        mine = int(session in self.retention.table)
+
+        def is_alone(at: int) -> bool:
+            found = pool.get_cached_block(hashes[at], [0])
+            return found is None or found[0].ref_cnt <= mine
+
+        shared = bisect_left(range(len(hashes)), True, key=is_alone)
+        return Prefix(hashes[shared - 1], shared) if shared else None
+
+    def _share(self, prefix: Prefix) -> None:
+        """Tell of the sessions that hold the prefix: who had it first was alone with it."""
+        if self.retention.is_known(prefix):
+            return
+        manager, at = self.kv_cache_manager, prefix.blocks - 1
+        (block,) = manager.block_pool.get_cached_block(prefix.name, [0])
+        held = [(pin.session, pin.held) for pin in self.retention.table.pins()]
+        held += [(turn.session, manager.get_blocks(name).blocks[0]) for name, turn in self._turns.items()]
+        for session, blocks in held:
+            if len(blocks) > at and blocks[at] is block:
+                self.retention.shares(session, prefix)
 
     def _urgency(self, request: Request) -> float | None:
         turn = self._turns.get(request.request_id)
@@ -111,26 +147,40 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._free_pins(self.retention.due(self._load(), now_s))
         while (request := self.waiting.held) is not None:
             turn = self._turns[request.request_id]
+            prefix = self._held_prefix(request, turn.session)
+            if prefix is not None and prefix != turn.prefix:
+                self._share(prefix)
+            turn.prefix = prefix
             if not self.retention.admits(turn, self._load(), now_s):
                 break
             self.waiting.release()
 
     def _after_step(self, output: SchedulerOutput, now_s: float) -> None:
         for data in output.scheduled_new_reqs:
-            prompt_tokens, hit_tokens = self.requests[data.req_id].num_prompt_tokens, data.num_computed_tokens
+            request, hit_tokens = self.requests[data.req_id], data.num_computed_tokens
+            prompt_tokens = request.num_prompt_tokens
             turn = self._turns.get(data.req_id)
             if turn is None:
                 self.retention.passed(data.req_id, prompt_tokens - hit_tokens, now_s)
-            else:
-                self._free_pins(
-                    self.retention.begun(turn, prompt_tokens=prompt_tokens, hit_tokens=hit_tokens, now_s=now_s)
-                )
+                continue
+            hashes = () if request.skip_reading_prefix_cache else request.block_hashes
+            consumed = self.retention.begun(
+                turn, prompt_tokens=prompt_tokens, hit_tokens=hit_tokens, now_s=now_s, hashes=hashes
+            )
+            self._free_pins(consumed)
 
     def _load(self) -> Load:
         queue = self.waiting
-        idle = not self.running and not queue
+        idle = not self.running and not self._is_next()
         waiting = len(queue) if self._refused or queue.held is not None else 0
         return Load(waiting, idle, self._steps.prefill_s_per_token)
+
+    def _is_next(self) -> bool:
+        """Whether a request has a place in the queue that could run, were there room."""
+        deferred = getattr(self, "deferred_waiting", ())
+        if not deferred:
+            return bool(self.waiting)
+        return any(request not in deferred for request in self.waiting.placed())
 
     def _may_refuse(self) -> bool:
         """Whether this step may find no memory while there is something to do about it or to learn from it.
@@ -140,11 +190,11 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         table = self.retention.table
         if not (self._turns or table):
             return False
-        if self.waiting and len(self.running) < self._most_running:
+        if (self.waiting or self._aside) and len(self.running) < self._most_running:
             return True
         tokens = self.max_num_scheduled_tokens + len(self.running) * (self.num_lookahead_tokens + 2 * self.block_size)
-        most = len(self.kv_cache_config.kv_cache_groups) * (tokens // self.block_size)
-        return bool(table) and self.kv_cache_manager.block_pool.get_num_free_blocks() < most
+        free = self.kv_cache_manager.block_pool.get_num_free_blocks()
+        return bool(table) and free < tokens // self.block_size + self.kv_cache_manager.watermark_blocks
 
     def _watch_allocations(self, watch: bool) -> None:
         """Put the wrapper there or take it away; an engine that never needed one keeps the manager as vLLM made it."""
@@ -169,22 +219,38 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         running = request.status == RequestStatus.RUNNING
         turn = self._turns.get(request.request_id)
         load, now_s = Load(idle=not self.running), self.clock()
-        if self.retention.may_take(turn, running=running, load=load, now_s=now_s) and self._can_fit(request, running):
+        others_wait = self.waiting.unhinted_count > 0
+        if self.retention.may_take(turn, running=running, load=load, now_s=now_s, others_wait=others_wait) and (
+            running or not self.running or self._can_fit(request, kwargs.get("new_computed_blocks"))
+        ):
             while blocks is None and (pin := self.retention.gives_up(turn)) is not None:
                 self._free(pin.held)
                 blocks = self._stock_allocate_slots(request, num_new_tokens, **kwargs)
         self._refused = self._refused or (blocks is None and not running)
         return blocks
 
-    def _can_fit(self, request: Request, running: bool) -> bool:
-        """Whether pins hold what a waiting request lacks: otherwise they would be given up for nothing."""
-        if running or not self.running:
-            return True
-        lacking = -(-request.num_tokens // self.block_size) - self.kv_cache_manager.block_pool.get_num_free_blocks()
+    def _can_fit(self, request: Request, found: Any) -> bool:
+        """Whether pins hold what a waiting request lacks: otherwise they would be given up for nothing.
+
+        ``found`` are vLLM's blocks of its prefix that are cached.
+        """
+        manager = self.kv_cache_manager
+        hits = {id(block) for block in (found.blocks[0] if found is not None else ()) if block.ref_cnt > 0}
+        held = len(hits) + request.num_computed_tokens // self.block_size
+        tokens = min(request.num_tokens + self.num_lookahead_tokens, self.max_model_len)
+        free = manager.block_pool.get_num_free_blocks() - manager.watermark_blocks
+        lacking = -(-tokens // self.block_size) - held - free
         if lacking <= 0:
             return False  # it was refused for another reason than memory
-        unshared = (block for pin in self.retention.table.pins() for block in pin.held if block.ref_cnt == 1)
-        return next(islice(unshared, lacking - 1, None), None) is not None
+        pins_of: Counter[int] = Counter()
+        for pin in self.retention.table.pins():
+            for block in pin.held:
+                pins_of[id(block)] += 1
+                if pins_of[id(block)] == block.ref_cnt and id(block) not in hits:
+                    lacking -= 1
+            if lacking <= 0:
+                return True
+        return False
 
     # -- departure ----------------------------------------------------------------------------------------------------
 
@@ -205,11 +271,20 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._reply_tokens = mean(self._reply_tokens, request.num_output_tokens)
         blocks = self.kv_cache_manager.pop_blocks_for_free(request)
         full = [block for block in blocks if block.block_hash is not None and not block.is_null]
-        tokens = len(full) * self.block_size
-        decision = self.retention.ended(turn, tokens=tokens, blocks=len(full), load=self._load(), now_s=now_s)
+        hashes = request.block_hashes
+        shared = bisect_left(full, True, key=lambda block: block.ref_cnt == 1)
+        decision = self.retention.ended(
+            turn,
+            tokens=len(full) * self.block_size,
+            blocks=len(full),
+            load=self._load(),
+            now_s=now_s,
+            prefix=Prefix(hashes[shared - 1], shared) if shared else None,
+            hashes=hashes,
+        )
         kept = full[: decision.blocks]
         if kept:
-            self._free_pins(self.retention.keep(turn, decision, kept, tokens=tokens, now_s=now_s))
+            self._free_pins(self.retention.keep(turn, decision, kept, now_s=now_s))
         held = set(map(id, kept))
         self._free([block for block in blocks if id(block) not in held])
         del self.requests[request.request_id]
@@ -276,11 +351,12 @@ class Scheduler:
     """Makes the scheduler that fits the configuration: vLLM's own where the plugin cannot work, saying so."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        asynchronous = kwargs["vllm_config"].scheduler_config.async_scheduling
-        problems = hooks.problems(kwargs["vllm_config"], kwargs["kv_cache_config"])
+        config = kwargs["vllm_config"]
+        problems = hooks.problems(config, kwargs["kv_cache_config"])
         if problems:
             logger.warning(
                 "KV caches are not kept between turns, and the engine runs stock vLLM: %s", "; ".join(problems)
             )
-            return (StockAsyncScheduler if asynchronous else StockScheduler)(*args, **kwargs)
+            return hooks.stock(config)(*args, **kwargs)
+        asynchronous = config.scheduler_config.async_scheduling
         return (KeepingAsyncScheduler if asynchronous else KeepingScheduler)(*args, **kwargs)

@@ -167,6 +167,34 @@ def test_memory_is_bounded_however_many_sessions_there_are() -> None:
     assert len(guard._known) <= 32
 
 
+def test_what_cannot_come_back_is_not_kept_in_the_shadow() -> None:
+    """Otherwise sessions that ended would fill it, and predictions never look better than LRU again."""
+    guard = LruGuard(10)
+    for i in range(100):
+        guard.arrived(f"over{i}", 5, 0, float(i))
+        guard.given_up(f"over{i}")
+        guard.arrived("s", 4, 4, float(i), repeated=4)
+        guard.ended("s", 4, 1000.0, float(i))
+    assert guard.predicted_lost_blocks == 0
+
+
+def test_a_client_that_costs_its_whole_prompt_each_time_ends_trust_for_a_while_only() -> None:
+    guard = LruGuard(16)
+    for i in range(1000):
+        guard.arrived("hostile", 16, 0, float(i))
+        guard.ended("hostile", 16, 0.0, float(i))
+    assert not guard.trusted
+    assert guard._excess <= 16 + 2 * 16
+
+
+def test_after_a_reset_nothing_is_known() -> None:
+    guard = LruGuard(16)
+    guard.ended("s", 8, 10.0, 0.0)
+    guard.reset()
+    guard.arrived("s", 8, 0, 1.0)
+    assert guard.lost_blocks == guard.lru_lost_blocks == 0
+
+
 # The reference experiment: 16 pages, agent sessions of a page each, one bit per turn that says whether the optimum
 # keeps the page until its next use.
 K = 16

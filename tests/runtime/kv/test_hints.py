@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.runtime.kv.hints import MOST_NAME_CHARS, MOST_SUPERSEDED, KvHint, has_hint
+from orchestrator.runtime.kv.hints import (
+    MOST_FEATURE_CHARS,
+    MOST_FEATURES,
+    MOST_NAME_CHARS,
+    MOST_SUPERSEDED,
+    KvHint,
+    has_hint,
+)
 
 NAMES = st.text(min_size=1, max_size=20)
 SECONDS = st.floats(0, 1e9)
@@ -37,7 +44,8 @@ def test_a_hint_survives_json(hint: KvHint) -> None:
 
 
 ARGUMENTS = st.sampled_from([f"orch_{field}" for field in KvHint.__slots__])
-ANYTHING = st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.floats() | st.text() | st.none())
+NUMBERS = st.floats() | st.integers() | st.just(10**400)
+ANYTHING = st.none() | st.booleans() | NUMBERS | st.text() | st.lists(NUMBERS | st.text() | st.none())
 
 
 @given(st.dictionaries(ARGUMENTS, ANYTHING))
@@ -57,6 +65,10 @@ def test_names_are_bounded() -> None:
     hint = KvHint.from_args({"orch_tool": "x" * 10_000, "orch_supersedes": ["s"] * 10_000})
     assert len(hint.tool or "") == MOST_NAME_CHARS
     assert len(hint.supersedes) == MOST_SUPERSEDED
+    for features in (["f" * 10_000] * 10_000, ("f" * 1000 + ",") * 1000):
+        read = KvHint.from_args({"orch_features": features}).features
+        assert len(read) == MOST_FEATURES
+        assert all(len(feature) == MOST_FEATURE_CHARS for feature in read)
 
 
 def test_a_session_ends_when_it_is_released_or_no_turn_is_left() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.runtime.kv.pins import Outcome, Pin, PinTable
+from orchestrator.runtime.kv.prefixes import Prefix
 
 SESSIONS = ("a", "b", "c", "d")
 
@@ -54,14 +56,49 @@ def test_the_program_that_came_last_gives_up_first_and_the_spared_session_last_o
     assert given_up == ["c", "a", "b"]
 
 
-def test_a_shrunk_pin_gives_its_room_back() -> None:
-    table = PinTable[str](budget_blocks=4)
-    one = pin("a", 4)
-    table.pin(one)
-    table.shrink(one, 3)
-    assert table.room == 3
+def test_a_prefix_of_several_pins_takes_room_once_and_as_long_as_one_of_them_lasts() -> None:
+    table = PinTable[str](budget_blocks=10)
+    system = Prefix("system", 6)
+    for session in "ab":
+        assert table.clipped(session, 8, system) == 8
+        table.pin(replace(pin(session, 8), prefix=system))
+    assert table.pinned_blocks == 10
+    assert table.clipped("c", 8, system) == 6, "nothing but what is pinned anyway"
+    assert table.clipped("c", 8, Prefix("another", 6)) == 0
+    assert table.clipped("a", 12, system) == 8, "its own earlier pin makes room"
     table.end("a", Outcome.RELEASED)
-    assert table.room == 4
+    assert table.pinned_blocks == 8
+    table.end("b", Outcome.RELEASED)
+    assert table.pinned_blocks == 0
+
+
+def test_who_pinned_a_prefix_first_shares_it_from_then_on() -> None:
+    table, system = PinTable[str](budget_blocks=20), Prefix("system", 6)
+    first = replace(pin("a", 8), tokens=80)
+    table.pin(first)
+    table.pin(replace(pin("b", 8), prefix=system))
+    assert table.pinned_blocks == 16
+    table.shares("a", system)
+    assert table.pinned_blocks == 10
+    assert (first.own_blocks, first.tokens) == (2, 20)
+    table.shares("a", Prefix("shorter", 3))
+    table.shares("a", Prefix("longer than the pin", 9))
+    table.shares("nobody", system)
+    table.end("a", Outcome.RELEASED)
+    table.end("b", Outcome.RELEASED)
+    assert table.pinned_blocks == 0
+
+
+def test_each_pin_is_reviewed_when_it_asked_to_be_and_not_after_its_end() -> None:
+    table = PinTable[str](budget_blocks=9)
+    for session, at_s in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        made = pin(session)
+        table.pin(made)
+        table.review_at(made, at_s)
+    table.end("b", Outcome.RELEASED)
+    assert table.to_review(1.5) is None
+    reviewed = table.to_review(9.0), table.to_review(9.0), table.to_review(9.0)
+    assert [each and each.session for each in reviewed] == ["c", "a", None]
 
 
 ACTION = st.tuples(
@@ -109,5 +146,7 @@ def test_memory_follows_the_live_pins() -> None:
     for turn in range(10_000):
         table.pin(pin("a", expires_s=1e9 + turn, arrival_s=turn))
         table.extend("a", 2e9 + turn)
+        table.review_at(table.pins()[0], 3e9)
     assert len(table._by_expiry) < 200
     assert len(table._by_program) < 200
+    assert len(table._by_review) < 200

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.pins import Outcome
+from orchestrator.runtime.kv.prefixes import Prefix
 from orchestrator.runtime.kv.retention import Decision, Load, Retention, RetentionOptions, Turn
 
 BUSY = Load(waiting=4, prefill_s_per_token=1e-3)
@@ -26,7 +27,7 @@ def run(retention: Retention[str], session: str, *, load: Load = QUIET, at_s: fl
     retention.begun(turn, prompt_tokens=320, hit_tokens=0, now_s=at_s)
     decision = retention.ended(turn, tokens=320, blocks=10, load=load, now_s=at_s)
     if decision.blocks:
-        retention.keep(turn, decision, f"blocks of {session}", tokens=320, now_s=at_s)
+        retention.keep(turn, decision, f"blocks of {session}", now_s=at_s)
     return decision
 
 
@@ -77,6 +78,76 @@ def test_pins_made_in_quiet_times_are_reviewed_under_pressure() -> None:
     assert retention.table.outcomes[Outcome.EXPIRED] == 1
 
 
+def test_a_review_grants_no_more_than_the_client_asked_for() -> None:
+    retention = Retention[str](1000)
+    run(retention, "s", pin_ttl_s=5.0, pause_s=(1.0, 4.0, 9.0, 1e6))
+    at_s = 0.0
+    while "s" in retention.table:
+        at_s += 0.5
+        retention.due(Load(waiting=1, prefill_s_per_token=1.0), at_s)
+    assert at_s <= 5.0
+    run(retention, "s", at_s=10.0, pin_ttl_s=5.0)
+    assert retention.extend("s", 20.0, 14.0), "unless it asks again"
+    assert not retention.due(QUIET, 30.0)
+    assert retention.due(QUIET, 34.0)
+    assert not retention.extend("s", 1.0, 40.0)
+    run(retention, "s", at_s=50.0)
+    assert not retention.extend("s", float("nan"), 50.0)
+
+
+def test_a_pin_lasts_while_its_turn_waits_and_no_longer_if_that_is_given_up() -> None:
+    retention = Retention[str](100, RetentionOptions(ttl_s=5.0))
+    run(retention, "s")
+    turns = [turn_of(retention, "s", now_s=4.0) for _ in range(2)]
+    assert all(turn.pinned for turn in turns)
+    assert not retention.due(BUSY, 100.0)
+    retention.gone(turns[0])
+    assert not retention.due(BUSY, 101.0)
+    retention.gone(turns[1])
+    assert [pin.session for pin in retention.due(BUSY, 101.0)] == ["s"]
+
+
+def test_sessions_that_begin_alike_pay_for_that_once() -> None:
+    retention = Retention[str](100, RetentionOptions(budget=0.5))
+    system = Prefix("system", 40)
+    turns = [turn_of(retention, name, blocks=45) for name in "abcdef"]
+    assert retention.admits(turns[0], Load(), 0.0)
+    for turn in turns[1:]:
+        turn.prefix = system
+        retention._unfit_since = -1
+    assert [retention.admits(turn, Load(), 0.0) for turn in turns[1:]] == [True, True, True, False, False]
+    for turn in turns[:4]:
+        retention.begun(turn, prompt_tokens=1, hit_tokens=0, now_s=0.0)
+        decision = retention.ended(turn, tokens=45 * 32, blocks=45, load=QUIET, now_s=0.0, prefix=system)
+        retention.keep(turn, decision, turn.session, now_s=0.0)
+    assert [(pin.session, pin.blocks, pin.own_blocks) for pin in retention.table.pins()] == [
+        ("a", 45, 5), ("b", 45, 5), ("c", 40, 0), ("d", 40, 0)
+    ]  # fmt: skip
+    assert retention.table.pinned_blocks == 50
+    assert [retention.admits(turn, Load(), 0.0) for turn in turns[4:]] == [True, True]
+
+
+def test_an_aborted_turn_gives_back_what_it_would_have_taken() -> None:
+    retention = Retention[str](100)
+    run(retention, "s")
+    big = turn_of(retention, "s", blocks=95)
+    other = turn_of(retention, "other", blocks=80)
+    assert not retention.admits(other, Load(), 0.0)
+    retention.gone(big)
+    assert retention.admits(other, Load(), 0.0)
+
+
+def test_growth_is_learned_from_turns_that_ended() -> None:
+    retention = Retention[str](1000)
+    run(retention, "s")
+    retention.gone(turn_of(retention, "s", blocks=900))
+    assert retention.footprint.growth == 0.0
+    turn = turn_of(retention, "s", blocks=900)
+    retention.begun(turn, prompt_tokens=330, hit_tokens=320, now_s=1.0)
+    retention.ended(turn, tokens=480, blocks=15, load=QUIET, now_s=2.0)
+    assert retention.footprint.growth == 5.0
+
+
 def test_a_turn_is_held_back_until_it_fits_to_its_end() -> None:
     retention = Retention[str](100)
     first = turn_of(retention, "a", blocks=70)
@@ -112,6 +183,14 @@ def test_whatever_fits_an_empty_cache_goes_on_when_nothing_else_does_or_after_it
     assert retention.admits(next_one, Load(), 5.3)
 
 
+def test_a_patient_turn_that_cannot_run_keeps_the_others_waiting_for_a_while_only() -> None:
+    retention = Retention[str](100, RetentionOptions(patience_s=5.0))
+    stuck, next_one = (turn_of(retention, name, blocks=1000) for name in ("x", "y"))
+    assert retention.admits(stuck, Load(), 6.0)
+    assert not retention.admits(next_one, Load(), 10.9)
+    assert retention.admits(next_one, Load(), 11.1)
+
+
 def test_small_demands_go_first_but_only_so_far() -> None:
     retention = Retention[str](100, RetentionOptions(overtaking=10.0))
     large = turn_of(retention, "large", blocks=50, critical_path_s=2.0)
@@ -138,6 +217,7 @@ def test_pins_yield_to_whom_they_must() -> None:
     assert retention.may_take(None, running=False, **asked)
     assert retention.may_take(waits, running=True, **asked)
     assert not retention.may_take(waits, running=False, **asked)
+    assert retention.may_take(waits, running=False, others_wait=True, **asked)
     assert retention.may_take(waits, running=False, load=Load(idle=True), now_s=1.0)
     assert retention.may_take(waits, running=False, load=Load(), now_s=31.0)
     pin = retention.gives_up(waits)
@@ -154,6 +234,45 @@ def test_the_next_turn_consumes_the_pin_and_counts_what_was_lost() -> None:
     assert [pin.session for pin in retention.begun(turn, prompt_tokens=400, hit_tokens=256, now_s=1.5)] == ["s"]
     assert retention.begun(turn, prompt_tokens=400, hit_tokens=0, now_s=2.0) == [], "a preempted turn counts once"
     assert dict(retention.tokens) == {"prompt": 720, "hit": 256, "recomputed": 64}
+
+
+def test_only_what_a_prompt_repeats_can_be_lost() -> None:
+    """Replies come back without their reasoning, conversations are summarised, names are used for anything."""
+    hashes = [f"h{at}" for at in range(10)]
+    for then, known in (
+        (hashes, 320),
+        ([*hashes[:8], "other"], 256),
+        ([*hashes[:7], "other", "text"], 224),
+        (["unrelated"] * 10, 0),
+        (hashes[:6], 0),
+        ((), 0),
+    ):
+        retention = Retention[str](100)
+        turn = turn_of(retention, "s")
+        retention.begun(turn, prompt_tokens=260, hit_tokens=0, now_s=0.0, hashes=hashes[:8])
+        retention.ended(turn, tokens=320, blocks=10, load=QUIET, now_s=0.0, hashes=hashes)
+        again = turn_of(retention, "s", now_s=1.0)
+        retention.begun(again, prompt_tokens=330, hit_tokens=0, now_s=1.0, hashes=then)
+        assert retention.tokens["recomputed"] == known
+        assert retention.guard is not None
+        assert retention.guard.lost_blocks == max(known // 32 - 1, 0)
+
+
+def test_a_reset_is_nobodys_loss() -> None:
+    retention = Retention[str](100)
+    for at_s in range(1, 60):
+        run(retention, "s", at_s=float(at_s))
+        assert [pin.session for pin in retention.reset()] == ["s"]
+    assert retention.guard is not None
+    assert retention.guard.trusted
+    assert retention.tokens["recomputed"] == 0
+
+
+def test_a_prefetch_teaches_no_pause() -> None:
+    retention = Retention[str](100)
+    run(retention, "warm", tool="build", prefetch=True)
+    retention.over("warm", 60.0)
+    assert retention.durations.forecast(KvHint(tool="build").key).source == "prior"
 
 
 def test_a_superseded_session_is_dropped_when_its_successor_arrives() -> None:
@@ -180,7 +299,7 @@ def test_a_fixed_ttl_asks_nobody() -> None:
     assert len(retention.due(BUSY, 2.0)) == 1
 
 
-@pytest.mark.parametrize("wrong", [{"budget": 1.5}, {"ttl_s": -1.0}, {"patience_s": float("nan")}, {"overtaking": -1}])
+@pytest.mark.parametrize("wrong", [{"budget": 1.5}, {"ttl_s": -1.0}, {"patience_s": float("nan")}, {"overtaking": inf}])
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RetentionOptions(**wrong)  # type: ignore[arg-type]

@@ -55,16 +55,21 @@ def free_blocks(scheduler: Scheduler) -> list[int]:
 
 
 def check_pins(scheduler: Scheduler, now_s: float) -> None:
-    """Pins are within the budget, hold full blocks with references, and none is past its TTL after a step."""
+    """Pins are within the budget, hold full blocks with references, and none is past its TTL after a step unless a
+    turn of its session waits."""
     if not pins_are_kept(scheduler):
         return
     table = scheduler.retention.table
     pins = table.pins()
-    assert table.pinned_blocks == sum(pin.blocks for pin in pins) <= table.budget_blocks
+    held = {block.block_id for pin in pins for block in pin.held}
+    assert len(held) <= table.pinned_blocks <= table.budget_blocks
+    assert table.pinned_blocks <= sum(pin.blocks for pin in pins)
+    waiting = {turn.session for turn in scheduler._turns.values()}
     for pin in pins:
         assert pin.blocks == len(pin.held) > 0, pin
         assert pin.session
         assert pin.expires_s >= now_s, pin
+        assert pin.ends_s >= now_s or pin.session in waiting, pin
         assert all(block.block_hash is not None and block.ref_cnt > 0 for block in pin.held), pin
 
 

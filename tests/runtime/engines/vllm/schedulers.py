@@ -89,12 +89,12 @@ KEPT: Final = {
     "full": Shape(),
     "full-overlapped": Shape(overlapped=True),
     "full-overlapped-v2": Shape(overlapped=True, second_runner=True),
-    **({"two-groups": Shape(groups=("full", "full"), blocks=48, overlapped=True)} if _HAS_EQUAL_GROUPS else {}),
 }
 """Engines in which KV is kept between turns."""
 REFUSED: Final = {
     "priorities": Shape(priorities=True),
     "sliding": Shape(groups=("sliding",), overlapped=True),
+    **({"two-groups": Shape(groups=("full", "full"), blocks=48, overlapped=True)} if _HAS_EQUAL_GROUPS else {}),
     "hybrid-sliding": Shape(groups=("full", "sliding"), blocks=48),
     "hybrid-mamba": Shape(groups=("full", "mamba"), blocks=48),
     "hybrid-mamba-overlapped": Shape(groups=("full", "mamba"), blocks=48, overlapped=True),

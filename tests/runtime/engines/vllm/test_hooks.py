@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,7 @@ def problems(shape: Shape, **settings: Any) -> list[str]:
         cache_config=SimpleNamespace(**{"enable_prefix_caching": True, **parts["cache_config"]}),
         scheduler_config=SimpleNamespace(**{"policy": config.scheduler_config.policy, **parts["scheduler_config"]}),
         kv_transfer_config=parts[""].get("kv_transfer_config"),
+        diffusion_config=parts[""].get("diffusion_config"),
     )
     return hooks.problems(stand_in, kv_cache_config(shape))
 
@@ -97,6 +99,7 @@ def test_the_version_is_checked(monkeypatch: pytest.MonkeyPatch, found: str | No
     [
         ({"cache_config__enable_prefix_caching": False}, "prefix caching is off"),
         ({"scheduler_config__policy": "priority"}, "the scheduling policy is `priority`, not `fcfs`"),
+        ({"diffusion_config": object()}, "diffusion models"),
         ({"kv_transfer_config": SimpleNamespace(kv_connector="NixlConnector")}, "`NixlConnector`"),
     ],
 )
@@ -111,6 +114,7 @@ def test_settings_are_checked(settings: dict[str, Any], told: str) -> None:
         (("sliding",), "SlidingWindowSpec"),
         (("full", "sliding"), "SlidingWindowSpec"),
         (("full", "mamba"), "MambaSpec"),
+        (("full", "full"), "2 groups of layers"),
         ((), "no KV cache"),
     ],
 )
@@ -118,6 +122,15 @@ def test_kinds_of_kv_cache_are_checked(groups: tuple[str, ...], told: str) -> No
     config = kv_cache_config(Shape(groups=groups))
     (problem,) = hooks.problems(vllm_config(Shape()), config)
     assert told in problem
+
+
+@pytest.mark.skipif(not find_spec("vllm.v1.core.sched.diffusion_scheduler"), reason="since vLLM 0.31")
+@pytest.mark.parametrize(("overlapped", "name"), [(False, "DiffusionScheduler"), (True, "DiffusionAsyncScheduler")])
+def test_diffusion_models_get_the_scheduler_that_vllm_makes_for_them(overlapped: bool, name: str) -> None:
+    config = SimpleNamespace(
+        scheduler_config=SimpleNamespace(async_scheduling=overlapped), diffusion_config=SimpleNamespace()
+    )
+    assert hooks.stock(config).__name__ == name
 
 
 def test_layers_of_one_group_are_checked_each() -> None:

@@ -153,7 +153,10 @@ def test_a_prefix_that_sessions_share(shape: Shape) -> None:
     for at in range(4):
         hinted(loop, f"r{at}", [*opening, 10 + at], 3, f"s{at}", program=f"p{at}", turns_left=1.0)
     loop.drain()
-    assert len(pins_of(loop.scheduler)) == 4
+    pins = pins_of(loop.scheduler)
+    assert len(pins) == 4
+    shared = len(opening) // shape.block_tokens
+    assert [pin.own_blocks for pin in pins[1:]] == [pin.blocks - shared for pin in pins[1:]]
     for at in range(3):
         hinted(loop, f"last{at}", [*opening, 10 + at, 5], 3, f"s{at}", program=f"p{at}", release=True)
         loop.drain()
@@ -209,3 +212,77 @@ def test_replies_that_may_be_as_long_as_the_window_are_not_planned_to_be() -> No
     assert {request.request_id for request in loop.scheduler.running} == {"a", "b", "c"}
     loop.abort(("a", "b", "c"))
     loop.drain()
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_sessions_that_begin_alike_run_together_as_long_as_what_is_their_own_fits(overlapped: bool) -> None:
+    shape = Shape(blocks=40, overlapped=overlapped)
+    loop = EngineLoop(ours(shape, ttl_s=50.0), shape)
+    opening = tokens(random.Random(1), 320)
+    hinted(loop, "first", [*opening, 5], 3, "s", program="p", turns_left=1.0)
+    loop.drain()
+    for at in range(6):
+        hinted(loop, f"r{at}", [*opening, 10 + at], 20, f"s{at}", program=f"p{at}", turns_left=1.0)
+    for _ in range(4):
+        loop.step()
+    assert len(loop.scheduler.running) == 6
+    assert loop.scheduler.waiting.held_count == 0
+    loop.drain()
+    assert len(pins_of(loop.scheduler)) == 7, "20 blocks and one or two for each are in the budget"
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_a_turn_that_waits_for_memory_lets_no_chat_wait_for_what_is_pinned(overlapped: bool) -> None:
+    shape = Shape(blocks=30, overlapped=overlapped)
+    loop = EngineLoop(ours(shape, **FOREVER, patience_s=1e9), shape)
+    texts = []
+    for at in range(3):
+        hinted(loop, f"s{at}", tokens(random.Random(at), 120), 4, f"s{at}", program=f"p{at}", turns_left=1.0)
+        loop.drain()
+        texts.append([*loop.finished[f"s{at}"].all_token_ids])
+    loop.submit(request_of(shape, "busy", tokens(random.Random(7), 60), 60))
+    loop.step()
+    hinted(loop, "longer", [*texts[0], *tokens(random.Random(8), 120)], 4, "s0", program="p0", turns_left=1.0)
+    loop.submit(request_of(shape, "chat", tokens(random.Random(9), 60), 4))
+    while "chat" not in loop.finished:
+        loop.step()
+    assert "busy" not in loop.finished, "the chat did not wait for the end of what ran"
+    loop.drain()
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_what_a_waiting_request_shares_with_others_it_does_not_lack(overlapped: bool) -> None:
+    shape = Shape(blocks=40, overlapped=overlapped)
+    loop = EngineLoop(ours(shape, **FOREVER), shape)
+    opening = tokens(random.Random(1), 128)
+    for at in range(3):
+        text = [*opening, *tokens(random.Random(at), 60)]
+        hinted(loop, f"s{at}", text, 2, f"s{at}", program=f"p{at}", turns_left=1.0)
+        loop.drain()
+    loop.submit(request_of(shape, "busy", [*opening, *tokens(random.Random(7), 150)], 100))
+    for _ in range(4):
+        loop.step()
+    loop.submit(request_of(shape, "chat", [*opening, *tokens(random.Random(9), 190)], 4))
+    while "chat" not in loop.finished:
+        loop.step()
+    assert "busy" not in loop.finished, "pins made room for it"
+    loop.drain()
+    loop.settle()
+    check_drained(loop.scheduler)
+
+
+def test_a_request_that_waits_for_its_grammar_keeps_no_turn_from_an_idle_engine() -> None:
+    loop, _ = _pinned_session(Shape(), ttl_s=1e6)
+    scheduler = loop.scheduler
+    stuck = request_of(loop.shape, "stuck", tokens(random.Random(2), 20), 4)
+    stuck.status = RequestStatus.WAITING_FOR_STRUCTURED_OUTPUT_GRAMMAR
+    scheduler._handle_blocked_waiting_request = lambda request: request is not stuck  # type: ignore[method-assign]
+    scheduler.add_request(stuck)
+    hinted(loop, "large", tokens(random.Random(3), loop.shape.longest - 10), 4, "t", program="q", turns_left=1.0)
+    for _ in range(20):
+        loop.step()
+    assert "large" in loop.finished
