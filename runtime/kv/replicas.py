@@ -120,7 +120,7 @@ class ReplicaSet:
             while True:
                 index = self._place(work.call, tried)
                 try:
-                    async with aclosing(self._from(index, work)) as chunks:
+                    async with aclosing(self._from(index, work, tried)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                     return
@@ -189,13 +189,13 @@ class ReplicaSet:
         """Put a replica back into service."""
         self.router.undrain(index)
 
-    async def _from(self, index: int, work: _Work) -> AsyncGenerator[Chunk, None]:
+    async def _from(self, index: int, work: _Work, tried: set[int]) -> AsyncGenerator[Chunk, None]:
         load, gate, call = self.router.loads[index], self.gates[index], work.call
         turn = self._turn(gate, work)
         load.queued(call)
         try:
             async with turn:
-                if self.router.is_draining(index):
+                if not self.router.is_offered(index, self.clock(), tried):
                     raise TurnedAwayError(gate.name)
                 load.begun(call)
                 began_s = self.clock()

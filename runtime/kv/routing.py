@@ -159,16 +159,20 @@ class StickyRouter:
             self._failed_at[session] = index
         load = self.loads[index]
         load.failures += 1
-        if load.failures >= MOST_FAILURES:
-            self._down_until_s[index] = now_s + self.options.retry_down_s
+        if load.failures < MOST_FAILURES:
+            return
+        was_up = self._is_up(index, now_s)
+        self._down_until_s[index] = now_s + self.options.retry_down_s
+        if was_up and self.can_place({index}):
+            self._gates[index].turn_away()
 
     def up(self, index: int) -> None:
         """The replica answers."""
         self._down_until_s.pop(index, None)
 
-    def is_draining(self, index: int) -> bool:
-        """Whether it is taken out of service."""
-        return index in self._draining
+    def is_offered(self, index: int, now_s: float, avoid: Collection[int] = ()) -> bool:
+        """Whether calls may go there: it is in service, and up, unless no other one is."""
+        return index in self._offered(now_s, avoid)
 
     def drain(self, index: int) -> None:
         """Send nothing there any more.
@@ -227,9 +231,12 @@ class StickyRouter:
     def _serving(self, avoid: Collection[int]) -> list[int]:
         return [index for index in range(len(self.loads)) if index not in self._draining and index not in avoid]
 
+    def _is_up(self, index: int, now_s: float) -> bool:
+        return self._down_until_s.get(index, 0.0) <= now_s
+
     def _offered(self, now_s: float, avoid: Collection[int]) -> list[int]:
         serving = self._serving(avoid)
-        up = [index for index in serving if self._down_until_s.get(index, 0.0) <= now_s]
+        up = [index for index in serving if self._is_up(index, now_s)]
         if not serving:
             raise RunError(
                 "ORCH-R062",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import (
-    complete,
-)
+from orchestrator.runtime.engines.base import complete
 from orchestrator.runtime.kv.replicas import ReplicaSet
 from tests.runtime.kv.replica_sets import Flaky, ask, slots
 
@@ -77,6 +77,26 @@ async def test_a_replica_is_left_alone_when_two_calls_in_a_row_get_nothing() -> 
     assert asked == 10
     await complete(engine, ask("p4", "p4/1"))
     assert len(flaky.requests) == asked
+
+
+async def test_nobody_waits_at_a_replica_that_is_left_alone() -> None:
+    flaky, good = Flaky(timed_out()), Flaky()
+    engine = ReplicaSet("two", [flaky, good], slots(1))
+
+    async def once(name: str) -> None:
+        await complete(engine, ask(name, name + "/1"))
+        engine.finish(name)
+
+    engine.router.drain(1)
+    async with engine.gates[0].turn("holder"):
+        waiting = [asyncio.create_task(once(f"w{i}")) for i in range(5)]
+        await asyncio.sleep(0)
+        assert engine.gates[0].state.waiting == 5
+        engine.router.undrain(1)
+    engine.gates[0].finish("holder")
+    async with asyncio.timeout(10):
+        await asyncio.gather(*waiting)
+    assert (len(flaky.requests), len(good.requests)) == (2, 5)
 
 
 async def test_the_retry_of_a_reply_that_broke_off_goes_to_another() -> None:

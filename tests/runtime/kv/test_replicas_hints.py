@@ -8,12 +8,7 @@ from math import inf
 
 import pytest
 
-from orchestrator.runtime.engines.base import (
-    GenerateRequest,
-    KvControl,
-    Usage,
-    complete,
-)
+from orchestrator.runtime.engines.base import GenerateRequest, KvControl, Usage, complete
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaSet, replicated
 from tests.runtime.kv.replica_sets import Deaf, Hinted, ask, sim, slots
