@@ -58,7 +58,7 @@ from orchestrator.runtime.sessions import Sessions
 
 T = TypeVar("T")
 
-LONGEST_ENDING_S: Final = 5.0
+LONGEST_ENDING_S: Final = 2.0
 """How long a run that has ended waits until engines have taken its hints."""
 
 

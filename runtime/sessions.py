@@ -40,6 +40,7 @@ LONGEST_PAUSE_S: Final = 300.0
 MOST_AT_ONCE: Final = 64
 """Messages of a run that are on their way to engines."""
 _IN_FLIGHT: Final = -1
+_GIVEN_UP: Final = -2
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +53,8 @@ class _Session:
     turn: str
     """Path of its latest turn."""
     messages: int
-    """Length of the conversation that its KV belongs to; negative while a turn is under way."""
+    """Length of the conversation that its KV belongs to; ``_IN_FLIGHT`` while a turn is under way, ``_GIVEN_UP`` where
+    nobody goes on with that, and an earlier state may."""
     tokens: int = 0
     """Of that conversation."""
     paused_s: float | None = None
@@ -103,7 +105,7 @@ class Sessions:
         if before is None:
             self._left(conversation)
         known = None if before is None else self._open.get(before)
-        follows = known is None or known.messages == len(conversation.messages)
+        follows = known is None or known.messages in (len(conversation.messages), _GIVEN_UP)
         if known is not None and follows:
             self._resumed(known)
         forks = conversation.shared or spec.is_fork or not follows
@@ -224,9 +226,14 @@ class Sessions:
         return [*self._latest.below(f"{path}."), *self._latest.below(f"{path}#")]
 
     def abandon(self, path: str) -> None:
-        """An attempt at a structured op has failed: nobody goes on with what was opened in it."""
+        """An attempt at a structured op has failed: what it opened is over, what it went on with is where it was."""
         for below in (f"{path}.", f"{path}["):
-            self.release(name for name in self._latest.below(below) if name.startswith(below))
+            for name in self._latest.below(below):
+                if name.startswith(below):
+                    self.release([name])
+                else:
+                    self._open[name].messages = _GIVEN_UP
+                    self._end_pause(self._open[name], is_back=False)
 
     def close(self) -> None:
         """The run has ended: no session will have another turn."""

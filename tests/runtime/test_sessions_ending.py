@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import Retry, chat, llm, map_, race, tool
+from orchestrator import Retry, branch, chat, llm, map_, race, tool
 from orchestrator.errors import RunError
 from orchestrator.runtime import executor
 from orchestrator.runtime.builder import RegionBuilder
@@ -305,3 +305,21 @@ def test_the_sessions_of_one_op_are_found_among_many() -> None:
     assert sessions.within("run-1/each[1") == []
     again = sessions.enter(Conversation(), spec, "main", engine, "run-1/each[7]/race_1#2.slow/llm_1")
     assert sessions.within("run-1/each[7]/race_1") == ["run-1/each[7]/race_1.slow/llm_1", again]
+
+
+async def test_a_second_attempt_goes_on_in_the_session_that_the_first_one_went_on_in() -> None:
+    def flow(question: str) -> str:
+        reply, talk = chat("s").say(question)
+
+        def more() -> str:
+            again, longer = talk.say(look_up(reply))
+            return longer.say(look_up(again)).reply
+
+        return branch(reply == "", then=lambda: "", otherwise=more, retry=Retry(2, backoff_s=0.01))
+
+    engine = Engine(failing_at(2))
+    run = Run(flow, engine)
+    assert await run.result("q") == "about about q"
+    assert len(engine.requests) == 5
+    assert {request.session for request in engine.requests} == {engine.requests[0].session}
+    assert engine.released == [engine.requests[0].session]
