@@ -22,7 +22,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import inf
 from types import TracebackType
 from typing import Final, Self
@@ -39,16 +41,29 @@ __all__ = [
     "ProgramGate",
     "Turn",
     "TurnedAwayError",
+    "enclosing",
 ]
 
 FULL: Final = 0.95
 """Share of the KV space from which a queue inside the engine is put down to memory."""
 
 _log = logging.getLogger(__name__)
+_enclosing: ContextVar[tuple[str, ...]] = ContextVar("orchestrator_enclosing_programs", default=())
+
+
+@contextmanager
+def enclosing(program: str) -> Iterator[None]:
+    """Programs that begin in here are waited for by ``program``, which lends out its idle slots while they wait."""
+    token = _enclosing.set((*_enclosing.get(), program))
+    try:
+        yield
+    finally:
+        _enclosing.reset(token)
 
 
 class GateGroup:
-    """Gates that the same programs pass. A program that waits at one lends out its idle slots at the others.
+    """Gates that the same programs pass. A program that waits at one lends out its idle slots at the others, and so do
+    the programs it is a part of.
 
     Otherwise two programs could each hold the slot the other one waits for.
     """
@@ -67,23 +82,25 @@ class GateGroup:
             self._gates.remove(gate)
 
     def is_waiting(self, program: str) -> bool:
-        """Whether a turn of the program waits at some gate."""
+        """Whether a turn of the program, or of a program that it waits for, waits at some gate."""
         return program in self._waiting
 
     def begin(self, program: str) -> None:
         """A turn of the program waits at one of the gates."""
-        self._waiting[program] = self._waiting.get(program, 0) + 1
-        for gate in self._gates:
-            gate.lend(program)
+        for each in {program, *_enclosing.get()}:
+            self._waiting[each] = self._waiting.get(each, 0) + 1
+            for gate in self._gates:
+                gate.lend(each)
 
     def end(self, program: str) -> None:
-        """It does not wait any more."""
-        left = self._waiting.pop(program) - 1
-        if left:
-            self._waiting[program] = left
-            return
-        for gate in self._gates:
-            gate.control.reclaim(program)
+        """It does not wait any more; called in the context in which it began to."""
+        for each in {program, *_enclosing.get()}:
+            left = self._waiting.pop(each) - 1
+            if left:
+                self._waiting[each] = left
+                continue
+            for gate in self._gates:
+                gate.control.reclaim(each)
 
 
 class TurnedAwayError(Exception):

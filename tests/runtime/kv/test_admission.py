@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions, GateGroup, ProgramGate
+from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions, GateGroup, ProgramGate, enclosing
 
 
 def fixed(programs: int, **options: object) -> AdmissionOptions:
@@ -163,6 +163,26 @@ async def test_full_gates_do_not_block_each_other_either() -> None:
     async with asyncio.timeout(10):
         await asyncio.gather(*(program(f"{i}", [0, 1] if i < 2 else [1, 0]) for i in range(4)))
     assert [gate.state.active for gate in gates] == [0, 0]
+
+
+async def test_programs_do_not_wait_for_the_slots_of_those_that_wait_for_them() -> None:
+    gate = ProgramGate(fixed(2))
+
+    async def outer(name: str, depth: int) -> None:
+        with enclosing(name):
+            async with gate.turn(name):
+                await asyncio.sleep(0)
+            gate.pause(name, keep=True)
+            if depth:
+                await asyncio.gather(*(outer(f"{name}/{i}", depth - 1) for i in range(2)))
+            async with gate.turn(name):
+                pass
+            gate.finish(name)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(outer(name, 2) for name in "abc"))
+    assert gate.state.active == 0
+    assert not gate.group._waiting
 
 
 async def test_an_engine_without_cached_tokens_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
