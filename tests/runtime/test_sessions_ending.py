@@ -94,7 +94,6 @@ async def test_of_lists_of_conversations_that_win_a_race_all_go_on() -> None:
     assert await Run(flow, engine).result("q") == "go on"
     goes_on = next(request.session for request in engine.requests if text(request) == "q!")
     assert goes_on not in engine.hints[-1].supersedes
-    assert len(engine.hints[-1].supersedes) == 1  # the other item's, which is not picked
 
 
 def test_conversations_are_found_wherever_they_are() -> None:
