@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.planner.simulate.retention import PINNED_FIRST_S, EngineLoad, Held, TurnView
 from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.kv.load import StepClock
+from orchestrator.runtime.kv.load import Load, StepClock
 from orchestrator.runtime.kv.pins import Pin
-from orchestrator.runtime.kv.retention import Decision, Load, Retention, Turn
+from orchestrator.runtime.kv.retention import Decision, Retention
+from orchestrator.runtime.kv.turns import Turn
 
 HintOf = Callable[[TurnView], KvHint | None]
 
@@ -56,10 +57,10 @@ class KeepingRetention:
         made = self._turns.get(turn.sequence)
         if made is None:
             return self._at(turn.ready_s) - PINNED_FIRST_S
-        if self.retention.holds(made):
+        if self.retention.intake.holds(made):
             self._held[turn.sequence] = turn
             return None
-        return self.retention.urgency(made)
+        return self.retention.intake.urgency(made)
 
     def due(self, load: EngineLoad, now: float) -> Sequence[Held]:
         """Before a step."""
@@ -75,9 +76,9 @@ class KeepingRetention:
         """Turns that are not held back any longer, most urgent first."""
         out: list[TurnView] = []
         while self._held:
-            turn = min(self._held.values(), key=lambda each: self.retention.urgency(self._turns[each.sequence]))
+            turn = min(self._held.values(), key=lambda each: self.retention.intake.urgency(self._turns[each.sequence]))
             load_now = self._load(load, placed=len(out))
-            if not self.retention.admits(self._turns[turn.sequence], load_now, self._at(now)):
+            if not self.retention.intake.admits(self._turns[turn.sequence], load_now, self._at(now)):
                 break
             out.append(self._held.pop(turn.sequence))
         return out

@@ -24,7 +24,8 @@ from orchestrator.planner.simulate.simulation import Lifetime, simulate
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.load import StepClock
-from orchestrator.runtime.kv.retention import Retention, RetentionOptions
+from orchestrator.runtime.kv.retention import Retention
+from orchestrator.runtime.kv.retention_options import RetentionOptions
 from orchestrator.runtime.kv.slots import AdmissionControl
 
 MOST_SEQUENCES = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 WEIGHT: Final = 0.05
@@ -10,6 +11,17 @@ LEAST_PREFILL_TOKENS: Final = 48
 """Steps with fewer prompt tokens say little about the speed of prefill."""
 LONGEST_STEP_S: Final = 10.0
 """A longer gap between two steps is a pause of the engine, not a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The engine's state when a decision is made."""
+
+    waiting: int = 0
+    """Requests that wait for memory, those held back included."""
+    idle: bool = False
+    """Nothing runs, and nothing but what is held back waits."""
+    prefill_s_per_token: float = 0.0
 
 
 class StepClock:

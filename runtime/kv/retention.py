@@ -12,16 +12,7 @@ Nobody waits, nothing is lost by keeping: ``rent = 0``. Since that may change wh
 *reviewed* while requests wait for memory: one whose remaining pause, given that it already lasts so long, is no longer
 worth its memory is given up.
 
-**Taking on.** A turn whose session holds no memory is *held back* until the session is expected to fit beside those
-under way until it ends (:mod:`orchestrator.runtime.kv.footprint`): taking on what fits only now means to evict later.
-What others hold too costs nothing more (:mod:`orchestrator.runtime.kv.prefixes`), here and when it is kept.
-Those held back go on in order of::
-
-    arrival of the program + overtaking * (share of the memory it fills) * (seconds it has still to go)
-
-which is arrival order, but for programs that would occupy the memory for long: memory-seconds are what is scarce, and
-serving the smallest demand first makes the mean wait least (Smith 1956). The rule is also the bound: a program is
-overtaken only by those that arrive within that time of it.
+**Taking on.** A turn whose session holds no memory is held back until it fits (:mod:`orchestrator.runtime.kv.intake`).
 
 **Giving up.** Pins yield at once to a running request that grows and to requests without hints; to a turn that waits,
 once nothing runs or it has waited for ``patience_s``. Pins of the program that arrived last go first. A session whose
@@ -29,7 +20,7 @@ blocks are pinned goes before those held back: it needs little memory, and retur
 
 >>> retention = Retention[str](100)
 >>> turn, _ = retention.arrived("s1", KvHint(turns_left=1.0, pause_s=(0.5,)), blocks=10, now_s=0.0)
->>> retention.admits(turn, Load(), now_s=0.0)
+>>> retention.intake.admits(turn, Load(), now_s=0.0)
 True
 >>> decision = retention.ended(turn, tokens=320, blocks=10, load=Load(prefill_s_per_token=1e-4), now_s=1.0)
 >>> decision.blocks, decision.ttl_s > 0.5
@@ -38,21 +29,23 @@ True
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite, isnan
+from math import inf, isnan
 from typing import Final, Generic
 
 from orchestrator.runtime.kv.durations import DurationModel
-from orchestrator.runtime.kv.footprint import Footprint
 from orchestrator.runtime.kv.forecast import Forecast
 from orchestrator.runtime.kv.guard import LruGuard
 from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.kv.load import mean
+from orchestrator.runtime.kv.intake import Intake
+from orchestrator.runtime.kv.load import Load
 from orchestrator.runtime.kv.pins import Held, Outcome, Pin, PinTable
 from orchestrator.runtime.kv.prefixes import Prefix, own
+from orchestrator.runtime.kv.retention_options import RetentionOptions
 from orchestrator.runtime.kv.ttl import Ttl, best_ttl
+from orchestrator.runtime.kv.turns import LastTurns, Turn
 
 MARGIN: Final = 1.1
 """Pins outlast what was predicted by this factor: a turn that arrives just too late has cost both."""
@@ -61,76 +54,6 @@ REVIEW_SHARE: Final = 0.25
 LEAST_REVIEW_S: Final = 0.02
 """and no sooner than after this."""
 REVIEWS_A_STEP: Final = 8
-MOST_SESSIONS: Final = 65_536
-"""Programs and sessions that are remembered: clients choose their names."""
-OLDEST_ARRIVAL_S: Final = 3600.0
-"""A client cannot claim that its program arrived earlier than this before its first request, "..."""
-LONGEST_PATH_S: Final = 600.0
-"""nor that it still has longer to go than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionOptions:
-    """How an engine keeps KV between turns. Raises ValueError for a value that makes no sense."""
-
-    budget: float = 0.95
-    """Share of the KV blocks that pins may hold at most."""
-    ttl_s: float | None = None
-    """A fixed TTL for every pause, 0 for no pins; ``None``: decided by what each pause is worth."""
-    longest_ttl_s: float = 300.0
-    """No pin outlives this, whatever is predicted."""
-    patience_s: float = 30.0
-    """After waiting for this long a turn gets memory that is pinned, one turn at a time."""
-    overtaking: float = 10.0
-    """Seconds by which a program may be overtaken for each second that it would fill the whole memory; 0: never."""
-    hold: bool = True
-    """Hold turns back until they are expected to fit."""
-    guard: bool = True
-    """Make no pins while predictions do worse than LRU."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.budget <= 1.0:
-            raise ValueError(f"budget is {self.budget!r}: a share of the KV blocks, from 0 to 1, is expected")
-        for name in ("ttl_s", "longest_ttl_s", "patience_s", "overtaking"):
-            value = getattr(self, name)
-            if value is not None and not (value >= 0.0 and isfinite(value)):
-                raise ValueError(f"{name} is {value!r}: 0 or more is expected")
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The engine's state when a decision is made."""
-
-    waiting: int = 0
-    """Requests that wait for memory, those held back included."""
-    idle: bool = False
-    """Nothing runs, and nothing but what is held back waits."""
-    prefill_s_per_token: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """A request with a hint, from its arrival until its blocks are freed."""
-
-    session: str
-    hint: KvHint
-    arrival_s: float
-    """Of its program, on the engine's clock."""
-    queued_s: float
-    blocks: int
-    """That it leaves behind at most."""
-    pinned: bool
-    """Its session's blocks were pinned when it arrived."""
-    returns: bool
-    """Its session has had a turn before."""
-    prefix: Prefix | None = None
-    """What it begins with and others hold now."""
-    admitted_s: float | None = None
-    """When it stopped being held back."""
-    refused: bool = False
-    """It found no memory when it was first in the queue."""
-    begun: bool = False
-    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +71,6 @@ class Decision:
     """The longest TTL that a review may find."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
-    """What a session's last turn left in full blocks."""
-
-    tokens: int
-    marks: tuple[tuple[int, Hashable], ...]
-    """Hashes of the prefixes of so many blocks; none where the engine does not tell them."""
-
-
 class Retention(Generic[Held]):
     """Decides, and keeps the table of pins. Pins that a method returns have ended: their blocks are to be freed."""
 
@@ -167,31 +81,16 @@ class Retention(Generic[Held]):
         self.total_blocks = max(total_blocks, 1)
         self.table: PinTable[Held] = PinTable(int(self.options.budget * total_blocks))
         self.durations = durations or DurationModel()
-        self.footprint = Footprint(self.total_blocks)
+        self.intake = Intake(self.total_blocks, self.options)
         self.guard = LruGuard(self.total_blocks) if self.options.guard and self.options.ttl_s is None else None
         self.tokens: Counter[str] = Counter()
         """``prompt``, ``hit`` and ``recomputed``: those that the session once had."""
-        self.queue_s: defaultdict[str, float] = defaultdict(float)
-        """By cause: ``held`` back, refused ``memory``, or waiting for a place in the ``batch``."""
-        self.queued: Counter[str] = Counter()
-        """Turns by cause."""
-        self._miss_queue_s = 0.0
-        """How long a turn waits that does not find its session's blocks, on average."""
-        self._programs: OrderedDict[str, float] = OrderedDict()
-        self._running: Counter[str] = Counter()
-        """Turns by session that are not held back and have not ended."""
-        self._left: OrderedDict[str, _Left] = OrderedDict()
-        self._block_tokens = 1
-        """Of a KV block, once a turn has ended."""
-        self._unfit_since = -1
-        """The footprint in which the most urgent turn that is held back did not fit."""
-        self._patient: Turn | None = None
-        """A turn that was admitted because it had waited so long, until it runs."""
+        self._last = LastTurns()
 
     @property
     def is_used(self) -> bool:
         """Whether any request has had a hint so far."""
-        return bool(self._programs)
+        return self.intake.is_used
 
     # -- a turn arrives -----------------------------------------------------------------------------------------------
 
@@ -214,76 +113,22 @@ class Retention(Generic[Held]):
         for other in hint.supersedes:
             if other != session:
                 ended += self.over(other, now_s, Outcome.SUPERSEDED)
-        arrival_s = self._arrival_s(hint.program or session, age_s, now_s)
-        turn = Turn(session, hint, arrival_s, now_s, blocks, session in self.table, session in self._left, prefix)
-        if turn.pinned:
+        pinned, returns = session in self.table, session in self._last
+        turn = self.intake.arrived(
+            session, hint, blocks=blocks, pinned=pinned, returns=returns, now_s=now_s, age_s=age_s, prefix=prefix
+        )
+        if pinned:
             self.table.extend(session, inf)
-            self._admit(turn, now_s)
-        else:
-            self._unfit_since = -1
         return turn, ended
 
     def is_known(self, prefix: Prefix) -> bool:
         """Whether sessions that hold the prefix are known to share it."""
-        return self.footprint.knows(prefix)
+        return self.intake.footprint.knows(prefix)
 
     def shares(self, session: str, prefix: Prefix) -> None:
         """What the session begins with, others hold too from now on."""
-        self.footprint.shares(session, prefix)
+        self.intake.footprint.shares(session, prefix)
         self.table.shares(session, prefix)
-
-    def urgency(self, turn: Turn) -> float:
-        """The turn's place among others with hints, least first; seconds.
-
-        Neither an early arrival nor a pin is worth more than ``patience_s`` of waiting: sessions that never end
-        keep nobody waiting for ever.
-        """
-        if turn is self._patient:
-            return -inf
-        patience_s = self.options.patience_s
-        share_s = turn.blocks / self.total_blocks * min(turn.hint.critical_path_s or 0.0, LONGEST_PATH_S)
-        arrival_s = max(turn.arrival_s, turn.queued_s - patience_s) + self.options.overtaking * share_s
-        return arrival_s - patience_s if turn.pinned else arrival_s
-
-    def holds(self, turn: Turn) -> bool:
-        """Whether the turn is held back until :meth:`admits` says otherwise."""
-        return self.options.hold and turn.admitted_s is None
-
-    def admits(self, turn: Turn, load: Load, now_s: float) -> bool:
-        """Whether the most urgent turn that is held back goes on now."""
-        patient = self._is_patience_free(now_s) and now_s - turn.queued_s > self.options.patience_s
-        if not (load.idle or patient):
-            if self._unfit_since == self.footprint.version:
-                return False
-            if not self.footprint.fits(turn.blocks, turn.hint.turns_left or 0.0, prefix=turn.prefix):
-                self._unfit_since = self.footprint.version
-                return False
-        if patient:
-            self._patient = turn
-        self._waited("held", now_s - turn.queued_s)
-        self._admit(turn, now_s)
-        return True
-
-    def _is_patience_free(self, now_s: float) -> bool:
-        """Whether no turn that was admitted for its patience is about to run; one that cannot keeps nobody waiting."""
-        admitted_s = None if self._patient is None else self._patient.admitted_s
-        return admitted_s is None or now_s - admitted_s > self.options.patience_s
-
-    def _admit(self, turn: Turn, now_s: float) -> None:
-        turn.admitted_s = now_s
-        self._running[turn.session] += 1
-        self.footprint.begins(turn.session, turn.blocks, turn.hint.turns_left or 0.0, turn.prefix)
-
-    def _arrival_s(self, program: str, age_s: float, now_s: float) -> float:
-        """The first request of a program settles when it arrived."""
-        known = self._programs.get(program)
-        if known is None:
-            known = self._programs[program] = now_s - min(max(age_s, 0.0), OLDEST_ARRIVAL_S)
-            if len(self._programs) > MOST_SESSIONS:
-                self._programs.popitem(last=False)
-        else:
-            self._programs.move_to_end(program)
-        return known
 
     # -- a turn runs --------------------------------------------------------------------------------------------------
 
@@ -296,35 +141,20 @@ class Retention(Generic[Held]):
         """
         if turn.begun:
             return []
-        turn.begun, turn.prompt_tokens = True, prompt_tokens
-        if turn is self._patient:
-            self._patient = None
-        waited_s = now_s - (turn.queued_s if turn.admitted_s is None else turn.admitted_s)
-        self._waited("memory" if turn.refused else "batch", waited_s)
-        if turn.returns and not turn.pinned:
-            self._miss_queue_s = mean(self._miss_queue_s, now_s - turn.queued_s)
-        known = self._repeated(turn.session, prompt_tokens, hashes)
+        turn.prompt_tokens = prompt_tokens
+        self.intake.begun(turn, now_s)
+        known = self._last.repeated(turn.session, prompt_tokens, hashes)
         self.tokens.update(prompt=prompt_tokens, hit=hit_tokens, recomputed=max(known - hit_tokens, 0))
         if self.guard is not None:
-            size = self._block_tokens
+            size = self._last.block_tokens
             repeated = max(known // size - 1, 0)  # the last block of a hit may have to be computed again in any case
             self.guard.arrived(turn.session, prompt_tokens // size, hit_tokens // size, now_s, repeated=repeated)
         return self.table.end(turn.session, Outcome.CONSUMED)
 
-    def _repeated(self, session: str, prompt_tokens: int, hashes: Sequence[Hashable] | None) -> int:
-        """Tokens of the session's last turn that the prompt begins with: clients cut, summarise and tokenise anew."""
-        left = self._left.get(session)
-        if left is None:
-            return 0
-        if hashes is None:
-            return min(left.tokens, prompt_tokens)
-        repeated = (blocks for blocks, name in left.marks if blocks <= len(hashes) and hashes[blocks - 1] == name)
-        return max(repeated, default=0) * self._block_tokens
-
     def passed(self, name: str, tokens: int, now_s: float) -> None:
         """A request without a hint runs, ``tokens`` of whose prompt were not cached."""
         if self.guard is not None:
-            self.guard.passed(name, tokens // self._block_tokens, now_s)
+            self.guard.passed(name, tokens // self._last.block_tokens, now_s)
 
     def may_take(
         self, turn: Turn | None, *, running: bool, load: Load, now_s: float, others_wait: bool = False
@@ -339,10 +169,6 @@ class Retention(Generic[Held]):
             return False
         impatient = turn is None or now_s - turn.queued_s > self.options.patience_s
         return impatient or running or load.idle or others_wait
-
-    def _waited(self, cause: str, seconds: float) -> None:
-        self.queue_s[cause] += seconds
-        self.queued[cause] += 1
 
     def gives_up(self, turn: Turn | None) -> Pin[Held] | None:
         """The pin that ends for such a request; the session's own comes last."""
@@ -370,7 +196,9 @@ class Retention(Generic[Held]):
         ``prefix``: the first of them, where others hold them too; ``hashes`` as in :meth:`begun`, of the whole text.
         """
         self.gone(turn)
-        self._leaves_behind(turn, tokens, blocks, hashes)
+        grown = self._last.ended(turn, tokens, blocks, hashes)
+        if grown:
+            self.intake.footprint.grew(grown)
         if turn.hint.ends:
             return Decision()
         if not turn.hint.prefetch:
@@ -390,61 +218,40 @@ class Retention(Generic[Held]):
             prefix = None
         return replace(decision, blocks=kept, prefix=prefix, clipped=kept < blocks)
 
-    def _leaves_behind(self, turn: Turn, tokens: int, blocks: int, hashes: Sequence[Hashable] | None) -> None:
-        """Remember how much, and the hashes of what a next prompt may begin with: all of it, or all but the reply."""
-        if blocks:
-            self._block_tokens = max(tokens // blocks, 1)
-        before = self._left.get(turn.session)
-        if before is not None and tokens > before.tokens:
-            self.footprint.grew((tokens - before.tokens) // self._block_tokens)
-        prompt = turn.prompt_tokens // self._block_tokens
-        places = {each for each in (blocks, prompt, prompt - 1) if 0 < each <= blocks}  # its end may differ, too
-        marks = () if hashes is None else tuple((each, hashes[each - 1]) for each in places)
-        self._left[turn.session] = _Left(tokens, marks)
-        self._left.move_to_end(turn.session)
-        if len(self._left) > MOST_SESSIONS:
-            self._left.popitem(last=False)
-
     def keep(self, turn: Turn, decision: Decision, held: Held, *, now_s: float) -> list[Pin[Held]]:
         """``held`` are the blocks that ``decision`` keeps; returns the session's earlier pin, if it had one."""
         pin = Pin(
             turn.session, turn.hint.program or turn.session, turn.arrival_s, decision.blocks, held, now_s,
             now_s + decision.ttl_s, now_s + decision.ttl_s, now_s + decision.longest_s, decision.prefix,
-            own(decision.blocks, decision.prefix) * self._block_tokens, decision.forecast,
+            own(decision.blocks, decision.prefix) * self._last.block_tokens, decision.forecast,
         )  # fmt: skip
         replaced = self.table.pin(pin, clipped=decision.clipped)
         if pin.forecast is not None:
             self.table.review_at(pin, now_s)
-        self.footprint.begins(turn.session, decision.blocks, turn.hint.turns_left or 0.0, decision.prefix)
+        self.intake.footprint.begins(turn.session, decision.blocks, turn.hint.turns_left or 0.0, decision.prefix)
         return replaced
 
     def gone(self, turn: Turn) -> None:
         """The turn holds no memory any more, however it ended."""
-        if turn is self._patient:
-            self._patient = None
+        self.intake.gone(turn)
         if turn.begun and self.guard is not None:
             self.guard.given_up(turn.session)
         if turn.admitted_s is not None:
-            self._running[turn.session] -= 1
             self._leaves(turn.session)
-        self._unfit_since = -1
 
     def _leaves(self, session: str) -> None:
         """The session holds no memory any more, unless it has another turn at the same time, or a pin."""
-        if self._running[session] > 0:
-            return
-        del self._running[session]
         pin = self.table.get(session)
         if pin is None:
-            self.footprint.leaves(session)
-        else:
-            self.footprint.holds(session, pin.blocks, pin.prefix)
+            self.intake.leaves(session)
+        elif not self.intake.runs(session):
+            self.intake.footprint.holds(session, pin.blocks, pin.prefix)
             self.table.extend(session, pin.ends_s)
 
     def over(self, session: str, now_s: float, outcome: Outcome = Outcome.RELEASED) -> list[Pin[Held]]:
         """No turn of the session will follow."""
         self.durations.dropped(session, now_s)
-        self._left.pop(session, None)
+        self._last.over(session)
         if self.guard is not None:
             self.guard.given_up(session)
         return self._out(self.table.end(session, outcome))
@@ -473,12 +280,12 @@ class Retention(Generic[Held]):
     def _ends(self, pin: Pin[Held], ends_s: float) -> None:
         """The pin ends at ``ends_s``, or when the turns of its session that wait now are over."""
         pin.ends_s = ends_s
-        if not self._running[pin.session]:
+        if not self.intake.runs(pin.session):
             self.table.extend(pin.session, ends_s)
 
     def reset(self) -> list[Pin[Held]]:
         """The cache is emptied, and nothing of it is anybody's loss."""
-        self._left.clear()
+        self._last.reset()
         if self.guard is not None:
             self.guard.reset()
         return self._out(self.table.end_all(Outcome.RESET))
@@ -515,14 +322,14 @@ class Retention(Generic[Held]):
             return Decision(blocks, min(self.options.ttl_s, longest_s))
         forecast = Forecast.decoded(hint.pause_s) if hint.pause_s else self.durations.forecast(hint.key)
         alone = own(blocks, prefix)
-        worth = self._worth(forecast, alone * self._block_tokens, alone, load, longest_s)
+        worth = self._worth(forecast, alone * self._last.block_tokens, alone, load, longest_s)
         ttl_s = min(MARGIN * worth.ttl_s, longest_s)
         return Decision(blocks, ttl_s, worth.worth_s, forecast, longest_s=longest_s)
 
     def _worth(
         self, forecast: Forecast, tokens: int, blocks: int, load: Load, most_s: float = inf, *, elapsed_s: float = 0.0
     ) -> Ttl:
-        queue_s = self._miss_queue_s if load.waiting else 0.0
+        queue_s = self.intake.miss_queue_s if load.waiting else 0.0
         return best_ttl(
             forecast,
             benefit_s=tokens * load.prefill_s_per_token * (1 + load.waiting) + queue_s,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from orchestrator.runtime.kv.retention import RetentionOptions
+from orchestrator.runtime.kv.retention_options import RetentionOptions
 
 SCHEDULER: Final = "orchestrator.kv.Scheduler"
 KV_KEY: Final = "orchestrator_kv"

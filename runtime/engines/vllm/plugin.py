@@ -19,7 +19,7 @@ from vllm.logger import init_logger
 
 from orchestrator.runtime.engines.vllm import hooks, report_socket
 from orchestrator.runtime.engines.vllm.options import EXTEND, RELEASE, REPORT
-from orchestrator.runtime.kv.retention import Load
+from orchestrator.runtime.kv.load import Load
 
 logger = init_logger("vllm.orchestrator")
 

@@ -30,10 +30,11 @@ from orchestrator.runtime.engines.vllm import hooks
 from orchestrator.runtime.engines.vllm.options import kv_options
 from orchestrator.runtime.engines.vllm.program_queue import ProgramQueue
 from orchestrator.runtime.kv.hints import MOST_NAME_CHARS, SESSION_ARGUMENT, KvHint, has_hint
-from orchestrator.runtime.kv.load import StepClock, mean
+from orchestrator.runtime.kv.load import Load, StepClock, mean
 from orchestrator.runtime.kv.pins import Pin
 from orchestrator.runtime.kv.prefixes import Prefix
-from orchestrator.runtime.kv.retention import Load, Retention, Turn
+from orchestrator.runtime.kv.retention import Retention
+from orchestrator.runtime.kv.turns import Turn
 
 UNKNOWN_REPLY_TOKENS: Final = 256
 """Planned for a reply before any is known; later twice the average."""
@@ -122,10 +123,10 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
 
     def _urgency(self, request: Request) -> float | None:
         turn = self._turns.get(request.request_id)
-        return None if turn is None else self.retention.urgency(turn)
+        return None if turn is None else self.retention.intake.urgency(turn)
 
     def _holds(self, request: Request) -> bool:
-        return self.retention.holds(self._turns[request.request_id])
+        return self.retention.intake.holds(self._turns[request.request_id])
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
             if prefix is not None and prefix != turn.prefix:
                 self._share(prefix)
             turn.prefix = prefix
-            if not self.retention.admits(turn, self._load(), now_s):
+            if not self.retention.intake.admits(turn, self._load(), now_s):
                 break
             self.waiting.release()
 
@@ -325,8 +326,8 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
             "prompt_tokens": retention.tokens["prompt"],
             "hit_tokens": retention.tokens["hit"],
             "recomputed_tokens": retention.tokens["recomputed"],
-            "queue_s": dict(retention.queue_s),
-            "queued": dict(retention.queued),
+            "queue_s": dict(retention.intake.queue_s),
+            "queued": dict(retention.intake.queued),
             "waiting": len(self.waiting) - self.waiting.held_count,
             "held": self.waiting.held_count,
             "prefill_s_per_token": self._steps.prefill_s_per_token,

@@ -17,7 +17,7 @@ from orchestrator.runtime.engines.vllm.options import (
     kv_options,
 )
 from orchestrator.runtime.engines.vllm.structure import grammar
-from orchestrator.runtime.kv.retention import RetentionOptions
+from orchestrator.runtime.kv.retention_options import RetentionOptions
 
 
 def weights(folder: Path, size: int) -> str:

@@ -7,28 +7,12 @@ from math import inf
 import pytest
 
 from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.load import Load
 from orchestrator.runtime.kv.pins import Outcome
 from orchestrator.runtime.kv.prefixes import Prefix
-from orchestrator.runtime.kv.retention import Decision, Load, Retention, RetentionOptions, Turn
-
-BUSY = Load(waiting=4, prefill_s_per_token=1e-3)
-QUIET = Load(prefill_s_per_token=1e-3)
-
-
-def turn_of(retention: Retention[str], session: str, *, blocks: int = 10, now_s: float = 0.0, **hint: object) -> Turn:
-    turn, _ = retention.arrived(session, KvHint(**{"turns_left": 1.0, **hint}), blocks=blocks, now_s=now_s)  # type: ignore[arg-type]
-    return turn
-
-
-def run(retention: Retention[str], session: str, *, load: Load = QUIET, at_s: float = 0.0, **hint: object) -> Decision:
-    """A whole turn of 10 blocks of 32 tokens; its pin is entered if it is to have one."""
-    turn = turn_of(retention, session, now_s=at_s, **hint)
-    assert turn.pinned or retention.admits(turn, Load(idle=True), at_s)
-    retention.begun(turn, prompt_tokens=320, hit_tokens=0, now_s=at_s)
-    decision = retention.ended(turn, tokens=320, blocks=10, load=load, now_s=at_s)
-    if decision.blocks:
-        retention.keep(turn, decision, f"blocks of {session}", now_s=at_s)
-    return decision
+from orchestrator.runtime.kv.retention import Retention
+from orchestrator.runtime.kv.retention_options import RetentionOptions
+from tests.runtime.kv.taking_turns import BUSY, QUIET, run, turn_of
 
 
 def test_while_nobody_waits_keeping_is_free() -> None:
@@ -111,11 +95,11 @@ def test_sessions_that_begin_alike_pay_for_that_once() -> None:
     retention = Retention[str](100, RetentionOptions(budget=0.5))
     system = Prefix("system", 40)
     turns = [turn_of(retention, name, blocks=45) for name in "abcdef"]
-    assert retention.admits(turns[0], Load(), 0.0)
+    assert retention.intake.admits(turns[0], Load(), 0.0)
     for turn in turns[1:]:
         turn.prefix = system
-        retention._unfit_since = -1
-    assert [retention.admits(turn, Load(), 0.0) for turn in turns[1:]] == [True, True, True, False, False]
+        retention.intake._unfit = None
+    assert [retention.intake.admits(turn, Load(), 0.0) for turn in turns[1:]] == [True, True, True, False, False]
     for turn in turns[:4]:
         retention.begun(turn, prompt_tokens=1, hit_tokens=0, now_s=0.0)
         decision = retention.ended(turn, tokens=45 * 32, blocks=45, load=QUIET, now_s=0.0, prefix=system)
@@ -124,89 +108,7 @@ def test_sessions_that_begin_alike_pay_for_that_once() -> None:
         ("a", 45, 5), ("b", 45, 5), ("c", 40, 0), ("d", 40, 0)
     ]  # fmt: skip
     assert retention.table.pinned_blocks == 50
-    assert [retention.admits(turn, Load(), 0.0) for turn in turns[4:]] == [True, True]
-
-
-def test_an_aborted_turn_gives_back_what_it_would_have_taken() -> None:
-    retention = Retention[str](100)
-    run(retention, "s")
-    big = turn_of(retention, "s", blocks=95)
-    other = turn_of(retention, "other", blocks=80)
-    assert not retention.admits(other, Load(), 0.0)
-    retention.gone(big)
-    assert retention.admits(other, Load(), 0.0)
-
-
-def test_growth_is_learned_from_turns_that_ended() -> None:
-    retention = Retention[str](1000)
-    run(retention, "s")
-    retention.gone(turn_of(retention, "s", blocks=900))
-    assert retention.footprint.growth == 0.0
-    turn = turn_of(retention, "s", blocks=900)
-    retention.begun(turn, prompt_tokens=330, hit_tokens=320, now_s=1.0)
-    retention.ended(turn, tokens=480, blocks=15, load=QUIET, now_s=2.0)
-    assert retention.footprint.growth == 5.0
-
-
-def test_a_turn_is_held_back_until_it_fits_to_its_end() -> None:
-    retention = Retention[str](100)
-    first = turn_of(retention, "a", blocks=70)
-    second = turn_of(retention, "b", blocks=40)
-    assert retention.admits(first, Load(), 0.0)
-    assert retention.holds(second)
-    assert not retention.admits(second, Load(), 0.0)
-    retention.gone(first)
-    assert retention.admits(second, Load(), 0.0)
-
-
-def test_a_session_with_two_turns_at_once_holds_memory_until_both_have_ended() -> None:
-    retention = Retention[str](100, RetentionOptions(ttl_s=0.0))
-    twins = [turn_of(retention, "a", blocks=70) for _ in range(2)]
-    other = turn_of(retention, "b", blocks=40)
-    assert all(retention.admits(twin, Load(idle=True), 0.0) for twin in twins)
-    retention.gone(twins[0])
-    assert not retention.admits(other, Load(), 0.0)
-    retention.ended(twins[1], tokens=70, blocks=70, load=Load(), now_s=1.0)
-    assert retention.admits(other, Load(), 1.0)
-    assert not retention._running["a"]
-
-
-def test_whatever_fits_an_empty_cache_goes_on_when_nothing_else_does_or_after_its_patience() -> None:
-    retention = Retention[str](100, RetentionOptions(patience_s=5.0))
-    assert retention.admits(turn_of(retention, "idle", blocks=1000), Load(idle=True), 0.0)
-    patient, next_one = (turn_of(retention, name, blocks=1000) for name in ("x", "y"))
-    assert not retention.admits(patient, Load(), 5.0)
-    assert retention.admits(patient, Load(), 5.1)
-    assert retention.urgency(patient) == -inf
-    assert not retention.admits(next_one, Load(), 5.1), "one at a time"
-    retention.begun(patient, prompt_tokens=1, hit_tokens=0, now_s=5.2)
-    assert retention.admits(next_one, Load(), 5.3)
-
-
-def test_a_patient_turn_that_cannot_run_keeps_the_others_waiting_for_a_while_only() -> None:
-    retention = Retention[str](100, RetentionOptions(patience_s=5.0))
-    stuck, next_one = (turn_of(retention, name, blocks=1000) for name in ("x", "y"))
-    assert retention.admits(stuck, Load(), 6.0)
-    assert not retention.admits(next_one, Load(), 10.9)
-    assert retention.admits(next_one, Load(), 11.1)
-
-
-def test_small_demands_go_first_but_only_so_far() -> None:
-    retention = Retention[str](100, RetentionOptions(overtaking=10.0))
-    large = turn_of(retention, "large", blocks=50, critical_path_s=2.0)
-    soon = turn_of(retention, "soon", blocks=1, critical_path_s=0.1, now_s=9.0)
-    later = turn_of(retention, "later", blocks=1, critical_path_s=0.1, now_s=10.1)
-    assert retention.urgency(soon) < retention.urgency(large) < retention.urgency(later)
-
-
-def test_a_session_that_never_ends_overtakes_nobody_for_longer_than_its_patience() -> None:
-    retention = Retention[str](100, RetentionOptions(patience_s=30.0))
-    waiting = turn_of(retention, "waiting", now_s=1000.0)
-    turn_of(retention, "old", program="old")
-    run(retention, "old", program="old", at_s=1000.0)
-    assert retention.urgency(turn_of(retention, "old", program="old", now_s=1050.0)) < retention.urgency(waiting)
-    run(retention, "old", program="old", at_s=1060.0)
-    assert retention.urgency(turn_of(retention, "old", program="old", now_s=1060.1)) > retention.urgency(waiting)
+    assert [retention.intake.admits(turn, Load(), 0.0) for turn in turns[4:]] == [True, True]
 
 
 def test_pins_yield_to_whom_they_must() -> None:

@@ -94,7 +94,7 @@ def check_drained(scheduler: Scheduler) -> None:
     assert not pins_of(scheduler)
     if pins_are_kept(scheduler):
         assert not scheduler._turns
-        assert not len(scheduler.retention.footprint)
+        assert not len(scheduler.retention.intake.footprint)
     pool = scheduler.kv_cache_manager.block_pool
     assert all(block.ref_cnt == 0 for block in pool.blocks if not block.is_null)
     assert pool.get_num_free_blocks() == pool.num_gpu_blocks - 1 == len(free_blocks(scheduler))

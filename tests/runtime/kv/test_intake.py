@@ -1,0 +1,96 @@
+"""Who is taken on, in what order, and what that is worth to those who wait."""
+
+from __future__ import annotations
+
+from math import inf
+
+from orchestrator.runtime.kv.load import Load
+from orchestrator.runtime.kv.retention import Retention
+from orchestrator.runtime.kv.retention_options import RetentionOptions
+from tests.runtime.kv.taking_turns import QUIET, run, turn_of
+
+
+def test_a_turn_is_held_back_until_it_fits_to_its_end() -> None:
+    retention = Retention[str](100)
+    first = turn_of(retention, "a", blocks=70)
+    second = turn_of(retention, "b", blocks=40)
+    assert retention.intake.admits(first, Load(), 0.0)
+    assert retention.intake.holds(second)
+    assert not retention.intake.admits(second, Load(), 0.0)
+    retention.gone(first)
+    assert retention.intake.admits(second, Load(), 0.0)
+
+
+def test_a_session_with_two_turns_at_once_holds_memory_until_both_have_ended() -> None:
+    retention = Retention[str](100, RetentionOptions(ttl_s=0.0))
+    twins = [turn_of(retention, "a", blocks=70) for _ in range(2)]
+    other = turn_of(retention, "b", blocks=40)
+    assert all(retention.intake.admits(twin, Load(idle=True), 0.0) for twin in twins)
+    retention.gone(twins[0])
+    assert not retention.intake.admits(other, Load(), 0.0)
+    retention.ended(twins[1], tokens=70, blocks=70, load=Load(), now_s=1.0)
+    assert retention.intake.admits(other, Load(), 1.0)
+    assert not retention.intake.runs("a")
+
+
+def test_whatever_fits_an_empty_cache_goes_on_when_nothing_else_does_or_after_its_patience() -> None:
+    retention = Retention[str](100, RetentionOptions(patience_s=5.0))
+    assert retention.intake.admits(turn_of(retention, "idle", blocks=1000), Load(idle=True), 0.0)
+    patient, next_one = (turn_of(retention, name, blocks=1000) for name in ("x", "y"))
+    assert not retention.intake.admits(patient, Load(), 5.0)
+    assert retention.intake.admits(patient, Load(), 5.1)
+    assert retention.intake.urgency(patient) == -inf
+    assert not retention.intake.admits(next_one, Load(), 5.1), "one at a time"
+    retention.begun(patient, prompt_tokens=1, hit_tokens=0, now_s=5.2)
+    assert retention.intake.admits(next_one, Load(), 5.3)
+
+
+def test_a_patient_turn_that_cannot_run_keeps_the_others_waiting_for_a_while_only() -> None:
+    retention = Retention[str](100, RetentionOptions(patience_s=5.0))
+    stuck, next_one = (turn_of(retention, name, blocks=1000) for name in ("x", "y"))
+    assert retention.intake.admits(stuck, Load(), 6.0)
+    assert not retention.intake.admits(next_one, Load(), 10.9)
+    assert retention.intake.admits(next_one, Load(), 11.1)
+
+
+def test_small_demands_go_first_but_only_so_far() -> None:
+    retention = Retention[str](100, RetentionOptions(overtaking=10.0))
+    large = turn_of(retention, "large", blocks=50, critical_path_s=2.0)
+    soon = turn_of(retention, "soon", blocks=1, critical_path_s=0.1, now_s=9.0)
+    later = turn_of(retention, "later", blocks=1, critical_path_s=0.1, now_s=10.1)
+    assert retention.intake.urgency(soon) < retention.intake.urgency(large) < retention.intake.urgency(later)
+
+
+def test_a_session_that_never_ends_overtakes_nobody_for_longer_than_its_patience() -> None:
+    retention = Retention[str](100, RetentionOptions(patience_s=30.0))
+    waiting = turn_of(retention, "waiting", now_s=1000.0)
+    turn_of(retention, "old", program="old")
+    run(retention, "old", program="old", at_s=1000.0)
+    assert retention.intake.urgency(turn_of(retention, "old", program="old", now_s=1050.0)) < retention.intake.urgency(
+        waiting
+    )
+    run(retention, "old", program="old", at_s=1060.0)
+    assert retention.intake.urgency(turn_of(retention, "old", program="old", now_s=1060.1)) > retention.intake.urgency(
+        waiting
+    )
+
+
+def test_an_aborted_turn_gives_back_what_it_would_have_taken() -> None:
+    retention = Retention[str](100)
+    run(retention, "s")
+    big = turn_of(retention, "s", blocks=95)
+    other = turn_of(retention, "other", blocks=80)
+    assert not retention.intake.admits(other, Load(), 0.0)
+    retention.gone(big)
+    assert retention.intake.admits(other, Load(), 0.0)
+
+
+def test_growth_is_learned_from_turns_that_ended() -> None:
+    retention = Retention[str](1000)
+    run(retention, "s")
+    retention.gone(turn_of(retention, "s", blocks=900))
+    assert retention.intake.footprint.growth == 0.0
+    turn = turn_of(retention, "s", blocks=900)
+    retention.begun(turn, prompt_tokens=330, hit_tokens=320, now_s=1.0)
+    retention.ended(turn, tokens=480, blocks=15, load=QUIET, now_s=2.0)
+    assert retention.intake.footprint.growth == 5.0
