@@ -40,6 +40,7 @@ from orchestrator.runtime.events import (
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import State, replay
+from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.program import (
@@ -189,7 +190,8 @@ class Execution:
             self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
         try:
             try:
-                value = await self._within_seconds(inputs)
+                with enclosing(self.run_id):
+                    value = await self._within_seconds(inputs)
             finally:
                 self.prefetches.close()
                 self.sessions.close()

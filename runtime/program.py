@@ -138,7 +138,7 @@ class Release:
 @dataclass(frozen=True, slots=True)
 class Supersede:
     """A hint to the engine: the first ``over`` arguments are conversations that end here, unless another argument is
-    such a conversation; and so do those that were opened inside the structured op ``scope``."""
+    such a conversation; and so do those whose latest turn was inside the structured op ``scope``."""
 
     over: int
     scope: str | None = None

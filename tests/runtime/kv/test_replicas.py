@@ -227,6 +227,25 @@ async def test_admission_is_there_for_every_engine_and_ends_with_the_run() -> No
     await runtime.close()
 
 
+async def test_runs_do_not_wait_for_the_slots_of_runs_that_wait_for_them() -> None:
+    engine = ReplicaSet("sim", [sim(time_scale=0)], slots(4))
+    runtime = Runtime({"default": engine})
+
+    @tool(effects="idempotent", typical_s=0.01)  # so short that the slot is kept
+    async def ask_another(question: str) -> str:
+        return str((await runtime.run(compiled(agent), {"question": question})).value)
+
+    @workflow
+    def outer(question: str) -> str:
+        first = chat().say(question)
+        return first.chat.say(ask_another(first.reply)).reply
+
+    async with asyncio.timeout(20), runtime:
+        runs = [runtime.run(compiled(outer), {"question": f"What is {i}?"}) for i in range(12)]
+        assert len(await asyncio.gather(*runs)) == 12
+    assert engine.gates[0].state.active == 0
+
+
 async def test_a_run_prefetches_while_its_first_tool_runs() -> None:
     inner = Hinted()
 
