@@ -136,13 +136,6 @@ class Conversations:
             turns += beyond
         return turns
 
-    def is_shared(self, chat: Any, body: Body) -> bool:
-        """Whether several continue it, so that each starts from the same prefix."""
-        users = self.users(chat, body)
-        if len(users) + len(self.leaves(chat, body)) > 1:
-            return True
-        return bool(users) and self._forks(body.nodes[users[0]], chat)
-
     def position(self, op: Any, body: Body) -> int | None:
         """Which node of ``body`` an op with results is, or is inside of; None if it is not in there."""
         inner, at = self.home[op.results[0]]
@@ -170,7 +163,7 @@ class Conversations:
             return Turns(0.0, after.expected / max(count.expected, 1.0), after.most)
         share = 2 if count.least == count.most else 4  # on average half of the other iterations, of those expected
         again = Turns(0.0, (count.most - 1.0) / share, count.most - 1.0)
-        return after + self.inside(body.arguments[position], body).turns.times(again)
+        return after + self._each_time(node, position).times(again)
 
     def _through(self, node: Node, chat: Any, body: Body) -> Inside:
         """What a node of ``body`` does to a conversation."""
@@ -195,9 +188,9 @@ class Conversations:
         inner = node.bodies[-1]
         for position, operand in enumerate(node.op.operands):
             if operand == chat:  # a map takes each conversation of a list once, a loop the same one again and again
-                within = self.inside(inner.arguments[position], inner)
-                exits = within.exits if node.name == "agent.map" else [position]
-                found = _sum([found, Inside(within.turns if node.name == "agent.map" else within.turns.times(count))])
+                is_map, turns = node.name == "agent.map", self._each_time(node, position)
+                exits = self.inside(inner.arguments[position], inner).exits if is_map else [position]
+                found = _sum([found, Inside(turns if is_map else turns.times(count))])
                 found = _sum([found, *(self.inside(node.op.results[k], body) for k in exits)])
         for each in node.bodies:
             captured = self.inside(chat, each)
@@ -205,15 +198,12 @@ class Conversations:
             found = _sum([found, *(self.inside(node.op.results[k], body) for k in captured.exits if each is inner)])
         return found
 
-    def _forks(self, node: Node, chat: Any) -> bool:
-        """Whether a region op continues it more than once."""
-        if not node.bodies:
-            return False
-        if node.name == "agent.branch":
-            return any(self.is_shared(chat, arm) for arm in node.bodies)
-        if node.name == "agent.race":
-            return sum(self.continues(chat, arm) for arm in arms(node)) > 1
-        return any(self.continues(chat, inner) for inner in node.bodies)
+    def _each_time(self, node: Node, position: int) -> Turns:
+        """The turns of one iteration or item on what it is given there; a loop's condition may have some, too."""
+        turns = NONE
+        for each in node.bodies:
+            turns += self.inside(each.arguments[position], each).turns
+        return turns
 
     def _enter(self, body: Body) -> None:
         self.home.update((value, (body, -1)) for value in body.arguments)

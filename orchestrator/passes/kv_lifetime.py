@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, tree
+from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, tree, type_string
 from orchestrator.passes.conversations import Conversations, arms
 from orchestrator.passes.prefetch import prefetch
 from orchestrator.passes.rewrite import before, editing
+from orchestrator.passes.sharing import Sharing
 from orchestrator.passes.waits import (
     LONGEST_TTL_S,
     NextTurn,
@@ -86,6 +87,7 @@ class _Marking:
 
     def __init__(self, root: Node) -> None:
         self._flow = Conversations(root)
+        self._sharing = Sharing(root, self._flow)
         self._next = NextTurn(self._flow)
         self._late: dict[int, set[Any]] = {}
         self._summaries: dict[int, set[Any]] = {}
@@ -104,21 +106,26 @@ class _Marking:
                 self._structure(node, body, follower)
             else:
                 self._picked(node.op, index, body, follower)
+            for position, chat in enumerate(node.op.results):
+                kind = "supersede" if node.name == "agent.generate" else f"supersede.{position}"
+                self._supersede_shared(node.op, kind, chat, body)
+        place = self._flow.places.get(id(body))
+        if place is not None and body is place.node.bodies[-1]:
+            for position, chat in enumerate(body.arguments):
+                self._supersede_shared(place.node.op, f"supersede.each.{position}", chat, body)
 
     def _turn(self, op: Any, body: Body, follower: Any) -> None:
         after = op.results[1]
-        if len(op.operands) > 1:
-            start = op.operands[1]
-            home, index = self._flow.home[start]
-            opened = index >= 0 and home.nodes[index].name == "agent.chat"
-            if not opened and self._flow.is_shared(start, home):
-                _note(op, fork=True)
+        if len(op.operands) > 1 and self._sharing.forks(op.operands[1]):
+            _note(op, fork=True)
         turns = self._flow.ahead(after, body)
         if turns is None:
             return
         if turns.most > 0:
             self._pin(op, body, follower, self._next.wait(after, body) or (), turns.expected)
-            self._supersede_shared(op, after, body)
+            return
+        if not self._sharing.is_owned(after):
+            _note(op, turns_left=LEAST_TURNS_LEFT)
             return
         _note(op, turns_left=0.0)
         if len(op.operands) < 2 or self._flow.continues(after, body):
@@ -135,7 +142,7 @@ class _Marking:
             known["tool"] = name
         if is_declared(wait):
             known["typical_s"] = seconds(wait) if wait else AT_ONCE_S
-        if self._flow.is_shared(chat, body) or attr(op, "samples") > 1:
+        if self._sharing.splits(chat) or attr(op, "samples") > 1:
             known["shared"] = True
         ttl_s = LONGEST_TTL_S
         if needs_human(wait):
@@ -212,23 +219,29 @@ class _Marking:
                     told.update(node.op.operands)
         return told
 
-    def _supersede_shared(self, op: Any, chat: Any, body: Body) -> None:
+    def _supersede_shared(self, op: Any, kind: str, chat: Any, body: Body) -> None:
         """Behind the last fork of a shared prefix: what its forks have become has sessions of its own."""
         users = self._flow.users(chat, body)
-        if not users or self._flow.leaves(chat, body) or not self._flow.is_shared(chat, body):
+        if not users or self._flow.leaves(chat, body) or not self._is_forked(chat, body.nodes[users[0]]):
             return
         results = [list(body.nodes[index].op.results) for index in users]
+        kept = [value for values in results for value in values]
         at = body.nodes[users[-1] + 1].op if users[-1] + 1 < len(body.nodes) else body.terminator
-        if at is not None and all(results):
-            kept = [value for values in results for value in values]
-            _hint(op, "supersede", [chat, *kept], at, opts={"over": 1})
+        if at is not None and all(results) and not any(map(_is_nested, [chat, *kept])):
+            _hint(op, kind, [chat, *kept], at, opts={"over": 1})
+
+    def _is_forked(self, chat: Any, user: Node) -> bool:
+        """Whether each turn on it opens a session of its own; in an arm also because its result is shared."""
+        in_arms = user.name in ("agent.branch", "agent.race")
+        shared = self._sharing.is_shared(chat) or (in_arms and self._sharing.splits(chat))
+        return shared and self._sharing.is_owned(chat)
 
     def _structure(self, node: Node, body: Body, follower: Any) -> None:
         """What ends with a region op: results that nobody continues, and what only one of its arms goes on with."""
         op = node.op
         if node.name == "agent.loop":
-            for position, (start, end) in enumerate(zip(op.operands, op.results, strict=True)):
-                if self._flow.is_chat(end) and not self._flow.continues(end, body) and self._single(start, body):
+            for position, end in enumerate(op.results):
+                if self._flow.is_chat(end) and not self._flow.continues(end, body) and self._sharing.is_owned(end):
                     _hint(op, f"release.{position}", [end], follower)
         elif node.name == "agent.race":
             if len(arms(node)) > 1 and any(map(_has_turn, arms(node))) and list(op.results):
@@ -252,13 +265,9 @@ class _Marking:
         """Conversations of ``body`` itself that an arm in it continues; those without a turn yet have no cache."""
         for chat in self._flow.continued(arm):
             home, index = self._flow.home[chat]
-            if home is body and (index < 0 or home.nodes[index].name != "agent.chat"):
+            opened = index >= 0 and home.nodes[index].name == "agent.chat"
+            if home is body and not opened and self._sharing.is_owned(chat):
                 yield chat
-
-    def _single(self, chat: Any, body: Body) -> bool:
-        """Whether a conversation that a loop starts with is of this body and used for nothing else."""
-        home, index = self._flow.home[chat]
-        return home is body and index >= 0 and not self._flow.is_shared(chat, body)
 
     def _picked(self, op: Any, index: int, body: Body, follower: Any) -> None:
         """One conversation picked out of a list that nothing else needs: the others are over."""
@@ -267,7 +276,7 @@ class _Marking:
             return
         many = op.operands[0]
         alone = self._flow.users(many, body) == [index] and not self._flow.leaves(many, body)
-        if alone and self._flow.home[many][0] is body:
+        if alone and self._flow.home[many][0] is body and self._sharing.is_owned(many):
             _hint(op, "supersede", [many, op.results[0]], follower, opts={"over": 1})
 
 
@@ -281,6 +290,11 @@ def _features(step: Step) -> list[tuple[str, Any]]:
 
 def _has_turn(body: Body) -> bool:
     return any(node.name == "agent.generate" or any(map(_has_turn, node.bodies)) for node in body.nodes)
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether it holds conversations deeper than in a list, where the runtime does not look for them."""
+    return "Chat" in (text := type_string(value)) and text not in ("Chat", "list[Chat]")
 
 
 def _note(op: Any, **known: object) -> None:

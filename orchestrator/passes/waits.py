@@ -40,8 +40,9 @@ class Step:
     """The tool call or question; None for anything else."""
     features: tuple[str, ...] = ()
     """Arguments that tell how long it takes."""
-    beside: bool = False
-    """Whether it does not need the turn in front of the wait, so that both may run at once."""
+    silent: bool = False
+    """Whether its start says nothing about the wait: it may run beside the turn in front of that, and so start before
+    the turn ends, or it is of a later iteration, and starts in this one, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,11 @@ def needs_human(wait: Wait) -> bool:
 def resolutions(wait: Wait) -> Iterator[tuple[Step, Wait]]:
     """Each call or question with the wait as it is known to be once that starts: every choice made that leads to it.
 
-    What runs beside the turn is left out: to say something about the wait it would have to wait for the turn.
+    What is silent is left out. A step beside the turn could say something only if it waited for that.
     """
     for index, each in enumerate(wait):
         if isinstance(each, Step):
-            if each.op is not None and not each.beside:
+            if each.op is not None and not each.silent:
                 yield each, wait
         else:
             for way in each.ways:
@@ -176,6 +177,10 @@ def _anonymous(step: Step | Choice, rounds: float) -> Step | Choice:
     return _changed(step, lambda each: Step(each.name, each.seconds * rounds, each.declared))
 
 
+def _silent(wait: Wait) -> Wait:
+    return tuple(_changed(each, lambda step: replace(step, silent=True)) for each in wait)
+
+
 def _changed(step: Step | Choice, change: Callable[[Step], Step]) -> Step | Choice:
     if isinstance(step, Step):
         return change(step)
@@ -218,13 +223,22 @@ class NextTurn:
             return (choice(known) if len(known) > 1 else known[0]) if known else None
         inner = node.bodies[-1]
         for position, operand in enumerate(node.op.operands):
-            if operand == chat:
-                within = seen if node.name == "agent.map" else seen | {(id(inner), position)}
-                found = self._from(inner.arguments[position], inner, -1, within)
-                if found is not None or node.name == "agent.map":
-                    return found
-                return self._from(node.op.results[position], body, index, seen)
+            if operand != chat:
+                continue
+            if node.name == "agent.map":
+                return self._from(inner.arguments[position], inner, -1, seen)
+            found = self._again(node, position, seen | {(id(inner), position)})
+            return self._from(node.op.results[position], body, index, seen) if found is None else found
         return self._from(chat, inner, -1, seen)
+
+    def _again(self, node: Node, position: int, seen: frozenset[tuple[int, int]]) -> Wait | None:
+        """From the start of an iteration to its first turn on what the loop carries."""
+        cond, inner = node.bodies
+        judged = self._from(cond.arguments[position], cond, -1, seen)
+        if judged is not None:
+            return judged
+        found = self._from(inner.arguments[position], inner, -1, seen)
+        return None if found is None else (*_in_body(cond), *found)
 
     def _beyond(self, body: Body, position: int, seen: frozenset[tuple[int, int]]) -> Wait | None:
         """From the end of a body that the conversation leaves there: a loop's next iteration, else behind the op."""
@@ -233,10 +247,9 @@ class NextTurn:
             return None
         seen |= {(id(body), position)}
         if place.node.name == "agent.loop":
-            cond, inner = place.node.bodies
-            again = self._from(inner.arguments[position], inner, -1, seen)
+            again = self._again(place.node, position, seen)
             if again is not None:
-                return (*_in_body(cond), *again)
+                return _silent(again)
         return self._from(place.node.op.results[position], place.around, place.index, seen)
 
     def _between(self, body: Body, start: int, end: int) -> Wait:
@@ -260,7 +273,7 @@ class NextTurn:
             node = body.nodes[index]
             waits = wait_of(node)
             if start >= 0 and behind.isdisjoint(reads[index]):
-                waits = tuple(_changed(each, lambda step: replace(step, beside=True)) for each in waits)
+                waits = _silent(waits)
             else:
                 behind.update(node.op.results)
             steps += waits

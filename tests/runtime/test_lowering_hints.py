@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator import branch, chat, loop, map_, race, tool, workflow
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.passes.kv_lifetime import KvLifetime
 from orchestrator.passes.pipeline import PIPELINE, run_pipeline
 from orchestrator.planner.graph import read
+from orchestrator.runtime.engines.base import GenerateRequest
+from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.lowering import lower
 from orchestrator.runtime.program import Generate, Prefetch, Program, Region, Release, Supersede, ToolCall
+from orchestrator.runtime.run import Runtime
+from tests.runtime.test_sessions_properties import flow_of
 
 
 @tool(effects="idempotent", pause_features=("query",))
@@ -82,7 +89,7 @@ def beside_in_regions(q: str) -> str:
 
     def step(state: Any) -> Any:
         text, talk = state
-        rows = map_(lambda each: sql(each), [web(text), text])
+        rows = map_(sql, [web(text), text])
         reply, after = talk.say("x" + text)
         won = race(lambda: web(text), lambda: sql(reply))
         reply, after = after.say(f"{rows[0]} {won}")
@@ -100,6 +107,33 @@ def test_an_op_waits_for_nothing_that_only_a_hint_is_about(flow: Any) -> None:
     plain = waits(lowered(compiled, hinted=False))
     assert waits(lowered(compiled, hinted=True)) == plain
     assert len(plain) > 3
+
+
+async def test_a_tool_runs_beside_the_turn_that_it_does_not_need() -> None:
+    begun = asyncio.Event()
+
+    @tool(effects="idempotent", pause_features=("query",))
+    async def begin(query: str) -> str:
+        begun.set()
+        return query
+
+    async def reply_after_it_has_begun(_: GenerateRequest) -> str:
+        await begun.wait()
+        return "ok"
+
+    def flow(q: str) -> str:
+        reply, talk = chat("s").say(q)
+        return talk.say(f"{reply} {begin(web(q))}").reply
+
+    async with Runtime({"main": ScriptedEngine(reply_after_it_has_begun)}) as runtime, asyncio.timeout(20):
+        assert (await runtime.run_program(lowered(workflow(flow), hinted=True), ("q",))).value == "ok"
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 1 << 30))
+def test_an_op_of_a_random_workflow_waits_for_nothing_that_only_a_hint_is_about(seed: int) -> None:
+    flow = flow_of(seed)
+    assert waits(lowered(flow, hinted=True)) == waits(lowered(flow, hinted=False))
 
 
 def test_a_tool_that_needs_the_turn_still_says_what_the_pause_is_about() -> None:

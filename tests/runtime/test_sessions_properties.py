@@ -13,19 +13,10 @@ from hypothesis import strategies as st
 from orchestrator import branch, chat, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.workflow import Workflow
-from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.graph import read
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Usage
-from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.run import Runtime
-
-CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
+from tests.runtime.watching import CLUSTER, run, unhinted
 
 
-@tool(effects="idempotent")
+@tool(effects="idempotent", pause_features=("text",))
 async def wait(text: str) -> str:
     await asyncio.sleep(0)
     return text[-20:]
@@ -36,52 +27,12 @@ def is_odd(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
 
 
-def reply(request: GenerateRequest) -> str:
-    return hashlib.sha256(repr(request.messages).encode()).hexdigest()[:8]
-
-
-class Watching(ScriptedEngine):
-    """Knows which sessions are over, and objects to a turn whose prefix was given up before it came."""
-
-    def __init__(self) -> None:
-        super().__init__(self._reply)
-        self.over: set[str] = set()
-        self.sessions: dict[tuple[Message, ...], set[str]] = {}
-        """By the conversation that each has the KV of."""
-        self.objections: list[str] = []
-
-    def _reply(self, request: GenerateRequest) -> str:
-        assert request.kv is not None
-        assert request.session is not None
-        self.over.update(request.kv.supersedes)
-        known = self.sessions.get(request.messages[:-1], set())
-        if known and known <= self.over:
-            self.objections.append(f"the prefix of {request.request_id} was in {known}")
-        if request.session in self.over:
-            self.objections.append(f"{request.request_id} is in {request.session}, which is over")
-        text = reply(request)
-        after = (*request.messages, Message("assistant", text))
-        self.sessions.setdefault(after, set()).add(request.session)
-        if request.kv.ends:
-            self.over.add(request.session)
-        return text
-
-    async def release(self, session: str) -> None:
-        self.over.add(session)
-
-    async def extend(self, session: str, hint: KvHint) -> None:
-        if session in self.over:
-            self.objections.append(f"{session} is extended after its end")
-
-    async def prefetch(self, request: GenerateRequest) -> Usage:
-        return Usage(1, 0, 1)
-
-
 def steps(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
     """A few random steps on a conversation; tracing may take them twice, so they depend on the seed alone."""
     rng = Random(seed)
     for _ in range(rng.randint(1, 3)):
-        kinds = ["turn", "turn", "wait", "fork", "compact"] + ["branch", "loop", "map", "samples"] * (depth > 0)
+        kinds = ["turn", "turn", "wait", "fork", "beside", "compact"]
+        kinds += ["branch", "loop", "judge", "two", "map", "samples", "talks"] * (depth > 0)
         inner, kind = rng.randrange(1 << 30), rng.choice(kinds)
         match kind:
             case "turn":
@@ -90,26 +41,44 @@ def steps(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
                 text = wait(text)
             case "fork":
                 text = f"{text} {talk.say(wait(text)).reply}"
+            case "beside":
+                other = branch(is_odd(text), then=lambda text=text: wait(wait(text)), otherwise=lambda: "none")
+                reply, talk = talk.say(text)
+                text = f"{reply} {other} {wait(wait(text))}"
             case "compact":
                 talk = chat(f"So far: {talk.say('summarise').reply}")
-            case "branch":
-                talk, text = _branch(inner, talk, text, depth, both=rng.random() < 0.5)
-            case "loop":
-                talk, text = loop(
-                    lambda state, inner=inner: steps(inner, *state, depth - 1),
-                    (talk, text),
-                    max=rng.randint(1, 3),
-                    until=lambda state: is_odd(state[1]),
-                )
-            case "map":
-                texts = map_(lambda each, talk=talk, inner=inner: steps(inner, talk, each, 0)[1], [text, text + "!"])
-                text = texts[0]
-            case "samples":
-                drafts, talks = talk.say(text, samples=2)
-                pick = rng.randrange(2)
-                talks, texts = map_(lambda t, d, inner=inner: steps(inner, t, d, depth - 1), talks, drafts)
-                talk, text = talks[pick], texts[pick]
+            case _:
+                talk, text = _nested(kind, inner, talk, text, depth)
     return talk, text
+
+
+def _nested(kind: str, seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
+    """Steps in regions, on one or several conversations."""
+    rng = Random(seed)
+    bound, inner = rng.randint(1, 3), rng.randrange(1 << 30)
+    match kind:
+        case "branch":
+            return _branch(inner, talk, text, depth, both=rng.random() < 0.5)
+        case "loop" | "judge":
+            until = (lambda state: is_odd(state[1])) if kind == "loop" else _is_good_enough
+            return loop(lambda state: steps(inner, *state, depth - 1), (talk, text), max=bound, until=until)
+        case "two":
+            talk, other, text = loop(
+                lambda state: _both(inner, state, depth), (talk, talk, text), max=bound, until=lambda s: is_odd(s[2])
+            )
+            return talk, f"{text} {other.say(wait(text)).reply}"
+        case "talks":
+            return _talks(inner, talk, text, depth)
+        case "map":
+            return talk, map_(lambda each: steps(inner, talk, each, 0)[1], [text, text + "!"])[0]
+        case _:
+            drafts, talks = talk.say(text, samples=2)
+            talks, texts = map_(lambda t, d: steps(inner, t, d, depth - 1), talks, drafts)
+            return talks[bound % 2], texts[bound % 2]
+
+
+def _is_good_enough(state: Any) -> Any:
+    return is_odd(state[0].say("Good enough?").reply)
 
 
 def _branch(seed: int, talk: Any, text: Any, depth: int, *, both: bool) -> tuple[Any, Any]:
@@ -120,6 +89,42 @@ def _branch(seed: int, talk: Any, text: Any, depth: int, *, both: bool) -> tuple
     )
 
 
+def _both(seed: int, state: Any, depth: int) -> tuple[Any, Any, Any]:
+    """An iteration on two conversations, which may change places."""
+    one, other, text = state
+    one, text = steps(seed, one, text, depth - 1)
+    return (other, one, text) if seed % 2 else (one, other, text)
+
+
+def _talks(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
+    """Conversations in a list, which several maps or picks may continue."""
+    rng = Random(seed)
+    match rng.choice(["opened", "forked", "same"]):
+        case "opened":
+            begin = rng.randrange(1 << 30)
+            talks = map_(lambda each: steps(begin, *chat("Item").say(each)[::-1], depth - 1)[0], [text, text + "!"])
+        case "forked":
+            talks = map_(lambda each: talk.say(each).chat, [text, text + "!"])
+        case _:
+            talks = [talk, talk]
+    texts = [text + "?", text]
+    for _ in range(rng.randint(1, 2)):
+        inner, release = rng.randrange(1 << 30), rng.random() < 0.5
+
+        def item(each: Any, t: Any, inner: int = inner, release: bool = release) -> Any:
+            if not release:
+                return steps(inner, t, each, depth - 1)[1]
+            return branch(is_odd(each), then=lambda: steps(inner, t, each, 0)[1], otherwise=lambda: each)
+
+        texts = map_(item, texts, talks)
+    match rng.choice(["none", "one", "both"]):
+        case "one":
+            talk = talks[rng.randrange(2)]
+        case "both":
+            text, talk = f"{text} {talks[0].say(wait(texts[1])).reply}", talks[1]
+    return talk, f"{text} {texts[0]} {texts[1]}"
+
+
 def flow_of(seed: int) -> Workflow[..., Any]:
     @workflow
     def flow(question: str) -> str:
@@ -127,21 +132,6 @@ def flow_of(seed: int) -> Workflow[..., Any]:
         return text
 
     return flow
-
-
-def unhinted(flow: Workflow[..., Any]) -> Program:
-    """The program of the level-1 module: no pass has seen it."""
-    traced = flow.trace()
-    return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash=traced.hash)
-
-
-async def run(program: Program) -> tuple[str, Watching]:
-    engine = Watching()
-    async with Runtime({"main": engine}) as runtime:
-        result = await runtime.run_program(program, ("q",), run_id="run")
-        await asyncio.sleep(0)
-    assert not result.warnings
-    return result.value, engine
 
 
 @settings(deadline=None, max_examples=60)
