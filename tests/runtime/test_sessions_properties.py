@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import branch, chat, loop, map_, tool, workflow
+from orchestrator import branch, chat, loop, map_, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.workflow import Workflow
 from tests.runtime.watching import CLUSTER, run, unhinted
@@ -32,7 +32,7 @@ def steps(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
     rng = Random(seed)
     for _ in range(rng.randint(1, 3)):
         kinds = ["turn", "turn", "wait", "fork", "beside", "compact"]
-        kinds += ["branch", "loop", "judge", "two", "map", "samples", "talks"] * (depth > 0)
+        kinds += ["branch", "race", "loop", "judge", "two", "map", "samples", "talks"] * (depth > 0)
         inner, kind = rng.randrange(1 << 30), rng.choice(kinds)
         match kind:
             case "turn":
@@ -59,6 +59,8 @@ def _nested(kind: str, seed: int, talk: Any, text: Any, depth: int) -> tuple[Any
     match kind:
         case "branch":
             return _branch(inner, talk, text, depth, both=rng.random() < 0.5)
+        case "race":  # of arms that do the same, so that it does not matter who wins
+            return race(lambda: steps(inner, talk, text, depth - 1), lambda: steps(inner, talk, text, depth - 1))
         case "loop" | "judge":
             until = (lambda state: is_odd(state[1])) if kind == "loop" else _is_good_enough
             return loop(lambda state: steps(inner, *state, depth - 1), (talk, text), max=bound, until=until)
