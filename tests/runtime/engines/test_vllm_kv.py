@@ -114,6 +114,22 @@ async def test_a_header_and_flat_arguments_are_all_that_a_client_sends(server: s
     assert found['hints_total{engine="0",outcome="consumed"}'] == 2
 
 
+async def test_a_reply_that_ends_at_a_stop_string_is_kept_too(server: str, client: OpenAIEngine) -> None:
+    """vLLM's front end finds stop strings and aborts the request."""
+    await client.start()
+    pinned = 'hints_total{engine="0",outcome="pinned"}'
+    asked, before = prompt("stop", words=100), metrics(server).get(pinned, 0.0)
+    whole = await complete(client, GenerateRequest("whole", DEFAULT_MODEL, asked, Sampling(0.0, max_tokens=60)))
+    cut = Sampling(0.0, max_tokens=200, stop=(whole.texts[0][30],))
+    reply = await complete(client, GenerateRequest("cut", DEFAULT_MODEL, asked, cut, "s4", PAUSE))
+    assert reply.finish_reasons == ("stop",)
+    for _ in range(100):
+        if metrics(server).get(pinned, 0.0) > before:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("nothing was pinned")
+
+
 async def test_an_idle_engine_lets_go_of_pins_in_time(server: str, client: OpenAIEngine) -> None:
     await client.start()
     before = metrics(server).get('hints_total{engine="0",outcome="expired"}', 0)
