@@ -25,7 +25,11 @@ Names = dict[Any, list[Any]]
 
 
 class Sharing:
-    """The shared conversations of one module."""
+    """The shared conversations of one module.
+
+    Names lead from a conversation to further ones: ``items`` to and from lists; ``regions`` into a loop and out of
+    other regions; ``states`` to what a loop has or leaves after an iteration, or without any.
+    """
 
     def __init__(self, root: Node, flow: Conversations) -> None:
         self._flow = flow
@@ -43,6 +47,7 @@ class Sharing:
         self._sources = shared | _reached(shared, [_reversed(items), _reversed(regions)])
         others = {chat for chat in root.bodies[0].arguments if flow.is_chat(chat)}
         others |= {chat for body in bodies(root) for chat in self._samples(body)}
+        # The turns of a loop do not know that its result is shared, so a loop on that may go on in the same session.
         unnoticed = shared & (handed_on | _reached(handed_on, names))
         self._elsewhere = others | _reached(shared | others, names) | _reached(unnoticed, [*names, self._turns(root)])
 
@@ -109,10 +114,9 @@ class Sharing:
         """Whether one op continues it more than once."""
         if list(node.op.operands).count(chat) > 1:
             return True
-        if node.name == "agent.branch":
-            return any(self._several(chat, arm) for arm in node.bodies)
-        if node.name == "agent.race":
-            return sum(self._flow.continues(chat, arm) for arm in arms(node)) > 1
+        if node.name in ("agent.branch", "agent.race"):
+            at_once = node.name == "agent.race" and sum(self._flow.continues(chat, arm) for arm in arms(node)) > 1
+            return at_once or any(self._several(chat, arm) for arm in arms(node))
         return any(self._flow.continues(chat, inner) for inner in node.bodies)
 
     def _add_node(self, node: Node, items: Names, regions: Names, states: Names) -> None:

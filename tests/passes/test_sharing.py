@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import branch, chat, loop, map_, tool, workflow
+from orchestrator import branch, chat, loop, map_, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.runtime.program import Generate
 from tests.runtime.watching import CLUSTER, Watching, run, unhinted
@@ -17,6 +17,12 @@ from tests.runtime.watching import CLUSTER, Watching, run, unhinted
 @tool(effects="idempotent")
 async def look_up(what: str) -> str:
     await asyncio.sleep(0.002)
+    return what
+
+
+@tool(effects="idempotent")
+async def lose(what: str) -> str:
+    await asyncio.sleep(60)
     return what
 
 
@@ -136,6 +142,16 @@ def state_of_one(q: str) -> str:
     return f"{ended} {left.say(look_up(ended)).reply}"
 
 
+def one_arm_of_a_race(q: str) -> str:
+    talk = chat("s").say(q).chat
+
+    def forking() -> Any:
+        now = talk.say("at once").reply
+        return f"{now} {talk.say(look_up(look_up(now))).reply}"
+
+    return race(forking, lambda: lose(q))
+
+
 def a_judge(q: str) -> str:
     talk = chat("s").say(q).chat
     return (
@@ -168,6 +184,7 @@ FLOWS = [
     list_of_one,
     list_picked,
     state_of_one,
+    one_arm_of_a_race,
     a_judge,
     a_judge_alone,
 ]

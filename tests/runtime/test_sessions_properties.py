@@ -22,6 +22,12 @@ async def wait(text: str) -> str:
     return text[-20:]
 
 
+@tool(effects="idempotent")
+async def lose(text: str) -> str:
+    await asyncio.sleep(60)
+    return text
+
+
 @tool(effects="pure")
 def is_odd(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
@@ -59,8 +65,13 @@ def _nested(kind: str, seed: int, talk: Any, text: Any, depth: int) -> tuple[Any
     match kind:
         case "branch":
             return _branch(inner, talk, text, depth, both=rng.random() < 0.5)
-        case "race":  # of arms that do the same, so that it does not matter who wins
-            return race(lambda: steps(inner, talk, text, depth - 1), lambda: steps(inner, talk, text, depth - 1))
+        case "race":  # against one that does the same, or one that loses
+            other = (
+                (lambda: steps(inner, talk, text, depth - 1))
+                if rng.random() < 0.5
+                else lambda: (chat("Late"), lose(text))
+            )
+            return race(lambda: steps(inner, talk, text, depth - 1), other)
         case "loop" | "judge":
             until = (lambda state: is_odd(state[1])) if kind == "loop" else _is_good_enough
             return loop(lambda state: steps(inner, *state, depth - 1), (talk, text), max=bound, until=until)
