@@ -8,8 +8,8 @@ is missing is a *problem*, in one sentence for the log; with problems the engine
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Final
 
@@ -89,10 +89,12 @@ def stock(vllm_config: Any) -> Any:
     module, name = "scheduler", "Scheduler"
     if vllm_config.scheduler_config.async_scheduling:
         module, name = "async_scheduler", "AsyncScheduler"
-    diffuses = getattr(vllm_config, "diffusion_config", None) is not None
-    if diffuses and find_spec(f"{_CORE}.sched.diffusion_scheduler"):  # since vLLM 0.31
-        module, name = "diffusion_scheduler", f"Diffusion{name}"
-    return getattr(import_module(f"{_CORE}.sched.{module}"), name)
+    found = getattr(import_module(f"{_CORE}.sched.{module}"), name)
+    if getattr(vllm_config, "diffusion_config", None) is None:
+        return found
+    with suppress(ImportError):  # since vLLM 0.31, where it had the asynchronous one only
+        return getattr(import_module(f"{_CORE}.sched.diffusion_scheduler"), f"Diffusion{name}", found)
+    return found
 
 
 def interface() -> list[str]:
