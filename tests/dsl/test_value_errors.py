@@ -1,0 +1,166 @@
+"""Misuse of values that are not there yet: each has a code, the user's line, and a fix."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestrator import llm, workflow
+from tests.dsl.diagnosing import Query, count, diagnose, run_sql, the_error, the_error_at_caller
+
+
+def test_if() -> None:
+    def flow(question: str) -> str:
+        verdict = llm(question, returns=bool)
+        if verdict:  # D004
+            return "yes"
+        return "no"
+
+    error = the_error(flow)
+    assert error.message == "`if` needs a concrete value, but `verdict` is only known when the workflow runs"
+    assert error.fix == "use branch(verdict, then=..., otherwise=...)"
+
+
+def test_while_ends_and_names_loop() -> None:
+    def flow(question: str) -> str:
+        done = llm(question, returns=bool)
+        while not done:  # D004
+            done = llm(question, returns=bool)
+        while done:  # D004
+            done = llm(question, returns=bool)
+        return question
+
+    errors = diagnose(flow)
+    assert [error.fix for error in errors] == ["use loop(body, init, max=..., until=...)"] * 2
+
+
+def test_and_or_not_name_the_operators() -> None:
+    def flow(question: str) -> bool:
+        a, b = llm(question, returns=bool), llm(question, returns=bool)
+        c = a and b  # D004
+        d = a or b  # D004
+        e = not a  # D004
+        return c == d == e  # D004
+
+    fixes = [error.fix or "" for error in diagnose(flow)]
+    assert [re.findall("`(.*)`", fix)[0] for fix in fixes] == ["a & b", "a | b", "~a", "(a < b) & (b < c)"]
+
+
+def test_items_and_length() -> None:
+    def flow(question: str) -> str:
+        drafts = llm(question, samples=3)
+        for _ in drafts:  # D005
+            pass
+        len(drafts)  # D005
+        "x" in drafts  # noqa: B015  # D005
+        _, _ = llm(question, returns=list[str])  # D005 # D001
+        return question
+
+    errors = diagnose(flow)
+    assert [error.code for error in errors] == ["ORCH-D005"] * 4 + ["ORCH-D001"]
+    assert errors[0].fix == "use map_(fn, values)"
+    assert "limit" in (errors[3].fix or "")
+
+
+def test_numbers() -> None:
+    def flow(n: int) -> str:
+        for _ in range(n):  # type: ignore[call-overload]  # D006
+            pass
+        return "abc"[n]  # D006
+
+    assert "loop(max=...)" in (diagnose(flow)[0].fix or "")
+
+
+def test_f_string_conversions() -> None:
+    def flow(question: str) -> str:
+        a = llm(f"{question!r}")  # D007
+        return llm(f"{question:>10} {a}")  # D007
+
+    assert [re.sub(" on .*", "", error.message) for error in diagnose(flow)] == ["`!r`", "format spec `:>10`"]
+
+
+def test_cut_placeholder() -> None:
+    def flow(question: str) -> str:
+        return llm(f"About {question}"[:8])  # D008
+
+    assert the_error(flow).fix == "slice or replace inside a tool, and put its result into the f-string"
+
+
+def test_type_mismatch_names_both_lines() -> None:
+    def flow(question: str) -> int:
+        draft = llm(question, returns=Query)
+        return count(draft)  # D010
+
+    error = the_error(flow)
+    assert error.message == "parameter `rows` of tool `count` expects list[str], but gets Query"
+    assert error.where is not None
+    assert f"`llm_1` at {error.where.__class__(error.where.file, error.where.line - 1, 'flow')}" in (error.why or "")
+
+
+def test_wrong_return_type() -> None:
+    def flow(question: str) -> int:  # D010
+        return llm(question)
+
+    assert "expects int, but gets str" in the_error_at_caller(flow).message
+
+
+def test_unknown_fields() -> None:
+    def flow(question: str) -> str:
+        query = llm(question, returns=Query)
+        query.sqll  # noqa: B018  # D011
+        question.strip()  # D011
+        llm(question, returns=list[Query])[0].limt  # noqa: B018  # D011
+        llm(question, samples=3)[3]  # D011
+        llm(question, returns=tuple[int, str])[2]  # D011
+        return query.sql
+
+    errors = diagnose(flow)
+    assert errors[0].fix == "did you mean `.sql`?"
+    assert errors[1].fix == "call `.strip` inside a tool: @tool(effects='pure')"
+    assert errors[2].fix == "did you mean `.limit`?"
+    assert errors[3].why == "it has 3 items"
+
+
+def test_optional_fields_need_a_decision() -> None:
+    def flow(question: str) -> str:
+        maybe: Any = llm(question, returns=Query | None)  # type: ignore[call-overload]
+        return maybe.sql  # D011
+
+    assert the_error(flow).why == "the value may be None"
+
+
+def test_wrong_arguments() -> None:
+    @workflow
+    def sub(question: str, style: str = "plain") -> str:
+        return llm(f"{question} {style}")
+
+    def flow(question: str) -> str:
+        run_sql(qeury=question)  # type: ignore[call-arg]  # D012
+        run_sql(question, question)  # type: ignore[call-arg]  # D012
+        run_sql()  # type: ignore[call-arg]  # D012
+        sub(question, tone="dry")  # type: ignore[call-arg]  # D012
+        return sub(question)
+
+    messages = [error.message for error in diagnose(flow)]
+    assert "has no parameter `qeury`, did you mean `query`?" in messages[0]
+    assert "takes 1 positional arguments, but gets 2" in messages[1]
+    assert messages[2] == "tool `run_sql` needs `query`"
+    assert "has no parameter `tone`" in messages[3]
+
+
+def test_constants() -> None:
+    def flow(question: str) -> str:
+        run_sql(object())  # type: ignore[arg-type]  # D013
+        run_sql(len)  # type: ignore[arg-type]  # D013
+        return question
+
+    assert [error.message.split(" cannot")[0] for error in diagnose(flow)] == ["a object", "the function `len`"]
+
+
+def test_operators() -> None:
+    def flow(question: str, n: int) -> bool:
+        question - n  # type: ignore[operator]  # D014
+        ~question  # type: ignore[operator]  # noqa: B018  # D014
+        return question == n  # D014
+
+    assert diagnose(flow)[0].message == "`str - int` is not supported"
