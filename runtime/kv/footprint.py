@@ -69,7 +69,7 @@ class Footprint:
         """Whether any session shares it."""
         return prefix in self._shared
 
-    def grew(self, blocks: int) -> None:
+    def grew(self, blocks: float) -> None:
         """A turn has added ``blocks`` blocks to its session."""
         self.growth += (blocks - self.growth) * (WEIGHT if self.growth else 1.0)
         self.version += 1

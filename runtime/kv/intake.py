@@ -26,6 +26,7 @@ True
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
@@ -58,8 +59,8 @@ class Intake:
         self.miss_queue_s = 0.0
         """How long a turn waits that does not find its session's blocks, on average."""
         self._programs: OrderedDict[str, float] = OrderedDict()
-        self._running: Counter[str] = Counter()
-        """Turns by session that are not held back and have not ended."""
+        self._running: dict[str, list[Turn]] = {}
+        """By session, turns that are not held back and have not ended."""
         self._unfit: tuple[int, Prefix | None] | None = None
         """The footprint in which the most urgent turn that is held back did not fit, and how it begins."""
         self._patient: Turn | None = None
@@ -70,9 +71,9 @@ class Intake:
         """Whether any request has had a hint so far."""
         return bool(self._programs)
 
-    def runs(self, session: str) -> bool:
-        """Whether a turn of the session has been taken on and has not ended."""
-        return self._running[session] > 0
+    def running(self, session: str) -> Sequence[Turn]:
+        """The session's turns that have been taken on and have not ended."""
+        return self._running.get(session, ())
 
     def arrived(
         self,
@@ -88,11 +89,11 @@ class Intake:
     ) -> Turn:
         """A turn that will leave at most ``blocks`` blocks is here, of a program that claims to be ``age_s`` old.
 
-        One whose session's blocks are ``pinned`` goes on at once.
+        One whose session's blocks are ``pinned`` goes on at once, and so does every turn where none is held back.
         """
         arrival_s = self._arrival_s(hint.program or session, age_s, now_s)
         turn = Turn(session, hint, arrival_s, now_s, blocks, pinned, returns, prefix)
-        if pinned:
+        if pinned or not self.options.hold:
             self._admit(turn, now_s)
         else:
             self._unfit = None
@@ -113,7 +114,7 @@ class Intake:
 
     def holds(self, turn: Turn) -> bool:
         """Whether the turn is held back until :meth:`admits` says otherwise."""
-        return self.options.hold and turn.admitted_s is None
+        return turn.admitted_s is None
 
     def admits(self, turn: Turn, load: Load, now_s: float) -> bool:
         """Whether the most urgent turn that is held back goes on now."""
@@ -138,7 +139,7 @@ class Intake:
 
     def _admit(self, turn: Turn, now_s: float) -> None:
         turn.admitted_s = now_s
-        self._running[turn.session] += 1
+        self._running.setdefault(turn.session, []).append(turn)
         self.footprint.begins(turn.session, turn.blocks, turn.hint.turns_left or 0.0, turn.prefix)
 
     def _arrival_s(self, program: str, age_s: float, now_s: float) -> float:
@@ -167,13 +168,15 @@ class Intake:
         if turn is self._patient:
             self._patient = None
         if turn.admitted_s is not None:
-            self._running[turn.session] -= 1
+            running = self._running[turn.session]
+            running.remove(turn)
+            if not running:
+                del self._running[turn.session]
         self._unfit = None
 
     def leaves(self, session: str) -> None:
         """The session holds no memory any more, unless one of its turns does."""
-        if not self.runs(session):
-            del self._running[session]
+        if session not in self._running:
             self.footprint.leaves(session)
 
     def _waited(self, cause: str, seconds: float) -> None:

@@ -67,7 +67,7 @@ class Pin(Generic[Held]):
     prefix: Prefix | None = None
     """The first of the blocks, where others hold them too."""
     tokens: int = 0
-    """In the blocks behind that."""
+    """In all of them."""
     forecast: Forecast | None = None
     """Of the pause, from ``pinned_s`` on."""
 
@@ -177,16 +177,15 @@ class PinTable(Generic[Held]):
         return ended
 
     def shares(self, session: str, prefix: Prefix) -> None:
-        """What the session's pin begins with, others hold too from now on."""
+        """What the session's pin begins with, others hold too from now on.
+
+        Told to a pin that shares nothing yet, where it takes no room. One that comes to share more counts too much.
+        """
         pin = self._pins.get(session)
-        if pin is None or not pin.blocks >= prefix.blocks > (0 if pin.prefix is None else pin.prefix.blocks):
-            return
-        before = pin.own_blocks
-        self._shared.leave(pin.prefix)
-        self._shared.join(prefix)
-        pin.prefix = prefix
-        pin.tokens = pin.tokens * pin.own_blocks // max(before, 1)
-        self._own_blocks += pin.own_blocks - before
+        if pin is not None and pin.prefix is None and pin.blocks >= prefix.blocks:
+            self._own_blocks -= prefix.blocks
+            self._shared.join(prefix)
+            pin.prefix = prefix
 
     def review_at(self, pin: Pin[Held], at_s: float) -> None:
         """Have :meth:`to_review` return the pin once, ``at_s`` or later."""

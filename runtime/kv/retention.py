@@ -42,7 +42,7 @@ from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.intake import Intake
 from orchestrator.runtime.kv.load import Load
 from orchestrator.runtime.kv.pins import Held, Outcome, Pin, PinTable
-from orchestrator.runtime.kv.prefixes import Prefix, own
+from orchestrator.runtime.kv.prefixes import Prefix
 from orchestrator.runtime.kv.retention_options import RetentionOptions
 from orchestrator.runtime.kv.ttl import Ttl, best_ttl
 from orchestrator.runtime.kv.turns import LastTurns, Turn
@@ -125,10 +125,11 @@ class Retention(Generic[Held]):
         """Whether sessions that hold the prefix are known to share it."""
         return self.intake.footprint.knows(prefix)
 
-    def shares(self, session: str, prefix: Prefix) -> None:
-        """What the session begins with, others hold too from now on."""
+    def shares(self, session: str, prefix: Prefix, *, pinned: bool) -> None:
+        """What a turn of the session, or its pin, begins with, others hold too from now on."""
         self.intake.footprint.shares(session, prefix)
-        self.table.shares(session, prefix)
+        if pinned:
+            self.table.shares(session, prefix)
 
     # -- a turn runs --------------------------------------------------------------------------------------------------
 
@@ -141,9 +142,9 @@ class Retention(Generic[Held]):
         """
         if turn.begun:
             return []
-        turn.prompt_tokens = prompt_tokens
         self.intake.begun(turn, now_s)
         known = self._last.repeated(turn.session, prompt_tokens, hashes)
+        turn.prompt_tokens, turn.repeated_tokens = prompt_tokens, known
         self.tokens.update(prompt=prompt_tokens, hit=hit_tokens, recomputed=max(known - hit_tokens, 0))
         if self.guard is not None:
             size = self._last.block_tokens
@@ -196,14 +197,14 @@ class Retention(Generic[Held]):
         ``prefix``: the first of them, where others hold them too; ``hashes`` as in :meth:`begun`, of the whole text.
         """
         self.gone(turn)
-        grown = self._last.ended(turn, tokens, blocks, hashes)
-        if grown:
-            self.intake.footprint.grew(grown)
-        if turn.hint.ends:
+        self._last.ended(turn, tokens, blocks, hashes)
+        if blocks and turn.repeated_tokens:
+            self.intake.footprint.grew((tokens - turn.repeated_tokens) / self._last.block_tokens)
+        if turn.hint.ends or turn.is_over:
             return Decision()
-        if not turn.hint.prefetch:
+        if not turn.hint.prefetch and not self.intake.running(turn.session):
             self.durations.began(turn.session, turn.hint.key, now_s)
-        decision = self._decide(turn.hint, blocks, prefix, load)
+        decision = self._decide(turn.hint, blocks, load)
         if self.guard is not None:
             self.guard.ended(turn.session, blocks, decision.ttl_s, now_s)
             if not self.guard.trusted:
@@ -223,7 +224,7 @@ class Retention(Generic[Held]):
         pin = Pin(
             turn.session, turn.hint.program or turn.session, turn.arrival_s, decision.blocks, held, now_s,
             now_s + decision.ttl_s, now_s + decision.ttl_s, now_s + decision.longest_s, decision.prefix,
-            own(decision.blocks, decision.prefix) * self._last.block_tokens, decision.forecast,
+            decision.blocks * self._last.block_tokens, decision.forecast,
         )  # fmt: skip
         replaced = self.table.pin(pin, clipped=decision.clipped)
         if pin.forecast is not None:
@@ -236,15 +237,14 @@ class Retention(Generic[Held]):
         self.intake.gone(turn)
         if turn.begun and self.guard is not None:
             self.guard.given_up(turn.session)
-        if turn.admitted_s is not None:
-            self._leaves(turn.session)
+        self._leaves(turn.session)
 
     def _leaves(self, session: str) -> None:
         """The session holds no memory any more, unless it has another turn at the same time, or a pin."""
         pin = self.table.get(session)
         if pin is None:
             self.intake.leaves(session)
-        elif not self.intake.runs(session):
+        elif not self.intake.running(session):
             self.intake.footprint.holds(session, pin.blocks, pin.prefix)
             self.table.extend(session, pin.ends_s)
 
@@ -252,6 +252,8 @@ class Retention(Generic[Held]):
         """No turn of the session will follow."""
         self.durations.dropped(session, now_s)
         self._last.over(session)
+        for turn in self.intake.running(session):
+            turn.is_over = True
         if self.guard is not None:
             self.guard.given_up(session)
         return self._out(self.table.end(session, outcome))
@@ -280,7 +282,7 @@ class Retention(Generic[Held]):
     def _ends(self, pin: Pin[Held], ends_s: float) -> None:
         """The pin ends at ``ends_s``, or when the turns of its session that wait now are over."""
         pin.ends_s = ends_s
-        if not self.intake.runs(pin.session):
+        if pin.expires_s < inf:
             self.table.extend(pin.session, ends_s)
 
     def reset(self) -> list[Pin[Held]]:
@@ -299,7 +301,7 @@ class Retention(Generic[Held]):
             assert pin.forecast is not None
             age_s = now_s - pin.pinned_s
             if pin.expires_s < inf:  # no turn of its session waits
-                worth = self._worth(pin.forecast, pin.tokens, pin.own_blocks, load, elapsed_s=age_s)
+                worth = self._worth(pin.forecast, pin.tokens, pin.blocks, load, elapsed_s=age_s)
                 if worth.ttl_s <= 0.0:
                     ended += self.table.end(pin.session, Outcome.EXPIRED)
                     continue
@@ -314,15 +316,14 @@ class Retention(Generic[Held]):
 
     # -- what a pause is worth ----------------------------------------------------------------------------------------
 
-    def _decide(self, hint: KvHint, blocks: int, prefix: Prefix | None, load: Load) -> Decision:
+    def _decide(self, hint: KvHint, blocks: int, load: Load) -> Decision:
         longest_s = self.options.longest_ttl_s
         if hint.pin_ttl_s is not None:
             longest_s = min(longest_s, hint.pin_ttl_s)
         if self.options.ttl_s is not None:
             return Decision(blocks, min(self.options.ttl_s, longest_s))
         forecast = Forecast.decoded(hint.pause_s) if hint.pause_s else self.durations.forecast(hint.key)
-        alone = own(blocks, prefix)
-        worth = self._worth(forecast, alone * self._last.block_tokens, alone, load, longest_s)
+        worth = self._worth(forecast, blocks * self._last.block_tokens, blocks, load, longest_s)
         ttl_s = min(MARGIN * worth.ttl_s, longest_s)
         return Decision(blocks, ttl_s, worth.worth_s, forecast, longest_s=longest_s)
 

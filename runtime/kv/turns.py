@@ -37,6 +37,10 @@ class Turn:
     """It found no memory when it was first in the queue."""
     begun: bool = False
     prompt_tokens: int = 0
+    repeated_tokens: int = 0
+    """Of the session's last turn, that the prompt begins with."""
+    is_over: bool = False
+    """While it ran, its session was said to be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +76,21 @@ class LastTurns:
         repeated = (blocks for blocks, name in left.marks if blocks <= len(hashes) and hashes[blocks - 1] == name)
         return max(repeated, default=0) * self.block_tokens
 
-    def ended(self, turn: Turn, tokens: int, blocks: int, hashes: Sequence[Hashable] | None) -> int:
-        """The turn leaves ``tokens`` tokens in ``blocks`` full blocks; returns by how many blocks its session grew.
+    def ended(self, turn: Turn, tokens: int, blocks: int, hashes: Sequence[Hashable] | None) -> None:
+        """The turn leaves ``tokens`` tokens in ``blocks`` full blocks; none if it was preempted last.
 
         Remembered are the hashes of what a next prompt may begin with: all of it, or all but the reply.
         """
-        if blocks:
-            self.block_tokens = max(tokens // blocks, 1)
-        before = self._left.pop(turn.session, None)
+        if not blocks:
+            return
+        self.block_tokens = max(tokens // blocks, 1)
+        self._left.pop(turn.session, None)
         prompt = turn.prompt_tokens // self.block_tokens
         places = {each for each in (blocks, prompt, prompt - 1) if 0 < each <= blocks}  # its end may differ, too
         marks = () if hashes is None else tuple((each, hashes[each - 1]) for each in places)
         self._left[turn.session] = _Left(tokens, marks)
         if len(self._left) > MOST_SESSIONS:
             self._left.popitem(last=False)
-        return 0 if before is None else max(tokens - before.tokens, 0) // self.block_tokens
 
     def over(self, session: str) -> None:
         """No turn of the session follows."""

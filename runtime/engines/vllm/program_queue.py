@@ -59,7 +59,8 @@ class ProgramQueue(RequestQueue):  # type: ignore[misc]
     @property
     def unhinted_count(self) -> int:
         """Requests without hints that have a place."""
-        return len(self._places) - len(self._turns)
+        in_front = sum(self._urgency(request) is None for request in self._front)
+        return in_front + len(self._places) - len(self._turns)
 
     def placed(self) -> Iterator[Any]:
         """The requests that have a place, in no order."""

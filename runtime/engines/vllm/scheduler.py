@@ -85,7 +85,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         age_s = 0.0 if hint.program_arrival_s is None else time.time() - hint.program_arrival_s
         reply_tokens = min(request.max_tokens, int(2 * self._reply_tokens) or UNKNOWN_REPLY_TOKENS)
         blocks = -(-(request.num_tokens + reply_tokens) // self.block_size)
-        prefix = self._held_prefix(request, session)
+        prefix = self._held_prefix(request, own=int(session in self.retention.table))
         if prefix is not None:
             self._share(prefix)
         turn, ended = self.retention.arrived(
@@ -94,17 +94,16 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._turns[request.request_id] = turn
         self._free_pins(ended)
 
-    def _held_prefix(self, request: Request, session: str) -> Prefix | None:
-        """What the request begins with and others than its session hold now. A few lookups: a holder of a block holds
-        those before it."""
+    def _held_prefix(self, request: Request, own: int) -> Prefix | None:
+        """What the request begins with and others hold now, who has ``own`` references to it. A few lookups: a holder
+        of a block holds those before it."""
         pool, hashes = self.kv_cache_manager.block_pool, request.block_hashes
         if pool.hash_block_size != self.block_size or request.skip_reading_prefix_cache:
             return None
-        mine = int(session in self.retention.table)
 
         def is_alone(at: int) -> bool:
             found = pool.get_cached_block(hashes[at], [0])
-            return found is None or found[0].ref_cnt <= mine
+            return found is None or found[0].ref_cnt <= own
 
         shared = bisect_left(range(len(hashes)), True, key=is_alone)
         return Prefix(hashes[shared - 1], shared) if shared else None
@@ -115,11 +114,11 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
             return
         manager, at = self.kv_cache_manager, prefix.blocks - 1
         (block,) = manager.block_pool.get_cached_block(prefix.name, [0])
-        held = [(pin.session, pin.held) for pin in self.retention.table.pins()]
-        held += [(turn.session, manager.get_blocks(name).blocks[0]) for name, turn in self._turns.items()]
-        for session, blocks in held:
+        held = [(pin.session, pin.held, True) for pin in self.retention.table.pins()]
+        held += [(turn.session, manager.get_blocks(name).blocks[0], False) for name, turn in self._turns.items()]
+        for session, blocks, pinned in held:
             if len(blocks) > at and blocks[at] is block:
-                self.retention.shares(session, prefix)
+                self.retention.shares(session, prefix, pinned=pinned)
 
     def _urgency(self, request: Request) -> float | None:
         turn = self._turns.get(request.request_id)
@@ -148,7 +147,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._free_pins(self.retention.due(self._load(), now_s))
         while (request := self.waiting.held) is not None:
             turn = self._turns[request.request_id]
-            prefix = self._held_prefix(request, turn.session)
+            prefix = self._held_prefix(request, own=0)
             if prefix is not None and prefix != turn.prefix:
                 self._share(prefix)
             turn.prefix = prefix
@@ -169,6 +168,9 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
                 turn, prompt_tokens=prompt_tokens, hit_tokens=hit_tokens, now_s=now_s, hashes=hashes
             )
             self._free_pins(consumed)
+            prefix = self._held_prefix(request, own=1) if hit_tokens else None
+            if prefix is not None:
+                self.retention.shares(turn.session, prefix, pinned=False)
 
     def _load(self) -> Load:
         queue = self.waiting
@@ -241,8 +243,8 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         tokens = min(request.num_tokens + self.num_lookahead_tokens, self.max_model_len)
         free = manager.block_pool.get_num_free_blocks() - manager.watermark_blocks
         lacking = -(-tokens // self.block_size) - held - free
-        if lacking <= 0:
-            return False  # it was refused for another reason than memory
+        if not 0 < lacking <= self.retention.table.pinned_blocks:
+            return False  # also where it was refused for another reason than memory
         pins_of: Counter[int] = Counter()
         for pin in self.retention.table.pins():
             for block in pin.held:

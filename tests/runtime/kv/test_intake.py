@@ -30,7 +30,7 @@ def test_a_session_with_two_turns_at_once_holds_memory_until_both_have_ended() -
     assert not retention.intake.admits(other, Load(), 0.0)
     retention.ended(twins[1], tokens=70, blocks=70, load=Load(), now_s=1.0)
     assert retention.intake.admits(other, Load(), 1.0)
-    assert not retention.intake.runs("a")
+    assert not retention.intake.running("a")
 
 
 def test_whatever_fits_an_empty_cache_goes_on_when_nothing_else_does_or_after_its_patience() -> None:
@@ -94,3 +94,10 @@ def test_growth_is_learned_from_turns_that_ended() -> None:
     retention.begun(turn, prompt_tokens=330, hit_tokens=320, now_s=1.0)
     retention.ended(turn, tokens=480, blocks=15, load=QUIET, now_s=2.0)
     assert retention.intake.footprint.growth == 5.0
+    preempted = turn_of(retention, "s")
+    retention.begun(preempted, prompt_tokens=480, hit_tokens=0, now_s=3.0)
+    retention.ended(preempted, tokens=0, blocks=0, load=QUIET, now_s=3.0)
+    again = turn_of(retention, "s")
+    retention.begun(again, prompt_tokens=480, hit_tokens=0, now_s=4.0)
+    retention.ended(again, tokens=480, blocks=15, load=QUIET, now_s=4.0)
+    assert 4.0 < retention.intake.footprint.growth < 5.0, "it lost its blocks; it has not grown from nothing"

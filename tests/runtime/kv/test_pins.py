@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.runtime.kv.pins import Outcome, Pin, PinTable
-from orchestrator.runtime.kv.prefixes import Prefix
+from orchestrator.runtime.kv.prefixes import Prefix, own
 
 SESSIONS = ("a", "b", "c", "d")
 
@@ -72,23 +72,6 @@ def test_a_prefix_of_several_pins_takes_room_once_and_as_long_as_one_of_them_las
     assert table.pinned_blocks == 0
 
 
-def test_who_pinned_a_prefix_first_shares_it_from_then_on() -> None:
-    table, system = PinTable[str](budget_blocks=20), Prefix("system", 6)
-    first = replace(pin("a", 8), tokens=80)
-    table.pin(first)
-    table.pin(replace(pin("b", 8), prefix=system))
-    assert table.pinned_blocks == 16
-    table.shares("a", system)
-    assert table.pinned_blocks == 10
-    assert (first.own_blocks, first.tokens) == (2, 20)
-    table.shares("a", Prefix("shorter", 3))
-    table.shares("a", Prefix("longer than the pin", 9))
-    table.shares("nobody", system)
-    table.end("a", Outcome.RELEASED)
-    table.end("b", Outcome.RELEASED)
-    assert table.pinned_blocks == 0
-
-
 def test_each_pin_is_reviewed_when_it_asked_to_be_and_not_after_its_end() -> None:
     table = PinTable[str](budget_blocks=9)
     for session, at_s in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
@@ -102,34 +85,54 @@ def test_each_pin_is_reviewed_when_it_asked_to_be_and_not_after_its_end() -> Non
 
 
 ACTION = st.tuples(
-    st.sampled_from(("pin", "extend", "end", "expire", "victim")),
+    st.sampled_from(("pin", "extend", "end", "expire", "victim", "shares")),
     st.sampled_from(SESSIONS),
-    st.integers(1, 4),
+    st.integers(1, 6),
     st.integers(0, 12),
+    st.sampled_from((None, Prefix("system", 2), Prefix("system and more", 3), Prefix("another", 4))),
 )
+Model = dict[str, tuple[int, float, Prefix | None]]
+
+
+def taken(model: Model) -> int:
+    """Blocks that the pins take of the budget: what several begin with, once."""
+    return sum(own(blocks, prefix) for blocks, _, prefix in model.values()) + sum(
+        prefix.blocks for prefix in {prefix for _, _, prefix in model.values()} if prefix is not None
+    )
 
 
 @given(st.lists(ACTION, max_size=200))
-def test_whatever_happens_the_table_agrees_with_a_dictionary(actions: list[tuple[str, str, int, int]]) -> None:
-    table = PinTable[str](budget_blocks=8)
-    model: dict[str, tuple[int, float]] = {}
+def test_whatever_happens_the_table_agrees_with_a_dictionary(
+    actions: list[tuple[str, str, int, int, Prefix | None]],
+) -> None:
+    table = PinTable[str](budget_blocks=10)
+    model: Model = {}
     now = 0.0
-    for kind, session, blocks, at in actions:
+    for kind, session, blocks, at, prefix in actions:
         if kind == "pin":
-            room = 8 - sum(size for other, (size, _) in model.items() if other != session)
-            if blocks <= room:
-                replaced = table.pin(pin(session, blocks, arrival_s=at, expires_s=now + at))
+            kept = table.clipped(session, blocks, prefix)
+            assert 0 <= kept <= blocks
+            begins = prefix if prefix is not None and prefix.blocks <= kept else None
+            if kept:
+                replaced = table.pin(
+                    replace(pin(session, kept, arrival_s=at, expires_s=now + at), prefix=begins)
+                )  # never more than there is room for
                 assert [each.session for each in replaced] == ([session] if session in model else [])
-                model[session] = blocks, now + at
+                model[session] = kept, now + at, begins
         elif kind == "extend":
             assert table.extend(session, now + at) == (session in model)
             if session in model:
-                model[session] = model[session][0], now + at
+                model[session] = model[session][0], now + at, model[session][2]
+        elif kind == "shares" and prefix is not None:
+            table.shares(session, prefix)
+            kept, until_s, known = model.get(session, (0, 0.0, None))
+            if known is None and kept >= prefix.blocks:
+                model[session] = kept, until_s, prefix
         elif kind == "end":
             assert bool(table.end(session, Outcome.RELEASED)) == (model.pop(session, None) is not None)
         elif kind == "expire":
             now += blocks
-            gone = {name for name, (_, expires_s) in model.items() if expires_s <= now}
+            gone = {name for name, (_, expires_s, _) in model.items() if expires_s <= now}
             assert {each.session for each in table.expire(now)} == gone
             model = {name: entry for name, entry in model.items() if name not in gone}
         else:
@@ -137,8 +140,8 @@ def test_whatever_happens_the_table_agrees_with_a_dictionary(actions: list[tuple
             assert (victim is None) == (not model)
             assert victim is None or victim.session in model
         assert {each.session for each in table.pins()} == set(model)
-        assert table.pinned_blocks == sum(size for size, _ in model.values()) <= 8
-        assert table.next_expiry_s <= min((expires_s for _, expires_s in model.values()), default=inf)
+        assert table.pinned_blocks == taken(model) <= 10
+        assert table.next_expiry_s <= min((expires_s for _, expires_s, _ in model.values()), default=inf)
 
 
 def test_memory_follows_the_live_pins() -> None:

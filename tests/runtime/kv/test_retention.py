@@ -170,6 +170,38 @@ def test_a_reset_is_nobodys_loss() -> None:
     assert retention.tokens["recomputed"] == 0
 
 
+def test_a_pin_is_as_much_worth_when_a_fork_of_it_arrives() -> None:
+    retention = Retention[str](100)
+    run(retention, "parent", pause_s=(2.0,))
+    fork = turn_of(retention, "fork", blocks=12)
+    fork.prefix = Prefix("parent", 10)
+    retention.shares("parent", fork.prefix, pinned=True)
+    assert not retention.due(BUSY, 0.1), "it is back soon"
+    assert retention.due(BUSY, 60.0)
+
+
+def test_a_session_that_is_said_to_be_over_while_it_runs_is_not_kept() -> None:
+    retention = Retention[str](100)
+    turn = turn_of(retention, "s")
+    assert retention.intake.admits(turn, Load(), 0.0)
+    retention.begun(turn, prompt_tokens=320, hit_tokens=0, now_s=0.0)
+    retention.over("s", 0.5)
+    assert retention.ended(turn, tokens=320, blocks=10, load=QUIET, now_s=1.0).blocks == 0
+    assert run(retention, "s", at_s=2.0).blocks == 10, "its next turn says that it goes on"
+
+
+def test_samples_of_one_request_learn_one_pause() -> None:
+    retention = Retention[str](100)
+    twins = [turn_of(retention, "s", tool="build") for _ in range(4)]
+    for turn in twins:
+        assert retention.intake.admits(turn, Load(idle=True), 0.0)
+        retention.begun(turn, prompt_tokens=320, hit_tokens=0, now_s=0.0)
+    for turn in twins:
+        retention.ended(turn, tokens=320, blocks=10, load=QUIET, now_s=1.0)
+    turn_of(retention, "s", now_s=31.0)
+    assert retention.durations.forecast(KvHint(tool="build").key).count == 1
+
+
 def test_a_prefetch_teaches_no_pause() -> None:
     retention = Retention[str](100)
     run(retention, "warm", tool="build", prefetch=True)

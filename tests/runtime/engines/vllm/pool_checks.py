@@ -94,7 +94,12 @@ def check_drained(scheduler: Scheduler) -> None:
     assert not pins_of(scheduler)
     if pins_are_kept(scheduler):
         assert not scheduler._turns
-        assert not len(scheduler.retention.intake.footprint)
+        retention = scheduler.retention
+        assert not len(retention.intake.footprint)
+        assert not retention.intake._running
+        assert not any((*retention.intake.footprint._held, *retention.intake.footprint._count))
+        assert not retention.intake.footprint._shared.blocks
+        assert not retention.table.pinned_blocks
     pool = scheduler.kv_cache_manager.block_pool
     assert all(block.ref_cnt == 0 for block in pool.blocks if not block.is_null)
     assert pool.get_num_free_blocks() == pool.num_gpu_blocks - 1 == len(free_blocks(scheduler))
