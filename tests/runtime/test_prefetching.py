@@ -9,12 +9,14 @@ import pytest
 
 from orchestrator import chat, map_, tool
 from orchestrator.errors import RunError
+from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpsDone, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.program import Limits
 from orchestrator.runtime.services import Services
-from tests.runtime.test_sessions import PREFIX, Controlled, OneEngine, Run, prefetching, spent, text
+from tests.runtime.session_runs import PREFIX, Controlled, OneEngine, Run, prefetching, text
 
 
 @tool(effects="idempotent", typical_s=1.0)
@@ -26,6 +28,57 @@ async def fetch(what: str) -> str:
 def of_many(question: str) -> str:
     texts = map_(lambda each: chat(PREFIX).say(fetch(each)).reply, [question, "other", "third"])
     return texts[0]
+
+
+@tool(effects="once")
+async def broken(what: str) -> str:
+    await asyncio.sleep(0.05)
+    raise ValueError(what)
+
+
+def failing_before_its_call(question: str) -> str:
+    return chat(PREFIX).say(broken(question)).reply
+
+
+def spent(run: Run) -> list[Spent]:
+    return [event for event in run.execution.events if isinstance(event, Spent)]
+
+
+async def test_a_known_prefix_is_computed_while_the_tool_runs_and_charged() -> None:
+    engine = Controlled(text)
+    run = Run(prefetching, engine)
+    assert await run.result("q") == "q"
+    (request,) = engine.prefetched
+    assert request.messages[0].content == PREFIX
+    assert request.sampling.max_tokens == 1
+    assert request.kv is not None
+    assert (request.kv.prefetch, request.kv.tool, request.kv.program) == (True, "linger", "run-1")
+    assert [event.usage for event in spent(run)] == [Usage(100, 0, 1)]
+    assert engine.hints[0].supersedes == (request.session,)
+    assert engine.cut == 0
+
+
+async def test_a_prefetch_ends_when_its_call_begins() -> None:
+    engine = Controlled(text, prefetch_s=60.0)
+    run = Run(prefetching, engine)
+    assert await run.result("q") == "q"
+    assert engine.cut == 1
+    (event,) = spent(run)
+    assert event.usage.input_tokens > 50
+
+
+async def test_a_prefetch_ends_with_the_run() -> None:
+    engine = Controlled(text, prefetch_s=60.0)
+    with pytest.raises(RunError):
+        await Run(failing_before_its_call, engine).result("q")
+    await asyncio.sleep(0.01)
+    assert engine.cut == 1
+
+
+async def test_a_budget_is_for_calls_alone() -> None:
+    engine = Controlled(text)
+    assert await Run(prefetching, engine, budget=Limits(tokens=100_000)).result("q") == "q"
+    assert not engine.prefetched
 
 
 async def test_calls_that_begin_alike_share_a_prefetch() -> None:
@@ -77,15 +130,7 @@ async def test_a_prefetch_is_let_go_though_its_call_fails() -> None:
 
 
 async def test_a_prefetch_is_let_go_though_its_call_never_begins() -> None:
-    @tool(effects="once")
-    async def broken(what: str) -> str:
-        await asyncio.sleep(0.05)
-        raise ValueError(what)
-
-    def flow(question: str) -> str:
-        return chat(PREFIX).say(broken(question)).reply
-
     engine = Controlled(text)
     with pytest.raises(RunError):
-        await Run(flow, engine).result("q")
+        await Run(failing_before_its_call, engine).result("q")
     assert engine.released == [engine.prefetched[0].session]

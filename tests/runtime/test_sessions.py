@@ -3,122 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
 
-from orchestrator import ask, branch, chat, llm, loop, map_, race, tool, workflow
+from orchestrator import ask, branch, chat, llm, loop, map_, race, tool
 from orchestrator.agents.react import react
-from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.workflow import Workflow
-from orchestrator.errors import RunError
-from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.runtime.engines.base import GenerateRequest, KvControl, Usage
-from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
-from orchestrator.runtime.events import Spent
-from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.human import Answers
-from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.engines.base import KvControl
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.forecast import Forecast
 from orchestrator.runtime.kv.hints import KvHint, PauseKey
-from orchestrator.runtime.program import Generate, Limits, Pause
-from orchestrator.runtime.services import Services
+from orchestrator.runtime.program import Generate, Pause
 from orchestrator.runtime.values import Conversation
-
-CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
-
-
-class Engine(ScriptedEngine):
-    """A scripted engine that keeps what it is told."""
-
-    def __init__(self, script: Callable[[GenerateRequest], Reply]) -> None:
-        super().__init__(script)
-        self.released: list[str] = []
-
-    async def release(self, session: str) -> None:
-        self.released.append(session)
-
-    @property
-    def hints(self) -> list[KvHint]:
-        return [request.kv for request in self.requests if request.kv is not None]
-
-
-class Controlled(Engine):
-    """One that takes hints between turns."""
-
-    def __init__(self, script: Callable[[GenerateRequest], Reply], prefetch_s: float = 0.0) -> None:
-        super().__init__(script)
-        self.extended: list[tuple[str, KvHint]] = []
-        self.told = asyncio.Event()
-        self.prefetched: list[GenerateRequest] = []
-        self.prefetch_s = prefetch_s
-        self.cut = 0
-
-    async def extend(self, session: str, hint: KvHint) -> None:
-        self.extended.append((session, hint))
-        self.told.set()
-
-    async def prefetch(self, request: GenerateRequest) -> Usage:
-        self.prefetched.append(request)
-        try:
-            await asyncio.sleep(self.prefetch_s)
-        except asyncio.CancelledError:
-            self.cut += 1
-            raise
-        return Usage(100, 0, 1)
-
-
-class OneEngine:
-    """The engines of a runtime that has one, without admission in front of it."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    def pick(self, name: str | None, model: str) -> tuple[str, Engine]:
-        return "main", self.engine
-
-    async def started(self, name: str) -> Engine:
-        return self.engine
-
-    def finish(self, program: str) -> None:
-        """There is no admission."""
-
-
-class Run:
-    """One run, and what can be seen of it."""
-
-    def __init__(self, flow: Any, engine: Engine, durations: DurationModel | None = None, **given: Any) -> None:
-        self.flow: Workflow[..., Any] = flow if isinstance(flow, Workflow) else workflow(flow)
-        compiled = compile_workflow(self.flow, cluster=CLUSTER)
-        services = Services(OneEngine(engine), Answers(given.pop("answers", {})), durations=durations)  # type: ignore[arg-type]
-        self.execution = Execution(compiled.program, services, MemoryJournal(), "run-1", **given)
-
-    async def result(self, *inputs: object) -> Any:
-        value = await self.execution.run(inputs)
-        await asyncio.sleep(0.01)  # what is told in the background
-        return value
-
-
-def text(request: GenerateRequest) -> str:
-    return request.messages[-1].content
+from tests.runtime.session_runs import (
+    PREFIX,
+    Controlled,
+    Engine,
+    Run,
+    linger,
+    look_up,
+    prefetching,
+    text,
+)
 
 
 @tool(effects="idempotent", pause_features=("suite",), typical_s=0.5)
 async def run_tests(suite: str, code: str) -> str:
     return f"{suite} {code}"
-
-
-@tool(effects="idempotent")
-async def look_up(what: str) -> str:
-    return f"about {what}"
-
-
-@tool(effects="idempotent")
-async def linger(what: str) -> str:
-    await asyncio.sleep(0.25)
-    return what
 
 
 async def test_a_turn_says_which_tool_it_waits_for_and_the_model_learns_how_long() -> None:
@@ -338,32 +249,6 @@ async def test_an_engine_that_fails_to_take_a_hint_is_a_warning() -> None:
     assert "could not take a hint: gone" in next(iter(run.execution.warnings))
 
 
-PREFIX = "Answer from the rows alone, briefly, and never guess what they do not tell. " * 3
-
-
-def prefetching(question: str) -> str:
-    rows = linger(question)
-    return chat(PREFIX).say(rows).reply
-
-
-def spent(run: Run) -> list[Spent]:
-    return [event for event in run.execution.events if isinstance(event, Spent)]
-
-
-async def test_a_known_prefix_is_computed_while_the_tool_runs_and_charged() -> None:
-    engine = Controlled(text)
-    run = Run(prefetching, engine)
-    assert await run.result("q") == "q"
-    (request,) = engine.prefetched
-    assert request.messages[0].content == PREFIX
-    assert request.sampling.max_tokens == 1
-    assert request.kv is not None
-    assert (request.kv.prefetch, request.kv.tool, request.kv.program) == (True, "linger", "run-1")
-    assert [event.usage for event in spent(run)] == [Usage(100, 0, 1)]
-    assert engine.hints[0].supersedes == (request.session,)
-    assert engine.cut == 0
-
-
 async def test_hints_say_on_whose_behalf() -> None:
     def flow(question: str) -> str:
         rows = linger(question)
@@ -380,37 +265,6 @@ async def test_hints_say_on_whose_behalf() -> None:
     nobodys = Controlled(text)
     await Run(flow, nobodys).result("q")
     assert {hint.tenant for hint in nobodys.hints} == {None}
-
-
-async def test_a_prefetch_ends_when_its_call_begins() -> None:
-    engine = Controlled(text, prefetch_s=60.0)
-    run = Run(prefetching, engine)
-    assert await run.result("q") == "q"
-    assert engine.cut == 1
-    (event,) = spent(run)
-    assert event.usage.input_tokens > 50
-
-
-async def test_a_prefetch_ends_with_the_run() -> None:
-    @tool(effects="once")
-    async def broken(what: str) -> str:
-        await asyncio.sleep(0.05)
-        raise ValueError(what)
-
-    def flow(question: str) -> str:
-        return chat(PREFIX).say(broken(question)).reply
-
-    engine = Controlled(text, prefetch_s=60.0)
-    with pytest.raises(RunError):
-        await Run(flow, engine).result("q")
-    await asyncio.sleep(0.01)
-    assert engine.cut == 1
-
-
-async def test_a_budget_is_for_calls_alone() -> None:
-    engine = Controlled(text)
-    assert await Run(prefetching, engine, budget=Limits(tokens=100_000)).result("q") == "q"
-    assert not engine.prefetched
 
 
 async def test_engines_without_control_are_asked_for_nothing_else() -> None:

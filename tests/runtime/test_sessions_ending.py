@@ -25,18 +25,7 @@ from orchestrator.runtime.program import Generate, Limits, Pause, Prefetch, Prog
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import MOST_AT_ONCE
 from orchestrator.runtime.values import Conversation
-from tests.runtime.test_sessions import Engine, OneEngine, Run, text
-
-
-@tool(effects="idempotent")
-async def look_up(what: str) -> str:
-    return f"about {what}"
-
-
-@tool(effects="idempotent")
-async def linger(what: str) -> str:
-    await asyncio.sleep(0.25)
-    return what
+from tests.runtime.session_runs import Engine, OneEngine, Run, linger, look_up, text
 
 
 @tool(effects="idempotent")

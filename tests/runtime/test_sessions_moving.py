@@ -14,7 +14,7 @@ from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Generate
 from orchestrator.runtime.services import Services
-from tests.runtime.test_sessions import Engine
+from tests.runtime.session_runs import Engine
 
 CLUSTER = Cluster(
     engines=tuple(
