@@ -18,7 +18,7 @@ class Query(BaseModel):
     sql: str
 
 
-@tool(effects="pure", timeout_s=5)
+@tool(effects="pure", timeout=5)
 def run_sql(sql: str) -> list[str] | None:
     """The rows; None for a query that fails, which then has no vote."""
     with sqlite3.connect(":memory:") as database:

@@ -137,7 +137,7 @@ def _definitions(definition: object, seen: set[int]) -> Iterator[str]:
         return
     seen.add(id(definition))
     if isinstance(definition, Tool):
-        policies = (definition.timeout_s, definition.retry, definition.budget)
+        policies = (definition.timeout, definition.retry, definition.budget)
         hints = (definition.typical_s, *definition.pause_features)
         yield f"{definition.name} {definition.effects} {definition.code} {policies} {hints}"
         return

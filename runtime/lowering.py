@@ -224,7 +224,7 @@ def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
 def _default_place(tool: Tool[..., Any]) -> str:
     if inspect.iscoroutinefunction(tool.fn):
         return "async"
-    cheap = tool.effects == "pure" and tool.timeout_s is None and (tool.typical_s or 0.0) < CHEAP_S
+    cheap = tool.effects == "pure" and tool.timeout is None and (tool.typical_s or 0.0) < CHEAP_S
     return "inline" if cheap else "thread"
 
 

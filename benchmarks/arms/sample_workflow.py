@@ -30,7 +30,7 @@ class Verdict(BaseModel):
     reason: str
 
 
-@tool(effects="idempotent", timeout_s=5)
+@tool(effects="idempotent", timeout=5)
 def search(text: str, limit: int) -> list[str]:
     """Find passages."""
     return [text] * limit

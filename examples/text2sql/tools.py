@@ -22,7 +22,7 @@ class Result(BaseModel):
     """The rows as the model reads them."""
 
 
-@tool(effects="idempotent", timeout_s=10, typical_s=0.001)
+@tool(effects="idempotent", timeout=10, typical_s=0.001)
 def execute(database: str, sql: str) -> Result:
     """Run one query on a read-only connection, within limits of time, steps and bytes."""
     found = sandbox.execute(database, sql)

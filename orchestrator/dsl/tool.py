@@ -1,11 +1,7 @@
 """Tools: typed Python functions that become ops of a workflow.
 
-Inside a trace a call of a tool adds an op; outside it is the plain function. What a tool does to the world decides what
-the runtime may do with it:
-
-- ``pure``: equal arguments, equal result, nothing else. May be cached, shared, dropped and repeated.
-- ``idempotent``: has effects, but repeating it is harmless. May be retried after a crash.
-- ``once``: must not be repeated (the default): it is never started again without proof that it did not happen.
+Inside a trace a call of a tool adds an op; outside it is the plain function. What a tool does to the world, its
+``effects``, decides what the runtime may do with it; see :func:`tool`.
 """
 
 from __future__ import annotations
@@ -18,21 +14,35 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    overload,
+)
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.code_hash import code_hash
-from orchestrator.dsl.location import definition_of
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
+from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
-from orchestrator.errors import Diagnostic
+from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Effects = Literal["pure", "idempotent", "once"]
 Kind = Literal["tool", "retrieve"]
+_RENAMED: Final = {"timeout_s": "timeout"}
 
 
 class ToolOptions(TypedDict, total=False):
@@ -41,7 +51,7 @@ class ToolOptions(TypedDict, total=False):
     effects: Effects
     kind: Kind
     name: str
-    timeout_s: float | None
+    timeout: TimeoutLike
     retry: RetryLike
     budget: BudgetLike
     typical_s: float | None
@@ -60,7 +70,7 @@ class Tool(Generic[P, R]):
     name: str
     effects: Effects = "once"
     kind: Kind = "tool"
-    timeout_s: TimeoutLike = None
+    timeout: TimeoutLike = None
     retry: RetryLike = None
     budget: BudgetLike = None
     typical_s: float | None = None
@@ -86,7 +96,7 @@ class Tool(Generic[P, R]):
         return replace(
             self,
             retry=self.retry if retry is None else retry,
-            timeout_s=self.timeout_s if timeout is None else timeout,
+            timeout=self.timeout if timeout is None else timeout,
             budget=self.budget if budget is None else budget,
             op_name=name,
         )
@@ -129,6 +139,16 @@ def tool(**options: Unpack[ToolOptions]) -> ToolDecorator: ...
 def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
     """Make a tool: ``@tool``, ``@tool(effects="pure")``, or ``tool(fn, effects="pure")`` of any function.
 
+    ``effects`` says what a call does to the world, and so what the runtime may do with the call:
+
+    - ``"pure"``: equal arguments give an equal result, and nothing else happens. A call may be shared between equal
+      ones, dropped where nobody uses its result, moved, and repeated.
+    - ``"idempotent"``: it has effects, but doing it twice is as good as once. A call keeps its place among other calls
+      with effects, and may be repeated, by ``retry`` or after a crash.
+    - ``"once"``, the default: it must not be repeated. It is never started again without proof that it did not happen.
+
+    ``timeout`` (``5``, ``"5s"`` or a ``timedelta``), ``retry`` and ``budget`` are those of :func:`llm`. ``name`` is
+    what plans, traces and models call the tool, by default the function's; ``tool.options(name=...)`` names one call.
     ``typical_s`` is a first guess of its duration for the planner, ``kind="retrieve"`` marks a search.
     ``pause_features`` names parameters whose values tell how long a call takes (``("suite",)``): pauses are learned for
     each value, a scalar of which the beginning counts; nothing else of the arguments is remembered. A model or
@@ -145,6 +165,7 @@ def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
+    _reject_unknown(options)
     if isinstance(fn, Tool):
         return replace(fn, **options)
     given: dict[str, Any] = {"name": getattr(fn, "__name__", type(fn).__name__), **options}
@@ -153,6 +174,19 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
     made.__dict__["__doc__"] = fn.__doc__
     return made
+
+
+def _reject_unknown(options: Mapping[str, object]) -> None:
+    """Raise ``TraceError`` for options that no tool has."""
+    known = list(ToolOptions.__annotations__)
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        where, problems = user_location(), []
+        for name in unknown:
+            close = [_RENAMED[name]] if name in _RENAMED else get_close_matches(name, known, n=1)
+            fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(known)}"
+            problems.append(Diagnostic("ORCH-D041", f"tool has no option `{name}`", where, None, fix))
+        raise TraceError.collect(problems)
 
 
 @contextmanager
@@ -195,9 +229,10 @@ def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
 def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
     tool = _substitute(tool)
     boundary = tool.boundary
-    tracer.report_once(tool.fn, [*boundary.problems, *_feature_problems(tool)])
+    problems = [*_option_problems(tool), *_feature_problems(tool)]
+    tracer.report_once([*boundary.problems, *problems])
     bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs)
-    if bound is None:
+    if bound is None or problems:
         return tracer.poison()
     variables: dict[TypeVar, TypeForm] = {}
     operands = []
@@ -214,15 +249,29 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
 
 
 def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
-    opts = tracer.policies(tool.retry, tool.timeout_s, tool.budget)
+    opts = tracer.policies(tool.retry, tool.timeout, tool.budget)
     opts["code"] = tool.code
-    if tool.typical_s is not None:
+    if is_number(tool.typical_s):
         opts["typical_s"] = float(tool.typical_s)
     if tool.is_async:
         opts["is_async"] = True
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)
     return opts
+
+
+def _option_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+    """What is wrong with the options that are no policies."""
+    for name, given, accepted in (("effects", tool.effects, get_args(Effects)), ("kind", tool.kind, get_args(Kind))):
+        if given not in accepted:
+            close = get_close_matches(given, accepted, n=1) if isinstance(given, str) else []
+            fix = f'did you mean "{close[0]}"?' if close else f"{name} is one of {', '.join(map(repr, accepted))}"
+            yield Diagnostic("ORCH-D041", f"tool `{tool.name}`: {name}={given!r}", definition_of(tool.fn), None, fix)
+    seconds = tool.typical_s
+    if seconds is not None and not (is_number(seconds) and seconds >= 0):
+        message = f"tool `{tool.name}`: typical_s={seconds!r}"
+        fix = "typical_s is a number of seconds, such as 0.5"
+        yield Diagnostic("ORCH-D041", message, definition_of(tool.fn), None, fix)
 
 
 def _feature_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:

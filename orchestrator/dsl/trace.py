@@ -61,8 +61,8 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
     boundary = workflow.boundary
     ir = graph or _mlir()
     tracer = Tracer(workflow.name, ir)
-    tracer.report_once(workflow.fn, boundary.problems)
-    tracer.report_once(workflow, workflow.problems)
+    tracer.report_once(boundary.problems)
+    tracer.report_once(workflow.problems)
     opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params)}
     types = [tracer.register(tp) for tp in boundary.params.values()]
     with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:

@@ -73,7 +73,6 @@ class Mark(NamedTuple):
     ids: dict[str, SourceLoc]
     counts: dict[str, int]
     truths: dict[tuple[CodeType, int], int]
-    reported: set[int]
 
 
 class Tracer:
@@ -93,7 +92,6 @@ class Tracer:
         self.truths: dict[tuple[CodeType, int], int] = {}
         self.ids: dict[str, SourceLoc] = {}
         self._counts: dict[str, int] = {}
-        self._reported: set[int] = set()
         self._markers = Markers()
         self._holes: list[Value[Any]] = []
 
@@ -115,11 +113,9 @@ class Tracer:
         self.diagnostics.append(Diagnostic(code, message, where or self.here(), why, fix))
         return self.poison()
 
-    def report_once(self, subject: object, problems: Sequence[Diagnostic]) -> None:
+    def report_once(self, problems: Sequence[Diagnostic]) -> None:
         """Record what is wrong with a tool or workflow, however often it is called."""
-        if problems and id(subject) not in self._reported:
-            self._reported.add(id(subject))
-            self.diagnostics += problems
+        self.diagnostics += [problem for problem in problems if problem not in self.diagnostics]
 
     def poison(self) -> Value[Any]:
         """A value that fits everywhere, standing for the result of an erroneous op."""
@@ -299,13 +295,13 @@ class Tracer:
 
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
-        return Mark(len(self.diagnostics), dict(self.ids), dict(self._counts), dict(self.truths), set(self._reported))
+        return Mark(len(self.diagnostics), dict(self.ids), dict(self._counts), dict(self.truths))
 
     def rollback(self, mark: Mark) -> None:
         """Forget the names and errors since ``mark``, before tracing a region again; its ops are dropped with it."""
         del self.diagnostics[mark.diagnostics :]
         self.ids, self._counts = dict(mark.ids), dict(mark.counts)
-        self.truths, self._reported = dict(mark.truths), set(mark.reported)
+        self.truths = dict(mark.truths)
 
     def policy(self, given: Opts) -> tuple[str | None, Opts]:
         """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""

@@ -171,8 +171,8 @@ class Workflow(Generic[P, R]):
                 why="calls are inlined, and this one would never end",
                 fix="repeat with loop(body, init, max=...)",
             )
-        tracer.report_once(self.fn, self.boundary.problems)
-        tracer.report_once(self, self.problems)
+        tracer.report_once(self.boundary.problems)
+        tracer.report_once(self.problems)
         bound = bind(tracer, self.boundary, f"workflow `{self.name}`", args, kwargs)
         if bound is None or self.problems:
             return tracer.poison()

@@ -19,7 +19,7 @@ from orchestrator import llm, map_, tool, vote, workflow
 class Query(BaseModel):
     sql: str
 
-@tool(effects="pure", timeout_s=5)
+@tool(effects="pure", timeout=5)
 def run_sql(sql: str) -> list[str]:
     """Rows."""
     return [sql]

@@ -25,7 +25,7 @@ def test_shares(text: str, found: float) -> None:
     assert share(text, "--tolerance") == pytest.approx(found)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "5%", "-1", "0", "1e3", "nan", "8 seconds"])
+@pytest.mark.parametrize("text", ["", "soon", "5%", "-1", "0", "1e3", "nan", "8 parsecs"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         seconds(text, "--sla")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,13 @@ from hypothesis import strategies as st
 from orchestrator import Budget, Retry
 from orchestrator.dsl.policy import PolicyError, parse_budget, parse_seconds, policy_opts, slo_opts
 
+WRITTEN = {
+    "500ms": 0.5, "5s": 5, " 1.5 m ": 90, "1h": 3600, "10 sec": 10, "30 seconds": 30, "2 mins": 120, "1 hour": 3600,
+    "1h30m": 5400, "1m 30s": 90, "2 days": 172800, ".5s": 0.5, "250µs": 250e-6,
+}  # fmt: skip
 
-@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("5s", 5), (" 1.5 m ", 90), ("1h", 3600), (2, 2.0)])
+
+@pytest.mark.parametrize(("text", "seconds"), [*WRITTEN.items(), (2, 2.0), (timedelta(minutes=1), 60)])
 def test_durations(text: Any, seconds: float) -> None:
     assert parse_seconds(text) == seconds
 
@@ -33,6 +39,7 @@ def test_opts() -> None:
         "budget_usd": 1.0,
     }
     assert policy_opts(retry=Retry(on=[TimeoutError]))["retry"]["on"] == ["builtins.TimeoutError"]  # type: ignore[index]
+    assert policy_opts(retry=Retry(on=OSError)) == policy_opts(retry=Retry(on=(OSError,)))
     assert policy_opts() == {}
 
 
@@ -44,7 +51,19 @@ def test_opts() -> None:
         ({"timeout": "soon"}, "'soon' is not a duration"),
         ({"retry": 0}, "retry of 0 attempts"),
         ({"retry": True}, "True is not a retry policy"),
-        ({"retry": Retry(backoff_s=-1)}, "negative backoff"),
+        ({"timeout": "5"}, "'5' is not a duration"),
+        ({"timeout": "5 s 3 apples"}, "is not a duration"),
+        ({"timeout": timedelta(0)}, "a timeout of 0"),
+        ({"timeout": [5]}, r"\[5\] is not a duration"),
+        ({"retry": 2.5}, "2.5 is not a retry policy"),
+        ({"retry": Retry(attempts="3")}, "retry of '3' attempts"),
+        ({"retry": Retry(attempts=2**40)}, "retry of 1099511627776 attempts"),
+        ({"retry": Retry(backoff_s=-1)}, "a backoff of -1 s"),
+        ({"retry": Retry(backoff_s=float("nan"))}, "a backoff of nan s"),
+        ({"retry": Retry(on="TimeoutError")}, "retry on 'TimeoutError'"),
+        ({"retry": Retry(on=[TimeoutError, 408])}, "retry on "),
+        ({"budget": Budget(usd="5")}, "a budget in dollars of '5'"),
+        ({"budget": Budget(seconds=float("inf"))}, "a budget in seconds of inf"),
         ({"budget": "2 euros"}, "'2 euros' is not a budget"),
         ({"budget": Budget()}, "a budget without any bound"),
         ({"budget": Budget(usd=-1)}, "a budget in dollars of -1"),
@@ -60,6 +79,6 @@ def test_invalid(policy: dict[str, Any], message: str) -> None:
 def test_slo() -> None:
     assert slo_opts("p95<8s") == {"slo": "p95 < 8s"}
     assert slo_opts("p99.9 <= 500ms") == {"slo": "p99.9 < 0.5s"}
-    for wrong in ("p95", "8s", "p0 < 1s", "p95 < 0s"):
+    for wrong in ("p95", "8s", "p0 < 1s", "p95 < 0s", 5, True):
         with pytest.raises(PolicyError):
-            slo_opts(wrong)
+            slo_opts(wrong)  # type: ignore[arg-type]

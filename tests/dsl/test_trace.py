@@ -32,7 +32,7 @@ class Query(BaseModel):
     sql: str
 
 
-@tool(effects="pure", timeout_s=5, typical_s=0.1, pause_features=("query",))
+@tool(effects="pure", timeout=5, typical_s=0.1, pause_features=("query",))
 def run_sql(query: str) -> list[str]:
     return [query]
 

@@ -41,7 +41,7 @@ async def later(n: int) -> int:
     return n + 1
 
 
-@tool(effects="idempotent", timeout_s=5, retry=Retry(attempts=2, backoff_s=0.0, on=[OSError]), budget=Budget(tokens=9))
+@tool(effects="idempotent", timeout=5, retry=Retry(attempts=2, backoff_s=0.0, on=[OSError]), budget=Budget(tokens=9))
 def blocking(n: int) -> int:
     return n * 2
 

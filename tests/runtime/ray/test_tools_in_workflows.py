@@ -99,7 +99,7 @@ async def test_an_error_names_the_users_line(ray_session: RaySession, place: str
     assert only.where.file == __file__
 
 
-@tool(effects="idempotent", timeout_s=8)
+@tool(effects="idempotent", timeout=8)
 def sleeps(file: str) -> int:
     Path(file).write_text(str(os.getpid()))
     time.sleep(600)
