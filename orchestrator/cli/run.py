@@ -75,7 +75,7 @@ class RunCommand(click.Command):
 @click.option("--inputs", "file", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="A run for each line.")
 @engine_options
 @click.option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here.")
-@click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "2000 tokens", "30s".')
+@click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "400k tokens", "2 min".')
 @click.option("--answer", "answers", multiple=True, metavar="OP=VALUE", help="Answer a question to a human ahead.")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Runs in flight at once.")
 @click.option(

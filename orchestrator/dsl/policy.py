@@ -11,16 +11,18 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeGuard
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, Final, TypeGuard
+
+from orchestrator.dsl import amounts
 
 Opts = dict[str, object]
 """Optional attributes of an op; see the ``opts`` dictionary in :mod:`orchestrator.ir.dialect`."""
 
-_UNIT_SECONDS = {"µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_UNIT = re.compile(r"(µs|us|ms|s|m|h|d)|(s)ec(?:ond)?s?|(m)in(?:ute)?s?|(h)(?:ou)?rs?|(d)ays?")
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zµ]+)")
-_USD = re.compile(r"\s*\$\s*(\d+(?:\.\d+)?)\s*")
-_TOKENS = re.compile(r"\s*(\d+)\s*(?:tok|tokens)\s*")
+MOST_TOKENS: Final = 2**63 - 1
+"""Of a budget: what the IR's integers hold."""
+BUDGET_FORMS: Final = 'write "$0.02", "2 cents", "2000 tokens", "400k tokens", "1.5M tokens", "30s" or "2 min"'
 _SLO = re.compile(r"\s*p(\d{1,2}(?:\.\d+)?)\s*<=?\s*(.+)")
 
 
@@ -75,7 +77,9 @@ def policy_opts(retry: RetryLike = None, timeout: TimeoutLike = None, budget: Bu
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether ``value`` is a finite int or float; True and False are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 1023
 
 
 def is_count(value: object) -> TypeGuard[int]:
@@ -87,41 +91,47 @@ def parse_seconds(duration: float | str | timedelta) -> float:
     """Seconds of ``2.5``, a ``timedelta``, ``"500ms"``, ``"2 min"`` or ``"1h30m"``; raises :class:`PolicyError`."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    if isinstance(duration, (int, float)) and not isinstance(duration, bool):
-        return float(duration)
-    seconds = _written_seconds(duration) if isinstance(duration, str) else None
+    number = _plain(duration)
+    if isinstance(number, float):
+        return number
+    seconds = amounts.seconds(duration) if isinstance(duration, str) else None
     if seconds is None:
-        raise PolicyError(f"{duration!r} is not a duration", 'write seconds as a number, or "500ms", "5s", "2m", "1h"')
+        fix = 'write seconds as a number, or "500ms", "5s", "2 min", "1h30m"'
+        raise PolicyError(f"{duration!r} is not a duration", fix)
     return seconds
 
 
-def _written_seconds(text: str) -> float | None:
-    """Seconds of quantities with units one after the other, or None."""
-    seconds, end = 0.0, 0
-    while match := _QUANTITY.match(text, end):
-        unit = _UNIT.fullmatch(match[2])
-        if unit is None:
-            return None
-        seconds += float(match[1]) * _UNIT_SECONDS[next(filter(None, unit.groups()))]
-        end = match.end()
-    return seconds if end and not text[end:].strip() else None
-
-
 def parse_budget(text: str) -> Budget:
-    """The budget written as ``"$0.02"``, ``"2000 tokens"`` or ``"30s"``, or several joined by commas."""
-    usd: float | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-    for part in text.split(","):
-        if match := _USD.fullmatch(part):
-            usd = float(match[1])
-        elif match := _TOKENS.fullmatch(part):
-            tokens = int(match[1])
-        elif (duration := _written_seconds(part)) is not None:
-            seconds = duration
-        else:
-            raise PolicyError(f"{text!r} is not a budget", 'write "$0.02", "2000 tokens", "30s", or Budget(usd=0.02)')
-    return Budget(usd, tokens, seconds)
+    """The budget written as ``"$0.02"``, ``"400k tokens"`` or ``"2 min"``, or several with commas between them.
+
+    Raises :class:`PolicyError`, also for bounds that cannot be kept: of zero, or two of one kind.
+    """
+    found: dict[str, float] = {}
+    for part in amounts.parts(text):
+        kinds = {"usd": amounts.usd(part), "tokens": amounts.tokens(part), "seconds": amounts.seconds(part)}
+        kind, amount = next(((kind, each) for kind, each in kinds.items() if each is not None), ("", 0.0))
+        if not kind:
+            raise PolicyError(f"{text!r} is not a budget", f"{BUDGET_FORMS}; several with commas between them")
+        if kind in found:
+            raise PolicyError(f"{text!r} bounds {kind} twice", "keep one of the two")
+        found[kind] = amount
+    return checked_budget(Budget(**found))  # type: ignore[arg-type]
+
+
+def checked_budget(budget: Budget | str) -> Budget:
+    """``budget`` with its bounds as numbers above 0; raises :class:`PolicyError` for any other."""
+    if isinstance(budget, str):
+        return parse_budget(budget)
+    if not isinstance(budget, Budget):
+        raise PolicyError(f"{budget!r} is not a budget", f"{BUDGET_FORMS}, or Budget(usd=0.02)")
+    checked = Budget(
+        None if budget.usd is None else _positive(_plain(budget.usd), "budget in dollars"),
+        None if budget.tokens is None else _whole(budget.tokens),
+        None if budget.seconds is None else _positive(_plain(budget.seconds), "budget in seconds"),
+    )
+    if checked == Budget():
+        raise PolicyError("a budget without any bound", "give usd, tokens or seconds, or leave the budget out")
+    return checked
 
 
 def slo_opts(slo: str | None) -> Opts:
@@ -167,19 +177,30 @@ def _retry_opts(retry: Retry | int) -> Opts:
 
 
 def _budget_opts(budget: Budget | str) -> Opts:
-    bounds = parse_budget(budget) if isinstance(budget, str) else budget
-    if not isinstance(bounds, Budget):
-        raise PolicyError(f"{budget!r} is not a budget", 'write budget="$0.02" or budget=Budget(usd=0.02)')
-    opts: Opts = {}
-    if bounds.usd is not None:
-        opts["budget_usd"] = float(_positive(bounds.usd, "budget in dollars"))
-    if bounds.tokens is not None:
-        opts["budget_tokens"] = int(_positive(bounds.tokens, "budget in tokens"))
-    if bounds.seconds is not None:
-        opts["budget_seconds"] = float(_positive(bounds.seconds, "budget in seconds"))
-    if not opts:
-        raise PolicyError("a budget without any bound", "give usd, tokens or seconds, or leave the budget out")
-    return opts
+    bounds = checked_budget(budget)
+    opts: Opts = {"budget_usd": bounds.usd, "budget_tokens": bounds.tokens, "budget_seconds": bounds.seconds}
+    return {name: bound for name, bound in opts.items() if bound is not None}
+
+
+def _whole(tokens: object) -> int:
+    what = "budget in tokens"
+    number = _positive(_plain(tokens), what)
+    whole = int(tokens) if isinstance(tokens, Integral) else int(number)
+    if whole != number and not isinstance(tokens, Integral):
+        raise PolicyError(f"a {what} of {number:g}", "use a whole number of tokens")
+    if whole > MOST_TOKENS:
+        raise PolicyError(f"a {what} of {number:g}", f"use {MOST_TOKENS} at most, or leave the bound out")
+    return whole
+
+
+def _plain(number: object) -> object:
+    """A number of any kind as a float, infinite where it is too large for one; anything else as it is."""
+    if isinstance(number, bool) or not isinstance(number, (Real, Decimal)):
+        return number
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _positive(number: object, what: str) -> float:

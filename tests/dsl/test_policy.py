@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import Budget, Retry
-from orchestrator.dsl.policy import PolicyError, parse_budget, parse_seconds, policy_opts, slo_opts
+from orchestrator.dsl.policy import PolicyError, checked_budget, parse_budget, parse_seconds, policy_opts, slo_opts
 
 WRITTEN = {
     "500ms": 0.5, "5s": 5, " 1.5 m ": 90, "1h": 3600, "10 sec": 10, "30 seconds": 30, "2 mins": 120, "1 hour": 3600,
@@ -30,6 +32,65 @@ def test_dollars_round_trip(usd: Any) -> None:
 
 def test_several_bounds() -> None:
     assert parse_budget("$0.02, 2000 tokens, 30s") == Budget(0.02, 2000, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("250k tokens", Budget(tokens=250_000)),
+        ("2.5M tok", Budget(tokens=2_500_000)),
+        ("3 million tokens", Budget(tokens=3_000_000)),
+        ("120,000 tokens", Budget(tokens=120_000)),
+        ("120_000 tokens", Budget(tokens=120_000)),
+        ("1 Token", Budget(tokens=1)),
+        ("5 cents", Budget(usd=0.05)),
+        ("0.5 USD", Budget(usd=0.5)),
+        ("US$ 1,250", Budget(usd=1250.0)),
+        ("3 min", Budget(seconds=180.0)),
+        ("1h 15m", Budget(seconds=4500.0)),
+        ("$1,000, 120,000 tokens and 2 hours", Budget(1000.0, 120_000, 7200.0)),
+        ("50 tokens,300s", Budget(tokens=50, seconds=300.0)),
+    ],
+)
+def test_budgets_as_people_write_them(text: str, budget: Budget) -> None:
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", ",", "250k", "250", "$0,02", "1,5M tokens", "two tokens", "-3 tokens", "$-1", "nan tokens", "inf s",
+     "2k s", "2 min 30 tokens", "$5 tokens", "5M", "$"],
+)  # fmt: skip
+def test_what_is_no_budget_gets_the_forms_that_are(text: str) -> None:
+    with pytest.raises(PolicyError, match="is not a budget") as caught:
+        parse_budget(text)
+    assert "400k tokens" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "text", ["0 tokens", "$0", "0s", "1.5 tokens", "0.0001k tokens", "1e400 tokens", "$1e999", "10000000000 b tokens",
+             "$1, $2", "10 tokens, 20 tokens"],
+)  # fmt: skip
+def test_bounds_that_cannot_be_kept_are_refused(text: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_budget(text)
+    assert "is not a budget" not in str(caught.value)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(usd=True), Budget(tokens=True), Budget(tokens=2.5), Budget(tokens=0), Budget(tokens=2**63),  # type: ignore[arg-type]
+     Budget(usd=float("nan")), Budget(seconds=float("inf")), Budget(usd=10**400), Budget(usd="1"), Budget(tokens=-1)],  # type: ignore[arg-type]
+)  # fmt: skip
+def test_numbers_that_are_no_bound_are_refused(budget: Budget) -> None:
+    with pytest.raises(PolicyError):
+        checked_budget(budget)
+
+
+def test_numbers_of_other_kinds_become_plain_ones() -> None:
+    given = Budget(usd=Decimal("0.25"), tokens=5.0, seconds=Fraction(1, 2))  # type: ignore[arg-type]
+    assert checked_budget(given) == Budget(0.25, 5, 0.5)
 
 
 def test_opts() -> None:
