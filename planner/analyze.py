@@ -176,7 +176,7 @@ def _predicted_s(op: OpPlan, measured: OpMeasured) -> float:
         return alone
     whole = sum(part for name, part in op.spent_s.items() if name != "waiting")
     prefill = sum(part for name, part in op.spent_s.items() if name in PREFILL) / whole if whole > 0 else 0.0
-    new = max(usage.input_tokens - usage.cached_tokens, 0)
+    new = max(usage.input_tokens - (usage.cached_tokens or 0), 0)
     into = new / op.tokens_in.mid if op.tokens_in.mid > 0 else 1.0
     return alone * (prefill * into + (1 - prefill) * usage.output_tokens / op.tokens_out.mid)
 

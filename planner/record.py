@@ -25,8 +25,8 @@ class Tokens(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_tokens: int = Field(ge=0)
-    cached_tokens: int = Field(default=0, ge=0)
-    """The part of ``input_tokens`` whose KV the engine had already."""
+    cached_tokens: int | None = Field(default=None, ge=0)
+    """The part of ``input_tokens`` whose KV the engine had already; None where it does not say."""
     output_tokens: int = Field(ge=0)
 
 

@@ -44,7 +44,7 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
         execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
 
-async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Outcome:
+async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """Do what ``op`` says, once everything it depends on is durable.
 
     A pure tool waits for nothing, as it shows nothing to anybody outside the run.
@@ -64,7 +64,7 @@ async def run(execution: Execution, frame: Frame, op: Op, ledger: Ledger) -> Out
             result = await _call_tool(execution, op, spec, args)
         return Outcome((checked_result(frame.region.types[op.first], result),))
     if isinstance(spec, Generate):
-        return await generate(execution, frame, op, args, ledger)
+        return await generate(execution, frame, op, args, attempt=attempt, ledger=ledger)
     assert isinstance(spec, Ask)
     return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
 

@@ -92,6 +92,8 @@ class Token(NamedTuple):
     op: str
     sample: int
     text: str
+    attempt: int = 1
+    """A later attempt begins the reply anew."""
 
 
 class KvTurn(NamedTuple):
@@ -108,8 +110,8 @@ class KvTurn(NamedTuple):
     """The compiler's bound on how long it is worth keeping."""
     had_tokens: int
     """Of the conversation that it goes on with, when the engine had last finished a turn of that."""
-    recomputed_tokens: int
-    """Of those, the ones that the engine had to compute again."""
+    recomputed_tokens: int | None
+    """Of those, the ones that the engine had to compute again; None where it does not say."""
     ends: bool
     """Whether the session is over."""
     superseded: int
@@ -174,7 +176,7 @@ def encode(event: Event, dump: Dump) -> dict[str, object]:
     return data
 
 
-def _tokens(usage: Usage) -> list[int]:
+def _tokens(usage: Usage) -> list[int | None]:
     return [usage.input_tokens, usage.cached_tokens, usage.output_tokens]
 
 

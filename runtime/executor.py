@@ -335,7 +335,7 @@ class Execution:
     def _start(self, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Coroutine[Any, Any, Outcome]:
         if isinstance(op.spec, Structure):
             return control.run(self, frame, op, attempt, ledger)
-        return calls.run(self, frame, op, ledger)
+        return calls.run(self, frame, op, attempt, ledger)
 
     async def _start_within(self, frame: Frame, op: Op, attempt: int, ledger: Ledger, began: float) -> Outcome:
         """Start an attempt under its timeout, and under what is left of the seconds that all attempts may take."""

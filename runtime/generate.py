@@ -43,7 +43,9 @@ Display = Callable[[int, str], None]
 """Takes the number of a sample and a piece of its reply."""
 
 
-async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], ledger: Ledger) -> Outcome:
+async def generate(
+    execution: Execution, frame: Frame, op: Op, args: list[Any], *, attempt: int, ledger: Ledger
+) -> Outcome:
     """Call a model with a prompt and the conversation it continues, if any; gives the reply and the conversation."""
     spec = op.spec
     assert isinstance(spec, Generate)
@@ -65,10 +67,10 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     sampling = Sampling(
         spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema
     )
-    request = GenerateRequest(name, engine.model, messages, sampling, session, hint)
+    request = GenerateRequest(f"{name}#{attempt}", engine.model, messages, sampling, session, hint)
     received = _Received(spec.samples)
     try:
-        await received.stream(engine, request, _display(execution, frame.path, op.id))
+        await received.stream(engine, request, _display(execution, frame.path, op.id, attempt))
         replies = [parsed_reply(spec.returns, text) for text in received.texts]
     except BaseException as error:
         execution.sessions.fail(session, conversation)
@@ -80,7 +82,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, args: list[Any], 
     finally:
         if prefetched is not None:  # the call's own hint does not reach a replica that it did not go to
             execution.sessions.release([prefetched])
-    usage = received.usage or Usage(reservation.prompt_tokens, 0, received.tokens)
+    usage = received.usage or Usage(reservation.prompt_tokens, None, received.tokens)
     cost_usd = reservation.settle(usage)
     execution.sessions.leave(
         session, spec, hint, len(messages) + 1, usage.input_tokens + usage.output_tokens // spec.samples
@@ -108,18 +110,18 @@ def _kv_turn(path: str, op: str, session: str, *, hint: KvHint, had_tokens: int,
         hint.pause_s[len(hint.pause_s) // 2] if hint.pause_s else None,
         hint.pin_ttl_s,
         had_tokens,
-        max(min(had_tokens, usage.input_tokens) - usage.cached_tokens, 0),
+        None if usage.cached_tokens is None else max(min(had_tokens, usage.input_tokens) - usage.cached_tokens, 0),
         hint.ends,
         len(hint.supersedes),
         time(),
     )
 
 
-def _display(execution: Execution, path: str, op: str) -> Display | None:
+def _display(execution: Execution, path: str, op: str, attempt: int) -> Display | None:
     """Shows pieces of a reply to whoever listens; None if nobody does."""
     if not execution.listeners:
         return None
-    return lambda sample, text: execution.show(Token(path, op, sample, text))
+    return lambda sample, text: execution.show(Token(path, op, sample, text, attempt))
 
 
 class _Received:
@@ -154,7 +156,7 @@ class _Received:
         if self.usage is not None:
             return self.usage
         accepted = any(self._parts) or isinstance(error, asyncio.CancelledError)
-        return Usage(prompt_tokens, 0, self.tokens) if accepted else Usage()
+        return Usage(prompt_tokens, None, self.tokens) if accepted else Usage()
 
 
 class _Reservation:

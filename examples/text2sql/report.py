@@ -133,7 +133,7 @@ def _figures(row: Row) -> list[Text]:
     return [
         Text(str(row.turns)),
         Text(tokens(total) + marks.get("tokens", ""), style="yellow" if "tokens" in marks else ""),
-        Text(tokens(row.usage.cached_tokens)),
+        Text("?" if row.usage.cached_tokens is None else tokens(row.usage.cached_tokens)),
         Text(duration(row.seconds) + marks.get("time", ""), style="yellow" if "time" in marks else ""),
         Text("?" if row.cost_usd is None else dollars(row.cost_usd)),
     ]

@@ -95,18 +95,19 @@ async def _one(
 
 
 class Stream(Subscription):
-    """Writes replies to stderr as they come; another op, or another sample of it, starts a new line."""
+    """Writes replies to stderr as they come; another op, another sample of it or another attempt starts a new line."""
 
-    _last: tuple[str, str, int] | None = None
+    _last: tuple[str, str, int, int] | None = None
     _owner: Stream | None = None
 
     def push(self, entry: Feed) -> None:
         """Write a token."""
         if not isinstance(entry, Token):
             return
-        key = (entry.frame, entry.op, entry.sample)
+        key = (entry.frame, entry.op, entry.sample, entry.attempt)
         if key != self._last or Stream._owner is not self:
             label = f"{entry.frame}{entry.op}" + (f"#{entry.sample + 1}" if entry.sample else "")
+            label += f" (attempt {entry.attempt})" if entry.attempt > 1 else ""
             lead = "" if Stream._owner is None else "\n"
             click.secho(f"{lead}{label}: ", fg="cyan", nl=False, err=True)
         self._last, Stream._owner = key, self

@@ -85,8 +85,9 @@ def summary(outcomes: Sequence[Outcome], facts: Facts) -> str:
 
 
 def usage_text(usage: Usage) -> str:
-    """Tokens in and out."""
-    return f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), {usage.output_tokens:,} out"
+    """Tokens in and out; ``?`` where no engine says how many were cached."""
+    cached = "?" if usage.cached_tokens is None else f"{usage.cached_tokens:,}"
+    return f"{usage.input_tokens:,} tokens in ({cached} cached), {usage.output_tokens:,} out"
 
 
 def cost_text(usd: float | None) -> str:
@@ -136,8 +137,8 @@ def _run_data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def usage_data(usage: Usage) -> dict[str, int]:
-    """Tokens, for JSON."""
+def usage_data(usage: Usage) -> dict[str, int | None]:
+    """Tokens, for JSON; null for what no engine says."""
     return {
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,

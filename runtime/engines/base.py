@@ -4,8 +4,8 @@ An engine turns one :class:`GenerateRequest` into a stream of :class:`Chunk` obj
 keeps, and ``tests/runtime/engines/test_contract.py`` checks on each of them:
 
 - the texts of a sample's chunks, concatenated, are the sample's full reply;
-- every sample ends with exactly one chunk that carries a ``finish_reason``; the very last chunk of the request also
-  carries the request's :class:`Usage`;
+- every sample ends with exactly one chunk that carries a ``finish_reason``; the very last chunk of the request ends a
+  sample, and also carries the request's :class:`Usage` where the engine tells it;
 - closing the iterator early (``aclose``) aborts the request inside the engine and frees its memory;
 - ``start`` and ``close`` are idempotent; failures are coded :class:`~orchestrator.errors.EngineError` s;
 - hints (:class:`~orchestrator.runtime.kv.hints.KvHint`) change speed, never results.
@@ -17,8 +17,9 @@ keeps, and ``tests/runtime/engines/test_contract.py`` checks on each of them:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -73,14 +74,16 @@ class Usage:
     """Tokens of a request, over all its samples; the shared prompt counts once."""
 
     input_tokens: int = 0
-    cached_tokens: int = 0
-    """Part of ``input_tokens`` that was found in the prefix cache."""
+    cached_tokens: int | None = None
+    """Part of ``input_tokens`` that was found in the prefix cache; None where no engine has said. A sum is over the
+    requests of which it is known."""
     output_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
+        known = [each for each in (self.cached_tokens, other.cached_tokens) if each is not None]
         return Usage(
             self.input_tokens + other.input_tokens,
-            self.cached_tokens + other.cached_tokens,
+            sum(known) if known else None,
             self.output_tokens + other.output_tokens,
         )
 
@@ -95,9 +98,9 @@ class Chunk:
     """Output tokens in this piece; 0 where the engine only reports totals."""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
-    """Set on the very last chunk of the request."""
+    """Set on the very last chunk of the request, unless the engine does not count."""
     ttft_s: float | None = None
-    """Seconds from submission to the first token, set beside ``usage``."""
+    """Seconds from submission to the first token, set on the very last chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +173,43 @@ class Completion:
 
     texts: tuple[str, ...]
     finish_reasons: tuple[FinishReason, ...]
-    usage: Usage
+    usage: Usage | None
     ttft_s: float | None
+
+
+_when_sent: ContextVar[Callable[[], None] | None] = ContextVar("orchestrator_when_sent", default=None)
+
+
+@contextmanager
+def when_sent(tell: Callable[[], None]) -> Iterator[None]:
+    """Have ``tell`` called when a request made in here leaves the queues in front of its engine.
+
+    Once per time that it is sent: a request that is sent to another replica tells again. What came before was waiting
+    for others, which is not the request's time.
+    """
+    token = _when_sent.set(tell)
+    try:
+        yield
+    finally:
+        _when_sent.reset(token)
+
+
+def sent() -> None:
+    """The request leaves the queue now; called by whoever held it there."""
+    tell = _when_sent.get()
+    if tell is not None:
+        tell()
 
 
 async def complete(engine: Engine, request: GenerateRequest) -> Completion:
     """Run ``request`` to its end and gather the samples."""
     texts: list[list[str]] = [[] for _ in range(request.sampling.samples)]
     reasons: list[FinishReason] = ["stop"] * request.sampling.samples
-    usage, ttft_s = Usage(), None
+    usage, ttft_s = None, None
     async with aclosing(engine.generate(request)) as chunks:
         async for chunk in chunks:
             texts[chunk.sample].append(chunk.text)
             if chunk.finish_reason is not None:
                 reasons[chunk.sample] = chunk.finish_reason
-            if chunk.usage is not None:
-                usage, ttft_s = chunk.usage, chunk.ttft_s
+            usage, ttft_s = chunk.usage or usage, chunk.ttft_s or ttft_s
     return Completion(tuple("".join(parts) for parts in texts), tuple(reasons), usage, ttft_s)

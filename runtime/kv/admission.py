@@ -143,7 +143,7 @@ class Turn:
         self._granted: asyncio.Future[None] | None = None
         self._runs = False
 
-    def used(self, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0) -> None:
+    def used(self, session: str, *, input_tokens: int, cached_tokens: int | None, output_tokens: int = 0) -> None:
         """The turn's usage; what its session finds in the cache next time is compared with it."""
         self._gate.used(
             self.program,
@@ -249,7 +249,7 @@ class ProgramGate:
         return Turn(self, program, arrival_s=arrival_s, tenant=tenant, critical_path_s=critical_path_s, tokens=tokens)
 
     def used(
-        self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
+        self, program: str, session: str, *, input_tokens: int, cached_tokens: int | None, output_tokens: int = 0
     ) -> None:
         """The usage of a turn that runs; :meth:`Turn.used`."""
         control = self.control

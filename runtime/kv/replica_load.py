@@ -184,12 +184,14 @@ class ReplicaLoad:
         self._prompt_tokens -= call.prompt_tokens
         self._predicted_tokens -= call.predicted_output_tokens
 
-    def learn(self, usage: Usage, ttft_s: float | None, seconds: float) -> None:
+    def learn(self, usage: Usage | None, ttft_s: float | None, seconds: float) -> None:
         """A call of ``seconds`` in the engine is done."""
         self.done += 1
         share = max(1 / self.done, 0.05)
         self.turn_s += share * (seconds - self.turn_s)
-        new = usage.input_tokens - usage.cached_tokens
+        if usage is None:
+            return
+        new = usage.input_tokens - (usage.cached_tokens or 0)
         if ttft_s is not None and new >= LEAST_PREFILL_TOKENS:
             seen = ttft_s / new
             faster = seen < self.prefill_s_per_token

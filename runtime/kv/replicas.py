@@ -31,7 +31,7 @@ from math import isfinite
 from typing import Final
 
 from orchestrator.errors import EngineError, RunError
-from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage
+from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage, sent
 from orchestrator.runtime.kv.admission import AdmissionOptions, GateGroup, ProgramGate, Turn, TurnedAwayError
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call
@@ -199,10 +199,13 @@ class ReplicaSet:
                     raise TurnedAwayError(gate.name)
                 load.begun(call)
                 began_s = self.clock()
+                unfinished = work.request.sampling.samples
+                sent()
                 async with aclosing(self.replicas[index].generate(self._addressed(work.request, index))) as chunks:
                     async for chunk in chunks:
                         load.received(call, chunk.tokens)
-                        if chunk.usage is not None:
+                        unfinished -= chunk.finish_reason is not None
+                        if not unfinished:
                             load.learn(chunk.usage, chunk.ttft_s, self.clock() - began_s)
                             self._done(index, work, turn, chunk.usage)
                         yield chunk
@@ -218,9 +221,10 @@ class ReplicaSet:
             tokens=work.call.prompt_tokens,
         )
 
-    def _done(self, index: int, work: _Work, turn: Turn, usage: Usage) -> None:
+    def _done(self, index: int, work: _Work, turn: Turn, counted: Usage | None) -> None:
         """The reply is complete: the turn ends before whoever reads it goes on."""
         gate, load, call, hint = self.gates[index], self.router.loads[index], work.call, work.hint
+        usage = counted or Usage(call.prompt_tokens)
         self.router.up(index)
         turn.used(
             call.session,
@@ -232,7 +236,7 @@ class ReplicaSet:
         self.router.left(index, call)
         if work.anonymous:
             return
-        if usage.input_tokens:
+        if counted is not None and counted.input_tokens:
             seen = _chars(work.request) / usage.input_tokens
             self._chars_per_token += 0.05 * (seen - self._chars_per_token)
         load.remember(call, usage)

@@ -216,21 +216,24 @@ class AdmissionControl:
         return news
 
     def used(
-        self, program: str, session: str, *, input_tokens: int, cached_tokens: int, output_tokens: int = 0
+        self, program: str, session: str, *, input_tokens: int, cached_tokens: int | None, output_tokens: int = 0
     ) -> None:
-        """What a turn that runs used. Its prompt is what the session's next turn should find in the cache."""
+        """What a turn that runs used; ``cached_tokens`` is None where the engine does not say.
+
+        Its prompt is what the session's next turn should find in the cache.
+        """
         entry = self._programs.get(program)
         if entry is None or not entry.active:
             return
         before = entry.evidence.get(session)
-        if before is not None:
+        if before is not None and cached_tokens is not None:
             alone = self._active == 1 and before[3] == self._admitted
             self.cap.observe(min(before[0], input_tokens - 1), cached_tokens, before[2], alone=alone)
         context = input_tokens + output_tokens
         self._resize(entry, entry.size + context - (0 if before is None else before[1]))
         self._mean_size += 0.05 * (entry.size - self._mean_size) if self._mean_size else entry.size
         entry.evidence[session] = (input_tokens, context, self.cap.epoch, self._admitted)
-        entry.used += input_tokens - cached_tokens + output_tokens
+        entry.used += input_tokens - (cached_tokens or 0) + output_tokens
         if entry.used > entry.paid:
             self._queue.charge(entry.tenant, entry.used - entry.paid)
             entry.paid = entry.used

@@ -98,7 +98,8 @@ class SpanListener:
         if event.usage is not None:
             span.set_attribute(names.INPUT_TOKENS, event.usage.input_tokens)
             span.set_attribute(names.OUTPUT_TOKENS, event.usage.output_tokens)
-            span.set_attribute(names.CACHED_TOKENS, event.usage.cached_tokens)
+            if event.usage.cached_tokens is not None:
+                span.set_attribute(names.CACHED_TOKENS, event.usage.cached_tokens)
         if event.cost_usd is not None:
             span.set_attribute(names.COST_USD, event.cost_usd)
         if self._content:
@@ -113,9 +114,11 @@ class SpanListener:
             return
         known = {names.KV_TOOL: event.tool, names.KV_PAUSE: event.pause_s, names.KV_TTL: event.pin_ttl_s}
         span.set_attributes({name: value for name, value in known.items() if value is not None})
-        span.set_attributes({names.KV_SESSION: event.session, names.KV_RECOMPUTED: event.recomputed_tokens})
+        span.set_attribute(names.KV_SESSION, event.session)
+        if event.recomputed_tokens is not None:
+            span.set_attribute(names.KV_RECOMPUTED, event.recomputed_tokens)
         at = _ns(event.at)
-        if event.had_tokens:
+        if event.had_tokens and event.recomputed_tokens is not None:
             found = 2 * event.recomputed_tokens < event.had_tokens
             span.add_event(names.EVENT_KV_FOUND if found else names.EVENT_KV_LOST, timestamp=at)
         if event.superseded:

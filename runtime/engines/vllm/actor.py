@@ -58,7 +58,8 @@ class VllmHost:
                 raise
         finally:
             pump.cancel()
-            self._pumps.pop(request.request_id, None)
+            if self._pumps.get(request.request_id) is pump:
+                del self._pumps[request.request_id]
 
     async def abort(self, request_id: str) -> None:
         """Stop the request, if it still runs."""
@@ -169,7 +170,7 @@ class RayVllm:
 
     async def prefetch(self, request: GenerateRequest) -> Usage:
         """Compute the prefix that a later turn begins with."""
-        return (await complete(self, request)).usage
+        return (await complete(self, request)).usage or Usage()
 
     async def extend(self, session: str, hint: KvHint) -> None:
         """More is known of the session's pause than when its turn began."""

@@ -127,7 +127,7 @@ class LocalVllm:
 
     async def prefetch(self, request: GenerateRequest) -> Usage:
         """Compute the prefix that a later turn begins with."""
-        return (await complete(self, request)).usage
+        return (await complete(self, request)).usage or Usage()
 
     async def extend(self, session: str, hint: KvHint) -> None:
         """More is known of the session's pause than when its turn began."""

@@ -1,0 +1,54 @@
+"""What the actor does with requests, on an engine that needs no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Message
+
+pytest.importorskip("vllm")
+
+
+class Endless:
+    """Writes until it is stopped."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    async def generate(self, _: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        self.running += 1
+        try:
+            while True:
+                await asyncio.sleep(0)
+                yield Chunk(0, "x", 1)
+        finally:
+            self.running -= 1
+
+
+async def test_the_end_of_one_request_does_not_lose_another_of_the_same_name() -> None:
+    from orchestrator.runtime.engines.vllm.actor import VllmHost
+    from orchestrator.runtime.engines.vllm.options import VllmOptions
+
+    host = VllmHost("main", "m", VllmOptions())
+    host._engine = engine = Endless()
+    request = GenerateRequest("run/op", "m", (Message("user", "hi"),))
+
+    async def read() -> None:
+        async for _ in host.generate(request):
+            pass
+
+    first = asyncio.create_task(read())
+    while not engine.running:
+        await asyncio.sleep(0)
+    await host.abort("run/op")
+    second = asyncio.create_task(read())
+    async with asyncio.timeout(10):
+        await first
+        while engine.running != 1:
+            await asyncio.sleep(0)
+        await host.abort("run/op")
+        await second
+    assert engine.running == 0
