@@ -22,17 +22,16 @@ from orchestrator.planner.record import OpMeasured, RunRecord
 from orchestrator.planner.table import Column, table
 from orchestrator.planner.tail import LEVEL
 
-WIDTH: Final = 100
 _COLUMNS: Final = (
     Column("op", least=12),
-    Column("where", least=10),
-    Column("×", right=True),
+    Column("where", rank=4),
+    Column("×", right=True, rank=2),
     Column("measured"),
-    Column("predicted", least=12),
+    Column("predicted", rank=1),
     Column("ratio", right=True),
-    Column("inside", right=True),
-    Column("tokens out"),
-    Column("predicted"),
+    Column("inside", right=True, rank=3),
+    Column("tokens out", rank=5),
+    Column("predicted", rank=5),
 )
 
 
@@ -157,8 +156,8 @@ def why_not_learned(record: RunRecord) -> str:
     return ""
 
 
-def render_analysis(found: Analysis, width: int = WIDTH) -> str:
-    """The ops as a table of ``width`` columns where it can be, and a summary."""
+def render_analysis(found: Analysis, width: int | None = None) -> str:
+    """The ops as a table of ``width`` cells (as wide as it is where there is no terminal), and a summary."""
     return "\n".join(_lines(found, width)) + "\n"
 
 
@@ -181,7 +180,7 @@ def _predicted_s(op: OpPlan, measured: OpMeasured) -> float:
     return alone * (prefill * into + (1 - prefill) * usage.output_tokens / op.tokens_out.mid)
 
 
-def _lines(found: Analysis, width: int) -> Iterator[str]:
+def _lines(found: Analysis, width: int | None) -> Iterator[str]:
     record, plan = found.record, found.record.plan
     count = len(record.runs)
     label = ", SIMULATED: nothing below measures a model" if record.simulated else ""

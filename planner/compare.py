@@ -11,8 +11,6 @@ from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.table import Column, table
 
-WIDTH = 100
-
 
 class UsageLike(Protocol):
     """Tokens of one model call (``runtime.engines.base.Usage`` fits)."""
@@ -90,18 +88,18 @@ def compare(plan: Plan, records: Iterable[RecordLike]) -> list[Compared]:
 
 
 def render_comparison(rows: Sequence[Compared]) -> str:
-    """The rows as a text table of at most 100 columns; surprises are named in the last column."""
+    """The rows as a text table; surprises are named in the last column."""
     columns = (
-        Column("op", least=14),
-        Column("what", least=12),
+        Column("op"),
+        Column("what"),
         Column("×", right=True),
         Column("time measured"),
         Column("planned"),
         Column("tokens"),
         Column("planned"),
-        Column("otherwise", least=10),
+        Column("otherwise"),
     )
-    return "\n".join(table(columns, [_cells(row) for row in rows], WIDTH)) + "\n"
+    return "\n".join(table(columns, [_cells(row) for row in rows], None)) + "\n"
 
 
 def _compared(plan: Plan, op: OpPlan, ran: list[RecordLike]) -> Compared:

@@ -17,17 +17,16 @@ from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.table import Column, table
 
-WIDTH: Final = 100
 _NOTHING: Final = 1e-12
 _COLUMNS: Final = (
     Column("op", least=12),
-    Column("where", least=12),
+    Column("where", rank=3),
     Column("time"),
     Column("then"),
     Column("change", right=True),
-    Column("cost"),
-    Column("then"),
-    Column("change", right=True),
+    Column("cost", rank=2),
+    Column("then", rank=2),
+    Column("change", right=True, rank=2),
 )
 
 
@@ -119,12 +118,13 @@ def _leaves(plan: Plan) -> list[OpPlan]:
     return [op for op in plan.ops if op.id not in regions]
 
 
-def render_diff(found: PlanDiff, before: str, after: str, width: int = WIDTH) -> str:
-    """The ops that differ as a table of ``width`` columns where it can be, and the totals; the plans by their names."""
+def render_diff(found: PlanDiff, before: str, after: str, width: int | None = None) -> str:
+    """The ops that differ as a table of ``width`` cells (as wide as it is where there is no terminal), and the totals;
+    the plans by their names."""
     return "\n".join(_lines(found, before, after, width)) + "\n"
 
 
-def _lines(found: PlanDiff, before: str, after: str, width: int) -> Iterator[str]:
+def _lines(found: PlanDiff, before: str, after: str, width: int | None) -> Iterator[str]:
     yield f"`{found.after.workflow}`: {before} → {after}. Time is of one run, cost of 1,000."
     yield ""
     rows = [_row(op) for op in found.changed]

@@ -12,8 +12,8 @@ map_1       map, ≤ 5 items       inline       1  15ms (130µs-1.5s)           
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final, Literal
 
 from orchestrator.planner import figures
@@ -24,14 +24,12 @@ from orchestrator.planner.compare import Compared, Difference, compare, render_c
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
 from orchestrator.planner.plan import OpPlan, Pin, Plan, Rejected, Site
-from orchestrator.planner.table import Column, table
+from orchestrator.planner.table import Column, table, wrap
 
 __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
 
 Format = Literal["text", "json", "dot"]
 
-WIDTH: Final = 100
-"""Columns, where nothing is known about the reader's terminal."""
 RANGES: Final = "a range (low-high) is meant to hold 80 % of what an op will show"
 _LABEL: Final = 15
 _PARTS: Final = 3
@@ -39,31 +37,31 @@ _BYTES: Final = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 _BOOKKEEPING: Final = frozenset({"prompt", "chat", "const", "field", "builtin"})
 _COLUMNS: Final = (
     Column("op", least=10),
-    Column("what", least=8),
-    Column("where", least=8),
-    Column("×", right=True),
+    Column("what", least=12, rank=5),
+    Column("where", rank=1),
+    Column("×", right=True, rank=2),
     Column("time"),
-    Column("tokens"),
-    Column("cost"),
-    Column("source", least=10, keep_end=True),
+    Column("tokens", rank=4),
+    Column("cost", rank=3),
+    Column("source", least=10, keep_end=True, rank=6),
 )
 _CALL_COLUMNS: Final = (
     Column("model call", least=10),
-    Column("device", least=8),
-    Column("batch ≤", right=True),
-    Column("KV", right=True),
-    Column("waits"),
-    Column("cost"),
-    Column("time goes into", least=14),
+    Column("device", rank=2),
+    Column("batch ≤", right=True, rank=4),
+    Column("KV", right=True, rank=5),
+    Column("waits", rank=3),
+    Column("cost", rank=1),
+    Column("time goes into", least=14, rank=6),
 )
 _PIN_COLUMNS: Final = (
     Column("KV kept after", least=10),
-    Column("while", least=8),
-    Column("pause (90 % <)"),
-    Column("forecast"),
+    Column("while", least=10, rank=3),
+    Column("pause (90 % <)", rank=2),
+    Column("forecast", least=12, rank=5),
     Column("for ≤"),
-    Column("hit", right=True),
-    Column("prefill saved"),
+    Column("hit", right=True, rank=1),
+    Column("prefill saved", rank=4),
 )
 _WAITS: Final = 4
 """The column that says nothing without a rate."""
@@ -74,9 +72,10 @@ def render(  # the format is the CLI's word
     format: Format = "text",  # noqa: A002
     *,
     every_op: bool = False,
-    width: int = WIDTH,
+    width: int | None = None,
 ) -> str:
-    """The plan as text of ``width`` columns where it can be (without colour), as JSON, or as a graphviz graph.
+    """The plan as text of ``width`` cells (as wide as it is where there is no terminal), as JSON, or as a graphviz
+    graph.
 
     The text leaves out bookkeeping (prompts, projections, constants) and says how many ops that were, unless
     ``every_op``. The other formats hold everything.
@@ -93,10 +92,10 @@ def is_bookkeeping(op: OpPlan) -> bool:
     return op.kind in _BOOKKEEPING
 
 
-def _text(plan: Plan, *, every_op: bool, width: int) -> Iterator[str]:
+def _text(plan: Plan, *, every_op: bool, width: int | None) -> Iterator[str]:
     shown = [op for op in plan.ops if every_op or not is_bookkeeping(op)]
     heading = f"Plan of `{plan.workflow}`, made for {plan.objective}. Time, tokens and cost are of one execution."
-    yield from textwrap.wrap(heading, width)
+    yield from wrap(heading, width)
     yield ""
     rows = [_row(op, prefix) for op, prefix in _tree(shown)]
     yield from table(_COLUMNS, rows, width)
@@ -140,7 +139,7 @@ def _row(op: OpPlan, prefix: str) -> list[str]:
         guessed + figures.spread(op.seconds, figures.duration),
         _tokens(op),
         _cost(op),
-        op.source,
+        _source(op),
     ]
 
 
@@ -158,6 +157,12 @@ def _cost(op: OpPlan) -> str:
     if op.cost_usd is None:
         return "?"
     return "" if op.cost_usd == ZERO else figures.dollars(op.cost_usd.mid)
+
+
+def _source(op: OpPlan) -> str:
+    """File and line as the user would type them: from the current folder, where the file is in it."""
+    path, here = Path(op.source), Path.cwd()
+    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else op.source
 
 
 def _tree(ops: list[OpPlan]) -> Iterator[tuple[OpPlan, str]]:
@@ -317,10 +322,10 @@ def _guesses(plan: Plan) -> list[str]:
     return found
 
 
-def _labelled(label: str, entries: Iterable[str], width: int) -> Iterator[str]:
+def _labelled(label: str, entries: Iterable[str], width: int | None) -> Iterator[str]:
     """Entries as wrapped lines beside a label; nothing when there are none."""
     for number, entry in enumerate(entries):
         head = (label if number == 0 else "").ljust(_LABEL)
         indent = " " * (_LABEL + len(entry) - len(entry.lstrip()))
         first = head + indent[_LABEL:]
-        yield from textwrap.wrap(entry.lstrip(), width, initial_indent=first, subsequent_indent=indent)
+        yield from wrap(entry, width, first, indent)

@@ -1,55 +1,150 @@
-"""Plain text tables that fit a width."""
+"""Plain text that fits a terminal: tables and wrapped sentences.
+
+A table that is too wide gives up whole columns before it shortens what its rows are called: a column with a ``rank``
+is cut to its ``least`` width and then left out, those of the highest rank first, and what was left out is said below.
+
+>>> columns = (Column("op"), Column("time"), Column("from", least=5, keep_end=True, rank=1))
+>>> print(*table(columns, [["answer", "1.2s", "flow.py:14"]], width=19), sep="\\n")
+op      time  from
+answer  1.2s  …y:14
+>>> print(*table(columns, [["answer", "1.2s", "flow.py:14"]], width=17), sep="\\n")
+op      time
+answer  1.2s
+(from: no room)
+
+Widths are those of terminal cells: a Chinese character takes two, a combining accent none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 GAP: Final = "  "
+PROSE: Final = 100
+"""Cells of a line of sentences, where the terminal is wider or there is none."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. A ``least`` width says that it may be cut, and how far."""
+    """One column."""
 
     title: str
     least: int | None = None
+    """The width that it may be cut to; None: it is shown whole."""
     right: bool = False
     keep_end: bool = False
     """Cut at the front, as paths are."""
+    rank: int | None = None
+    """Columns with the highest rank are left out first; None: it is what the rows are called, or as important."""
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     """The lines of a table, header first, without trailing blanks.
 
-    Columns are as wide as their content. When that is more than ``width``, those that may be cut give way, the widest
-    first; if nothing more can be cut the table is wider than asked.
+    It is as wide as its content; where that is more than ``width`` cells, columns are cut and left out as said above,
+    and at the very last the names are cut too. Without a width nothing is cut.
     """
-    widths = [max(len(text) for text in (column.title, *cells)) for column, cells in _by_column(columns, rows)]
-    while sum(widths) + len(GAP) * (len(widths) - 1) > width:
-        cuttable = [(widths[at], -at) for at, column in enumerate(columns) if (column.least or widths[at]) < widths[at]]
-        if not cuttable:
-            break
-        widths[-max(cuttable)[1]] -= 1
-    lines = [[column.title for column in columns], *rows]
-    return [_line(columns, cells, widths) for cells in lines]
+    lines = [[_one_line(cell) for cell in cells] for cells in ([column.title for column in columns], *rows)]
+    widths = [max(map(cells, texts)) for texts in zip(*lines, strict=True)]
+    shown = list(range(len(columns)))
+    if width is not None:
+        shown = _with_room(columns, widths, width)
+        _narrow(columns, widths, shown, width)
+    found = [GAP.join(_aligned(columns[at], line[at], widths[at]) for at in shown).rstrip() for line in lines]
+    missing = [column.title for at, column in enumerate(columns) if at not in shown]
+    if missing and width is not None:
+        found.append(cut(f"({', '.join(missing)}: no room)", width))
+    return found
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal ``text`` takes."""
+    return len(text) if text.isascii() else sum(map(_cell, text))
 
 
 def cut(text: str, width: int, *, keep_end: bool = False) -> str:
-    """``text`` in at most ``width`` characters, with an ellipsis where something is missing."""
-    if len(text) <= width:
+    """``text`` in at most ``width`` cells, with an ellipsis where something is missing."""
+    if cells(text) <= width:
         return text
-    return "…" + text[len(text) - width + 1 :] if keep_end else text[: width - 1] + "…"
+    kept = ""
+    for character in reversed(text) if keep_end else text:
+        longer = character + kept if keep_end else kept + character
+        if cells(longer) > width - 1:
+            break
+        kept = longer
+    return ("…" + kept if keep_end else kept + "…") if width > 0 else ""
 
 
-def _by_column(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[tuple[Column, list[str]]]:
-    return [(column, [row[at] for row in rows]) for at, column in enumerate(columns)]
+def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> Iterator[str]:
+    """The lines of a sentence, the first one after ``first`` and the others after ``rest``.
+
+    They are as long as the terminal allows, :data:`PROSE` cells at the most; only a word that no line of the terminal
+    could hold is broken.
+    """
+    most = PROSE if width is None else min(width, PROSE)
+    line, empty = first, True
+    for word in _one_line(text).split():
+        if not empty and cells(line) + 1 + cells(word) > most:
+            yield line
+            line, empty = rest, True
+        line += word if empty else f" {word}"
+        empty = False
+        while width is not None and cells(line) > most > cells(rest) + 1:
+            head = cut(line, most + 1)[:-1]
+            yield head
+            line = rest + line[len(head) :]
+    yield line.rstrip()
 
 
-def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]) -> str:
-    shown = []
-    for column, cell, width in zip(columns, cells, widths, strict=True):
-        text = cut(cell, width, keep_end=column.keep_end)
-        shown.append(text.rjust(width) if column.right else text.ljust(width))
-    return GAP.join(shown).rstrip()
+def _cell(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL.sub(" ", text)
+
+
+def _with_room(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """The columns that are shown: without those of the highest ranks, until the rest has room when it is cut."""
+    shown = list(range(len(columns)))
+    least = [
+        natural if column.rank is None or column.least is None else min(natural, column.least)
+        for column, natural in zip(columns, widths, strict=True)
+    ]
+    while _total(least, shown) > width:
+        ranks = [rank for at in shown if (rank := columns[at].rank) is not None]
+        if not ranks:
+            break
+        shown = [at for at in shown if columns[at].rank != max(ranks)]
+    return shown
+
+
+def _narrow(columns: Sequence[Column], widths: list[int], shown: Sequence[int], width: int) -> None:
+    """Cut columns with a rank to what they can do with, then the others, the widest first; no figure is cut short."""
+    for ranked in (True, False):
+        while _total(widths, shown) > width:
+            cuttable = [
+                (widths[at], -at)
+                for at in shown
+                if (columns[at].rank is not None) is ranked and (columns[at].least or widths[at]) < widths[at]
+            ]
+            if not cuttable:
+                break
+            widths[-max(cuttable)[1]] -= 1
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[at] for at in shown) + len(GAP) * (len(shown) - 1)
+
+
+def _aligned(column: Column, text: str, width: int) -> str:
+    text = cut(text, width, keep_end=column.keep_end)
+    blanks = " " * (width - cells(text))
+    return blanks + text if column.right else text + blanks

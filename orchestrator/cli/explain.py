@@ -4,8 +4,6 @@ how right that was."""
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import click
 
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_options, wanted
+from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.planner.explain import Format
     from orchestrator.planner.plan import Objective, Plan
     from orchestrator.planner.record import RunRecord
-
-LEAST_WIDTH = 60
 
 
 @click.command(
@@ -116,13 +113,6 @@ def _with_pin_worth(plan: Plan, learned: Path | None, want: Wanted) -> Plan:
     from orchestrator.runtime.kv.worth import with_worth
 
     return with_worth(plan, pauses_learned(learned, by_default=want.calibrated))
-
-
-def width() -> int:
-    """The terminal's, where there is one and it is narrower than the report."""
-    from orchestrator.planner.explain import WIDTH
-
-    return min(WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else WIDTH
 
 
 def _mode(

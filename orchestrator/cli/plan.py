@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.explain import width
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
+from orchestrator.cli.terminal import width
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.terminal import width
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster
@@ -161,14 +162,21 @@ def _text(served: Served, model: ModelAsked, cluster: Cluster, demand: Demand) -
 
 def _table(served: Served, cluster: Cluster) -> list[str]:
     from orchestrator.planner.figures import duration, spread
+    from orchestrator.planner.table import Column, table
 
-    rows = [("workers", "devices of each", "batch", "TTFT", "TPOT")]
+    rows = []
     for each in served.plan.workers:
         of = served.workers[each.pool, each.shape]
         ttft, tpot = (spread(one, duration) if one.hi > 0 else "" for one in (of.ttft, of.tpot))
         rows.append((f"{each.count} x {each.shape.mode}", _split(each, cluster), str(each.shape.batch), ttft, tpot))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    columns = (
+        Column("workers"),
+        Column("devices of each", least=14),
+        Column("batch", rank=1),
+        Column("TTFT", rank=2),
+        Column("TPOT", rank=3),
+    )
+    return table(columns, rows, width())
 
 
 def _split(workers: Workers, cluster: Cluster) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
+from orchestrator.planner.table import Column, table
 
 if TYPE_CHECKING:
     from orchestrator.planner.simulate.traces import Trace
@@ -19,15 +21,15 @@ SIMULATED: Final = "SIMULATED: no model ran, and speeds are estimates from data 
 MOST_SKIPPED: Final = 10
 """Skipped lines that are listed."""
 COLUMNS: Final = (
-    ("policy", "policy", ""),
-    ("p50_s", "p50 s", ".1f"),
-    ("p95_s", "p95 s", ".1f"),
-    ("p99_s", "p99 s", ".1f"),
-    ("ttft_p95_s", "ttft p95 s", ".2f"),
-    ("slo_attainment", "in SLO", ".1%"),
-    ("goodput_per_s", "goodput/s", ".3f"),
-    ("throughput_per_s", "done/s", ".3f"),
-    ("hit_share", "cached", ".0%"),
+    ("policy", "", Column("policy", least=10)),
+    ("p50_s", ".1f", Column("p50 s", right=True, rank=2)),
+    ("p95_s", ".1f", Column("p95 s", right=True)),
+    ("p99_s", ".1f", Column("p99 s", right=True, rank=3)),
+    ("ttft_p95_s", ".2f", Column("ttft p95 s", right=True, rank=6)),
+    ("slo_attainment", ".1%", Column("in SLO", right=True)),
+    ("goodput_per_s", ".3f", Column("goodput/s", right=True, rank=1)),
+    ("throughput_per_s", ".3f", Column("done/s", right=True, rank=4)),
+    ("hit_share", ".0%", Column("cached", right=True, rank=5)),
 )
 
 
@@ -207,13 +209,8 @@ def _show(study: Study, file: Path | None, trace: Trace | None) -> None:
 
 def _table(runs: list[Run]) -> None:
     rows = [run.row() for run in runs]
-    cells = [[_cell(row[key], form) for key, _, form in COLUMNS] for row in rows]
-    widths = [max(len(head), *(len(line[i]) for line in cells)) for i, (_, head, _) in enumerate(COLUMNS)]
-    for line in [[head for _, head, _ in COLUMNS], *cells]:
-        first, *rest = (
-            text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
-        )
-        click.echo("  ".join([first, *rest]))
+    cells = [[_cell(row[key], form) for key, form, _ in COLUMNS] for row in rows]
+    click.echo("\n".join(table([column for *_, column in COLUMNS], cells, width())))
     for run in runs:
         if run.report.rejected:
             click.echo(f"{run.policy}: {run.report.rejected} programs fit no replica; they count as late")

@@ -42,7 +42,6 @@ def test_explain_shows_batch_kv_what_dominates_and_what_was_rejected(orch: Orch,
     for words in ("batch ≤", "MiB", "decode weights", "time goes into", "p95", "other plans", "critical path"):
         assert words in text
     assert "engine:cheap instead of engine:main" in text
-    assert max(map(len, text.splitlines())) <= 100
     assert "rate           0.5 runs/s" in orch("explain", "flow.py", "--cluster", "c.toml", "--rate", "30/min").out
     assert "made for energy" in orch("explain", "flow.py", "--cluster", "c.toml", "--objective", "energy").out
 

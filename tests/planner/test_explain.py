@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.explain import WIDTH, render
+from orchestrator.planner.explain import is_bookkeeping, render
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
 from orchestrator.planner.planning import Asked, Planning
+from orchestrator.planner.table import cells
 from tests.planner.clusters import cpu, gpu, one_engine
 from tests.planner.level2 import parsed, workflow
 
@@ -93,7 +94,7 @@ WHOLE = (
 
 
 def test_the_table(answer: Plan) -> None:
-    assert render(answer) == GOLDEN
+    assert render(answer, width=100) == GOLDEN
 
 
 def test_what_depends_on_the_whole_plan_is_shown(loaded: Plan) -> None:
@@ -128,17 +129,33 @@ def test_corrected_speeds_are_not_called_unmeasured(answer: Plan) -> None:
     assert "nothing is measured" not in text
 
 
-def test_the_text_fits_100_columns_and_has_no_colour(answer: Plan) -> None:
+def test_the_text_fits_the_terminal_and_has_no_colour(answer: Plan) -> None:
     long_names = answer.model_copy(
         update={
             "ops": tuple(op.model_copy(update={"source": "a/very/long/path/" * 8 + "app.py:7"}) for op in answer.ops)
         }
     )
     for made in (answer, long_names):
-        text = render(made, every_op=True)
-        assert max(map(len, text.splitlines())) <= WIDTH
-        assert "\x1b" not in text
-    assert "app.py:7" in render(long_names)
+        for width in (40, 60, 80, 100):
+            text = render(made, every_op=True, width=width)
+            assert max(map(cells, text.splitlines())) <= width
+            assert "\x1b" not in text
+    assert "app.py:7" in render(long_names, width=160)
+
+
+def test_names_are_whole_where_columns_had_to_go_and_a_pipe_gets_everything(answer: Plan) -> None:
+    named = answer.model_copy(
+        update={
+            "ops": tuple(op.model_copy(update={"source": "ordner/übersicht/" * 6 + "app.py:7"}) for op in answer.ops)
+        }
+    )
+    text = render(named, width=80)
+    assert all(op.id in text for op in answer.ops if not is_bookkeeping(op))
+    assert "no room" in text
+    whole = render(named)
+    assert "…" not in whole
+    assert "ordner/übersicht/" * 6 + "app.py:7" in whole
+    assert "no room" not in whole
 
 
 def test_bookkeeping_is_counted_but_not_shown_unless_asked_for(answer: Plan) -> None:

@@ -2,7 +2,6 @@ import pytest
 
 from orchestrator.planner import figures
 from orchestrator.planner.interval import Interval
-from orchestrator.planner.table import Column, cut, table
 
 
 @pytest.mark.parametrize(
@@ -32,16 +31,3 @@ def test_spreads_times_and_shares() -> None:
     assert figures.times(Interval(0, 2, 4)) == "0-4"
     assert figures.times(Interval.exact(5)) == "5"
     assert [figures.share(part, 100) for part in (0, 0.2, 50)] == ["0%", "<1%", "50%"]
-
-
-def test_the_widest_column_that_may_be_cut_gives_way() -> None:
-    columns = (Column("a", least=3), Column("b"), Column("c", least=3, keep_end=True))
-    lines = table(columns, [["first", "whole", "path/to/file"]], 18)
-    assert lines[1] == "fir…  whole  …file"
-    assert max(map(len, lines)) == 18
-
-
-def test_cutting() -> None:
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3) == "ab…"
-    assert cut("abcd", 3, keep_end=True) == "…cd"

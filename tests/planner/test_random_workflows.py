@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.planner.cluster import Cluster
-from orchestrator.planner.explain import WIDTH, render
+from orchestrator.planner.explain import render
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
+from orchestrator.planner.table import cells
 from tests.planner.clusters import one_engine
 from tests.planner.level2 import Builder, parsed, workflow
 
@@ -80,4 +81,4 @@ def test_a_plan_adds_up(cluster: Cluster, steps: list[str], draw: st.DataObject)
     assert sum(on_path) <= made.seconds.mid * (1 + 1e-9)
     spent = sum(op.count.mid * (op.tokens_in.mid + op.tokens_out.mid) for op in made.ops)
     assert made.tokens.mid == pytest.approx(spent)
-    assert max(map(len, render(made, every_op=True).splitlines())) <= WIDTH
+    assert max(map(cells, render(made, every_op=True, width=100).splitlines())) <= 100
