@@ -47,6 +47,8 @@ ELSEWHERE: Final = ReplicaSpec(
     model="",
 )
 """Where everything happens that is no call of a known engine: room for any number at once."""
+NOTHING: Final = Stage(1, 1, "nothing", model=ELSEWHERE.model)
+"""All there is of a run whose loops make no round, whose maps have no item and whose branches skip the rest."""
 UNIT_TOKENS: Final = 64
 """Of a cached prefix."""
 _DRAWN_AT_ONCE: Final = 256
@@ -92,7 +94,7 @@ class Runs:
         self._stages = []
         self._next_unit = number * _UNITS_A_RUN
         self._chain([op for ops in self._children.get(None, {}).values() for op in ops], ())
-        return Program(number, arrival_s, tuple(self._stages), self._plan.workflow, slo_s)
+        return Program(number, arrival_s, tuple(self._stages) or (NOTHING,), self._plan.workflow, slo_s)
 
     # Regions
 

@@ -285,6 +285,31 @@ def test_any_workflow_has_a_tail(tmp_path: Path, steps: list[str], draw: st.Data
     assert tail is None or tail.p95_s > 0
 
 
+@pytest.mark.parametrize("kind", ["loop", "map", "branch"])
+def test_runs_in_which_nothing_happens_are_played_like_any_other(tmp_path: Path, kind: str) -> None:
+    body, (question, flag, items) = workflow(question="str", flag="bool", items="list<str>")
+    inner, asked = body.block({"loop": [("q", "str")], "map": [("item", "str")], "branch": []}[kind])
+    reply, _ = inner.ask_model("ask", inner.prompt("p", ["Q: ", ""], [*asked, question][:1]), opts={"max_tokens": 40})
+    if kind == "loop":
+        condition, (_,) = body.block([("q", "str")])
+        go = condition.call("go", "const", [], "bool", opts={"value": "true"})
+        [last] = body.op(
+            "agent.loop", "loop_1", [question], ["str"], [condition.closed([go]), inner.closed([reply])], max=3
+        )
+    elif kind == "map":
+        [last] = body.op("agent.map", "map_1", [items], ["list<str>"], [inner.closed([reply])], limit=4)
+    else:
+        other, () = body.block([])
+        [last] = body.op("agent.branch", "branch_1", [flag], ["str"], [inner.closed([reply]), other.closed([question])])
+    plan = plan_of(one_engine(tmp_path), body.closed([last]))
+    drawn = [[stage.step for stage in program.stages] for program in runs_of(plan, 200)]
+    assert ["nothing"] in drawn
+    assert any("ask" in steps for steps in drawn)
+    tail = simulated_tail(plan, 0.01, plan.seconds.mid, {})
+    assert tail is not None
+    assert tail.p95_s > 0
+
+
 def test_the_number_of_runs_is_what_counts(tmp_path: Path) -> None:
     plan = plan_of(one_engine(tmp_path))
     tail = simulated_tail(plan, 0.5, plan.seconds.mid, SAMPLES)
