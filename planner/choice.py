@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.breakdown import on_critical_path
-from orchestrator.planner.figures import dollars, duration, share, two_digits
+from orchestrator.planner.figures import at_least, dollars, duration, share, two_digits
 from orchestrator.planner.interval import total
 from orchestrator.planner.plan import Objective, Plan, Rejected
 from orchestrator.planner.queueing import capacity_runs_per_s
@@ -180,7 +180,7 @@ def _too_slow(candidates: Sequence[Candidate], sla_s: float | None) -> PlanError
         f"no plan keeps the SLA of {duration(sla_s)}: the fastest of {len(plans)} has a p95 of "
         f"{duration(fastest.p95_s or 0.0)}",
         why=f"on its critical path {' → '.join(_worth_naming(fastest))} the time goes into {', '.join(parts[:3])}",
-        fix=f"ask for {duration(fastest.p95_s or 0.0)} or more, bound replies with max_tokens, or see what a device "
+        fix=f"ask for {at_least(fastest.p95_s or 0.0)} or more, bound replies with max_tokens, or see what a device "
         "would change with `orch explain TARGET --what-if device=NAME`",
     )
 

@@ -144,6 +144,9 @@ def totals(found: PlanDiff) -> Iterator[str]:
     yield f"total      {_pair(a.seconds.mid, b.seconds.mid, figures.duration)}"
     if a.p95_s is not None or b.p95_s is not None:
         yield f"p95        {_pair(a.p95_s, b.p95_s, figures.duration)}"
+    hourly_a, hourly_b = (each.bill.usd_per_hour if each.bill is not None else None for each in (a, b))
+    if hourly_a is not None and hourly_b is not None:
+        yield f"bill       {_pair(hourly_a, hourly_b, figures.dollars)} an hour"
     yield f"cost       {_pair(_mid(a.cost_usd), _mid(b.cost_usd), _dollars)} for 1,000 runs"
 
 

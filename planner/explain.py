@@ -23,7 +23,7 @@ from orchestrator.planner.cluster import Device
 from orchestrator.planner.compare import Compared, Difference, compare, render_comparison
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
-from orchestrator.planner.plan import OpPlan, Pin, Plan, Rejected, Site
+from orchestrator.planner.plan import Bill, OpPlan, Pin, Plan, Rejected, Site
 from orchestrator.planner.table import Column, table, wrap
 
 __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
@@ -112,6 +112,7 @@ def _text(plan: Plan, *, every_op: bool, width: int | None) -> Iterator[str]:
     notes = {
         "total": [_totals(plan)],
         "rate": [_load(plan)] if plan.rate_per_s is not None else [],
+        "bill": [_bill(plan, plan.bill)] if plan.bill is not None else [],
         "sites": [_site(each) for each in plan.sites],
         "hardware": [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"],
         "critical path": [_critical_path(plan)],
@@ -244,6 +245,19 @@ def _parts(parts: Mapping[str, float], whole: float) -> str:
 def _load(plan: Plan) -> str:
     busy = [f"engine {name} {figures.share(part, 1.0)} busy" for name, part in plan.utilisation.items()]
     return ", ".join([f"{plan.rate_per_s:g} runs/s", *busy])
+
+
+def _bill(plan: Plan, bill: Bill) -> str:
+    """What everything together costs an hour and a month, and of what that is the sum."""
+    parts = bill.parts_usd_per_hour
+    known = " + ".join(f"{name} {figures.dollars(usd)}/h" for name, usd in parts.items() if usd is not None)
+    unknown = ", ".join(name for name, usd in parts.items() if usd is None)
+    if bill.usd_per_hour is None or bill.usd_per_month is None:
+        services = any(each.name in parts for each in plan.cluster.engines)
+        return f"{known}; of {unknown} unknown{', --rate tells' if services and plan.rate_per_s is None else ''}"
+    times = [(bill.usd_per_hour, "an hour"), (bill.usd_per_month, "a month")]
+    times += [] if plan.rate_per_s is None else [(bill.usd_per_hour / 3600 / plan.rate_per_s, "a run")]
+    return f"{', '.join(f'{figures.dollars(usd)} {time}' for usd, time in times)} ({known})"
 
 
 def _other_plans(plan: Plan) -> list[str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from orchestrator.planner.interval import Interval
@@ -26,6 +27,19 @@ def duration(seconds: float) -> str:
         return "0s"
     scale, unit = next(((s, u) for s, u in _SCALES_S if seconds >= 0.9995 * s), _SCALES_S[-1])
     return f"{two_digits(seconds / scale)}{unit}"
+
+
+def at_least(seconds: float) -> str:
+    """A duration to ask for: short, never less than ``seconds``, and in a unit that users can write.
+
+    >>> duration(3.04), at_least(3.04), at_least(3.0)
+    ('3s', '3.1s', '3.0s')
+    """
+    writable = _SCALES_S[:-1]
+    scale, unit = next(((s, u) for s, u in writable if seconds >= s), writable[-1])
+    count = seconds / scale
+    decimals = max(1 - math.floor(math.log10(count)), 0) if count > 0 else 0
+    return f"{math.ceil(count * 10**decimals - 1e-9) / 10**decimals:.{decimals}f}{unit}"
 
 
 def tokens(count: float) -> str:

@@ -168,6 +168,18 @@ class Site(BaseModel):
     """Calls a replica holds at once; ``None``: not limited."""
 
 
+class Bill(BaseModel):
+    """What the devices and services that a plan uses cost over time (:mod:`orchestrator.planner.bill`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usd_per_hour: float | None
+    """``None``: of some part it is unknown."""
+    usd_per_month: float | None
+    parts_usd_per_hour: dict[str, float | None]
+    """By device and by service. A service is unknown also where no rate says how many runs use it."""
+
+
 class Plan(BaseModel):
     """A placed and priced workflow."""
 
@@ -203,6 +215,8 @@ class Plan(BaseModel):
     """Share of its capacity that each engine is busy at ``rate_per_s``."""
     sites: tuple[Site, ...] = ()
     """Engines whose devices the planner chose."""
+    bill: Bill | None = None
+    """``None``: no price is known."""
     rejected: tuple[Rejected, ...] = ()
     """The best of the other plans, best first."""
     target: str = ""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner import place
+from orchestrator.planner.bill import bill
 from orchestrator.planner.breakdown import batch_cap, spent
 from orchestrator.planner.choice import KEPT, Candidate, best, keeps, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -72,11 +73,15 @@ class Planning:
         """By rate, seconds at the rate, and plan of runs alone: a tightened problem often has the same solution."""
 
     def plan(self, asked: Asked) -> Plan:
-        """The best plan, with the best rejected ones.
+        """The best plan with its bill, and the best rejected ones.
 
         Raises what :func:`orchestrator.planner.place.plan_graph` raises, and :class:`PlanError` ORCH-P020 when no plan
         keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown.
         """
+        plan = self._chosen(asked)
+        return plan.model_copy(update={"bill": bill(plan)})
+
+    def _chosen(self, asked: Asked) -> Plan:
         if unsited(asked.cluster):
             return self._sited(asked)
         if asked.sited is not None and asked.sited.sites:

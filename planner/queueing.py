@@ -15,7 +15,7 @@ What is not priced: waiting for threads, people and services, whose places nobod
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -199,7 +199,6 @@ def at_rate(plan: Plan, rate_per_s: float) -> Plan:
             "rate_per_s": rate_per_s,
             "utilisation": {name: load.utilisation(rate_per_s) for name, load in found.items()},
             "warnings": (*plan.warnings, *warnings),
-            "notes": (*plan.notes, *_rented(plan.cluster, found, rate_per_s)),
         }
     )
 
@@ -226,17 +225,3 @@ def _overload(load: Load, rate_per_s: float) -> Diagnostic:
         f"{load.capacity_runs_per_s:.3g} runs/s at {load.calls_per_run:.3g} model calls a run",
         fix="lower the rate, or give the engine more or faster devices",
     )
-
-
-def _rented(cluster: Cluster, found: Mapping[str, Load], rate_per_s: float) -> list[str]:
-    """What a run costs when the engines' devices are rented by the hour, busy or not."""
-    per_hour = 0.0
-    for name in dict.fromkeys(cluster.engine(each).device for each in found):
-        device = cluster.device(name) if name else None
-        if device is None or device.usd_per_hour is None:
-            return []
-        per_hour += device.usd_per_hour * device.count
-    if per_hour == 0:
-        return []
-    usd = per_hour / 3600 / rate_per_s
-    return [f"rented by the hour, the engines' devices cost ${usd:.2g} a run at {rate_per_s:g} runs/s"]

@@ -89,7 +89,7 @@ WHOLE = (
     r"critical path  drafts \(\d+%\) → .*",
     r"time goes into decode weights \d+%.*",
     r"other plans    engine:main on spare instead of gpu: \S+, cost unknown: its price is unknown; .*",
-    r"notes          rented by the hour, the engines' devices cost \$\S+ a run at 2.5 runs/s",
+    r"bill +\$\S+ an hour, \$\S+ a month, \$\S+ a run \(.*gpu \$\S+/h.*\)",
 )
 
 

@@ -1,5 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from orchestrator.dsl.policy import parse_seconds
 from orchestrator.planner import figures
 from orchestrator.planner.interval import Interval
 
@@ -31,3 +34,9 @@ def test_spreads_times_and_shares() -> None:
     assert figures.times(Interval(0, 2, 4)) == "0-4"
     assert figures.times(Interval.exact(5)) == "5"
     assert [figures.share(part, 100) for part in (0, 0.2, 50)] == ["0%", "<1%", "50%"]
+
+
+@given(st.floats(1e-7, 1e6))
+def test_what_to_ask_for_can_be_asked_for_and_is_no_less(seconds: float) -> None:
+    asked = parse_seconds(figures.at_least(seconds))
+    assert seconds * (1 - 1e-9) <= asked <= seconds * 1.11 + 1e-6

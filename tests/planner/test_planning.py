@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.dsl.policy import parse_seconds
 from orchestrator.errors import PlanError
 from orchestrator.planner.choice import joules
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
@@ -42,6 +44,17 @@ def pair(tmp_path: Path) -> Cluster:
     """One that is fast, dear and hungry, and one that is none of it."""
     fast = gpu(name="fast", memory_bytes_per_s=4e12, usd_per_hour=36.0, power_w=1000)
     return fleet(tmp_path, fast, gpu(name="slow", usd_per_hour=1.8, power_w=100))
+
+
+def test_what_the_error_says_to_ask_for_can_be_had(tmp_path: Path) -> None:
+    cluster = one_engine(tmp_path)
+    with pytest.raises(PlanError) as caught:
+        planned(cluster, sla_s=0.001)
+    (problem,) = caught.value.diagnostics
+    assert problem.fix is not None
+    asked = re.search(r"ask for (\S+) or more", problem.fix)
+    assert asked is not None
+    assert planned(cluster, sla_s=parse_seconds(asked[1])).p95_s is not None
 
 
 @pytest.mark.parametrize(
