@@ -12,6 +12,7 @@ anywhere else counts as it was the first time.
 from __future__ import annotations
 
 import gc
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,8 +66,18 @@ class Compiled:
         return str(self._level2)
 
 
-_lock = RLock()
-_compiled: WeakKeyDictionary[Workflow[..., Any], OrderedDict[Key, Compiled]] = WeakKeyDictionary()
+class _Variants(OrderedDict[Key, Compiled]):
+    """The compiled forms of one workflow, the last used one last. Each workflow has a lock of its own: tracing runs the
+    user's code, which may wait for a thread that compiles another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = RLock()
+
+
+_compiled: WeakKeyDictionary[Workflow[..., Any], _Variants] = WeakKeyDictionary()
+_pauses: set[object] = set()
+"""Who has paused the garbage collector."""
 
 
 def compile(  # noqa: A001 - what it does
@@ -80,8 +91,8 @@ def compile(  # noqa: A001 - what it does
     cluster = cluster if cluster is not None else _this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
     key = (cluster.model_dump_json(), objective, *_definitions(workflow, set()), *replaced)
-    with _lock:
-        variants = _compiled.setdefault(workflow, OrderedDict())
+    variants = _compiled.setdefault(workflow, _Variants())
+    with variants.lock:
         known = variants.get(key)
         if known is None:
             known = variants[key] = _compile(workflow, cluster, objective)
@@ -122,13 +133,30 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
 def _uncollected() -> Iterator[None]:
     """Without the cyclic garbage collector: nearly all that compiling allocates lives on, and scanning it again and
     again is a tenth of the time."""
-    enabled = gc.isenabled()
+    if not gc.isenabled():
+        yield
+        return
+    pause = object()
+    _pauses.add(pause)
     gc.disable()
     try:
         yield
     finally:
-        if enabled:
-            gc.enable()
+        _pauses.discard(pause)
+        gc.enable()
+
+
+def _in_child() -> None:
+    """A lock that a thread of the parent process holds, or its pause of the collector, would last for ever here."""
+    for variants in list(_compiled.values()):
+        variants.lock = RLock()
+    if _pauses:
+        _pauses.clear()
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _definitions(definition: object, seen: set[int]) -> Iterator[str]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.errors import PlanError, SourceLoc
-from orchestrator.ir._mlir import ir
-from orchestrator.ir.walk import python_type, to_python
+from orchestrator.ir.walk import operations, python_type, to_python
 
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
 _IGNORED: Final = frozenset({"resources"})
@@ -100,7 +99,7 @@ class _Frame:
 
 def read(module: Any) -> Graph:
     """Read the workflow of a level-2 module. Raises :class:`PlanError` ORCH-P014 when the module holds none."""
-    handles = _operations(module.operation)
+    handles = operations(module)
     numbers = _Numbers()
     workflow: Node | None = None
     stack: list[_Frame] = []
@@ -129,18 +128,6 @@ def read(module: Any) -> Graph:
     if workflow is None:
         raise PlanError("ORCH-P014", "there is nothing to plan: the module holds no agent.workflow")
     return Graph(workflow.id, workflow.regions[0], workflow.opts, len(handles) - 1)
-
-
-def _operations(root: Any) -> list[Any]:
-    """All operations below ``root`` in program order, a region op before what is inside it."""
-    proceed, found = ir.WalkResult.ADVANCE, []
-
-    def collect(operation: Any) -> Any:
-        found.append(operation)
-        return proceed
-
-    root.walk(collect, ir.WalkOrder.PRE_ORDER)
-    return found[1:]
 
 
 def _leave(stack: list[_Frame]) -> None:

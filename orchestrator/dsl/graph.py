@@ -32,7 +32,7 @@ class Graph(Protocol):
         ...
 
     def region(self, arguments: Sequence[str]) -> AbstractContextManager[Region]:
-        """Open a detached region with arguments of these types; ops go into it until the context ends."""
+        """Open a region of no op yet, with arguments of these types; ops go into it until the context ends."""
         ...
 
     def op(

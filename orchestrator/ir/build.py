@@ -1,7 +1,9 @@
 """Building level-1 IR: ops of the ``agent`` dialect appended to a live MLIR module.
 
-Regions are built detached and handed to the op that owns them, because the result types of a branch or loop follow from
-what its regions yield. ``orchestrator.dsl.graph.Graph`` is the protocol this implements::
+Regions are built before the op that owns them, because the result types of a branch or loop follow from what its
+regions yield. Until then a placeholder op *in the module* owns them. Nothing is ever outside the module: MLIR frees a
+module with all the uses inside it, but what would outlive it would still be linked into the freed uses of its values.
+``orchestrator.dsl.graph.Graph`` is the protocol this implements::
 
     builder = Builder()
     with builder.workflow("answer", ["str"], opts={}, where=here) as (question,):
@@ -24,13 +26,12 @@ from orchestrator.ir.verify import verify
 
 
 class OpenRegion:
-    """A detached region: one block, owned by a placeholder op until :meth:`move_to` gives it away."""
+    """A region under construction: one block, in a placeholder op until :meth:`move_to` gives it to its owner."""
 
-    __slots__ = ("_holder", "arguments", "block")
+    __slots__ = ("arguments", "block")
 
-    def __init__(self, types: Sequence[Any], location: Any) -> None:
-        self._holder = ir.Operation.create("agent.detached", regions=1, loc=location)
-        self.block = ir.Block.create_at_start(self._holder.regions[0], types, [location] * len(types))
+    def __init__(self, holder: Any, types: Sequence[Any], location: Any) -> None:
+        self.block = ir.Block.create_at_start(holder.regions[0], types, [location] * len(types))
         self.arguments = list(self.block.arguments)
 
     def move_to(self, region: Any) -> None:
@@ -47,6 +48,7 @@ class Builder:
         self.module = ir.Module.create(self._unknown)
         self._types: dict[str, Any] = {}
         self._insertion: list[Any] = []
+        self._holders: list[Any] = []
 
     @contextmanager
     def workflow(
@@ -71,8 +73,11 @@ class Builder:
 
     @contextmanager
     def region(self, arguments: Sequence[str]) -> Iterator[OpenRegion]:
-        """Open a detached region with arguments of these types."""
-        opened = OpenRegion([self._type(argument) for argument in arguments], self._unknown)
+        """Open a region with arguments of these types; one that no op takes over is dropped by :meth:`finish`."""
+        point = ir.InsertionPoint(self.module.body)
+        holder = ir.Operation.create("agent.open", regions=1, loc=self._unknown, ip=point)
+        self._holders.append(holder)
+        opened = OpenRegion(holder, [self._type(argument) for argument in arguments], self._unknown)
         self._insertion.append(ir.InsertionPoint(opened.block))
         try:
             yield opened
@@ -114,6 +119,8 @@ class Builder:
 
     def finish(self) -> Any:
         """The module, verified."""
+        while self._holders:  # the last first: a region uses values only of those opened before it
+            self._holders.pop().erase()
         verify(self.module)
         return self.module
 

@@ -12,7 +12,6 @@ prints and parses. They are not registered through IRDL, which gives all operand
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Final
 
 from orchestrator.ir._mlir import ir
@@ -67,17 +66,16 @@ OPS: Final[dict[str, OpSpec]] = {
 }
 """Every op of both dialects but the terminator ``agent.yield``, which takes any values."""
 
-_lock = Lock()
 _current: list[Any] = [None, 0]
 
 
 def context() -> Any:
-    """A context, shared with the modules built shortly before."""
-    with _lock:
-        if _current[0] is None or _current[1] >= MODULES_PER_CONTEXT:
-            _current[:] = [new_context(), 0]
-        _current[1] += 1
-        return _current[0]
+    """A context, shared with the modules built shortly before; how many exactly does not matter: there is no lock."""
+    made, modules = _current
+    if made is None or modules >= MODULES_PER_CONTEXT:
+        made, modules = new_context(), 0
+    _current[:] = made, modules + 1
+    return made
 
 
 def new_context() -> Any:

@@ -11,8 +11,10 @@ one ``walk`` and hands out plain lists; one tree serves one pass and is dropped 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final
 
 from orchestrator.errors import IRError, SourceLoc
@@ -45,16 +47,9 @@ class Node:
 
 def tree(module: Any) -> Node:
     """The module's workflow. Raises :class:`IRError` ORCH-I001 when it has none."""
-    found: list[Any] = []
-
-    def collect(operation: Any) -> Any:
-        found.append(operation)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(collect, ir.WalkOrder.PRE_ORDER)
     root: Node | None = None
     stack: list[tuple[Node, int]] = []
-    for op in found[1:]:
+    for op in operations(module):
         parent = op.parent
         while stack and stack[-1][0].op != parent:
             stack.pop()
@@ -76,6 +71,17 @@ def tree(module: Any) -> Node:
     if root is None:
         raise IRError("ORCH-I001", "the module holds no agent.workflow")
     return root
+
+
+def operations(module: Any) -> list[Any]:
+    """All operations in the module in program order, a region op before what is inside it.
+
+    What MLIR calls for each is made of C functions alone: an interrupt would be handled in the first line of a Python
+    function, and MLIR turns whatever a callback raises into a ``RuntimeError``.
+    """
+    found: defaultdict[Any, Any] = defaultdict(repeat(ir.WalkResult.ADVANCE).__next__)
+    module.operation.walk(found.__getitem__, ir.WalkOrder.PRE_ORDER)
+    return list(found)[1:]
 
 
 def nodes(body: Body) -> Iterator[Node]:
