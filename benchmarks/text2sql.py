@@ -40,7 +40,8 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import OrchError
 from orchestrator.planner.cluster import Cluster, EngineSpec, detect
 from orchestrator.runtime.engines.registry import create
-from orchestrator.runtime.run import RunResult, Runtime
+from orchestrator.runtime.result import RunResult
+from orchestrator.runtime.run import Runtime
 
 CASE = "unseen-schemas"
 SINGLE, WORKFLOW = "single-shot", "workflow"

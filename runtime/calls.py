@@ -5,11 +5,8 @@ Each returns an :class:`Outcome` or raises; retries, timeouts and the journal ar
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from contextvars import copy_context
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +17,7 @@ from orchestrator.runtime.failures import first_line
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
+from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.values import Conversation, adapter, checked_result
 
 if TYPE_CHECKING:
@@ -44,10 +42,19 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
         execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
 
-async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
+async def run(
+    execution: Execution,
+    frame: Frame,
+    op: Op,
+    attempt: int,
+    ledger: Ledger,
+    *,
+    work_began: Callable[[], None] | None = None,
+) -> Outcome:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    A pure tool waits for nothing, as it shows nothing to anybody outside the run.
+    A pure tool waits for nothing, as it shows nothing to anybody outside the run. ``work_began`` is told when the op
+    has stopped waiting for a place to run.
     """
     spec, v = op.spec, frame.v
     if not (isinstance(spec, ToolCall) and spec.effects == "pure"):
@@ -59,10 +66,14 @@ async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: 
         if spec.in_pauses:
             args = _refine(execution, spec.in_pauses, args)
         if spec.is_async and spec.place == "async" and spec.names is None:  # the common case, without a coroutine more
+            if work_began is not None:
+                work_began()
             result = await spec.fn(*args)
         else:
-            result = await _call_tool(execution, op, spec, args)
+            result = await call_tool(execution, op, spec, args, work_began)
         return Outcome((checked_result(frame.region.types[op.first], result),))
+    if work_began is not None:
+        work_began()
     if isinstance(spec, Generate):
         return await generate(execution, frame, op, args, attempt=attempt, ledger=ledger)
     assert isinstance(spec, Ask)
@@ -78,24 +89,6 @@ def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> l
             execution.sessions.refine(pause, chat, args[at + 1 : end])
         at = end
     return args[:own]
-
-
-async def _call_tool(execution: Execution, op: Op, spec: ToolCall, args: list[Any]) -> Any:
-    kwargs: dict[str, Any] = {}
-    if spec.names is not None:
-        kwargs, args = dict(zip(spec.names, args, strict=True)), []
-    if spec.place.startswith("ray"):
-        remote = execution.services.remote
-        if remote is None:
-            fix = "give the Runtime a Ray session, or plan for a cluster without Ray"
-            raise RunError("ORCH-R009", f"`{op.id}` is placed on {spec.place}, and the runtime has no Ray", fix=fix)
-        return await remote.call(op.id, spec.place, spec.fn, args, kwargs)
-    if spec.is_async:
-        return await spec.fn(*args, **kwargs)
-    if spec.place == "thread":
-        work = partial(copy_context().run, spec.fn, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(execution.services.threads(), work)
-    return spec.fn(*args, **kwargs)
 
 
 async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: str) -> Outcome:

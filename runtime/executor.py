@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, time
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import calls, control, failures
@@ -41,6 +41,7 @@ from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import State, replay
 from orchestrator.runtime.kv.admission import enclosing
+from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.program import (
@@ -58,9 +59,6 @@ from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
 
 T = TypeVar("T")
-
-LONGEST_ENDING_S: Final = 2.0
-"""How long a run that has ended waits until engines have taken its hints."""
 
 
 class CancelledWithinError(Exception):
@@ -112,9 +110,9 @@ class Execution:
         self.tenant = tenant
         """On whose behalf; engines are shared fairly between tenants."""
         self.events: list[Event] = []
-        self.listeners = list(listeners)
         self.warnings: dict[str, None] = {}
         """In order, without repetitions."""
+        self.listeners = Listeners(listeners, self.warnings)
         self.simulated = False
         """Whether a simulated engine has answered."""
         self.earlier = state or State()
@@ -123,7 +121,6 @@ class Execution:
         self.ledger = Ledger(budget or program.budget or Limits())
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
-        self._background: set[asyncio.Task[Any]] = set()
         self._journal = journal
         self._state = state
         self._rng = random.Random(seed)
@@ -135,13 +132,11 @@ class Execution:
         """Journal an event and show it to whoever listens."""
         self.events.append(event)
         self._journal.append(self.run_id, event)
-        for listener in self.listeners:
-            listener(event)
+        self.listeners.tell(event)
 
     def show(self, feed: Feed) -> None:
         """Show something to whoever listens, without journaling it."""
-        for listener in self.listeners:
-            listener(feed)
+        self.listeners.tell(feed)
 
     def barrier(self) -> Awaitable[None] | None:
         """What to wait for until everything emitted so far is durable; None if it is."""
@@ -155,32 +150,10 @@ class Execution:
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in the background that nothing in the run waits for."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        return self.services.background.spawn(work)
 
     async def run(self, inputs: tuple[object, ...]) -> Any:
         """Run to the end and return the result; raises ``RunError``. ``inputs`` is ignored when resuming."""
-        try:
-            return await self._run(inputs)
-        finally:
-            await self._settle()
-
-    async def _settle(self) -> None:
-        """Wait for what is still under way in the background, and cut it off where that takes long."""
-        if not self._background:
-            return
-        try:
-            _, late = await asyncio.wait(self._background, timeout=LONGEST_ENDING_S)
-        finally:
-            for task in self._background:
-                task.cancel()
-        if late:
-            self.warnings[f"{len(late)} hints were not taken within {LONGEST_ENDING_S:g} s of the run's end"] = None
-            await asyncio.gather(*late, return_exceptions=True)
-
-    async def _run(self, inputs: tuple[object, ...]) -> Any:
         state = self._state
         if state is not None and state.done is not None:
             return state.done.value
@@ -238,7 +211,9 @@ class Execution:
         """What an inline region yields."""
         try:
             return region.whole(*inputs)
-        except Exception as error:
+        except BaseException as error:
+            if failures.passes_through(error):
+                raise
             raise _inline_failure(error) from error
 
     async def run_frame(self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger) -> Sequence[Any]:
@@ -296,7 +271,9 @@ class Execution:
         assert function is not None
         try:
             function(v)
-        except Exception as error:
+        except BaseException as error:
+            if failures.passes_through(error):
+                raise
             raise _inline_failure(error) from error
         self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))
 
@@ -326,33 +303,49 @@ class Execution:
                 if task is None or task.cancelling():
                     raise
                 attempt = await self._after_failure(frame, op, attempt, CancelledWithinError(str(error)))
-            except Exception as error:  # noqa: BLE001 - whatever a tool raises is reported with the op's place
-                attempt = await self._after_failure(frame, op, attempt, error)
+            except BaseException as error:
+                if failures.passes_through(error):
+                    raise
+                attempt = await self._after_failure(frame, op, attempt, failures.raised(error))
         if op.count:
             frame.v[op.first : op.first + op.count] = outcome.values
             self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, outcome.usage, outcome.cost_usd))
 
-    def _start(self, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Coroutine[Any, Any, Outcome]:
+    def _start(
+        self, frame: Frame, op: Op, attempt: int, ledger: Ledger, work_began: Callable[[], None] | None = None
+    ) -> Coroutine[Any, Any, Outcome]:
         if isinstance(op.spec, Structure):
+            if work_began is not None:
+                work_began()
             return control.run(self, frame, op, attempt, ledger)
-        return calls.run(self, frame, op, attempt, ledger)
+        return calls.run(self, frame, op, attempt, ledger, work_began=work_began)
 
     async def _start_within(self, frame: Frame, op: Op, attempt: int, ledger: Ledger, began: float) -> Outcome:
-        """Start an attempt under its timeout, and under what is left of the seconds that all attempts may take."""
+        """Start an attempt under its timeout, and under what is left of the seconds that all attempts may take.
+
+        The timeout counts from when the work begins: waiting for a thread is not the op's time.
+        """
         timeout_s, limits = op.policy.timeout_s, op.policy.budget
         left = inf if limits is None or limits.seconds is None else max(0.0, limits.seconds - (monotonic() - began))
-        bound = left if timeout_s is None else min(timeout_s, left)
-        if bound == inf:
+        if timeout_s is None and left == inf:
             return await self._start(frame, op, attempt, ledger)
+        now = asyncio.get_running_loop().time
+        latest = now() + left
         try:
-            async with timeout(bound) as scope:
-                return await self._start(frame, op, attempt, ledger)
+            async with timeout(None if left == inf else left) as scope:
+
+                def work_began() -> None:
+                    if timeout_s is not None:
+                        scope.reschedule(min(now() + timeout_s, latest))
+
+                return await self._start(frame, op, attempt, ledger, work_began)
         except TimeoutError:
             if not scope.expired():
                 raise
-            if bound == left and limits is not None and limits.seconds is not None:
+            if limits is not None and limits.seconds is not None and (timeout_s is None or now() >= latest):
                 raise failures.out_of_time(op.id, limits.seconds, op.where) from None
-            raise failures.timed_out(op.id, bound, op.where) from None
+            assert timeout_s is not None
+            raise failures.timed_out(op.id, timeout_s, op.where) from None
 
     def _next_attempt(self, state: State, frame: Frame, op: Op) -> int:
         """Where to go on with an op that has no result yet; raises ORCH-R020 for one that must not be repeated."""
@@ -363,7 +356,7 @@ class Execution:
             raise failures.maybe_done(frame.path + op.id, op.where)
         return failed + 1 if failed < op.policy.attempts else 1
 
-    async def _after_failure(self, frame: Frame, op: Op, attempt: int, error: Exception) -> int:
+    async def _after_failure(self, frame: Frame, op: Op, attempt: int, error: BaseException) -> int:
         """Wait for the next attempt and return its number, or raise what the op failed with."""
         failure = failures.of_op(error, frame.path + op.id, op.where)
         wait = wait_s(op.policy, attempt, error, self._rng)
@@ -376,7 +369,7 @@ class Execution:
         return attempt + 1
 
 
-def _inline_failure(error: Exception) -> RunError:
+def _inline_failure(error: BaseException) -> RunError:
     op, cause = failing_op(error)
     return failures.of_op(cause, op.id if op else "a generated function", op.where if op else None)
 

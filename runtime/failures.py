@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from opcode import opmap
+from types import TracebackType
 from typing import Final
 
 from pydantic import ValidationError
 
+from orchestrator.dsl.location import is_user_file
 from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc
 from orchestrator.runtime.codegen import ResultTypeError
 
@@ -27,12 +31,52 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R025": "the Ray worker that executed the run died",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
+    "ORCH-R040": "a blocking tool got no thread",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",
     "ORCH-R063": "the last replica in service was to be drained",
     "ORCH-R064": "an engine has no replica",
+    "ORCH-R065": "an engine could not be closed",
 }
+
+
+RAISED_AT: Final = "_orch_raised_at"
+"""Attribute of an exception from another process: where it was raised there."""
+_RAISE: Final = opmap["RAISE_VARARGS"]
+
+
+def passes_through(error: BaseException) -> bool:
+    """Whether ``error`` is no failure of the code that it came out of, but something that happens to it.
+
+    A real Ctrl-C and the closing of a coroutine arrive between two instructions; what user code raises itself comes
+    from a ``raise``, and is its failure, whatever it is. (Cancellation is told by the task that was cancelled.)
+    """
+    if not isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is None or trace.tb_lasti < 0 or trace.tb_frame.f_code.co_code[trace.tb_lasti] != _RAISE
+
+
+def raised(error: BaseException) -> BaseException:
+    """What user code raised: coroutines turn a ``StopIteration`` into a ``RuntimeError`` on its way."""
+    cause = error.__cause__
+    if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
+        return cause
+    return error
+
+
+def user_line(trace: TracebackType | None) -> SourceLoc | None:
+    """The innermost line of a traceback that is the user's."""
+    found: SourceLoc | None = None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith("<") and is_user_file(code.co_filename):
+            found = SourceLoc(code.co_filename, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return found
 
 
 class ReplyError(ValueError):
@@ -57,9 +101,19 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     if isinstance(error, (ResultTypeError, WrongResultError)):
         fix = "return what the annotation says, or change the annotation"
         return RunError("ORCH-R002", f"`{op}` returned a wrong result", where=where, why=str(error), fix=fix)
-    text = str(error)
-    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return RunError("ORCH-R001", f"`{op}` failed: {shown}", where=where)
+    error = raised(error)
+    at = getattr(error, RAISED_AT, None) or user_line(error.__traceback__)
+    why = None if at is None else f"it was raised at {at}"
+    return RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why)
+
+
+def described(error: BaseException) -> str:
+    """The type and the text of an exception; some have a text that cannot be made."""
+    try:
+        text = str(error)
+    except Exception as second:  # noqa: BLE001 - `__str__` is the user's code
+        text = f"(its text cannot be made: {type(second).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _placed(error: OrchError, where: SourceLoc | None) -> RunError:
@@ -123,6 +177,35 @@ def worker_died(workflow: str, run_id: str, error: BaseException) -> RunError:
         f"the Ray worker that executed run {run_id} of `{workflow}` died",
         why=lines[0] if lines else type(error).__name__,
         fix="resume the run: what is in the journal is not executed again",
+    )
+
+
+def too_many_written_off(tenant: str | None, calls: int) -> RunError:
+    """ORCH-R040: raised before the tool is started."""
+    return RunError(
+        "ORCH-R040",
+        f"{calls} calls of blocking tools were given up{f' by tenant {tenant}' if tenant else ''} and still run",
+        why="a thread cannot be stopped, and there is a limit to how many are left behind",
+        fix="have the tools end by themselves, with timeouts of their own calls, "
+        'or declare them @tool(isolation="process"), which can be killed',
+    )
+
+
+def no_thread(why: str) -> RunError:
+    """ORCH-R040."""
+    return RunError(
+        "ORCH-R040", "no thread could be started for a blocking tool", why=why, fix="raise the limit of `ulimit -u`"
+    )
+
+
+def not_closed(failed: Mapping[str, BaseException]) -> OrchError:
+    """ORCH-R065, for each engine that could not be closed; the others are."""
+    fix = "see whether a process of it is left"
+    return RunError.collect(
+        [
+            Diagnostic("ORCH-R065", f"the engine `{name}` could not be closed", why=described(error), fix=fix)
+            for name, error in failed.items()
+        ]
     )
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 from orchestrator.runtime.events import Feed
+from orchestrator.runtime.failures import described, passes_through
 
 FEED_LIMIT: Final = 10_000
 
@@ -58,3 +59,35 @@ class Subscription:
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
+
+
+class Listeners:
+    """Whoever is shown what a run does. One that raises has a fault of its own: it is shown no more."""
+
+    __slots__ = ("_listeners", "_warnings")
+
+    def __init__(self, listeners: Iterable[Callable[[Feed], None]], warnings: dict[str, None]) -> None:
+        self._listeners = list(listeners)
+        self._warnings = warnings
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
+
+    def add(self, listener: Callable[[Feed], None]) -> None:
+        """Show it everything from now on."""
+        self._listeners.append(listener)
+
+    def tell(self, feed: Feed) -> None:
+        """Show an entry to all."""
+        for listener in self._listeners:
+            try:
+                listener(feed)
+            except BaseException as error:
+                if passes_through(error):
+                    raise
+                self._drop(listener, error)
+
+    def _drop(self, listener: Callable[[Feed], None], error: BaseException) -> None:
+        self._listeners = [each for each in self._listeners if each is not listener]
+        owner = type(getattr(listener, "__self__", listener)).__name__
+        self._warnings[f"the observer {owner} failed and was shown no more: {described(error)}"] = None

@@ -8,19 +8,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import suppress
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from orchestrator.errors import Diagnostic, RunError
-from orchestrator.runtime.engines.base import Engine, Usage
-from orchestrator.runtime.events import Event, Feed, OpsDone, Spent
+from orchestrator.runtime.engines.base import Engine
+from orchestrator.runtime.events import Feed
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.failures import first_line, unknown_run
 from orchestrator.runtime.human import Human, Nobody
@@ -30,7 +28,7 @@ from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Limits, Program
-from orchestrator.runtime.records import OpRecord, Spending, op_records
+from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.values import adapter
@@ -38,36 +36,6 @@ from orchestrator.runtime.values import adapter
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.dsl.workflow import Workflow
-
-TOOL_THREADS: Final = 32
-
-
-@dataclass(frozen=True, repr=False)
-class RunResult:
-    """A run that succeeded."""
-
-    value: Any
-    usage: Usage
-    """Tokens of all model calls, failed attempts and an interrupted earlier part of the run included."""
-    cost_usd: float | None
-    """None when the price of any model call is unknown."""
-    seconds: float
-    """Wall time of this part of the run."""
-    run_id: str
-    simulated: bool
-    """Some reply was made up by a simulated engine."""
-    warnings: tuple[str, ...]
-    events: Sequence[Event] = field(repr=False)
-    program: Program = field(repr=False)
-
-    @cached_property
-    def ops(self) -> list[OpRecord]:
-        """A record of each op that left the coordinator."""
-        return op_records(self.program, self.events)
-
-    def __repr__(self) -> str:
-        label = " simulated" if self.simulated else ""
-        return f"<RunResult {self.run_id} of {self.program.name},{label} {self.seconds:.3f} s, {self.usage}>"
 
 
 class Runtime:
@@ -91,10 +59,12 @@ class Runtime:
         self.engines = Engines(engines or {})
         self.journal: Journal = journal if journal is not None else MemoryJournal()
         self.observers = list(observers)
-        self._remote = ray
-        self._human = human or Nobody()
-        self._durations = durations if durations is not None else DurationModel()
-        self._threads: ThreadPoolExecutor | None = None
+        self._services = Services(
+            self.engines,
+            human or Nobody(),
+            ray,
+            durations=durations if durations is not None else DurationModel(),
+        )
 
     async def run(
         self,
@@ -157,8 +127,7 @@ class Runtime:
         spans = recording_listener(program)
         if spans is not None:
             listeners.append(spans)
-        services = Services(self.engines, self._human, self._remote, self._threads_of, self._durations)
-        return Execution(program, services, self.journal, run_id, listeners=listeners, **options)
+        return Execution(program, self._services, self.journal, run_id, listeners=listeners, **options)
 
     async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:
         start = perf_counter()
@@ -171,22 +140,25 @@ class Runtime:
             spending=execution.earlier.spending,
             seconds=perf_counter() - start,
             simulated=execution.simulated,
-            warnings=tuple(execution.warnings),
+            warnings=execution.warnings,
         )
 
-    def _threads_of(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="orch-tool")
-        return self._threads
-
     async def close(self) -> None:
-        """Close the engines, end the observers' feeds, and let tools that still run in threads finish alone."""
-        await self.engines.close()
-        for observer in self.observers:
-            observer.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
+        """Let hints end for a moment, close the engines, and end the observers' feeds.
+
+        Tools that still run in threads are left alone, and keep nobody. Raises ORCH-R065, when everything that can be
+        closed is.
+        """
+        try:
+            await self._services.background.close()
+        finally:
+            try:
+                await self.engines.close()
+            finally:
+                self._services.threads.close()
+                for observer in self.observers:
+                    with suppress(Exception, SystemExit):  # what a run did is not undone by an observer's fault
+                        observer.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,25 +167,6 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def run_result(
-    program: Program,
-    run_id: str,
-    value: object,
-    *,
-    events: Sequence[Event],
-    spending: Spending,
-    seconds: float,
-    simulated: bool,
-    warnings: tuple[str, ...],
-) -> RunResult:
-    """The result of a run from its events; ``spending`` is that of an interrupted earlier part, and is added to."""
-    for event in events:
-        if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
-            spending.add(event.usage, event.cost_usd)
-    cost_usd = None if spending.unpriced else spending.cost_usd
-    return RunResult(value, spending.usage, cost_usd, seconds, run_id, simulated, warnings, events, program)
 
 
 def checked_inputs(params: Mapping[str, Any], inputs: Mapping[str, object]) -> tuple[object, ...]:

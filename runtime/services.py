@@ -1,19 +1,21 @@
-"""What ops run on: engines, a human, Ray, threads."""
+"""What ops run on: engines, a human, Ray, threads, processes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.errors import RunError
+from orchestrator.runtime.background import Background
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Engine
+from orchestrator.runtime.failures import not_closed
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.kv.admission import GateGroup
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
+from orchestrator.runtime.tools.threads import ToolThreads
 
 
 class Remote(Protocol):
@@ -71,13 +73,19 @@ class Engines:
             engine.finish(program)
 
     async def close(self) -> None:
-        """Close every engine that was started."""
-        for name, starting in self._starting.items():
-            if not starting.done():
-                starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
-            await self._engines[name].close()
-        self._starting.clear()
+        """Close every engine that was started, whatever the others do; raises one ``RunError`` ORCH-R065 for all that
+        could not be closed."""
+        starting, self._starting = self._starting, {}
+        for task in starting.values():
+            task.cancel()
+        await asyncio.gather(*starting.values(), return_exceptions=True)
+        closed = await asyncio.gather(*(self._engines[name].close() for name in starting), return_exceptions=True)
+        for error in closed:
+            if isinstance(error, asyncio.CancelledError):
+                raise error
+        failed = {name: error for name, error in zip(starting, closed, strict=True) if error is not None}
+        if failed:
+            raise not_closed(failed) from next(iter(failed.values()))
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,9 @@ class Services:
     engines: Engines
     human: Human = field(default_factory=Nobody)
     remote: Remote | None = None
-    threads: Callable[[], Executor | None] = lambda: None
-    """Gives the pool for blocking tools; None is the event loop's own."""
+    threads: ToolThreads = field(default_factory=ToolThreads)
+    """For blocking tools."""
+    background: Background = field(default_factory=Background)
+    """For hints that nothing waits for."""
     durations: DurationModel | None = None
     """Learns how long conversations pause, and forecasts it; None leaves that to the engines."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +16,7 @@ from orchestrator.cli.human import human_for
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.session import Session, opened
 from orchestrator.errors import OrchError
+from orchestrator.loop import run
 from orchestrator.runtime.events import Feed, Token
 from orchestrator.runtime.observe import Subscription
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.program import Limits
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,7 @@ def run_job(
     try:
         for note in job.notes:
             progress.note(note)
-        return _run(all_cases)
+        return run(all_cases())
     finally:
         progress.close()
 
@@ -112,13 +110,3 @@ class Stream(Subscription):
             click.secho(f"{lead}{label}: ", fg="cyan", nl=False, err=True)
         self._last, Stream._owner = key, self
         click.echo(entry.text, nl=False, err=True)
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """On uvloop where it exists. Ctrl-C cancels the work, which stops what it has started."""
-    try:
-        from uvloop import run
-    except ImportError:  # Windows
-        from asyncio import run
-    assert sys.version_info >= (3, 11)
-    return run(work())  # type: ignore[no-any-return,unused-ignore]

@@ -14,7 +14,7 @@ from orchestrator.planner.figures import dollars, duration
 if TYPE_CHECKING:
     from orchestrator.cli.app import Facts, Outcome, Report
     from orchestrator.runtime.engines.base import Usage
-    from orchestrator.runtime.run import RunResult
+    from orchestrator.runtime.result import RunResult
 
 PIPE_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.app import Facts, Outcome
     from orchestrator.dsl.workflow import Workflow
     from orchestrator.runtime.records import OpRecord
-    from orchestrator.runtime.run import RunResult
+    from orchestrator.runtime.result import RunResult
 
 
 def save_record(

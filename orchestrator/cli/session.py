@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.cli.engines import engine_label, short_model
+from orchestrator.errors import RunError
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -26,6 +27,9 @@ class Starting(Protocol):
 
     def started(self, what: str, seconds: float) -> None:
         """It is there."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ async def opened(
             tools = RayTools()
             stack.callback(tools.close)
         engines = {spec.name: create(spec, ray) for spec in specs}
-        async with Runtime(engines, ray=tools, human=human, durations=durations) as runtime:
+        runtime = Runtime(engines, ray=tools, human=human, durations=durations)
+        try:
             for spec in specs:
                 what = f"{engine_label(spec)} with {short_model(spec.model)}"
                 before = time.perf_counter()
@@ -75,6 +80,11 @@ async def opened(
                 await runtime.engines.started(spec.name)
                 progress.started(what, time.perf_counter() - before)
             yield Session(runtime, time.perf_counter() - began)
+        finally:
+            try:
+                await runtime.close()
+            except RunError as error:  # the results are there, and are not lost for that
+                progress.note(str(error))
 
 
 def _ray(address: str | None, progress: Starting) -> RaySession:

@@ -209,19 +209,12 @@ def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
+    from orchestrator.loop import run
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _run(start())
+        return run(start())
     context = copy_context()
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(context.run, lambda: _run(start())).result()
-
-
-def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """On uvloop, which wakes sleeping ops sooner and costs less per wake-up, wherever it exists."""
-    try:
-        from uvloop import run
-    except ImportError:  # Windows
-        from asyncio import run
-    return run(coroutine)  # type: ignore[no-any-return,unused-ignore]
+        return thread.submit(context.run, lambda: run(start())).result()

@@ -38,7 +38,8 @@ from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, DurationModel, 
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.ray.tools import RayTools
-from orchestrator.runtime.run import RunResult, checked_inputs, run_result
+from orchestrator.runtime.result import RunResult, run_result
+from orchestrator.runtime.run import checked_inputs
 from orchestrator.runtime.services import Engines, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 
@@ -178,7 +179,7 @@ class RegionHost:
         outbox = self._outboxes[run_id] = Outbox(known)
         state = replay(program, known) if known else None
         execution = Execution(program, self._services, outbox, run_id, state=state, budget=budget, tenant=tenant)
-        execution.listeners.append(lambda feed: outbox.show(feed) if isinstance(feed, Shown) else None)
+        execution.listeners.add(lambda feed: outbox.show(feed) if isinstance(feed, Shown) else None)
         task = self._tasks[run_id] = asyncio.create_task(execution.run(inputs))
         task.add_done_callback(lambda _: outbox.close())
         try:
@@ -331,7 +332,7 @@ class RegionActor:
             spending=replay(program, known).spending,
             seconds=perf_counter() - began,
             simulated=ended.simulated,
-            warnings=ended.warnings,
+            warnings=dict.fromkeys(ended.warnings),
         )
 
     async def _keep(

@@ -89,9 +89,10 @@ class Run:
         self.execution = Execution(compiled.program, services, MemoryJournal(), "run-1", **given)
 
     async def result(self, *inputs: object) -> Any:
-        value = await self.execution.run(inputs)
-        await asyncio.sleep(0.01)  # what is told in the background
-        return value
+        try:
+            return await self.execution.run(inputs)
+        finally:
+            await self.execution.services.background.close()
 
 
 def text(request: GenerateRequest) -> str:

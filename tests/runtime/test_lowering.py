@@ -18,7 +18,8 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.lowering import lower
 from orchestrator.runtime.program import Generate, Limits, Policy, Program, ToolCall
-from orchestrator.runtime.run import RunResult, Runtime
+from orchestrator.runtime.result import RunResult
+from orchestrator.runtime.run import Runtime
 
 
 class Point(BaseModel):

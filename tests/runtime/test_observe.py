@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.runtime.events import FrameOpened
+import pytest
+
+from orchestrator import tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.runtime.events import Feed, FrameOpened, OpsDone
 from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.run import Runtime
 
 
 def frame(n: int) -> FrameOpened:
@@ -35,3 +40,49 @@ async def test_iteration_waits_for_entries_and_ends_when_closed() -> None:
     feed.close()
     await reader
     assert seen == [frame(0), frame(1), frame(2)]
+
+
+class Faulty(Subscription):
+    """Fails at the first result it is shown, and at its end."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+        self.seen: list[Feed] = []
+
+    def push(self, entry: Feed) -> None:
+        self.seen.append(entry)
+        if isinstance(entry, OpsDone):
+            raise self.error
+
+    def close(self) -> None:
+        raise self.error
+
+
+paid: list[int] = []
+
+
+@tool(effects="once")
+async def pay(x: int) -> int:
+    paid.append(x)
+    return x
+
+
+@workflow
+def twice(x: int) -> int:
+    return pay(pay(x))
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault of mine"), SystemExit(2)])
+async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(error: BaseException) -> None:
+    paid.clear()
+    faulty, sound = Faulty(error), Subscription()
+    runtime = Runtime(observers=[faulty, sound])
+    result = await runtime.run(compile_workflow(twice), {"x": 5})
+    await runtime.close()
+    assert (result.value, paid) == (5, [5, 5])
+    (warning,) = result.warnings
+    assert "Faulty" in warning
+    assert type(error).__name__ in warning
+    assert sum(isinstance(entry, OpsDone) for entry in faulty.seen) == 1
+    assert [type(entry) for entry in sound.drain()] == [type(event) for event in result.events]

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchestrator import Retry, branch, chat, llm, map_, race, tool
 from orchestrator.errors import RunError
-from orchestrator.runtime import executor
+from orchestrator.runtime import background
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.calls import conversations_in
 from orchestrator.runtime.engines.base import GenerateRequest
@@ -156,7 +156,7 @@ async def test_no_turn_waits_until_the_engine_has_let_go_of_others_and_none_is_l
     engine = Slow(reply)
     run = Run(one_of_many(100), engine)
     async with asyncio.timeout(20):
-        assert await run.execution.run(("q",)) == "go on"
+        assert await run.result("q") == "go on"
     assert set(engine.released) >= {request.session for request in engine.requests} - {engine.requests[-1].session}
     assert 8 <= engine.most_at_once <= MOST_AT_ONCE < 99
 
@@ -174,22 +174,25 @@ async def test_a_cancelled_run_still_tells_the_engine() -> None:
         while not engine.at_once:
             await asyncio.sleep(0)
     task.cancel()
-    asyncio.get_running_loop().call_later(0.05, engine.may.set)
     with pytest.raises(asyncio.CancelledError):
         await task
+    engine.may.set()
+    await run.execution.services.background.close()
     assert set(engine.released) >= {request.session for request in engine.requests[:99]}
 
 
-async def test_an_engine_that_takes_no_hint_any_more_does_not_keep_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "LONGEST_ENDING_S", 0.05)
+async def test_an_engine_that_takes_no_hint_any_more_keeps_no_result_and_no_runtime(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "CLOSE_S", 0.05)
     engine = Slow(text)
     run = Run(two_turns, engine)
     async with asyncio.timeout(20):
         assert await run.execution.run(("q",)) == "about q"
+        assert len(asyncio.all_tasks()) == 2
+        await run.execution.services.background.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not engine.released
-    (warning,) = run.execution.warnings
-    assert "1 hints were not taken" in warning
 
 
 async def test_a_resumed_run_says_nothing_of_sessions_that_it_has_not_used() -> None:

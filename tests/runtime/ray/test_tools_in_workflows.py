@@ -19,7 +19,8 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.program import ToolCall
 from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.ray.tools import RayTools
-from orchestrator.runtime.run import RunResult, Runtime
+from orchestrator.runtime.result import RunResult
+from orchestrator.runtime.run import Runtime
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
 

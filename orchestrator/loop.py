@@ -1,0 +1,109 @@
+"""The event loop of runs that this package starts itself: a direct call of a workflow, and ``orch run``.
+
+It is uvloop where that exists, which wakes sleeping ops sooner and costs less per wake-up. Two things of asyncio's own
+:func:`asyncio.run` are different, because tools are other people's code:
+
+- the threads of ``asyncio.to_thread`` and of DNS look-ups are daemons, so that none of them keeps the process;
+- a task that a tool has started and that calls ``sys.exit`` fails, and does not end the loop and all runs on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+MOST_THREADS: Final = 32
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end. Ctrl-C cancels it, which stops what it has started."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        loop = runner.get_loop()
+        loop.set_default_executor(DaemonThreads())
+        task = loop.create_task(work)
+        while True:
+            try:
+                runner.run(_end_of(task))
+            except SystemExit as error:
+                if task.done() or not _is_of_a_task(error.__traceback__):
+                    raise
+                continue  # the task that raised it has failed with it, and whoever waits for that task is told
+            return task.result()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # Windows
+        return None
+    return new_event_loop  # type: ignore[no-any-return,unused-ignore]
+
+
+async def _end_of(task: asyncio.Task[Any]) -> None:
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        raise
+
+
+def _is_of_a_task(trace: TracebackType | None) -> bool:
+    """Whether a coroutine raised it; what a signal handler raises while the loop waits is meant for the process."""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_flags & inspect.CO_COROUTINE:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+class DaemonThreads(ThreadPoolExecutor):
+    """An executor for an event loop whose threads nobody waits for. (asyncio takes no executor of another class.)"""
+
+    def __init__(self, most: int = MOST_THREADS) -> None:
+        super().__init__(1)
+        self._most = most
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._free = threading.Semaphore(0)
+        self._started = 0
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call ``fn`` in a thread."""
+        future: Future[T] = Future()
+        self._jobs.put((future, lambda: fn(*args, **kwargs)))
+        if not self._free.acquire(blocking=False) and self._started < self._most:
+            self._started += 1
+            threading.Thread(target=self._work, name="orch-loop", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let idle threads end; those at work end with the process."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, call = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except StopIteration as error:  # no future takes one, and its awaiter would wait for ever
+                    future.set_exception(_stopped(error))
+                except BaseException as error:  # noqa: BLE001 - whoever awaits the call is told
+                    future.set_exception(error)
+            del job, future, call
+            self._free.release()
+
+
+def _stopped(error: StopIteration) -> RuntimeError:
+    stopped = RuntimeError("a call in a thread raised StopIteration")
+    stopped.__cause__ = error
+    return stopped

@@ -1,0 +1,51 @@
+"""What runs leave behind: hints that engines have not taken yet when a run's result is there.
+
+Nobody waits for them. What is still under way when the runtime closes gets a moment, and is then cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+MOST_TASKS: Final = 10_000
+"""Beyond this, the oldest is cut off: engines that take no hints must not fill the memory."""
+CLOSE_S: Final = 2.0
+"""How long closing waits."""
+
+
+class Background:
+    """Tasks that no run waits for."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        """In the order in which they began."""
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something in the background."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
+        if len(self._tasks) > MOST_TASKS:
+            next(iter(self._tasks)).cancel()
+        return task
+
+    async def close(self) -> None:
+        """Let what is under way end, for :data:`CLOSE_S` at most."""
+        if not self._tasks:
+            return
+        tasks = list(self._tasks)
+        try:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
+        finally:
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # whoever began it has been told

@@ -1,0 +1,66 @@
+"""What a run returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import Event, OpsDone, Spent
+from orchestrator.runtime.program import Program
+from orchestrator.runtime.records import OpRecord, Spending, op_records
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """A run that succeeded."""
+
+    value: Any
+    usage: Usage
+    """Tokens of all model calls, failed attempts and an interrupted earlier part of the run included."""
+    cost_usd: float | None
+    """None when the price of any model call is unknown."""
+    seconds: float
+    """Wall time of this part of the run."""
+    run_id: str
+    simulated: bool
+    """Some reply was made up by a simulated engine."""
+    _noted: Mapping[str, None] = field(repr=False)
+    events: Sequence[Event] = field(repr=False)
+    program: Program = field(repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong without changing the result. Engines may still refuse the last hints until the runtime has
+        closed, because a result does not wait for them."""
+        return tuple(self._noted)
+
+    @cached_property
+    def ops(self) -> list[OpRecord]:
+        """A record of each op that left the coordinator."""
+        return op_records(self.program, self.events)
+
+    def __repr__(self) -> str:
+        label = " simulated" if self.simulated else ""
+        return f"<RunResult {self.run_id} of {self.program.name},{label} {self.seconds:.3f} s, {self.usage}>"
+
+
+def run_result(
+    program: Program,
+    run_id: str,
+    value: object,
+    *,
+    events: Sequence[Event],
+    spending: Spending,
+    seconds: float,
+    simulated: bool,
+    warnings: Mapping[str, None],
+) -> RunResult:
+    """The result of a run from its events; ``spending`` is that of an interrupted earlier part, and is added to."""
+    for event in events:
+        if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
+            spending.add(event.usage, event.cost_usd)
+    cost_usd = None if spending.unpriced else spending.cost_usd
+    return RunResult(value, spending.usage, cost_usd, seconds, run_id, simulated, warnings, events, program)

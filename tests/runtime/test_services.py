@@ -1,0 +1,50 @@
+"""Engines close whatever the others do."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator import llm, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import RunError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.run import Runtime
+
+
+class Stubborn(ScriptedEngine):
+    """Is closed, or says why not."""
+
+    def __init__(self, name: str, error: Exception | None) -> None:
+        super().__init__(lambda request: name, name=name, model=name)
+        self.error = error
+        self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+        if self.error is not None:
+            raise self.error
+
+
+@workflow
+def all_three(q: str) -> list[str]:
+    return [llm(q, model="a"), llm(q, model="b"), llm(q, model="c")]
+
+
+async def test_an_engine_that_does_not_close_keeps_no_other_open() -> None:
+    engines = [
+        Stubborn("a", RuntimeError("a hangs")), Stubborn("b", None), Stubborn("c", OSError("c is gone")),
+    ]  # fmt: skip
+    cluster = Cluster(engines=tuple(EngineSpec(name=each.name, kind="scripted", model=each.name) for each in engines))
+    feed = Subscription()
+    runtime = Runtime({each.name: each for each in engines}, observers=[feed])
+    assert (await runtime.run(compile_workflow(all_three, cluster), {"q": "?"})).value == ["a", "b", "c"]
+    with pytest.raises(RunError) as caught:
+        await runtime.close()
+    assert [each.closed for each in engines] == [1, 1, 1]
+    found = {each.message.split("`")[1]: each.why for each in caught.value.diagnostics}
+    assert found == {"a": "RuntimeError: a hangs", "c": "OSError: c is gone"}
+    assert {each.code for each in caught.value.diagnostics} == {"ORCH-R065"}
+    assert [entry async for entry in feed]  # its feed has an end
+    await runtime.close()
