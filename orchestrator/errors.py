@@ -102,6 +102,15 @@ def _rebuild(cls: type[OrchError], diagnostics: list[Diagnostic]) -> OrchError:
     return cls.collect(diagnostics)
 
 
+def described(error: BaseException) -> str:
+    """``Type: text``, or the type alone where there is no text or the exception's own code fails to give it."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's `__str__`
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class TraceError(OrchError):
     """The workflow's Python could not be turned into a graph (ORCH-D)."""
 

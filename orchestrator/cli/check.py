@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.streams import deliver_json
 from orchestrator.errors import Diagnostic, OrchError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command(target: str, as_json: bool, debug: bool) -> None:
     if problems:
         raise kind.collect(problems)
     if as_json:
-        click.echo(json.dumps({"ok": True, "workflows": [asdict(found) for found in checked]}, indent=2))
+        deliver_json({"ok": True, "workflows": [asdict(found) for found in checked]})
 
 
 def summary(workflow: Workflow[..., Any]) -> Checked:

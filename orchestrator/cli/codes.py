@@ -22,5 +22,6 @@ CODES: Final[dict[str, str]] = {
     "ORCH-U022": "a --what-if that cannot be applied",
     "ORCH-U090": "the operating system refused something",
     "ORCH-U091": "out of memory",
+    "ORCH-U092": "results that could not be shown, and where they are kept",
     "ORCH-U099": "an unexpected failure",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.streams import deliver_json
 from orchestrator.errors import UsageError
 
 Level = Literal["agent", "op"]
@@ -68,7 +68,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         output.write_text(final, encoding="utf-8")
     if as_json:
         data = {"ok": True, "workflow": workflow.name, "hash": traced.hash, "level": level, "ir": final, "after": texts}
-        click.echo(json.dumps(data, indent=2))
+        deliver_json(data)
     elif texts:
         click.echo("\n".join(f"// after {name}\n{text}" for name, text in texts.items()), nl=False)
     elif output is None:

@@ -5,7 +5,6 @@ Nothing heavy is imported: versions come from the packages' metadata, and ``--ca
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import sys
@@ -22,6 +21,7 @@ import click
 from orchestrator import __version__
 from orchestrator.cli.failure import FAILED
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.streams import deliver_json
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster
@@ -63,7 +63,7 @@ def command(calibrate: bool, as_json: bool, debug: bool) -> int:
     findings = [*(_calibrated() if calibrate else ()), *diagnose()]
     broken = [each for each in findings if each.status == "broken"]
     if as_json:
-        click.echo(json.dumps({"ok": not broken, "findings": [asdict(each) for each in findings]}, indent=2))
+        deliver_json({"ok": not broken, "findings": [asdict(each) for each in findings]})
         return FAILED if broken else 0
     width = max(len(each.subject) for each in findings)
     for each in findings:

@@ -3,7 +3,6 @@ how right that was."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_options, wanted
+from orchestrator.cli.streams import deliver_json, deliver_json_text
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 
@@ -102,7 +102,10 @@ def command(  # noqa: PLR0917 - one parameter an option
 
         _, _, plan = planned(load_target(target), engines, want)
         plan = _with_pin_worth(plan, learned, want)
-        click.echo(render(plan, "json" if as_json else form or "text", every_op=every_op, width=width()), nl=False)
+        if as_json:
+            deliver_json_text(plan.to_json())
+        else:
+            click.echo(render(plan, form or "text", every_op=every_op, width=width()), nl=False)
 
 
 def _with_pin_worth(plan: Plan, learned: Path | None, want: Wanted) -> Plan:
@@ -166,7 +169,7 @@ def _what_if(target: str, scenarios: tuple[str, ...], engines: EngineOptions, wa
             click.echo(gap + render_diff(found, "as it is", change.text, width()), nl=False)
     if as_json:
         data = {"ok": True, "plan": plan.model_dump(mode="json"), "what_if": told}
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        deliver_json(data)
 
 
 def _diff(sides: tuple[str, str], engines: EngineOptions, want: Wanted, *, as_json: bool) -> None:
@@ -175,7 +178,7 @@ def _diff(sides: tuple[str, str], engines: EngineOptions, want: Wanted, *, as_js
     before, after = (_plan_of(each, engines, want) for each in sides)
     found = diff(before, after)
     if as_json:
-        click.echo(json.dumps({"ok": True, **found.as_dict()}, indent=2, ensure_ascii=False))
+        deliver_json({"ok": True, **found.as_dict()})
     else:
         click.echo(render_diff(found, *sides, width()), nl=False)
 
@@ -197,7 +200,7 @@ def _analyze(path: Path, want: Wanted, *, as_json: bool) -> None:
     record = RunRecord.load(path)
     found = analyze(record)
     if as_json:
-        click.echo(json.dumps({"ok": True, **found.as_dict(), **_learned(record, want)}, indent=2, ensure_ascii=False))
+        deliver_json({"ok": True, **found.as_dict(), **_learned(record, want)})
         return
     click.echo(render_analysis(found, width()), nl=False)
     told = _learned(record, want)

@@ -6,18 +6,19 @@ A traceback is printed only with ``--debug`` (or ``ORCH_DEBUG=1``): what a user 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Final
 
 import click
 
-from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError
+from orchestrator.cli.streams import deliver_json, silence_stdout
+from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, described
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -30,7 +31,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     if isinstance(failure, click.exceptions.Exit):
         return failure.exit_code
     if isinstance(failure, BrokenPipeError):
-        _silence_stdout()
+        silence_stdout()
         return PIPE_CLOSED
     if isinstance(failure, (KeyboardInterrupt, click.Abort)):
         click.secho("\ninterrupted: the run was cancelled", fg="yellow", err=True)
@@ -39,13 +40,15 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
         traceback.print_exception(failure, file=sys.stderr)
     error = as_orch_error(failure)
     code = USAGE if isinstance(error, UsageError) else FAILED
+    if isinstance(failure.__cause__, BrokenPipeError):
+        code = PIPE_CLOSED
     try:
-        if "--json" in words:
-            click.echo(json.dumps({"ok": False, "errors": [each.as_dict() for each in error.diagnostics]}, indent=2))
+        if wants_json(words):
+            deliver_json({"ok": False, "errors": [each.as_dict() for each in error.diagnostics]})
         sys.stdout.flush()
     except OSError:  # stdout is closed or full, which is often the very failure: stderr still says it
-        _silence_stdout()
-    with suppress(BrokenPipeError):
+        silence_stdout()
+    with suppress(OSError):
         for each in error.diagnostics:
             click.echo(styled(each), err=True)
         if len(error.diagnostics) > 1:
@@ -73,10 +76,16 @@ def as_orch_error(failure: BaseException) -> OrchError:
         case _:
             error = RunError(
                 "ORCH-U099",
-                f"orch failed in a way it did not expect: {type(failure).__name__}: {failure}",
+                f"orch failed in a way it did not expect: {described(failure)}",
                 fix="run it again with --debug for the traceback, and please report it",
             )
     return error
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON on stdout."""
+    options = list(words[: words.index("--")] if "--" in words else words)
+    return "--json" in options or "--format=json" in options or ("--format", "json") in pairwise(options)
 
 
 def styled(diagnostic: Diagnostic) -> str:
@@ -90,6 +99,14 @@ def styled(diagnostic: Diagnostic) -> str:
     return "\n".join(lines)
 
 
+def _is_here_gone() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd would do the same
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _sentence(message: str) -> str:
     return message[:1].lower() + message[1:].rstrip(".") if message[:2] != message[:2].upper() else message.rstrip(".")
 
@@ -99,6 +116,8 @@ def _from_os_error(failure: OSError) -> OrchError:
     reason = failure.strerror or str(failure)
     fix: str | None = None
     match failure.errno:
+        case errno.ENOENT if failure.filename is None and _is_here_gone():
+            reason, fix = "the current folder no longer exists", "`cd` to one that does"
         case errno.ENOSPC:
             fix = "free some space, or point TMPDIR at another disk"
         case errno.EACCES | errno.EPERM | errno.EROFS:
@@ -108,9 +127,3 @@ def _from_os_error(failure: OSError) -> OrchError:
         case errno.EMFILE:
             fix = "raise the limit with `ulimit -n 4096`"
     return RunError("ORCH-U090", f"{subject}{reason}", fix=fix)
-
-
-def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush cannot raise again."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

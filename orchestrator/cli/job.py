@@ -12,10 +12,10 @@ import click
 
 from orchestrator.cli.app import Case, Facts, Job, Outcome
 from orchestrator.cli.engines import engines_label, models_label
+from orchestrator.cli.failure import as_orch_error
 from orchestrator.cli.human import human_for
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.session import Session, opened
-from orchestrator.errors import OrchError
 from orchestrator.loop import run
 from orchestrator.runtime.events import Feed, Token
 from orchestrator.runtime.observe import Subscription
@@ -48,8 +48,9 @@ def run_job(
     """
     progress = Progress(compiled.plan, live=False if how.stream else None)
     human = human_for(compiled.plan, how.answers, progress.paused)
+    ended: list[tuple[list[Outcome], Facts]] = []
 
-    async def all_cases() -> tuple[list[Outcome], Facts]:
+    async def all_cases() -> None:
         async with opened(compiled, progress, ray_address=how.ray_address, human=human, durations=durations) as session:
             progress.running(len(job.cases))
             began = time.perf_counter()
@@ -64,14 +65,19 @@ def run_job(
                 click.echo(err=True)
             progress.close()
             plan = compiled.plan
-            return outcomes, Facts(
-                models_label(plan), engines_label(plan), simulated, seconds, session.start_seconds, plan
-            )
+            facts = Facts(models_label(plan), engines_label(plan), simulated, seconds, session.start_seconds, plan)
+            ended.append((outcomes, facts))
 
     try:
         for note in job.notes:
             progress.note(note)
-        return run(all_cases())
+        try:
+            run(all_cases())
+        except Exception as failure:
+            if not ended:
+                raise
+            progress.note(f"warning: the runs are over, and an engine did not stop cleanly: {as_orch_error(failure)}")
+        return ended[0]
     finally:
         progress.close()
 
@@ -85,8 +91,8 @@ async def _one(
         try:
             result = await session.runtime.run(compiled, case.inputs, budget=how.limits, observers=observers)
             outcome = Outcome(case, result)
-        except OrchError as error:
-            outcome = Outcome(case, None, error)
+        except Exception as failure:  # noqa: BLE001 - what the other runs gave is not lost for it
+            outcome = Outcome(case, None, as_orch_error(failure))
         problem = outcome.error.message if outcome.error else None
         progress.ended(case.name, time.perf_counter() - began, problem)
         return outcome

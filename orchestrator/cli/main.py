@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.failure import report_failure
+from orchestrator.cli.failure import report_failure, wants_json
+from orchestrator.cli.streams import only_results, open_closed_streams
 from orchestrator.errors import UsageError
 
 COMMANDS = {
@@ -72,12 +73,14 @@ class OrchGroup(click.Group):
     ) -> NoReturn:
         """Run a command line and exit: 0 ok, 1 failed, 2 usage, 130 interrupted."""
         words = list(sys.argv[1:] if args is None else args)
-        try:
-            outcome = super().main(words, prog_name or "orch", complete_var, standalone_mode=False, **extra)
-            code = outcome if isinstance(outcome, int) else 0
-            sys.stdout.flush()
-        except (Exception, KeyboardInterrupt) as failure:  # noqa: BLE001 - the one place where all failures end
-            code = report_failure(failure, words)
+        asks_for_help = not {"-h", "--help"}.isdisjoint(words)
+        with only_results(as_json=wants_json(words) and not asks_for_help):
+            try:
+                outcome = super().main(words, prog_name or "orch", complete_var, standalone_mode=False, **extra)
+                code = outcome if isinstance(outcome, int) else 0
+                sys.stdout.flush()
+            except (Exception, KeyboardInterrupt) as failure:  # noqa: BLE001 - the one place where all failures end
+                code = report_failure(failure, words)
         sys.exit(code)
 
 
@@ -98,6 +101,7 @@ def cli(context: click.Context) -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    open_closed_streams()
     cli.main()
 
 

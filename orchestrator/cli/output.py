@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic_core import to_jsonable_python
 
+from orchestrator.cli.printable import Printable
+from orchestrator.cli.saving import save_result
+from orchestrator.cli.streams import deliver, deliver_json
+from orchestrator.errors import Diagnostic, OrchError, RunError, described
 from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.cli.app import Facts, Outcome, Report
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
@@ -21,51 +28,95 @@ PIPE_WIDTH = 120
 
 
 def show_job(report: Report, *, as_json: bool) -> int:
-    """Print an application's report; the exit code."""
+    """Print an application's report; the exit code. Raises ``OSError`` where stdout cannot be written."""
     if as_json:
-        data = {"ok": not report.failed, **report.data}
-        click.echo(json.dumps(to_jsonable_python(data, fallback=str), indent=2, ensure_ascii=False))
+        deliver_json({"ok": not report.failed, **report.data})
     else:
         from rich.console import Console
 
         console = Console()
         if not console.is_terminal:
             console = Console(width=PIPE_WIDTH)
-        console.print(report.view)
+        with console.capture() as shown:
+            console.print(report.view)
+        deliver(shown.get(), end="")
     return 1 if report.failed else 0
 
 
 def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_json: bool, many: bool) -> int:
-    """Print the results of a plain workflow; the exit code."""
+    """Print the results of a plain workflow; the exit code. Raises ``OSError`` where stdout cannot be written."""
+    shown = Printable()
     if as_json:
-        head: dict[str, Any] = {
-            "ok": all(outcome.error is None for outcome in outcomes),
-            "workflow": workflow,
-            "model": facts.model,
-            "engine": facts.engine,
-            "simulated": facts.simulated,
-            "start_seconds": round(facts.start_seconds, 3),
-        }
-        runs = [_run_data(outcome) for outcome in outcomes]
-        data = head | ({"seconds": round(facts.seconds, 3), "runs": runs} if many else runs[0])
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        deliver_json(runs_data(workflow, outcomes, facts, many=many, shown=shown))
     else:
         for outcome in outcomes:
             if outcome.result is not None:
-                click.echo(value_text(outcome.result.value, compact=many))
+                deliver(value_text(outcome.result.value, shown, compact=many))
             elif outcome.error is not None:
                 click.secho(f"{outcome.case.name}: {outcome.error}", fg="red", err=True)
                 if many:
-                    click.echo("null")
+                    deliver("null")
         click.secho(summary(outcomes, facts), dim=True, err=True)
+    for note in shown.notes:
+        click.secho(f"note: {note}", dim=True, err=True)
     return 1 if any(outcome.error for outcome in outcomes) else 0
 
 
-def value_text(value: object, *, compact: bool = False) -> str:
-    """A result as people read it: text as it is, anything else as JSON. ``compact`` gives one line of JSON."""
-    if isinstance(value, str) and not compact:
-        return value
-    plain = to_jsonable_python(value, fallback=str)
+@contextmanager
+def kept(workflow: str, outcomes: Sequence[Outcome], facts: Facts) -> Iterator[None]:
+    """What the runs gave is paid for: where it cannot be shown, it is saved, and ORCH-U092 says where."""
+    try:
+        yield
+    except Exception as failure:
+        data = runs_data(workflow, outcomes, facts, many=len(outcomes) != 1, shown=Printable())
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        place = save_result(text)
+        if place is None:
+            click.echo(text, err=True)
+        raise _not_shown(failure, place) from failure
+
+
+def _not_shown(failure: Exception, place: Path | None) -> OrchError:
+    diagnostics = failure.diagnostics if isinstance(failure, OrchError) else []
+    reason = None
+    if isinstance(failure, OSError):
+        closed = failure.errno == errno.EBADF
+        reason = "stdout is closed" if closed else f"{failure.filename or 'stdout'}: {failure.strerror or failure}"
+    first = Diagnostic(
+        "ORCH-U092",
+        "the results could not be shown",
+        why=reason or described(failure) if not diagnostics else None,
+        fix=f"nothing is lost: they are in {place}" if place else "nothing is lost: they are on stderr, above",
+    )
+    return RunError.collect([first, *diagnostics])
+
+
+def runs_data(
+    workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, many: bool, shown: Printable
+) -> dict[str, Any]:
+    """Everything about the runs, as strict JSON data; ``many``: a list of runs, not the only one."""
+    head: dict[str, Any] = {
+        "ok": all(outcome.error is None for outcome in outcomes),
+        "workflow": workflow,
+        "model": facts.model,
+        "engine": facts.engine,
+        "simulated": facts.simulated,
+        "start_seconds": round(facts.start_seconds, 3),
+    }
+    runs = [_run_data(outcome, shown) for outcome in outcomes]
+    return head | ({"seconds": round(facts.seconds, 3), "runs": runs} if many else runs[0])
+
+
+def value_text(value: object, shown: Printable, *, compact: bool = False) -> str:
+    """A result as people read it: text and numbers as they are, anything else as JSON.
+
+    ``compact`` gives one line of JSON.
+    """
+    plain = shown.of(value)
+    if not compact and (isinstance(value, str) or type(value) is int) and isinstance(plain, str):
+        return plain
+    if type(value) is float and not compact:
+        return str(value)
     return json.dumps(plain, ensure_ascii=False, indent=None if compact else 2)
 
 
@@ -108,15 +159,15 @@ def total_cost(results: Sequence[RunResult]) -> float | None:
     return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
-def _run_data(outcome: Outcome) -> dict[str, Any]:
-    shared = {"inputs": to_jsonable_python(dict(outcome.case.inputs), fallback=str)}
+def _run_data(outcome: Outcome, shown: Printable) -> dict[str, Any]:
+    shared = {"inputs": shown.of(dict(outcome.case.inputs))}
     if outcome.result is None:
         assert outcome.error is not None
         return shared | {"ok": False, "errors": [each.as_dict() for each in outcome.error.diagnostics]}
     result = outcome.result
     return shared | {
         "ok": True,
-        "value": to_jsonable_python(result.value, fallback=str),
+        "value": shown.of(result.value),
         "run_id": result.run_id,
         "seconds": round(result.seconds, 4),
         "usage": usage_data(result.usage),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
+from orchestrator.cli.streams import deliver_json, deliver_json_text
 from orchestrator.cli.terminal import width
 from orchestrator.errors import UsageError
 
@@ -101,7 +101,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     else:
         plan = planned(load_target(target), engines, want)[2].model_copy(update={"target": target})
         if as_json:
-            click.echo(plan.to_json(), nl=False)
+            deliver_json_text(plan.to_json())
         elif out is None:
             click.echo(render(plan, width=width()), nl=False)
     if out is not None:
@@ -135,7 +135,7 @@ def _check(
         click.echo(render_diff(found, str(file), "now", width()), nl=False)
     check(before, after, tolerance)
     if as_json:
-        click.echo(json.dumps({"ok": True, "tolerance": tolerance, **found.as_dict()}, indent=2, ensure_ascii=False))
+        deliver_json({"ok": True, "tolerance": tolerance, **found.as_dict()})
     else:
         click.echo(f"ok         p95 and cost are within {tolerance:.1%} of {file}")
     return after

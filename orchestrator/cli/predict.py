@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.streams import deliver_json
 
 if TYPE_CHECKING:
     from orchestrator.planner.cost.calibration import Prediction
@@ -37,9 +38,7 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     for note in dict.fromkeys(row.deployment.facts.note for row in read if row.deployment.facts.note):
         click.echo(f"note: {note}", err=True)
     if as_json:
-        import json
-
-        click.echo(json.dumps({"out": str(out), "rows": len(read), "measured_groups": measured}))
+        deliver_json({"out": str(out), "rows": len(read), "measured_groups": measured})
     else:
         rest = len(read) - measured
         note = f"; {rest} of a model, device and backend that were never measured together" if rest else ""

@@ -124,7 +124,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.engines import EngineChoice, require_engine
     from orchestrator.cli.job import How, run_job
     from orchestrator.cli.learned import pauses_to_learn
-    from orchestrator.cli.output import show_job, show_runs
+    from orchestrator.cli.output import kept, show_job, show_runs
     from orchestrator.cli.record import save_record
     from orchestrator.compiler import compile as compile_workflow
 
@@ -146,14 +146,17 @@ def command(  # noqa: PLR0917 - one parameter an option
         require_engine(compiled.plan)
         with pauses_to_learn(compiled.plan, learned) as durations:
             outcomes, facts = run_job(compiled, job, how, durations)
-        failures = [each.error for each in outcomes if each.error is not None]
-        if failures and len(failures) == len(outcomes):
-            raise failures[0]
+            failures = [each.error for each in outcomes if each.error is not None]
+            if failures and len(failures) == len(outcomes):
+                raise failures[0]
+            with kept(found.workflow.name, outcomes, facts):
+                if app is not None:
+                    code = show_job(app.report(job, outcomes, facts), as_json=as_json)
+                else:
+                    code = show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
         if record is not None:
             save_record(record, found.workflow, outcomes, facts, concurrency=how.concurrency)
-        if app is not None:
-            return show_job(app.report(job, outcomes, facts), as_json=as_json)
-        return show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
+        return code
     finally:
         job.close()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.streams import deliver_json
 from orchestrator.cli.terminal import width
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     served = serve(asked, cluster, demand, objective=objective, backend=backend)
     if as_json:
         data = {"ok": True, "model": model, "weights": asked.weights, "backend": backend, **_data(served, cluster)}
-        click.echo(json.dumps(data, indent=2))
+        deliver_json(data)
     else:
         click.echo(_text(served, asked, cluster, demand), nl=False)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.streams import deliver_json
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 from orchestrator.planner.table import Column, table
@@ -114,7 +115,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     if out is not None:
         _write(found, out)
     if as_json:
-        click.echo(json.dumps(_data(found, trace), indent=2))
+        deliver_json(_data(found, trace))
     else:
         _show(found, trace_file, trace)
     if out is not None:

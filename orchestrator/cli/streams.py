@@ -1,0 +1,144 @@
+"""The standard streams as a shell may hand them over: closed, full, in another encoding, or shared with foreign code.
+
+Results go to stdout through :func:`deliver`, which raises where they did not arrive. With ``--json`` nothing else gets
+there: what a user's tool or a C library prints meanwhile goes to stderr. Messages on stderr are a courtesy, and a
+stderr that cannot be written stops nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Final, TextIO
+
+import click
+
+from orchestrator.cli.printable import Printable
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_results: list[TextIO] = []
+"""The stream that stands for stdout while foreign output is kept off it."""
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+
+
+def deliver(text: str, *, end: str = "\n") -> None:
+    """Write to stdout, and wait until it is written. Raises ``OSError`` where it cannot be."""
+    stream = _results[-1] if _results else sys.stdout
+    click.echo(text + end, file=stream, nl=False)
+    stream.flush()
+
+
+def deliver_json(data: object) -> None:
+    """Write one JSON object to stdout, strict JSON whatever ``data`` holds. Raises ``OSError`` as :func:`deliver`."""
+    deliver_json_text(json.dumps(Printable().of(data), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def deliver_json_text(text: str) -> None:
+    """Write JSON text to stdout, in escapes where the stream's encoding lacks a character."""
+    stream = _results[-1] if _results else sys.stdout
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        text = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    deliver(text.removesuffix("\n"))
+
+
+def silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush cannot raise again."""
+    _point_at_nothing(_results[-1] if _results else sys.stdout)
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (``>&-``) something in their place.
+
+    A descriptor left free would be taken by the next file or socket. In stdout's place every write fails, so that a
+    result is known not to have arrived; what goes to stderr is dropped.
+    """
+    for descriptor in (_STDIN, _STDOUT, _STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # the lowest free descriptor is the one that open returns
+            os.open(os.devnull, os.O_WRONLY if descriptor == _STDERR else os.O_RDONLY)
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.FileIO(_STDIN, "r", closefd=False))
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(_STDOUT, "w", closefd=False)))
+    old = sys.stderr
+    encoding, lines = (old.encoding, old.line_buffering) if old is not None else ("utf-8", True)
+    sys.stderr = _Courtesy(
+        io.BufferedWriter(io.FileIO(_STDERR, "w", closefd=False)),
+        encoding=encoding,
+        errors="backslashreplace",
+        line_buffering=lines,
+        write_through=True,
+    )
+
+
+class _Courtesy(io.TextIOWrapper):
+    """A stderr that is full, or whose reader has left, loses messages and does not end a run that is paid for."""
+
+    def write(self, text: str, /) -> int:
+        """Write what can be written."""
+        try:
+            return super().write(text)
+        except OSError:
+            _point_at_nothing(self)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        try:
+            super().flush()
+        except OSError:
+            _point_at_nothing(self)
+
+
+@contextmanager
+def only_results(*, as_json: bool) -> Iterator[None]:
+    """Make stdout take any text, and with ``as_json`` nothing but what :func:`deliver` writes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if not as_json:
+        yield
+        return
+    own = sys.stdout
+    with redirect_stdout(sys.stderr):
+        if not _is_descriptor(own, _STDOUT):  # a test's stream, or an embedding program's
+            _results.append(own)
+            try:
+                yield
+            finally:
+                _results.remove(own)
+            return
+        kept = os.dup(_STDOUT)
+        results = io.TextIOWrapper(io.FileIO(kept, "w"), encoding=own.encoding, errors="backslashreplace")
+        _results.append(results)
+        os.dup2(_STDERR, _STDOUT)
+        try:
+            yield
+        finally:
+            _results.remove(results)
+            os.dup2(kept, _STDOUT)
+            with suppress(OSError):
+                results.close()
+
+
+def _point_at_nothing(stream: TextIO) -> None:
+    """What is still in the stream's buffer would fail again."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+
+
+def _is_descriptor(stream: TextIO, descriptor: int) -> bool:
+    try:
+        return stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
