@@ -9,10 +9,6 @@ and both that directory and the current one are importable.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,14 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import OrchError, SourceLoc, UsageError
+from orchestrator.cli.importing import import_file, import_named
+from orchestrator.errors import SourceLoc, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.app import App
     from orchestrator.dsl.workflow import Workflow
 
 FORMS = "a target is FILE.py[:workflow], package.module:workflow, or a directory that holds an app.py"
-_HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +51,22 @@ def load_targets(text: str, *, several: bool = True) -> list[Target]:
             )
         return [_load_app(text, path)]
     if path.is_file():
-        module = _import_file(path)
+        module = import_file(path)
         if name == "" and _has_app(module):
             return [_app_target(text, module, path)]
         return [Target(text, each) for each in _pick(module, name, place, several=several)]
     if place.endswith(".py") or "/" in place or not all(part.isidentifier() for part in place.split(".")):
         raise _no_such_path(text, path)
-    return [Target(text, each) for each in _pick(_import_module(place, text), name, place, several=several)]
+    return [Target(text, each) for each in _pick(_named(place, text), name, place, several=several)]
+
+
+def _named(name: str, text: str) -> ModuleType:
+    module = import_named(name)
+    if isinstance(module, str):
+        raise UsageError(
+            "ORCH-U003", f"there is no `{text}`", why=f"Python finds no module `{module}` from here", fix=FORMS
+        )
+    return module
 
 
 def _names_a_workflow(text: str) -> bool:
@@ -74,7 +79,7 @@ def _load_app(text: str, path: Path) -> Target:
         files = sorted(each.name for each in path.glob("*.py") if each.name != "__init__.py")
         fix = f"name a file in it, such as `{path / files[0]}`" if files else FORMS
         raise UsageError("ORCH-U007", f"the directory `{text}` holds no app.py", fix=fix)
-    return _app_target(text, _import_file(file), file)
+    return _app_target(text, import_file(file), file)
 
 
 def _has_app(module: ModuleType) -> bool:
@@ -137,83 +142,3 @@ def _no_such_path(text: str, path: Path) -> UsageError:
     return UsageError(
         "ORCH-U003", f"there is no `{text}`", fix=f"did you mean `{folder / near[0]}`?" if near else FORMS
     )
-
-
-def _import_module(name: str, text: str) -> ModuleType:
-    _importable(Path.cwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name and (name == missing.name or name.startswith(missing.name + ".")):
-            why = f"Python finds no module `{missing.name}` from here"
-            raise UsageError("ORCH-U003", f"there is no `{text}`", why=why, fix=FORMS) from missing
-        raise _import_failure(name, missing) from missing
-    except (Exception, SystemExit) as failure:
-        raise _import_failure(name, failure) from failure
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Import a file under the name it has inside its outermost package."""
-    file = path.resolve()
-    root, parts = file.parent, [] if file.name == "__init__.py" else [file.stem]
-    while (root / "__init__.py").is_file() and root.name.isidentifier():
-        parts.insert(0, root.name)
-        root = root.parent
-    _importable(Path.cwd())
-    _importable(root)
-    name = ".".join(parts)
-    try:
-        if _free_or_same(name, file):
-            return importlib.import_module(name)
-        return _import_as(f"orch_target_{file.stem}", file)
-    except (Exception, SystemExit) as failure:
-        raise _import_failure(str(path), failure) from failure
-
-
-def _free_or_same(name: str, file: Path) -> bool:
-    """Whether ``import name`` gives this very file, and not, say, the standard library's module of that name."""
-    if not all(part.isidentifier() for part in name.split(".")):
-        return False
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return False
-    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == file
-
-
-def _import_as(name: str, file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _importable(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-
-def _import_failure(what: str, failure: BaseException) -> OrchError:
-    """The user's own error with their file and line; errors that are already coded pass through."""
-    if isinstance(failure, OrchError):
-        return failure
-    if isinstance(failure, SyntaxError) and failure.filename:
-        line = SourceLoc(failure.filename, failure.lineno or 1)
-        return OrchError("ORCH-U006", f"`{what}` is not valid Python: {failure.msg}", where=line)
-    frames = [frame for frame in traceback.extract_tb(failure.__traceback__) if not _is_machinery(frame.filename)]
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    where = SourceLoc(own[-1].filename, own[-1].lineno or 1) if own else None
-    if isinstance(failure, SystemExit):
-        fix = 'put what should not run on import under `if __name__ == "__main__":`'
-        return OrchError("ORCH-U006", f"`{what}` ends the process while it is imported", where=where, fix=fix)
-    provider = failure.name.partition(".")[0] if isinstance(failure, ModuleNotFoundError) and failure.name else None
-    advice = provider and f"install what provides `{provider}`, or run from the directory that holds it"
-    message = f"`{what}` fails while it is imported: {type(failure).__name__}: {failure}"
-    return OrchError("ORCH-U006", message, where=where, fix=advice)
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith("<frozen") or "importlib" in filename or Path(filename).parent == _HERE
