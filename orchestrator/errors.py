@@ -103,11 +103,11 @@ def _rebuild(cls: type[OrchError], diagnostics: list[Diagnostic]) -> OrchError:
 
 
 def described(error: BaseException) -> str:
-    """``Type: text``, or the type alone where there is no text or the exception's own code fails to give it."""
+    """The type and the text of an exception; some have a text that cannot be made."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - a user's `__str__`
-        text = ""
+    except Exception as second:  # noqa: BLE001 - `__str__` is the user's code
+        text = f"(its text cannot be made: {type(second).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

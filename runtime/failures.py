@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from orchestrator.dsl.location import is_user_file
-from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc
+from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc, described
 from orchestrator.runtime.codegen import ResultTypeError
 
 CODES: Final[dict[str, str]] = {
@@ -105,15 +105,6 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     at = getattr(error, RAISED_AT, None) or user_line(error.__traceback__)
     why = None if at is None else f"it was raised at {at}"
     return RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why)
-
-
-def described(error: BaseException) -> str:
-    """The type and the text of an exception; some have a text that cannot be made."""
-    try:
-        text = str(error)
-    except Exception as second:  # noqa: BLE001 - `__str__` is the user's code
-        text = f"(its text cannot be made: {type(second).__name__})"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _placed(error: OrchError, where: SourceLoc | None) -> RunError:

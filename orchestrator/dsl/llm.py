@@ -182,9 +182,9 @@ def _generate(  # noqa: PLR0917
 _BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "temperature": ("a number of 0 or more", lambda t: isinstance(t, (int, float)) and t >= 0),
     "top_p": ("a number in (0, 1]", lambda p: isinstance(p, (int, float)) and 0 < p <= 1),
-    "max_tokens": ("an int of 1 or more", lambda n: isinstance(n, int) and n >= 1),
+    "max_tokens": ("an int of 1 or more", lambda n: isinstance(n, int) and 1 <= n < 2**31),
     "stop": ("a string or a list of strings", lambda s: isinstance(s, str) or all(isinstance(x, str) for x in s)),
-    "seed": ("an int", lambda s: isinstance(s, int)),
+    "seed": ("an int of 64 bits", lambda s: isinstance(s, int) and -(2**63) <= s < 2**63),
 }
 
 

@@ -18,7 +18,7 @@ from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.tracer import Result, Tracer
 from orchestrator.dsl.typing import TypeForm
 from orchestrator.dsl.value import Origin, Value
-from orchestrator.errors import SourceLoc, TraceError
+from orchestrator.errors import SourceLoc, TraceError, described
 
 if TYPE_CHECKING:
     from orchestrator.dsl.graph import Graph
@@ -110,7 +110,7 @@ def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
         fix = "build a model of symbolic values as an op: call(Model, field=value)"
     return tracer.report(
         "ORCH-D001",
-        f"the workflow raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        f"the workflow raised {described(error).splitlines()[0]}",
         why="the function is traced with symbolic values, before any model or tool has answered",
         fix=fix,
         where=where,
