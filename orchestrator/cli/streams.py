@@ -68,13 +68,10 @@ def open_closed_streams() -> None:
         sys.stdin = io.TextIOWrapper(io.FileIO(_STDIN, "r", closefd=False))
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(_STDOUT, "w", closefd=False)))
-    old = sys.stderr
-    encoding, lines = (old.encoding, old.line_buffering) if old is not None else ("utf-8", True)
     sys.stderr = _Courtesy(
         io.BufferedWriter(io.FileIO(_STDERR, "w", closefd=False)),
-        encoding=encoding,
+        encoding=sys.stderr.encoding if sys.stderr is not None else "utf-8",
         errors="backslashreplace",
-        line_buffering=lines,
         write_through=True,
     )
 
