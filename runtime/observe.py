@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
+from orchestrator.errors import described
 from orchestrator.runtime.events import Feed
-from orchestrator.runtime.failures import described, passes_through
+from orchestrator.runtime.failures import passes_through
 
 FEED_LIMIT: Final = 10_000
 
