@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.dsl.location import definition_of
-from orchestrator.dsl.typing import TypeForm, fields_of
+from orchestrator.dsl.typing import TypeForm, decodable, fields_of
 from orchestrator.errors import Diagnostic
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def _function_boundary(function: Callable[..., object], what: str, local_names: 
         if parameter.name not in hints:
             message = f"parameter `{parameter.name}` of {what} `{name}` has no annotation"
             problem(message, f"write `{parameter.name}: str`, or its type")
-        params[parameter.name] = hints.get(parameter.name, Any)
+        params[parameter.name] = decodable(hints.get(parameter.name, Any))
     if "return" not in hints:
         problem(f"{what} `{name}` has no return annotation", "write `-> str:`, or its type, or `-> None:`")
     parameters = [p for p in signature.parameters.values() if p.kind in _BY_NAME]
     required = frozenset(p.name for p in parameters if p.default is p.empty)
     positional = sum(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
-    return Boundary(params, required, positional, hints.get("return", Any), tuple(problems))
+    return Boundary(params, required, positional, decodable(hints.get("return", Any)), tuple(problems))
 
 
 def bind(

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from functools import reduce
 from typing import Any, Literal, Never
 
 from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.typing import TypeForm, assignable, dict_of, fields_of, join, list_of, tuple_of, union
+from orchestrator.dsl.typing import (
+    TypeForm,
+    assignable,
+    dict_of,
+    fields_of,
+    join,
+    list_of,
+    plain,
+    required_keys,
+    tuple_of,
+    typed_items,
+    union,
+)
 from orchestrator.dsl.value import Value
 
 _SCALARS = (bool, int, float, str)
@@ -38,8 +50,10 @@ def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # 
         if expected is not Any and not isinstance(obj, float) and assignable(Literal[obj], expected):
             return type(obj) if assignable(type(obj), expected) else expected
         return type(obj)
+    wanted = typed_items(expected) or {}
     members = list(obj.values()) if isinstance(obj, dict) else list(obj) if isinstance(obj, (list, tuple)) else []
-    types = [constant_type(member) for member in members]
+    keys = list(obj) if isinstance(obj, dict) else [None] * len(members)
+    types = [constant_type(member, wanted.get(key, Any)) for key, member in zip(keys, members, strict=True)]
     if any(member is None for member in types):
         return None
     if isinstance(obj, tuple):
@@ -47,8 +61,18 @@ def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # 
     if isinstance(obj, list):
         return list_of(joined(types))
     if isinstance(obj, dict):
+        if fits_typed_dict(dict(zip(obj, types, strict=True)), expected):
+            return expected
         return dict_of(joined(types)) if all(isinstance(key, str) for key in obj) else None
     return type(obj) if fields_of(type(obj)) is not None or is_dataclass(obj) else None
+
+
+def fits_typed_dict(types: Mapping[str, TypeForm], expected: TypeForm) -> bool:
+    """Whether a dict with values of these types is one of the ``TypedDict`` class ``expected``."""
+    wanted = typed_items(expected)
+    if wanted is None or not types.keys() <= wanted.keys() or not required_keys(plain(expected)) <= types.keys():
+        return False
+    return all(assignable(tp, wanted[key]) for key, tp in types.items())
 
 
 def joined(types: list[TypeForm]) -> TypeForm:
@@ -63,6 +87,11 @@ def constant_json(obj: object) -> str:
     from pydantic_core import to_json
 
     return to_json(obj).decode()
+
+
+def named(obj: object) -> str:
+    """How a message names a Python object that is, or contains, a symbolic value."""
+    return f"`{obj._origin.name}`" if isinstance(obj, Value) else f"a {type(obj).__qualname__} with a symbolic value"
 
 
 def describe(obj: object) -> str:

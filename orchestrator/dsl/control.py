@@ -7,7 +7,7 @@ from around them; what they compute leaves only as their result, which may be on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
+from typing import Any, Never, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
 from orchestrator.dsl.region import Traced, trace_region
@@ -24,7 +24,7 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 _WIDENINGS = 4
-"""How often a loop's body is traced again because its state turned out wider: ``None``, then ``str | None``, …"""
+"""How often one value of a loop's state may turn out wider than it began: ``None``, then ``str | None``, …"""
 
 
 class Policy(TypedDict, total=False):
@@ -94,7 +94,7 @@ def loop(
     def stop(structure: Any) -> object:
         return False if until is None else tracer.feed(until(structure), bool, "`until` of loop")
 
-    for _ in range(_WIDENINGS):
+    for widenings_left in reversed(range(_WIDENINGS * len(types) + 1)):
         mark = tracer.mark()
         arguments = [Result(tp) for tp in types]
         cond = trace_region(tracer, "`until` of loop", stop, arguments, on_structure)
@@ -109,11 +109,24 @@ def loop(
         wider = _next_state(tracer, types, step)
         if wider == types:
             break
+        if not widenings_left:
+            _report_growth(tracer, types, wider)
+            break
         types = wider
         tracer.rollback(mark)
     results = [Result(tp) for tp in types]
     values = tracer.op("loop", state, results, {"max": max}, opts, name=name, regions=[cond.region, step.region])
     return unflatten(shape, values)  # type: ignore[no-any-return]
+
+
+def _report_growth(tracer: Tracer, types: list[TypeForm], wider: list[TypeForm]) -> None:
+    grown = next(tp for before, tp in zip(types, wider, strict=True) if tp != before)
+    tracer.report(
+        "ORCH-D023",
+        f"the type of the loop's state grows with every iteration, by now to {type_string(grown)}",
+        why="the state has one type, before the first iteration and after the last",
+        fix="return the next state through a tool that is declared to return the state's type",
+    )
 
 
 def _next_state(tracer: Tracer, types: list[TypeForm], step: Traced) -> list[TypeForm]:
@@ -176,13 +189,13 @@ def map_(
             why = f"`{value._origin.name}` at {value._origin.where} produces {got}"
             fix = "pass lists after the function"
             tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix=fix)
-        arguments.append(Result(Any if item is None else item))
+        arguments.append(Result(Any if item in (None, Never) else item))
     length = _map_length(tracer, values, limit)
     if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
         tracer.report("ORCH-D041", f"concurrency={concurrency!r}", fix="an int of 1 or more, or leave it out")
     body = trace_region(tracer, "the function of map_", fn, arguments)
     results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
-    attrs = {"limit": length.most, "concurrency": concurrency or 0}
+    attrs = {"limit": max(length.most, 1), "concurrency": concurrency or 0}
     mapped = tracer.op("map", values, results, attrs, opts, name=name, regions=[body.region])
     return unflatten(body.shape, mapped)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, 
 
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, merged
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, json_schema, list_of, type_string
+from orchestrator.dsl.typing import TypeForm, decodable, json_schema, list_of, type_string
 from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def ask(
     question: Any, *, returns: Any = str, choices: Sequence[str] | None = None, **policy: Unpack[AskOptions]
 ) -> Any:
     """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
-    tracer = require_tracer("ask")
+    tracer, returns = require_tracer("ask"), decodable(returns)
     tracer.reject_unknown(policy, AskOptions, "ask")
     prompt = tracer.text(question, "the question of ask")
     name, opts = tracer.policy(dict(policy))
@@ -158,6 +158,7 @@ def _generate(  # noqa: PLR0917
     tracer: Tracer, prompt: object, context: Chat | None, returns: TypeForm, samples: int, options: CallOptions
 ) -> tuple[Any, Any]:
     tracer.reject_unknown(options, CallOptions, "llm or say")
+    returns = decodable(returns)
     operands = [tracer.text(prompt, "the prompt")]
     if context is not None:
         operands.append(tracer.feed(context, Chat, "the conversation"))

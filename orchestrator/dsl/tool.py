@@ -31,8 +31,10 @@ from typing import (
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.code_hash import code_hash
+from orchestrator.dsl.constants import is_symbolic, named
 from orchestrator.dsl.location import definition_of, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
+from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
 from orchestrator.errors import Diagnostic, TraceError
@@ -229,6 +231,9 @@ def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
 def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
     tool = _substitute(tool)
     boundary = tool.boundary
+    for held in held_by(tool.fn):
+        if is_symbolic(held):
+            return _captures(tracer, tool, held)
     problems = [*_option_problems(tool), *_feature_problems(tool)]
     tracer.report_once([*boundary.problems, *problems])
     bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs)
@@ -246,6 +251,15 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
     return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=tool.op_name)[0]
+
+
+def _captures(tracer: Tracer, tool: Tool[..., Any], held: object) -> object:
+    return tracer.report(
+        "ORCH-D033",
+        f"tool `{tool.name}` uses {named(held)} from around it, which is only known when the workflow runs",
+        why="a tool is called with its arguments only; what it takes from around it must be known before",
+        fix=f"make it a parameter of `{tool.name}`",
+    )
 
 
 def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:

@@ -12,11 +12,21 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.dsl.constants import constant_json, constant_type, describe, is_symbolic, joined
+from orchestrator.dsl.constants import constant_json, constant_type, describe, fits_typed_dict, is_symbolic, joined
 from orchestrator.dsl.location import definition_of, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
-from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers
-from orchestrator.dsl.typing import TypeForm, assignable, decodable, dict_of, list_of, tuple_of, type_string
+from orchestrator.dsl.same import same_function
+from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
+from orchestrator.dsl.typing import (
+    TypeForm,
+    assignable,
+    decodable,
+    dict_of,
+    list_of,
+    tuple_of,
+    type_string,
+    typed_items,
+)
 from orchestrator.dsl.value import Length, Origin, Value
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
 
@@ -49,6 +59,10 @@ def require_tracer(callee: str) -> Tracer:
     return tracer
 
 
+def _definition(tp: TypeForm) -> tuple[object, object]:
+    return getattr(tp, "__module__", None), getattr(tp, "__qualname__", tp)
+
+
 class Scope:
     """A region under construction; its values may be used until it is closed."""
 
@@ -70,6 +84,8 @@ class Mark(NamedTuple):
     """The names used and the errors reported at some point of a trace."""
 
     diagnostics: int
+    tools: dict[str, Tool[..., Any]]
+    types: dict[str, TypeForm]
     ids: dict[str, SourceLoc]
     counts: dict[str, int]
     truths: dict[tuple[CodeType, int], int]
@@ -139,7 +155,7 @@ class Tracer:
         if isinstance(obj, Value):
             return self._usable(obj)
         if is_symbolic(obj):
-            return self.template(obj) if isinstance(obj, str) else self._container(obj)
+            return self.template(obj) if isinstance(obj, str) else self._container(obj, expected)
         tp = constant_type(obj, expected)
         if tp is None:
             return self.report(
@@ -230,10 +246,19 @@ class Tracer:
             fix="return it from there: what the function returns is the result of the combinator",
         )
 
-    def _container(self, obj: object) -> Value[Any]:
+    def _container(self, obj: object, expected: TypeForm) -> Value[Any]:
         if isinstance(obj, dict):
-            items = {str(key): self.lift(item) for key, item in obj.items()}
-            return self.builtin("dict", items, dict_of(joined([item._type for item in items.values()])))
+            if not all(isinstance(key, str) and not has_marker(key) for key in obj):
+                return self.report(
+                    "ORCH-D013",
+                    "a dict whose keys are no strings known while tracing cannot hold symbolic values",
+                    fix="use text keys, or build the dict in a tool",
+                )
+            wanted = typed_items(expected) or {}
+            items = {key: self.lift(item, wanted.get(key, Any)) for key, item in obj.items()}
+            types = {key: item._type for key, item in items.items()}
+            is_typed = fits_typed_dict(types, expected)
+            return self.builtin("dict", items, expected if is_typed else dict_of(joined(list(types.values()))))
         assert isinstance(obj, (list, tuple))
         items = {str(position): self.lift(item) for position, item in enumerate(obj)}
         types = [item._type for item in items.values()]
@@ -295,13 +320,14 @@ class Tracer:
 
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
-        return Mark(len(self.diagnostics), dict(self.ids), dict(self._counts), dict(self.truths))
+        names = dict(self.tools), dict(self.types), dict(self.ids), dict(self._counts), dict(self.truths)
+        return Mark(len(self.diagnostics), *names)
 
     def rollback(self, mark: Mark) -> None:
         """Forget the names and errors since ``mark``, before tracing a region again; its ops are dropped with it."""
         del self.diagnostics[mark.diagnostics :]
-        self.ids, self._counts = dict(mark.ids), dict(mark.counts)
-        self.truths = dict(mark.truths)
+        self.tools, self.types = dict(mark.tools), dict(mark.types)
+        self.ids, self._counts, self.truths = dict(mark.ids), dict(mark.counts), dict(mark.truths)
 
     def policy(self, given: Opts) -> tuple[str | None, Opts]:
         """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
@@ -356,21 +382,23 @@ class Tracer:
         tp = decodable(tp)
         known = self.types.setdefault(name, tp)
         if known is not tp and known != tp:
-            self.report(
-                "ORCH-D031",
-                f"two different types are called {name}",
-                why="type names identify types in the IR and in stored results",
-                fix="rename one of the two classes",
-            )
+            why, fix = "type names identify types in the IR and in stored results", "rename one of the two classes"
+            if _definition(known) == _definition(tp):
+                why, fix = f"the definition of {name} ran twice; {why}", f"define {name} once, at the top of the module"
+            self.report("ORCH-D031", f"two different types are called {name}", why=why, fix=fix)
         return name
 
     def use_tool(self, tool: Tool[..., Any]) -> None:
         """Bind the tool's name to its function."""
         known = self.tools.setdefault(tool.name, tool)
-        if known.fn is not tool.fn:
-            self.report(
-                "ORCH-D031",
-                f"two different tools are called `{tool.name}`",
-                why=f"they are defined at {definition_of(known.fn)} and {definition_of(tool.fn)}",
-                fix="give one of them another name: @tool(name=...)",
-            )
+        fix = "give one of them another name: @tool(name=...)"
+        if not same_function(known.fn, tool.fn):
+            first, second = definition_of(known.fn), definition_of(tool.fn)
+            why = f"they are defined at {first} and {second}"
+            if first == second and first is not None:
+                why = f"both come of the definition at {first}, and hold different objects"
+                fix = f'name each by what it holds: tool(..., name="{tool.name}_2")'
+            self.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)
+        elif (known.effects, known.kind) != (tool.effects, tool.kind):
+            why = f"one is declared {known.kind}, {known.effects!r}, the other {tool.kind}, {tool.effects!r}"
+            self.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)

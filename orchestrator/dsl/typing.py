@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections.abc
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ TypeForm = Any
 """A type annotation: a class, a generic alias, a union, ``Any`` or ``None``."""
 
 NoneType = type(None)
-_UNIONS = (Union, types.UnionType)
+UNIONS = (Union, types.UnionType)
+"""The origins of a union's alias."""
 
 
 def union(*members: TypeForm) -> TypeForm:
@@ -71,11 +73,11 @@ def assignable(source: TypeForm, target: TypeForm) -> bool:  # noqa: PLR0911 - a
     if source == target or target is object or source in (Any, Never) or target is Any:
         return True
     source_origin, target_origin = origin_of(source), origin_of(target)
-    if source_origin in _UNIONS:
+    if source_origin in UNIONS:
         return all(assignable(member, target) for member in get_args(source))
     if source_origin is Literal:
         return _literal_assignable(get_args(source), target)
-    if target_origin in _UNIONS:
+    if target_origin in UNIONS:
         return any(assignable(source, member) for member in get_args(target))
     if isinstance(target, TypeVar):
         return target.__bound__ is None or assignable(source, target.__bound__)
@@ -86,13 +88,13 @@ def _literal_assignable(values: tuple[object, ...], target: TypeForm) -> bool:
     if origin_of(target) is Literal:
         accepted = [(type(value), value) for value in get_args(target)]
         return all((type(value), value) in accepted for value in values)
-    if origin_of(target) in _UNIONS:
+    if origin_of(target) in UNIONS:
         return all(any(assignable(Literal[value], member) for member in get_args(target)) for value in values)
     return all(assignable(type(value), target) for value in values)
 
 
 def _class_assignable(source: TypeForm, target: TypeForm) -> bool:
-    if not (isinstance(source, type) and isinstance(target, type)):
+    if not (isinstance(source, type) and isinstance(target, type)) or typed_items(target) is not None:
         return False
     if target is float and issubclass(source, int):
         return True
@@ -158,7 +160,7 @@ def fields_of(tp: TypeForm) -> Mapping[str, TypeForm] | None:  # noqa: PLR0911 -
     A union has the fields that all its members have.
     """
     tp = plain(tp)
-    if origin_of(tp) in _UNIONS:
+    if origin_of(tp) in UNIONS:
         each = [fields_of(member) for member in get_args(tp)]
         known = [fields for fields in each if fields is not None]
         if len(known) < len(each):
@@ -186,8 +188,8 @@ def item_type(tp: TypeForm, key: int | str) -> TypeForm | None:  # noqa: PLR0911
     if not isinstance(origin, type):
         return None
     if isinstance(key, str):
-        if typing.is_typeddict(tp):
-            return typing.get_type_hints(tp).get(key)
+        if (typed := typed_items(tp)) is not None:
+            return typed.get(key)
         if not issubclass(origin, collections.abc.Mapping):
             return None
         return arguments[1] if arguments and assignable(str, arguments[0]) else (None if arguments else Any)
@@ -212,7 +214,7 @@ def solve(target: TypeForm, source: TypeForm, variables: dict[TypeVar, TypeForm]
         return
     if len(wanted) == 1 and (item := element_type(source)) is not None:
         solve(wanted[0], item, variables)
-    elif origin_of(target) in _UNIONS:
+    elif origin_of(target) in UNIONS:
         rest = [m for m in _members(source) if not any(m == w for w in wanted)]
         for variable in (w for w in wanted if _has_variables(w)):
             solve(variable, union(*rest) if rest else source, variables)
@@ -228,22 +230,61 @@ def substitute(tp: TypeForm, variables: Mapping[TypeVar, TypeForm]) -> TypeForm:
     if not _has_variables(tp):
         return tp
     arguments = tuple(substitute(argument, variables) for argument in get_args(tp))
-    return union(*arguments) if origin_of(tp) in _UNIONS else origin_of(tp)[arguments]
+    return union(*arguments) if origin_of(tp) in UNIONS else origin_of(tp)[arguments]
 
 
 def decodable(tp: TypeForm) -> TypeForm:
-    """``tp`` as a type that values can be decoded into: the items of an empty list, ``Never``, may be anything."""
+    """``tp`` as a type that values can be decoded into.
+
+    The items of an empty list, ``Never``, may be anything. Before Python 3.12 pydantic takes no ``typing.TypedDict``,
+    which does not keep what is required apart, but its equal in ``typing_extensions``.
+    """
     if tp is Never:
         return Any
-    if origin_of(tp) in (list, dict, tuple) and Never in get_args(tp):
-        return origin_of(tp)[tuple(map(decodable, get_args(tp)))]
-    return tp
+    if typing.is_typeddict(tp) and sys.version_info < (3, 12):
+        return _backported(tp)
+    origin, arguments = origin_of(tp), get_args(tp)
+    if origin not in UNIONS and origin not in (list, dict, tuple, set, frozenset):
+        return tp
+    inner = tuple(map(decodable, arguments))
+    if inner == arguments:
+        return tp
+    return union(*inner) if origin in UNIONS else origin[inner]
+
+
+@cache
+def _backported(tp: TypeForm) -> TypeForm:
+    from typing_extensions import TypedDict
+
+    required = required_keys(tp)
+    fields = {}
+    for name, hint in typing.get_type_hints(tp).items():
+        marker: Any = typing.Required if name in required else typing.NotRequired
+        fields[name] = marker[decodable(hint)]
+    made: Any = TypedDict(tp.__name__, fields)  # type: ignore[operator]
+    made.__module__, made.__qualname__, made.__doc__ = tp.__module__, tp.__qualname__, tp.__doc__
+    return made
+
+
+def typed_items(tp: TypeForm) -> Mapping[str, TypeForm] | None:
+    """The type of each key of a ``TypedDict``; None for anything else."""
+    from typing_extensions import is_typeddict
+
+    tp = plain(tp)
+    return typing.get_type_hints(tp) if is_typeddict(tp) else None
+
+
+def required_keys(tp: TypeForm) -> set[str]:
+    """The keys that a dict of this ``TypedDict`` must have, also where its annotations are strings."""
+    marked = {name: origin_of(hint) for name, hint in typing.get_type_hints(tp, include_extras=True).items()}
+    explicit = {typing.Required: True, typing.NotRequired: False}
+    return {name for name, marker in marked.items() if explicit.get(marker, name in tp.__required_keys__)}
 
 
 def may_be_scalar(tp: TypeForm) -> bool:
     """Whether a value of the type may be a string, a number, a boolean or an enumeration's member."""
     tp = plain(tp)
-    if origin_of(tp) in _UNIONS:
+    if origin_of(tp) in UNIONS:
         return any(may_be_scalar(member) for member in get_args(tp))
     if tp in (Any, object) or isinstance(tp, TypeVar) or origin_of(tp) is Literal:
         return True
@@ -255,7 +296,7 @@ def _has_variables(tp: TypeForm) -> bool:
 
 
 def _members(tp: TypeForm) -> tuple[TypeForm, ...]:
-    return get_args(tp) if origin_of(tp) in _UNIONS else (tp,)
+    return get_args(tp) if origin_of(tp) in UNIONS else (tp,)
 
 
 def type_string(tp: TypeForm) -> str:
@@ -277,7 +318,7 @@ def _type_string(tp: TypeForm) -> str:
         base, *metadata = get_args(tp)
         return f"Annotated[{', '.join([type_string(base), *map(repr, metadata)])}]"
     origin, arguments = origin_of(tp), get_args(tp)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         names = [type_string(member) for member in arguments]
         return " | ".join(sorted(names, key=lambda name: (name == "None", name)))
     if origin is Literal:

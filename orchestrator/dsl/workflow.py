@@ -15,13 +15,13 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
-from orchestrator.dsl.location import definition_of
+from orchestrator.dsl.location import definition_of, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Value
-from orchestrator.errors import Diagnostic, SourceLoc
+from orchestrator.errors import Diagnostic, RunError, SourceLoc
 
 if TYPE_CHECKING:
     from orchestrator.dsl.trace import Traced
@@ -95,7 +95,8 @@ class Workflow(Generic[P, R]):
 
         Blocks, also inside a running event loop, where ``await workflow.arun(...)`` does not.
         """
-        return _wait_for(lambda: self._execute(self.inputs(*args, **kwargs)))
+        inputs = self.inputs(*args, **kwargs)
+        return _wait_for(lambda: self._execute(inputs))
 
     async def arun(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run with the runner in force and return the result."""
@@ -107,10 +108,20 @@ class Workflow(Generic[P, R]):
         return await runner(self, inputs)
 
     def inputs(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
-        """The arguments of a run by name, defaults included; raises ``TypeError`` as the function would."""
-        bound = self.signature.bind(*args, **kwargs)
+        """The arguments of a run by name, defaults included; raises ``RunError`` ORCH-R007 if they do not fit."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            message = f"wrong inputs of workflow `{self.name}`: {error}"
+            fix = f"its parameters are ({', '.join(self.signature.parameters)})"
+            raise RunError("ORCH-R007", message, where=user_location(), fix=fix) from None
         bound.apply_defaults()
         return bound.arguments
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        """The defaults of the parameters that have one."""
+        return {n: p.default for n, p in self.signature.parameters.items() if p.default is not p.empty}
 
     def trace(self) -> Traced:
         """The graph of this workflow; raises one ``TraceError`` with everything that is wrong with it."""
@@ -176,10 +187,9 @@ class Workflow(Generic[P, R]):
         bound = bind(tracer, self.boundary, f"workflow `{self.name}`", args, kwargs)
         if bound is None or self.problems:
             return tracer.poison()
-        defaults = {n: p.default for n, p in self.signature.parameters.items() if p.default is not p.empty}
         params = {
             name: tracer.feed(argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")
-            for name, argument in {**defaults, **bound}.items()
+            for name, argument in {**self.defaults, **bound}.items()
         }
         outer = tracer.prefix
         tracer.prefix = tracer.new_prefix(self.name)

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import llm, workflow
 from orchestrator.dsl.workflow import Workflow, running_with
+from orchestrator.errors import RunError
 
 
 @workflow(name="greet")
@@ -42,9 +43,14 @@ async def test_sync_inside_an_event_loop() -> None:
         assert greeting("Ada") == EXPECTED
 
 
-def test_wrong_inputs_are_type_errors_before_anything_runs() -> None:
-    with running_with(echo), pytest.raises(TypeError, match="nam"):
+def test_wrong_inputs_are_reported_at_the_callers_line_before_anything_runs() -> None:
+    with running_with(echo), pytest.raises(RunError, match="nam") as caught:
         greeting(nam="Ada")  # type: ignore[call-arg]
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "ORCH-R007"
+    assert diagnostic.fix == "its parameters are (name, tone)"
+    assert diagnostic.where is not None
+    assert diagnostic.where.file == __file__
 
 
 def test_it_looks_like_the_function() -> None:
