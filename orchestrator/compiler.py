@@ -48,6 +48,8 @@ class Compiled:
     hash: str
     """Content hash of the level-1 module: equal for equal workflows, in every process."""
     params: dict[str, TypeForm]
+    defaults: dict[str, object]
+    """Of the parameters that may be left out."""
     returns: TypeForm
     bindings: Bindings
     plan: Plan
@@ -81,28 +83,34 @@ _pauses: set[object] = set()
 
 
 def compile(  # noqa: A001 - what it does
-    workflow: Workflow[..., Any], cluster: Cluster | None = None, objective: Objective = "latency"
+    workflow: Workflow[..., Any],
+    cluster: Cluster | None = None,
+    objective: Objective = "latency",
+    *,
+    in_order: bool = False,
 ) -> Compiled:
     """Compile ``workflow`` for ``cluster``, or for this machine without engines.
+
+    ``in_order`` makes model calls one after the other, in the order in which they stand in the workflow.
 
     Raises :class:`TraceError`, :class:`IRError`, :class:`CompileError` or :class:`PlanError`, each with everything that
     is wrong at its stage.
     """
     cluster = cluster if cluster is not None else _this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
-    key = (cluster.model_dump_json(), objective, *_definitions(workflow, set()), *replaced)
+    key = (cluster.model_dump_json(), objective, str(in_order), *_definitions(workflow, set()), *replaced)
     variants = _compiled.setdefault(workflow, _Variants())
     with variants.lock:
         known = variants.get(key)
         if known is None:
-            known = variants[key] = _compile(workflow, cluster, objective)
+            known = variants[key] = _compile(workflow, cluster, objective, in_order)
             if len(variants) > VARIANTS_KEPT:
                 variants.popitem(last=False)
         variants.move_to_end(key)
         return known
 
 
-def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objective) -> Compiled:
+def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objective, in_order: bool) -> Compiled:
     from orchestrator.passes.pipeline import run_pipeline
     from orchestrator.planner.graph import read
     from orchestrator.planner.place import plan_graph
@@ -115,11 +123,13 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
         run_pipeline(traced.module)
         graph = read(traced.module)
         planned = plan_graph(graph, cluster, objective, ir_hash=ir_hash)
-        program = lower(graph, traced.bindings, returns=traced.returns, program_hash=ir_hash, plan=planned)
+        returns, bindings = traced.returns, traced.bindings
+        program = lower(graph, bindings, returns=returns, program_hash=ir_hash, plan=planned, in_order=in_order)
     return Compiled(
         traced.name,
         ir_hash,
         traced.params,
+        workflow.defaults,
         traced.returns,
         traced.bindings,
         planned,

@@ -13,10 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
+from orchestrator.dsl.location import user_location
 from orchestrator.dsl.tool import substituted
 from orchestrator.dsl.workflow import Workflow, running_with
+from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Message
@@ -34,14 +39,21 @@ def fake(
 ) -> Iterator[ScriptedEngine]:
     """Run the workflows that are called in the block, sync or async, on a scripted engine.
 
-    ``engine`` is a list of replies in the order of the model calls, or a function from messages to a reply; a reply is
-    a text, a model instance, or an exception to raise. ``tools`` replaces tools by name, ``answers`` gives the human's
-    answer to the ``ask`` of each id. Gives the engine, whose ``requests`` hold what was asked.
+    ``engine`` gives the replies in the order of the model calls, or is a function from messages to a reply; a reply is
+    a text, a model instance, or an exception to raise. Model calls are made one after the other as they stand in the
+    program, items of a map and iterations of a loop included; only arms of a race run side by side. Every model is
+    answered for. ``tools`` replaces tools by name, ``answers`` gives the human's answer to the ``ask`` of each id.
+
+    Gives the engine, whose ``requests`` hold what was asked. Raises ``TraceError`` ORCH-D041 for a misuse, at the end
+    of the block also for a replaced tool that none of its workflows has.
     """
     from orchestrator.runtime.engines.scripted import ScriptedEngine
 
-    script = (lambda request: engine(request.messages)) if callable(engine) else list(engine)
-    scripted = ScriptedEngine(script)
+    given = tools or {}
+    _check(engine, given)
+    scripted = ScriptedEngine((lambda request: engine(request.messages)) if callable(engine) else engine)
+    called: set[str] = set()
+    ran: list[str] = []
 
     async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
         from orchestrator.compiler import compile as compile_workflow
@@ -50,8 +62,33 @@ def fake(
         from orchestrator.runtime.run import Runtime
 
         cluster = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
-        compiled = compile_workflow(workflow, cluster=cluster)
+        compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
+        called.update(compiled.bindings.tools)
+        ran.append(compiled.name)
         return await Runtime({"scripted": scripted}, human=Answers(answers or {})).run(compiled, inputs)
 
-    with substituted(tools or {}), running_with(run):
+    with substituted(given), running_with(run):
         yield scripted
+    unused = [name for name in given if name not in called]
+    if ran and unused:
+        close = get_close_matches(unused[0], called, n=1)
+        fix = f"did you mean `{close[0]}`?" if close else "leave it out, or name a tool as the workflow does"
+        raise _misuse(f"fake replaces the tool `{unused[0]}`, which {_listed(ran)} never calls", fix)
+
+
+def _check(engine: object, tools: Mapping[str, object]) -> None:
+    if isinstance(engine, (str, BaseModel, Mapping)):
+        raise _misuse(f"fake got one reply, {engine!r}", "give a list of replies: fake([...])")
+    if not callable(engine) and not isinstance(engine, Iterable):
+        raise _misuse(f"fake got {engine!r}", "give a list of replies, or a function from messages to a reply")
+    for name, function in tools.items():
+        if not callable(function):
+            raise _misuse(f"fake replaces the tool `{name}` by {function!r}", "give a function with its parameters")
+
+
+def _misuse(message: str, fix: str) -> TraceError:
+    return TraceError("ORCH-D041", message, where=user_location(), fix=fix)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))

@@ -5,7 +5,7 @@ Each op is placed by itself, without regard to what else runs there:
 - a model call goes to the engine that serves its model, fits its device, and is best for the objective on a reference
   call (1,000 tokens in, 200 out); ties go to the engine listed first;
 - a person answers at place ``human``; bookkeeping runs ``inline``; an async tool stays on the event loop (``async``);
-- a pure tool that declares 100 ms or more goes to a Ray task, where it has a core of its own;
+- a pure tool that declares 100 ms or more goes to a Ray task, where there is Ray: it has a core of its own there;
 - any other tool runs on a thread of the coordinator, whose journal guards its side effects.
 """
 
@@ -106,6 +106,8 @@ class Placer:
         typical_s = node.opts.get("typical_s")
         if node.attrs.get("effects") != "pure":
             return Placement("thread", device, alternatives=("ray-task: a lost worker could repeat its side effects",))
+        if not self.cluster.ray:
+            return Placement("thread", device, alternatives=("ray-task: this plan is for a run without Ray",))
         if typical_s is None:
             return Placement("thread", device, alternatives=("ray-task: worth it above 0.1 s; declare typical_s",))
         if typical_s < RAY_WORTHWHILE_S:
@@ -115,7 +117,7 @@ class Placer:
     def _choose(self, node: Node, model: str) -> Placement | None:
         if not self.servings:
             return unassigned(model)
-        serving = [s for s in self.servings.values() if model in (DEFAULT_MODEL, s.engine.model, s.engine.name)]
+        serving = [s for s in self.servings.values() if _serves(s.engine, model)]
         if not serving:
             self.diagnostics.append(_nobody_serves(node, model, self.servings))
             return None
@@ -169,6 +171,11 @@ def shortfall_bytes(replica: Replica | None) -> float:
     if replica.parallel > replica.device.count:
         return float("inf")
     return replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS - kv_capacity_bytes(replica)
+
+
+def _serves(engine: EngineSpec, model: str) -> bool:
+    """Whether the engine answers for ``model``; a script does for every one."""
+    return engine.kind == "scripted" or model in (DEFAULT_MODEL, engine.model, engine.name)
 
 
 def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> Diagnostic:

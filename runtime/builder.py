@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import SourceLoc
-from orchestrator.runtime.codegen import Line, Names, region_source
+from orchestrator.runtime.codegen import Classes, Line, Names, region_source
 from orchestrator.runtime.program import NO_POLICY, Body, Inline, Op, Policy, Region, Segment, Spec
 
 ENTRY = 0
@@ -82,11 +82,11 @@ class RegionBuilder:
         type: Any = Any,  # noqa: A002 - of the value
         where: SourceLoc | None = None,
         bind: object = None,
-        check: type | None = None,
+        check: Classes | None = None,
     ) -> Val:
         """An op computed by a Python expression: ``emit(*operand names)``, or ``emit(name of bind, *operands)``.
 
-        ``check`` is the class that the result must be an instance of.
+        ``check`` is what the result must be an instance of.
         """
         own = [self.use(arg) for arg in args]
         index = self._segment_for(own)
@@ -105,11 +105,15 @@ class RegionBuilder:
         where: SourceLoc | None = None,
         policy: Policy = NO_POLICY,
         bodies: Sequence[tuple[str, Region, Sequence[Val]]] = (),
+        behind: Sequence[Val] = (),
     ) -> list[Val]:
-        """An op that the executor starts. ``bodies`` are finished regions with the values they capture."""
+        """An op that the executor starts once its inputs exist, and ``behind``, values of this region.
+
+        ``bodies`` are finished regions with the values they capture.
+        """
         own = [self.use(arg) for arg in args]
         inner = [(name, region, [self.use(each) for each in captures]) for name, region, captures in bodies]
-        index = self._segment_for([*own, *(each for _, _, captures in inner for each in captures)])
+        index = self._segment_for([*own, *(each for _, _, captures in inner for each in captures), *behind])
         after = len(self._segments)
         self._segments.append(_Segment(parents=frozenset((index,))))
         outs = [Val(self, tp, after) for tp in types]

@@ -19,6 +19,9 @@ from typing import Any, Protocol
 
 from orchestrator.errors import SourceLoc
 
+Classes = type | tuple[type, ...]
+"""What a result must be an instance of: a class, or one of several."""
+
 
 class Slotted(Protocol):
     """A value that has been given a slot."""
@@ -37,7 +40,7 @@ class Line:
     emit: Callable[..., str]
     bound: tuple[str, ...]
     """The name of the object the expression refers to, if any."""
-    check: type | None
+    check: Classes | None
 
 
 class Names:
@@ -59,21 +62,23 @@ class Names:
 class ResultTypeError(TypeError):
     """A function returned something else than it declares."""
 
-    def __init__(self, value: object, expected: type) -> None:
-        super().__init__(f"it returned {type(value).__name__}, and declares {expected.__name__}")
+    def __init__(self, value: object, expected: Classes) -> None:
+        names = [cls.__name__ for cls in (expected if isinstance(expected, tuple) else (expected,))]
+        declared = " | ".join(name.replace("NoneType", "None") for name in names)
+        super().__init__(f"it returned {type(value).__name__}, and declares {declared}")
 
 
-def _fits(value: object, expected: type) -> bool:
+def _fits(value: object, expected: Classes) -> bool:
     return isinstance(value, expected) or (expected is float and isinstance(value, int))
 
 
-def check_result(value: object, expected: type) -> None:
+def check_result(value: object, expected: Classes) -> None:
     """Raise :class:`ResultTypeError` unless ``value`` may stand where ``expected`` is declared."""
     if not _fits(value, expected):
         raise ResultTypeError(value, expected)
 
 
-def check_results(v: list[Any], first: int, expected: Sequence[type | None]) -> None:
+def check_results(v: list[Any], first: int, expected: Sequence[Classes | None]) -> None:
     """:func:`check_result` for consecutive slots from ``first``; None accepts anything."""
     for slot, cls in enumerate(expected, first):
         if cls is not None and type(v[slot]) is not cls and not _fits(v[slot], cls):

@@ -234,12 +234,12 @@ class Execution:
         return [v[slot] for slot in region.yields]
 
     async def _follow(self, frame: Frame, ready: list[Op]) -> None:
-        """Start ready ops; stay with the last one and whatever follows from it."""
+        """Start ready ops, in their order; stay with the first one and whatever follows from it."""
         assert frame.group is not None
         while ready:
-            for other in ready[:-1]:
+            op, *others = ready
+            for other in others:
                 frame.group.spawn(self._follow(frame, [other]))
-            op = ready[-1]
             await self._run_op(frame, op)
             ready = self._advance(frame, op.after)
 

@@ -10,16 +10,16 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, is_typeddict
 
-from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
-from orchestrator.dsl.typing import plain
+from orchestrator.dsl.typing import UNIONS, plain
 from orchestrator.errors import CompileError
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
+from orchestrator.runtime.codegen import Classes
 from orchestrator.runtime.critical_path import remaining_s
 from orchestrator.runtime.inline import InlineBranch, InlineLoop, InlineMap
 from orchestrator.runtime.program import (
@@ -37,7 +37,7 @@ from orchestrator.runtime.program import (
     Supersede,
     ToolCall,
 )
-from orchestrator.runtime.values import Conversation
+from orchestrator.runtime.values import at_run_time
 
 if TYPE_CHECKING:
     from orchestrator.planner.graph import Graph, Node
@@ -71,11 +71,26 @@ class _Lowering:
     """Model calls by their id, where a prefetch may be for them."""
     types: dict[str, Any] = field(default_factory=dict)
     calls: dict[tuple[str, tuple[str, ...], str], ToolCall] = field(default_factory=dict)
+    in_order: bool = False
+    latest: dict[str, Val] = field(default_factory=dict)
+    """What the latest op of a region that calls a model yields, by the region's key, if model calls are in order."""
 
 
-def lower(graph: Graph, bindings: Bindings, *, returns: Any, program_hash: str, plan: Plan | None = None) -> Program:
-    """The program of a workflow. Raises :class:`CompileError` for an op the runtime cannot execute (ORCH-C090)."""
-    state = _Lowering(bindings)
+def lower(
+    graph: Graph,
+    bindings: Bindings,
+    *,
+    returns: Any,
+    program_hash: str,
+    plan: Plan | None = None,
+    in_order: bool = False,
+) -> Program:
+    """The program of a workflow. Raises :class:`CompileError` for an op the runtime cannot execute (ORCH-C090).
+
+    ``in_order`` makes model calls one after the other, as they stand in the workflow; only the arms of a race remain
+    side by side.
+    """
+    state = _Lowering(bindings, in_order=in_order)
     if plan is not None:
         state.plans, state.critical_path_s = plan.by_id, remaining_s(plan)
         state.moves = {pin.op for pin in plan.pins if pin.moves}
@@ -190,7 +205,7 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
     if spec.place != "inline" or spec.is_async or _policy(node) is not NO_POLICY:
         pauses, operands = _in_pauses(state, node)
         return _suspend(state, builder, node, replace(spec, in_pauses=pauses) if pauses else spec, operands)
-    check = None if callee.startswith("builtin.") else _outer_class(_type(state, node.result_types[0]))
+    check = None if callee.startswith("builtin.") else _outer_classes(_type(state, node.result_types[0]))
     return [_inline(state, builder, node, emit.tool(spec), check)]
 
 
@@ -277,16 +292,9 @@ def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: 
     if inline and _policy(node) is NO_POLICY:
         return _inline_structure(state, builder, node, bodies)
     bound = int(node.attrs.get("max", node.attrs.get("limit", 0)))
-    spec = Structure(node.kind, bound, int(node.attrs.get("concurrency", 0)))  # type: ignore[arg-type]
-    return builder.suspend(
-        node.id,
-        spec,
-        [state.values[number] for number in node.operands],
-        types=[_type(state, name) for name in node.result_types],
-        where=node.where,
-        policy=_policy(node),
-        bodies=bodies,
-    )
+    one_by_one = state.in_order and node.kind == "map" and _calls_a_model(node)
+    concurrency = 1 if one_by_one else int(node.attrs.get("concurrency", 0))
+    return _suspend(state, builder, node, Structure(node.kind, bound, concurrency), bodies=bodies)  # type: ignore[arg-type]
 
 
 def _inline_structure(
@@ -317,7 +325,7 @@ def _inline_structure(
 
 
 def _inline(
-    state: _Lowering, builder: RegionBuilder, node: Node, expression: emit.Expression, check: type | None = None
+    state: _Lowering, builder: RegionBuilder, node: Node, expression: emit.Expression, check: Classes | None = None
 ) -> Val:
     return builder.inline(
         node.id,
@@ -331,16 +339,32 @@ def _inline(
 
 
 def _suspend(
-    state: _Lowering, builder: RegionBuilder, node: Node, spec: Any, operands: Sequence[int] | None = None
+    state: _Lowering,
+    builder: RegionBuilder,
+    node: Node,
+    spec: Any,
+    operands: Sequence[int] | None = None,
+    *,
+    bodies: Sequence[tuple[str, Region, Sequence[Val]]] = (),
 ) -> Sequence[Val]:
-    return builder.suspend(
+    ordered = state.in_order and _calls_a_model(node)
+    made = builder.suspend(
         node.id,
         spec,
         [state.values[number] for number in (node.operands if operands is None else operands)],
         types=[_type(state, name) for name in node.result_types],
         where=node.where,
         policy=_policy(node),
+        bodies=bodies,
+        behind=[state.latest[builder.key]] if ordered and builder.key in state.latest else (),
     )
+    if ordered and made:
+        state.latest[builder.key] = made[0]
+    return made
+
+
+def _calls_a_model(node: Node) -> bool:
+    return node.kind in ("generate", "decode") or any(_calls_a_model(each) for r in node.regions for each in r.nodes)
 
 
 def _engine(node: Node) -> str | None:
@@ -371,27 +395,25 @@ def _limits(opts: Mapping[str, Any]) -> Limits | None:
 def _type(state: _Lowering, name: str) -> Any:
     known = state.types.get(name, state)
     if known is state:
-        known = state.types[name] = _at_run_time(state.bindings.types.get(name, Any))
+        known = state.types[name] = at_run_time(state.bindings.types.get(name, Any))
     return known
 
 
-def _at_run_time(tp: Any) -> Any:
-    """The type of the concrete values: conversations are not symbolic then."""
-    if tp is Chat:
-        return Conversation
-    arguments = get_args(tp)
-    if get_origin(tp) is list and arguments:
-        return list[_at_run_time(arguments[0])]  # type: ignore[misc]
-    return tp
-
-
-def _outer_class(tp: Any) -> type | None:
-    """The class that every value of type ``tp`` is an instance of, if there is one that is worth checking."""
+def _outer_classes(tp: Any) -> Classes | None:
+    """What every value of type ``tp`` is an instance of, as far as that is worth checking."""
     tp = plain(tp)
     cls = get_origin(tp) or tp
-    if not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
+    if cls in UNIONS:
+        found: list[type] = []
+        for member in get_args(tp):
+            classes = _outer_classes(member)
+            if classes is None:
+                return None
+            found += classes if isinstance(classes, tuple) else (classes,)
+        return (*found, int) if float in found else tuple(found)
+    if cls is Any or not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
         return None
-    return dict if hasattr(cls, "__total__") else cls
+    return dict if is_typeddict(cls) else cls
 
 
 _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequence[Val]]]] = {

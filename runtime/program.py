@@ -25,7 +25,7 @@ from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
 from orchestrator.errors import SourceLoc
-from orchestrator.runtime.codegen import ResultTypeError, check_result
+from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
 
 Effects = Literal["pure", "idempotent", "once"]
 
@@ -198,8 +198,8 @@ class Inline:
     id: str
     where: SourceLoc | None
     slot: int
-    check: type | None = None
-    """The class its result must be an instance of."""
+    check: Classes | None = None
+    """What its result must be an instance of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
@@ -31,7 +31,7 @@ from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
-from orchestrator.runtime.values import adapter
+from orchestrator.runtime.values import adapter, at_run_time
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -82,7 +82,7 @@ class Runtime:
 
         Raises ``RunError``.
         """
-        values = checked_inputs(compiled.params, inputs)
+        values = checked_inputs(compiled.params, inputs, compiled.defaults)
         return await self.run_program(
             compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
         )
@@ -169,16 +169,19 @@ class Runtime:
         await self.close()
 
 
-def checked_inputs(params: Mapping[str, Any], inputs: Mapping[str, object]) -> tuple[object, ...]:
+def checked_inputs(
+    params: Mapping[str, Any], inputs: Mapping[str, object], defaults: Mapping[str, object] = MappingProxyType({})
+) -> tuple[object, ...]:
     """The inputs in order, converted to the parameters' types; raises one ``RunError`` ORCH-R007 with all problems."""
+    given = {**defaults, **inputs}
     problems: list[str] = [f"there is no parameter `{name}`" for name in inputs if name not in params]
     values: list[object] = []
     for name, tp in params.items():
-        if name not in inputs:
+        if name not in given:
             problems.append(f"`{name}` is missing")
             continue
         try:
-            values.append(inputs[name] if tp is Any else adapter(tp).validate_python(inputs[name]))
+            values.append(given[name] if tp is Any else adapter(at_run_time(tp)).validate_python(given[name]))
         except ValidationError as error:
             problems.append(f"`{name}`: {first_line(error)}")
     if problems:

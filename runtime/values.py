@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from orchestrator.dsl.llm import Chat
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
 
@@ -46,6 +47,16 @@ def prompt_text(value: object) -> str:
     if isinstance(value, Conversation):
         return "\n\n".join(f"{message.role}: {message.content}" for message in value.messages)
     return to_json(value, fallback=str).decode()
+
+
+def at_run_time(tp: Any) -> Any:
+    """The type of the concrete values of type ``tp``: conversations are not symbolic then."""
+    if tp is Chat:
+        return Conversation
+    arguments = get_args(tp)
+    if get_origin(tp) is list and arguments:
+        return list[at_run_time(arguments[0])]  # type: ignore[misc]
+    return tp
 
 
 @lru_cache(maxsize=4096)

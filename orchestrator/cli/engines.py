@@ -32,8 +32,12 @@ class EngineChoice:
     def cluster(self) -> Cluster:
         """The hardware here with the chosen engine, or the cluster of the file.
 
-        Raises ``UsageError`` ORCH-U021 for options that contradict each other, and what reading the file raises.
+        It has Ray, which a run starts where its plan needs it. Raises ``UsageError`` ORCH-U021 for options that
+        contradict each other, and what reading the file raises.
         """
+        return self._cluster().model_copy(update={"ray": True})
+
+    def _cluster(self) -> Cluster:
         from orchestrator.planner.cluster import Cluster, detect
 
         if self.cluster_file is not None:

@@ -52,7 +52,7 @@ def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # 
         return type(obj)
     wanted = typed_items(expected) or {}
     members = list(obj.values()) if isinstance(obj, dict) else list(obj) if isinstance(obj, (list, tuple)) else []
-    keys = list(obj) if isinstance(obj, dict) else [None] * len(members)
+    keys: list[Any] = list(obj) if isinstance(obj, dict) else [None] * len(members)
     types = [constant_type(member, wanted.get(key, Any)) for key, member in zip(keys, members, strict=True)]
     if any(member is None for member in types):
         return None

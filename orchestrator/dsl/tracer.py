@@ -256,9 +256,9 @@ class Tracer:
                 )
             wanted = typed_items(expected) or {}
             items = {key: self.lift(item, wanted.get(key, Any)) for key, item in obj.items()}
-            types = {key: item._type for key, item in items.items()}
-            is_typed = fits_typed_dict(types, expected)
-            return self.builtin("dict", items, expected if is_typed else dict_of(joined(list(types.values()))))
+            values = {key: item._type for key, item in items.items()}
+            is_typed = fits_typed_dict(values, expected)
+            return self.builtin("dict", items, expected if is_typed else dict_of(joined(list(values.values()))))
         assert isinstance(obj, (list, tuple))
         items = {str(position): self.lift(item) for position, item in enumerate(obj)}
         types = [item._type for item in items.values()]

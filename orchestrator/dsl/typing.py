@@ -254,14 +254,15 @@ def decodable(tp: TypeForm) -> TypeForm:
 
 @cache
 def _backported(tp: TypeForm) -> TypeForm:
-    from typing_extensions import TypedDict
+    import typing_extensions
 
+    make: Any = typing_extensions.TypedDict
     required = required_keys(tp)
     fields = {}
     for name, hint in typing.get_type_hints(tp).items():
         marker: Any = typing.Required if name in required else typing.NotRequired
         fields[name] = marker[decodable(hint)]
-    made: Any = TypedDict(tp.__name__, fields)  # type: ignore[operator]
+    made = make(tp.__name__, fields)
     made.__module__, made.__qualname__, made.__doc__ = tp.__module__, tp.__qualname__, tp.__doc__
     return made
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import cast
@@ -52,8 +52,8 @@ class ScriptedEngine:
         if isinstance(script, str):
             raise TypeError("the script is a list of replies or a function of the request, not one string")
         self._function = script if callable(script) else None
-        self._replies: list[Reply] = [] if callable(script) else list(script)
-        self._next = 0
+        self._replies: Iterator[Reply] = iter(()) if callable(script) else iter(script)
+        self._taken = 0
         self._seconds = seconds_per_reply
         self._closed = False
         self._running = self._aborted = 0
@@ -118,10 +118,11 @@ class ScriptedEngine:
             made = self._function(request)
             reply = await made if isawaitable(made) else made
         else:
-            if self._next >= len(self._replies):
-                raise errors.script_exhausted(self.name, len(self._replies))
-            reply = self._replies[self._next]
-            self._next += 1
+            try:
+                reply = next(self._replies)
+            except StopIteration:
+                raise errors.script_exhausted(self.name, self._taken) from None
+            self._taken += 1
         if isinstance(reply, BaseException):
             raise reply
         return reply

@@ -255,7 +255,7 @@ class RegionActor:
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a compiled workflow. Raises ``RunError``; ORCH-R025 when the worker dies."""
-        values = checked_inputs(compiled.params, inputs)
+        values = checked_inputs(compiled.params, inputs, compiled.defaults)
         return await self.run_program(
             compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
         )

@@ -34,7 +34,7 @@ def text_to_sql() -> str:
 @pytest.fixture
 def answer(tmp_path: Path) -> Plan:
     """It on a GPU, beside a CPU whose price nobody knows, as the placement alone makes it."""
-    cluster = one_engine(tmp_path).model_copy(update={"devices": (cpu(usd_per_hour=None), gpu())})
+    cluster = one_engine(tmp_path).model_copy(update={"devices": (cpu(usd_per_hour=None), gpu()), "ray": True})
     with parsed(text_to_sql(), slo="p95 < 8s", budget_usd=0.02) as module:
         return plan(module, cluster, ir_hash="0123456789abcdef")
 

@@ -43,8 +43,16 @@ def asking(model: str = "default", prompt: str = "Say hello.") -> tuple[Builder,
 )
 def test_places(kind: str, attrs: dict[str, object], place: str) -> None:
     body, (question,) = workflow(question="str")
-    made = planned(body, body.call("op_1", kind, [question], "str", **attrs), CPU)
+    made = planned(body, body.call("op_1", kind, [question], "str", **attrs), CPU.model_copy(update={"ray": True}))
     assert made.by_id["op_1"].place == place
+
+
+@pytest.mark.parametrize("typical_s", [{}, {"typical_s": 0.05}, {"typical_s": 30.0}])
+def test_without_ray_a_tool_runs_in_a_thread_however_long_it_takes(typical_s: dict[str, float]) -> None:
+    body, (question,) = workflow(question="str")
+    made = planned(body, body.call("op_1", "tool", [question], "str", effects="pure", opts=typical_s), CPU)
+    assert made.by_id["op_1"].place == "thread"
+    assert made.by_id["op_1"].alternatives == ("ray-task: this plan is for a run without Ray",)
 
 
 def test_a_tool_off_the_loop_says_why_it_is_where_it_is() -> None:
