@@ -138,6 +138,14 @@ def join(first: TypeForm, second: TypeForm) -> TypeForm | None:
     return None
 
 
+def is_list(tp: TypeForm) -> bool:
+    """Whether a value of the type is, or may be, a list or tuple."""
+    origin = origin_of(plain(tp)) or plain(tp)
+    return origin is Any or (
+        isinstance(origin, type) and issubclass(origin, (list, tuple, Sequence)) and origin is not str
+    )
+
+
 def element_type(tp: TypeForm) -> TypeForm | None:
     """What a list, tuple or set contains; None if ``tp`` is not such a container."""
     tp = plain(tp)

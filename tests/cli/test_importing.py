@@ -118,7 +118,11 @@ def test_a_module_inside_a_package_is_a_target(folder: Path) -> None:
     [
         ("lonely.py", "from .helpers import MINE\n", "by its plain name"),
         ("book.ipynb", '{"cells": []}', "jupyter nbconvert"),
-        ("mute.py", "class Mute(Exception):\n    def __str__(self): raise KeyError\nraise Mute\n", "imported: Mute: (its text cannot be made"),
+        (
+            "mute.py",
+            "class Mute(Exception):\n    def __str__(self): raise KeyError\nraise Mute\n",
+            "imported: Mute: (its text cannot be made",
+        ),
         ("nul", "\0", "null bytes"),
     ],
 )
