@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.engines.base import when_sent
 from orchestrator.runtime.failures import first_line
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.outcome import Outcome
@@ -72,10 +73,11 @@ async def run(
         else:
             result = await call_tool(execution, op, spec, args, work_began)
         return Outcome((checked_result(frame.region.types[op.first], result),))
+    if isinstance(spec, Generate):
+        with when_sent(work_began):
+            return await generate(execution, frame, op, args, attempt=attempt, ledger=ledger)
     if work_began is not None:
         work_began()
-    if isinstance(spec, Generate):
-        return await generate(execution, frame, op, args, attempt=attempt, ledger=ledger)
     assert isinstance(spec, Ask)
     return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
 

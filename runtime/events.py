@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from orchestrator.errors import SourceLoc
-from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.engines.base import FinishReason, Usage
 
-EVENT_VERSION: Final = 1
+EVENT_VERSION: Final = 2
 """Raised by one whenever a reader of the previous version would misread an encoded event."""
 
 
@@ -73,6 +73,8 @@ class OpsDone(NamedTuple):
     """The op that was started; None for a segment."""
     usage: Usage | None = None
     cost_usd: float | None = None
+    finish: tuple[FinishReason, ...] | None = None
+    """Why each sample of a model call ended."""
 
 
 class Spent(NamedTuple):
@@ -193,6 +195,7 @@ def decode(data: Mapping[str, Any], load: Dump) -> Event:
         key, first = region_key(fields["frame"]), fields["first"]
         fields["values"] = tuple(load(key, first + n, value) for n, value in enumerate(fields["values"]))
         fields["usage"] = fields["usage"] and Usage(*fields["usage"])
+        fields["finish"] = fields["finish"] and tuple(fields["finish"])
     elif cls is Spent:
         fields["usage"] = Usage(*fields["usage"])
     elif cls is RunDone:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import calls, control, failures
 from orchestrator.runtime.budget import Ledger, Need
+from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.events import (
     Event,
     Feed,
@@ -121,6 +122,8 @@ class Execution:
         self.ledger = Ledger(budget or program.budget or Limits())
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
+        self.corrections: dict[str, Correction] = {}
+        """By op: what a failed attempt leaves to the next one."""
         self._journal = journal
         self._state = state
         self._rng = random.Random(seed)
@@ -309,7 +312,7 @@ class Execution:
                 attempt = await self._after_failure(frame, op, attempt, failures.raised(error))
         if op.count:
             frame.v[op.first : op.first + op.count] = outcome.values
-            self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, outcome.usage, outcome.cost_usd))
+            self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, *outcome[1:]))
 
     def _start(
         self, frame: Frame, op: Op, attempt: int, ledger: Ledger, work_began: Callable[[], None] | None = None

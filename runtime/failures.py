@@ -82,6 +82,8 @@ def user_line(trace: TracebackType | None) -> SourceLoc | None:
 class ReplyError(ValueError):
     """A model's reply that does not fit; counts as a failed attempt."""
 
+    fix = "give it retry=2"
+
 
 class WrongResultError(ValueError):
     """A tool's result that does not validate."""
@@ -92,12 +94,8 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     if isinstance(error, OrchError):
         return _placed(error, where)
     if isinstance(error, ReplyError):
-        code, message, fix = (
-            "ORCH-R003",
-            f"the reply to `{op}` does not fit its type",
-            "give it retry=2, or a larger max_tokens",
-        )
-        return RunError(code, message, where=where, why=str(error), fix=fix)
+        message = f"the reply to `{op}` does not fit its type"
+        return RunError("ORCH-R003", message, where=where, why=str(error), fix=error.fix)
     if isinstance(error, (ResultTypeError, WrongResultError)):
         fix = "return what the annotation says, or change the annotation"
         return RunError("ORCH-R002", f"`{op}` returned a wrong result", where=where, why=str(error), fix=fix)

@@ -8,27 +8,27 @@ engine. Tokens of a call that gives no result are in the journal as :class:`~orc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.runtime.budget import Ledger, Need
+from orchestrator.runtime.correction import NOTHING_WRONG, UnfitReplyError
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
-    Engine,
-    FinishReason,
     GenerateRequest,
     Message,
     Sampling,
     Usage,
+    noting,
 )
+from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.events import KvTurn, Spent, Token
-from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
-from orchestrator.runtime.values import Conversation, parsed_reply
+from orchestrator.runtime.received import Display, Received
+from orchestrator.runtime.values import Conversation
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
@@ -39,41 +39,50 @@ BYTES_PER_TOKEN: Final = 2.5
 """Of UTF-8 text; fewer than common tokenizers need, so that a prompt's estimate errs upwards."""
 TOKENS_PER_MESSAGE: Final = 8
 
-Display = Callable[[int, str], None]
-"""Takes the number of a sample and a piece of its reply."""
-
 
 async def generate(
     execution: Execution, frame: Frame, op: Op, args: list[Any], *, attempt: int, ledger: Ledger
 ) -> Outcome:
-    """Call a model with a prompt and the conversation it continues, if any; gives the reply and the conversation."""
+    """Call a model with a prompt and the conversation it continues, if any; gives the reply and the conversation.
+
+    A further attempt after a reply that did not fit shows the model what was wrong (:mod:`.correction`).
+    """
     spec = op.spec
     assert isinstance(spec, Generate)
     own = len(args) - (len(spec.pause.features) if spec.pause is not None else 0)
-    prompt: str = args[0]
+    prompt = well_formed(args[0])
     conversation: Conversation = args[1] if own > 1 else Conversation()
     model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
     key, engine = execution.services.engines.pick(spec.engine, model)
     await execution.services.engines.started(key)
     execution.simulated |= engine.simulated
-    name = f"{execution.run_id}/{frame.path}{op.id}"
-    messages = (*conversation.messages, Message("user", prompt))
+    path = frame.path + op.id
+    correction = execution.corrections.get(path, NOTHING_WRONG) if attempt > 1 else NOTHING_WRONG
+    messages = (*conversation.messages, Message("user", prompt), *correction.turns)
+    received = Received(spec, correction)
     await asyncio.sleep(0)  # hints that became ready together with this call go first
-    reservation = _Reservation(execution, op, key, messages, ledger)  # nothing waits between this and the `try`
+    reservation = _Reservation(execution, op, key, messages, ledger, samples=len(received.asked))
+    # nothing waits between the reservation and the `try`
     prefetched = execution.prefetches.begin(frame.path, op.id)
     had_tokens = execution.sessions.tokens_of(conversation, key)
-    session = execution.sessions.enter(conversation, spec, key, engine, name)
+    session = execution.sessions.enter(conversation, spec, key, engine, f"{execution.run_id}/{path}")
     hint = execution.sessions.hint(spec, key, args[own:], prefetched)
-    sampling = Sampling(
-        spec.temperature, spec.top_p, reservation.max_tokens, spec.stop, spec.seed, spec.samples, spec.schema
+    request = GenerateRequest(
+        f"{execution.run_id}/{path}#{attempt}",
+        engine.model,
+        messages,
+        _sampling(spec, reservation.max_tokens, len(received.asked)),
+        session,
+        hint,
     )
-    request = GenerateRequest(f"{name}#{attempt}", engine.model, messages, sampling, session, hint)
-    received = _Received(spec.samples)
     try:
-        await received.stream(engine, request, _display(execution, frame.path, op.id, attempt))
-        replies = [parsed_reply(spec.returns, text) for text in received.texts]
+        with noting(execution.warnings.setdefault):
+            await received.stream(engine, request, _display(execution, frame.path, op.id, attempt))
+        replies = received.replies(engine, reservation.max_tokens)
     except BaseException as error:
         execution.sessions.fail(session, conversation)
+        if isinstance(error, UnfitReplyError):
+            execution.corrections[path] = error.correction
         usage = received.usage_of_failure(error, reservation.prompt_tokens)
         cost_usd = reservation.settle(usage)
         if usage != Usage():
@@ -82,17 +91,22 @@ async def generate(
     finally:
         if prefetched is not None:  # the call's own hint does not reach a replica that it did not go to
             execution.sessions.release([prefetched])
+    execution.corrections.pop(path, None)
+    execution.warnings.update(dict.fromkeys(received.warnings(op.id, reservation.max_tokens)))
     usage = received.usage or Usage(reservation.prompt_tokens, None, received.tokens)
     cost_usd = reservation.settle(usage)
-    execution.sessions.leave(
-        session, spec, hint, len(messages) + 1, usage.input_tokens + usage.output_tokens // spec.samples
-    )
+    tokens = usage.input_tokens + usage.output_tokens // len(received.asked)
+    execution.sessions.leave(session, spec, hint, len(conversation.messages) + 2, tokens)
     if execution.listeners and (had_tokens or spec.pause is not None):
         execution.show(_kv_turn(frame.path, op.id, session, hint=hint, had_tokens=had_tokens, usage=usage))
     shared = spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
-    chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts]
+    chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts.values()]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
-    return Outcome(values[: op.count], usage, cost_usd)
+    return Outcome(values[: op.count], usage, cost_usd, received.finish)
+
+
+def _sampling(spec: Generate, max_tokens: int | None, samples: int) -> Sampling:
+    return Sampling(spec.temperature, spec.top_p, max_tokens, spec.stop, spec.seed, samples, spec.schema)
 
 
 def prompt_tokens(messages: Sequence[Message]) -> int:
@@ -124,41 +138,6 @@ def _display(execution: Execution, path: str, op: str, attempt: int) -> Display 
     return lambda sample, text: execution.show(Token(path, op, sample, text, attempt))
 
 
-class _Received:
-    """What has arrived of a reply."""
-
-    def __init__(self, samples: int) -> None:
-        self.tokens = 0
-        self.usage: Usage | None = None
-        self._parts: list[list[str]] = [[] for _ in range(samples)]
-        self._ends: list[FinishReason | None] = [None] * samples
-
-    @property
-    def texts(self) -> list[str]:
-        """The reply of each sample."""
-        return ["".join(parts) for parts in self._parts]
-
-    async def stream(self, engine: Engine, request: GenerateRequest, display: Display | None) -> None:
-        """Receive everything; raises :class:`ReplyError` if the engine stops in the middle."""
-        async with aclosing(engine.generate(request)) as chunks:
-            async for chunk in chunks:
-                self._parts[chunk.sample].append(chunk.text)
-                self._ends[chunk.sample] = chunk.finish_reason or self._ends[chunk.sample]
-                self.tokens += chunk.tokens
-                self.usage = chunk.usage or self.usage
-                if chunk.text and display is not None:
-                    display(chunk.sample, chunk.text)
-        if None in self._ends:
-            raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
-
-    def usage_of_failure(self, error: BaseException, prompt_tokens: int) -> Usage:
-        """The engine's own figure; else an estimate, which is nothing for a request that was refused."""
-        if self.usage is not None:
-            return self.usage
-        accepted = any(self._parts) or isinstance(error, asyncio.CancelledError)
-        return Usage(prompt_tokens, None, self.tokens) if accepted else Usage()
-
-
 class _Reservation:
     """The worst case of a model call, taken out of its budgets before it starts."""
 
@@ -169,6 +148,8 @@ class _Reservation:
         engine: str,
         messages: Sequence[Message],
         ledger: Ledger,
+        *,
+        samples: int,
     ) -> None:
         spec = op.spec
         assert isinstance(spec, Generate)
@@ -178,8 +159,8 @@ class _Reservation:
         self._price = execution.program.prices.get(engine)
         bounded = any(each.limits.tokens is not None or each.limits.usd is not None for each in ledger.chain())
         if self.max_tokens is None and bounded:
-            self.max_tokens = self._affordable(spec)
-        output = (self.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS) * spec.samples
+            self.max_tokens = self._affordable(spec, samples)
+        output = (self.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS) * samples
         self._reserved = Need(
             self.prompt_tokens + output, self._usd(self.prompt_tokens, output) or spec.expected_usd or 0.0
         )
@@ -189,13 +170,13 @@ class _Reservation:
             )
         ledger.reserve(op.id, self._reserved, op.where)
 
-    def _affordable(self, spec: Generate) -> int:
+    def _affordable(self, spec: Generate, samples: int) -> int:
         """A bound for a reply that has none of its own, so that the reservation is a true worst case."""
         wanted = spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS
         left = self._ledger.tokens_left()
         if left is None:
             return wanted
-        return max(1, min(wanted, (left - self.prompt_tokens) // spec.samples))
+        return max(1, min(wanted, (left - self.prompt_tokens) // samples))
 
     def _usd(self, tokens_in: int, tokens_out: int) -> float | None:
         return None if self._price is None else tokens_in * self._price[0] + tokens_out * self._price[1]

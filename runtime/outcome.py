@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.engines.base import FinishReason, Usage
 
 
 class Outcome(NamedTuple):
@@ -13,3 +13,5 @@ class Outcome(NamedTuple):
     values: tuple[Any, ...]
     usage: Usage | None = None
     cost_usd: float | None = None
+    finish: tuple[FinishReason, ...] | None = None
+    """Why each sample of a model call ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.events import Event, OpsDone, OpStarted, region_key
 from orchestrator.runtime.program import Generate, Op, Prefetch, Program, Release, Structure, Supersede, ToolCall
 
@@ -39,6 +39,8 @@ class OpRecord:
     attempts: int
     usage: Usage | None = None
     cost_usd: float | None = None
+    finish_reasons: tuple[FinishReason, ...] | None = None
+    """Why each sample of a model call ended."""
     done: bool = False
 
 
@@ -67,5 +69,12 @@ def op_records(program: Program, events: Iterable[Event]) -> list[OpRecord]:
         elif isinstance(event, OpsDone) and event.op is not None:
             key = (event.frame, event.op)
             seconds = event.at - started[key]
-            records[key] = replace(records[key], seconds=seconds, usage=event.usage, cost_usd=event.cost_usd, done=True)
+            records[key] = replace(
+                records[key],
+                seconds=seconds,
+                usage=event.usage,
+                cost_usd=event.cost_usd,
+                finish_reasons=event.finish,
+                done=True,
+            )
     return list(records.values())

@@ -11,7 +11,9 @@ from pydantic_core import to_json
 
 from orchestrator.dsl.llm import Chat
 from orchestrator.runtime.engines.base import Message
+from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
+from orchestrator.runtime.reply_text import json_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Conversation:
 
 def open_conversation(system: str | None, model: str | None) -> Conversation:
     """An empty conversation, with its system prompt if it has one."""
-    return Conversation((Message("system", system),) if system is not None else (), model)
+    return Conversation((Message("system", well_formed(system)),) if system is not None else (), model)
 
 
 def prompt_text(value: object) -> str:
@@ -86,10 +88,16 @@ def checked_result(tp: Any, value: object) -> Any:
 
 
 def parsed_reply(tp: Any, text: str) -> Any:
-    """A model's reply as what the call declares; raises :class:`ReplyError`."""
+    """A model's reply as what the call declares, where it is the only JSON in the reply; raises :class:`ReplyError`."""
     if tp is str:
         return text
     try:
         return adapter(tp).validate_json(text)
+    except ValidationError as error:
+        found = json_in(text)
+        if found is None or found == text:
+            raise ReplyError(first_line(error)) from error
+    try:
+        return adapter(tp).validate_json(found)
     except ValidationError as error:
         raise ReplyError(first_line(error)) from error

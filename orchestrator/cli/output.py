@@ -182,6 +182,7 @@ def _run_data(outcome: Outcome, shown: Printable) -> dict[str, Any]:
                 "attempts": op.attempts,
                 "usage": usage_data(op.usage) if op.usage else None,
                 "cost_usd": op.cost_usd,
+                "finish_reasons": op.finish_reasons,
             }
             for op in result.ops
         ],

@@ -26,9 +26,10 @@ from typing import Literal, Protocol, runtime_checkable
 from orchestrator.runtime.kv.hints import KvHint
 
 Role = Literal["system", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "refusal", "content_filter", "tool_calls"]
 """``stop``: the model ended, a stop string matched, or the structure is complete. ``length``: ``max_tokens`` or the
-context window cut the reply."""
+context window cut the reply. ``refusal``: the text says why there is no answer. ``content_filter``: the endpoint
+withheld the rest. ``tool_calls``: the model wants to call what the text names, and was offered nothing."""
 
 DEFAULT_MODEL = "default"
 """A request's model name that means "whatever the engine serves"."""
@@ -181,11 +182,10 @@ _when_sent: ContextVar[Callable[[], None] | None] = ContextVar("orchestrator_whe
 
 
 @contextmanager
-def when_sent(tell: Callable[[], None]) -> Iterator[None]:
-    """Have ``tell`` called when a request made in here leaves the queues in front of its engine.
+def when_sent(tell: Callable[[], None] | None) -> Iterator[None]:
+    """Have ``tell`` called once, when a request made in here first leaves the queues in front of its engine.
 
-    Once per time that it is sent: a request that is sent to another replica tells again. What came before was waiting
-    for others, which is not the request's time.
+    What came before was waiting for others, which is not the request's time.
     """
     token = _when_sent.set(tell)
     try:
@@ -198,7 +198,28 @@ def sent() -> None:
     """The request leaves the queue now; called by whoever held it there."""
     tell = _when_sent.get()
     if tell is not None:
+        _when_sent.set(None)
         tell()
+
+
+_note: ContextVar[Callable[[str], object] | None] = ContextVar("orchestrator_note", default=None)
+
+
+@contextmanager
+def noting(tell: Callable[[str], object]) -> Iterator[None]:
+    """Have ``tell`` called with what an engine has to say about requests made in here and is no failure."""
+    token = _note.set(tell)
+    try:
+        yield
+    finally:
+        _note.reset(token)
+
+
+def note(text: str) -> None:
+    """Tell the run that made the request something its user should know, such as what an endpoint does without."""
+    tell = _note.get()
+    if tell is not None:
+        tell(text)
 
 
 async def complete(engine: Engine, request: GenerateRequest) -> Completion:

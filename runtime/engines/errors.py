@@ -7,8 +7,12 @@ the runtime which of them are worth a retry.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, OrchError
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.engines.base import FinishReason
 
 TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017", "ORCH-E019"})
 """Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded, broken
@@ -142,6 +146,30 @@ def overloaded(url: str, why: str, retry_after: str | None = None) -> EngineErro
         why=why,
         fix=f"{when}, or lower concurrency",
     )
+
+
+def withheld(engine: str, reason: FinishReason, text: str) -> EngineError:
+    """A reply that ended without an answer, with the endpoint's words."""
+    said = f"it said: {text[:300]!r}" if text.strip() else None
+    match reason:
+        case "refusal":
+            return EngineError(
+                "ORCH-E024", f"the model behind `{engine}` refused to answer", why=said, fix="change the prompt"
+            )
+        case "content_filter":
+            return EngineError(
+                "ORCH-E025",
+                f"a content filter of `{engine}` withheld the reply",
+                why=said,
+                fix="change the prompt, or the filter's settings at the endpoint",
+            )
+        case _:
+            return EngineError(
+                "ORCH-E026",
+                f"the model behind `{engine}` wants to call a tool, and this request offers none",
+                why=said,
+                fix="take tools out of the engine's `extra_body`; let a workflow call tools, as `react` does",
+            )
 
 
 def script_exhausted(engine: str, replies: int) -> EngineError:

@@ -95,6 +95,8 @@ class SpanListener:
         span = self._open.pop((event.frame, event.op), None)
         if span is None:
             return
+        if event.finish is not None:
+            span.set_attribute(names.FINISH_REASONS, event.finish)
         if event.usage is not None:
             span.set_attribute(names.INPUT_TOKENS, event.usage.input_tokens)
             span.set_attribute(names.OUTPUT_TOKENS, event.usage.output_tokens)

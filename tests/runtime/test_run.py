@@ -14,6 +14,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.engines.sim import tokenize
 from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
@@ -66,12 +67,14 @@ async def test_failed_attempts_and_earlier_parts_of_a_run_are_paid_for() -> None
     (reply, _) = body.suspend("llm", spec, body.args, types=[int, Any], policy=policy)
     (out,) = body.suspend("stop", ToolCall(stop_once(), "stop", "idempotent", True, "async"), [reply], types=[int])
     target = Program("demo", "hash", ("text",), body.finish([out]), int)
-    async with Runtime({"main": ScriptedEngine(["one two", "7"])}) as runtime:
+    engine = ScriptedEngine(["one two", "7"])
+    async with Runtime({"main": engine}) as runtime:
         with pytest.raises(RunError):
             await runtime.run_program(target, ("a",), run_id="r")
         result = await runtime.resume_program(target, "r")
     assert result.value == 7
-    assert result.usage == Usage(2, 0, 3)
+    sent = sum(len(tokenize(turn.content)) for request in engine.requests for turn in request.messages)
+    assert result.usage == Usage(sent, 0, 3)
     assert result.cost_usd is None
 
 

@@ -1,0 +1,93 @@
+"""What a model is shown when its reply did not fit: its own words, and what is wrong with them.
+
+The turns stand behind the prompt, so that the next attempt shares the prompt's KV; a conversation that goes on
+afterwards holds the prompt and the good reply only. Of several samples, those that fit are kept, and the others are
+asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.runtime.engines.base import FinishReason, Message
+from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.values import parsed_reply
+
+MOST_SHOWN_CHARS: Final = 8_000
+"""Of the bad reply; its beginning and its end are kept."""
+_CUT_FIX: Final = "raise its max_tokens, or ask for less; retry=2 shows the model what was wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What an attempt leaves to the next one."""
+
+    kept: Mapping[int, str] = field(default_factory=dict)
+    """The texts of the samples that fit."""
+    turns: tuple[Message, ...] = ()
+    """Behind the prompt: a reply that did not fit, and why."""
+
+
+NOTHING_WRONG: Final = Correction()
+
+
+class UnfitReplyError(ReplyError):
+    """Some sample does not fit the declared type."""
+
+    def __init__(self, why: str, fix: str, correction: Correction) -> None:
+        super().__init__(why)
+        self.fix = fix
+        self.correction = correction
+
+
+def parsed(returns: Any, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[Any]:
+    """The replies as what the call declares, in the order of the samples; raises :class:`UnfitReplyError`.
+
+    ``texts`` holds every sample's text, ``reasons`` why those ended that were asked for in this attempt; ``limit`` is
+    what cuts replies.
+    """
+    values: dict[int, Any] = {}
+    bad: list[tuple[int, str, bool]] = []
+    for sample in sorted(texts):
+        try:
+            values[sample] = parsed_reply(returns, texts[sample])
+        except ReplyError as error:
+            bad.append((sample, str(error), reasons.get(sample) == "length"))
+    if not bad:
+        return [values[sample] for sample in sorted(values)]
+    sample, why, is_cut = bad[0]
+    if is_cut:
+        why = f"{limit} cut it off before its end ({why})"
+    text = texts[sample]
+    fix = _CUT_FIX if is_cut else "retry=2 shows the model what was wrong"
+    kept = {each: texts[each] for each in values}
+    turns = (
+        Message("assistant", _shortened(text, MOST_SHOWN_CHARS) or "(nothing)"),
+        Message("user", _request(why, is_cut=is_cut)),
+    )
+    shown = f"{why}; it was {_shortened(text, 200)!r}" if text else f"{why}; it was empty"
+    raise UnfitReplyError(shown, fix, Correction(kept, turns))
+
+
+def _request(why: str, *, is_cut: bool) -> str:
+    if is_cut:
+        return "Your reply was cut off before its end. Answer again, much shorter, with the complete JSON only."
+    return f"That reply does not fit: {why}. Answer again, with the corrected JSON only."
+
+
+def _shortened(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+def unfinished(op: str, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[str]:
+    """What the run says about texts that are not whole answers."""
+    found = []
+    if "length" in reasons.values():
+        found.append(f"the reply to `{op}` was cut off by {limit}")
+    if any(reason == "stop" and not texts[sample].strip() for sample, reason in reasons.items()):
+        found.append(f"the reply to `{op}` is empty")
+    return found

@@ -1,0 +1,85 @@
+"""What has arrived of a reply, and what it amounts to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+from orchestrator.runtime.correction import Correction, parsed, unfinished
+from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
+from orchestrator.runtime.engines.errors import withheld
+from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.program import Generate
+
+Display = Callable[[int, str], None]
+"""Takes the number of a sample and a piece of its reply."""
+
+
+class Received:
+    """The reply to one attempt at a call, whose correction says which samples are asked for."""
+
+    def __init__(self, spec: Generate, correction: Correction) -> None:
+        self.tokens = 0
+        self.usage: Usage | None = None
+        self.asked = [sample for sample in range(spec.samples) if sample not in correction.kept]
+        """The samples that are asked for, by the numbers that the op knows them by."""
+        self._spec = spec
+        self._kept = correction.kept
+        self._reasons: dict[int, FinishReason] = {}
+        self._parts: list[list[str]] = [[] for _ in self.asked]
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """The text of each sample, those of an earlier attempt that fit included."""
+        arrived = zip(self.asked, map("".join, self._parts), strict=True)
+        return dict(sorted({**self._kept, **dict(arrived)}.items()))
+
+    @property
+    def finish(self) -> tuple[FinishReason, ...]:
+        """Why each sample ended."""
+        return tuple(self._reasons.get(sample, "stop") for sample in range(self._spec.samples))
+
+    async def stream(self, engine: Engine, request: GenerateRequest, display: Display | None) -> None:
+        """Receive everything; raises :class:`ReplyError` if the engine stops in the middle."""
+        async with aclosing(engine.generate(request)) as chunks:
+            async for chunk in chunks:
+                sample = self.asked[chunk.sample]
+                self._parts[chunk.sample].append(chunk.text)
+                if chunk.finish_reason is not None:
+                    self._reasons[sample] = chunk.finish_reason
+                self.tokens += chunk.tokens
+                self.usage = chunk.usage or self.usage
+                if chunk.text and display is not None:
+                    display(sample, chunk.text)
+        if len(self._reasons) < len(self.asked):
+            raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
+
+    def replies(self, engine: Engine, max_tokens: int | None) -> list[Any]:
+        """The reply of each sample as what the call declares.
+
+        Raises ORCH-E024 to E026 for a reply that was withheld, :class:`UnfitReplyError` for one of another type.
+        """
+        texts = self.texts
+        for sample, reason in self._reasons.items():
+            if reason not in ("stop", "length"):
+                raise withheld(engine.name, reason, texts[sample])
+        return parsed(self._spec.returns, texts, self._reasons, self._limit(max_tokens))
+
+    def warnings(self, op: str, max_tokens: int | None) -> list[str]:
+        """What the run says about replies that are not whole answers."""
+        return unfinished(op, self.texts, self._reasons, self._limit(max_tokens))
+
+    def usage_of_failure(self, error: BaseException, prompt_tokens: int) -> Usage:
+        """The engine's own figure; else an estimate, which is nothing for a request that was refused."""
+        if self.usage is not None:
+            return self.usage
+        accepted = any(self._parts) or isinstance(error, asyncio.CancelledError)
+        return Usage(prompt_tokens, None, self.tokens) if accepted else Usage()
+
+    def _limit(self, max_tokens: int | None) -> str:
+        """What cuts a reply off, for people."""
+        if max_tokens is None:
+            return "the engine's own limit"
+        return f"max_tokens={max_tokens}" if self._spec.max_tokens else f"the {max_tokens} tokens that its budget left"

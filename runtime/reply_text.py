@@ -1,0 +1,52 @@
+"""Finding the one JSON value in a reply of a model that was asked for JSON and whose server does not enforce it.
+
+Such replies come in a fence, after a block of reasoning, behind a byte-order mark, or with a sentence around them. What
+is found is unambiguous or nothing: a text that holds two values is none.
+
+>>> json_in('<think>easy</think>\\n```json\\n{"x": 7}\\n```\\nThat is it.')
+'{"x": 7}'
+>>> json_in('Sure: {"x": 7}.'), json_in('{"x": 7} or {"x": 8}'), json_in("seven")
+('{"x": 7}', None, None)
+"""
+
+from __future__ import annotations
+
+import re
+from json import JSONDecodeError, JSONDecoder
+from typing import Final
+
+_REASONING: Final = re.compile(r"\A.*?</(?:think|thinking|thought|reasoning)>", re.S)
+_FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.S | re.M)
+_INLINE_FENCE: Final = re.compile(r"```(?:\w+[ \t])?([^`]*)```")
+_OPENING: Final = re.compile(r"[{\[]")
+
+
+def json_in(text: str) -> str | None:
+    """The JSON value that the text holds; None where there is none, or more than one."""
+    text = text.lstrip("\ufeff").strip()
+    if not text.startswith(("{", "[", '"')):
+        text = _REASONING.sub("", text, count=1).lstrip("\ufeff").strip()
+    fences = _FENCE.findall(text) or _INLINE_FENCE.findall(text)
+    if len(fences) == 1 and not text.startswith(("{", "[", '"')):
+        return str(fences[0]).lstrip("\ufeff").strip() or None
+    return _only_value(text)
+
+
+def _only_value(text: str) -> str | None:
+    opening = _OPENING.search(text)
+    if opening is None:
+        return text if _is_value(text) else None
+    begin = opening.start()
+    try:
+        _, end = JSONDecoder().raw_decode(text, begin)
+    except (JSONDecodeError, RecursionError):
+        return None
+    return None if _OPENING.search(text, end) else text[begin:end]
+
+
+def _is_value(text: str) -> bool:
+    try:
+        JSONDecoder().decode(text)
+    except (JSONDecodeError, RecursionError):
+        return False
+    return True

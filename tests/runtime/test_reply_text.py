@@ -1,0 +1,78 @@
+"""The one JSON value in a reply, wherever models put it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.reply_text import json_in
+from orchestrator.runtime.values import parsed_reply
+
+VALUE = '{"name": "Ada", "tags": ["a", "b"]}'
+VALUES = st.recursive(
+    st.integers() | st.booleans() | st.none() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+).filter(lambda value: isinstance(value, dict | list))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        VALUE,
+        f"\ufeff{VALUE}",
+        f"```json\n{VALUE}\n```",
+        f"```\n{VALUE}\n```\n",
+        f"```json\n{VALUE}",
+        f"```json {VALUE}```",
+        f"<think>\nIs it {{Ada}}? [yes]\n</think>\n\n{VALUE}",
+        f"the template opened the block</think>{VALUE}",
+        f"<think>hm</think>\n```json\n{VALUE}\n```\nI hope this helps.",
+        f"Here is the person:\n\n```JSON\n{VALUE}\n```\n\nAnything else?",
+        f"Here you are: {VALUE}",
+        f"{VALUE}\n\nLet me know what else you need.",
+        f"\ufeff\n```json\n\ufeff{VALUE}\n```",
+    ],
+)
+def test_found(text: str) -> None:
+    assert parsed_reply(dict[str, object], text) == json.loads(VALUE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I do not know.",
+        f"{VALUE} or {VALUE}",
+        f"```json\n{VALUE}\n```\nor\n```json\n{VALUE}\n```",
+        '{"name": "Ad',
+        "<think>only thoughts",
+        "[1, 2, {",
+        "[" * 100_000,
+    ],
+)
+def test_what_is_ambiguous_or_cut_is_no_value(text: str) -> None:
+    with pytest.raises(ReplyError):
+        parsed_reply(dict[str, object], text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("7", 7), ("```\n7\n```", 7), ("<think>6+1</think> 7", 7)])
+def test_a_scalar(text: str, value: int) -> None:
+    assert parsed_reply(int, text) == value
+
+
+def test_free_text_is_left_alone() -> None:
+    text = "\ufeff<think>no</think>```json\n{}\n```"
+    assert parsed_reply(str, text) == text
+
+
+@given(VALUES)
+def test_fences_and_thoughts_change_no_value(value: object) -> None:
+    plain = json.dumps(value)
+    for text in (plain, f"```json\n{plain}\n```", f"<think>\nwell\n</think>\n{plain}", f"\ufeff{plain}\n"):
+        found = json_in(text)
+        assert found is not None
+        assert json.loads(found) == value
