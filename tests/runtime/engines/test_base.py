@@ -8,8 +8,12 @@ from operator import add
 
 import pytest
 
-from orchestrator.runtime.engines.base import Usage, complete, when_sent
+from orchestrator.runtime.builder import RegionBuilder
+from orchestrator.runtime.engines.base import Usage, complete, sent, when_sent
+from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.replicas import ReplicaSet
+from orchestrator.runtime.program import Generate, Policy, Program
+from orchestrator.runtime.run import Runtime
 from tests.runtime.kv.replica_sets import Flaky, ask, slots
 
 
@@ -38,3 +42,29 @@ async def test_a_request_is_sent_when_its_program_has_a_slot() -> None:
     engine.finish("holder")
     await waiting
     assert told == ["late"]
+
+
+def test_who_waits_for_a_request_hears_of_it_once() -> None:
+    told: list[int] = []
+    with when_sent(lambda: told.append(1)):
+        sent()  # to a replica that refuses
+        sent()  # to another
+    sent()
+    assert told == [1]
+
+
+async def test_the_timeout_of_a_call_does_not_count_its_place_in_the_queue() -> None:
+    """The second program waits for longer than its own timeout while the first one has the only slot."""
+    engine = ReplicaSet("main", [ScriptedEngine(lambda _: "yes")], slots(1))
+    body = RegionBuilder("", 1)
+    (reply,) = body.suspend("op", Generate("default", None), body.args, types=[str], policy=Policy(timeout_s=0.05))
+    program = Program("test", "hash", ("x",), body.finish([reply]), str)
+    async with Runtime({"main": engine}) as runtime:
+        async with engine.gates[0].turn("holder"):
+            late = asyncio.create_task(runtime.run_program(program, ("ask",)))
+            while not engine.gates[0].state.waiting:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
+            assert not late.done()
+        engine.finish("holder")
+        assert (await late).value == "yes"
