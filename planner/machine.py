@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
-import subprocess
 from pathlib import Path
+from typing import Final
 
 from orchestrator.errors import PlanError
-from orchestrator.planner.catalogue import DeviceType, catalogue, load, read_device_type
+from orchestrator.planner import cgroup
+from orchestrator.planner.catalogue import DeviceType, load, read_device_type
 from orchestrator.planner.cluster import Device
+from orchestrator.planner.nvidia_smi import MEASURED, detect_gpus
+from orchestrator.userdata import data_folder
 
-MEASURED = "this machine"
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
-_MIB = 2**20
+ASSUMED_MEMORY: Final = 4 * 2**30
 
 
 def detect_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
@@ -29,17 +28,16 @@ def detect_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     kind, warnings = _cpu_type()
     cpu = kind.device("cpu", cores=usable_cores(), memory_bytes=float(usable_memory_bytes()))
     devices = [cpu.model_copy(update={"sources": {**cpu.sources, "memory_bytes": MEASURED}})]
-    report, problem = _nvidia_smi()
-    if problem:
-        warnings.append(problem)
-    gpus, unknown = read_nvidia_smi(report)
-    return (*devices, *gpus), (*warnings, *unknown)
+    gpus, left_out = detect_gpus()
+    if not _memory_limits():
+        warnings.append(f"the memory is a guess of {ASSUMED_MEMORY / 2**30:g} GiB: the system tells none")
+    return (*devices, *gpus), (*warnings, *left_out)
 
 
 def cpu_name() -> str:
     """The CPU's model as the system names it, for example ``Intel(R) Xeon(R) Processor``."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -48,9 +46,8 @@ def cpu_name() -> str:
 
 def measured_file() -> Path:
     """Where a measurement of this CPU with this many cores is kept, whether or not there is one."""
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", " ", cpu_name().lower()))
-    return home / "orchestrator" / "devices" / f"{'-'.join(words)}-{usable_cores()}-cores.toml"
+    return data_folder() / "devices" / f"{'-'.join(words)}-{usable_cores()}-cores.toml"
 
 
 def _cpu_type() -> tuple[DeviceType, list[str]]:
@@ -68,52 +65,23 @@ def _cpu_type() -> tuple[DeviceType, list[str]]:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores this process may run on, or the container's share of them where that is less; 1 where nobody tells."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # not Linux, or not allowed to ask
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, cgroup.cores() or allowed))
 
 
 def usable_memory_bytes() -> int:
-    """Physical memory, or the container's limit where that is less."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = [int(text) for text in map(_text_of, _CGROUP_LIMITS) if text.isdigit()]
-    return min([physical, *limits])
+    """Physical memory, or the container's limit where that is less; ``ASSUMED_MEMORY`` where nobody tells."""
+    return min(_memory_limits(), default=ASSUMED_MEMORY)
 
 
-def read_nvidia_smi(report: str) -> tuple[list[Device], list[str]]:
-    """Devices out of ``name, MiB`` lines; GPUs that the catalogue does not know are named in the second list."""
-    types = {alias: each for each in catalogue().values() for alias in each.nvidia_smi}
-    counts: dict[tuple[str, int], int] = {}
-    for line in filter(str.strip, report.splitlines()):
-        name, _, mib = line.rpartition(",")
-        key = (name.strip(), int(mib))
-        counts[key] = counts.get(key, 0) + 1
-    devices: list[Device] = []
-    unknown: list[str] = []
-    for (gpu, memory_mib), count in counts.items():
-        if gpu in types:
-            devices.append(_gpu(types[gpu], f"gpu{len(devices)}", count, memory_mib * _MIB))
-        else:
-            unknown.append(f"{count} x {gpu} left out: not in the device catalogue; describe it in a cluster file")
-    return devices, unknown
-
-
-def _gpu(device_type: DeviceType, name: str, count: int, memory_bytes: int) -> Device:
-    gpu = device_type.device(name, count=count, memory_bytes=float(memory_bytes))
-    return gpu.model_copy(update={"sources": {**gpu.sources, "memory_bytes": MEASURED}})
-
-
-def _nvidia_smi() -> tuple[str, str | None]:
-    """Its report, and a problem to tell the user; no ``nvidia-smi`` at all is not a problem."""
-    if shutil.which(_NVIDIA_SMI[0]) is None:
-        return "", None
+def _memory_limits() -> list[int]:
     try:
-        done = subprocess.run(_NVIDIA_SMI, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError) as failed:
-        return "", f"no GPU used: nvidia-smi failed ({failed})"
-    return done.stdout, None
-
-
-def _text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+        pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # a name the system does not know
+        pages = page_bytes = -1
+    physical = pages * page_bytes if pages > 0 and page_bytes > 0 else None
+    return [each for each in (physical, cgroup.memory_bytes()) if each]

@@ -37,6 +37,7 @@ from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
+from orchestrator.userdata import data_folder
 
 VARIABLE: Final = "ORCH_CALIBRATION"
 OFF: Final = "off"
@@ -90,8 +91,7 @@ def store_path() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named is not None:
         return None if named.strip().lower() in ("", OFF) else Path(named).expanduser()
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "orchestrator" / "calibration.jsonl"
+    return data_folder() / "calibration.jsonl"
 
 
 def load(path: Path) -> tuple[list[Observation], list[str]]:

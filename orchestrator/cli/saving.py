@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from orchestrator.userdata import data_folder
+
 
 def save_result(text: str) -> Path | None:
     """Write to a new file that only the user can read, and tell where; None where no place takes it.
@@ -21,7 +23,7 @@ def save_result(text: str) -> Path | None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-        except (OSError, RuntimeError):  # Path.home raises the latter
+        except OSError:
             if path is not None:
                 path.unlink(missing_ok=True)
             continue
@@ -30,6 +32,6 @@ def save_result(text: str) -> Path | None:
 
 
 def _users() -> Path:
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "orchestrator" / "results"
-    home.mkdir(parents=True, exist_ok=True)
-    return home
+    results = data_folder() / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    return results

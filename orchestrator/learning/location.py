@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from orchestrator.userdata import data_folder
+
 VARIABLE: Final = "ORCH_LEARNED"
 OFF: Final = "off"
 
@@ -19,5 +21,4 @@ def default_path() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named is not None:
         return None if named.strip().lower() in ("", OFF) else Path(named).expanduser()
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "orchestrator" / "learned.db"
+    return data_folder() / "learned.db"

@@ -68,7 +68,10 @@ def test_an_import_that_wanted_the_file_says_what_to_rename(folder: Path, statem
 
 
 @pytest.mark.parametrize("name", ["helpers", "agents", "planner", "test", "utils"])
-def test_a_helper_with_any_other_name_is_the_users(orch: Orch, folder: Path, name: str) -> None:
+def test_a_helper_with_any_other_name_is_the_users(
+    orch: Orch, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, name, raising=False)  # pytest gives tests/planner that name
     (folder / f"{name}.py").write_text("MINE = 1\n")
     (folder / "flow.py").write_text(f"from {name} import MINE\n{FLOW}")
     ended = orch("check", "flow.py")
@@ -120,8 +123,8 @@ def test_a_module_inside_a_package_is_a_target(folder: Path) -> None:
         ("book.ipynb", '{"cells": []}', "jupyter nbconvert"),
         (
             "mute.py",
-            "class Mute(Exception):\n    def __str__(self): raise KeyError\nraise Mute\n",
-            "imported: Mute: (its text cannot be made",
+            "class Mute(Exception):\n    __str__ = None\nraise Mute\n",
+            "(its text cannot be made",
         ),
         ("nul", "\0", "null bytes"),
     ],

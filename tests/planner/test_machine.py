@@ -23,22 +23,39 @@ def test_this_machine() -> None:
     assert any("generic" in warning for warning in cluster.warnings)
 
 
-def test_gpus_of_one_model_are_one_device() -> None:
-    devices, unknown = machine.read_nvidia_smi("NVIDIA L4, 23034\nNVIDIA H200, 143771\nNVIDIA L4, 23034\n")
-    assert [(d.name, d.type, d.count, d.memory_bytes) for d in devices] == [
-        ("gpu0", "l4", 2, 23034 * 2**20),
-        ("gpu1", "h200-sxm", 1, 143771 * 2**20),
-    ]
-    assert unknown == []
+def test_memory_that_nobody_tells_is_a_guess_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_name: str) -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(machine.os, "sysconf", unknown)
+    monkeypatch.setattr(machine.cgroup, "memory_bytes", lambda: None)
+    cluster = detect()
+    assert cluster.device("cpu").memory_bytes == machine.ASSUMED_MEMORY
+    assert any("guess" in warning for warning in cluster.warnings)
 
 
-def test_an_unknown_gpu_is_named_and_left_out() -> None:
-    devices, [said] = machine.read_nvidia_smi("NVIDIA GeForce GTX 1080, 8192\n")
-    assert devices == []
-    assert "NVIDIA GeForce GTX 1080" in said
+@pytest.mark.parametrize("physical", [-1, 0])
+def test_a_system_that_reports_no_memory_and_no_cores(monkeypatch: pytest.MonkeyPatch, physical: int) -> None:
+    monkeypatch.setattr(machine.os, "sysconf", lambda _name: physical)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _pid: set())
+    monkeypatch.setattr(machine.cgroup, "memory_bytes", lambda: 2**30)
+    monkeypatch.setattr(machine.cgroup, "cores", lambda: None)
+    cpu = detect().device("cpu")
+    assert (cpu.cores, cpu.memory_bytes) == (1, 2**30)
 
 
-def test_a_failing_nvidia_smi_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.shutil, "which", lambda _name: "/bin/false")
-    monkeypatch.setattr(machine, "_NVIDIA_SMI", ("/bin/false",))
-    assert any("nvidia-smi failed" in warning for warning in detect().warnings)
+def test_the_containers_limits_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _pid: set(range(64)))
+    monkeypatch.setattr(machine.cgroup, "cores", lambda: 3)
+    monkeypatch.setattr(machine.cgroup, "memory_bytes", lambda: 2**28)
+    cpu = detect().device("cpu")
+    assert (cpu.cores, cpu.memory_bytes) == (3, 2**28)
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    assert detect().device("cpu").cores >= 1
