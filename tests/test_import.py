@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,8 @@ def test_public_names_resolve(name: str) -> None:
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         orchestrator.nothing  # noqa: B018
+
+
+def test_no_module_takes_the_name_of_what_the_package_offers() -> None:
+    modules = {each.stem for each in Path(orchestrator.__file__).parent.iterdir()}
+    assert not modules & set(orchestrator.__all__)

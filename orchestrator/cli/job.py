@@ -16,7 +16,7 @@ from orchestrator.cli.failure import as_orch_error
 from orchestrator.cli.human import human_for
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.session import Session, opened
-from orchestrator.loop import run
+from orchestrator.event_loop import run
 from orchestrator.runtime.events import Feed, Token
 from orchestrator.runtime.observe import Subscription
 

@@ -219,7 +219,7 @@ def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    from orchestrator.loop import run
+    from orchestrator.event_loop import run
 
     try:
         asyncio.get_running_loop()
