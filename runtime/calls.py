@@ -9,17 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from orchestrator.errors import RunError
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import when_sent
-from orchestrator.runtime.failures import first_line
 from orchestrator.runtime.generate import generate
+from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
-from orchestrator.runtime.values import Conversation, adapter, checked_result
+from orchestrator.runtime.values import Conversation, checked_result
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
@@ -96,15 +95,7 @@ def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> l
 async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: str) -> Outcome:
     tp = frame.region.types[op.first]
     answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
-    if spec.choices is not None and answer not in spec.choices:
-        why = f"the choices are {', '.join(spec.choices)}"
-        raise RunError("ORCH-R031", f"the answer to `{op.id}` is {answer!r}", where=op.where, why=why)
-    try:
-        return Outcome((adapter(tp).validate_python(answer),))
-    except ValidationError as error:
-        raise RunError(
-            "ORCH-R031", f"the answer to `{op.id}` does not fit", where=op.where, why=first_line(error)
-        ) from error
+    return Outcome((accepted(op.id, answer, tp, spec.choices, op.where),))
 
 
 def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:

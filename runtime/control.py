@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.events import MapProgress
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import map_length
@@ -72,11 +74,16 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
     body = op.bodies[0]
     captured = _captured(frame, body)
     yielded: list[Sequence[Any]] = [()] * length
+    done = 0
+    execution.show(MapProgress(frame.path, op.id, done, length, time()))
 
     async def work(indices: Iterator[int]) -> None:
+        nonlocal done
         for index in indices:
             inputs = [*(items[index] for items in lists), *captured]
             yielded[index] = await execution.run_body(body.region, inputs, f"{path}[{index}]/", ledger)
+            done += 1
+            execution.show(MapProgress(frame.path, op.id, done, length, time()))
 
     indices = iter(range(length))
     async with Group() as group:

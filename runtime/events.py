@@ -98,6 +98,16 @@ class Token(NamedTuple):
     """A later attempt begins the reply anew."""
 
 
+class MapProgress(NamedTuple):
+    """How many items of a map are done. For observers only; never journaled."""
+
+    frame: str
+    op: str
+    done: int
+    items: int
+    at: float
+
+
 class KvTurn(NamedTuple):
     """What a model call meant for the KV cache of its session. For observers only; never journaled."""
 
@@ -140,7 +150,7 @@ class RunFailed(NamedTuple):
 
 Event = RunStarted | FrameOpened | OpStarted | OpFailed | OpsDone | Spent | RunDone | RunFailed
 """What is journaled."""
-Shown = Token | KvTurn
+Shown = Token | MapProgress | KvTurn
 """What only observers see."""
 Feed = Event | Shown
 """What observers see."""

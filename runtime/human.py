@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from orchestrator.errors import RunError
+from pydantic import ValidationError
+
+from orchestrator.errors import RunError, SourceLoc
+from orchestrator.runtime.events import region_key
+from orchestrator.runtime.failures import first_line
+from orchestrator.runtime.values import adapter
 
 
 class Human(Protocol):
@@ -29,7 +34,7 @@ class Nobody:
 
 
 class Answers:
-    """Answers given ahead, by the op's id, with or without its frame."""
+    """Answers given ahead, by the op's id: with the frame of one execution, with its region, or alone."""
 
     def __init__(self, answers: Mapping[str, object], otherwise: Human | None = None) -> None:
         self._answers = dict(answers)
@@ -37,7 +42,25 @@ class Answers:
 
     async def ask(self, id: str, question: str, type: Any, choices: Sequence[str] | None) -> object:  # noqa: A002
         """The answer given for ``id``; else whoever else may be asked."""
-        for key in (id, id.rpartition("/")[2]):
+        frame, slash, name = id.rpartition("/")
+        for key in (id, f"{region_key(frame + slash)}{name}", name):
             if key in self._answers:
                 return self._answers[key]
         return await self._otherwise.ask(id, question, type, choices)
+
+
+def accepted(
+    id: str,  # noqa: A002
+    answer: object,
+    type: Any,  # noqa: A002
+    choices: Sequence[str] | None,
+    where: SourceLoc | None = None,
+) -> object:
+    """``answer`` as the question ``id`` takes it; raises ``RunError`` ORCH-R031, whose ``why`` says what is wrong."""
+    if choices is not None and answer not in choices:
+        why = f"the choices are {', '.join(choices)}"
+        raise RunError("ORCH-R031", f"the answer to `{id}` is {answer!r}", where=where, why=why)
+    try:
+        return adapter(type).validate_python(answer)
+    except ValidationError as error:
+        raise RunError("ORCH-R031", f"the answer to `{id}` does not fit", where=where, why=first_line(error)) from error

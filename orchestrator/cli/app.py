@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.workflow import Workflow
     from orchestrator.errors import OrchError
     from orchestrator.planner.plan import Plan
+    from orchestrator.runtime.records import Spending
     from orchestrator.runtime.result import RunResult
 
 Options = Mapping[str, Any]
@@ -76,6 +77,8 @@ class Facts:
     start_seconds: float
     plan: Plan
     """Of one run of the workflow."""
+    spent: Spending
+    """By all runs, failed and cancelled ones included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,5 +23,6 @@ CODES: Final[dict[str, str]] = {
     "ORCH-U090": "the operating system refused something",
     "ORCH-U091": "out of memory",
     "ORCH-U092": "results that could not be shown, and where they are kept",
+    "ORCH-U093": "interrupted with Ctrl-C",
     "ORCH-U099": "an unexpected failure",
 }

@@ -23,6 +23,8 @@ from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, des
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+CTRL_C: Final = "ORCH-U093"
+"""Code of what Ctrl-C ended."""
 PIPE_CLOSED: Final = 141
 
 
@@ -34,7 +36,8 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
         silence_stdout()
         return PIPE_CLOSED
     if isinstance(failure, (KeyboardInterrupt, click.Abort)):
-        click.secho("\ninterrupted: the run was cancelled", fg="yellow", err=True)
+        _to_stdout([Diagnostic(CTRL_C, "interrupted")], words)
+        click.secho("\ninterrupted", fg="yellow", err=True)
         return INTERRUPTED
     if "--debug" in words or os.environ.get("ORCH_DEBUG"):
         traceback.print_exception(failure, file=sys.stderr)
@@ -42,18 +45,22 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     code = USAGE if isinstance(error, UsageError) else FAILED
     if isinstance(failure.__cause__, BrokenPipeError):
         code = PIPE_CLOSED
-    try:
-        if wants_json(words):
-            deliver_json({"ok": False, "errors": [each.as_dict() for each in error.diagnostics]})
-        sys.stdout.flush()
-    except OSError:  # stdout is closed or full, which is often the very failure: stderr still says it
-        silence_stdout()
+    _to_stdout(error.diagnostics, words)
     with suppress(OSError):
         for each in error.diagnostics:
             click.echo(styled(each), err=True)
         if len(error.diagnostics) > 1:
             click.echo(f"{len(error.diagnostics)} errors", err=True)
     return code
+
+
+def _to_stdout(diagnostics: Sequence[Diagnostic], words: Sequence[str]) -> None:
+    try:
+        if wants_json(words):
+            deliver_json({"ok": False, "errors": [each.as_dict() for each in diagnostics]})
+        sys.stdout.flush()
+    except OSError:  # stdout is closed or full, which is often the very failure: stderr still says it
+        silence_stdout()
 
 
 def as_orch_error(failure: BaseException) -> OrchError:

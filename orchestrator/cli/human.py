@@ -3,69 +3,193 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.errors import Diagnostic, UsageError
+import click
+
+from orchestrator.cli.keyboard import Keyboard
+from orchestrator.cli.screen import printable
+from orchestrator.errors import Diagnostic, RunError, SourceLoc, UsageError
+from orchestrator.runtime.events import region_key
+from orchestrator.runtime.human import Answers, accepted
 
 if TYPE_CHECKING:
-    from orchestrator.planner.plan import Plan
     from orchestrator.runtime.human import Human
+    from orchestrator.runtime.program import Program
+
+CASE: Final[ContextVar[str]] = ContextVar("case", default="")
+"""Which of several runs asks."""
 
 
-def human_for(plan: Plan, pairs: Sequence[str], paused: Callable[[], AbstractContextManager[object]]) -> Human:
-    """Whoever answers a run of ``plan``; ``paused`` keeps the progress display off the terminal meanwhile.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One ``ask`` of a program."""
 
-    Raises ``UsageError``: ORCH-U012 for an answer that nobody asks for, ORCH-U013 when a question has no answer and
-    there is no terminal to ask at.
+    id: str
+    """With its region: ``turns/verdict``."""
+    type: Any
+    choices: Sequence[str] | None
+    where: SourceLoc | None = None
+
+    @property
+    def name(self) -> str:
+        """Without its region."""
+        return self.id.rpartition("/")[2]
+
+
+def questions_of(program: Program) -> list[Question]:
+    """Everything that a program may ask."""
+    from orchestrator.runtime.program import Ask
+
+    return [
+        Question(f"{key}{op.id}", region.types[op.first], op.spec.choices, op.where)
+        for key, region in program.regions.items()
+        for op in region.ops()
+        if isinstance(op.spec, Ask)
+    ]
+
+
+def human_for(program: Program, pairs: Sequence[str], terminal: Callable[[], AbstractContextManager[object]]) -> Human:
+    """Whoever answers the runs of ``program``; ``terminal`` keeps everything else off the terminal meanwhile.
+
+    Raises ``UsageError``: ORCH-U012 for an answer that nobody asks for or that its question does not take, ORCH-U013
+    when a question has no answer and there is no terminal to ask at.
     """
-    from orchestrator.runtime.human import Answers
-
-    asked = [op.id for op in plan.ops if op.place == "human"]
-    names = {each.rpartition("/")[2]: each for each in asked}
+    asked = questions_of(program)
     answers: dict[str, object] = {}
     problems: list[Diagnostic] = []
+    answered: set[str] = set()
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             problems.append(Diagnostic("ORCH-U012", f"`--answer {pair}` has no `=`", fix="write --answer name=value"))
-        elif name not in names and name not in asked:
-            near = get_close_matches(name, asked, n=1, cutoff=0.5)
-            listed = ", ".join(f"`{each}`" for each in asked)
-            fix = f"did you mean `{near[0]}`?" if near else f"it asks {listed}" if asked else "it asks nobody anything"
-            problems.append(Diagnostic("ORCH-U012", f"the workflow asks no question `{name}`", fix=fix))
+            continue
+        if name in answers:
+            problems.append(Diagnostic("ORCH-U012", f"`--answer {name}` is given twice", fix="leave one out"))
+        meant = [each for each in asked if each.name == name or each.id == region_key_of(name)]
+        if not meant:
+            problems.append(_unknown(name, asked))
         answers[name] = text
+        for each in meant:
+            answered.add(each.id)
+            answers[name] = typed(each, text)
+            try:
+                accepted(each.id, answers[name], each.type, each.choices, each.where)
+            except RunError as wrong:
+                (told,) = wrong.diagnostics
+                message = f"`--answer {pair}` is no answer to `{each.id}`"
+                problems.append(Diagnostic("ORCH-U012", message, each.where, why=told.why, fix=_fix(name, each)))
     interactive = sys.stdin.isatty() and sys.stderr.isatty()
-    missing = [each for each in asked if each not in answers and each.rpartition("/")[2] not in answers]
+    missing = [each for each in asked if each.id not in answered]
     if missing and not interactive and not problems:
-        listed = ", ".join(f"`{each}`" for each in missing)
-        fix = " ".join(f"--answer {each}=…" for each in missing)
+        listed = ", ".join(f"`{each.id}`" for each in missing)
+        fix = " ".join(f"--answer {each.name}={_example(each)}" for each in missing)
         problems.append(
             Diagnostic("ORCH-U013", f"the workflow asks a human: {listed}", why="there is no terminal here", fix=fix)
         )
     if problems:
         raise UsageError.collect(problems)
-    return Answers(answers, Terminal(paused) if interactive else None)
+    return Answers(answers, Terminal(terminal) if interactive else None)
+
+
+def region_key_of(name: str) -> str:
+    """The question that one execution of it belongs to: ``turns[3]/verdict`` is of ``turns/verdict``."""
+    frame, slash, last = name.rpartition("/")
+    return f"{region_key(frame + slash)}{last}"
+
+
+def typed(question: Question, text: str) -> object:
+    """What somebody means who types ``text``: one of the choices, text as it is, and anything else also as JSON."""
+    from pydantic import ValidationError
+
+    from orchestrator.runtime.values import adapter
+
+    if question.choices:
+        return text.strip()
+    if question.type is str:
+        return text
+    try:
+        return adapter(question.type).validate_python(text)
+    except ValidationError:
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
 
 
 class Terminal:
-    """Asks whoever sits at the terminal, one question at a time."""
+    """Asks whoever sits at the terminal, one question at a time, until the answer is one."""
 
-    def __init__(self, paused: Callable[[], AbstractContextManager[object]]) -> None:
-        self._paused = paused
+    def __init__(
+        self, terminal: Callable[[], AbstractContextManager[object]], keyboard: Keyboard | None = None
+    ) -> None:
+        self._terminal = terminal
+        self._keyboard = keyboard or Keyboard()
         self._one_at_a_time = asyncio.Lock()
 
     async def ask(self, id: str, question: str, type: Any, choices: Sequence[str] | None) -> object:  # noqa: A002
-        """The line that was typed, after a prompt with the question and its choices."""
-        from rich.console import Console
-        from rich.prompt import Prompt
-
+        """The answer that was typed. Raises ``RunError`` ORCH-R030 where the input ends instead."""
         async with self._one_at_a_time:
-            with self._paused():
-                console = Console(stderr=True)
-                return await asyncio.to_thread(
-                    Prompt.ask, f"[bold]{question}[/]", console=console, choices=list(choices) if choices else None
+            with self._terminal():
+                label = " ".join(each for each in (CASE.get(), id) if each)
+                click.echo(f"{click.style(label, fg='cyan')}  {click.style(printable(question), bold=True)}", err=True)
+                try:
+                    return await self._answer(Question(id, type, choices))
+                except asyncio.CancelledError:
+                    click.echo(err=True)
+                    raise
+
+    async def _answer(self, question: Question) -> object:
+        while True:
+            click.echo(f"  {_expected(question)}> ", nl=False, err=True)
+            line = await self._keyboard.line()
+            if line is None:
+                click.echo(err=True)
+                raise RunError(
+                    "ORCH-R030",
+                    f"`{question.id}` has no answer: the input ended",
+                    fix=f"type one, or give it ahead with --answer {question.name}={_example(question)}",
                 )
+            try:
+                answer = typed(question, line)
+                accepted(question.id, answer, question.type, question.choices)
+                return answer
+            except RunError as wrong:
+                click.secho(f"  {wrong.diagnostics[0].why}", fg="yellow", err=True)
+
+
+def _unknown(name: str, asked: Iterable[Question]) -> Diagnostic:
+    names = list(dict.fromkeys(each.name for each in asked))
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = ", ".join(f"`{each}`" for each in names)
+    fix = f"did you mean `{near[0]}`?" if near else f"it asks {listed}" if names else "it asks nobody anything"
+    return Diagnostic("ORCH-U012", f"the workflow asks no question `{name}`", fix=fix)
+
+
+def _fix(name: str, question: Question) -> str:
+    if question.choices:
+        options = [f"--answer {shlex.quote(f'{name}={each}')}" for each in question.choices]
+        return f"write {' or '.join(options)}"
+    return f"write --answer {name}=… with a value of that type, as JSON where it is no text"
+
+
+def _example(question: Question) -> str:
+    return shlex.quote(question.choices[0]) if question.choices else "…"
+
+
+def _expected(question: Question) -> str:
+    if question.choices:
+        return f"({' / '.join(question.choices)}) "
+    if question.type is str:
+        return ""
+    from orchestrator.dsl.typing import type_string
+
+    return f"({type_string(question.type)}) "

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
 from orchestrator.cli.app import Case, Facts, Job, Outcome
 from orchestrator.cli.engines import engines_label, models_label
-from orchestrator.cli.failure import as_orch_error
-from orchestrator.cli.human import human_for
+from orchestrator.cli.failure import CTRL_C, as_orch_error
+from orchestrator.cli.human import CASE, human_for
 from orchestrator.cli.progress import Progress
+from orchestrator.cli.screen import Screen
 from orchestrator.cli.session import Session, opened
+from orchestrator.cli.stream import Replies
+from orchestrator.errors import RunError
 from orchestrator.event_loop import run
-from orchestrator.runtime.events import Feed, Token
-from orchestrator.runtime.observe import Subscription
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -43,11 +42,14 @@ def run_job(
 ) -> tuple[list[Outcome], Facts]:
     """Run every case, ``how.concurrency`` at a time; a case that fails does not stop the others.
 
-    ``durations`` learns from the pauses of their conversations.
-    Raises what stops all of them: missing answers of a human, an engine that does not start, Ray out of reach.
+    Ctrl-C does: what is under way is cancelled, and the outcome of every case without a result says so
+    (:func:`was_interrupted`). ``durations`` learns from the pauses of their conversations.
+    Raises what stops all of them: wrong or missing answers of a human, an engine that does not start, Ray out of reach.
     """
-    progress = Progress(compiled.plan, live=False if how.stream else None)
-    human = human_for(compiled.plan, how.answers, progress.paused)
+    screen = Screen(live=False if how.stream else None)
+    progress = Progress(compiled.plan, screen)
+    replies = Replies(screen, several=len(job.cases) > 1) if how.stream else None
+    human = human_for(compiled.program, how.answers, screen.question)
     ended: list[tuple[list[Outcome], Facts]] = []
 
     async def all_cases() -> None:
@@ -55,17 +57,23 @@ def run_job(
             progress.running(len(job.cases))
             began = time.perf_counter()
             slots = asyncio.Semaphore(how.concurrency)
-            runs = (_one(case, session, compiled, slots, progress=progress, how=how) for case in job.cases)
-            outcomes = list(await asyncio.gather(*runs))
+            watched = _Watched(progress, replies)
+            runs = [
+                asyncio.ensure_future(_one(case, session, compiled, slots, watched=watched, how=how))
+                for case in job.cases
+            ]
+            outcomes = await _all(runs, job.cases)
             seconds = time.perf_counter() - began
             simulated = any(outcome.result.simulated for outcome in outcomes if outcome.result) or any(
                 engine.simulated for engine in session.runtime.engines
             )
-            if how.stream:
-                click.echo(err=True)
-            progress.close()
-            plan = compiled.plan
-            facts = Facts(models_label(plan), engines_label(plan), simulated, seconds, session.start_seconds, plan)
+            if replies is not None:
+                replies.close()
+            screen.close()
+            plan, start_seconds = compiled.plan, session.start_seconds
+            facts = Facts(
+                models_label(plan), engines_label(plan), simulated, seconds, start_seconds, plan, progress.spent
+            )
             ended.append((outcomes, facts))
 
     try:
@@ -73,20 +81,58 @@ def run_job(
             progress.note(note)
         try:
             run(all_cases())
+        except KeyboardInterrupt:
+            if not ended:
+                raise
         except Exception as failure:
             if not ended:
                 raise
             progress.note(f"warning: the runs are over, and an engine did not stop cleanly: {as_orch_error(failure)}")
         return ended[0]
     finally:
-        progress.close()
+        screen.close()
+
+
+def was_interrupted(outcomes: Sequence[Outcome]) -> bool:
+    """Whether Ctrl-C ended the job."""
+    return any(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """Who is told of the events of runs."""
+
+    progress: Progress
+    replies: Replies | None
+
+
+async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case]) -> list[Outcome]:
+    """The outcomes of all runs; once this task is cancelled, which is what Ctrl-C does, of those that were faster."""
+    try:
+        return list(await asyncio.gather(*runs))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        return [
+            Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
+            if run.cancelled()
+            else run.result()
+            for case, run in zip(cases, runs, strict=True)
+        ]
 
 
 async def _one(
-    case: Case, session: Session, compiled: Compiled, slots: asyncio.Semaphore, *, progress: Progress, how: How
+    case: Case, session: Session, compiled: Compiled, slots: asyncio.Semaphore, *, watched: _Watched, how: How
 ) -> Outcome:
     async with slots:
-        observers = [each for each in (progress.began(case.name), Stream() if how.stream else None) if each]
+        CASE.set(case.name if watched.progress.several else "")
+        observers = [watched.progress.began(case.name)]
+        if watched.replies is not None:
+            observers.append(watched.replies.of(case.name))
         began = time.perf_counter()
         try:
             result = await session.runtime.run(compiled, case.inputs, budget=how.limits, observers=observers)
@@ -94,25 +140,5 @@ async def _one(
         except Exception as failure:  # noqa: BLE001 - what the other runs gave is not lost for it
             outcome = Outcome(case, None, as_orch_error(failure))
         problem = outcome.error.message if outcome.error else None
-        progress.ended(case.name, time.perf_counter() - began, problem)
+        watched.progress.ended(case.name, time.perf_counter() - began, problem)
         return outcome
-
-
-class Stream(Subscription):
-    """Writes replies to stderr as they come; another op, another sample of it or another attempt starts a new line."""
-
-    _last: tuple[str, str, int, int] | None = None
-    _owner: Stream | None = None
-
-    def push(self, entry: Feed) -> None:
-        """Write a token."""
-        if not isinstance(entry, Token):
-            return
-        key = (entry.frame, entry.op, entry.sample, entry.attempt)
-        if key != self._last or Stream._owner is not self:
-            label = f"{entry.frame}{entry.op}" + (f"#{entry.sample + 1}" if entry.sample else "")
-            label += f" (attempt {entry.attempt})" if entry.attempt > 1 else ""
-            lead = "" if Stream._owner is None else "\n"
-            click.secho(f"{lead}{label}: ", fg="cyan", nl=False, err=True)
-        self._last, Stream._owner = key, self
-        click.echo(entry.text, nl=False, err=True)

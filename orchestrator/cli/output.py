@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.failure import CTRL_C
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.saving import save_result
 from orchestrator.cli.streams import deliver, deliver_json
@@ -53,9 +54,14 @@ def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_js
             if outcome.result is not None:
                 deliver(value_text(outcome.result.value, shown, compact=many))
             elif outcome.error is not None:
-                click.secho(f"{outcome.case.name}: {outcome.error}", fg="red", err=True)
+                if outcome.error.code != CTRL_C:
+                    click.secho(f"{outcome.case.name}: {outcome.error}", fg="red", err=True)
                 if many:
                     deliver("null")
+        cancelled = sum(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)
+        if cancelled:
+            what = f"{cancelled} of {len(outcomes)} runs were" if len(outcomes) > 1 else "the run was"
+            click.secho(f"interrupted: {what} cancelled", fg="yellow", err=True)
         click.secho(summary(outcomes, facts), dim=True, err=True)
     for note in shown.notes:
         click.secho(f"note: {note}", dim=True, err=True)
@@ -102,6 +108,10 @@ def runs_data(
         "engine": facts.engine,
         "simulated": facts.simulated,
         "start_seconds": round(facts.start_seconds, 3),
+        "spent": {
+            **usage_data(facts.spent.usage),
+            "cost_usd": None if facts.spent.unpriced else facts.spent.cost_usd,
+        },
     }
     runs = [_run_data(outcome, shown) for outcome in outcomes]
     return head | ({"seconds": round(facts.seconds, 3), "runs": runs} if many else runs[0])
@@ -125,8 +135,9 @@ def summary(outcomes: Sequence[Outcome], facts: Facts) -> str:
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     parts = [f"{len(results)} of {len(outcomes)} runs"] if len(outcomes) > 1 else []
     parts.append(duration(facts.seconds))
-    if results and facts.plan.cluster.engines:
-        parts += [usage_text(total_usage(results)), cost_text(total_cost(results))]
+    spent = facts.spent
+    if facts.plan.cluster.engines and (results or spent.usage.input_tokens + spent.usage.output_tokens):
+        parts += [usage_text(spent.usage), cost_text(None if spent.unpriced else spent.cost_usd)]
     if facts.plan.cluster.engines:
         parts.append(f"{facts.model} on {facts.engine}")
     if facts.simulated:

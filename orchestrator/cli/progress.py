@@ -1,54 +1,101 @@
-"""What is going on, on stderr: a live display at a terminal, plain lines elsewhere."""
+"""What is going on, on stderr: a live display at a terminal, plain lines elsewhere.
+
+At a terminal there is a spinner while something starts, then a bar over the runs and a line for each of them: what it
+is doing, how many items of its maps are done, tokens, cost, and about how much time is left. Elsewhere each run that
+ends is a line where there are several, and so is each tenth of a map of twenty items or more.
+"""
 
 from __future__ import annotations
 
-import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-import click
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.progress import ProgressColumn, SpinnerColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
 
-from orchestrator.planner.figures import duration
-from orchestrator.runtime.events import Feed, OpsDone, OpStarted
+from orchestrator.cli.screen import Screen, printable
+from orchestrator.planner.figures import dollars, duration, tokens
+from orchestrator.planner.table import cut
+from orchestrator.runtime.events import Feed, MapProgress, OpFailed, OpsDone, OpStarted, Spent
 from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.records import Spending
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from collections.abc import Callable
+
+    from rich.progress import Task, TaskID
 
     from orchestrator.planner.plan import Plan
 
-BAR = 24
+BAR: Final = 24
 """Characters of the bar."""
-SHOWN_CASE = 48
-"""Characters of a case's name in the display."""
+SHOWN_CASE: Final = 48
+"""Cells of a case's name in the display."""
+LOGGED_ITEMS: Final = 20
+"""A map of fewer items says nothing where there is no terminal."""
+LOGGED_TIMES: Final = 10
+"""Lines that a larger one takes there."""
+
+
+class Said(ProgressColumn):
+    """What a task says of itself at the moment it is drawn, which is not as often as something happens."""
+
+    def get_table_column(self) -> Column:
+        """One line, cut where it is too long."""
+        return Column(no_wrap=True, overflow="ellipsis")
+
+    def render(self, task: Task) -> Text:
+        """The line."""
+        say: Callable[[], str] = task.fields["say"]
+        return Text(say())
+
+
+@dataclass(slots=True)
+class Advance:
+    """How far something has come."""
+
+    done: int
+    of: int
+    began: float
+
+    def left(self, now: float) -> str:
+        """About how long the rest takes, at the pace so far; empty where that is not known."""
+        if not 0 < self.done < self.of or now <= self.began:
+            return ""
+        return f"about {duration((now - self.began) / self.done * (self.of - self.done))} left"
 
 
 class Progress:
-    """Told by a command what happens; a :class:`~orchestrator.cli.session.Starting`.
+    """Told by a command what happens; a :class:`~orchestrator.cli.session.Starting`."""
 
-    The live display is one spinner while something starts, then a bar over the runs and what each of them is doing.
-    """
-
-    def __init__(self, plan: Plan, *, live: bool | None = None) -> None:
-        self._shown_ops = {op.id for op in plan.ops if op.place != "inline"}
-        self._live = sys.stderr.isatty() if live is None else live
+    def __init__(self, plan: Plan, screen: Screen) -> None:
+        self.spent = Spending()
+        """By all runs, failed and cancelled ones included."""
+        self.shown_ops = {op.id for op in plan.ops if op.place != "inline"}
+        self.races = {op.id for op in plan.ops if op.kind == "race"}
+        self._screen = screen
         self._bars: Bars | None = None
         self._start: TaskID | None = None
-        self._all: TaskID | None = None
         self._cases: dict[str, TaskID] = {}
-        self._total = self._ended = 0
+        self._all = Advance(0, 0, 0.0)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one run."""
+        return self._all.of > 1
 
     def starting(self, what: str) -> None:
         """Something that takes a while begins."""
-        if not self._live:
-            click.echo(f"starting {what} …", err=True)
-            return
-        bars = self._shown()
-        self._forget(self._start)
-        self._start = bars.add_task(f"starting {what} …", total=None)
+        if self._screen.live:
+            self._forget(self._start)
+            self._start = self._task(lambda: f"starting {what} …")
+        else:
+            self._screen.line(f"starting {what} …")
 
     def started(self, what: str, seconds: float) -> None:
         """It is there."""
@@ -58,72 +105,59 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        if self._bars is not None:
-            self._bars.console.print(text, style="dim", markup=False, highlight=False)
-        else:
-            click.secho(text, dim=True, err=True)
+        self._screen.line(text, dim=True)
 
     def running(self, cases: int) -> None:
         """So many runs are about to begin."""
         self._forget(self._start)
-        self._total = cases
-        if self._live and cases > 1:
-            self._all = self._shown().add_task(self._summary(), total=cases)
+        self._start = None
+        self._all = Advance(0, cases, time.time())
+        if self._screen.live and self.several:
+            self._task(self._summary)
 
-    def began(self, case: str) -> Subscription | None:
-        """A run begins; gives what should observe it, if anything."""
-        if not self._live:
-            return None
-        bars = self._shown()
-        task = self._cases[case] = bars.add_task(_cut(case), total=None)
-        return _Watch(bars, task, _cut(case), self._shown_ops)
+    def began(self, case: str) -> Subscription:
+        """A run begins; gives what is to observe it."""
+        watch = _Watch(self, cut(printable(case), SHOWN_CASE), alone=not self.several)
+        if self._screen.live:
+            self._cases[case] = self._task(watch.say)
+        return watch
 
     def ended(self, case: str, seconds: float, problem: str | None) -> None:
         """A run has ended, with a problem or without."""
-        self._ended += 1
+        self._all.done += 1
         self._forget(self._cases.pop(case, None))
-        if self._all is not None and self._bars is not None:
-            self._bars.update(self._all, completed=self._ended, description=self._summary())
-        if not self._live and self._total > 1:
+        if not self._screen.live and self.several:
             state = f"failed: {problem}" if problem else duration(seconds)
-            click.echo(f"[{self._ended}/{self._total}] {case}  {state}", err=True)
+            self._screen.line(f"[{self._all.done}/{self._all.of}] {case}  {state}")
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Keep off the terminal meanwhile."""
-        if self._bars is None:
-            yield
-            return
-        self._bars.stop()
-        try:
-            yield
-        finally:
-            self._bars.start()
-
-    def close(self) -> None:
-        """Remove the display."""
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+    def spending(self) -> str:
+        """Tokens and cost so far; empty where there are none."""
+        usage = self.spent.usage
+        if not usage.input_tokens + usage.output_tokens:
+            return ""
+        cost = f", {dollars(self.spent.cost_usd)}" if self.spent.cost_usd and not self.spent.unpriced else ""
+        return f"{tokens(usage.input_tokens)} in, {tokens(usage.output_tokens)} out{cost}"
 
     def _summary(self) -> str:
-        done = round(BAR * self._ended / self._total)
-        return f"{'━' * done}{'─' * (BAR - done)} {self._ended} of {self._total} runs"
+        share = round(BAR * self._all.done / self._all.of)
+        bar = f"{'━' * share}{'─' * (BAR - share)} {self._all.done}/{self._all.of} runs"
+        return " · ".join(each for each in (bar, self.spending(), self._all.left(time.time())) if each)
 
-    def _shown(self) -> Bars:
+    def advanced(self, name: str, entry: MapProgress, advance: Advance) -> None:
+        """Another item of a map is done. Maps inside loops and other maps are not worth a line."""
+        tenth = entry.done and entry.done * LOGGED_TIMES // entry.items > (entry.done - 1) * LOGGED_TIMES // entry.items
+        if self._screen.live or not tenth or entry.items < LOGGED_ITEMS or "[" in entry.frame:
+            return
+        parts = [f"{name} {entry.op} {entry.done}/{entry.items}".strip(), self.spending(), advance.left(entry.at)]
+        self._screen.line(" · ".join(part for part in parts if part))
+
+    def _task(self, say: Callable[[], str]) -> TaskID:
         if self._bars is None:
-            from rich.console import Console
-            from rich.progress import Progress as Bars
-            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.table import Column
-
-            text = TextColumn(
-                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            self._bars = Bars(
+                SpinnerColumn(), Said(), TimeElapsedColumn(), console=Console(stderr=True), transient=True
             )
-            console = Console(stderr=True)
-            self._bars = Bars(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True)
-            self._bars.start()
-        return self._bars
+            self._screen.draw(self._bars)
+        return self._bars.add_task("", total=None, say=say)
 
     def _forget(self, task: TaskID | None) -> None:
         if task is not None and self._bars is not None:
@@ -131,25 +165,44 @@ class Progress:
 
 
 class _Watch(Subscription):
-    """Shows in the display which ops of a run are under way."""
+    """Follows one run: which ops are under way, how far its maps are, and what it spends."""
 
-    def __init__(self, bars: Bars, task: TaskID, name: str, ops: set[str]) -> None:
+    def __init__(self, progress: Progress, name: str, *, alone: bool) -> None:
         super().__init__(limit=1)
-        self._bars, self._task, self._name, self._ops = bars, task, name, ops
-        self._running: set[tuple[str, str]] = set()
+        self._progress, self._name, self._alone = progress, name, alone
+        self._running: dict[tuple[str, str], None] = {}
+        self._maps: dict[tuple[str, str], Advance] = {}
 
     def push(self, entry: Feed) -> None:
         """Note one event."""
-        if isinstance(entry, OpStarted) and entry.op in self._ops:
-            self._running.add((entry.frame, entry.op))
-        elif isinstance(entry, OpsDone) and entry.op is not None:
-            self._running.discard((entry.frame, entry.op))
-        else:
-            return
-        counts = Counter(op for _, op in self._running)
-        doing = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in sorted(counts.items()))
-        self._bars.update(self._task, description=f"{self._name}  {doing}")
+        progress = self._progress
+        if isinstance(entry, (OpsDone, Spent)) and entry.usage is not None:
+            progress.spent.add(entry.usage, entry.cost_usd)
+        if isinstance(entry, OpStarted) and entry.op in progress.shown_ops:
+            self._running[entry.frame, entry.op] = None
+        elif isinstance(entry, MapProgress):
+            self._advance(entry)
+        elif isinstance(entry, (OpsDone, OpFailed)) and entry.op is not None:
+            self._maps.pop((entry.frame, entry.op), None)
+            self._running.pop((entry.frame, entry.op), None)
+            if entry.op in progress.races:  # what its losers did has no end of its own
+                inside = f"{entry.frame}{entry.op}"
+                self._running = {key: None for key in self._running if not key[0].startswith(inside)}
 
+    def say(self) -> str:
+        """The line of the run in the display."""
+        now = time.time()
+        maps = [(op, each) for (_, op), each in list(self._maps.items())[:1]]
+        counts = Counter(op for _, op in list(self._running))
+        doing = [f"{op} {each.done}/{each.of}" for op, each in maps]
+        doing += [f"{op} ×{n}" if n > 1 else op for op, n in sorted(counts.items())]
+        spent = self._progress.spending() if self._alone else ""
+        parts = [self._name, ", ".join(doing), spent, *(each.left(now) for _, each in maps)]
+        return " · ".join(part for part in parts if part)
 
-def _cut(name: str) -> str:
-    return name if len(name) <= SHOWN_CASE else name[: SHOWN_CASE - 1] + "…"
+    def _advance(self, entry: MapProgress) -> None:
+        key = (entry.frame, entry.op)
+        if entry.done == 0 or key not in self._maps:
+            self._maps[key] = Advance(0, entry.items, entry.at)
+        self._maps[key].done = entry.done
+        self._progress.advanced("" if self._alone else self._name, entry, self._maps[key])

@@ -122,9 +122,10 @@ def command(  # noqa: PLR0917 - one parameter an option
     workflow that takes one text, or what the directory's app makes of them.
     """
     from orchestrator.cli.engines import EngineChoice, require_engine
-    from orchestrator.cli.job import How, run_job
+    from orchestrator.cli.failure import INTERRUPTED
+    from orchestrator.cli.job import How, run_job, was_interrupted
     from orchestrator.cli.learned import pauses_to_learn
-    from orchestrator.cli.output import kept, show_job, show_runs
+    from orchestrator.cli.output import kept, show_job, show_runs, summary
     from orchestrator.cli.record import save_record
     from orchestrator.compiler import compile as compile_workflow
 
@@ -147,7 +148,9 @@ def command(  # noqa: PLR0917 - one parameter an option
         with pauses_to_learn(compiled.plan, learned) as durations:
             outcomes, facts = run_job(compiled, job, how, durations)
             failures = [each.error for each in outcomes if each.error is not None]
-            if failures and len(failures) == len(outcomes):
+            interrupted = was_interrupted(outcomes)
+            if failures and len(failures) == len(outcomes) and not interrupted:
+                click.secho(summary(outcomes, facts), dim=True, err=True)
                 raise failures[0]
             with kept(found.workflow.name, outcomes, facts):
                 if app is not None:
@@ -156,7 +159,7 @@ def command(  # noqa: PLR0917 - one parameter an option
                     code = show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
         if record is not None:
             save_record(record, found.workflow, outcomes, facts, concurrency=how.concurrency)
-        return code
+        return INTERRUPTED if interrupted else code
     finally:
         job.close()
 

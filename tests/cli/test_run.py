@@ -119,7 +119,6 @@ def test_a_human_is_answered_ahead(orch: Orch, folder: Path) -> None:
     (folder / "asks.py").write_text(ASKS)
     ended = orch("run", "asks.py", "-i", "amount=5", "--answer", "verdict=yes")
     assert (ended.code, ended.out.strip()) == (0, "yes")
-    assert orch("run", "asks.py", "-i", "amount=5", "--answer", "verdict=maybe").code == 1
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,9 @@ def test_a_human_is_answered_ahead(orch: Orch, folder: Path) -> None:
         (["flow.py", "How?", "--engine", "vllm", "--base-url", "http://x"], "ORCH-U021", "--base-url"),
         (["flow.py", "How?", "--engine", "sim", "--answer", "a=b"], "ORCH-U012", "a"),
         (["flow.py", "How?", "--engine", "sim", "--budget", "much"], "ORCH-U002", "budget"),
-        (["asks.py", "-i", "amount=5"], "ORCH-U013", "--answer verdict="),
+        (["asks.py", "-i", "amount=5"], "ORCH-U013", "--answer verdict=yes"),
+        (["asks.py", "-i", "amount=5", "--answer", "verdict=maybe"], "ORCH-U012", "--answer verdict=no"),
+        (["asks.py", "-i", "amount=5", "--answer", "verdict=no", "--answer", "verdict=yes"], "ORCH-U012", "twice"),
         (["asks.py", "-i", "amount=5", "--answer", "verdikt=yes"], "ORCH-U012", "did you mean `verdict`?"),
         (["flow.py", "--inputs", "none.jsonl"], "ORCH-U011", "none.jsonl"),
         (["nowhere.py"], "ORCH-U003", "nowhere.py"),

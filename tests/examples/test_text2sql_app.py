@@ -19,6 +19,7 @@ from orchestrator.errors import RunError, UsageError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.records import Spending
 from orchestrator.runtime.run import Runtime
 
 NOTHING = {"db": None, "csv": (), "question": (), "limit": None}
@@ -38,7 +39,7 @@ def compiled() -> Compiled:
 
 
 def facts(ready: Compiled) -> Facts:
-    return Facts("scripted", "scripted", True, 2.0, 1.0, ready.plan)
+    return Facts("scripted", "scripted", True, 2.0, 1.0, ready.plan, Spending())
 
 
 async def outcomes_of(job: Job) -> list[Outcome]:

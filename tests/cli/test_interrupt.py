@@ -1,0 +1,91 @@
+"""Ctrl-C at a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FLOW = """
+from orchestrator import ask, llm, tool, workflow
+import asyncio
+import sys
+
+@workflow
+def late(question: str) -> str:
+    reply = llm(f"{question}", name="greet", max_tokens=20)
+    return ask(f"Is this right: {reply}?", choices=["yes", "no"], name="verdict")
+
+@tool(effects="idempotent")
+async def slow(number: int) -> int:
+    if number > 1:
+        print("waiting", file=sys.stderr, flush=True)
+        await asyncio.sleep(600)
+    return number
+
+@workflow
+def each(number: int) -> int:
+    return slow(number)
+"""
+
+
+@contextmanager
+def orch(folder: Path, *words: str, stdout: int = subprocess.PIPE) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """``orch`` with stdin and stderr at a terminal, and our side of that."""
+    (folder / "late.py").write_text(FLOW)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "orchestrator.cli.main", *words]
+    env = {**os.environ, "ORCH_LEARNED": "off", "ORCH_CALIBRATION": "off", "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=folder, stdin=theirs, stderr=theirs, stdout=stdout, text=True, env=env, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def read(terminal: int, until: str) -> str:
+    seen = b""
+    while until not in seen.decode(errors="replace"):
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    return seen.decode(errors="replace")
+
+
+def test_once_at_a_question_ends_the_run_and_says_what_was_paid(tmp_path: Path) -> None:
+    with orch(tmp_path, "run", "late.py:late", "hello", "--engine", "sim") as (process, terminal):
+        assert "Is this right" in read(terminal, "(yes / no) > ")
+        process.send_signal(signal.SIGINT)
+        said = read(terminal, "\0")
+        assert process.wait(60) == 130
+    assert "interrupted: the run was cancelled" in said
+    assert "20 out" in said
+    assert "Traceback" not in said
+
+
+def test_what_is_done_by_then_is_delivered(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"number": 1}\n{"number": 2}\n')
+    words = ["run", "late.py:each", "--inputs", "in.jsonl", "--concurrency", "1", "--json"]
+    with orch(tmp_path, *words) as (process, terminal):
+        read(terminal, "waiting")
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        data = json.loads(process.stdout.read())
+        assert process.wait(60) == 130
+    assert [run["ok"] for run in data["runs"]] == [True, False]
+    assert data["runs"][0]["value"] == 1
+    assert data["runs"][1]["errors"][0]["code"] == "ORCH-U093"
