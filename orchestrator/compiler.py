@@ -3,10 +3,9 @@
 >>> compiled = compile(answer)                                                          # doctest: +SKIP
 >>> print(compiled.level2)                                                              # doctest: +SKIP
 
-A workflow is compiled once for each cluster and objective; compiling an unchanged one again is a lookup. "Unchanged"
-means the same workflow object with the same code, defaults, closure and constants, and the same tools, functions and
-workflows behind the names it uses, so that running a notebook's cell again has its effect. What tracing reads from
-anywhere else counts as it was the first time.
+A workflow is compiled once for each cluster and objective; compiling an unchanged one again is a lookup. What counts as
+unchanged is in :mod:`orchestrator.definitions`: running a notebook's cell again has its effect, and so has editing a
+file that the workflow reads.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from threading import RLock
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from orchestrator.dsl.code_hash import code_hash
-from orchestrator.dsl.tool import Tool, substitutes
+from orchestrator.definitions import definitions_of
+from orchestrator.dsl.files_read import FileRead, noting_files
+from orchestrator.dsl.tool import substitutes
 from orchestrator.dsl.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 VARIANTS_KEPT: Final = 8
 """Compiled forms kept for each workflow: clusters, objectives, edits in a notebook."""
 
-Key = tuple[str, ...]
+Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ class Compiled:
     bindings: Bindings
     plan: Plan
     program: Program
+    files: tuple[FileRead, ...]
+    """What tracing read."""
     _level1: Any = field(repr=False)
     _level2: Any = field(repr=False)
 
@@ -98,11 +99,11 @@ def compile(  # noqa: A001 - what it does
     """
     cluster = cluster if cluster is not None else _this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
-    key = (cluster.model_dump_json(), objective, str(in_order), *_definitions(workflow, set()), *replaced)
-    variants = _compiled.setdefault(workflow, _Variants())
+    key = (cluster.model_dump_json(), objective, in_order, *definitions_of(workflow), *replaced)
+    variants = _compiled.setdefault(workflow.unbound, _Variants())
     with variants.lock:
         known = variants.get(key)
-        if known is None:
+        if known is None or not all(file.is_unchanged for file in known.files):
             known = variants[key] = _compile(workflow, cluster, objective, in_order)
             if len(variants) > VARIANTS_KEPT:
                 variants.popitem(last=False)
@@ -117,7 +118,8 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
     from orchestrator.runtime.lowering import lower
 
     with _uncollected():
-        traced = workflow.trace()
+        with noting_files() as files:
+            traced = workflow.trace()
         ir_hash = traced.hash
         level1 = traced.module.operation.clone()
         run_pipeline(traced.module)
@@ -134,6 +136,7 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
         traced.bindings,
         planned,
         program,
+        tuple(files),
         level1,
         traced.module,
     )
@@ -167,38 +170,6 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
-
-
-def _definitions(definition: object, seen: set[int]) -> Iterator[str]:
-    """What a workflow, tool or function is, and everything that it finds under the names in its code."""
-    if id(definition) in seen or not isinstance(definition, (Tool, Workflow, FunctionType)):
-        return
-    seen.add(id(definition))
-    if isinstance(definition, Tool):
-        policies = (definition.timeout, definition.retry, definition.budget)
-        hints = (definition.typical_s, *definition.pause_features)
-        yield f"{definition.name} {definition.effects} {definition.code} {policies} {hints}"
-        return
-    function = definition.fn if isinstance(definition, Workflow) else definition
-    yield code_hash(function)
-    if isinstance(function, FunctionType):
-        names = sorted(_names(function.__code__))
-        outer = [function.__globals__[name] for name in names if name in function.__globals__]
-        for value in (*outer, *_enclosed(function)):
-            yield from _definitions(value, seen)
-
-
-def _enclosed(function: FunctionType) -> Iterator[object]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not bound yet
-            continue
-
-
-def _names(code: CodeType) -> set[str]:
-    nested = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*map(_names, nested))
 
 
 @cache

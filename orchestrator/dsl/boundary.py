@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.dsl.location import definition_of
-from orchestrator.dsl.typing import TypeForm, decodable, fields_of
+from orchestrator.dsl.location import definition_of, name_of, underlying, user_location
+from orchestrator.dsl.typing import TypeForm, decodable, fields_of, is_read_once, type_string
 from orchestrator.errors import Diagnostic
 
 if TYPE_CHECKING:
     from orchestrator.dsl.tracer import Tracer
 
+_WHY = "types at the boundary are what the compiler checks and what results are decoded into"
+_ONCE = "an iterator is used up by whoever reads it first, and a result is stored and may be read again"
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -40,34 +43,71 @@ def boundary_of(function: Callable[..., object], what: str, local_names: Mapping
 
 
 def _function_boundary(function: Callable[..., object], what: str, local_names: Mapping[str, object]) -> Boundary:
-    problems: list[Diagnostic] = []
-    name, where = getattr(function, "__name__", repr(function)), definition_of(function)
+    where = definition_of(function) or user_location()
 
-    def problem(message: str, fix: str) -> None:
-        why = "types at the boundary are what the compiler checks and what results are decoded into"
-        problems.append(Diagnostic("ORCH-D002", message, where, why, fix))
+    def problem(message: str, fix: str, why: str) -> Diagnostic:
+        return Diagnostic("ORCH-D002", message, where, why, fix)
 
-    try:
-        signature = inspect.signature(function)
-        hints = typing.get_type_hints(function, localns=dict(local_names) or None, include_extras=True)
-    except (NameError, TypeError, ValueError) as error:
-        problem(f"the annotations of {what} `{name}` cannot be read: {error}", "use types visible where it is defined")
-        return Boundary({}, frozenset(), 0, Any, tuple(problems))
-    params: dict[str, TypeForm] = {}
-    for parameter in signature.parameters.values():
-        if parameter.kind not in _BY_NAME:
-            problem(f"{what} `{name}` takes `{parameter}`", "take each argument by name; a list for a variable number")
-            continue
-        if parameter.name not in hints:
-            message = f"parameter `{parameter.name}` of {what} `{name}` has no annotation"
-            problem(message, f"write `{parameter.name}: str`, or its type")
-        params[parameter.name] = decodable(hints.get(parameter.name, Any))
-    if "return" not in hints:
-        problem(f"{what} `{name}` has no return annotation", "write `-> str:`, or its type, or `-> None:`")
+    annotated = underlying(function)
+    reason = _unreadable(function, annotated, what)
+    if reason is None:
+        try:
+            signature = inspect.signature(function)
+            hints = typing.get_type_hints(annotated, localns=dict(local_names) or None, include_extras=True)
+        except (NameError, TypeError, ValueError, AttributeError, SyntaxError) as error:
+            message = f"the annotations of {what} `{name_of(function)}` cannot be read: {error}"
+            reason = message, "use types visible where it is defined"
+    if reason is not None:
+        return Boundary({}, frozenset(), 0, Any, (problem(*reason, _WHY),))
+    if isinstance(function, type):
+        hints["return"] = function
+    called = f"{what} `{name_of(function)}`"
+    found = [*_parameter_problems(signature, hints, called), *_result_problems(annotated, hints, called)]
     parameters = [p for p in signature.parameters.values() if p.kind in _BY_NAME]
+    params = {p.name: decodable(hints.get(p.name, Any)) for p in parameters}
     required = frozenset(p.name for p in parameters if p.default is p.empty)
     positional = sum(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
-    return Boundary(params, required, positional, decodable(hints.get("return", Any)), tuple(problems))
+    problems = tuple(problem(*each) for each in found)
+    return Boundary(params, required, positional, decodable(hints.get("return", Any)), problems)
+
+
+def _unreadable(function: object, annotated: object, what: str) -> tuple[str, str] | None:
+    """Why something has no annotations to read, and what to write instead."""
+    name = name_of(function)
+    if not callable(function):
+        return f"{what} `{name}` is {function!r}, and not a function", "decorate a function"
+    if not isinstance(annotated, FunctionType):
+        fix = f"call it in a function that has: def f(x: ...) -> ...: return {name}(x)"
+        return f"{what} `{name}` is a function without annotations", fix
+    if annotated.__name__ == "<lambda>":
+        return f"a lambda as a {what} has no annotations", "write a `def` with annotations"
+    return None
+
+
+def _result_problems(function: Any, hints: Mapping[str, TypeForm], called: str) -> Iterator[tuple[str, str, str]]:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if called.startswith("tool"):  # a workflow has an error of its own
+            yield f"{called} is a generator", "collect the items and return them: -> list[...]", _ONCE
+    elif "return" not in hints:
+        yield f"{called} has no return annotation", "write `-> str:`, or its type, or `-> None:`", _WHY
+    elif is_read_once(hints["return"]):
+        yield f"{called} returns {type_string(hints['return'])}", "return a list: -> list[...]", _ONCE
+
+
+def _parameter_problems(
+    signature: inspect.Signature, hints: Mapping[str, TypeForm], called: str
+) -> Iterator[tuple[str, str, str]]:
+    for number, parameter in enumerate(signature.parameters.values()):
+        name = parameter.name
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            yield f"{called} takes `{name}` by position only", "take each argument by name: leave out the `/`", _WHY
+        elif parameter.kind not in _BY_NAME:
+            yield f"{called} takes `{parameter}`", "take each argument by name; a list for a variable number", _WHY
+        elif name not in hints and number == 0 and name in ("self", "cls"):
+            yield f"{called} is a method without its object", "use it of an object, as in `thing.method`", _WHY
+        elif name not in hints:
+            message = f"parameter `{name}` of {called} has no annotation"
+            yield message, f"write `{name}: str`, or its type", _WHY
 
 
 def bind(

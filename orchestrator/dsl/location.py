@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType, MethodType
 
 from orchestrator.errors import SourceLoc
 
@@ -56,9 +56,44 @@ def is_user_file(file: str) -> bool:
     return not file.startswith((_PACKAGE, _STANDARD_LIBRARY)) and "/site-packages/" not in file
 
 
+def underlying(function: object) -> object:
+    """The function behind a partial, a method, a wrapper, a class's constructor or an object that can be called."""
+    while not isinstance(function, FunctionType):
+        if isinstance(function, partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            inner = vars(type(function)).get("__call__")
+            inner = vars(function).get("__init__") if isinstance(function, type) else inner
+            return inner if isinstance(inner, FunctionType) else function
+    return function
+
+
+def name_of(function: object) -> str:
+    """What a function is called, also where it has no name of its own."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def is_method(function: object) -> bool:
+    """Whether a function takes the object, or class, that it is looked up on."""
+    if not isinstance(function, FunctionType):
+        return False
+    first = function.__code__.co_varnames[:1]
+    return (
+        function.__code__.co_argcount > 0
+        and first in (("self",), ("cls",))
+        and first[0] not in function.__annotations__
+    )
+
+
 def definition_of(function: object) -> SourceLoc | None:
     """Where a Python function was defined, or None for anything else."""
-    code = getattr(function, "__code__", None)
+    code = getattr(underlying(function), "__code__", None)
     if not isinstance(code, CodeType):
         return None
     return SourceLoc(code.co_filename, code.co_firstlineno, code.co_name)

@@ -11,17 +11,19 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from copy import copy
 from functools import cached_property, update_wrapper
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
-from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Value
-from orchestrator.errors import Diagnostic, RunError, SourceLoc
+from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
 
 if TYPE_CHECKING:
     from orchestrator.dsl.trace import Traced
@@ -73,15 +75,30 @@ class Workflow(Generic[P, R]):
         budget: BudgetLike = None,
         model: str | None = None,
     ) -> None:
+        if not callable(fn):
+            fix = "decorate a function: @workflow, or @workflow(slo=...)"
+            raise TraceError("ORCH-D002", f"workflow gets {fn!r}, and not a function", where=user_location(), fix=fix)
         self.fn = fn
-        self.name = name or fn.__name__
+        self.name = name or name_of(fn)
         self.slo = slo
         self.budget = budget
         self.model = model
         self.signature = inspect.signature(fn)
         self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
+        self.unbound: Workflow[..., Any] = self
+        """For a method bound to an object, the method."""
         self._local_names: Mapping[str, object] = enclosing_names(fn)
         update_wrapper(self, fn)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Workflow[..., R]:
+        """A workflow that is a method is bound to its object, as a function would be."""
+        if instance is None or not is_method(self.fn):
+            return self
+        bound: Workflow[..., R] = copy(self)
+        bound.fn, bound.unbound = MethodType(self.fn, instance), self
+        bound.signature = inspect.signature(bound.fn)
+        bound.__dict__.pop("boundary", None)
+        return bound
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Inside a trace, inline this workflow; outside, run it and return its result."""
@@ -174,7 +191,7 @@ class Workflow(Generic[P, R]):
         return result
 
     def _inline(self, tracer: Tracer, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Value[Any]:
-        if self in tracer.inlining:
+        if any(each.fn == self.fn for each in tracer.inlining):
             path = " -> ".join(f"`{name}`" for name in (*(outer.name for outer in tracer.inlining), self.name))
             return tracer.report(
                 "ORCH-D032",

@@ -1,0 +1,66 @@
+"""Which files the user's code reads while it is traced, and whether they are still what they were."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.dsl.location import is_user_file
+
+_CODE: Final = frozenset({".py", ".pyc", ".so", ".pyd"})
+_opened: ContextVar[set[str] | None] = ContextVar("orchestrator_files_opened", default=None)
+_hooks: list[object] = []
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A file as it was when it was read; ``stamp`` is None where there was none."""
+
+    path: str
+    stamp: tuple[int, int, int] | None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the same, as far as its size and times tell."""
+        return _stamp(self.path) == self.stamp
+
+
+@contextmanager
+def noting_files() -> Iterator[list[FileRead]]:
+    """The files that are opened in this context, code excepted; the list is filled at the end."""
+    if not _hooks:  # an audit hook stays for the life of the process, so there is one, from the first trace on
+        _hooks.append(_hook)
+        sys.addaudithook(_hook)
+    opened: set[str] = set()
+    found: list[FileRead] = []
+    token = _opened.set(opened)
+    try:
+        yield found
+    finally:
+        _opened.reset(token)
+        found += [FileRead(path, _stamp(path)) for path in sorted(opened)]
+
+
+def _hook(event: str, args: tuple[object, ...]) -> None:
+    if event != "open":
+        return
+    opened = _opened.get()
+    if opened is None or not isinstance(args[0], (str, bytes, os.PathLike)):
+        return
+    path = Path(os.fsdecode(args[0])).absolute()
+    if path.suffix not in _CODE and is_user_file(str(path)):
+        opened.add(str(path))
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

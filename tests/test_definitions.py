@@ -1,0 +1,217 @@
+"""What a compiled form depends on: whatever tracing again would find changed has its effect."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import call, llm, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.testing import fake
+
+
+def cell(names: dict[str, Any], source: str) -> None:
+    """Run a cell of a notebook."""
+    exec(source, names)
+
+
+def prompt_of(flow: Callable[..., Any]) -> str:
+    """The prompt of the one call that the workflow makes."""
+    with fake(["ok"]) as engine:
+        flow("x")
+    return engine.requests[0].messages[-1].content
+
+
+class Settings(BaseModel):
+    tone: str = "kind"
+    more: list[str] = []
+
+
+@dataclass
+class Style:
+    tones: list[str] = field(default_factory=list)
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.tone = "kind"
+        self.count = 0
+
+
+WORDS: Any = None
+
+
+def asked(q: str) -> str:
+    return llm(f"{WORDS} {q}")
+
+
+def attribute(q: str) -> str:
+    return llm(f"{WORDS.tone} {q}")
+
+
+def helped(q: str) -> str:
+    return asked(q)
+
+
+def _append(value: Any) -> None:
+    value.append("more")
+
+
+CHANGES: list[tuple[Any, Callable[[Any], None]]] = [
+    (["a"], _append),
+    ({"a": [1]}, lambda value: _append(value["a"])),
+    ({"a": 1}, lambda value: value.update(a=2)),
+    ({"a", "b"}, lambda value: value.discard("b")),
+    (([1], 2), lambda value: _append(value[0])),
+    (Settings(), lambda value: setattr(value, "tone", "rude")),
+    (Settings(), lambda value: _append(value.more)),
+    (Style(), lambda value: _append(value.tones)),
+]
+
+
+@pytest.mark.parametrize(("value", "change"), CHANGES)
+@pytest.mark.parametrize("function", [asked, helped])
+def test_a_constant_that_is_changed(
+    function: Any, value: Any, change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "WORDS", value)
+    flow = workflow(function)
+    assert prompt_of(flow) == f"{value} x"
+    change(value)
+    assert prompt_of(flow) == f"{value} x"
+
+
+def test_an_attribute_of_an_object_or_a_module_that_is_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "prompts_of_a_test.py").write_text("tone = 'kind'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = __import__("prompts_of_a_test")
+    monkeypatch.setitem(sys.modules, "prompts_of_a_test", module)
+    for holder in (Plain(), module, types.SimpleNamespace(tone="kind"), Settings()):
+        monkeypatch.setitem(globals(), "WORDS", holder)
+        flow = workflow(attribute)
+        assert prompt_of(flow) == "kind x"
+        holder.tone = "rude"
+        assert prompt_of(flow) == "rude x"
+
+
+def test_an_attribute_that_the_code_does_not_name_costs_no_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = Plain()
+    monkeypatch.setitem(globals(), "WORDS", holder)
+    flow = workflow(attribute)
+    first = compile_workflow(flow)
+    holder.count += 1
+    assert compile_workflow(flow) is first
+
+
+def test_a_class_that_is_defined_again() -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cell(names, "from orchestrator import *\nfrom pydantic import BaseModel\nclass Q(BaseModel):\n    a: int\n")
+    cell(names, "@workflow\ndef flow(x: str) -> str:\n    return f'{llm(x, returns=Q)}'\n")
+    with fake(lambda messages: '{"a": 1, "b": 2}'):
+        assert names["flow"]("x") == '{"a":1}'
+        cell(names, "class Q(BaseModel):\n    a: int\n    b: int\n")
+        assert names["flow"]("x") == '{"a":1,"b":2}'
+
+
+def test_a_tool_that_is_made_again_around_another_object() -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cell(names, "from orchestrator import *\n")
+    cell(
+        names,
+        "def made(stock):\n    @tool\n    def take() -> str:\n        return stock.pop()\n    return take\n"
+        "take = made(['first'])\n@workflow\ndef flow(x: str) -> str:\n    return take()\n",
+    )
+    with fake():
+        assert names["flow"]("x") == "first"
+        cell(names, "take = made(['second'])\n")
+        assert names["flow"]("x") == "second"
+
+
+def test_a_sub_workflow_that_is_declared_otherwise() -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cell(names, "from orchestrator import *\ndef inner(x: str) -> str:\n    return llm(x)\nsub = workflow(inner)\n")
+    cell(names, "@workflow\ndef flow(x: str) -> str:\n    return sub(x)\n")
+    with fake(["a", "b"]):
+        names["flow"]("x")
+        cell(names, "sub = workflow(model='other')(inner)\n")
+        first = compile_workflow(names["flow"])
+    assert 'model = "other"' in first.level1
+
+
+@pytest.mark.parametrize("read", [lambda path: path.read_text(), lambda path: path.open().read()])
+def test_a_file_that_is_edited(read: Callable[[Path], str], tmp_path: Path) -> None:
+    path = tmp_path / "prompt.txt"
+    path.write_text("Be kind")
+
+    @workflow
+    def flow(q: str) -> str:
+        return llm(f"{read(path)} {q}")
+
+    assert prompt_of(flow) == "Be kind x"
+    first = compile_workflow(flow)
+    assert compile_workflow(flow) is first
+    path.write_text("Be rude")
+    os.utime(path, ns=(1, 1))
+    assert prompt_of(flow) == "Be rude x"
+
+
+def test_a_file_that_appears(tmp_path: Path) -> None:
+    path = tmp_path / "prompt.txt"
+
+    @workflow
+    def flow(q: str) -> str:
+        try:
+            return llm(f"{path.read_text()} {q}")
+        except FileNotFoundError:
+            return llm(f"Nothing {q}")
+
+    assert prompt_of(flow) == "Nothing x"
+    path.write_text("Something")
+    assert prompt_of(flow) == "Something x"
+
+
+class Agent:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.log: list[str] = []
+
+    @tool
+    def note(self, text: str) -> str:
+        self.log.append(text)
+        return f"{self.name} {text}"
+
+    @workflow
+    def run(self, q: str, tone: str = "kind") -> str:
+        """Answer."""
+        return f"{self.note(llm(f'{self.name} {tone} {q}'))} {call(self.plain, q)}"
+
+    def plain(self, text: str) -> str:
+        return f"{text} of {self.name}"
+
+
+def test_methods_are_tools_and_workflows_of_their_object() -> None:
+    ada, bob = Agent("Ada"), Agent("Bob")
+    with fake(lambda messages: messages[-1].content) as engine:
+        assert ada.run("hi") == "Ada Ada kind hi hi of Ada"
+        assert bob.run("hi", tone="rude") == "Bob Bob rude hi hi of Bob"
+        ada.name = "Eve"
+        assert ada.run("hi") == "Eve Eve kind hi hi of Eve"
+    assert len(engine.requests) == 3
+    assert (ada.log, bob.log) == (["Ada kind hi", "Eve kind hi"], ["Bob rude hi"])
+    assert compile_workflow(ada.run) is compile_workflow(ada.run)
+    assert compile_workflow(ada.run) is not compile_workflow(bob.run)
+
+
+def test_an_unchanged_workflow_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, _ in CHANGES:
+        monkeypatch.setitem(globals(), "WORDS", value)
+        flow = workflow(helped)
+        assert compile_workflow(flow) is compile_workflow(flow)
