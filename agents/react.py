@@ -1,8 +1,8 @@
 """ReAct: think, act, observe, until the model answers ("ReAct: Synergizing Reasoning and Acting", Yao et al. 2023).
 
-The pattern is an ordinary workflow: a bounded ``loop`` over a ``chat``, in which each turn is decoded into one of the
-typed calls that the tools' signatures allow, and a ``branch`` per tool dispatches it. So the planner knows the most a
-run can cost, the engine is told that the conversation comes back, and a crash repeats no finished step::
+The pattern is an ordinary workflow: a bounded ``loop`` over a ``chat``, in which each turn is read as one of the typed
+calls that the tools' signatures allow, and branches over the tools' positions dispatch it. So the planner knows the
+most a run can cost, the engine is told that the conversation comes back, and a crash repeats no finished step::
 
     @workflow
     def assistant(question: str) -> str:
@@ -12,17 +12,20 @@ run can cost, the engine is told that the conversation comes back, and a crash r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import Any, Unpack
 
+from orchestrator.agents.steps import Parameter, Steps, steps_of
+from orchestrator.dsl.constants import is_symbolic, named
 from orchestrator.dsl.control import branch, loop
 from orchestrator.dsl.expressions import narrow
-from orchestrator.dsl.llm import Chat, chat
+from orchestrator.dsl.llm import CallOptions, Chat, chat, say_json
+from orchestrator.dsl.location import underlying, user_location
+from orchestrator.dsl.policy import is_count
 from orchestrator.dsl.tool import Tool, tool
-from orchestrator.dsl.typing import union
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.value import Value
+from orchestrator.errors import TraceError
 
 _SYSTEM = """Answer the question. In each turn give a thought and one action: call a tool, or finish with the answer.
 Tools:
@@ -35,80 +38,76 @@ def react(
     tools: Sequence[Tool[..., Any] | Callable[..., Any]],
     *,
     max_steps: int = 8,
-    model: str | None = None,
     system: str = _SYSTEM,
-    temperature: float | None = None,
+    **options: Unpack[CallOptions],
 ) -> str:
     """Answer ``question`` with the help of ``tools`` in at most ``max_steps`` model calls, and one more to conclude.
 
-    ``system`` may contain ``{tools}``, which becomes a line per tool. Must be called inside a workflow.
+    The model is told what went wrong and may react: a tool that raises, or exceeds its timeout, after the retries that
+    it declares; a call of an unknown tool or with wrong arguments; a reply that is no step at all. Each costs a step. A
+    tool that must run at most once and of which nobody knows whether it ran ends the run, as everywhere.
+
+    ``system`` may contain ``{tools}``, which becomes a line per tool. ``options`` are those of ``llm`` for every turn.
+    Must be called inside a workflow.
     """
-    known = tuple(each if isinstance(each, Tool) else tool(each) for each in tools)
-    schema = step_model(known)
-    listing = "\n".join(f"- {signature(each)}" for each in known)
-    start = chat(system.replace("{tools}", listing), model=model)
+    known = _tools(tools)
+    if not is_count(max_steps):
+        fix = "max_steps is a Python int of 1 or more"
+        raise TraceError("ORCH-D041", f"react: max_steps={max_steps!r}", where=user_location(), fix=fix)
+    steps = steps_of(known)
+    listing = "\n".join(f"- {signature(each, own)}" for each, own in zip(known, steps.parameters, strict=True))
+    start = chat(system.replace("{tools}", listing), model=options.pop("model", None))
+    name = options.pop("name", None)
 
     def step(state: tuple[Chat, str, bool]) -> tuple[Chat, str, bool]:
         conversation, observation, _ = state
-        turn = conversation.say(observation, returns=schema.model, temperature=temperature)
-        action: Any = turn.reply.action  # type: ignore[attr-defined]
-        return turn.chat, _dispatch(action, schema.calls, schema.finish), action.tool == "finish"
+        turn = say_json(conversation, observation, steps.schema, **options)
+        decision = steps.read(turn.reply)
+        observed = _dispatch(decision, known, steps, 0, len(known) + 2)
+        return turn.chat, observed, decision.position == len(known)
 
-    conversation, answer, finished = loop(step, (start, f"{question}", False), max=max_steps, until=lambda s: s[2])
-    return branch(finished, then=lambda: answer, otherwise=lambda: conversation.say(_OUT_OF_STEPS).reply)
-
-
-class StepModel:
-    """The pydantic models of one step: ``{"thought": ..., "action": {"tool": ..., "args": {...}}}``."""
-
-    def __init__(self, model: type[BaseModel], calls: dict[Tool[..., Any], type[BaseModel]], finish: Any) -> None:
-        self.model = model
-        self.calls = calls
-        self.finish = finish
+    final = loop(step, (start, f"{question}", False), max=max_steps, until=lambda s: s[2], name=name)
+    conversation, answer, finished = final
+    conclude = lambda: conversation.say(_OUT_OF_STEPS, **options).reply  # noqa: E731
+    return branch(finished, then=lambda: answer, otherwise=conclude)
 
 
-@cache
-def step_model(tools: tuple[Tool[..., Any], ...]) -> StepModel:
-    """Models that allow exactly the calls that type-check, one object per set of tools."""
-    from pydantic import Field, create_model
-
-    calls: dict[Tool[..., Any], type[BaseModel]] = {}
-    for each in tools:
-        parameters: dict[str, Any] = {name: (tp, ...) for name, tp in each.boundary.params.items()}
-        arguments = create_model(f"{each.name}_arguments", **parameters)
-        calls[each] = _tagged(f"{each.name}_call", each.name, args=arguments)
-    finish = _tagged("finish", "finish", answer=str)
-    fields: dict[str, Any] = {
-        "thought": (str, ...),
-        "action": (union(*calls.values(), finish), Field(discriminator="tool") if calls else ...),
-    }
-    return StepModel(create_model("_".join(["step", *(each.name for each in tools)]), **fields), calls, finish)
+def signature(each: Tool[..., Any], parameters: Sequence[Parameter]) -> str:
+    """A line that tells the model about a tool: name, the parameters to give, and the first line of its docstring."""
+    shown = ", ".join(
+        f"{p.name}: {type_string(p.type)}{'' if p.is_required else f' = {p.default!r}'}" for p in parameters
+    )
+    about = (getattr(underlying(each.fn), "__doc__", None) or "").strip().splitlines()
+    return f"{each.name}({shown}) -> {type_string(each.boundary.returns)}" + (f": {about[0]}" if about else "")
 
 
-def _tagged(name: str, tag: str, **fields: Any) -> type[BaseModel]:
-    from pydantic import create_model
+def _dispatch(decision: Any, tools: Sequence[Tool[..., Any]], steps: Steps, first: int, end: int) -> str:
+    """What comes of a decision whose position is from ``first`` to before ``end``; each branch halves the range."""
+    if end - first > 1:
+        middle = (first + end) // 2
+        return branch(
+            decision.position < middle,
+            then=lambda: _dispatch(decision, tools, steps, first, middle),
+            otherwise=lambda: _dispatch(decision, tools, steps, middle, end),
+        )
+    action: Any = decision.action
+    if first == len(tools):
+        return narrow(action, steps.finish).answer  # type: ignore[attr-defined, no-any-return]
+    if first > len(tools):
+        return narrow(action, steps.invalid).problem  # type: ignore[attr-defined, no-any-return]
+    arguments: Any = narrow(action, steps.calls[first]).args  # type: ignore[attr-defined]
+    given = {each.name: getattr(arguments, each.field) for each in steps.parameters[first]}
+    return f"{replace(tools[first], is_caught=True)(**given)}"
 
-    members: dict[str, Any] = {"tool": (Literal[tag], ...), **{field: (tp, ...) for field, tp in fields.items()}}
-    return create_model(name, **members)
 
-
-def signature(each: Tool[..., Any]) -> str:
-    """A line that tells the model about a tool: name, parameters, and the first line of its docstring."""
-    import inspect
-
-    about = (each.__doc__ or "").strip().splitlines()
-    return f"{each.name}{inspect.signature(each.fn)}" + (f": {about[0]}" if about else "")
-
-
-def _dispatch(action: Any, calls: dict[Tool[..., Any], type[BaseModel]], finish: Any) -> str:
-    """A branch per tool; what remains is the answer."""
-    if not calls:
-        answer: str = narrow(action, finish).answer
-        return answer
-    (each, call), *rest = calls.items()
-
-    def observe() -> str:
-        arguments: Any = narrow(action, call).args  # type: ignore[attr-defined]
-        return f"{each(**{name: getattr(arguments, name) for name in each.boundary.params})}"
-
-    return branch(action.tool == each.name, then=observe, otherwise=lambda: _dispatch(action, dict(rest), finish))
+def _tools(tools: Any) -> list[Tool[..., Any]]:
+    if not isinstance(tools, (list, tuple)) or any(isinstance(each, Value) or not callable(each) for each in tools):
+        shown = named(tools) if isinstance(tools, Value) else "…" if is_symbolic(tools) else repr(tools)
+        raise TraceError(
+            "ORCH-D041",
+            f"react: tools={shown}",
+            where=user_location(),
+            why="the tools are known before the workflow runs",
+            fix="pass a list of tools or functions: react(question, tools=[search, run_sql])",
+        )
+    return [each if isinstance(each, Tool) else tool(each) for each in tools]

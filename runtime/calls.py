@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from orchestrator.dsl.caught import Failure
+from orchestrator.errors import RunError
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import when_sent
 from orchestrator.runtime.generate import generate
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 HINTS: Final = (Release, Supersede, Prefetch)
 """Ops that have no result and make no events: nothing depends on them."""
+LONGEST_FAILURE: Final = 2000
+"""Characters of a caught failure."""
+_OF_TOOLS: Final = frozenset({"ORCH-R001", "ORCH-R002", "ORCH-R004"})
 
 
 def hint(execution: Execution, frame: Frame, op: Op) -> None:
@@ -79,6 +84,20 @@ async def run(
         work_began()
     assert isinstance(spec, Ask)
     return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
+
+
+def caught(op: Op, error: RunError) -> Outcome:
+    """What an op that failed for good gives where that is to be known and no end; raises ``error`` anywhere else.
+
+    Only what the tool itself did is caught: not a budget, an engine or a worker, nor a doubt whether it ran.
+    """
+    spec = op.spec
+    in_doubt = error.code == "ORCH-R004" and isinstance(spec, ToolCall) and spec.effects == "once"
+    if not (isinstance(spec, ToolCall) and spec.is_caught and error.code in _OF_TOOLS) or in_doubt:
+        raise error
+    what = error.message.rpartition(f"{op.id}` ")[2]
+    why = f": {error.diagnostics[0].why}" if error.code == "ORCH-R002" else ""
+    return Outcome((Failure(f"{spec.callee} {what}{why}"[:LONGEST_FAILURE]),))
 
 
 def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> list[Any]:

@@ -187,8 +187,9 @@ class Execution:
 
     def _failed_op(self) -> str | None:
         """The op whose failure came first, with its frame; None if an inline op or the run itself failed."""
+        done = {(event.frame, event.op) for event in self.events if isinstance(event, OpsDone)}
         failed = (event for event in self.events if isinstance(event, OpFailed) and event.retry_in_s is None)
-        first = next(failed, None)
+        first = next((event for event in failed if (event.frame, event.op) not in done), None)
         return None if first is None else first.frame + first.op
 
     async def _within_seconds(self, inputs: tuple[object, ...]) -> Any:
@@ -305,11 +306,16 @@ class Execution:
                 task = current_task()
                 if task is None or task.cancelling():
                     raise
-                attempt = await self._after_failure(frame, op, attempt, CancelledWithinError(str(error)))
+                failure: BaseException = CancelledWithinError(str(error))
             except BaseException as error:
                 if failures.passes_through(error):
                     raise
-                attempt = await self._after_failure(frame, op, attempt, failures.raised(error))
+                failure = failures.raised(error)
+            try:
+                attempt = await self._after_failure(frame, op, attempt, failure)
+            except RunError as error:
+                outcome = calls.caught(op, error)
+                break
         if op.count:
             frame.v[op.first : op.first + op.count] = outcome.values
             self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, *outcome[1:]))

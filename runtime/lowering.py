@@ -70,7 +70,7 @@ class _Lowering:
     turns: dict[str, Node] = field(default_factory=dict)
     """Model calls by their id, where a prefetch may be for them."""
     types: dict[str, Any] = field(default_factory=dict)
-    calls: dict[tuple[str, tuple[str, ...], str], ToolCall] = field(default_factory=dict)
+    calls: dict[tuple[str, tuple[str, ...], str, bool], ToolCall] = field(default_factory=dict)
     in_order: bool = False
     latest: dict[str, Val] = field(default_factory=dict)
     """What the latest op of a region that calls a model yields, by the region's key, if model calls are in order."""
@@ -202,7 +202,7 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
         if expression is not None:
             return [_inline(state, builder, node, expression)]
     spec = _tool_call(state, node, callee, params, kind)
-    if spec.place != "inline" or spec.is_async or _policy(node) is not NO_POLICY:
+    if spec.place != "inline" or spec.is_async or spec.is_caught or _policy(node) is not NO_POLICY:
         pauses, operands = _in_pauses(state, node)
         return _suspend(state, builder, node, replace(spec, in_pauses=pauses) if pauses else spec, operands)
     check = None if callee.startswith("builtin.") else _outer_classes(_type(state, node.result_types[0]))
@@ -212,18 +212,20 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
 def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...], kind: str) -> ToolCall:
     tool = state.bindings.tools[callee]
     place = str(node.attrs.get("place") or _default_place(tool))
-    known = state.calls.get((callee, params, place))
+    is_caught = bool(node.opts.get("caught", False))
+    known = state.calls.get((callee, params, place, is_caught))
     if known is None:
         known = ToolCall(
             tool.fn,
             callee,
             tool.effects,
-            inspect.iscoroutinefunction(tool.fn),
+            tool.is_async,
             place,
             None if _positional(tool, params) else params,
             kind == "retrieve",
+            is_caught,
         )
-        state.calls[callee, params, place] = known
+        state.calls[callee, params, place, is_caught] = known
     return known
 
 
@@ -237,7 +239,7 @@ def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
 
 
 def _default_place(tool: Tool[..., Any]) -> str:
-    if inspect.iscoroutinefunction(tool.fn):
+    if tool.is_async:
         return "async"
     cheap = tool.effects == "pure" and tool.timeout is None and (tool.typical_s or 0.0) < CHEAP_S
     return "inline" if cheap else "thread"

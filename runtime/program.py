@@ -88,6 +88,8 @@ class ToolCall:
     place: str
     names: tuple[str, ...] | None = None
     retrieve: bool = False
+    is_caught: bool = False
+    """Whether a failure is a result: a :class:`~orchestrator.dsl.caught.Failure`."""
     in_pauses: tuple[Pause, ...] = ()
     """Pauses of which more is known once this starts. Each adds arguments: the conversation, and the features."""
 

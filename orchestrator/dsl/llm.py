@@ -89,6 +89,13 @@ class Chat(Value[Any]):
         return Turn(reply, chat) if samples == 1 else Turns(reply, chat)
 
 
+def say_json(conversation: Chat, prompt: str, schema: str, **options: Unpack[CallOptions]) -> Turn[str]:
+    """A turn whose reply is the text of something that fits a JSON schema, or is meant to: the caller reads it."""
+    model = options.get("model") or "default"
+    given: CallOptions = {**options, "model": model}
+    return Turn(*_generate(conversation._tracer, prompt, conversation, str, 1, given, schema))
+
+
 def chat(system: str | None = None, model: str | None = None) -> Chat:
     """An empty conversation, with a system prompt and the model that answers unless a turn names another."""
     return _chat(require_tracer("chat"), system, model)
@@ -155,7 +162,13 @@ def _chat(tracer: Tracer, system: object, model: object) -> Chat:
 
 
 def _generate(  # noqa: PLR0917
-    tracer: Tracer, prompt: object, context: Chat | None, returns: TypeForm, samples: int, options: CallOptions
+    tracer: Tracer,
+    prompt: object,
+    context: Chat | None,
+    returns: TypeForm,
+    samples: int,
+    options: CallOptions,
+    schema: str | None = None,
 ) -> tuple[Any, Any]:
     tracer.reject_unknown(options, CallOptions, "llm or say")
     returns = decodable(returns)
@@ -166,7 +179,8 @@ def _generate(  # noqa: PLR0917
     name, opts = tracer.policy(given)
     model = given.pop("model", None) or "default"
     opts |= _sampling_opts(tracer, given)
-    if (schema := _schema(tracer, returns)) is not None:
+    schema = schema or _schema(tracer, returns)
+    if schema is not None:
         opts["schema"] = schema
     if not isinstance(samples, int) or samples < 1:
         tracer.report("ORCH-D041", f"samples={samples!r}", fix="samples is a Python int of 1 or more")

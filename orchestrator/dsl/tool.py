@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
+from types import MethodType
 from typing import (
     Any,
     Final,
@@ -30,13 +31,14 @@ from typing import (
 )
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
+from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.constants import is_symbolic, named
-from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
-from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
+from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string, union
 from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")
@@ -78,6 +80,8 @@ class Tool(Generic[P, R]):
     typical_s: float | None = None
     pause_features: Sequence[str] = ()
     op_name: str | None = None
+    is_caught: bool = False
+    """Whether a call that fails gives a :class:`Failure` and does not end the run."""
     local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -103,10 +107,16 @@ class Tool(Generic[P, R]):
             op_name=name,
         )
 
+    def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
+        """A tool that is a method is bound to its object, as a function would be."""
+        if instance is None or not is_method(self.fn):
+            return self
+        return replace(self, fn=MethodType(self.fn, instance))
+
     @property
     def is_async(self) -> bool:
         """Whether ``fn`` returns a coroutine, which then runs on the coordinator's event loop."""
-        return inspect.iscoroutinefunction(self.fn)
+        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -145,9 +155,11 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 
     - ``"pure"``: equal arguments give an equal result, and nothing else happens. A call may be shared between equal
       ones, dropped where nobody uses its result, moved, and repeated.
-    - ``"idempotent"``: it has effects, but doing it twice is as good as once. A call keeps its place among other calls
-      with effects, and may be repeated, by ``retry`` or after a crash.
+    - ``"idempotent"``: it has effects, but doing it twice is as good as once. Every call is made, and may be repeated,
+      by ``retry`` or after a crash.
     - ``"once"``, the default: it must not be repeated. It is never started again without proof that it did not happen.
+
+    Calls that take nothing of each other's results may run at the same time, whatever their effects.
 
     ``timeout`` (``5``, ``"5s"`` or a ``timedelta``), ``retry`` and ``budget`` are those of :func:`llm`. ``name`` is
     what plans, traces and models call the tool, by default the function's; ``tool.options(name=...)`` names one call.
@@ -170,11 +182,11 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     _reject_unknown(options)
     if isinstance(fn, Tool):
         return replace(fn, **options)
-    given: dict[str, Any] = {"name": getattr(fn, "__name__", type(fn).__name__), **options}
+    given: dict[str, Any] = {"name": name_of(fn), **options}
     if isinstance(fn, type):
         given.setdefault("effects", "pure")
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
-    made.__dict__["__doc__"] = fn.__doc__
+    made.__dict__["__doc__"] = getattr(underlying(fn), "__doc__", None)
     return made
 
 
@@ -247,6 +259,8 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
         solve(wanted, value._type, variables)
         operands.append(value)
     returns = substitute(boundary.returns, variables)
+    if tool.is_caught and returns is not Any:
+        returns = union(returns, Failure)
     tracer.use_tool(tool)
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
@@ -269,6 +283,8 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
         opts["typical_s"] = float(tool.typical_s)
     if tool.is_async:
         opts["is_async"] = True
+    if tool.is_caught:
+        opts["caught"] = True
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)
     return opts

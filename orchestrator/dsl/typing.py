@@ -146,6 +146,13 @@ def is_list(tp: TypeForm) -> bool:
     )
 
 
+def is_read_once(tp: TypeForm) -> bool:
+    """Whether values of the type may be iterators: generators, and what promises no more than to be iterable."""
+    origin = origin_of(plain(tp)) or plain(tp)
+    lazy = (collections.abc.Iterator, collections.abc.AsyncIterable, collections.abc.AsyncIterator)
+    return isinstance(origin, type) and (issubclass(origin, lazy) or origin is collections.abc.Iterable)
+
+
 def element_type(tp: TypeForm) -> TypeForm | None:
     """What a list, tuple or set contains; None if ``tp`` is not such a container."""
     tp = plain(tp)

@@ -1,16 +1,19 @@
-"""react: one compiled loop, a typed step per tool set, a branch per tool."""
+"""react: one compiled loop, a typed step per tool set, branches over the tools."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 
-from orchestrator import react, tool, workflow
-from orchestrator.agents.react import signature, step_model
-from tests.dsl.recording import record
+import pytest
+
+from orchestrator import Tool, react, tool, workflow
+from tests.dsl.recording import Block, Op, record
 
 
 @tool(effects="pure")
-def search(query: str, top: int) -> list[str]:
+def search(query: str, top: int = 2) -> list[str]:
     """Search the web."""
     return [query] * top
 
@@ -25,7 +28,7 @@ def assistant(question: str) -> str:
     return react(question, tools=[search, add], max_steps=6)
 
 
-def test_it_is_one_bounded_loop_with_a_branch_per_tool() -> None:
+def test_it_is_one_bounded_loop_that_dispatches_by_position() -> None:
     graph = record(assistant)
     (loop,) = [op for op in graph.ops if op.kind == "loop"]
     assert loop.attrs["max"] == 6
@@ -36,6 +39,37 @@ def test_it_is_one_bounded_loop_with_a_branch_per_tool() -> None:
     assert {"search", "add", "builtin.narrow"} <= called
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 33])
+def test_the_work_of_a_step_grows_with_the_logarithm_of_the_tools(count: int) -> None:
+    def one(number: int) -> Tool[..., str]:
+        def fetch(url: str) -> str:
+            return f"{number}{url}"
+
+        return tool(fetch, name=f"fetch_{number}")
+
+    tools = [one(number) for number in range(count)]
+
+    @workflow
+    def agent(question: str) -> str:
+        return react(question, tools)
+
+    (loop,) = [op for op in record(agent).ops if op.kind == "loop"]
+    branches = [op for op in _within(loop.regions[1]) if op.kind == "branch"]
+    assert len(branches) == count + 1
+    assert _depth(loop.regions[1]) <= math.ceil(math.log2(count + 2))
+
+
+def _within(block: Block) -> Iterator[Op]:
+    for op in block.ops:
+        yield op
+        for region in op.regions:
+            yield from _within(region)
+
+
+def _depth(block: Block) -> int:
+    return max((1 + max(map(_depth, op.regions)) for op in block.ops if op.kind == "branch"), default=0)
+
+
 def test_arguments_reach_the_tools_with_their_types() -> None:
     graph = record(assistant)
     call = graph["search_1"]
@@ -43,29 +77,41 @@ def test_arguments_reach_the_tools_with_their_types() -> None:
     assert [operand.type for operand in call.operands] == ["str", "int"]
 
 
-def test_replies_are_decoded_under_a_schema_of_the_legal_calls() -> None:
+def test_replies_are_made_under_a_schema_of_the_legal_calls() -> None:
     schema = json.loads(record(assistant)["llm_1"].opts["schema"])
     tags = schema["properties"]["action"]["discriminator"]["mapping"]
     assert set(tags) == {"search", "add", "finish"}
-
-
-def test_a_step_validates_only_calls_that_type_check() -> None:
-    step = step_model((search, add))
-    parsed = step.model.model_validate({"thought": "", "action": {"tool": "add", "args": {"left": 1, "right": 2}}})
-    assert parsed.action.args.right == 2  # type: ignore[attr-defined]
-    assert step is step_model((search, add))
+    arguments = next(value for name, value in schema["$defs"].items() if name.startswith("search_arguments"))
+    assert arguments["required"] == ["query"]
+    assert arguments["additionalProperties"] is False
 
 
 def test_two_agents_may_use_the_same_tools() -> None:
+    def look(query: str) -> str:
+        return query
+
     @workflow
     def two(question: str) -> str:
-        return react(react(question, [search]), [search])
+        return react(react(react(question, [search]), [look]), [look])
 
-    assert sum(op.kind == "loop" for op in record(two).ops) == 2
+    assert sum(op.kind == "loop" for op in record(two).ops) == 3
+
+
+def test_options_of_the_turns() -> None:
+    @workflow
+    def agent(question: str) -> str:
+        return react(question, [search], temperature=0.5, max_tokens=9, retry=2, timeout="30s", model="m", name="agent")
+
+    graph = record(agent)
+    for turn in (op for op in graph.ops if op.kind == "generate"):
+        assert (turn.opts["temperature"], turn.opts["max_tokens"], turn.opts["timeout_s"]) == (0.5, 9, 30.0)
+        assert turn.opts["retry"]["attempts"] == 2
+    assert graph["agent"].kind == "loop"
+    assert graph["chat_1"].opts == {"model": "m"}
 
 
 def test_the_model_is_told_the_signatures() -> None:
-    assert signature(search).startswith("search(query: ")
-    assert signature(search).endswith(": Search the web.")
     (system,) = [op for op in record(assistant).ops if op.id == "prompt_1"]
-    assert "- add(" in system.attrs["parts"][0]
+    lines = system.attrs["parts"][0].splitlines()
+    assert "- search(query: str, top: int = 2) -> list[str]: Search the web." in lines
+    assert "- add(left: int, right: int) -> int" in lines

@@ -1,0 +1,324 @@
+"""react from end to end: what the model is told of its mistakes and of its tools', and what ends a run all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import Retry, react, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.dsl.policy import Budget
+from orchestrator.errors import OrchError, RunError, TraceError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.events import OpFailed, OpsDone, OpStarted
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.run import Runtime
+from orchestrator.testing import fake
+from tests.dsl.recording import record
+
+
+class Place(BaseModel):
+    city: str
+    zone: int = 1
+
+
+class Unstorable:
+    pass
+
+
+def call(name: str, **args: Any) -> str:
+    return json.dumps({"thought": "t", "action": {"tool": name, "args": args}})
+
+
+DONE = json.dumps({"thought": "t", "action": {"tool": "finish", "answer": "done"}})
+
+
+def told(tools: list[Any], *replies: str, max_steps: int = 8) -> list[str]:
+    """What the model is told after each of its replies; the agent must come to its end."""
+
+    def agent(question: str) -> str:
+        return react(question, tools, max_steps=max_steps)
+
+    with fake([*replies, DONE]) as engine:
+        assert workflow(agent)("q") == "done"
+    return [message.content for message in engine.requests[-1].messages if message.role == "user"][1:]
+
+
+@tool(effects="idempotent")
+def page(url: str) -> str:
+    """Read a page."""
+    raise LookupError(f"no page {url}")
+
+
+@tool(effects="pure")
+def add(left: int, right: int = 2) -> int:
+    return left + right
+
+
+@tool(effects="idempotent")
+async def weather(place: Place, days: int | None = None, *, cc: list[str] | None = None) -> dict[str, float]:
+    assert isinstance(place, Place)
+    return {place.city: float(place.zone), "days": float(days or 0), "cc": float(len(cc or ()))}
+
+
+def test_a_tool_that_raises_is_an_observation() -> None:
+    assert told([page, add], call("page", url="x"), call("add", left=1)) == [
+        '{"error":"page failed: LookupError: no page x"}',
+        "3",
+    ]
+
+
+@pytest.mark.parametrize("effects", ["pure", "idempotent", "once"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_whatever_the_tool_and_whatever_it_raises(effects: Any, asynchronous: bool) -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    def blocking(n: int) -> int:
+        raise [ValueError("small"), SystemExit(3), StopIteration("end"), OddError(), KeyError()][n]
+
+    async def waiting(n: int) -> int:
+        await asyncio.sleep(0)
+        return blocking(n)
+
+    fail = tool(waiting if asynchronous else blocking, name="fail", effects=effects)
+    observed = told([fail], *[call("fail", n=n) for n in range(5)])
+    assert all(text.startswith('{"error":"fail failed: ') for text in observed)
+    assert "ValueError: small" in observed[0]
+    assert "SystemExit" in observed[1]
+    assert "StopIteration" in observed[2]
+    assert "OddError" in observed[3]
+
+
+def test_a_result_of_another_type_and_a_timeout_are_observations() -> None:
+    @tool(effects="idempotent")
+    def wrong(n: int) -> int:
+        return "n"  # type: ignore[return-value]
+
+    @tool(effects="idempotent", timeout=0.01)
+    async def slow(n: int) -> int:
+        await asyncio.sleep(30)
+        return n
+
+    observed = told([wrong, slow], call("wrong", n=1), call("slow", n=1))
+    assert observed[0].startswith('{"error":"wrong returned a wrong result')
+    assert observed[1] == '{"error":"slow took longer than its timeout of 0.01 s"}'
+
+
+def test_a_tool_is_retried_as_it_declares_before_the_model_is_told() -> None:
+    tries: list[int] = []
+
+    @tool(effects="idempotent", retry=Retry(attempts=3, backoff_s=0))
+    def flaky(n: int) -> int:
+        tries.append(n)
+        if len(tries) < 3 or n == 9:
+            raise OSError("busy")
+        return n
+
+    assert told([flaky], call("flaky", n=1), call("flaky", n=9)) == ["1", '{"error":"flaky failed: OSError: busy"}']
+    assert tries == [1, 1, 1, 9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (call("nope", left=1), "'nope'"),
+        (call("add", left="one"), "action.add.args.left: Input should be a valid integer"),
+        (call("add"), "action.add.args.left: Field required"),
+        (call("add", left=1, more=2), "action.add.args.more: Extra inputs are not permitted"),
+        ("I think I should add them.", "Invalid JSON"),
+        ('{"thought": "t", "action": {"tool": "ad', "Invalid JSON"),
+        ("", "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        ('{"thought": "t"}', "action: Field required"),
+        ('{"thought": "t", "action": {"tool": "finish"}}', "action.finish.answer: Field required"),
+    ],
+)
+def test_a_reply_that_is_no_step_is_an_observation(reply: str, problem: str) -> None:
+    first, second = told([add], reply, call("add", left=40))
+    assert first.startswith("This is no legal step: ")
+    assert problem in first
+    assert second == "42"
+
+
+def test_a_step_may_stand_in_a_fence_or_behind_reasoning() -> None:
+    fenced = f"<think>Hm {{}}.</think>\n```json\n{call('add', left=1)}\n```"
+    assert told([add], fenced) == ["3"]
+
+
+def test_mistakes_use_up_the_steps() -> None:
+    def agent(question: str) -> str:
+        return react(question, [add], max_steps=3)
+
+    with fake(["no", "no", "no", "It is 3."]) as engine:
+        assert workflow(agent)("q") == "It is 3."
+    assert len(engine.requests) == 4
+    assert engine.requests[-1].messages[-1].content.startswith("No steps are left")
+    assert engine.requests[-1].sampling.schema is None
+
+
+def test_arguments_may_be_left_out_and_have_any_name_and_type() -> None:
+    @tool(effects="pure")
+    def configure(model_config: str, _x: int, copy: bool = True, model_name: str = "m", schema: str = "s") -> str:
+        return f"{model_config}{_x}{copy}{model_name}{schema}"
+
+    @tool(effects="pure")
+    def opened(path: str, kept: Unstorable | None = None, seen: list[str] = ["a"]) -> str:  # noqa: B006
+        return f"{path} {kept} {seen}"
+
+    assert told(
+        [configure, opened, weather],
+        call("configure", model_config="c", _x=1, schema="z"),
+        call("opened", path="p"),
+        call("weather", place={"city": "Oslo"}),
+        call("weather", place={"city": "Oslo", "zone": 2}, days=3, cc=["a", "b"]),
+    ) == ["c1Truemz", "p None ['a']", '{"Oslo":1.0,"days":0.0,"cc":0.0}', '{"Oslo":2.0,"days":3.0,"cc":2.0}']
+
+
+def test_the_advice_for_what_a_model_cannot_give_works() -> None:
+    def query(db: Unstorable, text: str) -> str:
+        """Ask the database."""
+        return f"{type(db).__name__} {text}"
+
+    def agent(question: str) -> str:
+        return react(question, [query])
+
+    with pytest.raises(TraceError) as caught:
+        record(workflow(agent))
+    assert caught.value.diagnostics[0].fix == "bind it before: functools.partial(query, db=...)"
+    assert told([partial(query, db=Unstorable())], call("query", text="x")) == ["Unstorable x"]
+
+
+def test_names_that_clash_and_the_advice_for_them() -> None:
+    def finish(text: str) -> str:
+        return text
+
+    def other(text: str) -> str:
+        return f"{text}!"
+
+    def agent(question: str) -> str:
+        return react(question, [finish, tool(other, name="add"), add])
+
+    with pytest.raises(TraceError) as caught:
+        record(workflow(agent))
+    assert [(each.code, each.message) for each in caught.value.diagnostics] == [
+        ("ORCH-D031", "react cannot have a tool called `finish`"),
+        ("ORCH-D031", "react has 2 tools called `add`"),
+    ]
+    assert caught.value.diagnostics[0].fix == 'give it another name: tool(finish, name="finish_2")'
+    tools = [tool(finish, name="finish_2"), tool(other, name="add_2"), add]
+    assert told(tools, call("finish_2", text="a"), call("add_2", text="b"), call("add", left=1)) == ["a", "b!", "3"]
+
+
+@pytest.mark.parametrize("wrong", ["search", {"a": add}, add, None, [3], ["add"]])
+def test_what_is_no_list_of_tools(wrong: Any) -> None:
+    def agent(question: str) -> str:
+        return react(question, wrong)
+
+    def symbolic(question: str) -> str:
+        return react(question, question)  # type: ignore[arg-type]
+
+    for flow in (agent, symbolic):
+        with pytest.raises(TraceError) as caught:
+            record(workflow(flow))
+        (diagnostic,) = caught.value.diagnostics
+        assert diagnostic.code == "ORCH-D041"
+        assert diagnostic.where is not None
+        assert diagnostic.where.file == __file__
+
+
+@pytest.mark.parametrize("wrong", [0, -1, None, 2.5, "3", True, 2**40])
+def test_what_is_no_number_of_steps(wrong: Any) -> None:
+    def agent(question: str) -> str:
+        return react(question, [add], max_steps=wrong)
+
+    with pytest.raises(TraceError) as caught:
+        record(workflow(agent))
+    assert caught.value.diagnostics[0].fix == "max_steps is a Python int of 1 or more"
+
+
+CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),))
+
+
+async def test_a_once_tool_is_called_once_for_each_step_also_after_a_crash() -> None:
+    sent: list[str] = []
+
+    @tool
+    def send(to: str) -> str:
+        sent.append(to)
+        if to == "nobody":
+            raise ValueError("no such person")
+        return f"sent to {to}"
+
+    @workflow
+    def agent(question: str) -> str:
+        return react(question, [send, page])
+
+    replies = [call("send", to="nobody"), call("send", to="Ada"), call("page", url="x"), DONE]
+    compiled = compile_workflow(agent, CLUSTER)
+    journal = MemoryJournal()
+    async with Runtime({"main": ScriptedEngine(replies)}, journal=journal) as runtime:
+        whole = await runtime.run(compiled, {"question": "q"}, run_id="whole")
+    assert whole.value == "done"
+    assert sent == ["nobody", "Ada"]
+
+    events = await journal.load("whole")
+    for length in range(1, len(events)):
+        sent.clear()
+        prefix = MemoryJournal()
+        for event in events[:length]:
+            prefix.append("again", event)
+        said = sum(isinstance(e, OpsDone) and e.op == "llm_1" for e in events[:length])
+        async with Runtime({"main": ScriptedEngine(replies[said:])}, journal=prefix) as runtime:
+            try:
+                result = await runtime.resume(compiled, "again")
+            except RunError as error:
+                assert error.code == "ORCH-R020"
+                assert sent == []
+                continue
+        assert result.value == "done"
+        begun = {(e.frame, e.op) for e in events[:length] if isinstance(e, OpStarted) and e.op == "send_1"}
+        assert len(begun) + len(sent) == 2
+
+
+async def test_what_no_tool_did_ends_the_run() -> None:
+    @tool(timeout=0.01)
+    async def pay(amount: int) -> str:
+        await asyncio.sleep(30)
+        return "paid"
+
+    @workflow
+    def agent(question: str) -> str:
+        return react(question, [pay])
+
+    with pytest.raises(RunError), fake([call("pay", amount=1), DONE]):
+        agent("q")
+
+    @workflow(budget=Budget(tokens=40))
+    def poor(question: str) -> str:
+        return react(question, [add])
+
+    with pytest.raises(OrchError) as caught, fake([call("add", left=1), DONE]):
+        poor("q")
+    assert caught.value.code == "ORCH-R010"
+
+
+async def test_a_caught_failure_is_not_what_a_later_one_is_blamed_on() -> None:
+    @workflow
+    def agent(question: str) -> str:
+        return react(question, [page])
+
+    journal = MemoryJournal()
+    async with Runtime({"main": ScriptedEngine([call("page", url="x"), OSError("gone")])}, journal=journal) as runtime:
+        with pytest.raises(OrchError):
+            await runtime.run(compile_workflow(agent, CLUSTER), {"question": "q"}, run_id="r")
+    events = await journal.load("r")
+    assert any(isinstance(event, OpFailed) and event.op == "page_1" for event in events)
+    assert events[-1].op.endswith("llm_1")  # type: ignore[union-attr]
