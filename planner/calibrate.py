@@ -138,12 +138,12 @@ def _speed(threads: int, seconds: float, array_bytes: int) -> Speed:
     environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
     try:
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
-        return Speed.model_validate_json(done.stdout.splitlines()[-1])
+        return Speed.model_validate_json(done.stdout)
     except subprocess.CalledProcessError as failed:
         reason = (failed.stderr.strip().splitlines() or [f"exit status {failed.returncode}"])[-1]
     except subprocess.TimeoutExpired:
         reason = f"no result after {_TIMEOUT_S:.0f} s"
-    except (OSError, ValueError, IndexError) as failed:
+    except (OSError, ValueError) as failed:
         reason = str(failed)
     raise PlanError(
         "ORCH-P081",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
-from orchestrator.cli.streams import deliver_json
+from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import Diagnostic, OrchError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Checked:
         return f"{self.signature}\n  {'; '.join(parts)}"
 
 
-@click.command(name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
+@click.command(cls=Command, name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
 @click.argument("target")
 @json_option
 @debug_option
@@ -67,7 +68,7 @@ def command(target: str, as_json: bool, debug: bool) -> None:
             problems += [one for one in error.diagnostics if one not in problems]
     if not as_json:
         for found in checked:
-            click.echo(f"{click.style('ok', fg='green')} {found}")
+            deliver(f"{click.style('ok', fg='green')} {found}")
     if problems:
         raise kind.collect(problems)
     if as_json:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
-from orchestrator.cli.streams import deliver_json
+from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import UsageError
 
 Level = Literal["agent", "op"]
@@ -19,6 +20,7 @@ TRACE = "trace"
 
 
 @click.command(
+    cls=Command,
     name="compile",
     epilog="Examples:  orch compile flow.py  |  orch compile flow.py:answer --print-after kv-lifetime",
 )
@@ -70,9 +72,9 @@ def command(  # noqa: PLR0917 - one parameter an option
         data = {"ok": True, "workflow": workflow.name, "hash": traced.hash, "level": level, "ir": final, "after": texts}
         deliver_json(data)
     elif texts:
-        click.echo("\n".join(f"// after {name}\n{text}" for name, text in texts.items()), nl=False)
+        deliver("\n".join(f"// after {name}\n{text}" for name, text in texts.items()), end="")
     elif output is None:
-        click.echo(final, nl=False)
+        deliver(final, end="")
 
 
 def _wanted(asked: Sequence[str], known: Sequence[str]) -> set[str]:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from orchestrator import __version__
+from orchestrator.cli.command import Command
 from orchestrator.cli.failure import FAILED
 from orchestrator.cli.options import debug_option, json_option
-from orchestrator.cli.streams import deliver_json
+from orchestrator.cli.streams import deliver, deliver_json
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster
@@ -53,7 +54,7 @@ class Finding:
     fix: str | None = None
 
 
-@click.command(name="doctor", epilog="Exit status: 0 if workflows can run here, 1 if something is broken.")
+@click.command(cls=Command, name="doctor", epilog="Exit status: 0 if workflows can run here, 1 if something is broken.")
 @click.option("--calibrate", is_flag=True, help="First measure this CPU (about 10 s) and keep the result for planning.")
 @json_option
 @debug_option
@@ -68,11 +69,11 @@ def command(calibrate: bool, as_json: bool, debug: bool) -> int:
     width = max(len(each.subject) for each in findings)
     for each in findings:
         mark, colour = _MARKS[each.status]
-        click.echo(f"{click.style(mark, fg=colour, bold=True)}  {each.subject.ljust(width)}  {each.detail}")
+        deliver(f"{click.style(mark, fg=colour, bold=True)}  {each.subject.ljust(width)}  {each.detail}")
         if each.fix:
-            click.echo(f"    {' ' * width}  {click.style('fix:', fg='cyan')} {each.fix}")
-    click.echo()
-    click.echo(_verdict(findings))
+            deliver(f"    {' ' * width}  {click.style('fix:', fg='cyan')} {each.fix}")
+    deliver("")
+    deliver(_verdict(findings))
     return FAILED if broken else 0
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_options, wanted
-from orchestrator.cli.streams import deliver_json, deliver_json_text
+from orchestrator.cli.streams import deliver, deliver_json, deliver_json_text
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     name="explain",
     epilog="\b\nExamples:\n"
     "  orch explain flow.py --model ./model\n"
@@ -105,7 +107,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         if as_json:
             deliver_json_text(plan.to_json())
         else:
-            click.echo(render(plan, form or "text", every_op=every_op, width=width()), nl=False)
+            deliver(render(plan, form or "text", every_op=every_op, width=width()), end="")
 
 
 def _with_pin_worth(plan: Plan, learned: Path | None, want: Wanted) -> Plan:
@@ -159,14 +161,14 @@ def _what_if(target: str, scenarios: tuple[str, ...], engines: EngineOptions, wa
         except PlanError as error:
             told.append({"change": change.text, "errors": [each.as_dict() for each in error.diagnostics]})
             if not as_json:
-                click.echo(f"{'' if change is changes[0] else chr(10)}What if {change.text}: there is no such plan.")
-                click.echo(str(error))
+                deliver(f"{'' if change is changes[0] else chr(10)}What if {change.text}: there is no such plan.")
+                deliver(str(error))
             continue
         found = diff(plan, other)
         told.append({"change": change.text, "plan": other.model_dump(mode="json"), "diff": found.as_dict()})
         if not as_json:
             gap = "" if change is changes[0] else "\n"
-            click.echo(gap + render_diff(found, "as it is", change.text, width()), nl=False)
+            deliver(gap + render_diff(found, "as it is", change.text, width()), end="")
     if as_json:
         data = {"ok": True, "plan": plan.model_dump(mode="json"), "what_if": told}
         deliver_json(data)
@@ -180,7 +182,7 @@ def _diff(sides: tuple[str, str], engines: EngineOptions, want: Wanted, *, as_js
     if as_json:
         deliver_json({"ok": True, **found.as_dict()})
     else:
-        click.echo(render_diff(found, *sides, width()), nl=False)
+        deliver(render_diff(found, *sides, width()), end="")
 
 
 def _plan_of(text: str, engines: EngineOptions, want: Wanted) -> Plan:
@@ -202,17 +204,17 @@ def _analyze(path: Path, want: Wanted, *, as_json: bool) -> None:
     if as_json:
         deliver_json({"ok": True, **found.as_dict(), **_learned(record, want)})
         return
-    click.echo(render_analysis(found, width()), nl=False)
+    deliver(render_analysis(found, width()), end="")
     told = _learned(record, want)
     learned = told["learned"]
     if learned["nothing_because"]:
-        click.echo(f"learned    nothing: {learned['nothing_because']}")
+        deliver(f"learned    nothing: {learned['nothing_because']}")
         return
     added = learned["added"]
-    click.echo(f"learned    {added} new model call{'s' * (added != 1)} for later plans, in {learned['file']}")
+    deliver(f"learned    {added} new model call{'s' * (added != 1)} for later plans, in {learned['file']}")
     for each in told["corrections"]:
         what = f"model calls on {each['device']} ({each['engine']})"
-        click.echo(f"from now   {what} are corrected ×{each['factor']:.2f} {each['origin']}")
+        deliver(f"from now   {what} are corrected ×{each['factor']:.2f} {each['origin']}")
 
 
 def _learned(record: RunRecord, want: Wanted) -> dict[str, Any]:

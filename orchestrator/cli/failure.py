@@ -58,7 +58,6 @@ def _to_stdout(diagnostics: Sequence[Diagnostic], words: Sequence[str]) -> None:
     try:
         if wants_json(words):
             deliver_json({"ok": False, "errors": [each.as_dict() for each in diagnostics]})
-        sys.stdout.flush()
     except OSError:  # stdout is closed or full, which is often the very failure: stderr still says it
         silence_stdout()
 

@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.failure import report_failure, wants_json
-from orchestrator.cli.streams import only_results, open_closed_streams
+from orchestrator.cli.command import Command
+from orchestrator.cli.failure import report_failure
+from orchestrator.cli.streams import deliver, only_results, open_closed_streams
 from orchestrator.errors import UsageError
+from orchestrator.stdout import divert
 
 COMMANDS = {
     "check": "Trace a workflow; report all its errors at once.",
@@ -31,7 +33,7 @@ COMMANDS = {
 """Command name (and module of :mod:`orchestrator.cli`) to its help line."""
 
 
-class OrchGroup(click.Group):
+class OrchGroup(Command, click.Group):
     """A group that imports a command's module on first use and renders every failure itself."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -73,15 +75,19 @@ class OrchGroup(click.Group):
     ) -> NoReturn:
         """Run a command line and exit: 0 ok, 1 failed, 2 usage, 130 interrupted."""
         words = list(sys.argv[1:] if args is None else args)
-        asks_for_help = not {"-h", "--help"}.isdisjoint(words)
-        with only_results(as_json=wants_json(words) and not asks_for_help):
+        with only_results():
             try:
                 outcome = super().main(words, prog_name or "orch", complete_var, standalone_mode=False, **extra)
                 code = outcome if isinstance(outcome, int) else 0
-                sys.stdout.flush()
             except (Exception, KeyboardInterrupt) as failure:  # noqa: BLE001 - the one place where all failures end
                 code = report_failure(failure, words)
         sys.exit(code)
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        deliver(f"orch {__version__}")
+        context.exit()
 
 
 @click.group(
@@ -90,18 +96,27 @@ class OrchGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="TARGET is FILE.py[:workflow], package.module:workflow, or a directory that holds an app.py.",
 )
-@click.version_option(__version__, "-V", "--version", prog_name="orch", message="%(prog)s %(version)s")
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Compile typed agent workflows: check them, price them, run them on your own hardware."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-        click.echo("\nFirst: `orch doctor` says what this machine can run, `orch run examples/text2sql` shows it.")
+        deliver(context.get_help())
+        deliver("\nFirst: `orch doctor` says what this machine can run, `orch run examples/text2sql` shows it.")
 
 
 def main() -> NoReturn:
     """The console script."""
     open_closed_streams()
+    divert()  # for good: what libraries print while the process ends is no result either
     cli.main()
 
 

@@ -13,7 +13,7 @@ import click
 from orchestrator.cli.failure import CTRL_C
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.saving import save_result
-from orchestrator.cli.streams import deliver, deliver_json
+from orchestrator.cli.streams import deliver, deliver_json, result_stream
 from orchestrator.errors import Diagnostic, OrchError, RunError, described
 from orchestrator.planner.figures import dollars, duration
 
@@ -35,9 +35,9 @@ def show_job(report: Report, *, as_json: bool) -> int:
     else:
         from rich.console import Console
 
-        console = Console()
+        console = Console(file=result_stream())
         if not console.is_terminal:
-            console = Console(width=PIPE_WIDTH)
+            console = Console(file=result_stream(), width=PIPE_WIDTH)
         with console.capture() as shown:
             console.print(report.view)
         deliver(shown.get(), end="")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
-from orchestrator.cli.streams import deliver_json, deliver_json_text
+from orchestrator.cli.streams import deliver, deliver_json, deliver_json_text
 from orchestrator.cli.terminal import width
 from orchestrator.errors import UsageError
 
@@ -23,7 +24,7 @@ COMMANDS = {"predict": "orchestrator.cli.predict", "serve": "orchestrator.cli.se
 TOLERANCE = "5%"
 
 
-class PlanCommand(click.Command):
+class PlanCommand(Command):
     """Plans a target, unless the first word is one of :data:`COMMANDS`."""
 
     def make_context(
@@ -103,7 +104,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         if as_json:
             deliver_json_text(plan.to_json())
         elif out is None:
-            click.echo(render(plan, width=width()), nl=False)
+            deliver(render(plan, width=width()), end="")
     if out is not None:
         portable(plan, out).save(out)
         click.echo(f"wrote {out}: {_summary(plan)}", err=True)
@@ -132,12 +133,12 @@ def _check(
         click.echo(f"note: the workflow has changed since {file} was made", err=True)
     found = diff(before, after)
     if not as_json:
-        click.echo(render_diff(found, str(file), "now", width()), nl=False)
+        deliver(render_diff(found, str(file), "now", width()), end="")
     check(before, after, tolerance)
     if as_json:
         deliver_json({"ok": True, "tolerance": tolerance, **found.as_dict()})
     else:
-        click.echo(f"ok         p95 and cost are within {tolerance:.1%} of {file}")
+        deliver(f"ok         p95 and cost are within {tolerance:.1%} of {file}")
     return after
 
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
-from orchestrator.cli.streams import deliver_json
+from orchestrator.cli.streams import deliver, deliver_json
 
 if TYPE_CHECKING:
     from orchestrator.planner.cost.calibration import Prediction
     from orchestrator.planner.cost.rows import Row
 
 
-@click.command(name="predict", epilog="Example:  orch plan predict --rows configurations.csv --out predictions.csv")
+@click.command(
+    cls=Command, name="predict", epilog="Example:  orch plan predict --rows configurations.csv --out predictions.csv"
+)
 @click.option("--rows", type=click.Path(path_type=Path), required=True, help="CSV file, one configuration a line.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
 @json_option
@@ -42,7 +45,7 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     else:
         rest = len(read) - measured
         note = f"; {rest} of a model, device and backend that were never measured together" if rest else ""
-        click.echo(f"{len(read)} configurations predicted in {out}{note}")
+        deliver(f"{len(read)} configurations predicted in {out}{note}")
 
 
 def _write(out: Path, rows: list[Row], predictions: list[Prediction]) -> None:

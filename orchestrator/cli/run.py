@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.errors import UsageError
 
@@ -23,7 +24,7 @@ TARGET = "orchestrator.target"
 """Key of the loaded target in click's ``meta``."""
 
 
-class RunCommand(click.Command):
+class RunCommand(Command):
     """Loads the target before it parses, so that an application's own options are parsed and shown as well."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
-from orchestrator.cli.streams import deliver_json
+from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.cli.terminal import width
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     name="serve",
     epilog="\b\nExamples:\n"
     "  orch plan serve llama-3.1-70b --cluster c.toml --isl 4000 --osl 500 --ttft 1s --tpot 30ms\n"
@@ -79,7 +81,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         data = {"ok": True, "model": model, "weights": asked.weights, "backend": backend, **_data(served, cluster)}
         deliver_json(data)
     else:
-        click.echo(_text(served, asked, cluster, demand), nl=False)
+        deliver(_text(served, asked, cluster, demand), end="")
 
 
 def _data(served: Served, cluster: Cluster) -> dict[str, object]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
-from orchestrator.cli.streams import deliver_json
+from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 from orchestrator.planner.table import Column, table
@@ -35,6 +36,7 @@ COLUMNS: Final = (
 
 
 @click.command(
+    cls=Command,
     name="simulate",
     epilog="\b\nExamples:\n"
     "  orch simulate\n"
@@ -195,26 +197,26 @@ def _write(study: Study, folder: Path) -> None:
 
 
 def _show(study: Study, file: Path | None, trace: Trace | None) -> None:
-    click.echo(SIMULATED)
+    deliver(SIMULATED)
     source = "drawn text-to-SQL programs" if trace is None else f"{file} ({len(trace.programs)} programs)"
     how = "given" if study.slo_given else "5 x the median on an empty cluster"
-    click.echo(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")
+    deliver(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")
     if trace is not None and trace.skipped:
-        click.echo(f"skipped    {len(trace.skipped)} lines:")
+        deliver(f"skipped    {len(trace.skipped)} lines:")
         for each in trace.skipped[:MOST_SKIPPED]:
-            click.echo(f"           {each.message}")
+            deliver(f"           {each.message}")
     for cluster, rate in dict.fromkeys((run.cluster, run.rate_per_s) for run in study.runs):
-        click.echo(f"\n{cluster}, {rate:.4g} programs/s (simulated)")
+        deliver(f"\n{cluster}, {rate:.4g} programs/s (simulated)")
         _table([run for run in study.runs if (run.cluster, run.rate_per_s) == (cluster, rate)])
 
 
 def _table(runs: list[Run]) -> None:
     rows = [run.row() for run in runs]
     cells = [[_cell(row[key], form) for key, form, _ in COLUMNS] for row in rows]
-    click.echo("\n".join(table([column for *_, column in COLUMNS], cells, width())))
+    deliver("\n".join(table([column for *_, column in COLUMNS], cells, width())))
     for run in runs:
         if run.report.rejected:
-            click.echo(f"{run.policy}: {run.report.rejected} programs fit no replica; they count as late")
+            deliver(f"{run.policy}: {run.report.rejected} programs fit no replica; they count as late")
 
 
 def _cell(value: object, form: str) -> str:

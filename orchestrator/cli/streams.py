@@ -1,8 +1,8 @@
 """The standard streams as a shell may hand them over: closed, full, in another encoding, or shared with foreign code.
 
-Results go to stdout through :func:`deliver`, which raises where they did not arrive. With ``--json`` nothing else gets
-there: what a user's tool or a C library prints meanwhile goes to stderr. Messages on stderr are a courtesy, and a
-stderr that cannot be written stops nothing.
+Results go to stdout through :func:`deliver`, which raises where they did not arrive. Nothing else gets there while a
+command runs: what users' tools, Ray, vLLM, C libraries and child processes print goes to stderr. Messages on stderr are
+a courtesy, and a stderr that cannot be written stops nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final, TextIO
 import click
 
 from orchestrator.cli.printable import Printable
+from orchestrator.stdout import diverted
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _results: list[TextIO] = []
@@ -26,9 +27,14 @@ _results: list[TextIO] = []
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
+def result_stream() -> TextIO:
+    """What :func:`deliver` writes to: where stdout was when the command began."""
+    return _results[-1] if _results else sys.stdout
+
+
 def deliver(text: str, *, end: str = "\n") -> None:
     """Write to stdout, and wait until it is written. Raises ``OSError`` where it cannot be."""
-    stream = _results[-1] if _results else sys.stdout
+    stream = result_stream()
     click.echo(text + end, file=stream, nl=False)
     stream.flush()
 
@@ -40,7 +46,7 @@ def deliver_json(data: object) -> None:
 
 def deliver_json_text(text: str) -> None:
     """Write JSON text to stdout, in escapes where the stream's encoding lacks a character."""
-    stream = _results[-1] if _results else sys.stdout
+    stream = result_stream()
     try:
         text.encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -50,7 +56,7 @@ def deliver_json_text(text: str) -> None:
 
 def silence_stdout() -> None:
     """Point stdout at nothing, so that the interpreter's last flush cannot raise again."""
-    _point_at_nothing(_results[-1] if _results else sys.stdout)
+    _point_at_nothing(result_stream())
 
 
 def open_closed_streams() -> None:
@@ -96,34 +102,24 @@ class _Courtesy(io.TextIOWrapper):
 
 
 @contextmanager
-def only_results(*, as_json: bool) -> Iterator[None]:
-    """Make stdout take any text, and with ``as_json`` nothing but what :func:`deliver` writes."""
+def only_results() -> Iterator[None]:
+    """Give stdout to :func:`deliver`, and stderr to whoever else would write there; both take any text."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if not as_json:
-        yield
-        return
-    own = sys.stdout
-    with redirect_stdout(sys.stderr):
-        if not _is_descriptor(own, _STDOUT):  # a test's stream, or an embedding program's
-            _results.append(own)
-            try:
-                yield
-            finally:
-                _results.remove(own)
-            return
-        kept = os.dup(_STDOUT)
-        results = io.TextIOWrapper(io.FileIO(kept, "w"), encoding=own.encoding, errors="backslashreplace")
+    own = results = sys.stdout
+    with diverted() as descriptor, redirect_stdout(sys.stderr):
+        if _is_descriptor(own, _STDOUT):  # else it is a test's stream, or an embedding program's
+            raw = io.BufferedWriter(io.FileIO(os.dup(descriptor), "w"))
+            results = io.TextIOWrapper(raw, encoding=own.encoding, errors="backslashreplace")
         _results.append(results)
-        os.dup2(_STDERR, _STDOUT)
         try:
             yield
         finally:
             _results.remove(results)
-            os.dup2(kept, _STDOUT)
-            with suppress(OSError):
-                results.close()
+            if results is not own:
+                with suppress(OSError):
+                    results.close()
 
 
 def _point_at_nothing(stream: TextIO) -> None:

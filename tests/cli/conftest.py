@@ -57,15 +57,17 @@ Orch = Callable[..., Ended]
 
 @pytest.fixture
 def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Orch:
-    """Runs a command line."""
+    """Runs a command line. What it imports from the current directory is forgotten, as if its process had ended."""
     monkeypatch.delenv("ORCH_DEBUG", raising=False)
     for variable in ("ORCH_CALIBRATION", "ORCH_LEARNED"):
         if variable not in os.environ:  # what this machine has learned is no part of a test
             monkeypatch.setenv(variable, "off")
 
     def run(*words: str) -> Ended:
+        before = set(sys.modules)
         with pytest.raises(SystemExit) as ended:
             cli.main(list(words))
+        forget(before, Path.cwd())
         printed = capfd.readouterr()
         assert isinstance(ended.value.code, int)
         return Ended(ended.value.code, printed.out, printed.err)
@@ -82,6 +84,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
     yield tmp_path
+    forget(before, tmp_path)
+
+
+def forget(before: set[str], folder: Path) -> None:
+    """Forget the modules that have been imported from a folder since."""
     for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
             del sys.modules[name]

@@ -75,8 +75,8 @@ def test_ctrl_c_ends_with_130_and_no_traceback(folder: Path) -> None:
     (folder / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "orchestrator.cli.main", "check", "slow.py"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "importing\n"
+        assert process.stderr is not None
+        assert process.stderr.readline() == "importing\n"
         time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)

@@ -10,6 +10,8 @@ from types import ModuleType
 import click
 import pytest
 
+from orchestrator.cli.command import Command
+from orchestrator.cli.streams import deliver
 from orchestrator.planner.plan import Plan
 from orchestrator.planner.portable import portable
 from tests.cli.conftest import FLOW, Orch
@@ -227,11 +229,11 @@ def test_bad_options(orch: Orch, priced: Path, words: list[str], code: str, says
 
 
 def test_predict_is_a_command_of_its_own(orch: Orch, priced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @click.command()
+    @click.command(cls=Command)
     @click.option("--rows", required=True)
     def command(rows: str) -> int:
         """Predict rows."""
-        click.echo(f"rows {rows}")
+        deliver(f"rows {rows}")
         return 3
 
     module = ModuleType("orchestrator.cli.predict")
@@ -275,7 +277,7 @@ def test_a_plan_with_sites_is_checked_where_it_was_put(orch: Orch, folder: Path)
     assert [site.engine for site in plan.sites] == ["main"]
     again = orch("plan", "--check", "p.json", "--tolerance", "0%")
     assert again.code == 0, again.err
-    (folder / "flow.py").write_text(FLOW.replace("max_tokens=40", "max_tokens=400"))
+    (folder / "flow.py").write_text(FLOW.replace("max_tokens=40", "max_tokens=100"))
     worse = orch("plan", "--check", "p.json")
     assert worse.code == 1
     assert "ORCH-P030" in worse.err
