@@ -221,5 +221,10 @@ def sited(solution: Solution, siting: Siting) -> Sited:
 
 def proof(solution: Solution) -> str:
     """One sentence on how good the placement is."""
+    if solution.open_because:
+        return (
+            "placement NOT proved to be a good one for its model of the workflow: another may be better by "
+            f"{100 * solution.gap:.2g} % ({solution.open_because})"
+        )
     exact = "the best there is" if solution.gap < 1e-6 else f"within {100 * solution.gap:.2g} % of the best there is"
     return f"placement proved to be {exact} for its model of the workflow, in {solution.solve_s:.2g} s"

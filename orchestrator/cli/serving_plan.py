@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.serving_plan import Backend, Goal, ModelAsked, Served, Weights
     from orchestrator.planner.solver.one_model import Demand, ServingPlan, Workers
+    from orchestrator.planner.solver.solution import Solution
 
 
 @click.command(
@@ -92,7 +93,12 @@ def _data(served: Served, cluster: Cluster) -> dict[str, object]:
         for each in served.rivals
     }
     solution = served.plan.solution
-    proof = {"gap": solution.gap, "solve_s": solution.solve_s, "candidates": served.plan.candidates}
+    proof = {
+        "gap": solution.gap,
+        "open_because": solution.open_because,
+        "solve_s": solution.solve_s,
+        "candidates": served.plan.candidates,
+    }
     workers = [_worker(served, each, cluster) for each in served.plan.workers]
     figures = {**_figures(served.plan, cluster), "workers": workers}
     return {"objective": served.objective, **figures, "proof": proof, "alternatives": rivals}
@@ -153,7 +159,7 @@ def _text(served: Served, model: ModelAsked, cluster: Cluster, demand: Demand) -
         f"{plan.tokens_per_s / used:,.0f} on each of {used} devices",
         f"latency     TTFT {duration(plan.ttft_s)}, TPOT {duration(plan.tpot_s)}",
         f"price       {_price(plan)}",
-        f"proof       {_proof(solution.gap)} of {plan.candidates} kinds of worker, in {solution.solve_s:.2g} s",
+        f"proof       {_proof(solution)} of {plan.candidates} kinds of worker, in {solution.solve_s:.2g} s",
     ]
     lines += [f"{'instead' if number == 0 else '':<12}{text}" for number, text in enumerate(_rivals(served, cluster))]
     unknown = sorted({each.pool for each in plan.workers if not served.workers[each.pool, each.shape].measured})
@@ -187,8 +193,11 @@ def _split(workers: Workers, cluster: Cluster) -> str:
     return f"{shape.devices} x {cluster.device(workers.pool).type}{experts}"
 
 
-def _proof(gap: float) -> str:
-    return "the best use there is" if gap < 1e-6 else f"within {100 * gap:.2g} % of the best use there is"
+def _proof(solution: Solution) -> str:
+    if solution.open_because:
+        return f"NONE, another use may be better by {100 * solution.gap:.2g} % ({solution.open_because}),"
+    exact = solution.gap < 1e-6
+    return "the best use there is" if exact else f"within {100 * solution.gap:.2g} % of the best use there is"
 
 
 def _price(plan: ServingPlan) -> str:

@@ -104,10 +104,10 @@ class _Courtesy(io.TextIOWrapper):
 @contextmanager
 def only_results() -> Iterator[None]:
     """Give stdout to :func:`deliver`, and stderr to whoever else would write there; both take any text."""
-    for stream in (sys.stdout, sys.stderr):
+    own = results = sys.stdout
+    for stream in (sys.stderr, *(() if _is_descriptor(own, _STDOUT) else (own,))):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    own = results = sys.stdout
     with diverted() as descriptor, redirect_stdout(sys.stderr):
         if _is_descriptor(own, _STDOUT):  # else it is a test's stream, or an embedding program's
             raw = io.BufferedWriter(io.FileIO(os.dup(descriptor), "w"))

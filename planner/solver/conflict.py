@@ -16,11 +16,12 @@ from dataclasses import replace
 from orchestrator.errors import PlanError
 from orchestrator.planner.solver import evaluate
 from orchestrator.planner.solver.formulate import formulate
+from orchestrator.planner.solver.highs import run
 from orchestrator.planner.solver.instance import Instance, instance
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, limits
 from orchestrator.planner.solver.point import picks_of
 from orchestrator.planner.solver.problem import Objective, Problem, Workload
-from orchestrator.planner.solver.program import Program, run
+from orchestrator.planner.solver.program import Program
 from orchestrator.planner.solver.search import Effort, search
 from orchestrator.planner.solver.solution import Conflict, Solution
 

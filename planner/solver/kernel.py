@@ -19,8 +19,8 @@ from collections import defaultdict
 from typing import Final
 
 from orchestrator.planner.solver.bounds import Allowed
+from orchestrator.planner.solver.highs import Relaxation
 from orchestrator.planner.solver.model import Model
-from orchestrator.planner.solver.program import Relaxation
 
 LIKED: Final = 5e-4
 """R, relative to the bound, of choices that belong to the kernel."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Final
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.solver import evaluate
 from orchestrator.planner.solver.bounds import Allowed, fitting, windows
 from orchestrator.planner.solver.formulate import formulate
+from orchestrator.planner.solver.highs import CLOSE, Relaxation, relax, run
 from orchestrator.planner.solver.incumbent import incumbent
 from orchestrator.planner.solver.instance import Instance, instance
 from orchestrator.planner.solver.kernel import Penalties, kernel, penalties, rounded, undecided
@@ -18,7 +20,6 @@ from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.neighbours import Rules
 from orchestrator.planner.solver.point import picks_of, point_of, rate_of
 from orchestrator.planner.solver.problem import Objective, Problem
-from orchestrator.planner.solver.program import Relaxation, relax, run
 from orchestrator.planner.solver.solution import Solution
 
 DIRECT: Final = 500
@@ -80,7 +81,17 @@ def search(
         return None
     bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
     found = solution(of, objective, proof.picks, proof.rate, bound)
-    return replace(found, left_out=left_out, solve_s=time.perf_counter() - began)
+    took = time.perf_counter() - began
+    return replace(found, left_out=left_out, solve_s=took, open_because=_open(found, effort, took))
+
+
+def _open(found: Solution, effort: Effort, took_s: float) -> str | None:
+    """Why the plan is not proved to be as good as was asked for; ``None`` where it is."""
+    if found.gap <= effort.gap + CLOSE:
+        return None
+    if took_s >= effort.time_limit_s:
+        return f"time ran out after {took_s:.3g} s"
+    return f"the solver (highspy {version('highspy')}) did not get closer, in any way it was asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +126,27 @@ def _prove(
         return max(0.0, effort.time_limit_s - (time.perf_counter() - began))
 
     whole = program(None)
+    found = _by_parts(whole, program, anneal, effort, left)
+    if found is None or _cutoff(found, effort) <= found.bound + CLOSE * abs(found.value) or not left():
+        return found or _direct(whole, effort, left())
+    # The parts left it open, which only a solver that is wrong about one of them can do.
+    direct = _direct(whole, effort, left())
+    if direct is None or direct.value * whole.scale > found.value * found.model.scale:
+        return found
+    return direct
+
+
+def _by_parts(
+    whole: Model,
+    program: Callable[[Allowed | None], Model],
+    anneal: Callable[[Model, Relaxation, Penalties], list[int] | None],
+    effort: Effort,
+    left: Callable[[], float],
+) -> _Proof | None:
+    """``None`` where the program is small, has no relaxation, or its kernel no plan."""
     relaxed = relax(whole.program, left()) if len(whole.program.lower) > DIRECT else None
     if relaxed is None:
-        return _direct(whole, effort, left())
+        return None
     dear = penalties(whole, relaxed)
     picks = anneal(whole, relaxed, dear)
     first = program(_with(kernel(whole, relaxed, dear), picks))
@@ -136,7 +165,7 @@ def _prove(
         if answer.values is not None and (found is None or answer.value < found.value):
             found = _Proof(first, answer.values, answer.value, bound)
     if found is None:
-        return _direct(whole, effort, left())
+        return None
     cutoff = _cutoff(found, effort)
     if cutoff <= bound:
         return found

@@ -35,6 +35,8 @@ class Solution:
     left_out: tuple[str, ...]
     """Pools and links that were not considered because a figure of theirs is unknown."""
     solve_s: float
+    open_because: str | None = None
+    """Why the gap is larger than was asked for; ``None`` where the plan is as good as was asked."""
 
     @property
     def gap(self) -> float:
