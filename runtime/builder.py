@@ -83,16 +83,17 @@ class RegionBuilder:
         where: SourceLoc | None = None,
         bind: object = None,
         check: Classes | None = None,
+        tool: str | None = None,
     ) -> Val:
         """An op computed by a Python expression: ``emit(*operand names)``, or ``emit(name of bind, *operands)``.
 
-        ``check`` is what the result must be an instance of.
+        ``check`` is what the result must be an instance of, ``tool`` the user's tool that it calls.
         """
         own = [self.use(arg) for arg in args]
         index = self._segment_for(own)
         name = () if bind is None else (self._names.of(bind),)
         value = Val(self, type, index)
-        self._segments[index].lines.append(Line(op_id, where, value, own, emit, name, check))
+        self._segments[index].lines.append(Line(op_id, where, value, own, emit, name, check, tool))
         return value
 
     def suspend(
@@ -188,7 +189,9 @@ class RegionBuilder:
             sequential=not self._joins and all(len(segment.starts) <= 1 for segment in self._segments),
             is_inline=is_inline,
             inlined=tuple(
-                Inline(line.id, line.where, line.value.slot, line.check) for group in groups for line in group
+                Inline(line.id, line.where, line.value.slot, line.check, line.tool)
+                for group in groups
+                for line in group
             ),
             source=source,
             lines=lines,

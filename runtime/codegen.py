@@ -41,6 +41,7 @@ class Line:
     bound: tuple[str, ...]
     """The name of the object the expression refers to, if any."""
     check: Classes | None
+    tool: str | None = None
 
 
 class Names:

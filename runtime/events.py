@@ -166,6 +166,16 @@ def region_key(frame: str) -> str:
     return _INDEX.sub("", frame)
 
 
+def is_within(inner: str, frame: str, op: str) -> bool:
+    """Whether the frame ``inner`` belongs to an execution of ``op`` in ``frame``.
+
+    >>> is_within("race_1.slow/each[3]/", "", "race_1"), is_within("race_10.slow/", "", "race_1")
+    (True, False)
+    """
+    outer = frame + op
+    return inner.startswith(outer) and inner[len(outer) : len(outer) + 1] in tuple("[.#/")
+
+
 Dump = Callable[[str, int, object], object]
 """JSON form of a value, from (static region, slot, value); slot -1 is the workflow's result."""
 

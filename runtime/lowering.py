@@ -206,7 +206,7 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
         pauses, operands = _in_pauses(state, node)
         return _suspend(state, builder, node, replace(spec, in_pauses=pauses) if pauses else spec, operands)
     check = None if callee.startswith("builtin.") else _outer_classes(_type(state, node.result_types[0]))
-    return [_inline(state, builder, node, emit.tool(spec), check)]
+    return [_inline(state, builder, node, emit.tool(spec), check, callee)]
 
 
 def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...], kind: str) -> ToolCall:
@@ -326,8 +326,13 @@ def _inline_structure(
     ]
 
 
-def _inline(
-    state: _Lowering, builder: RegionBuilder, node: Node, expression: emit.Expression, check: Classes | None = None
+def _inline(  # noqa: PLR0917 - the last two are of tools alone
+    state: _Lowering,
+    builder: RegionBuilder,
+    node: Node,
+    expression: emit.Expression,
+    check: Classes | None = None,
+    tool: str | None = None,
 ) -> Val:
     return builder.inline(
         node.id,
@@ -337,6 +342,7 @@ def _inline(
         where=node.where,
         bind=expression.bind,
         check=check,
+        tool=tool,
     )
 
 

@@ -202,6 +202,8 @@ class Inline:
     slot: int
     check: Classes | None = None
     """What its result must be an instance of."""
+    tool: str | None = None
+    """The user's tool that it calls, if it does; the others are bookkeeping."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,11 @@ class Engines:
     def __iter__(self) -> Iterator[ReplicaSet]:
         return iter(self._engines.values())
 
+    @property
+    def by_name(self) -> Mapping[str, ReplicaSet]:
+        """The engines by the names that plans give them."""
+        return self._engines
+
     def pick(self, name: str | None, model: str) -> tuple[str, ReplicaSet]:
         """The engine that the plan names, or without a plan one that serves ``model``; raises ORCH-R008."""
         for key, engine in self._engines.items():

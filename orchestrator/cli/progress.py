@@ -21,7 +21,7 @@ from rich.text import Text
 from orchestrator.cli.screen import Screen, printable
 from orchestrator.planner.figures import dollars, duration, tokens
 from orchestrator.planner.table import cut
-from orchestrator.runtime.events import Feed, MapProgress, OpFailed, OpsDone, OpStarted, Spent
+from orchestrator.runtime.events import Feed, MapProgress, OpFailed, OpsDone, OpStarted, Spent, is_within
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.records import Spending
 
@@ -186,8 +186,9 @@ class _Watch(Subscription):
             self._maps.pop((entry.frame, entry.op), None)
             self._running.pop((entry.frame, entry.op), None)
             if entry.op in progress.races:  # what its losers did has no end of its own
-                inside = f"{entry.frame}{entry.op}"
-                self._running = {key: None for key in self._running if not key[0].startswith(inside)}
+                over = [key for key in self._running if is_within(key[0], entry.frame, entry.op)]
+                for key in over:
+                    del self._running[key]
 
     def say(self) -> str:
         """The line of the run in the display."""

@@ -68,7 +68,11 @@ class RunCommand(Command):
 @click.command(
     cls=RunCommand,
     name="run",
-    epilog="\b\nExamples:\n  orch run examples/text2sql\n  orch run flow.py:answer -i question='How many?' -m ./model",
+    epilog="\b\nExamples:\n"
+    "  orch run examples/text2sql\n"
+    "  orch run flow.py:answer -i question='How many?' -m ./model\n\n"
+    "Traces go where OTEL_TRACES_EXPORTER (otlp, console) and OTEL_EXPORTER_OTLP_ENDPOINT say, as in any program with "
+    "OpenTelemetry.",
 )
 @click.argument("target")
 @click.argument("words", nargs=-1)
@@ -128,6 +132,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.learned import pauses_to_learn
     from orchestrator.cli.output import kept, show_job, show_runs, summary
     from orchestrator.cli.record import save_record
+    from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
 
     del target, debug
@@ -146,7 +151,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     try:
         compiled = compile_workflow(found.workflow, choice.cluster())
         require_engine(compiled.plan)
-        with pauses_to_learn(compiled.plan, learned) as durations:
+        with traced(), pauses_to_learn(compiled.plan, learned) as durations:
             outcomes, facts = run_job(compiled, job, how, durations)
             failures = [each.error for each in outcomes if each.error is not None]
             interrupted = was_interrupted(outcomes)

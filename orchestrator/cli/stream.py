@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestrator.cli.screen import Screen
-from orchestrator.runtime.events import Feed, OpFailed, OpsDone, RunDone, RunFailed, Token
+from orchestrator.runtime.events import Feed, OpFailed, OpsDone, RunDone, RunFailed, Token, is_within
 from orchestrator.runtime.observe import Subscription
 
 
@@ -73,10 +73,9 @@ class Replies:
 
     def _end(self, case: str, frame: str, op: str, problem: str = "") -> None:
         """The replies of an op, and of all ops inside it, have ended."""
-        inside = frame + op
         for key, reply in self._open.items():
             own = (key.frame, key.op) == (frame, op)
-            within = key.frame.startswith(inside) and (not inside or key.frame[len(inside)] in "[.#/")
+            within = not op or is_within(key.frame, frame, op)
             if key.case == case and (own or within) and not reply.ended:
                 reply.ended, reply.problem = True, problem
                 problem = ""

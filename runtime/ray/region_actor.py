@@ -241,7 +241,8 @@ class RegionActor:
         host = ray.remote(RegionHost).options(num_cpus=num_cpus, max_concurrency=MAX_RUNS)
         self._pauses = pauses
         known = [] if pauses is None else list(pauses.recent(NAMESPACE, WINDOW))
-        self._actor: Any = host.remote(dict(engines or {}), known)
+        self._engines = dict(engines or {})
+        self._actor: Any = host.remote(self._engines, known)
         self._programs: dict[str, Any] = {}
 
     async def run(
@@ -301,7 +302,7 @@ class RegionActor:
         events: list[Event] = []
         ended: Ended | None = None
         watching: list[Callable[[Feed], None]] = [each.push for each in (*self.observers, *observers)]
-        spans = recording_listener(program)
+        spans = recording_listener(program, self._engines)
         if spans is not None:
             watching.append(spans)
         try:

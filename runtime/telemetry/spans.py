@@ -1,20 +1,22 @@
 """Spans of a run, derived from its events.
 
 The executor knows nothing of tracing: a :class:`SpanListener` is shown the events like any observer, and only if a
-tracer provider is configured. Each attempt-spanning execution of an op is one span below the structured op around it;
-ops of inline segments, which have no start of their own, are spans without duration. Prompts, replies, arguments and
-results are left out unless ``ORCH_TELEMETRY_CONTENT=1``.
+tracer provider is configured. Each execution of an op with all its attempts is one span below the structured op around
+it. Of the ops that run on the event loop only tools are spans, without duration, because they have no start of their
+own; prompts, projections and constants are none. The run's span has the tokens and the cost of all its calls, failed
+and abandoned ones included. Prompts, replies, arguments and results are left out unless ``ORCH_TELEMETRY_CONTENT=1``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Span, Status, StatusCode, Tracer
+from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Span, SpanKind, Status, StatusCode, Tracer
 
+from orchestrator.runtime.engines.base import Engine, Usage
 from orchestrator.runtime.events import (
     Feed,
     KvTurn,
@@ -24,34 +26,45 @@ from orchestrator.runtime.events import (
     RunDone,
     RunFailed,
     RunStarted,
+    Spent,
+    is_within,
     region_key,
 )
 from orchestrator.runtime.program import Generate, Inline, Op, Program, Structure, ToolCall
-from orchestrator.runtime.records import place_of
+from orchestrator.runtime.records import Spending, place_of
 from orchestrator.runtime.telemetry import names
+from orchestrator.runtime.telemetry.server import server_attributes
 
 CONTENT_VARIABLE = "ORCH_TELEMETRY_CONTENT"
 CONTENT_CHARS = 4096
+CANCELLED = "cancelled"
+"""``error.type`` of what was cut short by something else."""
 
 
-def recording_listener(program: Program) -> Callable[[Feed], None] | None:
-    """A listener for one run, or None where nobody has configured a tracer provider."""
+def recording_listener(program: Program, engines: Mapping[str, Engine]) -> Callable[[Feed], None] | None:
+    """A listener for one run on ``engines``, or None where nobody has configured a tracer provider."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, (ProxyTracerProvider, NoOpTracerProvider)):
         return None
     content = os.environ.get(CONTENT_VARIABLE) == "1"
-    return SpanListener(program, provider.get_tracer("orchestrator"), content=content)
+    return SpanListener(program, provider.get_tracer("orchestrator"), engines, content=content)
 
 
 class SpanListener:
     """Turns the events of one run into spans."""
 
-    def __init__(self, program: Program, tracer: Tracer, *, content: bool = False) -> None:
+    def __init__(
+        self, program: Program, tracer: Tracer, engines: Mapping[str, Engine] | None = None, *, content: bool = False
+    ) -> None:
         self._program = program
         self._tracer = tracer
+        self._engines = engines or {}
         self._content = content
         self._root: Span | None = None
+        self._spent = Spending()
         self._open: dict[tuple[str, str], Span] = {}
+        self._lost: dict[tuple[str, str], Spending] = {}
+        """What attempts that gave nothing used, by op."""
         self._ops: dict[str, dict[str, Op]] = {}
         self._inline: dict[str, dict[int, Inline]] = {}
 
@@ -61,19 +74,23 @@ class SpanListener:
             self._started(event)
         elif isinstance(event, OpsDone):
             self._done(event)
+        elif isinstance(event, Spent):
+            self._spent.add(event.usage, event.cost_usd)
+            self._lost.setdefault((event.frame, event.op), Spending()).add(event.usage, event.cost_usd)
         elif isinstance(event, KvTurn):
             self._kept(event)
         elif isinstance(event, OpFailed):
             self._failed(event)
         elif isinstance(event, RunStarted):
-            self._root = self._start(names.SPAN_WORKFLOW, f"{names.SPAN_WORKFLOW} {event.workflow}", None, event.at)
+            self._root = self._start(names.SPAN_WORKFLOW, event.workflow, None, event.at)
             self._root.set_attributes({names.WORKFLOW_NAME: event.workflow, names.RUN_ID: event.run_id})
         elif isinstance(event, (RunDone, RunFailed)):
             self._ended(event)
 
-    def _start(self, operation: str, name: str, parent: Span | None, at: float) -> Span:
+    def _start(self, operation: str, subject: str, parent: Span | None, at: float) -> Span:
         context = None if parent is None else trace.set_span_in_context(parent)
-        span = self._tracer.start_span(name, context, start_time=_ns(at))
+        kind = SpanKind.CLIENT if operation == names.SPAN_CHAT else SpanKind.INTERNAL
+        span = self._tracer.start_span(f"{operation} {subject}", context, kind, start_time=_ns(at))
         span.set_attribute(names.OPERATION, operation)
         return span
 
@@ -83,8 +100,8 @@ class SpanListener:
             self._open[key].set_attribute(names.ATTEMPTS, event.attempt)
             return
         op = self._op(event.frame, event.op)
-        operation, subject, attributes = _describe(op)
-        span = self._start(operation, f"{operation} {subject}", self._around(event.frame), event.at)
+        operation, subject, attributes = self._describe(op)
+        span = self._start(operation, subject, self._around(event.frame), event.at)
         span.set_attributes({names.OP_ID: op.id, names.PLACE: place_of(op), names.FRAME: event.frame, **attributes})
         self._open[key] = span
 
@@ -92,20 +109,22 @@ class SpanListener:
         if event.op is None:
             self._segment(event)
             return
+        if event.usage is not None:
+            self._spent.add(event.usage, event.cost_usd)
+        spec = self._op(event.frame, event.op).spec
+        if isinstance(spec, Structure) and spec.kind == "race":
+            self._cut_short(event.frame, event.op, event.at)
         span = self._open.pop((event.frame, event.op), None)
         if span is None:
             return
         if event.finish is not None:
             span.set_attribute(names.FINISH_REASONS, event.finish)
+        spent = self._lost.pop((event.frame, event.op), Spending())
         if event.usage is not None:
-            span.set_attribute(names.INPUT_TOKENS, event.usage.input_tokens)
-            span.set_attribute(names.OUTPUT_TOKENS, event.usage.output_tokens)
-            if event.usage.cached_tokens is not None:
-                span.set_attribute(names.CACHED_TOKENS, event.usage.cached_tokens)
-        if event.cost_usd is not None:
-            span.set_attribute(names.COST_USD, event.cost_usd)
+            spent.add(event.usage, event.cost_usd)
+        _set_spending(span, spent)
         if self._content:
-            tool = isinstance(self._op(event.frame, event.op).spec, ToolCall)
+            tool = isinstance(spec, ToolCall)
             span.set_attribute(names.TOOL_RESULT if tool else names.RESULT, _shown(event.values[0]))
         span.end(_ns(event.at))
 
@@ -133,28 +152,40 @@ class SpanListener:
         parent = self._around(event.frame)
         for slot, value in enumerate(event.values, event.first):
             op = inlined.get(slot)
-            if op is not None:
-                span = self._start(names.SPAN_OP, f"{names.SPAN_OP} {op.id}", parent, event.at)
-                span.set_attributes({names.OP_ID: op.id, names.PLACE: "inline", names.FRAME: event.frame})
+            if op is not None and op.tool is not None:
+                span = self._start(names.SPAN_TOOL, op.tool, parent, event.at)
+                where = {names.OP_ID: op.id, names.PLACE: "inline", names.FRAME: event.frame}
+                span.set_attributes({names.TOOL_NAME: op.tool, **where})
                 if self._content:
-                    span.set_attribute(names.RESULT, _shown(value))
+                    span.set_attribute(names.TOOL_RESULT, _shown(value))
                 span.end(_ns(event.at))
 
     def _failed(self, event: OpFailed) -> None:
+        key = (event.frame, event.op)
+        if isinstance(self._op(*key).spec, Structure):
+            self._cut_short(*key, event.at)
         if event.retry_in_s is not None:
             attributes = {names.ERROR_TYPE: event.code, "exception.message": event.message if self._content else ""}
-            self._open[event.frame, event.op].add_event("retry", attributes, _ns(event.at))
-            return
-        span = self._open.pop((event.frame, event.op), None)
-        if span is not None:
-            self._fail(span, event.code, event.at)
+            self._open[key].add_event("retry", attributes, _ns(event.at))
+        elif key in self._open:
+            self._close(key, event.code, event.at)
+
+    def _cut_short(self, frame: str, op: str, at: float) -> None:
+        """End what was under way inside an op that has ended: the losers of a race, what a failure cancelled."""
+        for key in [key for key in self._open if is_within(key[0], frame, op)]:
+            self._close(key, CANCELLED, at)
+
+    def _close(self, key: tuple[str, str], error_type: str, at: float) -> None:
+        span = self._open.pop(key)
+        _set_spending(span, self._lost.pop(key, Spending()))
+        self._fail(span, error_type, at)
 
     def _ended(self, event: RunDone | RunFailed) -> None:
-        for span in self._open.values():
-            self._fail(span, "cancelled", event.at)
-        self._open.clear()
+        for key in list(self._open):
+            self._close(key, CANCELLED, event.at)
         if self._root is None:
             return
+        _set_spending(self._root, self._spent)
         if isinstance(event, RunFailed):
             self._fail(self._root, event.code, event.at)
         else:
@@ -189,17 +220,31 @@ class SpanListener:
             self._inline[key] = {op.slot: op for op in self._program.regions[key].inlined}
         return self._inline[key]
 
+    def _describe(self, op: Op) -> tuple[str, str, dict[str, Any]]:
+        """Operation, subject and attributes of a span."""
+        spec = op.spec
+        if isinstance(spec, Generate):
+            server = server_attributes(spec, self._engines)
+            asked = {names.MAX_TOKENS: spec.max_tokens, names.TEMPERATURE: spec.temperature}
+            given = {name: value for name, value in asked.items() if value is not None}
+            return names.SPAN_CHAT, str(server[names.REQUEST_MODEL]), {**server, **given}
+        if isinstance(spec, ToolCall):
+            operation = names.SPAN_RETRIEVAL if spec.retrieve else names.SPAN_TOOL
+            return operation, spec.callee, {names.TOOL_NAME: spec.callee}
+        kind = spec.kind if isinstance(spec, Structure) else type(spec).__name__.lower()
+        return names.SPAN_OP, op.id, {names.OP_KIND: kind}
 
-def _describe(op: Op) -> tuple[str, str, dict[str, Any]]:
-    """Operation, subject and attributes of a span."""
-    spec = op.spec
-    if isinstance(spec, Generate):
-        return names.SPAN_CHAT, spec.model, {names.REQUEST_MODEL: spec.model, names.PROVIDER: spec.engine or "default"}
-    if isinstance(spec, ToolCall):
-        operation = names.SPAN_RETRIEVAL if spec.retrieve else names.SPAN_TOOL
-        return operation, spec.callee, {names.TOOL_NAME: spec.callee}
-    kind = spec.kind if isinstance(spec, Structure) else type(spec).__name__.lower()
-    return names.SPAN_OP, op.id, {names.OP_KIND: kind}
+
+def _set_spending(span: Span, spent: Spending) -> None:
+    """Tokens and cost; nothing where there were none, and no cost where any part of it is unknown."""
+    usage = spent.usage
+    if usage == Usage():
+        return
+    span.set_attributes({names.INPUT_TOKENS: usage.input_tokens, names.OUTPUT_TOKENS: usage.output_tokens})
+    if usage.cached_tokens is not None:
+        span.set_attribute(names.CACHED_TOKENS, usage.cached_tokens)
+    if not spent.unpriced:
+        span.set_attribute(names.COST_USD, spent.cost_usd)
 
 
 def _shown(value: object) -> str:

@@ -73,7 +73,7 @@ async def chats(flow: object, share: float) -> list[ReadableSpan]:
 
 async def test_a_hint_has_no_span() -> None:
     found = await spans(two_turns, 0.0)
-    assert {span.name.split()[0] for span in found} == {"invoke_workflow", "chat", "execute_tool", "op"}
+    assert {span.name.split()[0] for span in found} == {"invoke_workflow", "chat", "execute_tool"}
     assert all(span.status.status_code is not StatusCode.ERROR for span in found)
     assert not [span.name for span in found if "release" in span.name]
 

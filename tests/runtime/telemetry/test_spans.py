@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.engines.sim import SimEngine
+from orchestrator.runtime.events import (
+    Feed,
+    OpFailed,
+    OpsDone,
+    OpStarted,
+    RunDone,
+    RunFailed,
+    RunStarted,
+    Spent,
+)
 from orchestrator.runtime.executor import execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Generate, Program, Structure, ToolCall
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.telemetry.server import server_attributes
 from orchestrator.runtime.telemetry.spans import SpanListener, recording_listener
 
 
@@ -41,8 +57,10 @@ async def spans_of(texts: list[str], *, content: bool = False) -> dict[str, Read
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     target = program()
-    listener: Callable[..., None] = SpanListener(target, provider.get_tracer("test"), content=content)
-    services = Services(Engines({"small": ScriptedEngine(["reply"])}))
+    engines = Engines({"small": ScriptedEngine(["reply"])})
+    tracer = provider.get_tracer("test")
+    listener: Callable[..., None] = SpanListener(target, tracer, engines.by_name, content=content)
+    services = Services(engines)
     with suppress(RunError):
         await execute(target, (texts,), services, MemoryJournal(), "run", listeners=[listener])
     return {span.name: span for span in exporter.get_finished_spans()}
@@ -54,16 +72,16 @@ def attributes(span: ReadableSpan) -> dict[str, object]:
 
 async def test_names_nesting_and_usage() -> None:
     spans = await spans_of(["a", "b"])
-    assert set(spans) == {"invoke_workflow demo", "op each", "execute_tool work", "op prompt", "chat small"}
+    assert set(spans) == {"invoke_workflow demo", "op each", "execute_tool work", "chat scripted"}
     root, each = spans["invoke_workflow demo"], spans["op each"]
     assert root.parent is None
     assert each.parent is not None and root.context is not None and each.context is not None
     assert each.parent.span_id == root.context.span_id
     tool_parent = spans["execute_tool work"].parent
     assert tool_parent is not None and tool_parent.span_id == each.context.span_id
-    chat = attributes(spans["chat small"])
+    chat = attributes(spans["chat scripted"])
     assert chat["gen_ai.operation.name"] == "chat"
-    assert chat["gen_ai.request.model"] == "small"
+    assert chat["gen_ai.request.model"] == "scripted"
     assert chat["gen_ai.usage.output_tokens"] == 1
     assert attributes(spans["execute_tool work"])["gen_ai.tool.name"] == "work"
 
@@ -82,4 +100,117 @@ async def test_content_is_captured_only_when_asked_for() -> None:
 
 
 def test_nothing_listens_where_no_provider_is_configured() -> None:
-    assert recording_listener(program()) is None
+    assert recording_listener(program(), {}) is None
+
+
+def spans_from(target: Program, *events: Feed) -> dict[str, ReadableSpan]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    listener = SpanListener(target, provider.get_tracer("test"))
+    for event in (RunStarted("run", "demo", "hash", (), 0.0), *events):
+        listener(event)
+    return {span.name: span for span in exporter.get_finished_spans()}
+
+
+def test_the_run_has_the_totals_of_all_calls_and_a_call_those_of_its_attempts() -> None:
+    spans = spans_from(
+        program(),
+        OpStarted("", "llm", 1, 1.0),
+        Spent("", "llm", Usage(10, None, 1), 0.25, 2.0),
+        OpFailed("", "llm", 1, "ORCH-R003", "does not fit", 0.0, 2.0),
+        OpStarted("", "llm", 2, 2.0),
+        OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, 4, 5), 0.5),
+        RunDone("x", 4.0),
+    )
+    for name in ("chat small", "invoke_workflow demo"):
+        found = attributes(spans[name])
+        assert found["gen_ai.usage.input_tokens"] == 20
+        assert found["gen_ai.usage.output_tokens"] == 6
+        assert found["gen_ai.usage.cache_read.input_tokens"] == 4
+        assert found["orch.cost_usd"] == 0.75
+    assert [event.name for event in spans["chat small"].events] == ["retry"]
+
+
+def test_a_cost_that_is_unknown_in_part_is_none() -> None:
+    done = OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, None, 5), None)
+    spans = spans_from(program(), OpStarted("", "llm", 1, 1.0), done, RunDone("x", 4.0))
+    assert "orch.cost_usd" not in attributes(spans["invoke_workflow demo"])
+    assert attributes(spans["invoke_workflow demo"])["gen_ai.usage.input_tokens"] == 10
+
+
+def test_a_cancelled_run_ends_every_span_with_what_was_spent() -> None:
+    spans = spans_from(
+        program(),
+        OpStarted("", "each", 1, 1.0),
+        OpStarted("each[0]/", "work", 1, 1.0),
+        OpStarted("", "llm", 1, 1.0),
+        Spent("", "llm", Usage(7, None, 2), None, 2.0),
+        RunFailed("ORCH-R024", "the run was cancelled", None, None, 3.0),
+    )
+    assert len(spans) == 4
+    assert attributes(spans["execute_tool work"])["error.type"] == "cancelled"
+    assert attributes(spans["chat small"])["gen_ai.usage.output_tokens"] == 2
+    root = attributes(spans["invoke_workflow demo"])
+    assert (root["error.type"], root["gen_ai.usage.input_tokens"]) == ("ORCH-R024", 7)
+
+
+def test_the_loser_of_a_race_ends_with_the_race_and_not_with_the_run() -> None:
+    body = RegionBuilder("", 0)
+    arms: list[tuple[str, Any, list[Any]]] = []
+    for name in ("fast", "slow"):
+        arm = RegionBuilder(f"race.{name}/", 0, body)
+        call = ToolCall(work, name, "pure", True, "async")
+        arms.append((name, arm.finish(arm.suspend(name, call, [], types=[str])), []))
+    (first,) = body.suspend("race", Structure("race", 0), [], types=[str], bodies=arms)
+    spans = spans_from(
+        Program("demo", "hash", (), body.finish([first]), str),
+        OpStarted("", "race", 1, 1.0),
+        OpStarted("race.fast/", "fast", 1, 1.0),
+        OpStarted("race.slow/", "slow", 1, 1.0),
+        OpsDone("race.fast/", 0, ("x",), 2.0, "fast"),
+        OpsDone("", 0, ("x",), 2.0, "race"),
+        RunDone("x", 9.0),
+    )
+    assert spans["execute_tool slow"].end_time == 2_000_000_000
+    assert attributes(spans["execute_tool slow"])["error.type"] == "cancelled"
+    assert "error.type" not in attributes(spans["execute_tool fast"])
+
+
+def test_an_inline_tool_is_a_span_and_bookkeeping_is_none() -> None:
+    body = RegionBuilder("", 1)
+    double = body.inline("double_1", lambda x: f"{x} * 2", body.args, tool="double")
+    prompt = body.inline("prompt_1", lambda x: f"str({x})", [double])
+    spans = spans_from(
+        Program("demo", "hash", ("x",), body.finish([prompt]), str), OpsDone("", 1, (4, "4"), 1.0), RunDone("4", 2.0)
+    )
+    assert set(spans) == {"execute_tool double", "invoke_workflow demo"}
+
+
+@pytest.mark.parametrize(
+    ("url", "provider", "address", "port"),
+    [
+        ("https://api.openai.com/v1", "openai", "api.openai.com", 443),
+        ("https://me.openai.azure.com/openai", "azure.ai.openai", "me.openai.azure.com", 443),
+        ("http://10.0.0.5:8000/v1", "openai", "10.0.0.5", 8000),
+        ("https://api.mistral.ai", "mistral_ai", "api.mistral.ai", 443),
+        ("http://[::1]:1234/v1", "openai", "::1", 1234),
+        ("https://notapi.openai.com.evil.example", "openai", "notapi.openai.com.evil.example", 443),
+    ],
+)
+def test_model_provider_and_address_are_those_of_the_endpoint(url: str, provider: str, address: str, port: int) -> None:
+    engine = OpenAIEngine("main", "gpt-large", OpenAIOptions(base_url=url))
+    found = server_attributes(Generate("default", "main"), {"main": engine})
+    assert found == {
+        "gen_ai.request.model": "gpt-large",
+        "gen_ai.provider.name": provider,
+        "server.address": address,
+        "server.port": port,
+    }
+
+
+def test_a_simulated_engine_says_so_and_without_a_plan_the_model_decides() -> None:
+    engines = Engines({"a": ScriptedEngine([], model="m1"), "b": SimEngine("b", "m2")}).by_name
+    found = server_attributes(Generate("m2", None), engines)
+    assert (found["gen_ai.request.model"], found["gen_ai.provider.name"]) == ("m2", "simulated")
+    assert server_attributes(Generate("m3", None), engines) == {"gen_ai.request.model": "m3"}
