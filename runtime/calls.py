@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from orchestrator.dsl.caught import Failure
 from orchestrator.errors import RunError
 from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.engines.base import when_sent
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.human import accepted
@@ -70,6 +71,7 @@ async def run(
     if isinstance(spec, ToolCall):
         if spec.in_pauses:
             args = _refine(execution, spec.in_pauses, args)
+        args = [by_value(arg) for arg in args]
         if spec.is_async and spec.place == "async" and spec.names is None:  # the common case, without a coroutine more
             if work_began is not None:
                 work_began()

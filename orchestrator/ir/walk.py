@@ -24,7 +24,11 @@ from orchestrator.ir.dialect import OPS
 _ALWAYS_PURE: Final = frozenset({"agent.const", "agent.prompt", "agent.chat", "agent.field"})
 _LEAVES: Final = frozenset(name for name, spec in OPS.items() if not spec.regions)
 _STRUCTURED: Final = frozenset({"agent.branch", "agent.loop", "agent.map", "agent.race", "agent.arm"})
-_QUOTED = re.compile(r'"(.*)"')
+_PLAIN: Final = frozenset({"str", "int", "float", "bool", "None"})
+_VALUE: Final = '!agent.value<"', '">'
+_ESCAPED = re.compile(rb"\\(?:([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+MOST_NESTED: Final = 200
+"""Regions within regions: what follows their structure by recursion stays far from Python's limit and the stack's."""
 
 
 @dataclass(slots=True)
@@ -46,7 +50,8 @@ class Node:
 
 
 def tree(module: Any) -> Node:
-    """The module's workflow. Raises :class:`IRError` ORCH-I001 when it has none."""
+    """The module's workflow. Raises :class:`IRError` ORCH-I001 when it has none, ORCH-I003 when it is nested too
+    deep to be worked on."""
     root: Node | None = None
     stack: list[tuple[Node, int]] = []
     for op in operations(module):
@@ -67,6 +72,11 @@ def tree(module: Any) -> Node:
         elif name == "agent.workflow":
             root = node
         if node.bodies:
+            if len(stack) > MOST_NESTED:
+                fix = "compute the inner part in a tool, or decide with one `switch` instead of a chain"
+                raise IRError(
+                    "ORCH-I003", f"regions are nested more than {MOST_NESTED} deep", where=source(op), fix=fix
+                )
             stack.append((node, 0))
     if root is None:
         raise IRError("ORCH-I001", "the module holds no agent.workflow")
@@ -131,11 +141,27 @@ def type_string(value: Any) -> str:
     return python_type(value.type)
 
 
+def is_plain(value: Any) -> bool:
+    """Whether it is text, a number, a boolean or None by its type: nobody can change it, and showing it cannot fail."""
+    return _PLAIN.issuperset(type_string(value).split(" | "))
+
+
 def python_type(mlir_type: Any) -> str:
     """``list[Query]`` out of ``!agent.value<"list[Query]">``; the type's own text for any other type."""
     text = str(mlir_type)
-    quoted = _QUOTED.search(text)
-    return quoted[1].replace('\\"', '"') if quoted else text
+    start, end = _VALUE
+    return _unescaped(text[len(start) : -len(end)]) if text.startswith(start) and text.endswith(end) else text
+
+
+def _unescaped(text: str) -> str:
+    """MLIR's string literals back into text: bytes that are not printable ASCII are written in hexadecimal."""
+    if "\\" not in text:
+        return text
+
+    def byte(escape: re.Match[bytes]) -> bytes:
+        return bytes.fromhex(escape[1].decode()) if escape[1] else {b"n": b"\n", b"t": b"\t"}.get(escape[2], escape[2])
+
+    return _ESCAPED.sub(byte, text.encode()).decode(errors="replace")
 
 
 def to_python(attribute: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.walk import Body, attr, is_pure, tree
+from orchestrator.ir.walk import Body, Node, attr, is_plain, is_pure, tree
 from orchestrator.passes.rewrite import editing, replace, sweep
 
 _CONTAINERS: Final = frozenset({"builtin.tuple", "builtin.list", "builtin.dict"})
@@ -56,7 +56,7 @@ def _share(body: Body, scopes: list[dict[Key, Any]], containers: dict[Any, dict[
         if folded is not None:
             replace(op, [folded])
             continue
-        if not node.bodies and is_pure(op):
+        if not node.bodies and is_pure(op) and not _is_fresh(node):
             key = _key(op)
             equal = next((known[key] for known in scopes if key in known), None)
             if equal is not None:
@@ -68,6 +68,11 @@ def _share(body: Body, scopes: list[dict[Key, Any]], containers: dict[Any, dict[
             _share(inner, scopes, containers)
     body.nodes[:] = kept
     scopes.pop()
+
+
+def _is_fresh(node: Node) -> bool:
+    """Whether it gives each of its users an object of their own: a list that is written twice is two lists."""
+    return node.name == "agent.const" and not is_plain(node.op.results[0])
 
 
 def _fold(op: Any, containers: dict[Any, dict[str, Any]]) -> Any | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, attr, bodies, opts, tree
+from orchestrator.ir.walk import Body, Node, attr, bodies, is_plain, opts, tree
 from orchestrator.passes.rewrite import defining, editing
 
 _HOISTED: Final = frozenset({"agent.const", "agent.prompt", "agent.chat"})
@@ -34,10 +35,12 @@ class HoistPrefixes:
         ^bb0(%item):
           %r, %d = "agent.generate"(%item, %c) {id = "a", model = "m", opts = {static_prefix_chars = 9}}
 
-    Constants, prompts and opened conversations are hoisted; they are pure, and cost nothing where they turn out not to
-    be needed. Calls get a common ``prefix_group`` when model, conversation, first static part and first hole's value
-    are the same. Text is never moved within a prompt: that would change what the model is asked. A call that continues
-    a conversation has that conversation as its prefix, so only one that starts from a system prompt has a static one.
+    Constants and prompts of text and numbers, and conversations opened with such, are hoisted: they cost nothing where
+    they turn out not to be needed, and cannot fail. What shows a value of any other type stays where it was written:
+    the arm around it may be there to decide whether it can be shown. Calls get a common ``prefix_group`` when model,
+    conversation, first static part and first hole's value are the same. Text is never moved within a prompt: that would
+    change what the model is asked. A call that continues a conversation has that conversation as its prefix, so only
+    one that starts from a system prompt has a static one.
     """
 
     name: ClassVar[str] = "hoist-prefixes"
@@ -72,7 +75,7 @@ def _hoist(body: Body) -> None:
             local = set(inner.arguments)
             stays: list[Node] = []
             for each in inner.nodes:
-                if each.name in _HOISTED and local.isdisjoint(each.op.operands):
+                if each.name in _HOISTED and local.isdisjoint(each.op.operands) and all(map(is_plain, _shown(each))):
                     each.op.move_before(node.op)
                     kept.append(each)
                 else:
@@ -81,6 +84,11 @@ def _hoist(body: Body) -> None:
             inner.nodes[:] = stays
         kept.append(node)
     body.nodes[:] = kept
+
+
+def _shown(node: Node) -> Sequence[Any]:
+    """The values whose text or content it takes to compute an op."""
+    return list(node.op.results if node.name == "agent.const" else node.op.operands)
 
 
 def _prefix(op: Any, producers: dict[Any, Node]) -> tuple[tuple[Any, ...], int]:

@@ -1,0 +1,118 @@
+"""What a tool does to its arguments stays with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import map_, tool, workflow
+from orchestrator.errors import RunError
+from orchestrator.runtime.by_value import by_value
+from orchestrator.testing import fake
+
+
+class Basket(BaseModel):
+    owner: str
+    items: list[str] = []
+    _note: str = "private"
+
+
+@dataclass
+class Link:
+    name: str
+    others: list[Link] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Slotted:
+    names: set[str]
+
+
+@tool
+def put(items: list[str], name: str) -> list[str]:
+    items.append(name)
+    return items
+
+
+@tool(effects="idempotent")
+def fill(basket: Basket, name: str) -> Basket:
+    basket.items.append(name)
+    return basket
+
+
+@tool(effects="pure")
+def load(name: str) -> list[str]:
+    return [name]
+
+
+def test_equal_constants_and_merged_calls_stay_apart() -> None:
+    empty: list[str] = []
+    shared = Basket(owner="ü", items=["x"])
+
+    @workflow
+    def flow(name: str) -> list[Any]:
+        loaded = load(name)
+        changed = [put(loaded, "1"), put(load(name), "2"), put(empty, "3"), put(empty, "4")]
+        return [loaded, *changed, fill(shared, "5").items, fill(shared, "6").items]
+
+    empty_before = list(empty)
+    with fake():
+        found = flow("a")
+        shared.items.append("later")
+    assert found == [["a"], ["a", "1"], ["a", "2"], ["3"], ["4"], ["x", "5"], ["x", "6"]]
+    assert (empty, shared.items) == (empty_before, ["x", "later"])
+
+
+def test_each_item_and_the_caller_have_their_own() -> None:
+    @workflow
+    def flow(names: list[str], given: list[str]) -> list[list[str]]:
+        return map_(lambda name: put(given, name), names, limit=5)
+
+    given = ["g"]
+    with fake():
+        assert flow(["a", "b"], given) == [["g", "a"], ["g", "b"]]
+    assert given == ["g"]
+
+
+def test_each_attempt_has_its_own() -> None:
+    seen: list[list[str]] = []
+
+    @tool(effects="idempotent", retry=3)
+    def flaky(items: list[str]) -> int:
+        items.append("half done")
+        seen.append(list(items))
+        if len(seen) < 3:
+            raise OSError
+        return len(items)
+
+    @workflow
+    def flow(name: str) -> int:
+        return flaky(load(name))
+
+    with fake():
+        assert flow("a") == 2
+    assert seen == [["a", "half done"]] * 3
+
+
+def test_structure_is_kept() -> None:
+    link = Link("a")
+    link.others.append(link)
+    twice = ["t"]
+    value = [link, twice, twice, (twice, 1), {"k": Slotted({"s"})}]
+    copy = by_value(value)
+    assert copy[0].others[0] is copy[0]
+    assert copy[0] is not link
+    assert copy[1] is copy[2] is copy[3][0]
+    assert copy[1] is not twice
+    copy[4]["k"].names.add("new")
+    assert value[4]["k"].names == {"s"}  # type: ignore[index]
+    assert by_value(Basket(owner="o"))._note == "private"
+
+
+@pytest.mark.parametrize("value", [object(), open, RunError("ORCH-R001", "x"), frozenset({1}), range(3), "text", None])
+def test_what_nobody_can_copy_is_handed_over(value: object) -> None:
+    assert by_value(value) is value
+    assert by_value([value])[0] is value
