@@ -34,6 +34,14 @@ class SourceLoc:
         return f"{file}:{self.line}{inside}"
 
 
+class UnrepresentableError(ValueError):
+    """A Python value that the IR cannot hold; the message says what it is, ``fix`` what to do."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One problem: a coded message with its place, reason and remedy."""

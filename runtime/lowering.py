@@ -85,7 +85,8 @@ def lower(
     plan: Plan | None = None,
     in_order: bool = False,
 ) -> Program:
-    """The program of a workflow. Raises :class:`CompileError` for an op the runtime cannot execute (ORCH-C090).
+    """The program of a workflow. Raises :class:`CompileError` for an op the runtime cannot execute (ORCH-C090)
+    and for a type that is not bound (ORCH-C091).
 
     ``in_order`` makes model calls one after the other, as they stand in the workflow; only the arms of a race remain
     side by side.
@@ -403,7 +404,10 @@ def _limits(opts: Mapping[str, Any]) -> Limits | None:
 def _type(state: _Lowering, name: str) -> Any:
     known = state.types.get(name, state)
     if known is state:
-        known = state.types[name] = at_run_time(state.bindings.types.get(name, Any))
+        if name not in state.bindings.types:
+            why = "a result could not be checked, nor read back from a journal"
+            raise CompileError("ORCH-C091", f"the IR uses the type `{name}`, which nothing defines", why=why)
+        known = state.types[name] = at_run_time(state.bindings.types[name])
     return known
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.structure import LEAF, Shape, flatten
 from orchestrator.dsl.tracer import Result, Scope, Tracer
-from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Origin, Value
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def trace_region(
     origin = Origin(f"the argument of {name}", user_location())
     tracer.scope = scope
     try:
-        with tracer.ir.region([type_string(argument.type) for argument in arguments]) as region:
+        with tracer.ir.region([tracer.register(argument.type) for argument in arguments]) as region:
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
             returned = apply(function, values) if apply else function(*values)

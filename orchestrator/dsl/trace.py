@@ -18,7 +18,7 @@ from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.tracer import Result, Tracer
 from orchestrator.dsl.typing import TypeForm
 from orchestrator.dsl.value import Origin, Value
-from orchestrator.errors import SourceLoc, TraceError, described
+from orchestrator.errors import SourceLoc, TraceError, UnrepresentableError, described
 
 if TYPE_CHECKING:
     from orchestrator.dsl.graph import Graph
@@ -65,13 +65,16 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
     tracer.report_once(workflow.problems)
     opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params)}
     types = [tracer.register(tp) for tp in boundary.params.values()]
-    with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:
-        params: dict[str, Value[Any]] = {}
-        for ssa, (name, tp) in zip(arguments, boundary.params.items(), strict=True):
-            params[name] = tracer.value(ssa, Result(tp), Origin(name, workflow.where))
-        result = _run(tracer, workflow, params)
-        if not tracer.diagnostics:
-            ir.yield_([result._ssa])
+    try:
+        with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:
+            params: dict[str, Value[Any]] = {}
+            for ssa, (name, tp) in zip(arguments, boundary.params.items(), strict=True):
+                params[name] = tracer.value(ssa, Result(tp), Origin(name, workflow.where))
+            result = _run(tracer, workflow, params)
+            if not tracer.diagnostics:
+                ir.yield_([result._ssa])
+    except UnrepresentableError as error:
+        tracer.report("ORCH-D013", f"{error} in the declaration of the workflow", fix=error.fix, where=workflow.where)
     if tracer.diagnostics:
         raise TraceError.collect(tracer.diagnostics)
     tracer.register(boundary.returns)

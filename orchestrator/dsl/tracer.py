@@ -28,7 +28,7 @@ from orchestrator.dsl.typing import (
     typed_items,
 )
 from orchestrator.dsl.value import Length, Origin, Value
-from orchestrator.errors import Diagnostic, SourceLoc, TraceError
+from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -287,9 +287,12 @@ class Tracer:
         types = [self.register(result.type) for result in results]
         values: Sequence[Any] = [None] * len(results)
         if not self.diagnostics:
-            values = self.ir.op(
-                kind, [v._ssa for v in operands], types, attrs, id=op_id, opts=opts or {}, where=where, regions=regions
-            )
+            inputs = [value._ssa for value in operands]
+            try:
+                values = self.ir.op(kind, inputs, types, attrs, id=op_id, opts=opts or {}, where=where, regions=regions)
+            except UnrepresentableError as error:
+                why = "what a workflow holds is written into the IR, as UTF-8 text and 64-bit integers"
+                self.report("ORCH-D013", f"{error} in `{op_id}`", why=why, fix=error.fix, where=where)
         origin = Origin(label or op_id, where)
         return [self.value(ssa, result, origin) for ssa, result in zip(values, results, strict=True)]
 

@@ -58,7 +58,7 @@ class Builder:
         with self.context, self._unknown:
             workflow = ir.Operation.create(
                 "agent.workflow",
-                attributes={"sym_name": ir.StringAttr.get(name), "opts": to_attribute(opts)},
+                attributes={"sym_name": to_attribute(name), "opts": to_attribute(opts)},
                 regions=1,
                 loc=self._location(name, where),
                 ip=ir.InsertionPoint(self.module.body),
@@ -98,7 +98,7 @@ class Builder:
     ) -> list[Any]:
         """Append ``agent.<kind>`` and give its results; the regions become its own, in order."""
         attributes = {name: to_attribute(value) for name, value in attrs.items()}
-        attributes["id"] = ir.StringAttr.get(id)
+        attributes["id"] = to_attribute(id)
         attributes["opts"] = to_attribute(opts)
         created = ir.Operation.create(
             f"agent.{kind}",
@@ -131,5 +131,6 @@ class Builder:
         return self._types[name]
 
     def _location(self, op_id: str, where: SourceLoc) -> Any:
-        file = ir.Location.file(where.file, where.line, 0, self.context)
+        path = where.file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a path need be no text
+        file = ir.Location.file(path, where.line, 0, self.context)
         return ir.Location.name(op_id, file, self.context)

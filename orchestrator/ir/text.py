@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.errors import IRError, SourceLoc
 from orchestrator.ir._mlir import ir
+from orchestrator.ir.walk import MOST_NESTED
 
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|//.*|->|([(\[{<])|([)\]}>])')
+_MOST_BRACKETS: Final = 4 * MOST_NESTED
+"""MLIR's parser overflows the stack, and so ends the process, where brackets are nested some thousands deep."""
 _PLACE = re.compile(r'"[^"]*":(\d+):(\d+)')
 
 
@@ -22,10 +26,17 @@ def to_text(module: Any, *, locations: bool = True) -> str:
 def parse(text: str, *, file: str = "<text>") -> Any:
     """The module that ``text`` describes, in a context of its own.
 
-    Raises :class:`IRError` ORCH-I002 with the line and column of the first mistake in ``file``.
+    Raises :class:`IRError` ORCH-I002 with the line and column of the first mistake in ``file``, and ORCH-I003
+    where the text is nested too deep to be read.
     """
     from orchestrator.ir.dialect import new_context
 
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += bool(found[1]) - bool(found[2])
+        if depth > _MOST_BRACKETS:
+            where = SourceLoc(file, text.count("\n", 0, found.start()) + 1)
+            raise IRError("ORCH-I003", f"brackets are nested more than {_MOST_BRACKETS} deep", where=where)
     context = new_context()
     try:
         return ir.Module.parse(text, context)

@@ -39,7 +39,8 @@ class _Maker:
                 given = [value] if kind == "generate" else [value, chat]
                 attrs: dict[str, object] = {"model": "m", "returns": "str", "samples": 1}
                 return self.op("generate", given, ["str", "Chat"], attrs)
-        return self.op("tool", [value], ["str"], {"callee": "f", "params": ["x"], "effects": kind})
+        gives = "bool" if kind == "idempotent" else "str"
+        return self.op("tool", [value], [gives], {"callee": "f", "params": ["x"], "effects": kind})
 
     def region(self, arguments: list[str], value: Any, text: str, gives: str = "once") -> Any:
         with self.builder.region(arguments) as region:
@@ -62,9 +63,10 @@ def build(plan: list[Step], prefix: str = "") -> Any:
                 make.op("map", [items], ["list[str]"], {"limit": 3, "concurrency": 0}, regions=[body])
             elif kind == "branch":
                 regions = [make.region([], value, text), make.region([], value, text, "pure")]
-                values += make.op("branch", [value], ["str"], {}, regions=regions)
+                condition = make.leaf("idempotent", value, None, text)
+                values += make.op("branch", condition, ["str"], {}, regions=regions)
             elif kind == "loop":
-                regions = [make.region(["str"], value, text, "pure"), make.region(["str"], value, text)]
+                regions = [make.region(["str"], value, text, "idempotent"), make.region(["str"], value, text)]
                 values += make.op("loop", [value], ["str"], {"max": 2}, regions=regions)
             else:
                 made = make.leaf(kind, value, chats[pick % len(chats)], text)

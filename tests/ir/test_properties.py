@@ -6,10 +6,13 @@ from collections import Counter
 from typing import Any
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from orchestrator.errors import SourceLoc
+from orchestrator.ir.build import Builder
 from orchestrator.ir.hash import module_hash, op_hashes
 from orchestrator.ir.text import parse, to_text
-from orchestrator.ir.walk import attr, has_effects, nodes, op_id, opts, source, tree
+from orchestrator.ir.walk import attr, has_effects, nodes, op_id, opts, source, tree, type_string
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.fold_prompts import FoldPrompts
 from orchestrator.passes.pipeline import run_pipeline
@@ -26,6 +29,28 @@ def effectful(module: Any) -> Counter[str]:
 def test_text_round_trips(plan: list[Step]) -> None:
     text = to_text(build(plan))
     assert to_text(parse(text)) == text
+
+
+HOSTILE = st.text(st.one_of(st.sampled_from("\"'\\><[]{}()né\0\n\t\x7f2A/!,-|\u2028😀"), st.characters(codec="utf-8")))
+
+
+@settings(deadline=None, max_examples=300)
+@given(HOSTILE, HOSTILE)
+def test_any_text_survives_the_round_trip(name: str, value: str) -> None:
+    """As a type, an id, an attribute, a name and a file."""
+    builder, where = Builder(), SourceLoc(f"{name}.py", 3)
+    with builder.workflow(name, [name], opts={"choices": [value]}, where=where) as arguments:
+        builder.yield_(builder.op("const", [], [name], {"value": value}, id=name, opts={"stop": [value]}, where=where))
+    module = builder.finish()
+    text = to_text(module)
+    again = parse(text)
+    assert to_text(again) == text
+    root = tree(again)
+    op = root.bodies[0].nodes[0].op
+    assert (op_id(root.op), opts(root.op)) == (name, {"choices": [value]})
+    assert (op_id(op), attr(op, "value"), opts(op), source(op)) == (name, value, {"stop": [value]}, where)
+    assert [type_string(each) for each in (*root.bodies[0].arguments, *op.results)] == [name] * 2
+    assert len(arguments) == 1
 
 
 @settings(deadline=None, max_examples=60)

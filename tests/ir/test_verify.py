@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from orchestrator.errors import CompileError, IRError
 from orchestrator.ir.text import parse
+from orchestrator.ir.typecheck import fits
 from orchestrator.ir.verify import verify
 from orchestrator.passes.pipeline import run_pipeline
 
 STR = '!agent.value<"str">'
+B = 'id = "b", opts = {}'
 PROMPT = f'"agent.prompt"() {{id = "p", parts = ["x"], opts = {{}}}} : () -> {STR} loc("p"("app.py":3:0))'
+
+
+ILL_TYPED = """
+"agent.workflow"() ({
+^bb0(%q: !agent.value<"str">, %n: !agent.value<"int">):
+  %c = "agent.chat"() {id = "chat", opts = {}} : () -> !agent.value<"Chat">
+  %r:2 = "agent.generate"(%c, %q) {id = "turn", model = "m", opts = {}, returns = "int", samples = 1 : i64}
+    : (!agent.value<"Chat">, !agent.value<"str">) -> (!agent.value<"str">, !agent.value<"Chat">)
+  %f = "agent.field"(%n) {id = "part", path = "a b", opts = {}} : (!agent.value<"int">) -> !agent.value<"Any">
+  %b = "agent.branch"(%q) ({
+    "agent.yield"(%n) : (!agent.value<"int">) -> ()
+  }, {
+    "agent.yield"(%f) : (!agent.value<"Any">) -> ()
+  }) {id = "either", opts = {}} : (!agent.value<"str">) -> !agent.value<"list[int]">
+  %l = "agent.loop"(%n) ({
+  ^bb0(%s: !agent.value<"int">):
+    "agent.yield"(%s) : (!agent.value<"int">) -> ()
+  }, {
+  ^bb0(%s: !agent.value<"str">):
+    "agent.yield"(%s) : (!agent.value<"str">) -> ()
+  }) {id = "again", max = 3 : i64, opts = {}} : (!agent.value<"int">) -> !agent.value<"int">
+  "agent.yield"(%l) : (!agent.value<"int">) -> ()
+}) {sym_name = "demo", opts = {params = ["q", "n"]}} : () -> ()
+"""
 
 
 def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
@@ -27,6 +55,9 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I019", '"agent.chat"() {id = "b", opts = {}} : () -> ()'),
         ("ORCH-I016", '"agent.arm"() {id = "b"} : () -> ()'),
         ("ORCH-I014", '"agent.arm"() ({\n^bb0:\n}) {id = "b"} : () -> ()'),
+        ("ORCH-I020", '"agent.prompt"() {id = "b", parts = ["x"], opts = {}} : () -> !agent.value<"int">'),
+        ("ORCH-I021", f'"agent.tool"() {{callee = "f", effects = "pure", params = ["x"], {B}}} : () -> {STR}'),
+        ("ORCH-I022", f'"agent.tool"() {{callee = "f", effects = "prue", params = [], {B}}} : () -> {STR}'),
     ],
 )
 def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
@@ -36,6 +67,52 @@ def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
     where = caught.value.diagnostics[0].where
     assert where is not None
     assert (caught.value.code, where.file, where.line) == (code, "app.py", 3 if op is PROMPT else 7)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "may"),
+    [
+        ("int", "float", True),
+        ("float", "int", False),
+        ("Row", "Base", True),
+        ("str", "str | None", True),
+        ("list[str]", "str | None", True),
+        ("bool", "str | None", False),
+        ("list[int]", "dict[str, int]", False),
+        ("Any", "Chat", True),
+        ("Row", "Chat", False),
+        ("Chat", "list[Chat]", False),
+    ],
+)
+def test_types_that_may_fit(source: str, target: str, *, may: bool) -> None:
+    assert fits(source, target) is may
+
+
+def test_every_edge_of_an_op_is_checked() -> None:
+    """Conversations where text is wanted, an arm and a loop that yield something else, and a path that is no name."""
+    with pytest.raises(IRError) as caught:
+        verify(parse(ILL_TYPED))
+    found = [(error.code, error.message.partition(":")[0]) for error in caught.value.diagnostics]
+    assert Counter(found) == {
+        ("ORCH-I020", "`turn`"): 3,
+        ("ORCH-I023", "`part`"): 1,
+        ("ORCH-I020", "`either`"): 2,
+        ("ORCH-I020", "`again`"): 3,
+    }
+
+
+def test_regions_that_are_nested_too_deep() -> None:
+    def chain(length: int) -> str:
+        around = f'"agent.race"() ({{\n"agent.arm"() ({{ {{}} }}) {{{B[:8]}}} : () -> () }}) {{{B}}} : () -> ()'
+        text = '"agent.yield"() : () -> ()'
+        for _ in range(length):
+            text = around.replace("{}", f'{text}\n"agent.yield"() : () -> ()', 1)
+        return module(text)
+
+    for length in (150, 100_000 // 20):
+        with pytest.raises(IRError) as caught:
+            verify(parse(chain(length)))
+        assert caught.value.code == "ORCH-I003"
 
 
 def test_all_violations_are_reported() -> None:

@@ -18,7 +18,7 @@ def test_edges_follow_the_data_into_regions() -> None:
 
 def test_a_region_waits_for_what_it_reads_from_outside() -> None:
     graph = data_flow(build([("once", 0, ""), ("once", 0, ""), ("branch", 1, "")]))
-    assert graph.has_edge("tool_2", "branch_6")
+    assert graph.has_edge("tool_2", "branch_7")
 
 
 def test_levels_and_paths() -> None:

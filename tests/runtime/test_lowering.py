@@ -12,7 +12,7 @@ from orchestrator.dsl.llm import ask, chat, llm
 from orchestrator.dsl.policy import Budget, Retry
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import Workflow, workflow
-from orchestrator.errors import RunError
+from orchestrator.errors import CompileError, RunError
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
@@ -216,3 +216,15 @@ def test_lowering_is_linear() -> None:
         return len(lowered(wf).body.source.splitlines())
 
     assert size(1000) - size(100) == 900
+
+
+def test_a_type_that_nothing_defines_is_refused() -> None:
+    @workflow
+    def wf(n: int) -> Point:
+        return make(n, n)
+
+    traced = wf.trace()
+    del traced.bindings.types["Point"]
+    with pytest.raises(CompileError, match="`Point`") as caught:
+        lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="hash")
+    assert caught.value.code == "ORCH-C091"
