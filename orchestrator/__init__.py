@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.control import branch, loop, map_, race
     from orchestrator.dsl.expressions import narrow
     from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
+    from orchestrator.dsl.once import Happened
     from orchestrator.dsl.policy import Budget, Retry
     from orchestrator.dsl.tool import Tool, call, tool
     from orchestrator.dsl.value import Value
@@ -29,6 +30,7 @@ _HOME = {
     "orchestrator.dsl.control": ("branch", "loop", "map_", "race"),
     "orchestrator.dsl.expressions": ("narrow",),
     "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
+    "orchestrator.dsl.once": ("Happened",),
     "orchestrator.dsl.policy": ("Budget", "Retry"),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
     "orchestrator.dsl.value": ("Value",),
@@ -38,8 +40,8 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "OrchError", "Retry", "Tool", "Turn", "Turns", "Value", "Workflow", "ask", "branch", "call",
-    "chat", "llm", "loop", "map_", "narrow", "options", "race", "react", "tool", "vote", "workflow",
+    "Budget", "Chat", "Happened", "OrchError", "Retry", "Tool", "Turn", "Turns", "Value", "Workflow", "ask", "branch",
+    "call", "chat", "llm", "loop", "map_", "narrow", "options", "race", "react", "tool", "vote", "workflow",
 ]  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def _of(value: object, names: Set[str], seen: set[int]) -> Iterator[object]:
     if isinstance(value, Tool):
         policies = (value.timeout, repr(value.retry), repr(value.budget))
         hints = (value.typical_s, *value.pause_features)
-        yield (value.name, value.effects, value.code, _Same(value.fn), policies, hints)
+        yield (value.name, value.effects, value.key, value.code, _Same(value.fn), policies, hints)
+        yield from _of(value.check, names, seen)
     elif isinstance(value, Workflow):
         yield (value.name, value.slo, repr(value.budget), value.model)
         yield from _of(value.fn, names, seen)

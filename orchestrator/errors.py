@@ -143,6 +143,10 @@ class BudgetError(RunError):
     """The next op would have broken a budget, so it was not started (ORCH-R010)."""
 
 
+class UnsettledError(RunError):
+    """A tool that must run at most once was started, and nobody knows whether it happened (ORCH-R020)."""
+
+
 class EngineError(OrchError):
     """A serving engine is missing, did not start, or failed (ORCH-E)."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,9 @@ def fake(
         compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
         called.update(compiled.bindings.tools)
         ran.append(compiled.name)
-        return await Runtime({"scripted": scripted}, human=Answers(answers or {})).run(compiled, inputs)
+        free = replace(compiled.program, prices={"scripted": (0.0, 0.0)})  # so a budget in dollars can be kept
+        runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}))
+        return await runtime.run(replace(compiled, program=free), inputs)
 
     with substituted(given), running_with(run):
         yield scripted

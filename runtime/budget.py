@@ -56,13 +56,24 @@ class Ledger:
         """Replace a reservation by what was used."""
         self._add(used.tokens - reserved.tokens, used.usd - reserved.usd)
 
-    def charge(self, used: Need) -> None:
-        """Count what an earlier part of a resumed run used."""
-        self._add(used.tokens, used.usd)
+    def charge_own(self, used: Need) -> None:
+        """Count what an earlier part of a resumed run used; the ledgers around know it already."""
+        self.tokens += used.tokens
+        self.usd += used.usd
+
+    @property
+    def bounds_calls(self) -> bool:
+        """Whether a budget of the chain bounds what model calls use."""
+        return any(each.limits.tokens is not None or each.limits.usd is not None for each in self.chain())
 
     def tokens_left(self) -> int | None:
         """Tokens that fit into every ledger of the chain; None for any number."""
         left = [led.limits.tokens - led.tokens for led in self.chain() if led.limits.tokens is not None]
+        return min(left) if left else None
+
+    def usd_left(self) -> float | None:
+        """USD that fit into every ledger of the chain; None for any sum."""
+        left = [led.limits.usd - led.usd for led in self.chain() if led.limits.usd is not None]
         return min(left) if left else None
 
     def _add(self, tokens: int, usd: float) -> None:

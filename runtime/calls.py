@@ -5,7 +5,7 @@ Each returns an :class:`Outcome` or raises; retries, timeouts and the journal ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from orchestrator.dsl.caught import Failure
 from orchestrator.errors import RunError
+from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.by_value import by_value
-from orchestrator.runtime.engines.base import when_sent
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
@@ -48,21 +48,16 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
         execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
 
-async def run(
-    execution: Execution,
-    frame: Frame,
-    op: Op,
-    attempt: int,
-    ledger: Ledger,
-    *,
-    work_began: Callable[[], None] | None = None,
-) -> Outcome:
+async def run(execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger) -> Outcome:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    A pure tool waits for nothing, as it shows nothing to anybody outside the run. ``work_began`` is told when the op
-    has stopped waiting for a place to run.
+    A pure tool waits for nothing, as it shows nothing to anybody outside the run. ``attempt`` is told when the op has
+    stopped waiting for a place to run; None where nobody needs to know.
     """
     spec, v = op.spec, frame.v
+    if isinstance(spec, Generate):
+        assert attempt is not None
+        return await generate(execution, frame, op, attempt=attempt, ledger=ledger)
     if not (isinstance(spec, ToolCall) and spec.effects == "pure"):
         waiting = execution.barrier()
         if waiting is not None:
@@ -72,19 +67,14 @@ async def run(
         if spec.in_pauses:
             args = _refine(execution, spec.in_pauses, args)
         args = [by_value(arg) for arg in args]
-        if spec.is_async and spec.place == "async" and spec.names is None:  # the common case, without a coroutine more
-            if work_began is not None:
-                work_began()
+        if attempt is None and spec.is_async and spec.names is None:  # the common case, without a coroutine more
             result = await spec.fn(*args)
         else:
-            result = await call_tool(execution, op, spec, args, work_began)
+            result = await call_tool(execution, op, spec, args, attempt)
         return Outcome((checked_result(frame.region.types[op.first], result),))
-    if isinstance(spec, Generate):
-        with when_sent(work_began):
-            return await generate(execution, frame, op, args, attempt=attempt, ledger=ledger)
-    if work_began is not None:
-        work_began()
     assert isinstance(spec, Ask)
+    if attempt is not None:
+        attempt.begin()
     return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
 
 
@@ -94,8 +84,7 @@ def caught(op: Op, error: RunError) -> Outcome:
     Only what the tool itself did is caught: not a budget, an engine or a worker, nor a doubt whether it ran.
     """
     spec = op.spec
-    in_doubt = error.code == "ORCH-R004" and isinstance(spec, ToolCall) and spec.effects == "once"
-    if not (isinstance(spec, ToolCall) and spec.is_caught and error.code in _OF_TOOLS) or in_doubt:
+    if not (isinstance(spec, ToolCall) and spec.is_caught and error.code in _OF_TOOLS):
         raise error
     what = error.message.rpartition(f"{op.id}` ")[2]
     why = f": {error.diagnostics[0].why}" if error.code == "ORCH-R002" else ""

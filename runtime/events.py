@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
 
 EVENT_VERSION: Final = 2
 """Raised by one whenever a reader of the previous version would misread an encoded event."""
+
+
+Verdict = Literal["happened", "failed", "did not happen"]
 
 
 class RunStarted(NamedTuple):
@@ -41,6 +44,12 @@ class FrameOpened(NamedTuple):
     at: float
 
 
+class RunResumed(NamedTuple):
+    """The run goes on after an interruption; the time before this was nobody's."""
+
+    at: float
+
+
 class OpStarted(NamedTuple):
     """An op that runs outside the coordinator is about to start; durable before it does."""
 
@@ -60,6 +69,34 @@ class OpFailed(NamedTuple):
     message: str
     retry_in_s: float | None
     at: float
+    began: bool = True
+    """False: it ended while it still waited for its turn, so nothing has happened."""
+
+
+class OpUnsettled(NamedTuple):
+    """An attempt at a tool that must run at most once ended without an outcome: nobody knows whether it happened."""
+
+    frame: str
+    op: str
+    attempt: int
+    reason: str
+    at: float
+
+
+class OpSettled(NamedTuple):
+    """What has become of an attempt without an outcome, as the tool's own check or a person says."""
+
+    frame: str
+    op: str
+    verdict: Verdict
+    by: str
+    """``check`` or ``a person``."""
+    first: int
+    values: tuple[object, ...]
+    """The op's results, if it happened."""
+    message: str | None
+    """What it failed with, if it did."""
+    at: float
 
 
 class OpsDone(NamedTuple):
@@ -75,6 +112,16 @@ class OpsDone(NamedTuple):
     cost_usd: float | None = None
     finish: tuple[FinishReason, ...] | None = None
     """Why each sample of a model call ended."""
+
+
+class Reserved(NamedTuple):
+    """What a model call that is about to start may use at most; counts until it is known what it used."""
+
+    frame: str
+    op: str
+    most: Usage
+    cost_usd: float | None
+    at: float
 
 
 class Spent(NamedTuple):
@@ -148,17 +195,19 @@ class RunFailed(NamedTuple):
     at: float
 
 
-Event = RunStarted | FrameOpened | OpStarted | OpFailed | OpsDone | Spent | RunDone | RunFailed
+Event = (
+    RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | OpUnsettled | OpSettled | OpsDone | Reserved | Spent
+    | RunDone | RunFailed
+)  # fmt: skip
 """What is journaled."""
 Shown = Token | MapProgress | KvTurn
 """What only observers see."""
 Feed = Event | Shown
 """What observers see."""
 
-_KINDS: Final[dict[str, type[Event]]] = {
-    cls.__name__: cls for cls in (RunStarted, FrameOpened, OpStarted, OpFailed, OpsDone, Spent, RunDone, RunFailed)
-}
+_KINDS: Final[dict[str, type[Event]]] = {cls.__name__: cls for cls in get_args(Event)}
 _INDEX: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
+_ATTEMPT: Final = re.compile(r"#\d+(?=[\[./])")
 
 
 def region_key(frame: str) -> str:
@@ -176,6 +225,11 @@ def is_within(inner: str, frame: str, op: str) -> bool:
     return inner.startswith(outer) and inner[len(outer) : len(outer) + 1] in tuple("[.#/")
 
 
+def occurrence(frame: str, op: str) -> str:
+    """An op as the same in every attempt at the structured ops around it: ``"turns#2[0]/"`` is ``"turns[0]/"``."""
+    return _ATTEMPT.sub("", frame) + op
+
+
 Dump = Callable[[str, int, object], object]
 """JSON form of a value, from (static region, slot, value); slot -1 is the workflow's result."""
 
@@ -185,10 +239,13 @@ def encode(event: Event, dump: Dump) -> dict[str, object]:
     data: dict[str, object] = {"v": EVENT_VERSION, "kind": type(event).__name__, **event._asdict()}
     if isinstance(event, RunStarted):
         data["inputs"] = [dump("", slot, value) for slot, value in enumerate(event.inputs)]
-    elif isinstance(event, OpsDone):
+    elif isinstance(event, (OpsDone, OpSettled)):
         key = region_key(event.frame)
         data["values"] = [dump(key, event.first + n, value) for n, value in enumerate(event.values)]
-        data["usage"] = event.usage and _tokens(event.usage)
+        if isinstance(event, OpsDone):
+            data["usage"] = event.usage and _tokens(event.usage)
+    elif isinstance(event, Reserved):
+        data["most"] = _tokens(event.most)
     elif isinstance(event, Spent):
         data["usage"] = _tokens(event.usage)
     elif isinstance(event, RunDone):
@@ -199,7 +256,7 @@ def encode(event: Event, dump: Dump) -> dict[str, object]:
 
 
 def _tokens(usage: Usage) -> list[int | None]:
-    return [usage.input_tokens, usage.cached_tokens, usage.output_tokens]
+    return [usage.input_tokens, usage.cached_tokens, usage.output_tokens, *([True] if usage.estimated else [])]
 
 
 def decode(data: Mapping[str, Any], load: Dump) -> Event:
@@ -211,13 +268,15 @@ def decode(data: Mapping[str, Any], load: Dump) -> Event:
     cls = _KINDS[kind]
     if cls is RunStarted:
         fields["inputs"] = tuple(load("", slot, value) for slot, value in enumerate(fields["inputs"]))
-    elif cls is OpsDone:
+    elif cls in (OpsDone, OpSettled):
         key, first = region_key(fields["frame"]), fields["first"]
         fields["values"] = tuple(load(key, first + n, value) for n, value in enumerate(fields["values"]))
-        fields["usage"] = fields["usage"] and Usage(*fields["usage"])
-        fields["finish"] = fields["finish"] and tuple(fields["finish"])
-    elif cls is Spent:
-        fields["usage"] = Usage(*fields["usage"])
+        if cls is OpsDone:
+            fields["usage"] = fields["usage"] and Usage(*fields["usage"])
+            fields["finish"] = fields["finish"] and tuple(fields["finish"])
+    elif cls in (Reserved, Spent):
+        name = "most" if cls is Reserved else "usage"
+        fields[name] = Usage(*fields[name])
     elif cls is RunDone:
         fields["value"] = load("", -1, fields["value"])
     elif cls is RunFailed:

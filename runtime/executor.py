@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from asyncio import CancelledError, current_task, sleep, timeout
+from asyncio import CancelledError, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from math import inf
-from time import monotonic, time
+from dataclasses import dataclass, replace
+from time import time
 from typing import Any, TypeVar
 
 from orchestrator.errors import OrchError, RunError
-from orchestrator.runtime import calls, control, failures
+from orchestrator.runtime import calls, failures
+from orchestrator.runtime.attempt import unattended
 from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.events import (
@@ -33,37 +33,27 @@ from orchestrator.runtime.events import (
     FrameOpened,
     OpFailed,
     OpsDone,
-    OpStarted,
+    OpUnsettled,
     RunDone,
     RunFailed,
+    RunResumed,
     RunStarted,
 )
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
-from orchestrator.runtime.journal.replay import State, replay
+from orchestrator.runtime.journal.replay import Ran, State, apply, replay
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.observe import Listeners
-from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.once import lost
+from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
-from orchestrator.runtime.program import (
-    NO_POLICY,
-    Limits,
-    Op,
-    Program,
-    Region,
-    Structure,
-    ToolCall,
-    failing_op,
-)
-from orchestrator.runtime.retry import wait_s
+from orchestrator.runtime.pricing import require_prices
+from orchestrator.runtime.program import Limits, Op, Program, Region, failing_op
+from orchestrator.runtime.records import Spending
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
 
 T = TypeVar("T")
-
-
-class CancelledWithinError(Exception):
-    """Something an op awaited was cancelled, and not the op: a failure like any other."""
 
 
 class Frame:
@@ -116,20 +106,22 @@ class Execution:
         self.listeners = Listeners(listeners, self.warnings)
         self.simulated = False
         """Whether a simulated engine has answered."""
-        self.earlier = state or State()
-        """The part of the run before this one, if it is resumed."""
+        self.earlier = Spending() if state is None else replace(state.spending)
+        """What the part of the run before this one used, as far as its own events say."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
         self.ledger = Ledger(budget or program.budget or Limits())
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
         self.corrections: dict[str, Correction] = {}
         """By op: what a failed attempt leaves to the next one."""
+        self.resumed = state
+        """None for a run that is not resumed."""
+        self.ran: dict[str, Ran] = {} if state is None else dict(state.ran)
+        """How the latest attempt ended, of tools that must run at most once, by occurrence."""
+        self.unsettled: dict[str, Ran] = {} if state is None else lost(program, state)
+        """Those of which nobody knows whether they happened."""
+        self.rng = random.Random(seed)
         self._journal = journal
-        self._state = state
-        self._rng = random.Random(seed)
-        if state is not None:
-            usage = state.spending.usage
-            self.ledger.charge(Need(usage.input_tokens + usage.output_tokens, state.spending.cost_usd))
 
     def emit(self, event: Event) -> None:
         """Journal an event and show it to whoever listens."""
@@ -157,16 +149,21 @@ class Execution:
 
     async def run(self, inputs: tuple[object, ...]) -> Any:
         """Run to the end and return the result; raises ``RunError``. ``inputs`` is ignored when resuming."""
-        state = self._state
+        state = self.resumed
         if state is not None and state.done is not None:
+            self._warn_of_unsettled()
             return state.done.value
+        require_prices(
+            self.program, self.ledger.limits, lambda spec: self.services.engines.pick(spec.engine, spec.model)[0]
+        )
         if state is not None and state.started is not None:
             inputs = state.started.inputs
+            self._go_on(state)
         else:
             self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
         try:
             try:
-                with enclosing(self.run_id):
+                with enclosing(self.run_id), unattended():
                     value = await self._within_seconds(inputs)
             finally:
                 self.prefetches.close()
@@ -181,14 +178,44 @@ class Execution:
             first = failure.diagnostics[0]
             self.emit(RunFailed(first.code, first.message, self._failed_op(), first.where, time()))
             await self.durable()
+            self._name_unsettled(failure)
             raise
         await self.durable()
+        self._warn_of_unsettled()
         return value
+
+    def _go_on(self, state: State) -> None:
+        """Count what the run has used before, model calls that it was interrupted in at their worst."""
+        resumed = RunResumed(time())
+        apply(state, resumed)
+        self.emit(resumed)
+        for spent in state.lost_calls(resumed.at):
+            apply(state, spent)
+            self.emit(spent)
+        usage = state.spending.usage
+        self.ledger.charge_own(Need(usage.input_tokens + usage.output_tokens, state.spending.cost_usd))
+
+    def _warn_of_unsettled(self) -> None:
+        for path, ran in self.unsettled.items():
+            self.warnings[f"nobody knows whether `{path}` happened: {ran.reason} (ORCH-R020)"] = None
+
+    def _name_unsettled(self, failure: OrchError) -> None:
+        """Have the failure name everything that is unsettled."""
+        named = " ".join(each.message for each in failure.diagnostics)
+        ops = {op.id: op for region in self.program.regions.values() for op in region.ops()}
+        for path, ran in self.unsettled.items():
+            if f"`{ran.frame}{ran.op}`" not in named and f"`{path}`" not in named:
+                failure.diagnostics += failures.unsettled(path, ran.reason, ops[ran.op].where).diagnostics
 
     def _failed_op(self) -> str | None:
         """The op whose failure came first, with its frame; None if an inline op or the run itself failed."""
         done = {(event.frame, event.op) for event in self.events if isinstance(event, OpsDone)}
-        failed = (event for event in self.events if isinstance(event, OpFailed) and event.retry_in_s is None)
+        failed = (
+            event
+            for event in self.events
+            if isinstance(event, OpUnsettled)
+            or (isinstance(event, OpFailed) and event.began and event.retry_in_s is None)
+        )
         first = next((event for event in failed if (event.frame, event.op) not in done), None)
         return None if first is None else first.frame + first.op
 
@@ -196,7 +223,7 @@ class Execution:
         seconds = self.ledger.limits.seconds
         if seconds is None:
             return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
-        left = seconds - self.earlier.active_s
+        left = seconds - (0.0 if self.resumed is None else self.resumed.active_s)
         try:
             async with timeout(max(left, 0.0)) as scope:
                 return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
@@ -225,7 +252,7 @@ class Execution:
         if path:
             self.emit(FrameOpened(path, time()))
         v = [*inputs, *[None] * region.blanks]
-        frame = Frame(region, v, path, ledger, self._state.results.get(path) if self._state is not None else None)
+        frame = Frame(region, v, path, ledger, None if self.resumed is None else self.resumed.results.get(path))
         ready = self._advance(frame, 0)
         if region.sequential:
             while ready:
@@ -285,97 +312,13 @@ class Execution:
         if isinstance(op.spec, calls.HINTS):
             calls.hint(self, frame, op)
             return
-        attempt = 1
-        if self._state is not None:
-            if frame.known is not None and op.count and op.first in frame.known:
-                frame.v[op.first : op.first + op.count] = frame.known[op.first]
-                return
-            attempt = self._next_attempt(self._state, frame, op)
-        limits = op.policy.budget
-        ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
-        began = monotonic()
-        while True:
-            self.emit(OpStarted(frame.path, op.id, attempt, time()))
-            try:
-                if op.policy is NO_POLICY:
-                    outcome = await self._start(frame, op, attempt, ledger)
-                else:
-                    outcome = await self._start_within(frame, op, attempt, ledger, began)
-                break
-            except CancelledError as error:
-                task = current_task()
-                if task is None or task.cancelling():
-                    raise
-                failure: BaseException = CancelledWithinError(str(error))
-            except BaseException as error:
-                if failures.passes_through(error):
-                    raise
-                failure = failures.raised(error)
-            try:
-                attempt = await self._after_failure(frame, op, attempt, failure)
-            except RunError as error:
-                outcome = calls.caught(op, error)
-                break
+        if frame.known is not None and op.count and op.first in frame.known:
+            frame.v[op.first : op.first + op.count] = frame.known[op.first]
+            return
+        outcome = await perform(self, frame, op)
         if op.count:
             frame.v[op.first : op.first + op.count] = outcome.values
             self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, *outcome[1:]))
-
-    def _start(
-        self, frame: Frame, op: Op, attempt: int, ledger: Ledger, work_began: Callable[[], None] | None = None
-    ) -> Coroutine[Any, Any, Outcome]:
-        if isinstance(op.spec, Structure):
-            if work_began is not None:
-                work_began()
-            return control.run(self, frame, op, attempt, ledger)
-        return calls.run(self, frame, op, attempt, ledger, work_began=work_began)
-
-    async def _start_within(self, frame: Frame, op: Op, attempt: int, ledger: Ledger, began: float) -> Outcome:
-        """Start an attempt under its timeout, and under what is left of the seconds that all attempts may take.
-
-        The timeout counts from when the work begins: waiting for a thread is not the op's time.
-        """
-        timeout_s, limits = op.policy.timeout_s, op.policy.budget
-        left = inf if limits is None or limits.seconds is None else max(0.0, limits.seconds - (monotonic() - began))
-        if timeout_s is None and left == inf:
-            return await self._start(frame, op, attempt, ledger)
-        now = asyncio.get_running_loop().time
-        latest = now() + left
-        try:
-            async with timeout(None if left == inf else left) as scope:
-
-                def work_began() -> None:
-                    if timeout_s is not None:
-                        scope.reschedule(min(now() + timeout_s, latest))
-
-                return await self._start(frame, op, attempt, ledger, work_began)
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            if limits is not None and limits.seconds is not None and (timeout_s is None or now() >= latest):
-                raise failures.out_of_time(op.id, limits.seconds, op.where) from None
-            assert timeout_s is not None
-            raise failures.timed_out(op.id, timeout_s, op.where) from None
-
-    def _next_attempt(self, state: State, frame: Frame, op: Op) -> int:
-        """Where to go on with an op that has no result yet; raises ORCH-R020 for one that must not be repeated."""
-        key = (frame.path, op.id)
-        failed = state.failures.get(key, 0)
-        once = isinstance(op.spec, ToolCall) and op.spec.effects == "once"
-        if once and (key in state.unfinished or failed >= op.policy.attempts):
-            raise failures.maybe_done(frame.path + op.id, op.where)
-        return failed + 1 if failed < op.policy.attempts else 1
-
-    async def _after_failure(self, frame: Frame, op: Op, attempt: int, error: BaseException) -> int:
-        """Wait for the next attempt and return its number, or raise what the op failed with."""
-        failure = failures.of_op(error, frame.path + op.id, op.where)
-        wait = wait_s(op.policy, attempt, error, self._rng)
-        self.emit(OpFailed(frame.path, op.id, attempt, failure.code, failure.message, wait, time()))
-        if wait is None:
-            if failure is error:
-                raise error
-            raise failure from error
-        await sleep(wait)
-        return attempt + 1
 
 
 def _inline_failure(error: BaseException) -> RunError:

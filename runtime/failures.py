@@ -10,7 +10,16 @@ from typing import Final
 from pydantic import ValidationError
 
 from orchestrator.dsl.location import is_user_file
-from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc, described
+from orchestrator.errors import (
+    BudgetError,
+    Diagnostic,
+    EngineError,
+    OrchError,
+    RunError,
+    SourceLoc,
+    UnsettledError,
+    described,
+)
 from orchestrator.runtime.codegen import ResultTypeError
 
 CODES: Final[dict[str, str]] = {
@@ -24,11 +33,15 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R008": "the runtime has no engine for a model call",
     "ORCH-R009": "an op is placed on Ray, but the runtime has no Ray",
     "ORCH-R010": "the next op would have broken a budget",
-    "ORCH-R020": "a tool that must run at most once was started, and nobody knows whether it finished",
+    "ORCH-R011": "a budget in dollars, and an engine whose price is unknown",
+    "ORCH-R020": "a tool that must run at most once was started, and nobody knows whether it happened",
     "ORCH-R021": "a run is resumed with another program",
     "ORCH-R023": "the journal does not know the run",
     "ORCH-R024": "the run was cancelled",
     "ORCH-R025": "the Ray worker that executed the run died",
+    "ORCH-R026": "there is nothing to settle, or what is said of it does not fit",
+    "ORCH-R027": "an attempt without an outcome has failed, as a person says",
+    "ORCH-R028": "a budget given to a run is none",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
     "ORCH-R040": "a blocking tool got no thread",
@@ -77,6 +90,13 @@ def user_line(trace: TracebackType | None) -> SourceLoc | None:
             found = SourceLoc(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
     return found
+
+
+SETTLED_AS_FAILED: Final = "ORCH-R027"
+
+
+class LostAttemptError(EngineError):
+    """The process that did the work is gone, and how the work ended with it (ORCH-E013)."""
 
 
 class ReplyError(ValueError):
@@ -138,15 +158,47 @@ def timed_out(op: str, timeout_s: float, where: SourceLoc | None) -> RunError:
     return RunError("ORCH-R004", message, where=where, fix="raise its timeout, or give it a retry")
 
 
-def maybe_done(op: str, where: SourceLoc | None) -> RunError:
-    """ORCH-R020."""
-    return RunError(
+def unsettled(op: str, reason: str, where: SourceLoc | None, *, asked: str | None = None) -> UnsettledError:
+    """ORCH-R020. ``asked`` is why the tool's check could not tell either."""
+    offer = "" if asked else ", or give the tool a check= that tells, or a key= with which repeating is harmless"
+    return UnsettledError(
         "ORCH-R020",
-        f"`{op}` was started before the interruption, and nobody knows whether it finished",
+        f"nobody knows whether `{op}` happened: {reason}",
         where=where,
-        why='its effects are "once", so it is not started again without proof that it did not happen',
-        fix='check what it did; declare it @tool(effects="idempotent") if repeating it is harmless',
+        why='its effects are "once", so it is not started again without proof that it did not happen'
+        + (f"; its check could not tell: {asked}" if asked else ""),
+        fix=f"find out, say so with `await runtime.settle(compiled, run_id, {op!r}, result=...)` (or failed=..., "
+        f"did_not_happen=True), and resume the run{offer}",
     )
+
+
+def again(op: str, where: SourceLoc | None) -> RunError:
+    """ORCH-R020: an earlier attempt at the op around has done it."""
+    return UnsettledError(
+        "ORCH-R020",
+        f"`{op}` is not started again: it ran in an earlier attempt at what is around it",
+        where=where,
+        why='its effects are "once", and nothing says that it may be repeated',
+        fix="move the retry inwards, or give the tool a key= or a check=",
+    )
+
+
+def settled_failure(op: str, code: str, message: str, where: SourceLoc | None) -> RunError:
+    """How a tool that must run at most once failed before the run was resumed."""
+    return RunError(
+        code,
+        message,
+        where=where,
+        why=f'the effects of `{op}` are "once", so this is its outcome, and resuming the run does not start it again',
+        fix=f"start a new run; or, if it did not happen, say `await runtime.settle(compiled, run_id, {op!r}, "
+        "did_not_happen=True)` and resume",
+    )
+
+
+def nothing_to_settle(op: str, run_id: str, unsettled: list[str]) -> RunError:
+    """ORCH-R026."""
+    known = f"unsettled are {', '.join(f'`{each}`' for each in unsettled)}" if unsettled else "nothing is unsettled"
+    return RunError("ORCH-R026", f"`{op}` of run {run_id} cannot be settled", why=known, fix="name one of those")
 
 
 def unknown_run(run_id: str) -> RunError:

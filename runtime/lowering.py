@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, is_typeddict
 
+from orchestrator.dsl.once import parameters_of, takes
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
 from orchestrator.dsl.typing import UNIONS, plain
@@ -27,6 +28,7 @@ from orchestrator.runtime.program import (
     Ask,
     Generate,
     Limits,
+    Once,
     Pause,
     Policy,
     Prefetch,
@@ -225,9 +227,16 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
             None if _positional(tool, params) else params,
             kind == "retrieve",
             is_caught,
+            once=_once(tool, params) if tool.effects == "once" else None,
         )
         state.calls[callee, params, place, is_caught] = known
     return known
+
+
+def _once(tool: Tool[..., Any], params: tuple[str, ...]) -> Once:
+    makes_key = tool.key is not None and tool.key not in params and takes(tool.fn, tool.key)
+    check_params = parameters_of(tool.check) if tool.check is not None else ()
+    return Once(tool.key, makes_key, params, tool.check, check_params)
 
 
 def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
@@ -275,7 +284,6 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         turns_left=None if turns_left is None else float(turns_left),
         critical_path_s=state.critical_path_s.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
-        expected_usd=None if planned is None or planned.cost_usd is None else planned.cost_usd.hi,
     )
     return _suspend(state, builder, node, spec, operands)
 

@@ -15,9 +15,17 @@ from time import time
 from typing import TYPE_CHECKING
 
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest, KvControl, Message, Sampling, Usage
+from orchestrator.runtime.engines.base import (
+    DEFAULT_MODEL,
+    GenerateRequest,
+    KvControl,
+    Message,
+    Sampling,
+    Usage,
+    when_sent,
+)
+from orchestrator.runtime.engines.token_count import at_hand
 from orchestrator.runtime.events import Spent
-from orchestrator.runtime.generate import prompt_tokens
 from orchestrator.runtime.kv.hints import KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import forecast_of
 from orchestrator.runtime.program import Op, Prefetch
@@ -39,6 +47,7 @@ class _Prefetch:
     op: str
     key: _Key
     session: str
+    at: KvControl
     task: asyncio.Task[Usage] | None = None
     is_asked: bool = False
     """Whether the engine knows of it."""
@@ -72,7 +81,7 @@ class Prefetches:
             session = f"{self._execution.run_id}/{frame.path}{op.id}"
             request = GenerateRequest(session, at.model, key[1], Sampling(max_tokens=1), session, self._hint(spec))
             self._execution.sessions.keep(session, engine, at)
-            begun = self._made[key] = _Prefetch(frame.path, op.id, key, session)
+            begun = self._made[key] = _Prefetch(frame.path, op.id, key, session, at)
             begun.task = self._execution.spawn(self._run(begun, at, request))
             begun.task.add_done_callback(partial(self._done, begun))
         begun.calls += 1
@@ -121,15 +130,20 @@ class Prefetches:
 
     async def _run(self, begun: _Prefetch, at: KvControl, request: GenerateRequest) -> Usage:
         await self._execution.services.engines.started(begun.key[0])
-        begun.is_asked = True
-        return await at.prefetch(request)
+
+        def asked() -> None:
+            begun.is_asked = True
+
+        with when_sent(asked):
+            return await at.prefetch(request)
 
     def _end(self, begun: _Prefetch) -> None:
         """Abort what is not done; what it has taken until then is not known, and counts in full."""
         if begun.task is not None and not begun.task.done():
             begun.task.cancel()
             if begun.is_asked:
-                self._charge(begun, Usage(prompt_tokens(begun.key[1])))
+                tokens = at_hand(begun.at).count_prompt(begun.key[1])
+                self._charge(begun, Usage(tokens, None, 0, estimated=True))
 
     def _done(self, begun: _Prefetch, task: asyncio.Task[Usage]) -> None:
         if task.cancelled() or task.cancelling():

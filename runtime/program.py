@@ -78,6 +78,27 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """What a tool that must run at most once offers for when nobody knows whether it did."""
+
+    key: str | None = None
+    """The parameter that takes an idempotency key, with which repeating a call is harmless."""
+    makes_key: bool = False
+    """Whether the runtime makes the key, because the workflow passes none."""
+    params: tuple[str, ...] = ()
+    """Names of the call's arguments."""
+    check: Callable[..., Any] | None = None
+    """Says whether a call has happened."""
+    check_params: tuple[str, ...] = ()
+    """What it is to be asked with, of ``params`` and ``key``."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether there is a way to go on after an attempt without an outcome."""
+        return self.key is not None or self.check is not None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A function to call: ``fn(*args)``, or by name where ``names`` is set."""
 
@@ -92,6 +113,12 @@ class ToolCall:
     """Whether a failure is a result: a :class:`~orchestrator.dsl.caught.Failure`."""
     in_pauses: tuple[Pause, ...] = ()
     """Pauses of which more is known once this starts. Each adds arguments: the conversation, and the features."""
+    once: Once | None = None
+    """Of a tool that must run at most once; None if it may be repeated."""
+
+    def __post_init__(self) -> None:
+        if self.effects == "once" and self.once is None:
+            object.__setattr__(self, "once", Once())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +147,6 @@ class Generate:
     """Expected seconds from the end of this call to the end of the run."""
     expected_output_tokens: int | None = None
     """The plan's upper estimate per sample, for budgets, where ``max_tokens`` is not given."""
-    expected_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

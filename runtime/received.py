@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
+from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
 from orchestrator.runtime.engines.errors import withheld
+from orchestrator.runtime.engines.token_count import TokenCounter, completed
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
+from orchestrator.runtime.reservation import Reservation
+
+SILENT: Final = frozenset({"ORCH-E010", "ORCH-E019"})
+"""Failures after which an endpoint may have worked on: it did not answer in time, or its reply broke off."""
 
 Display = Callable[[int, str], None]
 """Takes the number of a sample and a piece of its reply."""
@@ -71,12 +77,28 @@ class Received:
         """What the run says about replies that are not whole answers."""
         return unfinished(op, self.texts, self._reasons, self._limit(max_tokens))
 
-    def usage_of_failure(self, error: BaseException, prompt_tokens: int) -> Usage:
-        """The engine's own figure; else an estimate, which is nothing for a request that was refused."""
-        if self.usage is not None:
-            return self.usage
-        accepted = any(self._parts) or isinstance(error, asyncio.CancelledError)
-        return Usage(prompt_tokens, None, self.tokens) if accepted else Usage()
+    def used(self, reservation: Reservation, counter: TokenCounter) -> Usage:
+        """What the engine told, and what it left out as it is counted here."""
+        return completed(self.usage, reservation.prompt_tokens, self._output(reservation.max_tokens, counter))
+
+    def usage_of_failure(
+        self, error: BaseException, reservation: Reservation, counter: TokenCounter, *, was_sent: bool
+    ) -> Usage:
+        """What a call that gives no result has used; nothing, if it was refused or given up while it waited."""
+        if self.usage is not None or any(any(parts) for parts in self._parts):
+            return self.used(reservation, counter)
+        if was_sent and isinstance(error, asyncio.CancelledError):
+            return Usage(reservation.prompt_tokens, None, 0, estimated=True)
+        if was_sent and isinstance(error, EngineError) and error.code in SILENT:
+            return Usage(reservation.prompt_tokens, None, reservation.output_tokens, estimated=True)
+        return Usage()
+
+    def _output(self, most: int | None, counter: TokenCounter) -> int:
+        """Tokens of the reply: as the engine counts them while it streams, or as they are counted here."""
+        if self.tokens:
+            return self.tokens
+        counts = [counter.count_text("".join(parts)) for parts in self._parts]
+        return sum(counts if most is None else (min(each, most) for each in counts))
 
     def _limit(self, max_tokens: int | None) -> str:
         """What cuts a reply off, for people."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
-from orchestrator.runtime.events import Event, OpsDone, OpStarted, region_key
+from orchestrator.runtime.events import Event, OpsDone, OpStarted, OpUnsettled, region_key
 from orchestrator.runtime.program import Generate, Op, Prefetch, Program, Release, Structure, Supersede, ToolCall
 
 
@@ -42,6 +42,8 @@ class OpRecord:
     finish_reasons: tuple[FinishReason, ...] | None = None
     """Why each sample of a model call ended."""
     done: bool = False
+    unsettled: bool = False
+    """It must run at most once, and nobody knows whether it did."""
 
 
 def place_of(op: Op) -> str:
@@ -66,15 +68,19 @@ def op_records(program: Program, events: Iterable[Event]) -> list[OpRecord]:
             started.setdefault(key, event.at)
             place = places.get((region_key(event.frame), event.op), "")
             records[key] = OpRecord(event.op, event.frame, place, 0.0, event.attempt)
+        elif isinstance(event, OpUnsettled):
+            records[event.frame, event.op] = replace(records[event.frame, event.op], unsettled=True)
         elif isinstance(event, OpsDone) and event.op is not None:
             key = (event.frame, event.op)
-            seconds = event.at - started[key]
+            place = places.get((region_key(event.frame), event.op), "")
+            record = records.get(key) or OpRecord(event.op, event.frame, place, 0.0, 0)  # settled without an attempt
             records[key] = replace(
-                records[key],
-                seconds=seconds,
+                record,
+                seconds=event.at - started.get(key, event.at),
                 usage=event.usage,
                 cost_usd=event.cost_usd,
                 finish_reasons=event.finish,
                 done=True,
+                unsettled=False,
             )
     return list(records.values())

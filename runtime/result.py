@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,8 @@ class RunResult:
     simulated: bool
     """Some reply was made up by a simulated engine."""
     _noted: Mapping[str, None] = field(repr=False)
+    unsettled: tuple[str, ...]
+    """Paths of tools that must run at most once and of which nobody knows whether they did: in losers of a race."""
     events: Sequence[Event] = field(repr=False)
     program: Program = field(repr=False)
 
@@ -57,10 +59,12 @@ def run_result(
     seconds: float,
     simulated: bool,
     warnings: Mapping[str, None],
+    unsettled: Iterable[str],
 ) -> RunResult:
     """The result of a run from its events; ``spending`` is that of an interrupted earlier part, and is added to."""
     for event in events:
         if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
             spending.add(event.usage, event.cost_usd)
     cost_usd = None if spending.unpriced else spending.cost_usd
-    return RunResult(value, spending.usage, cost_usd, seconds, run_id, simulated, warnings, events, program)
+    usage, open_ = spending.usage, tuple(unsettled)
+    return RunResult(value, usage, cost_usd, seconds, run_id, simulated, warnings, open_, events, program)

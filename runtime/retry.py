@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from orchestrator.errors import BudgetError, OrchError
+from orchestrator.errors import BudgetError, OrchError, UnsettledError
 from orchestrator.runtime.engines.errors import is_transient
 from orchestrator.runtime.program import Policy
 
@@ -28,7 +28,7 @@ def wait_s(policy: Policy, attempt: int, error: BaseException, rng: random.Rando
 
 def is_repeatable(policy: Policy, error: BaseException) -> bool:
     """Whether ``policy`` repeats an op that failed with ``error``."""
-    if isinstance(error, BudgetError):
+    if isinstance(error, (BudgetError, UnsettledError)):
         return False
     causes = (error, error.__cause__) if isinstance(error, OrchError) else (error,)
     if policy.on is not None:

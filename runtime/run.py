@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from orchestrator.dsl.policy import Budget
 from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Feed
@@ -27,6 +28,8 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.once import UNSAID, settle
+from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Engines, Remote, Services
@@ -72,11 +75,12 @@ class Runtime:
         inputs: Mapping[str, object],
         *,
         run_id: str | None = None,
-        budget: Limits | None = None,
+        budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
-        """Run a compiled workflow; ``budget`` replaces the workflow's own, ``observers`` see this run only.
+        """Run a compiled workflow; ``budget`` (``"400k tokens"``) replaces the workflow's own, ``observers`` see this
+        run only.
 
         ``tenant`` says on whose behalf: tenants whose runs wait for an engine get fair shares of it.
 
@@ -93,32 +97,53 @@ class Runtime:
         inputs: tuple[object, ...],
         *,
         run_id: str | None = None,
-        budget: Limits | None = None,
+        budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        execution = self._execution(program, run_id or uuid4().hex, observers, budget=budget, tenant=tenant)
+        execution = self._execution(program, run_id or uuid4().hex, observers, budget=limits_of(budget), tenant=tenant)
         return await self._run(execution, program, inputs)
 
     async def resume(
-        self, compiled: Compiled, run_id: str, *, budget: Limits | None = None, tenant: str | None = None
+        self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
     ) -> RunResult:
         """Go on with an interrupted run: nothing that completed is executed again.
 
+        Nor is a ``once`` tool that raised an exception, which is its outcome, unless it has a ``key`` or its ``check``
+        says that it did not happen.
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed.
         """
         return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
 
     async def resume_program(
-        self, program: Program, run_id: str, *, budget: Limits | None = None, tenant: str | None = None
+        self, program: Program, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
     ) -> RunResult:
         """:meth:`resume`, for a program."""
         state = replay(program, await self.journal.load(run_id))
         if state.started is None:
             raise unknown_run(run_id)
-        execution = self._execution(program, run_id, state=state, budget=budget, tenant=tenant)
+        execution = self._execution(program, run_id, state=state, budget=limits_of(budget), tenant=tenant)
         return await self._run(execution, program, ())
+
+    async def settle(
+        self,
+        compiled: Compiled,
+        run_id: str,
+        op: str,
+        *,
+        result: object = UNSAID,
+        failed: str | None = None,
+        did_not_happen: bool = False,
+    ) -> None:
+        """Say what has become of a ``once`` tool of which nobody knew, or that failed, so that the run can be resumed.
+
+        ``op`` is its path, as the error and ``RunResult.unsettled`` give it, or its id where that is unambiguous. It
+        has happened with ``result``, has ``failed`` and why, or ``did_not_happen``, so that resuming the run starts it.
+        Raises ``RunError`` ORCH-R026 where there is no such op, or the result is none of its type.
+        """
+        program = compiled.program
+        await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
 
     def _execution(
         self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
@@ -137,10 +162,11 @@ class Runtime:
             execution.run_id,
             value,
             events=execution.events,
-            spending=execution.earlier.spending,
+            spending=execution.earlier,
             seconds=perf_counter() - start,
             simulated=execution.simulated,
             warnings=execution.warnings,
+            unsettled=execution.unsettled,
         )
 
     async def close(self) -> None:

@@ -149,7 +149,8 @@ def summary(outcomes: Sequence[Outcome], facts: Facts) -> str:
 def usage_text(usage: Usage) -> str:
     """Tokens in and out; ``?`` where no engine says how many were cached."""
     cached = "?" if usage.cached_tokens is None else f"{usage.cached_tokens:,}"
-    return f"{usage.input_tokens:,} tokens in ({cached} cached), {usage.output_tokens:,} out"
+    estimated = ", estimated: not all of it was reported" if usage.estimated else ""
+    return f"{usage.input_tokens:,} tokens in ({cached} cached), {usage.output_tokens:,} out{estimated}"
 
 
 def cost_text(usd: float | None) -> str:
@@ -184,6 +185,7 @@ def _run_data(outcome: Outcome, shown: Printable) -> dict[str, Any]:
         "usage": usage_data(result.usage),
         "cost_usd": result.cost_usd,
         "warnings": list(result.warnings),
+        "unsettled": list(result.unsettled),
         "ops": [
             {
                 "id": op.id,
@@ -200,10 +202,11 @@ def _run_data(outcome: Outcome, shown: Printable) -> dict[str, Any]:
     }
 
 
-def usage_data(usage: Usage) -> dict[str, int | None]:
+def usage_data(usage: Usage) -> dict[str, int | bool | None]:
     """Tokens, for JSON; null for what no engine says."""
     return {
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
+        "estimated": usage.estimated,
     }

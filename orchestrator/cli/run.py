@@ -134,6 +134,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.record import save_record
     from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
+    from orchestrator.runtime.pricing import require_prices
 
     del target, debug
     found: Target = ctx.meta[TARGET]
@@ -151,6 +152,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     try:
         compiled = compile_workflow(found.workflow, choice.cluster())
         require_engine(compiled.plan)
+        require_prices(compiled.program, how.limits or compiled.program.budget)
         with traced(), pauses_to_learn(compiled.plan, learned) as durations:
             outcomes, facts = run_job(compiled, job, how, durations)
             failures = [each.error for each in outcomes if each.error is not None]

@@ -111,9 +111,18 @@ def _parameter_problems(
 
 
 def bind(
-    tracer: Tracer, boundary: Boundary, callee: str, args: tuple[object, ...], kwargs: Mapping[str, object]
+    tracer: Tracer,
+    boundary: Boundary,
+    callee: str,
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    *,
+    may_lack: str | None = None,
 ) -> dict[str, object] | None:
-    """Arguments by name, in the order of the parameters; None after reporting that they do not fit."""
+    """Arguments by name, in the order of the parameters; None after reporting that they do not fit.
+
+    The parameter ``may_lack`` is given by others if it is not given here.
+    """
     names = list(boundary.params)
     given = dict(zip(names[: boundary.positional], args, strict=False))
     problems: list[str] = []
@@ -126,7 +135,7 @@ def bind(
         elif name in given:
             problems.append(f"gets `{name}` twice")
     given.update(kwargs)
-    missing = [name for name in names if name in boundary.required and name not in given]
+    missing = [name for name in names if name in boundary.required and name not in given and name != may_lack]
     if missing:
         problems.append(f"needs {', '.join(f'`{name}`' for name in missing)}")
     if problems and not boundary.problems:

@@ -31,4 +31,5 @@ CODES: Final[dict[str, str]] = {
     "ORCH-D040": "an invalid retry, timeout, budget or SLO",
     "ORCH-D041": "an invalid option of an op",
     "ORCH-D042": "a pause feature that is not a scalar parameter of the tool",
+    "ORCH-D043": "a retry over a tool that must run at most once, or a wrong key or check of such a tool",
 }

@@ -39,7 +39,7 @@ def trace_region(
     if not callable(function) or isinstance(function, Value):
         tracer.report("ORCH-D041", f"{name} is {function!r}", fix="give a function, a lambda, a tool or a workflow")
         return Traced(None, [tracer.poison()], LEAF)
-    outer, scope = tracer.scope, Scope(name)
+    outer, scope = tracer.scope, Scope(name, tracer.scope)
     origin = Origin(f"the argument of {name}", user_location())
     tracer.scope = scope
     try:

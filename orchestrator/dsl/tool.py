@@ -35,6 +35,7 @@ from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.constants import is_symbolic, named
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
+from orchestrator.dsl.once import is_unrepeatable, once_problems
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
@@ -60,6 +61,8 @@ class ToolOptions(TypedDict, total=False):
     budget: BudgetLike
     typical_s: float | None
     pause_features: Sequence[str]
+    key: str | None
+    check: Callable[..., Any] | None
 
 
 _NOTHING: Mapping[str, Callable[..., Any]] = {}
@@ -79,6 +82,8 @@ class Tool(Generic[P, R]):
     budget: BudgetLike = None
     typical_s: float | None = None
     pause_features: Sequence[str] = ()
+    key: str | None = None
+    check: Callable[..., Any] | None = None
     op_name: str | None = None
     is_caught: bool = False
     """Whether a call that fails gives a :class:`Failure` and does not end the run."""
@@ -157,7 +162,15 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
       ones, dropped where nobody uses its result, moved, and repeated.
     - ``"idempotent"``: it has effects, but doing it twice is as good as once. Every call is made, and may be repeated,
       by ``retry`` or after a crash.
-    - ``"once"``, the default: it must not be repeated. It is never started again without proof that it did not happen.
+    - ``"once"``, the default: it must not be repeated. An exception that it raises is its outcome. Where an attempt
+      has none, because it took too long, was cancelled or died, the call is *unsettled*: the run says so, and nothing
+      starts it again without proof that it did not happen. It can have no ``retry`` without a ``key`` or a ``check``.
+
+    ``key="key"`` names the parameter of a ``once`` tool that takes an idempotency key: repeating a call with the same
+    key is harmless. Where the workflow passes none, the runtime makes one that is the same in every attempt and after
+    every resume, and belongs to this call of this run alone. ``check=was_paid`` is a function of some of the tool's
+    parameters that says what has become of an attempt without an outcome: ``Happened(result)``, ``"did not happen"``
+    or ``"unknown"``; see ``docs/effects-and-budgets.md``.
 
     Calls that take nothing of each other's results may run at the same time, whatever their effects.
 
@@ -246,9 +259,9 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     for held in held_by(tool.fn):
         if is_symbolic(held):
             return _captures(tracer, tool, held)
-    problems = [*_option_problems(tool), *_feature_problems(tool)]
+    problems = [*_option_problems(tool), *_feature_problems(tool), *once_problems(tool)]
     tracer.report_once([*boundary.problems, *problems])
-    bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs)
+    bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs, may_lack=tool.key)
     if bound is None or problems:
         return tracer.poison()
     variables: dict[TypeVar, TypeForm] = {}
@@ -264,6 +277,8 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     tracer.use_tool(tool)
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
+    if is_unrepeatable(tool):
+        tracer.runs_once(tool.name, opts)
     return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=tool.op_name)[0]
 
 

@@ -79,6 +79,8 @@ class Usage:
     """Part of ``input_tokens`` that was found in the prefix cache; None where no engine has said. A sum is over the
     requests of which it is known."""
     output_tokens: int = 0
+    estimated: bool = False
+    """Whether some of it was counted here, at most, because no engine has said."""
 
     def __add__(self, other: Usage) -> Usage:
         known = [each for each in (self.cached_tokens, other.cached_tokens) if each is not None]
@@ -86,6 +88,7 @@ class Usage:
             self.input_tokens + other.input_tokens,
             sum(known) if known else None,
             self.output_tokens + other.output_tokens,
+            self.estimated or other.estimated,
         )
 
 
@@ -178,28 +181,37 @@ class Completion:
     ttft_s: float | None
 
 
-_when_sent: ContextVar[Callable[[], None] | None] = ContextVar("orchestrator_when_sent", default=None)
+_sending: ContextVar[tuple[Callable[[], None], Callable[[], None]] | None] = ContextVar(
+    "orchestrator_sending", default=None
+)
 
 
 @contextmanager
-def when_sent(tell: Callable[[], None] | None) -> Iterator[None]:
-    """Have ``tell`` called once, when a request made in here first leaves the queues in front of its engine.
+def when_sent(tell: Callable[[], None], held_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Have ``tell`` called when a request made in here leaves the queues in front of its engine.
 
-    What came before was waiting for others, which is not the request's time.
+    Once per time that it is sent: a request that is sent to another replica tells again. What came before was waiting
+    for others, which is not the request's time. ``held_back`` is called when it has to wait again.
     """
-    token = _when_sent.set(tell)
+    token = _sending.set((tell, held_back))
     try:
         yield
     finally:
-        _when_sent.reset(token)
+        _sending.reset(token)
 
 
 def sent() -> None:
     """The request leaves the queue now; called by whoever held it there."""
-    tell = _when_sent.get()
-    if tell is not None:
-        _when_sent.set(None)
-        tell()
+    told = _sending.get()
+    if told is not None:
+        told[0]()
+
+
+def held() -> None:
+    """The request has to wait in a queue until it is sent, or sent again; called by whoever holds it."""
+    told = _sending.get()
+    if told is not None:
+        told[1]()
 
 
 _note: ContextVar[Callable[[str], object] | None] = ContextVar("orchestrator_note", default=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import cast
@@ -16,7 +16,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Message, Usage
 from orchestrator.runtime.engines.sim import cut, interleave, tokenize
 
 One = str | BaseModel | Mapping[str, object] | int | float | bool | None
@@ -74,8 +74,7 @@ class ScriptedEngine:
             await asyncio.sleep(self._seconds)
             limit = request.sampling.max_tokens or NO_LIMIT
             replies = [cut(text, request.sampling.stop, limit) for text in texts]
-            prompt_tokens = sum(len(tokenize(m.content)) for m in request.messages)
-            usage = Usage(prompt_tokens, 0, sum(len(tokens) for tokens, _ in replies))
+            usage = Usage(self.count_prompt(request.messages), 0, sum(len(tokens) for tokens, _ in replies))
             for chunk, last in interleave(replies, flush_tokens=8):
                 if last:
                     done = True
@@ -93,6 +92,14 @@ class ScriptedEngine:
     async def stats(self) -> EngineStats:
         """Exact counts."""
         return EngineStats(self._running, 0, None, None, len(self.requests), self._aborted, self._usage)
+
+    def count_text(self, text: str) -> int:
+        """Tokens as they are streamed."""
+        return len(tokenize(text))
+
+    def count_prompt(self, messages: Sequence[Message]) -> int:
+        """Tokens as they are reported."""
+        return sum(len(tokenize(message.content)) for message in messages)
 
     async def release(self, session: str) -> None:
         """There is no cache to release."""

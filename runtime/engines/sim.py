@@ -26,6 +26,7 @@ from orchestrator.runtime.engines.base import (
     EngineStats,
     FinishReason,
     GenerateRequest,
+    Message,
     Usage,
 )
 from orchestrator.runtime.engines.prefix_cache import PrefixCache
@@ -118,6 +119,14 @@ class SimEngine:
             usage=self._usage,
         )
 
+    def count_text(self, text: str) -> int:
+        """Tokens as they are streamed."""
+        return len(tokenize(text))
+
+    def count_prompt(self, messages: Sequence[Message]) -> int:
+        """Tokens as they are reported."""
+        return len(_prompt(messages))
+
     async def release(self, session: str) -> None:
         """Accepted and ignored: the modelled cache is shared by all sessions."""
 
@@ -134,7 +143,7 @@ class SimEngine:
             raise errors.not_running(self.name, "is closed")
         if request.model not in (DEFAULT_MODEL, self.model, self.name):
             raise errors.unknown_model(request.model, [self.model])
-        prompt = tokenize("".join(f"<{m.role}>{m.content}" for m in request.messages) + "<assistant>")
+        prompt = _prompt(request.messages)
         if len(prompt) >= self.options.context_tokens:
             why = f"{len(prompt)} tokens, and the window is {self.options.context_tokens}"
             raise errors.prompt_too_long(self.model, why)
@@ -165,6 +174,10 @@ class SimEngine:
             text = "[simulated]" + "".join(f" {rng.choice(WORDS)}" for _ in range(self.options.reply_tokens))
         room = self.options.context_tokens - len(prompt)
         return cut(text, sampling.stop, min(room, sampling.max_tokens or room))
+
+
+def _prompt(messages: Sequence[Message]) -> list[str]:
+    return tokenize("".join(f"<{message.role}>{message.content}" for message in messages) + "<assistant>")
 
 
 def tokenize(text: str) -> list[str]:

@@ -7,13 +7,50 @@ must happen at most once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, RunDone, RunStarted, Spent
+from orchestrator.runtime.budget import Need
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import (
+    Event,
+    OpFailed,
+    OpsDone,
+    OpSettled,
+    OpStarted,
+    OpUnsettled,
+    Reserved,
+    RunDone,
+    RunResumed,
+    RunStarted,
+    Spent,
+    occurrence,
+)
+from orchestrator.runtime.failures import SETTLED_AS_FAILED
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.records import Spending
+
+Key = tuple[str, str]
+"""A frame and an op."""
+
+A_PERSON: Final = "a person"
+"""Who settles what no check could."""
+INTERRUPTED: Final = "the process ended while it ran"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How the latest attempt at an op ended, whichever attempt at the structured ops around it that belonged to."""
+
+    frame: str
+    op: str
+    outcome: Literal["lost", "failed", "done"]
+    reason: str = ""
+    """Of a lost attempt: what became of it. Of a failed one: its error's message."""
+    code: str = ""
 
 
 @dataclass(slots=True)
@@ -24,13 +61,39 @@ class State:
     done: RunDone | None = None
     results: dict[str, dict[int, tuple[object, ...]]] = field(default_factory=dict)
     """By frame: consecutive values by their first slot."""
-    unfinished: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Attempts that started and neither succeeded nor failed, by frame and op."""
-    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    unfinished: dict[Key, float] = field(default_factory=dict)
+    """Ops with an attempt that started and has not ended, and ``active_s`` at that time."""
+    failures: dict[Key, int] = field(default_factory=dict)
     """Failed attempts, by frame and op."""
+    ran: dict[str, Ran] = field(default_factory=dict)
+    """By occurrence: what has been started, and may have happened."""
     spending: Spending = field(default_factory=Spending)
+    spent: list[tuple[str, Need]] = field(default_factory=list)
+    """The same one by one, by the path of the op."""
+    reserved: dict[Key, Reserved] = field(default_factory=dict)
+    """Model calls of which it is not known what they used."""
+    op_s: dict[Key, float] = field(default_factory=dict)
+    """Seconds of the attempts that have ended, by frame and op."""
     active_s: float = 0.0
-    """From the start to the last event: how much of a budget of seconds is used up."""
+    """While the run was executed: how much of a budget of seconds is used up."""
+    at: float | None = None
+    """Time of the last event while the run was executed."""
+
+    def spent_within(self, path: str) -> Need:
+        """What an op and everything inside it have spent, in all their attempts."""
+        self.spent.sort(key=lambda each: each[0])
+        found = Need(0, 0.0)
+        for each, need in self.spent[bisect_left(self.spent, path, key=lambda each: each[0]) :]:
+            if not each.startswith(path):
+                break
+            if each[len(path) : len(path) + 1] in ("", ".", "[", "#"):
+                found = Need(found.tokens + need.tokens, found.usd + need.usd)
+        return found
+
+    def lost_calls(self, at: float) -> Iterator[Spent]:
+        """Model calls that were under way when the run was interrupted: they may have used all they had reserved."""
+        for call in list(self.reserved.values()):
+            yield Spent(call.frame, call.op, call.most, call.cost_usd, at)
 
 
 def replay(program: Program, events: Iterable[Event]) -> State:
@@ -50,22 +113,103 @@ def replay(program: Program, events: Iterable[Event]) -> State:
 
 def apply(state: State, event: Event) -> None:
     """One step of the fold."""
-    if state.started is not None:
-        state.active_s = event.at - state.started.at
-    if isinstance(event, OpsDone):
+    if isinstance(event, RunResumed):
+        _close_attempts(state)
+        state.at = event.at
+    elif not (isinstance(event, OpSettled) and event.by == A_PERSON):  # who does so while the run is not executed
+        state.active_s += 0.0 if state.at is None else max(event.at - state.at, 0.0)
+        state.at = event.at
+    fold = _FOLDS.get(type(event))
+    if fold is not None:
+        fold(state, event)
+
+
+def _started(state: State, event: RunStarted) -> None:
+    state.started = event
+
+
+def _run_done(state: State, event: RunDone) -> None:
+    state.done = event
+
+
+def _op_started(state: State, event: OpStarted) -> None:
+    state.unfinished[event.frame, event.op] = state.active_s
+    state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "lost", INTERRUPTED)
+
+
+def _ops_done(state: State, event: OpsDone) -> None:
+    state.results.setdefault(event.frame, {})[event.first] = event.values
+    if event.op is not None:
+        _end(state, event.frame, event.op)
+        state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "done")
+    if event.usage is not None:
+        _spend(state, event.frame, event.op or "", event.usage, event.cost_usd)
+
+
+def _op_failed(state: State, event: OpFailed) -> None:
+    _end(state, event.frame, event.op)
+    state.failures[event.frame, event.op] = event.attempt
+    key = occurrence(event.frame, event.op)
+    if event.began:
+        state.ran[key] = Ran(event.frame, event.op, "failed", event.message, event.code)
+    elif event.attempt == 1 and key == event.frame + event.op:  # a later attempt says nothing of those before
+        state.ran.pop(key, None)
+
+
+def _op_unsettled(state: State, event: OpUnsettled) -> None:
+    _end(state, event.frame, event.op)
+    state.failures[event.frame, event.op] = event.attempt
+    state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "lost", event.reason)
+
+
+def _op_settled(state: State, event: OpSettled) -> None:
+    key = occurrence(event.frame, event.op)
+    state.unfinished.pop((event.frame, event.op), None)
+    if event.verdict == "happened":
         state.results.setdefault(event.frame, {})[event.first] = event.values
-        if event.op is not None:
-            state.unfinished.pop((event.frame, event.op), None)
-        if event.usage is not None:
-            state.spending.add(event.usage, event.cost_usd)
-    elif isinstance(event, OpStarted):
-        state.unfinished[event.frame, event.op] = event.attempt
-    elif isinstance(event, OpFailed):
-        state.unfinished.pop((event.frame, event.op), None)
-        state.failures[event.frame, event.op] = event.attempt
-    elif isinstance(event, Spent):
-        state.spending.add(event.usage, event.cost_usd)
-    elif isinstance(event, RunStarted):
-        state.started = event
-    elif isinstance(event, RunDone):
-        state.done = event
+        state.ran[key] = Ran(event.frame, event.op, "done")
+    elif event.verdict == "failed":
+        state.ran[key] = Ran(event.frame, event.op, "failed", event.message or "", SETTLED_AS_FAILED)
+    else:
+        state.ran.pop(key, None)
+
+
+def _reserved(state: State, event: Reserved) -> None:
+    state.reserved[event.frame, event.op] = event
+
+
+def _spent(state: State, event: Spent) -> None:
+    _spend(state, event.frame, event.op, event.usage, event.cost_usd)
+
+
+_FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
+    RunStarted: _started,
+    RunDone: _run_done,
+    OpStarted: _op_started,
+    OpsDone: _ops_done,
+    OpFailed: _op_failed,
+    OpUnsettled: _op_unsettled,
+    OpSettled: _op_settled,
+    Reserved: _reserved,
+    Spent: _spent,
+}
+
+
+def _close_attempts(state: State) -> None:
+    """What was under way when the run was interrupted took its time until the last event."""
+    for key, since_s in state.unfinished.items():
+        state.op_s[key] = state.op_s.get(key, 0.0) + state.active_s - since_s
+        state.unfinished[key] = state.active_s
+
+
+def _end(state: State, frame: str, op: str) -> None:
+    state.reserved.pop((frame, op), None)
+    since_s = state.unfinished.pop((frame, op), None)
+    if since_s is not None:
+        state.op_s[frame, op] = state.op_s.get((frame, op), 0.0) + state.active_s - since_s
+
+
+def _spend(state: State, frame: str, op: str, usage: Usage, cost_usd: float | None) -> None:
+    state.reserved.pop((frame, op), None)
+    state.spending.add(usage, cost_usd)
+    state.spent.append((frame + op, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0)))

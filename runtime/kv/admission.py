@@ -29,6 +29,7 @@ from math import inf
 from types import TracebackType
 from typing import Final, Self
 
+from orchestrator.runtime.engines.base import held
 from orchestrator.runtime.kv.cap import CapOptions
 from orchestrator.runtime.kv.slots import AdmissionControl, AdmissionOptions, AdmissionState
 
@@ -188,6 +189,7 @@ class Turn:
         group = gate.group  # the gate may join another one in the meantime
         self._granted = gate.enqueue(self.program)
         try:
+            held()
             await self._granted
         except BaseException:
             if gate.dequeue(self.program, self._granted):

@@ -339,8 +339,10 @@ class KvReplicaSet(ReplicaSet):
         load.begun(call)
         try:
             if held:  # without a turn, whose end would say something about the pause that the program is in
+                sent()
                 return await replica.prefetch(self._addressed(work.request, index))
             async with self._turn(gate, work):
+                sent()
                 usage = await replica.prefetch(self._addressed(work.request, index))
             gate.pause(call.owner, keep=self._is_short(hint, load.turn_s), within_s=_longest(hint))
             return usage

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
+from orchestrator.dsl.policy import Budget
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
@@ -35,6 +36,8 @@ from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, DurationModel, PauseStore
+from orchestrator.runtime.once import UNSAID, lost, settle
+from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.ray.tools import RayTools
@@ -251,7 +254,7 @@ class RegionActor:
         inputs: Mapping[str, object],
         *,
         run_id: str | None = None,
-        budget: Limits | None = None,
+        budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
@@ -267,23 +270,37 @@ class RegionActor:
         inputs: tuple[object, ...],
         *,
         run_id: str | None = None,
-        budget: Limits | None = None,
+        budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
         return await self._run(
-            program, run_id or uuid4().hex, inputs, budget=budget, tenant=tenant, observers=observers
+            program, run_id or uuid4().hex, inputs, budget=limits_of(budget), tenant=tenant, observers=observers
         )
 
     async def resume(
-        self, compiled: Compiled, run_id: str, *, budget: Limits | None = None, tenant: str | None = None
+        self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
     ) -> RunResult:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
         known = await self.journal.load(run_id)
         if not any(isinstance(event, RunStarted) for event in known):
             raise failures.unknown_run(run_id)
-        return await self._run(compiled.program, run_id, (), known=known, budget=budget, tenant=tenant)
+        return await self._run(compiled.program, run_id, (), known=known, budget=limits_of(budget), tenant=tenant)
+
+    async def settle(
+        self,
+        compiled: Compiled,
+        run_id: str,
+        op: str,
+        *,
+        result: object = UNSAID,
+        failed: str | None = None,
+        did_not_happen: bool = False,
+    ) -> None:
+        """Say what has become of a ``once`` tool of which nobody knew; see ``Runtime.settle``."""
+        program = compiled.program
+        await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
 
     async def _run(
         self,
@@ -334,6 +351,7 @@ class RegionActor:
             seconds=perf_counter() - began,
             simulated=ended.simulated,
             warnings=dict.fromkeys(ended.warnings),
+            unsettled=lost(program, replay(program, [*known, *events])),
         )
 
     async def _keep(

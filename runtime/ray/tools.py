@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
+from orchestrator.runtime.failures import LostAttemptError
 from orchestrator.runtime.ray.shipping import ship
 
 
@@ -85,7 +86,8 @@ async def _result(op: str, reference: Any) -> Any:
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:
-        raise errors.engine_died(f"ray worker of {op}", str(error).strip().splitlines()[0], None) from error
+        why = str(error).strip().splitlines()[0]
+        raise LostAttemptError.collect(errors.engine_died(f"ray worker of {op}", why, None).diagnostics) from error
 
 
 class _ToolHost:

@@ -23,6 +23,7 @@ from orchestrator.runtime.events import (
     OpFailed,
     OpsDone,
     OpStarted,
+    OpUnsettled,
     RunDone,
     RunFailed,
     RunStarted,
@@ -81,6 +82,8 @@ class SpanListener:
             self._kept(event)
         elif isinstance(event, OpFailed):
             self._failed(event)
+        elif isinstance(event, OpUnsettled):
+            self._unsettled(event)
         elif isinstance(event, RunStarted):
             self._root = self._start(names.SPAN_WORKFLOW, event.workflow, None, event.at)
             self._root.set_attributes({names.WORKFLOW_NAME: event.workflow, names.RUN_ID: event.run_id})
@@ -159,6 +162,12 @@ class SpanListener:
                 if self._content:
                     span.set_attribute(names.TOOL_RESULT, _shown(value))
                 span.end(_ns(event.at))
+
+    def _unsettled(self, event: OpUnsettled) -> None:
+        """The span stays open: a check or another attempt may settle it."""
+        span = self._open.get((event.frame, event.op))
+        if span is not None:
+            span.add_event("unsettled", {"attempt": event.attempt}, _ns(event.at))
 
     def _failed(self, event: OpFailed) -> None:
         key = (event.frame, event.op)

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunError
+from orchestrator.runtime.attempt import Attempt
+from orchestrator.runtime.once import marked
 from orchestrator.runtime.program import Op, ToolCall
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution
 
 
-async def call_tool(
-    execution: Execution, op: Op, spec: ToolCall, args: Sequence[Any], work_began: Callable[[], None] | None
-) -> Any:
-    """What the tool returns or raises; ``work_began`` is told when it has stopped waiting for a place to run."""
-    kwargs: Mapping[str, Any] = {}
+async def call_tool(execution: Execution, op: Op, spec: ToolCall, args: Sequence[Any], attempt: Attempt | None) -> Any:
+    """What the tool returns or raises; ``attempt`` is told when it has stopped waiting for a place to run."""
+    kwargs: dict[str, Any] = {}
     if spec.names is not None:
         kwargs, args = dict(zip(spec.names, args, strict=True)), ()
+    if attempt is not None and spec.once is not None and spec.once.makes_key:
+        assert spec.once.key is not None
+        kwargs[spec.once.key] = attempt.key
     services = execution.services
     if spec.place == "thread":
-        work = partial(copy_context().run, spec.fn, *args, **kwargs)
-        return await services.threads.call(work, tenant=execution.tenant, began=work_began)
-    if work_began is not None:
-        work_began()
+        fn = spec.fn if attempt is None or attempt.key is None else marked(spec.fn, attempt.key)
+        work = partial(copy_context().run, fn, *args, **kwargs)
+        began = None if attempt is None else attempt.begin
+        return await services.threads.call(work, tenant=execution.tenant, began=began)
     if spec.place.startswith("ray"):
         if services.remote is None:
             fix = "give the Runtime a Ray session, or plan for a cluster without Ray"
             raise RunError("ORCH-R009", f"`{op.id}` is placed on {spec.place}, and the runtime has no Ray", fix=fix)
+        _begin(attempt)
         return await services.remote.call(op.id, spec.place, spec.fn, args, kwargs)
+    _begin(attempt)
     if spec.is_async:
         return await spec.fn(*args, **kwargs)
     return spec.fn(*args, **kwargs)
+
+
+def _begin(attempt: Attempt | None) -> None:
+    if attempt is not None:
+        attempt.begin()

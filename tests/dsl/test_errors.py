@@ -279,6 +279,76 @@ def test_pause_features_are_scalar_parameters() -> None:
     assert where.file == __file__
 
 
+@tool(effects="once")
+def pay(cents: int) -> int:
+    return cents
+
+
+@tool(effects="once", key="key")
+def pay_with_key(cents: int, key: str = "") -> int:
+    return cents
+
+
+def test_a_retry_over_what_must_run_at_most_once() -> None:
+    insistent = pay.options(retry=2)
+
+    @workflow
+    def inner(n: int) -> int:
+        return pay(n)
+
+    def flow(n: int) -> int:
+        insistent(n)  # D043
+        branch(n > 0, then=lambda: pay(n), otherwise=lambda: n, retry=2)  # D043
+        loop(lambda s: branch(s > 0, then=lambda: pay(s), otherwise=lambda: s), n, max=2, retry=2)  # D043
+        map_(inner, [1, 2], retry=2)  # D043
+        race(lambda: pay(n), lambda: n, retry=2)  # D043
+        return n
+
+    errors = diagnose(flow)
+    assert [error.message.split()[0] for error in errors] == ["tool", "branch", "loop", "map_", "race"]
+    assert all("`pay`" in f"{error.message} {error.why}" for error in errors)
+    assert all("key=" in (error.fix or "") and "check=" in (error.fix or "") for error in errors)
+
+
+def test_a_retry_is_fine_where_nothing_is_repeated_or_repeating_is_harmless() -> None:
+    def flow(n: int) -> int:
+        branch(n > 0, then=lambda: pay_with_key(n), otherwise=lambda: n, retry=2)
+        loop(lambda s: branch(s > 0, then=lambda: pay(s), otherwise=lambda: s), n, max=2)
+        pay.options(retry=1, timeout=5)(n)
+        return branch(n > 0, then=lambda: n + 1, otherwise=lambda: n, retry=2)
+
+    record(workflow(flow))
+
+
+def test_keys_and_checks_that_do_not_fit_the_tool() -> None:
+    def asks(order: str) -> str:
+        return "unknown"
+
+    wrong = [
+        tool(pay.fn, name="no_such", key="cent"),
+        tool(pay.fn, name="no_text", key="cents"),
+        tool(pay.fn, name="harmless", effects="idempotent", key="cents"),
+        tool(pay.fn, name="asks_for_more", check=asks),
+        tool(pay.fn, name="no_function", check="unknown"),  # type: ignore[call-overload]
+    ]
+
+    def flow(n: int) -> int:
+        for each in wrong:
+            each(n)
+        return n
+
+    with pytest.raises(TraceError) as caught:
+        record(workflow(flow))
+    assert {error.code for error in caught.value.diagnostics} == {"ORCH-D043"}
+    messages = [error.message for error in caught.value.diagnostics]
+    assert "tool `no_such`: key='cent' is none of its parameters" in messages
+    assert caught.value.diagnostics[0].fix == "did you mean 'cents'?"
+    assert "the key of tool `no_text` is a text, and `cents` is int" in messages
+    assert "tool `harmless` has a key, and its effects are 'idempotent'" in messages
+    assert "the check of tool `asks_for_more` takes `order`, which is no parameter of the tool" in messages
+    assert "tool `no_function`: check='unknown'" in messages
+
+
 def test_all_errors_come_at_once_in_order() -> None:
     @workflow(slo="soon", budget="cheap")
     def flow(question: str) -> str:

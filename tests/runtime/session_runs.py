@@ -10,7 +10,7 @@ from orchestrator import chat, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.runtime.engines.base import GenerateRequest, Usage
+from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
 from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.human import Answers
@@ -55,6 +55,7 @@ class Controlled(Engine):
 
     async def prefetch(self, request: GenerateRequest) -> Usage:
         self.prefetched.append(request)
+        sent()
         try:
             await asyncio.sleep(self.prefetch_s)
         except asyncio.CancelledError:

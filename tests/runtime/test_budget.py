@@ -32,7 +32,7 @@ def test_no_ledger_of_the_chain_is_ever_overdrawn(steps: list[tuple[int, float]]
 
 def test_the_error_names_the_op_what_it_needs_and_what_is_left() -> None:
     ledger = Ledger(Limits(usd=0.02))
-    ledger.charge(Need(0, 0.015))
+    ledger.charge_own(Need(0, 0.015))
     with pytest.raises(BudgetError) as raised:
         ledger.reserve("llm_3", Need(0, 0.01), None)
     assert raised.value.code == "ORCH-R010"

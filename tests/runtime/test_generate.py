@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from typing import Any
 
-from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import Token
+from orchestrator.runtime.events import OpFailed, Reserved, Spent, Token
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
+from orchestrator.runtime.kv.replicas import ReplicaOptions, ReplicaSet
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Generate, Limits, Policy, Program
+from orchestrator.runtime.program import NO_POLICY, Generate, Limits, Policy, Program
 from orchestrator.runtime.services import Engines, Services
 
 
-async def test_a_call_that_is_cancelled_before_it_begins_takes_nothing() -> None:
+def one_call(policy: Policy = NO_POLICY, limits: Limits | None = None, **spec: Any) -> Program:
     body = RegionBuilder("", 1)
-    (reply,) = body.suspend(
-        "op", Generate("default", None), body.args, types=[str], policy=Policy(budget=Limits(seconds=0))
-    )
-    program = Program("test", "hash", ("x",), body.finish([reply]), str, Limits(tokens=500))
-    engines = Engines({"main": ScriptedEngine(["reply"])})
-    await engines.started("main")
-    execution = Execution(program, Services(engines), MemoryJournal(), "run")
-    with pytest.raises(RunError, match="ORCH-R010"):
-        await execution.run(("ask",))
-    assert execution.ledger.tokens == 0
+    (reply,) = body.suspend("op", Generate("default", None, **spec), body.args, types=[str], policy=policy)
+    return Program("test", "hash", ("x",), body.finish([reply]), str, limits)
+
+
+async def test_a_call_that_is_cancelled_in_a_queue_takes_nothing_and_is_journaled_as_not_begun() -> None:
+    engine = ScriptedEngine(["never"], seconds_per_reply=3600)
+    one_at_a_time = ReplicaOptions(admission=AdmissionOptions(cap=CapOptions(programs=1, fixed=True)))
+    services = Services(Engines({"main": ReplicaSet("main", [engine], one_at_a_time)}))
+    runs = [Execution(one_call(limits=Limits(tokens=500)), services, MemoryJournal(), name) for name in ("a", "b")]
+    tasks = [asyncio.create_task(run.run(("ask",))) for run in runs]
+    while not any(isinstance(event, Reserved) for event in runs[1].events):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(engine.requests) == 1
+    assert runs[0].ledger.tokens > 0  # the engine was at work
+    assert runs[1].ledger.tokens == 0
+    assert not [event for event in runs[1].events if isinstance(event, Spent)]
+    assert [event.began for event in runs[1].events if isinstance(event, OpFailed)] == [False]
 
 
 async def test_each_attempt_is_a_request_of_its_own() -> None:

@@ -9,7 +9,7 @@ from operator import add
 import pytest
 
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import Usage, complete, sent, when_sent
+from orchestrator.runtime.engines.base import Usage, complete, held, sent, when_sent
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.program import Generate, Policy, Program
@@ -44,13 +44,15 @@ async def test_a_request_is_sent_when_its_program_has_a_slot() -> None:
     assert told == ["late"]
 
 
-def test_who_waits_for_a_request_hears_of_it_once() -> None:
-    told: list[int] = []
-    with when_sent(lambda: told.append(1)):
+def test_who_waits_for_a_request_hears_when_it_is_sent_and_when_it_is_held_back() -> None:
+    told: list[str] = []
+    with when_sent(lambda: told.append("sent"), lambda: told.append("held")):
         sent()  # to a replica that refuses
+        held()
         sent()  # to another
     sent()
-    assert told == [1]
+    held()
+    assert told == ["sent", "held", "sent"]
 
 
 async def test_the_timeout_of_a_call_does_not_count_its_place_in_the_queue() -> None:

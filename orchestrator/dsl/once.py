@@ -1,0 +1,109 @@
+"""Tools that must run at most once: what they offer for when nobody knows whether they did.
+
+An attempt that took too long, was cancelled or died may have happened. It is repeated only if the tool takes an
+idempotency key, or if its check says that it did not happen::
+
+    def was_paid(order: str) -> Happened[Receipt] | Literal["did not happen", "unknown"]:
+        found = bank.find(order)
+        return Happened(found) if found else "did not happen"
+
+    @tool(effects="once", check=was_paid)
+    def pay(order: str, cents: int) -> Receipt: ...
+
+    @tool(effects="once", key="key")
+    def charge(order: str, cents: int, key: str = "") -> Receipt:
+        return bank.charge(order, cents, idempotency_key=key)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from orchestrator.dsl.location import definition_of
+from orchestrator.dsl.typing import assignable, type_string
+from orchestrator.errors import Diagnostic
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tool import Tool
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Happened(Generic[R]):
+    """It happened, and this is what the tool returned or would have returned."""
+
+    result: R
+
+
+DidNotHappen = Literal["did not happen"]
+Unknown = Literal["unknown"]
+Verdict = Happened[R] | DidNotHappen | Unknown
+"""What a check answers. An exception means unknown, and so does anything else."""
+
+
+def is_unrepeatable(tool: Tool[..., Any]) -> bool:
+    """Whether nothing says that the tool may be repeated."""
+    return tool.effects == "once" and tool.key is None and tool.check is None
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the parameters that can be given by name."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(name for name, each in inspect.signature(function).parameters.items() if each.kind in by_name)
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function has a parameter of this name; a substitute in a test may have none."""
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
+def once_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+    """What is wrong with the tool's ``key`` and ``check``."""
+    where, params = definition_of(tool.fn), tool.boundary.params
+    for option, given in (("key", tool.key), ("check", tool.check)):
+        if given is not None and tool.effects != "once":
+            message = f"tool `{tool.name}` has a {option}, and its effects are {tool.effects!r}"
+            why = "it says how a tool that must run at most once may be repeated, and this one may be anyway"
+            yield Diagnostic("ORCH-D043", message, where, why, f'leave {option} out, or declare effects="once"')
+    if tool.key is not None:
+        yield from _key_problems(tool)
+    if tool.check is None:
+        return
+    if not callable(tool.check):
+        fix = "give a function that takes parameters of the tool and says whether the call happened"
+        yield Diagnostic("ORCH-D043", f"tool `{tool.name}`: check={tool.check!r}", where, None, fix)
+        return
+    for name in _required(tool.check):
+        if name not in params:
+            message = f"the check of tool `{tool.name}` takes `{name}`, which is no parameter of the tool"
+            fix = f"it can take {', '.join(f'`{each}`' for each in params) or 'none'}"
+            yield Diagnostic(
+                "ORCH-D043", message, definition_of(tool.check), "it is asked with the call's arguments", fix
+            )
+
+
+def _key_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+    where, params, key = definition_of(tool.fn), tool.boundary.params, tool.key
+    if not isinstance(key, str) or key not in params:
+        close = get_close_matches(str(key), params, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else 'name the parameter that takes it: key="key", with `key: str`'
+        message = f"tool `{tool.name}`: key={key!r} is none of its parameters"
+        yield Diagnostic("ORCH-D043", message, where, "the key is handed to the tool as that argument", fix)
+    elif not assignable(str, params[key]):
+        message = f"the key of tool `{tool.name}` is a text, and `{key}` is {type_string(params[key])}"
+        yield Diagnostic("ORCH-D043", message, where, None, f"write `{key}: str`")
+
+
+def _required(function: Callable[..., Any]) -> Iterator[str]:
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            yield name

@@ -1,0 +1,121 @@
+"""One attempt of an op: its number, its clock, and whether its work has begun.
+
+An op that waits for its turn, at an engine's gate, for a thread or in a client's queue, does nothing yet. So its
+timeout does not run there, and an attempt that is given up there has done nothing: it is not billed, and a tool that
+must run at most once was not started. Whoever lets it go on calls :meth:`Attempt.begin`. The seconds of a budget count
+all the time: they bound how long somebody waits for the result.
+
+A structured op begins when the first op inside it does, and its timeout runs on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import timeout
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from typing import Any, TypeVar
+
+from orchestrator.runtime import failures
+from orchestrator.runtime.program import Op
+
+T = TypeVar("T")
+
+_current: ContextVar[Attempt | None] = ContextVar("orchestrator_attempt", default=None)
+
+
+def begin_enclosing() -> None:
+    """Something begins that has no attempt of its own: what is around it has begun."""
+    attempt = _current.get()
+    if attempt is not None:
+        attempt.begin()
+
+
+@contextmanager
+def unattended() -> Iterator[None]:
+    """What runs in here belongs to no attempt outside."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class Attempt:
+    """See the module's docstring. ``left_s`` is what is left of the seconds that all attempts may take."""
+
+    __slots__ = (
+        "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "key", "number", "op",
+        "waiting",
+    )  # fmt: skip
+
+    def __init__(self, op: Op, number: int, *, left_s: float = inf, key: str | None = None) -> None:
+        self.op = op
+        self.number = number
+        self.key = key
+        """Of a tool that must run at most once: the same for every attempt."""
+        self.began = False
+        """Whether something of it may have happened."""
+        self.waiting = True
+        """Whether it waits for its turn now."""
+        self.cut = False
+        """Whether it was ended from here, without an outcome of its own."""
+        self._outer = _current.get()
+        self._scope: asyncio.Timeout | None = None
+        self._left_s = inf if op.policy.timeout_s is None else op.policy.timeout_s
+        self._now = asyncio.get_running_loop().time
+        self._ends_s = self._now() + left_s
+        self._running_since_s = 0.0
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work`` as this attempt; raises ORCH-R004 or ORCH-R010 when its time is over."""
+        token = _current.set(self)
+        try:
+            if self._left_s == inf and self._ends_s == inf:
+                return await work
+            return await self._within(work)
+        finally:
+            self._scope = None
+            _current.reset(token)
+
+    async def _within(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with timeout(None) as self._scope:
+                self._schedule()
+                return await work
+        except TimeoutError:
+            if self._scope is None or not self._scope.expired():
+                raise
+        self.cut = True
+        policy = self.op.policy
+        if self._now() >= self._ends_s and policy.budget is not None and policy.budget.seconds is not None:
+            raise failures.out_of_time(self.op.id, policy.budget.seconds, self.op.where)
+        assert policy.timeout_s is not None
+        raise failures.timed_out(self.op.id, policy.timeout_s, self.op.where)
+
+    def begin(self) -> None:
+        """Its turn has come."""
+        self.began = True
+        if not self.waiting:
+            return
+        self.waiting = False
+        if self._outer is not None:
+            self._outer.begin()
+        self._running_since_s = self._now()
+        self._schedule()
+
+    def wait(self) -> None:
+        """It waits for its turn, from now on."""
+        if self.waiting:
+            return
+        self.waiting = True
+        self._left_s -= self._now() - self._running_since_s
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._scope is None or self._scope.expired():
+            return
+        until_s = self._ends_s if self.waiting else min(self._ends_s, self._running_since_s + self._left_s)
+        self._scope.reschedule(None if until_s == inf else until_s)

@@ -1,0 +1,125 @@
+"""How many tokens a prompt or a reply has, where no engine says or has said so yet.
+
+The model's own tokenizer counts where it is at hand: the engine's, or the one in the model's folder or in the local
+Hugging Face cache. Else the bound is the bytes of the text. Byte-level BPE starts from bytes and only merges, and so do
+tokenizers that fall back to bytes, so no text has more tokens than bytes in UTF-8; a tokenizer that normalises Unicode
+first may see a longer text than was sent, so the longest of the normal forms counts. Chat templates add some for every
+message, and some for the prompt: a default system prompt, the turn that the reply begins.
+
+>>> BYTES.count_text("0123456789")
+10
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+from unicodedata import normalize
+
+from orchestrator.runtime.engines.base import Engine, KvControl, Message, Usage
+from orchestrator.runtime.kv.replicas import ReplicaSet
+
+TOKENS_PER_MESSAGE: Final = 8
+"""Of a chat template; the common ones need three to six."""
+TOKENS_PER_PROMPT: Final = 96
+"""Of a chat template besides; the longest common one, gpt-oss, needs about 80."""
+LONG_CHARS: Final = 50_000
+"""Longer prompts are counted in a thread."""
+_FORMS: Final = ("NFC", "NFD", "NFKC", "NFKD")
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts tokens exactly, or from above. Engines that know their tokenizer are counters."""
+
+    def count_text(self, text: str) -> int:
+        """Tokens of a text, at most."""
+
+    def count_prompt(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt that the messages become, at most."""
+
+
+class _Templated:
+    """Counts texts by a function, and adds what any chat template adds."""
+
+    def __init__(self, count: Callable[[str], int]) -> None:
+        self.count_text = count
+
+    def count_prompt(self, messages: Sequence[Message]) -> int:
+        texts = sum(self.count_text(message.content) for message in messages)
+        return texts + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_PROMPT
+
+
+def most_bytes(text: str) -> int:
+    """The bytes of a text in UTF-8, in the longest of its normal forms."""
+    if text.isascii():
+        return len(text)
+    return max(len(form.encode(errors="surrogatepass")) for form in (text, *(normalize(f, text) for f in _FORMS)))
+
+
+BYTES: Final[TokenCounter] = _Templated(most_bytes)
+"""Counts bytes, which is never too few."""
+
+
+def at_hand(engine: Engine | KvControl) -> TokenCounter:
+    """What counts for an engine without waiting for anything."""
+    first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine  # they serve the same model
+    return first if isinstance(first, TokenCounter) else BYTES
+
+
+async def counter_of(engine: Engine) -> TokenCounter:
+    """What counts best for an engine: its own tokenizer, one in the files of its model, or bytes."""
+    counter = at_hand(engine)
+    return counter if counter is not BYTES else await asyncio.to_thread(_best_for, engine.model)
+
+
+async def prompt_tokens(counter: TokenCounter, messages: Sequence[Message], schema: Mapping[str, object] | None) -> int:
+    """Tokens of a prompt, at most. Some endpoints put the reply's schema into it."""
+    described = 0 if schema is None else counter.count_text(json.dumps(schema, ensure_ascii=False))
+    if counter is not BYTES and sum(len(message.content) for message in messages) > LONG_CHARS:
+        return described + await asyncio.to_thread(counter.count_prompt, messages)
+    return described + counter.count_prompt(messages)
+
+
+def completed(told: Usage | None, prompt: int, outputs: int) -> Usage:
+    """What an engine told of a request, with what it left out put in. A prompt has tokens, so none are not told."""
+    tokens_in, tokens_out = (0, 0) if told is None else (told.input_tokens, told.output_tokens)
+    if told is not None and tokens_in > 0 and (tokens_out > 0 or not outputs):
+        return told
+    cached = None if told is None or tokens_in <= 0 else told.cached_tokens
+    return Usage(tokens_in if tokens_in > 0 else prompt, cached, tokens_out if tokens_out > 0 else outputs, True)
+
+
+def _best_for(model: str) -> TokenCounter:
+    return _tokenizer(model) or BYTES
+
+
+@cache
+def _tokenizer(model: str) -> TokenCounter | None:
+    """The tokenizer in the model's folder or in the local Hugging Face cache; None where there is none."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    snapshots = home / "hub" / f"models--{model.replace('/', '--')}" / "snapshots"
+    for path in (Path(model) / "tokenizer.json", *sorted(snapshots.glob("*/tokenizer.json"))):
+        if path.is_file():
+            return _loaded(path)
+    return None
+
+
+def _loaded(path: Path) -> TokenCounter | None:
+    try:
+        from tokenizers import Tokenizer
+
+        tokenizer: Any = Tokenizer.from_file(str(path))
+    except Exception:  # noqa: BLE001 - not installed, or a file of another version: bytes count as well, only higher
+        return None
+
+    @lru_cache(maxsize=4096)
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return _Templated(count)

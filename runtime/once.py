@@ -1,0 +1,255 @@
+"""Tools that must run at most once.
+
+An exception that the tool raises is its outcome. An attempt without one, because it took too long, was cancelled, or
+its process died, is *unsettled*: nobody knows whether it happened. The tool's check is asked; if it cannot tell, or
+there is none, the op is repeated only with an idempotency key, and the run fails with ORCH-R020 otherwise. Then a
+person settles it with :func:`settle`, and the run is resumed.
+
+What has been started is known by its *occurrence*: an op of one run, whichever attempt at the structured ops around it
+started it. So neither a retry around it nor a resume starts it twice, and its key is the same in all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from inspect import iscoroutinefunction
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_OID, uuid5
+
+from pydantic import ValidationError
+
+from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
+from orchestrator.errors import RunError
+from orchestrator.runtime import failures
+from orchestrator.runtime.events import OpFailed, OpSettled, OpUnsettled, Verdict, occurrence, region_key
+from orchestrator.runtime.failures import LostAttemptError
+from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
+from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.program import Op, Program, ToolCall
+from orchestrator.runtime.values import adapter, checked_result
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.attempt import Attempt
+    from orchestrator.runtime.executor import Execution, Frame
+
+CHECK_TIMEOUT_S: Final = 30.0
+"""A check that takes longer cannot tell."""
+UNSAID: Final = object()
+
+_running: set[str] = set()
+"""Keys of calls that run in threads of this process, whether or not somebody waits for them."""
+
+
+def is_once(op: Op) -> bool:
+    """Whether the op must run at most once."""
+    return isinstance(op.spec, ToolCall) and op.spec.once is not None
+
+
+def lost(program: Program, state: State) -> dict[str, Ran]:
+    """The ops that must run at most once and of which nobody knows whether they did, by occurrence."""
+    return {path: ran for path, ran in _once_ran(program, state).items() if ran.outcome == "lost"}
+
+
+def _once_ran(program: Program, state: State) -> dict[str, Ran]:
+    ids = {(key, op.id) for key, region in program.regions.items() for op in region.ops() if is_once(op)}
+    return {path: ran for path, ran in state.ran.items() if (region_key(ran.frame), ran.op) in ids}
+
+
+class OnceOp:
+    """One execution of an op that must run at most once."""
+
+    def __init__(self, execution: Execution, frame: Frame, op: Op) -> None:
+        assert isinstance(op.spec, ToolCall) and op.spec.once is not None
+        self._execution = execution
+        self._frame = frame
+        self._op = op
+        self._once = op.spec.once
+        self._spec = op.spec
+        self._path = occurrence(frame.path, op.id)
+        self._unknown: str | None = None
+        """Why the check could not tell."""
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: of this call of this run, in every attempt."""
+        return str(uuid5(NAMESPACE_OID, f"{self._execution.run_id}\n{self._path}"))
+
+    async def known(self) -> Outcome | None:
+        """Its outcome, if an earlier attempt has one; None if it may start.
+
+        Raises what it failed with, or ORCH-R020.
+        """
+        before = self._execution.ran.get(self._path)
+        if before is None:
+            return None
+        if before.code == failures.SETTLED_AS_FAILED:
+            raise self._refusal(before)
+        settled = await self._ask()
+        if isinstance(settled, Outcome):
+            return settled
+        if settled == "unknown" and self._once.key is None:
+            raise self._refusal(before)
+        return None
+
+    async def after(self, attempt: Attempt, error: BaseException, wait_s: float | None) -> Outcome | float:
+        """An attempt has ended without a result, and the op's policy repeats it after ``wait_s``, or not if None.
+
+        Gives its outcome after all, or the seconds to wait before the next attempt. Raises what it failed with, or
+        ORCH-R020.
+        """
+        path, key = self._frame.path, self._once.key
+        failure = failures.of_op(error, path + self._op.id, self._op.where)
+        is_lost = attempt.began and (attempt.cut or isinstance(error, LostAttemptError))
+        if is_lost:
+            self.lose(attempt, failure.message)
+        elif attempt.began:
+            self._execution.ran[self._path] = Ran(path, self._op.id, "failed", failure.message, failure.code)
+        settled: Outcome | DidNotHappen | Unknown = "unknown"
+        if is_lost or (attempt.began and wait_s is not None and key is None):
+            settled = await self._ask()
+            if isinstance(settled, Outcome):
+                return settled
+        if attempt.began and settled == "unknown" and key is None:
+            wait_s = None
+        if not is_lost:
+            self._emit_failure(attempt, failure.code, failure.message, wait_s)
+        elif settled == "unknown" and wait_s is None:
+            raise self._refusal(self._execution.ran[self._path]) from error
+        if wait_s is not None:
+            return wait_s
+        if failure is error:
+            raise error
+        raise failure from error
+
+    def done(self) -> None:
+        """It has a result."""
+        self._execution.ran[self._path] = Ran(self._frame.path, self._op.id, "done")
+        self._execution.unsettled.pop(self._path, None)
+
+    def _emit_failure(self, attempt: Attempt, code: str, message: str, wait_s: float | None) -> None:
+        path, op = self._frame.path, self._op.id
+        self._execution.emit(OpFailed(path, op, attempt.number, code, message, wait_s, time(), began=attempt.began))
+
+    def lose(self, attempt: Attempt, reason: str) -> None:
+        """Nobody knows what has become of an attempt."""
+        path, op = self._frame.path, self._op.id
+        self._execution.ran[self._path] = self._execution.unsettled[self._path] = Ran(path, op, "lost", reason)
+        self._execution.emit(OpUnsettled(path, op, attempt.number, reason, time()))
+
+    async def _ask(self) -> Outcome | DidNotHappen | Unknown:
+        """What the tool's check says."""
+        if self._once.check is None:
+            return "unknown"
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                answer = await self._answer(self._once.check)
+            if isinstance(answer, Happened):
+                value = checked_result(self._frame.region.types[self._op.first], answer.result)
+                self._settle("happened", (value,))
+                return Outcome((value,))
+        except Exception as error:  # noqa: BLE001 - whatever it raises, it cannot tell
+            self._unknown = f"{type(error).__name__}: {error}".rstrip(": ")
+            return "unknown"
+        if answer != "did not happen":
+            self._unknown = f"it answers {answer!r}"
+            return "unknown"
+        if self.key in _running:
+            self._unknown = "it did not happen yet, and the attempt still runs in its thread"
+            return "unknown"
+        self._settle("did not happen", ())
+        self._execution.ran.pop(self._path, None)
+        self._execution.unsettled.pop(self._path, None)
+        return "did not happen"
+
+    async def _answer(self, check: Callable[..., Any]) -> object:
+        args = [self._frame.v[slot] for slot in self._op.args]
+        given = dict(zip(self._once.params, args, strict=False))
+        if self._once.key is not None:
+            given.setdefault(self._once.key, self.key)
+        asked = {name: given[name] for name in self._once.check_params if name in given}
+        if iscoroutinefunction(check):
+            return await check(**asked)
+        work = partial(copy_context().run, check, **asked)
+        return await self._execution.services.threads.call(work, tenant=self._execution.tenant)
+
+    def _settle(self, verdict: Verdict, values: tuple[object, ...]) -> None:
+        path, op = self._frame.path, self._op
+        self._execution.emit(OpSettled(path, op.id, verdict, "check", op.first, values, None, time()))
+
+    def _refusal(self, before: Ran) -> RunError:
+        path, where = self._frame.path + self._op.id, self._op.where
+        if before.outcome == "failed":
+            return failures.settled_failure(path, before.code, before.reason, where)
+        if before.outcome == "done":
+            return failures.again(path, where)
+        self._execution.unsettled[self._path] = before
+        return failures.unsettled(path, before.reason, where, asked=self._unknown)
+
+
+def marked(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
+    """``fn``, for a thread: as long as it runs there, that it did not happen is no proof that it will not."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        _running.add(key)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            _running.discard(key)
+
+    return run
+
+
+async def settle(
+    program: Program,
+    journal: Journal,
+    run_id: str,
+    op: str,
+    *,
+    result: object = UNSAID,
+    failed: str | None = None,
+    did_not_happen: bool = False,
+) -> None:
+    """Write down what has become of an op; see :meth:`orchestrator.runtime.run.Runtime.settle`."""
+    if (result is not UNSAID) + (failed is not None) + did_not_happen != 1:
+        raise RunError(
+            "ORCH-R026",
+            f"it is not said what has become of `{op}`",
+            fix="give one of result=..., failed='why' and did_not_happen=True",
+        )
+    state = replay(program, await journal.load(run_id))
+    if state.started is None:
+        raise failures.unknown_run(run_id)
+    ran = _to_settle(program, state, run_id, op)
+    where = next(each for each in program.regions[region_key(ran.frame)].ops() if each.id == ran.op)
+    values: tuple[object, ...] = ()
+    if result is not UNSAID:
+        values = (_fitting(program.regions[region_key(ran.frame)].types[where.first], result, op),)
+    verdict: Verdict = "happened" if values else "failed" if failed is not None else "did not happen"
+    message = None if failed is None else failed or "a person says that it failed"
+    journal.append(run_id, OpSettled(ran.frame, ran.op, verdict, A_PERSON, where.first, values, message, time()))
+    waiting = journal.barrier(run_id)
+    if waiting is not None:
+        await waiting
+
+
+def _to_settle(program: Program, state: State, run_id: str, op: str) -> Ran:
+    """The op that is meant, by its path or, if there is but one, its id. Raises ORCH-R026."""
+    open_ = {path: ran for path, ran in _once_ran(program, state).items() if ran.outcome != "done"}
+    meant = [ran for path, ran in open_.items() if op in (path, ran.frame + ran.op)]
+    meant = meant or [ran for ran in open_.values() if ran.op == op]
+    if len(meant) != 1:
+        raise failures.nothing_to_settle(op, run_id, sorted(open_))
+    return meant[0]
+
+
+def _fitting(tp: Any, result: object, op: str) -> object:
+    try:
+        return adapter(tp).validate_python(result)
+    except ValidationError as error:
+        why = failures.first_line(error)
+        raise RunError("ORCH-R026", f"that is no result of `{op}`", why=why, fix="give what the tool returns") from None

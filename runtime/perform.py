@@ -1,0 +1,156 @@
+"""Performing an op: as many attempts as its policy allows, each under its timeout and budget, all of them journaled.
+
+What an op does is in :mod:`.control` (structured ops) and :mod:`.calls` (the others); what is special about tools that
+must run at most once is in :mod:`.once`.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, current_task, sleep
+from collections.abc import Coroutine
+from math import inf
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import RunError
+from orchestrator.runtime import calls, control, failures
+from orchestrator.runtime.attempt import Attempt, begin_enclosing
+from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.events import OpFailed, OpStarted
+from orchestrator.runtime.once import OnceOp, is_once
+from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.program import NO_POLICY, Op, Structure, ToolCall
+from orchestrator.runtime.retry import wait_s
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.executor import Execution, Frame
+    from orchestrator.runtime.journal.replay import State
+
+
+class CancelledWithinError(Exception):
+    """Something an op awaited was cancelled, and not the op: a failure like any other."""
+
+
+async def perform(execution: Execution, frame: Frame, op: Op) -> Outcome:
+    """The outcome of an op, or what its last attempt failed with."""
+    once = OnceOp(execution, frame, op) if is_once(op) else None
+    try:
+        outcome = None if once is None else await once.known()
+        if outcome is None:
+            outcome = await _Performance(execution, frame, op, once).outcome()
+    except RunError as error:
+        outcome = calls.caught(op, error)
+    if once is not None:
+        once.done()
+    return outcome
+
+
+class _Performance:
+    """The attempts at one op."""
+
+    __slots__ = ("_began_s", "_current", "_execution", "_frame", "_ledger", "_number", "_once", "_op", "_untimed")
+
+    def __init__(self, execution: Execution, frame: Frame, op: Op, once: OnceOp | None) -> None:
+        self._execution = execution
+        self._frame = frame
+        self._op = op
+        self._once = once
+        limits, state = op.policy.budget, execution.resumed
+        self._ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
+        self._number = 0
+        """Of the latest attempt."""
+        self._began_s = monotonic()
+        self._current: Attempt | None = None
+        self._untimed = op.policy is NO_POLICY and _never_waits(op)
+        if state is not None:
+            self._go_on(state)
+
+    def _go_on(self, state: State) -> None:
+        """Count the attempts, the spending and the seconds of the run before it was resumed."""
+        key = (self._frame.path, self._op.id)
+        failed = state.failures.get(key, 0)
+        self._number = failed if failed < self._op.policy.attempts else 0
+        if self._op.policy.budget is not None:
+            self._ledger.charge_own(state.spent_within(self._frame.path + self._op.id))
+            self._began_s -= state.op_s.get(key, 0.0)
+
+    async def outcome(self) -> Outcome:
+        """Try until there is one; raises what the last attempt failed with."""
+        while True:
+            try:
+                return await self._attempt()
+            except CancelledError as error:
+                task = current_task()
+                if task is None or task.cancelling():
+                    self._give_up()
+                    raise
+                failure: BaseException = CancelledWithinError(str(error))
+            except BaseException as error:
+                if failures.passes_through(error):
+                    self._give_up()
+                    raise
+                failure = failures.raised(error)
+            after = await self._after(failure)
+            if isinstance(after, Outcome):
+                return after
+            await sleep(after)
+
+    async def _attempt(self) -> Outcome:
+        """Try once more."""
+        op = self._op
+        self._number += 1
+        self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
+        if self._untimed:
+            if not isinstance(op.spec, Structure):
+                begin_enclosing()
+            return await self._start(None)
+        key = None if self._once is None else self._once.key
+        self._current = Attempt(op, self._number, left_s=self._left_s(), key=key)
+        return await self._current.run(self._start(self._current))
+
+    def _give_up(self) -> None:
+        """Journal what is known of a cancelled attempt: that nothing has happened yet, or that nobody knows."""
+        attempt, op = self._current, self._op
+        if attempt is None or isinstance(op.spec, Structure):
+            return
+        if self._once is not None and attempt.began:
+            self._once.lose(attempt, "it was cancelled while it ran")
+        elif attempt.waiting:
+            message = "it was cancelled before its turn came"
+            self._execution.emit(
+                OpFailed(self._frame.path, op.id, attempt.number, "ORCH-R024", message, None, time(), began=False)
+            )
+
+    async def _after(self, error: BaseException) -> Outcome | float:
+        """The seconds to wait before the next attempt, or the outcome after all; raises what the op failed with."""
+        op, path = self._op, self._frame.path
+        wait = wait_s(op.policy, self._number, error, self._execution.rng)
+        if self._once is not None:
+            assert self._current is not None
+            return await self._once.after(self._current, error, wait)
+        failure = failures.of_op(error, path + op.id, op.where)
+        self._execution.emit(OpFailed(path, op.id, self._number, failure.code, failure.message, wait, time()))
+        if wait is not None:
+            return wait
+        if failure is error:
+            raise error
+        raise failure from error
+
+    def _start(self, attempt: Attempt | None) -> Coroutine[Any, Any, Outcome]:
+        if isinstance(self._op.spec, Structure):
+            return control.run(self._execution, self._frame, self._op, self._number, self._ledger)
+        return calls.run(self._execution, self._frame, self._op, attempt, self._ledger)
+
+    def _left_s(self) -> float:
+        """What is left of the seconds that all attempts may take."""
+        limits = self._op.policy.budget
+        if limits is None or limits.seconds is None:
+            return inf
+        return max(0.0, limits.seconds - (monotonic() - self._began_s))
+
+
+def _never_waits(op: Op) -> bool:
+    """Whether the op starts at once, so that nobody needs to know when it does."""
+    return isinstance(op.spec, Structure) or (
+        isinstance(op.spec, ToolCall) and op.spec.place == "async" and op.spec.once is None
+    )

@@ -1,0 +1,68 @@
+"""What a model call may use at most: taken out of its budgets, and journaled, before the call starts.
+
+What is reserved counts until the call settles what it used. So it does when the process ends meanwhile: the run that is
+resumed finds the reservation in the journal, and nothing that was settled.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.runtime.budget import Ledger, Need
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import Reserved
+from orchestrator.runtime.program import Generate, Op
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.executor import Execution, Frame
+
+DEFAULT_OUTPUT_TOKENS: Final = 1024
+"""Reserved, and under a budget asked for, where neither ``max_tokens`` nor the plan says anything."""
+
+
+class Reservation:
+    """The worst case of a model call, reserved; raises ORCH-R010 where it does not fit.
+
+    ``asked`` is the name that the engine's price goes by, the length of the prompt, at most, and how many samples there
+    are.
+    """
+
+    def __init__(self, execution: Execution, frame: Frame, op: Op, asked: tuple[str, int, int], ledger: Ledger) -> None:
+        spec = op.spec
+        assert isinstance(spec, Generate)
+        engine, prompt_tokens, self._samples = asked
+        self.prompt_tokens = prompt_tokens
+        self._ledger = ledger
+        self._price = execution.program.prices.get(engine)
+        self.max_tokens = spec.max_tokens
+        """What the reply is to be cut at."""
+        wanted = spec.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS
+        if spec.max_tokens is None and ledger.bounds_calls:
+            wanted = self.max_tokens = self._affordable(wanted)
+        self.output_tokens = wanted * self._samples
+        """Of all samples."""
+        cost_usd = self._usd(prompt_tokens, self.output_tokens)
+        self._reserved = Need(prompt_tokens + self.output_tokens, cost_usd or 0.0)
+        ledger.reserve(op.id, self._reserved, op.where)
+        usage = Usage(prompt_tokens, None, self.output_tokens, estimated=True)
+        execution.emit(Reserved(frame.path, op.id, usage, cost_usd, time()))
+
+    def settle(self, usage: Usage) -> float | None:
+        """Replace the reservation by what was used; its cost, or None where the price is unknown."""
+        cost_usd = self._usd(usage.input_tokens, usage.output_tokens)
+        self._ledger.settle(self._reserved, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0))
+        return cost_usd
+
+    def _affordable(self, wanted: int) -> int:
+        """A bound for a reply that has none of its own: what is wanted, or as much of it as the budgets leave."""
+        tokens, usd = self._ledger.tokens_left(), self._ledger.usd_left()
+        if tokens is not None:
+            wanted = min(wanted, (tokens - self.prompt_tokens) // self._samples)
+        if usd is not None and self._price is not None and self._price[1] > 0:
+            left_usd = usd - self.prompt_tokens * self._price[0]
+            wanted = min(wanted, int(left_usd / self._price[1]) // self._samples)
+        return max(1, wanted)
+
+    def _usd(self, tokens_in: int, tokens_out: int) -> float | None:
+        return None if self._price is None else tokens_in * self._price[0] + tokens_out * self._price[1]
