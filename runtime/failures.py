@@ -99,6 +99,11 @@ class LostAttemptError(EngineError):
     """The process that did the work is gone, and how the work ended with it (ORCH-E013)."""
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an attempt ended with the process that made it, so that nobody knows how."""
+    return isinstance(error, LostAttemptError) or (isinstance(error, OrchError) and error.code == "ORCH-R041")
+
+
 class ReplyError(ValueError):
     """A model's reply that does not fit; counts as a failed attempt."""
 

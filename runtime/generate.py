@@ -26,7 +26,13 @@ from orchestrator.runtime.engines.base import (
     when_sent,
 )
 from orchestrator.runtime.engines.surrogates import well_formed
-from orchestrator.runtime.engines.token_count import TokenCounter, at_hand, counter_of, prompt_tokens
+from orchestrator.runtime.engines.token_count import (
+    TokenCounter,
+    at_hand,
+    counter_of,
+    may_repeat_prompts,
+    prompt_tokens,
+)
 from orchestrator.runtime.events import KvTurn, Spent, Token
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
@@ -114,7 +120,8 @@ async def _counted(
 ) -> tuple[TokenCounter, int]:
     """What counts the call's tokens, and those of its prompt; nothing is loaded where no budget depends on it."""
     counter = await counter_of(engine) if ledger.bounds_calls else at_hand(engine)
-    return counter, await prompt_tokens(counter, messages, spec.schema)
+    length = await prompt_tokens(counter, messages, spec.schema)
+    return counter, length * (spec.samples if may_repeat_prompts(engine) else 1)
 
 
 def _sampling(spec: Generate, max_tokens: int | None, samples: int) -> Sampling:

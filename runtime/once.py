@@ -26,7 +26,6 @@ from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
 from orchestrator.errors import RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.events import OpFailed, OpSettled, OpUnsettled, Verdict, occurrence, region_key
-from orchestrator.runtime.failures import LostAttemptError
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.outcome import Outcome
@@ -104,7 +103,7 @@ class OnceOp:
         """
         path, key = self._frame.path, self._once.key
         failure = failures.of_op(error, path + self._op.id, self._op.where)
-        is_lost = attempt.began and (attempt.cut or isinstance(error, LostAttemptError))
+        is_lost = attempt.began and (attempt.cut or failures.is_lost(error))
         if is_lost:
             self.lose(attempt, failure.message)
         elif attempt.began:

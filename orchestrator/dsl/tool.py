@@ -17,7 +17,6 @@ from functools import cached_property
 from types import MethodType
 from typing import (
     Any,
-    Final,
     Generic,
     Literal,
     ParamSpec,
@@ -47,7 +46,6 @@ R = TypeVar("R")
 
 Effects = Literal["pure", "idempotent", "once"]
 Kind = Literal["tool", "retrieve"]
-_RENAMED: Final = {"timeout_s": "timeout"}
 
 
 class ToolOptions(TypedDict, total=False):
@@ -57,6 +55,7 @@ class ToolOptions(TypedDict, total=False):
     kind: Kind
     name: str
     timeout: TimeoutLike
+    timeout_s: TimeoutLike
     retry: RetryLike
     budget: BudgetLike
     typical_s: float | None
@@ -174,9 +173,10 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 
     Calls that take nothing of each other's results may run at the same time, whatever their effects.
 
-    ``timeout`` (``5``, ``"5s"`` or a ``timedelta``), ``retry`` and ``budget`` are those of :func:`llm`. ``name`` is
-    what plans, traces and models call the tool, by default the function's; ``tool.options(name=...)`` names one call.
-    ``typical_s`` is a first guess of its duration for the planner, ``kind="retrieve"`` marks a search.
+    ``timeout`` (``5``, ``"5s"`` or a ``timedelta``; ``timeout_s`` is another word for it), ``retry`` and ``budget`` are
+    those of :func:`llm`. ``name`` is what plans, traces and models call the tool, by default the function's;
+    ``tool.options(name=...)`` names one call. ``typical_s`` is a first guess of its duration for the planner,
+    ``kind="retrieve"`` marks a search.
     ``pause_features`` names parameters whose values tell how long a call takes (``("suite",)``): pauses are learned for
     each value, a scalar of which the beginning counts; nothing else of the arguments is remembered. A model or
     dataclass is a (pure) tool that builds an instance: ``tool(Report)(title=..., body=...)``.
@@ -193,6 +193,9 @@ def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 
 def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     _reject_unknown(options)
+    options = options.copy()
+    if "timeout_s" in options:
+        options["timeout"] = options.pop("timeout_s")
     if isinstance(fn, Tool):
         return replace(fn, **options)
     given: dict[str, Any] = {"name": name_of(fn), **options}
@@ -207,10 +210,13 @@ def _reject_unknown(options: Mapping[str, object]) -> None:
     """Raise ``TraceError`` for options that no tool has."""
     known = list(ToolOptions.__annotations__)
     unknown = [name for name in options if name not in known]
+    if "timeout" in options and "timeout_s" in options:
+        message, fix = "tool has two options for its timeout", "leave out `timeout_s`"
+        raise TraceError("ORCH-D041", message, where=user_location(), fix=fix)
     if unknown:
         where, problems = user_location(), []
         for name in unknown:
-            close = [_RENAMED[name]] if name in _RENAMED else get_close_matches(name, known, n=1)
+            close = get_close_matches(name, known, n=1)
             fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(known)}"
             problems.append(Diagnostic("ORCH-D041", f"tool has no option `{name}`", where, None, fix))
         raise TraceError.collect(problems)

@@ -72,6 +72,12 @@ def at_hand(engine: Engine | KvControl) -> TokenCounter:
     return first if isinstance(first, TokenCounter) else BYTES
 
 
+def may_repeat_prompts(engine: Engine) -> bool:
+    """Whether several samples may be several requests, each with the prompt: some endpoints give one at a time."""
+    first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine
+    return not isinstance(first, (TokenCounter, KvControl))
+
+
 async def counter_of(engine: Engine) -> TokenCounter:
     """What counts best for an engine: its own tokenizer, one in the files of its model, or bytes."""
     counter = at_hand(engine)

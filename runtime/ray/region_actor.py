@@ -338,7 +338,10 @@ class RegionActor:
                 self._actor.cancel.remote(run_id)
             raise
         except ray.exceptions.RayError as error:
-            raise failures.worker_died(program.name, run_id, error) from error
+            failure = failures.worker_died(program.name, run_id, error)
+            for path, ran in lost(program, replay(program, [*known, *events])).items():
+                failure.diagnostics += failures.unsettled(path, ran.reason, None).diagnostics
+            raise failure from error
         assert ended is not None
         if ended.error is not None:
             raise ended.error

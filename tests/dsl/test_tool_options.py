@@ -39,9 +39,10 @@ def test_a_timeout_is_written_as_that_of_a_model_call(five: Any) -> None:
     assert opts_of(timeout=five)["timeout_s"] == 5.0
 
 
-def test_the_former_name_of_the_timeout_is_refused_with_the_new_one() -> None:
-    error = problem_with(timeout_s=5)
-    assert (error.code, error.fix) == ("ORCH-D041", "did you mean `timeout`?")
+def test_the_former_name_of_the_timeout_means_the_same() -> None:
+    assert opts_of(timeout_s=5)["timeout_s"] == 5.0
+    error = problem_with(timeout=5, timeout_s=6)
+    assert (error.code, error.fix) == ("ORCH-D041", "leave out `timeout_s`")
 
 
 @pytest.mark.parametrize(

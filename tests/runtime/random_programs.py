@@ -120,8 +120,9 @@ def _evaluate(node: Node, inputs: list[int], values: dict[int, int]) -> int:
 class Builder:
     """The program for the executor. ``calls`` counts the calls of each tool."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, *, retried: bool = False) -> None:
         self.rng = rng
+        self.structures = Policy(attempts=3, backoff_s=0.0) if retried else Policy()
         self.calls: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
 
@@ -166,7 +167,7 @@ class Builder:
             bodies.append(("loser", loser.finish(lost), loser.captures))
             inputs = []
         spec = Structure(node.kind, max(node.param, 0), self.rng.randint(0, 2))  # type: ignore[arg-type]
-        out = builder.suspend(node.id, spec, inputs, bodies=bodies)[0]
+        out = builder.suspend(node.id, spec, inputs, bodies=bodies, policy=self.structures)[0]
         if node.kind == "map":
             return builder.inline(f"{node.id}_sum", lambda items: f"sum({items})%1000", [out])
         return out

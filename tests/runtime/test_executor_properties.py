@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted
+from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, occurrence
 from orchestrator.runtime.executor import Finished, execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program
@@ -114,6 +114,34 @@ def test_a_once_tool_is_never_started_twice(seed: int) -> None:
             assert raised.value.code == "ORCH-R020"
         else:
             assert run(builder.build(body), prefix).value == first.value
+
+
+@settings(PROFILE, max_examples=40)
+@given(SEEDS, st.lists(st.integers(0, 40), min_size=1, max_size=4))
+def test_a_once_tool_is_never_called_twice_however_often_the_run_is_cut_and_whatever_is_retried(
+    seed: int, cuts: list[int]
+) -> None:
+    """Structured ops around it are tried again, losers are cancelled, and the run is cancelled and resumed."""
+    builder = Builder(Random(seed), retried=True)
+    program = builder.build(Generator(Random(seed), Shape(failing=True, once=True)).program())
+
+    async def main() -> None:
+        journal = MemoryJournal()
+        for ticks in [*cuts, 10_000]:
+            resume = bool(await journal.load("run"))
+            task = asyncio.create_task(execute(program, (7,), Services(Engines({})), journal, "run", resume=resume))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+                if task.done():
+                    break
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        started = {occurrence(e.frame, e.op) for e in await journal.load("run") if isinstance(e, OpStarted)}
+        for node, calls in builder.calls.items():
+            if node.startswith("once"):
+                assert calls <= len([path for path in started if path.rpartition("/")[2] == node])
+
+    asyncio.run(main())
 
 
 @settings(PROFILE, max_examples=30)
