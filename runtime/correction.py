@@ -87,7 +87,11 @@ def unfinished(op: str, texts: Mapping[int, str], reasons: Mapping[int, FinishRe
     """What the run says about texts that are not whole answers."""
     found = []
     if "length" in reasons.values():
-        found.append(f"the reply to `{op}` was cut off by {limit}")
+        is_bare = any(reason == "length" and not texts[sample].strip() for sample, reason in reasons.items())
+        found.append(
+            f"the reply to `{op}` was cut off by {limit}"
+            + (" before its first word; reasoning counts, too" if is_bare else "")
+        )
     if any(reason == "stop" and not texts[sample].strip() for sample, reason in reasons.items()):
         found.append(f"the reply to `{op}` is empty")
     return found

@@ -18,7 +18,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-U013": "a human is asked, but there is no terminal and no --answer",
     "ORCH-U014": "no such pass",
     "ORCH-U020": "no model to answer with",
-    "ORCH-U021": "engine options that contradict each other",
+    "ORCH-U021": "engine options that contradict each other or make no sense",
     "ORCH-U022": "a --what-if that cannot be applied",
     "ORCH-U090": "the operating system refused something",
     "ORCH-U091": "out of memory",

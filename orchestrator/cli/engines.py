@@ -40,6 +40,15 @@ class EngineChoice:
     def _cluster(self) -> Cluster:
         from orchestrator.planner.cluster import Cluster, detect
 
+        if self.base_url is not None:
+            from orchestrator.runtime.engines.endpoint.address import checked_url
+
+            try:
+                checked_url(self.base_url)
+            except ValueError as error:
+                message = "--base-url is no URL of an endpoint"
+                fix = "write it as in --base-url http://localhost:8000/v1; a variable in its place may be unset"
+                raise UsageError("ORCH-U021", message, why=str(error), fix=fix) from None
         if self.cluster_file is not None:
             if self.kind or self.base_url:
                 message = "--cluster already says which engines there are, so --engine and --base-url cannot"
@@ -90,7 +99,10 @@ def engine_label(spec: EngineSpec) -> str:
 
             return f"vLLM {version.installed() or ''} ({'CPU' if version.on_cpu() else 'GPU'})".replace("  ", " ")
         case "openai":
-            return str(spec.options.get("base_url") or "the OpenAI API")
+            from orchestrator.runtime.engines.endpoint.address import shown
+
+            url = spec.options.get("base_url")
+            return shown(str(url)) if url else "the OpenAI API"
         case "sim":
             return "simulator (SIMULATED replies)"
         case _:

@@ -68,6 +68,8 @@ class GenerateRequest:
     session: str | None = None
     """Conversation whose KV prefix this request extends."""
     kv: KvHint | None = None
+    may_move: bool = False
+    """Another engine would take it: one that cannot now shall refuse rather than wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,10 @@ class EngineStats:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Something that continues conversations."""
+    """Something that continues conversations.
+
+    One that lets requests wait before it sends them has ``queues = True`` and calls :func:`sent` itself.
+    """
 
     @property
     def name(self) -> str:

@@ -14,9 +14,9 @@ from orchestrator.errors import EngineError, OrchError
 if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import FinishReason
 
-TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017", "ORCH-E019"})
-"""Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded, broken
-off."""
+TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017", "ORCH-E019", "ORCH-E021"})
+"""Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded, broken off, failed
+inside the server."""
 
 
 def is_transient(error: BaseException) -> bool:
@@ -108,11 +108,11 @@ def prompt_too_long(model: str, why: str) -> EngineError:
     )
 
 
-def unknown_model(asked: str, served: Iterable[str]) -> EngineError:
+def unknown_model(asked: str, served: Iterable[str], why: str | None = None) -> EngineError:
     return EngineError(
         "ORCH-E012",
         f"the engine does not serve the model `{asked}`",
-        why=f"it serves {', '.join(f'`{name}`' for name in sorted(served)) or 'nothing'}",
+        why=why or f"it serves {', '.join(f'`{name}`' for name in sorted(served)) or 'nothing'}",
         fix="change the op's `model=`, or add an engine for it",
     )
 
@@ -138,13 +138,55 @@ def bad_options(kind: str, why: str) -> EngineError:
     return EngineError("ORCH-E016", f"the options of this `{kind}` engine are wrong", why=why)
 
 
-def overloaded(url: str, why: str, retry_after: str | None = None) -> EngineError:
-    when = f"try again after {retry_after} s" if retry_after and retry_after.isdigit() else "try again later"
+def overloaded(url: str, why: str, retry_after_s: float | None = None) -> EngineError:
+    when = "try again later" if retry_after_s is None else f"try again after {retry_after_s:g} s"
     return EngineError(
         "ORCH-E017",
         f"the endpoint {url} cannot take the request now",
         why=why,
-        fix=f"{when}, or lower concurrency",
+        fix=f"{when}, or lower the engine's `max_concurrency`",
+    )
+
+
+def server_failed(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E021",
+        f"the endpoint {url} failed",
+        why=why,
+        fix="give the op a retry; if it happens again, look at the server's log",
+    )
+
+
+def quota_used_up(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E022", f"the quota at the endpoint {url} is used up", why=why, fix="raise it there, or use another key"
+    )
+
+
+def waits_too_long(url: str, why: str, retry_after_s: float, patience_s: float) -> EngineError:
+    return EngineError(
+        "ORCH-E023",
+        f"the endpoint {url} takes no requests for {retry_after_s:,.0f} s",
+        why=why,
+        fix=f"run it again then, or raise the engine's `patience_s` above {patience_s:g}",
+    )
+
+
+def bad_key(key_env: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E027",
+        f"the key in {key_env} cannot be sent",
+        why=why,
+        fix=f"set {key_env} to the key alone, as the endpoint's owner gave it out",
+    )
+
+
+def no_chat_api(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E028",
+        f"there is no chat completions API at {url}",
+        why=why,
+        fix="check `base_url`: it is the part before /chat/completions, and mostly ends in /v1",
     )
 
 

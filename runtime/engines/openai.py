@@ -1,100 +1,130 @@
 """Any endpoint that speaks OpenAI's chat completions, through the official client.
 
-Retries are the runtime's, so the client makes none. Closing the generator closes the HTTP response, which is how such
-servers learn that nobody listens any more.
-"""
+The client opens connections and sends; what comes back is read here (:mod:`orchestrator.runtime.engines.endpoint`),
+because servers differ in what they send. Calls wait in the endpoint's queue (:mod:`.endpoint.pace`), never in the
+client's pool, and a refusal for being too many sends a call back into it. All other retries are the runtime's. Closing
+the generator closes the HTTP response, which is how such servers learn that nobody listens any more."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+import urllib.request
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib import import_module
-from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import DEFAULT_MODEL, Chunk, EngineStats, FinishReason, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import (
+    DEFAULT_MODEL,
+    Chunk,
+    EngineStats,
+    FinishReason,
+    GenerateRequest,
+    Usage,
+    note,
+    sent,
+)
+from orchestrator.runtime.engines.endpoint import event_stream, probe
+from orchestrator.runtime.engines.endpoint.address import Redaction, api_key, checked_url, shown
+from orchestrator.runtime.engines.endpoint.dialect import Dialect
+from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, shared_pace
+from orchestrator.runtime.engines.endpoint.reply import Reply, UnfinishedError
+from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
+from orchestrator.runtime.engines.endpoint.statuses import Endpoint, error_in, failure, status_of, words
 from orchestrator.runtime.kv.wire import SESSION_HEADER, request_arguments
 
 if TYPE_CHECKING:
-    from openai import APIError, AsyncOpenAI
+    from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
-LOCAL_KEY = "none"
-"""Sent where no key is set: servers on one's own machine ask for none, and the client insists on one."""
+UNTOLD_ROUNDS: Final = 6
+"""Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
+KEEPALIVE_S: Final = 2.0
+"""Servers close idle connections after 5 s; a request that meets the closing is lost."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """Options of the kind ``openai``."""
+    """Options of the kind ``openai``; ``docs/endpoints.md`` explains them."""
 
     base_url: str = "https://api.openai.com/v1"
     key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; the key itself never stands in a file."""
     timeout_s: float = 120.0
+    """How long the endpoint may send nothing, once it has the request."""
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request, passed as they are."""
-    kv_hints: bool = False
-    """The server is a vLLM with ``--scheduler-cls orchestrator.kv.Scheduler``: tell it about sessions and pauses."""
-
-
-class _BrokenStreamError(Exception):
-    """The endpoint closed a reply before its end."""
+    max_concurrency: int = MOST
+    """Requests at once, at most; how many it really takes is learned from its refusals."""
+    patience_s: float = 300.0
+    """The longest wait that the endpoint may name, and how long a call waits while it answers nobody."""
+    kv_hints: bool | None = None
+    """Whether the server is a vLLM with ``--scheduler-cls orchestrator.kv.Scheduler``, which is told about sessions and
+    pauses; None: it is asked."""
 
 
 class OpenAIEngine:
     """An :class:`~orchestrator.runtime.engines.base.Engine` behind HTTP."""
 
     simulated = False
+    queues = True
 
     def __init__(self, name: str, model: str, options: OpenAIOptions | None = None) -> None:
+        """Raises ORCH-E016 for options that make no sense."""
         self.name = name
         self.model = model
         self.options = options or OpenAIOptions()
+        try:
+            self._url = checked_url(self.options.base_url)
+        except ValueError as error:
+            raise errors.bad_options("openai", f"base_url: {error}") from None
+        if self.options.max_concurrency < 1:
+            raise errors.bad_options("openai", "max_concurrency: it must be at least 1")
+        self._shown = shown(self._url)
+        self.hinted = bool(self.options.kv_hints)
+        """Whether the server is told about sessions and pauses."""
+        self._endpoint = Endpoint(name, self._shown, self.options.key_env, model)
+        self._dialect = Dialect(self._url, self.options.extra_body)
+        self._redacted = Redaction(self._url, "")
+        self._key = ""
         self._client: AsyncOpenAI | None = None
         self._closed = False
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
 
     async def start(self) -> None:
-        """Make the client; the endpoint is first contacted by the first request."""
-        if self._client is None:
-            from openai import AsyncOpenAI
-
-            key = os.environ.get(self.options.key_env, LOCAL_KEY)
-            self._client = AsyncOpenAI(
-                base_url=self.options.base_url, api_key=key, timeout=self.options.timeout_s, max_retries=0
-            )
+        """Make the client, and ask the server whether it takes hints. Raises ORCH-E016 or E027; a server that does not
+        answer is first missed by the first request."""
+        if self._client is not None:
+            return
+        self._key = api_key(self.options.key_env, os.environ)
+        self._redacted = Redaction(self._url, self._key)
+        self._client = self._connected()
+        if self.options.kv_hints is None and await probe.takes_hints(self._client, self._url):
+            self.hinted = True
+            _log.info("the server at %s keeps the KV of sessions: it is told about them", self._shown)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply; closing the generator closes the HTTP response."""
         if self._client is None or self._closed:
             raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
-        from openai import APIError
-
-        broken: tuple[type[Exception], ...] = (*_transport_errors(), JSONDecodeError, _BrokenStreamError)
         self._requests += 1
         self._running += 1
-        answering = done = False
-        copies = _copies(request)
+        done = False
         try:
-            stream = await self._client.chat.completions.create(**self._body(request))
-            answering = True
-            async with stream:
-                async for chunk in _chunks(stream, request.sampling.samples // copies, copies):
-                    if chunk.usage is not None:
-                        self._usage += chunk.usage
+            async with aclosing(self._samples(request)) as chunks:
+                async for chunk in chunks:
+                    if chunk.ttft_s is not None:
+                        self._usage += chunk.usage or Usage()
                         self._running -= 1
                         done = True
                     yield chunk
-        except APIError as error:
-            raise self._coded(error, request.model, answering=answering) from error
-        except broken as error:  # the client leaves these as they are
-            raise errors.stream_broken(self.options.base_url, str(error) or type(error).__name__) from error
         finally:
             if not done:
                 self._running -= 1
@@ -114,49 +144,197 @@ class OpenAIEngine:
         if client is not None:
             await client.close()
 
-    def _body(self, request: GenerateRequest) -> dict[str, Any]:
-        sampling = request.sampling
-        body: dict[str, Any] = {
-            "model": self.model if request.model in (DEFAULT_MODEL, self.name) else request.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "n": sampling.samples // _copies(request),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_completion_tokens": sampling.max_tokens,
-            "stop": list(sampling.stop) or None,
-            "seed": sampling.seed,
-            "extra_body": self.options.extra_body or None,
-        }
-        if self.options.kv_hints:
-            body |= _hinted(request, self.options.extra_body)
-        if sampling.schema is not None:
-            schema = {"name": "reply", "schema": dict(sampling.schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return {name: value for name, value in body.items() if value is not None}
+    async def _samples(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """All samples, by as many requests as the endpoint needs for them."""
+        started = time.monotonic()
+        copies = _copies(request)
+        missing = list(range(0, request.sampling.samples, copies))
+        ttft_s: float | None = None
+        usages: list[Usage | None] = []
+        ends: dict[int, FinishReason] = {}
+        while missing:
+            reply = Reply(len(missing) if self._dialect.takes_n else 1)
+            async with aclosing(self._ask(request, reply)) as pieces:
+                async for number, text in pieces:
+                    ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
+                    for copy in range(copies):
+                        yield Chunk(missing[number] + copy, text, 0)
+            usages.append(reply.counted())
+            answered = {missing[number]: reason for number, reason in reply.reasons().items()}
+            if len(answered) < len(missing):
+                self._dialect.takes_n = False  # whoever ignores it will do so again
+            ends |= answered
+            missing = [sample for sample in missing if sample not in answered]
+        known = [each for each in usages if each is not None]
+        usage = sum(known, Usage()) if len(known) == len(usages) else None
+        ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
+        last = request.sampling.samples - 1
+        for sample in range(last):
+            yield Chunk(sample, "", 0, ends[sample - sample % copies])
+        yield Chunk(last, "", 0, ends[last - last % copies], usage, ttft_s)
 
-    def _coded(self, error: APIError, model: str, *, answering: bool) -> EngineError:
+    async def _ask(self, request: GenerateRequest, reply: Reply) -> AsyncGenerator[tuple[int, str], None]:
+        """One request's reply; a refusal for being too many sends it back into the queue."""
+        pace = shared_pace(self._url, self._key, self.options.max_concurrency)
+        hint = request.kv
+        tenant, program = (hint and hint.tenant) or "", (hint and hint.program) or request.request_id
+        key: float | None = None
+        is_over = False
+        while not is_over:
+            permit = await pace.enter(tenant, program, key)
+            key = permit.key
+            try:
+                sent()
+                async with aclosing(self._answer(request, reply)) as pieces:
+                    async for piece in pieces:
+                        permit.answered()
+                        yield piece
+                permit.answered()
+                is_over = True
+            except _RefusedError as refusal:
+                permit.refused(refusal.retry_after_s)
+                if request.may_move or self._is_hopeless(refusal, pace):
+                    raise self._final(refusal) from None
+                note(f"the endpoint {self._shown} refused calls for being too many; they waited and were sent again")
+            finally:
+                permit.leave()
+
+    def _is_hopeless(self, refusal: _RefusedError, pace: Pace) -> bool:
+        """Whether a call that was refused had better fail than wait."""
+        told, since_s = refusal.retry_after_s, pace.refused_since_s
+        if told is None and pace.refused_rounds >= UNTOLD_ROUNDS:
+            return True
+        lasted_s = 0.0 if since_s is None else pace.clock() - since_s
+        return max(told or 0.0, lasted_s) > self.options.patience_s
+
+    def _final(self, refusal: _RefusedError) -> EngineError:
+        told, most = refusal.retry_after_s, self.options.patience_s
+        if told is None or told <= most:
+            return refusal.error
+        return errors.waits_too_long(self._shown, refusal.error.diagnostics[0].why or "", told, most)
+
+    async def _answer(self, request: GenerateRequest, reply: Reply) -> AsyncGenerator[tuple[int, str], None]:
+        """What the endpoint answers, in words that it knows."""
+        is_over = False
+        while not is_over:
+            body = self._body(request, reply.samples if self._dialect.takes_n else 1)
+            try:
+                async with aclosing(self._exchange(body, reply)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                is_over = True
+            except EngineError as error:
+                said = error.diagnostics[0].why or ""
+                change = self._dialect.adapt(said, body, request) if error.code == "ORCH-E014" else None
+                if change is None:
+                    raise
+                if change:
+                    note(f"the endpoint {self._shown} does not take everything: {change}")
+
+    async def _exchange(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[tuple[int, str], None]:
+        """One HTTP request. Raises coded errors, and :class:`_RefusedError` before the first piece."""
         import openai
 
-        url, why = self.options.base_url, error.message
-        coded = errors.rejected(self.name, why)
-        match error:
-            case openai.APITimeoutError():
-                coded = errors.timed_out(f"the endpoint {url}", self.options.timeout_s)
-            case openai.APIConnectionError() if answering:
-                coded = errors.stream_broken(url, str(error.__cause__ or why))
-            case openai.APIConnectionError():
-                coded = errors.endpoint_unreachable(url, str(error.__cause__ or why))
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                coded = errors.unauthorised(url, self.options.key_env, why)
-            case openai.RateLimitError() | openai.InternalServerError():
-                coded = errors.overloaded(url, why, error.response.headers.get("retry-after"))
-            case openai.NotFoundError():
-                coded = errors.unknown_model(model, [])
-            case openai.BadRequestError() if "context length" in why or "context window" in why:
-                coded = errors.prompt_too_long(model, why)
-        return coded
+        assert self._client is not None
+        http = _http()
+        is_writing = False
+        try:
+            async with (
+                self._client.chat.completions.with_streaming_response.create(**body) as response,
+                aclosing(event_stream.values(response.iter_bytes())) as values,
+            ):
+                async for value in values:
+                    if isinstance(value, event_stream.Done):
+                        reply.is_done = True
+                        break
+                    if (said := error_in(value)) is not None:
+                        raise self._said(said, is_writing=is_writing)
+                    for piece in reply.feed(value):
+                        is_writing = True
+                        yield piece
+            for piece in reply.rest():
+                yield piece
+            if not reply.reasons():
+                raise UnfinishedError("it ended without a reply")
+        except openai.APIStatusError as error:
+            raise self._refused(error) from None
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from self._redacted.cause(error)
+        except http.TimeoutException as error:
+            raise self._timed_out() from error
+        except event_stream.NoEventsError as error:
+            raise errors.no_chat_api(self._shown, self._redacted(f"it answered: {words(str(error))}")) from None
+        except (http.HTTPError, http.StreamError, UnfinishedError, event_stream.UnreadableError) as error:
+            why = self._redacted(str(error) or type(error).__name__)
+            raise errors.stream_broken(self._shown, why) from self._redacted.cause(error)
+
+    def _refused(self, error: APIStatusError) -> Exception:
+        """The coded error for a status other than 200."""
+        after_s = retry_after_s(error.response.headers, time.time())
+        body = error.body if error.body is not None else error.message
+        coded = self._redacted.coded(failure(self._endpoint, error.status_code, body, retry_after_s=after_s))
+        return _RefusedError(coded, after_s) if coded.code == "ORCH-E017" else coded
+
+    def _said(self, said: object, *, is_writing: bool) -> Exception:
+        """The coded error for an error object that came with status 200."""
+        status = status_of(said)
+        if status is None:
+            return errors.stream_broken(self._shown, self._redacted(words(said) or "it sent an error without words"))
+        coded = self._redacted.coded(failure(self._endpoint, status, said))
+        return _RefusedError(coded, None) if coded.code == "ORCH-E017" and not is_writing else coded
+
+    def _unreachable(self, error: APIConnectionError) -> EngineError:
+        import openai
+
+        if isinstance(error, openai.APITimeoutError):
+            return self._timed_out()
+        innermost: BaseException = error
+        while (inner := innermost.__cause__ or innermost.__context__) is not None:
+            innermost = inner
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(urlsplit(self._url).scheme) or proxies.get("all")
+        through = f" (through the proxy {shown(proxy)})" if proxy else ""
+        why = f"{str(innermost) or type(innermost).__name__}{through}"
+        return errors.endpoint_unreachable(self._shown, self._redacted(why))
+
+    def _timed_out(self) -> EngineError:
+        return errors.timed_out(f"the endpoint {self._shown}", self.options.timeout_s)
+
+    def _body(self, request: GenerateRequest, samples: int = 1) -> dict[str, Any]:
+        model = self.model if request.model in (DEFAULT_MODEL, self.name) else request.model
+        body = self._dialect.body(request, model, samples)
+        return body | _hinted(request, self.options.extra_body) if self.hinted else body
+
+    def _connected(self) -> AsyncOpenAI:
+        import openai
+
+        http = _http()
+        parts = urlsplit(self._url)
+        timeout = http.Timeout(self.options.timeout_s, pool=None)
+        limits = http.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S)
+        try:
+            return openai.AsyncOpenAI(
+                base_url=urlunsplit(parts._replace(query="")),
+                default_query=dict(parse_qsl(parts.query)),
+                api_key=self._key,
+                timeout=timeout,
+                max_retries=0,
+                http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
+            )
+        except (ValueError, ImportError, OSError, http.InvalidURL, openai.OpenAIError) as error:
+            why = self._redacted(
+                f"no client can be made: {error}; check the proxies and SSL_CERT_FILE in the environment"
+            )
+            raise errors.bad_options("openai", why) from self._redacted.cause(error)
+
+
+class _RefusedError(Exception):
+    """The endpoint takes no more requests now."""
+
+    def __init__(self, error: EngineError, retry_after_s: float | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after_s = retry_after_s
 
 
 def _hinted(request: GenerateRequest, extra_body: dict[str, Any]) -> dict[str, Any]:
@@ -171,50 +349,14 @@ def _hinted(request: GenerateRequest, extra_body: dict[str, Any]) -> dict[str, A
     return hinted
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """What the client's HTTP library raises: httpx, or httpx2 since openai 3."""
-    found: list[type[Exception]] = []
-    for name in ("httpx", "httpx2"):
-        with suppress(ImportError):
-            found.append(import_module(name).HTTPError)
-    return tuple(found)
+def _http() -> Any:
+    """The client's HTTP library: httpx, or httpx2 since openai 3."""
+    import openai
+
+    roots = (base.__module__.partition(".")[0] for base in openai.DefaultAsyncHttpxClient.__mro__)
+    return import_module(next(root for root in roots if root.startswith("httpx")))
 
 
 def _copies(request: GenerateRequest) -> int:
     """Greedy samples are all alike, and some servers refuse to make more than one: ask for one and copy it."""
     return request.sampling.samples if request.sampling.temperature == 0 else 1
-
-
-async def _chunks(stream: Any, samples: int, copies: int) -> AsyncGenerator[Chunk, None]:
-    """The deltas. The usage arrives after the last choice, so the last finished sample's ending waits for it."""
-    started = time.monotonic()
-    ttft_s: float | None = None
-    ended = 0
-    last = Chunk(0, "", 0, "stop")
-    usage = Usage()
-    async for event in stream:
-        if event.usage is not None:
-            details = event.usage.prompt_tokens_details
-            cached = (details.cached_tokens or 0) if details else 0
-            usage = Usage(event.usage.prompt_tokens, cached, event.usage.completion_tokens)
-        for choice in event.choices:
-            ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
-            text, reason = choice.delta.content or "", _reason(choice.finish_reason)
-            ended += reason is not None
-            chunk = Chunk(choice.index, text, 0, reason)
-            if reason is not None and ended == samples:
-                last = chunk
-            elif text or reason is not None:
-                for copy in range(copies):
-                    yield Chunk(chunk.sample + copy, text, 0, reason)
-    if ended < samples:
-        raise _BrokenStreamError(f"the reply ended after {ended} of {samples} samples")
-    for copy in range(copies - 1):
-        yield Chunk(last.sample + copy, last.text, 0, last.finish_reason)
-    yield Chunk(last.sample + copies - 1, last.text, 0, last.finish_reason, usage, ttft_s)
-
-
-def _reason(found: str | None) -> FinishReason | None:
-    if found is None:
-        return None
-    return "length" if found == "length" else "stop"

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+PREFIX: Final = "orchestrator_kv_"
+"""All names begin so: who looks for them knows that the engine takes hints."""
 Report = Mapping[str, Any]
 
 
@@ -74,7 +76,7 @@ def _family(metric: _Metric, reports: Mapping[str, Report]) -> Family:
         for engine, report in reports.items()
         for each, value in _values(report.get(metric.key), labelled=metric.label is not None)
     ]
-    return Family(f"orchestrator_kv_{metric.name}", metric.kind, metric.documentation, labels, samples)
+    return Family(f"{PREFIX}{metric.name}", metric.kind, metric.documentation, labels, samples)
 
 
 def _values(found: object, *, labelled: bool) -> list[tuple[tuple[str, ...], float]]:

@@ -40,8 +40,8 @@ from orchestrator.runtime.kv.routing import RoutingOptions, StickyRouter
 
 DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
 """Errors after which a replica is left alone for a while, its KV gone: unreachable, stopped, not running."""
-FAILING: Final = frozenset({"ORCH-E010", "ORCH-E017", "ORCH-E019"})
-"""Errors of a replica that may be dying, or only too busy for this call: silent, refusing (429, 5xx), broken off."""
+FAILING: Final = frozenset({"ORCH-E010", "ORCH-E017", "ORCH-E019", "ORCH-E021", "ORCH-E023"})
+"""Errors of a replica that may be dying, or only too busy for this call: silent, refusing, broken off, failed (5xx)."""
 NO_HINT: Final = KvHint()
 _log = logging.getLogger(__name__)
 
@@ -200,8 +200,13 @@ class ReplicaSet:
                 load.begun(call)
                 began_s = self.clock()
                 unfinished = work.request.sampling.samples
-                sent()
-                async with aclosing(self.replicas[index].generate(self._addressed(work.request, index))) as chunks:
+                replica = self.replicas[index]
+                if not getattr(replica, "queues", False):
+                    sent()
+                request = self._addressed(work.request, index)
+                if self.router.can_place({*tried, index}):
+                    request = replace(request, may_move=True)
+                async with aclosing(replica.generate(request)) as chunks:
                     async for chunk in chunks:
                         load.received(call, chunk.tokens)
                         unfinished -= chunk.finish_reason is not None

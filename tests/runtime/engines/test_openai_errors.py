@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import traceback
+from typing import Any
 
 import pytest
 
@@ -14,59 +13,22 @@ from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete
 from orchestrator.runtime.engines.errors import is_transient
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
+
+HTML = {"content-type": "text/html"}
 
 
-class Endpoint(ThreadingHTTPServer):
-    """Answers every request with one status, some headers and a body."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.body = b""
-        self.asked: dict[str, object] = {}
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+def stream(*events: bytes, **headers: str) -> Answer:
+    return 200, {"content-type": "text/event-stream", **headers}, b"".join(events)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        self.server.asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response(self.server.status)
-        kind = "text/event-stream" if self.server.status == 200 else "application/json"
-        for name, value in ({"content-type": kind} | self.server.headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, *args: object) -> None:
-        """Nothing on the terminal."""
+def event(value: Any) -> bytes:
+    return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def event(text: str = "", reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
-    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
-    return f"data: {json.dumps(chunk)}\n\n".encode()
-
-
-async def failure(url: str, timeout_s: float = 10.0) -> EngineError:
-    engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=url, key_env="NO_SUCH_KEY", timeout_s=timeout_s))
+async def failure(url: str, **options: Any) -> EngineError:
+    options = {"key_env": "NO_SUCH_KEY", "timeout_s": 10.0, "patience_s": 0.0, "kv_hints": False, **options}
+    engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=url, **options))
     await engine.start()
     with pytest.raises(EngineError) as caught:
         await complete(engine, GenerateRequest("1", "default", (Message("user", "hi"),), Sampling()))
@@ -77,32 +39,61 @@ async def failure(url: str, timeout_s: float = 10.0) -> EngineError:
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "code", "transient"),
+    ("status", "body", "code", "transient"),
     [
-        (400, "bad top_p", "ORCH-E014", False),
-        (400, "this model's maximum context length is 8 tokens", "ORCH-E011", False),
-        (401, "no such key", "ORCH-E009", False),
-        (403, "not your model", "ORCH-E009", False),
-        (404, "the model `m` does not exist", "ORCH-E012", False),
-        (429, "slow down", "ORCH-E017", True),
-        (500, "oops", "ORCH-E017", True),
-        (503, "starting", "ORCH-E017", True),
+        (400, said("bad top_p"), "ORCH-E014", False),
+        (400, said("this model's maximum context length is 8 tokens"), "ORCH-E011", False),
+        (400, said("too much", code="context_length_exceeded"), "ORCH-E011", False),
+        (400, said("filtered", code="content_filter"), "ORCH-E025", False),
+        (401, said("no such key"), "ORCH-E009", False),
+        (402, said("no credits left"), "ORCH-E022", False),
+        (403, said("not your model"), "ORCH-E009", False),
+        (404, said("the model `m` does not exist"), "ORCH-E012", False),
+        (404, b'{"detail": "Not Found"}', "ORCH-E028", False),
+        (404, b"<html><body><h1>404 page not found</h1></body></html>", "ORCH-E028", False),
+        (408, said("too slow"), "ORCH-E021", True),
+        (409, said("conflict"), "ORCH-E021", True),
+        (425, said("too early"), "ORCH-E021", True),
+        (422, b'{"detail": [{"loc": ["body", "top_p"], "msg": "must be less"}]}', "ORCH-E014", False),
+        (429, said("slow down"), "ORCH-E017", True),
+        (429, said("You exceeded your quota", code="insufficient_quota"), "ORCH-E022", False),
+        (500, said("oops"), "ORCH-E021", True),
+        (502, b"<html><title>Bad gateway</title></html>", "ORCH-E021", True),
+        (503, said("starting"), "ORCH-E017", True),
+        (504, b"", "ORCH-E021", True),
+        (529, said("overloaded"), "ORCH-E017", True),
     ],
 )
-async def test_statuses(endpoint: Endpoint, status: int, message: str, code: str, transient: bool) -> None:
-    endpoint.status = status
-    endpoint.body = json.dumps({"error": {"message": message}}).encode()
-    error = await failure(endpoint.url)
+async def test_statuses(status: int, body: bytes, code: str, transient: bool) -> None:
+    with serving((status, {"content-type": "application/json"}, body)) as endpoint:
+        error = await failure(endpoint.url)
     assert error.code == code
     assert is_transient(error) is transient
     if code == "ORCH-E009":
         assert "NO_SUCH_KEY" in str(error)
 
 
-async def test_retry_after_is_shown(endpoint: Endpoint) -> None:
-    endpoint.status, endpoint.headers = 429, {"retry-after": "7"}
-    endpoint.body = b'{"error": {"message": "slow down"}}'
-    assert "try again after 7 s" in str(await failure(endpoint.url))
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b'{"error": "model is loading", "error_type": "x"}', "model is loading"),
+        (b'{"object": "error", "message": {"detail": [{"loc": ["body", "x"], "msg": "no"}]}}', "body.x: no"),
+        (b"<html><style>p {}</style><body><p>Ask the\n admin</p></body></html>", "Ask the admin"),
+        (b'"only text"', "only text"),
+    ],
+)
+async def test_the_words_of_an_endpoint_are_found(sent: bytes, words: str) -> None:
+    with serving((400, JSON, sent)) as endpoint:
+        error = await failure(endpoint.url)
+    assert error.diagnostics[0].why == words
+
+
+async def test_retry_after_is_shown() -> None:
+    with serving((429, {"retry-after": "7"}, said("slow down"))) as endpoint:
+        error = await failure(endpoint.url, patience_s=5.0)
+    assert error.code == "ORCH-E023"
+    assert "takes no requests for 7 s" in str(error)
+    assert len(endpoint.asked) == 1
 
 
 async def test_connection_refused() -> None:
@@ -114,6 +105,16 @@ async def test_connection_refused() -> None:
     assert is_transient(error)
 
 
+async def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:hush@127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    error = await failure("http://endpoint.example/v1")
+    assert error.code == "ORCH-E008"
+    assert "through the proxy http://***@127.0.0.1:9" in str(error)
+    assert "hush" not in str(error)
+
+
 async def test_no_answer_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = await failure(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", timeout_s=0.2)
@@ -121,31 +122,80 @@ async def test_no_answer_in_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("answer", "words"),
     [
-        pytest.param(b"data: {not json\n\n", id="no JSON"),
-        pytest.param(event("half a re"), id="no end"),
-        pytest.param(b"", id="nothing"),
+        pytest.param(stream(b"data: {not json\n\n"), "no JSON", id="no JSON"),
+        pytest.param(stream(event(chunk("half a re"))), "has no end", id="no end"),
+        pytest.param(stream(), "without a reply", id="nothing"),
+        pytest.param(stream(event(chunk("x")), **{"content-length": "10000"}), "", id="cut in the middle"),
+        pytest.param([[1, 2]], "in place of a chunk", id="a list"),
+        pytest.param([{**chunk(), "choices": "none"}], "its choices are", id="choices are text"),
+        pytest.param([chunk("x"), chunk("y", "stop", 1)], "index 1", id="one choice too many"),
+        pytest.param([chunk("x", "error")], "ended with `error`", id="it says that it broke off"),
+        pytest.param([b'"' + b"[" * 50_000 + b'"'], "in place of a chunk", id="deep text"),
+        pytest.param([b"[" * 50_000], "no JSON", id="deep"),
     ],
 )
-async def test_a_broken_stream_is_no_reply(endpoint: Endpoint, body: bytes) -> None:
-    endpoint.body = body
-    error = await failure(endpoint.url)
+async def test_a_broken_stream_is_no_reply(answer: Answer, words: str) -> None:
+    with serving(answer) as endpoint:
+        error = await failure(endpoint.url)
     assert error.code == "ORCH-E019"
+    assert words in str(error)
     assert is_transient(error)
 
 
-async def test_a_connection_cut_in_the_middle(endpoint: Endpoint) -> None:
-    endpoint.headers, endpoint.body = {"content-length": "10000"}, event("half a re")
-    assert (await failure(endpoint.url)).code == "ORCH-E019"
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"message": "CUDA out of memory", "code": 500}, "ORCH-E021"),
+        ({"message": "CUDA out of memory", "type": "InternalServerError"}, "ORCH-E021"),
+        ({"message": "the prompt is too long", "code": "400"}, "ORCH-E011"),
+        ({"message": "CUDA out of memory"}, "ORCH-E019"),
+        ("CUDA out of memory", "ORCH-E019"),
+        ({"message": "slow down", "type": "rate_limit_error"}, "ORCH-E017"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [chunk("hel")]])
+async def test_an_error_inside_a_stream_is_known_by_its_code(error: Any, code: str, before: list[Any]) -> None:
+    with serving([*before, {"error": error}]) as endpoint:
+        found = await failure(endpoint.url)
+    assert found.code == code
+    assert (error if isinstance(error, str) else error["message"]) in str(found)
 
 
-async def test_greedy_samples_are_asked_for_once_and_copied(endpoint: Endpoint) -> None:
-    endpoint.body = event("yes") + event("", "stop") + b"data: [DONE]\n\n"
-    engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=endpoint.url))
-    await engine.start()
-    asked = GenerateRequest("1", "default", (Message("user", "hi"),), Sampling(temperature=0.0, samples=3))
-    reply = await complete(engine, asked)
-    await engine.close()
-    assert endpoint.asked["n"] == 1
-    assert reply.texts == ("yes", "yes", "yes")
+@pytest.mark.parametrize(
+    ("headers", "body", "code", "words"),
+    [
+        (JSON, said("bad key", code=401), "ORCH-E009", "bad key"),
+        (JSON, b'{"message": "upstream is down"}', "ORCH-E019", "upstream is down"),
+        (HTML, b"<html>Log in to the <b>corporate</b> proxy</html>", "ORCH-E028", "Log in to the corporate proxy"),
+        ({}, b"nobody home", "ORCH-E028", "nobody home"),
+        (JSON, b"{}", "ORCH-E019", "without a reply"),
+    ],
+)
+async def test_what_is_no_reply_although_its_status_is_200(
+    headers: dict[str, str], body: bytes, code: str, words: str
+) -> None:
+    with serving((200, headers, body)) as endpoint:
+        error = await failure(endpoint.url)
+    assert (error.code, words in str(error)) == (code, True)
+
+
+async def test_no_error_shows_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-secret-1\n")
+    with serving((401, JSON, said("Incorrect API key provided: sk-secret-1"))) as endpoint:
+        error = await failure(endpoint.url.replace("//", "//me:hush-hush@"), key_env="MY_KEY")
+    text = "".join(traceback.format_exception(error))
+    assert "sk-secret" not in text
+    assert "hush-hush" not in text
+    assert "Incorrect API key provided: ***" in text
+
+
+async def test_the_end_that_a_server_adds_to_a_key_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", " sk-1\r\n")
+    with serving([chunk("hi", "stop"), usage()]) as endpoint:
+        engine = OpenAIEngine("remote", "m", OpenAIOptions(endpoint.url, key_env="MY_KEY"))
+        await engine.start()
+        await complete(engine, GenerateRequest("1", "default", (Message("user", "hi"),)))
+        await engine.close()
+    assert endpoint.headers[0]["authorization"] == "Bearer sk-1"

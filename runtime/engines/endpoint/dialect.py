@@ -1,0 +1,122 @@
+"""What an endpoint turns out not to know, and what it is sent instead.
+
+All speak of ``/chat/completions``, and differ: Mistral and older servers know ``max_tokens`` only, OpenAI's reasoning
+models ``max_completion_tokens`` only; llama.cpp and Ollama give one sample a request; many do not enforce JSON schemas.
+A rejection that names such a field is answered by the same request in other words, once for each field, and remembered
+for as long as the engine lives. A run says so where the words change what it gets."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from orchestrator.runtime.engines.base import GenerateRequest
+
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_UNKNOWN: Final = re.compile(
+    r"unsupported|not (?:be )?(?:supported|permitted|allowed|known|recogni[sz]ed)|unknown|unrecogni[sz]ed|unexpected"
+    r"|extra|instead|forbidden|invalid (?:field|parameter|argument|request)|no such|does not (?:exist|support)|must be",
+    re.I,
+)
+_FORMATS: Final = ("a strict JSON schema", "a JSON schema", "any JSON", "no format")
+"""What ``response_format`` asks for, from what binds most to nothing."""
+
+
+class Dialect:
+    """How to put requests to one endpoint."""
+
+    def __init__(self, url: str, extra_body: dict[str, Any]) -> None:
+        host = urlsplit(url).hostname or ""
+        is_openai = host == "api.openai.com" or host.endswith(".openai.azure.com")
+        self.limit = LIMITS[1] if is_openai else LIMITS[0]
+        """The field that bounds a reply: others than OpenAI may ignore the newer name, and then nothing bounds it."""
+        self.takes_n = True
+        """Whether several samples come of one request."""
+        self._sends_n = True
+        self.counts = True
+        """Whether the endpoint may be asked for the usage of a stream."""
+        self._extra_body = extra_body
+        self._formats: dict[str, int] = {}
+        """By schema: how much of it the endpoint takes, as an index of ``_FORMATS``."""
+        self._changed: set[str] = set()
+
+    def body(self, request: GenerateRequest, model: str, samples: int) -> dict[str, Any]:
+        """The JSON of a request, apart from what goes into the client's own arguments."""
+        sampling = request.sampling
+        messages = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True} if self.counts else None,
+            "n": samples if self._sends_n else None,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            self.limit: sampling.max_tokens,
+            "stop": list(sampling.stop) or None,
+            "seed": sampling.seed,
+            "extra_body": self._extra_body or None,
+        }
+        if sampling.schema is not None:
+            level = self._formats.get(_key(sampling.schema), 0)
+            body["response_format"] = _response_format(sampling.schema, level)
+            if level >= 2 and messages:
+                messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _asked_for(sampling.schema)}
+        return {name: value for name, value in body.items() if value is not None}
+
+    def adapt(self, words: str, body: dict[str, Any], request: GenerateRequest) -> str | None:
+        """Take a rejection of ``body`` into account.
+
+        What changes for the user is returned, "" for nothing that matters; None: no other words would be any better.
+        """
+        if _names("n", words) and body.get("n", 1) > 1:
+            self.takes_n = False
+            return ""
+        if not _UNKNOWN.search(words):
+            return self._less_format(words, body, request)
+        if _names(self.limit, words) and self.limit in body and self._once(f"not {self.limit}"):
+            self.limit = LIMITS[1 - LIMITS.index(self.limit)]
+            return ""
+        if _names("n", words) and "n" in body and self._once("n"):
+            self.takes_n = self._sends_n = False
+            return ""
+        if (_names("stream_options", words) or _names("include_usage", words)) and self._once("stream_options"):
+            self.counts = False
+            return "it does not report the usage of a stream"
+        return self._less_format(words, body, request)
+
+    def _less_format(self, words: str, body: dict[str, Any], request: GenerateRequest) -> str | None:
+        schema = request.sampling.schema
+        if schema is None or "response_format" not in body:
+            return None
+        if not re.search(r"response_format|json_schema|schema|structured|guided|grammar|strict|json", words, re.I):
+            return None
+        level = self._formats[_key(schema)] = self._formats.get(_key(schema), 0) + 1
+        return "" if level == 1 else f"it was asked for {_FORMATS[level]}, and the schema stands in the prompt"
+
+    def _once(self, change: str) -> bool:
+        """Whether it is the first time: what is rejected under both names is rejected."""
+        is_new = change not in self._changed
+        self._changed.add(change)
+        return is_new
+
+
+def _names(field: str, words: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(field)}(?![\w-])", words) is not None
+
+
+def _key(schema: Any) -> str:
+    return json.dumps(schema, sort_keys=True, default=str)
+
+
+def _response_format(schema: Any, level: int) -> dict[str, Any] | None:
+    if level < 2:
+        strict = {"strict": True} if level == 0 else {}
+        return {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(schema), **strict}}
+    return {"type": "json_object"} if level == 2 else None
+
+
+def _asked_for(schema: Any) -> str:
+    return f"\n\nAnswer with JSON only, and let it satisfy this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"

@@ -1,0 +1,41 @@
+"""Asking a server once whether it is a vLLM with our scheduler, which takes sessions and hints.
+
+Its ``/metrics`` tells: our scheduler adds the families of :mod:`orchestrator.runtime.kv.metrics`. A server without
+them, without the page or without an answer gets none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from orchestrator.runtime.kv.metrics import PREFIX
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+TIMEOUT_S: Final = 2.0
+NEVER: Final = ("api.openai.com",)
+"""Hosts that are not asked."""
+
+
+async def takes_hints(client: AsyncOpenAI, url: str) -> bool:
+    """Whether the server behind the base URL ``url`` has our scheduler."""
+    if urlsplit(url).hostname in NEVER:
+        return False
+    from openai import APIError
+
+    try:
+        page = await client.get(metrics_url(url), cast_to=str, options={"timeout": TIMEOUT_S})
+    except (APIError, ValueError):
+        return False
+    return PREFIX in page
+
+
+def metrics_url(url: str) -> str:
+    """Where a server with this base URL shows its metrics.
+
+    >>> metrics_url("http://gpu-7:8000/v1")
+    'http://gpu-7:8000/metrics'
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.removesuffix("/v1") + "/metrics", parts.query, ""))

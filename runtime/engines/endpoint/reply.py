@@ -1,0 +1,187 @@
+"""A reply as it arrives, from the chunks or the whole completion that an endpoint sends.
+
+Text is passed on in the order in which it came; what a reply ended with is known when the stream has ended, because
+servers send text behind their finish reasons, and reasons that are none (``""``). What carries nothing is skipped.
+
+>>> reply = Reply(1)
+>>> list(reply.feed({"choices": [{"delta": {"content": "Hi"}, "finish_reason": ""}]}))
+[(0, 'Hi')]
+>>> list(reply.feed({"choices": [{"delta": None, "finish_reason": "length"}], "usage": None})), reply.reasons()
+([], {0: 'length'})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.runtime.engines.base import FinishReason, Usage
+from orchestrator.runtime.engines.surrogates import Joiner
+
+_LENGTH: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
+_FILTERED: Final = frozenset({"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "sensitive"})
+_TOOLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
+_BROKEN: Final = frozenset({"error", "abort", "aborted", "cancelled", "canceled", "network_error"})
+
+
+class UnfinishedError(Exception):
+    """The endpoint ended a reply before its end, or sent one that cannot be read."""
+
+
+@dataclass(slots=True)
+class _Sample:
+    joiner: Joiner = field(default_factory=Joiner)
+    reason: str = ""
+    has_text: bool = False
+    refusal: str = ""
+    calls: list[dict[str, str]] = field(default_factory=list)
+
+
+class Reply:
+    """One request's reply of so many samples."""
+
+    def __init__(self, samples: int) -> None:
+        self.usage: Usage | None = None
+        self.is_done = False
+        """Whether the endpoint said that the stream is complete."""
+        self._samples: dict[int, _Sample] = {}
+        self.samples = samples
+        """Asked for."""
+        self._only: Any = None
+        """What the endpoint numbers the only sample."""
+
+    def feed(self, event: Any) -> Iterator[tuple[int, str]]:
+        """The pieces of text in a chunk, or in a whole completion, each with the number of its sample.
+
+        Raises :class:`UnfinishedError`.
+        """
+        if event is None:
+            return
+        if not isinstance(event, Mapping):
+            raise UnfinishedError(f"it sent {str(event)[:80]!r} in place of a chunk")
+        self._count(event.get("usage"))
+        choices = event.get("choices")
+        if choices is None:
+            return
+        if not isinstance(choices, list):
+            raise UnfinishedError(f"its choices are {str(choices)[:80]!r}")
+        for choice in choices:
+            if choice is not None:
+                yield from self._choice(choice, is_alone=len(choices) == 1)
+
+    def rest(self) -> Iterator[tuple[int, str]]:
+        """What is left to pass on when the stream has ended: half characters, and the words of refusals and calls."""
+        for number, sample in sorted(self._samples.items()):
+            text = sample.joiner.end() + sample.refusal
+            if not text and not sample.has_text and sample.calls:
+                text = "; ".join(f"{call['name']}({call['arguments']})" for call in sample.calls)
+            if text:
+                yield number, text
+
+    def counted(self) -> Usage | None:
+        """The usage, where the endpoint counted what it wrote."""
+        wrote = any(sample.has_text for sample in self._samples.values())
+        return None if self.usage is None or (wrote and not self.usage.output_tokens) else self.usage
+
+    def reasons(self) -> dict[int, FinishReason]:
+        """Why each sample ended that has come. Raises :class:`UnfinishedError` for one that did not end."""
+        return {number: self._reason(number, sample) for number, sample in sorted(self._samples.items())}
+
+    def _reason(self, number: int, sample: _Sample) -> FinishReason:
+        found = sample.reason.lower()
+        if not found and not self.is_done:
+            raise UnfinishedError(f"sample {number + 1} of {self.samples} has no end")
+        if found in _BROKEN:
+            raise UnfinishedError(f"it ended with `{sample.reason}`")
+        if sample.refusal or found == "refusal":
+            return "refusal"
+        if found in _FILTERED:
+            return "content_filter"
+        if sample.calls or (found in _TOOLS and not sample.has_text):
+            return "tool_calls"
+        return "length" if found in _LENGTH else "stop"
+
+    def _choice(self, choice: Any, *, is_alone: bool) -> Iterator[tuple[int, str]]:
+        if not isinstance(choice, Mapping):
+            raise UnfinishedError(f"a choice is {str(choice)[:80]!r}")
+        number = self._number(choice.get("index"), is_alone=is_alone)
+        sample = self._samples.setdefault(number, _Sample())
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason:
+            sample.reason = reason
+        self._count(choice.get("usage"))
+        delta = choice.get("delta") or choice.get("message") or {}
+        if not isinstance(delta, Mapping):
+            raise UnfinishedError(f"a delta is {str(delta)[:80]!r}")
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str):
+            sample.refusal += refusal
+        _add_calls(sample, delta)
+        text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
+        if text:
+            sample.has_text = True
+            yield number, text
+
+    def _number(self, index: Any, *, is_alone: bool) -> int:
+        if is_alone and index is None:
+            return 0
+        if is_alone and self.samples == 1 and self._only in (None, index):
+            self._only = index
+            return 0
+        if isinstance(index, int) and 0 <= index < self.samples:
+            return index
+        raise UnfinishedError(f"it sent a choice with index {index!r}, and {self.samples} were asked for")
+
+    def _count(self, counts: Any) -> None:
+        if isinstance(counts, Mapping):
+            self.usage = usage_in(counts) or self.usage
+
+
+def usage_in(counts: Mapping[str, Any]) -> Usage | None:
+    """The usage that an endpoint reports; None where it is not known in full.
+
+    >>> usage_in({"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}})
+    Usage(input_tokens=7, cached_tokens=4, output_tokens=2)
+    >>> usage_in({"prompt_tokens": None, "completion_tokens": 2})
+    """
+    sent, written, total = (_count_in(counts, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    if sent is None and written is not None and total is not None:
+        sent = total - written
+    if not sent or sent < 0 or written is None:  # no prompt is empty: zeros stand for what was not counted
+        return None
+    details = counts.get("prompt_tokens_details")
+    cached = _count_in(details, "cached_tokens") if isinstance(details, Mapping) else None
+    for name in ("prompt_cache_hit_tokens", "cached_tokens"):
+        cached = _count_in(counts, name) if cached is None else cached
+    return Usage(sent, None if cached is None else min(cached, sent), written)
+
+
+def _count_in(counts: Mapping[str, Any], name: str) -> int | None:
+    found = counts.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
+def _text(content: Any) -> str:
+    """The text of a delta: a string, or parts of which some are text."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(map(_text, content))
+    if isinstance(content, Mapping):
+        return _text(content.get("text")) if content.get("type") in (None, "text", "output_text") else ""
+    raise UnfinishedError(f"its content is {str(content)[:80]!r}")
+
+
+def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> None:
+    """Note which tools the model wants to call; their arguments come in pieces, too."""
+    calls = delta.get("tool_calls")
+    for call in [*(calls if isinstance(calls, list) else []), delta.get("function_call")]:
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            continue
+        if function.get("name") or not sample.calls:
+            sample.calls.append({"name": str(function.get("name") or "?"), "arguments": ""})
+        sample.calls[-1]["arguments"] += str(function.get("arguments") or "")

@@ -1,0 +1,78 @@
+"""Events, however the network cuts them and servers write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.runtime.engines.endpoint.event_stream import Done, NoEventsError, UnreadableError, values
+
+
+async def read(*pieces: bytes) -> list[Any]:
+    async def arriving() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    return ["DONE" if isinstance(value, Done) else value async for value in values(arriving())]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'data: {"a": 1}\n\ndata: {"b": "\xc3\xa4"}\n\ndata: [DONE]\n\n',
+        b'data:{"a":1}\r\n\r\ndata:{"b":"\xc3\xa4"}\r\n\r\ndata:[DONE]',
+        b'data: {"a": 1}\r\rdata: {"b": "\xc3\xa4"}\r\rdata: [DONE]\r\r',
+        b'\xef\xbb\xbf: hi\n\nevent: e\nid: 7\ndata: {"a": 1}\n\n: ping\n\ndata: {"b": "\xc3\xa4"}\ndata: [DONE]\n',
+        b'retry: 3\n\ndata: {\ndata: "a": 1\ndata: }\n\ndata: {"b": "\xc3\xa4"}\n\ndata:  [DONE] \n\n',
+    ],
+)
+@given(data=st.data())
+async def test_all_ways_to_write_the_same(sent: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
+    pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    assert await read(*pieces) == [{"a": 1}, {"b": "ä"}, "DONE"]
+
+
+async def test_bytes_that_are_no_text_become_a_character_that_says_so() -> None:
+    assert await read(b'data: {"a": "\xff\xfe"}\n\n') == [{"a": "\ufffd\ufffd"}]
+
+
+async def test_null_is_a_value() -> None:
+    assert await read(b"data: null\n\n") == [None]
+
+
+async def test_a_document_is_one_value() -> None:
+    assert await read(b' {"a":', b" 1}\n") == [{"a": 1}, "DONE"]
+
+
+async def test_nothing_is_no_value() -> None:
+    assert await read(b"", b"\n\n") == []
+
+
+@pytest.mark.parametrize("sent", [b"<html>", b"data center", b"{half", b"[" * 100_000])
+async def test_what_is_neither_is_shown(sent: bytes) -> None:
+    with pytest.raises(NoEventsError) as caught:
+        await read(sent)
+    assert str(caught.value) == sent.decode()
+
+
+@pytest.mark.parametrize("sent", [b"data: {half\n\n", b"data: hello\n\ndata: 1\n\n", b'data: {"a": \n\n'])
+async def test_an_event_that_is_no_json(sent: bytes) -> None:
+    with pytest.raises(UnreadableError, match="no JSON"):
+        await read(sent)
+
+
+async def test_what_came_before_it_is_passed_on() -> None:
+    async def arriving() -> AsyncIterator[bytes]:
+        yield b"data: 1\n\ndata: {half\n\n"
+
+    seen: list[Any] = []
+    with pytest.raises(UnreadableError):
+        async for value in values(arriving()):
+            seen.append(value)  # noqa: PERF401 - what was seen before the error counts
+    assert seen == [json.loads("1")]

@@ -1,0 +1,204 @@
+"""The limit follows what an endpoint takes, and the queue is fair. Time is the test's, where it matters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from orchestrator.runtime.engines.endpoint.pace import FIRST, KEPT, Pace, Permit, shared_pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def enter(pace: Pace, count: int) -> list[Permit]:
+    return [await pace.enter("", "p") for _ in range(count)]
+
+
+async def answer_all(pace: Pace, count: int) -> None:
+    """So many calls at once, each of which the endpoint takes."""
+
+    async def one() -> None:
+        permit = await pace.enter("", "p")
+        await asyncio.sleep(0)
+        permit.answered()
+        permit.answered()  # counts once
+        permit.leave()
+
+    await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def test_the_limit_doubles_until_the_first_refusal() -> None:
+    pace = Pace()
+    await answer_all(pace, 3 * int(FIRST))
+    assert pace.limit >= 2 * FIRST
+    assert pace.limit < 4 * FIRST
+
+
+async def test_it_grows_only_where_others_wait() -> None:
+    pace = Pace()
+    await answer_all(pace, int(FIRST))
+    assert pace.limit == FIRST
+
+
+async def test_it_grows_no_further_than_it_may() -> None:
+    pace = Pace(40)
+    await answer_all(pace, 200)
+    assert pace.limit == 40
+
+
+async def test_many_refusals_of_a_round_are_one_decrease() -> None:
+    pace = Pace(clock=Clock())
+    permits = await enter(pace, 32)
+    for permit in permits[20:]:
+        permit.refused(0.0)
+    assert pace.limit == pytest.approx(KEPT * 32)
+    assert (pace.epoch, pace.refused_rounds) == (1, 1)
+
+
+async def test_after_that_it_grows_by_one_a_round() -> None:
+    pace = Pace(clock=(clock := Clock()))
+    for permit in await enter(pace, 10):
+        permit.refused(0.0)
+        permit.leave()
+    before = pace.limit
+    clock.now_s += 1.0
+    await answer_all(pace, 100)
+    assert before + 5 < pace.limit < before + 15
+
+
+async def test_it_never_falls_below_one() -> None:
+    pace = Pace(clock=(clock := Clock()))
+    for _ in range(50):
+        (permit,) = await enter(pace, 1)
+        permit.refused(None)
+        permit.leave()
+        clock.now_s += 10.0
+    assert pace.limit == 1.0
+
+
+async def test_nothing_is_sent_before_the_time_that_was_named() -> None:
+    pace = Pace(clock=(clock := Clock()))
+    (permit,) = await enter(pace, 1)
+    permit.refused(5.0)
+    permit.leave()
+    waiting = asyncio.create_task(pace.enter("", "p"))
+    await asyncio.sleep(0)
+    assert pace.waiting == 1
+    clock.now_s += 4.9
+    pace._resume()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    clock.now_s += 0.2
+    pace._resume()
+    (await waiting).leave()
+
+
+async def test_it_comes_back_by_itself() -> None:
+    pace = Pace()
+    (permit,) = await enter(pace, 1)
+    permit.refused(0.01)
+    permit.leave()
+    async with asyncio.timeout(10):
+        await pace.enter("", "p")
+
+
+async def test_waits_double_where_no_time_is_named() -> None:
+    pace = Pace(clock=(clock := Clock()))
+    waits = []
+    for _ in range(8):
+        (permit,) = await enter(pace, 1)
+        permit.refused(None)
+        permit.leave()
+        waits.append(pace._held_until_s - clock.now_s)
+        clock.now_s = pace._held_until_s
+    assert waits == pytest.approx([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0])
+
+
+async def order_of(pace: Pace, calls: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Who gets a place in which order while there is one at a time."""
+    order: list[tuple[str, str]] = []
+
+    async def one(tenant: str, program: str) -> None:
+        permit = await pace.enter(tenant, program)
+        order.append((tenant, program))
+        await asyncio.sleep(0)
+        permit.leave()
+
+    holder = await pace.enter("", "")
+    tasks = [asyncio.create_task(one(*call)) for call in calls]
+    await asyncio.sleep(0)
+    holder.leave()
+    await asyncio.gather(*tasks)
+    return order
+
+
+async def test_a_wide_map_of_one_run_does_not_keep_another_out() -> None:
+    order = await order_of(Pace(1), [("", "wide")] * 50 + [("", "small")] * 2)
+    assert max(i for i, (_, program) in enumerate(order) if program == "small") <= 4
+
+
+async def test_tenants_get_equal_shares_however_many_runs_they_have() -> None:
+    many = [("a", f"run{i}") for i in range(40)]
+    order = await order_of(Pace(1), many + [("b", "run")] * 10)
+    assert Counter(tenant for tenant, _ in order[:20]) == {"a": 10, "b": 10}
+
+
+async def test_a_call_that_was_refused_goes_first() -> None:
+    pace = Pace(1)
+    order: list[str] = []
+
+    async def call(name: str, refusals: int) -> None:
+        key = None
+        while True:
+            permit = await pace.enter("", "p", key)
+            key = permit.key
+            order.append(name)
+            await asyncio.sleep(0)
+            if refusals:
+                refusals -= 1
+                permit.refused(0.0)
+                permit.leave()
+                continue
+            permit.leave()
+            return
+
+    await asyncio.gather(call("first", 2), call("second", 0), call("third", 0))
+    assert order == ["first", "first", "first", "second", "third"]
+
+
+async def test_who_gives_up_leaves_no_place_behind() -> None:
+    pace = Pace(1)
+    holder = await pace.enter("", "a")
+    waiting = [asyncio.create_task(pace.enter("", f"p{i}")) for i in range(4)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    waiting[1].cancel()
+    holder.leave()  # in the moment of the cancellation
+    waiting[2].cancel()  # which has its place already
+    await asyncio.gather(*waiting[:3], return_exceptions=True)
+    (await waiting[3]).leave()
+    assert (pace.in_flight, pace.waiting) == (0, 0)
+
+
+async def test_an_endpoint_has_one_pace_for_all_who_use_the_same_key() -> None:
+    first = shared_pace("http://h/v1", "k", 100)
+    assert shared_pace("http://h/v1", "k", 8) is first
+    assert first.most == 8
+    assert first.limit == 8
+    assert shared_pace("http://h/v1", "other", 100) is not first
+    assert shared_pace("http://g/v1", "k", 100) is not first
+
+
+def test_an_event_loop_has_its_own() -> None:
+    async def pace() -> Pace:
+        return shared_pace("http://h/v1", "k", 100)
+
+    assert asyncio.run(pace()) is not asyncio.run(pace())

@@ -1,0 +1,190 @@
+"""An endpoint that refuses calls for being too many gets them later, and no attempt is spent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import EngineError, RunError
+from orchestrator.runtime.builder import RegionBuilder
+from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, noting
+from orchestrator.runtime.engines.endpoint.pace import shared_pace
+from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+from orchestrator.runtime.kv.replicas import ReplicaSet
+from orchestrator.runtime.program import Generate, Policy, Program
+from orchestrator.runtime.run import Runtime
+from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
+
+GOOD = [chunk("yes", "stop"), usage()]
+
+
+def engine(url: str, **options: Any) -> OpenAIEngine:
+    options = {"key_env": "NO_SUCH_KEY", "kv_hints": False, **options}
+    return OpenAIEngine("remote", "m", OpenAIOptions(base_url=url, **options))
+
+
+async def ask(target: OpenAIEngine, **sampling: Any) -> tuple[str, ...]:
+    request = GenerateRequest("1", "default", (Message("user", "hi"),), Sampling(**sampling))
+    return (await complete(target, request)).texts
+
+
+class Refusing:
+    """Refuses so many requests, then takes them."""
+
+    def __init__(self, count: int, *, status: int = 429, after: str | None = "0.01") -> None:
+        self.count = count
+        self.refusal = (status, {} if after is None else {"retry-after": after}, said("slow down"))
+
+    def __call__(self, _: dict[str, Any]) -> Answer:
+        self.count -= 1
+        return self.refusal if self.count >= 0 else GOOD
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+@pytest.mark.parametrize("after", ["0.01", None, "soon", formatdate(0, usegmt=True)])
+async def test_a_refused_call_is_sent_again_without_an_attempt(status: int, after: str | None) -> None:
+    program = asking(Policy())
+    with serving(Refusing(2, status=status, after=after)) as endpoint:
+        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+            result = await runtime.run_program(program, ("hi",))
+    assert result.value == "yes"
+    assert len(endpoint.asked) == 3
+    assert result.ops[0].attempts == 1
+    assert [each for each in result.warnings if "refused" in each] == [
+        f"the endpoint {endpoint.url} refused calls for being too many; they waited and were sent again"
+    ]
+
+
+def asking(policy: Policy) -> Program:
+    body = RegionBuilder("", [str])
+    (reply,) = body.suspend("op", Generate("default", None), body.args, types=[str], policy=policy)
+    return Program("demo", "hash", ("text",), body.finish([reply]), str)
+
+
+async def test_nothing_is_sent_before_the_time_that_the_endpoint_names() -> None:
+    opens_at = time.time() + 1.2
+    early = 0
+
+    def answer(_: dict[str, Any]) -> Answer:
+        nonlocal early
+        if time.time() >= opens_at:
+            return GOOD
+        early += 1
+        return 429, {"retry-after": formatdate(opens_at + 1, usegmt=True)}, said("slow down")
+
+    with serving(answer) as endpoint:
+        target = engine(endpoint.url)
+        await target.start()
+        assert await asyncio.gather(*(ask(target) for _ in range(3))) == [("yes",)] * 3
+        await target.close()
+    assert early <= 3  # those that were under way together
+
+
+async def test_an_error_object_that_says_so_is_a_refusal_too() -> None:
+    given = iter([[{"error": {"message": "slow down", "code": 429}}], (200, JSON, said("wait", code=503)), GOOD])
+    with serving(lambda _: next(given)) as endpoint:
+        target = engine(endpoint.url)
+        await target.start()
+        assert await ask(target) == ("yes",)
+        await target.close()
+
+
+async def test_a_wide_map_on_a_narrow_endpoint() -> None:
+    """An endpoint that takes five at once is never given up, and is soon asked for about that many."""
+    lock, inside, refused = threading.Lock(), 0, 0
+
+    def answer(_: dict[str, Any]) -> Answer:
+        nonlocal inside, refused
+        with lock:
+            if inside >= 5:
+                refused += 1
+                return 429, {"retry-after": "0.02"}, said("slow down")
+            inside += 1
+        time.sleep(0.02)
+        with lock:
+            inside -= 1
+        return GOOD
+
+    with serving(answer) as endpoint:
+        target = engine(endpoint.url)
+        await target.start()
+        assert await asyncio.gather(*(ask(target) for _ in range(120))) == [("yes",)] * 120
+        pace = shared_pace(endpoint.url, "none", 512)
+        await target.close()
+    assert refused > 0
+    assert pace.limit < 16
+    assert (pace.in_flight, pace.waiting) == (0, 0)
+
+
+async def test_an_endpoint_that_answers_nobody_is_given_up() -> None:
+    with serving(Refusing(1000)) as endpoint:
+        target = engine(endpoint.url, patience_s=0.1)
+        await target.start()
+        with pytest.raises(EngineError) as caught:
+            await ask(target)
+        await target.close()
+    assert caught.value.code == "ORCH-E017"
+    assert "slow down" in str(caught.value)
+    assert len(endpoint.asked) > 1
+
+
+async def test_a_wait_that_is_absurd_is_an_error_at_once() -> None:
+    with serving(Refusing(1000, after="86400")) as endpoint:
+        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+            with pytest.raises(RunError) as caught:
+                await runtime.run_program(asking(Policy(attempts=3, backoff_s=0.0)), ("hi",))
+    assert caught.value.code == "ORCH-E023"
+    assert "86,400 s" in str(caught.value)
+    assert len(endpoint.asked) == 1
+
+
+async def test_an_ops_timeout_bounds_its_waiting() -> None:
+    with serving(Refusing(1000, after="100")) as endpoint:
+        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+            with pytest.raises(RunError) as caught:
+                await runtime.run_program(asking(Policy(timeout_s=0.2)), ("hi",))
+    assert caught.value.code == "ORCH-R004"
+
+
+async def test_calls_wait_in_the_queue_and_their_timeouts_with_them() -> None:
+    """Twenty calls of 20 ms, one at a time, with timeouts that all of them together exceed."""
+
+    def answer(_: dict[str, Any]) -> Answer:
+        time.sleep(0.02)
+        return GOOD
+
+    with serving(answer) as endpoint:
+        async with Runtime({"main": engine(endpoint.url, max_concurrency=1, timeout_s=5)}) as runtime:
+            program = asking(Policy(timeout_s=0.3))
+            results = await asyncio.gather(*(runtime.run_program(program, ("hi",)) for _ in range(20)))
+    assert [result.value for result in results] == ["yes"] * 20
+
+
+async def test_a_call_goes_to_another_replica_rather_than_wait() -> None:
+    with serving(Refusing(1000, after="30")) as busy, serving(GOOD) as free:
+        replicas = ReplicaSet("two", [engine(busy.url), engine(free.url)])
+        await replicas.start()
+        replicas.router.drain(1)
+        waiting = GenerateRequest("1", "default", (Message("user", "hi"),))
+        replicas.router.undrain(1)
+        replies = [(await complete(replicas, waiting)).texts for _ in range(4)]
+        await replicas.close()
+    assert replies == [("yes",)] * 4
+    assert len(busy.asked) <= 2
+
+
+async def test_the_second_of_two_samples_may_be_refused_too() -> None:
+    notes: list[str] = []
+    given = iter([GOOD, (429, {"retry-after": "0.01"}, said("slow down")), GOOD])
+    with serving(lambda _: next(given)) as endpoint:
+        target = engine(endpoint.url)
+        await target.start()
+        with noting(notes.append):
+            assert await ask(target, samples=2, temperature=1.0) == ("yes", "yes")
+        await target.close()
+    assert len(notes) == 1
