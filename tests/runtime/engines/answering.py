@@ -51,6 +51,11 @@ class Endpoint:
     """What it shows to GET, by path."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
 @contextmanager
 def serving(answer: Callable[[dict[str, Any]], Answer] | Answer) -> Iterator[Endpoint]:
     """A server that gives ``answer``, or what it makes of each request."""
@@ -86,9 +91,7 @@ def serving(answer: Callable[[dict[str, Any]], Answer] | Answer) -> Iterator[End
         def log_message(self, *args: object) -> None:
             """Nothing on the terminal."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.request_queue_size = 128
+    server = _Server(("127.0.0.1", 0), Handler)
     endpoint = Endpoint(f"http://127.0.0.1:{server.server_address[1]}/v1")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
