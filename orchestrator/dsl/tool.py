@@ -193,12 +193,10 @@ def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 
 def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     _reject_unknown(options)
-    options = options.copy()
-    if "timeout_s" in options:
-        options["timeout"] = options.pop("timeout_s")
+    given: dict[str, Any] = {("timeout" if name == "timeout_s" else name): each for name, each in options.items()}
     if isinstance(fn, Tool):
-        return replace(fn, **options)
-    given: dict[str, Any] = {"name": name_of(fn), **options}
+        return replace(fn, **given)
+    given.setdefault("name", name_of(fn))
     if isinstance(fn, type):
         given.setdefault("effects", "pure")
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)

@@ -176,7 +176,8 @@ class Builder:
         pauses = self.rng.randint(0, 3)
 
         def compute(*inputs: int) -> int:
-            self.calls[node.id] += 1
+            if threaded:
+                self.calls[node.id] += 1
             if node.kind == "fail" and inputs[0] % 3 == node.param % 3:
                 raise BoomError
             if node.kind == "flaky" and self.failures[node.id] < 2:
@@ -185,6 +186,7 @@ class Builder:
             return (sum(inputs) + node.param) % 1000
 
         async def wait(*inputs: int) -> int:
+            self.calls[node.id] += 1
             for _ in range(pauses):
                 await asyncio.sleep(0)
             return compute(*inputs)
