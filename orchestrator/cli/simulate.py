@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 
@@ -13,13 +15,16 @@ from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
-from orchestrator.planner.table import Column, table
+from orchestrator.planner.table import Column, table, wrap
 
 if TYPE_CHECKING:
+    from orchestrator.planner.simulate.speed import ReplicaSpec
     from orchestrator.planner.simulate.traces import Trace
     from orchestrator.planner.study.grid import Load, Run, Study
 
 SIMULATED: Final = "SIMULATED: no model ran, and speeds are estimates from data sheets"
+Clusters: TypeAlias = "list[tuple[str, tuple[ReplicaSpec, ...]]]"
+"""Names with replicas."""
 MOST_SKIPPED: Final = 10
 """Skipped lines that are listed."""
 COLUMNS: Final = (
@@ -66,7 +71,13 @@ COLUMNS: Final = (
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Devices and engines (TOML); default: 2 A100, L40S, A6000. Repeatable.",
+    help="Devices and engines, as for `orch plan` (TOML); default: 2 A100, L40S, A6000. Repeatable.",
+)
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="Which of the cluster's models to simulate; default: all engines, which must then serve the same.",
 )
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="Default: all. Repeatable.")
 @click.option(
@@ -89,6 +100,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     rates: tuple[str, ...],
     burstiness: float | None,
     cluster_files: tuple[Path, ...],
+    model: str | None,
     policies: tuple[str, ...],
     requests: int,
     seed: int,
@@ -109,7 +121,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     names = _policies(policies)
     asked = [rate for rate in (per_second(text, "--rate") for text in rates) if rate is not None]
     slo_s = seconds(slo, "--slo")
-    clusters = [(file.stem, replicas_of(file)) for file in cluster_files or (DEFAULT_CLUSTER,)]
+    files = tuple(dict.fromkeys(cluster_files)) or (DEFAULT_CLUSTER,)
+    short = len({file.stem for file in files}) == len(files)
+    clusters = [(file.stem if short else str(file), replicas_of(file, model)) for file in files]
     trace, load = _load(trace_file, skip_bad, burstiness, requests, seed)
     if out is not None:
         _writable(out)
@@ -117,9 +131,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     if out is not None:
         _write(found, out)
     if as_json:
-        deliver_json(_data(found, trace))
+        deliver_json(_data(found, trace, clusters))
     else:
-        _show(found, trace_file, trace)
+        _show(found, trace_file, trace, clusters)
     if out is not None:
         click.echo(f"wrote {out}: table (CSV, JSON) and plots (PNG, SVG)", err=True)
 
@@ -170,15 +184,25 @@ def _writable(folder: Path) -> None:
         ) from refused
 
 
-def _data(study: Study, trace: Trace | None) -> dict[str, object]:
+def _data(study: Study, trace: Trace | None, clusters: Clusters) -> dict[str, object]:
     return {
         "ok": True,
         "simulated": True,
         "slo_s": study.slo_s,
         "slo_given": study.slo_given,
+        "clusters": {name: _replicas(specs) for name, specs in clusters},
         "skipped": [each.as_dict() for each in trace.skipped] if trace else [],
         "runs": [run.row() for run in study.runs],
     }
+
+
+def _replicas(specs: Sequence[ReplicaSpec]) -> dict[str, int]:
+    """How many there are of each engine."""
+    return dict(Counter(spec.name.partition("/")[0] for spec in specs))
+
+
+def _listed(specs: Sequence[ReplicaSpec]) -> str:
+    return ", ".join(f"{count} x {name}" for name, count in _replicas(specs).items())
 
 
 def _write(study: Study, folder: Path) -> None:
@@ -196,11 +220,14 @@ def _write(study: Study, folder: Path) -> None:
     save_plots(study, folder)
 
 
-def _show(study: Study, file: Path | None, trace: Trace | None) -> None:
+def _show(study: Study, file: Path | None, trace: Trace | None, clusters: Clusters) -> None:
     deliver(SIMULATED)
     source = "drawn text-to-SQL programs" if trace is None else f"{file} ({len(trace.programs)} programs)"
     how = "given" if study.slo_given else "5 x the median on an empty cluster"
     deliver(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")
+    for name, specs in clusters:
+        for line in wrap(f"{name}: {_listed(specs)}", width(), "replicas   ", " " * 11):
+            deliver(line)
     if trace is not None and trace.skipped:
         deliver(f"skipped    {len(trace.skipped)} lines:")
         for each in trace.skipped[:MOST_SKIPPED]:

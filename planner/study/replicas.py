@@ -1,7 +1,9 @@
 """The replicas that a cluster file's engines stand for, as the simulator needs them.
 
 An engine that serves a model on a device with 8 pieces and ``tensor_parallel_size = 2`` is four replicas, unless
-``data_parallel_size`` says how many; engines on the same device share its pieces in equal parts. ``max_num_seqs``,
+``data_parallel_size`` says how many; engines on the same device share its pieces in equal parts. An engine without a
+device, which a plan would put where it is best, is on every accelerator of the file that can hold its model, split over
+as few of them as can. ``max_num_seqs``,
 ``max_num_batched_tokens``, ``block_size``, ``gpu_memory_utilization`` and ``enable_prefix_caching`` are read as vLLM
 reads them. Speeds are the planner's roofline at its expected efficiency.
 """
@@ -15,17 +17,20 @@ from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.models import ModelFacts, facts_of
 from orchestrator.planner.simulate.speed import ReplicaSpec, kv_blocks, roofline_speed
+from orchestrator.planner.siting import SPLITS, unsited
 
 DEFAULT_CLUSTER: Final = Path(__file__).with_name("default.toml")
 DEFAULT_USABLE: Final = 0.9
+LEAST_TOKENS: Final = 8192
+"""Of KV that a replica has room for where the split is ours to choose."""
 
 
-def replicas_of(path: Path) -> tuple[ReplicaSpec, ...]:
-    """Read a cluster file.
+def replicas_of(path: Path, model: str | None = None) -> tuple[ReplicaSpec, ...]:
+    """Read a cluster file; of its engines those that serve ``model`` (or have that name), or all.
 
     Raises :class:`PlanError`: as :func:`~orchestrator.planner.cluster_file.read_cluster`, ORCH-P076 for engines that
-    cannot be simulated (without a device, without room for the model, or of another model than the first), ORCH-P077
-    for a file without engines.
+    cannot be simulated (on no known device, without room for the model, or of another model than the first), ORCH-P077
+    for a file without engines, or none of ``model``.
     """
     cluster = Cluster.from_file(path)
     if not cluster.engines:
@@ -36,14 +41,25 @@ def replicas_of(path: Path) -> tuple[ReplicaSpec, ...]:
             why="a device serves nothing by itself",
             fix="add an [[engine]] table with `name`, `kind`, `model` and `device`",
         )
-    first = facts_of(cluster.engines[0])
+    meant = [each for each in cluster.engines if model is None or model in (each.model, each.name)]
+    if not meant:
+        served = ", ".join(dict.fromkeys(each.model for each in cluster.engines))
+        raise PlanError(
+            "ORCH-P077",
+            f"no engine of {path.name} serves {model}",
+            where=SourceLoc(str(path), 1),
+            fix=f"name one of {served}",
+        )
+    placed = [each for engine in meant for each in _placed(engine, cluster)]
+    first = facts_of(meant[0])
     found: list[ReplicaSpec] = []
     problems: list[Diagnostic] = []
-    for engine in cluster.engines:
+    for engine in placed:
         facts = facts_of(engine)
         problem = _problem(engine, facts, first, cluster)
         if problem is None:
-            found += _replicas(engine, facts, cluster)
+            sharing = sum(other.device == engine.device for other in placed)
+            found += _replicas(engine, facts, cluster, sharing)
         else:
             why, fix = problem
             message = f"engine {engine.name!r} cannot be simulated"
@@ -53,14 +69,35 @@ def replicas_of(path: Path) -> tuple[ReplicaSpec, ...]:
     return tuple(found)
 
 
+def _placed(engine: EngineSpec, cluster: Cluster) -> list[EngineSpec]:
+    """The engine on each device that it may run on; as it is where that is none."""
+    if engine not in unsited(cluster):
+        return [engine]
+    found: list[EngineSpec] = []
+    facts = facts_of(engine)
+    wanted = (_parallel(engine),) if "tensor_parallel_size" in engine.options else SPLITS
+    for device in (each for each in cluster.devices if each.kind == "gpu"):
+        for split in (each for each in wanted if each <= min(device.count, device.node_devices)):
+            blocks = kv_blocks(facts, device, parallel=split, block_tokens=1, usable=_usable(engine))
+            if blocks >= LEAST_TOKENS:
+                options = {**engine.options, "tensor_parallel_size": split}
+                name = f"{engine.name} on {device.name}"
+                found.append(engine.model_copy(update={"name": name, "device": device.name, "options": options}))
+                break
+    return found or [engine]
+
+
 def _problem(engine: EngineSpec, facts: ModelFacts, first: ModelFacts, cluster: Cluster) -> tuple[str, str] | None:
     """Why an engine cannot be simulated, and what to do; ``None``: it can."""
+    if engine.device is None and engine in unsited(cluster):
+        return f"no accelerator of the file can hold {engine.model}", "add a larger device, or more of one"
     if engine.device is None:
-        return "it names no device, so its speed is unknown", "give it a `device` of the cluster"
+        why = f"it is a service ({engine.kind}) whose hardware is unknown"
+        return why, "name another engine's model with --model, or give it a `device`"
     if (facts.layers, facts.hidden) != (first.layers, first.hidden):
         return (
             f"it serves {engine.model}, the first engine another model; a trace does not say which call wants which",
-            "simulate one model at a time",
+            f"simulate one model at a time, as with --model {engine.model}",
         )
     device, parallel = cluster.device(engine.device), _parallel(engine)
     if parallel > device.count:
@@ -74,10 +111,10 @@ def _problem(engine: EngineSpec, facts: ModelFacts, first: ModelFacts, cluster: 
     return None
 
 
-def _replicas(engine: EngineSpec, facts: ModelFacts, cluster: Cluster) -> list[ReplicaSpec]:
+def _replicas(engine: EngineSpec, facts: ModelFacts, cluster: Cluster, sharing: int) -> list[ReplicaSpec]:
+    """Those of an engine that shares its device's pieces among ``sharing`` engines."""
     assert engine.device is not None
     device, parallel = cluster.device(engine.device), _parallel(engine)
-    sharing = sum(other.device == engine.device for other in cluster.engines)
     count = _whole(engine, "data_parallel_size", max(1, device.count // (parallel * sharing)))
     block = _whole(engine, "block_size", 16)
     step_tokens = _whole(engine, "max_num_batched_tokens", 2048)

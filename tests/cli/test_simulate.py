@@ -171,7 +171,7 @@ def test_an_engine_without_a_device_and_a_cluster_without_an_engine(orch: Orch, 
     (trace / "remote.toml").write_text('[[engine]]\nname = "api"\nkind = "openai"\nmodel = "m"\n')
     ended = orch("simulate", "--cluster", "remote.toml")
     assert code_of(ended) == "ORCH-P076"
-    assert "its speed is unknown" in ended.err
+    assert "whose hardware is unknown" in ended.err
     (trace / "bare.toml").write_text('[[device]]\nname = "gpu"\ntype = "l4"\n')
     assert code_of(orch("simulate", "--cluster", "bare.toml")) == "ORCH-P077"
 
@@ -200,3 +200,24 @@ def test_a_policy_nearly_named_is_suggested(orch: Orch) -> None:
 
 def test_it_is_listed() -> None:
     assert "simulate" in COMMANDS
+
+
+def test_the_cluster_file_of_a_plan_is_simulated_on_all_that_it_offers(orch: Orch) -> None:
+    shopping = Path(__file__).parents[2] / "examples" / "shopping.toml"
+    ended = orch("simulate", "--cluster", str(shopping), "--rate", "50/s", *SMALL, *TWO_POLICIES, "--json")
+    assert ended.code == 0, ended.err
+    data = json.loads(ended.out)
+    assert data["clusters"] == {"shopping": {"main on h100": 8, "main on a100": 8, "main on a40": 8}}
+
+
+def test_files_of_the_same_name_are_told_apart(orch: Orch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, count in (("now", 1), ("then", 2)):
+        (tmp_path / folder).mkdir()
+        text = CLUSTER.format(device="h100-sxm", count=count, model="meta-llama/Llama-3.1-8B-Instruct")
+        (tmp_path / folder / "c.toml").write_text(text)
+    ended = orch(
+        "simulate", "--cluster", "now/c.toml", "--cluster", "then/c.toml", "--rate", "1/s", *SMALL, *TWO_POLICIES
+    )
+    assert "now/c.toml, 1 programs/s" in ended.out
+    assert "then/c.toml: 2 x main" in ended.out

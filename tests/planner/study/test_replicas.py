@@ -45,6 +45,63 @@ def test_options_are_read_as_vllm_reads_them(tmp_path: Path) -> None:
     assert single.kv_blocks == pytest.approx(one.kv_blocks / 2, rel=0.001)
 
 
+SHOPPING = """
+[[device]]
+name = "cpu"
+type = "x86"
+cores = 16
+memory_bytes = 64e9
+
+[[device]]
+name = "small"
+type = "l4"
+count = 2
+
+[[device]]
+name = "big"
+type = "h100-sxm"
+count = 8
+
+[[engine]]
+name = "main"
+kind = "vllm"
+model = "meta-llama/Llama-3.1-70B-Instruct"
+"""
+SERVICE = """
+[[engine]]
+name = "cloud"
+kind = "openai"
+model = "large"
+"""
+
+
+def test_an_engine_that_a_plan_would_place_is_on_every_device_that_can_hold_it(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(SHOPPING)
+    assert [spec.name for spec in replicas_of(file)] == [f"main on big/{number}" for number in range(4)]
+    file.write_text(SHOPPING + "options = { tensor_parallel_size = 8 }\n")
+    assert [spec.name for spec in replicas_of(file)] == ["main on big"]
+    file.write_text(SHOPPING.replace("Llama-3.1-70B-Instruct", "Llama-3.1-8B-Instruct"))
+    assert len(replicas_of(file)) == 2 + 8
+    file.write_text(SHOPPING.replace('type = "h100-sxm"\ncount = 8', 'type = "h100-sxm"\ncount = 1'))
+    with pytest.raises(PlanError) as caught:
+        replicas_of(file)
+    assert caught.value.code == "ORCH-P076"
+    assert "no accelerator of the file can hold" in str(caught.value)
+
+
+def test_one_of_several_models_can_be_simulated(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(SHOPPING + SERVICE)
+    with pytest.raises(PlanError, match="cloud"):
+        replicas_of(file)
+    assert len(replicas_of(file, "meta-llama/Llama-3.1-70B-Instruct")) == len(replicas_of(file, "main")) == 4
+    with pytest.raises(PlanError) as caught:
+        replicas_of(file, "other")
+    assert caught.value.code == "ORCH-P077"
+    assert "name one of meta-llama/Llama-3.1-70B-Instruct, large" in str(caught.value)
+
+
 def test_all_engines_that_cannot_be_simulated_are_reported_together(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     other = '[[engine]]\nname = "other"\nkind = "vllm"\nmodel = "Qwen/Qwen3-8B"\ndevice = "gpu"\n'
