@@ -71,7 +71,7 @@ def joules(plan: Plan) -> float | None:
         power_w = plan.cluster.device(op.device).power_w if op.device is not None else None
         if power_w is None:
             return None
-        wanted = plan.cluster.engine(op.place.removeprefix("engine:")).options.get("tensor_parallel_size", 1)
+        wanted = plan.cluster.engine(op.place.removeprefix("engine:")).option("tensor_parallel_size")
         waits = op.wait_s.mid if op.wait_s is not None else 0.0
         devices = wanted if isinstance(wanted, int) and wanted > 0 else 1
         found += (op.seconds.mid - waits) * op.count.mid * power_w * devices

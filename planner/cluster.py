@@ -92,6 +92,11 @@ class EngineSpec(BaseModel):
     """Price of a service that charges by the token; ``None``: unknown."""
     usd_per_million_output_tokens: float | None = Field(default=None, gt=0)
 
+    def option(self, name: str) -> JsonValue:
+        """An option, whether it stands among the options or among vLLM's own arguments in ``extra``; or None."""
+        extra = self.options.get("extra")
+        return self.options.get(name, extra.get(name) if isinstance(extra, dict) else None)
+
 
 class Cluster(BaseModel):
     """What there is to run on."""

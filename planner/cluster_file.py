@@ -9,17 +9,17 @@ folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.errors import PlanError, SourceLoc
+from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.catalogue import load, read_device_type
 from orchestrator.planner.cluster import Cluster, Device, DeviceKind, EngineSpec, Positive
-from orchestrator.planner.datafile import line_of, parse_toml, read_text, validate
+from orchestrator.planner.datafile import closest, line_of, parse_toml, read_text, validate
 from orchestrator.planner.prices import DEFAULT_BASIS, PriceBasis, derived_annuity
 
 OWN_SOURCE: Final = "the cluster file"
@@ -70,9 +70,26 @@ def read_cluster(path: Path) -> Cluster:
             where=SourceLoc(file, 1),
             fix="add a [[device]] table, for example with `name` and `type`, or an [[engine]] table",
         )
+    if problems := list(_unresolved(entry, text, file)):
+        raise PlanError.collect(problems)
     devices = [_device(each, index, text, file) for index, each in enumerate(entry.device)]
     engines = [_with_absolute_config(each, path.parent) for each in entry.engine]
     return validate(Cluster, {"devices": devices, "engines": engines}, text, file)
+
+
+def _unresolved(entry: _ClusterEntry, text: str, file: str) -> Iterator[Diagnostic]:
+    """What is wrong with the names by which tables are told apart, and by which engines name their devices."""
+    for table, names in (("device", [each.name for each in entry.device]), ("engine", [e.name for e in entry.engine])):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                where = SourceLoc(file, line_of(text, table, index, "name"))
+                yield Diagnostic("ORCH-P005", f"two {table}s have the same name: {name}", where, fix="rename one")
+    known = [each.name for each in entry.device]
+    for index, engine in enumerate(entry.engine):
+        if engine.device is not None and engine.device not in known:
+            where = SourceLoc(file, line_of(text, "engine", index, "device"))
+            message = f"engine {engine.name!r} runs on {engine.device!r}, which is not one of the devices"
+            yield Diagnostic("ORCH-P005", message, where, fix=closest(engine.device, known) if known else None)
 
 
 def _device(entry: _DeviceEntry, index: int, text: str, file: str) -> Device:

@@ -18,9 +18,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -68,7 +70,8 @@ def validate(model: type[ModelT], data: object, text: str, file: str, prefix: tu
         return model.model_validate(data)
     except ValidationError as invalid:
         found = [
-            _diagnostic((*prefix, *each["loc"]), each["type"], each["msg"], text, file) for each in invalid.errors()
+            _diagnostic((*prefix, *each["loc"]), each["type"], each["msg"], text, file, _known(model, each["loc"]))
+            for each in invalid.errors()
         ]
         raise PlanError.collect(found) from invalid
 
@@ -102,8 +105,38 @@ def _sets(line: str, field: str) -> bool:
     return re.match(rf'\s*(\[+\s*)?([\w.]+\.)?"?{re.escape(field)}"?\s*[\]=:]', line) is not None
 
 
-def _diagnostic(loc: tuple[int | str, ...], kind: str, message: str, text: str, file: str) -> Diagnostic:
+def _diagnostic(  # noqa: PLR0917 - what pydantic says of a mistake, and where it is
+    loc: tuple[int | str, ...], kind: str, message: str, text: str, file: str, known: Sequence[str]
+) -> Diagnostic:
     field = ".".join(str(part) for part in loc) or "the file"
     code, what = _CODES.get(kind, ("ORCH-P005", ""))
     said = f"`{field}` {what}" if what else f"`{field}`: {message.removeprefix('Value error, ')}"
-    return Diagnostic(code, said, SourceLoc(file, line_of(text, *loc)))
+    fix = closest(str(loc[-1]), known) if kind == "extra_forbidden" and known else None
+    if kind == "tuple_type" and file.endswith(".toml"):
+        fix = f"write [[{field}]], with two brackets: there may be several"
+    return Diagnostic(code, said, SourceLoc(file, line_of(text, *loc)), fix=fix)
+
+
+def closest(name: str, known: Sequence[str]) -> str:
+    """What to write instead of a name that is not known."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else f"what is known here: {', '.join(known)}"
+
+
+def _known(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The fields beside the one at ``loc``; empty where they cannot be told."""
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            field = model.model_fields.get(part)
+            inside = _model_in(field.annotation) if field is not None else None
+            if inside is None:
+                return []
+            model = inside
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, in a list or not."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each)) is not None), None)

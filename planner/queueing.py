@@ -129,11 +129,11 @@ def capacity_runs_per_s(plan: Plan) -> float | None:
 
 def replicas(engine: EngineSpec, cluster: Cluster) -> int:
     """How many replicas the engine has: what its options say, else as many as its share of the devices holds."""
-    endpoints = engine.options.get("endpoints")
+    endpoints = engine.option("endpoints")
     if isinstance(endpoints, list) and endpoints:
         return len(endpoints)
     for name in ("replicas", "data_parallel_size"):
-        wanted = engine.options.get(name)
+        wanted = engine.option(name)
         if isinstance(wanted, int) and wanted > 0:
             return wanted
     if engine.device is None:
@@ -143,7 +143,7 @@ def replicas(engine: EngineSpec, cluster: Cluster) -> int:
 
 
 def _parallel(engine: EngineSpec) -> int:
-    wanted = engine.options.get("tensor_parallel_size", 1)
+    wanted = engine.option("tensor_parallel_size")
     return wanted if isinstance(wanted, int) and wanted > 0 else 1
 
 

@@ -38,7 +38,7 @@ class Serving:
 
     def option(self, name: str) -> float | None:
         """A numeric option of the engine; ``None`` when it is not set."""
-        value = self.engine.options.get(name)
+        value = self.engine.option(name)
         return float(value) if isinstance(value, int | float) else None
 
     @property
@@ -63,6 +63,6 @@ def resolve(engine: EngineSpec, cluster: Cluster) -> Serving:
     """Find the engine's device and model facts; raises :class:`PlanError` for an unreadable ``config.json``."""
     if engine.device is None:
         return Serving(engine, None)
-    wanted = engine.options.get("tensor_parallel_size", 1)
+    wanted = engine.option("tensor_parallel_size")
     parallel = wanted if isinstance(wanted, int) and wanted > 0 else 1
     return Serving(engine, Replica(facts_of(engine), cluster.device(engine.device), parallel))

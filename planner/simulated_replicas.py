@@ -90,7 +90,7 @@ def _model(plan: Plan, name: str, ops: list[OpPlan], samples: Mapping[str, int])
         step_tokens=max(steps, batch, 1),
         model=name,
         kv_bytes_per_token=kv_bytes,
-        prefix_cache=engine.options.get("enable_prefix_caching") is not False,
+        prefix_cache=engine.option("enable_prefix_caching") is not False,
     )
     return EngineModel(name, spec, replicas(engine, plan.cluster), error, cached)
 

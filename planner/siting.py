@@ -108,7 +108,7 @@ def ways(cluster: Cluster, batches: Sequence[int | None]) -> Iterator[Way]:
                 for split in (each for each in SPLITS if each <= min(device.count, device.node_devices)):
                     yield from (Way(engine, device, split, batch) for batch in batches)
         elif engine.device is not None:
-            wanted = engine.options.get("tensor_parallel_size", 1)
+            wanted = engine.option("tensor_parallel_size")
             split = wanted if isinstance(wanted, int) and wanted > 0 else 1
             yield from (Way(engine, cluster.device(engine.device), split, batch) for batch in batches)
 

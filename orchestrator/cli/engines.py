@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import Diagnostic, EngineError, SourceLoc, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -53,7 +53,9 @@ class EngineChoice:
             if self.kind or self.base_url:
                 message = "--cluster already says which engines there are, so --engine and --base-url cannot"
                 raise UsageError("ORCH-U021", message, fix="change the file, or leave --cluster out")
-            return Cluster.from_file(self.cluster_file)
+            cluster = Cluster.from_file(self.cluster_file)
+            _check_options(cluster, self.cluster_file)
+            return cluster
         here = detect()
         engine = self._engine(here)
         return here if engine is None else here.model_copy(update={"engines": (engine,)})
@@ -77,6 +79,23 @@ class EngineChoice:
         device = None if kind == "openai" else _fastest(here)
         model = _folder(self.model) if self.model and kind == "vllm" else self.model or "simulated"
         return EngineSpec(name=ENGINE, kind=kind, model=model, device=device, options=options)
+
+
+def _check_options(cluster: Cluster, file: Path) -> None:
+    """Raises ``EngineError`` ORCH-E016 with every engine whose options are wrong, before anything is planned."""
+    from orchestrator.planner.datafile import line_of
+    from orchestrator.runtime.engines.registry import check_options
+
+    problems: list[Diagnostic] = []
+    text = file.read_text(encoding="utf-8")
+    for index, engine in enumerate(cluster.engines):
+        try:
+            check_options(engine)
+        except EngineError as wrong:
+            where = SourceLoc(str(file), line_of(text, "engine", index, "options"))
+            problems += [replace(each, where=each.where or where) for each in wrong.diagnostics]
+    if problems:
+        raise EngineError.collect(problems)
 
 
 def require_engine(plan: Plan) -> None:

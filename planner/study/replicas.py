@@ -75,7 +75,7 @@ def _placed(engine: EngineSpec, cluster: Cluster) -> list[EngineSpec]:
         return [engine]
     found: list[EngineSpec] = []
     facts = facts_of(engine)
-    wanted = (_parallel(engine),) if "tensor_parallel_size" in engine.options else SPLITS
+    wanted = (_parallel(engine),) if engine.option("tensor_parallel_size") is not None else SPLITS
     for device in (each for each in cluster.devices if each.kind == "gpu"):
         for split in (each for each in wanted if each <= min(device.count, device.node_devices)):
             blocks = kv_blocks(facts, device, parallel=split, block_tokens=1, usable=_usable(engine))
@@ -128,7 +128,7 @@ def _replicas(engine: EngineSpec, facts: ModelFacts, cluster: Cluster, sharing: 
             step_tokens=step_tokens,
             kv_bytes_per_token=facts.kv_bytes_per_token,
             link_bytes_per_s=_link(device),
-            prefix_cache=engine.options.get("enable_prefix_caching") is not False,
+            prefix_cache=engine.option("enable_prefix_caching") is not False,
         )
         for number in range(count)
     ]
@@ -140,12 +140,12 @@ def _parallel(engine: EngineSpec) -> int:
 
 def _whole(engine: EngineSpec, name: str, default: int) -> int:
     """A whole option above 0, or the default."""
-    value = engine.options.get(name)
+    value = engine.option(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
 
 
 def _usable(engine: EngineSpec) -> float:
-    value = engine.options.get("gpu_memory_utilization")
+    value = engine.option("gpu_memory_utilization")
     return float(value) if isinstance(value, int | float) and 0 < value <= 1 else DEFAULT_USABLE
 
 

@@ -8,12 +8,13 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.planner.datafile import closest
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Engine
 
@@ -24,17 +25,22 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options", bound="DataclassInstance")
 
-PLANNER_OPTIONS = frozenset(
-    {
-        "config",
-        "dtype",
-        "max_model_len",
-        "tensor_parallel_size",
-        "usd_per_million_input_tokens",
-        "usd_per_million_output_tokens",
-    }
+VLLM_ARGUMENTS: Final = frozenset(
+    {"block_size", "data_parallel_size", "enable_prefix_caching", "max_num_batched_tokens"}
 )
-"""Options the planner reads on any engine; an engine that has no use for one ignores it."""
+"""Arguments of vLLM's own that the planner reads as well."""
+PLANNER_OPTIONS: Final = VLLM_ARGUMENTS | {
+    "dtype",
+    "gpu_memory_utilization",
+    "max_model_len",
+    "max_num_seqs",
+    "tensor_parallel_size",
+}
+"""Options the planner reads on any engine: what they say of an endpoint's hardware is none of its client's business."""
+BESIDE: Final = frozenset(
+    {"config", "device", "kind", "model", "name", "usd_per_million_input_tokens", "usd_per_million_output_tokens"}
+)
+"""What stands beside ``options`` in an ``[[engine]]`` table, and not in it."""
 
 
 class Spec(Protocol):
@@ -80,8 +86,54 @@ def parse_options(cls: type[Options], spec: Spec) -> Options:
         options = {name: value for name, value in spec.options.items() if name in known or name not in PLANNER_OPTIONS}
         return TypeAdapter(cls).validate_python(options, extra="forbid")
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = (_problem(e["type"], e["loc"], e["msg"], known) for e in error.errors())
         raise errors.bad_options(spec.kind, "; ".join(problems)) from None
+
+
+def check_options(spec: Spec) -> None:
+    """Raise what :func:`create` would raise for the options of an engine, without making it."""
+    for each in _copies(spec) or [spec]:
+        parse_options(_options_of(spec.kind), each if spec.kind != "vllm" else _with_arguments(each))
+
+
+def _problem(kind: str, loc: Sequence[int | str], message: str, known: Iterable[str]) -> str:
+    name = ".".join(map(str, loc))
+    if kind != "unexpected_keyword_argument" or len(loc) != 1:
+        return f"{name}: {message}"
+    if name in BESIDE:
+        return f"{name}: it stands beside `options` in the [[engine]] table, not in it"
+    return f"{name}: there is no such option; {closest(name, sorted({*known, 'replicas'}))}"
+
+
+def _options_of(kind: str) -> type[DataclassInstance]:
+    match kind:
+        case "sim":
+            from orchestrator.runtime.engines.sim import SimOptions
+
+            return SimOptions
+        case "scripted":
+            from orchestrator.runtime.engines.scripted import ScriptedOptions
+
+            return ScriptedOptions
+        case "openai":
+            from orchestrator.runtime.engines.openai import OpenAIOptions
+
+            return OpenAIOptions
+        case "vllm":
+            from orchestrator.runtime.engines.vllm.options import VllmOptions
+
+            return VllmOptions
+    raise errors.unknown_kind(kind, _KINDS)
+
+
+def _with_arguments(spec: Spec) -> _Replica:
+    """A local engine's specification with vLLM's own arguments where they are passed on."""
+    passed = {name: value for name, value in spec.options.items() if name in VLLM_ARGUMENTS}
+    rest = {name: value for name, value in spec.options.items() if name not in VLLM_ARGUMENTS}
+    extra = rest.get("extra", {})
+    if passed and isinstance(extra, Mapping):
+        rest["extra"] = {**passed, **extra}
+    return _Replica(spec.name, spec.kind, spec.model, rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +188,7 @@ def _openai(spec: Spec, _ray: RaySession | None) -> Engine:
 def _vllm(spec: Spec, ray: RaySession | None) -> Engine:
     from orchestrator.runtime.engines.vllm.options import VllmOptions
 
-    options = parse_options(VllmOptions, spec)
+    options = parse_options(VllmOptions, _with_arguments(spec))
     if ray is None:
         from orchestrator.runtime.engines.vllm.local import LocalVllm
 

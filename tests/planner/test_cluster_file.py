@@ -153,8 +153,8 @@ def test_a_device_outside_the_catalogue(tmp_path: Path) -> None:
         ("cores = 16\n", "", "ORCH-P004", "needs `cores`", 9),
         ('type = "h100-sxm"', 'type = "h100"', "ORCH-P007", "no device type 'h100'", 3),
         ('kind = "vllm"', 'kind = "vlm"', "ORCH-P005", "`engine.0.kind`", 15),
-        ('device = "gpus"', 'device = "gpu"', "ORCH-P005", "'gpu', which is not one of the devices", 1),
-        ('name = "cpu"', 'name = "gpus"', "ORCH-P005", "two devices have the same name: gpus", 1),
+        ('device = "gpus"', 'device = "gpu"', "ORCH-P005", "'gpu', which is not one of the devices", 17),
+        ('name = "cpu"', 'name = "gpus"', "ORCH-P005", "two devices have the same name: gpus", 8),
         ("[[engine]]", "[[engine]", "ORCH-P002", "TOML", 13),
     ],
 )
@@ -168,6 +168,23 @@ def test_a_bad_cluster_file_names_code_field_and_line(
     assert found.code == code
     assert found.where is not None
     assert (found.where.file, found.where.line) == (str(tmp_path / "cluster.toml"), line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fix"),
+    [
+        ("cores = 16", "core = 16", "did you mean `cores`?"),
+        ("[[engine]]", "[[engines]]", "did you mean `engine`?"),
+        ('model = "', 'modell = "', "did you mean `model`?"),
+        ("count = 2", "colour = 2", "what is known here: name, type, kind, count"),
+        ('device = "gpus"', 'device = "gpu"', "did you mean `gpus`?"),
+        ("[[engine]]", "[engine]", "write [[engine]], with two brackets"),
+    ],
+)
+def test_what_is_misspelt_comes_with_what_was_meant(tmp_path: Path, old: str, new: str, fix: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    assert fix in str(caught.value)
 
 
 def test_a_missing_file_is_coded(tmp_path: Path) -> None:

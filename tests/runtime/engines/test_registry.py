@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,31 @@ def test_every_wrong_option_is_named() -> None:
 
 
 def test_options_of_the_planner_are_ignored() -> None:
-    assert registry.create(spec("sim", config="c.json", usd_per_million_input_tokens=1.0)).simulated
+    assert registry.create(spec("sim", tensor_parallel_size=2, max_num_batched_tokens=4096)).simulated
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("openai", {"kv_hint": True}, "kv_hint: there is no such option; did you mean `kv_hints`?"),
+        ("vllm", {"max_model_length": 4096}, "did you mean `max_model_len`?"),
+        ("sim", {"colour": 3}, "what is known here: context_tokens, decode_tokens_per_s"),
+        ("openai", {"usd_per_million_input_tokens": 3.0}, "it stands beside `options` in the [[engine]] table"),
+        ("sim", {"replica": 2}, "did you mean `replicas`?"),
+        ("sim", {"seed": "x"}, "seed: Input should be a valid integer"),
+    ],
+)
+def test_wrong_options_are_told_without_making_an_engine(kind: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        registry.check_options(spec(kind, **options))
+    assert caught.value.code == "ORCH-E016"
+    assert said in str(caught.value)
+
+
+def test_arguments_of_vllm_that_plans_read_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "require", lambda: None)
+    engine: Any = registry.create(spec("vllm", block_size=32, extra={"max_num_batched_tokens": 4096}))
+    assert engine.options.extra == {"block_size": 32, "max_num_batched_tokens": 4096}
 
 
 def test_vllm_missing(monkeypatch: pytest.MonkeyPatch) -> None:
