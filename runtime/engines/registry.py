@@ -92,7 +92,8 @@ def parse_options(cls: type[Options], spec: Spec) -> Options:
 
 def check_options(spec: Spec) -> None:
     """Raise what :func:`create` would raise for the options of an engine, without making it."""
-    for each in _copies(spec) or [spec]:
+    copies: Sequence[Spec] = _copies(spec) or [spec]
+    for each in copies:
         parse_options(_options_of(spec.kind), each if spec.kind != "vllm" else _with_arguments(each))
 
 
