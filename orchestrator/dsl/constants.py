@@ -25,6 +25,7 @@ from orchestrator.dsl.typing import (
 from orchestrator.dsl.value import Value
 
 _SCALARS = (bool, int, float, str)
+_LONGEST_SHOWN = 80
 
 
 def is_symbolic(obj: object) -> bool:
@@ -87,6 +88,13 @@ def constant_json(obj: object) -> str:
     from pydantic_core import to_json
 
     return to_json(obj).decode()
+
+
+def shown(obj: object) -> str:
+    """A Python object in a message, cut where it is long."""
+    plain = type(obj).__repr__ in (object.__repr__, type(shown).__repr__)
+    text = describe(obj) if plain else repr(obj)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def named(obj: object) -> str:

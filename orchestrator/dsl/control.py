@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Never, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike
-from orchestrator.dsl.region import Traced, trace_region
+from orchestrator.dsl.constants import is_symbolic, named, shown
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count
+from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
 from orchestrator.dsl.typing import TypeForm, element_type, join, list_of, type_string
@@ -76,14 +77,17 @@ def loop(
     """
     tracer = require_tracer("loop")
     name, opts = _policy(tracer, "loop", policy)
-    if isinstance(max, bool) or not isinstance(max, int) or max < 1:
+    if not is_count(max):
+        shown_max = named(max) if is_symbolic(max) else shown(max)
         tracer.report(
             "ORCH-D020",
-            "a loop without a bound" if max is None else f"a loop with max={max!r}",
+            "a loop without a bound" if max is None else f"a loop with max={shown_max}",
             why="a plan is finite and its cost is an interval, so the number of iterations needs an upper bound",
             fix="loop(body, init, max=5, until=...) with a Python int of 1 or more",
         )
         max = 1  # noqa: A001
+    if until is not None and not is_traceable(tracer, "`until` of loop", until):
+        until = None
     leaves, shape = flatten(init)
     state = [tracer.lift(leaf) for leaf in leaves]
     types = [value._type for value in state]
@@ -191,8 +195,7 @@ def map_(
             tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix=fix)
         arguments.append(Result(Any if item in (None, Never) else item))
     length = _map_length(tracer, values, limit)
-    if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
-        tracer.report("ORCH-D041", f"concurrency={concurrency!r}", fix="an int of 1 or more, or leave it out")
+    concurrency = tracer.option("concurrency", concurrency)
     body = trace_region(tracer, "the function of map_", fn, arguments)
     results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
     attrs = {"limit": max(length.most, 1), "concurrency": concurrency or 0}
@@ -203,8 +206,10 @@ def map_(
 def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) -> Length:
     known = [value._length for value in lists if value._length is not None]
     exact = {length.most for length in known if length.exact}
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        tracer.report("ORCH-D021", f"limit={limit!r}", fix="limit is a Python int of 1 or more")
+    if limit is not None and not is_count(limit):
+        shown_limit = named(limit) if is_symbolic(limit) else shown(limit)
+        fix = "limit is a Python int of 1 or more, known before the workflow runs"
+        tracer.report("ORCH-D021", f"limit={shown_limit}", fix=fix)
         limit = 1
     if not lists:
         tracer.report("ORCH-D012", "map_ without a list", fix="map_(fn, values)")
@@ -270,5 +275,4 @@ def _common_length(arms: Sequence[Traced], position: int) -> Length | None:
 
 
 def _policy(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
-    tracer.reject_unknown(given, Policy, callee)
-    return tracer.policy(dict(given))
+    return tracer.policy(tracer.known_options(given, Policy, callee))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, merged
+from orchestrator.dsl.constants import shown
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, merged
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, decodable, json_schema, list_of, type_string
+from orchestrator.dsl.typing import TypeForm, decodable, is_type_form, json_schema, list_of, type_string
 from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
@@ -84,16 +85,20 @@ class Chat(Value[Any]):
     def say(self, prompt: str, *, samples: int, **options: Unpack[CallOptions]) -> Turns[str]: ...
     def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[CallOptions]) -> Any:
         """One user turn and the model's reply to it; takes the options of :func:`llm`."""
-        model = options.get("model") or "default"  # that of the conversation
-        reply, chat = _generate(self._tracer, prompt, self, returns, samples, {**options, "model": model})
-        return Turn(reply, chat) if samples == 1 else Turns(reply, chat)
+        given = _in_conversation(options)
+        reply, chat = _generate(self._tracer, prompt, self, returns, samples, given)
+        return Turns(reply, chat) if is_count(samples) and samples > 1 else Turn(reply, chat)
 
 
 def say_json(conversation: Chat, prompt: str, schema: str, **options: Unpack[CallOptions]) -> Turn[str]:
     """A turn whose reply is the text of something that fits a JSON schema, or is meant to: the caller reads it."""
-    model = options.get("model") or "default"
-    given: CallOptions = {**options, "model": model}
+    given = _in_conversation(options)
     return Turn(*_generate(conversation._tracer, prompt, conversation, str, 1, given, schema))
+
+
+def _in_conversation(options: CallOptions) -> CallOptions:
+    """The options of a turn, whose model is the conversation's unless it names another."""
+    return options if options.get("model") is not None else {**options, "model": "default"}
 
 
 def chat(system: str | None = None, model: str | None = None) -> Chat:
@@ -132,9 +137,10 @@ def ask(
 ) -> Any:
     """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
     tracer, returns = require_tracer("ask"), decodable(returns)
-    tracer.reject_unknown(policy, AskOptions, "ask")
+    given = tracer.known_options(policy, AskOptions, "ask")
+    choices = tracer.option("choices", choices)
     prompt = tracer.text(question, "the question of ask")
-    name, opts = tracer.policy(dict(policy))
+    name, opts = tracer.policy(given)
     if choices is not None:
         opts["choices"] = list(choices)
     return tracer.op("ask", [prompt], [Result(returns)], {"returns": type_string(returns)}, opts, name=name)[0]
@@ -144,9 +150,8 @@ def ask(
 def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
     """Defaults for every model call in the block: ``with options(model="small", temperature=0): ...``"""
     tracer = require_tracer("options")
-    tracer.reject_unknown(defaults, Sampling, "options")
     outer = tracer.defaults
-    tracer.defaults = merged(outer, defaults)
+    tracer.defaults = merged(outer, tracer.known_options(defaults, Sampling, "options"))
     try:
         yield
     finally:
@@ -155,7 +160,7 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
 
 def _chat(tracer: Tracer, system: object, model: object) -> Chat:
     prompt = [] if system is None else [tracer.text(system, "the system prompt")]
-    model = model or tracer.defaults.get("model")
+    model = tracer.option("model", model, tracer.defaults.get("model"))
     started = tracer.op("chat", prompt, [Result(Chat)], {}, {} if model is None else {"model": model})[0]
     assert isinstance(started, Chat)
     return started
@@ -170,21 +175,19 @@ def _generate(  # noqa: PLR0917
     options: CallOptions,
     schema: str | None = None,
 ) -> tuple[Any, Any]:
-    tracer.reject_unknown(options, CallOptions, "llm or say")
+    options = cast("CallOptions", tracer.known_options(options, CallOptions, "llm or say"))
     returns = decodable(returns)
     operands = [tracer.text(prompt, "the prompt")]
     if context is not None:
         operands.append(tracer.feed(context, Chat, "the conversation"))
     given = merged(tracer.defaults, options)
     name, opts = tracer.policy(given)
-    model = given.pop("model", None) or "default"
-    opts |= _sampling_opts(tracer, given)
+    model = given.pop("model", "default")
+    opts |= _sampling_opts(given)
     schema = schema or _schema(tracer, returns)
     if schema is not None:
         opts["schema"] = schema
-    if not isinstance(samples, int) or samples < 1:
-        tracer.report("ORCH-D041", f"samples={samples!r}", fix="samples is a Python int of 1 or more")
-        samples = 1
+    samples = tracer.option("samples", samples, 1)
     results = [Result(returns), Result(Chat)]
     if samples > 1:
         length = Length(samples, exact=True)
@@ -194,33 +197,21 @@ def _generate(  # noqa: PLR0917
     return reply, chat
 
 
-_BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "temperature": ("a number of 0 or more", lambda t: isinstance(t, (int, float)) and t >= 0),
-    "top_p": ("a number in (0, 1]", lambda p: isinstance(p, (int, float)) and 0 < p <= 1),
-    "max_tokens": ("an int of 1 or more", lambda n: isinstance(n, int) and 1 <= n < 2**31),
-    "stop": ("a string or a list of strings", lambda s: isinstance(s, str) or all(isinstance(x, str) for x in s)),
-    "seed": ("an int of 64 bits", lambda s: isinstance(s, int) and -(2**63) <= s < 2**63),
-}
-
-
-def _sampling_opts(tracer: Tracer, given: Opts) -> Opts:
-    opts: Opts = {}
-    for key, (expected, valid) in _BOUNDS.items():
-        value: Any = given.get(key)
-        if value is None:
-            continue
-        if isinstance(value, Value) or not valid(value):
-            shown = value._origin.name if isinstance(value, Value) else repr(value)
-            tracer.report("ORCH-D041", f"{key}={shown}", fix=f"{key} is {expected}, known before the workflow runs")
-        elif key == "stop":
-            opts[key] = [value] if isinstance(value, str) else list(value)
-        else:
-            opts[key] = float(value) if key in ("temperature", "top_p") else value
+def _sampling_opts(given: Opts) -> Opts:
+    opts: Opts = {name: given[name] for name in ("max_tokens", "seed") if name in given}
+    opts |= {name: float(given[name]) for name in ("temperature", "top_p") if name in given}  # type: ignore[arg-type]
+    if "stop" in given:
+        stop: Any = given["stop"]
+        opts["stop"] = [stop] if isinstance(stop, str) else list(stop)
     return opts
 
 
 def _schema(tracer: Tracer, returns: TypeForm) -> str | None:
     if returns is str:
+        return None
+    if not is_type_form(returns):
+        fix = "returns is a type: a pydantic model, a dataclass, list[Query], int"
+        tracer.report("ORCH-D041", f"returns={shown(returns)} is no type", fix=fix)
         return None
     try:
         return json_schema(returns)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.dsl.constants import named, shown
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.structure import LEAF, Shape, flatten
 from orchestrator.dsl.tracer import Result, Scope, Tracer
@@ -24,6 +26,20 @@ class Traced:
     shape: Shape
 
 
+def is_traceable(tracer: Tracer, name: str, function: object) -> bool:
+    """Whether ``function`` can be called on symbolic values; reports why not."""
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if not callable(function) or isinstance(function, Value):
+        got = named(function) if isinstance(function, Value) else shown(function)
+        tracer.report("ORCH-D041", f"{name} is {got}", fix="give a function, a lambda, a tool or a workflow")
+        return False
+    if any(kind(function) for kind in kinds):
+        fix = "write a plain `def` or lambda: ops without a dependency run concurrently anyway; only tools are async"
+        tracer.report("ORCH-D041", f"{name} is async or a generator", fix=fix)
+        return False
+    return True
+
+
 def trace_region(
     tracer: Tracer,
     name: str,
@@ -36,8 +52,7 @@ def trace_region(
     ``apply(function, values)`` decides how the values are passed; the default is one parameter each. ``name`` says
     what the region is, for messages: "the body of loop".
     """
-    if not callable(function) or isinstance(function, Value):
-        tracer.report("ORCH-D041", f"{name} is {function!r}", fix="give a function, a lambda, a tool or a workflow")
+    if not is_traceable(tracer, name, function):
         return Traced(None, [tracer.poison()], LEAF)
     outer, scope = tracer.scope, Scope(name, tracer.scope)
     origin = Origin(f"the argument of {name}", user_location())

@@ -32,9 +32,10 @@ from typing import (
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash
-from orchestrator.dsl.constants import is_symbolic, named
+from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.once import is_unrepeatable, once_problems
+from orchestrator.dsl.options import NAME, refuse_unknown
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
@@ -62,6 +63,15 @@ class ToolOptions(TypedDict, total=False):
     pause_features: Sequence[str]
     key: str | None
     check: Callable[..., Any] | None
+
+
+class CallOptions(TypedDict, total=False):
+    """What one call of a tool may have otherwise than the tool."""
+
+    name: str | None
+    retry: RetryLike
+    timeout: TimeoutLike
+    budget: BudgetLike
 
 
 _NOTHING: Mapping[str, Callable[..., Any]] = {}
@@ -94,22 +104,11 @@ class Tool(Generic[P, R]):
             return self.fn(*args, **kwargs)
         return cast(R, _emit(tracer, self, args, kwargs))
 
-    def options(
-        self,
-        *,
-        retry: RetryLike = None,
-        timeout: TimeoutLike = None,
-        budget: BudgetLike = None,
-        name: str | None = None,
-    ) -> Tool[P, R]:
+    def options(self, **options: Unpack[CallOptions]) -> Tool[P, R]:
         """The same tool with other policies; ``name`` is the id of the op in the workflow."""
-        return replace(
-            self,
-            retry=self.retry if retry is None else retry,
-            timeout=self.timeout if timeout is None else timeout,
-            budget=self.budget if budget is None else budget,
-            op_name=name,
-        )
+        refuse_unknown(options, CallOptions, f"tool `{self.name}`")
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        return replace(self, op_name=given.pop("name", None), **given)
 
     def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
         """A tool that is a method is bound to its object, as a function would be."""
@@ -192,7 +191,10 @@ def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
-    _reject_unknown(options)
+    refuse_unknown(options, ToolOptions, "tool")
+    if "timeout" in options and "timeout_s" in options:
+        message, fix = "tool has two options for its timeout", "leave out `timeout_s`"
+        raise TraceError("ORCH-D041", message, where=user_location(), fix=fix)
     given: dict[str, Any] = {("timeout" if name == "timeout_s" else name): each for name, each in options.items()}
     if isinstance(fn, Tool):
         return replace(fn, **given)
@@ -202,22 +204,6 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
     made.__dict__["__doc__"] = getattr(underlying(fn), "__doc__", None)
     return made
-
-
-def _reject_unknown(options: Mapping[str, object]) -> None:
-    """Raise ``TraceError`` for options that no tool has."""
-    known = list(ToolOptions.__annotations__)
-    unknown = [name for name in options if name not in known]
-    if "timeout" in options and "timeout_s" in options:
-        message, fix = "tool has two options for its timeout", "leave out `timeout_s`"
-        raise TraceError("ORCH-D041", message, where=user_location(), fix=fix)
-    if unknown:
-        where, problems = user_location(), []
-        for name in unknown:
-            close = get_close_matches(name, known, n=1)
-            fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(known)}"
-            problems.append(Diagnostic("ORCH-D041", f"tool has no option `{name}`", where, None, fix))
-        raise TraceError.collect(problems)
 
 
 @contextmanager
@@ -283,7 +269,8 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     opts = _opts(tracer, tool)
     if is_unrepeatable(tool):
         tracer.runs_once(tool.name, opts)
-    return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=tool.op_name)[0]
+    name = tracer.option("name", tool.op_name)
+    return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=name)[0]
 
 
 def _captures(tracer: Tracer, tool: Tool[..., Any], held: object) -> object:
@@ -316,6 +303,10 @@ def _option_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
             close = get_close_matches(given, accepted, n=1) if isinstance(given, str) else []
             fix = f'did you mean "{close[0]}"?' if close else f"{name} is one of {', '.join(map(repr, accepted))}"
             yield Diagnostic("ORCH-D041", f"tool `{tool.name}`: {name}={given!r}", definition_of(tool.fn), None, fix)
+    is_ours = (getattr(tool.fn, "__module__", None) or "").startswith("orchestrator.")
+    if not NAME.test(tool.name) or (tool.name.startswith("builtin.") and not is_ours):
+        fix = f"name is {NAME.expected}, and does not begin with `builtin.`"
+        yield Diagnostic("ORCH-D041", f"a tool called {shown(tool.name)}", definition_of(tool.fn), None, fix)
     seconds = tool.typical_s
     if seconds is not None and not (is_number(seconds) and seconds >= 0):
         message = f"tool `{tool.name}`: typical_s={seconds!r}"
@@ -330,8 +321,9 @@ def _feature_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
         return Diagnostic("ORCH-D042", f"tool `{tool.name}`: {message}", definition_of(tool.fn), why, fix)
 
     given, params = tool.pause_features, tool.boundary.params
-    if isinstance(given, str):
-        yield problem(f"pause_features={given!r}", "it takes names of parameters", f"pause_features=({given!r},)")
+    if not isinstance(given, (list, tuple)):
+        fix = f"pause_features=({given!r},)" if isinstance(given, str) else 'pause_features=("path",)'
+        yield problem(f"pause_features={given!r}", "it takes names of parameters", fix)
         return
     for name in given:
         if name not in params:

@@ -64,6 +64,8 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
     tracer.report_once(boundary.problems)
     tracer.report_once(workflow.problems)
     opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params)}
+    if workflow.problems:  # calling it would give a coroutine, and a name may not be one
+        raise TraceError.collect(tracer.diagnostics)
     types = [tracer.register(tp) for tp in boundary.params.values()]
     try:
         with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:
@@ -90,8 +92,6 @@ def _mlir() -> Graph:
 
 
 def _run(tracer: Tracer, workflow: Workflow[..., Any], params: dict[str, Value[Any]]) -> Value[Any]:
-    if workflow.problems:  # calling it would give a coroutine
-        return tracer.poison()
     try:
         return workflow.apply(tracer, params)
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is reported with its line

@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.dsl.constants import constant_json, constant_type, describe, fits_typed_dict, is_symbolic, joined
+from orchestrator.dsl.constants import (
+    constant_json,
+    constant_type,
+    describe,
+    fits_typed_dict,
+    is_symbolic,
+    joined,
+    named,
+    shown,
+)
 from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.options import ACCEPTED, unknown_option
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
 from orchestrator.dsl.same import same_function
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
@@ -348,14 +357,26 @@ class Tracer:
         label = f"{value._origin.name}.{path}"
         return self.op("field", [self._usable(value)], [result], {"path": path}, opts, label=label)[0]
 
-    def reject_unknown(self, given: Mapping[str, object], known: type, callee: str) -> None:
-        """Report the options that the ``TypedDict`` class ``known`` does not have."""
-        names = list(known.__annotations__)
-        for name in given:
-            if name not in names:
-                close = get_close_matches(name, names, n=1)
-                fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(names)}"
-                self.report("ORCH-D041", f"{callee} has no option `{name}`", fix=fix)
+    def known_options(self, given: Mapping[str, object], known: type, callee: str) -> Opts:
+        """The options in ``given`` that can be used; reports those that the ``TypedDict`` ``known`` does not have."""
+        names = known.__annotations__
+        self.diagnostics += [unknown_option(name, known, callee, self.here()) for name in given if name not in names]
+        return {name: value for name, value in given.items() if name in names and self.option(name, value) is not None}
+
+    def option(self, name: str, value: Any, default: Any = None) -> Any:
+        """``value``, or ``default`` where it is None, or after reporting that it is nothing that the option may be."""
+        if value is None:
+            return default
+        accepted = ACCEPTED.get(name)
+        if is_symbolic(value):
+            expected = accepted.expected if accepted else "known"
+            fix = f"{name} is {expected}, known before the workflow runs"
+            self.report("ORCH-D041", f"{name}={named(value)}, which is only known when the workflow runs", fix=fix)
+            return default
+        if accepted is None or accepted.test(value):
+            return value
+        self.report("ORCH-D041", f"{name}={shown(value)}", fix=f"{name} is {accepted.expected}")
+        return default
 
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
@@ -372,14 +393,14 @@ class Tracer:
         """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
         name = given.pop("name", None)
         opts = self.policies(given.pop("retry", None), given.pop("timeout", None), given.pop("budget", None))  # type: ignore[arg-type]
-        return (None if name is None else str(name)), opts
+        return name, opts  # type: ignore[return-value]
 
     def policies(self, retry: RetryLike, timeout: TimeoutLike, budget: BudgetLike) -> Opts:
         """The opts of these policies; each invalid one is reported and left out."""
-        given = {"retry": retry, "timeout": timeout, "budget": budget}
+        given: dict[str, object] = {"retry": retry, "timeout": timeout, "budget": budget}
         opts: Opts = {}
         for name, policy in given.items():
-            if policy is not None:
+            if self.option(name, policy) is not None:
                 opts |= self.checked(policy_opts, **{name: policy})
         return opts
 

@@ -138,6 +138,12 @@ def join(first: TypeForm, second: TypeForm) -> TypeForm | None:
     return None
 
 
+def is_type_form(tp: object) -> bool:
+    """Whether ``tp`` is a type, or what is written in the place of one."""
+    named = hasattr(tp, "__supertype__") or type(tp).__name__ == "TypeAliasType"
+    return tp is None or tp is Any or isinstance(tp, type) or origin_of(tp) is not None or named
+
+
 def is_list(tp: TypeForm) -> bool:
     """Whether a value of the type is, or may be, a list or tuple."""
     origin = origin_of(plain(tp)) or plain(tp)

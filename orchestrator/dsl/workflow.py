@@ -17,7 +17,9 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
+from orchestrator.dsl.constants import shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
+from orchestrator.dsl.options import ACCEPTED, NAME, refuse_unknown
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import Tracer, current_tracer
@@ -79,7 +81,7 @@ class Workflow(Generic[P, R]):
             fix = "decorate a function: @workflow, or @workflow(slo=...)"
             raise TraceError("ORCH-D002", f"workflow gets {fn!r}, and not a function", where=user_location(), fix=fix)
         self.fn = fn
-        self.name = name or name_of(fn)
+        self.name = name_of(fn) if name is None else name
         self.slo = slo
         self.budget = budget
         self.model = model
@@ -154,17 +156,23 @@ class Workflow(Generic[P, R]):
     @property
     def problems(self) -> list[Diagnostic]:
         """Why the function cannot be traced at all, if so."""
+        found = [
+            Diagnostic("ORCH-D041", f"a workflow with {name}={shown(value)}", self.where, None, f"{name} is {what}")
+            for name, value, (what, test) in (("name", self.name, NAME), ("model", self.model, ACCEPTED["model"]))
+            if value is not None and not test(value)
+        ]
         kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
         if not any(kind(self.fn) for kind in kinds):
-            return []
+            return found
         return [
+            *found,
             Diagnostic(
                 "ORCH-D003",
                 f"workflow `{self.name}` is async or a generator",
                 self.where,
                 "it is traced once, ahead of time; ops without a dependency run concurrently anyway",
                 "write a plain `def`; only tools are async. Await a run with `await workflow.arun(...)`",
-            )
+            ),
         ]
 
     def opts(self, tracer: Tracer) -> Opts:
@@ -226,9 +234,10 @@ def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
 def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
 def workflow(fn: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     """Make a workflow: ``@workflow`` or ``@workflow(slo="p95 < 8s", budget="$0.02", model="small")``."""
+    refuse_unknown(options, WorkflowOptions, "workflow")
     if fn is None:
         return lambda fn: Workflow(fn, **options)
-    return Workflow(fn)
+    return Workflow(fn, **options)
 
 
 def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:

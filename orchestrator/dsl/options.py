@@ -1,0 +1,91 @@
+"""Options of ops: values that are known before the workflow runs, each with what it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+from orchestrator.dsl.location import user_location
+from orchestrator.dsl.policy import is_count, is_number
+from orchestrator.errors import Diagnostic, SourceLoc, TraceError
+
+LONGEST_NAME: Final = 200
+_RESERVED: Final = ("/", "[", "]", "`", '"')
+
+
+class Accepted(NamedTuple):
+    """What an option may be, for people and as a test."""
+
+    expected: str
+    test: Callable[[Any], bool]
+
+
+def is_text(value: object) -> bool:
+    """Whether ``value`` is a string that says something and is Unicode."""
+    return isinstance(value, str) and bool(value.strip()) and is_unicode(value)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` consists of characters: half a surrogate pair is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_name(value: object) -> bool:
+    """Whether ``value`` can name an op, a tool or a workflow: in paths, tables and files, and to a model."""
+    if not is_text(value) or not isinstance(value, str) or len(value) > LONGEST_NAME or not value.isprintable():
+        return False
+    return not any(sign in value for sign in _RESERVED) and value == value.strip()
+
+
+def _is_stop(value: object) -> bool:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)):
+        return False
+    return all(isinstance(text, str) and text != "" and is_unicode(text) for text in texts)
+
+
+def _is_choices(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(map(is_text, value)) and len({*value}) == len(value)
+
+
+_COUNT: Final = Accepted("a Python int of 1 or more", is_count)
+NAME: Final = Accepted(f"printable text of at most {LONGEST_NAME} characters without {' '.join(_RESERVED)}", is_name)
+
+ACCEPTED: Final[Mapping[str, Accepted]] = {
+    "model": Accepted("the name of a model", is_text),
+    "temperature": Accepted("a number of 0 or more", lambda value: is_number(value) and value >= 0),
+    "top_p": Accepted("a number in (0, 1]", lambda value: is_number(value) and 0 < value <= 1),
+    "max_tokens": _COUNT,
+    "stop": Accepted("a string or a list of strings", _is_stop),
+    "seed": Accepted(
+        "an int of 64 bits",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63,
+    ),
+    "samples": _COUNT,
+    "concurrency": _COUNT,
+    "choices": Accepted("a list of different texts", _is_choices),
+    "name": NAME,
+}
+"""By the option's name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
+_RENAMED: Final = {"timeout_s": "timeout", "sla": "slo"}
+
+
+def unknown_option(name: str, known: type, callee: str, where: SourceLoc) -> Diagnostic:
+    """What is said of an option that the ``TypedDict`` class ``known`` does not have."""
+    names = list(known.__annotations__)
+    close = [_RENAMED[name]] if _RENAMED.get(name) in names else get_close_matches(name, names, n=1)
+    fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(names)}"
+    return Diagnostic("ORCH-D041", f"{callee} has no option `{name}`", where, None, fix)
+
+
+def refuse_unknown(options: Mapping[str, object], known: type, callee: str) -> None:
+    """Raise :class:`TraceError` for options of a declaration that it does not have."""
+    where = user_location()
+    problems = [unknown_option(name, known, callee, where) for name in options if name not in known.__annotations__]
+    if problems:
+        raise TraceError.collect(problems)
