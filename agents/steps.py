@@ -157,12 +157,12 @@ def _field(parameter: Parameter) -> Any:
 
 
 def _parameters(each: Tool[..., Any]) -> Iterator[Parameter]:
-    """The parameters that a model can give; those that it cannot, and need not, are left to their defaults."""
+    """The parameters that a model gives: all but an idempotency key, and what it cannot give and may be left out."""
     from pydantic import BaseModel
 
     defaults = {p.name: p.default for p in inspect.signature(each.fn).parameters.values()}
     for number, (name, tp) in enumerate(each.boundary.params.items()):
-        if _has_schema(tp):
+        if name != each.key and _has_schema(tp):
             unsafe = name.startswith(("_", "model_")) or hasattr(BaseModel, name)
             yield Parameter(name, tp, defaults[name], f"p{number}" if unsafe else name)
 
@@ -192,7 +192,7 @@ def _ungivable(each: Tool[..., Any]) -> Iterator[Diagnostic]:
     where = definition_of(each.fn) or user_location()
     for name in each.boundary.params:
         tp = each.boundary.params[name]
-        if name in each.boundary.required and not _has_schema(tp):
+        if name in each.boundary.required and name != each.key and not _has_schema(tp):
             yield Diagnostic(
                 "ORCH-D041",
                 f"a model cannot give `{name}` of tool `{each.name}`, which is {type_string(tp)}",

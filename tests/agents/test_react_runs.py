@@ -182,6 +182,22 @@ def test_arguments_may_be_left_out_and_have_any_name_and_type() -> None:
     ) == ["c1Truemz", "p None ['a']", '{"Oslo":1.0,"days":0.0,"cc":0.0}', '{"Oslo":2.0,"days":3.0,"cc":2.0}']
 
 
+def test_an_idempotency_key_is_the_runtimes_and_not_the_models() -> None:
+    keys: list[str] = []
+
+    @tool(effects="once", key="key", retry=Retry(attempts=2, backoff_s=0))
+    def charge(cents: int, key: str) -> str:
+        keys.append(key)
+        if len(keys) == 1:
+            raise OSError("busy")
+        return f"charged {cents}"
+
+    assert told([charge], call("charge", cents=5), call("charge", cents=5)) == ["charged 5", "charged 5"]
+    assert keys[0] == keys[1] != keys[2]
+    first = told([charge], call("charge", cents=5, key="k"))[0]
+    assert "Extra inputs are not permitted" in first
+
+
 def test_the_advice_for_what_a_model_cannot_give_works() -> None:
     def query(db: Unstorable, text: str) -> str:
         """Ask the database."""
