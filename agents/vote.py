@@ -70,7 +70,7 @@ def _key_of(key: Callable[[Any], Any], candidate_type: Any, candidate: Any) -> A
     return branch(candidate == None, then=lambda: None, otherwise=lambda: key(narrow(candidate, union(*members))))  # noqa: E711
 
 
-@tool(effects="pure", name="vote", typical_s=1e-5)
+@tool(effects="pure", name="vote", cheap=True, typical_s=1e-5)
 def elect(values: list[T | None], keys: list[Any]) -> T:
     """The first of the values whose key is the most frequent one."""
     pairs = zip(values, keys, strict=True)

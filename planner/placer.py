@@ -4,7 +4,8 @@ Each op is placed by itself, without regard to what else runs there:
 
 - a model call goes to the engine that serves its model, fits its device, and is best for the objective on a reference
   call (1,000 tokens in, 200 out); ties go to the engine listed first;
-- a person answers at place ``human``; bookkeeping runs ``inline``; an async tool stays on the event loop (``async``);
+- a person answers at place ``human``; bookkeeping and tools declared cheap run ``inline``; an async tool stays on the
+  event loop (``async``), an isolated one in a ``process``;
 - a pure tool that declares 100 ms or more goes to a Ray task, where there is Ray: it has a core of its own there;
 - any other tool runs on a thread of the coordinator, whose journal guards its side effects.
 """
@@ -35,7 +36,7 @@ LEAST_KV_TOKENS: Final = 2048
 GIB: Final = 2**30
 
 _REFERENCE_PROMPT, _REFERENCE_REPLY = Interval.exact(1000), Interval.exact(200)
-_COMPILED = frozenset({"inline", "async"})
+_COMPILED = frozenset({"inline", "async", "process"})
 """Places that passes give; any other is of an earlier plan."""
 _BOOKKEEPING = frozenset({"prompt", "chat", "const", "field"})
 
@@ -117,7 +118,8 @@ class Placer:
     def _choose(self, node: Node, model: str) -> Placement | None:
         if not self.servings:
             return unassigned(model)
-        serving = [s for s in self.servings.values() if _serves(s.engine, model)]
+        serving = [s for s in self.servings.values() if model in (DEFAULT_MODEL, s.engine.model, s.engine.name)]
+        serving = serving or [s for s in self.servings.values() if s.engine.kind == "scripted"]  # a script is any model
         if not serving:
             self.diagnostics.append(_nobody_serves(node, model, self.servings))
             return None
@@ -171,11 +173,6 @@ def shortfall_bytes(replica: Replica | None) -> float:
     if replica.parallel > replica.device.count:
         return float("inf")
     return replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS - kv_capacity_bytes(replica)
-
-
-def _serves(engine: EngineSpec, model: str) -> bool:
-    """Whether the engine answers for ``model``; a script does for every one."""
-    return engine.kind == "scripted" or model in (DEFAULT_MODEL, engine.model, engine.name)
 
 
 def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> Diagnostic:

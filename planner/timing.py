@@ -22,10 +22,11 @@ HUMAN_S: Final = Interval(5.0, 120.0, 3600.0)
 BUILTIN_S: Final = Interval(1e-6, 5e-6, 1e-4)
 """A projection, a comparison, filling a template: what runs inline and is not a tool."""
 INLINE_TOOL_S: Final = Interval(1e-6, 1e-4, 1e-3)
-"""A pure tool the compiler took to be cheap; 1 ms is its criterion."""
+"""A pure tool that is declared cheap, which means less than a millisecond."""
 
 DISPATCH_S: Final = {
     "thread": Interval(3e-5, 1e-4, 1e-3),
+    "process": Interval(2e-4, 6e-4, 2e-1),
     "ray-task": Interval(5e-4, 1.5e-3, 2e-2),
     "ray-actor": Interval(5e-4, 1.5e-3, 2e-2),
 }

@@ -49,6 +49,7 @@ from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
 from orchestrator.runtime.program import Limits, Op, Program, Region, failing_op
+from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
@@ -161,6 +162,8 @@ class Execution:
             self._go_on(state)
         else:
             self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
+        if "process" in self.program.places:
+            self.services.processes.prepare()
         try:
             try:
                 with enclosing(self.run_id), unattended():
@@ -243,7 +246,7 @@ class Execution:
         try:
             return region.whole(*inputs)
         except BaseException as error:
-            if failures.passes_through(error):
+            if passes_through(error):
                 raise
             raise _inline_failure(error) from error
 
@@ -265,9 +268,14 @@ class Execution:
         return [v[slot] for slot in region.yields]
 
     async def _follow(self, frame: Frame, ready: list[Op]) -> None:
-        """Start ready ops, in their order; stay with the first one and whatever follows from it."""
+        """Start ready ops, in their order and hints last; stay with the first one and whatever follows from it.
+
+        A model call lets hints go first that are ready with it, and is ahead of a prefetch that was made for it.
+        """
         assert frame.group is not None
         while ready:
+            if len(ready) > 1:
+                ready.sort(key=lambda op: isinstance(op.spec, calls.HINTS))
             op, *others = ready
             for other in others:
                 frame.group.spawn(self._follow(frame, [other]))
@@ -303,7 +311,7 @@ class Execution:
         try:
             function(v)
         except BaseException as error:
-            if failures.passes_through(error):
+            if passes_through(error):
                 raise
             raise _inline_failure(error) from error
         self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
-from opcode import opmap
-from types import TracebackType
 from typing import Final
 
 from pydantic import ValidationError
 
-from orchestrator.dsl.location import is_user_file
-from orchestrator.errors import (
-    BudgetError,
-    Diagnostic,
-    EngineError,
-    OrchError,
-    RunError,
-    SourceLoc,
-    UnsettledError,
-    described,
-)
+from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc, UnsettledError, described
 from orchestrator.runtime.codegen import ResultTypeError
+from orchestrator.runtime.raised import raised, raised_at
 
 CODES: Final[dict[str, str]] = {
     "ORCH-R001": "an op raised an exception",
@@ -45,6 +35,10 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
     "ORCH-R040": "a blocking tool got no thread",
+    "ORCH-R041": "the process of a tool ended while it was working",
+    "ORCH-R042": "a tool needs more memory than it may take",
+    "ORCH-R043": "something cannot be sent to the process of a tool, or back",
+    "ORCH-R044": "no process could be started for a tool",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",
@@ -54,49 +48,11 @@ CODES: Final[dict[str, str]] = {
 }
 
 
-RAISED_AT: Final = "_orch_raised_at"
-"""Attribute of an exception from another process: where it was raised there."""
-_RAISE: Final = opmap["RAISE_VARARGS"]
-
-
-def passes_through(error: BaseException) -> bool:
-    """Whether ``error`` is no failure of the code that it came out of, but something that happens to it.
-
-    A real Ctrl-C and the closing of a coroutine arrive between two instructions; what user code raises itself comes
-    from a ``raise``, and is its failure, whatever it is. (Cancellation is told by the task that was cancelled.)
-    """
-    if not isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is None or trace.tb_lasti < 0 or trace.tb_frame.f_code.co_code[trace.tb_lasti] != _RAISE
-
-
-def raised(error: BaseException) -> BaseException:
-    """What user code raised: coroutines turn a ``StopIteration`` into a ``RuntimeError`` on its way."""
-    cause = error.__cause__
-    if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
-        return cause
-    return error
-
-
-def user_line(trace: TracebackType | None) -> SourceLoc | None:
-    """The innermost line of a traceback that is the user's."""
-    found: SourceLoc | None = None
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if not code.co_filename.startswith("<") and is_user_file(code.co_filename):
-            found = SourceLoc(code.co_filename, trace.tb_lineno, code.co_name)
-        trace = trace.tb_next
-    return found
-
-
 SETTLED_AS_FAILED: Final = "ORCH-R027"
 
 
-class LostAttemptError(EngineError):
-    """The process that did the work is gone, and how the work ended with it (ORCH-E013)."""
+class LostAttemptError(RunError):
+    """The process that did the work is gone, and how the work ended with it (ORCH-R041)."""
 
 
 def is_lost(error: BaseException) -> bool:
@@ -125,7 +81,7 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
         fix = "return what the annotation says, or change the annotation"
         return RunError("ORCH-R002", f"`{op}` returned a wrong result", where=where, why=str(error), fix=fix)
     error = raised(error)
-    at = getattr(error, RAISED_AT, None) or user_line(error.__traceback__)
+    at = raised_at(error)
     why = None if at is None else f"it was raised at {at}"
     return RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why)
 
@@ -242,6 +198,51 @@ def no_thread(why: str) -> RunError:
     return RunError(
         "ORCH-R040", "no thread could be started for a blocking tool", why=why, fix="raise the limit of `ulimit -u`"
     )
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code, or minus a signal, for people."""
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "a signal"
+    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+    return f"it was killed by {name} ({-code}){hint}"
+
+
+def process_died(op: str, code: int) -> RunError:
+    """ORCH-R041: nobody knows how far the tool got."""
+    return lost(op, how_it_ended(code))
+
+
+def lost(op: str, why: str) -> RunError:
+    """ORCH-R041."""
+    message = f"the process of `{op}` ended while it was working"
+    return LostAttemptError("ORCH-R041", message, why=why, fix="have the tool return, or raise an exception")
+
+
+def out_of_memory(op: str, memory_bytes: int | None) -> RunError:
+    """ORCH-R042."""
+    limit = "more memory than there is" if memory_bytes is None else f"more than its {memory_bytes / 2**20:g} MiB"
+    return RunError("ORCH-R042", f"`{op}` needs {limit}", fix="raise its memory=, or have it work in smaller pieces")
+
+
+def not_sendable(what: str, why: str, where: SourceLoc | None) -> RunError:
+    """ORCH-R043."""
+    return RunError(
+        "ORCH-R043",
+        f"{what} cannot be sent between processes",
+        where=where,
+        why=why,
+        fix="exchange plain data (numbers, texts, lists, models), and define the tool at the top of a module",
+    )
+
+
+def no_process(op: str, why: str) -> RunError:
+    """ORCH-R044."""
+    return RunError("ORCH-R044", f"no process could be started for `{op}`", why=why, fix="see what else runs here")
 
 
 def not_closed(failed: Mapping[str, BaseException]) -> OrchError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, is_typeddict
 
 from orchestrator.dsl.once import parameters_of, takes
+from orchestrator.dsl.policy import parse_memory
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
 from orchestrator.dsl.typing import UNIONS, plain
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from orchestrator.planner.graph import Graph, Node
     from orchestrator.planner.graph import Region as GraphRegion
 
-CHEAP_S: Final = 1e-3
-"""A pure tool that typically takes longer than this does not run on the event loop, if nobody has decided yet."""
 _HINTS: Final = frozenset({"kv_pin", "kv_extend", "kv_move", "transfer"})
 """Ops that only pass their operand on: a pin is part of the call whose conversation it pins, and what extends it part
 of the op that it stands before; the others wait for an engine that takes them."""
@@ -228,6 +227,7 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
             kind == "retrieve",
             is_caught,
             once=_once(tool, params) if tool.effects == "once" else None,
+            memory_bytes=None if tool.memory is None else parse_memory(tool.memory),
         )
         state.calls[callee, params, place, is_caught] = known
     return known
@@ -249,10 +249,11 @@ def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
 
 
 def _default_place(tool: Tool[..., Any]) -> str:
+    if tool.isolation is not None:
+        return tool.isolation
     if tool.is_async:
         return "async"
-    cheap = tool.effects == "pure" and tool.timeout is None and (tool.typical_s or 0.0) < CHEAP_S
-    return "inline" if cheap else "thread"
+    return "inline" if tool.cheap and tool.effects == "pure" and tool.timeout is None else "thread"
 
 
 def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:

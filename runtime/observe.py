@@ -12,7 +12,7 @@ from typing import Final
 
 from orchestrator.errors import described
 from orchestrator.runtime.events import Feed
-from orchestrator.runtime.failures import passes_through
+from orchestrator.runtime.raised import passes_through
 
 FEED_LIMIT: Final = 10_000
 

@@ -20,6 +20,7 @@ from orchestrator.runtime.events import OpFailed, OpStarted
 from orchestrator.runtime.once import OnceOp, is_once
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import NO_POLICY, Op, Structure, ToolCall
+from orchestrator.runtime.raised import passes_through, raised
 from orchestrator.runtime.retry import wait_s
 
 if TYPE_CHECKING:
@@ -86,10 +87,10 @@ class _Performance:
                     raise
                 failure: BaseException = CancelledWithinError(str(error))
             except BaseException as error:
-                if failures.passes_through(error):
+                if passes_through(error):
                     self._give_up()
                     raise
-                failure = failures.raised(error)
+                failure = raised(error)
             after = await self._after(failure)
             if isinstance(after, Outcome):
                 return after

@@ -111,6 +111,8 @@ class ToolCall:
     retrieve: bool = False
     is_caught: bool = False
     """Whether a failure is a result: a :class:`~orchestrator.dsl.caught.Failure`."""
+    memory_bytes: int | None = None
+    """What it may take in a process of its own."""
     in_pauses: tuple[Pause, ...] = ()
     """Pauses of which more is known once this starts. Each adds arguments: the conversation, and the features."""
     once: Once | None = None
@@ -356,6 +358,12 @@ class Program:
             slots = [(op.id, op.first, op.count) for op in region.ops()]
             digest.update(f"{key}\n{region.source}\n{slots}".encode())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Where its tools run."""
+        ops = (op for region in self.regions.values() for op in region.ops())
+        return frozenset(op.spec.place for op in ops if isinstance(op.spec, ToolCall))
 
     @cached_property
     def regions(self) -> dict[str, Region]:

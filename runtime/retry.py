@@ -14,7 +14,9 @@ from orchestrator.runtime.program import Policy
 
 _BUGS = (TypeError, NameError, AttributeError, NotImplementedError, SyntaxError, AssertionError, ImportError)
 """Errors of the program rather than of the world: repeating changes nothing."""
-_REPEATABLE = frozenset({"ORCH-R001", "ORCH-R002", "ORCH-R003", "ORCH-R004", "ORCH-R006"})
+_REPEATABLE = frozenset(
+    {"ORCH-R001", "ORCH-R002", "ORCH-R003", "ORCH-R004", "ORCH-R006", "ORCH-R040", "ORCH-R041", "ORCH-R044"}
+)
 """Coded failures of something inside a structured op that another attempt may not meet."""
 
 

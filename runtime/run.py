@@ -182,6 +182,7 @@ class Runtime:
                 await self.engines.close()
             finally:
                 self._services.threads.close()
+                await self._services.processes.close()
                 for observer in self.observers:
                     with suppress(Exception, SystemExit):  # what a run did is not undone by an observer's fault
                         observer.close()

@@ -15,6 +15,7 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.kv.admission import GateGroup
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
+from orchestrator.runtime.tools.processes import ToolProcesses
 from orchestrator.runtime.tools.threads import ToolThreads
 
 
@@ -102,6 +103,8 @@ class Services:
     remote: Remote | None = None
     threads: ToolThreads = field(default_factory=ToolThreads)
     """For blocking tools."""
+    processes: ToolProcesses = field(default_factory=ToolProcesses)
+    """For tools that are isolated."""
     background: Background = field(default_factory=Background)
     """For hints that nothing waits for."""
     durations: DurationModel | None = None

@@ -40,43 +40,43 @@ from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def step(state: State) -> State:
     """The no-op step."""
     return workloads.step(state)
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def first(node: int) -> State:
     """A DAG node of the first layer. Its number keeps the nodes apart: equal pure ops are merged."""
     return workloads.combine()
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def combine(a: State, b: State, c: State) -> State:
     """A DAG node."""
     return workloads.combine(a, b, c)
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def join(states: list[State]) -> int:
     """The join of a fan-out, and of a DAG's sinks."""
     return int(join_sum(states)["i"])
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def fan_out(n: int) -> list[State]:
     """The source of a fan-out."""
     return [payload(i) for i in range(n)]
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def branch_state(i: int) -> State:
     """The source of one branch of the static fan-out."""
     return payload(i)
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def start_states(n: int) -> list[State]:
     """Where the agents start."""
     return [payload(0) for _ in range(n)]

@@ -36,13 +36,13 @@ def search(text: str, limit: int) -> list[str]:
     return [text] * limit
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def shorten(passages: list[str]) -> str:
     """Join passages."""
     return " ".join(passages)[:400]
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def grade(passage: str) -> float:
     """Score a passage."""
     return float(len(passage))

@@ -33,7 +33,7 @@ def execute(database: str, sql: str) -> Result:
     return Result(rows=found.rows, text=rows_text(found.rows))
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def elected(results: list[Result]) -> int:
     """The position of the first among the results that agree most; those with a problem count only if all have one."""
     ballots = [None if result.problem else repr(result.rows) for result in results]

@@ -65,6 +65,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 TOOLS: Final[dict[str, Tool[..., Any]]] = {
-    name: Tool(function, name, effects="pure") for name, function in _FUNCTIONS.items()
+    name: Tool(function, name, effects="pure", cheap=True) for name, function in _FUNCTIONS.items()
 }
 """The builtin tools by ``callee``."""

@@ -23,6 +23,13 @@ Opts = dict[str, object]
 MOST_TOKENS: Final = 2**63 - 1
 """Of a budget: what the IR's integers hold."""
 BUDGET_FORMS: Final = 'write "$0.02", "2 cents", "2000 tokens", "400k tokens", "1.5M tokens", "30s" or "2 min"'
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b)\s*", re.IGNORECASE)
+_UNIT_BYTES = {
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", 1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", 1)},
+}
+LEAST_MEMORY = 32 * 2**20
+"""What the process of a tool needs before it does anything."""
 _SLO = re.compile(r"\s*p(\d{1,2}(?:\.\d+)?)\s*<=?\s*(.+)")
 
 
@@ -99,6 +106,21 @@ def parse_seconds(duration: float | str | timedelta) -> float:
         fix = 'write seconds as a number, or "500ms", "5s", "2 min", "1h30m"'
         raise PolicyError(f"{duration!r} is not a duration", fix)
     return seconds
+
+
+def parse_memory(size: str | int) -> int:
+    """Bytes of ``"512 MiB"``, ``"1.5 GB"`` or a number of them; raises :class:`PolicyError`."""
+    fix = 'write "512 MiB" or "2 GiB"'
+    if is_count(size):
+        found = int(size)
+    else:
+        match = _MEMORY.fullmatch(size) if isinstance(size, str) else None
+        if match is None:
+            raise PolicyError(f"{size!r} is not a size", fix)
+        found = round(float(match[1]) * _UNIT_BYTES[match[2].lower()])
+    if found < LEAST_MEMORY:
+        raise PolicyError(f"{found:,} bytes are too few", f"Python itself takes about {LEAST_MEMORY >> 20} MiB: {fix}")
+    return found
 
 
 def parse_budget(text: str) -> Budget:

@@ -36,6 +36,7 @@ from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.once import is_unrepeatable, once_problems
 from orchestrator.dsl.options import NAME, refuse_unknown
+from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
@@ -63,6 +64,9 @@ class ToolOptions(TypedDict, total=False):
     pause_features: Sequence[str]
     key: str | None
     check: Callable[..., Any] | None
+    cheap: bool
+    isolation: Isolation | None
+    memory: str | int | None
 
 
 class CallOptions(TypedDict, total=False):
@@ -93,6 +97,9 @@ class Tool(Generic[P, R]):
     pause_features: Sequence[str] = ()
     key: str | None = None
     check: Callable[..., Any] | None = None
+    cheap: bool = False
+    isolation: Isolation | None = None
+    memory: str | int | None = None
     op_name: str | None = None
     is_caught: bool = False
     """Whether a call that fails gives a :class:`Failure` and does not end the run."""
@@ -176,6 +183,12 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     those of :func:`llm`. ``name`` is what plans, traces and models call the tool, by default the function's;
     ``tool.options(name=...)`` names one call. ``typical_s`` is a first guess of its duration for the planner,
     ``kind="retrieve"`` marks a search.
+
+    An async tool runs on the event loop, any other in a thread. ``cheap=True`` has a pure one called on the event loop
+    too: for functions that compute for less than a millisecond and wait for nothing. ``isolation="process"`` calls it
+    in a process of its own, which a timeout or a cancellation kills; ``memory="512 MiB"`` bounds what it may take
+    there. ``docs/tools.md`` has more.
+
     ``pause_features`` names parameters whose values tell how long a call takes (``("suite",)``): pauses are learned for
     each value, a scalar of which the beginning counts; nothing else of the arguments is remembered. A model or
     dataclass is a (pure) tool that builds an instance: ``tool(Report)(title=..., body=...)``.
@@ -201,6 +214,8 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     given.setdefault("name", name_of(fn))
     if isinstance(fn, type):
         given.setdefault("effects", "pure")
+        is_plain = given["effects"] == "pure" and not {"timeout", "isolation"} & set(given)
+        given.setdefault("cheap", is_plain and is_record(fn))
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
     made.__dict__["__doc__"] = getattr(underlying(fn), "__doc__", None)
     return made
@@ -291,6 +306,7 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
         opts["is_async"] = True
     if tool.is_caught:
         opts["caught"] = True
+    opts.update(place_opts(tool))
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)
     return opts
@@ -312,6 +328,8 @@ def _option_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
         message = f"tool `{tool.name}`: typical_s={seconds!r}"
         fix = "typical_s is a number of seconds, such as 0.5"
         yield Diagnostic("ORCH-D041", message, definition_of(tool.fn), None, fix)
+    for message, why, fix in place_problems(tool):
+        yield Diagnostic("ORCH-D041", f"tool `{tool.name}`: {message}", definition_of(tool.fn), why, fix)
 
 
 def _feature_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:

@@ -9,17 +9,16 @@ from orchestrator.ir.attributes import to_attribute
 from orchestrator.ir.walk import attr, bodies, opts, tree
 from orchestrator.passes.rewrite import editing
 
-CHEAP_S: Final = 1e-3
-"""A pure tool that typically takes less is called where it stands: handing it to a thread would cost more."""
 _EXPRESSIONS: Final = frozenset({"const", "prompt", "chat", "field"})
 
 
 @dataclass(frozen=True)
 class InlineCheap:
-    """Place expressions and cheap pure tools ``inline``, coroutines ``async``, questions ``human``.
+    """Place expressions and tools that are declared cheap ``inline``, isolated ones in a ``process``, coroutines
+    ``async``, questions ``human``.
 
     Before: ``"op.call"(%q) {kind = "prompt", place = "", …}``; after: ``place = "inline"``. What remains ``""`` is the
-    planner's. A pure tool is cheap unless it has a timeout (which needs a thread to leave behind) or says otherwise.
+    planner's: that a tool is pure says nothing of how long it takes.
     """
 
     name: ClassVar[str] = "inline-cheap"
@@ -41,7 +40,9 @@ def _place(op: Any) -> str:
     if kind == "ask":
         return "human"
     options = opts(op)
+    if options.get("isolation"):
+        return str(options["isolation"])
     if options.get("is_async"):
         return "async"
-    cheap = attr(op, "effects") == "pure" and options.get("typical_s", 0.0) < CHEAP_S
-    return "inline" if cheap and "timeout_s" not in options else ""
+    cheap = options.get("cheap") and attr(op, "effects") == "pure" and "timeout_s" not in options
+    return "inline" if cheap else ""

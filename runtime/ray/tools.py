@@ -13,9 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.errors import EngineError
-from orchestrator.runtime.engines import errors
-from orchestrator.runtime.failures import LostAttemptError
+from orchestrator.runtime.failures import LostAttemptError, lost
 from orchestrator.runtime.ray.shipping import ship
 
 
@@ -65,7 +63,7 @@ class _Host:
             self._actor = ray.remote(_ToolHost).options(num_cpus=0).remote()
         try:
             return await _result(op, self._actor.call.remote(fn, tuple(args), dict(kwargs)))
-        except (asyncio.CancelledError, EngineError):  # a method that runs cannot be interrupted
+        except (asyncio.CancelledError, LostAttemptError):  # a method that runs cannot be interrupted
             self.stop()
             raise
 
@@ -78,7 +76,7 @@ class _Host:
 
 
 async def _result(op: str, reference: Any) -> Any:
-    """What a worker answers; the user's exceptions as they were raised, and ORCH-E013 where the worker died."""
+    """What a worker answers; the user's exceptions as they were raised, and ORCH-R041 where the worker died."""
     import ray
 
     try:
@@ -87,7 +85,7 @@ async def _result(op: str, reference: Any) -> Any:
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:
         why = str(error).strip().splitlines()[0]
-        raise LostAttemptError.collect(errors.engine_died(f"ray worker of {op}", why, None).diagnostics) from error
+        raise lost(op, why) from error
 
 
 class _ToolHost:

@@ -25,11 +25,21 @@ async def call_tool(execution: Execution, op: Op, spec: ToolCall, args: Sequence
         assert spec.once.key is not None
         kwargs[spec.once.key] = attempt.key
     services = execution.services
+    began = None if attempt is None else attempt.begin
     if spec.place == "thread":
         fn = spec.fn if attempt is None or attempt.key is None else marked(spec.fn, attempt.key)
         work = partial(copy_context().run, fn, *args, **kwargs)
-        began = None if attempt is None else attempt.begin
         return await services.threads.call(work, tenant=execution.tenant, began=began)
+    if spec.place == "process":
+        return await services.processes.call(
+            op.id,
+            spec.fn,
+            args,
+            kwargs,
+            tenant=execution.tenant,
+            memory_bytes=spec.memory_bytes,
+            began=began,
+        )
     if spec.place.startswith("ray"):
         if services.remote is None:
             fix = "give the Runtime a Ray session, or plan for a cluster without Ray"

@@ -16,15 +16,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, cast
 
 from orchestrator.runtime.failures import no_thread, too_many_written_off
+from orchestrator.runtime.tools.turns import Turns
 
 T = TypeVar("T")
 
@@ -108,7 +107,7 @@ class ToolThreads:
 
     def _forget(self, key: tuple[str | None, int]) -> None:
         mine = self._tenants.get(key)
-        if mine is not None and not (mine.running or mine.waiting):
+        if mine is not None and mine.is_idle:
             mine.written_off = [job for job in mine.written_off if not job.is_over]
             if not mine.written_off:
                 del self._tenants[key]
@@ -203,35 +202,11 @@ class _Thread(threading.Thread):
                     return None
 
 
-@dataclass(slots=True)
-class _Tenant:
+class _Tenant(Turns):
     """The calls of one tenant."""
 
-    running: int = 0
-    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
-    written_off: list[_Job] = field(default_factory=list)
+    __slots__ = ("written_off",)
 
-    async def enter(self, most: int) -> None:
-        """Return when one more may run; first come, first served."""
-        if self.running < most:
-            self.running += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
-        try:
-            await turn
-        except BaseException:
-            if turn.done() and not turn.cancelled():  # its turn came in the same moment
-                self.leave()
-            elif turn in self.waiting:
-                self.waiting.remove(turn)
-            raise
-
-    def leave(self) -> None:
-        """One has ended, or is written off: the next may run."""
-        while self.waiting:
-            turn = self.waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.running -= 1
+    def __init__(self) -> None:
+        super().__init__()
+        self.written_off: list[_Job] = []

@@ -27,12 +27,12 @@ class Point(BaseModel):
     y: int
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def add(a: int, b: int) -> int:
     return a + b
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def make(x: int, y: int) -> Point:
     return Point(x=x, y=y)
 
@@ -47,7 +47,7 @@ def blocking(n: int) -> int:
     return n * 2
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def keyword(*, n: int) -> int:
     return n
 
@@ -104,7 +104,7 @@ async def test_prompts_quote_nothing_and_keep_braces() -> None:
 
 
 async def test_mutable_constants_are_fresh_in_every_use() -> None:
-    @tool(effects="pure")
+    @tool(effects="pure", cheap=True)
     def push(items: list[int], n: int) -> int:
         items.append(n)
         return len(items)

@@ -59,7 +59,7 @@ async def later_on_the_loop(how: str) -> int:
     return leave(how)
 
 
-@tool(effects="pure")
+@tool(effects="pure", cheap=True)
 def inline(how: str) -> int:
     return leave(how)
 

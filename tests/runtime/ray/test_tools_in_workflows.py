@@ -180,7 +180,7 @@ async def test_a_killed_worker_is_retried_as_the_policy_says(
     assert [record.attempts for record in result.ops] == [2]
     with pytest.raises(RunError) as failed:
         await run(placed(doomed, place), file="")
-    assert failed.value.code == "ORCH-E013"
+    assert failed.value.code == "ORCH-R041"
 
 
 SCRIPT = """

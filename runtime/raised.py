@@ -1,0 +1,56 @@
+"""What user code raised: whether it is that code's failure, what it says, and where it came from."""
+
+from __future__ import annotations
+
+from opcode import opmap
+from types import TracebackType
+from typing import Final
+
+from orchestrator.dsl.location import is_user_file
+from orchestrator.errors import SourceLoc
+
+RAISED_AT: Final = "_orch_raised_at"
+"""Attribute of an exception from another process: where it was raised there."""
+BY_VALUE: Final = "<dynamic-code>"
+"""What cloudpickle puts in place of a code object's file."""
+_RAISE: Final = opmap["RAISE_VARARGS"]
+
+
+def passes_through(error: BaseException) -> bool:
+    """Whether ``error`` is no failure of the code that it came out of, but something that happens to it.
+
+    A real Ctrl-C and the closing of a coroutine arrive between two instructions; what user code raises itself comes
+    from a ``raise``, and is its failure, whatever it is. (Cancellation is told by the task that was cancelled.)
+    """
+    if not isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is None or trace.tb_lasti < 0 or trace.tb_frame.f_code.co_code[trace.tb_lasti] != _RAISE
+
+
+def raised(error: BaseException) -> BaseException:
+    """What user code raised: coroutines turn a ``StopIteration`` into a ``RuntimeError`` on its way."""
+    cause = error.__cause__
+    if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
+        return cause
+    return error
+
+
+def user_line(trace: TracebackType | None, sent_from: str | None = None) -> SourceLoc | None:
+    """The innermost line of a traceback that is the user's; ``sent_from`` is the file of code that came by value."""
+    found: SourceLoc | None = None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        file = sent_from or BY_VALUE if code.co_filename == BY_VALUE else code.co_filename
+        if not file.startswith("<") and is_user_file(file):
+            found = SourceLoc(file, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return found
+
+
+def raised_at(error: BaseException) -> SourceLoc | None:
+    """Where user code raised ``error``, maybe in another process."""
+    known = getattr(error, RAISED_AT, None)
+    return known if isinstance(known, SourceLoc) else user_line(error.__traceback__)

@@ -1,0 +1,46 @@
+"""So many at once, first come, first served: what a tenant's blocking tools wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Turns:
+    """Counts who runs and keeps who waits. For one event loop."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nobody runs or waits."""
+        return not (self.running or self.waiting)
+
+    async def enter(self, most: int) -> None:
+        """Return when one more may run, ``most`` at once; :meth:`leave` ends it."""
+        if self.running < most:
+            self.running += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():  # its turn came in the same moment
+                self.leave()
+            elif turn in self.waiting:
+                self.waiting.remove(turn)
+            raise
+
+    def leave(self) -> None:
+        """One has ended, or is not waited for any more: the next may run."""
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.running -= 1
