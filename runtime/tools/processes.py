@@ -26,7 +26,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
-from orchestrator.dsl.location import definition_of
+from orchestrator.dsl.location import definition_of, name_of
 from orchestrator.runtime import failures
 from orchestrator.runtime.tools.crossing import unpacked
 from orchestrator.runtime.tools.turns import Turns
@@ -83,7 +83,7 @@ class ToolProcesses:
         """
         work = _pickled(op, fn, tuple(args), dict(kwargs or {}))
         turns = self._tenants.setdefault(tenant, Turns())
-        owner = tenant, None if memory_bytes is None else f"{fn.__module__}.{fn.__qualname__}"
+        owner = tenant, None if memory_bytes is None else f"{fn.__module__}.{name_of(fn)}"
         try:
             await turns.enter(self._most_running)
             try:
@@ -105,9 +105,7 @@ class ToolProcesses:
     async def _call(self, op: str, call: Call, owner: Owner, began: Callable[[], None] | None) -> Any:
         worker = await self._take(op, owner)
         try:
-            if began is not None:
-                began()
-            answer = await worker.answer(call)
+            answer = await worker.answer(op, call, began)
         except BaseException:
             worker.kill()
             self._reap(worker)
@@ -229,7 +227,7 @@ class _Worker:
             self._is_ready = await self._receive() is not None
         return self._is_ready
 
-    async def answer(self, call: Call) -> Answer | None:
+    async def answer(self, op: str, call: Call, began: Callable[[], None] | None) -> Answer | None:
         """Have a call made; None when the worker ended without an answer."""
         loop = asyncio.get_running_loop()
         data = pickle.dumps(call)
@@ -237,7 +235,18 @@ class _Worker:
             await loop.sock_sendall(self._channel, HEAD.pack(len(data)) + data)
         except (BrokenPipeError, ConnectionResetError):
             return None
-        received = await self._receive()
+        try:
+            async with asyncio.timeout(START_S) as loading:
+                received = await self._receive()
+                if received == b"":
+                    loading.reschedule(None)
+                    if began is not None:
+                        began()
+                    received = await self._receive()
+        except TimeoutError:
+            if not loading.expired():
+                raise
+            raise failures.no_process(op, f"its module was not imported within {START_S:g} s") from None
         if received is None:
             return None
         answer: Answer = pickle.loads(received)

@@ -1,6 +1,7 @@
 """What runs in a worker process: one call after the other, for as long as the process that started it lives.
 
-Calls come as frames over a socket: eight bytes of length, then a pickle. This module imports little, because a worker
+Calls come as frames over a socket: eight bytes of length, then a pickle; an empty frame says that the worker is ready,
+or that a call begins. This module imports little, because a worker
 is there as soon as it has imported it. What tools print goes to stderr, so that nothing mixes with the results that
 the parent prints; the working directory and the environment are put back after each call.
 """
@@ -15,6 +16,7 @@ import socket
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -80,7 +82,7 @@ def main(channel_fd: int, lifeline_fd: int) -> None:
     channel.sendall(HEAD.pack(0))  # ready
     while (data := _receive(channel)) is not None:
         call: Call = pickle.loads(data)
-        answer = _answer(call, dumps)
+        answer = _answer(call, dumps, lambda: channel.sendall(HEAD.pack(0)))
         if os.getpid() != process:  # the tool has forked, and this is the copy
             os._exit(0)
         sent = pickle.dumps(answer)
@@ -107,18 +109,21 @@ def _no_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def _answer(call: Call, dumps: Dumps) -> Answer:
+def _answer(call: Call, dumps: Dumps, begins: Callable[[], None]) -> Answer:
     before = _limit_memory(call.memory_bytes)
     try:
-        return _outcome(call, dumps)
+        return _outcome(call, dumps, begins)
     except MemoryError:
         return Answer("memory")
     finally:
         _restore_memory(before)
 
 
-def _outcome(call: Call, dumps: Dumps) -> Answer:
-    """What became of a call; raises ``MemoryError`` where its memory was not enough."""
+def _outcome(call: Call, dumps: Dumps, begins: Callable[[], None]) -> Answer:
+    """What became of a call; raises ``MemoryError`` where its memory was not enough.
+
+    ``begins`` tells that the function is here: importing its module, which may take long, is not the call's time.
+    """
     try:
         function, args, kwargs = pickle.loads(call.work)
         function = function.find() if isinstance(function, Reference) else function
@@ -126,6 +131,7 @@ def _outcome(call: Call, dumps: Dumps) -> Answer:
         raise
     except BaseException as error:  # noqa: BLE001 - importing the user's modules runs them
         return Answer("unloadable", why=described(error))
+    begins()
     try:
         value = function(*args, **kwargs)
         if inspect.iscoroutine(value):

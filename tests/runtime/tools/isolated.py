@@ -91,7 +91,7 @@ def fill(mib: int) -> int:
     return len(bytearray(mib << 20))
 
 
-@tool(effects="idempotent", isolation="process", timeout=0.5)
+@tool(effects="idempotent", isolation="process", timeout=4)
 def hang(folder: str) -> int:
     """Leave a note of this process and of one it has started, and never come back."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

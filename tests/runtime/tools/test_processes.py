@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -297,3 +298,28 @@ async def test_a_map_over_isolated_tools_uses_few_processes() -> None:
     async with Runtime() as runtime:
         found = await outcome(runtime, pids, list(range(60)))
     assert 1 <= len(set(found)) <= max(4, os.cpu_count() or 1)
+
+
+SLOW_MODULE = """
+import os, time
+from orchestrator import tool, workflow
+
+if "ORCH_TOOL_PROCESS" in os.environ:
+    time.sleep(1.5)
+
+@tool(effects="idempotent", isolation="process", timeout=1)
+def ready(x: int) -> int:
+    return x
+
+@workflow
+def flow(x: int) -> int:
+    return ready(x)
+"""
+
+
+async def test_importing_its_module_is_not_the_time_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_to_import.py").write_text(SLOW_MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("slow_to_import")
+    async with Runtime() as runtime:
+        assert await outcome(runtime, module.flow, 3) == 3
