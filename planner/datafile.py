@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,13 +30,17 @@ from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+MOST_BYTES: Final = 256 * 2**20
+"""Of a data file; traces are the largest."""
 _CODES = {"missing": ("ORCH-P004", "is missing"), "extra_forbidden": ("ORCH-P006", "is not a known field")}
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; raises :class:`PlanError` ORCH-P001."""
+    """The text of a file, a byte order mark left out; raises :class:`PlanError` ORCH-P001."""
     try:
-        return path.read_text(encoding="utf-8")
+        if path.stat().st_size > MOST_BYTES:
+            raise PlanError("ORCH-P001", f"cannot read {path}: it has more than {MOST_BYTES // 2**20} MiB")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as unreadable:
         raise PlanError("ORCH-P001", f"cannot read {path}: {unreadable}") from unreadable
 
@@ -53,12 +57,25 @@ def parse_toml(text: str, file: str) -> dict[str, object]:
 
 def parse_json(model: type[ModelT], text: str, file: str) -> ModelT:
     """``text`` as a ``model``; raises :class:`PlanError` ORCH-P002 for broken JSON, else as :func:`validate`."""
+    return validate(model, _json(text, file), text, file)
+
+
+def parse_object(text: str, file: str) -> dict[str, Any]:
+    """A JSON object of any fields; raises :class:`PlanError` ORCH-P002."""
+    data = _json(text, file)
+    if not isinstance(data, dict):
+        raise PlanError("ORCH-P002", f"not a JSON object but {type(data).__name__}", where=SourceLoc(file, 1))
+    return data
+
+
+def _json(text: str, file: str) -> object:
     try:
-        data = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as broken:
         where = SourceLoc(file, broken.lineno)
         raise PlanError("ORCH-P002", f"not valid JSON: {broken}", where=where) from broken
-    return validate(model, data, text, file)
+    except (RecursionError, ValueError) as broken:  # nested too deep, or a number of thousands of digits
+        raise PlanError("ORCH-P002", f"not JSON of this world: {broken}", where=SourceLoc(file, 1)) from broken
 
 
 def validate(model: type[ModelT], data: object, text: str, file: str, prefix: tuple[int | str, ...] = ()) -> ModelT:

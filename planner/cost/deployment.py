@@ -106,7 +106,7 @@ class Deployment:
         facts, tp = self.facts, self.decode.tp
         width = KV_BYTES.get(self.backend, DTYPE_BYTES[facts.dtype] if DTYPE_BYTES[facts.dtype] < 2 else 2.0)
         split = 1.0 if facts.latent else max(1.0 / tp, 1.0 / facts.kv_heads)
-        full = 1.0 - facts.sliding_layers / facts.layers
+        full = facts.lasting_kv
         return facts.kv_values_per_token * width * split * full
 
     @property

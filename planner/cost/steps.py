@@ -63,7 +63,7 @@ def prefill_step(of: Deployment, tokens: float, cached: float = 0.0) -> Step:
 def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context: float) -> Step:
     facts, device = of.facts, of.device
     all_tokens = tokens * at.dp
-    full = 1.0 - facts.sliding_layers / facts.layers
+    full = facts.lasting_kv
     width = facts.latent.nope_dim + facts.latent.rope_dim if facts.latent else facts.head_dim
     if facts.latent and sequences == tokens:
         width = facts.latent.cached_values  # decoding attends in the latent space

@@ -34,12 +34,12 @@ def test_gpt2_names_and_two_matrix_mlp(tmp_path: Path) -> None:
     path.write_text('{"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257}')
     facts = read_config(path, "gpt2")
     assert facts.params == pytest.approx(124.4e6, rel=0.01)
-    assert facts.dtype == "fp32"
+    assert facts.dtype == "bf16"  # what vLLM serves 32 bits in
 
 
 def test_quantised_weights_and_nested_text_model(tmp_path: Path) -> None:
     fp8 = read_config(Path(config_file(tmp_path, quantization_config={"quant_method": "fp8"})), "llama")
-    assert fp8.weight_bytes == fp8.params
+    assert fp8.weight_bytes == fp8.params + 2 * 128_256 * 4096  # the embeddings and the output layer keep 16 bits
     nested = read_config(Path(config_file(tmp_path, text_config={**LLAMA_8B, "num_hidden_layers": 1})), "vision")
     assert nested.layers == 1
 
@@ -83,6 +83,62 @@ def test_a_model_folder_and_the_local_cache_are_looked_at(tmp_path: Path, monkey
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     assert facts_of(EngineSpec(name="e", kind="vllm", model="org/name")).known
     assert not facts_of(EngineSpec(name="e", kind="vllm", model="org/other")).known
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no JSON",
+        b"[1, 2]",
+        b"null",
+        b"{}",
+        b'{"hidden_size": 64}',
+        b'{"hidden_size": "wide", "num_hidden_layers": 2}',
+        b'{"hidden_size": 64, "num_hidden_layers": 99999999999999999999}',
+        b'{"hidden_size": 1' + b"0" * 5000 + b"}",
+        b"\xff\xfe{",
+        b'{"a": ' * 5000 + b"1" + b"}" * 5000,
+        b'{"text_config": ' * 9 + b"{}" + b"}" * 9,
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    ],
+)
+def test_a_config_that_says_nothing_stops_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model-3b").mkdir()
+    (tmp_path / "model-3b" / "config.json").write_bytes(content)
+    for spec in (
+        EngineSpec(name="e", kind="vllm", model=str(tmp_path / "model-3b")),
+        EngineSpec(name="e", kind="vllm", model="my-3b", config=str(tmp_path / "model-3b" / "config.json")),
+    ):
+        if content.startswith(b"\xff") and spec.config:
+            continue  # no text: as one that is not there
+        facts = facts_of(spec)
+        assert (facts.known, facts.params) == (False, 3e9)
+        assert "config.json" in facts.note
+
+
+def test_a_config_that_cannot_be_opened_stops_nothing(tmp_path: Path) -> None:
+    for name in ("loop-1b", "folder-1b", "huge-1b", "gone-1b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "loop-1b" / "config.json").symlink_to("config.json")
+    (tmp_path / "folder-1b" / "config.json").mkdir()
+    with (tmp_path / "huge-1b" / "config.json").open("wb") as file:
+        file.truncate(2**40)
+    (tmp_path / "gone-1b" / "config.json").symlink_to(tmp_path / "nowhere")
+    for path in tmp_path.iterdir():
+        facts = facts_of(EngineSpec(name="e", kind="vllm", model=str(path)))
+        assert (facts.known, facts.params) == (False, 1e9)
+        assert "config.json" in facts.note
+
+
+def test_the_widths_of_a_checkpoint_may_stand_beside_its_config(tmp_path: Path) -> None:
+    path = Path(config_file(tmp_path))
+    (tmp_path / "hf_quant_config.json").write_text(
+        '{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}}'
+    )
+    assert read_config(path, "llama").weight_dtype == "fp4"
+    (tmp_path / "hf_quant_config.json").write_text("[")
+    assert read_config(path, "llama").weight_dtype == "bf16"
 
 
 def test_a_named_config_must_exist(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def refused(code: str, model: str = "llama-3.1-70b", cluster: Cluster | None = N
 def test_what_cannot_be_served_says_why() -> None:
     assert "no GPU" in refused("ORCH-P101", cluster=Cluster(devices=(cpu(),)))
     assert "131072" in refused("ORCH-P102", input_tokens=200_000.0)
-    assert "671 GB" in refused("ORCH-P104", "deepseek-r1")
+    assert "673 GB" in refused("ORCH-P104", "deepseek-r1")
     assert "ttft_s" in refused("ORCH-P052", ttft_s=1e-4)
     with pytest.raises(PlanError) as caught:
         served(objective="cost")

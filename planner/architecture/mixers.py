@@ -1,0 +1,246 @@
+"""What mixes tokens in each layer: attention of several kinds, or a recurrence that caches nothing by token.
+
+A *plan* is a word for each layer: ``full`` and ``sliding`` attention, ``linear`` (any recurrence), ``both`` (attention
+beside a recurrence), ``none``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from orchestrator.planner.architecture.fields import NAMES, Fields
+
+FULL, SLIDING, LINEAR, BOTH, NONE = "full", "sliding", "linear", "both", "none"
+_WORDS: Final = {
+    FULL: "full_attention attention global a attn full_attn global_attention self_attention indexed_attention * 1",
+    SLIDING: "sliding_attention local chunked_attention local_attention swa sliding sliding_window",
+    LINEAR: "linear_attention mamba mamba2 recurrent conv short_conv linear m ssm kda lightning 0 mlstm",
+    BOTH: "hybrid",
+    NONE: "mlp moe - e no_op identity ffn",
+}
+_MEANING: Final = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_NO_ATTENTION: Final = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "rwkv5", "rwkv6", "rwkv7", "xlstm"})
+_EVERY_LAYER_BOTH: Final = frozenset({"falcon_h1", "hymba"})
+_ALL_SLIDING: Final = frozenset({"mistral", "mixtral", "phi3", "phimoe", "starcoder2", "ministral3"})
+"""Architectures whose window, where they have one, holds for every layer."""
+_SWITCHED: Final = frozenset(
+    {"qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "qwen2_vl", "qwen2_5_vl", "dots1", "qwen2_vl_text", "qwen2_5_vl_text"}
+)
+"""Architectures whose window counts only with ``use_sliding_window``, and from ``max_window_layers`` on."""
+_EVERY_NTH_FULL: Final = {
+    "gemma2": 2,
+    "gemma3": 6,
+    "gemma3_text": 6,
+    "gemma3n": 5,
+    "gemma3n_text": 5,
+    "gemma4_text": 6,
+    "gemma4": 6,
+    "cohere2": 4,
+    "gpt_oss": 2,
+    "exaone4": 4,
+    "olmo3": 4,
+    "afmoe": 4,
+    "vaultgemma": 2,
+    "llama4_text": 4,
+    "llama4": 4,
+    "mellum": 4,
+}
+_EVERY_NTH_ATTENTION: Final = {
+    "qwen3_next": 4,
+    "qwen3_5": 4,
+    "qwen3_5_text": 4,
+    "qwen3_5_moe": 4,
+    "qwen3_5_moe_text": 4,
+}
+
+
+def plan(fields: Fields, layers: int) -> list[str]:
+    """A word for each layer; what is not understood is a doubt, and counts as full attention."""
+    for read in (_said, _listed, _from_blocks, _periodic, _windowed):
+        found = read(fields, layers)
+        if found is not None:
+            return found
+    return [FULL] * layers
+
+
+def _said(fields: Fields, layers: int) -> list[str] | None:
+    """In a list of words, a pattern of letters, or a list of zeros and ones."""
+    words = fields.words("layer_types", "layers_block_type", "attention_layers", "attn_type_list", "_block_types")
+    if not words and (pattern := fields.value("hybrid_override_pattern", "hybrid_layer_pattern")):
+        words = list(pattern) if isinstance(pattern, (str, list)) else ()
+        if isinstance(pattern, list):  # MiMo: 1 marks a layer with a window
+            words = ["sliding" if each in (1, True) else "full" for each in pattern]
+    if not words and (cycle := fields.words("block_types")):
+        words = [cycle[at % len(cycle)] for at in range(layers)]
+    if not words:
+        return None
+    if len(words) < layers:
+        fields.doubt(f"{len(words)} types for {layers} layers")
+        return None
+    strange = sorted({word for word in words if word.lower() not in _MEANING})
+    if strange:
+        fields.doubt(f"layers of type {', '.join(strange[:3])}")
+    return [_MEANING.get(word.lower(), FULL) for word in words[:layers]]
+
+
+def _listed(fields: Fields, layers: int) -> list[str] | None:
+    """By the numbers of the layers that are attention, or that are both."""
+    nested = fields.part("linear_attn_config")
+    full = fields.value("attn_layer_indices", "full_attn_idxs", "full_attention_layers")
+    if isinstance(full, (list, tuple)) or (fields.model_type == "bamba" and full is None):
+        return [FULL if at in (full or ()) else LINEAR for at in range(layers)]
+    counted_from_one = nested.value("full_attn_layers")
+    if isinstance(counted_from_one, (list, tuple)):
+        return [FULL if at + 1 in counted_from_one else LINEAR for at in range(layers)]
+    shared = fields.value("hybrid_layer_ids")
+    if isinstance(shared, (list, tuple)):
+        return [BOTH if at in shared else LINEAR for at in range(layers)]
+    return None
+
+
+def _from_blocks(fields: Fields, layers: int) -> list[str] | None:
+    """Nemotron-NAS: a block for each layer."""
+    blocks = fields.value("block_configs")
+    if not isinstance(blocks, (list, tuple)) or len(blocks) != layers:
+        return None
+    found = []
+    for block in blocks:
+        attention = Fields(block if isinstance(block, dict) else {}).part("attention")
+        gone = attention.flag("no_op") or attention.flag("replace_with_linear")
+        found.append(NONE if gone else FULL)
+    return found
+
+
+def _periodic(fields: Fields, layers: int) -> list[str] | None:
+    """Attention in every nth layer, a recurrence in the others."""
+    if fields.model_type in _NO_ATTENTION:
+        return [LINEAR] * layers
+    if fields.model_type in _EVERY_LAYER_BOTH:
+        return [BOTH] * layers
+    every = fields.number("attn_layer_period")
+    if every:
+        offset = fields.number("attn_layer_offset", least=0)
+        at_least = every // 2 if offset is None else offset
+        return [FULL if at % every == at_least % every else LINEAR for at in range(layers)]
+    every = fields.number("full_attention_interval") or _EVERY_NTH_ATTENTION.get(fields.model_type)
+    if every:
+        return [LINEAR if (at + 1) % every else FULL for at in range(layers)]
+    return None
+
+
+def _windowed(fields: Fields, layers: int) -> list[str] | None:
+    """A window, and which layers look through it."""
+    kind = fields.model_type
+    if fields.asked("window") is None or fields.flag("use_sliding_window") is False:
+        return None
+    if kind in _SWITCHED or fields.flag("use_sliding_window"):
+        first = fields.number("max_window_layers", least=0) or 0
+        return [SLIDING if fields.flag("use_sliding_window") and at >= first else FULL for at in range(layers)]
+    unroped = fields.numbers(layers, "no_rope_layers") if kind.startswith("llama4") else None
+    if unroped is not None:
+        return [SLIDING if each else FULL for each in unroped]
+    if kind in _ALL_SLIDING:
+        return [SLIDING] * layers
+    every = fields.number(
+        "sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers", "no_rope_layer_interval"
+    ) or _EVERY_NTH_FULL.get(kind)
+    if every is None:
+        fields.doubt("which layers look through its sliding window")
+        return None
+    return [SLIDING if (at + 1) % every else FULL for at in range(layers)]
+
+
+def recurrence_params(fields: Fields, hidden: int, heads: int, head_dim: int) -> int:
+    """Of one layer that is a recurrence. The small ones (convolutions, gates by head) are left out."""
+    for count in (_delta_net, _mamba2, _mamba1, _griffin, _short_conv, _lightning):
+        found = count(fields, hidden, heads * head_dim)
+        if found is not None:
+            return found
+    fields.doubt("the width of its recurrent layers")
+    return 4 * hidden * hidden
+
+
+def _delta_net(fields: Fields, hidden: int, _width: int) -> int | None:
+    """Gated DeltaNet (Qwen3-Next), and Kimi's with one width for all."""
+    keys, key = fields.number("linear_num_key_heads"), fields.number("linear_key_head_dim")
+    values, value = fields.number("linear_num_value_heads"), fields.number("linear_value_head_dim")
+    if keys and key and values and value:
+        return hidden * (2 * keys * key + 2 * values * value + 2 * values) + values * value * hidden
+    kimi = fields.part("linear_attn_config")
+    count, width = kimi.number("num_heads"), kimi.number("head_dim")
+    return 4 * hidden * count * width + 4 * hidden * width if count and width else None
+
+
+def _mamba2(fields: Fields, hidden: int, _width: int) -> int | None:
+    heads = fields.number("mamba_n_heads", "mamba_num_heads", "n_mamba_heads")
+    if fields.model_type == "mamba2":
+        heads = fields.number("num_heads")
+    state = fields.number("mamba_d_state", "ssm_state_size", "state_size")
+    if not heads or not state or fields.model_type == "zamba":
+        return None
+    groups = fields.number("mamba_n_groups", "n_groups", "mamba_ngroups") or 1
+    named = ("head_dim",) if fields.model_type == "mamba2" else ("mamba_d_head", "mamba_head_dim", "mamba_headdim")
+    head = fields.number(*named)
+    inner = fields.number("mamba_d_ssm") or (heads * head if head else 0)
+    if not inner:
+        inner = (fields.number("mamba_expand", "expand") or 2) * hidden
+    return hidden * (2 * inner + 2 * groups * state + heads) + inner * hidden
+
+
+def _mamba1(fields: Fields, hidden: int, _width: int) -> int | None:
+    state = fields.number("mamba_d_state", "state_size")
+    if not state:
+        return None
+    inner = (fields.number("mamba_expand", "expand") or 2) * hidden
+    if fields.model_type in {"mamba", "falcon_mamba"}:
+        inner = fields.number("intermediate_size") or inner
+    rank = fields.number("mamba_dt_rank", "time_step_rank") or -(-hidden // 16)
+    return 3 * hidden * inner + inner * (rank + 2 * state) + rank * inner + inner * state
+
+
+def _griffin(fields: Fields, hidden: int, _width: int) -> int | None:
+    width = fields.number("lru_width") or (hidden if fields.model_type == "recurrent_gemma" else 0)
+    heads = fields.asked("heads") or 1
+    return 3 * hidden * width + 2 * width * width // heads if width else None
+
+
+def _short_conv(fields: Fields, hidden: int, _width: int) -> int | None:
+    return 4 * hidden * hidden if fields.number("conv_L_cache") else None
+
+
+def _lightning(fields: Fields, hidden: int, width: int) -> int | None:
+    return 5 * hidden * width if fields.model_type.startswith("minimax") else None
+
+
+def kv_heads(fields: Fields, layers: int, heads: int) -> list[int]:
+    """KV heads of each layer: one number, a list, groups, or a single head for all."""
+    by_layer = fields.numbers(layers, *NAMES["kv_heads"])
+    if by_layer is not None:
+        return by_layer
+    blocks = fields.value("block_configs")
+    if isinstance(blocks, (list, tuple)) and len(blocks) == layers:
+        return [heads // (_group(block) or 1) for block in blocks]
+    given = fields.part("attn_config").asked("kv_heads") or fields.asked("kv_heads")
+    if fields.flag("multi_query") and not fields.flag("new_decoder_architecture") and given in {None, heads}:
+        given = 1  # Falcon and StarCoder; a Falcon saved by transformers writes all heads beside the mark
+    if fields.flag("multi_query_attention") is False:
+        given = None
+    return [given or heads] * layers
+
+
+def _group(block: object) -> int | None:
+    attention = Fields(block if isinstance(block, dict) else {}).part("attention")
+    return attention.number("n_heads_in_group")
+
+
+def head_dims(fields: Fields, words: Sequence[str], usual: int) -> list[int]:
+    """Of each layer: Gemma 4's layers without a window have wider heads."""
+    wide = fields.number("global_head_dim")
+    found = [wide if wide and word == FULL else usual for word in words]
+    own = fields.value("per_layer_config")
+    for key, changes in own.items() if isinstance(own, dict) else ():
+        changed = Fields(changes if isinstance(changes, dict) else {}).number("head_dim")
+        if changed and str(key).isdigit() and int(key) < len(found):
+            found[int(key)] = changed
+    return found
