@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from functools import reduce
+from pathlib import Path, PurePath
 from typing import Any, Literal, Never
+from uuid import UUID
 
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.typing import (
     TypeForm,
     assignable,
+    decodable,
     dict_of,
     fields_of,
     join,
@@ -25,6 +31,8 @@ from orchestrator.dsl.typing import (
 from orchestrator.dsl.value import Value
 
 _SCALARS = (bool, int, float, str)
+_VALUES = (Enum, date, time, timedelta, UUID, Decimal)
+"""Classes whose objects JSON says completely, as text or number."""
 _LONGEST_SHOWN = 80
 
 
@@ -65,7 +73,9 @@ def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # 
         if fits_typed_dict(dict(zip(obj, types, strict=True)), expected):
             return expected
         return dict_of(joined(types)) if all(isinstance(key, str) for key in obj) else None
-    return type(obj) if fields_of(type(obj)) is not None or is_dataclass(obj) else None
+    if isinstance(obj, PurePath):
+        return Path
+    return type(obj) if isinstance(obj, _VALUES) or fields_of(type(obj)) is not None or is_dataclass(obj) else None
 
 
 def fits_typed_dict(types: Mapping[str, TypeForm], expected: TypeForm) -> bool:
@@ -81,13 +91,37 @@ def joined(types: list[TypeForm]) -> TypeForm:
     return reduce(lambda a, b: join(a, b) or union(a, b), types) if types else Never
 
 
-def constant_json(obj: object) -> str:
-    """The JSON text of a constant."""
-    if obj is None or isinstance(obj, _SCALARS):
+class LossyConstantError(ValueError):
+    """A constant that is another object once it has been written as JSON and read again."""
+
+
+def constant_json(obj: object, tp: TypeForm) -> str:
+    """The JSON text of a constant of type ``tp``; raises :class:`LossyConstantError` if it does not say all of it."""
+    if obj is None or type(obj) in _SCALARS:
         return json.dumps(obj, ensure_ascii=False)
+    from pydantic import TypeAdapter
     from pydantic_core import to_json
 
-    return to_json(obj).decode()
+    try:
+        text = to_json(obj).decode()
+        if not _is_plain(obj):
+            again = TypeAdapter(decodable(tp)).validate_json(text)
+            if again != obj and repr(again) != repr(obj):
+                raise LossyConstantError(f"read again, it is {shown(again)}")
+    except LossyConstantError:
+        raise
+    except Exception as error:  # pydantic raises several kinds, and so may its hooks in the user's classes
+        raise LossyConstantError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    return text
+
+
+def _is_plain(obj: object) -> bool:
+    """Whether JSON has the same kinds of values."""
+    if type(obj) in (list, tuple):
+        return all(map(_is_plain, obj))  # type: ignore[call-overload]
+    if type(obj) is dict:
+        return all(map(_is_plain, obj.values()))
+    return obj is None or type(obj) in _SCALARS
 
 
 def shown(obj: object) -> str:
@@ -102,8 +136,27 @@ def named(obj: object) -> str:
     return f"`{obj._origin.name}`" if isinstance(obj, Value) else f"a {type(obj).__qualname__} with a symbolic value"
 
 
+def culprit(obj: object) -> object:
+    """What in ``obj``, of which :func:`constant_type` knows no type, is the reason."""
+    members = obj.values() if isinstance(obj, dict) else obj if isinstance(obj, (list, tuple)) else ()
+    return next((culprit(member) for member in members if constant_type(member) is None), obj)
+
+
+def remedy(obj: object) -> str:
+    """What to do about a Python object that cannot be a constant."""
+    if isinstance(obj, dict):
+        return "write its keys as texts, or build the dict in a tool"
+    if isinstance(obj, Iterable) and not isinstance(obj, (str, bytes, type, Enum)):
+        return "pass a list of its items, list(...), or build it in a tool"
+    return "pass a JSON type, a date, a pydantic model or a dataclass; load anything else inside a tool"
+
+
 def describe(obj: object) -> str:
     """How a message names a Python object that cannot be a constant."""
+    if isinstance(obj, type):
+        return f"the class `{obj.__qualname__}`"
+    if isinstance(obj, dict):
+        return "a dict whose keys are not all texts"
     if isinstance(obj, Callable) and hasattr(obj, "__name__"):  # type: ignore[arg-type]
         return f"the function `{obj.__name__}`"
     return f"a {type(obj).__qualname__}"

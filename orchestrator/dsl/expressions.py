@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.typing import (
     TypeForm,
     assignable,
     element_type,
     fields_of,
+    is_type_form,
     item_type,
     join,
     list_of,
+    literals_of,
     origin_of,
     plain,
     type_string,
+    union,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -35,7 +40,15 @@ def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
     if op == "add" and _is_text(left) and _is_text(right):
         return tracer.template(f"{left}{right}")
     a, b = tracer.lift(left), tracer.lift(right)
+    if op in ("eq", "ne") and (never := _never_equal(left, right)) is not None:
+        return never
     result = result_type(op, a._type, b._type)
+    if result is None and op == "add" and (_is_text(left) or _is_text(right)):
+        return tracer.report(
+            "ORCH-D014",
+            f"`{type_string(a._type)} + {type_string(b._type)}` is not supported",
+            fix=f'write an f-string: f"{{{a._origin.name}}}{{{b._origin.name}}}"',
+        )
     if result is None:
         return tracer.report(
             "ORCH-D014",
@@ -44,6 +57,26 @@ def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
             fix="compute it in a tool: @tool(effects='pure')",
         )
     return tracer.builtin(op, {"left": a, "right": b}, result)
+
+
+def _never_equal(left: object, right: object) -> Value[Any] | None:
+    """An error for the comparison with a constant that a value of its type cannot be; else None."""
+    from orchestrator.dsl.value import Value
+
+    value, constant = (left, right) if isinstance(left, Value) else (right, left)
+    scalar = constant is None or isinstance(constant, (str, int, Enum))
+    if not isinstance(value, Value) or not scalar or (isinstance(constant, str) and has_marker(constant)):
+        return None
+    possible = literals_of(value._type)
+    if possible is None or any(type(each) is type(constant) and each == constant for each in possible):
+        return None
+    texts = [each for each in possible if isinstance(each, str)]
+    close = get_close_matches(constant, texts, n=1) if isinstance(constant, str) else []
+    return value._tracer.report(
+        "ORCH-D014",
+        f"`{value._origin.name}` is never {constant!r}: it is {type_string(value._type)}",
+        fix=f"did you mean {close[0]!r}?" if close else "compare it with one of these values",
+    )
 
 
 def _is_text(operand: Any) -> bool:
@@ -84,7 +117,11 @@ def narrow(value: Any, to: type[T]) -> T:
 
     ``branch(row != None, then=lambda: narrow(row, Row).name, otherwise=lambda: "nobody")``
     """
+    if not hasattr(value, "_tracer"):
+        return value  # type: ignore[no-any-return]
     tracer = value._tracer
+    if not is_type_form(to):
+        return tracer.report("ORCH-D041", f"narrow to {to!r}", fix="narrow(value, Row): the second is a type")  # type: ignore[no-any-return]
     if not assignable(to, value._type):
         tracer.report(
             "ORCH-D010",
@@ -112,16 +149,19 @@ def field(value: Value[Any], name: str) -> Value[Any]:
 
 def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
     tracer, tp = value._tracer, value._type
-    if fields is not None:
+    if hasattr(plain(tp), name) and name not in (fields or {}):
+        why = "methods and properties run on concrete objects, and this one exists only when the workflow runs"
+        fix = f"use `.{name}` inside a tool: @tool(effects='pure')"
+    elif fields is not None:
         close = get_close_matches(name, fields, n=1)
         known = ", ".join(f"`{field}`" for field in fields) or "no fields"
         fix = f"did you mean `.{close[0]}`?" if close else f"it has {known}"
         why = None
     elif type(None) in get_args(plain(tp)):
-        why, fix = "the value may be None", "decide with branch(value == None, then=..., otherwise=...) first"
-    elif hasattr(plain(tp), name):
-        why = "methods run on concrete objects, and this one exists only when the workflow runs"
-        fix = f"call `.{name}` inside a tool: @tool(effects='pure')"
+        rest = union(*[member for member in get_args(plain(tp)) if member is not type(None)])
+        inner = f"narrow(value, {type_string(rest)}).{name}"
+        why = "the value may be None"
+        fix = f"decide first: branch(value == None, then=lambda: ..., otherwise=lambda: {inner})"
     else:
         why, fix = None, "project fields of pydantic models, dataclasses and named tuples; annotate the producer as one"
     return tracer.report("ORCH-D011", f"{type_string(tp)} has no field `{name}`", why=why, fix=fix)

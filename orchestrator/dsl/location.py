@@ -35,7 +35,7 @@ def user_frame() -> FrameType:
     nearest = frame
     while frame is not None and frame.f_code not in _boundaries:
         file = frame.f_code.co_filename
-        if is_user_file(file):
+        if is_user_file(file) and "__name__" in frame.f_globals:  # the code of a template engine is of no module
             return frame
         if nearest is None or (nearest.f_code.co_filename.startswith(_FRONT_END) and not file.startswith(_FRONT_END)):
             nearest = frame

@@ -10,21 +10,24 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator.dsl.location import user_frame
-from orchestrator.dsl.syntax import condition_at
-from orchestrator.dsl.typing import origin_of, plain, type_string
+from orchestrator.dsl.syntax import UNKNOWN, condition_at
+from orchestrator.dsl.typing import assignable, origin_of, plain, type_string
 
 if TYPE_CHECKING:
     from orchestrator.dsl.value import Value
 
 _TRACED_ONCE = "the function is traced once, before any model or tool has answered"
+_IN_A_TOOL = "compute it in a tool that takes the values: @tool(effects='pure')"
 _FIXES = {
-    "if": "branch({test}, then=..., otherwise=...)",
-    "assert": "check it in a tool that raises, or branch({test}, then=..., otherwise=...)",
-    "while": "loop(body, init, max=..., until=...)",
-    "and": "`a & b`, which builds an expression",
-    "or": "`a | b`, which builds an expression",
-    "chained comparison": "`(a < b) & (b < c)`, which builds an expression",
-    "not": "`~{test}`, which builds an expression",
+    "if": "use branch({test}, then=..., otherwise=...)",
+    "assert": "check it in a tool that raises, or use branch({test}, then=..., otherwise=...)",
+    "while": "use loop(body, init, max=..., until=...)",
+    "and": "use `{a} & {b}`, which builds an expression",
+    "or": "use `{a} | {b}`, which builds an expression",
+    "chained comparison": "use `(a < b) & (b < c)`, which builds an expression",
+    "not": "use `{test}`, which builds an expression",
+    "bool()": "use `{test}`, which builds an expression",
+    "in": "use `({x} == a) | ({x} == b)`, which builds an expression, or test it in a tool that returns bool",
 }
 
 
@@ -35,15 +38,44 @@ def truth(value: Value[Any]) -> bool:
     place = (frame.f_code, frame.f_lineno)
     tracer.truths[place] = count = tracer.truths.get(place, 0) + 1
     if count == 1:
-        keyword, test = condition_at(frame)
-        test = (test or value._origin.name).replace("not ", "~")
+        condition = condition_at(frame)
+        keyword, text, negated = condition
+        text = text or value._origin.name
+        negated ^= keyword == "not"
+        what = f"but `{text}` is only known" if keyword in _NAMING else "and this one is only known"
+        of_call = keyword.endswith("()") and keyword != "bool()"
+        test = None if of_call or condition is UNKNOWN else _as_bool(text, value._type, negated)
+        fix = _FIXES.get(keyword, _IN_A_TOOL) if test is not None else _IN_A_TOOL
+        a, b = (_as_bool(letter, value._type, negated=False) or letter for letter in "ab")
         tracer.report(
             "ORCH-D004",
-            f"`{keyword}` needs a concrete value, but `{test.removeprefix('~')}` is only known when the workflow runs",
+            f"`{keyword}` needs a concrete value, {what} when the workflow runs",
             why=_TRACED_ONCE,
-            fix="use " + _FIXES.get(keyword, _FIXES["if"]).format(test=test),
+            fix=fix.format(test=test, x=text, a=_grouped(a), b=_grouped(b)),
         )
     return count % 2 == 1
+
+
+_NAMING = ("if", "while", "assert", "not", "and", "or", "bool()", "chained comparison")
+
+
+def _as_bool(text: str, tp: Any, negated: bool) -> str | None:
+    """An expression that says whether Python would take a value of this type for true; None if a tool must."""
+    tp = plain(tp)
+    if assignable(tp, bool):
+        return f"~{_grouped(text)}" if negated else text
+    sign = "==" if negated else "!="
+    if type(None) in get_args(tp):
+        return f"{text} {sign} None"
+    if assignable(tp, float):
+        return f"{text} {sign} 0"
+    if assignable(tp, str):
+        return f'{text} {sign} ""'
+    return f"{text} {sign} []" if origin_of(tp) is list else None
+
+
+def _grouped(text: str) -> str:
+    return text if text.replace(".", "").replace("_", "").isalnum() else f"({text})"
 
 
 def items(value: Value[Any]) -> Iterator[Any]:

@@ -11,14 +11,22 @@ from typing import NamedTuple
 
 
 class Condition(NamedTuple):
-    """A construct that needs a truth value, by its keyword, and the source of what it tests if that is one thing."""
+    """A construct that needs a truth value.
+
+    ``test`` is the source of what it tests, without any ``not`` in front of it, if that is one thing; ``negated`` says
+    whether there was one.
+    """
 
     keyword: str
     test: str | None
+    negated: bool = False
+
+
+UNKNOWN = Condition("Python", None)
 
 
 def condition_at(frame: FrameType) -> Condition:
-    """The construct whose test the frame is at; ``Condition("if", None)`` if the source is not available.
+    """The construct whose test the frame is at; :data:`UNKNOWN` if the source is not available.
 
     Python gives a conditional jump the position of the whole construct or, since 3.12, of its test without any ``not``.
     """
@@ -26,18 +34,27 @@ def condition_at(frame: FrameType) -> Condition:
     try:
         tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
     except SyntaxError:
-        return Condition("if", None)
+        return UNKNOWN
     for node in ast.walk(tree):
         for keyword, test in _tests(node):
-            if here in (_position(node), _position(test), _position(_without_not(test))):
-                return Condition(keyword, ast.unparse(test) if keyword not in ("and", "or") else None)
-    return Condition("if", None)
+            bare, negated = _without_not(test)
+            if here in (_position(node), _position(test), _position(bare)):
+                if keyword in ("and", "or"):
+                    return Condition(keyword, None)
+                return Condition(keyword, ast.unparse(bare), negated)
+    for node in ast.walk(tree):
+        if _position(node) == here and isinstance(node, ast.Call):
+            return Condition(f"{ast.unparse(node.func)}()", ast.unparse(node.args[0]) if len(node.args) == 1 else None)
+        if _position(node) == here and isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            return Condition("in", ast.unparse(node.left))
+    return UNKNOWN
 
 
-def _without_not(test: ast.expr) -> ast.expr:
+def _without_not(test: ast.expr) -> tuple[ast.expr, bool]:
+    negated = False
     while isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        test = test.operand
-    return test
+        test, negated = test.operand, not negated
+    return test, negated
 
 
 def _position(node: ast.AST) -> tuple[int | None, ...]:

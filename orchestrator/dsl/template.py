@@ -20,6 +20,7 @@ from dataclasses import dataclass
 _DIGITS = "\ufdd0\ufdd1\ufdd2\ufdd3\ufdd4\ufdd5\ufdd6\ufdd7\ufdd8\ufdd9"
 _OPEN, _COLON, _REPR, _CLOSE = "\ufdda", "\ufddb", "\ufddc", "\ufddd"
 _RESERVED = re.compile(f"[{_DIGITS}{_OPEN}{_COLON}{_REPR}{_CLOSE}]")
+_ESCAPED = ascii(_OPEN)[1:-1]
 _MARKER = re.compile(f"{_OPEN}([{_DIGITS}]+){_COLON}([{_DIGITS}]+)({_REPR}?){_CLOSE}")
 _TO_RESERVED = str.maketrans("0123456789", _DIGITS)
 _FROM_RESERVED = str.maketrans(_DIGITS, "0123456789")
@@ -71,8 +72,6 @@ class Markers:
         Raises :class:`CutMarkerError`, :class:`ForeignMarkerError` or :class:`ConvertedMarkerError`.
         """
         if not has_marker(text):
-            if ascii(self._prefix)[1:-1] in text:  # escaped by ascii() or json.dumps()
-                raise CutMarkerError
             return Template((text,), ())
         pieces = _MARKER.split(text)
         parts = tuple(pieces[0::4])
@@ -88,8 +87,8 @@ class Markers:
 
 
 def has_marker(text: str) -> bool:
-    """Whether ``text`` mentions a symbolic value of any trace."""
-    return not text.isascii() and _RESERVED.search(text) is not None
+    """Whether ``text`` mentions a symbolic value of any trace, be it escaped, as by ``ascii()`` or ``json.dumps()``."""
+    return _ESCAPED in text or (not text.isascii() and _RESERVED.search(text) is not None)
 
 
 def _encode(number: int) -> str:

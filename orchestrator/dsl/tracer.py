@@ -12,13 +12,16 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.dsl.constants import (
+    LossyConstantError,
     constant_json,
     constant_type,
+    culprit,
     describe,
     fits_typed_dict,
     is_symbolic,
     joined,
     named,
+    remedy,
     shown,
 )
 from orchestrator.dsl.location import definition_of, user_location
@@ -175,13 +178,20 @@ class Tracer:
         if tp is None:
             return self.report(
                 "ORCH-D013",
-                f"{describe(obj)} cannot be a constant of a workflow",
+                f"{describe(culprit(obj))} cannot be a constant of a workflow",
                 why="constants are written into the IR as JSON",
-                fix="pass a JSON type, a pydantic model or a dataclass; load anything else inside a tool",
+                fix=remedy(culprit(obj)),
             )
         length = Length(len(obj), exact=True) if isinstance(obj, list) else None
-        attrs = {"value": constant_json(obj)}
-        return self.op("const", [], [Result(tp, length)], attrs)[0]
+        try:
+            text = constant_json(obj, tp)
+        except LossyConstantError as error:
+            message, fix = (
+                f"{describe(obj)} cannot be a constant of a workflow",
+                "build it in a tool, from what it is made of",
+            )
+            return self.report("ORCH-D013", message, why=f"constants are written into the IR as JSON: {error}", fix=fix)
+        return self.op("const", [], [Result(tp, length)], {"value": text})[0]
 
     def feed(self, obj: object, expected: TypeForm, role: str) -> Value[Any]:
         """``obj`` as a value where ``expected`` is required; ``role`` names the place in the message."""

@@ -138,6 +138,24 @@ def join(first: TypeForm, second: TypeForm) -> TypeForm | None:
     return None
 
 
+def literals_of(tp: TypeForm) -> tuple[object, ...] | None:
+    """All the values that a value of the type may be, if the type lists them."""
+    tp = plain(tp)
+    if tp is NoneType:
+        return (None,)
+    if origin_of(tp) is Literal:
+        return get_args(tp)
+    if origin_of(tp) not in UNIONS:
+        return None
+    found: list[object] = []
+    for member in get_args(tp):
+        values = literals_of(member)
+        if values is None:
+            return None
+        found += values
+    return tuple(found)
+
+
 def is_type_form(tp: object) -> bool:
     """Whether ``tp`` is a type, or what is written in the place of one."""
     named = hasattr(tp, "__supertype__") or type(tp).__name__ == "TypeAliasType"

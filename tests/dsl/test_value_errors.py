@@ -116,7 +116,7 @@ def test_unknown_fields() -> None:
 
     errors = diagnose(flow)
     assert errors[0].fix == "did you mean `.sql`?"
-    assert errors[1].fix == "call `.strip` inside a tool: @tool(effects='pure')"
+    assert errors[1].fix == "use `.strip` inside a tool: @tool(effects='pure')"
     assert errors[2].fix == "did you mean `.limit`?"
     assert errors[3].why == "it has 3 items"
 
