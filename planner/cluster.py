@@ -97,6 +97,14 @@ class EngineSpec(BaseModel):
         extra = self.options.get("extra")
         return self.options.get(name, extra.get(name) if isinstance(extra, dict) else None)
 
+    @property
+    def takes_hints(self) -> bool | None:
+        """Whether the engine is told which KV caches come back; None: its server is asked when it is first used."""
+        if self.kind == "openai":
+            told = self.options.get("kv_hints")
+            return told if isinstance(told, bool) else None
+        return self.kind != "vllm" or self.options.get("kv") is not False
+
 
 class Cluster(BaseModel):
     """What there is to run on."""

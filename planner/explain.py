@@ -23,6 +23,7 @@ from orchestrator.planner.cluster import Device
 from orchestrator.planner.compare import Compared, Difference, compare, render_comparison
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
+from orchestrator.planner.pins import NOT_KNOWN
 from orchestrator.planner.plan import Bill, OpPlan, Pin, Plan, Rejected, Site
 from orchestrator.planner.table import Column, table, wrap
 
@@ -226,9 +227,15 @@ def _pin_row(pin: Pin) -> list[str]:
 
 
 def _kv_notes(plan: Plan) -> list[str]:
-    if not any(pin.worth is not None for pin in plan.pins):
-        return []
-    return ["times to keep are for when another request waits for memory; where none does, caches stay longer"]
+    notes = []
+    if any(pin.worth is not None and pin.longest_s for pin in plan.pins):
+        notes += ["times to keep are for when another request waits for memory; where none does, caches stay longer"]
+    if any(pin.because == NOT_KNOWN for pin in plan.pins):
+        notes += [
+            "an endpoint is asked when a run starts whether it is a vLLM with our scheduler, and told what to keep only "
+            "if it is; `kv_hints = true` in the cluster file counts on that"
+        ]
+    return notes
 
 
 def _bytes(count: float) -> str:

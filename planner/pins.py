@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.interval import ZERO, Interval
@@ -13,6 +13,9 @@ from orchestrator.planner.plan import Pin
 if TYPE_CHECKING:
     from orchestrator.planner.estimate import Estimate
     from orchestrator.planner.graph import Node, Region
+
+NOT_TOLD: Final = "its engine takes no hints"
+NOT_KNOWN: Final = "its server may take no hints"
 
 
 def pins_of(region: Region, estimates: Mapping[str, Estimate]) -> Iterator[Pin]:
@@ -51,6 +54,10 @@ def _used(node: Node) -> set[int]:
 
 def _pin(node: Node, turn: Node, estimate: Estimate, *, moves: bool) -> Pin:
     opts = node.opts
+    serving = estimate.placement.serving
+    because = "its next turn runs on another engine" if moves else opts.get("because", "")
+    if not because and serving is not None and serving.engine.takes_hints is not True:
+        because = NOT_TOLD if serving.engine.takes_hints is False else NOT_KNOWN
     tokens = estimate.tokens_in.mid + estimate.tokens_out.mid / int(turn.attrs.get("samples", 1))
     return Pin(
         op=turn.id,
@@ -58,8 +65,8 @@ def _pin(node: Node, turn: Node, estimate: Estimate, *, moves: bool) -> Pin:
         features=tuple(opts.get("features", ())),
         turns_left=opts.get("turns_left", 0.0),
         shared=opts.get("shared", False),
-        longest_s=0.0 if moves else node.attrs["ttl_s"],
-        because="its next turn runs on another engine" if moves else opts.get("because", ""),
+        longest_s=0.0 if because else node.attrs["ttl_s"],
+        because=because,
         moves=moves,
         typical_s=opts.get("typical_s"),
         tokens=tokens,

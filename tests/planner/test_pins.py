@@ -96,3 +96,18 @@ def test_a_pin_without_a_forecast_is_shown_without() -> None:
     assert "KV kept after" in text
     assert "waits for memory" not in text
     assert Pin(op="a", turns_left=1.0, longest_s=1.0, tokens=1.0).worth is None
+
+
+def endpoint(**options: bool) -> Cluster:
+    return Cluster(engines=(EngineSpec(name="main", kind="openai", model="m", options=options),))
+
+
+def test_an_endpoint_is_not_counted_on_to_keep_anything_unless_it_is_known_to() -> None:
+    first = plan_on(endpoint()).pins[0]
+    assert (first.longest_s, first.because) == (0.0, "its server may take no hints")
+    assert "kv_hints = true" in render(plan_on(endpoint()))
+    first = plan_on(endpoint(kv_hints=False)).pins[0]
+    assert (first.longest_s, first.because) == (0.0, "its engine takes no hints")
+    first = plan_on(endpoint(kv_hints=True)).pins[0]
+    assert (first.longest_s, first.because) == (300.0, "")
+    assert "kv_hints" not in render(plan_on(endpoint(kv_hints=True)))
