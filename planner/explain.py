@@ -232,8 +232,8 @@ def _kv_notes(plan: Plan) -> list[str]:
         notes += ["times to keep are for when another request waits for memory; where none does, caches stay longer"]
     if any(pin.because == NOT_KNOWN for pin in plan.pins):
         notes += [
-            "an endpoint is asked when a run starts whether it is a vLLM with our scheduler, and told what to keep only "
-            "if it is; `kv_hints = true` in the cluster file counts on that"
+            "an endpoint is asked when a run starts whether it is a vLLM with our scheduler, and told what to keep "
+            "only if it is; `kv_hints = true` in the cluster file counts on that"
         ]
     return notes
 

@@ -142,8 +142,16 @@ def summary(outcomes: Sequence[Outcome], facts: Facts) -> str:
         parts.append(f"{facts.model} on {facts.engine}")
     if facts.simulated:
         parts.append("SIMULATED: no model answered")
+    lines = [" · ".join(parts)]
+    calls = spent.usage.input_tokens > 0
+    if (
+        calls
+        and spent.usage.cached_tokens is None
+        and any(each.kind == "openai" for each in facts.plan.cluster.engines)
+    ):
+        lines.append("? cached: the endpoint does not say; a vLLM server does with --enable-prompt-tokens-details")
     warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
-    return "\n".join([" · ".join(parts), *(f"warning: {each}" for each in warnings)])
+    return "\n".join([*lines, *(f"warning: {each}" for each in warnings)])
 
 
 def usage_text(usage: Usage) -> str:

@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(server: str) -> OpenAIEngine:
-    return OpenAIEngine("tiny", "tiny", OpenAIOptions(base_url=server, kv_hints=True))
+    return OpenAIEngine("tiny", "tiny", OpenAIOptions(base_url=server))
 
 
 def prompt(name: str, words: int = 250) -> tuple[Message, ...]:
@@ -80,6 +80,14 @@ def posted(server: str, headers: dict[str, str], **body: Any) -> int:
     with urllib.request.urlopen(request, timeout=60) as answer:
         usage = json.load(answer)["usage"]
     return int((usage["prompt_tokens_details"] or {}).get("cached_tokens") or 0)
+
+
+async def test_a_server_with_the_scheduler_is_known_by_its_metrics(
+    client: OpenAIEngine, openai_engine: OpenAIEngine
+) -> None:
+    await client.start()
+    assert client.hinted
+    assert not openai_engine.hinted  # vLLM's own scheduler
 
 
 async def test_a_pinned_session_finds_its_prefix_after_others_filled_the_memory(

@@ -1,0 +1,60 @@
+"""``orch run --base-url``: what a user of an endpoint sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Orch
+from tests.runtime.engines.answering import JSON, chunk, said, serving, usage
+
+TELLS = """
+from orchestrator import llm, workflow
+
+@workflow
+def tell(about: str) -> str:
+    return llm(f"Tell me about {about}")
+"""
+
+
+@pytest.fixture
+def flow(folder: Path) -> str:
+    (folder / "tell.py").write_text(TELLS)
+    return "tell.py"
+
+
+def test_what_the_endpoint_does_not_say_is_a_question_mark(orch: Orch, flow: str) -> None:
+    with serving([chunk("It is old", "length"), usage()]) as endpoint:
+        ended = orch("run", flow, "it", "--base-url", endpoint.url, "--model", "m")
+    assert (ended.code, ended.out.strip()) == (0, "It is old")
+    assert "(? cached)" in ended.err
+    assert "--enable-prompt-tokens-details" in ended.err
+    assert "warning: the reply to `llm_1` was cut off" in ended.err
+
+
+def test_what_it_says_is_shown(orch: Orch, flow: str) -> None:
+    counts = {"prompt_tokens": 12, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 0}}
+    with serving([chunk("It is old", "stop"), usage(counts)]) as endpoint:
+        ended = orch("run", flow, "it", "--base-url", endpoint.url, "--model", "m")
+    assert "(0 cached)" in ended.err
+    assert "--enable-prompt-tokens-details" not in ended.err
+
+
+def test_no_secret_is_shown(orch: Orch, flow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\n")
+    with serving((401, JSON, said("wrong key: sk-secret"))) as endpoint:
+        url = endpoint.url.replace("//", "//me:hush-hush@")
+        ended = orch("run", flow, "it", "--base-url", url, "--model", "m")
+    assert ended.code == 1
+    assert "wrong key: ***" in ended.err
+    assert "secret" not in ended.err + ended.out
+    assert "hush" not in ended.err + ended.out
+
+
+@pytest.mark.parametrize(("url", "words"), [("", "it is empty"), ("localhost:8000/v1", "http://localhost:8000/v1")])
+def test_a_url_that_is_none_is_wrong_use(orch: Orch, flow: str, url: str, words: str) -> None:
+    ended = orch("run", flow, "it", "--base-url", url, "--model", "m")
+    assert ended.code == 2
+    assert "ORCH-U021" in ended.err
+    assert words in ended.err
