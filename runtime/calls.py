@@ -21,6 +21,7 @@ from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
+from orchestrator.runtime.tools.caller import Caller, caller
 from orchestrator.runtime.values import Conversation, checked_result
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ async def run(execution: Execution, frame: Frame, op: Op, attempt: Attempt | Non
         if spec.in_pauses:
             args = _refine(execution, spec.in_pauses, args)
         args = [by_value(arg) for arg in args]
+        by = Caller(execution, frame.path, op, ledger)
+        caller.set(by)
         if attempt is None and spec.is_async and spec.names is None:  # the common case, without a coroutine more
             result = await spec.fn(*args)
         else:
-            result = await call_tool(execution, op, spec, args, attempt)
+            result = await call_tool(spec, args, attempt, by)
         return Outcome((checked_result(frame.region.types[op.first], result),))
     assert isinstance(spec, Ask)
     if attempt is not None:

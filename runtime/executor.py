@@ -94,9 +94,13 @@ class Execution:
         state: State | None = None,
         budget: Limits | None = None,
         tenant: str | None = None,
+        within: Ledger | None = None,
+        depth: int = 0,
         seed: int | None = None,
     ) -> None:
         self.program = program
+        self.depth = depth
+        """How many runs wait for this one."""
         self.services = services
         self.run_id = run_id
         self.tenant = tenant
@@ -110,7 +114,7 @@ class Execution:
         self.earlier = Spending() if state is None else replace(state.spending)
         """What the part of the run before this one used, as far as its own events say."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
-        self.ledger = Ledger(budget or program.budget or Limits())
+        self.ledger = Ledger(budget or program.budget or Limits(), within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
         self.corrections: dict[str, Correction] = {}

@@ -39,6 +39,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R042": "a tool needs more memory than it may take",
     "ORCH-R043": "something cannot be sent to the process of a tool, or back",
     "ORCH-R044": "no process could be started for a tool",
+    "ORCH-R045": "a workflow was called where it cannot run",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",
@@ -243,6 +244,11 @@ def not_sendable(what: str, why: str, where: SourceLoc | None) -> RunError:
 def no_process(op: str, why: str) -> RunError:
     """ORCH-R044."""
     return RunError("ORCH-R044", f"no process could be started for `{op}`", why=why, fix="see what else runs here")
+
+
+def not_here(workflow: str, why: str, fix: str) -> RunError:
+    """ORCH-R045."""
+    return RunError("ORCH-R045", f"the workflow `{workflow}` cannot be run here", why=why, fix=fix)
 
 
 def not_closed(failed: Mapping[str, BaseException]) -> OrchError:

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -17,16 +19,18 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from orchestrator.dsl.policy import Budget
+from orchestrator.dsl.workflow import running_with
 from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Feed
 from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.failures import first_line, unknown_run
+from orchestrator.runtime.failures import first_line, not_here, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import DurationModel
+from orchestrator.runtime.nested import Within
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.pricing import limits_of
@@ -34,6 +38,7 @@ from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
+from orchestrator.runtime.tools.worker import WORKER_VARIABLE
 from orchestrator.runtime.values import adapter, at_run_time
 
 if TYPE_CHECKING:
@@ -87,9 +92,10 @@ class Runtime:
         Raises ``RunError``.
         """
         values = checked_inputs(compiled.params, inputs, compiled.defaults)
-        return await self.run_program(
-            compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
-        )
+        with running_with(self._within(compiled)):
+            return await self.run_program(
+                compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
+            )
 
     async def run_program(
         self,
@@ -114,7 +120,8 @@ class Runtime:
         says that it did not happen.
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed.
         """
-        return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
+        with running_with(self._within(compiled)):
+            return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
 
     async def resume_program(
         self, program: Program, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
@@ -144,6 +151,18 @@ class Runtime:
         """
         program = compiled.program
         await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
+
+    def _within(self, compiled: Compiled) -> Within:
+        """Runs the workflows that its tools call, planned for the same cluster."""
+        from orchestrator.compiler import compile as compile_workflow
+
+        plan = compiled.plan
+        return Within(
+            self._execution,
+            lambda workflow: compile_workflow(workflow, plan.cluster, plan.objective),
+            lambda inner, inputs: checked_inputs(inner.params, inputs, inner.defaults),
+            asyncio.get_running_loop(),
+        )
 
     def _execution(
         self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
@@ -222,7 +241,14 @@ async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) 
     from orchestrator.compiler import compile as compile_workflow
 
     async with Runtime() as runtime:
-        return await runtime.run(compile_workflow(workflow), inputs)
+        try:
+            return await runtime.run(compile_workflow(workflow), inputs)
+        except RunError as error:
+            if error.code != "ORCH-R008" or WORKER_VARIABLE not in os.environ:
+                raise
+            why = "its tool runs in a process of its own, where there are no engines"
+            fix = 'call it from a tool without isolation="process", which no plan places on Ray: not a pure one'
+            raise not_here(workflow.name, why, fix) from error
 
 
 Runner = Callable[["Workflow[..., Any]", dict[str, object]], Awaitable[RunResult]]

@@ -28,6 +28,8 @@ from orchestrator.dsl.value import Value
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from orchestrator.dsl.trace import Traced
 
 P = ParamSpec("P")
@@ -41,6 +43,12 @@ RUNNER: Final = ("orchestrator.runtime.run", "run_workflow")
 """Module and name of the runner where none is in force."""
 
 _runner: ContextVar[Runner | None] = ContextVar("orchestrator_runner", default=None)
+_blocked: ContextVar[AbstractEventLoop | None] = ContextVar("orchestrator_blocked", default=None)
+
+
+def blocked_loop() -> AbstractEventLoop | None:
+    """The event loop that stands still until the run in this context has ended, because it was called on it."""
+    return _blocked.get()
 
 
 @contextmanager
@@ -248,9 +256,10 @@ def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     from orchestrator.event_loop import run
 
     try:
-        asyncio.get_running_loop()
+        running = asyncio.get_running_loop()
     except RuntimeError:
         return run(start())
     context = copy_context()
+    context.run(_blocked.set, running)
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(context.run, lambda: run(start())).result()

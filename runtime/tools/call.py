@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.once import marked
-from orchestrator.runtime.program import Op, ToolCall
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.program import ToolCall
+from orchestrator.runtime.tools.caller import Caller, Runs, caller
 
 
-async def call_tool(execution: Execution, op: Op, spec: ToolCall, args: Sequence[Any], attempt: Attempt | None) -> Any:
+async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Any:
     """What the tool returns or raises; ``attempt`` is told when it has stopped waiting for a place to run."""
+    execution, op = by.execution, by.op
     kwargs: dict[str, Any] = {}
     if spec.names is not None:
         kwargs, args = dict(zip(spec.names, args, strict=True)), ()
@@ -28,8 +27,14 @@ async def call_tool(execution: Execution, op: Op, spec: ToolCall, args: Sequence
     began = None if attempt is None else attempt.begin
     if spec.place == "thread":
         fn = spec.fn if attempt is None or attempt.key is None else marked(spec.fn, attempt.key)
-        work = partial(copy_context().run, fn, *args, **kwargs)
-        return await services.threads.call(work, tenant=execution.tenant, began=began)
+        runs = Runs()
+        context = copy_context()
+        context.run(caller.set, by._replace(runs=runs))
+        work = partial(context.run, fn, *args, **kwargs)
+        try:
+            return await services.threads.call(work, tenant=execution.tenant, depth=execution.depth, began=began)
+        finally:
+            await runs.end()
     if spec.place == "process":
         return await services.processes.call(
             op.id,

@@ -1,0 +1,119 @@
+"""Runs within runs: workflows that tools call.
+
+Such a run has what the one around it has: engines, tenant, budget and observers. Its model calls count against the
+budgets around the tool, and in the outer run's usage. It runs on the event loop of the outer run, wherever it was
+called, and ends with the call of the tool. Its own tools have threads of their own, one bound for each depth, so that
+tools which wait for workflows cannot keep those from going on.
+
+>>> @tool(effects="idempotent")                                                         # doctest: +SKIP
+... def summary(path: str) -> str:
+...     return summarise(Path(path).read_text())            # another workflow
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+from orchestrator.dsl.workflow import blocked_loop
+from orchestrator.errors import RunError
+from orchestrator.runtime import failures
+from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import Spent
+from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.program import Program
+from orchestrator.runtime.result import RunResult, run_result
+from orchestrator.runtime.tools.caller import Caller, caller
+
+if TYPE_CHECKING:
+    from orchestrator.compiler import Compiled
+    from orchestrator.dsl.workflow import Workflow
+
+MOST_DEPTH: Final = 20
+"""Workflows that wait for each other; more is taken for a recursion without an end."""
+
+
+class Begin(Protocol):
+    """Makes a run on what the outer one runs on."""
+
+    def __call__(
+        self, program: Program, run_id: str, *, tenant: str | None, within: Ledger, depth: int
+    ) -> Execution: ...
+
+
+@dataclass(frozen=True)
+class Within:
+    """Runs the workflows that tools of a run call; what :func:`orchestrator.dsl.workflow.running_with` takes."""
+
+    begin: Begin
+    compile: Callable[[Workflow[..., Any]], Compiled]
+    inputs: Callable[[Compiled, dict[str, object]], tuple[object, ...]]
+    loop: asyncio.AbstractEventLoop
+
+    async def __call__(self, workflow: Workflow[..., Any], inputs: dict[str, object]) -> RunResult:
+        """The result of ``workflow``. Raises ORCH-R045 where it cannot be waited for."""
+        by = caller.get()
+        if blocked_loop() is self.loop:
+            why = "an async or cheap tool runs on the event loop, and waiting there stops every run on it"
+            fix = f"write `await {workflow.name}.arun(...)` in an async tool, or make the tool a plain `def`"
+            raise failures.not_here(workflow.name, why, fix)
+        if by is None:
+            raise failures.not_here(workflow.name, "no tool is running", "call it from a tool, or outside of a run")
+        if by.execution.depth >= MOST_DEPTH:
+            why = f"{MOST_DEPTH} workflows wait for each other's tools already"
+            raise failures.not_here(workflow.name, why, "end the recursion, or write it as a loop")
+        compiled = self.compile(workflow)
+        values = self.inputs(compiled, inputs)
+        if asyncio.get_running_loop() is self.loop:
+            try:
+                return await self._run(compiled.program, values, by)
+            finally:
+                caller.set(by)  # tools of the run have set it in this very context
+        future = asyncio.run_coroutine_threadsafe(self._run_for_a_thread(compiled.program, values, by), self.loop)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            future.cancel()
+
+    async def _run_for_a_thread(self, program: Program, values: tuple[object, ...], by: Caller) -> RunResult:
+        task, runs = asyncio.current_task(), by.runs
+        assert task is not None
+        if runs is None or runs.is_over:
+            raise RunError("ORCH-R024", f"`{program.name}` was not run: the call of `{by.op.id}` has ended")
+        runs.tasks.add(task)
+        try:
+            return await self._run(program, values, by)
+        finally:
+            runs.tasks.discard(task)
+
+    async def _run(self, program: Program, values: tuple[object, ...], by: Caller) -> RunResult:
+        outer = by.execution
+        execution = self.begin(
+            program, uuid4().hex, tenant=outer.tenant, within=by.ledger, depth=outer.depth + 1
+        )  # fmt: skip
+        start = perf_counter()
+        result: RunResult | None = None
+        value: object = None
+        try:
+            value = await execution.run(values)
+        finally:
+            outer.simulated |= execution.simulated
+            result = run_result(
+                program,
+                execution.run_id,
+                value,
+                events=execution.events,
+                spending=execution.earlier,
+                seconds=perf_counter() - start,
+                simulated=execution.simulated,
+                warnings=execution.warnings,
+                unsettled=execution.unsettled,
+            )
+            if result.usage != Usage():
+                outer.emit(Spent(by.frame, by.op.id, result.usage, result.cost_usd, time()))
+        return result

@@ -1,0 +1,46 @@
+"""Which tool is running, for the workflows that it calls."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.program import Op
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.executor import Execution
+
+
+class Runs:
+    """The runs that one call of a tool has begun from another thread; they end with it."""
+
+    __slots__ = ("is_over", "tasks")
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.is_over = False
+
+    async def end(self) -> None:
+        """Cancel those that still run, and return when they have ended."""
+        self.is_over = True
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks)
+
+
+class Caller(NamedTuple):
+    """A call of a tool."""
+
+    execution: Execution
+    frame: str
+    op: Op
+    ledger: Ledger
+    runs: Runs | None = None
+    """None for a tool on the event loop, which awaits its runs itself."""
+
+
+caller: ContextVar[Caller | None] = ContextVar("orchestrator_caller", default=None)
+"""The tool that runs in this context."""

@@ -1,0 +1,248 @@
+"""Workflows that tools call: on the engines, in the budget and for the tenant of the run around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from orchestrator import llm, map_, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import BudgetError, RunError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.result import RunResult
+from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.tools.threads import MOST_RUNNING
+from orchestrator.testing import fake
+
+CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
+
+
+class Heard(ScriptedEngine):
+    """Keeps for whom it was asked; answers with the last word of the prompt."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda request: request.messages[-1].content.split()[-1])
+        self.tenants: list[str | None] = []
+        self.closed_early = 0
+        self.waits: asyncio.Event | None = None
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        self.tenants.append(request.kv.tenant if request.kv is not None else None)
+        try:
+            if self.waits is not None:
+                self.waits.set()
+                await asyncio.Event().wait()
+            async for chunk in super().generate(request):
+                yield chunk
+        except (asyncio.CancelledError, GeneratorExit):
+            self.closed_early += 1
+            raise
+
+
+@workflow
+def inner(q: str) -> str:
+    return llm(f"say {q}", max_tokens=20)
+
+
+@tool(effects="idempotent")
+def by_thread(q: str) -> str:
+    return inner(q) + inner(q)
+
+
+@tool(effects="idempotent")
+async def by_await(q: str) -> str:
+    return await inner.arun(q) + await inner.arun(q)
+
+
+@tool(effects="idempotent")
+async def by_gather(q: str) -> str:
+    return "".join(await asyncio.gather(inner.arun(q), inner.arun(q)))
+
+
+@tool(effects="idempotent")
+def by_own_loop(q: str) -> str:
+    return asyncio.run(inner.arun(q)) + asyncio.run(inner.arun(q))
+
+
+@workflow
+def threaded(q: str) -> str:
+    return by_thread(q)
+
+
+@workflow
+def awaited(q: str) -> str:
+    return by_await(q)
+
+
+@workflow
+def gathered(q: str) -> str:
+    return by_gather(q)
+
+
+@workflow
+def own_loop(q: str) -> str:
+    return by_own_loop(q)
+
+
+async def result(flow: Any, engine: Heard, value: object = "hi", **options: Any) -> RunResult:
+    (name,) = flow.boundary.params
+    async with asyncio.timeout(60), Runtime({"main": engine}) as runtime:
+        return await runtime.run(compile_workflow(flow, CLUSTER), {name: value}, **options)
+
+
+ways = pytest.mark.parametrize("flow", [threaded, awaited, gathered, own_loop], ids=lambda flow: flow.name)
+
+
+@ways
+async def test_has_the_engine_and_the_tenant_and_is_in_the_usage(flow: Any) -> None:
+    engine = Heard()
+    found = await result(flow, engine, tenant="acme")
+    assert found.value == "hihi"
+    assert engine.tenants
+    assert set(engine.tenants) == {"acme"}
+    stats = await engine.stats()
+    assert found.usage.output_tokens == stats.usage.output_tokens > 0
+
+
+@ways
+async def test_counts_against_the_budget_around_it(flow: Any) -> None:
+    engine = Heard()
+    with pytest.raises(BudgetError) as caught:
+        await result(flow, engine, budget="23 tokens")
+    assert caught.value.code == "ORCH-R010"
+
+
+@tool(effects="idempotent")
+def through_two(n: int) -> int:
+    return deeper(n)
+
+
+@tool(effects="idempotent")
+def leaf(n: int) -> int:
+    return n + 1
+
+
+@workflow
+def deepest(n: int) -> int:
+    return leaf(n)
+
+
+@tool(effects="idempotent")
+def middle(n: int) -> int:
+    return deepest(n)
+
+
+@workflow
+def deeper(n: int) -> int:
+    return middle(n)
+
+
+@workflow
+def many(ns: list[int]) -> list[int]:
+    return map_(through_two, ns, limit=1000)
+
+
+async def test_tools_that_wait_for_workflows_leave_them_threads() -> None:
+    ns = list(range(MOST_RUNNING * 3))
+    assert (await result(many, Heard(), ns)).value == [n + 1 for n in ns]
+
+
+@tool(effects="idempotent")
+async def by_blocking(q: str) -> str:
+    return inner(q)
+
+
+@tool(effects="pure", cheap=True)
+def by_blocking_inline(q: str) -> str:
+    return inner(q)
+
+
+@workflow
+def blocking(q: str) -> str:
+    return by_blocking(q)
+
+
+@workflow
+def blocking_inline(q: str) -> str:
+    return by_blocking_inline(q)
+
+
+@tool(effects="idempotent")
+def by_itself(q: str) -> str:
+    return endless(q)
+
+
+@workflow
+def endless(q: str) -> str:
+    return by_itself(q)
+
+
+@tool(effects="idempotent", isolation="process")
+def in_a_process(q: str) -> str:
+    return inner(q)
+
+
+@workflow
+def isolated(q: str) -> str:
+    return in_a_process(q)
+
+
+@pytest.mark.parametrize(
+    ("flow", "fix"),
+    [
+        (blocking, "await inner.arun"),
+        (blocking_inline, "await inner.arun"),
+        (endless, "end the recursion"),
+        (isolated, 'without isolation="process"'),
+    ],
+    ids=lambda each: getattr(each, "name", ""),
+)
+async def test_is_refused_where_it_cannot_run(flow: Any, fix: str) -> None:
+    with pytest.raises(RunError) as caught:
+        await result(flow, Heard())
+    assert caught.value.code == "ORCH-R045"
+    assert fix in (caught.value.diagnostics[0].fix or "")
+
+
+@workflow
+def cut_short(q: str) -> str:
+    return by_thread.options(timeout=0.2)(q)
+
+
+async def test_ends_with_the_call_of_its_tool() -> None:
+    engine = Heard()
+    engine.waits = asyncio.Event()
+    with pytest.raises(RunError) as caught:
+        await result(cut_short, engine)
+    assert caught.value.code == "ORCH-R004"
+    assert engine.waits.is_set()
+    assert engine.closed_early == 1
+
+
+@tool(effects="idempotent")
+async def twice(q: str) -> str:
+    first = await awaited.arun(q)
+    return first + await inner.arun("more")
+
+
+@workflow
+def nested_twice(q: str) -> str:
+    return twice(q)
+
+
+async def test_the_tool_around_several_runs_stays_the_one_that_calls() -> None:
+    engine = Heard()
+    found = await result(nested_twice, engine)
+    assert found.value == "hihimore"
+    assert found.usage.output_tokens == (await engine.stats()).usage.output_tokens
+
+
+def test_runs_on_the_fake_engine_too() -> None:
+    with fake(lambda messages: "faked") as engine:
+        assert threaded("x") == "fakedfaked"
+    assert len(engine.requests) == 2
