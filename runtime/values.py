@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import iscoroutine
 from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
 from orchestrator.runtime.engines.base import Message
@@ -66,7 +67,11 @@ def _adapter(tp: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(tp)
     except PydanticSchemaGenerationError:
+        pass
+    try:
         return TypeAdapter(tp, config=ConfigDict(arbitrary_types_allowed=True))
+    except SchemaError:  # a protocol, of which no object can be said to be an instance
+        return TypeAdapter(Any)
 
 
 def adapter(tp: Any) -> TypeAdapter[Any]:
@@ -79,6 +84,9 @@ def adapter(tp: Any) -> TypeAdapter[Any]:
 
 def checked_result(tp: Any, value: object) -> Any:
     """``value`` validated, without coercions, as what a tool declares; raises :class:`WrongResultError`."""
+    if iscoroutine(value):
+        value.close()
+        raise WrongResultError("it returned a coroutine: write the tool, or what wraps it, as `async def`")
     if tp is Any:
         return value
     try:

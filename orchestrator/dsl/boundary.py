@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.dsl.location import definition_of, name_of, underlying, user_location
-from orchestrator.dsl.typing import TypeForm, decodable, fields_of, is_read_once, type_string
+from orchestrator.dsl.typing import TypeForm, decodable, fields_of, is_awaitable, is_read_once, type_string
 from orchestrator.errors import Diagnostic
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def _result_problems(function: Any, hints: Mapping[str, TypeForm], called: str) 
             yield f"{called} is a generator", "collect the items and return them: -> list[...]", _ONCE
     elif "return" not in hints:
         yield f"{called} has no return annotation", "write `-> str:`, or its type, or `-> None:`", _WHY
+    elif is_awaitable(hints["return"]):
+        yield f"{called} returns {type_string(hints['return'])}", "write `async def`, and annotate what it gives", _WHY
     elif is_read_once(hints["return"]):
         yield f"{called} returns {type_string(hints['return'])}", "return a list: -> list[...]", _ONCE
 

@@ -170,6 +170,12 @@ def is_list(tp: TypeForm) -> bool:
     )
 
 
+def is_awaitable(tp: TypeForm) -> bool:
+    """Whether values of the type are coroutines, or else to be awaited."""
+    origin = origin_of(plain(tp)) or plain(tp)
+    return isinstance(origin, type) and issubclass(origin, collections.abc.Awaitable)
+
+
 def is_read_once(tp: TypeForm) -> bool:
     """Whether values of the type may be iterators: generators, and what promises no more than to be iterable."""
     origin = origin_of(plain(tp)) or plain(tp)
