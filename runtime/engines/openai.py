@@ -27,6 +27,7 @@ from orchestrator.runtime.engines.base import (
     FinishReason,
     GenerateRequest,
     Usage,
+    held,
     note,
     sent,
 )
@@ -195,6 +196,7 @@ class OpenAIEngine:
                 permit.refused(refusal.retry_after_s)
                 if request.may_move or self._is_hopeless(refusal, pace):
                     raise self._final(refusal) from None
+                held()
                 note(f"the endpoint {self._shown} refused calls for being too many; they waited and were sent again")
             finally:
                 permit.leave()

@@ -15,8 +15,10 @@ from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, noting
 from orchestrator.runtime.engines.endpoint.pace import shared_pace
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+from orchestrator.runtime.events import Spent
 from orchestrator.runtime.kv.replicas import ReplicaSet
-from orchestrator.runtime.program import Generate, Policy, Program
+from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.program import Generate, Limits, Policy, Program
 from orchestrator.runtime.run import Runtime
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
 
@@ -143,12 +145,22 @@ async def test_a_wait_that_is_absurd_is_an_error_at_once() -> None:
     assert len(endpoint.asked) == 1
 
 
-async def test_an_ops_timeout_bounds_its_waiting() -> None:
+async def test_waiting_for_the_endpoint_is_not_an_ops_time() -> None:
+    with serving(Refusing(1, after="1")) as endpoint:
+        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+            result = await runtime.run_program(asking(Policy(timeout_s=0.8)), ("hi",))
+    assert result.value == "yes"
+
+
+async def test_the_seconds_of_a_budget_bound_the_waiting_and_what_was_refused_costs_nothing() -> None:
     with serving(Refusing(1000, after="100")) as endpoint:
         async with Runtime({"main": engine(endpoint.url)}) as runtime:
+            feed = Subscription()
             with pytest.raises(RunError) as caught:
-                await runtime.run_program(asking(Policy(timeout_s=0.2)), ("hi",))
-    assert caught.value.code == "ORCH-R004"
+                await runtime.run_program(asking(Policy()), ("hi",), budget=Limits(seconds=1.0), observers=[feed])
+    assert caught.value.code == "ORCH-R010"
+    assert len(endpoint.asked) == 1
+    assert not [each for each in feed.drain() if isinstance(each, Spent)]
 
 
 async def test_a_place_in_the_queue_is_not_an_ops_time() -> None:
