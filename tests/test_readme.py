@@ -11,12 +11,21 @@ from orchestrator.testing import fake
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+FIRST = (ROOT / "docs" / "first-workflow.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README + FIRST, re.MULTILINE | re.DOTALL)
+MOST_LINES = 100
+FIGURES = 10
 
 
 def test_its_first_workflow_is_the_example() -> None:
     first = next(text for language, text in BLOCKS if language == "python")
     assert first.strip() in (ROOT / "examples" / "hello.py").read_text(encoding="utf-8")
+
+
+def test_it_fits_a_screen_and_a_table() -> None:
+    assert len(README.splitlines()) <= MOST_LINES
+    _, _, figures = README.partition("## Figures")
+    assert len(re.findall(r"^\| (?!---|\|)", figures, re.MULTILINE)) == FIGURES
 
 
 def test_its_plan_has_the_examples_ops() -> None:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.runtime.kv.hints import PREFIX, KvHint
 from orchestrator.runtime.kv.retention_options import RetentionOptions
 
-PAGE = (Path(__file__).parent.parent / "docs" / "kv-cache.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "kv-cache.md").read_text(encoding="utf-8")
 
 
 def test_it_names_every_hint_and_no_other() -> None:
