@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.planner.plan import Objective, Plan
     from orchestrator.runtime.program import Program
 
-VARIANTS_KEPT: Final = 8
+VARIANTS_KEPT: Final = 32
 """Compiled forms kept for each workflow: clusters, objectives, edits in a notebook."""
 
 Key = tuple[object, ...]

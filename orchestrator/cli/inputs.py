@@ -1,8 +1,8 @@
 """From what the user typed to a workflow's typed inputs; everything wrong with one run's inputs is said at once.
 
 ``--input name=value`` takes text for a ``str`` parameter and JSON for any other; ``name=@FILE`` reads the value from a
-file. A workflow with one ``str`` parameter also takes it as plain words. ``--inputs FILE.jsonl`` gives one JSON object
-per run.
+file. A workflow also takes plain words, for the one ``str`` parameter that it has, or that has no default. ``--inputs
+FILE.jsonl`` gives one JSON object per run.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
     """Inputs of a single run. Raises :class:`UsageError` ORCH-U010 with one diagnostic per problem."""
     problems: list[Diagnostic] = []
     given: dict[str, object] = {}
-    texts = [parameter for parameter in parameters if parameter.type is str]
     if words:
-        if len(texts) == 1 and (len(parameters) == 1 or all(not p.required for p in parameters if p is not texts[0])):
-            given[texts[0].name] = " ".join(words)
+        taker = _taker_of_words(parameters)
+        if taker is not None:
+            given[taker.name] = " ".join(words)
         else:
             message = f"the workflow takes {_listed(parameters)}, so `{' '.join(words)}` could be any of them"
             problems.append(Diagnostic("ORCH-U010", message, fix=_example(parameters)))
@@ -66,6 +66,13 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
         known = types.get(name.strip())
         given[name.strip()] = _parse(text, known.type if known else str)
     return _validated(parameters, given, problems)
+
+
+def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
+    """The text that plain words are for: the only one that must be given, or else the only one there is."""
+    required = [parameter for parameter in parameters if parameter.required]
+    texts = [parameter for parameter in required or parameters if parameter.type is str]
+    return texts[0] if len(texts) == 1 and len(required) <= 1 else None
 
 
 def from_file(parameters: Sequence[Parameter], path: Path) -> Iterator[Inputs]:

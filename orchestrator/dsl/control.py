@@ -14,7 +14,7 @@ from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, element_type, join, list_of, type_string
+from orchestrator.dsl.typing import TypeForm, element_type, join, list_of, type_string, union
 from orchestrator.dsl.value import Length, Value
 
 A = TypeVar("A")
@@ -257,7 +257,8 @@ def _alternatives(
                     "ORCH-D022",
                     f"one arm of {kind} returns {type_string(types[position])}, another {type_string(leaf._type)}",
                     why=f"`{first.name}` at {first.where} against `{leaf._origin.name}` at {leaf._origin.where}",
-                    fix="return the same type from every arm",
+                    fix="return the same type from every arm; if it is a union, declare it where each value is made: "
+                    f"returns={type_string(union(types[position], leaf._type))}",
                 )
             types[position] = Any if joined is None else joined
     results = [Result(tp, _common_length(arms, position)) for position, tp in enumerate(types)]

@@ -73,12 +73,16 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
 }
 """By the option's name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
 _RENAMED: Final = {"timeout_s": "timeout", "sla": "slo"}
+_OTHERS: Final = frozenset({"top_k"})
+"""Options that other libraries have: they are no misspelling of one of ours."""
 
 
 def unknown_option(name: str, known: type, callee: str, where: SourceLoc) -> Diagnostic:
     """What is said of an option that the ``TypedDict`` class ``known`` does not have."""
     names = list(known.__annotations__)
-    close = [_RENAMED[name]] if _RENAMED.get(name) in names else get_close_matches(name, names, n=1)
+    close = [] if name in _OTHERS else get_close_matches(name, names, n=1)
+    if _RENAMED.get(name) in names:
+        close = [_RENAMED[name]]
     fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(names)}"
     return Diagnostic("ORCH-D041", f"{callee} has no option `{name}`", where, None, fix)
 

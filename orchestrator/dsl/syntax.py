@@ -44,7 +44,8 @@ def condition_at(frame: FrameType) -> Condition:
                 return Condition(keyword, ast.unparse(bare), negated)
     for node in ast.walk(tree):
         if _position(node) == here and isinstance(node, ast.Call):
-            return Condition(f"{ast.unparse(node.func)}()", ast.unparse(node.args[0]) if len(node.args) == 1 else None)
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            return Condition(f"{called}()", ast.unparse(node.args[0]) if len(node.args) == 1 else None)
         if _position(node) == here and isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             return Condition("in", ast.unparse(node.left))
     return UNKNOWN

@@ -79,3 +79,16 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path, content: bytes | None
 def test_an_unreadable_value_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="ORCH-U011"):
         from_command_line([QUESTION], [f"question=@{tmp_path / 'none'}"], [])
+
+
+def test_plain_words_are_for_the_text_that_has_no_default() -> None:
+    name, tone, times = (
+        Parameter("name", str),
+        Parameter("tone", str, required=False),
+        Parameter("n", int, required=False),
+    )
+    assert from_command_line([tone, name, times], [], ["Ada", "L."]) == {"name": "Ada L."}
+    assert from_command_line([tone, times], [], ["kind"]) == {"tone": "kind"}
+    for several in ([name, Parameter("other", str)], [tone, Parameter("more", str, required=False)], [times]):
+        with pytest.raises(UsageError):
+            from_command_line(several, [], ["Ada"])

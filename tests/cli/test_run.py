@@ -243,3 +243,12 @@ def test_an_app_closes_its_job_whatever_happens(orch: Orch) -> None:
     assert "error[ORCH-R001]" in every.err
     assert "closed" in every.err
     assert orch("run", "doubling", "-i", "number=1").code == 2
+
+
+def test_parameters_left_out_take_their_defaults(orch: Orch, folder: Path) -> None:
+    source = (
+        "from orchestrator import workflow\n@workflow\ndef greet(name: str, tone: str = 'kind', n: int = 2) -> str:\n"
+    )
+    (folder / "greet.py").write_text(source + "    return f'{tone} {name} {n}'\n")
+    assert orch("run", "greet.py", "Ada").out.strip() == "kind Ada 2"
+    assert orch("run", "greet.py", "-i", "name=Bob", "-i", "n=5").out.strip() == "kind Bob 5"
