@@ -92,12 +92,16 @@ def _of_function(function: Any, seen: set[int]) -> Iterator[object]:
 def _of_object(value: object, names: Set[str], seen: set[int]) -> Iterator[object]:
     yield type(value)
     if isinstance(value, (list, tuple)):
-        for item in value:
+        items = tuple(value)
+        if all(type(item) in _CONSTANTS for item in items):  # a large one in little time
+            yield (*map(type, items), *items)
+            return
+        for item in items:
             yield from _of(item, names, seen)
     elif isinstance(value, Set):
-        yield frozenset(item if isinstance(item, _CONSTANTS) else _Same(item) for item in value)
+        yield frozenset(item if isinstance(item, _CONSTANTS) else _Same(item) for item in tuple(value))
     elif isinstance(value, Mapping):
-        for key, item in value.items():
+        for key, item in list(value.items()):  # at once, as others may change it
             yield key if isinstance(key, _CONSTANTS) else _Same(key)
             yield from _of(item, names, seen)
     elif isinstance(value, ModuleType):

@@ -67,6 +67,8 @@ def _append(value: Any) -> None:
 
 CHANGES: list[tuple[Any, Callable[[Any], None]]] = [
     (["a"], _append),
+    ([1, 2], lambda value: value.__setitem__(0, True)),
+    ([["a"], "b"], lambda value: _append(value[0])),
     ({"a": [1]}, lambda value: _append(value["a"])),
     ({"a": 1}, lambda value: value.update(a=2)),
     ({"a", "b"}, lambda value: value.discard("b")),
