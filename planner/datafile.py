@@ -99,7 +99,7 @@ def line_of(text: str, *path: int | str) -> int:
     >>> line_of('[[engine]]\\nname = "a"\\n[[engine]]\\nname = "b"', "engine", 1, "name")
     4
     """
-    lines = text.splitlines()
+    lines = text.split("\n")
     at, end = 0, len(lines)
     for part, following in pairwise((*path, "")):
         if isinstance(part, int):

@@ -100,7 +100,7 @@ def load(path: Path) -> tuple[list[Observation], list[str]]:
     Raises :class:`PlanError` ORCH-P001 when the file is there and cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return [], []
     except OSError as unreadable:
@@ -109,6 +109,8 @@ def load(path: Path) -> tuple[list[Observation], list[str]]:
     found: list[Observation] = []
     problems: list[str] = []
     for number, line in enumerate(lines, 1):
+        if number == len(lines) and not line:
+            break
         try:
             found.append(Observation.model_validate(json.loads(line)))
         except (json.JSONDecodeError, ValidationError) as wrong:

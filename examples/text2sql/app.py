@@ -38,8 +38,7 @@ def prepare(options: Mapping[str, Any], words: Sequence[str]) -> Job:
     try:
         database = folder / "data.db"
         if files:
-            data.load_csv(files, database)
-            notes: list[str] = []
+            notes = data.load_csv(files, database)
         else:
             built = machine.build(database)
             notes = [_built(built)]
@@ -50,7 +49,7 @@ def prepare(options: Mapping[str, Any], words: Sequence[str]) -> Job:
 
 
 def _asked(questions: Sequence[str], database: Path, notes: list[str], close: Any, limit: int | None) -> Job:
-    schema, tables = data.describe(database)
+    schema, tables = data.describe(database, notes)
     shared = {"schema": schema, "database": str(database.absolute())}
     if questions:
         cases = [Case(question, {"question": question, **shared}) for question in questions]

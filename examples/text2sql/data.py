@@ -1,116 +1,84 @@
 """The data that questions are asked about: a SQLite file, CSV files, or this machine.
 
 CSV files become tables of a temporary database: the first line names the columns, and a column holds integers or
-reals if all its values are such, else text. Empty fields are NULL.
+reals if all its values are such (:mod:`.columns`), else text. Empty fields are NULL.
 """
 
 from __future__ import annotations
 
-import csv
-import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TextIO
+from typing import Final
 
 from orchestrator.errors import UsageError
 
-from .schema_text import schema_text
+from .columns import column
+from .csv_file import identifier, names, read_table, unique
+from .sandbox import opened
+from .schema_text import schema_of
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
-_REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_SNIFFED_CHARS = 65_536
+MOST_COLUMNS: Final = 2_000
+"""Of a table in SQLite as Python has it."""
 
 
-def describe(path: Path) -> tuple[str, list[str]]:
-    """The schema as the model reads it, and the tables. Raises ``UsageError`` ORCH-U011 unless it is such a file."""
+def describe(path: Path, notes: list[str] | None = None) -> tuple[str, list[str]]:
+    """The schema as the model reads it, and the tables; ``notes`` gets what of it cannot be read.
+
+    Raises ``UsageError`` ORCH-U011 unless it is such a file.
+    """
     if not path.exists():
         raise UsageError("ORCH-U011", f"there is no database {path}")
     if not path.is_file():
         raise UsageError("ORCH-U011", f"{path} is not a file", fix="name the SQLite file itself")
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute(
-                "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
-            )
-            tables = [str(name) for (name,) in found]
-            text = schema_text(connection)
+        with closing(opened(path)) as connection:
+            schema = schema_of(connection)
     except sqlite3.Error as error:
-        fix = "load a CSV file with --csv" if path.suffix.lower() in (".csv", ".tsv", ".txt") else None
-        raise UsageError("ORCH-U011", f"{path} is not a SQLite database: {error}", fix=fix) from error
-    if not tables:
-        raise UsageError("ORCH-U011", f"the database {path} holds no tables")
-    return text, tables
+        raise _not_read(path, error) from error
+    if notes is not None:
+        notes += schema.left_out
+    if not schema.tables:
+        why = "; ".join(schema.left_out) or None
+        raise UsageError("ORCH-U011", f"the database {path} holds no tables", why=why)
+    return schema.text, schema.tables
 
 
-def load_csv(files: Sequence[Path], database: Path) -> None:
-    """Write a table for each file into ``database``. Raises ``UsageError`` ORCH-U011 for a file that is no table."""
-    names: set[str] = set()
+def _not_read(path: Path, error: sqlite3.Error) -> UsageError:
+    if "locked" in str(error) or "busy" in str(error):
+        fix = "wait until the program that writes to it is done, or ask about a copy"
+        return UsageError("ORCH-U011", f"the database {path} is locked by another program", fix=fix)
+    if "not a database" not in str(error):
+        fix = "`sqlite3 FILE .recover` saves what can be saved" if "malformed" in str(error) else None
+        return UsageError("ORCH-U011", f"the database {path} cannot be read: {error}", fix=fix)
+    fix = "load a CSV file with --csv" if path.suffix.lower() in (".csv", ".tsv", ".txt") else None
+    return UsageError("ORCH-U011", f"{path} is not a SQLite database: {error}", fix=fix)
+
+
+def load_csv(files: Sequence[Path], database: Path) -> list[str]:
+    """Write a table for each file into ``database``; what was decided for the user on the way.
+
+    Raises ``UsageError`` ORCH-U011 for a file that is no table.
+    """
+    taken: set[str] = set()
+    notes: list[str] = []
     with closing(sqlite3.connect(database)) as connection:
         for file in files:
-            header, rows = _read(file)
-            name = _unique(_identifier(file.stem) or "data", names)
-            kinds = [_kind([row[column] for row in rows]) for column in range(len(header))]
-            columns = ", ".join(f'"{column}" {kind}' for column, kind in zip(header, kinds, strict=True))
-            connection.execute(f'CREATE TABLE "{name}" ({columns})')
+            table = read_table(file)
+            if len(table.header) > MOST_COLUMNS:
+                what = f"{file} has {len(table.header):,} columns, and SQLite takes {MOST_COLUMNS:,}"
+                raise UsageError("ORCH-U011", what, fix="leave out columns that no question needs")
+            header = names(table.header, "column")
+            columns = [column([row[at] for row in table.rows]) for at in range(len(header))]
+            decided = ((each, kind.note) for each, kind in zip(header, columns, strict=True) if kind.note)
+            notes += [*table.notes, *(f"{file.name}, column {each}: {note}" for each, note in decided)]
+            name = unique(identifier(file.stem) or "data", taken)
+            typed = ", ".join(f'"{each}" {kind.kind}' for each, kind in zip(header, columns, strict=True))
+            connection.execute(f'CREATE TABLE "{name}" ({typed})')
             holes = ", ".join("?" * len(header))
-            values = ([cell.strip() or None for cell in row] for row in rows)
-            connection.executemany(f'INSERT INTO "{name}" VALUES ({holes})', values)
+            connection.executemany(
+                f'INSERT INTO "{name}" VALUES ({holes})', zip(*(each.cells for each in columns), strict=True)
+            )
         connection.commit()
-
-
-def _read(file: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [(number, row) for number, row in _rows(stream) if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise UsageError("ORCH-U011", f"cannot read {file}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError("ORCH-U011", f"{file} is not CSV text in UTF-8: {error}") from error
-    if len(lines) < 2:
-        what = "is empty" if not lines else "has a header and no rows"
-        raise UsageError("ORCH-U011", f"{file} {what}", fix="the first line names the columns, each other is a row")
-    (_, first), *rest = lines
-    seen: set[str] = set()
-    header = [_unique(_identifier(cell) or f"column_{number}", seen) for number, cell in enumerate(first, 1)]
-    for number, row in rest:
-        if len(row) > len(header):
-            raise UsageError("ORCH-U011", f"{file}:{number} has {len(row)} fields, and the header {len(header)}")
-    return header, [row + [""] * (len(header) - len(row)) for _, row in rest]
-
-
-def _rows(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
-    sample = stream.read(_SNIFFED_CHARS)
-    stream.seek(0)
-    try:
-        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(sample, delimiters=",;\t|")
-    except csv.Error:
-        dialect = "excel"
-    reader = csv.reader(stream, dialect)
-    return ((reader.line_num, row) for row in reader)
-
-
-def _identifier(text: str) -> str:
-    """A name that needs no quotes in SQL: the model was trained on such."""
-    name = re.sub(r"\W+", "_", text.strip().lower()).strip("_")
-    return f"_{name}" if name[:1].isdigit() else name
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    free = name
-    number = 2
-    while free in taken:
-        free, number = f"{name}_{number}", number + 1
-    taken.add(free)
-    return free
-
-
-def _kind(values: Sequence[str]) -> str:
-    """Leading zeros mark a code, not a number: 00501 stays text."""
-    given = [value.strip() for value in values if value.strip()]
-    if not given or any(re.match(r"[+-]?0\d", value) for value in given):
-        return "TEXT"
-    if all(_INTEGER.fullmatch(value) for value in given):
-        return "INTEGER"
-    return "REAL" if all(_REAL.fullmatch(value) for value in given) else "TEXT"
+    return notes

@@ -24,6 +24,8 @@ _FORBIDDEN_FUNCTIONS: Final = frozenset(
     {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "zeroblob", "randomblob"}
 )
 _STEPS_PER_CHECK: Final = 2_000
+PATIENCE_S: Final = 5.0
+"""How long another program's lock is waited for."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,34 @@ class _Watch:
         return self.stopped is not None
 
 
+def opened(database: str | Path) -> sqlite3.Connection:
+    """A connection that changes nothing; text that is no UTF-8 comes with U+FFFD in it, and spoils no other row.
+
+    Raises ``sqlite3.OperationalError`` if the file cannot be opened.
+    """
+    place = Path(database).absolute()
+    try:
+        connection = _connected(place, "mode=ro")
+        connection.execute("SELECT 1 FROM sqlite_master").close()
+    except sqlite3.OperationalError as error:
+        # A write-ahead log needs a file beside the database, which a folder that is read-only does not take.
+        unfinished = place.with_name(f"{place.name}-wal")
+        if "unable to open" not in str(error) or not place.is_file() or unfinished.exists():
+            raise
+        connection = _connected(place, "immutable=1")
+    return connection
+
+
+def _connected(place: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{place.as_uri()}?{how}", timeout=PATIENCE_S, uri=True, isolation_level=None)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    return connection
+
+
 def read_only(database: str | Path, limits: Limits | None = None) -> sqlite3.Connection:
     """A connection that can only read. Raises ``sqlite3.OperationalError`` if the file cannot be opened."""
     limits = limits or Limits()
-    connection = sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection = opened(database)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.value_bytes)

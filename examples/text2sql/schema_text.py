@@ -8,8 +8,10 @@ literal in the question belongs to, and how it is spelt), then one line per fore
     cars.owner_id = owners.id
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 MAX_CATEGORIES = 8
@@ -42,30 +44,72 @@ def _categories(connection: sqlite3.Connection, table: str, column: str) -> list
     ).fetchall()
     if len(rows) > MAX_CATEGORIES or all(count == 1 for _, count in rows):
         return []
-    values = [str(value) for value, _ in rows]
-    return [value for value in values if len(value) <= MAX_SHOWN_CHARS][:MAX_SHOWN]
+    values = [value if isinstance(value, (str, bytes)) else str(value) for value, _ in rows]
+    shown = [value for value in values if isinstance(value, str) and value.isprintable()]
+    return [value for value in shown if len(value) <= MAX_SHOWN_CHARS][:MAX_SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A database as the model reads it."""
+
+    text: str
+    tables: list[str]
+    left_out: list[str]
+    """What cannot be read of it, and why: a view of a table that is gone spoils no other."""
 
 
 def schema_text(connection: sqlite3.Connection) -> str:
     """Render every user table of the database, in creation order, then its foreign keys."""
-    tables = [
+    return schema_of(connection).text
+
+
+def schema_of(connection: sqlite3.Connection) -> Schema:
+    """Raises ``sqlite3.Error`` only where not even the list of tables can be read."""
+    found = [
         str(name)
         for (name,) in connection.execute(
             "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
         )
     ]
+    tables: list[str] = []
     lines: list[str] = []
     keys: list[str] = []
-    for table in tables:
-        columns: list[str] = []
-        for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({_quoted(table)})"):
-            word = _type_word(str(declared))
-            values = _categories(connection, table, str(column)) if word == "text" else []
-            columns.append(f"{column} {word}" + (f" [{', '.join(values)}]" if values else ""))
-        lines.append(f"{table}({', '.join(columns)})")
-        for _, _, parent, column, target, *_ in connection.execute(f"PRAGMA foreign_key_list({_quoted(table)})"):
-            keys.append(f"{table}.{column} = {parent}.{target or 'id'}")
-    return "\n".join(lines + keys)
+    left_out: list[str] = []
+    for table in found:
+        try:
+            columns = [
+                _column(connection, table, str(column), str(declared), left_out)
+                for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({_quoted(table)})").fetchall()
+            ]
+            parents = connection.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall()
+        except sqlite3.Error as error:
+            left_out.append(f"`{table}` is left out: {error}")
+            continue
+        if not columns:
+            left_out.append(f"`{table}` is left out: it has no columns that can be read")
+            continue
+        tables.append(table)
+        lines.append(f"{_name(table)}({', '.join(columns)})")
+        for _, _, parent, column, target, *_ in parents:
+            keys.append(f"{_name(table)}.{_name(column)} = {_name(parent)}.{_name(target or 'id')}")
+    return Schema("\n".join(lines + keys), tables, left_out)
+
+
+def _column(connection: sqlite3.Connection, table: str, column: str, declared: str, left_out: list[str]) -> str:
+    word = _type_word(declared)
+    values: list[str] = []
+    if word == "text":
+        try:
+            values = _categories(connection, table, column)
+        except sqlite3.Error as error:
+            left_out.append(f"`{table}.{column}` is shown without values: {error}")
+    return f"{_name(column)} {word}" + (f" [{', '.join(values)}]" if values else "")
+
+
+def _name(text: str) -> str:
+    """In quotes where SQL needs them."""
+    return text if re.fullmatch(r"[^\W\d]\w*", text) else _quoted(text)
 
 
 def cell_text(value: Cell) -> str:

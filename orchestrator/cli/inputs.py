@@ -77,19 +77,15 @@ def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
 
 def from_file(parameters: Sequence[Parameter], path: Path) -> Iterator[Inputs]:
     """Inputs of many runs, one JSON object a line. Raises ORCH-U011 for the file, ORCH-U010 for a line's values."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise UsageError("ORCH-U011", f"cannot read the inputs {path}: {unreadable}") from unreadable
     found = False
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_text(path, "the inputs").split("\n"), 1):  # no other character ends a line of JSON
         if not line.strip():
             continue
         found = True
         place = f"{path}:{number}"
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as wrong:
+        except (ValueError, RecursionError) as wrong:  # no JSON, a number of thousands of digits, or nested too deep
             raise UsageError("ORCH-U011", f"{place} is not JSON: {wrong}", fix="one JSON object a line") from wrong
         if not isinstance(values, dict):
             raise UsageError("ORCH-U011", f"{place} is not a JSON object", fix=f"such as {_example_object(parameters)}")
@@ -141,16 +137,24 @@ def _mismatches(parameter: Parameter, value: object, wrong: ValidationError, pla
 
 def _parse(text: str, type_: Any) -> object:
     if text.startswith("@") and len(text) > 1:
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as unreadable:
-            raise UsageError("ORCH-U011", f"cannot read the input {text[1:]}: {unreadable}") from unreadable
+        text = _text(Path(text[1:]), "the input")
     if type_ is str:
         return text
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
+
+
+def _text(path: Path, what: str) -> str:
+    """A file's characters as they are, carriage returns included; its byte order mark is left out."""
+    try:
+        data = path.read_bytes()
+        wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except (OSError, ValueError) as unreadable:  # a ValueError: no UTF-8, or a path with a NUL in it
+        fix = "save it in UTF-8" if isinstance(unreadable, UnicodeDecodeError) else None
+        raise UsageError("ORCH-U011", f"cannot read {what} {path}: {unreadable}", fix=fix) from unreadable
 
 
 def _listed(parameters: Sequence[Parameter]) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.planner.cost.calibration import Prediction
     from orchestrator.planner.cost.rows import Row
 
+_MOST_NOTES = 20
+
 
 @click.command(
     cls=Command, name="predict", epilog="Example:  orch plan predict --rows configurations.csv --out predictions.csv"
@@ -40,12 +42,25 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     measured = sum(each.measured for each in predictions)
     for note in dict.fromkeys(row.deployment.facts.note for row in read if row.deployment.facts.note):
         click.echo(f"note: {note}", err=True)
+    too_large = [row for row in read if not row.deployment.fits]
+    for row in too_large[:_MOST_NOTES]:
+        click.echo(f"note: {_misfit(row)}; its figures are those of a device that is large enough", err=True)
+    if len(too_large) > _MOST_NOTES:
+        click.echo(f"note: {len(too_large) - _MOST_NOTES} more rows do not fit their devices", err=True)
     if as_json:
-        deliver_json({"out": str(out), "rows": len(read), "measured_groups": measured})
+        misfits = {"does_not_fit": [row.id for row in too_large]} if too_large else {}
+        deliver_json({"out": str(out), "rows": len(read), "measured_groups": measured} | misfits)
     else:
         rest = len(read) - measured
         note = f"; {rest} of a model, device and backend that were never measured together" if rest else ""
         deliver(f"{len(read)} configurations predicted in {out}{note}")
+
+
+def _misfit(row: Row) -> str:
+    of = row.deployment
+    need, have = of.weight_bytes / 1e9, of.device.memory_bytes / 1e9
+    held = f"would hold {need:,.0f} GB of weights, and has {have:,.0f} GB"
+    return f"row {row.id!r} does not fit: each {of.device.name} {held}"
 
 
 def _write(out: Path, rows: list[Row], predictions: list[Prediction]) -> None:

@@ -118,6 +118,11 @@ class Deployment:
         return (shared / at.tp + routed / at.expert_shards) / at.pp
 
     @property
+    def fits(self) -> bool:
+        """Whether a device's memory holds its share of the weights."""
+        return self.weight_bytes < self.device.memory_bytes
+
+    @property
     def capacity(self) -> float:
         """Requests whose KV cache one attention rank holds, each half way through its answer on average."""
         memory = self.device.memory_bytes

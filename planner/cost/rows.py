@@ -36,6 +36,7 @@ _DTYPES = {
 _ALIASES = {"a100-sxm": "a100-sxm-80gb", "a100-pcie": "a100-pcie-80gb"}
 _EPOCH = date(2025, 1, 1)
 _MOST_PROBLEMS = 20
+_TOO_MANY: Final = "cells beyond the last column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def read_rows(path: Path) -> list[Row]:
     """Every row of the file. Raises :class:`PlanError`: ORCH-P001 it cannot be read, ORCH-P090 a column is missing,
     ORCH-P091 a figure is impossible, ORCH-P092 an unknown system; problems are named by line and reported together."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", restkey=_TOO_MANY)
             missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
             if missing:
                 raise PlanError(
@@ -70,6 +71,8 @@ def _collect(reader: csv.DictReader[str], file: str) -> list[Row]:
     rows, problems = [], []
     for line in reader:
         try:
+            if _TOO_MANY in line:
+                raise BadFieldError("ORCH-P091", "the end", "there are more cells than columns")
             rows.append(_row(line))
         except BadFieldError as bad:
             where = SourceLoc(file, reader.line_num)
@@ -87,6 +90,9 @@ class BadFieldError(Exception):
 
 
 def _row(line: Mapping[str, str]) -> Row:
+    empty = next((name for name in REQUIRED if not line[name].strip()), None)
+    if empty is not None:
+        raise BadFieldError("ORCH-P091", empty, "it is empty")
     disaggregated = line["mode"] == "disagg"
     decode = _parallel(line, "decode_" if disaggregated else "")
     workers = int(_count(line, "decode_num_workers")) if disaggregated else 1
@@ -120,8 +126,8 @@ def _parallel(line: Mapping[str, str], prefix: str) -> Parallel:
 def _concurrency(line: Mapping[str, str], decode: Parallel, workers: int, disaggregated: bool) -> float:
     """As the source states it, else the batch of all ranks of all workers."""
     stated = re.search(r"silicon_concurrency=(\d+)", line.get("silicon_data_source") or "")
-    if stated and int(stated[1]) > 0:
-        return float(stated[1])
+    if stated and (asked := _number(stated[1], "silicon_concurrency")) > 0:
+        return asked
     return _count(line, "decode_batch_size" if disaggregated else "batch_size") * workers * decode.dp
 
 
@@ -130,7 +136,11 @@ def _provenance(source: str) -> tuple[str, float]:
     found = re.search(r"measured=(\d{4}-\d\d-\d\d)", source)
     if not found:
         return "", 0.0
-    return DRAWING_CAMPAIGN, float((date.fromisoformat(found[1]) - _EPOCH).days)
+    try:
+        day = date.fromisoformat(found[1])
+    except ValueError as wrong:
+        raise BadFieldError("ORCH-P091", "silicon_data_source", f"measured={found[1]}: {wrong}") from None
+    return DRAWING_CAMPAIGN, float((day - _EPOCH).days)
 
 
 def _count(line: Mapping[str, str], name: str) -> float:
@@ -154,9 +164,10 @@ def _number(text: str, name: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise BadFieldError("ORCH-P091", name, f"{text!r} is not a number") from None
+        said = f"{text[:40]!r} is not a number" if text else "it is empty"
+        raise BadFieldError("ORCH-P091", name, said) from None
     if not 0 <= value < 1e12:
-        raise BadFieldError("ORCH-P091", name, f"{text} is not a figure this can have")
+        raise BadFieldError("ORCH-P091", name, f"{text[:40]} is not a figure this can have")
     return value
 
 

@@ -69,7 +69,7 @@ def read_mooncake(path: Path, *, skip_bad: bool = False) -> Trace:
     """
     found: list[Program] = []
     bad: list[Diagnostic] = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

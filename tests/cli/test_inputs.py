@@ -92,3 +92,32 @@ def test_plain_words_are_for_the_text_that_has_no_default() -> None:
     for several in ([name, Parameter("other", str)], [tone, Parameter("more", str, required=False)], [times]):
         with pytest.raises(UsageError):
             from_command_line(several, [], ["Ada"])
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e"])
+def test_a_line_of_json_ends_at_a_newline_only(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        f'{{"question": "a{odd}b"}}\r\n{{"question": "c"}}\n', encoding="utf-8", newline=""
+    )
+    if ord(odd) < 0x20:  # JSON itself wants these escaped
+        with pytest.raises(UsageError, match=r"in\.jsonl:1 is not JSON"):
+            list(from_file([QUESTION], tmp_path / "in.jsonl"))
+    else:
+        assert [each["question"] for each in from_file([QUESTION], tmp_path / "in.jsonl")] == [f"a{odd}b", "c"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "in.jsonl").write_text('{"question": "é"}\n', encoding=encoding)
+    assert list(from_file([QUESTION], tmp_path / "in.jsonl")) == [{"question": "é"}]
+    (tmp_path / "q.txt").write_text("é\r\n", encoding=encoding, newline="")
+    assert from_command_line([QUESTION], [f"question=@{tmp_path / 'q.txt'}"], []) == {"question": "é\r\n"}
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"count": ' + "1" * 5_000 + "}"])
+def test_json_that_python_cannot_hold_is_named_with_its_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "in.jsonl").write_text('{"count": 1}\n' + line)
+    with pytest.raises(UsageError, match=r"in\.jsonl:2 is not JSON"):
+        list(from_file([COUNT], tmp_path / "in.jsonl"))
+    with pytest.raises(UsageError, match="does not fit `int`"):
+        from_command_line([COUNT], [f"count={line}"], [])

@@ -53,6 +53,16 @@ def test_the_summary_as_json(orch: Orch, tmp_path: Path) -> None:
     assert json.loads(ended.out) == {"out": str(tmp_path / "o.csv"), "rows": 1, "measured_groups": 1}
 
 
+def test_a_model_that_its_devices_cannot_hold_is_named(orch: Orch, tmp_path: Path) -> None:
+    large = {"id": "large", "model_path": "Qwen/Qwen3-235B-A22B", "tp_size": "1", "gemm_quant_mode": "bfloat16"}
+    asked = rows(tmp_path, large, {"id": "small", "tp_size": "1", "model_path": "Qwen/Qwen3-8B"})
+    out = tmp_path / "out.csv"
+    ended = orch("plan", "predict", "--rows", str(asked), "--out", str(out), "--json")
+    assert json.loads(ended.out)["does_not_fit"] == ["large"]
+    assert "row 'large' does not fit: each h100-sxm would hold 470 GB of weights" in ended.err
+    assert "'small'" not in ended.err
+
+
 def test_nothing_is_written_when_a_row_is_wrong(orch: Orch, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     ended = orch("plan", "predict", "--rows", str(rows(tmp_path, {}, {"isl": "x"})), "--out", str(out))

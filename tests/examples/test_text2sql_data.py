@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from examples.text2sql import sandbox
 from examples.text2sql.data import describe, load_csv
+from examples.text2sql.sandbox import execute
 from orchestrator.errors import UsageError
 
 
@@ -84,3 +87,84 @@ def test_looking_at_a_database_does_not_change_it(tmp_path: Path) -> None:
     describe(tmp_path / "out.db")
     assert (tmp_path / "out.db").read_bytes() == before
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csv", "out.db"]
+
+
+def hostile(folder: Path) -> Path:
+    """A database with one good table, and several things in it that cannot be read."""
+    path = folder / "hostile.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.executescript(
+            "CREATE TABLE good(id INTEGER, colour TEXT); INSERT INTO good VALUES (1, 'red'), (2, 'red'), (3, 'blue');"
+            "CREATE TABLE gone(x INTEGER); CREATE VIEW broken AS SELECT x FROM gone; DROP TABLE gone;"
+            'CREATE TABLE "two words"("a b" TEXT, "c""d" INTEGER);'
+            "CREATE TABLE bytes(data TEXT); INSERT INTO bytes VALUES (x'ff00'), (x'ff00'), ('ok'), ('ok');"
+            "CREATE TABLE latin(word TEXT);"
+            "INSERT INTO latin VALUES (CAST(x'6d6fff' AS TEXT)), (CAST(x'6d6fff' AS TEXT)), ('fine'), ('fine');"
+        )
+    return path
+
+
+def test_what_cannot_be_read_spoils_nothing_else(tmp_path: Path) -> None:
+    notes: list[str] = []
+    schema, tables = describe(hostile(tmp_path), notes)
+    assert tables == ["good", "two words", "bytes", "latin"]
+    assert schema.splitlines()[0] == "good(id int, colour text [red, blue])"
+    assert '"two words"("a b" text, "c""d" int)' in schema
+    assert "bytes(data text [ok])" in schema
+    assert len(notes) == 1
+    assert "`broken` is left out: no such table: main.gone" in notes[0]
+
+
+def test_text_that_is_no_utf8_can_be_asked_about(tmp_path: Path) -> None:
+    found = execute(hostile(tmp_path), "SELECT word FROM latin ORDER BY word")
+    assert found.error is None
+    assert [row[0] for row in found.rows] == ["fine", "fine", "mo\ufffd", "mo\ufffd"]
+
+
+def test_a_damaged_table_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE first(id INTEGER, word TEXT)")
+        made.executemany("INSERT INTO first VALUES (?, ?)", [(at, "w" * 500) for at in range(200)])
+        made.execute("CREATE TABLE second(id INTEGER, word TEXT)")
+        made.execute("INSERT INTO second VALUES (1, 'a'), (2, 'a')")
+        made.commit()
+        (root,) = made.execute("SELECT rootpage FROM sqlite_master WHERE name = 'first'").fetchone()
+        (size,) = made.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    data[(root - 1) * size : root * size] = b"\xff" * size
+    path.write_bytes(data)
+    notes: list[str] = []
+    schema, tables = describe(path, notes)
+    assert "second(id int, word text [a])" in schema
+    assert tables == ["first", "second"]
+    assert any("first.word" in note and "malformed" in note for note in notes)
+
+
+def test_a_lock_is_called_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = hostile(tmp_path)
+    monkeypatch.setattr(sandbox, "PATIENCE_S", 0.05)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UsageError, match="locked by another program"):
+            describe(path)
+    assert describe(path)[1][0] == "good"
+
+
+def test_a_write_ahead_log_is_read_with_what_it_holds(tmp_path: Path) -> None:
+    path = hostile(tmp_path)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("CREATE TABLE late(x INTEGER)")
+        writer.commit()
+        assert "late" in describe(path)[1]
+        assert execute(path, "SELECT COUNT(*) FROM good").rows == [[3]]
+
+
+def test_a_database_of_broken_views_only_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "views.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.executescript("CREATE TABLE t(x); CREATE VIEW v AS SELECT x FROM t; DROP TABLE t;")
+    with pytest.raises(UsageError, match="holds no tables") as caught:
+        describe(path)
+    assert "no such table" in str(caught.value)

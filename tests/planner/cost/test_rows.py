@@ -91,3 +91,42 @@ def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         read_rows(tmp_path / "none.csv")
     assert codes(caught) == ["ORCH-P001"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = rows(tmp_path, {})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [row.id for row in read_rows(path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"system": ""}, "system of row 'a': it is empty"),
+        ({"isl": "  "}, "isl of row 'a': it is empty"),
+        ({"silicon_data_source": "measured=2025-13-45"}, "month must be in 1..12"),
+        ({"silicon_data_source": "measured=2025-02-30"}, "2025-02-30"),
+        ({"silicon_data_source": "silicon_concurrency=" + "7" * 400}, "not a figure this can have"),
+        ({"tp_size": "1e400"}, "not a figure this can have"),
+        ({"osl": "nan"}, "not a figure this can have"),
+    ],
+)
+def test_what_other_tools_write_is_named_with_its_line(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        read_rows(rows(tmp_path, {}, changes))
+    (problem,) = caught.value.diagnostics
+    assert problem.code == "ORCH-P091"
+    assert said in problem.message
+    assert len(problem.message) < 200
+    assert problem.where is not None
+    assert problem.where.line == 3
+
+
+def test_short_and_long_lines_are_named(tmp_path: Path) -> None:
+    path = rows(tmp_path, {})
+    header, line = path.read_text().splitlines()
+    path.write_text(f"{header}\nb,vllm\n{line},more,and more\n")
+    with pytest.raises(PlanError) as caught:
+        read_rows(path)
+    assert [each.where.line for each in caught.value.diagnostics if each.where] == [2, 3]
+    assert codes(caught) == ["ORCH-P091"] * 2

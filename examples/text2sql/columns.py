@@ -1,0 +1,66 @@
+"""The type of a CSV column: a number only where no cell loses a character that may matter.
+
+Leading zeros (``00501``), digits beyond 64 bits, exponents without a point (``12e4``), long numbers with a plus (a
+telephone's) and digits of other scripts mark codes: the column stays text, exactly as it is written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Cell: TypeAlias = str | int | float | None
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_COMMA = re.compile(r"[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?")
+_CODE = re.compile(r"[+-]?0[0-9]|\+[0-9]{7}")
+_LARGEST = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's SQL type and its cells; empty ones are NULL."""
+
+    kind: str
+    cells: list[Cell]
+    note: str = ""
+    """What was decided for the user."""
+
+
+def column(values: Sequence[str]) -> Column:
+    """The column of these cells."""
+    given = [value for value in values if value]
+    if not given or any(_CODE.match(value) for value in given):
+        return _text(values)
+    if all(_INTEGER.fullmatch(value) and -_LARGEST <= int(value) < _LARGEST for value in given):
+        return Column("INTEGER", [int(value) if value else None for value in values])
+    if all(_REAL.fullmatch(value) for value in given):
+        is_number = any("." in value or re.search("[eE][+-]", value) for value in given)
+        if is_number and all(_fits(value) for value in given):
+            return Column("REAL", [float(value) if value else None for value in values])
+        return _text(values)
+    if any("," in value for value in given) and all(_COMMA.fullmatch(value) for value in given):
+        return _with_commas(values, given)
+    return _text(values)
+
+
+def _with_commas(values: Sequence[str], given: Sequence[str]) -> Column:
+    """``2,5`` is a number; ``1,234`` may be one with a decimal comma or one thousand and more."""
+    if all(re.fullmatch(r"[+-]?[0-9]{1,3},[0-9]{3}", value) for value in given if "," in value):
+        return Column("TEXT", _text(values).cells, "kept as text, since its commas may stand for decimals or thousands")
+    cells: list[Cell] = [float(value.replace(".", "").replace(",", ".")) if value else None for value in values]
+    return Column("REAL", cells, "read with decimal commas")
+
+
+def _fits(value: str) -> bool:
+    """Whether a double holds it: a long integer among reals would lose its last digits."""
+    number = float(value)
+    return math.isfinite(number) and not (value.lstrip("+-").isdigit() and int(number) != int(value))
+
+
+def _text(values: Sequence[str]) -> Column:
+    return Column("TEXT", [value or None for value in values])
