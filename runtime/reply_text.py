@@ -11,6 +11,7 @@ is found is unambiguous or nothing: a text that holds two values is none.
 
 from __future__ import annotations
 
+import json
 import re
 from json import JSONDecodeError, JSONDecoder
 from typing import Final
@@ -23,13 +24,29 @@ _OPENING: Final = re.compile(r"[{\[]")
 
 def json_in(text: str) -> str | None:
     """The JSON value that the text holds; None where there is none, or more than one."""
-    text = text.lstrip("\ufeff").strip()
-    if not text.startswith(("{", "[", '"')):
-        text = _REASONING.sub("", text, count=1).lstrip("\ufeff").strip()
+    text = _said(text)
     fences = _FENCE.findall(text) or _INLINE_FENCE.findall(text)
     if len(fences) == 1 and not text.startswith(("{", "[", '"')):
         return str(fences[0]).lstrip("\ufeff").strip() or None
     return _only_value(text)
+
+
+def bare_text(text: str) -> str | None:
+    """What the text says as a JSON string, where it is neither JSON nor an attempt at it.
+
+    >>> bare_text("<think>is it?</think> yes"), bare_text('{"answer": "ye')
+    ('"yes"', None)
+    """
+    said = _said(text)
+    return None if not said or _OPENING.search(said) or "```" in said else json.dumps(said)
+
+
+def _said(text: str) -> str:
+    """The text without a byte-order mark and what was thought before it."""
+    text = text.lstrip("\ufeff").strip()
+    if text.startswith(("{", "[", '"')):
+        return text
+    return _REASONING.sub("", text, count=1).lstrip("\ufeff").strip()
 
 
 def _only_value(text: str) -> str | None:

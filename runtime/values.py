@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import iscoroutine
@@ -14,7 +15,7 @@ from orchestrator.dsl.llm import Chat
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
-from orchestrator.runtime.reply_text import json_in
+from orchestrator.runtime.reply_text import bare_text, json_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +97,22 @@ def checked_result(tp: Any, value: object) -> Any:
 
 
 def parsed_reply(tp: Any, text: str) -> Any:
-    """A model's reply as what the call declares, where it is the only JSON in the reply; raises :class:`ReplyError`."""
+    """A model's reply as what the call declares, where it is the only JSON in the reply; raises :class:`ReplyError`.
+
+    What takes a text, such as a ``Literal``, takes one without quotation marks too.
+    """
     if tp is str:
         return text
-    try:
-        return adapter(tp).validate_json(text)
-    except ValidationError as error:
-        found = json_in(text)
-        if found is None or found == text:
-            raise ReplyError(first_line(error)) from error
-    try:
-        return adapter(tp).validate_json(found)
-    except ValidationError as error:
-        raise ReplyError(first_line(error)) from error
+    check, problem = adapter(tp).validate_json, None
+    for found in dict.fromkeys((text, json_in(text))):
+        if found is not None:
+            try:
+                return check(found)
+            except ValidationError as error:
+                problem = error
+    said = bare_text(text)
+    if said is not None:
+        with suppress(ValidationError):
+            return check(said)
+    assert problem is not None
+    raise ReplyError(first_line(problem)) from problem

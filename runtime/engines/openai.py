@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
@@ -155,7 +155,7 @@ class OpenAIEngine:
         ends: dict[int, FinishReason] = {}
         while missing:
             reply = Reply(len(missing) if self._dialect.takes_n else 1)
-            async with aclosing(self._ask(request, reply)) as pieces:
+            async with aclosing(self._ask(_seeded(request, missing[0]), reply)) as pieces:
                 async for number, text in pieces:
                     ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
                     for copy in range(copies):
@@ -357,6 +357,14 @@ def _http() -> Any:
 
     roots = (base.__module__.partition(".")[0] for base in openai.DefaultAsyncHttpxClient.__mro__)
     return import_module(next(root for root in roots if root.startswith("httpx")))
+
+
+def _seeded(request: GenerateRequest, sample: int) -> GenerateRequest:
+    """The request for what begins with this sample: asked for one by one with one seed, all would be alike."""
+    seed = request.sampling.seed
+    if seed is None or not sample:
+        return request
+    return replace(request, sampling=replace(request.sampling, seed=seed + sample))
 
 
 def _copies(request: GenerateRequest) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,19 @@ def test_what_is_ambiguous_or_cut_is_no_value(text: str) -> None:
 @pytest.mark.parametrize(("text", "value"), [("7", 7), ("```\n7\n```", 7), ("<think>6+1</think> 7", 7)])
 def test_a_scalar(text: str, value: int) -> None:
     assert parsed_reply(int, text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ['"yes"', "yes", " yes\n", "<think>no? yes!</think>\nyes", "\ufeffyes", '```json\n"yes"\n```']
+)
+def test_a_word_needs_no_quotation_marks(text: str) -> None:
+    assert parsed_reply(Literal["yes", "no"], text) == "yes"
+
+
+@pytest.mark.parametrize("text", ["yes, because", '{"answer": "yes"', "[yes]", "```\nyes", ""])
+def test_but_it_must_be_the_word(text: str) -> None:
+    with pytest.raises(ReplyError):
+        parsed_reply(Literal["yes", "no"], text)
 
 
 def test_free_text_is_left_alone() -> None:

@@ -150,6 +150,11 @@ async def test_missing_samples_are_asked_for_one_by_one(answer: Any, first: int)
         assert [body.get("n", 1) for body in again] == [1, 1, 1]  # the second time it is known
 
 
+async def test_samples_that_are_asked_for_one_by_one_have_seeds_of_their_own() -> None:
+    with serving(ignores_n) as endpoint:
+        assert (await ask(endpoint.url, samples=3, temperature=0.7, seed=40)).texts == ("seed 40", "seed 41", "seed 42")
+
+
 async def test_samples_that_come_are_not_asked_for_again() -> None:
     def two_of_three(body: dict[str, Any]) -> Answer:
         asked = min(body["n"], 2)
