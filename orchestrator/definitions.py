@@ -53,12 +53,12 @@ def _of(value: object, names: Set[str], seen: set[int]) -> Iterator[object]:
         return
     seen.add(id(value))
     if isinstance(value, Tool):
-        policies = (value.timeout, repr(value.retry), repr(value.budget))
-        hints = (value.typical_s, *value.pause_features)
-        yield (value.name, value.effects, value.key, value.code, _Same(value.fn), policies, hints)
-        yield from _of(value.check, names, seen)
+        declared = {each.name: getattr(value, each.name) for each in fields(value)}
+        yield _Same(declared.pop("fn"))
+        yield from _of(declared.pop("check"), names, seen)
+        yield repr({name: each for name, each in declared.items() if name != "local_names"})
     elif isinstance(value, Workflow):
-        yield (value.name, value.slo, repr(value.budget), value.model)
+        yield repr((value.name, value.slo, value.budget, value.model))
         yield from _of(value.fn, names, seen)
     elif isinstance(value, FunctionType):
         yield from _of_function(value, seen)

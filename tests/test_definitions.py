@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from orchestrator import call, llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import TraceError
 from orchestrator.testing import fake
 
 
@@ -178,6 +179,39 @@ def test_a_file_that_appears(tmp_path: Path) -> None:
     assert prompt_of(flow) == "Nothing x"
     path.write_text("Something")
     assert prompt_of(flow) == "Something x"
+
+
+def _shout(text: str) -> str:
+    return text.upper()
+
+
+@pytest.mark.parametrize("declared", [{"cheap": True}, {"kind": "retrieve"}, {"timeout": 5}, {"typical_s": 2.0}])
+def test_a_tool_that_is_declared_otherwise(declared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def through(q: str) -> str:
+        return WORDS(q)
+
+    monkeypatch.setitem(globals(), "WORDS", tool(_shout, effects="pure"))
+    flow = workflow(through)
+    first = compile_workflow(flow)
+    monkeypatch.setitem(globals(), "WORDS", tool(_shout, effects="pure", **declared))
+    assert compile_workflow(flow) is not first
+
+
+@pytest.mark.parametrize("name", ["effects", "timeout", "name", "typical_s", "pause_features", "retry", "kind"])
+@pytest.mark.parametrize("wrong", [["x"], None, {}, object()])
+def test_a_declaration_that_is_wrong_is_reported_as_such(
+    name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def through(q: str) -> str:
+        return WORDS(q)
+
+    monkeypatch.setitem(globals(), "WORDS", tool(_shout, **{name: wrong}))  # type: ignore[call-overload]
+    if wrong is None and name in ("timeout", "typical_s", "retry"):
+        compile_workflow(workflow(through))
+        return
+    with pytest.raises(TraceError) as caught:
+        compile_workflow(workflow(through))
+    assert caught.value.diagnostics[0].fix
 
 
 class Agent:

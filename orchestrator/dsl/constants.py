@@ -159,4 +159,5 @@ def describe(obj: object) -> str:
         return "a dict whose keys are not all texts"
     if isinstance(obj, Callable) and hasattr(obj, "__name__"):  # type: ignore[arg-type]
         return f"the function `{obj.__name__}`"
-    return f"a {type(obj).__qualname__}"
+    name = type(obj).__qualname__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
