@@ -20,13 +20,16 @@ import re
 import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
+
+MOST_FILES: Final = 1000
+"""Of a folder that are looked at for the one that was meant."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -41,8 +44,22 @@ def read_text(path: Path) -> str:
         if path.stat().st_size > MOST_BYTES:
             raise PlanError("ORCH-P001", f"cannot read {path}: it has more than {MOST_BYTES // 2**20} MiB")
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise PlanError("ORCH-P001", f"cannot read {path}: {unreadable}") from unreadable
+    except FileNotFoundError as missing:
+        raise PlanError("ORCH-P001", f"cannot read {path}: there is no such file", fix=_file_meant(path)) from missing
+    except UnicodeDecodeError as unreadable:
+        raise PlanError("ORCH-P001", f"cannot read {path}: it is not UTF-8 text ({unreadable.reason})") from unreadable
+    except OSError as unreadable:
+        reason = (unreadable.strerror or str(unreadable)).lower()
+        raise PlanError("ORCH-P001", f"cannot read {path}: {reason}") from unreadable
+
+
+def _file_meant(path: Path) -> str | None:
+    """The file of a similar name beside a path that leads nowhere."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either"
+    beside = [each.name for each in islice(path.parent.iterdir(), MOST_FILES) if each.suffix == path.suffix]
+    near = get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return f"did you mean `{path.parent / near[0]}`?" if near else None
 
 
 def parse_toml(text: str, file: str) -> dict[str, object]:

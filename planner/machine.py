@@ -78,6 +78,13 @@ def usable_memory_bytes() -> int:
     return min(_memory_limits(), default=ASSUMED_MEMORY)
 
 
+def available_memory_bytes() -> int:
+    """Memory that a new process could take: what is free or can be freed, within the container's limit."""
+    import psutil  # type: ignore[import-untyped, unused-ignore]
+
+    return int(min(psutil.virtual_memory().available, usable_memory_bytes()))
+
+
 def _memory_limits() -> list[int]:
     try:
         pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")

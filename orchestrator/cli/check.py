@@ -36,7 +36,7 @@ class Checked:
     def __str__(self) -> str:
         calls = f"{self.model_calls} model call{'s' * (self.model_calls != 1)}"
         named = [model for model in self.models if model != "default"]
-        parts = [f"{self.ops} ops", calls + (f" ({', '.join(named)})" if named else "")]
+        parts = [f"{self.ops} op{'s' * (self.ops != 1)}", calls + (f" ({', '.join(named)})" if named else "")]
         parts += (
             [f"tools {', '.join(f'{name} ({effects})' for name, effects in self.tools.items())}"] if self.tools else []
         )

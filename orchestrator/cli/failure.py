@@ -12,7 +12,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import islice, pairwise
+from pathlib import Path
 from typing import Final
 
 import click
@@ -23,6 +24,8 @@ from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, des
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+MOST_FILES: Final = 100
+"""Of a folder that are looked at for a workflow."""
 CTRL_C: Final = "ORCH-U093"
 """Code of what Ctrl-C ended."""
 PIPE_CLOSED: Final = 141
@@ -37,7 +40,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
         return PIPE_CLOSED
     if isinstance(failure, (KeyboardInterrupt, click.Abort)):
         _to_stdout([Diagnostic(CTRL_C, "interrupted")], words)
-        click.secho("\ninterrupted", fg="yellow", err=True)
+        click.secho("\ninterrupted", fg="yellow", err=True, color=colour())
         return INTERRUPTED
     if "--debug" in words or os.environ.get("ORCH_DEBUG"):
         traceback.print_exception(failure, file=sys.stderr)
@@ -48,7 +51,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     _to_stdout(error.diagnostics, words)
     with suppress(OSError):
         for each in error.diagnostics:
-            click.echo(styled(each), err=True)
+            click.echo(styled(each), err=True, color=colour())
         if len(error.diagnostics) > 1:
             click.echo(f"{len(error.diagnostics)} errors", err=True)
     return code
@@ -70,8 +73,15 @@ def as_orch_error(failure: BaseException) -> OrchError:
         case BaseExceptionGroup():
             error = as_orch_error(failure.exceptions[0])
         case click.UsageError():
-            command = f"{failure.ctx.command_path} --help" if failure.ctx else "orch --help"
-            error = UsageError("ORCH-U002", _sentence(failure.format_message()), fix=f"see `{command}`")
+            command = f"{failure.ctx.command_path} --help" if failure.ctx else "orch COMMAND --help"
+            fix = f"see `{command}`"
+            if (
+                isinstance(failure, click.MissingParameter)
+                and failure.param is not None
+                and failure.param.name == "target"
+            ):
+                fix = missing_target(command.removesuffix(" --help"))
+            error = UsageError("ORCH-U002", _sentence(failure.format_message()), fix=fix)
         case click.ClickException():
             error = UsageError("ORCH-U002", _sentence(failure.format_message()))
         case OSError():
@@ -92,6 +102,24 @@ def wants_json(words: Sequence[str]) -> bool:
     """Whether a command line asks for JSON on stdout."""
     options = list(words[: words.index("--")] if "--" in words else words)
     return "--json" in options or "--format=json" in options or ("--format", "json") in pairwise(options)
+
+
+def colour() -> bool | None:
+    """Whether there are colours: none where ``NO_COLOR`` says so, and else where there is a terminal (None)."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def missing_target(command: str) -> str:
+    """What to write where the workflow was left out: one that is here, if one is."""
+    here = [file for file in islice(Path().glob("*.py"), MOST_FILES) if _defines_a_workflow(file)]
+    example = f"`{command} {sorted(here)[0]}`" if here else f"`{command} flow.py:answer`"
+    return f"name a workflow, as in {example}; `{command} --help` says more"
+
+
+def _defines_a_workflow(file: Path) -> bool:
+    with suppress(OSError, UnicodeDecodeError):
+        return "@workflow" in file.read_text(encoding="utf-8")
+    return False
 
 
 def styled(diagnostic: Diagnostic) -> str:

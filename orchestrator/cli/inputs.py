@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.dsl.typing import type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Parameter:
     @property
     def type_name(self) -> str:
         """The type as the user wrote it, near enough."""
-        return str(getattr(self.type, "__name__", self.type)).replace("typing.", "")
+        return type_string(self.type)
 
 
 def parameters_of(workflow: Workflow[..., Any]) -> list[Parameter]:

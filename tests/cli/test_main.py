@@ -100,3 +100,50 @@ def test_every_code_is_used() -> None:
     folder = Path(check.__file__).parent
     source = "".join(file.read_text() for file in folder.glob("*.py") if file.name != "codes.py")
     assert [code for code in CODES if code not in source] == []
+
+
+def test_a_missing_target_is_answered_with_a_workflow_that_is_here(orch: Orch, folder: Path) -> None:
+    for command in ("run", "check", "compile", "explain", "plan"):
+        ended = orch(command)
+        assert ended.code == 2
+        assert f"`orch {command} flow.py`" in ended.err
+    for file in folder.glob("*.py"):
+        file.unlink()
+    assert "`orch run flow.py:answer`" in orch("run").err
+
+
+def test_no_colour_where_nobody_wants_it(orch: Orch, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda stream=None, color=None: color is False)
+    assert "\x1b[" in orch("check", "flow.py").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in orch("check", "flow.py").out
+    assert "\x1b[" not in orch("check").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compile", "flow.py", "-o", "none/x.mlir"], "there is no folder none"),
+        (["plan", "flow.py", "--engine", "sim", "--out", "."], "is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_done(
+    orch: Orch, folder: Path, words: list[str], said: str
+) -> None:
+    ended = orch(*words)
+    assert (ended.code, ended.out) == (1, "")
+    assert "ORCH-U090" in ended.err
+    assert said in ended.err
+    assert "starting" not in ended.err
+
+
+def test_a_file_that_is_not_there_comes_with_the_one_that_was_meant(orch: Orch, folder: Path) -> None:
+    (folder / "cluster.toml").write_text("")
+    ended = orch("explain", "flow.py", "--cluster", "clustr.toml")
+    assert "ORCH-P001" in ended.err
+    assert "did you mean `cluster.toml`?" in ended.err
+
+
+def test_formats_that_contradict_each_other_are_refused(orch: Orch, folder: Path) -> None:
+    ended = orch("explain", "flow.py", "--engine", "sim", "--format", "dot", "--json")
+    assert (ended.code, "contradict" in ended.err) == (2, True)

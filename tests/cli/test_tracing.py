@@ -115,7 +115,10 @@ def test_spans_reach_a_collector_before_the_command_ends(tmp_path: Path, collect
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "there is no exporter `jaeger`; OTEL_TRACES_EXPORTER is one of console"),
+        (
+            {"OTEL_TRACES_EXPORTER": "jaeger"},
+            "there is no exporter `jaeger` here; OTEL_TRACES_EXPORTER is one of console",
+        ),
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "pip install opentelemetry-exporter-zipkin"),
         ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}, "http/protobuf or grpc"),
     ],
