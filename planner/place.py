@@ -148,9 +148,11 @@ def _engine_warnings(cluster: Cluster, estimates: Iterable[Estimate]) -> list[st
         found += serving.warnings()
         if serving.replica and each.resources.kv_bytes > kv_capacity_bytes(serving.replica):
             have, need = kv_capacity_bytes(serving.replica) / GIB, each.resources.kv_bytes / GIB
-            found.append(
-                f"`{each.node.id}` needs {need:.1f} GiB of KV cache; engine {serving.engine.name} has {have:.1f}"
-            )
+            if have < 0:
+                said = f"engine {serving.engine.name} may not start: as far as is known, {-have:.1f} GiB are missing"
+            else:
+                said = f"`{each.node.id}` needs {need:.1f} GiB of KV cache; engine {serving.engine.name} has {have:.1f}"
+            found.append(said)
         context = serving.replica.facts.context_tokens if serving.replica else None
         if context is not None and each.tokens_in.mid > context:
             found.append(

@@ -123,7 +123,7 @@ class Placer:
         if not serving:
             self.diagnostics.append(_nobody_serves(node, model, self.servings))
             return None
-        fitting = [s for s in serving if shortfall_bytes(s.replica) <= 0]
+        fitting = [s for s in serving if shortfall_bytes(s.replica) <= 0] or [s for s in serving if _is_a_guess(s)]
         if not fitting:
             self.diagnostics.append(_nothing_fits(node, model, serving))
             return None
@@ -173,6 +173,12 @@ def shortfall_bytes(replica: Replica | None) -> float:
     if replica.parallel > replica.device.count:
         return float("inf")
     return replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS - kv_capacity_bytes(replica)
+
+
+def _is_a_guess(serving: Serving) -> bool:
+    """Whether the size of the model is not known: then it is the engine that says whether it fits."""
+    replica = serving.replica
+    return replica is not None and not replica.facts.known and replica.parallel <= replica.device.count
 
 
 def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> Diagnostic:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestrator.errors import Diagnostic, EngineError, SourceLoc, UsageError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Kind = Literal["vllm", "openai", "sim"]
 ENGINE = "main"
 """Name of the one engine that the command line describes."""
+SIMULATED: Final = "simulated"
+"""The model of a simulator that stands for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class EngineChoice:
         if self.base_url:
             options = {"base_url": self.base_url}
         device = None if kind == "openai" else _fastest(here)
-        model = _folder(self.model) if self.model and kind == "vllm" else self.model or "simulated"
+        model = _folder(self.model) if self.model and kind == "vllm" else self.model or SIMULATED
         return EngineSpec(name=ENGINE, kind=kind, model=model, device=device, options=options)
 
 
@@ -138,6 +140,14 @@ def models_label(plan: Plan) -> str:
     return ", ".join(dict.fromkeys(short_model(spec.model) for spec in _used(plan))) or "no model"
 
 
+def guessed_models(plan: Plan) -> list[str]:
+    """A sentence for each local model of the plan whose config is missing or not understood: it runs all the same."""
+    from orchestrator.planner.models import facts_of
+
+    local = [facts_of(spec) for spec in _used(plan) if spec.device is not None and spec.model != SIMULATED]
+    return [f"{facts.note}; its figures in plans are guesses" for facts in local if facts.note]
+
+
 def short_model(model: str) -> str:
     """A folder relative to the current one where it is inside; an id as it is."""
     path = Path(model)
@@ -161,7 +171,7 @@ def _folder(model: str) -> str:
 
     path = Path(model).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        if not any((path / name).is_file() for name in ("config.json", "params.json")):  # Mistral's own format
             raise model_not_loadable(model, "there is no config.json in that directory")
         return str(path.resolve())
     if path.exists():

@@ -147,7 +147,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. WORDS are the input of a
     workflow that takes one text, or what the directory's app makes of them.
     """
-    from orchestrator.cli.engines import EngineChoice, require_engine
+    from orchestrator.cli.engines import EngineChoice, guessed_models, require_engine
     from orchestrator.cli.failure import INTERRUPTED
     from orchestrator.cli.job import How, run_job, was_interrupted
     from orchestrator.cli.learned import pauses_to_learn
@@ -173,6 +173,8 @@ def command(  # noqa: PLR0917 - one parameter an option
     try:
         compiled = compile_workflow(found.workflow, choice.cluster())
         require_engine(compiled.plan)
+        for note in guessed_models(compiled.plan):
+            click.secho(f"note: {note}", dim=True, err=True)
         require_prices(compiled.program, how.limits or compiled.program.budget)
         with traced(), pauses_to_learn(compiled.plan, learned) as durations:
             outcomes, facts = run_job(compiled, job, how, durations)

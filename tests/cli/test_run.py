@@ -44,6 +44,14 @@ def plus(left: int, right: int) -> Sum:
     return add(left, right)
 """
 
+PLAIN = """
+from orchestrator import llm, workflow
+
+@workflow
+def answer(question: str) -> str:
+    return llm(f"Answer {question}", max_tokens=5)
+"""
+
 
 def scripted(folder: Path, *replies: str) -> str:
     """The path of a cluster file whose engine gives these replies."""
@@ -252,3 +260,28 @@ def test_parameters_left_out_take_their_defaults(orch: Orch, folder: Path) -> No
     (folder / "greet.py").write_text(source + "    return f'{tone} {name} {n}'\n")
     assert orch("run", "greet.py", "Ada").out.strip() == "kind Ada 2"
     assert orch("run", "greet.py", "-i", "name=Bob", "-i", "n=5").out.strip() == "kind Bob 5"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1]", "no JSON", "{}", '{"hidden_size": null}', '{"hidden_size": 64, "num_hidden_layers": "x"}']
+)
+def test_a_config_that_cannot_be_priced_stops_no_run(orch: Orch, folder: Path, content: str) -> None:
+    (folder / "own-900b").mkdir()
+    (folder / "own-900b" / "config.json").write_text(content)
+    (folder / "plain.py").write_text(PLAIN)
+    ended = orch("run", "plain.py", "hi", "-m", "./own-900b", "--engine", "sim")
+    assert ended.code == 0, ended.err
+    assert ended.out
+    assert "900 billion parameters assumed from its name; its figures in plans are guesses" in " ".join(
+        ended.err.split()
+    )
+    shown = orch("explain", "plain.py", "-m", "./own-900b", "--engine", "sim")
+    assert shown.code == 0
+    assert "may not start" in shown.out
+
+
+def test_a_folder_without_a_config_stops_no_run_of_a_simulator(orch: Orch, folder: Path) -> None:
+    (folder / "own-1b").mkdir()
+    (folder / "plain.py").write_text(PLAIN)
+    ended = orch("run", "plain.py", "hi", "-m", "./own-1b", "--engine", "sim")
+    assert (ended.code, "no config.json" in ended.err) == (0, True)

@@ -145,6 +145,14 @@ def test_a_model_that_does_not_fit_says_what_is_missing_and_what_would_do(tmp_pa
     assert found.fix.startswith("it would fit on 2 x small or l4 or ")
 
 
+def test_a_model_of_a_guessed_size_is_placed_and_warned_of() -> None:
+    small = gpu(name="small", memory_bytes=12 * 2**30)
+    spec = EngineSpec(name="e", kind="vllm", model="somebody/new-70b", device="small")
+    made = planned(*asking(), Cluster(devices=(small,), engines=(spec,)))
+    assert made.by_id["llm_1"].place == "engine:e"
+    assert any("engine e may not start: as far as is known" in warning for warning in made.warnings)
+
+
 def test_more_parallelism_than_devices_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="tensor_parallel_size is 4, but there are only 1"):
         planned(*asking(), one_engine(tmp_path, options={"tensor_parallel_size": 4}))
