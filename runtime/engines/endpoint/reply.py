@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
-from orchestrator.runtime.engines.surrogates import Joiner
+from orchestrator.runtime.engines.surrogates import Joiner, well_formed
 
 _LENGTH: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 _FILTERED: Final = frozenset({"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "sensitive"})
@@ -77,7 +77,7 @@ class Reply:
             if not text and not sample.has_text and sample.calls:
                 text = "; ".join(f"{call['name']}({call['arguments']})" for call in sample.calls)
             if text:
-                yield number, text
+                yield number, well_formed(text)
 
     def counted(self) -> Usage | None:
         """The usage, where the endpoint counted what it wrote."""
@@ -159,6 +159,8 @@ def usage_in(counts: Mapping[str, Any]) -> Usage | None:
 
 def _count_in(counts: Mapping[str, Any], name: str) -> int | None:
     found = counts.get(name)
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
     return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
+from orchestrator.runtime.engines.surrogates import well_formed
 
 MOST_CHARS: Final = 400
 REFUSED: Final = frozenset({429, 503, 529})
@@ -103,11 +104,11 @@ def kind_of(value: object) -> str:
 
 
 def words(body: object) -> str:
-    """The endpoint's own words, in one line; empty where it has none."""
-    text = _words(body)
+    """The endpoint's own words, in one printable line; empty where it has none."""
+    text = well_formed(_words(body))
     if "<" in text and re.search(r"<\s*(!doctype|html|head|body|title|h1|p)\b", text, re.I):
         text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>", " ", text)
-    text = " ".join(text.split())
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + " …"
 
 

@@ -80,6 +80,7 @@ async def test_statuses(status: int, body: bytes, code: str, transient: bool) ->
         (b'{"object": "error", "message": {"detail": [{"loc": ["body", "x"], "msg": "no"}]}}', "body.x: no"),
         (b"<html><style>p {}</style><body><p>Ask the\n admin</p></body></html>", "Ask the admin"),
         (b'"only text"', "only text"),
+        (b'{"error": "\\u001b[31mred\\u0007 \\ud83d"}', "[31mred \ufffd"),
     ],
 )
 async def test_the_words_of_an_endpoint_are_found(sent: bytes, words: str) -> None:

@@ -76,6 +76,10 @@ async def test_a_reply_that_is_not_streamed_is_read(headers: dict[str, str]) -> 
         ({"completion_tokens": 5}, None),
         ({"prompt_tokens": 12, "completion_tokens": 0}, None),
         ({"prompt_tokens": "12", "completion_tokens": 5}, None),
+        ({"prompt_tokens": 12.0, "completion_tokens": 5.0}, Usage(12, None, 5)),
+        ({"prompt_tokens": float("nan"), "completion_tokens": 5}, None),
+        ({"prompt_tokens": -3, "completion_tokens": 5}, None),
+        ({"prompt_tokens": True, "completion_tokens": 5}, None),
         ({"completion_tokens": 5, "total_tokens": 17}, Usage(12, None, 5)),
         ({**COUNTS, "prompt_tokens_details": None}, Usage(12, None, 5)),
         ({**COUNTS, "prompt_tokens_details": {"cached_tokens": None}}, Usage(12, None, 5)),
@@ -95,6 +99,12 @@ async def test_halves_of_a_character_are_joined_over_chunks() -> None:
 
     with serving([half("a\\ud83d"), half("\\ude00b\\udc00"), half("c\\ud83d"), chunk("", "stop")]) as endpoint:
         assert (await ask(endpoint.url)).texts == ("a\U0001f600b\ufffdc\ufffd",)
+
+
+async def test_halves_in_a_refusal_can_be_printed() -> None:
+    event = json.dumps(chunk(None, "stop", refusal="X")).replace("X", "No\\ud83d").encode()
+    with serving([event, usage()]) as endpoint:
+        assert (await ask(endpoint.url)).texts == ("No\ufffd",)
 
 
 CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "look_up", "arguments": '{"q": '}}
