@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+import pytest_asyncio
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Message, Sampling, complete
+from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.kv.replicas import ReplicaSet
+from tests.runtime.engines.chat_server import chat_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "List the names of all singers ordered by their age. " * 12
@@ -26,16 +30,29 @@ SCHEMA = {
 }
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def endpoint_engine() -> AsyncIterator[Engine]:
+    simulated = SimEngine(model="tiny", options=SimOptions(time_scale=0, context_tokens=8192))
+    with chat_server(simulated) as url:
+        engine = OpenAIEngine("endpoint", "tiny", OpenAIOptions(base_url=url, key_env="NO_SUCH_KEY"))
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
 @pytest.fixture(
     params=[
         "sim",
         "scripted",
         "replicas",
+        "endpoint",
         pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]),
         pytest.param("openai", marks=[pytest.mark.vllm, pytest.mark.slow]),
     ]
 )
 def engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "endpoint":
+        return request.getfixturevalue("endpoint_engine")
     if request.param in ("vllm", "openai"):
         return request.getfixturevalue(f"{request.param}_engine")
     if request.param == "scripted":
@@ -146,7 +163,7 @@ async def test_too_long_a_prompt(engine: Engine) -> None:
 
 
 async def test_close_is_idempotent_and_final(engine: Engine) -> None:
-    if not engine.simulated:
+    if engine.name in ("vllm", "openai"):
         pytest.skip("the engine is shared by the session")
     await engine.close()
     await engine.close()

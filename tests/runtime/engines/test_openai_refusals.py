@@ -146,9 +146,9 @@ async def test_a_wait_that_is_absurd_is_an_error_at_once() -> None:
 
 
 async def test_waiting_for_the_endpoint_is_not_an_ops_time() -> None:
-    with serving(Refusing(1, after="1")) as endpoint:
+    with serving(Refusing(1, after="3")) as endpoint:
         async with Runtime({"main": engine(endpoint.url)}) as runtime:
-            result = await runtime.run_program(asking(Policy(timeout_s=0.8)), ("hi",))
+            result = await runtime.run_program(asking(Policy(timeout_s=2.5)), ("hi",))
     assert result.value == "yes"
 
 
@@ -157,7 +157,7 @@ async def test_the_seconds_of_a_budget_bound_the_waiting_and_what_was_refused_co
         async with Runtime({"main": engine(endpoint.url)}) as runtime:
             feed = Subscription()
             with pytest.raises(RunError) as caught:
-                await runtime.run_program(asking(Policy()), ("hi",), budget=Limits(seconds=1.0), observers=[feed])
+                await runtime.run_program(asking(Policy()), ("hi",), budget=Limits(seconds=3.0), observers=[feed])
     assert caught.value.code == "ORCH-R010"
     assert len(endpoint.asked) == 1
     assert not [each for each in feed.drain() if isinstance(each, Spent)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Completion, GenerateRequest, Message, Sampling, Usage, complete, noting
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+from orchestrator.runtime.engines.sim import SimEngine, SimOptions
 from tests.runtime.engines.answering import COUNTS, JSON, Answer, chunk, completion, said, serving, usage
+from tests.runtime.engines.chat_server import chat_server
 
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
 
@@ -258,3 +261,17 @@ async def test_the_query_of_a_url_is_sent() -> None:
     with serving([chunk("hello", "stop"), usage()]) as endpoint:
         await ask(endpoint.url + "?api-version=2024-10-21")
     assert endpoint.paths == ["/v1/chat/completions?api-version=2024-10-21"]
+
+
+async def test_a_reply_that_nobody_reads_on_is_ended_at_the_server() -> None:
+    server = SimEngine(model="m", options=SimOptions(decode_tokens_per_s=50.0, reply_tokens=100_000, flush_tokens=1))
+    with chat_server(server) as url:
+        engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=url, key_env="NO_SUCH_KEY", kv_hints=False))
+        await engine.start()
+        stream = engine.generate(GenerateRequest("1", "default", (Message("user", "hi"),)))
+        await anext(stream)
+        await stream.aclose()
+        async with asyncio.timeout(30):
+            while not (await server.stats()).aborted:
+                await asyncio.sleep(0.05)
+        await engine.close()
