@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,7 @@ _VARIANT = r"-(instruct|it|chat|base|thinking|fp8|fp4|nvfp4|int4|bf16|\d{4}|v0\.
 
 ASSUMED_PARAMS: Final = 8.0e9
 """Size of a model about which nothing is known: the middle of what is commonly self-hosted, 1 to 70 billion."""
+_BESIDE: Final = "hf_quant_config.json"
 _ASSUMED_SPREAD, _NAMED_SPREAD = 8.0, 1.5
 DOUBT_SPREAD: Final = 1.5
 """Of a model whose config is not understood in full."""
@@ -145,6 +146,20 @@ def read_config(path: Path, name: str) -> ModelFacts:
     Raises :class:`PlanError` where it is no config at all: ORCH-P001, P002, and P004 or P005 with the fields that are
     missing or wrong.
     """
+    return _read(path, name, (_stamp(path), _stamp(path.with_name(_BESIDE))))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, name: str, _stamps: tuple[tuple[int, int] | None, ...]) -> ModelFacts:
+    """Placing a workflow asks for the same facts a thousand times."""
     text = read_text(path)
     config = parse_object(text, str(path))
     try:
@@ -156,7 +171,7 @@ def read_config(path: Path, name: str) -> ModelFacts:
 
 def _quantization_beside(path: Path) -> dict[str, object]:
     """ModelOpt writes what it did to a file of its own, which vLLM reads where the config says nothing."""
-    beside = path.with_name("hf_quant_config.json")
+    beside = path.with_name(_BESIDE)
     try:
         return {"quantization_config": parse_object(read_text(beside), str(beside))}
     except PlanError:  # not there, most often

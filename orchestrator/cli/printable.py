@@ -20,6 +20,7 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -133,6 +134,8 @@ class Printable:
         try:
             text.encode()
         except UnicodeEncodeError:
+            with suppress(UnicodeError):  # bytes that Python took for text of another encoding: file names, arguments
+                return text.encode("utf-8", "surrogateescape").decode()
             self._note("half a character (a lone surrogate) is written as U+FFFD")
             return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text

@@ -37,8 +37,8 @@ class LatentAttention:
 
 def latent_of(fields: Fields, hidden: int, heads: int) -> LatentAttention | None:
     """None: attention as usual."""
-    kv_rank = fields.number("kv_lora_rank")
-    if kv_rank is None:
+    kv_rank = fields.number("kv_lora_rank", least=0)
+    if not kv_rank:
         return None
     rope = fields.number("qk_rope_head_dim")
     nope = fields.number("qk_nope_head_dim", least=0)

@@ -132,7 +132,8 @@ def _periodic(fields: Fields, layers: int) -> list[str] | None:
 def _windowed(fields: Fields, layers: int) -> list[str] | None:
     """A window, and which layers look through it."""
     kind = fields.model_type
-    if fields.asked("window") is None or fields.flag("use_sliding_window") is False:
+    window = fields.number(*NAMES["window"], least=-1)
+    if window is None or window < 1 or fields.flag("use_sliding_window") is False:
         return None
     if kind in _SWITCHED or fields.flag("use_sliding_window"):
         first = fields.number("max_window_layers", least=0) or 0

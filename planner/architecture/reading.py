@@ -124,7 +124,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
     hidden, layers = fields.asked("hidden") or 1, fields.asked("layers") or 1
     words = plan(fields, layers)
     heads = _heads(fields, hidden, words)
-    head_dim = fields.asked("head_dim") or max(1, hidden // heads)
+    head_dim = fields.number(*NAMES["head_dim"], least=0) or max(1, hidden // heads)
     by_layer = kv_heads(fields, layers, heads)
     dims = head_dims(fields, words, head_dim)
     latent = latent_of(fields, hidden, heads)

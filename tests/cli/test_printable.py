@@ -68,6 +68,7 @@ class Mute:
         ([b"\xff\x00", bytearray(b"\xfe"), memoryview(b"ok")], ["/wA=", "/g==", "ok"]),
         ("\ud83d\ude00 \udc80", "😀 \ufffd"),
         ({"\udcff": 1}, {"\ufffd": 1}),
+        ("caf\udcc3\udca9", "café"),
         ({"b", "a"}, ["a", "b"]),
         (frozenset({1, "a"}), [1, "a"]),
         ({2: "two", None: 0, True: 1, (1, 2): 3}, {"2": "two", "null": 0, "true": 1, "[1, 2]": 3}),

@@ -62,6 +62,22 @@ def test_null_is_not_given(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"head_dim": 0}, {"sliding_window": 0}, {"sliding_window": -1}, {"kv_lora_rank": 0}, {"num_experts": 0},
+        {"num_local_experts": 1}, {"n_shared_experts": 0}, {"first_k_dense_replace": 0}, {"num_kv_shared_layers": 0},
+        {"text_config": {}}, {"quantization_config": {"quant_method": ""}}, {"layer_types": []},
+        {"tie_embedding_weights": False}, {"max_position_embeddings": -1}, {"torch_dtype": "auto"},
+        {"dtype": "float32"},
+    ],
+)  # fmt: skip
+def test_zero_is_none_where_it_can_be(tmp_path: Path, more: dict[str, Any]) -> None:
+    found = facts({**YI, **more}, tmp_path)
+    assert (found.params, found.kv_values_per_token, found.known) == (PARAMS, KV, True), found.note
+    assert (found.sliding_layers, found.weight_dtype) == (0, "bf16")
+
+
+@pytest.mark.parametrize(
     "config",
     [
         {"model_type": "llava", "text_config": YI},
