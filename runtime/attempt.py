@@ -16,10 +16,13 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.runtime import failures
 from orchestrator.runtime.program import Op
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.once import OnceOp
 
 T = TypeVar("T")
 
@@ -47,15 +50,15 @@ class Attempt:
     """See the module's docstring. ``left_s`` is what is left of the seconds that all attempts may take."""
 
     __slots__ = (
-        "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "key", "number", "op",
+        "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "number", "once", "op",
         "waiting",
     )  # fmt: skip
 
-    def __init__(self, op: Op, number: int, *, left_s: float = inf, key: str | None = None) -> None:
+    def __init__(self, op: Op, number: int, *, left_s: float = inf, owner: OnceOp | None = None) -> None:
         self.op = op
         self.number = number
-        self.key = key
-        """Of a tool that must run at most once: the same for every attempt."""
+        self.once = owner
+        """What it belongs to, if that must happen at most once."""
         self.began = False
         """Whether something of it may have happened."""
         self.waiting = True

@@ -227,7 +227,7 @@ def is_within(inner: str, frame: str, op: str) -> bool:
 
 def occurrence(frame: str, op: str) -> str:
     """An op as the same in every attempt at the structured ops around it: ``"turns#2[0]/"`` is ``"turns[0]/"``."""
-    return _ATTEMPT.sub("", frame) + op
+    return (_ATTEMPT.sub("", frame) if "#" in frame else frame) + op
 
 
 Dump = Callable[[str, int, object], object]

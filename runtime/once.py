@@ -41,7 +41,7 @@ CHECK_TIMEOUT_S: Final = 30.0
 UNSAID: Final = object()
 
 _running: set[str] = set()
-"""Keys of calls that run in threads of this process, whether or not somebody waits for them."""
+"""Paths of calls that run in threads of this process, whether or not somebody waits for them."""
 
 
 def is_once(op: Op) -> bool:
@@ -74,9 +74,14 @@ class OnceOp:
         """Why the check could not tell."""
 
     @property
+    def path(self) -> str:
+        """What names this call of this run, in every attempt."""
+        return f"{self._execution.run_id}\n{self._path}"
+
+    @property
     def key(self) -> str:
-        """The idempotency key: of this call of this run, in every attempt."""
-        return str(uuid5(NAMESPACE_OID, f"{self._execution.run_id}\n{self._path}"))
+        """The idempotency key, made of the path."""
+        return str(uuid5(NAMESPACE_OID, self.path))
 
     async def known(self) -> Outcome | None:
         """Its outcome, if an earlier attempt has one; None if it may start.
@@ -157,7 +162,7 @@ class OnceOp:
         if answer != "did not happen":
             self._unknown = f"it answers {answer!r}"
             return "unknown"
-        if self.key in _running:
+        if self.path in _running:
             self._unknown = "it did not happen yet, and the attempt still runs in its thread"
             return "unknown"
         self._settle("did not happen", ())
@@ -190,15 +195,15 @@ class OnceOp:
         return failures.unsettled(path, before.reason, where, asked=self._unknown)
 
 
-def marked(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
+def marked(fn: Callable[..., Any], path: str) -> Callable[..., Any]:
     """``fn``, for a thread: as long as it runs there, that it did not happen is no proof that it will not."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        _running.add(key)
+        _running.add(path)
         try:
             return fn(*args, **kwargs)
         finally:
-            _running.discard(key)
+            _running.discard(path)
 
     return run
 

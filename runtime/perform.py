@@ -17,7 +17,7 @@ from orchestrator.runtime import calls, control, failures
 from orchestrator.runtime.attempt import Attempt, begin_enclosing
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.events import OpFailed, OpStarted
-from orchestrator.runtime.once import OnceOp, is_once
+from orchestrator.runtime.once import OnceOp
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import NO_POLICY, Op, Structure, ToolCall
 from orchestrator.runtime.raised import passes_through, raised
@@ -32,9 +32,15 @@ class CancelledWithinError(Exception):
     """Something an op awaited was cancelled, and not the op: a failure like any other."""
 
 
-async def perform(execution: Execution, frame: Frame, op: Op) -> Outcome:
+def perform(execution: Execution, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome]:
     """The outcome of an op, or what its last attempt failed with."""
-    once = OnceOp(execution, frame, op) if is_once(op) else None
+    if isinstance(op.spec, ToolCall) and (op.spec.once is not None or op.spec.is_caught):
+        return _call(execution, frame, op, OnceOp(execution, frame, op) if op.spec.once is not None else None)
+    return _Performance(execution, frame, op).outcome()
+
+
+async def _call(execution: Execution, frame: Frame, op: Op, once: OnceOp | None) -> Outcome:
+    """The outcome of a tool that must run at most once, or whose failure is a result."""
     try:
         outcome = None if once is None else await once.known()
         if outcome is None:
@@ -51,7 +57,7 @@ class _Performance:
 
     __slots__ = ("_began_s", "_current", "_execution", "_frame", "_ledger", "_number", "_once", "_op", "_untimed")
 
-    def __init__(self, execution: Execution, frame: Frame, op: Op, once: OnceOp | None) -> None:
+    def __init__(self, execution: Execution, frame: Frame, op: Op, once: OnceOp | None = None) -> None:
         self._execution = execution
         self._frame = frame
         self._op = op
@@ -77,9 +83,15 @@ class _Performance:
 
     async def outcome(self) -> Outcome:
         """Try until there is one; raises what the last attempt failed with."""
+        op = self._op
         while True:
+            self._number += 1
+            self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
             try:
-                return await self._attempt()
+                if self._untimed:
+                    return await self._start(None)
+                self._current = Attempt(op, self._number, left_s=self._left_s(), owner=self._once)
+                return await self._current.run(self._start(self._current))
             except CancelledError as error:
                 task = current_task()
                 if task is None or task.cancelling():
@@ -95,19 +107,6 @@ class _Performance:
             if isinstance(after, Outcome):
                 return after
             await sleep(after)
-
-    async def _attempt(self) -> Outcome:
-        """Try once more."""
-        op = self._op
-        self._number += 1
-        self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
-        if self._untimed:
-            if not isinstance(op.spec, Structure):
-                begin_enclosing()
-            return await self._start(None)
-        key = None if self._once is None else self._once.key
-        self._current = Attempt(op, self._number, left_s=self._left_s(), key=key)
-        return await self._current.run(self._start(self._current))
 
     def _give_up(self) -> None:
         """Journal what is known of a cancelled attempt: that nothing has happened yet, or that nobody knows."""
@@ -140,6 +139,8 @@ class _Performance:
     def _start(self, attempt: Attempt | None) -> Coroutine[Any, Any, Outcome]:
         if isinstance(self._op.spec, Structure):
             return control.run(self._execution, self._frame, self._op, self._number, self._ledger)
+        if attempt is None:
+            begin_enclosing()
         return calls.run(self._execution, self._frame, self._op, attempt, self._ledger)
 
     def _left_s(self) -> float:

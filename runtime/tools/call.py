@@ -20,13 +20,13 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
     kwargs: dict[str, Any] = {}
     if spec.names is not None:
         kwargs, args = dict(zip(spec.names, args, strict=True)), ()
-    if attempt is not None and spec.once is not None and spec.once.makes_key:
-        assert spec.once.key is not None
-        kwargs[spec.once.key] = attempt.key
+    once = None if attempt is None else attempt.once
+    if once is not None and spec.once is not None and spec.once.makes_key:
+        kwargs[str(spec.once.key)] = once.key
     services = execution.services
     began = None if attempt is None else attempt.begin
     if spec.place == "thread":
-        fn = spec.fn if attempt is None or attempt.key is None else marked(spec.fn, attempt.key)
+        fn = spec.fn if once is None else marked(spec.fn, once.path)
         runs = Runs()
         context = copy_context()
         context.run(caller.set, by._replace(runs=runs))
