@@ -56,11 +56,6 @@ class LostAttemptError(RunError):
     """The process that did the work is gone, and how the work ended with it (ORCH-R041)."""
 
 
-def is_lost(error: BaseException) -> bool:
-    """Whether an attempt ended with the process that made it, so that nobody knows how."""
-    return isinstance(error, LostAttemptError) or (isinstance(error, OrchError) and error.code == "ORCH-R041")
-
-
 class ReplyError(ValueError):
     """A model's reply that does not fit; counts as a failed attempt."""
 

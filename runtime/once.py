@@ -108,7 +108,7 @@ class OnceOp:
         """
         path, key = self._frame.path, self._once.key
         failure = failures.of_op(error, path + self._op.id, self._op.where)
-        is_lost = attempt.began and (attempt.cut or failures.is_lost(error))
+        is_lost = attempt.began and (attempt.cut or isinstance(error, failures.LostAttemptError))
         if is_lost:
             self.lose(attempt, failure.message)
         elif attempt.began:
