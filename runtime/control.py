@@ -1,13 +1,14 @@
-"""Structured ops whose regions wait for something: branch, loop, map and race.
+"""Structured ops whose regions wait for something, and those that only compute but may do so for long.
 
-Those whose regions only compute never get here: they are inline ops (:mod:`orchestrator.runtime.inline`).
+Short ones that only compute never get here: they are inline ops (:mod:`orchestrator.runtime.inline`). Whatever a loop
+does, others on the event loop go on every few milliseconds, so that budgets, timeouts and cancellation reach it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from time import time
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BudgetError, RunError
@@ -15,7 +16,7 @@ from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.events import MapProgress
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
-from orchestrator.runtime.inline import map_length
+from orchestrator.runtime.inline import SLICE_S, items_in_turn, map_length, turns
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Body, Op, Structure
 
@@ -51,6 +52,10 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
     state: Sequence[Any] = [frame.v[slot] for slot in op.args]
     cond, body = op.bodies
     cond_captured, body_captured = _captured(frame, cond), _captured(frame, body)
+    if cond.region.is_inline and body.region.is_inline:
+        work = turns(cond.region.whole, body.region.whole, state, cond_captured, body_captured, _structure(op).bound)
+        return await _in_slices(execution, work)
+    slice_ends = perf_counter() + SLICE_S
     for turn in range(_structure(op).bound):
         inputs = [*state, *cond_captured]
         if cond.region.is_inline:
@@ -64,7 +69,19 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
             state = execution.run_inline(body.region, inputs)
         else:
             state = await execution.run_frame(body.region, inputs, f"{path}[{turn}]/", ledger)
+        if perf_counter() > slice_ends:
+            await asyncio.sleep(0)
+            slice_ends = perf_counter() + SLICE_S
     return state
+
+
+async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> list[Any]:
+    """Run to its end what yields None whenever others should go on, and its result at last."""
+    while True:
+        result = execution.compute(next, work)
+        if result is not None:
+            return result  # type: ignore[no-any-return]
+        await asyncio.sleep(0)
 
 
 async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
@@ -73,7 +90,10 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
     length = map_length(lists, spec.bound)
     body = op.bodies[0]
     captured = _captured(frame, body)
-    yielded: list[Sequence[Any]] = [()] * length
+    if body.region.is_inline:
+        yielded = await _in_slices(execution, items_in_turn(body.region.whole, lists, captured))
+        return [[each[position] for each in yielded] for position in range(op.count)]
+    yielded = [()] * length
     done = 0
     execution.show(MapProgress(frame.path, op.id, done, length, time()))
 

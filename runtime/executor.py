@@ -247,8 +247,13 @@ class Execution:
 
     def run_inline(self, region: Region, inputs: Sequence[object]) -> Sequence[Any]:
         """What an inline region yields."""
+        result: Sequence[Any] = self.compute(region.whole, *inputs)
+        return result
+
+    def compute(self, function: Callable[..., Any], *args: object) -> Any:
+        """What generated code returns; its failures are those of the inline ops in it."""
         try:
-            return region.whole(*inputs)
+            return function(*args)
         except BaseException as error:
             if passes_through(error):
                 raise

@@ -1,13 +1,63 @@
-"""Structured ops that never wait, as functions that generated code calls like any other."""
+"""Structured ops that never wait, as functions that generated code calls like any other.
+
+They hold the event loop until they return, so only short ones are called so: those of at most :data:`MOST_STEPS` steps.
+Longer ones are generators here, which :mod:`orchestrator.runtime.control` runs slice by slice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.program import Region
+
+MOST_STEPS: Final = 4096
+"""Inline ops at most that a structured op executes on the event loop in one go: some milliseconds."""
+SLICE_S: Final = 5e-3
+"""How long work that only computes goes on before others on the event loop may."""
+
+
+def steps_of(region: Region) -> int:
+    """How many inline ops one execution of an inline region takes at most."""
+    inner = (each for each in region.env.values() if isinstance(each, (InlineMap, InlineLoop, InlineBranch)))
+    return len(region.inlined) + 1 + sum(each.steps for each in inner)
+
+
+def turns(  # noqa: PLR0917 - what a loop consists of
+    stop: Callable[..., Sequence[Any]],
+    body: Callable[..., Sequence[Any]],
+    state: Sequence[Any],
+    for_stop: Sequence[Any],
+    for_body: Sequence[Any],
+    bound: int,
+) -> Iterator[list[Any] | None]:
+    """A loop: None at the end of each slice, then its final state."""
+    slice_ends = perf_counter() + SLICE_S
+    for _ in range(bound):
+        if stop(*state, *for_stop)[0]:
+            break
+        state = body(*state, *for_body)
+        if perf_counter() > slice_ends:
+            yield None
+            slice_ends = perf_counter() + SLICE_S
+    yield list(state)
+
+
+def items_in_turn(
+    body: Callable[..., Sequence[Any]], lists: Sequence[Sequence[Any]], captured: Sequence[Any]
+) -> Iterator[list[Any] | None]:
+    """A map: None at the end of each slice, then what each item yields."""
+    yielded: list[Any] = []
+    slice_ends = perf_counter() + SLICE_S
+    for items in zip(*lists, strict=True):
+        yielded.append(body(*items, *captured))
+        if perf_counter() > slice_ends:
+            yield None
+            slice_ends = perf_counter() + SLICE_S
+    yield yielded
 
 
 def map_length(lists: Sequence[Sequence[Any]], limit: int) -> int:
@@ -36,6 +86,11 @@ class InlineMap:
     limit: int
     single: bool
 
+    @property
+    def steps(self) -> int:
+        """At most."""
+        return self.limit * steps_of(self.body)
+
     def __call__(self, *inputs: Any) -> Any:
         lists, captured = inputs[: self.lists], inputs[self.lists :]
         map_length(lists, self.limit)
@@ -56,6 +111,11 @@ class InlineLoop:
     bound: int
     single: bool
 
+    @property
+    def steps(self) -> int:
+        """At most."""
+        return self.bound * (steps_of(self.cond) + steps_of(self.body))
+
     def __call__(self, *inputs: Any) -> Any:
         split = self.cond.n_inputs
         state, for_cond, for_body = inputs[: self.state], inputs[self.state : split], inputs[split:]
@@ -74,6 +134,11 @@ class InlineBranch:
     then: Region
     otherwise: Region
     single: bool
+
+    @property
+    def steps(self) -> int:
+        """At most."""
+        return max(steps_of(self.then), steps_of(self.otherwise))
 
     def __call__(self, cond: Any, *captured: Any) -> Any:
         split = self.then.n_inputs

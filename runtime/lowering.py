@@ -23,7 +23,7 @@ from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
 from orchestrator.runtime.codegen import Classes
 from orchestrator.runtime.critical_path import remaining_s
-from orchestrator.runtime.inline import InlineBranch, InlineLoop, InlineMap
+from orchestrator.runtime.inline import MOST_STEPS, InlineBranch, InlineLoop, InlineMap
 from orchestrator.runtime.program import (
     NO_POLICY,
     Ask,
@@ -300,28 +300,35 @@ def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: 
         inner = RegionBuilder(inner_key, [_type(state, tp) for tp in source.arg_types], builder)
         region = _fill(state, inner, source, inner_key)
         bodies.append((label, region, inner.captures))
-    inline = node.kind != "race" and all(region.is_inline for _, region, _ in bodies)
-    if inline and _policy(node) is NO_POLICY:
-        return _inline_structure(state, builder, node, bodies)
+    if node.kind != "race" and all(region.is_inline for _, region, _ in bodies) and _policy(node) is NO_POLICY:
+        function = _inline_structure(node, [region for _, region, _ in bodies])
+        if function.steps <= MOST_STEPS:
+            return _called_inline(state, builder, node, bodies, function)
     bound = int(node.attrs.get("max", node.attrs.get("limit", 0)))
     one_by_one = state.in_order and node.kind == "map" and _calls_a_model(node)
     concurrency = 1 if one_by_one else int(node.attrs.get("concurrency", 0))
     return _suspend(state, builder, node, Structure(node.kind, bound, concurrency), bodies=bodies)  # type: ignore[arg-type]
 
 
-def _inline_structure(
-    state: _Lowering, builder: RegionBuilder, node: Node, bodies: Sequence[tuple[str, Region, Sequence[Val]]]
-) -> Sequence[Val]:
-    """A structured op that only computes, as one call; its results are taken out of the tuple that this returns."""
+def _inline_structure(node: Node, regions: Sequence[Region]) -> InlineMap | InlineLoop | InlineBranch:
+    """A structured op that only computes, as a function."""
     single = len(node.results) == 1
-    regions = [region for _, region, _ in bodies]
-    function: object
     if node.kind == "map":
-        function = InlineMap(regions[0], len(node.operands), int(node.attrs["limit"]), single)
-    elif node.kind == "loop":
-        function = InlineLoop(regions[0], regions[1], len(node.operands), int(node.attrs["max"]), single)
-    else:
-        function = InlineBranch(regions[0], regions[1], single)
+        return InlineMap(regions[0], len(node.operands), int(node.attrs["limit"]), single)
+    if node.kind == "loop":
+        return InlineLoop(regions[0], regions[1], len(node.operands), int(node.attrs["max"]), single)
+    return InlineBranch(regions[0], regions[1], single)
+
+
+def _called_inline(
+    state: _Lowering,
+    builder: RegionBuilder,
+    node: Node,
+    bodies: Sequence[tuple[str, Region, Sequence[Val]]],
+    function: InlineMap | InlineLoop | InlineBranch,
+) -> Sequence[Val]:
+    """A call of that function; its results are taken out of the tuple that it returns."""
+    single = function.single
     args = [state.values[number] for number in node.operands]
     args += [value for _, _, captures in bodies for value in captures]
     types = [_type(state, name) for name in node.result_types]
