@@ -53,7 +53,7 @@ def measured_file() -> Path:
 def _cpu_type() -> tuple[DeviceType, list[str]]:
     """The measured CPU if there is one, else the generic one with a warning that says so."""
     path, generic = measured_file(), load("x86")
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file, false for a home that may not be entered
         known = generic.flops["fp32"].source
         return generic, [f"the CPU's speed is a generic figure, `orch doctor --calibrate` measures it: {known}"]
     try:
@@ -82,7 +82,11 @@ def available_memory_bytes() -> int:
     """Memory that a new process could take: what is free or can be freed, within the container's limit."""
     import psutil  # type: ignore[import-untyped, unused-ignore]
 
-    return int(min(psutil.virtual_memory().available, usable_memory_bytes()))
+    try:
+        available = psutil.virtual_memory().available
+    except (OSError, NotImplementedError):  # no /proc
+        return usable_memory_bytes()
+    return int(min(available, usable_memory_bytes()))
 
 
 def _memory_limits() -> list[int]:

@@ -152,6 +152,8 @@ def _from_os_error(failure: OSError) -> OrchError:
     match failure.errno:
         case errno.ENOENT if failure.filename is None and _is_here_gone():
             reason, fix = "the current folder no longer exists", "`cd` to one that does"
+        case errno.EBADF if failure.filename is None:
+            reason = "stdout is closed"
         case errno.ENOSPC:
             fix = "free some space, or point TMPDIR at another disk"
         case errno.EACCES | errno.EPERM | errno.EROFS:

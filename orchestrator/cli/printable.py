@@ -111,7 +111,10 @@ class Printable:
         if hasattr(kind, "__pydantic_serializer__"):
             return self._model(value)
         if isinstance(value, (Mapping, list, tuple, set, frozenset)) or (is_dataclass(value) and kind is not type):
-            return self._container(value)
+            try:
+                return self._container(value)
+            except Exception:  # noqa: BLE001 - the methods of a container of the user's own
+                return self._as_text(value)
         return self._other(value)
 
     def _scalar(self, value: Any) -> Data:
@@ -189,26 +192,41 @@ class Printable:
             }
 
     def _other(self, value: object) -> Data:
-        """Dates, enums and other types of the standard library; arrays; objects of the user's own."""
-        try:
-            return self._opened(to_jsonable_python(value))
-        except Exception:  # noqa: BLE001 - pydantic knows no such type, or the type's own code fails
-            pass
-        try:
-            listed = value.tolist()  # type: ignore[attr-defined]
-        except Exception:  # noqa: BLE001 - no array
-            listed = None
-        if isinstance(listed, (list, int, float, str)):
-            return self._opened(listed)
-        own = getattr(value, "__dict__", None)
+        """Dates, enums and other types of the standard library; arrays and tables; objects of the user's own."""
+        for convert in (to_jsonable_python, _as_lists):
+            try:
+                return self._opened(convert(value))
+            except Exception:  # noqa: BLE001 - not of such a type, or the type's own code fails
+                continue
+        own = _attributes(value)
         if own and type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__:
             self._note(f"an object of type {type(value).__name__} is written as its attributes")
             return self._mapping(own)
+        return self._as_text(value)
+
+    def _as_text(self, value: object) -> str:
         self._note(f"an object of type {type(value).__name__} is written as its text")
         return self._string(_described(value))
 
     def _note(self, said: str) -> None:
         self._notes[said] = None
+
+
+def _as_lists(value: Any) -> object:
+    """What arrays (numpy, torch) and tables (pandas, Arrow, Polars) say of themselves. Raises ``TypeError``."""
+    for name in ("tolist", "to_pylist", "to_dicts", "to_dict", "to_list"):
+        found = getattr(value, name)() if callable(getattr(value, name, None)) else None
+        if type(found) in {list, dict, int, float, str, bool}:
+            return found
+    raise TypeError(type(value).__name__)
+
+
+def _attributes(value: object) -> dict[str, object]:
+    """By ``__dict__`` and ``__slots__``."""
+    slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
+    found = {name: getattr(value, name) for name in names if hasattr(value, name) and not name.startswith("__")}
+    return found | getattr(value, "__dict__", {})
 
 
 def _pieces(opened: list[Any] | dict[str, Any]) -> list[object]:

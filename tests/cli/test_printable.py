@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import json
 import math
+from collections import UserDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -55,6 +57,26 @@ class Plain:
         self.found = {3, 1, 2}
 
 
+class Slotted:
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = {1}
+
+
+class Table:
+    def to_dict(self) -> dict[str, list[float]]:
+        return {"a": [1.0, math.inf]}
+
+
+class BadMapping(UserDict[str, int]):
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("no keys")
+
+    def __repr__(self) -> str:
+        return "bad"
+
+
 class Mute:
     def __str__(self) -> str:
         raise RuntimeError
@@ -87,6 +109,9 @@ class Mute:
         (Pair(1, b"\xff"), {"left": 1, "right": "/w=="}),
         (Plain(), {"found": [1, 2, 3]}),
         (Mute(), "<Mute without a text>"),
+        (Slotted(), {"left": [1]}),
+        ([Table()], [{"a": [1.0, None]}]),
+        ({"x": BadMapping(a=1)}, {"x": "bad"}),
         (ValueError("no"), "no"),
         (np.array([[1.0, np.nan]]), [[1.0, None]]),
         (np.int64(4), 4),

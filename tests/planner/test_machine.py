@@ -52,6 +52,16 @@ def test_the_containers_limits_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cpu.cores, cpu.memory_bytes) == (3, 2**28)
 
 
+def test_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("/proc/meminfo")
+
+    monkeypatch.setattr("psutil.virtual_memory", gone)
+    assert machine.available_memory_bytes() == machine.usable_memory_bytes()
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert machine.cpu_name()
+
+
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_cls: type[Path]) -> Path:
         raise RuntimeError("Could not determine home directory.")
