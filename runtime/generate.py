@@ -62,12 +62,14 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     correction = execution.corrections.get(path, NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
     messages = (*conversation.messages, Message("user", prompt), *correction.turns)
     received = Received(spec, correction)
-    counter, length = await _counted(engine, messages, spec, ledger)
+    had_tokens = execution.sessions.tokens_of(conversation, key)
+    counter, length = await _counted(
+        engine, messages, spec, ledger, before=(len(conversation.messages), 0 if conversation.shared else had_tokens)
+    )
     await asyncio.sleep(0)  # hints that became ready together with this call go first
     reservation = Reservation(execution, frame, op, (key, length, len(received.asked)), ledger)
     # nothing waits between the reservation and the `try`
     prefetched = execution.prefetches.begin(frame.path, op.id)
-    had_tokens = execution.sessions.tokens_of(conversation, key)
     session = execution.sessions.enter(conversation, spec, key, engine, f"{execution.run_id}/{path}")
     hint = execution.sessions.hint(spec, key, features, prefetched)
     request = GenerateRequest(
@@ -116,11 +118,17 @@ def _given(spec: Generate, args: list[Any]) -> tuple[str, Conversation, list[Any
 
 
 async def _counted(
-    engine: Engine, messages: Sequence[Message], spec: Generate, ledger: Ledger
+    engine: Engine, messages: Sequence[Message], spec: Generate, ledger: Ledger, *, before: tuple[int, int]
 ) -> tuple[TokenCounter, int]:
-    """What counts the call's tokens, and those of its prompt; nothing is loaded where no budget depends on it."""
+    """What counts the call's tokens, and those of its prompt; nothing is loaded where no budget depends on it.
+
+    ``before``: so many messages stand at the beginning, of which the engine has counted so many tokens, or 0. What it
+    has counted is known better than by its bytes.
+    """
     counter = await counter_of(engine) if ledger.bounds_calls else at_hand(engine)
     length = await prompt_tokens(counter, messages, spec.schema)
+    if before[1]:
+        length = min(length, before[1] + await prompt_tokens(counter, messages[before[0] :], spec.schema))
     return counter, length * (spec.samples if may_repeat_prompts(engine) else 1)
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
+import pytest
+
+from orchestrator import chat, llm, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import RunError
+from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.builder import RegionBuilder
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpFailed, Reserved, Spent, Token
+from orchestrator.runtime.events import OpFailed, OpsDone, Reserved, Spent, Token
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
 from orchestrator.runtime.kv.replicas import ReplicaOptions, ReplicaSet
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import NO_POLICY, Generate, Limits, Policy, Program
+from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.services import Engines, Services
 
 
@@ -59,3 +68,59 @@ async def test_each_attempt_is_a_request_of_its_own() -> None:
     tokens = [each for each in feed.drain() if isinstance(each, Token)]
     texts = {n: "".join(each.text for each in tokens if each.attempt == n) for n in (1, 2)}
     assert texts == {1: "not a number", 2: "7"}
+
+
+class Uncounted:
+    """An engine that reports a token for ten characters, and whose tokenizer nobody knows."""
+
+    name, model, simulated = "main", "some/model", True
+
+    def __init__(self) -> None:
+        self.requests: list[GenerateRequest] = []
+
+    async def start(self) -> None: ...
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        self.requests.append(request)
+        size = sum(len(message.content) for message in request.messages)
+        yield Chunk(0, "word " * 40, 0, "stop", Usage(size // 10, None, 20))
+
+    async def stats(self) -> EngineStats:
+        return EngineStats(running=0)
+
+    async def release(self, session: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_what_an_engine_has_counted_of_a_conversation_is_not_bounded_by_its_bytes_again() -> None:
+    @workflow
+    def talk(q: str) -> str:
+        conversation = chat()
+        for _ in range(6):
+            _, conversation = conversation.say(q, max_tokens=100)
+        return conversation.say(q, max_tokens=100).reply
+
+    engine = Uncounted()
+    cluster = Cluster(engines=(EngineSpec(name="main", kind="openai", model="some/model"),))
+    async with Runtime({"main": engine}) as runtime:
+        result = await runtime.run(compile_workflow(talk, cluster), {"q": "word " * 60})
+    reserved = [event.most.input_tokens for event in result.events if isinstance(event, Reserved)]
+    used = [event.usage.input_tokens for event in result.events if isinstance(event, OpsDone) and event.usage]
+    assert all(most >= actual for most, actual in zip(reserved, used, strict=True))
+    assert reserved[0] > 300  # its bytes
+    assert reserved[-1] < sum(len(message.content) for message in engine.requests[-1].messages) / 3
+
+
+async def test_samples_may_repeat_the_prompt_at_an_endpoint() -> None:
+    @workflow
+    def several(q: str) -> list[str]:
+        return llm(q, samples=3, max_tokens=10)
+
+    cluster = Cluster(engines=(EngineSpec(name="main", kind="openai", model="some/model"),))
+    flow = compile_workflow(several, cluster)
+    async with Runtime({"main": Uncounted()}) as runtime:
+        with pytest.raises(RunError, match="ORCH-R010"):
+            await runtime.run(flow, {"q": "x" * 100}, budget="400 tokens")
+    async with Runtime({"main": ScriptedEngine(["a", "b", "c"])}) as runtime:
+        await runtime.run(flow, {"q": "x" * 100}, budget="400 tokens")

@@ -426,3 +426,32 @@ async def test_cancelling_the_run_leaves_it_unsettled() -> None:
     assert result.value == 5
     assert not [event for event in result.events if isinstance(event, OpsDone) and event.op == "pay_1"]
     assert bank.keys == ["paid"]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_a_process_that_dies_or_is_killed_leaves_it_to_the_check(dies: bool) -> None:
+    """What a killed process has not done it will not do, so that it did not happen is believed."""
+    asked: list[int] = []
+
+    def was_paid(cents: int) -> Answer:
+        asked.append(cents)
+        return "did not happen" if len(asked) < 2 else Happened("paid by hand")
+
+    @tool(effects="once", isolation="process", check=was_paid, timeout=2, retry=Retry(attempts=5, backoff_s=0))
+    def pay(cents: int, die: bool) -> str:
+        import os
+        import time
+
+        if die:
+            os._exit(3)
+        time.sleep(3600)
+        return "paid"
+
+    def flow(cents: int, die: bool) -> str:
+        return pay(cents, die)
+
+    async with Runtime() as runtime:
+        result = await runtime.run(compiled(flow), {"cents": 5, "die": dies})
+    assert result.value == "paid by hand"
+    assert asked == [5, 5]
+    assert sum(isinstance(event, OpUnsettled) for event in result.events) == 2
