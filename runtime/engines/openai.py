@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import urllib.request
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -34,6 +34,7 @@ from orchestrator.runtime.engines.base import (
 from orchestrator.runtime.engines.endpoint import event_stream, probe
 from orchestrator.runtime.engines.endpoint.address import Redaction, api_key, checked_url, shown
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
+from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, shared_pace
 from orchestrator.runtime.engines.endpoint.reply import Reply, UnfinishedError
 from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
@@ -154,18 +155,22 @@ class OpenAIEngine:
         usages: list[Usage | None] = []
         ends: dict[int, FinishReason] = {}
         while missing:
-            reply = Reply(len(missing) if self._dialect.takes_n else 1)
-            async with aclosing(self._ask(_seeded(request, missing[0]), reply)) as pieces:
-                async for number, text in pieces:
+            parts = [missing] if self._dialect.takes_n else [[sample] for sample in missing]
+            replies = [Reply(len(part)) for part in parts]
+            asked = [
+                self._ask(_seeded(request, part[0]), part, reply) for part, reply in zip(parts, replies, strict=True)
+            ]
+            async with aclosing(merged(asked)) as pieces:
+                async for sample, text in pieces:
                     ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
                     for copy in range(copies):
-                        yield Chunk(missing[number] + copy, text, 0)
-            usages.append(reply.counted())
-            answered = {missing[number]: reason for number, reason in reply.reasons().items()}
-            if len(answered) < len(missing):
+                        yield Chunk(sample + copy, text, 0)
+            for part, reply in zip(parts, replies, strict=True):
+                usages.append(reply.counted())
+                ends |= {part[number]: reason for number, reason in reply.reasons().items()}
+            missing = [sample for sample in missing if sample not in ends]
+            if missing:
                 self._dialect.takes_n = False  # whoever ignores it will do so again
-            ends |= answered
-            missing = [sample for sample in missing if sample not in answered]
         known = [each for each in usages if each is not None]
         usage = sum(known, Usage()) if len(known) == len(usages) else None
         ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
@@ -174,8 +179,10 @@ class OpenAIEngine:
             yield Chunk(sample, "", 0, ends[sample - sample % copies])
         yield Chunk(last, "", 0, ends[last - last % copies], usage, ttft_s)
 
-    async def _ask(self, request: GenerateRequest, reply: Reply) -> AsyncGenerator[tuple[int, str], None]:
-        """One request's reply; a refusal for being too many sends it back into the queue."""
+    async def _ask(
+        self, request: GenerateRequest, part: Sequence[int], reply: Reply
+    ) -> AsyncGenerator[tuple[int, str], None]:
+        """One request for some of the samples; a refusal for being too many sends it back into the queue."""
         pace = shared_pace(self._url, self._key, self.options.max_concurrency)
         hint = request.kv
         tenant, program = (hint and hint.tenant) or "", (hint and hint.program) or request.request_id
@@ -187,9 +194,9 @@ class OpenAIEngine:
             try:
                 sent()
                 async with aclosing(self._answer(request, reply)) as pieces:
-                    async for piece in pieces:
+                    async for number, text in pieces:
                         permit.answered()
-                        yield piece
+                        yield part[number], text
                 permit.answered()
                 is_over = True
             except _RefusedError as refusal:

@@ -17,7 +17,8 @@ from orchestrator.runtime.engines.base import GenerateRequest
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _UNKNOWN: Final = re.compile(
     r"unsupported|not (?:be )?(?:supported|permitted|allowed|known|recogni[sz]ed)|unknown|unrecogni[sz]ed|unexpected"
-    r"|extra|instead|forbidden|invalid (?:field|parameter|argument|request)|no such|does not (?:exist|support)|must be",
+    r"|extra (?:inputs|fields)|instead|forbidden|invalid (?:field|parameter|argument)|no such"
+    r"|does not (?:exist|support)",
     re.I,
 )
 _FORMATS: Final = ("a strict JSON schema", "a JSON schema", "any JSON", "no format")
@@ -76,9 +77,9 @@ class Dialect:
             return ""
         if not _UNKNOWN.search(words):
             return self._less_format(words, body, request)
-        if _names(self.limit, words) and self.limit in body and self._once(f"not {self.limit}"):
-            self.limit = LIMITS[1 - LIMITS.index(self.limit)]
-            return ""
+        if _names(self.limit, words) and self.limit in body:
+            self.limit = LIMITS[1 - LIMITS.index(self.limit)]  # and back, where neither helps
+            return "" if self._once("limit") else None
         if _names("n", words) and "n" in body and self._once("n"):
             self.takes_n = self._sends_n = False
             return ""

@@ -35,6 +35,7 @@ _TOO_LONG: Final = re.compile(
     re.I,
 )
 _FILTERED: Final = re.compile(r"content[ _](?:filter|policy|management)|responsible ?ai|safety", re.I)
+_MODEL: Final = re.compile(r"model|deployment", re.I)
 _QUOTA: Final = re.compile(r"insufficient_quota|billing|payment_required|credits?_exhausted", re.I)
 
 
@@ -60,7 +61,7 @@ def failure(endpoint: Endpoint, status: int, body: object, *, retry_after_s: flo
         coded = errors.overloaded(url, said, retry_after_s)
     elif status in PASSING or status >= 500:
         coded = errors.server_failed(url, said if str(status) in said else f"{said} (status {status})")
-    elif status in (404, 405) and "model" in f"{said} {kind}".lower():
+    elif status in (404, 405) and _MODEL.search(f"{said} {kind}"):
         coded = errors.unknown_model(endpoint.model, [], said)
     elif status in (404, 405) or status < 400:
         coded = errors.no_chat_api(url, said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -160,7 +161,7 @@ async def test_missing_samples_are_asked_for_one_by_one(answer: Any, first: int)
         endpoint.asked.clear()
         await ask(endpoint.url, 2, samples=3, temperature=0.7)
         again = endpoint.asked[-3:]
-        assert [body.get("n", 1) for body in again] == [1, 1, 1]  # the second time it is known
+        assert [body.get("n", 1) for body in again] == [1, 1, 1]  # it is known
 
 
 async def test_samples_that_are_asked_for_one_by_one_have_seeds_of_their_own() -> None:
@@ -212,7 +213,18 @@ async def test_what_is_wrong_in_all_words_is_an_error() -> None:
         with pytest.raises(EngineError) as caught:
             await ask(endpoint.url, max_tokens=50)
         assert caught.value.code == "ORCH-E014"
-        assert len(endpoint.asked) <= 3
+        assert [name for body in endpoint.asked for name in body if "max" in name] == [
+            "max_tokens",
+            "max_completion_tokens",
+        ]
+
+
+async def test_a_value_that_is_wrong_is_no_unknown_field() -> None:
+    """An endpoint may ignore the other name, and then nothing would bound its replies."""
+    with serving((400, JSON, said("max_tokens must be at least 100"))) as endpoint:
+        with pytest.raises(EngineError):
+            await ask(endpoint.url, max_tokens=50)
+        assert len(endpoint.asked) == 1
 
 
 async def test_only_openai_is_asked_in_its_newer_words() -> None:
@@ -275,3 +287,25 @@ async def test_a_reply_that_nobody_reads_on_is_ended_at_the_server() -> None:
             while not (await server.stats()).aborted:
                 await asyncio.sleep(0.05)
         await engine.close()
+
+
+async def test_samples_that_are_asked_for_one_by_one_run_beside_each_other() -> None:
+    """The second and the third request are both at the server before either is answered."""
+    together = threading.Barrier(2)
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if len(endpoint.asked) > 1:
+            together.wait(20)
+        return ignores_n(body)
+
+    with serving(answer) as endpoint:
+        assert (await ask(endpoint.url, samples=3, temperature=0.7)).texts == ("seed None",) * 3
+
+
+async def test_the_failure_of_one_of_them_ends_the_others() -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        return (500, JSON, said("oops")) if len(endpoint.asked) > 1 else ignores_n(body)
+
+    with serving(answer) as endpoint, pytest.raises(EngineError) as caught:
+        await ask(endpoint.url, samples=4, temperature=0.7)
+    assert caught.value.code == "ORCH-E021"
