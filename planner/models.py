@@ -209,7 +209,7 @@ def _facts(found: Read, name: str) -> ModelFacts:
         sliding_layers=found.sliding_layers,
         sliding_window=found.sliding_window,
         dense_weight_dtype=found.dtype if weights and weights.experts_only else None,
-        unquantised_params=found.embedding_params if weights else 0,
+        unquantised_params=found.embedding_params,
         tower_params=found.tower_params,
     )
 

@@ -79,8 +79,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     cluster = Cluster.from_file(cluster_file)
     served = serve(asked, cluster, demand, objective=objective, backend=backend)
     if as_json:
-        data = {"ok": True, "model": model, "weights": asked.weights, "backend": backend, **_data(served, cluster)}
-        deliver_json(data)
+        doubts = {"note": asked.facts.note} if asked.facts.note else {}
+        data = {"ok": True, "model": model, "weights": asked.weights, "backend": backend, **doubts}
+        deliver_json(data | _data(served, cluster))
     else:
         deliver(_text(served, asked, cluster, demand), end="")
 
@@ -165,6 +166,8 @@ def _text(served: Served, model: ModelAsked, cluster: Cluster, demand: Demand) -
     unknown = sorted({each.pool for each in plan.workers if not served.workers[each.pool, each.shape].measured})
     if unknown:
         lines.append(f"note        the model was never measured on {', '.join(unknown)}: intervals are wide")
+    if model.facts.note:
+        lines.append(f"note        {model.facts.note}")
     return "\n".join(lines) + "\n"
 
 

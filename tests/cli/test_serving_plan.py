@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Orch
+from tests.planner.clusters import LLAMA_8B
 
 ASKED = ("--isl", "2000", "--osl", "200")
 
@@ -44,6 +45,13 @@ def test_the_plan_as_json(orch: Orch, cluster: str) -> None:
     for each in data["workers"]:
         for name in {"ttft_s", "tpot_s"} & each.keys():
             assert 0 < each[name]["lo"] <= each[name]["mid"] <= each[name]["hi"]
+
+
+def test_what_of_a_config_was_not_understood_is_said(orch: Orch, cluster: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA_8B, "model_type": "brand_new"}))
+    asked = ("plan", "serve", str(tmp_path / "config.json"), "--cluster", cluster, *ASKED)
+    assert "an architecture that is not known, `brand_new`" in orch(*asked).out
+    assert "`brand_new`" in json.loads(orch(*asked, "--json").out)["note"]
 
 
 def test_the_cheapest_for_a_rate(orch: Orch, cluster: str) -> None:
