@@ -23,9 +23,19 @@ class Remote(Protocol):
     """Where tools placed on Ray run."""
 
     async def call(
-        self, op: str, place: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        op: str,
+        place: str,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        began: Callable[[], None] | None = None,
     ) -> Any:
-        """The result of ``fn``, called in a worker; cancelling the call cancels the worker's task."""
+        """The result of ``fn``, called in a worker; cancelling the call cancels the worker's task.
+
+        ``began`` is told when the call has waited its turn.
+        """
 
 
 class Engines:

@@ -24,16 +24,27 @@ class RayTools:
         self._hosts: dict[str, _Host] = {}
 
     async def call(
-        self, op: str, place: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        op: str,
+        place: str,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        began: Callable[[], None] | None = None,
     ) -> Any:
         """The result of ``fn(*args, **kwargs)``, called in a worker; raises what ``fn`` raises."""
         ship(fn)
         if place == "ray-actor":
             host = self._hosts.setdefault(f"{fn.__module__}.{fn.__qualname__}", _Host())
             async with host.turn:
+                if began is not None:
+                    began()
                 return await host.call(op, fn, args, kwargs)
         import ray
 
+        if began is not None:
+            began()
         task = ray.remote(_call).options(name=op, max_retries=0)
         reference = task.remote(fn, tuple(args), dict(kwargs))
         try:

@@ -49,14 +49,9 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
         if services.remote is None:
             fix = "give the Runtime a Ray session, or plan for a cluster without Ray"
             raise RunError("ORCH-R009", f"`{op.id}` is placed on {spec.place}, and the runtime has no Ray", fix=fix)
-        _begin(attempt)
-        return await services.remote.call(op.id, spec.place, spec.fn, args, kwargs)
-    _begin(attempt)
+        return await services.remote.call(op.id, spec.place, spec.fn, args, kwargs, began=began)
+    if began is not None:
+        began()
     if spec.is_async:
         return await spec.fn(*args, **kwargs)
     return spec.fn(*args, **kwargs)
-
-
-def _begin(attempt: Attempt | None) -> None:
-    if attempt is not None:
-        attempt.begin()

@@ -13,6 +13,7 @@ from orchestrator.runtime.attempt import Attempt, begin_enclosing
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.events import OpFailed, OpsDone
 from orchestrator.runtime.program import Limits, Op, Policy, Program, Structure, ToolCall
+from orchestrator.runtime.ray.tools import RayTools, _Host
 from orchestrator.runtime.run import Runtime
 
 
@@ -117,3 +118,20 @@ async def test_a_tool_that_waits_for_a_thread_has_its_whole_timeout_left_then() 
     assert order == [0, 1]
     assert not [event for event in result.events if isinstance(event, OpFailed)]
     assert sum(isinstance(event, OpsDone) and event.op == "work" for event in result.events) == 2
+
+
+async def test_a_tool_that_waits_for_its_actor_has_its_whole_timeout_left_then() -> None:
+    tools = RayTools()
+    host = tools._hosts.setdefault(f"{print.__module__}.{print.__qualname__}", _Host())
+
+    async def call(op: str, fn: Any, args: Any, kwargs: Any) -> str:
+        return "done"
+
+    host.call = call  # type: ignore[method-assign]
+    told: list[str] = []
+    async with host.turn:
+        waiting = asyncio.create_task(tools.call("op", "ray-actor", print, (), {}, began=lambda: told.append("began")))
+        await asyncio.sleep(0.01)
+        assert not told
+    assert await waiting == "done"
+    assert told == ["began"]
