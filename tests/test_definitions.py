@@ -166,6 +166,21 @@ def test_a_file_that_is_edited(read: Callable[[Path], str], tmp_path: Path) -> N
     assert prompt_of(flow) == "Be rude x"
 
 
+def test_a_file_that_is_written_while_tracing_costs_no_compiling(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+
+    @workflow
+    def flow(q: str) -> str:
+        with path.open("a") as log:
+            log.write("traced\n")
+        return llm(q)
+
+    first = compile_workflow(flow)
+    path.write_text("something else")
+    assert compile_workflow(flow) is first
+    assert path.read_text() == "something else"
+
+
 def test_a_file_that_appears(tmp_path: Path) -> None:
     path = tmp_path / "prompt.txt"
 

@@ -14,6 +14,8 @@ from typing import Final
 from orchestrator.dsl.location import is_user_file
 
 _CODE: Final = frozenset({".py", ".pyc", ".so", ".pyd"})
+_OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/")
+"""Files there are new whenever one looks."""
 _opened: ContextVar[set[str] | None] = ContextVar("orchestrator_files_opened", default=None)
 _hooks: list[object] = []
 
@@ -51,11 +53,18 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
     if event != "open":
         return
     opened = _opened.get()
-    if opened is None or not isinstance(args[0], (str, bytes, os.PathLike)):
+    if opened is None or not isinstance(args[0], (str, bytes, os.PathLike)) or _writes(*args[1:3]):
         return
     path = Path(os.fsdecode(args[0])).absolute()
-    if path.suffix not in _CODE and is_user_file(str(path)):
+    if path.suffix not in _CODE and not str(path).startswith(_OF_THE_SYSTEM) and is_user_file(str(path)):
         opened.add(str(path))
+
+
+def _writes(mode: object, flags: object) -> bool:
+    """Whether a file is opened with this mode, or else with these flags, to be written."""
+    if isinstance(mode, str):
+        return not set(mode).isdisjoint("wax+")
+    return isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) != 0
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

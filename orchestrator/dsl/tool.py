@@ -261,9 +261,11 @@ def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
 def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
     tool = _substitute(tool)
     boundary = tool.boundary
-    for held in held_by(tool.fn):
-        if is_symbolic(held):
-            return _captures(tracer, tool, held)
+    known = tracer.tools.get(tool.name)
+    if known is None or known.fn is not tool.fn:  # what it holds may be large
+        for held in held_by(tool.fn):
+            if is_symbolic(held):
+                return _captures(tracer, tool, held)
     problems = [*_option_problems(tool), *_feature_problems(tool), *once_problems(tool)]
     tracer.report_once([*boundary.problems, *problems])
     bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs, may_lack=tool.key)
