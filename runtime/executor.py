@@ -15,6 +15,7 @@ them from every prefix of their journal.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from asyncio import CancelledError, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -55,6 +56,8 @@ from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Frame:
@@ -178,6 +181,10 @@ class Execution:
                 self.services.engines.finish(self.run_id)
             self.emit(RunDone(value, time()))
         except CancelledError:
+            for path, ran in self.unsettled.items():
+                _log.warning(
+                    "run %s: nobody knows whether `%s` happened: %s (ORCH-R020)", self.run_id, path, ran.reason
+                )
             self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
             raise
         except Exception as error:

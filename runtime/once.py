@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_OID, uuid5
@@ -23,13 +23,14 @@ from uuid import NAMESPACE_OID, uuid5
 from pydantic import ValidationError
 
 from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
-from orchestrator.errors import RunError
+from orchestrator.errors import RunError, described
 from orchestrator.runtime import failures
 from orchestrator.runtime.events import OpFailed, OpSettled, OpUnsettled, Verdict, occurrence, region_key
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op, Program, ToolCall
+from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.values import adapter, checked_result
 
 if TYPE_CHECKING:
@@ -156,8 +157,12 @@ class OnceOp:
                 value = checked_result(self._frame.region.types[self._op.first], answer.result)
                 self._settle("happened", (value,))
                 return Outcome((value,))
-        except Exception as error:  # noqa: BLE001 - whatever it raises, it cannot tell
-            self._unknown = f"{type(error).__name__}: {error}".rstrip(": ")
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # whatever it raises, it cannot tell
+            if passes_through(error):
+                raise
+            self._unknown = described(error)
             return "unknown"
         if answer != "did not happen":
             self._unknown = f"it answers {answer!r}"
@@ -179,7 +184,8 @@ class OnceOp:
         if iscoroutinefunction(check):
             return await check(**asked)
         work = partial(copy_context().run, check, **asked)
-        return await self._execution.services.threads.call(work, tenant=self._execution.tenant)
+        answer = await self._execution.services.threads.call(work, tenant=self._execution.tenant)
+        return await answer if isawaitable(answer) else answer
 
     def _settle(self, verdict: Verdict, values: tuple[object, ...]) -> None:
         path, op = self._frame.path, self._op

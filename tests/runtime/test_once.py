@@ -273,10 +273,10 @@ async def test_only_a_check_that_says_it_did_not_happen_lets_it_start_again() ->
     assert calls == [5, 5]
 
 
-@pytest.mark.parametrize("answer", [OSError("the bank is down"), None, "yes", Happened(3)])
+@pytest.mark.parametrize("answer", [OSError("the bank is down"), SystemExit(1), None, "yes", Happened(3)])
 async def test_a_check_that_raises_or_answers_nonsense_cannot_tell(answer: Any) -> None:
     def was_paid() -> Answer:
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer  # type: ignore[no-any-return]
 
@@ -403,7 +403,7 @@ async def test_what_was_cancelled_before_its_turn_may_start_after_a_resume() -> 
     assert bank.keys == ["paid"]
 
 
-async def test_cancelling_the_run_leaves_it_unsettled() -> None:
+async def test_cancelling_the_run_leaves_it_unsettled(caplog: pytest.LogCaptureFixture) -> None:
     bank = Bank()
 
     @tool(effects="once")
@@ -418,6 +418,7 @@ async def test_cancelling_the_run_leaves_it_unsettled() -> None:
     flow_ = compiled(flow)
     async with Runtime() as runtime:
         await interrupted(flow_, runtime, lambda: bool(bank.keys), cents=5)
+        assert "`pay_1`" in caplog.text
         assert [event.reason for event in await runtime.journal.load("r") if isinstance(event, OpUnsettled)]
         with pytest.raises(UnsettledError, match="cancelled"):
             await runtime.resume(flow_, "r")
