@@ -7,9 +7,11 @@ is in the way: once when the workflow is loaded, and again where an import of it
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -91,25 +93,26 @@ def shadowed_by(failure: BaseException) -> Shadow | None:
 
 
 def _shadows(folder: Path, elsewhere: Sequence[str]) -> list[Shadow]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:  # a folder that can be entered and not listed
-        return []
+    taken = (sys.stdlib_module_names - _NOBODYS) | _names_in(each for each in elsewhere if "-packages" in each)
     found = []
-    for path in entries:
-        name = path.stem if path.suffix == ".py" else path.name
-        source = path if path.suffix == ".py" else path / "__init__.py"
-        if name.isidentifier() and _is_taken(name, elsewhere) and source.is_file():
+    for name in sorted(_names_in([str(folder)]) & taken):
+        path = next((each for each in (folder / name, folder / f"{name}.py") if _is_module(each)), None)
+        if path is not None and (name in sys.stdlib_module_names or name in _dependencies()):
             found.append(Shadow(name, path))
     return found
 
 
-def _is_taken(name: str, elsewhere: Sequence[str]) -> bool:
-    if name in sys.stdlib_module_names:
-        return name not in _NOBODYS
-    spec = PathFinder.find_spec(name, list(elsewhere))
-    installed = spec is not None and spec.origin is not None and "-packages" in spec.origin
-    return installed and name in _dependencies()
+def _names_in(folders: Iterable[str]) -> set[str]:
+    """What may be imported from there, and more; nothing of a folder that cannot be listed."""
+    found: set[str] = set()
+    for folder in folders:
+        with suppress(OSError):
+            found.update(name.partition(".")[0] for name in os.listdir(folder))  # noqa: PTH208 - only the names
+    return found
+
+
+def _is_module(path: Path) -> bool:
+    return path.is_file() if path.suffix == ".py" else (path / "__init__.py").is_file()
 
 
 @cache
