@@ -56,8 +56,8 @@ Orch = Callable[..., Ended]
 
 
 @pytest.fixture
-def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Orch:
-    """Runs a command line. What it imports from the current directory is forgotten, as if its process had ended."""
+def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Orch:
+    """Runs a command line. What it imports from the test's own files is forgotten, as if its process had ended."""
     monkeypatch.delenv("ORCH_DEBUG", raising=False)
     for variable in ("ORCH_CALIBRATION", "ORCH_LEARNED"):
         if variable not in os.environ:  # what this machine has learned is no part of a test
@@ -67,7 +67,7 @@ def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         before = set(sys.modules)
         with pytest.raises(SystemExit) as ended:
             cli.main(list(words))
-        forget(before, Path.cwd())
+        forget(before, tmp_path)
         printed = capfd.readouterr()
         assert isinstance(ended.value.code, int)
         return Ended(ended.value.code, printed.out, printed.err)
