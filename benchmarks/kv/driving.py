@@ -7,8 +7,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Protocol
 
+from benchmarks.kv.capacity import Order, TokenCapacity
 from benchmarks.kv.serving import VOCABULARY, Reply
 from benchmarks.kv.workload import BLOCK_TOKENS, Case, Job, tokens_of
 from orchestrator.runtime.kv.admission import ProgramGate
@@ -79,6 +81,44 @@ class Cap(Open):
 
     def finished(self, job: Job) -> None:
         self._slots.release()
+
+
+class Capacity(Open):
+    """Programs whose contexts fit ``share`` of the KV together; see :mod:`benchmarks.kv.capacity`."""
+
+    def __init__(self, share: float, order: Order) -> None:
+        self._share, self._order = share, order
+        self._control = TokenCapacity(inf, order)
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    def room(self, kv_tokens: int) -> None:
+        self._control = TokenCapacity(self._share * kv_tokens or inf, self._order)
+
+    @asynccontextmanager
+    async def turn(self, job: Job, place: int, prompt_tokens: int) -> AsyncIterator[None]:
+        program = str(job.number)
+        waits = self._waiting[program] = asyncio.Event()
+        if self._control.request(program, 0.0, tokens=prompt_tokens):
+            waits.set()
+        self._let_in()
+        await waits.wait()
+        yield
+
+    def ended(self, job: Job, place: int, prompt_tokens: int, reply: Reply) -> None:
+        program, cached = str(job.number), reply.cached_tokens
+        self._control.used(
+            program, program, input_tokens=prompt_tokens, cached_tokens=cached, output_tokens=len(reply.tokens)
+        )
+        self._control.end(program, 0.0)
+        self._let_in()
+
+    def finished(self, job: Job) -> None:
+        self._control.finish(str(job.number), 0.0)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        for program in self._control.admitted():
+            self._waiting[program].set()
 
 
 class Gate:

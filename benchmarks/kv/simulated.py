@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.kv.arms import Arm, capped
-from benchmarks.kv.driving import Gate, Played
+from benchmarks.kv.arms import Arm, SimulatedGate
+from benchmarks.kv.driving import Played
 from benchmarks.kv.keeping import KeepingRetention
 from benchmarks.kv.workload import BFCL, BLOCK_TOKENS, SHARED_TOKENS, SWE, Case, Job
 from orchestrator.planner.policies import ROUND_ROBIN_FCFS
@@ -26,7 +26,6 @@ from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.load import StepClock
 from orchestrator.runtime.kv.retention import Retention
 from orchestrator.runtime.kv.retention_options import RetentionOptions
-from orchestrator.runtime.kv.slots import AdmissionControl
 
 MOST_SEQUENCES = 64
 STEP_TOKENS = 2048
@@ -70,7 +69,7 @@ class Door:
     ``admission`` None lets everybody pass. Programs go by their place in the load, from "1"; ``jobs`` are in order.
     """
 
-    def __init__(self, jobs: Sequence[Job], admission: AdmissionControl | FixedCap | None, played: Played) -> None:
+    def __init__(self, jobs: Sequence[Job], admission: SimulatedGate | None, played: Played) -> None:
         self._jobs = {str(place): job for place, job in enumerate(jobs, 1)}
         self._admission = admission
         self._played = played
@@ -158,12 +157,12 @@ def programs_of(jobs: Iterable[Job]) -> list[Program]:
     ]
 
 
-def play(engine: SimulatedEngine, case: Case, seed: int, arm: Arm, cap: int | None = None) -> Played:
-    """All jobs of a seed; ``cap`` programs at a time where the arm is a cap. The cache is empty at the beginning."""
+def play(engine: SimulatedEngine, case: Case, seed: int, arm: Arm) -> Played:
+    """All jobs of a seed. The cache is empty at the beginning."""
     jobs = case.draw(seed)
     numbered = {job.number: job for job in jobs}
     played = Played()
-    door = Door(jobs, _admission(arm, case, cap), played)
+    door = Door(jobs, None if arm.gate is None else arm.gate(case.kv_blocks * BLOCK_TOKENS), played)
 
     def hint_of(turn: TurnView) -> KvHint | None:
         job = numbered[turn.program]
@@ -200,8 +199,8 @@ class Load:
     """What is played of a case."""
 
     case: Case
-    cap: int
-    """Of the best cap."""
+    tuned: Sequence[Arm]
+    """The arms that were tuned on it, as they were."""
     tuning_seeds: Sequence[int]
     seeds: Sequence[int]
 
@@ -219,17 +218,7 @@ def replay(arms: Iterable[Arm], loads: Sequence[Load], speed: ReplicaSpeed) -> d
                 play(engine, load.case, seed, arm)
             found[load.case.name, arm.name] = [play(engine, load.case, seed, arm) for seed in load.seeds]
     for load in loads:
-        arm = capped(load.cap)
-        engine = SimulatedEngine.of(arm, load.case.kv_blocks, speed)
-        found[load.case.name, arm.name] = [play(engine, load.case, seed, arm, load.cap) for seed in load.seeds]
+        for arm in load.tuned:
+            engine = SimulatedEngine.of(arm, load.case.kv_blocks, speed)
+            found[load.case.name, arm.name] = [play(engine, load.case, seed, arm) for seed in load.seeds]
     return found
-
-
-def _admission(arm: Arm, case: Case, cap: int | None) -> AdmissionControl | FixedCap | None:
-    if cap is not None:
-        return FixedCap(cap)
-    if arm.admission is not Gate:
-        return None
-    control = AdmissionControl()
-    control.cap.room(case.kv_blocks * BLOCK_TOKENS)
-    return control

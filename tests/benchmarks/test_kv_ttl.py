@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import kv_ttl
 from benchmarks.harness.record import OURS, Result
-from benchmarks.kv.arms import ARMS, STOCK, Arm, capped
+from benchmarks.kv.arms import ARMS, STOCK, Arm, capped, token_capacity
 from benchmarks.kv.calibrate import LARGEST_SHARE, calibrate, fitted
 from benchmarks.kv.driving import Played
 from benchmarks.kv.serving import Reply
@@ -33,7 +33,7 @@ def found(results: Sequence[Result], metric: str, arm: str = OURS, case: str = "
 
 
 def test_a_seed_draws_the_same_jobs_each_time_and_another_seed_others() -> None:
-    for case in kv_ttl.SWEEP:
+    for case in (*kv_ttl.SWEEP, kv_ttl.QUICK):
         jobs = case.draw(1)
         assert jobs == case.draw(1)
         assert jobs != case.draw(2)
@@ -55,6 +55,14 @@ def test_caps_that_are_tried_follow_the_memory() -> None:
     assert max(kv_ttl.caps_of(cases["kv4"])) == cases["kv4"].jobs, "as good as none"
     assert kv_ttl.caps_of(replace(kv_ttl.on_gpu(cases["pressure"]), kv_blocks=0)) == [18]
     assert kv_ttl.caps_of(kv_ttl.on_gpu(cases["pressure"])) == [1, 2, 3, 4, 5]
+
+
+def test_a_quick_run_tries_little() -> None:
+    every = kv_ttl.tries_of(kv_ttl.PRESSURE, None)
+    assert [len(each) for each in every] == [6, 6]
+    notes = [[arm.note for arm in each] for each in kv_ttl.tries_of(kv_ttl.QUICK, kv_ttl.QUICK_TRIES)]
+    assert [len(each) for each in notes] == [2, 2]
+    assert len({note for each in notes for note in each}) == 4
 
 
 def test_programs_of_a_kind_begin_alike_and_no_others() -> None:
@@ -106,9 +114,10 @@ def test_figures_of_an_arm() -> None:
     measured = {
         (case, "stock"): [played(10, 20), played(30, 30), played(8, 8)],
         (case, "best-cap"): [played(6, 6), played(10, 20), played(4, 8)],
+        (case, "token-capacity"): [played(6, 6), played(10, 10), played(8, 10)],
         (case, OURS): [played(5, 5), played(10, 10), played(8, 8)],
     }
-    results = list(kv_ttl.results_of(measured, {case: 4}))
+    results = list(kv_ttl.results_of(measured, {case: [capped(4), token_capacity(0.9, "oldest")]}))
     mean = found(results, "mean_jct_s")
     assert (mean.value, mean.low, mean.high, mean.n) == (pytest.approx(46 / 6, abs=1e-4), 5, 10, 6)
     assert found(results, "p95_jct_s").value == 10
@@ -117,9 +126,11 @@ def test_figures_of_an_arm() -> None:
     assert (ratio.value, ratio.low, ratio.high) == (3.0, 1.0, 3.0), "the median over seeds, each beside its own"
     assert found(results, "p95_ratio").value == 3.0
     assert found(results, "best_cap_ratio").value == pytest.approx(1.2)
+    assert found(results, "token_capacity_ratio").value == pytest.approx(1.125)
     assert found(results, "unhinted_p95_s").value == 1.0
     assert found(results, "hit_tokens").value == 10
     assert found(results, "mean_jct_s", "best-cap").note == "cap 4"
+    assert found(results, "mean_jct_s", "token-capacity").note == "90 % of the KV, oldest first"
 
     replayed = {
         (case, "stock"): [played(20, 20)] * 3,
@@ -146,31 +157,31 @@ def test_an_unknown_case_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_arm_plays_every_job_on_the_simulator() -> None:
     small = replace(TINY, kv_blocks=300)
-    arms = [*SIMULATED, capped(2)]
+    arms = [*SIMULATED, capped(2), token_capacity(0.8, "shortest"), token_capacity(1.0, "oldest")]
     for arm in arms:
-        cap = 2 if arm.name == "best-cap" else None
-        once = play(SimulatedEngine.of(arm, 300, SPEED), small, 1, arm, cap)
+        once = play(SimulatedEngine.of(arm, 300, SPEED), small, 1, arm)
         assert (len(once.jct_s), len(once.chat_s)) == (small.jobs, small.chats), arm.name
         assert once.makespan_s >= max(once.jct_s)
         assert once.hit_tokens > 0
-        assert once == play(SimulatedEngine.of(arm, 300, SPEED), small, 1, arm, cap), "the same again"
+        assert once == play(SimulatedEngine.of(arm, 300, SPEED), small, 1, arm), "the same again"
 
 
 def test_keeping_pays_on_the_simulator_where_memory_is_short() -> None:
     small = replace(TINY, kv_blocks=300, jobs=12)
-    by_arm = replay(SIMULATED, [Load(small, 2, (101,), (1, 2))], SPEED)
-    assert {arm for _, arm in by_arm} == {arm.name for arm in SIMULATED} | {"best-cap"}
+    tuned = [capped(2), token_capacity(0.9, "oldest")]
+    by_arm = replay(SIMULATED, [Load(small, tuned, (101,), (1, 2))], SPEED)
+    assert {arm for _, arm in by_arm} == {arm.name for arm in SIMULATED} | {"best-cap", "token-capacity"}
     recomputed = {arm: sum(one.recomputed_tokens for one in each) for (_, arm), each in by_arm.items()}
     mean = {arm: statistics.mean(x for one in each for x in one.jct_s) for (_, arm), each in by_arm.items()}
     assert recomputed["stock"] > 2 * recomputed[OURS]
+    assert recomputed["stock"] > 2 * recomputed["token-capacity"]
     assert mean["stock"] > 1.3 * mean[OURS]
 
 
-@pytest.mark.parametrize("arm", [*SIMULATED, capped(6)], ids=lambda arm: arm.name)
+@pytest.mark.parametrize("arm", [*SIMULATED, capped(6), token_capacity(1.0, "shortest")], ids=lambda arm: arm.name)
 def test_nothing_changes_on_the_simulator_where_memory_is_plenty(arm: Arm) -> None:
-    cap = 6 if arm.name == "best-cap" else None
     stock = play(SimulatedEngine.of(STOCK, 2000, SPEED), LIGHT, 1, STOCK)
-    other = play(SimulatedEngine.of(arm, 2000, SPEED), LIGHT, 1, arm, cap)
+    other = play(SimulatedEngine.of(arm, 2000, SPEED), LIGHT, 1, arm)
     assert statistics.mean(other.jct_s) == pytest.approx(statistics.mean(stock.jct_s), rel=0.02)
     assert other.hit_tokens == stock.hit_tokens
     assert other.recomputed_tokens == 0
