@@ -28,7 +28,9 @@ from orchestrator.dsl.typing import assignable, type_string
 from orchestrator.errors import Diagnostic
 
 if TYPE_CHECKING:
+    from orchestrator.dsl.policy import Opts
     from orchestrator.dsl.tool import Tool
+    from orchestrator.dsl.tracer import Tracer
 
 R = TypeVar("R")
 
@@ -107,3 +109,38 @@ def _required(function: Callable[..., Any]) -> Iterator[str]:
             parameter.VAR_KEYWORD,
         ):
             yield name
+
+
+def runs_once(tracer: Tracer, tool: str, opts: Opts) -> None:
+    """A call of a tool that must not be repeated is traced; a retry of it is reported."""
+    tracer.scope.once[tracer.here()] = tool
+    if _repeats(opts):
+        tracer.report(
+            "ORCH-D043",
+            f"tool `{tool}` has a retry, and must run at most once",
+            why='its effects are "once", the default, and an attempt that took too long or died may have happened',
+            fix='leave retry out, or say why it may be repeated: key="..." if it takes an idempotency key, '
+            'check=... if something tells whether it happened, effects="idempotent" if doing it twice is harmless',
+        )
+
+
+def note_once(tracer: Tracer, kind: str, opts: Opts) -> None:
+    """The calls in an op's regions are calls in this region too; a retry of the op is reported."""
+    inside = {where: tool for scope in tracer.scope.inner for where, tool in scope.once.items()}
+    tracer.scope.inner.clear()
+    tracer.scope.once |= inside
+    if inside and _repeats(opts):
+        name = "map_" if kind == "map" else kind
+        calls = ", ".join(f"`{tool}` at {where}" for where, tool in inside.items())
+        tracer.report(
+            "ORCH-D043",
+            f"{name} has a retry, and there is a tool in it that must run at most once",
+            why=f"a retry of {name} would repeat {calls}",
+            fix="move the retry to those ops inside that may be repeated, or give the tool a key= (it takes an "
+            "idempotency key), a check= (it tells whether a call happened) or the effects that it has",
+        )
+
+
+def _repeats(opts: Opts) -> bool:
+    retry = opts.get("retry")
+    return isinstance(retry, dict) and retry["attempts"] > 1

@@ -34,7 +34,7 @@ from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
-from orchestrator.dsl.once import is_unrepeatable, once_problems
+from orchestrator.dsl.once import is_unrepeatable, once_problems, runs_once
 from orchestrator.dsl.options import NAME, refuse_unknown
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
@@ -285,7 +285,7 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
     if is_unrepeatable(tool):
-        tracer.runs_once(tool.name, opts)
+        runs_once(tracer, tool.name, opts)
     name = tracer.option("name", tool.op_name)
     return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=name)[0]
 

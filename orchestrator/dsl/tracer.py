@@ -25,6 +25,7 @@ from orchestrator.dsl.constants import (
     shown,
 )
 from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.once import note_once
 from orchestrator.dsl.options import ACCEPTED, unknown_option
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
 from orchestrator.dsl.same import same_function
@@ -309,7 +310,7 @@ class Tracer:
         """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages."""
         where = self.here()
         if regions and kind != "arm":
-            self._note_once(kind, opts or {})
+            note_once(self, kind, opts or {})
         op_id = self._new_id(base or kind, name, where)
         types = [self.register(result.type) for result in results]
         values: Sequence[Any] = [None] * len(results)
@@ -322,34 +323,6 @@ class Tracer:
                 self.report("ORCH-D013", f"{error} in `{op_id}`", why=why, fix=error.fix, where=where)
         origin = Origin(label or op_id, where)
         return [self.value(ssa, result, origin) for ssa, result in zip(values, results, strict=True)]
-
-    def runs_once(self, tool: str, opts: Opts) -> None:
-        """A call of a tool that must not be repeated is traced; a retry of it is reported."""
-        self.scope.once[self.here()] = tool
-        if _repeats(opts):
-            self.report(
-                "ORCH-D043",
-                f"tool `{tool}` has a retry, and must run at most once",
-                why='its effects are "once", the default, and an attempt that took too long or died may have happened',
-                fix='leave retry out, or say why it may be repeated: key="..." if it takes an idempotency key, '
-                'check=... if something tells whether it happened, effects="idempotent" if doing it twice is harmless',
-            )
-
-    def _note_once(self, kind: str, opts: Opts) -> None:
-        """The calls in an op's regions are calls in this region too; a retry of the op is reported."""
-        inside = {where: tool for scope in self.scope.inner for where, tool in scope.once.items()}
-        self.scope.inner.clear()
-        self.scope.once |= inside
-        if inside and _repeats(opts):
-            name = "map_" if kind == "map" else kind
-            calls = ", ".join(f"`{tool}` at {where}" for where, tool in inside.items())
-            self.report(
-                "ORCH-D043",
-                f"{name} has a retry, and there is a tool in it that must run at most once",
-                why=f"a retry of {name} would repeat {calls}",
-                fix="move the retry to those ops inside that may be repeated, or give the tool a key= (it takes an "
-                "idempotency key), a check= (it tells whether a call happened) or the effects that it has",
-            )
 
     def builtin(
         self, op: str, args: Mapping[str, Value[Any]], result: TypeForm, length: Length | None = None
@@ -475,8 +448,3 @@ class Tracer:
         elif (known.key, known.check) != (tool.key, tool.check):
             why = "they have not the same key and check"
             self.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)
-
-
-def _repeats(opts: Opts) -> bool:
-    retry = opts.get("retry")
-    return isinstance(retry, dict) and retry["attempts"] > 1
