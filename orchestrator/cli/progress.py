@@ -67,7 +67,7 @@ class Advance:
         """About how long the rest takes, at the pace so far; empty where that is not known."""
         if not 0 < self.done < self.of or now <= self.began:
             return ""
-        return f"about {duration((now - self.began) / self.done * (self.of - self.done))} left"
+        return f"~{duration((now - self.began) / self.done * (self.of - self.done))} left"
 
 
 class Progress:

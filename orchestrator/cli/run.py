@@ -28,12 +28,17 @@ class RunCommand(Command):
     """Loads the target before it parses, so that an application's own options are parsed and shown as well."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Find the target among the words first."""
+        """Find the target among the words first; one that cannot be loaded keeps nobody from the help."""
         from orchestrator.cli.target import load_target
+        from orchestrator.errors import OrchError
 
         text = self._target_of(args)
         if text is not None:
-            ctx.meta[TARGET] = load_target(text)
+            try:
+                ctx.meta[TARGET] = load_target(text)
+            except OrchError:
+                if not {"-h", "--help"} & set(args):
+                    raise
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -41,7 +46,8 @@ class RunCommand(Command):
         return [*super().get_params(ctx), *_app_options(ctx)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The application's options stand in a section of their own, first."""
+        """The inputs of a workflow, or the application's options, stand in a section of their own, first."""
+        self._format_inputs(ctx, formatter)
         sections = {"Options": super().get_params(ctx)}
         if own := _app_options(ctx):
             sections = {f"Options of {ctx.meta[TARGET].text}": own, **sections}
@@ -49,6 +55,19 @@ class RunCommand(Command):
             options = (each for each in parameters if isinstance(each, click.Option))
             with formatter.section(title):
                 formatter.write_dl([record for each in options if (record := each.get_help_record(ctx)) is not None])
+
+    def _format_inputs(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from orchestrator.cli.inputs import parameters_of
+
+        target: Target | None = ctx.meta.get(TARGET)
+        if target is None or target.app is not None or target.workflow.boundary.problems:
+            return
+        inputs = [
+            (f"-i {each.name}=…", f"{each.type_name}{'' if each.required else ', may be left out'}")
+            for each in parameters_of(target.workflow)
+        ]
+        with formatter.section(f"Inputs of {target.text}"):
+            formatter.write_dl(inputs or [("none", "")])
 
     def _target_of(self, args: Sequence[str]) -> str | None:
         """The first word that is neither an option nor an option's value."""

@@ -37,7 +37,7 @@ def plan(folder: Path) -> Plan:
 
 
 def test_what_is_left_follows_from_the_pace_so_far() -> None:
-    assert Advance(62, 200, 100.0).left(131.0) == "about 1.1min left"
+    assert Advance(62, 200, 100.0).left(131.0) == "~1.1min left"
     assert Advance(0, 200, 100.0).left(131.0) == ""
     assert Advance(200, 200, 100.0).left(131.0) == ""
 
@@ -57,7 +57,7 @@ def test_a_run_says_what_it_does_how_far_it_is_and_what_it_spent(plan: Plan) -> 
         Spent("map_1[2]/", "twice_1", Usage(300, None, 0), 0.01, 0.0),
     ):
         watch.push(event)
-    assert watch.say().startswith("many · map_1 1/5, twice_1 ×2 · 1.5k in, 30 out, $0.03 · about ")  # type: ignore[attr-defined]
+    assert watch.say().startswith("many · map_1 1/5, twice_1 ×2 · 1.5k in, 30 out, $0.03 · ~")  # type: ignore[attr-defined]
     watch.push(OpFailed("map_1[1]/", "twice_1", 1, "ORCH-R001", "broken", None, 0.0))
     assert ", twice_1 · " in watch.say()  # type: ignore[attr-defined]
     watch.push(Spent("map_1[2]/", "twice_1", Usage(1, None, 0), None, 0.0))

@@ -232,6 +232,20 @@ def test_an_apps_options_are_parsed_and_its_report_printed(orch: Orch) -> None:
     assert "[3/3]" in ended.err
 
 
+def test_the_inputs_of_a_workflow_are_in_its_help(orch: Orch, folder: Path) -> None:
+    (folder / "sums.py").write_text(
+        ADDS.replace("def plus(left: int, right: int)", "def plus(left: int, right: int = 1)")
+    )
+    shown = orch("run", "sums.py", "--help").out
+    assert "Inputs of sums.py" in shown
+    assert "-i left=…" in shown
+    assert "int, may be left out" in shown
+    (folder / "broken.py").write_text("1 / 0\n")
+    for target in ("broken.py", "nowhere.py"):
+        ended = orch("run", target, "--help")
+        assert (ended.code, "--input" in ended.out) == (0, True)
+
+
 @pytest.mark.usefixtures("doubling")
 def test_an_apps_options_are_in_the_help_of_its_directory(orch: Orch) -> None:
     ended = orch("run", "doubling", "--help")
