@@ -225,6 +225,14 @@ def _next() -> Iterator[str]:
     yield '  orch run examples/text2sql --csv FILE.csv "How many rows are there?"'
     yield "  orch run examples/text2sql --model Qwen/Qwen2.5-Coder-1.5B-Instruct"
     yield "  orch explain examples/text2sql"
+    yield ""
+    yield "The same model behind a server, on a CPU or a small machine:"
+    yield "  python -m vllm.entrypoints.openai.api_server \\"
+    yield "    --model examples/text2sql/model --served-model-name text2sql \\"
+    yield "    --scheduler-cls orchestrator.kv.Scheduler \\"
+    yield "    --kv-cache-memory-bytes 1G --enforce-eager"
+    yield "  orch run examples/text2sql --model text2sql \\"
+    yield "    --base-url http://localhost:8000/v1"
 
 
 def _data(

@@ -151,3 +151,11 @@ def test_a_run_that_failed_is_a_row_with_its_reason() -> None:
     report = app.report(job, [Outcome(job.cases[0], None, RunError("ORCH-R001", "it broke"))], facts(compiled()))
     assert "failed: it broke" in "\n".join(shown(report.view, 120))
     assert report.failed
+
+
+def test_the_commands_at_the_end_can_be_copied_from_80_columns() -> None:
+    lines = [line.strip() for line in shown(app.report(Job([]), [], facts(compiled())).view, 80)]
+    start = lines.index("python -m vllm.entrypoints.openai.api_server \\")
+    command = " ".join(line.removesuffix(" \\") for line in lines[start : start + 4])
+    assert command.endswith("--scheduler-cls orchestrator.kv.Scheduler --kv-cache-memory-bytes 1G --enforce-eager")
+    assert all(line.endswith("\\") for line in lines[start : start + 3])
