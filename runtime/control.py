@@ -95,7 +95,12 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
         return [[each[position] for each in yielded] for position in range(op.count)]
     yielded = [()] * length
     done = 0
-    execution.show(MapProgress(frame.path, op.id, done, length, time()))
+
+    def tell() -> None:
+        if execution.listeners:
+            execution.show(MapProgress(frame.path, op.id, done, length, time()))
+
+    tell()
 
     async def work(indices: Iterator[int]) -> None:
         nonlocal done
@@ -103,7 +108,7 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
             inputs = [*(items[index] for items in lists), *captured]
             yielded[index] = await execution.run_body(body.region, inputs, f"{path}[{index}]/", ledger)
             done += 1
-            execution.show(MapProgress(frame.path, op.id, done, length, time()))
+            tell()
 
     indices = iter(range(length))
     async with Group() as group:
