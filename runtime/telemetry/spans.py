@@ -40,6 +40,8 @@ CONTENT_VARIABLE = "ORCH_TELEMETRY_CONTENT"
 CONTENT_CHARS = 4096
 CANCELLED = "cancelled"
 """``error.type`` of what was cut short by something else."""
+UNSETTLED = "ORCH-R020"
+"""``error.type`` of a tool that must run at most once and of which nobody knows whether it did."""
 
 
 def recording_listener(program: Program, engines: Mapping[str, Engine]) -> Callable[[Feed], None] | None:
@@ -66,6 +68,8 @@ class SpanListener:
         self._open: dict[tuple[str, str], Span] = {}
         self._lost: dict[tuple[str, str], Spending] = {}
         """What attempts that gave nothing used, by op."""
+        self._in_doubt: set[tuple[str, str]] = set()
+        """Ops whose latest attempt has no outcome."""
         self._ops: dict[str, dict[str, Op]] = {}
         self._inline: dict[str, dict[int, Inline]] = {}
 
@@ -99,6 +103,7 @@ class SpanListener:
 
     def _started(self, event: OpStarted) -> None:
         key = (event.frame, event.op)
+        self._in_doubt.discard(key)
         if key in self._open:
             self._open[key].set_attribute(names.ATTEMPTS, event.attempt)
             return
@@ -168,6 +173,7 @@ class SpanListener:
         span = self._open.get((event.frame, event.op))
         if span is not None:
             span.add_event("unsettled", {"attempt": event.attempt}, _ns(event.at))
+            self._in_doubt.add((event.frame, event.op))
 
     def _failed(self, event: OpFailed) -> None:
         key = (event.frame, event.op)
@@ -187,7 +193,7 @@ class SpanListener:
     def _close(self, key: tuple[str, str], error_type: str, at: float) -> None:
         span = self._open.pop(key)
         _set_spending(span, self._lost.pop(key, Spending()))
-        self._fail(span, error_type, at)
+        self._fail(span, UNSETTLED if key in self._in_doubt else error_type, at)
 
     def _ended(self, event: RunDone | RunFailed) -> None:
         for key in list(self._open):

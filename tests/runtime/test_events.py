@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -14,13 +14,18 @@ from orchestrator.runtime.events import (
     FrameOpened,
     OpFailed,
     OpsDone,
+    OpSettled,
     OpStarted,
+    OpUnsettled,
+    Reserved,
     RunDone,
     RunFailed,
+    RunResumed,
     RunStarted,
     Spent,
     decode,
     encode,
+    occurrence,
     region_key,
 )
 
@@ -31,11 +36,22 @@ EVENTS: list[Event] = [
     OpFailed("", "t", 1, "ORCH-R001", "failed", 0.25, 4.0),
     OpsDone("", 3, ([1], "x"), 5.0),
     OpsDone("", 5, ("y",), 5.0, "llm_1", Usage(3, 2, 1), 0.5, ("stop", "length")),
+    OpFailed("", "t", 1, "ORCH-R024", "cancelled", None, 4.0, began=False),
+    OpUnsettled("f/", "pay_1", 1, "it was cancelled", 4.5),
+    OpSettled("f/", "pay_1", "happened", "check", 4, ({"cents": 5},), None, 4.5),
+    OpSettled("f/", "pay_1", "failed", "a person", 4, (), "no funds", 4.5),
+    Reserved("f/", "llm_1", Usage(300, None, 50, estimated=True), 0.25, 5.0),
     Spent("f/", "llm_1", Usage(3, None, 1), None, 5.5),
+    Spent("f/", "llm_1", Usage(3, None, 1, estimated=True), None, 5.5),
+    RunResumed(5.75),
     RunDone({"a": 1}, 6.0),
     RunFailed("ORCH-R001", "failed", "t", SourceLoc("a.py", 3, "f"), 7.0),
     RunFailed("ORCH-R010", "budget", None, None, 7.0),
 ]
+
+
+def test_every_kind_of_event_is_tried() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
 
 
 def same(_key: str, _slot: int, value: object) -> object:
@@ -64,3 +80,10 @@ def test_another_version_is_refused() -> None:
 )
 def test_the_region_of_a_frame(frame: str, key: str) -> None:
     assert region_key(frame) == key
+
+
+@pytest.mark.parametrize(
+    ("frame", "path"), [("", "op"), ("a#3[1]/b.arm_1/", "a[1]/b.arm_1/op"), ("s/m#2[0]/n#4.then/", "s/m[0]/n.then/op")]
+)
+def test_an_op_is_the_same_in_every_attempt_at_what_is_around_it(frame: str, path: str) -> None:
+    assert occurrence(frame, "op") == path

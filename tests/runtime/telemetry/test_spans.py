@@ -22,6 +22,7 @@ from orchestrator.runtime.events import (
     OpFailed,
     OpsDone,
     OpStarted,
+    OpUnsettled,
     RunDone,
     RunFailed,
     RunStarted,
@@ -175,6 +176,16 @@ def test_the_loser_of_a_race_ends_with_the_race_and_not_with_the_run() -> None:
     assert spans["execute_tool slow"].end_time == 2_000_000_000
     assert attributes(spans["execute_tool slow"])["error.type"] == "cancelled"
     assert "error.type" not in attributes(spans["execute_tool fast"])
+
+
+def test_what_nobody_knows_is_no_mere_cancellation_unless_a_later_attempt_succeeds() -> None:
+    events = [OpStarted("each[0]/", "work", 1, 1.0), OpUnsettled("each[0]/", "work", 1, "it took too long", 2.0)]
+    span = spans_from(program(), *events, RunDone("x", 3.0))["execute_tool work"]
+    assert attributes(span)["error.type"] == "ORCH-R020"
+    assert [event.name for event in span.events] == ["unsettled"]
+    again = [OpStarted("each[0]/", "work", 2, 3.0), OpsDone("each[0]/", 1, ("x",), 4.0, "work")]
+    spans = spans_from(program(), *events, *again, RunDone("x", 5.0))
+    assert "error.type" not in attributes(spans["execute_tool work"])
 
 
 def test_an_inline_tool_is_a_span_and_bookkeeping_is_none() -> None:
