@@ -23,8 +23,10 @@ from weakref import WeakKeyDictionary
 
 from orchestrator.definitions import definitions_of
 from orchestrator.dsl.files_read import FileRead, noting_files
+from orchestrator.dsl.location import user_location
 from orchestrator.dsl.tool import substitutes
 from orchestrator.dsl.workflow import Workflow
+from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:
     from orchestrator.dsl.trace import Bindings
@@ -97,6 +99,9 @@ def compile(  # noqa: A001 - what it does
     Raises :class:`TraceError`, :class:`IRError`, :class:`CompileError` or :class:`PlanError`, each with everything that
     is wrong at its stage.
     """
+    if not isinstance(workflow, Workflow):
+        fix = "decorate the function with @workflow, and pass that"
+        raise TraceError("ORCH-D002", f"compile gets {workflow!r}, and no workflow", where=user_location(), fix=fix)
     cluster = cluster if cluster is not None else _this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
     key = (cluster.model_dump_json(), objective, in_order, *definitions_of(workflow), *replaced)

@@ -229,6 +229,12 @@ def test_a_declaration_that_is_wrong_is_reported_as_such(
     assert caught.value.diagnostics[0].fix
 
 
+def test_what_is_no_workflow_cannot_be_compiled() -> None:
+    with pytest.raises(TraceError, match="no workflow") as caught:
+        compile_workflow(asked)  # type: ignore[arg-type]
+    assert caught.value.diagnostics[0].where.file == __file__  # type: ignore[union-attr]
+
+
 class Agent:
     def __init__(self, name: str) -> None:
         self.name = name

@@ -15,7 +15,7 @@ import jinja2
 import pytest
 from pydantic import BaseModel, Field
 
-from orchestrator import branch, llm, loop, map_, narrow, tool, workflow
+from orchestrator import branch, call, llm, loop, map_, narrow, tool, workflow
 from orchestrator.errors import TraceError
 from orchestrator.testing import fake
 from tests.dsl.diagnosing import the_error
@@ -122,6 +122,67 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
         lambda x: loop(lambda s: {"n": s["n"], "m": s["m"]}, {"n": 1, "m": 2}, max=1)["n"],
         1,
     ),
+    (
+        lambda x: [llm(each) for each in llm(x, samples=2)],
+        "use map_(fn, values)",
+        lambda x: map_(lambda each: llm(f"{each}"), llm(x, samples=2)),
+        ['{"name": "Ada"}'] * 2,
+    ),
+    (
+        lambda x: [llm(each) for each in _words(x)],
+        "use map_(fn, values, limit=...), or index a fixed item with [0]",
+        lambda x: [map_(lambda each: f"{each}!", _words(x), limit=4), _words(x)[0]],
+        [["q!"], "q"],
+    ),
+    (
+        lambda x: len(_words(x)),
+        "compute it in a tool that takes the list: @tool(effects='pure')",
+        lambda x: _count(_words(x)),
+        1,
+    ),
+    (
+        lambda x: "q" in _words(x),
+        "test it in a tool that returns bool: @tool(effects='pure')",
+        lambda x: _has(_words(x), "q"),
+        True,
+    ),
+    (
+        lambda x: [llm(x) for _ in range(number(x))],  # type: ignore[call-overload]
+        "repeat with loop(max=...) instead of range()",
+        lambda x: loop(lambda s: (s[0] + 1, s[1]), (0, number(x)), max=9, until=lambda s: s[0] >= s[1])[0],
+        3,
+    ),
+    (
+        lambda x: [1, 2, 3, 4][number(x)],
+        "convert or index inside a tool",
+        lambda x: _item([1, 2, 3, 4], number(x)),
+        4,
+    ),
+    (
+        lambda x: f"{number(x):>3}",
+        "format it inside a tool: @tool(effects='pure')",
+        lambda x: _padded(number(x)),
+        "  3",
+    ),
+    (
+        lambda x: loop(lambda s: s + 1, 0),
+        "loop(body, init, max=5, until=...)",
+        lambda x: loop(lambda s: s + 1, 0, max=5, until=lambda s: s >= 2),
+        2,
+    ),
+    (
+        lambda x: map_(lambda each: each, _words(x)),
+        "map_(fn, values, limit=...)",
+        lambda x: map_(lambda each: each, _words(x), limit=3),
+        ["q"],
+    ),
+    (
+        lambda x: Row(name=x),
+        "build a model of symbolic values as an op: call(Model, field=value)",
+        lambda x: call(Row, name=x),
+        Row(name="q"),
+    ),
+    (lambda x: [_count(x)], "convert it in a tool", lambda x: [_count(_words(x))], [1]),  # type: ignore[arg-type]
     (lambda x: llm(json.dumps({"q": f"{x}"})), "", lambda x: llm(_as_json(x)), '{"name": "Ada"}'),
     (lambda x: llm(f"{x!a}"), "", lambda x: llm(f"{x}"), '{"name": "Ada"}'),
     (lambda x: f"{x!a}", "", lambda x: f"{x}", "q"),
@@ -131,6 +192,31 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
 @tool(effects="pure")
 def _as_json(x: str) -> str:
     return json.dumps({"q": x})
+
+
+@tool(effects="pure")
+def _words(x: str) -> list[str]:
+    return x.split()
+
+
+@tool(effects="pure")
+def _count(items: list[str]) -> int:
+    return len(items)
+
+
+@tool(effects="pure")
+def _has(items: list[str], item: str) -> bool:
+    return item in items
+
+
+@tool(effects="pure")
+def _item(items: list[int], at: int) -> int:
+    return items[at]
+
+
+@tool(effects="pure")
+def _padded(n: int) -> str:
+    return f"{n:>3}"
 
 
 def _named(row: Row | None) -> str:
