@@ -127,7 +127,7 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
             traced = workflow.trace()
         ir_hash = traced.hash
         level1 = traced.module.operation.clone()
-        run_pipeline(traced.module)
+        run_pipeline(traced.module, is_verified=True)
         graph = read(traced.module)
         planned = plan_graph(graph, cluster, objective, ir_hash=ir_hash)
         returns, bindings = traced.returns, traced.bindings

@@ -17,12 +17,13 @@ _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
 _FRONT_END = str(Path(__file__).parent) + "/"
 
-_boundaries: set[CodeType] = set()
+_boundaries: dict[int, CodeType] = {}
+"""By identity: to hash a code object is to hash all that is in it."""
 
 
 def trace_boundary(code: CodeType) -> None:
     """Declare the function that starts a trace: frames outside of it belong to whoever asked for the trace."""
-    _boundaries.add(code)
+    _boundaries[id(code)] = code
 
 
 def user_frame() -> FrameType:
@@ -32,16 +33,21 @@ def user_frame() -> FrameType:
     pattern. When a bundled workflow itself is traced there is none, and the pattern's own frame is returned.
     """
     frame: FrameType | None = sys._getframe(1)
-    nearest = frame
-    while frame is not None and frame.f_code not in _boundaries:
-        file = frame.f_code.co_filename
-        if is_user_file(file) and "__name__" in frame.f_globals:  # the code of a template engine is of no module
+    while frame is not None and id(frame.f_code) not in _boundaries:
+        of_module = "__name__" in frame.f_globals  # the code of a template engine is of none
+        if of_module and is_user_file(frame.f_code.co_filename):
             return frame
-        if nearest is None or (nearest.f_code.co_filename.startswith(_FRONT_END) and not file.startswith(_FRONT_END)):
-            nearest = frame
         frame = frame.f_back
-    assert nearest is not None
-    return nearest
+    return _outside_the_front_end(sys._getframe(1))
+
+
+def _outside_the_front_end(innermost: FrameType) -> FrameType:
+    frame: FrameType | None = innermost
+    while frame is not None and id(frame.f_code) not in _boundaries:
+        if not frame.f_code.co_filename.startswith(_FRONT_END):
+            return frame
+        frame = frame.f_back
+    return innermost
 
 
 def user_location() -> SourceLoc:

@@ -422,6 +422,8 @@ class Tracer:
     def register(self, tp: TypeForm) -> str:
         """Bind the name of a type, and return it."""
         name = type_string(tp)
+        if self.types.get(name) is tp:
+            return name
         tp = decodable(tp)
         known = self.types.setdefault(name, tp)
         if known is not tp and known != tp:

@@ -17,6 +17,8 @@ def to_attribute(value: object) -> Any:
     Raises :class:`UnrepresentableError` for integers beyond 64 bits and text that is no Unicode.
     """
     match value:
+        case str():
+            return _text(value)
         case bool():
             return ir.BoolAttr.get(value)
         case int():
@@ -26,8 +28,6 @@ def to_attribute(value: object) -> Any:
             return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
         case float():
             return ir.FloatAttr.get_f64(value)
-        case str():
-            return _text(value)
         case list() | tuple():
             return ir.ArrayAttr.get([to_attribute(item) for item in value])
         case Mapping():

@@ -131,6 +131,9 @@ class Builder:
         return self._types[name]
 
     def _location(self, op_id: str, where: SourceLoc) -> Any:
-        path = where.file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a path need be no text
-        file = ir.Location.file(path, where.line, 0, self.context)
+        try:
+            file = ir.Location.file(where.file, where.line, 0, self.context)
+        except TypeError:  # a path need be no text
+            path = where.file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            file = ir.Location.file(path, where.line, 0, self.context)
         return ir.Location.name(op_id, file, self.context)

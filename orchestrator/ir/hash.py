@@ -63,9 +63,8 @@ class _Hasher:
 
 
 def _digest(parts: list[str]) -> str:
-    state = blake2b(digest_size=8)
+    content: list[bytes] = []
     for part in parts:
         data = part.encode()
-        state.update(len(data).to_bytes(8, "little"))
-        state.update(data)
-    return state.hexdigest()
+        content += (len(data).to_bytes(8, "little"), data)
+    return blake2b(b"".join(content), digest_size=8).hexdigest()

@@ -6,7 +6,7 @@ reported is wrong for certain: a list where a number is wanted, or anything but 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -35,44 +35,73 @@ def fits(source: str, target: str) -> bool:
     return "Chat" not in (have, want)
 
 
-def edges(node: Node) -> Iterator[Edge]:
-    """Every edge of an op whose type is known from the op's definition."""
-    op, name = node.op, node.name
-    results = [value.type for value in op.results]
-    if name in ("agent.prompt", "agent.chat"):
-        yield "the result", results[0], "str" if name == "agent.prompt" else "Chat"
-    if name in ("agent.generate", "op.prefill"):
-        given = [value.type for value in op.operands]
-        yield "the prompt", given[0], "str"
-        yield from (("the conversation", each, "Chat") for each in given[1:])
-    if name in ("agent.generate", "op.decode"):
-        returns, several = op.attributes["returns"].value, op.attributes["samples"].value > 1
-        yield "the reply", results[0], f"list[{returns}]" if several else returns
-        yield "the new conversation", results[1], "list[Chat]" if several else "Chat"
-    if node.bodies:
-        yield from _region_edges(node, results)
+def _prompt(node: Node) -> Iterator[Edge]:
+    yield "the result", node.op.results[0].type, "str"
 
 
-def _region_edges(node: Node, results: Sequence[Any]) -> Iterator[Edge]:
-    given = [value.type for value in node.op.operands]
-    match node.name:
-        case "agent.branch":
-            yield "the condition", given[0], "bool"
-            yield from (edge for body in node.bodies for edge in _pairs("what an arm yields", _yields(body), results))
-        case "agent.race":
-            arms = [body for arm in node.bodies[0].nodes for body in arm.bodies]
-            yield from (edge for arm in arms for edge in _pairs("what an arm yields", _yields(arm), results))
-        case "agent.loop":
-            yield from _pairs("the initial state", given, results)
-            yield from _pairs("the next state", _yields(node.bodies[1]), results)
-            for body in node.bodies:
-                yield from _pairs("the state", results, [value.type for value in body.arguments])
-            yield from (("the condition", each, "bool") for each in _yields(node.bodies[0]))
+def _chat(node: Node) -> Iterator[Edge]:
+    yield "the result", node.op.results[0].type, "Chat"
+
+
+def _given(node: Node) -> Iterator[Edge]:
+    prompt, *chats = node.op.operands
+    yield "the prompt", prompt.type, "str"
+    for chat in chats:
+        yield "the conversation", chat.type, "Chat"
+
+
+def _made(node: Node) -> Iterator[Edge]:
+    reply, chat = node.op.results
+    returns, several = node.op.attributes["returns"].value, node.op.attributes["samples"].value > 1
+    yield "the reply", reply.type, f"list[{returns}]" if several else returns
+    yield "the new conversation", chat.type, "list[Chat]" if several else "Chat"
+
+
+def _generate(node: Node) -> Iterator[Edge]:
+    yield from _given(node)
+    yield from _made(node)
+
+
+def _branch(node: Node) -> Iterator[Edge]:
+    yield "the condition", node.op.operands[0].type, "bool"
+    for body in node.bodies:
+        yield from _pairs("what an arm yields", _yields(body), _types(node.op.results))
+
+
+def _race(node: Node) -> Iterator[Edge]:
+    for arm in node.bodies[0].nodes:
+        yield from _pairs("what an arm yields", _yields(arm.bodies[0]), _types(node.op.results))
+
+
+def _loop(node: Node) -> Iterator[Edge]:
+    results = _types(node.op.results)
+    yield from _pairs("the initial state", _types(node.op.operands), results)
+    yield from _pairs("the next state", _yields(node.bodies[1]), results)
+    for body in node.bodies:
+        yield from _pairs("the state", results, _types(body.arguments))
+    yield "the condition", _yields(node.bodies[0])[0], "bool"
+
+
+def _types(values: Iterable[Any]) -> list[Any]:
+    return [value.type for value in values]
 
 
 def _yields(body: Any) -> list[Any]:
-    return [] if body.terminator is None else [value.type for value in body.terminator.operands]
+    return [] if body.terminator is None else _types(body.terminator.operands)
 
 
 def _pairs(what: str, sources: Sequence[Any], targets: Sequence[Any]) -> Iterator[Edge]:
     return ((what, source, target) for source, target in zip(sources, targets, strict=False))
+
+
+EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
+    "agent.prompt": _prompt,
+    "agent.chat": _chat,
+    "agent.generate": _generate,
+    "op.prefill": _given,
+    "op.decode": _made,
+    "agent.branch": _branch,
+    "agent.race": _race,
+    "agent.loop": _loop,
+}
+"""By op, the edges whose types are known from its definition; asked only of ops that are complete."""

@@ -9,18 +9,19 @@ call, I022 unknown effects, I023 the path of a field.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.dialect import OPS
-from orchestrator.ir.typecheck import edges, fits
+from orchestrator.ir.typecheck import EDGES, fits
 from orchestrator.ir.walk import Node, attr, nodes, op_id, python_type, source, tree
 
-_BOUNDS: Final = {"agent.loop": "max", "agent.map": "limit", "agent.generate": "samples", "op.decode": "samples"}
 _EFFECTS: Final = ("pure", "idempotent", "once")
 _PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
+Violation = tuple[str, str]
+"""A code, and what is wrong."""
 
 
 def verify(module: Any) -> None:
@@ -34,71 +35,99 @@ def verify(module: Any) -> None:
     seen: dict[str, Any] = {}
     names: dict[Any, str] = {}
     for node in (root, *nodes(root.bodies[0])):
-        identity = op_id(node.op)
-        if node is not root and identity in seen:
-            why = f"the other one is at {source(seen[identity])}"
-            found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", source(node.op), why))
-        if node is not root:
-            seen[identity] = node.op
-        wrong = list(_violations(node))
-        for code, message in wrong or _misfits(node, names):
-            found.append(Diagnostic(code, f"`{identity}`: {message}", source(node.op)))
+        op = node.op
+        attributes = op.attributes
+        if node is not root and "id" in attributes:
+            identity = attributes["id"].value
+            other = seen.setdefault(identity, op)
+            if other is not op:
+                why = f"the other one is at {source(other)}"
+                found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", source(op), why))
+        for code, message in _violations(node, attributes) or _misfits(node, names):
+            found.append(Diagnostic(code, f"`{op_id(op)}`: {message}", source(op)))
     if found:
         raise IRError.collect(found)
 
 
-def _violations(node: Node) -> Iterator[tuple[str, str]]:
+def _violations(node: Node, attributes: Any) -> list[Violation]:
     op, name = node.op, node.name
     spec = OPS.get(name)
     if spec is None:
-        yield "ORCH-I017", f"there is no op {name}"
-        return
-    attributes = op.attributes
+        return [("ORCH-I017", f"there is no op {name}")]
     missing = [each for each in spec.attributes if each not in attributes]
     if missing:
-        yield "ORCH-I018", f"{name} lacks {', '.join(missing)}"
-        return
-    for what, (least, most), found in (
-        ("operands", spec.operands, len(op.operands)),
-        ("results", spec.results, len(op.results)),
-    ):
-        if not least <= found <= most:
-            yield "ORCH-I019", f"{name} has {found} {what}; {least} to {most} are allowed"
-    if name == "agent.prompt" and len(op.attributes["parts"]) != len(op.operands) + 1:
-        yield "ORCH-I012", f"{len(op.attributes['parts'])} parts around {len(op.operands)} holes; one more is needed"
-    if "effects" in attributes:
-        yield from _call_violations(op)
-    if name == "agent.field" and not (attr(op, "opts").get("keyed") or _PATH.fullmatch(attr(op, "path"))):
-        yield "ORCH-I023", f"the path {attr(op, 'path')!r} is neither a name nor a position"
-    bound = _BOUNDS.get(name)
-    if bound is not None and attr(op, bound) < 1:
-        yield "ORCH-I013", f"{bound} is {attr(op, bound)}, and must be 1 or more"
+        return [("ORCH-I018", f"{name} lacks {', '.join(missing)}")]
+    found: list[Violation] = []
+    counts = len(op.operands), len(op.results)
+    for what, (least, most), count in zip(("operands", "results"), (spec.operands, spec.results), counts, strict=True):
+        if not least <= count <= most:
+            found.append(("ORCH-I019", f"{name} has {count} {what}; {least} to {most} are allowed"))
+    check = _CHECKS.get(name)
+    if check is not None:
+        found += check(node)
     if node.bodies or spec.regions:
-        yield from _region_violations(node)
+        found += _region_violations(node)
+    return found
 
 
-def _call_violations(op: Any) -> Iterator[tuple[str, str]]:
-    params, effects = len(op.attributes["params"]), op.attributes["effects"].value
-    if op.attributes["callee"].value and params != len(op.operands):
-        yield "ORCH-I021", f"{len(op.operands)} arguments for {params} parameters"
+def _prompt(node: Node) -> Iterator[Violation]:
+    parts, holes = len(node.op.attributes["parts"]), len(node.op.operands)
+    if parts != holes + 1:
+        yield "ORCH-I012", f"{parts} parts around {holes} holes; one more is needed"
+
+
+def _field(node: Node) -> Iterator[Violation]:
+    path = node.op.attributes["path"].value
+    if not (_PATH.fullmatch(path) or attr(node.op, "opts").get("keyed")):
+        yield "ORCH-I023", f"the path {path!r} is neither a name nor a position"
+
+
+def _call(node: Node) -> Iterator[Violation]:
+    attributes = node.op.attributes
+    params, effects = len(attributes["params"]), attributes["effects"].value
+    if params != len(node.op.operands) and attributes["callee"].value:
+        yield "ORCH-I021", f"{len(node.op.operands)} arguments for {params} parameters"
     if effects not in _EFFECTS:
         yield "ORCH-I022", f"effects are {effects!r}, and must be {', '.join(_EFFECTS)}"
 
 
-def _misfits(node: Node, names: dict[Any, str]) -> Iterator[tuple[str, str]]:
-    for what, *types in edges(node):
-        have, want = (each if isinstance(each, str) else _name(each, names) for each in types)
-        if not fits(have, want):
-            yield "ORCH-I020", f"{what} is {have}, and must be {want}"
+def _bound(name: str) -> Callable[[Node], Iterator[Violation]]:
+    def check(node: Node) -> Iterator[Violation]:
+        bound = node.op.attributes[name].value
+        if bound < 1:
+            yield "ORCH-I013", f"{name} is {bound}, and must be 1 or more"
+
+    return check
+
+
+_CHECKS: Final[dict[str, Callable[[Node], Iterator[Violation]]]] = {
+    "agent.prompt": _prompt,
+    "agent.field": _field,
+    **dict.fromkeys(("agent.tool", "agent.retrieve", "op.call"), _call),
+    **dict.fromkeys(("agent.generate", "op.decode"), _bound("samples")),
+    "agent.loop": _bound("max"),
+    "agent.map": _bound("limit"),
+}
+
+
+def _misfits(node: Node, names: dict[Any, str]) -> list[Violation]:
+    """Edges whose types do not fit; ``names`` remembers what MLIR types are called."""
+    find, found = EDGES.get(node.name), []
+    for what, have, want in find(node) if find is not None else ():
+        given, target = _name(have, names), want if isinstance(want, str) else _name(want, names)
+        if given != target and not fits(given, target):
+            found.append(("ORCH-I020", f"{what} is {given}, and must be {target}"))
+    return found
 
 
 def _name(mlir_type: Any, names: dict[Any, str]) -> str:
-    if mlir_type not in names:
-        names[mlir_type] = python_type(mlir_type)
-    return names[mlir_type]
+    known = names.get(mlir_type)
+    if known is None:
+        known = names[mlir_type] = python_type(mlir_type)
+    return known
 
 
-def _region_violations(node: Node) -> Iterator[tuple[str, str]]:
+def _region_violations(node: Node) -> Iterator[Violation]:
     op, name = node.op, node.name
     expected = OPS[name].regions
     if len(node.bodies) != expected:

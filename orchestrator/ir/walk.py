@@ -4,7 +4,8 @@ MLIR's Python bindings step through a block in time proportional to the position
 one ``walk`` and hands out plain lists; one tree serves one pass and is dropped when ops change under it.
 
 - ``tree(module)``: the workflow as nested :class:`Node` and :class:`Body` records; ``nodes(body)`` goes through all.
-- ``op_id(op)``, ``attr(op, "max")``, ``opts(op)``, ``source(op)``, ``type_string(value)``: attributes as Python values.
+- ``op_id(op)``, ``attr(op, "max")``, ``opts(op)`` and one of them, ``opt(op, "seed")``, ``source(op)``,
+  ``type_string(value)``: attributes as Python values.
 - ``is_pure(op)``: may it be dropped or shared?
 """
 
@@ -121,12 +122,19 @@ def op_id(op: Any) -> str:
 
 def attr(op: Any, name: str, default: Any = None) -> Any:
     """An attribute as a Python value."""
-    return to_python(op.attributes[name]) if name in op.attributes else default
+    attributes = op.attributes
+    return to_python(attributes[name]) if name in attributes else default
 
 
 def opts(op: Any) -> dict[str, Any]:
     """The op's optional attributes."""
     return dict(attr(op, "opts", {}))
+
+
+def opt(op: Any, name: str, default: Any = None) -> Any:
+    """One optional attribute; reading all of them takes several times as long."""
+    given = op.attributes["opts"]
+    return to_python(given[name]) if name in given else default
 
 
 def source(op: Any) -> SourceLoc | None:
@@ -166,10 +174,10 @@ def _unescaped(text: str) -> str:
 
 def to_python(attribute: Any) -> Any:
     """Strings, numbers, booleans, lists and dicts out of MLIR attributes."""
-    kind = type(attribute).__name__
-    if kind == "DictAttr":
+    kind = type(attribute)
+    if kind is ir.DictAttr:
         return {each.name: to_python(each.attr) for each in attribute}
-    if kind == "ArrayAttr":
+    if kind is ir.ArrayAttr:
         return [to_python(each) for each in attribute]
     return attribute.value
 
@@ -180,7 +188,7 @@ def is_pure(op: Any) -> bool:
     if name in _ALWAYS_PURE:
         return True
     if name == "agent.generate":
-        return bool(opts(op).get("temperature") == 0.0)
+        return bool(opt(op, "temperature") == 0.0)
     if name in ("agent.tool", "agent.retrieve"):
         return bool(attr(op, "effects") == "pure")
     return False

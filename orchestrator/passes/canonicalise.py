@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.walk import Body, Node, attr, is_plain, is_pure, tree
+from orchestrator.ir.walk import Body, Node, attr, is_plain, is_pure, opt
 from orchestrator.passes.rewrite import editing, replace, sweep
 
 _CONTAINERS: Final = frozenset({"builtin.tuple", "builtin.list", "builtin.dict"})
@@ -37,10 +37,10 @@ class Canonicalise:
 
     name: ClassVar[str] = "canonicalise"
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
-        with editing(module):
-            body = tree(module).bodies[0]
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place."""
+        with editing(root):
+            body = root.bodies[0]
             _share(body, [], {})
             sweep(body)
 
@@ -79,7 +79,7 @@ def _fold(op: Any, containers: dict[Any, dict[str, Any]]) -> Any | None:
     """The element that ``op`` takes out of a container built in sight, if it has the right type."""
     if op.name == "agent.tool" and attr(op, "callee") in _CONTAINERS:
         containers[op.results[0]] = dict(zip(attr(op, "params"), op.operands, strict=True))
-    elif op.name == "agent.field" and not attr(op, "opts", {}).get("each"):
+    elif op.name == "agent.field" and not opt(op, "each"):
         element: Any = containers.get(op.operands[0], {}).get(attr(op, "path"))
         if element is not None and element.type == op.results[0].type:
             return element

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import bodies, op_id, opts, tree
+from orchestrator.ir.walk import Node, bodies, op_id, opts
 from orchestrator.passes.rewrite import before, editing, replace
 
 _CALLS: Final = frozenset({"const", "prompt", "chat", "field", "tool", "retrieve", "ask"})
 _OWN: Final = frozenset({"id", "opts", "callee", "params", "effects"})
+_BLANK: Final[dict[str, object]] = {"callee": "", "params": [], "place": "", "resources": {}}
 _OF_PREFILL: Final = ("static_prefix_chars", "prefix_group")
 
 
@@ -33,22 +35,23 @@ class Decompose:
 
     name: ClassVar[str] = "decompose"
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
-        with editing(module):
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place."""
+        with editing(root):
             kv = ir.Type.parse("!op.kv")
-            for body in bodies(tree(module)):
+            blank = {name: to_attribute(value) for name, value in _BLANK.items()}
+            for body in bodies(root):
                 for node in body.nodes:
                     dialect, _, kind = node.op.name.partition(".")
                     if dialect != "agent":
                         continue
                     if kind == "generate":
-                        _generate(node.op, kv)
+                        _generate(node.op, kv, blank)
                     elif kind in _CALLS:
-                        _call(node.op, kind)
+                        _call(node.op, kind, blank)
 
 
-def _generate(op: Any, kv: Any) -> None:
+def _generate(op: Any, kv: Any, blank: Mapping[str, Any]) -> None:
     prefill_opts = {key: value for key, value in opts(op).items() if key in _OF_PREFILL}
     prefill = before(
         op,
@@ -59,30 +62,32 @@ def _generate(op: Any, kv: Any) -> None:
             "id": f"{op_id(op)}.prefill",
             "model": op.attributes["model"],
             "opts": prefill_opts,
-            "place": "",
-            "resources": {},
+            **_placeless(blank),
         },
     )
     attributes = dict(op.attributes.items())
     types = [value.type for value in op.results]
-    decode = before(op, "op.decode", [prefill.results[0]], types, {**attributes, "place": "", "resources": {}})
+    decode = before(op, "op.decode", [prefill.results[0]], types, {**attributes, **_placeless(blank)})
     replace(op, list(decode.results))
 
 
-def _call(op: Any, kind: str) -> None:
+def _placeless(blank: Mapping[str, Any]) -> dict[str, Any]:
+    return {"place": blank["place"], "resources": blank["resources"]}
+
+
+def _call(op: Any, kind: str, blank: Mapping[str, Any]) -> None:
     """Attributes that only some kinds have (parts, value, path, returns) move into ``opts``."""
     given = dict(op.attributes.items())
     moved = {key: value for key, value in given.items() if key not in _OWN}
-    options = {each.name: each.attr for each in given["opts"]} | moved
+    options = ir.DictAttr.get({each.name: each.attr for each in given["opts"]} | moved) if moved else given["opts"]
     attributes = {
         "id": given["id"],
         "kind": kind,
-        "callee": given.get("callee", to_attribute("")),
-        "params": given.get("params", to_attribute([])),
-        "effects": given.get("effects", to_attribute("once" if kind == "ask" else "pure")),
-        "opts": ir.DictAttr.get(options),
-        "place": "",
-        "resources": {},
+        "callee": given.get("callee", blank["callee"]),
+        "params": given.get("params", blank["params"]),
+        "effects": given.get("effects") or ("once" if kind == "ask" else "pure"),
+        "opts": options,
+        **_placeless(blank),
     }
     call = before(op, "op.call", list(op.operands), [value.type for value in op.results], attributes)
     replace(op, list(call.results))

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from orchestrator.ir.walk import Node, attr, bodies, tree, type_string
+from orchestrator.ir.walk import Node, attr, bodies, type_string
 from orchestrator.passes.rewrite import before, defining, editing, sweep
 
 
@@ -29,10 +29,9 @@ class FoldPrompts:
 
     name: ClassVar[str] = "fold-prompts"
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
-        with editing(module):
-            root = tree(module)
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place."""
+        with editing(root):
             producers: dict[Any, Node] = {}
             uses: Counter[Any] = Counter()
             every = list(bodies(root))

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, attr, bodies, is_plain, opts, tree
+from orchestrator.ir.walk import Body, Node, attr, bodies, is_plain, opts
 from orchestrator.passes.rewrite import defining, editing
 
 _HOISTED: Final = frozenset({"agent.const", "agent.prompt", "agent.chat"})
@@ -45,10 +45,9 @@ class HoistPrefixes:
 
     name: ClassVar[str] = "hoist-prefixes"
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
-        with editing(module):
-            root = tree(module)
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place."""
+        with editing(root):
             _hoist(root.bodies[0])
             producers: dict[Any, Node] = {}
             groups: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
@@ -118,9 +117,10 @@ def _name(key: tuple[Any, ...], number: int) -> str:
 
 
 def _note(op: Any, static_prefix_chars: int, group: str | None) -> None:
-    noted: dict[str, Any] = {**opts(op)}
+    noted: dict[str, Any] = {}
     if static_prefix_chars:
         noted["static_prefix_chars"] = static_prefix_chars
     if group is not None:
         noted["prefix_group"] = group
-    op.attributes["opts"] = to_attribute(noted)
+    if noted:
+        op.attributes["opts"] = to_attribute(opts(op) | noted)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import attr, bodies, opts, tree
+from orchestrator.ir.walk import Node, attr, bodies, opts
 from orchestrator.passes.rewrite import editing
 
 _EXPRESSIONS: Final = frozenset({"const", "prompt", "chat", "field"})
@@ -23,10 +23,10 @@ class InlineCheap:
 
     name: ClassVar[str] = "inline-cheap"
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
-        with editing(module):
-            for body in bodies(tree(module)):
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place."""
+        with editing(root):
+            for body in bodies(root):
                 for node in body.nodes:
                     place = _place(node.op) if node.op.name == "op.call" else ""
                     if place:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, tree, type_string
+from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, type_string
 from orchestrator.passes.conversations import Conversations, arms
 from orchestrator.passes.prefetch import prefetch
 from orchestrator.passes.rewrite import before, editing
@@ -70,10 +70,9 @@ class KvLifetime:
 
     name: ClassVar[str] = "kv-lifetime"
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
-        with editing(module):
-            root = tree(module)
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place."""
+        with editing(root):
             every = list(bodies(root))
             for body in every:
                 prefetch(body)

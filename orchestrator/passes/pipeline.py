@@ -1,4 +1,4 @@
-"""The passes in order, each checked before and after.
+"""The passes in order, and checks that they leave a valid module behind.
 
 >>> run_pipeline(traced.module, observe=lambda name, module: print(name, module))      # doctest: +SKIP
 """
@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from orchestrator.errors import CompileError, IRError
 from orchestrator.ir.verify import verify
+from orchestrator.ir.walk import Node, tree
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.decompose import Decompose
 from orchestrator.passes.fold_prompts import FoldPrompts
@@ -26,8 +27,8 @@ class Pass(Protocol):
         """What ``--print-after`` calls it."""
         ...
 
-    def run(self, module: Any) -> None:
-        """Rewrite ``module`` in place."""
+    def run(self, root: Node) -> None:
+        """Rewrite the workflow in place; ``root`` need not follow, as nobody uses it afterwards."""
         ...
 
 
@@ -43,16 +44,39 @@ PIPELINE: Final[tuple[Pass, ...]] = (
 
 
 def run_pipeline(
-    module: Any, observe: Callable[[str, Any], None] | None = None, passes: Sequence[Pass] = PIPELINE
+    module: Any,
+    observe: Callable[[str, Any], None] | None = None,
+    passes: Sequence[Pass] = PIPELINE,
+    *,
+    is_verified: bool = False,
 ) -> None:
     """Run the passes on ``module`` in place; ``observe(name, module)`` sees it after each.
 
-    Raises :class:`IRError` when the module is invalid to begin with, and :class:`CompileError` ORCH-C001, naming the
-    pass, when one breaks it.
+    It is verified before the first pass, unless it ``is_verified`` as it comes from tracing, before the level changes,
+    and after the last pass. If it is broken then, or a pass cannot go on, the passes run again on a copy of what they
+    were given, each verified, to tell which one it was. Raises :class:`IRError` when the module is invalid to begin
+    with, and :class:`CompileError` ORCH-C001, naming the pass, when one breaks it.
     """
-    verify(module)
+    if not is_verified:
+        verify(module)
+    given = module.operation.clone()
+    try:
+        for each in passes:
+            if isinstance(each, Decompose):
+                verify(module)
+            each.run(tree(module))
+            if observe is not None:
+                observe(each.name, module)
+        verify(module)
+    except Exception:
+        _blame(given, passes)
+        raise
+
+
+def _blame(module: Any, passes: Sequence[Pass]) -> None:
+    """Raise :class:`CompileError` for the first pass that leaves an invalid module behind, if one does."""
     for each in passes:
-        each.run(module)
+        each.run(tree(module))
         try:
             verify(module)
         except IRError as error:
@@ -63,5 +87,3 @@ def run_pipeline(
                 why="a pass must leave a valid module behind; this is a bug in the compiler",
                 fix=f"report it with the output of `--print-after {each.name}`",
             ) from error
-        if observe is not None:
-            observe(each.name, module)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.ir.walk import Body, Node, attr, op_id, opts
+from orchestrator.ir.walk import Body, Node, attr, op_id, opt, opts
 from orchestrator.passes.rewrite import before
 from orchestrator.passes.waits import LONGEST_TTL_S, is_declared, key, needs_human, quickest_s, seconds, wait_of
 
@@ -27,9 +27,8 @@ def prefetch(body: Body) -> None:
     for index, node in enumerate(body.nodes):
         op = node.op
         if node.name == "agent.generate":
-            known = opts(op)
-            prefix = op.operands[1] if len(op.operands) == 2 else known.get("prefix_group", op_id(op))
-            long_enough = known.get("static_prefix_chars", 0) >= LEAST_PREFETCH_CHARS
+            prefix = op.operands[1] if len(op.operands) == 2 else opt(op, "prefix_group") or op_id(op)
+            long_enough = opt(op, "static_prefix_chars", 0) >= LEAST_PREFETCH_CHARS
             if long_enough and wait is not None and prefix not in warm:
                 _prefetch_before(*wait, op, made)
             warm.add(prefix)

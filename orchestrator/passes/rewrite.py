@@ -11,11 +11,11 @@ from orchestrator.ir.attributes import to_attribute
 from orchestrator.ir.walk import Body, Node, has_effects
 
 
-def editing(module: Any) -> AbstractContextManager[Any]:
-    """Make the module's context and an unknown location current."""
-    stack = ExitStack()
-    stack.enter_context(module.context)
-    stack.enter_context(ir.Location.unknown(module.context))
+def editing(root: Node) -> AbstractContextManager[Any]:
+    """Make the context of the workflow and an unknown location current."""
+    context, stack = root.op.context, ExitStack()
+    stack.enter_context(context)
+    stack.enter_context(ir.Location.unknown(context))
     return stack
 
 

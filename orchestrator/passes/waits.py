@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from orchestrator.ir.walk import Body, Node, attr, opts
+from orchestrator.ir.walk import Body, Node, attr, opt
 from orchestrator.passes.conversations import Conversations, arms, repeats
 
 DEFAULT_TOOL_S: Final = 2.0
@@ -128,8 +128,7 @@ def _call(node: Node) -> Wait:
     callee = str(attr(node.op, "callee"))
     if callee.startswith("builtin."):
         return ()
-    known = opts(node.op)
-    typical_s, features = known.get("typical_s"), tuple(known.get("pause_features", ()))
+    typical_s, features = opt(node.op, "typical_s"), tuple(opt(node.op, "pause_features", ()))
     takes_s = DEFAULT_TOOL_S if typical_s is None else float(typical_s)
     return (Step(callee, takes_s, typical_s is not None, node.op, features),)
 

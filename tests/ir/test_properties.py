@@ -66,10 +66,10 @@ def test_sharing_and_folding_keep_every_op_with_effects(plan: list[Step]) -> Non
     module = build(plan)
     before = effectful(module)
     for one in (Canonicalise(), FoldPrompts()):
-        one.run(module)
+        one.run(tree(module))
         assert effectful(module) == before
         once = to_text(module)
-        one.run(module)
+        one.run(tree(module))
         assert to_text(module) == once
 
 

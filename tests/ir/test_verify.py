@@ -10,6 +10,9 @@ from orchestrator.errors import CompileError, IRError
 from orchestrator.ir.text import parse
 from orchestrator.ir.typecheck import fits
 from orchestrator.ir.verify import verify
+from orchestrator.ir.walk import Node
+from orchestrator.passes.canonicalise import Canonicalise
+from orchestrator.passes.decompose import Decompose
 from orchestrator.passes.pipeline import run_pipeline
 
 STR = '!agent.value<"str">'
@@ -148,11 +151,28 @@ def test_a_pass_that_breaks_the_module_is_named() -> None:
     class Breaker:
         name = "breaker"
 
-        def run(self, broken: object) -> None:
-            from orchestrator.ir.walk import tree
+        def run(self, root: Node) -> None:
+            del root.bodies[0].nodes[0].op.attributes["parts"]
 
-            del tree(broken).bodies[0].nodes[0].op.attributes["parts"]
+    class Stumbler:
+        name = "stumbler"
 
-    with pytest.raises(CompileError, match="`breaker` broke the IR") as caught:
-        run_pipeline(parse(module(PROMPT)), passes=[Breaker()])
-    assert caught.value.code == "ORCH-C001"
+        def run(self, root: Node) -> None:
+            print(root.bodies[0].nodes[0].op.attributes["parts"])
+
+    used = module(f"%p = {PROMPT}", last=f'"agent.yield"(%p) : ({STR}) -> ()')
+    for passes in ([Breaker()], [Canonicalise(), Breaker(), Decompose()], [Breaker(), Stumbler()]):
+        with pytest.raises(CompileError, match="`breaker` broke the IR") as caught:
+            run_pipeline(parse(used), passes=passes)
+        assert caught.value.code == "ORCH-C001"
+
+
+def test_what_a_pass_raises_is_not_hidden() -> None:
+    class Raiser:
+        name = "raiser"
+
+        def run(self, root: Node) -> None:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_pipeline(parse(module(PROMPT)), passes=[Canonicalise(), Raiser()])
