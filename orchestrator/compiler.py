@@ -16,11 +16,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from orchestrator.cached import cached_property
 from orchestrator.definitions import definitions_of
 from orchestrator.dsl.files_read import FileRead, noting_files
 from orchestrator.dsl.location import user_location

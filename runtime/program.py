@@ -19,11 +19,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
+from orchestrator.cached import cached_property
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
 

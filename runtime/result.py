@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
+from orchestrator.cached import cached_property
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpsDone, Spent
 from orchestrator.runtime.program import Program

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cached_property
 from types import MethodType
 from typing import (
     Any,
@@ -29,6 +28,7 @@ from typing import (
     overload,
 )
 
+from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash

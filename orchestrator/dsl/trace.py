@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.location import is_user_file, trace_boundary
 from orchestrator.dsl.policy import Opts

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from copy import copy
-from functools import cached_property, update_wrapper
+from functools import update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
+from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.constants import shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
