@@ -65,7 +65,7 @@ def test_vllm_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code_of("vllm") == "ORCH-E002"
 
 
-@pytest.mark.parametrize("found", ["0.24.9", "0.33.0", "1.0"])
+@pytest.mark.parametrize("found", ["0.24.9", version.BELOW_VERSION, "1.0"])
 def test_vllm_unsupported(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     monkeypatch.setattr(version, "installed", lambda: found)
     assert code_of("vllm") == "ORCH-E003"
