@@ -19,7 +19,7 @@ from orchestrator.planner.compare import Compared, compare
 from orchestrator.planner.observations import Observation, hardware_of
 from orchestrator.planner.plan import OpPlan
 from orchestrator.planner.record import OpMeasured, RunRecord
-from orchestrator.planner.table import Column, table
+from orchestrator.planner.table import Column, fitted, table
 from orchestrator.planner.tail import LEVEL
 
 _COLUMNS: Final = (
@@ -184,11 +184,19 @@ def _lines(found: Analysis, width: int | None) -> Iterator[str]:
     record, plan = found.record, found.record.plan
     count = len(record.runs)
     label = ", SIMULATED: nothing below measures a model" if record.simulated else ""
-    yield f"`{plan.workflow}`: {count} run{'s' * (count != 1)} against the plan, worst predictions first{label}."
+    heading = f"`{plan.workflow}`: {count} run{'s' * (count != 1)} against the plan, worst predictions first{label}."
+    yield from fitted(heading, width)
     yield ""
     if found.ops:
         yield from table(_COLUMNS, [_row(op) for op in found.ops], width)
         yield ""
+    for line in _summary(found):
+        yield from fitted(line, width)
+
+
+def _summary(found: Analysis) -> Iterator[str]:
+    record, plan = found.record, found.record.plan
+    count = len(record.runs)
     if count:
         measured = sorted(run.seconds for run in record.runs)
         spread = " ".join(

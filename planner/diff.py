@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from orchestrator.planner import figures
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
-from orchestrator.planner.table import Column, table
+from orchestrator.planner.table import Column, fitted, table
 
 _NOTHING: Final = 1e-12
 _COLUMNS: Final = (
@@ -125,17 +125,16 @@ def render_diff(found: PlanDiff, before: str, after: str, width: int | None = No
 
 
 def _lines(found: PlanDiff, before: str, after: str, width: int | None) -> Iterator[str]:
-    yield f"`{found.after.workflow}`: {before} → {after}. Time is of one run, cost of 1,000."
+    yield from fitted(f"`{found.after.workflow}`: {before} → {after}. Time is of one run, cost of 1,000.", width)
     yield ""
     rows = [_row(op) for op in found.changed]
     if rows:
         yield from table(_COLUMNS, rows, width)
         yield ""
     same = sum(op.status == "same" for op in found.ops)
-    yield from totals(found)
-    if same:
-        yield f"unchanged  {same} op{'s' * (same != 1)}"
-    yield from _settings(found)
+    unchanged = [f"unchanged  {same} op{'s' * (same != 1)}"] if same else []
+    for line in (*totals(found), *unchanged, *_settings(found)):
+        yield from fitted(line, width)
 
 
 def totals(found: PlanDiff) -> Iterator[str]:

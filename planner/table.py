@@ -26,6 +26,7 @@ from typing import Final
 GAP: Final = "  "
 PROSE: Final = 100
 """Cells of a line of sentences, where the terminal is wider or there is none."""
+_LABEL: Final = re.compile(r"\s*\S+(?: \S+)?  +|\s+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -99,6 +100,21 @@ def wrap(text: str, width: int | None, first: str = "", rest: str = "") -> Itera
             yield head
             line = rest + line[len(head) :]
     yield line.rstrip()
+
+
+def fitted(line: str, width: int | None) -> Iterator[str]:
+    """A line as it is, or on several where the terminal is narrower; what follows a label stays beside it.
+
+    >>> print(*fitted("total      2.4s, and a p95 of 9s", width=24), sep="\\n")
+    total      2.4s, and a
+               p95 of 9s
+    """
+    if width is None or cells(line) <= width:
+        yield line
+        return
+    label = _LABEL.match(line)
+    head = label[0] if label and len(label[0]) < width // 2 else ""
+    yield from wrap(line[len(head) :], width, head, " " * len(head))
 
 
 def _cell(character: str) -> int:

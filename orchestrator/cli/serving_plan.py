@@ -147,6 +147,7 @@ def _worker(served: Served, workers: Workers, cluster: Cluster) -> dict[str, obj
 
 def _text(served: Served, model: ModelAsked, cluster: Cluster, demand: Demand) -> str:
     from orchestrator.planner.figures import duration
+    from orchestrator.planner.table import fitted
 
     plan, solution, used = served.plan, served.plan.solution, _used(served.plan)
     offered = ", ".join(f"{each.count} x {each.type}" for each in cluster.devices if each.kind == "gpu")
@@ -168,7 +169,7 @@ def _text(served: Served, model: ModelAsked, cluster: Cluster, demand: Demand) -
         lines.append(f"note        the model was never measured on {', '.join(unknown)}: intervals are wide")
     if model.facts.note:
         lines.append(f"note        {model.facts.note}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(part for line in lines for part in fitted(line, width())) + "\n"
 
 
 def _table(served: Served, cluster: Cluster) -> list[str]:

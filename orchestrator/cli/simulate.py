@@ -15,7 +15,7 @@ from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
-from orchestrator.planner.table import Column, table, wrap
+from orchestrator.planner.table import Column, fitted, table, wrap
 
 if TYPE_CHECKING:
     from orchestrator.planner.simulate.speed import ReplicaSpec
@@ -221,7 +221,7 @@ def _write(study: Study, folder: Path) -> None:
 
 
 def _show(study: Study, file: Path | None, trace: Trace | None, clusters: Clusters) -> None:
-    deliver(SIMULATED)
+    deliver("\n".join(fitted(SIMULATED, width())))
     source = "drawn text-to-SQL programs" if trace is None else f"{file} ({len(trace.programs)} programs)"
     how = "given" if study.slo_given else "5 x the median on an empty cluster"
     deliver(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")

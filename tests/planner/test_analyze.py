@@ -13,6 +13,7 @@ from orchestrator.planner.analyze import analyze, observations, render_analysis,
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import PLAN_VERSION
 from orchestrator.planner.record import RECORD_VERSION, OpMeasured, RunMeasured, RunRecord, Tokens
+from orchestrator.planner.table import cells
 from tests.planner.test_observations import calls
 
 
@@ -71,6 +72,12 @@ def test_the_table_says_measured_predicted_ratio_and_coverage() -> None:
     assert row.split() == ["ask", "engine:main", "1", "6s", "2s", "(1s-4s)", "3×", "0/1", "25", "50", "(10-90)"]
     assert "1 of 2 executions lie in their interval; 80% should" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    lines = render_analysis(analyze(record([ran("ask", 6.0, 25), ran("run", 2.0)])), width).splitlines()
+    assert max(map(cells, lines)) <= width
 
 
 def test_a_record_without_runs_is_no_table() -> None:

@@ -11,6 +11,7 @@ from orchestrator.planner.diff import diff, render_diff, signed
 from orchestrator.planner.figures import duration
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import Plan
+from orchestrator.planner.table import cells
 from tests.planner.clusters import cpu
 from tests.planner.test_plan import op, small_plan
 
@@ -97,6 +98,12 @@ def test_the_text_names_everything_that_differs() -> None:
     slower = next(line for line in text.splitlines() if line.startswith("slower"))
     assert slower.split()[1:] == ["thread", "4s", "6s", "+2s", "$2.00", "$6.00", "+$4.00"]
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    lines = render_diff(diff(*two()), "a/plan/of/last/week.json", "now", width).splitlines()
+    assert max(map(cells, lines)) <= width
 
 
 def test_the_json_has_both_sides_and_unknown_is_null() -> None:
