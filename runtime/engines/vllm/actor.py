@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchError
@@ -26,10 +28,16 @@ MAX_REQUESTS = 10_000
 CLOSE_TIMEOUT_S = 20.0
 
 
+def _put_last(folder: Path) -> None:
+    """Let no ``torch.py`` of the user's be what vLLM and its processes import: Ray puts their folder in front."""
+    sys.path.sort(key=lambda each: each in {"", str(folder)})
+
+
 class VllmHost:
     """What runs inside the actor: the in-process engine and the batching of its chunks."""
 
     def __init__(self, name: str, model: str, options: VllmOptions) -> None:
+        _put_last(Path.cwd())
         self._engine = LocalVllm(name, model, options)
         self._pumps: dict[str, asyncio.Task[None]] = {}
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.machinery
+import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,17 @@ async def test_the_end_of_one_request_does_not_lose_another_of_the_same_name() -
         await host.abort("run/op")
         await second
     assert engine.running == 0
+
+
+def test_the_users_folder_comes_after_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator.runtime.engines.vllm.actor import VllmHost
+    from orchestrator.runtime.engines.vllm.options import VllmOptions
+
+    (tmp_path / "torch.py").write_text("raise RuntimeError('mine')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), "", "/else", *sys.path])
+    VllmHost("main", "m", VllmOptions())
+    spec = importlib.machinery.PathFinder.find_spec("torch", sys.path)
+    assert spec is not None
+    assert spec.origin != str(tmp_path / "torch.py")
+    assert set(sys.path[-2:]) == {str(tmp_path), ""}  # what only the user has is still found
