@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import output, saving
+from orchestrator.runtime.engines.base import Usage
 from tests.cli.conftest import Orch
 
 GIVES = """
@@ -147,3 +148,9 @@ def test_where_no_folder_takes_it_the_result_goes_to_stderr(
     assert ended.code == 1
     assert "ORCH-U092" in ended.err
     assert "precious" in ended.err
+
+
+def test_usage_that_was_counted_here_is_called_an_estimate() -> None:
+    assert output.usage_text(Usage(1200, 0, 50)) == "1,200 tokens in (0 cached), 50 out"
+    assert "estimated" in output.usage_text(Usage(1200, None, 50) + Usage(7, None, 2, estimated=True))
+    assert output.usage_data(Usage(7, None, 2, estimated=True))["estimated"] is True

@@ -171,6 +171,48 @@ def test_a_budget_stops_a_run_before_the_op_that_would_break_it(orch: Orch, fold
     _one_sentence(ended, 1, "ORCH-R010", "llm_1")
 
 
+def test_dollars_without_a_price_are_refused_before_anything_starts(orch: Orch, folder: Path) -> None:
+    ended = orch("run", "flow.py", "How?", "--engine", "sim", "--budget", "2 cents")
+    _one_sentence(ended, 1, "ORCH-R011", "usd_per_million_input_tokens")
+    assert "starting" not in ended.err
+    assert orch("run", "flow.py", "How?", "--engine", "sim", "--budget", "40k tokens").code == 0
+
+
+PAYS = """
+import asyncio
+from orchestrator import race, tool, workflow
+
+@tool(effects="once")
+async def pay(cents: int) -> int:
+    await asyncio.sleep(3600)
+    return cents
+
+@tool(effects="idempotent")
+async def quick(cents: int) -> int:
+    await asyncio.sleep(0.05)
+    return cents
+
+@workflow
+def either(cents: int) -> int:
+    return race(lambda: pay(cents), lambda: quick(cents), name="first")
+
+@workflow
+def alone(cents: int) -> int:
+    return pay.options(timeout=0.05)(cents)
+"""
+
+
+def test_what_nobody_knows_is_said(orch: Orch, folder: Path) -> None:
+    (folder / "pays.py").write_text(PAYS)
+    found = orch("run", "pays.py:either", "-i", "cents=5")
+    assert (found.code, found.out.strip()) == (0, "5")
+    assert "nobody knows whether `first.arm_1/pay_1` happened" in found.err
+    assert json.loads(orch("run", "pays.py:either", "-i", "cents=5", "--json").out)["unsettled"] == [
+        "first.arm_1/pay_1"
+    ]
+    _one_sentence(orch("run", "pays.py:alone", "-i", "cents=5"), 1, "ORCH-R020", "runtime.settle")
+
+
 def test_failures_are_json_too(orch: Orch, folder: Path) -> None:
     ended = orch("run", "flow.py", "How?", "--json")
     assert json.loads(ended.out)["errors"][0]["code"] == "ORCH-U020"
