@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.dsl.constants import named, shown
 from orchestrator.dsl.location import user_location
+from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.structure import LEAF, Shape, flatten
 from orchestrator.dsl.tracer import Result, Scope, Tracer
 from orchestrator.dsl.value import Origin, Value
@@ -58,7 +59,7 @@ def trace_region(
     origin = Origin(f"the argument of {name}", user_location())
     tracer.scope = scope
     try:
-        with tracer.ir.region([tracer.register(argument.type) for argument in arguments]) as region:
+        with tracer.ir.region([register_type(tracer, argument.type) for argument in arguments]) as region:
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
             returned = apply(function, values) if apply else function(*values)

@@ -34,6 +34,7 @@ from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
+from orchestrator.dsl.naming import register_tool
 from orchestrator.dsl.once import is_unrepeatable, once_problems, runs_once
 from orchestrator.dsl.options import NAME, refuse_unknown
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
@@ -281,7 +282,7 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     returns = substitute(boundary.returns, variables)
     if tool.is_caught and returns is not Any:
         returns = union(returns, Failure)
-    tracer.use_tool(tool)
+    register_tool(tracer, tool)
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
     if is_unrepeatable(tool):

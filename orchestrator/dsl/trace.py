@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.location import is_user_file, trace_boundary
+from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.tracer import Result, Tracer
 from orchestrator.dsl.typing import TypeForm
@@ -66,7 +67,7 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
     opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params)}
     if workflow.problems:  # calling it would give a coroutine, and a name may not be one
         raise TraceError.collect(tracer.diagnostics)
-    types = [tracer.register(tp) for tp in boundary.params.values()]
+    types = [register_type(tracer, tp) for tp in boundary.params.values()]
     try:
         with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:
             params: dict[str, Value[Any]] = {}
@@ -79,7 +80,7 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
         tracer.report("ORCH-D013", f"{error} in the declaration of the workflow", fix=error.fix, where=workflow.where)
     if tracer.diagnostics:
         raise TraceError.collect(tracer.diagnostics)
-    tracer.register(boundary.returns)
+    register_type(tracer, boundary.returns)
     bindings = Bindings({**TOOLS, **tracer.tools}, tracer.types)
     return Traced(ir.finish(), ir.context, workflow.name, dict(boundary.params), boundary.returns, bindings)
 

@@ -24,16 +24,15 @@ from orchestrator.dsl.constants import (
     remedy,
     shown,
 )
-from orchestrator.dsl.location import definition_of, user_location
+from orchestrator.dsl.location import user_location
+from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
 from orchestrator.dsl.options import ACCEPTED, unknown_option
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
-from orchestrator.dsl.same import same_function
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
 from orchestrator.dsl.typing import (
     TypeForm,
     assignable,
-    decodable,
     dict_of,
     list_of,
     tuple_of,
@@ -70,10 +69,6 @@ def require_tracer(callee: str) -> Tracer:
             fix="move it into a function decorated with @workflow and call that",
         )
     return tracer
-
-
-def _definition(tp: TypeForm) -> tuple[object, object]:
-    return getattr(tp, "__module__", None), getattr(tp, "__qualname__", tp)
 
 
 class Scope:
@@ -312,7 +307,7 @@ class Tracer:
         if regions and kind != "arm":
             note_once(self, kind, opts or {})
         op_id = self._new_id(base or kind, name, where)
-        types = [self.register(result.type) for result in results]
+        types = [register_type(self, result.type) for result in results]
         values: Sequence[Any] = [None] * len(results)
         if not self.diagnostics:
             inputs = [value._ssa for value in operands]
@@ -418,35 +413,3 @@ class Tracer:
         base = self.prefix + name
         count = self._counts[base] = self._counts.get(base, 0) + 1
         return f"{base}/" if count == 1 else f"{base}_{count}/"
-
-    def register(self, tp: TypeForm) -> str:
-        """Bind the name of a type, and return it."""
-        name = type_string(tp)
-        if self.types.get(name) is tp:
-            return name
-        tp = decodable(tp)
-        known = self.types.setdefault(name, tp)
-        if known is not tp and known != tp:
-            why, fix = "type names identify types in the IR and in stored results", "rename one of the two classes"
-            if _definition(known) == _definition(tp):
-                why, fix = f"the definition of {name} ran twice; {why}", f"define {name} once, at the top of the module"
-            self.report("ORCH-D031", f"two different types are called {name}", why=why, fix=fix)
-        return name
-
-    def use_tool(self, tool: Tool[..., Any]) -> None:
-        """Bind the tool's name to its function."""
-        known = self.tools.setdefault(tool.name, tool)
-        fix = "give one of them another name: @tool(name=...)"
-        if not same_function(known.fn, tool.fn):
-            first, second = definition_of(known.fn), definition_of(tool.fn)
-            why = f"they are defined at {first} and {second}"
-            if first == second and first is not None:
-                why = f"both come of the definition at {first}, and hold different objects"
-                fix = f'name each by what it holds: tool(..., name="{tool.name}_2")'
-            self.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)
-        elif (known.effects, known.kind) != (tool.effects, tool.kind):
-            why = f"one is declared {known.kind}, {known.effects!r}, the other {tool.kind}, {tool.effects!r}"
-            self.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)
-        elif (known.key, known.check) != (tool.key, tool.check):
-            why = "they have not the same key and check"
-            self.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)

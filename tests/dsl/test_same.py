@@ -131,7 +131,13 @@ def test_one_function_with_two_effects_needs_two_names() -> None:
         careless = tool(put_on_here, effects="pure")(text)
         return tool(put_on_here, effects="once")(careless)  # D031
 
-    assert "one is declared tool, 'pure', the other tool, 'once'" in (the_error(wrong).why or "")
+    assert the_error(wrong).why == "they are declared with effects='pure' and effects='once'"
+
+    def isolated(text: str) -> str:
+        return tool(put_on_here, isolation="process")(put_on_here_too(text))  # D031
+
+    put_on_here_too = tool(put_on_here)
+    assert "isolation=None and isolation='process'" in (the_error(isolated).why or "")
 
 
 def put_on_here(text: str) -> str:

@@ -154,7 +154,7 @@ def test_constants() -> None:
         run_sql(len)  # type: ignore[arg-type]  # D013
         return question
 
-    assert [error.message.split(" cannot")[0] for error in diagnose(flow)] == ["a object", "the function `len`"]
+    assert [error.message.split(" cannot")[0] for error in diagnose(flow)] == ["an object", "the function `len`"]
 
 
 def test_operators() -> None:
