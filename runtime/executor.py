@@ -45,7 +45,7 @@ from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import Ran, State, apply, replay
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.observe import Listeners
-from orchestrator.runtime.once import lost
+from orchestrator.runtime.once import OnceOp, lost
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
@@ -128,6 +128,8 @@ class Execution:
         """How the latest attempt ended, of tools that must run at most once, by occurrence."""
         self.unsettled: dict[str, Ran] = {} if state is None else lost(program, state)
         """Those of which nobody knows whether they happened."""
+        self.in_doubt: dict[str, OnceOp] = {}
+        """Those that this part of the run has started."""
         self.rng = random.Random(seed)
         self._journal = journal
 
@@ -175,6 +177,9 @@ class Execution:
             try:
                 with enclosing(self.run_id), unattended():
                     value = await self._within_seconds(inputs)
+                    await asyncio.gather(
+                        *(self.in_doubt[path].ask_again() for path in self.unsettled.keys() & self.in_doubt)
+                    )
             finally:
                 self.prefetches.close()
                 self.sessions.close()

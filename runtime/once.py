@@ -131,6 +131,11 @@ class OnceOp:
             raise error
         raise failure from error
 
+    async def ask_again(self) -> None:
+        """The run goes on without it; the check may still tell what has become of it."""
+        if isinstance(await self._ask(), Outcome):
+            self.done()
+
     def done(self) -> None:
         """It has a result."""
         self._execution.ran[self._path] = Ran(self._frame.path, self._op.id, "done")
@@ -144,6 +149,7 @@ class OnceOp:
         """Nobody knows what has become of an attempt."""
         path, op = self._frame.path, self._op.id
         self._execution.ran[self._path] = self._execution.unsettled[self._path] = Ran(path, op, "lost", reason)
+        self._execution.in_doubt[self._path] = self
         self._execution.emit(OpUnsettled(path, op, attempt.number, reason, time()))
 
     async def _ask(self) -> Outcome | DidNotHappen | Unknown:

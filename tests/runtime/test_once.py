@@ -346,6 +346,34 @@ async def test_the_loser_of_a_race_is_named() -> None:
         assert (await runtime.resume(flow_, "r")).unsettled == ()
 
 
+async def test_a_check_tells_of_the_loser_of_a_race_before_the_run_ends() -> None:
+    answers: list[Answer] = [Happened("paid"), "did not happen", "unknown"]
+
+    def was_paid(cents: int) -> Answer:
+        return answers.pop(0)
+
+    @tool(effects="once", check=was_paid)
+    async def pay(cents: int) -> str:
+        await asyncio.sleep(3600)
+        return "paid"
+
+    @tool(effects="idempotent")
+    async def quick(cents: int) -> str:
+        await asyncio.sleep(0.01)
+        return "quick"
+
+    def flow(cents: int) -> str:
+        return race(lambda: pay(cents), lambda: quick(cents), name="either")
+
+    flow_ = compiled(flow)
+    async with Runtime() as runtime:
+        results = [await runtime.run(flow_, {"cents": 5}) for _ in range(3)]
+    assert [result.value for result in results] == ["quick"] * 3
+    assert [len(result.unsettled) for result in results] == [0, 0, 1]
+    verdicts = [[event.verdict for event in result.events if isinstance(event, OpSettled)] for result in results]
+    assert verdicts == [["happened"], ["did not happen"], []]
+
+
 async def test_a_failure_beside_it_names_it_too() -> None:
     @tool(effects="once")
     async def pay(cents: int) -> int:
