@@ -221,20 +221,26 @@ def _write(study: Study, folder: Path) -> None:
 
 
 def _show(study: Study, file: Path | None, trace: Trace | None, clusters: Clusters) -> None:
-    deliver("\n".join(fitted(SIMULATED, width())))
+    _say(SIMULATED)
     source = "drawn text-to-SQL programs" if trace is None else f"{file} ({len(trace.programs)} programs)"
     how = "given" if study.slo_given else "5 x the median on an empty cluster"
-    deliver(f"load       {source}\nSLO        {study.slo_s:.3g} s ({how})")
+    _say(f"load       {source}")
+    _say(f"SLO        {study.slo_s:.3g} s ({how})")
     for name, specs in clusters:
         for line in wrap(f"{name}: {_listed(specs)}", width(), "replicas   ", " " * 11):
             deliver(line)
     if trace is not None and trace.skipped:
-        deliver(f"skipped    {len(trace.skipped)} lines:")
+        _say(f"skipped    {len(trace.skipped)} lines:")
         for each in trace.skipped[:MOST_SKIPPED]:
-            deliver(f"           {each.message}")
+            _say(f"           {each.message}")
     for cluster, rate in dict.fromkeys((run.cluster, run.rate_per_s) for run in study.runs):
-        deliver(f"\n{cluster}, {rate:.4g} programs/s (simulated)")
+        deliver("")
+        _say(f"{cluster}, {rate:.4g} programs/s (simulated)")
         _table([run for run in study.runs if (run.cluster, run.rate_per_s) == (cluster, rate)])
+
+
+def _say(line: str) -> None:
+    deliver("\n".join(fitted(line, width())))
 
 
 def _table(runs: list[Run]) -> None:
@@ -243,7 +249,7 @@ def _table(runs: list[Run]) -> None:
     deliver("\n".join(table([column for *_, column in COLUMNS], cells, width())))
     for run in runs:
         if run.report.rejected:
-            deliver(f"{run.policy}: {run.report.rejected} programs fit no replica; they count as late")
+            _say(f"{run.policy}: {run.report.rejected} programs fit no replica; they count as late")
 
 
 def _cell(value: object, form: str) -> str:

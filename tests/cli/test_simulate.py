@@ -221,3 +221,10 @@ def test_files_of_the_same_name_are_told_apart(orch: Orch, tmp_path: Path, monke
     )
     assert "now/c.toml, 1 programs/s" in ended.out
     assert "then/c.toml: 2 x main" in ended.out
+
+
+def test_nothing_is_wider_than_a_narrow_terminal(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    ended = orch("simulate", "--rate", "1/s", *SMALL, *TWO_POLICIES)
+    assert max(map(len, ended.out.splitlines())) <= 40
+    assert "critical-path+laxity" in ended.out
