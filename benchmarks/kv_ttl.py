@@ -53,7 +53,7 @@ from orchestrator.runtime.engines.vllm import version
 
 PRESSURE = Case("pressure", chats=12)
 QUICK = replace(PRESSURE, name="quick", jobs=9, chats=4, spread_s=0.5, kv_blocks=96, token_scale=64.0, time_scale=24.0)
-"""A fourth of everything: whether all of it runs, in minutes; no figure to be shown."""
+"""Contexts and tools a fourth as long, and a third of the programs: to see that all of it runs, in minutes."""
 SWEEP = (
     PRESSURE,
     replace(PRESSURE, name="tail20", long_share=0.2),
