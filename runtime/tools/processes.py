@@ -21,8 +21,8 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ MOST_RUNNING: Final = max(4, os.cpu_count() or 1)
 MOST_IDLE: Final = MOST_RUNNING
 START_S: Final = 60.0
 END_S: Final = 5.0
+LOOK_S: Final = 0.25
+"""How often somebody looks whether a worker that is waited for still lives."""
 _START: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from orchestrator.runtime.tools.worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
@@ -205,7 +207,7 @@ class _Worker:
             theirs.close()
             os.close(held)
         self._channel.setblocking(False)
-        self._is_ready = self._is_killed = False
+        self._is_ready = self._is_killed = self._is_awaited = False
         self._parent = os.getpid()
 
     @property
@@ -224,11 +226,16 @@ class _Worker:
     async def ready(self) -> bool:
         """Wait until it takes calls; False if it never will."""
         if not self._is_ready:
-            self._is_ready = await self._receive() is not None
+            with self._awaited():
+                self._is_ready = await self._receive() is not None
         return self._is_ready
 
     async def answer(self, op: str, call: Call, began: Callable[[], None] | None) -> Answer | None:
         """Have a call made; None when the worker ended without an answer."""
+        with self._awaited():
+            return await self._answer(op, call, began)
+
+    async def _answer(self, op: str, call: Call, began: Callable[[], None] | None) -> Answer | None:
         loop = asyncio.get_running_loop()
         data = pickle.dumps(call)
         try:
@@ -277,8 +284,42 @@ class _Worker:
         if self._process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._channel.close()
         os.close(self._lifeline)
+        self._hang_up()
+        if not self._is_awaited:  # an event loop forgets a closed socket, and whoever waits for it
+            self._channel.close()
+
+    @contextmanager
+    def _awaited(self) -> Iterator[None]:
+        """In here the channel ends as soon as the process does, even where something that it forked holds it open."""
+        self._is_awaited = True
+        self._look()
+        try:
+            yield
+        finally:
+            self._next_look.cancel()
+            self._is_awaited = False
+            if self._is_killed:
+                self._channel.close()
+
+    def _look(self) -> None:
+        self._next_look = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        if self._has_died():
+            self._hang_up()
+
+    def _has_died(self) -> bool:
+        """Whether it has; its number stays its own, so that what it has started can be killed."""
+        if self._process.returncode is not None:
+            return True
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+    def _hang_up(self) -> None:
+        """End the channel; what has arrived can still be read."""
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
 
 
 def _kill_all(workers: set[_Worker]) -> None:

@@ -1,9 +1,9 @@
 """What runs in a worker process: one call after the other, for as long as the process that started it lives.
 
 Calls come as frames over a socket: eight bytes of length, then a pickle; an empty frame says that the worker is ready,
-or that a call begins. This module imports little, because a worker
-is there as soon as it has imported it. What tools print goes to stderr, so that nothing mixes with the results that
-the parent prints; the working directory and the environment are put back after each call.
+or that a call begins. This module imports little, because a worker is there as soon as it has imported it. What tools
+print goes to stderr, so that nothing mixes with the results that the parent prints; the working directory and the
+environment are put back after each call.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def main(channel_fd: int, lifeline_fd: int) -> None:
     threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
     from cloudpickle import dumps
 
+    for fd in (channel_fd, lifeline_fd):  # programs that tools start have no part in them
+        os.set_inheritable(fd, False)
     channel = socket.socket(fileno=channel_fd)
     home, environment, process = Path.cwd(), dict(os.environ), os.getpid()
     channel.sendall(HEAD.pack(0))  # ready

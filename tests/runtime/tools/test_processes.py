@@ -191,6 +191,42 @@ async def test_a_worker_that_died_while_it_had_nothing_to_do_is_replaced() -> No
         await processes.close()
 
 
+def die_with_a_fork_left() -> None:
+    if os.fork() == 0:
+        while True:
+            signal.pause()
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def die_with_a_program_left() -> None:
+    os.system("sleep 600 &")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("die", [die_with_a_fork_left, die_with_a_program_left])
+async def test_a_death_is_noticed_though_what_the_tool_has_started_lives_on(die: Callable[[], None]) -> None:
+    processes = ToolProcesses()
+    try:
+        async with asyncio.timeout(60):
+            with pytest.raises(RunError) as caught:
+                await processes.call("op", die)
+    finally:
+        await processes.close()
+    assert caught.value.code == "ORCH-R041"
+
+
+@pytest.mark.parametrize("is_working", [False, True])
+async def test_closing_ends_the_calls_that_are_under_way(is_working: bool) -> None:
+    processes, began = ToolProcesses(), asyncio.Event()
+    call = asyncio.create_task(processes.call("op", signal.pause, began=began.set))
+    await (began.wait() if is_working else asyncio.sleep(0))
+    await processes.close()
+    async with asyncio.timeout(60):
+        with pytest.raises(RunError) as caught:
+            await call
+    assert caught.value.code == ("ORCH-R041" if is_working else "ORCH-R044")
+
+
 async def test_nested_functions_travel_and_what_they_hold_must() -> None:
     processes, more, lock = ToolProcesses(), 2, threading.Lock()
     try:
