@@ -105,15 +105,29 @@ class ToolProcesses:
         await asyncio.gather(*(self._end(worker) for worker in workers))
 
     async def _call(self, op: str, call: Call, owner: Owner, began: Callable[[], None] | None) -> Any:
-        worker = await self._take(op, owner)
-        try:
-            answer = await worker.answer(op, call, began)
-        except BaseException:
-            worker.kill()
-            self._reap(worker)
-            raise
-        if answer is None:
-            raise failures.process_died(op, await self._end(worker))
+        """Have a call made; again if the worker was dying and the call had not begun, but only once."""
+        has_begun = False
+
+        def begins() -> None:
+            nonlocal has_begun
+            has_begun = True
+            if began is not None:
+                began()
+
+        for is_last in (False, True):
+            worker = await self._take(op, owner)
+            try:
+                answer = await worker.answer(op, call, begins)
+            except BaseException:
+                worker.kill()
+                self._reap(worker)
+                raise
+            if answer is not None:
+                break
+            how = await self._end(worker)
+            if has_begun or is_last:
+                raise failures.process_died(op, how)
+        assert answer is not None
         if answer.kind == "memory":
             self._reap(worker)
             raise failures.out_of_memory(op, call.memory_bytes)
@@ -230,12 +244,12 @@ class _Worker:
                 self._is_ready = await self._receive() is not None
         return self._is_ready
 
-    async def answer(self, op: str, call: Call, began: Callable[[], None] | None) -> Answer | None:
+    async def answer(self, op: str, call: Call, begins: Callable[[], None]) -> Answer | None:
         """Have a call made; None when the worker ended without an answer."""
         with self._awaited():
-            return await self._answer(op, call, began)
+            return await self._answer(op, call, begins)
 
-    async def _answer(self, op: str, call: Call, began: Callable[[], None] | None) -> Answer | None:
+    async def _answer(self, op: str, call: Call, begins: Callable[[], None]) -> Answer | None:
         loop = asyncio.get_running_loop()
         data = pickle.dumps(call)
         try:
@@ -247,8 +261,7 @@ class _Worker:
                 received = await self._receive()
                 if received == b"":
                     loading.reschedule(None)
-                    if began is not None:
-                        began()
+                    begins()
                     received = await self._receive()
         except TimeoutError:
             if not loading.expired():
