@@ -55,7 +55,9 @@ async def _call(execution: Execution, frame: Frame, op: Op, once: OnceOp | None)
 class _Performance:
     """The attempts at one op."""
 
-    __slots__ = ("_began_s", "_current", "_execution", "_frame", "_ledger", "_number", "_once", "_op", "_untimed")
+    __slots__ = (
+        "_began_s", "_current", "_execution", "_forgiven", "_frame", "_ledger", "_number", "_once", "_op", "_untimed",
+    )  # fmt: skip
 
     def __init__(self, execution: Execution, frame: Frame, op: Op, once: OnceOp | None = None) -> None:
         self._execution = execution
@@ -66,6 +68,8 @@ class _Performance:
         self._ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
         self._number = 0
         """Of the latest attempt."""
+        self._forgiven = 0
+        """Attempts that do not count any more, because the run was resumed since."""
         self._began_s = monotonic()
         self._current: Attempt | None = None
         self._untimed = op.policy is NO_POLICY and _never_waits(op)
@@ -75,8 +79,9 @@ class _Performance:
     def _go_on(self, state: State) -> None:
         """Count the attempts, the spending and the seconds of the run before it was resumed."""
         key = (self._frame.path, self._op.id)
-        failed = state.failures.get(key, 0)
-        self._number = failed if failed < self._op.policy.attempts else 0
+        self._number, self._forgiven = state.failures.get(key, 0), state.forgiven.get(key, 0)
+        if self._number - self._forgiven >= self._op.policy.attempts:  # the last one is unsettled
+            self._forgiven = self._number
         if self._op.policy.budget is not None:
             self._ledger.charge_own(state.spent_within(self._frame.path + self._op.id))
             self._began_s -= state.op_s.get(key, 0.0)
@@ -124,7 +129,7 @@ class _Performance:
     async def _after(self, error: BaseException) -> Outcome | float:
         """The seconds to wait before the next attempt, or the outcome after all; raises what the op failed with."""
         op, path = self._op, self._frame.path
-        wait = wait_s(op.policy, self._number, error, self._execution.rng)
+        wait = wait_s(op.policy, self._number - self._forgiven, error, self._execution.rng)
         if self._once is not None:
             assert self._current is not None
             return await self._once.after(self._current, error, wait)

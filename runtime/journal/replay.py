@@ -64,7 +64,10 @@ class State:
     unfinished: dict[Key, float] = field(default_factory=dict)
     """Ops with an attempt that started and has not ended, and ``active_s`` at that time."""
     failures: dict[Key, int] = field(default_factory=dict)
-    """Failed attempts, by frame and op."""
+    """Attempts that are over, by frame and op. One after which the op was given up is made again, and what it has done
+    inside a structured op is kept."""
+    forgiven: dict[Key, int] = field(default_factory=dict)
+    """Those of them that were made before the op was given up: a resumed run has all attempts again."""
     ran: dict[str, Ran] = field(default_factory=dict)
     """By occurrence: what has been started, and may have happened."""
     spending: Spending = field(default_factory=Spending)
@@ -148,7 +151,10 @@ def _ops_done(state: State, event: OpsDone) -> None:
 
 def _op_failed(state: State, event: OpFailed) -> None:
     _end(state, event.frame, event.op)
-    state.failures[event.frame, event.op] = event.attempt
+    if event.retry_in_s is None:
+        state.failures[event.frame, event.op] = state.forgiven[event.frame, event.op] = event.attempt - 1
+    else:
+        state.failures[event.frame, event.op] = event.attempt
     key = occurrence(event.frame, event.op)
     if event.began:
         state.ran[key] = Ran(event.frame, event.op, "failed", event.message, event.code)
