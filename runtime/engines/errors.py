@@ -130,8 +130,12 @@ def rejected(engine: str, why: str) -> EngineError:
     return EngineError("ORCH-E014", f"the engine `{engine}` rejected the request", why=why)
 
 
-def not_running(engine: str, state: str) -> EngineError:
-    return EngineError("ORCH-E015", f"the engine `{engine}` {state}", fix="call `await engine.start()` first")
+def not_running(engine: str, *, is_closed: bool) -> EngineError:
+    if is_closed:
+        return EngineError("ORCH-E015", f"the engine `{engine}` is closed", fix="make a new one: this one stays closed")
+    return EngineError(
+        "ORCH-E015", f"the engine `{engine}` has not been started", fix="call `await engine.start()` first"
+    )
 
 
 def bad_options(kind: str, why: str) -> EngineError:

@@ -7,12 +7,13 @@ the generator closes the HTTP response, which is how such servers learn that nob
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
 import urllib.request
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,8 @@ UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
 KEEPALIVE_S: Final = 2.0
 """Servers close idle connections after 5 s; a request that meets the closing is lost."""
+END_S: Final = 0.05
+"""How long the end of a response may take that is complete; a connection is of use again only behind it."""
 _log = logging.getLogger(__name__)
 
 
@@ -95,27 +98,29 @@ class OpenAIEngine:
         self._dialect = Dialect(self._url, self.options.extra_body)
         self._redacted = Redaction(self._url, "")
         self._key = ""
-        self._client: AsyncOpenAI | None = None
-        self._closed = False
+        self._clients: dict[asyncio.AbstractEventLoop, AsyncOpenAI] = {}
+        """One for each event loop, as connections belong to the one that they were opened in."""
+        self._started = self._closed = False
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
 
     async def start(self) -> None:
         """Make the client, and ask the server whether it takes hints. Raises ORCH-E016 or E027; a server that does not
         answer is first missed by the first request."""
-        if self._client is not None:
+        if self._started:
             return
         self._key = api_key(self.options.key_env, os.environ)
         self._redacted = Redaction(self._url, self._key)
-        self._client = self._connected()
-        if self.options.kv_hints is None and await probe.takes_hints(self._client, self._url):
+        client = self._client()
+        self._started = True
+        if self.options.kv_hints is None and await probe.takes_hints(client, self._url):
             self.hinted = True
             _log.info("the server at %s keeps the KV of sessions: it is told about them", self._shown)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply; closing the generator closes the HTTP response."""
-        if self._client is None or self._closed:
-            raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
+        if not self._started or self._closed:
+            raise errors.not_running(self.name, is_closed=self._closed)
         self._requests += 1
         self._running += 1
         done = False
@@ -142,7 +147,8 @@ class OpenAIEngine:
     async def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        client, self._client = self._client, None
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        self._clients.clear()  # those of event loops that are over
         if client is not None:
             await client.close()
 
@@ -244,17 +250,17 @@ class OpenAIEngine:
         """One HTTP request. Raises coded errors, and :class:`_RefusedError` before the first piece."""
         import openai
 
-        assert self._client is not None
         http = _http()
         is_writing = False
         try:
             async with (
-                self._client.chat.completions.with_streaming_response.create(**body) as response,
-                aclosing(event_stream.values(response.iter_bytes())) as values,
+                self._client().chat.completions.with_streaming_response.create(**body) as response,
+                aclosing(event_stream.values(pieces := response.iter_bytes())) as values,
             ):
                 async for value in values:
                     if isinstance(value, event_stream.Done):
                         reply.is_done = True
+                        await _read_end(pieces)
                         break
                     if (said := error_in(value)) is not None:
                         raise self._said(said, is_writing=is_writing)
@@ -314,6 +320,15 @@ class OpenAIEngine:
         body = self._dialect.body(request, model, samples)
         return body | _hinted(request, self.options.extra_body) if self.hinted else body
 
+    def _client(self) -> AsyncOpenAI:
+        """The client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            self._clients = {each: made for each, made in self._clients.items() if not each.is_closed()}
+            client = self._clients[loop] = self._connected()
+        return client
+
     def _connected(self) -> AsyncOpenAI:
         import openai
 
@@ -335,6 +350,15 @@ class OpenAIEngine:
                 f"no client can be made: {error}; check the proxies and SSL_CERT_FILE in the environment"
             )
             raise errors.bad_options("openai", why) from self._redacted.cause(error)
+
+
+async def _read_end(pieces: AsyncIterator[bytes]) -> None:
+    """Read what stands behind the end of a reply: mostly nothing but the end of the response."""
+    http = _http()
+    with suppress(TimeoutError, http.HTTPError, http.StreamError):
+        async with asyncio.timeout(END_S):
+            async for _ in pieces:
+                pass
 
 
 class _RefusedError(Exception):

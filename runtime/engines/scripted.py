@@ -65,7 +65,7 @@ class ScriptedEngine:
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the scripted reply, word by word; raises the scripted exception instead where there is one."""
         if self._closed:
-            raise errors.not_running(self.name, "is closed")
+            raise errors.not_running(self.name, is_closed=True)
         self.requests.append(request)
         self._running += 1
         done = False

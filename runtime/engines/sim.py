@@ -140,7 +140,7 @@ class SimEngine:
 
     def _admit(self, request: GenerateRequest) -> list[str]:
         if self._closed:
-            raise errors.not_running(self.name, "is closed")
+            raise errors.not_running(self.name, is_closed=True)
         if request.model not in (DEFAULT_MODEL, self.model, self.name):
             raise errors.unknown_model(request.model, [self.model])
         prompt = _prompt(request.messages)

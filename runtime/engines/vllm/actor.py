@@ -205,7 +205,7 @@ class RayVllm:
 
     def _running_actor(self) -> Any:
         if self._actor is None:
-            raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
+            raise errors.not_running(self.name, is_closed=self._closed)
         return self._actor
 
     async def _call(self, method: str, *args: object) -> Any:

@@ -78,7 +78,7 @@ class LocalVllm:
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply as deltas; closing the generator aborts the request in the engine."""
         if self._llm is None or self._closed:
-            raise errors.not_running(self.name, "is closed" if self._closed else "has not been started")
+            raise errors.not_running(self.name, is_closed=self._closed)
         if request.model not in (DEFAULT_MODEL, self.model, self.name):
             raise errors.unknown_model(request.model, [self.model])
         prompt = self._tokens(request)
