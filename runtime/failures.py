@@ -246,6 +246,15 @@ def not_here(workflow: str, why: str, fix: str) -> RunError:
     return RunError("ORCH-R045", f"the workflow `{workflow}` cannot be run here", why=why, fix=fix)
 
 
+def elsewhere(workflow: str) -> RunError:
+    """ORCH-R045."""
+    why = "the runtime has runs under way in another event loop, which its engines belong to until they end"
+    fix = (
+        "make a Runtime for each thread, or hand the run over: asyncio.run_coroutine_threadsafe(runtime.run(...), loop)"
+    )
+    return not_here(workflow, why, fix)
+
+
 def not_closed(failed: Mapping[str, BaseException]) -> OrchError:
     """ORCH-R065, for each engine that could not be closed; the others are."""
     fix = "see whether a process of it is left"

@@ -24,7 +24,7 @@ from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Feed
 from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.failures import first_line, not_here, unknown_run
+from orchestrator.runtime.failures import elsewhere, first_line, not_here, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 class Runtime:
     """Engines, a journal and observers that runs share. Engines start when first needed and close with the runtime.
+
+    Its runs may follow each other in different event loops, but not overlap there (ORCH-R045).
 
     ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``;
     ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives; with
@@ -73,6 +75,9 @@ class Runtime:
             ray,
             durations=durations if durations is not None else DurationModel(),
         )
+        self._under_way = 0
+        self._loop: asyncio.AbstractEventLoop
+        """Where the latest run was begun, once there was one."""
 
     async def run(
         self,
@@ -174,8 +179,16 @@ class Runtime:
         return Execution(program, self._services, self.journal, run_id, listeners=listeners, **options)
 
     async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:
+        loop = asyncio.get_running_loop()
+        if self._under_way and self._loop is not loop and not self._loop.is_closed():
+            raise elsewhere(program.name)
+        self._loop = loop
+        self._under_way += 1
         start = perf_counter()
-        value = await execution.run(inputs)
+        try:
+            value = await execution.run(inputs)
+        finally:
+            self._under_way -= 1
         return run_result(
             program,
             execution.run_id,

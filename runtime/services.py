@@ -92,9 +92,10 @@ class Engines:
         """Close every engine that was started, whatever the others do; raises one ``RunError`` ORCH-R065 for all that
         could not be closed."""
         starting, self._starting = self._starting, {}
-        for task in starting.values():
+        under_way = [task for task in starting.values() if not task.done()]  # others may be of an event loop before
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*starting.values(), return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
         closed = await asyncio.gather(*(self._engines[name].close() for name in starting), return_exceptions=True)
         for error in closed:
             if isinstance(error, asyncio.CancelledError):

@@ -185,3 +185,27 @@ def test_running_needs_neither_ray_nor_a_serving_engine() -> None:
         "sys.exit(any(m in sys.modules for m in ('ray', 'torch', 'vllm', 'torch_mlir')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_runs_that_overlap_in_two_event_loops_are_refused_with_what_to_do() -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def wait(text: str) -> str:
+        if not begun.is_set():
+            begun.set()
+            await over.wait()
+        return text.upper()
+
+    def elsewhere() -> str:
+        return str(asyncio.run(runtime.run_program(program(wait), ("q",))).value)
+
+    runtime = Runtime({"main": ScriptedEngine(lambda _: "yes")})
+    here = asyncio.create_task(runtime.run_program(program(wait), ("q",)))
+    await begun.wait()
+    with pytest.raises(RunError) as caught:
+        await asyncio.to_thread(elsewhere)
+    over.set()
+    assert (await here).value == "YES"
+    assert caught.value.code == "ORCH-R045"
+    assert "run_coroutine_threadsafe" in (caught.value.diagnostics[0].fix or "")
+    assert await asyncio.to_thread(elsewhere) == "YES"
