@@ -52,14 +52,15 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
 async def run(execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger) -> Outcome:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    A pure tool waits for nothing, as it shows nothing to anybody outside the run. ``attempt`` is told when the op has
+    A pure tool waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
+    waits when its turn has come. ``attempt`` is told when the op has
     stopped waiting for a place to run; None where nobody needs to know.
     """
     spec, v = op.spec, frame.v
     if isinstance(spec, Generate):
         assert attempt is not None
         return await generate(execution, frame, op, attempt=attempt, ledger=ledger)
-    if not (isinstance(spec, ToolCall) and spec.effects == "pure"):
+    if not (isinstance(spec, ToolCall) and (spec.effects == "pure" or spec.once is not None)):
         waiting = execution.barrier()
         if waiting is not None:
             await waiting

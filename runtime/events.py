@@ -51,7 +51,10 @@ class RunResumed(NamedTuple):
 
 
 class OpStarted(NamedTuple):
-    """An op that runs outside the coordinator is about to start; durable before it does."""
+    """An op that runs outside the coordinator is about to start; durable before it does.
+
+    One that must run at most once is about to when its turn has come, others as soon as they wait for it.
+    """
 
     frame: str
     op: str

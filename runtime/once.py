@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
 from orchestrator.errors import RunError, described
 from orchestrator.runtime import failures
-from orchestrator.runtime.events import OpFailed, OpSettled, OpUnsettled, Verdict, occurrence, region_key
+from orchestrator.runtime.events import OpFailed, OpSettled, OpStarted, OpUnsettled, Verdict, occurrence, region_key
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.outcome import Outcome
@@ -100,6 +100,11 @@ class OnceOp:
         if settled == "unknown" and self._once.key is None:
             raise self._refusal(before)
         return None
+
+    async def start(self, attempt: Attempt) -> None:
+        """The turn of an attempt has come: from here on nobody knows whether it happened, until it has an outcome."""
+        self._execution.emit(OpStarted(self._frame.path, self._op.id, attempt.number, time()))
+        await self._execution.durable()
 
     async def after(self, attempt: Attempt, error: BaseException, wait_s: float | None) -> Outcome | float:
         """An attempt has ended without a result, and the op's policy repeats it after ``wait_s``, or not if None.

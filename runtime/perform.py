@@ -91,7 +91,8 @@ class _Performance:
         op = self._op
         while True:
             self._number += 1
-            self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
+            if self._once is None:  # otherwise it says so itself, when its turn has come
+                self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
             try:
                 if self._untimed:
                     return await self._start(None)

@@ -179,10 +179,12 @@ class SpanListener:
         key = (event.frame, event.op)
         if isinstance(self._op(*key).spec, Structure):
             self._cut_short(*key, event.at)
+        if key not in self._open:  # it failed before it was started
+            return
         if event.retry_in_s is not None:
             attributes = {names.ERROR_TYPE: event.code, "exception.message": event.message if self._content else ""}
             self._open[key].add_event("retry", attributes, _ns(event.at))
-        elif key in self._open:
+        else:
             self._close(key, event.code, event.at)
 
     def _cut_short(self, frame: str, op: str, at: float) -> None:

@@ -25,6 +25,7 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
         kwargs[str(spec.once.key)] = once.key
     services = execution.services
     began = None if attempt is None else attempt.begin
+    admitted = None if once is None or attempt is None else partial(once.start, attempt)
     if spec.place == "thread":
         fn = spec.fn if once is None else marked(spec.fn, once.path)
         runs = Runs()
@@ -32,7 +33,9 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
         context.run(caller.set, by._replace(runs=runs))
         work = partial(context.run, fn, *args, **kwargs)
         try:
-            return await services.threads.call(work, tenant=execution.tenant, depth=execution.depth, began=began)
+            return await services.threads.call(
+                work, tenant=execution.tenant, depth=execution.depth, admitted=admitted, began=began
+            )
         finally:
             await runs.end()
     if spec.place == "process":
@@ -43,8 +46,11 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
             kwargs,
             tenant=execution.tenant,
             memory_bytes=spec.memory_bytes,
+            admitted=admitted,
             began=began,
         )
+    if admitted is not None:
+        await admitted()
     if spec.place.startswith("ray"):
         if services.remote is None:
             fix = "give the Runtime a Ray session, or plan for a cluster without Ray"

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Final
@@ -76,9 +76,11 @@ class ToolProcesses:
         *,
         tenant: str | None = None,
         memory_bytes: int | None = None,
+        admitted: Callable[[], Awaitable[None]] | None = None,
         began: Callable[[], None] | None = None,
     ) -> Any:
-        """What ``fn`` returns or raises in a worker; ``began`` is told when waiting for one is over.
+        """What ``fn`` returns or raises in a worker; ``began`` is told when waiting for one is over, and ``admitted``
+        awaited before that, when its turn has come.
 
         Raises ``RunError``: ORCH-R041 when the worker dies, ORCH-R042 when it takes more memory than it may, ORCH-R043
         for what cannot be sent there or back, ORCH-R044 when no worker can be started.
@@ -89,6 +91,8 @@ class ToolProcesses:
         try:
             await turns.enter(self._most_running)
             try:
+                if admitted is not None:
+                    await admitted()
                 return await self._call(op, Call(work, memory_bytes, _file(fn)), owner, began)
             finally:
                 turns.leave()

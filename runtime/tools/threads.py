@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -55,9 +55,12 @@ class ToolThreads:
         *,
         tenant: str | None = None,
         depth: int = 0,
+        admitted: Callable[[], Awaitable[None]] | None = None,
         began: Callable[[], None] | None = None,
     ) -> T:
         """What ``work`` returns or raises, whatever that is; ``began`` is told when waiting for a thread is over.
+
+        ``admitted`` is awaited when its turn has come, before that.
 
         ``depth`` counts the workflows that wait for this call in threads of their own. Each depth has its own bound,
         because a tool that waits for a workflow must not keep that workflow's tools from a thread.
@@ -73,6 +76,8 @@ class ToolThreads:
             raise
         job = _Job(work, asyncio.get_running_loop())
         try:
+            if admitted is not None:
+                await admitted()
             self._admit(tenant, mine)
             if began is not None:
                 began()

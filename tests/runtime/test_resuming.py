@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from orchestrator import Retry, branch, tool, workflow
+from orchestrator import Retry, branch, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError, UnsettledError
+from orchestrator.runtime.events import OpStarted
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.once import lost
 from orchestrator.runtime.run import Runtime
 
 
@@ -79,3 +86,70 @@ async def test_what_a_person_settles_inside_a_retried_structure_counts(last: boo
         await runtime.settle(flow_, "r", "pay_1", result="paid")
         assert (await runtime.resume(flow_, "r")).value == "paid"
     assert calls == made
+
+
+async def test_after_a_crash_only_calls_whose_turn_had_come_are_in_doubt() -> None:
+    """Calls that waited for a thread or a process have not happened, and there may be thousands of them."""
+    release = threading.Event()
+
+    @tool(effects="once")
+    def pay(cents: int) -> int:
+        release.wait()
+        return cents
+
+    @tool(effects="once", isolation="process")
+    def pay_apart(cents: int) -> int:
+        return cents
+
+    @workflow
+    def flow(amounts: list[int]) -> list[list[int]]:
+        return [
+            map_(pay, amounts, limit=99),
+            map_(pay_apart, amounts, limit=99),
+        ]
+
+    flow_ = compile_workflow(flow)
+    async with Runtime() as runtime:
+        runtime._services.threads._most_running = runtime._services.processes._most_running = 2
+        run = asyncio.create_task(runtime.run(flow_, {"amounts": list(range(10))}, run_id="r"))
+        in_doubt: set[str] = set()
+        while {each.partition("/")[2] for each in in_doubt} != {"pay_1", "pay_apart_1"}:
+            await asyncio.sleep(0)
+            in_doubt = set(lost(flow_.program, replay(flow_.program, await runtime.journal.load("r"))))
+        release.set()
+        assert (await run).value == [list(range(10))] * 2
+    assert len(in_doubt) <= 4
+
+
+class Slow(MemoryJournal):
+    """Nothing is durable before it is said to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_durable = asyncio.Event()
+
+    def barrier(self, run_id: str) -> Awaitable[bool]:
+        return self.is_durable.wait()
+
+
+@pytest.mark.parametrize("isolation", [None, "process"])
+async def test_that_a_call_starts_is_durable_before_it_does(isolation: Any, tmp_path: Path) -> None:
+    @tool(effects="once", isolation=isolation)
+    def leave(path: str) -> bool:
+        Path(path).touch()
+        return True
+
+    @workflow
+    def flow(path: str) -> bool:
+        return leave(path)
+
+    journal, mark = Slow(), tmp_path / "mark"
+    async with Runtime(journal=journal) as runtime:
+        run = asyncio.create_task(runtime.run(compile_workflow(flow), {"path": str(mark)}, run_id="r"))
+        while not any(isinstance(each, OpStarted) for each in await journal.load("r")):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert not mark.exists()
+        journal.is_durable.set()
+        assert (await run).value
+    assert mark.exists()
