@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.runtime.engines.base import GenerateRequest
+from orchestrator.runtime.engines.endpoint.strict_schema import strict_schema, takes_objects
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _UNKNOWN: Final = re.compile(
@@ -21,8 +22,11 @@ _UNKNOWN: Final = re.compile(
     r"|does not (?:exist|support)",
     re.I,
 )
-_FORMATS: Final = ("a strict JSON schema", "a JSON schema", "any JSON", "no format")
-"""What ``response_format`` asks for, from what binds most to nothing."""
+_DECLARED, _STRICT, _LOOSE, _ANY_JSON, _NO_FORMAT = range(5)
+"""What ``response_format`` asks for: the schema as declared and strictly; in the words that OpenAI takes strictly; as
+declared, but not strictly; any JSON; nothing."""
+_LESS: Final = {_ANY_JSON: "any JSON", _NO_FORMAT: "no format"}
+"""What binds so little that a run says so."""
 
 
 class Dialect:
@@ -40,7 +44,9 @@ class Dialect:
         """Whether the endpoint may be asked for the usage of a stream."""
         self._extra_body = extra_body
         self._formats: dict[str, int] = {}
-        """By schema: how much of it the endpoint takes, as an index of ``_FORMATS``."""
+        """By schema: what the endpoint is asked for."""
+        self._first_format = _STRICT if is_openai else _DECLARED
+        """Others hold a reply to the schema as it was declared, with fields that may be left out."""
         self._changed: set[str] = set()
 
     def body(self, request: GenerateRequest, model: str, samples: int) -> dict[str, Any]:
@@ -61,9 +67,9 @@ class Dialect:
             "extra_body": self._extra_body or None,
         }
         if sampling.schema is not None:
-            level = self._formats.get(_key(sampling.schema), 0)
+            level = self._formats.get(_key(sampling.schema), self._first_format)
             body["response_format"] = _response_format(sampling.schema, level)
-            if level >= 2 and messages:
+            if level in _LESS and messages:
                 messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _asked_for(sampling.schema)}
         return {name: value for name, value in body.items() if value is not None}
 
@@ -94,8 +100,11 @@ class Dialect:
             return None
         if not re.search(r"response_format|json_schema|schema|structured|guided|grammar|strict|json", words, re.I):
             return None
-        level = self._formats[_key(schema)] = self._formats.get(_key(schema), 0) + 1
-        return "" if level == 1 else f"it was asked for {_FORMATS[level]}, and the schema stands in the prompt"
+        level = self._formats.get(_key(schema), self._first_format) + 1
+        if level == _ANY_JSON and not takes_objects(schema):
+            level = _NO_FORMAT
+        self._formats[_key(schema)] = level
+        return f"it was asked for {_LESS[level]}, and the schema stands in the prompt" if level in _LESS else ""
 
     def _once(self, change: str) -> bool:
         """Whether it is the first time: what is rejected under both names is rejected."""
@@ -113,10 +122,11 @@ def _key(schema: Any) -> str:
 
 
 def _response_format(schema: Any, level: int) -> dict[str, Any] | None:
-    if level < 2:
-        strict = {"strict": True} if level == 0 else {}
-        return {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(schema), **strict}}
-    return {"type": "json_object"} if level == 2 else None
+    if level >= _ANY_JSON:
+        return {"type": "json_object"} if level == _ANY_JSON else None
+    asked = strict_schema(schema) if level == _STRICT else dict(schema)
+    strict = {} if level == _LOOSE else {"strict": True}
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": asked, **strict}}
 
 
 def _asked_for(schema: Any) -> str:

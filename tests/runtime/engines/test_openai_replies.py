@@ -85,6 +85,8 @@ async def test_a_reply_that_is_not_streamed_is_read(headers: dict[str, str]) -> 
         ({"prompt_tokens": -3, "completion_tokens": 5}, None),
         ({"prompt_tokens": True, "completion_tokens": 5}, None),
         ({"completion_tokens": 5, "total_tokens": 17}, Usage(12, None, 5)),
+        ({**COUNTS, "total_tokens": 217}, Usage(12, None, 205)),  # reasoning, in the total only
+        ({**COUNTS, "total_tokens": 9}, Usage(12, None, 5)),
         ({**COUNTS, "prompt_tokens_details": None}, Usage(12, None, 5)),
         ({**COUNTS, "prompt_tokens_details": {"cached_tokens": None}}, Usage(12, None, 5)),
         ({**COUNTS, "prompt_tokens_details": {"cached_tokens": 0}}, Usage(12, 0, 5)),
@@ -254,6 +256,42 @@ async def test_a_schema_that_is_not_enforced_stands_in_the_prompt(takes: str | N
     assert ('"additionalProperties"' in prompts[-1]) is (takes != "json_schema")
     assert prompts[-1] == prompts[-2]  # the second time it is known
     assert any("the schema stands in the prompt" in each for each in notes) is (takes != "json_schema")
+
+
+async def test_a_schema_is_enforced_by_an_endpoint_that_takes_closed_objects_only() -> None:
+    def like_openai(body: dict[str, Any]) -> Answer:
+        format_ = body["response_format"]["json_schema"]
+        if format_.get("strict") and set(format_["schema"].get("required", [])) != {"x", "y"}:
+            return 400, JSON, said("Invalid schema for response_format 'reply': 'required' must have every key")
+        return [chunk('{"x": 1, "y": 2}', "stop"), usage()]
+
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer", "default": 3}}}
+    notes: list[str] = []
+    with serving(like_openai) as endpoint:
+        await ask(endpoint.url, 2, notes, schema={**schema, "required": ["x"]})
+    asked = [body["response_format"]["json_schema"] for body in endpoint.asked]
+    assert [each["schema"].get("required") for each in asked] == [["x"], ["x", "y"], ["x", "y"]]
+    assert all(each["strict"] for each in asked)
+    assert not notes
+
+
+async def test_openai_is_asked_for_what_it_takes_at_once() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer", "default": 3}}}
+    request = GenerateRequest("1", "default", (Message("user", "hi"),), Sampling(schema=schema))
+    target = OpenAIEngine("e", "m", OpenAIOptions(base_url="https://api.openai.com/v1"))
+    assert target._body(request)["response_format"]["json_schema"]["schema"]["additionalProperties"] is False
+
+
+async def test_a_list_is_never_asked_for_as_an_object() -> None:
+    def picky(body: dict[str, Any]) -> Answer:
+        if body.get("response_format", {}).get("type") == "json_schema":
+            return 400, JSON, said("schema must be a JSON Schema of 'type: \"object\"', got 'type: \"array\"'")
+        return [chunk('{"list": [1]}' if "response_format" in body else "[1]", "stop"), usage()]
+
+    with serving(picky) as endpoint:
+        reply = await ask(endpoint.url, 1, [], schema={"type": "array", "items": {"type": "integer"}})
+    assert reply.texts == ("[1]",)
+    assert "JSON schema" in endpoint.asked[-1]["messages"][-1]["content"]
 
 
 async def test_usage_that_may_not_be_asked_for_is_not_known() -> None:
