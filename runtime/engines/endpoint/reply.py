@@ -142,14 +142,21 @@ def usage_in(counts: Mapping[str, Any]) -> Usage | None:
     """The usage that an endpoint reports; None where it is not known in full.
 
     >>> usage_in({"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}})
-    Usage(input_tokens=7, cached_tokens=4, output_tokens=2)
+    Usage(input_tokens=7, cached_tokens=4, output_tokens=2, estimated=False)
     >>> usage_in({"prompt_tokens": None, "completion_tokens": 2})
+
+    Some leave reasoning out of what was written, and in the total, which is what they charge.
+
+    >>> usage_in({"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 39}).output_tokens
+    32
     """
     sent, written, total = (_count_in(counts, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     if sent is None and written is not None and total is not None:
         sent = total - written
     if not sent or sent < 0 or written is None:  # no prompt is empty: zeros stand for what was not counted
         return None
+    if total is not None:
+        written = max(written, total - sent)
     details = counts.get("prompt_tokens_details")
     cached = _count_in(details, "cached_tokens") if isinstance(details, Mapping) else None
     for name in ("prompt_cache_hit_tokens", "cached_tokens"):
