@@ -2,8 +2,11 @@
 
 Errors come with an HTTP status, as an object in a stream, or with status 200; their words stand in a dozen places.
 
->>> words({"error": {"message": "slow down", "code": 429}}), words({"detail": [{"loc": ["body", "n"], "msg": "too
-many"}]}) ('slow down', 'body.n: too many')"""
+>>> words({"error": {"message": "slow down", "code": 429}})
+'slow down'
+>>> words({"detail": [{"loc": ["body", "n"], "msg": "too many"}]})
+'body.n: too many'
+"""
 
 from __future__ import annotations
 
