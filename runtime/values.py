@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import collections.abc
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import iscoroutine
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
+from orchestrator.dsl.typing import UNIONS, list_of, union
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
 from orchestrator.runtime.reply_text import bare_text, json_in
+
+_READ_ONCE: Final = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator)
+_CONTAINERS: Final = (list, dict, tuple, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,27 @@ def at_run_time(tp: Any) -> Any:
     return tp
 
 
+def readable_again(tp: Any) -> Any:
+    """``tp`` with a list for what may be an iterator, which only its first reader, or first attempt, would get."""
+    origin, arguments = get_origin(tp) or tp, get_args(tp)
+    if origin in _READ_ONCE:
+        item = readable_again(arguments[0]) if arguments else Any
+        return Annotated[list_of(item), BeforeValidator(_listed)]
+    if origin not in _CONTAINERS and origin not in UNIONS:
+        return tp
+    inner = tuple(map(readable_again, arguments))
+    if inner == arguments:
+        return tp
+    return union(*inner) if origin in UNIONS else origin[inner]
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else value
+
+
 @lru_cache(maxsize=4096)
 def _adapter(tp: Any) -> TypeAdapter[Any]:
+    tp = readable_again(tp)
     try:
         return TypeAdapter(tp)
     except PydanticSchemaGenerationError:

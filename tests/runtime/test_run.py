@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from orchestrator import tool, workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage
@@ -209,3 +211,28 @@ async def test_runs_that_overlap_in_two_event_loops_are_refused_with_what_to_do(
     assert caught.value.code == "ORCH-R045"
     assert "run_coroutine_threadsafe" in (caught.value.diagnostics[0].fix or "")
     assert await asyncio.to_thread(elsewhere) == "YES"
+
+
+@pytest.mark.parametrize("given", [[3, 4], (3, 4), {3: 0, 4: 0}, range(3, 5), map(int, "34")])
+async def test_what_may_be_an_iterator_is_there_for_each_reader(given: object) -> None:
+    @tool(effects="pure")
+    def total(numbers: Iterable[int]) -> int:
+        return sum(numbers)
+
+    @tool(effects="pure")
+    def largest(numbers: Iterable[int]) -> int:
+        return max(numbers)
+
+    @workflow
+    def both(numbers: Iterable[int]) -> tuple[int, int]:
+        return total(numbers), largest(numbers)
+
+    assert await both.arun(numbers=given) == (7, 4)
+
+
+def test_no_iterator_is_left_in_what_is_read() -> None:
+    for tp in (Iterator[int], list[Iterable[int]], Iterable[int] | None, dict[str, Iterable[int]]):
+        value: object = {"a": [1]} if str(tp).startswith("dict") else [[1]] if str(tp).startswith("list") else [1]
+        assert checked_inputs({"x": tp}, {"x": value}) == (value,)
+    with pytest.raises(RunError):
+        checked_inputs({"x": Iterable[str]}, {"x": "text"})
