@@ -72,14 +72,16 @@ def steps_of(tools: Sequence[Tool[..., Any]]) -> Steps:
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """A tool as the key of a cache: the same function under the same name is the same tool."""
+    """A tool as the key of a cache: the same function with the same types under the same name is the same tool."""
 
     tool: Tool[..., Any]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Known) or self.tool.name != other.tool.name:
             return False
-        return same_function(self.tool.fn, other.tool.fn)
+        ours, theirs = self.tool.boundary, other.tool.boundary  # annotations are no part of a function's code
+        is_typed_alike = (ours.params, ours.returns) == (theirs.params, theirs.returns)
+        return is_typed_alike and self.tool.key == other.tool.key and same_function(self.tool.fn, other.tool.fn)
 
     def __hash__(self) -> int:
         return hash(self.tool.name)
@@ -88,6 +90,8 @@ class _Known:
 @lru_cache(maxsize=128)
 def _steps_of(known: tuple[_Known, ...]) -> Steps:
     from pydantic import ConfigDict, Field, create_model
+
+    from orchestrator.runtime.values import readable_again
 
     tools = [each.tool for each in known]
     parameters = tuple(tuple(_parameters(each)) for each in tools)
@@ -102,7 +106,7 @@ def _steps_of(known: tuple[_Known, ...]) -> Steps:
 
     calls = []
     for each, own in _pairs(tools, parameters):
-        fields: dict[str, Any] = {p.field: (p.type, _field(p)) for p in own}
+        fields: dict[str, Any] = {p.field: (readable_again(p.type), _field(p)) for p in own}
         forbid = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
         arguments = create_model(f"{each.name}_arguments_{suffix}", __config__=forbid, **fields)
         calls.append(tagged(f"{each.name}_call", each.name, args=arguments))

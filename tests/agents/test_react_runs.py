@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -338,3 +340,32 @@ async def test_a_caught_failure_is_not_what_a_later_one_is_blamed_on() -> None:
     events = await journal.load("r")
     assert any(isinstance(event, OpFailed) and event.op == "page_1" for event in events)
     assert events[-1].op.endswith("llm_1")  # type: ignore[union-attr]
+
+
+def looking_up(tp: Any) -> Any:
+    """A tool for values of a type; all of them come of the same code."""
+
+    def look_up(key: tp) -> str:
+        return f"{type(key).__name__} {key}"
+
+    return tool(look_up, effects="pure")
+
+
+def test_tools_of_the_same_code_have_their_own_types() -> None:
+    assert told([looking_up(int)], call("look_up", key=7)) == ["int 7"]
+    assert told([looking_up(str)], call("look_up", key="7")) == ["str 7"]
+    assert told([looking_up(date)], call("look_up", key="2024-05-06")) == ["date 2024-05-06"]
+
+
+def test_each_attempt_of_a_tool_gets_all_items() -> None:
+    seen: list[list[int]] = []
+
+    @tool(effects="idempotent", retry=2)
+    def add_up(numbers: Iterable[int]) -> int:
+        seen.append(list(numbers))
+        if len(seen) == 1:
+            raise OSError("busy")
+        return sum(seen[-1])
+
+    assert told([add_up], call("add_up", numbers=[3, 4])) == ["7"]
+    assert seen == [[3, 4], [3, 4]]
