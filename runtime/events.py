@@ -128,7 +128,8 @@ class Reserved(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a model call used that gave no result: it was abandoned, or its reply does not fit."""
+    """What a model call used that gave no result, as it was abandoned, or its reply does not fit; or what any call used
+    in a run that a tool has begun. Then its ``op`` is the tool's, a point, and the path in that run."""
 
     frame: str
     op: str

@@ -131,12 +131,18 @@ class Execution:
         self.in_doubt: dict[str, OnceOp] = {}
         """Those that this part of the run has started."""
         self.rng = random.Random(seed)
+        self.outer: Execution | None = None
+        """The run whose tool waits for this one."""
+        self.bill: Callable[[Event], None] | None = None
+        """Takes this run's events to the outer one, which journals what this one uses."""
         self._journal = journal
 
     def emit(self, event: Event) -> None:
         """Journal an event and show it to whoever listens."""
         self.events.append(event)
         self._journal.append(self.run_id, event)
+        if self.bill is not None:
+            self.bill(event)
         self.listeners.tell(event)
 
     def show(self, feed: Feed) -> None:
@@ -152,6 +158,8 @@ class Execution:
         waiting = self.barrier()
         if waiting is not None:
             await waiting
+        if self.outer is not None:
+            await self.outer.durable()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in the background that nothing in the run waits for."""

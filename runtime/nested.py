@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter, time
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
@@ -24,7 +24,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Spent
+from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult, run_result
@@ -96,24 +96,47 @@ class Within:
         execution = self.begin(
             program, uuid4().hex, tenant=outer.tenant, within=by.ledger, depth=outer.depth + 1
         )  # fmt: skip
+        execution.outer = outer
+        execution.bill = _Bill(by, execution.run_id).note
         start = perf_counter()
-        result: RunResult | None = None
-        value: object = None
         try:
             value = await execution.run(values)
         finally:
             outer.simulated |= execution.simulated
-            result = run_result(
-                program,
-                execution.run_id,
-                value,
-                events=execution.events,
-                spending=execution.earlier,
-                seconds=perf_counter() - start,
-                simulated=execution.simulated,
-                warnings=execution.warnings,
-                unsettled=execution.unsettled,
-            )
-            if result.usage != Usage():
-                outer.emit(Spent(by.frame, by.op.id, result.usage, result.cost_usd, time()))
-        return result
+        return run_result(
+            program,
+            execution.run_id,
+            value,
+            events=execution.events,
+            spending=execution.earlier,
+            seconds=perf_counter() - start,
+            simulated=execution.simulated,
+            warnings=execution.warnings,
+            unsettled=execution.unsettled,
+        )
+
+
+class _Bill:
+    """What an inner run may use, and uses, in the outer run's journal: a crash in between loses none of it."""
+
+    def __init__(self, by: Caller, run_id: str) -> None:
+        self._outer = by.execution
+        self._frame = by.frame
+        self._prefix = f"{by.op.id}.{run_id}/"
+        self._open: set[str] = set()
+        """Calls of which it is not known what they use."""
+
+    def note(self, event: Event) -> None:
+        """An event of the inner run."""
+        if isinstance(event, Reserved):
+            op = self._prefix + event.frame + event.op
+            self._open.add(op)
+            self._outer.emit(Reserved(self._frame, op, event.most, event.cost_usd, event.at))
+        elif isinstance(event, Spent) or (isinstance(event, OpsDone) and event.usage is not None):
+            self._settle(f"{self._prefix}{event.frame}{event.op}", event.usage or Usage(), event.cost_usd, event.at)
+        elif isinstance(event, OpFailed) and (op := self._prefix + event.frame + event.op) in self._open:
+            self._settle(op, Usage(), 0.0, event.at)
+
+    def _settle(self, op: str, usage: Usage, cost_usd: float | None, at: float) -> None:
+        self._open.discard(op)
+        self._outer.emit(Spent(self._frame, op, usage, cost_usd, at))

@@ -81,7 +81,8 @@ class SpanListener:
             self._done(event)
         elif isinstance(event, Spent):
             self._spent.add(event.usage, event.cost_usd)
-            self._lost.setdefault((event.frame, event.op), Spending()).add(event.usage, event.cost_usd)
+            key = event.frame, event.op.partition(".")[0]  # behind the point: a call in a run that a tool has begun
+            self._lost.setdefault(key, Spending()).add(event.usage, event.cost_usd)
         elif isinstance(event, KvTurn):
             self._kept(event)
         elif isinstance(event, OpFailed):

@@ -14,6 +14,8 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.tools.threads import MOST_RUNNING
@@ -246,3 +248,22 @@ def test_runs_on_the_fake_engine_too() -> None:
     with fake(lambda messages: "faked") as engine:
         assert threaded("x") == "fakedfaked"
     assert len(engine.requests) == 2
+
+
+@pytest.mark.parametrize("flow", [threaded, awaited], ids=["thread", "await"])
+async def test_after_a_crash_what_the_inner_runs_have_used_counts_and_what_they_were_about_to(flow: Any) -> None:
+    journal, engine = MemoryJournal(), Heard()
+    program = compile_workflow(flow, CLUSTER).program
+    async with Runtime({"main": engine}, journal=journal) as runtime:
+        run = asyncio.create_task(runtime.run(compile_workflow(flow, CLUSTER), {"q": "hi"}, run_id="r"))
+        while not (spent := replay(program, await journal.load("r")).spending.usage).output_tokens:
+            await asyncio.sleep(0)
+        engine.waits = asyncio.Event()
+        await engine.waits.wait()
+        state = replay(program, await journal.load("r"))
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    assert spent == state.spending.usage
+    (lost,) = state.lost_calls(0.0)
+    assert lost.usage.output_tokens == 20
+    assert state.spent_within(next(iter(state.unfinished))[1]).tokens == spent.input_tokens + spent.output_tokens
