@@ -138,6 +138,14 @@ def not_running(engine: str, *, is_closed: bool) -> EngineError:
     )
 
 
+def keeps_stopping(engine: str, times: int) -> EngineError:
+    return EngineError(
+        "ORCH-E015",
+        f"the engine `{engine}` has stopped {times} times in a row, and is not started again",
+        fix="look at its log for why it stops, then start the run again",
+    )
+
+
 def bad_options(kind: str, why: str) -> EngineError:
     return EngineError("ORCH-E016", f"the options of this `{kind}` engine are wrong", why=why)
 

@@ -285,7 +285,8 @@ class ReplicaSet:
 
     def _place(self, call: Call, tried: set[int]) -> int:
         before = self.router.home(call.session)
-        index = self.router.place(call, self.clock(), tried)
+        away = {n for n, replica in enumerate(self.replicas) if getattr(replica, "is_restarting", False)} | tried
+        index = self.router.place(call, self.clock(), away if self.router.can_place(away) else tried)
         if before is not None and before[1] != index:
             self._moved(call, before[1])
         return index

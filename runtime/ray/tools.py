@@ -4,17 +4,23 @@ A task is one call of a function; cancelling the awaiting coroutine (which is wh
 Actor-backed tools are called in one process that lives as long as the :class:`RayTools`, so that what the function's
 module holds (a connection, an index) is made once. Such a process does one call at a time, and calls wait their turn
 here: cancelling a call kills the process that runs it, and nobody else's call with it. After a death the next call
-gets a new process. The user's exceptions come back as they were raised.
+gets a new process. The user's exceptions come back with their type and text (:mod:`..tools.crossing`), whatever they
+hold.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.dsl.location import definition_of, name_of
 from orchestrator.runtime.failures import LostAttemptError, lost
+from orchestrator.runtime.raised import raised
 from orchestrator.runtime.ray.shipping import ship
+from orchestrator.runtime.tools.crossing import Raised, packed, unpacked
+from orchestrator.runtime.tools.worker import WORKER_VARIABLE
 
 
 class RayTools:
@@ -36,7 +42,7 @@ class RayTools:
         """The result of ``fn(*args, **kwargs)``, called in a worker; raises what ``fn`` raises."""
         ship(fn)
         if place == "ray-actor":
-            host = self._hosts.setdefault(f"{fn.__module__}.{fn.__qualname__}", _Host())
+            host = self._hosts.setdefault(f"{fn.__module__}.{getattr(fn, '__qualname__', name_of(fn))}", _Host())
             async with host.turn:
                 if began is not None:
                     began()
@@ -46,7 +52,7 @@ class RayTools:
         if began is not None:
             began()
         task = ray.remote(_call).options(name=op, max_retries=0)
-        reference = task.remote(fn, tuple(args), dict(kwargs))
+        reference = task.remote(fn, tuple(args), dict(kwargs), _file(fn))
         try:
             return await _result(op, reference)
         except asyncio.CancelledError:
@@ -73,7 +79,7 @@ class _Host:
         if self._actor is None:
             self._actor = ray.remote(_ToolHost).options(num_cpus=0).remote()
         try:
-            return await _result(op, self._actor.call.remote(fn, tuple(args), dict(kwargs)))
+            return await _result(op, self._actor.call.remote(fn, tuple(args), dict(kwargs), _file(fn)))
         except (asyncio.CancelledError, LostAttemptError):  # a method that runs cannot be interrupted
             self.stop()
             raise
@@ -91,20 +97,35 @@ async def _result(op: str, reference: Any) -> Any:
     import ray
 
     try:
-        return await reference
+        answer = await reference
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:
         why = str(error).strip().splitlines()[0]
         raise lost(op, why) from error
+    if isinstance(answer, Raised):
+        raise unpacked(answer)
+    return answer
+
+
+def _file(fn: Callable[..., Any]) -> str | None:
+    where = definition_of(fn)
+    return None if where is None else where.file
 
 
 class _ToolHost:
     """One worker process for one stateful tool."""
 
-    def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Any:
+        return _call(fn, args, kwargs, file)
+
+
+def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Any:
+    """What ``fn`` returns, or what it raises in a form that arrives; ``file`` is where it was written."""
+    os.environ[WORKER_VARIABLE] = "1"
+    try:
         return fn(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - whatever the tool raises is its outcome
+        from ray import cloudpickle
 
-
-def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return fn(*args, **kwargs)
+        return packed(raised(error), cloudpickle.dumps, file)

@@ -26,6 +26,7 @@ FLUSH_S = 0.02
 _log = logging.getLogger(__name__)
 MAX_REQUESTS = 10_000
 CLOSE_TIMEOUT_S = 20.0
+MOST_RESTARTS = 3
 
 
 def _put_last(folder: Path) -> None:
@@ -100,7 +101,12 @@ class VllmHost:
 
 
 class RayVllm:
-    """An :class:`~orchestrator.runtime.engines.base.Engine` whose model lives in a Ray actor."""
+    """An :class:`~orchestrator.runtime.engines.base.Engine` whose model lives in a Ray actor.
+
+    Requests that are under way when the actor, or the engine in it, dies fail with ORCH-E013, which is worth a retry.
+    Another one is started at once; all that come meanwhile wait for the same start, and one that has died more than
+    :data:`MOST_RESTARTS` times without a reply in between stays dead (ORCH-E015).
+    """
 
     simulated = False
 
@@ -111,6 +117,10 @@ class RayVllm:
         self.options = options or VllmOptions()
         self._actor: Any = None
         self._closed = False
+        self._has_died = False
+        self._restarts = 0
+        """Since the last reply."""
+        self._restarting: asyncio.Task[None] | None = None
         self._seeds_ignored = version.on_cpu()
         """And nobody has been told yet."""
 
@@ -128,10 +138,10 @@ class RayVllm:
         try:
             await asyncio.wait_for(self._call("start"), self.options.start_timeout_s)
         except TimeoutError:
-            await self.close()
+            await self._stop()
             raise errors.timed_out(f"the engine `{self.name}`", self.options.start_timeout_s) from None
         except OrchError:
-            await self.close()
+            await self._stop()
             raise
         except asyncio.CancelledError:  # busy with loading, the actor would not hear a request to close
             self._kill()
@@ -141,7 +151,7 @@ class RayVllm:
         """Stream the reply; closing the generator aborts the request in the actor."""
         import ray
 
-        actor = self._running_actor()
+        actor = await self._available_actor()
         if request.sampling.seed is not None and self._seeds_ignored:
             self._seeds_ignored = False
             _log.warning(
@@ -151,10 +161,11 @@ class RayVllm:
         try:
             async for reference in actor.generate.options(num_returns="streaming").remote(request):
                 for chunk in await reference:
-                    done = done or chunk.usage is not None
+                    if chunk.usage is not None:
+                        done, self._restarts = True, 0
                     yield chunk
         except ray.exceptions.RayError as error:
-            raise self._coded(error) from error
+            raise self._coded(error, actor) from error
         finally:
             if not done and self._actor is not None:
                 actor.abort.remote(request.request_id)
@@ -188,6 +199,12 @@ class RayVllm:
     async def close(self) -> None:
         """Stop the engine, then the actor."""
         self._closed = True
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
+        await self._stop()
+
+    async def _stop(self) -> None:
         if self._actor is None:
             return
         import ray
@@ -203,6 +220,30 @@ class RayVllm:
         if actor is not None:
             ray.kill(actor)
 
+    @property
+    def is_restarting(self) -> bool:
+        """Whether requests would wait until it has started again; other replicas may be there at once."""
+        return self._restarting is not None and not self._restarting.done()
+
+    def _restart(self) -> None:
+        """Begin to start another actor, unless that is under way or has been done too often."""
+        if self._closed or self.is_restarting or self._restarts >= MOST_RESTARTS:
+            return
+        self._restarts += 1
+        _log.warning("the engine `%s` has stopped, and is started again", self.name)
+        self._restarting = asyncio.get_running_loop().create_task(self.start())
+        self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())  # told to who waits
+
+    async def _available_actor(self) -> Any:
+        """The actor; another one if it has died."""
+        if self._actor is None and self._has_died:
+            self._restart()
+        if self._restarting is not None and not self._restarting.done():
+            await asyncio.shield(self._restarting)
+        if self._actor is None and self._has_died and not self._closed:
+            raise errors.keeps_stopping(self.name, self._restarts + 1)
+        return self._running_actor()
+
     def _running_actor(self) -> Any:
         if self._actor is None:
             raise errors.not_running(self.name, is_closed=self._closed)
@@ -211,14 +252,24 @@ class RayVllm:
     async def _call(self, method: str, *args: object) -> Any:
         import ray
 
+        actor = self._actor
         try:
-            return await getattr(self._actor, method).remote(*args)
+            return await getattr(actor, method).remote(*args)
         except ray.exceptions.RayError as error:
-            raise self._coded(error) from error
+            raise self._coded(error, actor) from error
 
-    def _coded(self, error: Exception) -> OrchError:
+    def _coded(self, error: Exception, actor: Any) -> OrchError:
+        """The coded form of what ``actor`` failed with; one whose engine has died is of no use any more."""
+        import ray
+
         cause = getattr(error, "cause", None)
-        if isinstance(cause, OrchError):
-            return cause
+        coded = cause if isinstance(cause, OrchError) else None
+        is_dead = isinstance(error, ray.exceptions.RayActorError) if coded is None else coded.code == "ORCH-E013"
+        if is_dead and actor is self._actor:
+            self._has_died = True
+            self._kill()
+            self._restart()
+        if coded is not None:
+            return coded
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return errors.engine_died(self.name, lines[-1] if lines else type(error).__name__, None)

@@ -130,7 +130,6 @@ async def test_sessions_kept_by_an_engine_that_is_killed_go_on_elsewhere(doomed:
     for program in range(PROGRAMS):
         assert (await turn(replicas, program, 2)).output_tokens > 0
     assert at(replicas, 0) == list(range(PROGRAMS))
-    with pytest.raises(EngineError):
-        await turn(doomed, kept[0], 3)
+    assert (await turn(doomed, kept[0], 3)).output_tokens > 0, "it has been started again"
     for program in range(PROGRAMS):
         await replicas.release(f"s{program}")

@@ -17,7 +17,7 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpsDone, RunDone, Token
+from orchestrator.runtime.events import OpsDone, RunDone, RunFailed, Token
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Limits
 from orchestrator.runtime.ray.region_actor import RegionActor
@@ -239,3 +239,52 @@ async def _appears(path: Path) -> None:
     async with asyncio.timeout(20):
         while not path.exists():
             await asyncio.sleep(0.02)
+
+
+async def test_a_run_that_is_cancelled_has_its_end_in_the_journal(ray_session: RaySession, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    async with RegionActor(num_cpus=0) as actor:
+        run = asyncio.create_task(actor.run(compile_workflow(waiting), {"marker": str(marker)}, run_id="cut"))
+        await _appears(marker)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        last = (await actor.journal.load("cut"))[-1]
+        assert isinstance(last, RunFailed)
+        assert last.code == "ORCH-R024"
+
+
+async def test_a_worker_that_died_is_replaced_for_all_that_come_next(ray_session: RaySession, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    async with RegionActor(num_cpus=0) as actor:
+        first = await actor.run(compile_workflow(counting), {"start": 0})
+        lost = asyncio.create_task(actor.run(compile_workflow(waiting), {"marker": str(marker)}))
+        await _appears(marker)
+        os.kill(first.value[0].pid, signal.SIGKILL)
+        with pytest.raises(RunError) as died:
+            await lost
+        assert died.value.code == "ORCH-R025"
+        again = await asyncio.gather(*(actor.run(compile_workflow(counting), {"start": n}) for n in range(4)))
+        assert [each.value[0].number for each in again] == [3, 4, 5, 6]
+        (pid,) = {step.pid for each in again for step in each.value}
+        assert pid != first.value[0].pid
+
+
+async def test_a_worker_that_died_while_it_had_nothing_to_do_is_not_noticed(ray_session: RaySession) -> None:
+    async with RegionActor(num_cpus=0) as actor:
+        first = await actor.run(compile_workflow(counting), {"start": 0})
+        os.kill(first.value[0].pid, signal.SIGKILL)
+        second = await actor.run(compile_workflow(counting), {"start": 5})
+        assert second.value[0].number == 8
+
+
+class Faulty(Subscription):
+    def push(self, entry: object) -> None:
+        raise ValueError("a fault of mine")
+
+
+async def test_an_observer_that_fails_fails_no_run(ray_session: RaySession) -> None:
+    async with RegionActor(num_cpus=0, observers=[Faulty()]) as actor:
+        result = await actor.run(compile_workflow(counting), {"start": 0})
+    assert [step.number for step in result.value] == [3, 13, 23]
+    assert "Faulty" in result.warnings[0]

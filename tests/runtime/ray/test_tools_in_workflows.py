@@ -7,12 +7,13 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator import map_, tool, workflow
+from orchestrator import Retry, map_, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
@@ -216,3 +217,38 @@ async def test_tools_of_a_file_that_no_worker_can_import(ray_session: RaySession
         assert (await run(placed(module.script, place), number=2)).value == 42
     finally:
         del sys.modules[name]
+
+
+class Refused(Exception):
+    """Its constructor takes something else than its arguments, and it holds what cannot be pickled."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.lock = threading.Lock()
+
+
+@tool(effects="idempotent")
+def refuses_or_leaves(how: str) -> int:
+    if how == "leave":
+        sys.exit("bad row")
+    raise Refused(404, "gone")
+
+
+@workflow
+def refusing(how: str) -> int:
+    return refuses_or_leaves.options(retry=Retry(2, backoff_s=0, on=[Refused]))(how)
+
+
+@pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
+async def test_exceptions_keep_their_type_and_line(ray_session: RaySession, place: str) -> None:
+    with pytest.raises(RunError) as failed:
+        await run(placed(refusing, place), how="refuse")
+    problem, cause = failed.value.diagnostics[0], failed.value.__cause__
+    assert (problem.code, problem.message) == ("ORCH-R001", "`refuses_or_leaves_1` failed: Refused: 404: gone")
+    assert type(cause).__name__ == "Refused"
+    assert getattr(cause, "status", None) == 404
+    assert "in refuses_or_leaves" in (problem.why or "")
+    with pytest.raises(RunError, match="SystemExit: bad row") as left:
+        await run(placed(refusing, place), how="leave")
+    assert left.value.code == "ORCH-R001"
