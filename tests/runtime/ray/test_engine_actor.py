@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
@@ -59,7 +60,7 @@ async def answer(engine: Engine, prompt: str) -> str:
     return "".join([chunk.text async for chunk in engine.generate(request)])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def engine(ray_session: RaySession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(actor, "VllmHost", StandIn)
     monkeypatch.setattr(version, "require", lambda: None)
