@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import types
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -272,3 +274,140 @@ def test_an_unchanged_workflow_is_compiled_once(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setitem(globals(), "WORDS", value)
         flow = workflow(helped)
         assert compile_workflow(flow) is compile_workflow(flow)
+
+
+EDITS = {
+    "the same step once more": (
+        "def more(q): return llm('more ' + q)\nSTEPS = [more]",
+        "for step in STEPS: q = step(q)\n    return q",
+        "STEPS.append(more)",
+    ),
+    "other groups of the same steps": (
+        "def a(q): return llm('a ' + q)\ndef b(q): return llm('b ' + q)\nSTEPS = [[a], b]",
+        "for step in STEPS: q = step(q) if callable(step) else llm(f'{len(step)} {q}')\n    return q",
+        "STEPS[:] = [[a, b]]",
+    ),
+    "an attribute named by the second function that uses an object": (
+        "class Of: one, two = '1', '2'\nobject_ = Of()\ndef zz(): return object_.two",
+        "return llm(object_.one + zz() + q)",
+        "object_.two = '3'",
+    ),
+    "a class's attribute": ("class Of: tone = 'kind'", "return llm(Of.tone + q)", "Of.tone = 'rude'"),
+    "an inherited one": (
+        "class Of: tone = 'kind'\nclass By(Of): pass\nby = By()",
+        "return llm(by.tone + q)",
+        "Of.tone = 'rude'",
+    ),
+    "what a method uses": (
+        "TONE = 'kind'\nclass Of:\n    def say(self, q): return llm(TONE + q)\nof = Of()",
+        "return of.say(q)",
+        "TONE = 'rude'",
+    ),
+    "what an object that is called uses": (
+        "TONE = 'kind'\nclass Of:\n    def __call__(self, q): return llm(TONE + q)\nof = Of()",
+        "return of(q)",
+        "TONE = 'rude'",
+    ),
+    "what a property uses": (
+        "class Of:\n    def __init__(self): self._tone = 'kind'\n    @property\n    def tone(self): return self._tone\n"
+        "of = Of()",
+        "return llm(of.tone + q)",
+        "of._tone = 'rude'",
+    ),
+    "a slot": (
+        "class Of: __slots__ = ('tone',)\nof = Of()\nof.tone = 'kind'",
+        "return llm(of.tone + q)",
+        "of.tone = 'x'",
+    ),
+    "an object behind a default": (
+        "class Of: tone = 'kind'\nof = Of()\ndef tone(of=of): return of.tone",
+        "return llm(tone() + q)",
+        "of.tone = 'rude'",
+    ),
+    "an attribute by its name as text": (
+        "class Of: tone = 'kind'",
+        "return llm(getattr(Of, 'tone') + q)",
+        "Of.tone = 'rude'",
+    ),
+    "one library function for another": (
+        "from textwrap import dedent as f, indent",
+        "return llm(f('  a') if f is not indent else q)",
+        "f = indent",
+    ),
+    "a member of a set that is equal": ("A = {1}", "return llm(f'{A}{q}')", "A.clear(); A.add(True)"),
+    "a key that is equal": ("A = {1: llm}", "return llm(f'{list(A)}{q}')", "A[1.0] = A.pop(1)"),
+    "a zero of the other sign": ("A = 0.0", "return llm(f'{A}{q}')", "A = -0.0"),
+    "a queue": ("from collections import deque\nA = deque('a')", "return llm(A[-1] + q)", "A.append('b')"),
+    "bytes that change": ("A = bytearray(b'a')", "return llm(A.decode() + q)", "A.extend(b'b')"),
+    "a list that holds itself": ("A = ['a']; A.append(A); A.append(A)", "return llm(A[0] + q)", "A[0] = 'b'"),
+}
+
+
+@pytest.mark.parametrize(("setup", "body", "edit"), EDITS.values(), ids=EDITS)
+def test_whatever_is_changed_is_compiled_again(setup: str, body: str, edit: str) -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cell(names, f"from orchestrator import llm, workflow\n{setup}\ndef flow(q: str) -> str:\n    {body}\n")
+    flow = workflow(names["flow"])
+    before = compile_workflow(flow)
+    assert compile_workflow(flow) is before
+    cell(names, edit)
+    after = compile_workflow(flow)
+    assert after.level1 != before.level1
+    assert after.level1 == compile_workflow(workflow(names["flow"])).level1
+
+
+HELD = {
+    "nested deeply": "A = []\nfor _ in range(3000): A = [A]",
+    "objects in a ring": "class N:\n    def f(self): return self.next\nA = N(); A.next = N(); A.next.next = A",
+    "a list of itself alone": "A = []\nA.append(A)",
+    "a dict of a function and itself": "A = {1: print}\nA[2] = A",
+    "a function that calls itself": "def A(): return A()",
+    "a proxy of nothing": "class P:\n    def __getattribute__(self, name): raise RuntimeError(name)\nA = P()",
+    "a text without a hash": "class S(str):\n    def __eq__(self, other): return True\nA = S('a')",
+    "many functions, one behind the other": "\n".join(
+        [*(f"def f{i}(): return f{i + 1}()" for i in range(1500)), "f1500 = None", "A = f0"]
+    ),
+}
+
+
+@pytest.mark.parametrize("setup", HELD.values(), ids=HELD)
+def test_whatever_code_mentions_costs_no_compiling_where_it_is_unchanged(setup: str) -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cell(names, f"from orchestrator import llm, workflow\n{setup}\ndef flow(q: str) -> str:\n    A; return llm(q)\n")
+    flow = workflow(names["flow"])
+    assert compile_workflow(flow) is compile_workflow(flow)
+
+
+def test_what_a_list_of_objects_is_to_one_function_and_to_another() -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cell(names, "from orchestrator import llm, workflow\nclass Of: one, two = '1', '2'\nA = [Of()]\n")
+    cell(names, "def zz(): return A[0].two\ndef flow(q: str) -> str: return llm(A[0].one + zz() + q)\n")
+    flow = workflow(names["flow"])
+    assert prompt_of(flow) == "12x"
+    names["A"][0].two = "3"
+    assert prompt_of(flow) == "13x"
+
+
+@pytest.mark.parametrize("listed", ["sorted(os.listdir(folder))", "[each.name for each in sorted(folder.iterdir())]"])
+def test_a_folder_that_gets_another_file(listed: str, tmp_path: Path) -> None:
+    (tmp_path / "a.md").touch()
+    names: dict[str, Any] = {"__name__": "notebook", "folder": tmp_path}
+    cell(names, "import os\nfrom orchestrator import llm, workflow\n")
+    cell(names, f"@workflow\ndef flow(q: str) -> str: return llm(f'{{{listed}}} {{q}}')\n")
+    assert prompt_of(names["flow"]) == "['a.md'] x"
+    (tmp_path / "b.md").touch()
+    assert prompt_of(names["flow"]) == "['a.md', 'b.md'] x"
+
+
+def test_a_database_that_is_written_to(tmp_path: Path) -> None:
+    file = tmp_path / "words.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("create table words (word)")
+        names: dict[str, Any] = {"__name__": "notebook", "connect": sqlite3.connect, "file": file}
+        cell(names, "from orchestrator import llm, workflow\n")
+        ask = "[word for word, in connect(file).execute('select word from words')]"
+        cell(names, f'@workflow\ndef flow(q: str) -> str: return llm(f"{{{ask}}} {{q}}")\n')
+        assert prompt_of(names["flow"]) == "[] x"
+        with database:
+            database.execute("insert into words values ('kind')")
+        assert prompt_of(names["flow"]) == "['kind'] x"

@@ -1,4 +1,8 @@
-"""Which files the user's code reads while it is traced, and whether they are still what they were."""
+"""Which files the user's code reads while it is traced, and whether they are still what they were.
+
+Folders that it lists and databases of SQLite that it opens are files too. What is in such a database changes with its
+journal: the file beside it counts.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from orchestrator.dsl.location import is_user_file
 _CODE: Final = frozenset({".py", ".pyc", ".so", ".pyd"})
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/")
 """Files there are new whenever one looks."""
+_READING: Final = frozenset({"open", "os.listdir", "os.scandir", "sqlite3.connect"})
 _opened: ContextVar[set[str] | None] = ContextVar("orchestrator_files_opened", default=None)
 _hooks: list[object] = []
 
@@ -50,10 +55,11 @@ def noting_files() -> Iterator[list[FileRead]]:
 
 
 def _hook(event: str, args: tuple[object, ...]) -> None:
-    if event != "open":
+    if event not in _READING or (opened := _opened.get()) is None:
         return
-    opened = _opened.get()
-    if opened is None or not isinstance(args[0], (str, bytes, os.PathLike)) or _writes(*args[1:3]):
+    if not isinstance(args[0], (str, bytes, os.PathLike)) or (event == "open" and _writes(*args[1:3])):
+        return
+    if event == "os.listdir" and args[0] in sys.path:  # an import looks where a module is
         return
     path = Path(os.fsdecode(args[0])).absolute()
     if path.suffix not in _CODE and not str(path).startswith(_OF_THE_SYSTEM) and is_user_file(str(path)):
