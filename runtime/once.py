@@ -42,7 +42,7 @@ CHECK_TIMEOUT_S: Final = 30.0
 UNSAID: Final = object()
 
 _running: set[str] = set()
-"""Paths of calls that run in threads of this process, whether or not somebody waits for them."""
+"""Paths of calls that threads of this process have, whether or not somebody waits for them."""
 
 
 def is_once(op: Op) -> bool:
@@ -212,17 +212,23 @@ class OnceOp:
         return failures.unsettled(path, before.reason, where, asked=self._unknown)
 
 
-def marked(fn: Callable[..., Any], path: str) -> Callable[..., Any]:
-    """``fn``, for a thread: as long as it runs there, that it did not happen is no proof that it will not."""
+def marked(
+    fn: Callable[..., Any], path: str, began: Callable[[], None]
+) -> tuple[Callable[..., Any], Callable[[], None]]:
+    """``fn`` and ``began``, for a thread: from when it is handed over until its end, that it did not happen is no proof
+    that it will not."""
+
+    def begin() -> None:
+        _running.add(path)
+        began()
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        _running.add(path)
         try:
             return fn(*args, **kwargs)
         finally:
             _running.discard(path)
 
-    return run
+    return run, begin
 
 
 async def settle(

@@ -27,7 +27,9 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
     began = None if attempt is None else attempt.begin
     admitted = None if once is None or attempt is None else partial(once.start, attempt)
     if spec.place == "thread":
-        fn = spec.fn if once is None else marked(spec.fn, once.path)
+        fn = spec.fn
+        if once is not None and began is not None:
+            fn, began = marked(fn, once.path, began)
         runs = Runs()
         context = copy_context()
         context.run(caller.set, by._replace(runs=runs))

@@ -79,9 +79,7 @@ class ToolThreads:
             if admitted is not None:
                 await admitted()
             self._admit(tenant, mine)
-            if began is not None:
-                began()
-            self._start(job)
+            self._start(job, began)
             await job.done
         finally:
             if job.is_started and not job.is_over:
@@ -117,7 +115,7 @@ class ToolThreads:
             if not mine.written_off:
                 del self._tenants[key]
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: _Job, began: Callable[[], None] | None) -> None:
         with self._lock:
             thread = self._idle.pop() if self._idle else None
         if thread is None:
@@ -126,6 +124,8 @@ class ToolThreads:
                 thread.start()
             except RuntimeError as error:  # the system gives no more
                 raise no_thread(str(error)) from error
+        if began is not None:
+            began()
         job.is_started = True
         thread.jobs.put(job)
 

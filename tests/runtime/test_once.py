@@ -16,6 +16,7 @@ from orchestrator.errors import RunError, UnsettledError
 from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpSettled, OpStarted, OpUnsettled
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.tools.threads import _Job
 
 Answer = Happened[str] | Literal["did not happen", "unknown"]
 
@@ -314,6 +315,35 @@ async def test_that_it_did_not_happen_is_no_proof_while_its_thread_still_runs() 
             await runtime.run(compiled(flow), {"key": "A-17"})
         bank.release.set()
     assert "still runs" in (raised.value.diagnostics[0].why or "")
+    assert bank.keys == ["A-17"]
+
+
+async def test_nor_while_its_thread_has_not_come_to_it_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a thread may begin long after it was told to."""
+    bank, run = Bank(), _Job.run
+
+    def late(job: _Job) -> None:
+        bank.release.wait()
+        run(job)
+
+    async def was_paid(key: str) -> Answer:
+        return "did not happen"
+
+    @tool(effects="once", check=was_paid, timeout=0.02, retry=Retry(attempts=3, backoff_s=0))
+    def pay(key: str) -> str:
+        bank.keys.append(key)
+        return key
+
+    def flow(key: str) -> str:
+        return pay(key)
+
+    monkeypatch.setattr(_Job, "run", late)
+    async with Runtime() as runtime:
+        with pytest.raises(UnsettledError, match="nobody knows"):
+            await runtime.run(compiled(flow), {"key": "A-17"})
+        bank.release.set()
+        while not bank.keys:
+            await asyncio.sleep(0.001)
     assert bank.keys == ["A-17"]
 
 
