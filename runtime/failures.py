@@ -167,6 +167,22 @@ def unknown_run(run_id: str) -> RunError:
     )
 
 
+def run_under_way(run_id: str) -> RunError:
+    """ORCH-R022."""
+    why = "another execution would start what this one has started"
+    return RunError("ORCH-R022", f"run {run_id} is under way", why=why, fix="wait for it, or cancel it first")
+
+
+def run_exists(run_id: str) -> RunError:
+    """ORCH-R029."""
+    return RunError(
+        "ORCH-R029",
+        f"there is a run {run_id} already",
+        why="what its `once` tools have done, and their keys, go by its id",
+        fix="resume it, or give the new run an id of its own",
+    )
+
+
 def worker_died(workflow: str, run_id: str, error: BaseException) -> RunError:
     """ORCH-R025."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

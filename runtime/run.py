@@ -36,6 +36,7 @@ from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.result import RunResult, run_result
+from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.worker import WORKER_VARIABLE
@@ -75,6 +76,7 @@ class Runtime:
             ray,
             durations=durations if durations is not None else DurationModel(),
         )
+        self._ids = RunIds(self.journal)
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop
         """Where the latest run was begun, once there was one."""
@@ -92,9 +94,10 @@ class Runtime:
         """Run a compiled workflow; ``budget`` (``"400k tokens"``) replaces the workflow's own, ``observers`` see this
         run only.
 
-        ``tenant`` says on whose behalf: tenants whose runs wait for an engine get fair shares of it.
+        ``tenant`` says on whose behalf: tenants whose runs wait for an engine get fair shares of it. A ``run_id`` is a
+        new one, and by default made up.
 
-        Raises ``RunError``.
+        Raises ``RunError``: ORCH-R029 for the id of a run that there is already.
         """
         values = checked_inputs(compiled.params, inputs, compiled.defaults)
         with running_with(self._within(compiled)):
@@ -113,8 +116,12 @@ class Runtime:
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        execution = self._execution(program, run_id or uuid4().hex, observers, budget=limits_of(budget), tenant=tenant)
-        return await self._run(execution, program, inputs)
+        new_id = run_id or uuid4().hex
+        with self._ids.taken(new_id):
+            if run_id:
+                await self._ids.check_new(run_id)
+            execution = self._execution(program, new_id, observers, budget=limits_of(budget), tenant=tenant)
+            return await self._run(execution, program, inputs)
 
     async def resume(
         self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
@@ -123,7 +130,8 @@ class Runtime:
 
         Nor is a ``once`` tool that raised an exception, which is its outcome, unless it has a ``key`` or its ``check``
         says that it did not happen.
-        Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed.
+        Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed,
+        ORCH-R022 while the run is under way.
         """
         with running_with(self._within(compiled)):
             return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
@@ -132,11 +140,12 @@ class Runtime:
         self, program: Program, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
     ) -> RunResult:
         """:meth:`resume`, for a program."""
-        state = replay(program, await self.journal.load(run_id))
-        if state.started is None:
-            raise unknown_run(run_id)
-        execution = self._execution(program, run_id, state=state, budget=limits_of(budget), tenant=tenant)
-        return await self._run(execution, program, ())
+        with self._ids.taken(run_id):
+            state = replay(program, await self.journal.load(run_id))
+            if state.started is None:
+                raise unknown_run(run_id)
+            execution = self._execution(program, run_id, state=state, budget=limits_of(budget), tenant=tenant)
+            return await self._run(execution, program, ())
 
     async def settle(
         self,
@@ -155,7 +164,8 @@ class Runtime:
         Raises ``RunError`` ORCH-R026 where there is no such op, or the result is none of its type.
         """
         program = compiled.program
-        await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
+        with self._ids.taken(run_id):
+            await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
 
     def _within(self, compiled: Compiled) -> Within:
         """Runs the workflows that its tools call, planned for the same cluster."""

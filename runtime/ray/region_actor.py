@@ -41,6 +41,7 @@ from orchestrator.runtime.ray.region_host import Ended, Observation, RegionHost
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.run import checked_inputs
+from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.telemetry.spans import recording_listener
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class RegionActor:
     ) -> None:
         self.journal: Journal = journal if journal is not None else MemoryJournal()
         self.observers = list(observers)
+        self._ids = RunIds(self.journal)
         self._pauses = pauses
         self._num_cpus = num_cpus
         self._engines = dict(engines or {})
@@ -131,18 +133,23 @@ class RegionActor:
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
-        return await self._run(
-            program, run_id or uuid4().hex, inputs, budget=limits_of(budget), tenant=tenant, observers=observers
-        )
+        new_id = run_id or uuid4().hex
+        with self._ids.taken(new_id):
+            if run_id:
+                await self._ids.check_new(run_id)
+            return await self._run(
+                program, new_id, inputs, budget=limits_of(budget), tenant=tenant, observers=observers
+            )
 
     async def resume(
         self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
     ) -> RunResult:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
-        known = await self.journal.load(run_id)
-        if not any(isinstance(event, RunStarted) for event in known):
-            raise failures.unknown_run(run_id)
-        return await self._run(compiled.program, run_id, (), known=known, budget=limits_of(budget), tenant=tenant)
+        with self._ids.taken(run_id):
+            known = await self.journal.load(run_id)
+            if not any(isinstance(event, RunStarted) for event in known):
+                raise failures.unknown_run(run_id)
+            return await self._run(compiled.program, run_id, (), known=known, budget=limits_of(budget), tenant=tenant)
 
     async def settle(
         self,
@@ -156,7 +163,8 @@ class RegionActor:
     ) -> None:
         """Say what has become of a ``once`` tool of which nobody knew; see ``Runtime.settle``."""
         program = compiled.program
-        await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
+        with self._ids.taken(run_id):
+            await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
 
     async def _run(
         self,
