@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from orchestrator.dsl.policy import Budget, PolicyError, checked_budget
 from orchestrator.errors import Diagnostic, RunError
-from orchestrator.runtime.program import Generate, Limits, Op, Program, Region
+from orchestrator.runtime.program import Generate, Limits, Op, Program
 
 
 def limits_of(budget: Limits | Budget | str | None) -> Limits | None:
@@ -35,23 +35,16 @@ def require_prices(
     """
     usd = None if limits is None else limits.usd
     unpriced: dict[str, tuple[Op, float]] = {}
-    for op, bound in _bounded(program.body, usd):
+    for op, own in program.model_calls:
+        bound = usd if own is None else own
+        if bound is None:
+            continue
         assert isinstance(op.spec, Generate)
         name = engine_of(op.spec)
         if name not in program.prices:
             unpriced.setdefault(name, (op, bound))
     if unpriced:
         raise RunError.collect([_problem(name, op, bound) for name, (op, bound) in unpriced.items()])
-
-
-def _bounded(region: Region, usd: float | None) -> Iterator[tuple[Op, float]]:
-    """The model calls that count against a budget in dollars, and the closest such budget."""
-    for op in region.ops():
-        own = usd if op.policy.budget is None or op.policy.budget.usd is None else op.policy.budget.usd
-        if isinstance(op.spec, Generate) and own is not None:
-            yield op, own
-        for body in op.bodies:
-            yield from _bounded(body.region, own)
 
 
 def _problem(engine: str, op: Op, usd: float) -> Diagnostic:

@@ -366,6 +366,11 @@ class Program:
         return frozenset(op.spec.place for op in ops if isinstance(op.spec, ToolCall))
 
     @cached_property
+    def model_calls(self) -> tuple[tuple[Op, float | None], ...]:
+        """Its model calls, each with the dollars of the closest budget that is declared around it."""
+        return tuple(_model_calls(self.body, None))
+
+    @cached_property
     def regions(self) -> dict[str, Region]:
         """Every region by its key."""
         found: dict[str, Region] = {}
@@ -375,3 +380,12 @@ class Program:
             found[region.key] = region
             todo += [body.region for op in region.ops() for body in op.bodies]
         return found
+
+
+def _model_calls(region: Region, usd: float | None) -> Iterator[tuple[Op, float | None]]:
+    for op in region.ops():
+        own = usd if op.policy.budget is None or op.policy.budget.usd is None else op.policy.budget.usd
+        if isinstance(op.spec, Generate):
+            yield op, own
+        for body in op.bodies:
+            yield from _model_calls(body.region, own)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Final
 
+from orchestrator.cached import cached_property
 from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
@@ -36,9 +37,9 @@ class Received:
         self._reasons: dict[int, FinishReason] = {}
         self._parts: list[list[str]] = [[] for _ in self.asked]
 
-    @property
+    @cached_property
     def texts(self) -> dict[int, str]:
-        """The text of each sample, those of an earlier attempt that fit included."""
+        """The text of each sample, those of an earlier attempt that fit included; asked for when all has arrived."""
         arrived = zip(self.asked, map("".join, self._parts), strict=True)
         return dict(sorted({**self._kept, **dict(arrived)}.items()))
 

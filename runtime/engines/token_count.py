@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, cast
 from unicodedata import normalize
 
 from orchestrator.runtime.engines.base import Engine, KvControl, Message, Usage
@@ -33,7 +33,6 @@ LONG_CHARS: Final = 50_000
 _FORMS: Final = ("NFC", "NFD", "NFKC", "NFKD")
 
 
-@runtime_checkable
 class TokenCounter(Protocol):
     """Counts tokens exactly, or from above. Engines that know their tokenizer are counters."""
 
@@ -69,13 +68,18 @@ BYTES: Final[TokenCounter] = _Templated(most_bytes)
 def at_hand(engine: Engine | KvControl) -> TokenCounter:
     """What counts for an engine without waiting for anything."""
     first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine  # they serve the same model
-    return first if isinstance(first, TokenCounter) else BYTES
+    return cast(TokenCounter, first) if _has(first, "count_text", "count_prompt") else BYTES
 
 
 def may_repeat_prompts(engine: Engine) -> bool:
     """Whether several samples may be several requests, each with the prompt: some endpoints give one at a time."""
     first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine
-    return not isinstance(first, (TokenCounter, KvControl))
+    return not (_has(first, "count_text", "count_prompt") or _has(first, "prefetch", "extend"))
+
+
+def _has(engine: object, *methods: str) -> bool:
+    """Whether an engine offers these. To ask isinstance of a protocol costs more than counting a call's tokens."""
+    return all(hasattr(engine, method) for method in methods)
 
 
 async def counter_of(engine: Engine) -> TokenCounter:

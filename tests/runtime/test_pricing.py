@@ -11,7 +11,8 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.program import Limits
+from orchestrator.runtime.pricing import require_prices
+from orchestrator.runtime.program import Limits, Region
 from orchestrator.runtime.run import Runtime
 from orchestrator.testing import fake
 
@@ -107,3 +108,11 @@ async def test_a_budget_that_is_none_is_refused(budget: Any) -> None:
 async def test_a_reply_without_max_tokens_is_bounded_by_the_dollars_that_are_left() -> None:
     (request,) = await run(plain, PRICED, "$0.0001")
     assert request.sampling.max_tokens == 49
+
+
+async def test_a_program_is_searched_for_its_calls_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = compile_workflow(bounded_inside).program
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"\$0\.25"):
+            require_prices(program, None)
+        monkeypatch.setattr(Region, "ops", None)
