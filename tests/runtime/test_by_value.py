@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel
@@ -116,3 +117,35 @@ def test_structure_is_kept() -> None:
 def test_what_nobody_can_copy_is_handed_over(value: object) -> None:
     assert by_value(value) is value
     assert by_value([value])[0] is value
+
+
+class Pair(NamedTuple):
+    name: str
+    items: list[str]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda inner: Pair("a", inner),
+        lambda inner: deque([inner], maxlen=3),
+        lambda inner: defaultdict(list, a=inner),
+        lambda inner: OrderedDict(a=inner),
+        lambda inner: (Pair("a", inner),),
+    ],
+)
+def test_the_containers_of_the_standard_library_are_copied_with_what_they_hold(make: Any) -> None:
+    inner = ["x"]
+    value = make(inner)
+    copied = by_value(value)
+    inner.append("y")
+    assert copied == make(["x"])
+    assert type(copied) is type(value)
+    assert getattr(copied, "maxlen", None) == getattr(value, "maxlen", None)
+
+
+@pytest.mark.parametrize("value", [bytearray(b"x"), Counter("aab")])
+def test_flat_containers_are_copied(value: Any) -> None:
+    copied = by_value(value)
+    assert copied == value
+    assert copied is not value
