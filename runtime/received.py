@@ -36,6 +36,7 @@ class Received:
         self._kept = correction.kept
         self._reasons: dict[int, FinishReason] = {}
         self._parts: list[list[str]] = [[] for _ in self.asked]
+        self._thoughts: list[list[str]] = [[] for _ in self.asked]
 
     @cached_property
     def texts(self) -> dict[int, str]:
@@ -54,6 +55,7 @@ class Received:
             async for chunk in chunks:
                 sample = self.asked[chunk.sample]
                 self._parts[chunk.sample].append(chunk.text)
+                self._thoughts[chunk.sample].append(chunk.thought)
                 if chunk.finish_reason is not None:
                     self._reasons[sample] = chunk.finish_reason
                 self.tokens += chunk.tokens
@@ -86,7 +88,7 @@ class Received:
         self, error: BaseException, reservation: Reservation, counter: TokenCounter, *, was_sent: bool
     ) -> Usage:
         """What a call that gives no result has used; nothing, if it was refused or given up while it waited."""
-        if self.usage is not None or any(any(parts) for parts in self._parts):
+        if self.usage is not None or any(any(parts) for parts in (*self._parts, *self._thoughts)):
             return self.used(reservation, counter)
         if was_sent and isinstance(error, asyncio.CancelledError):
             return Usage(reservation.prompt_tokens, None, 0, estimated=True)
@@ -98,7 +100,8 @@ class Received:
         """Tokens of the reply: as the engine counts them while it streams, or as they are counted here."""
         if self.tokens:
             return self.tokens
-        counts = [counter.count_text("".join(parts)) for parts in self._parts]
+        written = zip(self._thoughts, self._parts, strict=True)
+        counts = [counter.count_text("".join([*thoughts, *parts])) for thoughts, parts in written]
         return sum(counts if most is None else (min(each, most) for each in counts))
 
     def _limit(self, max_tokens: int | None) -> str:

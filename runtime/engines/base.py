@@ -107,6 +107,8 @@ class Chunk:
     """Set on the very last chunk of the request, unless the engine does not count."""
     ttft_s: float | None = None
     """Seconds from submission to the first token, set on the very last chunk."""
+    thought: str = ""
+    """Reasoning, which is no part of the reply, and paid for like it."""
 
 
 @dataclass(frozen=True, slots=True)

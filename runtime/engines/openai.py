@@ -37,7 +37,7 @@ from orchestrator.runtime.engines.endpoint.address import Redaction, api_key, ch
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
 from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, shared_pace
-from orchestrator.runtime.engines.endpoint.reply import Reply, UnfinishedError
+from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
 from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
 from orchestrator.runtime.engines.endpoint.statuses import Endpoint, error_in, failure, status_of, words
 from orchestrator.runtime.kv.wire import SESSION_HEADER, request_arguments
@@ -167,10 +167,10 @@ class OpenAIEngine:
                 self._ask(_seeded(request, part[0]), part, reply) for part, reply in zip(parts, replies, strict=True)
             ]
             async with aclosing(merged(asked)) as pieces:
-                async for sample, text in pieces:
+                async for sample, text, thought in pieces:
                     ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
                     for copy in range(copies):
-                        yield Chunk(sample + copy, text, 0)
+                        yield Chunk(sample + copy, text, 0, thought="" if copy else thought)
             for part, reply in zip(parts, replies, strict=True):
                 usages.append(reply.counted())
                 ends |= {part[number]: reason for number, reason in reply.reasons().items()}
@@ -185,9 +185,7 @@ class OpenAIEngine:
             yield Chunk(sample, "", 0, ends[sample - sample % copies])
         yield Chunk(last, "", 0, ends[last - last % copies], usage, ttft_s)
 
-    async def _ask(
-        self, request: GenerateRequest, part: Sequence[int], reply: Reply
-    ) -> AsyncGenerator[tuple[int, str], None]:
+    async def _ask(self, request: GenerateRequest, part: Sequence[int], reply: Reply) -> AsyncGenerator[Piece, None]:
         """One request for some of the samples; a refusal for being too many sends it back into the queue."""
         pace = shared_pace(self._url, self._key, self.options.max_concurrency)
         hint = request.kv
@@ -200,9 +198,9 @@ class OpenAIEngine:
             try:
                 sent()
                 async with aclosing(self._answer(request, reply)) as pieces:
-                    async for number, text in pieces:
+                    async for number, text, thought in pieces:
                         permit.answered()
-                        yield part[number], text
+                        yield part[number], text, thought
                 permit.answered()
                 is_over = True
             except _RefusedError as refusal:
@@ -228,7 +226,7 @@ class OpenAIEngine:
             return refusal.error
         return errors.waits_too_long(self._shown, refusal.error.diagnostics[0].why or "", told, most)
 
-    async def _answer(self, request: GenerateRequest, reply: Reply) -> AsyncGenerator[tuple[int, str], None]:
+    async def _answer(self, request: GenerateRequest, reply: Reply) -> AsyncGenerator[Piece, None]:
         """What the endpoint answers, in words that it knows."""
         is_over = False
         while not is_over:
@@ -246,7 +244,7 @@ class OpenAIEngine:
                 if change:
                     note(f"the endpoint {self._shown} does not take everything: {change}")
 
-    async def _exchange(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[tuple[int, str], None]:
+    async def _exchange(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Piece, None]:
         """One HTTP request. Raises coded errors, and :class:`_RefusedError` before the first piece."""
         import openai
 

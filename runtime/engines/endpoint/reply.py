@@ -5,7 +5,7 @@ servers send text behind their finish reasons, and reasons that are none (``""``
 
 >>> reply = Reply(1)
 >>> list(reply.feed({"choices": [{"delta": {"content": "Hi"}, "finish_reason": ""}]}))
-[(0, 'Hi')]
+[(0, 'Hi', '')]
 >>> list(reply.feed({"choices": [{"delta": None, "finish_reason": "length"}], "usage": None})), reply.reasons()
 ([], {0: 'length'})
 """
@@ -22,7 +22,12 @@ from orchestrator.runtime.engines.surrogates import Joiner, well_formed
 _LENGTH: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 _FILTERED: Final = frozenset({"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "sensitive"})
 _TOOLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
+_THOUGHTS: Final = ("reasoning_content", "reasoning")
 _BROKEN: Final = frozenset({"error", "abort", "aborted", "cancelled", "canceled", "network_error"})
+
+
+Piece = tuple[int, str, str]
+"""Of which sample, its text, and its reasoning."""
 
 
 class UnfinishedError(Exception):
@@ -51,8 +56,8 @@ class Reply:
         self._only: Any = None
         """What the endpoint numbers the only sample."""
 
-    def feed(self, event: Any) -> Iterator[tuple[int, str]]:
-        """The pieces of text in a chunk, or in a whole completion, each with the number of its sample.
+    def feed(self, event: Any) -> Iterator[Piece]:
+        """The pieces in a chunk, or in a whole completion.
 
         Raises :class:`UnfinishedError`.
         """
@@ -70,14 +75,14 @@ class Reply:
             if choice is not None:
                 yield from self._choice(choice, is_alone=len(choices) == 1)
 
-    def rest(self) -> Iterator[tuple[int, str]]:
+    def rest(self) -> Iterator[Piece]:
         """What is left to pass on when the stream has ended: half characters, and the words of refusals and calls."""
         for number, sample in sorted(self._samples.items()):
             text = sample.joiner.end() + sample.refusal
             if not text and not sample.has_text and sample.calls:
                 text = "; ".join(f"{call['name']}({call['arguments']})" for call in sample.calls)
             if text:
-                yield number, well_formed(text)
+                yield number, well_formed(text), ""
 
     def counted(self) -> Usage | None:
         """The usage, where the endpoint counted what it wrote."""
@@ -102,7 +107,7 @@ class Reply:
             return "tool_calls"
         return "length" if found in _LENGTH else "stop"
 
-    def _choice(self, choice: Any, *, is_alone: bool) -> Iterator[tuple[int, str]]:
+    def _choice(self, choice: Any, *, is_alone: bool) -> Iterator[Piece]:
         if not isinstance(choice, Mapping):
             raise UnfinishedError(f"a choice is {str(choice)[:80]!r}")
         number = self._number(choice.get("index"), is_alone=is_alone)
@@ -119,9 +124,11 @@ class Reply:
             sample.refusal += refusal
         _add_calls(sample, delta)
         text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
-        if text:
-            sample.has_text = True
-            yield number, text
+        sample.has_text |= bool(text)
+        thoughts = (delta.get(name) for name in _THOUGHTS)  # some send it under both names
+        thought = next((each for each in thoughts if isinstance(each, str) and each), "")
+        if text or thought:
+            yield number, text, well_formed(thought)
 
     def _number(self, index: Any, *, is_alone: bool) -> int:
         if is_alone and index is None:
