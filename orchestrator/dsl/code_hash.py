@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import CodeType, FunctionType
+from typing import Any
 
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
@@ -19,7 +20,7 @@ def code_hash(function: Callable[..., object], *context: str) -> str:
     """16 hex digits for ``function``; ``context`` adds what else matters, like the declared effects."""
     digest = hashlib.sha256()
     for token in (*context, *_callable(function, set())):
-        digest.update(token.encode())
+        digest.update(token.encode(errors="surrogatepass"))  # a module's name may come from a path that is no text
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 
@@ -81,17 +82,27 @@ def _object(value: object, seen: set[int]) -> Iterator[str]:
     """A default, closure cell or global: constants by value, functions by code, anything else by type."""
     if isinstance(value, _CONSTANTS):
         yield repr(value)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _object(item, seen)
-    elif isinstance(value, dict):
-        for key in sorted(value, key=str):
-            yield str(key)
-            yield from _object(value[key], seen)
+    elif isinstance(value, (tuple, list, dict)):
+        if id(value) in seen:
+            yield "within itself"
+            return
+        seen.add(id(value))
+        yield from _items(value, seen)
+        seen.discard(id(value))
     elif isinstance(value, type):
         yield _name(value)
     else:
         yield from _callable(value, seen)
+
+
+def _items(value: tuple[object, ...] | list[object] | dict[Any, object], seen: set[int]) -> Iterator[str]:
+    if not isinstance(value, dict):
+        for item in value:
+            yield from _object(item, seen)
+        return
+    for key in sorted(value, key=str):
+        yield str(key)
+        yield from _object(value[key], seen)
 
 
 def _name(value: object) -> str:

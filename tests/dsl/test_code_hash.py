@@ -77,3 +77,23 @@ def test_effects_count() -> None:
 
     assert tool(f).code != tool(f, effects="pure").code
     assert tool(f).code == tool(f).code
+
+
+@pytest.mark.parametrize("container", [[1], {"a": 1}])
+def test_a_container_that_holds_itself(container: Any) -> None:
+    def function() -> Any:
+        return container
+
+    if isinstance(container, dict):
+        container["b"] = container
+    else:
+        container.append(container)
+    before = code_hash(function)
+    container["a" if isinstance(container, dict) else 0] = 2
+    assert code_hash(function) != before
+
+
+def test_a_function_of_a_module_whose_name_is_no_text() -> None:
+    names: dict[str, Any] = {"__name__": "caf\udce9"}
+    exec("def function(): return 1", names)
+    assert len(code_hash(names["function"])) == 16
