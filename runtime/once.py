@@ -31,6 +31,7 @@ from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op, Program, ToolCall
 from orchestrator.runtime.raised import passes_through
+from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.values import adapter, checked_result
 
 if TYPE_CHECKING:
@@ -192,10 +193,18 @@ class OnceOp:
         if self._once.key is not None:
             given.setdefault(self._once.key, self.key)
         asked = {name: given[name] for name in self._once.check_params if name in given}
+        execution, runs = self._execution, Runs()
+        by = Caller(execution, self._frame.path, self._op, self._frame.ledger)
+        caller.set(by)
         if iscoroutinefunction(check):
             return await check(**asked)
-        work = partial(copy_context().run, check, **asked)
-        answer = await self._execution.services.threads.call(work, tenant=self._execution.tenant)
+        context = copy_context()
+        context.run(caller.set, by._replace(runs=runs))
+        work = partial(context.run, check, **asked)
+        try:
+            answer = await execution.services.threads.call(work, tenant=execution.tenant, depth=execution.depth)
+        finally:
+            await runs.end()
         return await answer if isawaitable(answer) else answer
 
     def _settle(self, verdict: Verdict, values: tuple[object, ...]) -> None:

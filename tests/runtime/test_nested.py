@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import llm, map_, tool, workflow
+from orchestrator import Happened, llm, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -248,6 +248,55 @@ def test_runs_on_the_fake_engine_too() -> None:
     with fake(lambda messages: "faked") as engine:
         assert threaded("x") == "fakedfaked"
     assert len(engine.requests) == 2
+
+
+def asks(q: str) -> Any:
+    return Happened(inner(q))
+
+
+async def asks_and_awaits(q: str) -> Any:
+    return Happened(await inner.arun(q))
+
+
+@pytest.mark.parametrize("check", [asks, asks_and_awaits])
+async def test_checks_may_call_workflows_too(check: Any) -> None:
+    @tool(effects="once", check=check, timeout=0.01)
+    async def pay(q: str) -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    @workflow
+    def pays(q: str) -> str:
+        return pay(q)
+
+    found = await result(pays, Heard())
+    assert (found.value, found.usage.output_tokens) == ("hi", 1)
+
+
+async def test_the_checks_of_inner_runs_do_not_wait_for_the_tools_around_them() -> None:
+    def was_paid(q: str) -> Any:
+        return Happened(q)
+
+    @tool(effects="once", check=was_paid, timeout=0.01)
+    async def pay(q: str) -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    @workflow
+    def pays(q: str) -> str:
+        return pay(q)
+
+    @tool(effects="idempotent")
+    def around(q: str) -> str:
+        return pays(q)
+
+    @workflow
+    def flow(qs: list[str]) -> list[str]:
+        return map_(around, qs, limit=100)
+
+    names = [str(n) for n in range(MOST_RUNNING)]
+    async with Runtime() as runtime:
+        assert (await runtime.run(compile_workflow(flow), {"qs": names})).value == names
 
 
 @pytest.mark.parametrize("flow", [threaded, awaited], ids=["thread", "await"])
