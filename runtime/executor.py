@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from time import time
 from typing import Any, TypeVar
 
+from orchestrator.cached import cached_property
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import calls, failures
 from orchestrator.runtime.attempt import unattended
@@ -130,12 +131,17 @@ class Execution:
         """Those of which nobody knows whether they happened."""
         self.in_doubt: dict[str, OnceOp] = {}
         """Those that this part of the run has started."""
-        self.rng = random.Random(seed)
+        self._seed = seed
         self.outer: Execution | None = None
         """The run whose tool waits for this one."""
         self.bill: Callable[[Event], None] | None = None
         """Takes this run's events to the outer one, which journals what this one uses."""
         self._journal = journal
+
+    @cached_property
+    def rng(self) -> random.Random:
+        """For the jitter of retries; most runs need none, and to seed one takes as long as a small op."""
+        return random.Random(self._seed)
 
     def emit(self, event: Event) -> None:
         """Journal an event and show it to whoever listens."""
