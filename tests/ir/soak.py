@@ -154,13 +154,16 @@ def compiled() -> None:
 
 
 def stopped() -> None:
-    """Ctrl-C at any moment of a compilation comes out as what it is."""
-    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.03))
+    """Ctrl-C at any moment of a compilation comes out as what it is.
+
+    It comes again: Python drops what is raised while a destructor or the callback of a weak reference runs.
+    """
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.03), 0.05)
     try:
         while True:
             compile_workflow(nested(), CLUSTER)
     except KeyboardInterrupt:
-        return
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def together() -> None:
