@@ -155,7 +155,7 @@ async def test_tools_in_threads_see_the_context_of_their_run() -> None:
             who.reset(token)
 
 
-@tool(effects="idempotent", timeout=0.3)
+@tool(effects="idempotent", timeout=1)
 def in_turn(n: int) -> int:
     """Takes 50 ms, and there are many more calls than threads."""
     threading.Event().wait(0.05)
@@ -168,7 +168,7 @@ def queue(ns: list[int]) -> list[int]:
 
 
 async def test_waiting_for_a_thread_is_not_the_time_of_the_op() -> None:
-    ns = list(range(MOST_RUNNING * 10))
+    ns = list(range(MOST_RUNNING * 30))  # 1.5 s of work for each thread
     async with Runtime() as runtime:
         assert (await runtime.run(compile_workflow(queue), {"ns": ns})).value == ns
 
