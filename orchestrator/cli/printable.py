@@ -25,8 +25,6 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from pydantic_core import to_jsonable_python
-
 Data: TypeAlias = "bool | int | float | str | list[Any] | dict[str, Any] | None"
 
 MAX_DEPTH: Final = 100
@@ -182,6 +180,8 @@ class Printable:
 
     def _model(self, value: object) -> Data:
         """By the model's own serializers and aliases; by its fields where those fail."""
+        from pydantic_core import to_jsonable_python
+
         try:
             return self._opened(to_jsonable_python(value))
         except Exception:  # noqa: BLE001 - whatever a serializer of the user's raises, the result was paid for
@@ -193,6 +193,8 @@ class Printable:
 
     def _other(self, value: object) -> Data:
         """Dates, enums and other types of the standard library; arrays and tables; objects of the user's own."""
+        from pydantic_core import to_jsonable_python
+
         for convert in (to_jsonable_python, _as_lists):
             try:
                 return self._opened(convert(value))
