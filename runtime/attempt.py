@@ -5,7 +5,8 @@ timeout does not run there, and an attempt that is given up there has done nothi
 must run at most once was not started. Whoever lets it go on calls :meth:`Attempt.begin`. The seconds of a budget count
 all the time: they bound how long somebody waits for the result.
 
-A structured op begins when the first op inside it does, and its timeout runs on from there.
+A structured op begins when the first op inside it does, or when it computes for long itself, and its timeout runs on
+from there.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Attempt:
         if self._now() >= self._ends_s and policy.budget is not None and policy.budget.seconds is not None:
             raise failures.out_of_time(self.op.id, policy.budget.seconds, self.op.where)
         assert policy.timeout_s is not None
-        raise failures.timed_out(self.op.id, policy.timeout_s, self.op.where)
+        raise failures.timed_out(self.op, policy.timeout_s)
 
     def begin(self) -> None:
         """Its turn has come."""

@@ -12,6 +12,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BudgetError, RunError
+from orchestrator.runtime.attempt import begin_enclosing
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.events import MapProgress
 from orchestrator.runtime.failures import all_failed
@@ -70,6 +71,7 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
         else:
             state = await execution.run_frame(body.region, inputs, f"{path}[{turn}]/", ledger)
         if perf_counter() > slice_ends:
+            begin_enclosing()
             await asyncio.sleep(0)
             slice_ends = perf_counter() + SLICE_S
     return state
@@ -77,6 +79,7 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
 
 async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> list[Any]:
     """Run to its end what yields None whenever others should go on, and its result at last."""
+    begin_enclosing()
     while True:
         result = execution.compute(next, work)
         if result is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
 from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc, UnsettledError, described
 from orchestrator.runtime.codegen import ResultTypeError
 from orchestrator.runtime.raised import raised, raised_at
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.program import Op
 
 CODES: Final[dict[str, str]] = {
     "ORCH-R001": "an op raised an exception",
@@ -111,10 +114,11 @@ def out_of_time(what: str, seconds: float, where: SourceLoc | None) -> BudgetErr
     return BudgetError("ORCH-R010", message, where=where, fix="raise the budget, or do less")
 
 
-def timed_out(op: str, timeout_s: float, where: SourceLoc | None) -> RunError:
+def timed_out(op: Op, timeout_s: float) -> RunError:
     """ORCH-R004."""
-    message = f"`{op}` took longer than its timeout of {timeout_s:g} s"
-    return RunError("ORCH-R004", message, where=where, fix="raise its timeout, or give it a retry")
+    message = f"`{op.id}` took longer than its timeout of {timeout_s:g} s"
+    fix = "raise its timeout, or give it a retry" if op.may_repeat else "raise its timeout, or have it do less"
+    return RunError("ORCH-R004", message, where=op.where, fix=fix)
 
 
 def unsettled(op: str, reason: str, where: SourceLoc | None, *, asked: str | None = None) -> UnsettledError:

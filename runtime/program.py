@@ -220,6 +220,13 @@ class Op:
     policy: Policy = NO_POLICY
     bodies: tuple[Body, ...] = ()
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a retry of it would be accepted: nothing in it must run at most once without proof."""
+        if isinstance(self.spec, ToolCall) and self.spec.once is not None:
+            return self.spec.once.is_repeatable
+        return all(op.may_repeat for body in self.bodies for op in body.region.ops())
+
 
 @dataclass(frozen=True, slots=True)
 class Inline:

@@ -514,3 +514,21 @@ async def test_a_process_that_dies_or_is_killed_leaves_it_to_the_check(dies: boo
     assert result.value == "paid by hand"
     assert asked == [5, 5]
     assert sum(isinstance(event, OpUnsettled) for event in result.events) == 2
+
+
+@pytest.mark.parametrize("effects", ["once", "idempotent"])
+async def test_a_retry_is_offered_only_where_it_would_be_accepted(effects: Any) -> None:
+    @tool(effects=effects)
+    async def wait(n: int) -> int:
+        await asyncio.Event().wait()
+        return n
+
+    def flow(n: int) -> int:
+        return loop(lambda s: branch(s > 0, then=lambda: wait(s), otherwise=lambda: s), n, max=2, timeout=0.01)
+
+    async with Runtime() as runtime:
+        with pytest.raises(RunError) as raised:
+            await runtime.run(compiled(flow), {"n": 1})
+    first = raised.value.diagnostics[0]
+    assert first.code == "ORCH-R004"
+    assert ("retry" in (first.fix or "")) == (effects == "idempotent")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Workflow, loop, map_, tool, workflow
+from orchestrator import Workflow, branch, loop, map_, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, RunError
@@ -84,6 +84,29 @@ async def test_others_go_on_while_many_items_are_computed() -> None:
 @workflow
 def endless(n: int) -> int:
     return loop(lambda s: s + 1, n, max=FOR_EVER, until=lambda s: s < 0)
+
+
+@workflow
+def timed(n: int) -> int:
+    return loop(lambda s: s + 1, n, max=FOR_EVER, until=lambda s: s < 0, timeout=0.2)
+
+
+@workflow
+def timed_around_an_arm(n: int) -> int:
+    """What might wait is never reached."""
+
+    def turn(s: int) -> int:
+        return branch(s < 0, then=lambda: at_once(s), otherwise=lambda: s + 1)
+
+    return loop(turn, n, max=FOR_EVER, until=lambda s: s < 0, timeout=0.2)
+
+
+@pytest.mark.parametrize("flow", [timed, timed_around_an_arm], ids=lambda each: each.name)
+async def test_its_timeout_ends_it(flow: Workflow[..., Any]) -> None:
+    async with Runtime() as runtime, asyncio.timeout(20):
+        with pytest.raises(RunError) as caught:
+            await runtime.run(compile_workflow(flow), {"n": 1})
+    assert caught.value.code == "ORCH-R004"
 
 
 async def test_it_can_be_cancelled() -> None:
