@@ -45,7 +45,7 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
             _supersede(execution, frame, op.spec, args)
         else:
             execution.sessions.release(_sessions_in(args))
-    except Exception as error:  # noqa: BLE001 - hints never change results
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - hints never change results
         execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
 

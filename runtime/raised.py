@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from opcode import opmap
 from types import TracebackType
 from typing import Final
@@ -54,3 +56,20 @@ def raised_at(error: BaseException) -> SourceLoc | None:
     """Where user code raised ``error``, maybe in another process."""
     known = getattr(error, RAISED_AT, None)
     return known if isinstance(known, SourceLoc) else user_line(error.__traceback__)
+
+
+async def faults_of(works: Iterable[Callable[[], Awaitable[object]]]) -> list[BaseException | None]:
+    """Do all of them beside each other, and say what each raised; None for one that did not."""
+    return list(await asyncio.gather(*(_fault_of(work) for work in works)))
+
+
+async def _fault_of(work: Callable[[], Awaitable[object]]) -> BaseException | None:
+    try:
+        await work()
+    except BaseException as error:
+        task = asyncio.current_task()
+        is_cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+        if is_cancelled or passes_through(error):
+            raise
+        return error
+    return None

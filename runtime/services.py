@@ -15,6 +15,7 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.kv.admission import GateGroup
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
+from orchestrator.runtime.raised import faults_of
 from orchestrator.runtime.tools.processes import ToolProcesses
 from orchestrator.runtime.tools.threads import ToolThreads
 
@@ -96,10 +97,7 @@ class Engines:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        closed = await asyncio.gather(*(self._engines[name].close() for name in starting), return_exceptions=True)
-        for error in closed:
-            if isinstance(error, asyncio.CancelledError):
-                raise error
+        closed = await faults_of(self._engines[name].close for name in starting)
         failed = {name: error for name, error in zip(starting, closed, strict=True) if error is not None}
         if failed:
             raise not_closed(failed) from next(iter(failed.values()))

@@ -302,7 +302,7 @@ class Sessions:
         try:
             async with self._room:
                 await message()
-        except Exception as error:  # noqa: BLE001 - hints never change results
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - hints never change results
             self._execution.warnings[f"engine `{engine}` could not {what}: {error}"] = None
 
 

@@ -27,6 +27,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import isfinite
 from typing import Final
 
@@ -37,6 +38,7 @@ from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call
 from orchestrator.runtime.kv.returning import Returning
 from orchestrator.runtime.kv.routing import RoutingOptions, StickyRouter
+from orchestrator.runtime.raised import faults_of
 
 DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
 """Errors after which a replica is left alone for a while, its KV gone: unreachable, stopped, not running."""
@@ -155,7 +157,7 @@ class ReplicaSet:
             self._returning.resumes(program, session)
             self.router.forget(session)
         told = self.replicas if index is None else (self.replicas[index],)
-        _raise_first(await asyncio.gather(*(replica.release(session) for replica in told), return_exceptions=True))
+        _raise_first(await faults_of(partial(replica.release, session) for replica in told))
 
     async def close(self) -> None:
         """Close all replicas; a failure of one does not keep the others open."""
@@ -163,7 +165,7 @@ class ReplicaSet:
             gate.close()
         for task in self._telling:
             task.cancel()
-        _raise_first(await asyncio.gather(*(replica.close() for replica in self.replicas), return_exceptions=True))
+        _raise_first(await faults_of(replica.close for replica in self.replicas))
 
     def join(self, group: GateGroup) -> None:
         """Share programs with other engines: one that waits at one of them lends out its idle slots at the others."""
@@ -306,7 +308,7 @@ class ReplicaSet:
     async def _let_go(self, index: int, session: str) -> None:
         try:
             await self.replicas[index].release(session)
-        except Exception as error:  # noqa: BLE001 - a hint to an engine that may be dead
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a hint to an engine that may be dead
             _log.info("`%s` was not told that a session has moved: %s", self.gates[index].name, error)
 
     def _may_go_elsewhere(self, index: int, error: EngineError, call: Call, tried: set[int]) -> bool:

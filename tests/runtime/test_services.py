@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from orchestrator import llm, workflow
+from orchestrator import chat, llm, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -16,7 +18,7 @@ from orchestrator.runtime.run import Runtime
 class Stubborn(ScriptedEngine):
     """Is closed, or says why not."""
 
-    def __init__(self, name: str, error: Exception | None) -> None:
+    def __init__(self, name: str, error: BaseException | None) -> None:
         super().__init__(lambda request: name, name=name, model=name)
         self.error = error
         self.closed = 0
@@ -32,10 +34,16 @@ def all_three(q: str) -> list[str]:
     return [llm(q, model="a"), llm(q, model="b"), llm(q, model="c")]
 
 
-async def test_an_engine_that_does_not_close_keeps_no_other_open() -> None:
-    engines = [
-        Stubborn("a", RuntimeError("a hangs")), Stubborn("b", None), Stubborn("c", OSError("c is gone")),
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (RuntimeError("a hangs"), "RuntimeError: a hangs"),
+        (SystemExit(4), "SystemExit: 4"),
+        (asyncio.CancelledError("a gave up"), "CancelledError: a gave up"),
+    ],
+)
+async def test_an_engine_that_does_not_close_keeps_no_other_open(fault: BaseException, why: str) -> None:
+    engines = [Stubborn("a", fault), Stubborn("b", None), Stubborn("c", OSError("c is gone"))]
     cluster = Cluster(engines=tuple(EngineSpec(name=each.name, kind="scripted", model=each.name) for each in engines))
     feed = Subscription()
     runtime = Runtime({each.name: each for each in engines}, observers=[feed])
@@ -44,7 +52,26 @@ async def test_an_engine_that_does_not_close_keeps_no_other_open() -> None:
         await runtime.close()
     assert [each.closed for each in engines] == [1, 1, 1]
     found = {each.message.split("`")[1]: each.why for each in caught.value.diagnostics}
-    assert found == {"a": "RuntimeError: a hangs", "c": "OSError: c is gone"}
+    assert found == {"a": why, "c": "OSError: c is gone"}
     assert {each.code for each in caught.value.diagnostics} == {"ORCH-R065"}
     assert [entry async for entry in feed]  # its feed has an end
     await runtime.close()
+
+
+class Unwilling(ScriptedEngine):
+    """Takes no hint."""
+
+    async def release(self, session: str) -> None:
+        raise SystemExit(1)
+
+
+@workflow
+def two_turns(q: str) -> str:
+    first = chat("s").say(q)
+    return first.chat.say(first.reply).reply
+
+
+async def test_a_hint_that_exits_ends_no_run() -> None:
+    cluster = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="main"),))
+    async with Runtime({"main": Unwilling(lambda request: "yes", name="main", model="main")}) as runtime:
+        assert (await runtime.run(compile_workflow(two_turns, cluster), {"q": "?"})).value == "yes"
