@@ -1,21 +1,17 @@
 """The event loop of runs that this package starts itself: a direct call of a workflow, and ``orch run``.
 
-It is uvloop where that exists, which wakes sleeping ops sooner and costs less per wake-up. Two things of asyncio's own
-:func:`asyncio.run` are different, because tools are other people's code:
-
-- the threads of ``asyncio.to_thread`` and of DNS look-ups are daemons, so that none of them keeps the process;
-- a task that a tool has started and that calls ``sys.exit`` fails, and does not end the loop and all runs on it.
+It is uvloop where that exists, which wakes sleeping ops sooner and costs less per wake-up. One thing of asyncio's own
+:func:`asyncio.run` is different, because tools are other people's code: the threads of ``asyncio.to_thread`` and of DNS
+look-ups are daemons, so that none of them keeps the process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -26,17 +22,8 @@ MOST_THREADS: Final = 32
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end. Ctrl-C cancels it, which stops what it has started."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        loop = runner.get_loop()
-        loop.set_default_executor(DaemonThreads())
-        task = loop.create_task(work)
-        while True:
-            try:
-                runner.run(_end_of(task))
-            except SystemExit as error:
-                if task.done() or not _is_of_a_task(error.__traceback__):
-                    raise
-                continue  # the task that raised it has failed with it, and whoever waits for that task is told
-            return task.result()
+        runner.get_loop().set_default_executor(DaemonThreads())
+        return runner.run(work)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -45,24 +32,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # Windows
         return None
     return new_event_loop  # type: ignore[no-any-return,unused-ignore]
-
-
-async def _end_of(task: asyncio.Task[Any]) -> None:
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait([task])
-        raise
-
-
-def _is_of_a_task(trace: TracebackType | None) -> bool:
-    """Whether a coroutine raised it; what a signal handler raises while the loop waits is meant for the process."""
-    while trace is not None:
-        if trace.tb_frame.f_code.co_flags & inspect.CO_COROUTINE:
-            return True
-        trace = trace.tb_next
-    return False
 
 
 class DaemonThreads(ThreadPoolExecutor):

@@ -5,7 +5,7 @@ Each op is placed by itself, without regard to what else runs there:
 - a model call goes to the engine that serves its model, fits its device, and is best for the objective on a reference
   call (1,000 tokens in, 200 out); ties go to the engine listed first;
 - a person answers at place ``human``; bookkeeping and tools declared cheap run ``inline``; an async tool stays on the
-  event loop (``async``), an isolated one in a ``process``;
+  event loop (``async``), an isolated one in the ``process`` or ``thread`` of its own that it asks for;
 - a pure tool that declares 100 ms or more goes to a Ray task, where there is Ray: it has a core of its own there;
 - any other tool runs on a thread of the coordinator, whose journal guards its side effects.
 """
@@ -36,7 +36,7 @@ LEAST_KV_TOKENS: Final = 2048
 GIB: Final = 2**30
 
 _REFERENCE_PROMPT, _REFERENCE_REPLY = Interval.exact(1000), Interval.exact(200)
-_COMPILED = frozenset({"inline", "async", "process"})
+_COMPILED = frozenset({"inline", "async"})
 """Places that passes give; any other is of an earlier plan."""
 _BOOKKEEPING = frozenset({"prompt", "chat", "const", "field"})
 
@@ -86,6 +86,8 @@ class Placer:
             return Placement("human")
         if given in _COMPILED:
             return Placement(given, device)
+        if node.opts.get("isolation"):
+            return Placement(str(node.opts["isolation"]), device)
         if kind in _BOOKKEEPING or callee.startswith("builtin."):
             return self._inline
         if node.opts.get("is_async"):

@@ -71,10 +71,7 @@ async def run(execution: Execution, frame: Frame, op: Op, attempt: Attempt | Non
         args = [by_value(arg) for arg in args]
         by = Caller(execution, frame.path, op, ledger)
         caller.set(by)
-        if attempt is None and spec.is_async and spec.names is None:  # the common case, without a coroutine more
-            result = await spec.fn(*args)
-        else:
-            result = await call_tool(spec, args, attempt, by)
+        result = await call_tool(spec, args, attempt, by)
         return Outcome((checked_result(frame.region.types[op.first], result),))
     assert isinstance(spec, Ask)
     if attempt is not None:

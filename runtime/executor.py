@@ -45,6 +45,7 @@ from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import Ran, State, apply, replay
 from orchestrator.runtime.kv.admission import enclosing
+from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.once import OnceOp, lost
 from orchestrator.runtime.perform import perform
@@ -55,6 +56,7 @@ from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
+from orchestrator.runtime.tools.tasks import contain_tasks
 
 T = TypeVar("T")
 
@@ -155,6 +157,10 @@ class Execution:
         """Show something to whoever listens, without journaling it."""
         self.listeners.tell(feed)
 
+    def warn(self, said: str) -> None:
+        """Have the result say so."""
+        self.warnings[said] = None
+
     def barrier(self) -> Awaitable[None] | None:
         """What to wait for until everything emitted so far is durable; None if it is."""
         return self._journal.barrier(self.run_id)
@@ -187,6 +193,8 @@ class Execution:
             self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
         if "process" in self.program.places:
             self.services.processes.prepare()
+        self.services.loop_watch.enter(self)
+        contain_tasks(asyncio.get_running_loop())
         try:
             try:
                 with enclosing(self.run_id), unattended():
@@ -195,6 +203,7 @@ class Execution:
                         *(self.in_doubt[path].ask_again() for path in self.unsettled.keys() & self.in_doubt)
                     )
             finally:
+                self.services.loop_watch.leave(self)
                 self.prefetches.close()
                 self.sessions.close()
                 self.services.engines.finish(self.run_id)
@@ -276,6 +285,7 @@ class Execution:
         result: Sequence[Any] = self.compute(region.whole, *inputs)
         return result
 
+    @calls_tools
     def compute(self, function: Callable[..., Any], *args: object) -> Any:
         """What generated code returns; its failures are those of the inline ops in it."""
         try:
@@ -334,6 +344,7 @@ class Execution:
                     todo.append(join)
         return ready
 
+    @calls_tools
     def _run_segment(self, frame: Frame, index: int) -> None:
         segment = frame.region.segments[index]
         v, first, last = frame.v, segment.first, segment.first + segment.count

@@ -45,6 +45,8 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R043": "something cannot be sent to the process of a tool, or back",
     "ORCH-R044": "no process could be started for a tool",
     "ORCH-R045": "a workflow was called where it cannot run",
+    "ORCH-R046": "an async tool does not end when it is cancelled",
+    "ORCH-R047": "a tool blocks the event loop",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",

@@ -12,7 +12,7 @@ started it. So neither a retry around it nor a resume starts it twice, and its k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -32,6 +32,7 @@ from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op, Program, ToolCall
 from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
+from orchestrator.runtime.tools.on_loop import on_loop
 from orchestrator.runtime.values import adapter, checked_result
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ CHECK_TIMEOUT_S: Final = 30.0
 UNSAID: Final = object()
 
 _running: set[str] = set()
-"""Paths of calls that threads of this process have, whether or not somebody waits for them."""
+"""Paths of calls that run in this process, whether or not somebody waits for them."""
 
 
 def is_once(op: Op) -> bool:
@@ -180,7 +181,7 @@ class OnceOp:
             self._unknown = f"it answers {answer!r}"
             return "unknown"
         if self.path in _running:
-            self._unknown = "it did not happen yet, and the attempt still runs in its thread"
+            self._unknown = "it did not happen yet, and the attempt still runs"
             return "unknown"
         self._settle("did not happen", ())
         self._execution.ran.pop(self._path, None)
@@ -197,7 +198,7 @@ class OnceOp:
         by = Caller(execution, self._frame.path, self._op, self._frame.ledger)
         caller.set(by)
         if iscoroutinefunction(check):
-            return await check(**asked)
+            return await on_loop(partial(check, **asked), self._op.id, execution.warn)
         context = copy_context()
         context.run(caller.set, by._replace(runs=runs))
         work = partial(context.run, check, **asked)
@@ -238,6 +239,19 @@ def marked(
             _running.discard(path)
 
     return run, begin
+
+
+def marked_async(fn: Callable[..., Awaitable[Any]], path: str) -> Callable[..., Awaitable[Any]]:
+    """:func:`marked`, for the event loop: an attempt that is left behind may still happen."""
+
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        _running.add(path)
+        try:
+            return await fn(*args, **kwargs)
+        finally:
+            _running.discard(path)
+
+    return run
 
 
 async def settle(

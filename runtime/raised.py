@@ -9,13 +9,21 @@ from types import TracebackType
 from typing import Final
 
 from orchestrator.dsl.location import is_user_file
-from orchestrator.errors import SourceLoc
+from orchestrator.errors import SourceLoc, described
 
 RAISED_AT: Final = "_orch_raised_at"
 """Attribute of an exception from another process: where it was raised there."""
 BY_VALUE: Final = "<dynamic-code>"
 """What cloudpickle puts in place of a code object's file."""
 _RAISE: Final = opmap["RAISE_VARARGS"]
+
+
+class TaskExitError(RuntimeError):
+    """A task that a tool has started called ``sys.exit``, or raised ``KeyboardInterrupt``."""
+
+    def __init__(self, leaving: BaseException) -> None:
+        super().__init__(f"a task raised {described(leaving)}")
+        self.leaving = leaving
 
 
 def passes_through(error: BaseException) -> bool:
@@ -33,7 +41,9 @@ def passes_through(error: BaseException) -> bool:
 
 
 def raised(error: BaseException) -> BaseException:
-    """What user code raised: coroutines turn a ``StopIteration`` into a ``RuntimeError`` on its way."""
+    """What user code raised: coroutines turn a ``StopIteration``, and tasks a ``SystemExit``, into something else."""
+    if isinstance(error, TaskExitError):
+        return error.leaving
     cause = error.__cause__
     if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
         return cause

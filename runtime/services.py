@@ -15,6 +15,7 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.kv.admission import GateGroup
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
+from orchestrator.runtime.loop_watch import LoopWatch
 from orchestrator.runtime.raised import faults_of
 from orchestrator.runtime.tools.processes import ToolProcesses
 from orchestrator.runtime.tools.threads import ToolThreads
@@ -114,6 +115,8 @@ class Services:
     """For blocking tools."""
     processes: ToolProcesses = field(default_factory=ToolProcesses)
     """For tools that are isolated."""
+    loop_watch: LoopWatch = field(default_factory=LoopWatch)
+    """Names tools that block the event loop."""
     background: Background = field(default_factory=Background)
     """For hints that nothing waits for."""
     durations: DurationModel | None = None

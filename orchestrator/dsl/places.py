@@ -11,7 +11,7 @@ from orchestrator.dsl.policy import Opts, PolicyError, parse_memory
 if TYPE_CHECKING:
     from orchestrator.dsl.tool import Tool
 
-Isolation = Literal["process"]
+Isolation = Literal["thread", "process"]
 
 
 def is_record(cls: type) -> bool:
@@ -34,7 +34,7 @@ def place_opts(tool: Tool[..., Any]) -> Opts:
 def place_problems(tool: Tool[..., Any]) -> Iterator[tuple[str, str | None, str]]:
     """What is wrong with them: what, why, and the fix."""
     if tool.isolation not in (None, *get_args(Isolation)):
-        yield f"isolation={tool.isolation!r}", None, 'isolation is "process", or is left out'
+        yield f"isolation={tool.isolation!r}", None, 'isolation is "thread" or "process", or is left out'
     if not isinstance(tool.cheap, bool):
         yield f"cheap={tool.cheap!r}", None, "cheap is True or False"
     elif tool.cheap:
@@ -44,9 +44,9 @@ def place_problems(tool: Tool[..., Any]) -> Iterator[tuple[str, str | None, str]
             parse_memory(tool.memory)
         except PolicyError as wrong:
             yield f"memory={tool.memory!r}: {wrong}", None, wrong.fix
-        if tool.isolation is None:
+        if tool.isolation != "process":
             why = "only a process of its own has memory that can be bounded"
-            yield f"memory={tool.memory!r} without isolation", why, 'add isolation="process"'
+            yield f'memory={tool.memory!r} without isolation="process"', why, 'add isolation="process"'
 
 
 def _cheap_problems(tool: Tool[..., Any]) -> Iterator[tuple[str, str | None, str]]:

@@ -126,7 +126,7 @@ class Tool(Generic[P, R]):
 
     @property
     def is_async(self) -> bool:
-        """Whether ``fn`` returns a coroutine, which then runs on the coordinator's event loop."""
+        """Whether ``fn`` returns a coroutine, which without ``isolation`` runs on the coordinator's event loop."""
         return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
 
     @cached_property
@@ -188,7 +188,8 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     An async tool runs on the event loop, any other in a thread. ``cheap=True`` has a pure one called on the event loop
     too: for functions that compute for less than a millisecond and wait for nothing. ``isolation="process"`` calls it
     in a process of its own, which a timeout or a cancellation kills; ``memory="512 MiB"`` bounds what it may take
-    there. ``docs/tools.md`` has more.
+    there. ``isolation="thread"`` gives an async tool that blocks a thread and an event loop of its own.
+    ``docs/tools.md`` has more.
 
     ``pause_features`` names parameters whose values tell how long a call takes (``("suite",)``): pauses are learned for
     each value, a scalar of which the beginning counts; nothing else of the arguments is remembered. A model or

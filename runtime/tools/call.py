@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.attempt import Attempt
-from orchestrator.runtime.once import marked
+from orchestrator.runtime.once import marked, marked_async
 from orchestrator.runtime.program import ToolCall
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
+from orchestrator.runtime.tools.on_loop import on_loop
 
 
 async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Any:
@@ -28,6 +30,8 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
     admitted = None if once is None or attempt is None else partial(once.start, attempt)
     if spec.place == "thread":
         fn = spec.fn
+        if spec.is_async:
+            fn = partial(_in_a_loop, fn)
         if once is not None and began is not None:
             fn, began = marked(fn, once.path, began)
         runs = Runs()
@@ -60,6 +64,12 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
         return await services.remote.call(op.id, spec.place, spec.fn, args, kwargs, began=began)
     if began is not None:
         began()
-    if spec.is_async:
-        return await spec.fn(*args, **kwargs)
-    return spec.fn(*args, **kwargs)
+    if not spec.is_async:
+        return spec.fn(*args, **kwargs)
+    fn = spec.fn if once is None else marked_async(spec.fn, once.path)
+    return await on_loop(partial(fn, *args, **kwargs), op.id, execution.warn)
+
+
+def _in_a_loop(fn: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
+    """What an async tool returns or raises, in an event loop of its own."""
+    return asyncio.run(fn(*args, **kwargs))

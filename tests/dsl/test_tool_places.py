@@ -24,7 +24,7 @@ async def double_later(x: int) -> int:
 @pytest.mark.parametrize(
     ("options", "message", "fix"),
     [
-        ({"isolation": "thread"}, "isolation='thread'", 'isolation is "process"'),
+        ({"isolation": "container"}, "isolation='container'", 'isolation is "thread" or "process"'),
         ({"cheap": "yes"}, "cheap='yes'", "True or False"),
         ({"cheap": True}, 'cheap=True with effects="once"', 'effects="pure"'),
         ({"cheap": True, "effects": "pure", "timeout": 5}, "cheap=True with timeout=5", "one of them out"),

@@ -1,0 +1,159 @@
+"""Who keeps an event loop from everybody else: async and cheap tools that compute or wait without giving it up.
+
+Nothing can stop such a tool, and while it runs no timeout, budget or other run on its loop goes on. So it is named,
+with the line where it is, in the log at once and in the warnings of the runs that it held up. One thread for the
+process looks whether the loops of runs still turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic, sleep
+from types import FrameType, FunctionType
+from typing import Any, Final, Protocol, TypeVar
+
+from orchestrator.dsl.location import is_user_file
+from orchestrator.errors import SourceLoc
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+BEAT_S: Final = 0.25
+BLOCKED_S: Final = 1.0
+"""A loop that has not turned for this long is blocked."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """A run."""
+
+    warnings: dict[str, None]
+
+
+class LoopWatch:
+    """Watches the event loops of a runtime's runs."""
+
+    def __init__(self) -> None:
+        self._loop: _Loop | None = None
+
+    def enter(self, run: Watched) -> None:
+        """A run begins on this event loop; :meth:`leave` ends it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None or self._loop.is_over or self._loop.loop is not loop:
+            self._loop = _Loop(loop)
+            _watcher.add(self._loop)
+        self._loop.runs[id(run)] = run
+
+    def leave(self, run: Watched) -> None:
+        """It has ended."""
+        if self._loop is not None:
+            self._loop.runs.pop(id(run), None)
+
+
+class _Loop:
+    """An event loop with runs on it; made on it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.runs: dict[int, Watched] = {}
+        self.is_over = False
+        """There was no run when it turned last, so that it is not watched any more."""
+        self._thread = threading.get_ident()
+        self._named: set[str] = set()
+        self._turned_s = monotonic()
+        loop.call_later(BEAT_S, self._turn)
+
+    def _turn(self) -> None:
+        self._turned_s = monotonic()
+        if self.runs:
+            self.loop.call_later(BEAT_S, self._turn)
+        else:
+            self.is_over = True
+
+    def look(self) -> None:
+        """Name the tool that blocks it, if one does; in the watcher's thread."""
+        if monotonic() - self._turned_s < BLOCKED_S:
+            return
+        found = _tool_in(sys._current_frames().get(self._thread))
+        if found is None:
+            return
+        tool, where = found
+        if tool in self._named:
+            return
+        self._named.add(tool)
+        said = (
+            f"the tool `{tool}` has held the event loop for more than {BLOCKED_S:g} s, at {where}, and kept everything "
+            "else on it from going on, timeouts too: await what it waits for, or have it in a thread, as a plain `def` "
+            'or with isolation="thread" (ORCH-R047)'
+        )
+        _log.warning(said)
+        with suppress(RuntimeError):  # closed meanwhile
+            self.loop.call_soon_threadsafe(self._warn, said)
+
+    def _warn(self, said: str) -> None:
+        for run in self.runs.values():
+            run.warnings[said] = None
+
+
+def calls_tools(function: C) -> C:
+    """Say that what ``function`` calls on the event loop is a tool."""
+    assert isinstance(function, FunctionType)
+    _callers.add(id(function.__code__))
+    return function
+
+
+_callers: Final[set[int]] = set()
+"""By identity: to hash a code object is to hash all that is in it."""
+
+
+def _tool_in(frame: FrameType | None) -> tuple[str, SourceLoc] | None:
+    """The tool that a stack is in, and the innermost line of the user's; None if it is in none."""
+    where: SourceLoc | None = None
+    tool = ""
+    while frame is not None and id(frame.f_code) not in _callers:
+        code = frame.f_code
+        if not code.co_filename.startswith("<") and is_user_file(code.co_filename):
+            tool = code.co_name
+            where = where or SourceLoc(code.co_filename, frame.f_lineno, code.co_name)
+        frame = frame.f_back
+    return None if frame is None or where is None else (tool, where)
+
+
+class _Watcher:
+    """The thread that looks."""
+
+    def __init__(self) -> None:
+        self._loops: set[_Loop] = set()
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, loop: _Loop) -> None:
+        """Watch a loop until it is over."""
+        with self._lock:
+            self._loops.add(loop)
+            if self._thread is None or not self._thread.is_alive():  # a forked process has it no more
+                self._thread = threading.Thread(target=self._watch, name="orch-loop-watch", daemon=True)
+                self._thread.start()
+        self._wanted.set()
+
+    def _watch(self) -> None:
+        while True:
+            self._wanted.wait()
+            sleep(BEAT_S)
+            with self._lock:
+                self._loops = {each for each in self._loops if not (each.is_over or each.loop.is_closed())}
+                loops = tuple(self._loops)
+                if not loops:
+                    self._wanted.clear()
+            for loop in loops:
+                loop.look()
+            del loops
+
+
+_watcher: Final = _Watcher()

@@ -1,0 +1,104 @@
+"""A tool that holds the event loop is named, and nobody else is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from orchestrator import tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.runtime import loop_watch
+from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.tools.on_loop import on_loop
+
+
+def _until_named(caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """Blocks until the watcher has seen it, or for long."""
+    for _ in range(3000):
+        if f"`{name}`" in caplog.text:
+            return
+        time.sleep(0.01)
+
+
+log: list[pytest.LogCaptureFixture] = []
+
+
+@tool(effects="idempotent")
+async def hogs(n: int) -> int:
+    await asyncio.sleep(0)
+    _until_named(log[0], "hogs")
+    return n
+
+
+@tool(effects="pure", cheap=True)
+def computes(n: int) -> int:
+    _until_named(log[0], "computes")
+    return n + 1
+
+
+@tool(effects="idempotent")
+async def waits(n: int) -> int:
+    await asyncio.sleep(0.3)
+    return n
+
+
+@workflow
+def hogging(n: int) -> int:
+    return hogs(n)
+
+
+@workflow
+def computing(n: int) -> int:
+    return waits(computes(n))
+
+
+@workflow
+def waiting(n: int) -> int:
+    return waits(n)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(loop_watch, "BLOCKED_S", 0.05)
+    monkeypatch.setattr(loop_watch, "BEAT_S", 0.02)
+    log[:] = [caplog]
+
+
+async def test_an_async_tool_that_blocks_is_named_in_every_run_that_it_held_up() -> None:
+    async with Runtime() as runtime:
+        held_up = asyncio.create_task(runtime.run(compile_workflow(waiting), {"n": 1}))
+        blocking = await runtime.run(compile_workflow(hogging), {"n": 1})
+        for result in (blocking, await held_up):
+            (warning,) = result.warnings
+            assert "the tool `hogs` has held the event loop" in warning
+            assert "test_loop_watch.py:" in warning
+            assert 'isolation="thread"' in warning
+
+
+async def test_so_is_a_cheap_tool() -> None:
+    async with Runtime() as runtime:
+        (warning,) = (await runtime.run(compile_workflow(computing), {"n": 1})).warnings
+    assert "the tool `computes` has held" in warning
+
+
+async def test_what_is_no_tool_is_not_blamed(caplog: pytest.LogCaptureFixture) -> None:
+    async with Runtime() as runtime:
+        under_way = asyncio.create_task(runtime.run(compile_workflow(waiting), {"n": 1}))
+        await asyncio.sleep(0)
+        time.sleep(0.3)
+        assert (await under_way).warnings == ()
+    assert "ORCH-R047" not in caplog.text
+
+
+async def test_a_stack_without_a_tool_names_none() -> None:
+    async def own() -> object:
+        import sys
+
+        return loop_watch._tool_in(sys._getframe())
+
+    assert await own() is None
+    found = await on_loop(own, "own", print)
+    assert found is not None
+    assert found[0] == "own"
