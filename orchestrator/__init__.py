@@ -7,8 +7,8 @@ nor Ray nor an engine.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # `typing` costs more than all else here
 if TYPE_CHECKING:
     from orchestrator.agents.react import react
     from orchestrator.agents.vote import vote

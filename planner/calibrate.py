@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Positive
 from orchestrator.planner.machine import cpu_name, measured_file, usable_cores, usable_memory_bytes
+from orchestrator.whole_file import write_whole
 
 SECONDS_PER_KERNEL: Final = 0.7
 BUSY: Final = 0.1
@@ -87,11 +88,9 @@ def measure(seconds: float = SECONDS_PER_KERNEL, array_bytes: int | None = None)
 def write(calibration: Calibration) -> Path:
     """Write the device file and return its path; raises :class:`PlanError` ORCH-P080."""
     path = measured_file()
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(device_file(calibration), encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, device_file(calibration))
     except OSError as refused:
         raise PlanError(
             "ORCH-P080",

@@ -38,6 +38,7 @@ from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
 from orchestrator.userdata import data_folder
+from orchestrator.whole_file import write_whole
 
 VARIABLE: Final = "ORCH_CALIBRATION"
 OFF: Final = "off"
@@ -127,9 +128,7 @@ def append(path: Path, observations: Iterable[Observation]) -> int:
         new = [each for each in observations if each.key not in keys]
         if len(known) + len(new) > MOST_LINES:
             kept = [*known, *new][-MOST_LINES // 2 :]
-            beside = path.with_name(f"{path.name}.{os.getpid()}")
-            beside.write_text(_lines(kept), encoding="utf-8")
-            beside.replace(path)
+            write_whole(path, _lines(kept))
         elif new:
             with path.open("a", encoding="utf-8") as file:
                 file.write(_lines(new))

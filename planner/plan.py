@@ -22,6 +22,7 @@ from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.datafile import line_of, parse_json, read_text
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.resources import Resources
+from orchestrator.whole_file import write_whole
 
 PLAN_VERSION: Final = 1
 """Raised by one whenever a reader of the previous version would misread the JSON."""
@@ -276,8 +277,8 @@ class Plan(BaseModel):
         return parse_json(cls, text, file)
 
     def save(self, path: Path) -> None:
-        """Write the plan as JSON."""
-        path.write_text(self.to_json(), encoding="utf-8")
+        """Write the plan as JSON. Raises ``OSError``."""
+        write_whole(path, self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> Plan:

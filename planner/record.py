@@ -15,6 +15,7 @@ from orchestrator import __version__
 from orchestrator.errors import PlanError, SourceLoc
 from orchestrator.planner.datafile import line_of, parse_json, read_text
 from orchestrator.planner.plan import PLAN_VERSION, Plan
+from orchestrator.whole_file import write_whole
 
 RECORD_VERSION: Final = 1
 
@@ -75,8 +76,8 @@ class RunRecord(BaseModel):
     runs: tuple[RunMeasured, ...]
 
     def save(self, path: Path) -> None:
-        """Write the record as JSON."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        """Write the record as JSON. Raises ``OSError``."""
+        write_whole(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> RunRecord:

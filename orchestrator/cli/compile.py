@@ -13,6 +13,7 @@ from orchestrator.cli.command import Command
 from orchestrator.cli.options import check_writable, debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import UsageError
+from orchestrator.whole_file import write_whole
 
 Level = Literal["agent", "op"]
 TRACE = "trace"
@@ -68,7 +69,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     run_pipeline(traced.module, observe)
     final = start if level == "agent" else to_text(traced.module, locations=locations)
     if output is not None:
-        output.write_text(final, encoding="utf-8")
+        write_whole(output, final)
     if as_json:
         data = {"ok": True, "workflow": workflow.name, "hash": traced.hash, "level": level, "ir": final, "after": texts}
         deliver_json(data)

@@ -18,7 +18,7 @@ from typing import Final
 
 import click
 
-from orchestrator.cli.streams import deliver_json, silence_stdout
+from orchestrator.cli.streams import UndeliveredError, deliver_json, has_results, silence_stdout
 from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, described
 
 FAILED: Final = 1
@@ -35,8 +35,10 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     """Tell the user what happened and return the exit code; ``words`` is the command line."""
     if isinstance(failure, click.exceptions.Exit):
         return failure.exit_code
-    if isinstance(failure, BrokenPipeError):
+    lost = next((each for each in (failure, failure.__cause__) if isinstance(each, UndeliveredError)), None)
+    if lost is not None:
         silence_stdout()
+    if lost is failure and lost.errno == errno.EPIPE:
         return PIPE_CLOSED
     if isinstance(failure, (KeyboardInterrupt, click.Abort)):
         _to_stdout([Diagnostic(CTRL_C, "interrupted")], words)
@@ -46,22 +48,28 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
         traceback.print_exception(failure, file=sys.stderr)
     error = as_orch_error(failure)
     code = USAGE if isinstance(error, UsageError) else FAILED
-    if isinstance(failure.__cause__, BrokenPipeError):
+    if lost is not None and lost.errno == errno.EPIPE:
         code = PIPE_CLOSED
     _to_stdout(error.diagnostics, words)
+    tell(error)
+    return code
+
+
+def tell(error: OrchError) -> None:
+    """Say it on stderr."""
     with suppress(OSError):
         for each in error.diagnostics:
             click.echo(styled(each), err=True, color=colour())
         if len(error.diagnostics) > 1:
             click.echo(f"{len(error.diagnostics)} errors", err=True)
-    return code
 
 
 def _to_stdout(diagnostics: Sequence[Diagnostic], words: Sequence[str]) -> None:
+    if has_results() or not wants_json(words):
+        return
     try:
-        if wants_json(words):
-            deliver_json({"ok": False, "errors": [each.as_dict() for each in diagnostics]})
-    except OSError:  # stdout is closed or full, which is often the very failure: stderr still says it
+        deliver_json({"ok": False, "errors": [each.as_dict() for each in diagnostics]})
+    except UndeliveredError:  # stderr still says it
         silence_stdout()
 
 
@@ -146,15 +154,20 @@ def _sentence(message: str) -> str:
 
 
 def _from_os_error(failure: OSError) -> OrchError:
-    subject = f"{failure.filename}: " if failure.filename else ""
+    stdout = isinstance(failure, UndeliveredError)
+    subject = "stdout: " if stdout else f"{failure.filename}: " if failure.filename else ""
     reason = failure.strerror or str(failure)
     fix: str | None = None
     match failure.errno:
         case errno.ENOENT if failure.filename is None and _is_here_gone():
             reason, fix = "the current folder no longer exists", "`cd` to one that does"
-        case errno.EBADF if failure.filename is None:
-            reason = "stdout is closed"
-        case errno.ENOSPC:
+        case errno.EBADF if stdout:
+            subject, reason, fix = "", "stdout is closed", "open it: leave out the `>&-`"
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG if stdout:
+            fix = "free some space where stdout goes, or send it to a file on another disk"
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG if failure.filename:
+            fix = "free some space there, or name a path on another disk"
+        case errno.ENOSPC | errno.EDQUOT:
             fix = "free some space, or point TMPDIR at another disk"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             fix = "check the permissions, or name another path"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.failure import CTRL_C
+from orchestrator.cli.failure import CTRL_C, as_orch_error
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.saving import save_result
 from orchestrator.cli.streams import deliver, deliver_json, result_stream
@@ -29,7 +28,7 @@ PIPE_WIDTH = 120
 
 
 def show_job(report: Report, *, as_json: bool) -> int:
-    """Print an application's report; the exit code. Raises ``OSError`` where stdout cannot be written."""
+    """Print an application's report; the exit code. Raises ``UndeliveredError`` where stdout cannot be written."""
     if as_json:
         deliver_json({"ok": not report.failed, **report.data})
     else:
@@ -45,7 +44,7 @@ def show_job(report: Report, *, as_json: bool) -> int:
 
 
 def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_json: bool, many: bool) -> int:
-    """Print the results of a plain workflow; the exit code. Raises ``OSError`` where stdout cannot be written."""
+    """Print the results of a plain workflow; the exit code. Raises ``UndeliveredError`` where they did not arrive."""
     shown = Printable()
     if as_json:
         deliver_json(runs_data(workflow, outcomes, facts, many=many, shown=shown))
@@ -86,8 +85,7 @@ def _not_shown(failure: Exception, place: Path | None) -> OrchError:
     diagnostics = failure.diagnostics if isinstance(failure, OrchError) else []
     reason = None
     if isinstance(failure, OSError):
-        closed = failure.errno == errno.EBADF
-        reason = "stdout is closed" if closed else f"{failure.filename or 'stdout'}: {failure.strerror or failure}"
+        reason = as_orch_error(failure).message
     first = Diagnostic(
         "ORCH-U092",
         "the results could not be shown",

@@ -103,13 +103,13 @@ def command(  # noqa: PLR0917 - one parameter an option
         raise UsageError("ORCH-U002", "missing argument 'TARGET'", fix=missing_target("orch plan"))
     else:
         plan = planned(load_target(target), engines, want)[2].model_copy(update={"target": target})
-        if as_json:
-            deliver_json_text(plan.to_json())
-        elif out is None:
-            deliver(render(plan, width=width()), end="")
     if out is not None:
         portable(plan, out).save(out)
         click.echo(f"wrote {out}: {_summary(plan)}", err=True)
+    if checked_in is None and as_json:
+        deliver_json_text(plan.to_json())
+    elif checked_in is None and out is None:
+        deliver(render(plan, width=width()), end="")
 
 
 def _check(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.command import Command
-from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.options import check_writable, debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
+from orchestrator.whole_file import write_whole
 
 if TYPE_CHECKING:
     from orchestrator.planner.cost.calibration import Prediction
@@ -36,6 +37,7 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     from orchestrator.planner.cost.store import predict
 
     del debug
+    check_writable(out, "--out")
     read = read_rows(rows)
     predictions = predict([row.deployment for row in read])
     _write(out, read, predictions)
@@ -65,17 +67,12 @@ def _misfit(row: Row) -> str:
 
 def _write(out: Path, rows: list[Row], predictions: list[Prediction]) -> None:
     import csv
+    import io
 
-    from orchestrator.errors import PlanError
-
-    try:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("id", "ttft_ms", "ttft_lo", "ttft_hi", "tpot_ms", "tpot_lo", "tpot_hi"))
-            for row, each in zip(rows, predictions, strict=True):
-                figures = (each.ttft.mid, each.ttft.lo, each.ttft.hi, each.tpot.mid, each.tpot.lo, each.tpot.hi)
-                writer.writerow((row.id, *(f"{1e3 * seconds:.6g}" for seconds in figures)))
-    except OSError as failed:
-        raise PlanError(
-            "ORCH-P093", f"cannot write {out}: {failed}", fix="name a file in a folder that exists"
-        ) from failed
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("id", "ttft_ms", "ttft_lo", "ttft_hi", "tpot_ms", "tpot_lo", "tpot_hi"))
+    for row, each in zip(rows, predictions, strict=True):
+        figures = (each.ttft.mid, each.ttft.lo, each.ttft.hi, each.tpot.mid, each.tpot.lo, each.tpot.hi)
+        writer.writerow((row.id, *(f"{1e3 * seconds:.6g}" for seconds in figures)))
+    write_whole(out, table.getvalue())

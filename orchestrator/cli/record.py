@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.failure import as_orch_error, tell
 from orchestrator.cli.planning import known_corrections, planning_of
 from orchestrator.planner.planning import Asked
 from orchestrator.planner.record import OpMeasured, RunMeasured, RunRecord, Tokens
@@ -18,18 +19,24 @@ if TYPE_CHECKING:
 
 
 def save_record(
-    path: Path, workflow: Workflow[..., Any], outcomes: Sequence[Outcome], facts: Facts, *, concurrency: int
-) -> None:
-    """Write a record of the runs that succeeded. Raises ``OSError`` when the file cannot be written."""
+    path: Path, workflow: Workflow[..., Any], outcomes: Sequence[Outcome], facts: Facts, concurrency: int
+) -> bool:
+    """Write a record of the runs that succeeded; a file that takes none is told, and costs nobody the results."""
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     asked = Asked(facts.plan.cluster, corrections=known_corrections()[0])
-    RunRecord(
+    record = RunRecord(
         plan=planning_of(workflow).complete(facts.plan, asked),
         concurrency=min(concurrency, len(outcomes)),
         simulated=facts.simulated,
         failed=len(outcomes) - len(results),
         runs=tuple(map(_run, results)),
-    ).save(path)
+    )
+    try:
+        record.save(path)
+    except OSError as failure:
+        tell(as_orch_error(failure))
+        return False
+    return True
 
 
 def _run(result: RunResult) -> RunMeasured:

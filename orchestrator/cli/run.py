@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.command import Command
-from orchestrator.cli.options import debug_option, engine_options, json_option
+from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     workflow that takes one text, or what the directory's app makes of them.
     """
     from orchestrator.cli.engines import EngineChoice, guessed_models, require_engine
-    from orchestrator.cli.failure import INTERRUPTED
+    from orchestrator.cli.failure import FAILED, INTERRUPTED
     from orchestrator.cli.job import How, run_job, was_interrupted
     from orchestrator.cli.learned import pauses_to_learn
     from orchestrator.cli.output import kept, show_job, show_runs, summary
@@ -177,6 +177,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.runtime.pricing import require_prices
 
     del target, debug
+    check_writable(record, "--record")
     found: Target = ctx.meta[TARGET]
     app: App | None = found.app
     default = app.model if app and engine != "openai" and not (base_url or cluster_file) else None
@@ -203,13 +204,12 @@ def command(  # noqa: PLR0917 - one parameter an option
                 click.secho(summary(outcomes, facts), dim=True, err=True)
                 raise failures[0]
             with kept(found.workflow.name, outcomes, facts):
+                recorded = record is None or save_record(record, found.workflow, outcomes, facts, how.concurrency)
                 if app is not None:
                     code = show_job(app.report(job, outcomes, facts), as_json=as_json)
                 else:
                     code = show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
-        if record is not None:
-            save_record(record, found.workflow, outcomes, facts, concurrency=how.concurrency)
-        return INTERRUPTED if interrupted else code
+        return INTERRUPTED if interrupted else code or (0 if recorded else FAILED)
     finally:
         job.close()
 

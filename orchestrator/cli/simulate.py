@@ -16,6 +16,7 @@ from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 from orchestrator.planner.table import Column, fitted, table, wrap
+from orchestrator.whole_file import write_whole
 
 if TYPE_CHECKING:
     from orchestrator.planner.simulate.speed import ReplicaSpec
@@ -207,16 +208,18 @@ def _listed(specs: Sequence[ReplicaSpec]) -> str:
 
 def _write(study: Study, folder: Path) -> None:
     import csv
+    import io
 
     from orchestrator.planner.study.plots import save_plots
 
     rows = [run.row() for run in study.runs]
-    with (folder / "simulation.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / "simulation.csv", lines.getvalue())
     data = {"simulated": True, "slo_s": study.slo_s, "runs": rows}
-    (folder / "simulation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / "simulation.json", json.dumps(data, indent=1) + "\n")
     save_plots(study, folder)
 
 

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
 from typing import Final, TextIO
 
 import click
@@ -22,25 +23,48 @@ from orchestrator.cli.printable import Printable
 from orchestrator.stdout import diverted
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
-_results: list[TextIO] = []
-"""The stream that stands for stdout while foreign output is kept off it."""
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+
+
+@dataclass(slots=True)
+class _Results:
+    """The stream that stands for stdout while foreign output is kept off it, and whether something was written."""
+
+    stream: TextIO
+    used: bool = False
+
+
+_results: list[_Results] = []
+
+
+class UndeliveredError(OSError):
+    """Stdout is closed or full, or nobody reads it any more (``EPIPE``)."""
 
 
 def result_stream() -> TextIO:
     """What :func:`deliver` writes to: where stdout was when the command began."""
-    return _results[-1] if _results else sys.stdout
+    return _results[-1].stream if _results else sys.stdout
+
+
+def has_results() -> bool:
+    """Whether this command has delivered something, so that nothing more may follow a JSON object."""
+    return bool(_results) and _results[-1].used
 
 
 def deliver(text: str, *, end: str = "\n") -> None:
-    """Write to stdout, and wait until it is written. Raises ``OSError`` where it cannot be."""
+    """Write to stdout, and wait until it is written. Raises :class:`UndeliveredError` where it cannot be."""
     stream = result_stream()
-    click.echo(text + end, file=stream, nl=False)
-    stream.flush()
+    if _results:
+        _results[-1].used = True
+    try:
+        click.echo(text + end, file=stream, nl=False)
+        stream.flush()
+    except OSError as failure:
+        raise UndeliveredError(failure.errno, failure.strerror) from failure
 
 
 def deliver_json(data: object) -> None:
-    """Write one JSON object to stdout, strict JSON whatever ``data`` holds. Raises ``OSError`` as :func:`deliver`."""
+    """Write one JSON object to stdout, strict JSON whatever ``data`` holds. Raises as :func:`deliver`."""
     deliver_json_text(json.dumps(Printable().of(data), indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -112,11 +136,11 @@ def only_results() -> Iterator[None]:
         if _is_descriptor(own, _STDOUT):  # else it is a test's stream, or an embedding program's
             raw = io.BufferedWriter(io.FileIO(os.dup(descriptor), "w"))
             results = io.TextIOWrapper(raw, encoding=own.encoding, errors="backslashreplace")
-        _results.append(results)
+        _results.append(_Results(results))
         try:
             yield
         finally:
-            _results.remove(results)
+            _results.pop()
             if results is not own:
                 with suppress(OSError):
                     results.close()

@@ -9,13 +9,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from orchestrator.ctrl_c import KeptCtrlC
 from orchestrator.errors import IRError
 
 
 def _bindings() -> Any:
     for package in ("torch_mlir", "mlir"):
         if find_spec(package) is not None:
-            return import_module(f"{package}.ir")
+            kept = KeptCtrlC()
+            try:
+                return import_module(f"{package}.ir")
+            finally:
+                kept.release()
     raise IRError(
         "ORCH-I000",
         "no MLIR Python bindings are installed",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.main import cli
+from orchestrator.cli.group import cli
 
 FLOW = '''
 from pydantic import BaseModel

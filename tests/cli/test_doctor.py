@@ -156,7 +156,7 @@ def test_calibrate_where_nothing_can_be_written(orch: Orch, monkeypatch: pytest.
 
 def test_it_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from orchestrator.cli.main import cli\n"
+        "import sys; from orchestrator.cli.group import cli\n"
         "try: cli.main(['doctor'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'ray', 'torch', 'vllm', 'torch_mlir', 'transformers'} & set(sys.modules)))"

@@ -15,7 +15,7 @@ import pytest
 from orchestrator import __version__
 from orchestrator.cli import check
 from orchestrator.cli.codes import CODES
-from orchestrator.cli.main import COMMANDS
+from orchestrator.cli.group import COMMANDS
 from tests.cli.conftest import Orch
 
 
@@ -87,7 +87,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(folder: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from orchestrator.cli.main import cli\n"
+        "import sys; from orchestrator.cli.group import cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'ray', 'torch', 'vllm', 'torch_mlir', 'rich', 'pydantic'} & set(sys.modules)))"

@@ -115,10 +115,26 @@ def test_a_stderr_that_takes_nothing_stops_nothing(gives: Path, redirect: str) -
     assert (ended.returncode, ended.stdout) == (0, "fine\n")
 
 
-def test_a_record_that_cannot_be_written_comes_after_the_result(orch: Orch, gives: Path) -> None:
-    ended = orch("run", "gives.py", "fine", "--record", str(gives / "none" / "record.json"))
-    assert (ended.code, ended.out) == (1, "fine\n")
-    assert "ORCH-U090" in ended.err
+def test_a_record_that_cannot_be_written_is_refused_before_the_run(orch: Orch, gives: Path) -> None:
+    for where in (gives / "none" / "record.json", gives):
+        ended = orch("run", "gives.py", "chatty", "--record", str(where))
+        assert (ended.code, ended.out) == (1, "")
+        assert f"ORCH-U090]: --record {where} " in ended.err
+        assert "a tool prints" not in ended.err
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_record_that_fails_after_the_run_costs_no_result(orch: Orch, gives: Path, option: list[str]) -> None:
+    ended = orch("run", "gives.py", "fine", "--record", "/dev/full", *option)
+    assert ended.code == 1
+    assert "ORCH-U090]: /dev/full: No space left on device" in ended.err
+    assert (json.loads(ended.out)["value"] if option else ended.out.strip()) == "fine"
+
+
+def test_a_record_is_kept_of_a_result_that_nobody_took(gives: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        subprocess.run([*COMMAND, "fine", "--record", "record.json"], stdout=full, capture_output=False, check=False)
+    assert json.loads((gives / "record.json").read_text())["runs"]
 
 
 def test_a_report_that_fails_loses_no_result(orch: Orch, gives: Path) -> None:

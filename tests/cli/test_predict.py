@@ -75,5 +75,5 @@ def test_nothing_is_written_when_a_row_is_wrong(orch: Orch, tmp_path: Path) -> N
 def test_a_place_that_cannot_be_written(orch: Orch, tmp_path: Path) -> None:
     ended = orch("plan", "predict", "--rows", str(rows(tmp_path, {})), "--out", str(tmp_path / "none" / "o.csv"))
     assert ended.code == 1
-    assert "ORCH-P093" in ended.err
+    assert "ORCH-U090" in ended.err
     assert "Traceback" not in ended.err

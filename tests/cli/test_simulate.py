@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.main import COMMANDS
+from orchestrator.cli.group import COMMANDS
 from tests.cli.conftest import Ended, Orch
 
 MOONCAKE = [

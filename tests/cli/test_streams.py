@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.main import cli
+from orchestrator.cli.group import cli
 from orchestrator.cli.streams import deliver, only_results
 from tests.cli.conftest import FLOW
 
@@ -119,3 +120,10 @@ def test_stdout_is_given_back(capfd: pytest.CaptureFixture[str]) -> None:
     print("after")
     assert sys.stdout is before
     assert capfd.readouterr() == ("ours\nafter\n", "theirs\n")
+
+
+def test_completion_is_a_result(loud: Path) -> None:
+    asked = {"_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "orch ch", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "orchestrator.cli.main"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | asked)
+    assert (done.stdout, done.stderr) == ("plain,check\n", "")

@@ -1,0 +1,33 @@
+"""Writing a file whole or not at all, so that a full disk or a killed process leaves the one that was there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write UTF-8 text in place of what the file held. Raises ``OSError`` that names ``path``.
+
+    A link is followed. What is no regular file, such as a pipe, and a file in a folder that takes no others, is
+    written as it is.
+    """
+    file = path.resolve()
+    in_place = file.exists() and not (file.is_file() and os.access(file.parent, os.W_OK))
+    draft = file if in_place else file.with_name(f".{file.name[:200]}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as out:
+            out.write(text)
+        if not in_place:
+            if file.exists():
+                shutil.copymode(file, draft)
+            draft.replace(file)
+    except BaseException as failure:
+        if not in_place:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+        if isinstance(failure, OSError):
+            raise OSError(failure.errno, failure.strerror, str(path)) from failure
+        raise

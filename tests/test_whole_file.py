@@ -1,0 +1,42 @@
+"""Files are written whole, or left as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.whole_file import write_whole
+
+
+def test_it_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text("old")
+    file.chmod(0o640)
+    write_whole(file, "new\r\né")
+    assert file.read_bytes() == "new\r\né".encode()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_whole(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_what_cannot_be_written_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(file, "half a character: \ud800")
+    assert file.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_the_error_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none/plan"):
+        write_whole(tmp_path / "none" / "plan.json", "")
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        write_whole(Path("/dev/full"), "text")
