@@ -147,6 +147,10 @@ class UnsettledError(RunError):
     """A tool that must run at most once was started, and nobody knows whether it happened (ORCH-R020)."""
 
 
+class JournalError(RunError):
+    """A journal cannot be written to or read (ORCH-R048)."""
+
+
 class EngineError(OrchError):
     """A serving engine is missing, did not start, or failed (ORCH-E)."""
 

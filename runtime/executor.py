@@ -19,12 +19,13 @@ import logging
 import random
 from asyncio import CancelledError, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import time
 from typing import Any, TypeVar
 
 from orchestrator.cached import cached_property
-from orchestrator.errors import OrchError, RunError
+from orchestrator.errors import JournalError, OrchError, RunError
 from orchestrator.runtime import calls, failures
 from orchestrator.runtime.attempt import unattended
 from orchestrator.runtime.budget import Ledger, Need
@@ -44,6 +45,7 @@ from orchestrator.runtime.events import (
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import Ran, State, apply, replay
+from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
@@ -138,7 +140,7 @@ class Execution:
         """The run whose tool waits for this one."""
         self.bill: Callable[[Event], None] | None = None
         """Takes this run's events to the outer one, which journals what this one uses."""
-        self._journal = journal
+        self.log = RunLog(journal, run_id)
 
     @cached_property
     def rng(self) -> random.Random:
@@ -147,8 +149,8 @@ class Execution:
 
     def emit(self, event: Event) -> None:
         """Journal an event and show it to whoever listens."""
+        self.log.append(event)
         self.events.append(event)
-        self._journal.append(self.run_id, event)
         if self.bill is not None:
             self.bill(event)
         self.listeners.tell(event)
@@ -163,13 +165,11 @@ class Execution:
 
     def barrier(self) -> Awaitable[None] | None:
         """What to wait for until everything emitted so far is durable; None if it is."""
-        return self._journal.barrier(self.run_id)
+        return self.log.barrier()
 
     async def durable(self) -> None:
         """Return when everything emitted so far is durable."""
-        waiting = self.barrier()
-        if waiting is not None:
-            await waiting
+        await self.log.durable()
         if self.outer is not None:
             await self.outer.durable()
 
@@ -213,13 +213,20 @@ class Execution:
                 _log.warning(
                     "run %s: nobody knows whether `%s` happened: %s (ORCH-R020)", self.run_id, path, ran.reason
                 )
-            self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
+            with suppress(JournalError):  # it is cancelled all the same
+                self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
             raise
         except Exception as error:
+            if self.log.failure is not None:
+                self._name_unsettled(self.log.failure)
+                raise self.log.failure from error
             failure = error if isinstance(error, OrchError) else failures.of_op(error, self.program.name, None)
             first = failure.diagnostics[0]
-            self.emit(RunFailed(first.code, first.message, self._failed_op(), first.where, time()))
-            await self.durable()
+            try:
+                self.emit(RunFailed(first.code, first.message, self._failed_op(), first.where, time()))
+                await self.durable()
+            except JournalError as second:
+                failure.diagnostics += second.diagnostics
             self._name_unsettled(failure)
             raise
         await self.durable()
@@ -395,7 +402,7 @@ async def execute(
 
     ``resume`` continues the run that the journal knows by ``run_id``. Raises ``RunError``.
     """
-    state = replay(program, await journal.load(run_id)) if resume else None
+    state = replay(program, await RunLog(journal, run_id).load()) if resume else None
     execution = Execution(program, services, journal, run_id, listeners=listeners, state=state, budget=budget)
     value = await execution.run(inputs)
     return Finished(value, execution.events)

@@ -47,6 +47,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R045": "a workflow was called where it cannot run",
     "ORCH-R046": "an async tool does not end when it is cancelled",
     "ORCH-R047": "a tool blocks the event loop",
+    "ORCH-R048": "the journal failed",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",

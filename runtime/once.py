@@ -28,6 +28,7 @@ from orchestrator.runtime import failures
 from orchestrator.runtime.events import OpFailed, OpSettled, OpStarted, OpUnsettled, Verdict, occurrence, region_key
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
+from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op, Program, ToolCall
 from orchestrator.runtime.raised import passes_through
@@ -271,7 +272,8 @@ async def settle(
             f"it is not said what has become of `{op}`",
             fix="give one of result=..., failed='why' and did_not_happen=True",
         )
-    state = replay(program, await journal.load(run_id))
+    log = RunLog(journal, run_id)
+    state = replay(program, await log.load())
     if state.started is None:
         raise failures.unknown_run(run_id)
     ran = _to_settle(program, state, run_id, op)
@@ -281,10 +283,8 @@ async def settle(
         values = (_fitting(program.regions[region_key(ran.frame)].types[where.first], result, op),)
     verdict: Verdict = "happened" if values else "failed" if failed is not None else "did not happen"
     message = None if failed is None else failed or "a person says that it failed"
-    journal.append(run_id, OpSettled(ran.frame, ran.op, verdict, A_PERSON, where.first, values, message, time()))
-    waiting = journal.barrier(run_id)
-    if waiting is not None:
-        await waiting
+    log.append(OpSettled(ran.frame, ran.op, verdict, A_PERSON, where.first, values, message, time()))
+    await log.durable()
 
 
 def _to_settle(program: Program, state: State, run_id: str, op: str) -> Ran:

@@ -29,6 +29,7 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within
 from orchestrator.runtime.observe import Subscription
@@ -141,7 +142,7 @@ class Runtime:
     ) -> RunResult:
         """:meth:`resume`, for a program."""
         with self._ids.taken(run_id):
-            state = replay(program, await self.journal.load(run_id))
+            state = replay(program, await RunLog(self.journal, run_id).load())
             if state.started is None:
                 raise unknown_run(run_id)
             execution = self._execution(program, run_id, state=state, budget=limits_of(budget), tenant=tenant)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from orchestrator.runtime.failures import run_exists, run_under_way
 from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.run_log import RunLog
 
 
 class RunIds:
@@ -33,5 +34,5 @@ class RunIds:
 
     async def check_new(self, run_id: str) -> None:
         """Raises ORCH-R029 for the id of a run that the journal knows."""
-        if await self._journal.load(run_id):
+        if await RunLog(self._journal, run_id).load():
             raise run_exists(run_id)

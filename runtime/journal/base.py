@@ -15,6 +15,9 @@ class Journal(Protocol):
     ``append`` takes events in order and may buffer them. ``barrier`` makes everything appended so far durable: the
     executor calls it before anything becomes visible outside (a model call or a tool that is not pure starts, the run
     returns), so an implementation may commit many events at once.
+
+    What any of them raises ends the run with ORCH-R048 (:class:`~orchestrator.runtime.journal.run_log.RunLog`); after
+    that nothing is appended any more.
     """
 
     def append(self, run_id: str, event: Event) -> None:

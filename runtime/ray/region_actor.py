@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 from orchestrator.dsl.policy import Budget
+from orchestrator.errors import JournalError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Event, Feed, RunDone, RunFailed, RunStarted, Shown
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, PauseStore
 from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.once import UNSAID, lost, settle
@@ -146,7 +148,7 @@ class RegionActor:
     ) -> RunResult:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
         with self._ids.taken(run_id):
-            known = await self.journal.load(run_id)
+            known = await RunLog(self.journal, run_id).load()
             if not any(isinstance(event, RunStarted) for event in known):
                 raise failures.unknown_run(run_id)
             return await self._run(compiled.program, run_id, (), known=known, budget=limits_of(budget), tenant=tenant)
@@ -221,6 +223,7 @@ class RegionActor:
         """
         import ray
 
+        log = RunLog(self.journal, order.run_id)
         for is_last in (False, True):
             actor = self._actor
             heard = False
@@ -234,7 +237,7 @@ class RegionActor:
                     if isinstance(sent, Ended):
                         self._learn(sent.pauses)
                         return sent
-                    await self._keep(actor, order.run_id, sent, events, watching)
+                    await self._keep(actor, log, sent, events, watching)
             except ray.exceptions.RayActorError:
                 self._died(actor)
                 if heard or is_last:
@@ -253,21 +256,26 @@ class RegionActor:
             if not following.cancel() and not following.cancelled():
                 following.exception()  # how it ended is told by its events
             if not any(isinstance(event, (RunDone, RunFailed)) for event in events):
-                self.journal.append(run_id, RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
+                with suppress(JournalError):
+                    RunLog(self.journal, run_id).append(
+                        RunFailed("ORCH-R024", "the run was cancelled", None, None, time())
+                    )
 
     async def _keep(
-        self, actor: Any, run_id: str, group: Sequence[Feed], events: list[Event], watching: Listeners
+        self, actor: Any, log: RunLog, group: Sequence[Feed], events: list[Event], watching: Listeners
     ) -> None:
-        """Journal a group of events, show it, and tell the worker that it is safe."""
-        for feed in group:
-            if not isinstance(feed, Shown):
-                events.append(feed)
-                self.journal.append(run_id, feed)
-            watching.tell(feed)
-        waiting = self.journal.barrier(run_id)
-        if waiting is not None:
-            await waiting
-        actor.confirm.remote(run_id, len(events))
+        """Journal a group of events, show it, and tell the worker that it is safe. Raises ``JournalError``."""
+        try:
+            for feed in group:
+                if not isinstance(feed, Shown):
+                    log.append(feed)
+                    events.append(feed)
+                watching.tell(feed)
+            await log.durable()
+        except JournalError:
+            actor.cancel.remote(log.run_id)
+            raise
+        actor.confirm.remote(log.run_id, len(events))
 
     def _learn(self, pauses: Sequence[Observation]) -> None:
         if self._pauses is not None:
