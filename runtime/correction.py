@@ -26,8 +26,13 @@ class Correction:
 
     kept: Mapping[int, str] = field(default_factory=dict)
     """The texts of the samples that fit."""
-    turns: tuple[Message, ...] = ()
-    """Behind the prompt: a reply that did not fit, and why."""
+    shown: tuple[str, str] | None = None
+    """A reply that did not fit, and why; None shows nothing."""
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """What stands behind the prompt."""
+        return () if self.shown is None else (Message("assistant", self.shown[0]), Message("user", self.shown[1]))
 
 
 NOTHING_WRONG: Final = Correction()
@@ -63,10 +68,7 @@ def parsed(returns: Any, texts: Mapping[int, str], reasons: Mapping[int, FinishR
     text = texts[sample]
     fix = _CUT_FIX if is_cut else "retry=2 shows the model what was wrong"
     kept = {each: texts[each] for each in values}
-    turns = (
-        Message("assistant", _shortened(text, MOST_SHOWN_CHARS) or "(nothing)"),
-        Message("user", _request(why, is_cut=is_cut)),
-    )
+    turns = _shortened(text, MOST_SHOWN_CHARS) or "(nothing)", _request(why, is_cut=is_cut)
     shown = f"{why}; it was {_shortened(text, 200)!r}" if text else f"{why}; it was empty"
     raise UnfitReplyError(shown, fix, Correction(kept, turns))
 

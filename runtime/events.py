@@ -76,6 +76,20 @@ class OpFailed(NamedTuple):
     """False: it ended while it still waited for its turn, so nothing has happened."""
 
 
+class ReplyUnfit(NamedTuple):
+    """A model's reply does not fit; the next attempt, maybe of a resumed run, shows the model what is wrong."""
+
+    frame: str
+    op: str
+    kept: tuple[tuple[int, str], ...]
+    """The samples that fit, which are not asked for again: their numbers and texts."""
+    reply: str
+    """What does not fit."""
+    request: str
+    """What is said of it."""
+    at: float
+
+
 class OpUnsettled(NamedTuple):
     """An attempt at a tool that must run at most once ended without an outcome: nobody knows whether it happened."""
 
@@ -200,8 +214,8 @@ class RunFailed(NamedTuple):
 
 
 Event = (
-    RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | OpUnsettled | OpSettled | OpsDone | Reserved | Spent
-    | RunDone | RunFailed
+    RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | ReplyUnfit | OpUnsettled | OpSettled | OpsDone
+    | Reserved | Spent | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
 Shown = Token | MapProgress | KvTurn
@@ -281,6 +295,8 @@ def decode(data: Mapping[str, Any], load: Dump) -> Event:
     elif cls in (Reserved, Spent):
         name = "most" if cls is Reserved else "usage"
         fields[name] = Usage(*fields[name])
+    elif cls is ReplyUnfit:
+        fields["kept"] = tuple((sample, text) for sample, text in fields["kept"])
     elif cls is RunDone:
         fields["value"] = load("", -1, fields["value"])
     elif cls is RunFailed:

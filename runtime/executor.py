@@ -125,7 +125,7 @@ class Execution:
         self.ledger = Ledger(budget or program.budget or Limits(), within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
-        self.corrections: dict[str, Correction] = {}
+        self.corrections: dict[str, Correction] = {} if state is None else dict(state.corrections)
         """By op: what a failed attempt leaves to the next one."""
         self.resumed = state
         """None for a run that is not resumed."""
@@ -147,13 +147,13 @@ class Execution:
         """For the jitter of retries; most runs need none, and to seed one takes as long as a small op."""
         return random.Random(self._seed)
 
-    def emit(self, event: Event) -> None:
-        """Journal an event and show it to whoever listens."""
+    def emit(self, event: Event, *, seen: Listeners | None = None) -> None:
+        """Journal an event and show it to whoever listens, but not to ``seen``, who know it already."""
         self.log.append(event)
         self.events.append(event)
         if self.bill is not None:
             self.bill(event)
-        self.listeners.tell(event)
+        self.listeners.tell(event, seen)
 
     def show(self, feed: Feed) -> None:
         """Show something to whoever listens, without journaling it."""

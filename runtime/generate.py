@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.correction import NOTHING_WRONG, UnfitReplyError
+from orchestrator.runtime.correction import NOTHING_WRONG, Correction, UnfitReplyError
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
     Engine,
@@ -33,7 +33,7 @@ from orchestrator.runtime.engines.token_count import (
     may_repeat_prompts,
     prompt_tokens,
 )
-from orchestrator.runtime.events import KvTurn, Spent, Token
+from orchestrator.runtime.events import KvTurn, ReplyUnfit, Spent, Token
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
@@ -88,7 +88,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     except BaseException as error:
         execution.sessions.fail(session, conversation)
         if isinstance(error, UnfitReplyError):
-            execution.corrections[path] = error.correction
+            _keep(execution, frame, op, error.correction)
         usage = received.usage_of_failure(error, reservation, counter, was_sent=not attempt.waiting)
         cost_usd = reservation.settle(usage)
         if usage != Usage():
@@ -109,6 +109,14 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts.values()]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
     return Outcome(values[: op.count], usage, cost_usd, received.finish)
+
+
+def _keep(execution: Execution, frame: Frame, op: Op, correction: Correction) -> None:
+    """Keep for the next attempt, if there may be one, what is wrong with the reply."""
+    if op.policy.attempts > 1 and correction.shown is not None:
+        execution.corrections[frame.path + op.id] = correction
+        kept = tuple(correction.kept.items())
+        execution.emit(ReplyUnfit(frame.path, op.id, kept, *correction.shown, time()))
 
 
 def _given(spec: Generate, args: list[Any]) -> tuple[str, Conversation, list[Any]]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.budget import Need
+from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import (
     Event,
@@ -22,6 +23,7 @@ from orchestrator.runtime.events import (
     OpSettled,
     OpStarted,
     OpUnsettled,
+    ReplyUnfit,
     Reserved,
     RunDone,
     RunResumed,
@@ -77,6 +79,8 @@ class State:
     """Model calls of which it is not known what they used."""
     op_s: dict[Key, float] = field(default_factory=dict)
     """Seconds of the attempts that have ended, by frame and op."""
+    corrections: dict[str, Correction] = field(default_factory=dict)
+    """By the path of a model call: what is wrong with its latest reply."""
     active_s: float = 0.0
     """While the run was executed: how much of a budget of seconds is used up."""
     at: float | None = None
@@ -162,6 +166,10 @@ def _op_failed(state: State, event: OpFailed) -> None:
         state.ran.pop(key, None)
 
 
+def _reply_unfit(state: State, event: ReplyUnfit) -> None:
+    state.corrections[event.frame + event.op] = Correction(dict(event.kept), (event.reply, event.request))
+
+
 def _op_unsettled(state: State, event: OpUnsettled) -> None:
     _end(state, event.frame, event.op)
     state.failures[event.frame, event.op] = event.attempt
@@ -194,6 +202,7 @@ _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     OpStarted: _op_started,
     OpsDone: _ops_done,
     OpFailed: _op_failed,
+    ReplyUnfit: _reply_unfit,
     OpUnsettled: _op_unsettled,
     OpSettled: _op_settled,
     Reserved: _reserved,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.codec import Codec
+from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Generate, Policy, Program
 from orchestrator.runtime.run import RunResult, Runtime
 from orchestrator.testing import fake
@@ -62,6 +66,41 @@ async def test_another_failure_in_between_forgets_nothing() -> None:
     result = await run(count(attempts=3, samples=2), engine)
     assert result.value == [1, 2]
     assert [request.sampling.samples for request in engine.requests] == [2, 1, 1]
+
+
+class AnswersOnce(ScriptedEngine):
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        if self.requests:
+            self.requests.append(request)
+            await asyncio.Event().wait()
+        async for chunk in super().generate(request):
+            yield chunk
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+async def test_a_resumed_run_shows_the_bad_reply_too_and_keeps_the_good_ones(samples: int) -> None:
+    program = count(attempts=3, samples=samples)
+    replies = ["seven"] if samples == 1 else ["1", "seven", "3"]
+    engine = AnswersOnce([replies])
+    codec = Codec(program)
+    journal = MemoryJournal()
+    async with Runtime({"main": engine}, journal=journal) as runtime:
+        running = asyncio.create_task(runtime.run_program(program, ("How many?",), run_id="r"))
+        while len(engine.requests) < 2:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+    elsewhere = MemoryJournal()
+    for event in await journal.load("r"):
+        elsewhere.append("r", codec.loads(codec.dumps(event)))
+    engine = ScriptedEngine([["7"]])
+    async with Runtime({"main": engine}, journal=elsewhere) as runtime:
+        result = await runtime.resume_program(program, "r")
+    assert result.value == (7 if samples == 1 else [1, 7, 3])
+    (request,) = engine.requests
+    assert [turn.content for turn in request.messages if turn.role == "assistant"] == ["seven"]
+    assert "does not fit" in request.messages[-1].content
+    assert request.sampling.samples == 1
 
 
 def test_a_conversation_goes_on_with_the_good_reply_only() -> None:
