@@ -97,7 +97,7 @@ class Within:
             program, uuid4().hex, tenant=outer.tenant, within=by.ledger, depth=outer.depth + 1
         )  # fmt: skip
         execution.outer = outer
-        execution.bill = _Bill(by, execution.run_id).note
+        execution.bill = _Bill(by, execution).note
         start = perf_counter()
         try:
             value = await execution.run(values)
@@ -119,10 +119,12 @@ class Within:
 class _Bill:
     """What an inner run may use, and uses, in the outer run's journal: a crash in between loses none of it."""
 
-    def __init__(self, by: Caller, run_id: str) -> None:
+    def __init__(self, by: Caller, inner: Execution) -> None:
         self._outer = by.execution
         self._frame = by.frame
-        self._prefix = f"{by.op.id}.{run_id}/"
+        self._prefix = f"{by.op.id}.{inner.run_id}/"
+        self._seen = inner.listeners
+        """Those who watch both runs see what the inner one uses there."""
         self._open: set[str] = set()
         """Calls of which it is not known what they use."""
 
@@ -131,7 +133,7 @@ class _Bill:
         if isinstance(event, Reserved):
             op = self._prefix + event.frame + event.op
             self._open.add(op)
-            self._outer.emit(Reserved(self._frame, op, event.most, event.cost_usd, event.at))
+            self._outer.emit(Reserved(self._frame, op, event.most, event.cost_usd, event.at), seen=self._seen)
         elif isinstance(event, Spent) or (isinstance(event, OpsDone) and event.usage is not None):
             self._settle(f"{self._prefix}{event.frame}{event.op}", event.usage or Usage(), event.cost_usd, event.at)
         elif isinstance(event, OpFailed) and (op := self._prefix + event.frame + event.op) in self._open:
@@ -139,4 +141,4 @@ class _Bill:
 
     def _settle(self, op: str, usage: Usage, cost_usd: float | None, at: float) -> None:
         self._open.discard(op)
-        self._outer.emit(Spent(self._frame, op, usage, cost_usd, at))
+        self._outer.emit(Spent(self._frame, op, usage, cost_usd, at), seen=self._seen)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from orchestrator.errors import described
@@ -18,7 +19,10 @@ FEED_LIMIT: Final = 10_000
 
 
 class Subscription:
-    """The feed of the runs of a runtime it was given to: ``async for event in subscription``, or ``drain()``."""
+    """The feed of the runs of a runtime it was given to: ``async for event in subscription``, or ``drain()``.
+
+    It may be read in another thread or event loop than the runs'. Each entry goes to one reader.
+    """
 
     def __init__(self, limit: int = FEED_LIMIT) -> None:
         self.dropped = 0
@@ -26,21 +30,23 @@ class Subscription:
         self._entries: deque[Feed] = deque()
         self._limit = limit
         self._closed = False
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def push(self, entry: Feed) -> None:
         """Add an entry; called by the run, on its event loop."""
         if len(self._entries) >= self._limit:
-            self._entries.popleft()
-            self.dropped += 1
+            with suppress(IndexError):  # a reader was faster
+                self._entries.popleft()
+                self.dropped += 1
         self._entries.append(entry)
         self._wake()
 
     def drain(self) -> list[Feed]:
         """Everything that has arrived, without waiting; from any thread."""
         taken: list[Feed] = []
-        while self._entries:
-            taken.append(self._entries.popleft())
+        with suppress(IndexError):
+            while True:
+                taken.append(self._entries.popleft())
         return taken
 
     def close(self) -> None:
@@ -50,16 +56,30 @@ class Subscription:
 
     async def __aiter__(self) -> AsyncIterator[Feed]:
         while True:
-            while self._entries:
-                yield self._entries.popleft()
-            if self._closed:
+            for entry in self._taken():
+                yield entry
+            if self._closed and not self._entries:
                 return
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            if not (self._entries or self._closed):  # nothing came before there was somebody to wake
+                await waiting
+
+    def _taken(self) -> Iterator[Feed]:
+        with suppress(IndexError):
+            while True:
+                yield self._entries.popleft()
 
     def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        while self._waiting:
+            with suppress(IndexError, RuntimeError):  # somebody else woke it; its loop is closed
+                waiting = self._waiting.popleft()
+                waiting.get_loop().call_soon_threadsafe(_end, waiting)
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 class Listeners:
@@ -78,9 +98,11 @@ class Listeners:
         """Show it everything from now on."""
         self._listeners.append(listener)
 
-    def tell(self, feed: Feed) -> None:
-        """Show an entry to all."""
+    def tell(self, feed: Feed, seen: Listeners | None = None) -> None:
+        """Show an entry to all but those of ``seen``."""
         for listener in self._listeners:
+            if seen is not None and listener in seen._listeners:
+                continue
             try:
                 listener(feed)
             except BaseException as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 
 import pytest
 
@@ -86,3 +88,37 @@ async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(error: Base
     assert type(error).__name__ in warning
     assert sum(isinstance(entry, OpsDone) for entry in faulty.seen) == 1
     assert [type(entry) for entry in sound.drain()] == [type(event) for event in result.events]
+
+
+async def test_readers_in_another_event_loop_are_woken() -> None:
+    feed, seen, at_work = Subscription(), [], threading.Semaphore(0)
+
+    async def read() -> None:
+        async for entry in feed:
+            seen.append(entry)
+            at_work.release()
+
+    async def two_read() -> None:
+        await asyncio.gather(read(), read())
+
+    reader = threading.Thread(target=lambda: asyncio.run(two_read()))
+    reader.start()
+    for n in range(50):
+        feed.push(frame(n))
+        assert await asyncio.to_thread(at_work.acquire, timeout=30)
+    feed.close()
+    await asyncio.to_thread(reader.join, 30)
+    assert not reader.is_alive()
+    assert seen == [frame(n) for n in range(50)]
+
+
+async def test_a_reader_whose_loop_is_gone_disturbs_no_run() -> None:
+    feed = Subscription()
+
+    async def read_one() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(anext(feed.__aiter__()), 0.01)
+
+    await asyncio.to_thread(lambda: asyncio.run(read_one()))
+    feed.push(frame(1))
+    assert feed.drain() == [frame(1)]
