@@ -151,7 +151,7 @@ def bad_options(kind: str, why: str) -> EngineError:
 
 
 def overloaded(url: str, why: str, retry_after_s: float | None = None) -> EngineError:
-    when = "try again later" if retry_after_s is None else f"try again after {retry_after_s:g} s"
+    when = "try again later" if not retry_after_s else f"try again after {retry_after_s:g} s"
     return EngineError(
         "ORCH-E017",
         f"the endpoint {url} cannot take the request now",

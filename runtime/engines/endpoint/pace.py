@@ -136,7 +136,9 @@ class Pace:
             self._is_learning = False
             self.limit = max(1.0, KEPT * min(self.limit, self.in_flight))
         if retry_after_s is None:
-            retry_after_s = min(SHORTEST_WAIT_S * 2.0 ** min(self.refused_rounds - 1, 30), LONGEST_WAIT_S)
+            retry_after_s = _untold_wait_s(self.refused_rounds)
+        elif retry_after_s == 0.0 and self.refused_rounds > 1:  # it named now, and refuses again
+            retry_after_s = _untold_wait_s(self.refused_rounds - 1)
         self._held_until_s = max(self._held_until_s, now_s + max(retry_after_s, LEAST_WAIT_S))
 
     def left(self) -> None:
@@ -174,6 +176,10 @@ class Pace:
             granted.result().leave()
         else:
             self._queue.remove(place)
+
+
+def _untold_wait_s(rounds: int) -> float:
+    return min(SHORTEST_WAIT_S * 2.0 ** min(rounds - 1, 30), LONGEST_WAIT_S)
 
 
 _paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Pace]] = WeakKeyDictionary()

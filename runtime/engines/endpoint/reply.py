@@ -119,9 +119,7 @@ class Reply:
         delta = choice.get("delta") or choice.get("message") or {}
         if not isinstance(delta, Mapping):
             raise UnfinishedError(f"a delta is {str(delta)[:80]!r}")
-        refusal = delta.get("refusal")
-        if isinstance(refusal, str):
-            sample.refusal += refusal
+        sample.refusal += _refusal(delta)
         _add_calls(sample, delta)
         text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
         sample.has_text |= bool(text)
@@ -189,6 +187,14 @@ def _text(content: Any) -> str:
     if isinstance(content, Mapping):
         return _text(content.get("text")) if content.get("type") in (None, "text", "output_text") else ""
     raise UnfinishedError(f"its content is {str(content)[:80]!r}")
+
+
+def _refusal(delta: Mapping[str, Any]) -> str:
+    """What a delta says of a refusal, in a field of its own or as a part of the content."""
+    content = delta.get("content")
+    parts = [each for each in content if isinstance(each, Mapping)] if isinstance(content, list) else []
+    said = (each.get("refusal") for each in (delta, *parts))
+    return "".join(each for each in said if isinstance(each, str))
 
 
 def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> None:

@@ -126,6 +126,7 @@ MORE = {"index": 0, "function": {"arguments": "1}"}}
         ([chunk("The secret is "), chunk("", "content_filter")], "content_filter", "The secret is "),
         ([chunk("", "SAFETY")], "content_filter", ""),
         ([chunk(None, None, refusal="I can"), chunk(None, "stop", refusal="not.")], "refusal", "I cannot."),
+        ([chunk([{"type": "refusal", "refusal": "Not that."}], "stop")], "refusal", "Not that."),
         (
             [chunk(None, None, tool_calls=[CALL]), chunk(None, "tool_calls", tool_calls=[MORE])],
             "tool_calls",

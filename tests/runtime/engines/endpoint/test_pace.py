@@ -101,6 +101,18 @@ async def test_nothing_is_sent_before_the_time_that_was_named() -> None:
     (await waiting).leave()
 
 
+async def test_an_endpoint_that_names_now_and_refuses_again_is_not_hammered() -> None:
+    pace = Pace(clock=(clock := Clock()))
+    waits: list[float] = []
+    for _ in range(5):
+        (permit,) = await enter(pace, 1)
+        permit.refused(0.0)
+        permit.leave()
+        waits.append(pace._held_until_s - clock.now_s)
+        clock.now_s = pace._held_until_s
+    assert waits == pytest.approx([0.001, 0.25, 0.5, 1.0, 2.0])
+
+
 async def test_it_comes_back_by_itself() -> None:
     pace = Pace()
     (permit,) = await enter(pace, 1)
