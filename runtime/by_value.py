@@ -51,7 +51,7 @@ def _copied(value: Any, known: dict[int, Any]) -> Any:
     elif isinstance(value, BaseModel):
         made = known[id(value)] = value.model_copy()
         made.__dict__.update({name: _copied(each, known) for name, each in value.__dict__.items()})
-    elif is_dataclass(value) and not isinstance(value, (type, Enum)) and not kind.__dataclass_params__.frozen:
+    elif is_dataclass(value) and not isinstance(value, (type, Enum)):
         made = known[id(value)] = object.__new__(kind)
         for name, each in _state(value).items():
             object.__setattr__(made, name, _copied(each, known))

@@ -15,12 +15,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from orchestrator.errors import SourceLoc
 
-Classes = type | tuple[type, ...]
-"""What a result must be an instance of: a class, or one of several."""
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The values of a ``Literal``, in place of a class: ``isinstance("a", OneOf(("a", "b")))``."""
+
+    values: tuple[object, ...]
+
+    def __instancecheck__(self, value: object) -> bool:
+        return any(type(value) is type(each) and value == each for each in self.values)
+
+    @property
+    def __name__(self) -> str:
+        return " | ".join(map(repr, self.values))
+
+
+Classes = type | OneOf | tuple[type | OneOf, ...]
+"""What a result must be an instance of: a class or a literal, or one of several."""
 
 
 class Slotted(Protocol):
@@ -64,13 +79,14 @@ class ResultTypeError(TypeError):
     """A function returned something else than it declares."""
 
     def __init__(self, value: object, expected: Classes) -> None:
-        names = [cls.__name__ for cls in (expected if isinstance(expected, tuple) else (expected,))]
-        declared = " | ".join(name.replace("NoneType", "None") for name in names)
-        super().__init__(f"it returned {type(value).__name__}, and declares {declared}")
+        parts = expected if isinstance(expected, tuple) else (expected,)
+        declared = " | ".join(cls.__name__.replace("NoneType", "None") for cls in parts)
+        found = repr(value) if any(isinstance(each, OneOf) for each in parts) else type(value).__name__
+        super().__init__(f"it returned {found}, and declares {declared}")
 
 
 def _fits(value: object, expected: Classes) -> bool:
-    return isinstance(value, expected) or (expected is float and isinstance(value, int))
+    return isinstance(value, cast("Any", expected)) or (expected is float and isinstance(value, int))
 
 
 def check_result(value: object, expected: Classes) -> None:

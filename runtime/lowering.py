@@ -10,18 +10,18 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, is_typeddict
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from orchestrator.dsl.once import parameters_of, takes
 from orchestrator.dsl.policy import parse_memory
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
-from orchestrator.dsl.typing import UNIONS, plain
+from orchestrator.dsl.typing import UNIONS, is_typed_dict, plain
 from orchestrator.errors import CompileError
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
-from orchestrator.runtime.codegen import Classes
+from orchestrator.runtime.codegen import Classes, OneOf
 from orchestrator.runtime.critical_path import remaining_s
 from orchestrator.runtime.inline import MOST_STEPS, InlineBranch, InlineLoop, InlineMap
 from orchestrator.runtime.program import (
@@ -432,16 +432,18 @@ def _outer_classes(tp: Any) -> Classes | None:
     tp = plain(tp)
     cls = get_origin(tp) or tp
     if cls in UNIONS:
-        found: list[type] = []
+        found: list[type | OneOf] = []
         for member in get_args(tp):
             classes = _outer_classes(member)
             if classes is None:
                 return None
             found += classes if isinstance(classes, tuple) else (classes,)
         return (*found, int) if float in found else tuple(found)
+    if cls is Literal:
+        return OneOf(get_args(tp))
     if cls is Any or not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
         return None
-    return dict if is_typeddict(cls) else cls
+    return dict if is_typed_dict(cls) else cls
 
 
 _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequence[Val]]]] = {

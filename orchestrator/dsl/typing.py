@@ -314,10 +314,15 @@ def _backported(tp: TypeForm) -> TypeForm:
 
 def typed_items(tp: TypeForm) -> Mapping[str, TypeForm] | None:
     """The type of each key of a ``TypedDict``; None for anything else."""
+    tp = plain(tp)
+    return typing.get_type_hints(tp) if is_typed_dict(tp) else None
+
+
+def is_typed_dict(tp: TypeForm) -> bool:
+    """Whether it is a ``TypedDict``, of ``typing`` or of ``typing_extensions``."""
     from typing_extensions import is_typeddict
 
-    tp = plain(tp)
-    return typing.get_type_hints(tp) if is_typeddict(tp) else None
+    return is_typeddict(tp)
 
 
 def required_keys(tp: TypeForm) -> set[str]:

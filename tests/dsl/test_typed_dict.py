@@ -84,6 +84,22 @@ def test_replies_and_results_are_validated_by_it() -> None:
     assert caught.value.code == "ORCH-R002"
 
 
+@pytest.mark.parametrize("declared", [Note, Note | None, int | Note, list[Note]], ids=str)
+def test_a_cheap_tool_may_return_one(declared: Any) -> None:
+    note = {"n": 3}
+
+    def given(text: str) -> Any:
+        return [note] if declared == list[Note] else note
+
+    def flow(text: str) -> Any:
+        return quick(text)
+
+    given.__annotations__["return"] = flow.__annotations__["return"] = declared
+    quick = tool(given, effects="pure", cheap=True)
+    with fake():
+        assert workflow(flow)("x") in (note, [note])
+
+
 def lambda_reply(text: str) -> Note:
     return llm(text, returns=Note)
 

@@ -67,6 +67,25 @@ def test_equal_constants_and_merged_calls_stay_apart() -> None:
     assert (empty, shared.items) == (empty_before, ["x", "later"])
 
 
+@dataclass(frozen=True)
+class Sealed:
+    items: list[str]
+
+
+def test_what_a_frozen_dataclass_holds_may_change_too() -> None:
+    @tool(effects="idempotent")
+    def stuff(box: Sealed, name: str) -> Sealed:
+        box.items.append(name)
+        return box
+
+    @workflow
+    def flow(box: Sealed) -> list[Sealed]:
+        return [stuff(box, "1"), stuff(box, "2"), box]
+
+    with fake():
+        assert flow(Sealed([])) == [Sealed(["1"]), Sealed(["2"]), Sealed([])]
+
+
 def test_each_item_and_the_caller_have_their_own() -> None:
     @workflow
     def flow(names: list[str], given: list[str]) -> list[list[str]]:

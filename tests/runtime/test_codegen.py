@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from orchestrator import tool, workflow
 from orchestrator.errors import RunError, SourceLoc
 from orchestrator.runtime.builder import RegionBuilder, Val
+from orchestrator.runtime.codegen import OneOf, ResultTypeError, check_result
 from orchestrator.runtime.executor import Finished, execute
 from orchestrator.runtime.inline import InlineMap
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program, ToolCall
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.testing import fake
 
 
 def called(f: str, *args: str) -> str:
@@ -132,3 +135,38 @@ async def test_a_program_survives_pickling_compiled_or_not() -> None:
         copy: Program = pickle.loads(pickle.dumps(program))
         assert (await execute(copy, (8,), Services(Engines({})), MemoryJournal(), "r")).value == 4
         await execute(program, (8,), Services(Engines({})), MemoryJournal(), "r")
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "is_right"),
+    [
+        (OneOf(("é", 'a"b')), 'a"b', True),
+        (OneOf(("é", 'a"b')), "e", False),
+        (OneOf((1,)), True, False),
+        ((int, OneOf(("auto",))), "auto", True),
+        ((int, OneOf(("auto",))), "manual", False),
+    ],
+)
+def test_a_literal_takes_its_own_values_only(declared: Any, value: object, is_right: bool) -> None:
+    if is_right:
+        check_result(value, declared)
+        return
+    with pytest.raises(ResultTypeError) as caught:
+        check_result(value, declared)
+    assert repr(value) in str(caught.value)
+
+
+def test_a_cheap_tool_that_returns_none_of_its_literals_is_blamed() -> None:
+    @tool(effects="pure", cheap=True)
+    def grade(n: int) -> Literal["gut", "ungenügend"]:
+        return "gut" if n > 1 else "genügend"  # type: ignore[return-value]
+
+    @workflow
+    def graded(n: int) -> Literal["gut", "ungenügend"]:
+        return grade(n)
+
+    with fake():
+        assert graded(2) == "gut"
+        with pytest.raises(RunError, match=r"it returned 'genügend', and declares 'gut' \| 'ungenügend'") as raised:
+            graded(1)
+    assert raised.value.code == "ORCH-R002"
