@@ -44,12 +44,20 @@ def _difference(known: Tool[..., Any], tool: Tool[..., Any]) -> tuple[str | None
     if same_function(known.fn, tool.fn):
         pairs = [(name, getattr(known, name), getattr(tool, name)) for name in _DECLARED]
         different = [f"{name}={first!r} and {name}={second!r}" for name, first, second in pairs if first != second]
-        return (f"they are declared with {', '.join(different)}" if different else None), fix
+        if different:
+            return f"they are declared with {', '.join(different)}", fix
+        ours, theirs = _signature(known), _signature(tool)
+        return (None if ours == theirs else f"one is {ours}, and the other {theirs}"), fix
     first, second = definition_of(known.fn), definition_of(tool.fn)
     if first == second and first is not None:
         fix = f'name each by what it holds: tool(..., name="{tool.name}_2")'
         return f"both come of the definition at {first}, and hold different objects", fix
     return f"they are defined at {first} and {second}", fix
+
+
+def _signature(tool: Tool[..., Any]) -> str:
+    params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in tool.boundary.params.items())
+    return f"({params}) -> {type_string(tool.boundary.returns)}"
 
 
 def _definition(tp: TypeForm) -> tuple[object, object]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from orchestrator import call, llm, loop, tool, workflow
+from orchestrator import Tool, call, llm, loop, tool, workflow
 from orchestrator.dsl.same import same_function
 from orchestrator.errors import TraceError
 from orchestrator.testing import fake
@@ -138,6 +138,48 @@ def test_one_function_with_two_effects_needs_two_names() -> None:
 
     put_on_here_too = tool(put_on_here)
     assert "isolation=None and isolation='process'" in (the_error(isolated).why or "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (int, str, "one is (text: str) -> int, and the other (text: str) -> str"),
+        (list[str], list[int], "one is (text: str) -> list[str], and the other (text: str) -> list[int]"),
+        (Annotated[int, Field(ge=0)], Annotated[int, Field(ge=5)], "ge=5"),
+    ],
+)
+def test_one_function_with_two_types_needs_two_names(first: Any, second: Any, why: str) -> None:
+    def reader(kind: Any) -> Tool[[str], Any]:
+        def read(text: str) -> Any:
+            return text
+
+        read.__annotations__["return"] = kind
+        return tool(read, effects="pure")
+
+    def wrong(text: str) -> Any:
+        reader(first)(text)
+        return reader(second)(text)  # D031
+
+    def right(text: str) -> Any:
+        reader(first)(text)
+        return reader(first)(text)
+
+    assert why in (the_error(wrong).why or "")
+    workflow(right).trace()
+
+
+def test_a_parameter_of_another_type_makes_another_tool() -> None:
+    def taker(kind: Any) -> Tool[[Any], str]:
+        @tool(effects="pure")
+        def take(value: kind) -> str:
+            return str(value)
+
+        return take
+
+    def wrong(number: int) -> str:
+        return taker(int)(number) + taker(float)(number)  # D031
+
+    assert the_error(wrong).why == "one is (value: int) -> str, and the other (value: float) -> str"
 
 
 def put_on_here(text: str) -> str:
