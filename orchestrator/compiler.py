@@ -28,6 +28,7 @@ from orchestrator.dsl.location import user_location
 from orchestrator.dsl.tool import substitutes
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import TraceError
+from orchestrator.redaction import WITH_CREDENTIALS
 
 if TYPE_CHECKING:
     from orchestrator.dsl.trace import Bindings
@@ -105,7 +106,7 @@ def compile(  # noqa: A001 - what it does
         raise TraceError("ORCH-D002", f"compile gets {workflow!r}, and no workflow", where=user_location(), fix=fix)
     cluster = cluster if cluster is not None else _this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
-    key = (cluster.model_dump_json(), objective, in_order, *definitions_of(workflow), *replaced)
+    key = (cluster.model_dump_json(context=WITH_CREDENTIALS), objective, in_order, *definitions_of(workflow), *replaced)
     variants = _compiled.setdefault(workflow.unbound, _Variants())
     with variants.lock:
         known = variants.get(key)

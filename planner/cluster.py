@@ -26,10 +26,21 @@ served where and is everything a worker needs to start the engine, so it pickles
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializationInfo,
+    field_serializer,
+    model_validator,
+)
+
+from orchestrator.redaction import WITH_CREDENTIALS, redacted
 
 DeviceKind = Literal["cpu", "gpu"]
 """``gpu`` is every accelerator that serves a model from memory of its own: TPUs and Gaudis too."""
@@ -91,6 +102,15 @@ class EngineSpec(BaseModel):
     usd_per_million_input_tokens: float | None = Field(default=None, gt=0)
     """Price of a service that charges by the token; ``None``: unknown."""
     usd_per_million_output_tokens: float | None = Field(default=None, gt=0)
+
+    @field_serializer("options", when_used="json")
+    def _without_credentials(self, options: dict[str, JsonValue], info: SerializationInfo) -> Any:
+        """Nothing that is printed or saved has them; who must tell two clusters apart asks for them."""
+        return options if info.context == WITH_CREDENTIALS else redacted(options)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, redacted(value) if name == "options" else value
 
     def option(self, name: str) -> JsonValue:
         """An option, whether it stands among the options or among vLLM's own arguments in ``extra``; or None."""

@@ -123,3 +123,14 @@ def test_prefetch_hints_change_nothing_but_the_ir() -> None:
     with fake(["one", "two"]) as engine:
         assert prefetching(question="x") == "two"
     assert [request.messages[-1].content[-10:] for request in engine.requests] == ["rows for x", "rows for x"]
+
+
+def test_two_passwords_of_an_endpoint_are_two_clusters() -> None:
+    def at(password: str) -> Cluster:
+        options = {"base_url": f"http://me:{password}@h/v1"}
+        return Cluster(engines=(EngineSpec(name="e", kind="openai", model="m", options=options),))
+
+    plans = [compile_workflow(summarise, at(password)).plan for password in ("first", "second", "first")]
+    assert [plan.cluster.engines[0].options["base_url"] for plan in plans] == [
+        f"http://me:{password}@h/v1" for password in ("first", "second", "first")
+    ]

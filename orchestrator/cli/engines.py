@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestrator.errors import Diagnostic, EngineError, SourceLoc, UsageError
+from orchestrator.redaction import shown
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -120,10 +121,9 @@ def engine_label(spec: EngineSpec) -> str:
 
             return f"vLLM {version.installed() or ''} ({'CPU' if version.on_cpu() else 'GPU'})".replace("  ", " ")
         case "openai":
-            from orchestrator.runtime.engines.endpoint.address import shown
-
-            url = spec.options.get("base_url")
-            return shown(str(url)) if url else "the OpenAI API"
+            urls = spec.option("endpoints") or spec.option("base_url")
+            named = map(str, urls if isinstance(urls, list) else [urls] if urls else [])
+            return ", ".join(map(shown, named)) or "the OpenAI API"
         case "sim":
             return "simulator (SIMULATED replies)"
         case _:

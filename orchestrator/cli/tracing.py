@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,12 +29,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from orchestrator.redaction import Redaction, secrets_of
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 FLUSH_S: Final = 5.0
 """How long the end of a command waits for its last spans to be sent."""
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 _PACKAGES: Final = {
@@ -171,8 +175,11 @@ class _Problems(logging.Handler):
     def tell(self) -> None:
         """Say what went wrong, if anything did."""
         if self._first:
-            _warn(f"traces: {self._first[:300]}")
+            _warn(f"traces: {self._first}", most=300)
 
 
-def _warn(text: str) -> None:
+def _warn(text: str, most: int | None = None) -> None:
+    secrets = [each for name in _ENDPOINTS for each in secrets_of(os.environ.get(name, ""))]
+    secrets += [value for name in _HEADERS for value in re.split("[,=]", os.environ.get(name, ""))[1::2]]
+    text = Redaction(secrets)(text)[:most]
     click.secho(f"warning: {text}", fg="yellow", err=True)

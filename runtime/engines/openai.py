@@ -14,12 +14,12 @@ import time
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
-from importlib import import_module
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 from orchestrator.errors import EngineError
+from orchestrator.redaction import Redaction, redacted, secrets_in, secrets_of, secrets_of_proxies, shown
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
@@ -33,7 +33,8 @@ from orchestrator.runtime.engines.base import (
     sent,
 )
 from orchestrator.runtime.engines.endpoint import event_stream, probe
-from orchestrator.runtime.engines.endpoint.address import Redaction, api_key, checked_url, shown
+from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, checked_url
+from orchestrator.runtime.engines.endpoint.client import LOGGERS, connected, http_library, without_user
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
 from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, shared_pace
@@ -47,14 +48,12 @@ if TYPE_CHECKING:
 
 UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
-KEEPALIVE_S: Final = 2.0
-"""Servers close idle connections after 5 s; a request that meets the closing is lost."""
 END_S: Final = 0.05
 """How long the end of a response may take that is complete; a connection is of use again only behind it."""
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OpenAIOptions:
     """Options of the kind ``openai``; ``docs/endpoints.md`` explains them."""
 
@@ -72,6 +71,11 @@ class OpenAIOptions:
     kv_hints: bool | None = None
     """Whether the server is a vLLM with ``--scheduler-cls orchestrator.kv.Scheduler``, which is told about sessions and
     pauses; None: it is asked."""
+
+    def __repr__(self) -> str:
+        """Without credentials."""
+        given = ", ".join(f"{each.name}={redacted(getattr(self, each.name), each.name)!r}" for each in fields(self))
+        return f"OpenAIOptions({given})"
 
 
 class OpenAIEngine:
@@ -96,8 +100,8 @@ class OpenAIEngine:
         """Whether the server is told about sessions and pauses."""
         self._endpoint = Endpoint(name, self._shown, self.options.key_env, model)
         self._dialect = Dialect(self._url, self.options.extra_body)
-        self._redacted = Redaction(self._url, "")
         self._key = ""
+        self._redacted = self._redaction()
         self._clients: dict[asyncio.AbstractEventLoop, AsyncOpenAI] = {}
         """One for each event loop, as connections belong to the one that they were opened in."""
         self._started = self._closed = False
@@ -110,12 +114,19 @@ class OpenAIEngine:
         if self._started:
             return
         self._key = api_key(self.options.key_env, os.environ)
-        self._redacted = Redaction(self._url, self._key)
+        self._redacted = self._redaction()
         client = self._client()
         self._started = True
-        if self.options.kv_hints is None and await probe.takes_hints(client, self._url):
+        for name in LOGGERS:
+            logging.getLogger(name).addFilter(self._redacted.record)
+        if self.options.kv_hints is None and await probe.takes_hints(client, without_user(self._url)):
             self.hinted = True
             _log.info("the server at %s keeps the KV of sessions: it is told about them", self._shown)
+
+    def _redaction(self) -> Redaction:
+        key = () if self._key == LOCAL_KEY else (self._key,)
+        body = secrets_in(self.options.extra_body)
+        return Redaction([*key, *secrets_of(self._url), *secrets_of_proxies(), *body])
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply; closing the generator closes the HTTP response."""
@@ -147,6 +158,8 @@ class OpenAIEngine:
     async def close(self) -> None:
         """Close the connections."""
         self._closed = True
+        for name in LOGGERS:
+            logging.getLogger(name).removeFilter(self._redacted.record)
         client = self._clients.pop(asyncio.get_running_loop(), None)
         self._clients.clear()  # those of event loops that are over
         if client is not None:
@@ -248,7 +261,7 @@ class OpenAIEngine:
         """One HTTP request. Raises coded errors, and :class:`_RefusedError` before the first piece."""
         import openai
 
-        http = _http()
+        http = http_library()
         is_writing = False
         try:
             async with (
@@ -324,35 +337,13 @@ class OpenAIEngine:
         client = self._clients.get(loop)
         if client is None:
             self._clients = {each: made for each, made in self._clients.items() if not each.is_closed()}
-            client = self._clients[loop] = self._connected()
+            client = self._clients[loop] = connected(self._url, self._key, self.options.timeout_s, self._redacted)
         return client
-
-    def _connected(self) -> AsyncOpenAI:
-        import openai
-
-        http = _http()
-        parts = urlsplit(self._url)
-        timeout = http.Timeout(self.options.timeout_s, pool=None)
-        limits = http.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S)
-        try:
-            return openai.AsyncOpenAI(
-                base_url=urlunsplit(parts._replace(query="")),
-                default_query=dict(parse_qsl(parts.query)),
-                api_key=self._key,
-                timeout=timeout,
-                max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
-            )
-        except (ValueError, ImportError, OSError, http.InvalidURL, openai.OpenAIError) as error:
-            why = self._redacted(
-                f"no client can be made: {error}; check the proxies and SSL_CERT_FILE in the environment"
-            )
-            raise errors.bad_options("openai", why) from self._redacted.cause(error)
 
 
 async def _read_end(pieces: AsyncIterator[bytes]) -> None:
     """Read what stands behind the end of a reply: mostly nothing but the end of the response."""
-    http = _http()
+    http = http_library()
     with suppress(TimeoutError, http.HTTPError, http.StreamError):
         async with asyncio.timeout(END_S):
             async for _ in pieces:
@@ -378,14 +369,6 @@ def _hinted(request: GenerateRequest, extra_body: dict[str, Any]) -> dict[str, A
     if request.session is not None:
         hinted["extra_headers"] = {SESSION_HEADER: quote(request.session)}
     return hinted
-
-
-def _http() -> Any:
-    """The client's HTTP library: httpx, or httpx2 since openai 3."""
-    import openai
-
-    roots = (base.__module__.partition(".")[0] for base in openai.DefaultAsyncHttpxClient.__mro__)
-    return import_module(next(root for root in roots if root.startswith("httpx")))
 
 
 def _seeded(request: GenerateRequest, sample: int) -> GenerateRequest:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.planner.datafile import closest
+from orchestrator.redaction import redacted
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Engine
 
@@ -161,7 +162,7 @@ def _copies(spec: Spec) -> list[_Replica] | None:
             raise errors.bad_options(spec.kind, f"replicas: {count!r} is not a number of replicas")
         return [_Replica(spec.name, spec.kind, spec.model, options)] * count
     if not isinstance(endpoints, list | tuple) or not all(isinstance(each, str) for each in endpoints) or not endpoints:
-        raise errors.bad_options(spec.kind, f"endpoints: {endpoints!r} is not a list of URLs")
+        raise errors.bad_options(spec.kind, f"endpoints: {redacted(endpoints, 'endpoints')!r} is not a list of URLs")
     if spec.kind != "openai" or "base_url" in options or count not in (None, len(endpoints)):
         why = "endpoints: for engines of kind `openai`, in place of `base_url` and `replicas`"
         raise errors.bad_options(spec.kind, why)

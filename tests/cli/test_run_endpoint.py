@@ -58,3 +58,33 @@ def test_a_url_that_is_none_is_wrong_use(orch: Orch, flow: str, url: str, words:
     assert ended.code == 2
     assert "ORCH-U021" in ended.err
     assert words in ended.err
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+@pytest.mark.parametrize("command", ["plan", "explain"])
+def test_no_plan_has_a_password(orch: Orch, flow: str, folder: Path, command: str, option: list[str]) -> None:
+    url = "http://me:hush@h:8000/v1?sig=hush"
+    ended = orch(command, flow, "--base-url", url, "--model", "m", *option)
+    assert ended.code == 0, ended.err
+    assert "hush" not in ended.out + ended.err
+    (folder / "c.toml").write_text(
+        '[[engine]]\nname = "e"\nkind = "openai"\nmodel = "m"\n'
+        f'options = {{ endpoints = ["{url}"], extra_body = {{ api_key = "hush" }} }}\n'
+    )
+    ended = orch("plan", flow, "--cluster", "c.toml", "--out", "plan.json")
+    assert ended.code == 0, ended.err
+    saved = (folder / "plan.json").read_text()
+    assert "hush" not in saved + ended.err
+    assert "***@h:8000/v1?sig=***" in saved
+    assert orch("plan", "--check", "plan.json").code == 0
+
+
+def test_no_record_and_no_summary_has_a_password(orch: Orch, flow: str, folder: Path) -> None:
+    with serving([chunk("fine", "stop"), usage()]) as endpoint:
+        url = endpoint.url.replace("//", "//me:hush@")
+        toml = f'[[engine]]\nname = "e"\nkind = "openai"\nmodel = "m"\noptions = {{ endpoints = ["{url}"] }}\n'
+        (folder / "c.toml").write_text(toml)
+        ended = orch("run", flow, "it", "--cluster", "c.toml", "--record", "record.json")
+    assert ended.code == 0, ended.err
+    assert "m on http://***@127.0.0.1" in ended.err
+    assert "hush" not in ended.err + ended.out + (folder / "record.json").read_text()

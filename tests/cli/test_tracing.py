@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+from orchestrator.cli import tracing
 from orchestrator.cli.tracing import exporters_wanted
 
 FLOW = """
@@ -136,3 +138,15 @@ def test_a_collector_that_is_away_costs_a_warning_and_little_time(tmp_path: Path
     assert ended.returncode == 0
     assert "the last traces could not be sent within 0.2 s" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_warning_about_traces_shows_no_credential(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hush@collector:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer hush-hush,x-tenant=team")
+    problems = tracing._Problems()
+    with problems.listening():
+        logging.getLogger("opentelemetry.sdk").warning("http://me:hush@collector:4318 refused Bearer hush-hush")
+    problems.tell()
+    assert capsys.readouterr().err == "warning: traces: http://***@collector:4318 refused ***\n"

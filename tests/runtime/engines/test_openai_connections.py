@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Message, complete
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.run import Runtime
-from tests.runtime.engines.answering import chunk, usage
+from tests.runtime.engines.answering import chunk, serving, usage
 
 
 @contextmanager
@@ -113,3 +115,17 @@ async def test_a_closed_engine_says_that_it_stays_closed() -> None:
     with pytest.raises(EngineError, match="is closed") as caught:
         await complete(engine, request())
     assert caught.value.diagnostics[0].fix == "make a new one: this one stays closed"
+
+
+async def test_user_and_password_are_sent_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with serving([chunk("fine", "stop"), usage()]) as endpoint, caplog.at_level(logging.DEBUG):
+        engine = engine_at(endpoint.url.replace("//", "//me:hu%20sh@") + "?key=secret")
+        await engine.start()
+        await complete(engine, request())
+        await engine.close()
+    assert endpoint.headers[0]["authorization"] == "Basic " + base64.b64encode(b"me:hu sh").decode()
+    assert endpoint.paths == ["/v1/chat/completions?key=secret"]
+    assert any("key=***" in each for each in caplog.messages)
+    for each in caplog.messages:
+        assert "secret" not in each
+        assert "hu" not in each.replace("http", "")
