@@ -39,7 +39,7 @@ from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.once import UNSAID, lost, settle
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
-from orchestrator.runtime.ray.region_host import Ended, Observation, RegionHost
+from orchestrator.runtime.ray.region_host import Ended, Observation, PlannedFor, RegionHost
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.run import checked_inputs
@@ -64,6 +64,7 @@ class _Order:
     """Its reference in Ray's object store."""
     inputs: tuple[object, ...]
     known: list[Event]
+    planned_for: PlannedFor | None
     budget: Limits | None
     tenant: str | None
 
@@ -121,7 +122,13 @@ class RegionActor:
         """Run a compiled workflow. Raises ``RunError``; ORCH-R025 when the worker dies."""
         values = checked_inputs(compiled.params, inputs, compiled.defaults)
         return await self.run_program(
-            compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
+            compiled.program,
+            values,
+            run_id=run_id,
+            budget=budget,
+            tenant=tenant,
+            observers=observers,
+            planned_for=_planned_for(compiled),
         )
 
     async def run_program(
@@ -133,14 +140,24 @@ class RegionActor:
         budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
+        planned_for: PlannedFor | None = None,
     ) -> RunResult:
-        """Run a program on inputs that are already checked."""
+        """Run a program on inputs that are already checked.
+
+        ``planned_for`` is what workflows that its tools call are planned for: by default the worker's machine.
+        """
         new_id = run_id or uuid4().hex
         with self._ids.taken(new_id):
             if run_id:
                 await self._ids.check_new(run_id)
             return await self._run(
-                program, new_id, inputs, budget=limits_of(budget), tenant=tenant, observers=observers
+                program,
+                new_id,
+                inputs,
+                planned_for=planned_for,
+                budget=limits_of(budget),
+                tenant=tenant,
+                observers=observers,
             )
 
     async def resume(
@@ -151,7 +168,15 @@ class RegionActor:
             known = await RunLog(self.journal, run_id).load()
             if not any(isinstance(event, RunStarted) for event in known):
                 raise failures.unknown_run(run_id)
-            return await self._run(compiled.program, run_id, (), known=known, budget=limits_of(budget), tenant=tenant)
+            return await self._run(
+                compiled.program,
+                run_id,
+                (),
+                known=known,
+                planned_for=_planned_for(compiled),
+                budget=limits_of(budget),
+                tenant=tenant,
+            )
 
     async def settle(
         self,
@@ -175,6 +200,7 @@ class RegionActor:
         inputs: tuple[object, ...],
         *,
         known: Sequence[Event] = (),
+        planned_for: PlannedFor | None = None,
         budget: Limits | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
@@ -188,7 +214,7 @@ class RegionActor:
         spans = recording_listener(program, self._engines)
         if spans is not None:
             watching.add(spans)
-        order = _Order(run_id, self._shipped(program), inputs, list(known), budget, tenant)
+        order = _Order(run_id, self._shipped(program), inputs, list(known), planned_for, budget, tenant)
         following = asyncio.ensure_future(self._follow(order, events, watching))
         try:
             ended = await asyncio.shield(following)
@@ -230,7 +256,13 @@ class RegionActor:
             try:
                 run = actor.run.options(num_returns="streaming")
                 async for reference in run.remote(
-                    order.run_id, order.program, order.inputs, order.known, budget=order.budget, tenant=order.tenant
+                    order.run_id,
+                    order.program,
+                    order.inputs,
+                    order.known,
+                    planned_for=order.planned_for,
+                    budget=order.budget,
+                    tenant=order.tenant,
                 ):
                     sent = await reference
                     heard = True
@@ -306,3 +338,7 @@ class RegionActor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _planned_for(compiled: Compiled) -> PlannedFor:
+    return compiled.plan.cluster, compiled.plan.objective

@@ -6,21 +6,24 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from orchestrator.dsl.workflow import running_with
 from orchestrator.errors import OrchError, RunError
+from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.plan import Objective
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Event, Feed, Shown
 from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import DurationModel
+from orchestrator.runtime.nested import Within
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.tools import RayTools
+from orchestrator.runtime.run import checked_inputs
 from orchestrator.runtime.services import Engines, Services
-
-if TYPE_CHECKING:
-    pass
 
 FLUSH_S: Final = 0.05
 """Events that nobody waits for travel at least this often, for observers."""
@@ -28,6 +31,8 @@ MOST_PAUSES: Final = 10_000
 """Kept for the driver until the next run ends."""
 
 
+PlannedFor = tuple[Cluster, Objective]
+"""What a workflow is planned for."""
 Observation = tuple[str, float, bool]
 """The key of a pause, its seconds, and whether it was cut short."""
 
@@ -146,15 +151,20 @@ class RegionHost:
         inputs: tuple[object, ...],
         known: Sequence[Event],
         *,
+        planned_for: PlannedFor | None,
         budget: Limits | None,
         tenant: str | None,
     ) -> AsyncGenerator[list[Feed] | Ended, None]:
-        """Groups of events, then how the run ended."""
+        """Groups of events, then how the run ended.
+
+        ``planned_for`` is what workflows that its tools call are planned for.
+        """
         outbox = self._outboxes[run_id] = Outbox(known)
         state = replay(program, known) if known else None
         execution = Execution(program, self._services, outbox, run_id, state=state, budget=budget, tenant=tenant)
         execution.listeners.add(lambda feed: outbox.show(feed) if isinstance(feed, Shown) else None)
-        task = self._tasks[run_id] = asyncio.create_task(execution.run(inputs))
+        with running_with(self._within(planned_for)):
+            task = self._tasks[run_id] = asyncio.create_task(execution.run(inputs))
         task.add_done_callback(lambda _: outbox.close())
         try:
             while not task.done():
@@ -167,6 +177,19 @@ class RegionHost:
         finally:
             task.cancel()
             del self._outboxes[run_id], self._tasks[run_id]
+
+    def _within(self, planned_for: PlannedFor | None) -> Within:
+        from orchestrator.compiler import compile as compile_workflow
+
+        def begin(program: Program, run_id: str, **options: Any) -> Execution:
+            return Execution(program, self._services, MemoryJournal(), run_id, **options)
+
+        return Within(
+            begin,
+            lambda workflow: compile_workflow(workflow, *(planned_for or ())),
+            lambda inner, inputs: checked_inputs(inner.params, inputs, inner.defaults),
+            asyncio.get_running_loop(),
+        )
 
     async def confirm(self, run_id: str, count: int) -> None:
         """The driver's journal holds the first ``count`` events of a run."""

@@ -1,6 +1,7 @@
 """Tools in Ray workers: the places ``ray-task`` and ``ray-actor``.
 
 A task is one call of a function; cancelling the awaiting coroutine (which is what a timeout does) kills its worker.
+It begins when a worker has it: waiting for a free CPU, or for a process to start, is not the call's time.
 Actor-backed tools are called in one process that lives as long as the :class:`RayTools`, so that what the function's
 module holds (a connection, an index) is made once. Such a process does one call at a time, and calls wait their turn
 here: cancelling a call kills the process that runs it, and nobody else's call with it. After a death the next call
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl.location import definition_of, name_of
@@ -44,19 +45,15 @@ class RayTools:
         if place == "ray-actor":
             host = self._hosts.setdefault(f"{fn.__module__}.{getattr(fn, '__qualname__', name_of(fn))}", _Host())
             async with host.turn:
-                if began is not None:
-                    began()
-                return await host.call(op, fn, args, kwargs)
+                return await host.call(op, fn, args, kwargs, began)
         import ray
 
-        if began is not None:
-            began()
-        task = ray.remote(_call).options(name=op, max_retries=0)
-        reference = task.remote(fn, tuple(args), dict(kwargs), _file(fn))
+        task = ray.remote(_call).options(name=op, max_retries=0, num_returns="streaming")
+        answers = task.remote(fn, tuple(args), dict(kwargs), _file(fn))
         try:
-            return await _result(op, reference)
+            return await _result(op, answers, began)
         except asyncio.CancelledError:
-            ray.cancel(reference, force=True)
+            ray.cancel(answers, force=True)
             raise
 
     def close(self) -> None:
@@ -73,13 +70,21 @@ class _Host:
         self.turn = asyncio.Lock()
         self._actor: Any = None
 
-    async def call(self, op: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    async def call(
+        self,
+        op: str,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        began: Callable[[], None] | None,
+    ) -> Any:
         import ray
 
         if self._actor is None:
             self._actor = ray.remote(_ToolHost).options(num_cpus=0).remote()
+        call = self._actor.call.options(num_returns="streaming")
         try:
-            return await _result(op, self._actor.call.remote(fn, tuple(args), dict(kwargs), _file(fn)))
+            return await _result(op, call.remote(fn, tuple(args), dict(kwargs), _file(fn)), began)
         except (asyncio.CancelledError, LostAttemptError):  # a method that runs cannot be interrupted
             self.stop()
             raise
@@ -92,12 +97,18 @@ class _Host:
             ray.kill(actor)
 
 
-async def _result(op: str, reference: Any) -> Any:
-    """What a worker answers; the user's exceptions as they were raised, and ORCH-R041 where the worker died."""
+async def _result(op: str, answers: Any, began: Callable[[], None] | None) -> Any:
+    """What a worker answers; the user's exceptions as they were raised, and ORCH-R041 where the worker died.
+
+    Its first answer says that it begins: it is there, and has what it needs.
+    """
     import ray
 
     try:
-        answer = await reference
+        await (await anext(answers))
+        if began is not None:
+            began()
+        answer = await (await anext(answers))
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:
@@ -116,12 +127,22 @@ def _file(fn: Callable[..., Any]) -> str | None:
 class _ToolHost:
     """One worker process for one stateful tool."""
 
-    def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Any:
-        return _call(fn, args, kwargs, file)
+    def call(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None
+    ) -> Iterator[Any]:
+        yield from _call(fn, args, kwargs, file)
 
 
-def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Any:
-    """What ``fn`` returns, or what it raises in a form that arrives; ``file`` is where it was written."""
+def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Iterator[Any]:
+    """None when it begins; then what ``fn`` returns, or what it raises in a form that arrives.
+
+    ``file`` is where it was written.
+    """
+    yield None
+    yield _outcome(fn, args, kwargs, file)
+
+
+def _outcome(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Any:
     os.environ[WORKER_VARIABLE] = "1"
     try:
         return fn(*args, **kwargs)

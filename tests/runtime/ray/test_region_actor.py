@@ -180,6 +180,32 @@ async def test_engines_answer_there_and_observers_see_it_here(ray_session: RaySe
     assert any(isinstance(each, OpsDone) for each in seen)
 
 
+@tool(effects="idempotent")
+def asks_in_a_thread(question: str) -> str:
+    return asking(question)
+
+
+@tool(effects="idempotent")
+async def asks_on_the_loop(question: str) -> str:
+    return await asking.arun(question)
+
+
+@workflow
+def asking_within(question: str) -> str:
+    return f"{asks_in_a_thread(question)}, {asks_on_the_loop(question)}"
+
+
+async def test_tools_call_workflows_there_on_the_engines_of_their_run(ray_session: RaySession) -> None:
+    compiled = compile_workflow(asking_within, Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),)))
+    engine = ScriptedEngine(["forty two", "43"], name="main", model="m")
+    async with RegionActor({"main": engine}, num_cpus=0) as actor:
+        result = await actor.run(compiled, {"question": "How many?"})
+        assert sorted(result.value.split(", ")) == ["43", "forty two"]
+        assert result.usage.output_tokens > 0
+        with pytest.raises(BudgetError):
+            await actor.run(compiled, {"question": "How many?"}, budget="1 token")
+
+
 async def test_a_budget_stops_a_run_there(ray_session: RaySession) -> None:
     compiled = compile_workflow(asking, Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),)))
     async with RegionActor({"main": ScriptedEngine(["forty two"], name="main", model="m")}, num_cpus=0) as actor:

@@ -113,6 +113,32 @@ def sleeping(file: str) -> int:
     return sleeps(file)
 
 
+@tool(effects="idempotent", timeout=1)
+def quick(number: int) -> int:
+    return number + 1
+
+
+@workflow
+def quickly(number: int) -> int:
+    return quick(number)
+
+
+def holds_a_cpu(file: str) -> None:
+    while not Path(file).exists():
+        time.sleep(0.05)
+
+
+async def test_waiting_for_a_free_cpu_is_not_the_tools_time(ray_session: RaySession, tmp_path: Path) -> None:
+    import ray
+
+    holders = [ray.remote(holds_a_cpu).remote(str(tmp_path / "free")) for _ in range(2)]
+    running = asyncio.create_task(run(placed(quickly, "ray-task"), number=1))
+    await asyncio.wait([running], timeout=3)
+    (tmp_path / "free").touch()
+    assert (await running).value == 2
+    await asyncio.gather(*holders)
+
+
 async def gone(pid: int) -> bool:
     for _ in range(200):
         state = Path(f"/proc/{pid}/stat")
