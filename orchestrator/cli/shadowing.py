@@ -7,40 +7,15 @@ is in the way: once when the workflow is loaded, and again where an import of it
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Final
 
 import click
 
-_NOBODYS: Final = frozenset({"antigravity", "idlelib", "test", "this", "turtle", "turtledemo"})
-"""Modules of the standard library that no library imports; a folder called ``test`` is in no one's way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """A file, or a package's folder, that is not what its name imports."""
-
-    name: str
-    path: Path
-
-    @property
-    def why(self) -> str:
-        owner = "the standard library" if self.name in sys.stdlib_module_names else "a package that orch needs"
-        return f"`import {self.name}` gives the module of {owner}, not {self.path}"
-
-    @property
-    def fix(self) -> str:
-        return f"rename {self.path.name}, and what imports it"
+from orchestrator.shadows import Shadow, shadows
 
 
 class _Installed:
@@ -78,7 +53,7 @@ def beside(*folders: Path, target: Path) -> None:
             sys.path.remove(str(folder))
         sys.path.insert(0, str(folder))
         _installed.folders.append(str(folder))
-        for shadow in _shadows(folder, elsewhere):
+        for shadow in shadows(folder, elsewhere):
             _installed.shadows[shadow.name] = shadow
             if shadow.path != target:
                 click.secho(f"note: {shadow.why}; {shadow.fix}", fg="yellow", err=True)
@@ -90,51 +65,6 @@ def shadowed_by(failure: BaseException) -> Shadow | None:
     if isinstance(failure, AttributeError) and isinstance(failure.obj, ModuleType):
         name = failure.obj.__name__
     return _installed.shadows.get((name or "").partition(".")[0])
-
-
-def _shadows(folder: Path, elsewhere: Sequence[str]) -> list[Shadow]:
-    taken = (sys.stdlib_module_names - _NOBODYS) | _names_in(each for each in elsewhere if "-packages" in each)
-    found = []
-    for name in sorted(_names_in([str(folder)]) & taken):
-        path = next((each for each in (folder / name, folder / f"{name}.py") if _is_module(each)), None)
-        if path is not None and (name in sys.stdlib_module_names or name in _dependencies()):
-            found.append(Shadow(name, path))
-    return found
-
-
-def _names_in(folders: Iterable[str]) -> set[str]:
-    """What may be imported from there, and more; nothing of a folder that cannot be listed."""
-    found: set[str] = set()
-    for folder in folders:
-        with suppress(OSError):
-            found.update(name.partition(".")[0] for name in os.listdir(folder))  # noqa: PTH208 - only the names
-    return found
-
-
-def _is_module(path: Path) -> bool:
-    return path.is_file() if path.suffix == ".py" else (path / "__init__.py").is_file()
-
-
-@cache
-def _dependencies() -> frozenset[str]:
-    """Modules of every distribution that this one requires, directly or not, extras included."""
-    known = {_canonical(each.name): each for each in metadata.distributions() if each.name}
-    found: set[str] = set()
-    waiting = ["orchestrator"]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name not in known:
-            continue
-        found.add(name)
-        waiting += [_canonical(re.split(r"[^\w.-]", each, maxsplit=1)[0]) for each in known[name].requires or ()]
-    providers = metadata.packages_distributions()
-    return frozenset(
-        module for module, names in providers.items() if not found.isdisjoint(_canonical(name) for name in names)
-    )
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _forget_namesakes(folder: Path) -> None:

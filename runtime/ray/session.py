@@ -25,12 +25,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.runtime.engines import errors
+from orchestrator.runtime.ray.code_paths import job_config
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Prompts and replies are small; tools that exchange large arrays can start Ray themselves with more."""
@@ -48,6 +49,8 @@ class RaySession:
     address: str
     owned: bool
     """Started by :func:`connect`, so :meth:`close` stops it."""
+    cleanup: ExitStack = field(default_factory=ExitStack, repr=False)
+    """What else ends with it."""
     _closed: bool = False
 
     def resources(self) -> dict[str, float]:
@@ -66,6 +69,7 @@ class RaySession:
 
             ray.shutdown()
             _environment.restore()
+        self.cleanup.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,10 +103,12 @@ def _start_local(num_cpus: int | None) -> RaySession:
     import ray
 
     _environment.apply()
+    cleanup = ExitStack()
     try:
         with _signal_handlers_kept():
             context = ray.init(
                 address="local",
+                job_config=job_config(cleanup),
                 num_cpus=num_cpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -112,11 +118,12 @@ def _start_local(num_cpus: int | None) -> RaySession:
     except Exception as error:  # Ray raises plain ``Exception`` where its processes are too slow to start
         ray.shutdown()
         _environment.restore()
+        cleanup.close()
         raise errors.ray_not_started(_last_line(error)) from error
     where = context.address_info
     if where["node_ip_address"] != LOOPBACK:
         _log.warning("the local Ray listens on %s, not only on this machine", where["node_ip_address"])
-    return RaySession(str(where["gcs_address"]), owned=True)
+    return RaySession(str(where["gcs_address"]), True, cleanup)
 
 
 def _join(address: str, working_dir: str | None) -> RaySession:
