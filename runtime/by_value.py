@@ -18,46 +18,98 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from orchestrator.runtime.failures import nested_too_deeply
+
 _KEYED: Final = frozenset({dict, OrderedDict, defaultdict, Counter})
 _FLAT: Final = frozenset({set, bytearray})
 _ATOMS: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def by_value(value: Any) -> Any:
-    """``value`` with its own lists, dicts, sets, models and dataclasses, however nested; shared parts stay shared."""
-    return value if type(value) in _ATOMS else _copied(value, {})
+    """``value`` with its own lists, dicts, sets, models and dataclasses, however nested; shared parts stay shared.
 
-
-def _copied(value: Any, known: dict[int, Any]) -> Any:
-    """``known`` holds the copies so far by the identity of the original, so that cycles end."""
-    kind = type(value)
-    if kind in _ATOMS:
+    Raises ``RunError`` ORCH-R049 for tuples that are nested too deeply; anything else may be as deep as it likes.
+    """
+    if type(value) in _ATOMS:
         return value
-    if id(value) in known:
-        return known[id(value)]
-    made: Any
-    if kind is list or kind is deque:
-        made = known[id(value)] = [] if kind is list else deque(maxlen=value.maxlen)
-        made.extend([each if type(each) in _ATOMS else _copied(each, known) for each in value])
-    elif kind in _KEYED:
-        made = known[id(value)] = copy(value)
-        for key, each in value.items():
-            made[key] = _copied(each, known)
-    elif kind is tuple or (isinstance(value, tuple) and hasattr(kind, "_make")):
-        parts = [_copied(each, known) for each in value]
-        made = known[id(value)] = tuple(parts) if kind is tuple else kind._make(parts)
-    elif kind in _FLAT:
-        made = known[id(value)] = copy(value)
-    elif isinstance(value, BaseModel):
-        made = known[id(value)] = value.model_copy()
-        made.__dict__.update({name: _copied(each, known) for name, each in value.__dict__.items()})
-    elif is_dataclass(value) and not isinstance(value, (type, Enum)):
-        made = known[id(value)] = object.__new__(kind)
-        for name, each in _state(value).items():
-            object.__setattr__(made, name, _copied(each, known))
-    else:
-        return value
+    copying = _Copying()
+    try:
+        made = copying.begun(value)
+        copying.finish()
+    except RecursionError:
+        raise nested_too_deeply() from None
     return made
+
+
+class _Copying:
+    """A copy in the making.
+
+    What can be changed is made empty and filled later, so that neither depth nor cycles matter. Only tuples need their
+    parts first.
+    """
+
+    __slots__ = ("_known", "_unfilled")
+
+    def __init__(self) -> None:
+        self._known: dict[int, Any] = {}
+        """The copies so far, by the identity of the original."""
+        self._unfilled: list[tuple[Any, Any]] = []
+        """Copies, and what they are of."""
+
+    def begun(self, value: Any) -> Any:
+        """The copy of ``value``, which may have yet to be filled."""
+        kind = type(value)
+        if kind in _ATOMS:
+            return value
+        if id(value) in self._known:
+            return self._known[id(value)]
+        made: Any
+        if kind is list:
+            made = []
+        elif kind is deque:
+            made = deque(maxlen=value.maxlen)
+        elif kind in _KEYED:
+            made = copy(value)
+        elif kind is tuple or (isinstance(value, tuple) and hasattr(kind, "_make")):
+            parts = [each if type(each) in _ATOMS else self.begun(each) for each in value]
+            made = self._known[id(value)] = tuple(parts) if kind is tuple else kind._make(parts)
+            return made
+        elif kind in _FLAT:
+            made = self._known[id(value)] = copy(value)
+            return made
+        elif isinstance(value, BaseModel):
+            made = value.model_copy()
+        elif _is_copied_dataclass(value, kind):
+            made = object.__new__(kind)
+        else:
+            return value
+        self._known[id(value)] = made
+        self._unfilled.append((made, value))
+        return made
+
+    def finish(self) -> None:
+        """Fill everything."""
+        while self._unfilled:
+            made, value = self._unfilled.pop()
+            kind = type(made)
+            if kind is list or kind is deque:
+                made.extend([each if type(each) in _ATOMS else self.begun(each) for each in value])
+            elif kind in _KEYED:
+                for key, each in value.items():
+                    made[key] = self.begun(each)
+            elif isinstance(made, BaseModel):
+                made.__dict__.update({name: self.begun(each) for name, each in value.__dict__.items()})
+            else:
+                for name, each in _state(value).items():
+                    object.__setattr__(made, name, self.begun(each))
+
+
+def _is_copied_dataclass(value: Any, kind: type) -> bool:
+    """Frozen ones are copied for what they hold; those that are told apart by identity, not at all."""
+    if not is_dataclass(value) or isinstance(value, (type, Enum)):
+        return False
+    params = kind.__dataclass_params__  # type: ignore[attr-defined]
+    return not params.frozen or (params.eq and not all(type(each) in _ATOMS for each in _state(value).values()))
 
 
 def _state(value: Any) -> dict[str, Any]:

@@ -48,6 +48,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R046": "an async tool does not end when it is cancelled",
     "ORCH-R047": "a tool blocks the event loop",
     "ORCH-R048": "the journal failed",
+    "ORCH-R049": "a value is nested too deeply to be handed to a tool",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",
@@ -264,6 +265,12 @@ def not_sendable(what: str, why: str, where: SourceLoc | None) -> RunError:
 def no_process(op: str, why: str) -> RunError:
     """ORCH-R044."""
     return RunError("ORCH-R044", f"no process could be started for `{op}`", why=why, fix="see what else runs here")
+
+
+def nested_too_deeply() -> RunError:
+    """ORCH-R049."""
+    why = "a tool gets a copy, so that it changes nobody else's, and tuples are copied from the inside out"
+    return RunError("ORCH-R049", "an argument has too many tuples within each other", why=why, fix="use lists instead")
 
 
 def not_here(workflow: str, why: str, fix: str) -> RunError:

@@ -11,25 +11,40 @@ import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TypeAlias
 
+_Token: TypeAlias = "str | Iterator[_Token]"
+"""A text, or what comes in its place."""
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
 
 def code_hash(function: Callable[..., object], *context: str) -> str:
     """16 hex digits for ``function``; ``context`` adds what else matters, like the declared effects."""
     digest = hashlib.sha256()
-    for token in (*context, *_callable(function, set())):
+    for token in (*context, *_flat(_callable(function, set()))):
         digest.update(token.encode(errors="surrogatepass"))  # a module's name may come from a path that is no text
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 
 
-def _callable(value: object, seen: set[int]) -> Iterator[str]:
+def _flat(tokens: Iterator[_Token]) -> Iterator[str]:
+    """The texts in order. A stack and no recursion: functions may call each other in long chains."""
+    unfinished = [tokens]
+    while unfinished:
+        for token in unfinished[-1]:
+            if not isinstance(token, str):
+                unfinished.append(token)
+                break
+            yield token
+        else:
+            unfinished.pop()
+
+
+def _callable(value: object, seen: set[int]) -> Iterator[_Token]:
     """Tokens of a function, or of the function behind a bound method, a partial, a decorator object or an instance."""
     if isinstance(value, partial):
-        yield from _callable(value.func, seen)
-        yield from _object((value.args, value.keywords), seen)
+        yield _callable(value.func, seen)
+        yield _object((value.args, value.keywords), seen)
         return
     yield _name(value)
     for attribute in ("__func__", "__wrapped__"):
@@ -39,17 +54,17 @@ def _callable(value: object, seen: set[int]) -> Iterator[str]:
         value = vars(type(value)).get("__call__")
     if isinstance(value, FunctionType) and id(value) not in seen:
         seen.add(id(value))
-        yield from _function(value, seen)
+        yield _function(value, seen)
 
 
-def _function(function: FunctionType, seen: set[int]) -> Iterator[str]:
+def _function(function: FunctionType, seen: set[int]) -> Iterator[_Token]:
     code = function.__code__
     has_docstring = function.__doc__ is not None and code.co_consts[:1] == (function.__doc__,)
     yield from _code(code, (None, *code.co_consts[1:]) if has_docstring else code.co_consts)
-    yield from _object((function.__defaults__, function.__kwdefaults__), seen)
+    yield _object((function.__defaults__, function.__kwdefaults__), seen)
     for cell in function.__closure__ or ():
         try:
-            yield from _object(cell.cell_contents, seen)
+            yield _object(cell.cell_contents, seen)
         except ValueError:  # the enclosing function has not bound it yet
             yield "unbound"
     for name in _names(code):
@@ -57,7 +72,7 @@ def _function(function: FunctionType, seen: set[int]) -> Iterator[str]:
         local = isinstance(value, FunctionType) and value.__module__ == function.__module__
         if local or (name in function.__globals__ and isinstance(value, _CONSTANTS)):
             yield name
-            yield from _object(value, seen)
+            yield _object(value, seen)
 
 
 def _code(code: CodeType, constants: tuple[object, ...]) -> Iterator[str]:
@@ -78,7 +93,7 @@ def _constant(constant: object) -> Iterator[str]:
         yield repr(constant)
 
 
-def _object(value: object, seen: set[int]) -> Iterator[str]:
+def _object(value: object, seen: set[int]) -> Iterator[_Token]:
     """A default, closure cell or global: constants by value, functions by code, anything else by type."""
     if isinstance(value, _CONSTANTS):
         yield repr(value)
@@ -87,22 +102,22 @@ def _object(value: object, seen: set[int]) -> Iterator[str]:
             yield "within itself"
             return
         seen.add(id(value))
-        yield from _items(value, seen)
+        yield _items(value, seen)
         seen.discard(id(value))
     elif isinstance(value, type):
         yield _name(value)
     else:
-        yield from _callable(value, seen)
+        yield _callable(value, seen)
 
 
-def _items(value: tuple[object, ...] | list[object] | dict[Any, object], seen: set[int]) -> Iterator[str]:
+def _items(value: tuple[object, ...] | list[object] | dict[Any, object], seen: set[int]) -> Iterator[_Token]:
     if not isinstance(value, dict):
         for item in value:
-            yield from _object(item, seen)
+            yield _object(item, seen)
         return
     for key in sorted(value, key=str):
         yield str(key)
-        yield from _object(value[key], seen)
+        yield _object(value[key], seen)
 
 
 def _name(value: object) -> str:

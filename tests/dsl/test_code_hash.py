@@ -97,3 +97,22 @@ def test_a_function_of_a_module_whose_name_is_no_text() -> None:
     names: dict[str, Any] = {"__name__": "caf\udce9"}
     exec("def function(): return 1", names)
     assert len(code_hash(names["function"])) == 16
+
+
+@pytest.mark.parametrize("calls", ["step_{next}(x)", "[step_{next}][0](x)"])
+def test_chains_of_functions_may_be_long(calls: str) -> None:
+    count = 5000
+
+    def chain(last: str) -> str:
+        lines = [f"def step_{n}(x): return {calls.format(next=n + 1)}" for n in range(count)]
+        return "\n".join([*lines, f"def step_{count}(x): return {last}", "f = step_0"])
+
+    assert hash_of(chain("x")) == hash_of(chain("x"))
+    assert hash_of(chain("x")) != hash_of(chain("x + 1"))
+
+
+def test_defaults_may_be_nested_deeply() -> None:
+    def nested(inside: int) -> str:
+        return f"v = {inside}\nfor _ in range(5000): v = [v]\ndef f(x=v): return x"
+
+    assert hash_of(nested(1)) != hash_of(nested(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -168,3 +169,65 @@ def test_flat_containers_are_copied(value: Any) -> None:
     copied = by_value(value)
     assert copied == value
     assert copied is not value
+
+
+@dataclass(frozen=True)
+class Crate:
+    items: list[str]
+    inner: Crate | None = None
+
+
+@dataclass(frozen=True)
+class Price:
+    cents: int
+
+
+@dataclass(frozen=True, eq=False)
+class Handle:
+    open_files: list[str]
+
+
+def test_a_frozen_dataclass_that_cannot_change_or_is_told_by_identity_is_handed_over() -> None:
+    for shared in (Price(3), Handle([])):
+        assert by_value([shared])[0] is shared
+
+
+def test_a_frozen_dataclass_that_holds_itself_is_copied_once() -> None:
+    basket = Crate([])
+    basket.items.append(basket)  # type: ignore[arg-type]
+    mine = by_value(basket)
+    assert mine is not basket
+    assert mine.items[0] is mine
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: {"next": x}, lambda x: Crate([], x), lambda x: (1, [x])])
+def test_depth_does_not_matter(wrap: Callable[[Any], Any]) -> None:
+    value: Any = None
+    for _ in range(50_000):
+        value = wrap(value)
+    mine = by_value(value)
+    assert mine is not value
+    assert type(mine) is type(value)
+    unwound = 0
+    while mine is not None and value is not None:
+        unwound += 1
+        mine, value = (_inside(each) for each in (mine, value))
+    assert mine is value is None
+    assert unwound >= 50_000
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, Crate):
+        return value.inner
+    return value["next"] if isinstance(value, dict) else value[-1]
+
+
+def test_tuples_within_tuples_have_a_code_where_they_are_too_deep() -> None:
+    value: Any = ()
+    for _ in range(50_000):
+        value = (value,)
+    with pytest.raises(RunError) as caught:
+        by_value(value)
+    assert caught.value.code == "ORCH-R049"
+    while value:  # which would be freed by recursion
+        (value,) = value
