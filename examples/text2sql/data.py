@@ -19,6 +19,8 @@ from .csv_file import identifier, names, read_table, unique
 from .sandbox import opened
 from .schema_text import schema_of
 
+VALUES_S: Final = 10.0
+"""How long values of text columns are looked for."""
 MOST_COLUMNS: Final = 2_000
 """Of a table in SQLite as Python has it."""
 
@@ -34,7 +36,7 @@ def describe(path: Path, notes: list[str] | None = None) -> tuple[str, list[str]
         raise UsageError("ORCH-U011", f"{path} is not a file", fix="name the SQLite file itself")
     try:
         with closing(opened(path)) as connection:
-            schema = schema_of(connection)
+            schema = schema_of(connection, VALUES_S)
     except sqlite3.Error as error:
         raise _not_read(path, error) from error
     if notes is not None:

@@ -10,14 +10,19 @@ literal in the question belongs to, and how it is spelt), then one line per fore
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Timer
 from typing import TypeAlias
 
 MAX_CATEGORIES = 8
 """A text column with more distinct values than this shows none."""
 MAX_SHOWN = 4
 MAX_SHOWN_CHARS = 16
+COLUMN_S = 2.0
+"""How long the values of one column may take to be found, where there is a limit at all."""
 
 Cell: TypeAlias = str | int | float | bytes | None
 
@@ -64,8 +69,12 @@ def schema_text(connection: sqlite3.Connection) -> str:
     return schema_of(connection).text
 
 
-def schema_of(connection: sqlite3.Connection) -> Schema:
-    """Raises ``sqlite3.Error`` only where not even the list of tables can be read."""
+def schema_of(connection: sqlite3.Connection, values_s: float | None = None) -> Schema:
+    """The schema; ``values_s`` bounds how long values are looked for, as large tables and endless views take for ever.
+
+    Raises ``sqlite3.Error`` only where not even the list of tables can be read.
+    """
+    values = _Values(connection, None if values_s is None else time.monotonic() + values_s)
     found = [
         str(name)
         for (name,) in connection.execute(
@@ -79,7 +88,7 @@ def schema_of(connection: sqlite3.Connection) -> Schema:
     for table in found:
         try:
             columns = [
-                _column(connection, table, str(column), str(declared), left_out)
+                _column(values, table, str(column), str(declared), left_out)
                 for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({_quoted(table)})").fetchall()
             ]
             parents = connection.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall()
@@ -93,18 +102,60 @@ def schema_of(connection: sqlite3.Connection) -> Schema:
         lines.append(f"{_name(table)}({', '.join(columns)})")
         for _, _, parent, column, target, *_ in parents:
             keys.append(f"{_name(table)}.{_name(column)} = {_name(parent)}.{_name(target or 'id')}")
+    if values.slow:
+        more = f" and {len(values.slow) - MAX_SHOWN:,} more" if len(values.slow) > MAX_SHOWN else ""
+        what = ", ".join(f"`{each}`" for each in values.slow[:MAX_SHOWN])
+        left_out.append(f"shown without values, which take too long to be found: {what}{more}")
     return Schema("\n".join(lines + keys), tables, left_out)
 
 
-def _column(connection: sqlite3.Connection, table: str, column: str, declared: str, left_out: list[str]) -> str:
+@dataclass(slots=True)
+class _Values:
+    """Looks for the values of columns, one after the other, until the time is over."""
+
+    connection: sqlite3.Connection
+    deadline: float | None
+    slow: list[str] = field(default_factory=list)
+    """Columns for which there was no time."""
+
+    def of(self, table: str, column: str) -> list[str]:
+        """The most frequent ones of a category. Raises ``sqlite3.Error``."""
+        if self.deadline is None:
+            return _categories(self.connection, table, column)
+        left_s = min(COLUMN_S, self.deadline - time.monotonic())
+        try:
+            if left_s > 0:
+                with _interrupted_after(self.connection, left_s):
+                    return _categories(self.connection, table, column)
+        except sqlite3.OperationalError as error:
+            if str(error) != "interrupted":
+                raise
+        self.slow.append(f"{table}.{column}")
+        return []
+
+
+@contextmanager
+def _interrupted_after(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """By another thread: Python code that SQLite calls back would swallow a Ctrl-C."""
+    timer = Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # so that it finds no closed connection
+
+
+def _column(values: _Values, table: str, column: str, declared: str, left_out: list[str]) -> str:
     word = _type_word(declared)
-    values: list[str] = []
+    shown: list[str] = []
     if word == "text":
         try:
-            values = _categories(connection, table, column)
+            shown = values.of(table, column)
         except sqlite3.Error as error:
             left_out.append(f"`{table}.{column}` is shown without values: {error}")
-    return f"{_name(column)} {word}" + (f" [{', '.join(values)}]" if values else "")
+    return f"{_name(column)} {word}" + (f" [{', '.join(shown)}]" if shown else "")
 
 
 def _name(text: str) -> str:

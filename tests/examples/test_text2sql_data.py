@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.text2sql import sandbox
+from examples.text2sql import data, sandbox, schema_text
 from examples.text2sql.data import describe, load_csv
 from examples.text2sql.sandbox import execute
 from orchestrator.errors import UsageError
@@ -168,3 +168,37 @@ def test_a_database_of_broken_views_only_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no tables") as caught:
         describe(path)
     assert "no such table" in str(caught.value)
+
+
+def endless(path: Path) -> Path:
+    """A database with a table and two views whose values never end."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE cars(colour TEXT)")
+        database.executemany("INSERT INTO cars VALUES (?)", [("red",), ("red",), ("blue",)])
+        for name in ("first", "second"):
+            numbers = "WITH RECURSIVE n(x) AS (SELECT 'a' UNION ALL SELECT x FROM n)"
+            database.execute(f"CREATE VIEW {name} AS {numbers} SELECT x AS word FROM n")
+        database.execute("CREATE TABLE towns(name TEXT)")
+        database.executemany("INSERT INTO towns VALUES (?)", [("Rome",), ("Rome",)])
+        database.commit()
+    return path
+
+
+def test_values_that_take_for_ever_are_left_out_and_others_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema_text, "COLUMN_S", 0.05)
+    notes: list[str] = []
+    schema, tables = describe(endless(tmp_path / "e.db"), notes)
+    assert tables == ["cars", "first", "second", "towns"]
+    assert schema == "cars(colour text [red, blue])\nfirst(word text)\nsecond(word text)\ntowns(name text [Rome])"
+    assert notes == ["shown without values, which take too long to be found: `first.word`, `second.word`"]
+
+
+def test_when_the_time_is_over_no_more_values_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "VALUES_S", 0.05)
+    notes: list[str] = []
+    schema, _ = describe(endless(tmp_path / "e.db"), notes)
+    assert schema.startswith("cars(colour text [red, blue])\nfirst(word text)\n")
+    assert schema.endswith("towns(name text)")
+    assert "`towns.name`" in notes[0]
