@@ -59,6 +59,7 @@ def fake(
     async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
         from orchestrator.compiler import compile as compile_workflow
         from orchestrator.planner.cluster import Cluster, EngineSpec
+        from orchestrator.planner.token_price import FREE
         from orchestrator.runtime.human import Answers
         from orchestrator.runtime.run import Runtime
 
@@ -66,7 +67,7 @@ def fake(
         compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
         called.update(compiled.bindings.tools)
         ran.append(compiled.name)
-        free = replace(compiled.program, prices={"scripted": (0.0, 0.0)})  # so a budget in dollars can be kept
+        free = replace(compiled.program, prices={"scripted": FREE})  # so a budget in dollars can be kept
         runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}))
         return await runtime.run(replace(compiled, program=free), inputs)
 

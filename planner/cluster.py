@@ -40,6 +40,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.planner.token_price import TokenPrice
 from orchestrator.redaction import WITH_CREDENTIALS, redacted
 
 DeviceKind = Literal["cpu", "gpu"]
@@ -102,6 +103,8 @@ class EngineSpec(BaseModel):
     usd_per_million_input_tokens: float | None = Field(default=None, gt=0)
     """Price of a service that charges by the token; ``None``: unknown."""
     usd_per_million_output_tokens: float | None = Field(default=None, gt=0)
+    usd_per_million_cached_input_tokens: float | None = Field(default=None, ge=0)
+    """Price of input that the service finds in its cache; ``None``: the full price."""
 
     @field_serializer("options", when_used="json")
     def _without_credentials(self, options: dict[str, JsonValue], info: SerializationInfo) -> Any:
@@ -116,6 +119,23 @@ class EngineSpec(BaseModel):
         """An option, whether it stands among the options or among vLLM's own arguments in ``extra``; or None."""
         extra = self.options.get("extra")
         return self.options.get(name, extra.get(name) if isinstance(extra, dict) else None)
+
+    @property
+    def token_price(self) -> TokenPrice | None:
+        """What the service charges; ``None``: unknown."""
+        into, out = self.usd_per_million_input_tokens, self.usd_per_million_output_tokens
+        if into is None or out is None:
+            return None
+        cached = self.usd_per_million_cached_input_tokens
+        return TokenPrice(into / 1e6, out / 1e6, (into if cached is None else cached) / 1e6)
+
+    @model_validator(mode="after")
+    def _cached_input_is_cheaper(self) -> Self:
+        cached, into = self.usd_per_million_cached_input_tokens, self.usd_per_million_input_tokens
+        if cached is not None and (into is None or cached > into):
+            what = "there is no usd_per_million_input_tokens" if into is None else "other input costs less"
+            raise ValueError(f"usd_per_million_cached_input_tokens is {cached:g}, and {what}")
+        return self
 
     @property
     def takes_hints(self) -> bool | None:

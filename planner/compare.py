@@ -10,15 +10,7 @@ from orchestrator.planner import figures
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.table import Column, table
-
-
-class UsageLike(Protocol):
-    """Tokens of one model call (``runtime.engines.base.Usage`` fits)."""
-
-    @property
-    def input_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
+from orchestrator.planner.token_price import Counted
 
 
 class RecordLike(Protocol):
@@ -29,7 +21,7 @@ class RecordLike(Protocol):
     @property
     def seconds(self) -> float: ...
     @property
-    def usage(self) -> UsageLike | None: ...
+    def usage(self) -> Counted | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +104,15 @@ def _compared(plan: Plan, op: OpPlan, ran: list[RecordLike]) -> Compared:
         return Compared(op.id, op.what, True, executions, seconds, None, None, None)
     into = Difference(op.tokens_in, _mean([usage.input_tokens for usage in used]))
     out = Difference(op.tokens_out, _mean([usage.output_tokens for usage in used]))
-    return Compared(op.id, op.what, True, executions, seconds, into, out, _cost(plan, op, seconds, into, out))
+    return Compared(op.id, op.what, True, executions, seconds, into, out, _cost(plan, op, seconds, used))
 
 
-def _cost(plan: Plan, op: OpPlan, seconds: Difference, into: Difference, out: Difference) -> Difference | None:
+def _cost(plan: Plan, op: OpPlan, seconds: Difference, used: Sequence[Counted]) -> Difference | None:
     if op.cost_usd is None:
         return None
-    engine = plan.cluster.engine(op.place.removeprefix("engine:"))
-    per_input, per_output = engine.usd_per_million_input_tokens, engine.usd_per_million_output_tokens
-    if per_input is not None and per_output is not None:
-        return Difference(op.cost_usd, (per_input * into.measured + per_output * out.measured) / 1e6)
+    price = plan.cluster.engine(op.place.removeprefix("engine:")).token_price
+    if price is not None:
+        return Difference(op.cost_usd, _mean([price.of(usage) for usage in used]))
     if op.seconds.mid <= 0:
         return None
     return Difference(op.cost_usd, op.cost_usd.mid * seconds.measured / op.seconds.mid)

@@ -214,8 +214,7 @@ def _correction(runs: Sequence[Sequence[float]]) -> Correction:
 
 
 def _scaled(op: OpPlan, factor: float, cluster: Cluster) -> OpPlan:
-    engine = cluster.engine(op.place.removeprefix("engine:"))
-    by_token = None not in (engine.usd_per_million_input_tokens, engine.usd_per_million_output_tokens)
+    by_token = cluster.engine(op.place.removeprefix("engine:")).token_price is not None
     cost = op.cost_usd if by_token or op.cost_usd is None else op.cost_usd.scaled(factor)
     return op.model_copy(
         update={

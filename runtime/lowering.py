@@ -100,11 +100,7 @@ def lower(
     body = RegionBuilder("", [_type(state, name) for name in graph.body.arg_types])
     region = _fill(state, body, graph.body, "")
     engines = plan.cluster.engines if plan is not None else ()
-    prices = {
-        each.name: (each.usd_per_million_input_tokens / 1e6, each.usd_per_million_output_tokens / 1e6)
-        for each in engines
-        if each.usd_per_million_input_tokens is not None and each.usd_per_million_output_tokens is not None
-    }
+    prices = {each.name: price for each in engines if (price := each.token_price) is not None}
     params = tuple(graph.opts.get("params", ()))
     return Program(graph.name, program_hash, params, region, returns, _limits(graph.opts), prices)
 

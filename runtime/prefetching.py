@@ -158,7 +158,7 @@ class Prefetches:
         if usage == Usage():
             return
         price = self._execution.program.prices.get(begun.key[0])
-        cost_usd = None if price is None else usage.input_tokens * price[0] + usage.output_tokens * price[1]
+        cost_usd = None if price is None else price.of(usage)
         self._execution.emit(Spent(begun.path, begun.op, usage, cost_usd, time()))
 
 

@@ -25,6 +25,7 @@ from weakref import WeakValueDictionary
 
 from orchestrator.cached import cached_property
 from orchestrator.errors import SourceLoc
+from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
 
 Effects = Literal["pure", "idempotent", "once"]
@@ -354,8 +355,8 @@ class Program:
     body: Region
     returns: Any
     budget: Limits | None = None
-    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """USD per input and per output token, of the engines whose price is known."""
+    prices: Mapping[str, TokenPrice] = field(default_factory=dict)
+    """Of the engines whose price is known."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -42,15 +42,15 @@ class Reservation:
             wanted = self.max_tokens = self._affordable(wanted)
         self.output_tokens = wanted * self._samples
         """Of all samples."""
-        cost_usd = self._usd(prompt_tokens, self.output_tokens)
+        usage = Usage(prompt_tokens, None, self.output_tokens, estimated=True)
+        cost_usd = self._usd(usage)
         self._reserved = Need(prompt_tokens + self.output_tokens, cost_usd or 0.0)
         ledger.reserve(op.id, self._reserved, op.where)
-        usage = Usage(prompt_tokens, None, self.output_tokens, estimated=True)
         execution.emit(Reserved(frame.path, op.id, usage, cost_usd, time()))
 
     def settle(self, usage: Usage) -> float | None:
         """Replace the reservation by what was used; its cost, or None where the price is unknown."""
-        cost_usd = self._usd(usage.input_tokens, usage.output_tokens)
+        cost_usd = self._usd(usage)
         self._ledger.settle(self._reserved, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0))
         return cost_usd
 
@@ -59,10 +59,10 @@ class Reservation:
         tokens, usd = self._ledger.tokens_left(), self._ledger.usd_left()
         if tokens is not None:
             wanted = min(wanted, (tokens - self.prompt_tokens) // self._samples)
-        if usd is not None and self._price is not None and self._price[1] > 0:
-            left_usd = usd - self.prompt_tokens * self._price[0]
-            wanted = min(wanted, int(left_usd / self._price[1]) // self._samples)
+        if usd is not None and self._price is not None and self._price.output_usd > 0:
+            left_usd = usd - self.prompt_tokens * self._price.input_usd
+            wanted = min(wanted, int(left_usd / self._price.output_usd) // self._samples)
         return max(1, wanted)
 
-    def _usd(self, tokens_in: int, tokens_out: int) -> float | None:
-        return None if self._price is None else tokens_in * self._price[0] + tokens_out * self._price[1]
+    def _usd(self, usage: Usage) -> float | None:
+        return None if self._price is None else self._price.of(usage)

@@ -114,7 +114,7 @@ def call_cost(serving: Serving, prompt: Interval, new: Interval, output: Interva
         seconds, exclusive = _on_replica(serving.replica, tokens, samples)
         prefill = prefill_resources(serving.replica, tokens[1])
         decode = decode_resources(serving.replica, tokens[1], samples)
-    return CallCost(seconds, exclusive, _price(serving, seconds, prompt, output.scaled(samples)), prefill, decode)
+    return CallCost(seconds, exclusive, _price(serving, seconds, tokens, samples), prefill, decode)
 
 
 def prefill_s(replica: Replica, new: float, cached: float, at: Efficiency) -> float:
@@ -209,14 +209,14 @@ def _modelled_service(serving: Serving, lo: CallTokens, mid: CallTokens, hi: Cal
     return seconds if scale is None else seconds.scaled(scale)
 
 
-def _price(serving: Serving, seconds: Interval, prompt: Interval, output: Interval) -> Interval | None:
+def _price(serving: Serving, seconds: Interval, tokens: Sequence[CallTokens], samples: int) -> Interval | None:
     """Tokens times their price where the engine charges by the token, else device seconds times the device's price.
 
     A device serves other calls at the same time, so the latter is what the call costs *alone* on it.
     """
-    per_input, per_output = serving.engine.usd_per_million_input_tokens, serving.engine.usd_per_million_output_tokens
-    if per_input is not None and per_output is not None:
-        return prompt.scaled(per_input / 1e6) + output.scaled(per_output / 1e6)
+    price = serving.engine.token_price
+    if price is not None:
+        return Interval(*(price.usd(of.new + of.cached, of.cached, of.output * samples) for of in tokens))
     per_s = serving.usd_per_s
     return seconds.scaled(per_s) if per_s is not None else None
 

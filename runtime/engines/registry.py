@@ -39,7 +39,16 @@ PLANNER_OPTIONS: Final = VLLM_ARGUMENTS | {
 }
 """Options the planner reads on any engine: what they say of an endpoint's hardware is none of its client's business."""
 BESIDE: Final = frozenset(
-    {"config", "device", "kind", "model", "name", "usd_per_million_input_tokens", "usd_per_million_output_tokens"}
+    {
+        "config",
+        "device",
+        "kind",
+        "model",
+        "name",
+        "usd_per_million_cached_input_tokens",
+        "usd_per_million_input_tokens",
+        "usd_per_million_output_tokens",
+    }
 )
 """What stands beside ``options`` in an ``[[engine]]`` table, and not in it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,37 @@ def test_no_record_and_no_summary_has_a_password(orch: Orch, flow: str, folder: 
     assert ended.code == 0, ended.err
     assert "m on http://***@127.0.0.1" in ended.err
     assert "hush" not in ended.err + ended.out + (folder / "record.json").read_text()
+
+
+@pytest.mark.parametrize(("cached", "usd"), [(800, 600.0), (0, 1200.0), (None, 1200.0), (5000, 450.0)])
+def test_cached_input_costs_its_own_price(orch: Orch, flow: str, folder: Path, cached: int | None, usd: float) -> None:
+    prices = {"input": 1e6, "output": 2e6, "cached_input": 0.25e6}
+    counts: dict[str, object] = {"prompt_tokens": 1000, "completion_tokens": 100}
+    if cached is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": cached}
+    with serving([chunk("fine", "stop"), usage(counts)]) as endpoint:
+        toml = f'[[engine]]\nname = "e"\nkind = "openai"\nmodel = "m"\noptions = {{ base_url = "{endpoint.url}" }}\n'
+        toml += "".join(f"usd_per_million_{name}_tokens = {price}\n" for name, price in prices.items())
+        (folder / "c.toml").write_text(toml)
+        ended = orch("run", flow, "it", "--cluster", "c.toml", "--json")
+    data = json.loads(ended.out)
+    assert data["cost_usd"] == data["spent"]["cost_usd"] == data["ops"][-1]["cost_usd"] == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("usd_per_million_input_tokens = 1\nusd_per_million_cached_input_tokens = 2", "other input costs less"),
+        ("usd_per_million_cached_input_tokens = 2", "there is no usd_per_million_input_tokens"),
+        ("usd_per_million_cached_input_tokens = -1", "greater than or equal to 0"),
+        ("usd_per_million_cached_tokens = 1", "did you mean `usd_per_million_cached_input_tokens`"),
+    ],
+)
+def test_a_price_of_cached_input_that_makes_no_sense(
+    orch: Orch, flow: str, folder: Path, lines: str, said: str
+) -> None:
+    (folder / "c.toml").write_text(f'[[engine]]\nname = "e"\nkind = "openai"\nmodel = "m"\n{lines}\n')
+    ended = orch("explain", flow, "--cluster", "c.toml")
+    assert ended.code == 1
+    assert said in ended.err
+    assert "c.toml:" in ended.err

@@ -15,6 +15,7 @@ from tests.planner.test_plan import op, small_plan
 class Usage:
     input_tokens: int
     output_tokens: int
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ def test_a_measured_cost_follows_tokens_or_seconds() -> None:
     by_tokens, _ = compare(priced, [Record("ask", 1.0, Usage(1000, 500))])
     assert by_tokens.cost_usd is not None
     assert by_tokens.cost_usd.measured == pytest.approx(0.002)
+    cheaper = one_call(
+        usd_per_million_input_tokens=1.0,
+        usd_per_million_output_tokens=2.0,
+        usd_per_million_cached_input_tokens=0.1,
+    )
+    calls = [Record("ask", 1.0, Usage(1000, 500, 800)), Record("ask", 1.0, Usage(1000, 500))]
+    by_cached, _ = compare(cheaper, calls)
+    assert by_cached.cost_usd is not None
+    assert by_cached.cost_usd.measured == pytest.approx((0.00128 + 0.002) / 2)
 
 
 def test_the_comparison_is_a_table_of_100_columns() -> None:

@@ -129,6 +129,16 @@ def test_the_price_of_a_service_is_its_tokens() -> None:
     assert cost.cost_usd == Interval.exact(1.0 + 4.0)
 
 
+def test_cached_input_has_a_price_of_its_own() -> None:
+    priced = remote(
+        usd_per_million_input_tokens=1.0,
+        usd_per_million_output_tokens=4.0,
+        usd_per_million_cached_input_tokens=0.25,
+    )
+    cost = call_cost(priced, Interval(1e6, 2e6, 4e6), Interval(0, 1e6, 4e6), Interval.exact(1e6), 1)
+    assert cost.cost_usd == Interval(0.25 + 4.0, 0.25 + 1.0 + 4.0, 4.0 + 4.0)
+
+
 def test_an_unknown_price_stays_unknown() -> None:
     unpriced = Serving(serving().engine, Replica(tiny(), gpu(usd_per_hour=None)))
     half_priced = remote(usd_per_million_input_tokens=1.0)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from orchestrator import tool, workflow
 from orchestrator.errors import RunError
+from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
@@ -37,7 +38,7 @@ def program(fn: Any = upper) -> Program:
     body = RegionBuilder("", [str])
     (reply,) = body.suspend("llm", Generate("default", None, max_tokens=9), body.args, types=[str])
     (out,) = body.suspend("upper", ToolCall(fn, "upper", "idempotent", True, "async"), [reply], types=[str])
-    return Program("demo", "hash", ("text",), body.finish([out]), str, prices={"main": (0.5, 2.0)})
+    return Program("demo", "hash", ("text",), body.finish([out]), str, prices={"main": TokenPrice(0.5, 2.0, 0.5)})
 
 
 async def test_a_result_says_what_was_used_where() -> None:
