@@ -31,7 +31,9 @@ class RunResult:
     unsettled: tuple[str, ...]
     """Paths of tools that must run at most once and of which nobody knows whether they did: in losers of a race."""
     events: Sequence[Event] = field(repr=False)
-    program: Program = field(repr=False)
+    workflow: str
+    """Its name."""
+    _program: Program = field(repr=False, compare=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -42,11 +44,15 @@ class RunResult:
     @cached_property
     def ops(self) -> list[OpRecord]:
         """A record of each op that left the coordinator."""
-        return op_records(self.program, self.events)
+        return op_records(self._program, self.events)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Everything but the program, whose code is no part of the result."""
+        return {**{name: each for name, each in vars(self).items() if name != "_program"}, "ops": self.ops}
 
     def __repr__(self) -> str:
         label = " simulated" if self.simulated else ""
-        return f"<RunResult {self.run_id} of {self.program.name},{label} {self.seconds:.3f} s, {self.usage}>"
+        return f"<RunResult {self.run_id} of {self.workflow},{label} {self.seconds:.3f} s, {self.usage}>"
 
 
 def run_result(
@@ -67,4 +73,4 @@ def run_result(
             spending.add(event.usage, event.cost_usd)
     cost_usd = None if spending.unpriced else spending.cost_usd
     usage, open_ = spending.usage, tuple(unsettled)
-    return RunResult(value, usage, cost_usd, seconds, run_id, simulated, warnings, open_, events, program)
+    return RunResult(value, usage, cost_usd, seconds, run_id, simulated, warnings, open_, events, program.name, program)

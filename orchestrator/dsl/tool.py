@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from types import MethodType
 from typing import (
@@ -20,6 +20,7 @@ from typing import (
     Literal,
     ParamSpec,
     Protocol,
+    SupportsIndex,
     TypedDict,
     TypeVar,
     Unpack,
@@ -37,6 +38,7 @@ from orchestrator.dsl.location import definition_of, is_method, name_of, underly
 from orchestrator.dsl.naming import register_tool
 from orchestrator.dsl.once import is_unrepeatable, once_problems, runs_once
 from orchestrator.dsl.options import NAME, refuse_unknown
+from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
@@ -143,6 +145,22 @@ class Tool(Generic[P, R]):
     def __wrapped__(self) -> Callable[P, R]:
         return self.fn
 
+    def __copy__(self) -> Tool[P, R]:
+        return self
+
+    def __deepcopy__(self, known: object) -> Tool[P, R]:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if is_by_value():
+            return super().__reduce_ex__(protocol)
+        named = named_like(self.fn)
+        if named is self:
+            return reference(self.fn)
+        if named is self.fn or (isinstance(named, Tool) and named.fn is self.fn):
+            return _varied, (named, {each.name: getattr(self, each.name) for each in fields(self)[1:-1]})
+        raise not_pickled(f"tool `{self.name}`", self.fn)
+
 
 class ToolDecorator(Protocol):
     """What ``@tool(...)`` gives. A workflow calls an async tool without ``await``, so its type has no coroutine."""
@@ -198,6 +216,11 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     if fn is None:
         return lambda fn: _make(fn, options)
     return _make(fn, options)
+
+
+def _varied(named: Any, options: Mapping[str, Any]) -> Tool[..., Any]:
+    """A tool of the same function as ``named``, or of that function, with other options; for pickles."""
+    return replace(named if isinstance(named, Tool) else _make(named, {}), **options)
 
 
 def call(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

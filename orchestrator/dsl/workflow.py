@@ -11,16 +11,28 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from copy import copy
 from functools import update_wrapper
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    ParamSpec,
+    SupportsIndex,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.constants import shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
 from orchestrator.dsl.options import ACCEPTED, NAME, refuse_unknown
+from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import Tracer, current_tracer
@@ -105,7 +117,7 @@ class Workflow(Generic[P, R]):
         """A workflow that is a method is bound to its object, as a function would be."""
         if instance is None or not is_method(self.fn):
             return self
-        bound: Workflow[..., R] = copy(self)
+        bound: Workflow[..., R] = self.__copy__()
         bound.fn, bound.unbound = MethodType(self.fn, instance), self
         bound.signature = inspect.signature(bound.fn)
         bound.__dict__.pop("boundary", None)
@@ -231,6 +243,21 @@ class Workflow(Generic[P, R]):
             return self.apply(tracer, params)
         finally:
             tracer.prefix = outer
+
+    def __copy__(self) -> Workflow[P, R]:
+        made: Workflow[P, R] = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, known: object) -> Workflow[P, R]:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if is_by_value():
+            return super().__reduce_ex__(protocol)
+        if named_like(self.fn) is not self:
+            raise not_pickled(f"workflow `{self.name}`", self.fn)
+        return reference(self.fn)
 
     def __repr__(self) -> str:
         params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in self.boundary.params.items())
