@@ -19,6 +19,8 @@ _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _COMMA = re.compile(r"[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?")
 _CODE = re.compile(r"[+-]?0[0-9]|\+[0-9]{7}")
 _LARGEST = 2**63
+_EXACT_DIGITS = 15
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,20 @@ def _with_commas(values: Sequence[str], given: Sequence[str]) -> Column:
     """``2,5`` is a number; ``1,234`` may be one with a decimal comma or one thousand and more."""
     if all(re.fullmatch(r"[+-]?[0-9]{1,3},[0-9]{3}", value) for value in given if "," in value):
         return Column("TEXT", _text(values).cells, "kept as text, since its commas may stand for decimals or thousands")
-    cells: list[Cell] = [float(value.replace(".", "").replace(",", ".")) if value else None for value in values]
-    return Column("REAL", cells, "read with decimal commas")
+    numbers = [value.replace(".", "").replace(",", ".") for value in values]
+    if not all(_fits(value) for value in numbers if value):
+        return Column("TEXT", _text(values).cells, "kept as text, since a number would lose digits")
+    return Column("REAL", [float(value) if value else None for value in numbers], "read with decimal commas")
 
 
 def _fits(value: str) -> bool:
-    """Whether a double holds it: a long integer among reals would lose its last digits."""
-    number = float(value)
-    return math.isfinite(number) and not (value.lstrip("+-").isdigit() and int(number) != int(value))
+    """Whether a double holds it: a number of many digits before the point would lose its last ones."""
+    whole, point, _ = value.lstrip("+-").partition(".")
+    if point:
+        is_exact = len(whole) <= _EXACT_DIGITS
+    else:
+        is_exact = not whole.isdigit() or (len(whole) <= _LONGEST and int(float(whole)) == int(whole))
+    return is_exact and math.isfinite(float(value))
 
 
 def _text(values: Sequence[str]) -> Column:

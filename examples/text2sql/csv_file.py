@@ -29,6 +29,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(\r\n|\n|\r|\Z)', re.IGNORECASE)
 _DELIMITERS = ",;\t|"
 _NONE = "\x1f"
 """A delimiter that no table of one column contains."""
+_END_OF_FILE = "\x1a"
+"""What old programs of DOS and Windows write at the end."""
 _SAMPLE_ROWS = 1_000
 _BLANK = " \t\r"
 
@@ -46,6 +48,7 @@ class Table:
 def read_table(file: Path) -> Table:
     """The table in a file; raises ``UsageError`` ORCH-U011 for a file that is none."""
     text, notes = _text(file)
+    text = text.removesuffix(_END_OF_FILE)
     text, delimiter, skipped = _told_delimiter(text)
     delimiter = delimiter or _delimiter(text)
     lines = [(line + skipped, row) for line, row in _rows(file, text, delimiter, skipped) if any(map(_content, row))]
