@@ -13,10 +13,15 @@ from __future__ import annotations
 
 import json
 import re
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from typing import Final
 
+from orchestrator.runtime.engines.surrogates import well_formed
+
 _REASONING: Final = re.compile(r"\A.*?</(?:think|thinking|thought|reasoning)>", re.S)
+_UNFINISHED: Final = re.compile(r"<(think|thinking|thought|reasoning)>(?!.*</\1>)", re.S)
+"""Nothing has been said yet; values in there are thoughts."""
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.S | re.M)
 _INLINE_FENCE: Final = re.compile(r"```(?:\w+[ \t])?([^`]*)```")
 _OPENING: Final = re.compile(r"[{\[]")
@@ -27,7 +32,8 @@ def json_in(text: str) -> str | None:
     text = _said(text)
     fences = _FENCE.findall(text) or _INLINE_FENCE.findall(text)
     if len(fences) == 1 and not text.startswith(("{", "[", '"')):
-        return str(fences[0]).lstrip("\ufeff").strip() or None
+        fenced = str(fences[0]).lstrip("\ufeff").strip()
+        return _only_value(fenced) or fenced or None
     return _only_value(text)
 
 
@@ -46,7 +52,19 @@ def _said(text: str) -> str:
     text = text.lstrip("\ufeff").strip()
     if text.startswith(("{", "[", '"')):
         return text
+    if _UNFINISHED.match(text):
+        return ""
     return _REASONING.sub("", text, count=1).lstrip("\ufeff").strip()
+
+
+def with_whole_characters(text: str) -> str | None:
+    """JSON without escapes of half characters, which are U+FFFD then; None where there are none."""
+    if not _HALF.search(text):
+        return None
+    try:
+        return well_formed(json.dumps(json.loads(text), ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _only_value(text: str) -> str | None:
@@ -56,7 +74,7 @@ def _only_value(text: str) -> str | None:
     begin = opening.start()
     try:
         _, end = JSONDecoder().raw_decode(text, begin)
-    except (JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also an int of too many digits
         return None
     return None if _OPENING.search(text, end) else text[begin:end]
 
@@ -64,6 +82,6 @@ def _only_value(text: str) -> str | None:
 def _is_value(text: str) -> bool:
     try:
         JSONDecoder().decode(text)
-    except (JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also an int of too many digits
         return False
     return True

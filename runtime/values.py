@@ -18,7 +18,7 @@ from orchestrator.dsl.typing import UNIONS, list_of, union
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
-from orchestrator.runtime.reply_text import bare_text, json_in
+from orchestrator.runtime.reply_text import bare_text, json_in, with_whole_characters
 
 _READ_ONCE: Final = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator)
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset)
@@ -129,7 +129,8 @@ def parsed_reply(tp: Any, text: str) -> Any:
     if tp is str:
         return text
     check, problem = adapter(tp).validate_json, None
-    for found in dict.fromkeys((text, json_in(text))):
+    value = json_in(text)
+    for found in dict.fromkeys((text, value, value and with_whole_characters(value))):
         if found is not None:
             try:
                 return check(found)

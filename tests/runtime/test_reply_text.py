@@ -29,6 +29,8 @@ VALUES = st.recursive(
         f"```\n{VALUE}\n```\n",
         f"```json\n{VALUE}",
         f"```json {VALUE}```",
+        f"```json\n{VALUE}```",
+        f"```JSON\n{VALUE}``` I hope this helps.",
         f"<think>\nIs it {{Ada}}? [yes]\n</think>\n\n{VALUE}",
         f"the template opened the block</think>{VALUE}",
         f"<think>hm</think>\n```json\n{VALUE}\n```\nI hope this helps.",
@@ -51,6 +53,9 @@ def test_found(text: str) -> None:
         f"```json\n{VALUE}\n```\nor\n```json\n{VALUE}\n```",
         '{"name": "Ad',
         "<think>only thoughts",
+        f"<think>maybe {VALUE}",
+        f"<reasoning>\n```json\n{VALUE}\n```",
+        '{"n": ' + "9" * 5_000 + ", }",
         "[1, 2, {",
         "[" * 100_000,
     ],
@@ -90,3 +95,11 @@ def test_fences_and_thoughts_change_no_value(value: object) -> None:
         found = json_in(text)
         assert found is not None
         assert json.loads(found) == value
+
+
+def test_an_escaped_half_of_a_character_is_replaced() -> None:
+    assert parsed_reply(dict[str, str], '```json\n{"a": "\\ud83d!", "b": "\\ud83d\\ude00", "c": "\\\\ud83d"}\n```') == {
+        "a": "\ufffd!",
+        "b": "\U0001f600",
+        "c": "\\ud83d",
+    }
