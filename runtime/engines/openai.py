@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 from orchestrator.errors import EngineError
@@ -37,7 +37,7 @@ from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, ch
 from orchestrator.runtime.engines.endpoint.client import LOGGERS, connected, http_library, without_user
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
 from orchestrator.runtime.engines.endpoint.merge import merged
-from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, shared_pace
+from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, gate, shared_pace
 from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
 from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
 from orchestrator.runtime.engines.endpoint.statuses import Endpoint, error_in, failure, status_of, words
@@ -50,6 +50,8 @@ UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
 END_S: Final = 0.05
 """How long the end of a response may take that is complete; a connection is of use again only behind it."""
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 
@@ -104,6 +106,7 @@ class OpenAIEngine:
         self._redacted = self._redaction()
         self._clients: dict[asyncio.AbstractEventLoop, AsyncOpenAI] = {}
         """One for each event loop, as connections belong to the one that they were opened in."""
+        self._gates: dict[asyncio.AbstractEventLoop, Pace] = {}
         self._started = self._closed = False
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
@@ -203,27 +206,30 @@ class OpenAIEngine:
         pace = shared_pace(self._url, self._key, self.options.max_concurrency)
         hint = request.kv
         tenant, program = (hint and hint.tenant) or "", (hint and hint.program) or request.request_id
-        key: float | None = None
-        is_over = False
-        while not is_over:
-            permit = await pace.enter(tenant, program, key)
-            key = permit.key
-            try:
-                sent()
-                async with aclosing(self._answer(request, reply)) as pieces:
-                    async for number, text, thought in pieces:
-                        permit.answered()
-                        yield part[number], text, thought
-                permit.answered()
-                is_over = True
-            except _RefusedError as refusal:
-                permit.refused(refusal.retry_after_s)
-                if request.may_move or self._is_hopeless(refusal, pace):
-                    raise self._final(refusal) from None
-                held()
-                note(f"the endpoint {self._shown} refused calls for being too many; they waited and were sent again")
-            finally:
-                permit.leave()
+        async with self._gate().place(tenant, program):
+            key: float | None = None
+            is_over = False
+            while not is_over:
+                permit = await pace.enter(tenant, program, key)
+                key = permit.key
+                try:
+                    sent()
+                    async with aclosing(self._answer(request, reply)) as pieces:
+                        async for number, text, thought in pieces:
+                            permit.answered()
+                            yield part[number], text, thought
+                    permit.answered()
+                    is_over = True
+                except _RefusedError as refusal:
+                    permit.refused(refusal.retry_after_s)
+                    if request.may_move or self._is_hopeless(refusal, pace):
+                        raise self._final(refusal) from None
+                    held()
+                    note(
+                        f"the endpoint {self._shown} refused calls for being too many; they waited and were sent again"
+                    )
+                finally:
+                    permit.leave()
 
     def _is_hopeless(self, refusal: _RefusedError, pace: Pace) -> bool:
         """Whether a call that was refused had better fail than wait."""
@@ -336,9 +342,21 @@ class OpenAIEngine:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            self._clients = {each: made for each, made in self._clients.items() if not each.is_closed()}
+            self._clients = _of_open_loops(self._clients)
             client = self._clients[loop] = connected(self._url, self._key, self.options.timeout_s, self._redacted)
         return client
+
+    def _gate(self) -> Pace:
+        """What holds this engine's own `max_concurrency` in the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._gates:
+            self._gates = _of_open_loops(self._gates)
+            self._gates[loop] = gate(self.options.max_concurrency)
+        return self._gates[loop]
+
+
+def _of_open_loops(made: dict[asyncio.AbstractEventLoop, T]) -> dict[asyncio.AbstractEventLoop, T]:
+    return {loop: each for loop, each in made.items() if not loop.is_closed()}
 
 
 async def _read_end(pieces: AsyncIterator[bytes]) -> None:

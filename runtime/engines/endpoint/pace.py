@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import inf
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -76,8 +77,8 @@ class Permit:
 class Pace:
     """The limit and the queue of one endpoint. For one event loop."""
 
-    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit = min(FIRST, float(most))
+    def __init__(self, most: int = MOST, first: float = FIRST, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit = min(first, float(most))
         """Requests at once; never below 1."""
         self.most = most
         self.in_flight = 0
@@ -117,6 +118,15 @@ class Pace:
         except BaseException:
             self._withdraw(place, granted)
             raise
+
+    @asynccontextmanager
+    async def place(self, tenant: str, program: str) -> AsyncIterator[None]:
+        """A place for as long as the context lasts."""
+        permit = await self.enter(tenant, program)
+        try:
+            yield
+        finally:
+            permit.leave()
 
     def answered(self) -> None:
         """A request was taken."""
@@ -186,9 +196,16 @@ _paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Pace]
 
 
 def shared_pace(url: str, key: str, most: int) -> Pace:
-    """The pace of an endpoint for all who call it with this key in the running event loop; the least ``most`` rules."""
+    """The pace of an endpoint for all who call it with this key in the running event loop; the largest ``most`` rules.
+
+    Whoever wants less has a :func:`gate` of its own in front.
+    """
     paces = _paces.setdefault(asyncio.get_running_loop(), {})
     pace = paces.setdefault((url, key), Pace(most))
-    pace.most = min(pace.most, most)
-    pace.limit = min(pace.limit, float(pace.most))
+    pace.most = max(pace.most, most)
     return pace
+
+
+def gate(most: int) -> Pace:
+    """A pace that learns nothing: so many at once, in fair turns."""
+    return Pace(most, float(most))

@@ -163,6 +163,31 @@ async def test_the_seconds_of_a_budget_bound_the_waiting_and_what_was_refused_co
     assert not [each for each in feed.drain() if isinstance(each, Spent)]
 
 
+async def test_each_engine_keeps_its_own_limit_and_no_other() -> None:
+    inside, most, lock = {"a": 0, "b": 0}, {"a": 0, "b": 0}, threading.Lock()
+
+    def answer(body: dict[str, Any]) -> Any:
+        model = body["model"]
+        with lock:
+            inside[model] += 1
+            most[model] = max(most[model], inside[model])
+        time.sleep(0.05)
+        with lock:
+            inside[model] -= 1
+        return GOOD
+
+    with serving(answer) as endpoint:
+        narrow, wide = engine(endpoint.url, max_concurrency=2), engine(endpoint.url, max_concurrency=20)
+        narrow.model, wide.model = "a", "b"
+        for each in (narrow, wide):
+            await each.start()
+        await asyncio.gather(*(ask(each) for each in (narrow, wide) for _ in range(24)))
+        for each in (narrow, wide):
+            await each.close()
+    assert most["a"] == 2
+    assert most["b"] > 2
+
+
 async def test_a_place_in_the_queue_is_not_an_ops_time() -> None:
     with serving(GOOD) as endpoint:
         async with Runtime({"main": engine(endpoint.url, max_concurrency=1)}) as runtime:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.runtime.engines.endpoint.pace import FIRST, KEPT, Pace, Permit, shared_pace
+from orchestrator.runtime.engines.endpoint.pace import FIRST, KEPT, Pace, Permit, gate, shared_pace
 
 
 class Clock:
@@ -201,12 +201,27 @@ async def test_who_gives_up_leaves_no_place_behind() -> None:
 
 
 async def test_an_endpoint_has_one_pace_for_all_who_use_the_same_key() -> None:
-    first = shared_pace("http://h/v1", "k", 100)
-    assert shared_pace("http://h/v1", "k", 8) is first
-    assert first.most == 8
+    first = shared_pace("http://h/v1", "k", 8)
     assert first.limit == 8
+    assert shared_pace("http://h/v1", "k", 100) is first
+    assert shared_pace("http://h/v1", "k", 8).most == 100
     assert shared_pace("http://h/v1", "other", 100) is not first
     assert shared_pace("http://g/v1", "k", 100) is not first
+
+
+async def test_a_gate_lets_in_so_many_from_the_start_and_learns_nothing() -> None:
+    door, inside, most = gate(40), 0, 0
+
+    async def work() -> None:
+        nonlocal inside, most
+        async with door.place("", "run"):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(work() for _ in range(100)))
+    assert (most, door.limit, door.in_flight, door.waiting) == (40, 40, 0, 0)
 
 
 def test_an_event_loop_has_its_own() -> None:
