@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from orchestrator.errors import SourceLoc
+from orchestrator.runtime.numpy_scalars import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +90,23 @@ def _fits(value: object, expected: Classes) -> bool:
     return isinstance(value, cast("Any", expected)) or (expected is float and isinstance(value, int))
 
 
-def check_result(value: object, expected: Classes) -> None:
-    """Raise :class:`ResultTypeError` unless ``value`` may stand where ``expected`` is declared."""
-    if not _fits(value, expected):
-        raise ResultTypeError(value, expected)
+def check_result(value: object, expected: Classes) -> object:
+    """``value``, if it may stand where ``expected`` is declared; numpy's scalars as Python's.
+
+    Raises :class:`ResultTypeError`.
+    """
+    if _fits(value, expected):
+        return value
+    if _fits(told := plain(value), expected):
+        return told
+    raise ResultTypeError(value, expected)
 
 
 def check_results(v: list[Any], first: int, expected: Sequence[Classes | None]) -> None:
     """:func:`check_result` for consecutive slots from ``first``; None accepts anything."""
     for slot, cls in enumerate(expected, first):
-        if cls is not None and type(v[slot]) is not cls and not _fits(v[slot], cls):
-            raise ResultTypeError(v[slot], cls)
+        if cls is not None and type(v[slot]) is not cls:
+            v[slot] = check_result(v[slot], cls)
 
 
 def region_source(
@@ -134,7 +141,7 @@ def region_source(
             add(f" {target}={line.emit(*line.bound, *[f'v[{arg.slot}]' for arg in line.args])}", index)
             if slots is not None and line.check is not None:
                 cls = names.of(line.check)
-                add(f" if type({target}) is not {cls}:{names.of(check_result)}({target},{cls})", index)
+                add(f" if type({target}) is not {cls}:{target}={names.of(check_result)}({target},{cls})", index)
             index += 1
         if slots is not None:
             add(f" return ({''.join(f'v[{slot}],' for slot in yields)})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from orchestrator.dsl.typing import UNIONS, list_of, union
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
+from orchestrator.runtime.numpy_scalars import plain, plain_within
 from orchestrator.runtime.reply_text import bare_text, json_in, with_whole_characters
 
 _READ_ONCE: Final = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator)
@@ -56,7 +58,13 @@ def prompt_text(value: object) -> str:
         return str(value)
     if isinstance(value, Conversation):
         return "\n\n".join(f"{message.role}: {message.content}" for message in value.messages)
-    return to_json(value, fallback=str).decode()
+    return to_json(value, fallback=_told).decode()
+
+
+def _told(value: object) -> object:
+    """What JSON has no form for."""
+    told = plain(value)
+    return str(value) if told is value else told
 
 
 def at_run_time(tp: Any) -> Any:
@@ -109,7 +117,10 @@ def adapter(tp: Any) -> TypeAdapter[Any]:
 
 
 def checked_result(tp: Any, value: object) -> Any:
-    """``value`` validated, without coercions, as what a tool declares; raises :class:`WrongResultError`."""
+    """``value`` validated as what a tool declares; raises :class:`WrongResultError`.
+
+    Nothing is coerced but numpy's scalars, which become Python's where those are declared.
+    """
     if iscoroutine(value):
         value.close()
         raise WrongResultError("it returned a coroutine: write the tool, or what wraps it, as `async def`")
@@ -118,7 +129,11 @@ def checked_result(tp: Any, value: object) -> Any:
     try:
         return adapter(tp).validate_python(value, strict=True)
     except ValidationError as error:
-        raise WrongResultError(first_line(error)) from error
+        problem = error
+    if "numpy" in sys.modules:
+        with suppress(ValidationError, RecursionError):
+            return adapter(tp).validate_python(plain_within(value), strict=True)
+    raise WrongResultError(first_line(problem)) from problem
 
 
 def parsed_reply(tp: Any, text: str) -> Any:
