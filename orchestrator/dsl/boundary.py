@@ -77,11 +77,19 @@ def _unreadable(function: object, annotated: object, what: str) -> tuple[str, st
     if not callable(function):
         return f"{what} `{name}` is {function!r}, and not a function", "decorate a function"
     if not isinstance(annotated, FunctionType):
-        fix = f"call it in a function that has: def f(x: ...) -> ...: return {name}(x)"
+        fix = f"call it in a function that has: def f(x: ...) -> ...: return {_as_written(function, name)}(x)"
         return f"{what} `{name}` is a function without annotations", fix
     if annotated.__name__ == "<lambda>":
         return f"a lambda as a {what} has no annotations", "write a `def` with annotations"
     return None
+
+
+def _as_written(function: object, name: str) -> str:
+    """How Python finds a function of C: ``str.upper``, ``math.sqrt``."""
+    owner, module = getattr(function, "__objclass__", None), getattr(function, "__module__", None)
+    if isinstance(owner, type):
+        return f"{owner.__name__}.{name}"
+    return name if module in (None, "builtins") else f"{module}.{name}"
 
 
 def _result_problems(function: Any, hints: Mapping[str, TypeForm], called: str) -> Iterator[tuple[str, str, str]]:

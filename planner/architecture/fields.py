@@ -144,11 +144,13 @@ class Fields:
         return cls(given, named if isinstance(named, str) else "")
 
     def part(self, *names: str) -> Fields:
-        """A nested part (``attn_config``), or an empty one; doubts are shared."""
+        """A nested part (``attn_config``), or an empty one; doubts are shared, and one that is no object is one."""
         for name in names:
             found = self.value(name)
             if isinstance(found, Mapping):
                 return Fields(found, "", self.doubts, self.wrong)
+            if found:
+                self.doubt(f"`{name}`, which is no object")
         return Fields({}, "", self.doubts, self.wrong)
 
     def value(self, *names: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -334,3 +335,13 @@ def test_constants_that_would_not_are_refused(value: Any) -> None:
     error = the_error(flow)
     assert error.fix
     assert "JSON" in (error.why or "")
+
+
+@pytest.mark.parametrize(
+    ("function", "written"), [(str.upper, "str.upper(x)"), (math.sqrt, "math.sqrt(x)"), (len, "return len(x)")]
+)
+def test_a_function_of_c_is_written_as_python_finds_it(function: Any, written: str) -> None:
+    def flow(x: str) -> Any:
+        return call(function, x)  # D002
+
+    assert (the_error(flow).fix or "").endswith(written)

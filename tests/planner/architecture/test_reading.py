@@ -388,3 +388,9 @@ def test_no_config_of_this_world_does_anything_else(
     assert found.kv_bytes_per_token > 0
     assert found.weight_bytes > 0
     assert found.known == (not found.note)
+
+
+@pytest.mark.parametrize("name", ["quantization_config", "compression_config"])
+def test_a_quantisation_that_is_only_named_is_a_doubt(tmp_path: Path, name: str) -> None:
+    found = facts({**YI, name: "fp8"}, tmp_path)
+    assert not found.known
