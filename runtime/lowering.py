@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
-from orchestrator.dsl.once import parameters_of, takes
+from orchestrator.dsl.once import key_params, parameters_of, takes
 from orchestrator.dsl.policy import parse_memory
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
@@ -230,9 +230,10 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
 
 
 def _once(tool: Tool[..., Any], params: tuple[str, ...]) -> Once:
-    makes_key = tool.key is not None and tool.key not in params and takes(tool.fn, tool.key)
+    key = key_params(tool)
+    made = tuple(name for name in key if name not in params and takes(tool.fn, name))
     check_params = parameters_of(tool.check) if tool.check is not None else ()
-    return Once(tool.key, makes_key, params, tool.check, check_params)
+    return Once(key, made, params, tool.check, check_params)
 
 
 def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:

@@ -100,7 +100,7 @@ class OnceOp:
         settled = await self._ask()
         if isinstance(settled, Outcome):
             return settled
-        if settled == "unknown" and self._once.key is None:
+        if settled == "unknown" and not self._once.key:
             raise self._refusal(before)
         return None
 
@@ -123,11 +123,11 @@ class OnceOp:
         elif attempt.began:
             self._execution.ran[self._path] = Ran(path, self._op.id, "failed", failure.message, failure.code)
         settled: Outcome | DidNotHappen | Unknown = "unknown"
-        if is_lost or (attempt.began and wait_s is not None and key is None):
+        if is_lost or (attempt.began and wait_s is not None and not key):
             settled = await self._ask()
             if isinstance(settled, Outcome):
                 return settled
-        if attempt.began and settled == "unknown" and key is None:
+        if attempt.began and settled == "unknown" and not key:
             wait_s = None
         if not is_lost:
             self._emit_failure(attempt, failure.code, failure.message, wait_s)
@@ -192,8 +192,8 @@ class OnceOp:
     async def _answer(self, check: Callable[..., Any]) -> object:
         args = [self._frame.v[slot] for slot in self._op.args]
         given = dict(zip(self._once.params, args, strict=False))
-        if self._once.key is not None:
-            given.setdefault(self._once.key, self.key)
+        for name in self._once.key:
+            given.setdefault(name, self.key)
         asked = {name: given[name] for name in self._once.check_params if name in given}
         execution, runs = self._execution, Runs()
         by = Caller(execution, self._frame.path, self._op, self._frame.ledger)

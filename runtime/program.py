@@ -82,10 +82,10 @@ class Pause:
 class Once:
     """What a tool that must run at most once offers for when nobody knows whether it did."""
 
-    key: str | None = None
-    """The parameter that takes an idempotency key, with which repeating a call is harmless."""
-    makes_key: bool = False
-    """Whether the runtime makes the key, because the workflow passes none."""
+    key: tuple[str, ...] = ()
+    """The parameters that together are an idempotency key, with which repeating a call is harmless."""
+    made: tuple[str, ...] = ()
+    """Those of them that the runtime makes, because the workflow passes none."""
     params: tuple[str, ...] = ()
     """Names of the call's arguments."""
     check: Callable[..., Any] | None = None
@@ -96,7 +96,7 @@ class Once:
     @property
     def is_repeatable(self) -> bool:
         """Whether there is a way to go on after an attempt without an outcome."""
-        return self.key is not None or self.check is not None
+        return bool(self.key) or self.check is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import FunctionType
@@ -127,11 +127,11 @@ def bind(
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
     *,
-    may_lack: str | None = None,
+    may_lack: Collection[str] = (),
 ) -> dict[str, object] | None:
     """Arguments by name, in the order of the parameters; None after reporting that they do not fit.
 
-    The parameter ``may_lack`` is given by others if it is not given here.
+    The parameters ``may_lack`` are given by others if they are not given here.
     """
     names = list(boundary.params)
     given = dict(zip(names[: boundary.positional], args, strict=False))
@@ -145,7 +145,7 @@ def bind(
         elif name in given:
             problems.append(f"gets `{name}` twice")
     given.update(kwargs)
-    missing = [name for name in names if name in boundary.required and name not in given and name != may_lack]
+    missing = [name for name in names if name in boundary.required and name not in given and name not in may_lack]
     if missing:
         problems.append(f"needs {', '.join(f'`{name}`' for name in missing)}")
     if problems and not boundary.problems:

@@ -90,16 +90,37 @@ def once_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
             )
 
 
+def key_params(tool: Tool[..., Any]) -> tuple[str, ...]:
+    """The parameters that are the tool's key."""
+    key = tool.key
+    return (key,) if isinstance(key, str) else tuple(key) if isinstance(key, (list, tuple)) else ()
+
+
+def made_params(tool: Tool[..., Any]) -> tuple[str, ...]:
+    """Those of them that the runtime can make: texts."""
+    params = tool.boundary.params
+    return tuple(name for name in params if name in key_params(tool) and assignable(str, params[name]))
+
+
 def _key_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
-    where, params, key = definition_of(tool.fn), tool.boundary.params, tool.key
-    if not isinstance(key, str) or key not in params:
-        close = get_close_matches(str(key), params, n=1)
-        fix = f"did you mean {close[0]!r}?" if close else 'name the parameter that takes it: key="key", with `key: str`'
-        message = f"tool `{tool.name}`: key={key!r} is none of its parameters"
-        yield Diagnostic("ORCH-D043", message, where, "the key is handed to the tool as that argument", fix)
-    elif not assignable(str, params[key]):
-        message = f"the key of tool `{tool.name}` is a text, and `{key}` is {type_string(params[key])}"
-        yield Diagnostic("ORCH-D043", message, where, None, f"write `{key}: str`")
+    where, boundary, key = definition_of(tool.fn), tool.boundary, tool.key
+    is_many = isinstance(key, (list, tuple)) and len(key) > 0
+    if not is_many and not isinstance(key, str):
+        fix = 'name the parameter that takes it: key="key", or those that are it together: key=("order", "number")'
+        yield Diagnostic("ORCH-D043", f"tool `{tool.name}`: key={key!r} names no parameter", where, None, fix)
+        return
+    for name in key_params(tool):
+        if not isinstance(name, str) or name not in boundary.params:
+            close = get_close_matches(str(name), boundary.params, n=1)
+            fix = 'name the parameter that takes it: key="key", with `key: str`'
+            fix = f"did you mean {close[0]!r}?" if close else fix
+            message = f"tool `{tool.name}`: key={name!r} is none of its parameters"
+            yield Diagnostic("ORCH-D043", message, where, "the key is handed to the tool as that argument", fix)
+        elif not assignable(str, boundary.params[name]) and not (is_many and name in boundary.required):
+            message = f"the key of tool `{tool.name}` is a text, and `{name}` is {type_string(boundary.params[name])}"
+            why = "a call that leaves it out would have the key of any other such call" if is_many else None
+            fix = f"leave out the default of `{name}`" if is_many else f"write `{name}: str`"
+            yield Diagnostic("ORCH-D043", message, where, why, fix)
 
 
 def _required(function: Callable[..., Any]) -> Iterator[str]:

@@ -36,7 +36,7 @@ from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.naming import register_tool
-from orchestrator.dsl.once import is_unrepeatable, once_problems, runs_once
+from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, runs_once
 from orchestrator.dsl.options import NAME, refuse_unknown
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
@@ -65,7 +65,7 @@ class ToolOptions(TypedDict, total=False):
     budget: BudgetLike
     typical_s: float | None
     pause_features: Sequence[str]
-    key: str | None
+    key: str | Sequence[str] | None
     check: Callable[..., Any] | None
     cheap: bool
     isolation: Isolation | None
@@ -98,7 +98,7 @@ class Tool(Generic[P, R]):
     budget: BudgetLike = None
     typical_s: float | None = None
     pause_features: Sequence[str] = ()
-    key: str | None = None
+    key: str | Sequence[str] | None = None
     check: Callable[..., Any] | None = None
     cheap: bool = False
     isolation: Isolation | None = None
@@ -192,9 +192,11 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 
     ``key="key"`` names the parameter of a ``once`` tool that takes an idempotency key: repeating a call with the same
     key is harmless. Where the workflow passes none, the runtime makes one that is the same in every attempt and after
-    every resume, and belongs to this call of this run alone. ``check=was_paid`` is a function of some of the tool's
-    parameters that says what has become of an attempt without an outcome: ``Happened(result)``, ``"did not happen"``
-    or ``"unknown"``; see ``docs/effects-and-budgets.md``.
+    every resume, and belongs to this call of this run alone. ``key=("order", "attempt")`` names several that are the
+    key together; the runtime makes those texts among them that the workflow does not pass.
+
+    ``check=was_paid`` is a function of some of the tool's parameters that says what has become of an attempt without an
+    outcome: ``Happened(result)``, ``"did not happen"`` or ``"unknown"``; see ``docs/effects-and-budgets.md``.
 
     Calls that take nothing of each other's results may run at the same time, whatever their effects.
 
@@ -293,7 +295,7 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
                 return _captures(tracer, tool, held)
     problems = [*_option_problems(tool), *_feature_problems(tool), *once_problems(tool)]
     tracer.report_once([*boundary.problems, *problems])
-    bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs, may_lack=tool.key)
+    bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs, may_lack=made_params(tool))
     if bound is None or problems:
         return tracer.poison()
     variables: dict[TypeVar, TypeForm] = {}

@@ -23,8 +23,8 @@ async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None
     if spec.names is not None:
         kwargs, args = dict(zip(spec.names, args, strict=True)), ()
     once = None if attempt is None else attempt.once
-    if once is not None and spec.once is not None and spec.once.makes_key:
-        kwargs[str(spec.once.key)] = once.key
+    if once is not None and spec.once is not None:
+        kwargs.update(dict.fromkeys(spec.once.made, once.key))
     services = execution.services
     began = None if attempt is None else attempt.begin
     admitted = None if once is None or attempt is None else partial(once.start, attempt)
