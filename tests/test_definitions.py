@@ -126,6 +126,27 @@ def test_a_class_that_is_defined_again() -> None:
         assert names["flow"]("x") == '{"a":1,"b":2}'
 
 
+def test_a_class_that_is_defined_again_without_what_names_it_is_told_apart() -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+
+    def run(source: str) -> None:
+        exec(compile(source, "<cell>", "exec", dont_inherit=True), names)  # annotations are evaluated at once
+
+    declared = (
+        "class Part(BaseModel):\n    size: int = 1\n"
+        "@tool(effects='pure')\ndef part(n: int) -> Part: return Part(size=n)\n"
+    )
+    run("from orchestrator import tool, workflow\nfrom pydantic import BaseModel\n" + declared)
+    run("@workflow\ndef flow(n: int) -> Part: return part(n)\n")
+    run(declared)
+    with pytest.raises(TraceError, match="expects Part, but gets another type of that name") as caught, fake():
+        names["flow"](3)
+    assert "defined with the earlier class" in (caught.value.diagnostics[0].fix or "")
+    run("@workflow\ndef flow(n: int) -> Part: return part(n)\n")  # as it says
+    with fake():
+        assert names["flow"](3).size == 3
+
+
 def test_a_tool_that_is_made_again_around_another_object() -> None:
     names: dict[str, Any] = {"__name__": "notebook"}
     cell(names, "from orchestrator import *\n")

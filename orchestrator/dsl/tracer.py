@@ -193,13 +193,14 @@ class Tracer:
         """``obj`` as a value where ``expected`` is required; ``role`` names the place in the message."""
         value = self.lift(obj, expected)
         if not assignable(value._type, expected):
-            origin = value._origin
-            return self.report(
-                "ORCH-D010",
-                f"{role} expects {type_string(expected)}, but gets {type_string(value._type)}",
-                why=f"`{origin.name}` at {origin.where} produces {type_string(value._type)}",
-                fix=f"convert it in a tool, or change one of the two types to {type_string(expected)}",
-            )
+            origin, wanted, got = value._origin, type_string(expected), type_string(value._type)
+            why = f"`{origin.name}` at {origin.where} produces {got}"
+            fix = f"convert it in a tool, or change one of the two types to {wanted}"
+            if got == wanted:  # a cell or a module has run again
+                got = "another type of that name"
+                why += ", of a class that was defined again since the other was"
+                fix = "define again, too, what was defined with the earlier class"
+            return self.report("ORCH-D010", f"{role} expects {wanted}, but gets {got}", why=why, fix=fix)
         return value
 
     def text(self, obj: object, role: str) -> Value[str]:
