@@ -1,4 +1,4 @@
-"""From what the user typed to a workflow's typed inputs; everything wrong with one run's inputs is said at once.
+"""From what the user typed to a workflow's typed inputs; everything wrong with them is said at once.
 
 ``--input name=value`` takes text for a ``str`` parameter and JSON for any other; ``name=@FILE`` reads the value from a
 file. A workflow also takes plain words, for the one ``str`` parameter that it has, or that has no default. ``--inputs
@@ -8,11 +8,11 @@ FILE.jsonl`` gives one JSON object per run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from orchestrator.dsl.workflow import Workflow
 
 Inputs = dict[str, object]
+
+MOST_PROBLEMS: Final = 20
+"""Of the lines of a file, in one error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +79,41 @@ def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
     return texts[0] if len(texts) == 1 and len(required) <= 1 else None
 
 
-def from_file(parameters: Sequence[Parameter], path: Path) -> Iterator[Inputs]:
-    """Inputs of many runs, one JSON object a line. Raises ORCH-U011 for the file, ORCH-U010 for a line's values."""
-    found = False
+def from_file(parameters: Sequence[Parameter], path: Path) -> dict[int, Inputs]:
+    """Inputs of many runs by their line, one JSON object each.
+
+    Raises ORCH-U011 for the file and for lines that are none, ORCH-U010 for a line's values; the first
+    :data:`MOST_PROBLEMS` together.
+    """
+    found: dict[int, Inputs] = {}
+    problems: list[Diagnostic] = []
     for number, line in enumerate(_text(path, "the inputs").split("\n"), 1):  # no other character ends a line of JSON
         if not line.strip():
             continue
-        found = True
-        place = f"{path}:{number}"
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as wrong:  # no JSON, a number of thousands of digits, or nested too deep
-            raise UsageError("ORCH-U011", f"{place} is not JSON: {wrong}", fix="one JSON object a line") from wrong
-        if not isinstance(values, dict):
-            raise UsageError("ORCH-U011", f"{place} is not a JSON object", fix=f"such as {_example_object(parameters)}")
-        yield _validated(parameters, values, [], f"{place}: ")
+            found[number] = _of_line(parameters, line, f"{path}:{number}")
+        except UsageError as wrong:
+            problems += wrong.diagnostics
+            if len(problems) >= MOST_PROBLEMS:
+                break
+    if problems:
+        raise UsageError.collect(problems[:MOST_PROBLEMS])
     if not found:
         raise UsageError(
             "ORCH-U011", f"{path} holds no inputs", fix=f"one line per run, such as {_example_object(parameters)}"
         )
+    return found
+
+
+def _of_line(parameters: Sequence[Parameter], line: str, place: str) -> Inputs:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as wrong:  # no JSON, a number of thousands of digits, or nested too deep
+        raise UsageError("ORCH-U011", f"{place} is not JSON: {wrong}", fix="one JSON object a line") from wrong
+    if not isinstance(values, dict):
+        fix = f"write an object, such as {_example_object(parameters)}"
+        raise UsageError("ORCH-U011", f"{place} is not a JSON object", fix=fix)
+    return _validated(parameters, values, [], f"{place}: ")
 
 
 def _validated(

@@ -234,7 +234,7 @@ def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path 
         return Job([Case(target.workflow.name, from_command_line(parameters, pairs, words))])
     if pairs or words:
         raise UsageError("ORCH-U002", "--inputs gives all inputs, so there can be no others", fix="leave one out")
-    return Job([Case(f"{file.name}:{number}", inputs) for number, inputs in enumerate(from_file(parameters, file), 1)])
+    return Job([Case(f"{file.name}:{number}", inputs) for number, inputs in from_file(parameters, file).items()])
 
 
 def _limits(text: str | None) -> Limits | None:

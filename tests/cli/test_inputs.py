@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.inputs import Parameter, from_command_line, from_file
+from orchestrator.cli.inputs import MOST_PROBLEMS, Parameter, from_command_line, from_file
 from orchestrator.errors import UsageError
 
 QUESTION = Parameter("question", str)
@@ -51,7 +51,7 @@ def test_a_missing_input_is_named() -> None:
 
 def test_a_line_is_a_run(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"question": "a", "count": 1}\n\n{"question": "b", "count": 2}\n')
-    assert [each["count"] for each in from_file([QUESTION, COUNT], tmp_path / "in.jsonl")] == [1, 2]
+    assert [each["count"] for each in from_file([QUESTION, COUNT], tmp_path / "in.jsonl").values()] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path, content: bytes | None
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        list(from_file([QUESTION], path))
+        from_file([QUESTION], path)
     assert caught.value.code == code
     assert says in str(caught.value)
 
@@ -101,15 +101,15 @@ def test_a_line_of_json_ends_at_a_newline_only(tmp_path: Path, odd: str) -> None
     )
     if ord(odd) < 0x20:  # JSON itself wants these escaped
         with pytest.raises(UsageError, match=r"in\.jsonl:1 is not JSON"):
-            list(from_file([QUESTION], tmp_path / "in.jsonl"))
+            from_file([QUESTION], tmp_path / "in.jsonl")
     else:
-        assert [each["question"] for each in from_file([QUESTION], tmp_path / "in.jsonl")] == [f"a{odd}b", "c"]
+        assert [each["question"] for each in from_file([QUESTION], tmp_path / "in.jsonl").values()] == [f"a{odd}b", "c"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "in.jsonl").write_text('{"question": "é"}\n', encoding=encoding)
-    assert list(from_file([QUESTION], tmp_path / "in.jsonl")) == [{"question": "é"}]
+    assert from_file([QUESTION], tmp_path / "in.jsonl") == {1: {"question": "é"}}
     (tmp_path / "q.txt").write_text("é\r\n", encoding=encoding, newline="")
     assert from_command_line([QUESTION], [f"question=@{tmp_path / 'q.txt'}"], []) == {"question": "é\r\n"}
 
@@ -118,6 +118,21 @@ def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> 
 def test_json_that_python_cannot_hold_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "in.jsonl").write_text('{"count": 1}\n' + line)
     with pytest.raises(UsageError, match=r"in\.jsonl:2 is not JSON"):
-        list(from_file([COUNT], tmp_path / "in.jsonl"))
+        from_file([COUNT], tmp_path / "in.jsonl")
     with pytest.raises(UsageError, match="does not fit `int`"):
         from_command_line([COUNT], [f"count={line}"], [])
+
+
+def test_every_line_that_is_wrong_is_named_and_each_run_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"question": "a"}\n\n"b"\n{"question": 3}\n{\n', encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        from_file([QUESTION], path)
+    found = [(each.code, each.message.split("in.jsonl:")[1][:1]) for each in caught.value.diagnostics]
+    assert found == [("ORCH-U011", "3"), ("ORCH-U010", "4"), ("ORCH-U011", "5")]
+    path.write_text("\n" * 2 + "{\n" * 50, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        from_file([QUESTION], path)
+    assert len(caught.value.diagnostics) == MOST_PROBLEMS
+    path.write_text('\n{"question": "a"}\n\n{"question": "b"}\n', encoding="utf-8")
+    assert from_file([QUESTION], path) == {2: {"question": "a"}, 4: {"question": "b"}}
