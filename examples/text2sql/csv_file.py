@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,8 @@ _NO_TEXT = (
     (b"PAR1", "a Parquet file"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(\r\n|\n|\r|\Z)', re.IGNORECASE)
+_PAGE = re.compile(r"\s*<(?:!doctype|html|\?xml)\b", re.IGNORECASE)
+"""What a browser gives in place of a table."""
 _DELIMITERS = ",;\t|"
 _NONE = "\x1f"
 """A delimiter that no table of one column contains."""
@@ -49,6 +52,9 @@ def read_table(file: Path) -> Table:
     """The table in a file; raises ``UsageError`` ORCH-U011 for a file that is none."""
     text, notes = _text(file)
     text = text.removesuffix(_END_OF_FILE)
+    if _PAGE.match(text) or _is_json(text):
+        what = f"{file} is not CSV text but {'HTML or XML' if _PAGE.match(text) else 'JSON'}"
+        raise UsageError("ORCH-U011", what, fix="export it as CSV in UTF-8")
     text, delimiter, skipped = _told_delimiter(text)
     delimiter = delimiter or _delimiter(text)
     lines = [(line + skipped, row) for line, row in _rows(file, text, delimiter, skipped) if any(map(_content, row))]
@@ -63,6 +69,17 @@ def read_table(file: Path) -> Table:
             raise _refused(file, line, what, fix="put cells that hold the delimiter in double quotes")
         rows.append([cell.strip(_BLANK) for cell in row[: len(header)]] + [""] * (len(header) - len(row)))
     return Table([cell.strip(_BLANK) for cell in header], rows, delimiter, notes)
+
+
+def _is_json(text: str) -> bool:
+    """Whether it, or its first line, is an object or a list."""
+    text = text.strip()
+    if not text.startswith(("[", "{")):
+        return False
+    for part in (text, text.split("\n", 1)[0]):
+        with suppress(ValueError, RecursionError):
+            return isinstance(json.loads(part), (dict, list))
+    return False
 
 
 def _content(cell: str) -> bool:

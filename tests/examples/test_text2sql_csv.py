@@ -106,6 +106,7 @@ def test_an_integer_column_is_written_as_it_was_read(values: list[str]) -> None:
         ('a,b\n1,"two\r\nlines\u2028 and\x85 more\x0c"\n', [(1, "two\r\nlines\u2028 and\x85 more\x0c")]),
         ("a,b\n1,x\0y\n", [(1, "x\0y")]),
         ("a,b\n1,2\n\x1a", [(1, 2)]),
+        ("[m],{s}\n1,2\n", [(1, 2)]),
         ("a,A,a \n1,2,3\n", [(1, 2, 3)]),
         ("a,b\n1," + "x" * 300_000 + "\n", [(1, "x" * 300_000)]),
         ("datum;betrag\n1.2.2024;1.234,50\n2.2.2024;7,25\n", [("1.2.2024", 1234.5), ("2.2.2024", 7.25)]),
@@ -146,6 +147,10 @@ def test_decisions_are_told(tmp_path: Path) -> None:
         (b"PK\x03\x04\x14\0\x06\0", "an Excel workbook"),
         (b"\x1f\x8b\x08\0", "gzip"),
         (b"SQLite format 3\0", "--db"),
+        ("\n<!DOCTYPE html>\n<html><body>Log in, please</body></html>\n", "not CSV text but HTML or XML"),
+        ('<?xml version="1.0"?>\n<rows/>\n', "not CSV text but HTML or XML"),
+        ('[{"a": 1, "b": 2},\n {"a": 3, "b": 4}]\n', "not CSV text but JSON"),
+        ('{"a": 1}\n{"a": 2}\n', "not CSV text but JSON"),
     ],
 )
 def test_what_would_take_a_guess_is_refused_with_its_line(tmp_path: Path, content: str | bytes, said: str) -> None:
