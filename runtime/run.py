@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -36,6 +35,7 @@ from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
@@ -227,8 +227,11 @@ class Runtime:
                 self._services.threads.close()
                 await self._services.processes.close()
                 for observer in self.observers:
-                    with suppress(Exception, SystemExit):  # what a run did is not undone by an observer's fault
+                    try:
                         observer.close()
+                    except BaseException as error:  # what a run did is not undone by an observer's fault
+                        if passes_through(error):
+                            raise
 
     async def __aenter__(self) -> Self:
         return self

@@ -75,7 +75,9 @@ def twice(x: int) -> int:
     return pay(pay(x))
 
 
-@pytest.mark.parametrize("error", [ValueError("a fault of mine"), SystemExit(2)])
+@pytest.mark.parametrize(
+    "error", [ValueError("a fault of mine"), SystemExit(2), asyncio.CancelledError(), KeyboardInterrupt()], ids=repr
+)
 async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(error: BaseException) -> None:
     paid.clear()
     faulty, sound = Faulty(error), Subscription()
