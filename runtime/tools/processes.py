@@ -12,7 +12,6 @@ script, of a notebook and nested ones travel by value.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import pickle
@@ -23,11 +22,11 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any, Final
 
 from orchestrator.dsl.location import definition_of, name_of
 from orchestrator.runtime import failures
+from orchestrator.runtime.tools.by_value import dumps, is_importable
 from orchestrator.runtime.tools.crossing import unpacked
 from orchestrator.runtime.tools.turns import Turns
 from orchestrator.runtime.tools.worker import HEAD, WORKER_VARIABLE, Answer, Call, Reference
@@ -360,13 +359,11 @@ def _result(op: str, answer: Answer) -> Any:
 
 
 def _pickled(op: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    import cloudpickle
-
     try:
-        return bytes(cloudpickle.dumps((_reference(fn) or fn, args, kwargs)))
+        return dumps((_reference(fn) or fn, args, kwargs))
     except Exception as error:  # pickling runs the user's code
         try:
-            cloudpickle.dumps((args, kwargs))
+            dumps((args, kwargs))
         except Exception:  # noqa: BLE001 - see above
             what = f"an argument of `{op}`"
         else:
@@ -383,23 +380,10 @@ def _file(fn: Callable[..., Any]) -> str | None:
 def _reference(fn: Callable[..., Any]) -> Reference | None:
     """Where a worker finds ``fn``; None if it can only be sent by value."""
     module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or not _is_importable(module):
+    if not isinstance(module, str) or not isinstance(name, str) or not is_importable(module):
         return None
     reference = Reference(module, name)
     try:
         return reference if reference.find() is fn else None
     except (ImportError, AttributeError):  # nested, renamed or deleted
         return None
-
-
-@cache
-def _is_importable(name: str) -> bool:
-    """Whether importing the module elsewhere gives this very module."""
-    module = sys.modules.get(name)
-    if module is None or name == "__main__":
-        return False
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return False
-    return spec is not None and spec.origin is not None and spec.origin == getattr(module, "__file__", None)

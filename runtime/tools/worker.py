@@ -75,7 +75,7 @@ def main(channel_fd: int, lifeline_fd: int) -> None:
     sys.stdout = sys.stderr
     _no_core_dumps()
     threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
-    from cloudpickle import dumps
+    from orchestrator.runtime.tools.by_value import dumps
 
     for fd in (channel_fd, lifeline_fd):  # programs that tools start have no part in them
         os.set_inheritable(fd, False)

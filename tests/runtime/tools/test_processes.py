@@ -359,3 +359,51 @@ async def test_importing_its_module_is_not_the_time_of_a_call(tmp_path: Path, mo
     module = importlib.import_module("slow_to_import")
     async with Runtime() as runtime:
         assert await outcome(runtime, module.flow, 3) == 3
+
+
+NAMED_TYPES = """
+from typing import Annotated, NewType, TypeAlias
+
+from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
+
+from orchestrator import tool, workflow
+
+Id = NewType("Id", int)
+Count = TypeAliasType("Count", int)
+Names = TypeAliasType("Names", list[str])
+Positive = Annotated[int, Field(gt=0)]
+Word: TypeAlias = "str"
+
+
+class Row(BaseModel):
+    id: Id
+    count: Count
+    names: Names
+
+
+@tool(effects="pure", isolation="process")
+def row(id: Id, count: Count, least: Positive) -> Row:
+    return Row(id=id, count=count, names=["a"])
+
+
+@tool(effects="pure", isolation="process")
+def first(row: Row) -> Word:
+    return row.names[0]
+
+
+@workflow
+def flow(n: Id) -> str:
+    return first(row(n, n, n))
+
+
+if __name__ == "__main__":
+    print(flow(Id(3)))
+"""
+
+
+def test_a_script_may_name_its_types(tmp_path: Path) -> None:
+    file = tmp_path / "named.py"
+    file.write_text(NAMED_TYPES)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "a\n", done.stderr
