@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -46,6 +46,8 @@ from orchestrator.redaction import WITH_CREDENTIALS, redacted
 DeviceKind = Literal["cpu", "gpu"]
 """``gpu`` is every accelerator that serves a model from memory of its own: TPUs and Gaudis too."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MOST: Final = 100_000
+"""Of devices alike, of cores in one, of devices in a node: more is a slip of the keyboard."""
 EngineKind = Literal["vllm", "openai", "sim", "scripted"]
 
 
@@ -58,8 +60,8 @@ class Device(BaseModel):
     type: str
     """Name in the catalogue, for example ``h100-sxm``."""
     kind: DeviceKind
-    count: int = Field(default=1, ge=1)
-    cores: int = Field(default=0, ge=0)
+    count: int = Field(default=1, ge=1, le=MOST)
+    cores: int = Field(default=0, ge=0, le=MOST)
     """CPU cores in one device; 0 where that means nothing."""
     flops: dict[str, Positive] = Field(min_length=1)
     """Dense FLOP/s per dtype: ``bf16``, ``fp16``, ``fp32``, ``fp8``, ``fp4``, ``int8``."""
@@ -69,7 +71,7 @@ class Device(BaseModel):
     """To the peers of its node, one direction; ``None``: unknown or no peers."""
     inter_node_bytes_per_s: Positive | None = None
     """Out of the node, one direction, of one device; ``None``: unknown."""
-    node_devices: int = Field(default=8, ge=1)
+    node_devices: int = Field(default=8, ge=1, le=MOST)
     """How many devices reach each other at ``link_bytes_per_s``: 8 on an HGX board, 72 in an NVL72 rack."""
     pcie_bytes_per_s: Positive | None = None
     """To the host's memory, one direction; ``None``: unknown."""
@@ -100,10 +102,10 @@ class EngineSpec(BaseModel):
     """Passed to the engine. The planner reads ``tensor_parallel_size`` and, of a simulated engine, its speeds."""
     config: str | None = None
     """Path of the model's Hugging Face ``config.json``; ``None``: look beside the model and in the local cache."""
-    usd_per_million_input_tokens: float | None = Field(default=None, gt=0)
+    usd_per_million_input_tokens: Positive | None = None
     """Price of a service that charges by the token; ``None``: unknown."""
-    usd_per_million_output_tokens: float | None = Field(default=None, gt=0)
-    usd_per_million_cached_input_tokens: float | None = Field(default=None, ge=0)
+    usd_per_million_output_tokens: Positive | None = None
+    usd_per_million_cached_input_tokens: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Price of input that the service finds in its cache; ``None``: the full price."""
 
     @field_serializer("options", when_used="json")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.catalogue import load, read_device_type
-from orchestrator.planner.cluster import Cluster, Device, DeviceKind, EngineSpec, Positive
+from orchestrator.planner.cluster import MOST, Cluster, Device, DeviceKind, EngineSpec, Positive
 from orchestrator.planner.datafile import closest, line_of, parse_toml, read_text, validate
 from orchestrator.planner.prices import DEFAULT_BASIS, PriceBasis, derived_annuity
 
@@ -31,15 +31,15 @@ class _DeviceEntry(BaseModel):
     name: str = Field(min_length=1)
     type: str | None = None
     kind: DeviceKind | None = None
-    count: int = Field(default=1, ge=1)
-    cores: int = Field(default=0, ge=0)
+    count: int = Field(default=1, ge=1, le=MOST)
+    cores: int = Field(default=0, ge=0, le=MOST)
     price: PriceBasis = DEFAULT_BASIS
     flops: dict[str, Positive] | None = None
     memory_bytes: Positive | None = None
     memory_bytes_per_s: Positive | None = None
     link_bytes_per_s: Positive | None = None
     inter_node_bytes_per_s: Positive | None = None
-    node_devices: int | None = Field(default=None, ge=1)
+    node_devices: int | None = Field(default=None, ge=1, le=MOST)
     pcie_bytes_per_s: Positive | None = None
     power_w: Positive | None = None
     capex_usd: Positive | None = None

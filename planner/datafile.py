@@ -70,6 +70,8 @@ def parse_toml(text: str, file: str) -> dict[str, object]:
         at = re.search(r"line (\d+)", str(broken))
         where = SourceLoc(file, int(at[1]) if at else 1)
         raise PlanError("ORCH-P002", f"not valid TOML: {broken}", where=where) from broken
+    except (RecursionError, ValueError) as broken:  # nested too deep, or a number of thousands of digits
+        raise PlanError("ORCH-P002", f"not TOML of this world: {broken}", where=SourceLoc(file, 1)) from broken
 
 
 def parse_json(model: type[ModelT], text: str, file: str) -> ModelT:

@@ -21,6 +21,8 @@ from orchestrator.planner.siting import SPLITS, unsited
 
 DEFAULT_CLUSTER: Final = Path(__file__).with_name("default.toml")
 DEFAULT_USABLE: Final = 0.9
+MOST_REPLICAS: Final = 2_000
+"""Of an engine; each is played."""
 LEAST_TOKENS: Final = 8192
 """Of KV that a replica has room for where the split is ours to choose."""
 
@@ -87,7 +89,9 @@ def _placed(engine: EngineSpec, cluster: Cluster) -> list[EngineSpec]:
     return found or [engine]
 
 
-def _problem(engine: EngineSpec, facts: ModelFacts, first: ModelFacts, cluster: Cluster) -> tuple[str, str] | None:
+def _problem(  # noqa: PLR0911 - a case each
+    engine: EngineSpec, facts: ModelFacts, first: ModelFacts, cluster: Cluster
+) -> tuple[str, str] | None:
     """Why an engine cannot be simulated, and what to do; ``None``: it can."""
     if engine.device is None and engine in unsited(cluster):
         return f"no accelerator of the file can hold {engine.model}", "add a larger device, or more of one"
@@ -108,6 +112,9 @@ def _problem(engine: EngineSpec, facts: ModelFacts, first: ModelFacts, cluster: 
             f"{device.memory_bytes / 1e9:.1f} GB",
             "use a larger device, more of them, or fewer bytes a weight",
         )
+    replicas = _whole(engine, "data_parallel_size", device.count // parallel)
+    if replicas > MOST_REPLICAS:
+        return f"{replicas:,} replicas are more than can be simulated: {MOST_REPLICAS:,}", "lower the device's `count`"
     return None
 
 

@@ -191,3 +191,29 @@ def test_a_missing_file_is_coded(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         Cluster.from_file(tmp_path / "none.toml")
     assert caught.value.code == "ORCH-P001"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("count = " + "9" * 4000, "less than or equal to 100000"),
+        ("count = 1000000000", "less than or equal to 100000"),
+        ("cores = 1000000000", "less than or equal to 100000"),
+        ("node_devices = 1000000000", "less than or equal to 100000"),
+        ("count = " + "9" * 5000, "not TOML of this world"),
+        ("flops = " + "[" * 5000 + "]" * 5000, "not TOML of this world"),
+    ],
+)
+def test_numbers_and_nesting_without_end_are_refused(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "c.toml").write_text(f'[[device]]\nname = "gpu"\ntype = "h100-sxm"\n{line}\n')
+    with pytest.raises(PlanError, match=said) as caught:
+        Cluster.from_file(tmp_path / "c.toml")
+    assert caught.value.code in ("ORCH-P002", "ORCH-P005")
+
+
+@pytest.mark.parametrize("price", ["inf", "nan", "-1", "0"])
+def test_a_price_of_tokens_is_a_number(tmp_path: Path, price: str) -> None:
+    for key in ("usd_per_million_input_tokens", "usd_per_million_output_tokens"):
+        (tmp_path / "c.toml").write_text(f'[[engine]]\nname = "e"\nkind = "openai"\nmodel = "m"\n{key} = {price}\n')
+        with pytest.raises(PlanError, match=key):
+            Cluster.from_file(tmp_path / "c.toml")

@@ -90,6 +90,14 @@ def test_an_engine_that_a_plan_would_place_is_on_every_device_that_can_hold_it(t
     assert "no accelerator of the file can hold" in str(caught.value)
 
 
+def test_a_cluster_that_nobody_could_wait_for_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(FILE.format(options="tensor_parallel_size = 4").replace("count = 8", "count = 100000"))
+    with pytest.raises(PlanError, match="can be simulated") as caught:
+        replicas_of(file)
+    assert caught.value.code == "ORCH-P076"
+
+
 def test_one_of_several_models_can_be_simulated(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text(SHOPPING + SERVICE)
