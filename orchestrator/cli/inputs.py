@@ -68,6 +68,10 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
             problems.append(Diagnostic("ORCH-U010", f"`--input {pair}` has no `=`", fix="write --input name=value"))
             continue
         known = types.get(name.strip())
+        if name.strip() in given:
+            fix = "give each input once; plain words are one as well"
+            problems.append(Diagnostic("ORCH-U010", f"the input `{name.strip()}` is given twice", fix=fix))
+            continue
         given[name.strip()] = _parse(text, known.type if known else str)
     return _validated(parameters, given, problems)
 
@@ -107,13 +111,22 @@ def from_file(parameters: Sequence[Parameter], path: Path) -> dict[int, Inputs]:
 
 def _of_line(parameters: Sequence[Parameter], line: str, place: str) -> Inputs:
     try:
-        values = json.loads(line)
+        values = json.loads(line, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as wrong:  # no JSON, a number of thousands of digits, or nested too deep
         raise UsageError("ORCH-U011", f"{place} is not JSON: {wrong}", fix="one JSON object a line") from wrong
     if not isinstance(values, dict):
         fix = f"write an object, such as {_example_object(parameters)}"
         raise UsageError("ORCH-U011", f"{place} is not a JSON object", fix=fix)
     return _validated(parameters, values, [], f"{place}: ")
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; raises ``ValueError`` for a key that would hide another one of its name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key `{next(name for name in names if names.count(name) > 1)}` stands there twice")
+    return found
 
 
 def _validated(

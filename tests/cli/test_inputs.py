@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.cli.inputs import MOST_PROBLEMS, Parameter, from_command_line, from_file
 from orchestrator.errors import UsageError
+from tests.cli.conftest import Orch
 
 QUESTION = Parameter("question", str)
 COUNT = Parameter("count", int)
@@ -136,3 +137,17 @@ def test_every_line_that_is_wrong_is_named_and_each_run_has_its_line(tmp_path: P
     assert len(caught.value.diagnostics) == MOST_PROBLEMS
     path.write_text('\n{"question": "a"}\n\n{"question": "b"}\n', encoding="utf-8")
     assert from_file([QUESTION], path) == {2: {"question": "a"}, 4: {"question": "b"}}
+
+
+@pytest.mark.parametrize("words", [["-i", "question=a", "-i", "question=b"], ["a", "-i", "question=b"]])
+def test_an_input_that_is_given_twice_hides_none(orch: Orch, folder: Path, words: list[str]) -> None:
+    ended = orch("run", "flow.py", "--engine", "sim", *words)
+    assert ended.code == 2
+    assert "ORCH-U010]: the input `question` is given twice" in ended.err
+
+
+def test_a_key_that_stands_twice_in_a_line_hides_none(orch: Orch, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('{"question": "a"}\n{"question": "a", "question": "b"}\n')
+    ended = orch("run", "flow.py", "--engine", "sim", "--inputs", "in.jsonl")
+    assert ended.code == 2
+    assert "ORCH-U011]: in.jsonl:2 is not JSON: the key `question` stands there twice" in ended.err
