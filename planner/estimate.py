@@ -1,4 +1,4 @@
-"""Walk a workflow once and say of every op how often it runs, how long it takes and what it costs.
+"""Walk a workflow and say of every op how often it runs, how long it takes and what it costs.
 
 Time follows the data: an op starts when the last value it reads is there, so a region takes as long as the longest
 chain of ops in it, but never less than any one device needs for work that cannot overlap (prefill compute, CPU time).
@@ -102,6 +102,7 @@ class Estimator:
         """Prefills (priced with their decode) and hints, by identity: placed, but without an estimate of their own."""
         self.diagnostics: dict[str, Diagnostic] = {}
         """By op id, for a loop's body is walked twice."""
+        self._is_sizing = False
         self._graph = graph
         self._placer = placer
         self._sizes: dict[int, Size] = {}
@@ -130,7 +131,7 @@ class Estimator:
         ends: list[Ready] = []
         busy: dict[str, Interval] = {}
         for node in region.nodes:
-            start = latest_of(ready[value] for value in node.reads if value in ready)
+            start = latest_of([ready[value] for value in node.reads if value in ready])
             if node.kind == "prefill":
                 self._prefill(node)
                 done = start
@@ -163,7 +164,8 @@ class Estimator:
             return NO_TIME
         name = region.name if parent is not None else None
         estimate = Estimate(node, INLINE, count, parent, name, after=after)
-        self.estimates[node.id] = estimate
+        if not self._is_sizing:
+            self.estimates[node.id] = estimate
         outcome = handler(node, estimate)
         estimate.seconds = timing.capped(outcome.seconds, node.opts.get("timeout_s"))
         return outcome if estimate.seconds is outcome.seconds else Outcome(estimate.seconds, outcome.busy)
@@ -177,7 +179,7 @@ class Estimator:
         for region in node.regions:
             self._set(region.args, initial)
             self._pass_chats(node.operands, region.args)
-        self._region(body, node.id, estimate.count * times)
+        self._measure(body)
         after_one = [self._size(value) for value in body.yields]
         states = [
             sizes.carried(first, second, type_string, times)
@@ -187,9 +189,18 @@ class Estimator:
         self._set(body.args, [state.inside for state in states])
         self._set(node.results, [state.final for state in states])
         self._pass_chats(body.yields, node.results)
-        check = self._region(cond, node.id, estimate.count * checks)
+        if self._is_sizing:
+            return NO_TIME
         turn = self._region(body, node.id, estimate.count * times)
+        check = self._region(cond, node.id, estimate.count * checks)
         return merged(check.seconds * checks + turn.seconds * times, check.busy.times(checks), turn.busy.times(times))
+
+    def _measure(self, region: Region) -> None:
+        """The sizes of all values in a region and nothing else, so that a loop in it has its body walked once and
+        not twice: what is nested ``n`` loops deep is walked ``n + 1`` times, and not ``2 ** n`` times."""
+        sizing, self._is_sizing = self._is_sizing, True
+        self._region(region, None, ONE)
+        self._is_sizing = sizing
 
     def _map(self, node: Node, estimate: Estimate) -> Outcome:
         [body] = node.regions
@@ -263,6 +274,8 @@ class Estimator:
             return NO_TIME
         prompt = prompt.at(placement.place)
         self._chats[node.results[1]] = _Chat(model, placement)
+        if self._is_sizing:
+            return NO_TIME
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies

@@ -7,7 +7,7 @@ graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.planner.interval import ZERO, Interval, latest
@@ -56,9 +56,8 @@ class Step:
     before: Step | None
 
 
-def latest_of(candidates: Iterable[Ready]) -> Ready:
+def latest_of(found: Sequence[Ready]) -> Ready:
     """When all of these are there; the chain is that of the one latest in the middle."""
-    found = list(candidates)
     if not found:
         return Ready(ZERO, (), None)
     if len(found) == 1:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import PlanError
+from orchestrator.planner import sizes
 from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
@@ -144,6 +147,34 @@ def test_nested_counts_multiply() -> None:
         "agent.map", "map_1", [question], ["list[str]"], [inner.closed([made])], limit=10, concurrency=0
     )
     assert planned(body, results).by_id["step"].count == Interval(0, 10, 40)
+
+
+def nested(body: Builder, start: str, depth: int) -> str:
+    """``step`` within that many loops, each with a constant condition."""
+    if not depth:
+        return once(body, "step", [start], 10.0)
+    cond, _ = body.block([("state", "str")])
+    turn, (current,) = body.block([("current", "str")])
+    never = cond.call(f"never_{depth}", "const", [], "bool", opts={"value": "false"}, place="inline")
+    inside = turn.closed([nested(turn, current, depth - 1)])
+    [final] = body.op("agent.loop", f"loop_{depth}", [start], ["str"], [cond.closed([never]), inside], max=2)
+    return final
+
+
+@pytest.mark.parametrize("depth", [1, 4, 12])
+def test_a_body_is_looked_at_once_more_for_each_loop_around_it(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    of_call = sizes.of_call
+
+    def noted(node: Node, inputs: Sequence[sizes.Size]) -> sizes.Size:
+        looked_at.append(node.id)
+        return of_call(node, inputs)
+
+    monkeypatch.setattr(sizes, "of_call", noted)
+    body, (question,) = workflow(question="str")
+    made = planned(body, nested(body, question, depth))
+    assert looked_at.count("step") == depth + 1
+    assert made.by_id["step"].count == Interval.exact(2**depth)
 
 
 def test_a_timeout_bounds_an_op_and_what_it_costs() -> None:
