@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator import userdata
+from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
 from orchestrator.planner.architecture.latent import LatentAttention
 from orchestrator.planner.architecture.reading import Read, UnreadableError, read
@@ -47,7 +48,7 @@ LONG_CONTEXT: Final = 8192
 """Tokens of a context against which a sliding window is held."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelFacts:
     """What the roofline needs. Parameters are counts; ``dtype`` is that of activations and KV cache."""
 
@@ -103,12 +104,12 @@ class ModelFacts:
         """All but the routed experts: read for every token."""
         return self.params - self.routed_params
 
-    @property
+    @cached_property
     def weight_bytes(self) -> float:
         towers = self.tower_params * DTYPE_BYTES[self.dtype]
         return self._shared_weight_bytes + self.routed_params * DTYPE_BYTES[self.weight_dtype] + towers
 
-    @property
+    @cached_property
     def active_weight_bytes(self) -> float:
         """Read for one token."""
         routed = self.active_params - self.shared_params
@@ -122,7 +123,7 @@ class ModelFacts:
         per_layer = self.latent.cached_values if self.latent else 2 * self.kv_heads * self.head_dim
         return self.layers * per_layer
 
-    @property
+    @cached_property
     def kv_bytes_per_token(self) -> float:
         """Keys and values of all layers."""
         return self.kv_values_per_token * DTYPE_BYTES[self.dtype]

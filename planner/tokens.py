@@ -10,6 +10,7 @@ Interval(lo=66.66666666666667, mid=100.0, hi=160.0)
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.planner.interval import Interval
@@ -38,6 +39,7 @@ def text_tokens(chars: float) -> Interval:
     return Interval(*(chars / per for per in CHARS_PER_TOKEN))
 
 
+@lru_cache(maxsize=1024)
 def is_scalar(type_string: str) -> bool:
     """Whether a value of this Python type is a token or two when printed."""
     return _SCALAR.fullmatch(type_string) is not None

@@ -126,7 +126,7 @@ class Tool(Generic[P, R]):
             return self
         return replace(self, fn=MethodType(self.fn, instance))
 
-    @property
+    @cached_property
     def is_async(self) -> bool:
         """Whether ``fn`` returns a coroutine, which without ``isolation`` runs on the coordinator's event loop."""
         return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
@@ -135,6 +135,11 @@ class Tool(Generic[P, R]):
     def boundary(self) -> Boundary:
         """Parameters and result by their annotations."""
         return boundary_of(self.fn, "tool", self.local_names)
+
+    @cached_property
+    def problems(self) -> tuple[Diagnostic, ...]:
+        """What is wrong with its options."""
+        return (*_option_problems(self), *_feature_problems(self), *once_problems(self))
 
     @cached_property
     def code(self) -> str:
@@ -293,7 +298,7 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
         for held in held_by(tool.fn):
             if is_symbolic(held):
                 return _captures(tracer, tool, held)
-    problems = [*_option_problems(tool), *_feature_problems(tool), *once_problems(tool)]
+    problems = tool.problems
     tracer.report_once([*boundary.problems, *problems])
     bound = bind(tracer, boundary, f"tool `{tool.name}`", args, kwargs, may_lack=made_params(tool))
     if bound is None or problems:

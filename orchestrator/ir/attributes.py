@@ -30,7 +30,7 @@ def to_attribute(value: object) -> Any:
             return ir.FloatAttr.get_f64(value)
         case list() | tuple():
             return ir.ArrayAttr.get([to_attribute(item) for item in value])
-        case Mapping():
+        case dict() | Mapping():  # an abstract class takes several times as long to ask
             return ir.DictAttr.get({_key(key): to_attribute(item) for key, item in value.items()})
     raise TypeError(f"no attribute for a {type(value).__name__}")
 

@@ -30,41 +30,51 @@ def op_hashes(module: Any) -> dict[str, str]:
 class _Hasher:
     def __init__(self) -> None:
         self.by_id: dict[str, str] = {}
-        self._values: dict[Any, str] = {}
-        self._texts: dict[Any, str] = {}
+        self._values: dict[Any, bytes] = {}
+        self._texts: dict[Any, bytes] = {}
+        self._attributes: dict[tuple[str, Any], bytes] = {}
 
     def node(self, node: Node, depth: int) -> str:
         op = node.op
-        content = [op.name]
-        content += [f"{key}={self._text(value)}" for key, value in op.attributes.items() if key not in _NOT_CONTENT]
+        content = [_framed(node.name)]
+        content += [self._attribute(*each) for each in op.attributes.items() if each[0] not in _NOT_CONTENT]
         content += [self._values[value] for value in op.operands]
         content += [self._text(value.type) for value in op.results]
-        content += [self._body(body, depth + 1, index) for index, body in enumerate(node.bodies)]
+        content += [_framed(self._body(body, depth + 1, index)) for index, body in enumerate(node.bodies)]
         digest = _digest(content)
         self.by_id[op_id(op)] = digest
         for index, value in enumerate(op.results):
-            self._values[value] = f"{digest}.{index}"
+            self._values[value] = _framed(f"{digest}.{index}")
         return digest
 
     def _body(self, body: Body, depth: int, region: int) -> str:
         for index, value in enumerate(body.arguments):
-            self._values[value] = f"argument {depth} {region} {index} {self._text(value.type)}"
-        content = [self.node(node, depth) for node in body.nodes]
+            self._values[value] = _framed(f"argument {depth} {region} {index} {value.type}")
+        content = [_framed(f"{len(body.arguments)} arguments")]
+        content += [_framed(self.node(node, depth)) for node in body.nodes]
         if body.terminator is not None:
             content += [self._values[value] for value in body.terminator.operands]
-        return _digest([f"{len(body.arguments)} arguments", *content])
+        return _digest(content)
 
-    def _text(self, part: Any) -> str:
-        """The text of an attribute or type; most are shared by many ops."""
+    def _text(self, part: Any) -> bytes:
+        """The text of a type; most are shared by many ops."""
         known = self._texts.get(part)
         if known is None:
-            known = self._texts[part] = str(part)
+            known = self._texts[part] = _framed(str(part))
+        return known
+
+    def _attribute(self, name: str, value: Any) -> bytes:
+        known = self._attributes.get((name, value))
+        if known is None:
+            known = self._attributes[name, value] = _framed(f"{name}={value}")
         return known
 
 
-def _digest(parts: list[str]) -> str:
-    content: list[bytes] = []
-    for part in parts:
-        data = part.encode()
-        content += (len(data).to_bytes(8, "little"), data)
-    return blake2b(b"".join(content), digest_size=8).hexdigest()
+def _framed(text: str) -> bytes:
+    """A text with its length in front, so that what follows it cannot be taken for a part of it."""
+    data = text.encode()
+    return len(data).to_bytes(8, "little") + data
+
+
+def _digest(parts: list[bytes]) -> str:
+    return blake2b(b"".join(parts), digest_size=8).hexdigest()

@@ -24,8 +24,8 @@ Violation = tuple[str, str]
 """A code, and what is wrong."""
 
 
-def verify(module: Any) -> None:
-    """Raise one :class:`IRError` with everything that is wrong with ``module``."""
+def verify(module: Any) -> Node:
+    """The workflow of a module in which nothing is wrong; else one :class:`IRError` with everything that is."""
     try:
         module.operation.verify()
     except ir.MLIRError as error:
@@ -47,6 +47,7 @@ def verify(module: Any) -> None:
             found.append(Diagnostic(code, f"`{op_id(op)}`: {message}", source(op)))
     if found:
         raise IRError.collect(found)
+    return root
 
 
 def _violations(node: Node, attributes: Any) -> list[Violation]:
@@ -58,8 +59,8 @@ def _violations(node: Node, attributes: Any) -> list[Violation]:
     if missing:
         return [("ORCH-I018", f"{name} lacks {', '.join(missing)}")]
     found: list[Violation] = []
-    counts = len(op.operands), len(op.results)
-    for what, (least, most), count in zip(("operands", "results"), (spec.operands, spec.results), counts, strict=True):
+    counts = ("operands", spec.operands, len(op.operands)), ("results", spec.results, len(op.results))
+    for what, (least, most), count in counts:
         if not least <= count <= most:
             found.append(("ORCH-I019", f"{name} has {count} {what}; {least} to {most} are allowed"))
     check = _CHECKS.get(name)

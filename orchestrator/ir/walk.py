@@ -28,6 +28,7 @@ _STRUCTURED: Final = frozenset({"agent.branch", "agent.loop", "agent.map", "agen
 _PLAIN: Final = frozenset({"str", "int", "float", "bool", "None"})
 _VALUE: Final = '!agent.value<"', '">'
 _ESCAPED = re.compile(rb"\\(?:([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_STRING, _DICT, _ARRAY = ir.StringAttr, ir.DictAttr, ir.ArrayAttr
 MOST_NESTED: Final = 200
 """Regions within regions: what follows their structure by recursion stays far from Python's limit and the stack's."""
 
@@ -128,7 +129,8 @@ def attr(op: Any, name: str, default: Any = None) -> Any:
 
 def opts(op: Any) -> dict[str, Any]:
     """The op's optional attributes."""
-    return dict(attr(op, "opts", {}))
+    given: dict[str, Any] | None = attr(op, "opts")
+    return {} if given is None else given
 
 
 def opt(op: Any, name: str, default: Any = None) -> Any:
@@ -175,11 +177,20 @@ def _unescaped(text: str) -> str:
 def to_python(attribute: Any) -> Any:
     """Strings, numbers, booleans, lists and dicts out of MLIR attributes."""
     kind = type(attribute)
-    if kind is ir.DictAttr:
-        return {each.name: to_python(each.attr) for each in attribute}
-    if kind is ir.ArrayAttr:
+    if kind is _STRING:
+        return attribute.value
+    if kind is _DICT:
+        return {name: to_python(each) for name, each in entries(attribute).items()}
+    if kind is _ARRAY:
         return [to_python(each) for each in attribute]
     return attribute.value
+
+
+def entries(dictionary: Any) -> dict[str, Any]:
+    """The attributes in a ``DictAttr``. Iterating over one ends with an exception in C++, which takes ten times as long
+    as an entry."""
+    names = [dictionary[position].name for position in range(len(dictionary))]
+    return {name: dictionary[name] for name in names}
 
 
 def is_pure(op: Any) -> bool:
@@ -196,6 +207,6 @@ def is_pure(op: Any) -> bool:
 
 def has_effects(node: Node) -> bool:
     """Whether the op, or anything inside it, must happen even if nobody reads its results."""
-    if node.op.name in _STRUCTURED:
+    if node.name in _STRUCTURED:
         return any(has_effects(inner) for body in node.bodies for inner in body.nodes)
     return not is_pure(node.op)

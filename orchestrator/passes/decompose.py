@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Node, bodies, op_id, opts
+from orchestrator.ir.walk import Node, bodies, entries, op_id
 from orchestrator.passes.rewrite import before, editing, replace
 
 _CALLS: Final = frozenset({"const", "prompt", "chat", "field", "tool", "retrieve", "ask"})
@@ -42,7 +42,7 @@ class Decompose:
             blank = {name: to_attribute(value) for name, value in _BLANK.items()}
             for body in bodies(root):
                 for node in body.nodes:
-                    dialect, _, kind = node.op.name.partition(".")
+                    dialect, _, kind = node.name.partition(".")
                     if dialect != "agent":
                         continue
                     if kind == "generate":
@@ -52,7 +52,8 @@ class Decompose:
 
 
 def _generate(op: Any, kv: Any, blank: Mapping[str, Any]) -> None:
-    prefill_opts = {key: value for key, value in opts(op).items() if key in _OF_PREFILL}
+    given = op.attributes["opts"]
+    prefill_opts = ir.DictAttr.get({name: given[name] for name in _OF_PREFILL if name in given})
     prefill = before(
         op,
         "op.prefill",
@@ -79,7 +80,7 @@ def _call(op: Any, kind: str, blank: Mapping[str, Any]) -> None:
     """Attributes that only some kinds have (parts, value, path, returns) move into ``opts``."""
     given = dict(op.attributes.items())
     moved = {key: value for key, value in given.items() if key not in _OWN}
-    options = ir.DictAttr.get({each.name: each.attr for each in given["opts"]} | moved) if moved else given["opts"]
+    options = ir.DictAttr.get(entries(given["opts"]) | moved) if moved else given["opts"]
     attributes = {
         "id": given["id"],
         "kind": kind,

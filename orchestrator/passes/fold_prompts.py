@@ -43,7 +43,7 @@ class FoldPrompts:
                     uses.update(body.terminator.operands)
             for body in every:
                 for node in body.nodes:
-                    if node.op.name == "agent.prompt":
+                    if node.name == "agent.prompt":
                         _fold(node, producers, uses)
             sweep(root.bodies[0])
 

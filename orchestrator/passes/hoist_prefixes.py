@@ -55,7 +55,7 @@ class HoistPrefixes:
             for body in bodies(root):
                 for node in body.nodes:
                     producers.update((value, node) for value in node.op.results)
-                    if node.op.name == "agent.generate":
+                    if node.name == "agent.generate":
                         key, static = _prefix(node.op, producers)
                         groups[key].append(node.op)
                         chars[attr(node.op, "id")] = static

@@ -28,7 +28,7 @@ class InlineCheap:
         with editing(root):
             for body in bodies(root):
                 for node in body.nodes:
-                    place = _place(node.op) if node.op.name == "op.call" else ""
+                    place = _place(node.op) if node.name == "op.call" else ""
                     if place:
                         node.op.attributes["place"] = to_attribute(place)
 

@@ -62,9 +62,7 @@ def run_pipeline(
     given = module.operation.clone()
     try:
         for each in passes:
-            if isinstance(each, Decompose):
-                verify(module)
-            each.run(tree(module))
+            each.run(verify(module) if isinstance(each, Decompose) else tree(module))
             if observe is not None:
                 observe(each.name, module)
         verify(module)

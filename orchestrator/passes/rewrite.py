@@ -50,7 +50,7 @@ def sweep(body: Body, live: set[Any] | None = None) -> set[Any]:
         live.update(body.terminator.operands)
     kept = []
     for node in reversed(body.nodes):
-        if not (has_effects(node) or node.op.name == "agent.arm" or any(value in live for value in node.op.results)):
+        if not (has_effects(node) or node.name == "agent.arm" or not live.isdisjoint(node.op.results)):
             node.op.erase()
             continue
         kept.append(node)
@@ -64,4 +64,4 @@ def sweep(body: Body, live: set[Any] | None = None) -> set[Any]:
 def defining(node_by_value: Mapping[Any, Node], value: Any, name: str) -> Node | None:
     """The op called ``name`` that produces ``value``, if that is what produces it."""
     node = node_by_value.get(value)
-    return node if node is not None and node.op.name == name else None
+    return node if node is not None and node.name == name else None
