@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import timeout
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.holding import Holding
 from orchestrator.runtime import failures
 from orchestrator.runtime.program import Op
 
@@ -37,14 +38,9 @@ def begin_enclosing() -> None:
         attempt.begin()
 
 
-@contextmanager
-def unattended() -> Iterator[None]:
+def unattended() -> AbstractContextManager[None]:
     """What runs in here belongs to no attempt outside."""
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Holding(_current, None)
 
 
 class Attempt:
@@ -75,23 +71,22 @@ class Attempt:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` as this attempt; raises ORCH-R004 or ORCH-R010 when its time is over."""
-        token = _current.set(self)
-        try:
+        with Holding(_current, self):
             if self._left_s == inf and self._ends_s == inf:
                 return await work
             return await self._within(work)
-        finally:
-            self._scope = None
-            _current.reset(token)
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            async with timeout(None) as self._scope:
+            async with timeout(None) as scope:
+                self._scope = scope
                 self._schedule()
                 return await work
         except TimeoutError:
-            if self._scope is None or not self._scope.expired():
+            if not scope.expired():
                 raise
+        finally:
+            self._scope = None
         self.cut = True
         policy = self.op.policy
         if self._now() >= self._ends_s and policy.budget is not None and policy.budget.seconds is not None:

@@ -25,13 +25,17 @@ class Need:
 class Ledger:
     """What is spent and reserved under one budget."""
 
-    __slots__ = ("limits", "parent", "tokens", "usd")
+    __slots__ = ("bounds_calls", "limits", "parent", "tokens", "usd")
 
     def __init__(self, limits: Limits, parent: Ledger | None = None) -> None:
         self.limits = limits
         self.parent = parent
         self.tokens = 0
         self.usd = 0.0
+        self.bounds_calls: bool = (
+            limits.tokens is not None or limits.usd is not None or (parent is not None and parent.bounds_calls)
+        )
+        """Whether a budget of the chain bounds what model calls use."""
 
     def chain(self) -> Iterator[Ledger]:
         """This ledger and those around it."""
@@ -61,11 +65,6 @@ class Ledger:
         self.tokens += used.tokens
         self.usd += used.usd
 
-    @property
-    def bounds_calls(self) -> bool:
-        """Whether a budget of the chain bounds what model calls use."""
-        return any(each.limits.tokens is not None or each.limits.usd is not None for each in self.chain())
-
     def tokens_left(self) -> int | None:
         """Tokens that fit into every ledger of the chain; None for any number."""
         left = [led.limits.tokens - led.tokens for led in self.chain() if led.limits.tokens is not None]
@@ -77,6 +76,8 @@ class Ledger:
         return min(left) if left else None
 
     def _add(self, tokens: int, usd: float) -> None:
-        for ledger in self.chain():
+        ledger: Ledger | None = self
+        while ledger is not None:
             ledger.tokens += tokens
             ledger.usd += usd
+            ledger = ledger.parent

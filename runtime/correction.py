@@ -50,18 +50,18 @@ class UnfitReplyError(ReplyError):
 def parsed(returns: Any, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[Any]:
     """The replies as what the call declares, in the order of the samples; raises :class:`UnfitReplyError`.
 
-    ``texts`` holds every sample's text, ``reasons`` why those ended that were asked for in this attempt; ``limit`` is
-    what cuts replies.
+    ``texts`` holds the text of every sample, in their order, ``reasons`` why those ended that were asked for in this
+    attempt; ``limit`` is what cuts replies.
     """
     values: dict[int, Any] = {}
     bad: list[tuple[int, str, bool]] = []
-    for sample in sorted(texts):
+    for sample, text in texts.items():
         try:
-            values[sample] = parsed_reply(returns, texts[sample])
+            values[sample] = parsed_reply(returns, text)
         except ReplyError as error:
             bad.append((sample, str(error), reasons.get(sample) == "length"))
     if not bad:
-        return [values[sample] for sample in sorted(values)]
+        return list(values.values())
     sample, why, is_cut = bad[0]
     if is_cut:
         why = f"{limit} cut it off before its end ({why})"

@@ -199,14 +199,15 @@ class Execution:
             try:
                 with enclosing(self.run_id), unattended():
                     value = await self._within_seconds(inputs)
-                    await asyncio.gather(
-                        *(self.in_doubt[path].ask_again() for path in self.unsettled.keys() & self.in_doubt)
-                    )
+                    if doubted := self.unsettled.keys() & self.in_doubt:
+                        await asyncio.gather(*(self.in_doubt[path].ask_again() for path in doubted))
             finally:
                 self.services.loop_watch.leave(self)
                 self.prefetches.close()
                 self.sessions.close()
                 self.services.engines.finish(self.run_id)
+                # They know the run: while it knows them, all that it holds waits for the garbage collector.
+                del self.sessions, self.prefetches
             self.emit(RunDone(value, time()))
         except CancelledError:
             for path, ran in self.unsettled.items():

@@ -41,27 +41,29 @@ class Received:
     @cached_property
     def texts(self) -> dict[int, str]:
         """The text of each sample, those of an earlier attempt that fit included; asked for when all has arrived."""
-        arrived = zip(self.asked, map("".join, self._parts), strict=True)
-        return dict(sorted({**self._kept, **dict(arrived)}.items()))
+        arrived = dict(zip(self.asked, map("".join, self._parts), strict=True))
+        return dict(sorted({**self._kept, **arrived}.items())) if self._kept else arrived
 
     @property
     def finish(self) -> tuple[FinishReason, ...]:
         """Why each sample ended."""
-        return tuple(self._reasons.get(sample, "stop") for sample in range(self._spec.samples))
+        return tuple([self._reasons.get(sample, "stop") for sample in range(self._spec.samples)])
 
     async def stream(self, engine: Engine, request: GenerateRequest, display: Display | None) -> None:
         """Receive everything; raises :class:`ReplyError` if the engine stops in the middle."""
+        parts, thoughts = self._parts, self._thoughts
         async with aclosing(engine.generate(request)) as chunks:
             async for chunk in chunks:
-                sample = self.asked[chunk.sample]
-                self._parts[chunk.sample].append(chunk.text)
-                self._thoughts[chunk.sample].append(chunk.thought)
+                parts[chunk.sample].append(chunk.text)
+                if chunk.thought:
+                    thoughts[chunk.sample].append(chunk.thought)
                 if chunk.finish_reason is not None:
-                    self._reasons[sample] = chunk.finish_reason
+                    self._reasons[self.asked[chunk.sample]] = chunk.finish_reason
                 self.tokens += chunk.tokens
-                self.usage = chunk.usage or self.usage
-                if chunk.text and display is not None:
-                    display(sample, chunk.text)
+                if chunk.usage is not None:
+                    self.usage = chunk.usage
+                if display is not None and chunk.text:
+                    display(self.asked[chunk.sample], chunk.text)
         if len(self._reasons) < len(self.asked):
             raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from functools import update_wrapper
 from types import MethodType
@@ -39,6 +39,7 @@ from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Value
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
+from orchestrator.holding import Holding
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -64,14 +65,9 @@ def blocked_loop() -> AbstractEventLoop | None:
     return _blocked.get()
 
 
-@contextmanager
-def running_with(runner: Runner) -> Iterator[None]:
+def running_with(runner: Runner) -> AbstractContextManager[None]:
     """Make ``runner`` run the workflows that are called in this context."""
-    token = _runner.set(runner)
-    try:
-        yield
-    finally:
-        _runner.reset(token)
+    return Holding(_runner, runner)
 
 
 class WorkflowOptions(TypedDict, total=False):

@@ -17,12 +17,13 @@ keeps, and ``tests/runtime/engines/test_contract.py`` checks on each of them:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from orchestrator.holding import Holding
 from orchestrator.runtime.kv.hints import KvHint
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -193,18 +194,13 @@ _sending: ContextVar[tuple[Callable[[], None], Callable[[], None]] | None] = Con
 )
 
 
-@contextmanager
-def when_sent(tell: Callable[[], None], held_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+def when_sent(tell: Callable[[], None], held_back: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
     """Have ``tell`` called when a request made in here leaves the queues in front of its engine.
 
     Once per time that it is sent: a request that is sent to another replica tells again. What came before was waiting
     for others, which is not the request's time. ``held_back`` is called when it has to wait again.
     """
-    token = _sending.set((tell, held_back))
-    try:
-        yield
-    finally:
-        _sending.reset(token)
+    return Holding(_sending, (tell, held_back))
 
 
 def sent() -> None:
@@ -224,14 +220,9 @@ def held() -> None:
 _note: ContextVar[Callable[[str], object] | None] = ContextVar("orchestrator_note", default=None)
 
 
-@contextmanager
-def noting(tell: Callable[[str], object]) -> Iterator[None]:
+def noting(tell: Callable[[str], object]) -> AbstractContextManager[None]:
     """Have ``tell`` called with what an engine has to say about requests made in here and is no failure."""
-    token = _note.set(tell)
-    try:
-        yield
-    finally:
-        _note.reset(token)
+    return Holding(_note, tell)
 
 
 def note(text: str) -> None:

@@ -68,18 +68,18 @@ BYTES: Final[TokenCounter] = _Templated(most_bytes)
 def at_hand(engine: Engine | KvControl) -> TokenCounter:
     """What counts for an engine without waiting for anything."""
     first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine  # they serve the same model
-    return cast(TokenCounter, first) if _has(first, "count_text", "count_prompt") else BYTES
+    return cast(TokenCounter, first) if _counts(first) else BYTES
 
 
 def may_repeat_prompts(engine: Engine) -> bool:
     """Whether several samples may be several requests, each with the prompt: some endpoints give one at a time."""
     first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine
-    return not (_has(first, "count_text", "count_prompt") or _has(first, "prefetch", "extend"))
+    return not (_counts(first) or (hasattr(first, "prefetch") and hasattr(first, "extend")))
 
 
-def _has(engine: object, *methods: str) -> bool:
-    """Whether an engine offers these. To ask isinstance of a protocol costs more than counting a call's tokens."""
-    return all(hasattr(engine, method) for method in methods)
+def _counts(engine: object) -> bool:
+    """Whether an engine is a counter. To ask isinstance of a protocol costs more than counting a call's tokens."""
+    return hasattr(engine, "count_text") and hasattr(engine, "count_prompt")
 
 
 async def counter_of(engine: Engine) -> TokenCounter:

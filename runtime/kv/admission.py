@@ -22,13 +22,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from math import inf
 from types import TracebackType
 from typing import Final, Self
 
+from orchestrator.holding import Holding
 from orchestrator.runtime.engines.base import held
 from orchestrator.runtime.kv.cap import CapOptions
 from orchestrator.runtime.kv.slots import AdmissionControl, AdmissionOptions, AdmissionState
@@ -52,14 +53,9 @@ _log = logging.getLogger(__name__)
 _enclosing: ContextVar[tuple[str, ...]] = ContextVar("orchestrator_enclosing_programs", default=())
 
 
-@contextmanager
-def enclosing(program: str) -> Iterator[None]:
+def enclosing(program: str) -> AbstractContextManager[None]:
     """Programs that begin in here are waited for by ``program``, which lends out its idle slots while they wait."""
-    token = _enclosing.set((*_enclosing.get(), program))
-    try:
-        yield
-    finally:
-        _enclosing.reset(token)
+    return Holding(_enclosing, (*_enclosing.get(), program))
 
 
 class GateGroup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,10 +20,13 @@ from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import tokenize
 from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
+from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.program import Generate, Policy, Program, ToolCall
 from orchestrator.runtime.run import Runtime, checked_inputs
+from orchestrator.runtime.sessions import Sessions
 
 
 class Case(BaseModel):
@@ -53,6 +57,19 @@ async def test_a_result_says_what_was_used_where() -> None:
         ("upper", "async", 1, True),
     ]
     assert len(repr(result)) < 300
+
+
+async def test_what_a_run_held_is_free_when_it_ends() -> None:
+    """Without waiting for the garbage collector, whose full collections grow with all that the process holds."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with Runtime({"main": ScriptedEngine(["one"])}) as runtime:
+            await asyncio.create_task(runtime.run_program(program(), ("a",)))  # a task's context ends with it
+        left = [each for each in gc.get_objects() if type(each) in (Execution, Sessions, Prefetches)]
+    finally:
+        gc.enable()
+    assert not left
 
 
 async def test_engines_are_told_on_whose_behalf() -> None:
