@@ -16,11 +16,11 @@ class KeptCtrlC:
 
     def __init__(self) -> None:
         self._came = False
-        self._ours = (
+        self.raises = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         )
-        if self._ours:
+        if self.raises:
             signal.signal(signal.SIGINT, self._keep)
 
     def _keep(self, number: int, frame: FrameType | None) -> None:
@@ -29,7 +29,7 @@ class KeptCtrlC:
 
     def release(self) -> None:
         """Raise ``KeyboardInterrupt`` if Ctrl-C came; from now on it raises at once."""
-        if self._ours:
+        if self.raises:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._came:
             self._came = False

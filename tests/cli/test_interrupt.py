@@ -89,3 +89,14 @@ def test_what_is_done_by_then_is_delivered(tmp_path: Path) -> None:
     assert [run["ok"] for run in data["runs"]] == [True, False]
     assert data["runs"][0]["value"] == 1
     assert data["runs"][1]["errors"][0]["code"] == "ORCH-U093"
+
+
+def test_sigterm_delivers_what_is_done_too(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"number": 1}\n{"number": 2}\n')
+    words = ["run", "late.py:each", "--inputs", "in.jsonl", "--concurrency", "1"]
+    with orch(tmp_path, *words) as (process, terminal):
+        read(terminal, "waiting")
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.read() == "1\nnull\n"
+        assert process.wait(60) == 143
