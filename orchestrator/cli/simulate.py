@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.planner.study.grid import Load, Run, Study
 
 SIMULATED: Final = "SIMULATED: no model ran, and speeds are estimates from data sheets"
+MOST_REQUESTS: Final = 1_000_000
+"""Programs of a simulation; each is drawn and played."""
 Clusters: TypeAlias = "list[tuple[str, tuple[ReplicaSpec, ...]]]"
 """Names with replicas."""
 MOST_SKIPPED: Final = 10
@@ -83,7 +85,7 @@ COLUMNS: Final = (
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="Default: all. Repeatable.")
 @click.option(
     "--requests",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_REQUESTS),
     default=400,
     show_default=True,
     help="Programs a simulation; of a replayed trace, the first.",

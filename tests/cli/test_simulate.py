@@ -228,3 +228,9 @@ def test_nothing_is_wider_than_a_narrow_terminal(orch: Orch, monkeypatch: pytest
     ended = orch("simulate", "--rate", "1/s", *SMALL, *TWO_POLICIES)
     assert max(map(len, ended.out.splitlines())) <= 40
     assert "critical-path+laxity" in ended.out
+
+
+def test_programs_without_end_are_refused(orch: Orch) -> None:
+    ended = orch("simulate", "--requests", "9" * 30)
+    assert ended.code == 2
+    assert "is not in the range 1<=x<=1000000" in ended.err
