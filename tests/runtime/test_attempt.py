@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -124,7 +125,8 @@ async def test_a_tool_that_waits_for_its_actor_has_its_whole_timeout_left_then()
     tools = RayTools()
     host = tools._hosts.setdefault(f"{print.__module__}.{print.__qualname__}", _Host())
 
-    async def call(op: str, fn: Any, args: Any, kwargs: Any) -> str:
+    async def call(op: str, fn: Any, args: Any, kwargs: Any, began: Callable[[], None]) -> str:
+        began()
         return "done"
 
     host.call = call  # type: ignore[method-assign]
