@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.errors import BudgetError, RunError, SourceLoc
+from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpStarted, Token
@@ -36,7 +37,7 @@ def one_op(spec: Spec, *, policy: Policy = NO_POLICY, tp: Any = Any, budget: Lim
     body = RegionBuilder("", 1)
     types = [tp, Conversation] if isinstance(spec, Generate) else [tp]
     out = body.suspend("op", spec, body.args, types=types, where=HERE, policy=policy)
-    prices = {"main": (1e-3, 1e-2)}
+    prices = {"main": TokenPrice(1e-3, 1e-2, 1e-3)}
     return Program("test", "hash", ("x",), body.finish([out[0]]), tp, budget, prices)
 
 
