@@ -12,7 +12,6 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from time import monotonic, sleep
 from types import FrameType, FunctionType
 from typing import Any, Final, Protocol, TypeVar
@@ -91,13 +90,9 @@ class _Loop:
             "else on it from going on, timeouts too: await what it waits for, or have it in a thread, as a plain `def` "
             'or with isolation="thread" (ORCH-R047)'
         )
-        _log.warning(said)
-        with suppress(RuntimeError):  # closed meanwhile
-            self.loop.call_soon_threadsafe(self._warn, said)
-
-    def _warn(self, said: str) -> None:
-        for run in self.runs.values():
+        for run in list(self.runs.values()):  # now: the loop may end them before it turns
             run.warnings[said] = None
+        _log.warning(said)
 
 
 def calls_tools(function: C) -> C:

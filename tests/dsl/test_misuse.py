@@ -78,7 +78,7 @@ OF_MODELS: dict[str, list[Any]] = {
 }  # fmt: skip
 OF_TOOLS: dict[str, list[Any]] = {
     "effects": ["prue", "", None, 5, ["pure"]], "kind": ["search", None, 5], "name": NO_NAMES,
-    "cheap": ["yes", 1, None, object], "isolation": ["fibre", True, 5, ["process"]], "key": [5, "nope", "", ["x"]],
+    "cheap": ["yes", 1, None, object], "isolation": ["fibre", True, 5, ["process"]], "key": [5, "nope", "", ["nope"]],
     "memory": [-1, 0, "lots", math.nan, True, [1], HUGE, "1 GiB"], "check": [5, "x", [waits]],
     "typical_s": NO_NUMBERS, "pause_features": ["x", 5, ["y"], [5]], **NO_POLICIES,
 }  # fmt: skip

@@ -37,8 +37,9 @@ def test_workers_find_what_is_installed_and_what_is_beside_the_script(tmp_path: 
         (tmp_path / f"{name}.py").write_text("raise ImportError('not this one')")
     (tmp_path / "word.py").write_text("WORD = 'beside'")
     (tmp_path / "script.py").write_text(SCRIPT)
-    before = os.environ.get("PYTHONPATH", "")
-    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[3]}{os.pathsep}{before}"}
+    # An empty path is the folder itself.
+    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(
         [sys.executable, "script.py"],
         cwd=tmp_path,
