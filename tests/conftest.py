@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script, as nobody's Ctrl-C; the tests press it themselves, and on their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
 
