@@ -14,7 +14,7 @@ is drawn from the seed; batches depend on nothing but their index. A stopped run
     python -m examples.text2sql.train --out FOLDER
 
 The weights in `model/` are what this command gives; MODEL_CARD.md says how good they are and how long it took. The
-network starts with two heads that copy (`network.py`); without them it takes three times as many tokens.
+network starts with two heads that copy (`network.py`); without them it first copied a name after 6 M tokens.
 """
 
 import argparse
