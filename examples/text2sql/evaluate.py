@@ -31,7 +31,10 @@ def vllm_generate(folder: Path, max_tokens: int = 96) -> Generate:
     """Free-text replies from vLLM's offline engine."""
     from vllm import LLM, SamplingParams
 
-    engine = LLM(model=str(folder), max_model_len=1024, enforce_eager=True, seed=0, max_num_seqs=128)
+    # The default share is nearly all memory, which a machine that does anything else does not have free.
+    engine = LLM(
+        str(folder), max_model_len=1024, enforce_eager=True, seed=0, max_num_seqs=128, gpu_memory_utilization=0.2
+    )
 
     def generate(cases: Sequence[Case], samples: int, temperature: float) -> list[list[str]]:
         # The engine's own seed orders the samples: a seed per request ends vLLM's CPU worker when a prefill is chunked.
