@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from orchestrator import Chat, branch, call, chat, loop, map_, workflow
 
@@ -29,7 +29,8 @@ class Limits(TypedDict):
     retry: int
 
 
-LIMITS: Limits = {"max_tokens": 96, "retry": 3}
+LIMITS: Limits = {"max_tokens": 256, "retry": 3}
+"""More tokens than a query may have characters, so that none is cut off."""
 
 
 class Tables(BaseModel):
@@ -39,9 +40,9 @@ class Tables(BaseModel):
 
 
 class Query(BaseModel):
-    """One SQLite query."""
+    """One SQLite query; a small model that begins to repeat itself is stopped by its length, and outvoted."""
 
-    sql: str
+    sql: str = Field(max_length=240)
 
 
 class Answer(BaseModel):
