@@ -75,8 +75,8 @@ class _Loop:
             self.is_over = True
 
     def look(self) -> None:
-        """Name the tool that blocks it, if one does; in the watcher's thread."""
-        if monotonic() - self._turned_s < BLOCKED_S:
+        """Name the tool that blocks its runs, if one does; in the watcher's thread."""
+        if not self.runs or monotonic() - self._turned_s < BLOCKED_S:
             return
         found = _tool_in(sys._current_frames().get(self._thread))
         if found is None:
