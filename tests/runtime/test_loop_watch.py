@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,3 +103,24 @@ async def test_a_stack_without_a_tool_names_none() -> None:
     found = await on_loop(own, "own", print)
     assert found is not None
     assert found[0] == "own"
+
+
+async def test_a_loop_whose_runs_have_ended_takes_no_name_from_another_that_watches_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watched = loop_watch._Loop(asyncio.get_running_loop())
+    watched._turned_s = 0.0
+
+    def holds() -> None:
+        watched.look()
+
+    @loop_watch.calls_tools
+    def call() -> None:
+        holds()
+
+    call()
+    assert not caplog.records
+    run = SimpleNamespace(warnings={})
+    watched.runs[id(run)] = run
+    call()
+    assert any("`holds`" in said for said in run.warnings)
