@@ -1,4 +1,4 @@
-"""Train the bundled text-to-SQL model from scratch, in one run: about an hour on two CPU cores, minutes on a GPU.
+"""Train the bundled text-to-SQL model from scratch, in one run: about an hour on two CPU cores.
 
 One training row is one schema followed by several conversations about it. Each conversation attends to the schema and
 to itself only, and its positions continue the schema's, so every conversation sees exactly what it would see alone,
