@@ -20,8 +20,8 @@ import random
 from asyncio import CancelledError, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from time import time
+from dataclasses import replace
+from time import perf_counter, time
 from typing import Any, TypeVar
 
 from orchestrator.cached import cached_property
@@ -44,7 +44,7 @@ from orchestrator.runtime.events import (
 )
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
-from orchestrator.runtime.journal.replay import Ran, State, apply, replay
+from orchestrator.runtime.journal.replay import Ran, State, apply
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
@@ -56,8 +56,10 @@ from orchestrator.runtime.pricing import require_prices
 from orchestrator.runtime.program import Limits, Op, Program, Region, failing_op
 from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.records import Spending
+from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
+from orchestrator.runtime.tools.caller import caller
 from orchestrator.runtime.tools.tasks import contain_tasks
 
 T = TypeVar("T")
@@ -78,14 +80,6 @@ class Frame:
         self.known = known
         self.pending = list(region.pending)
         self.group: Group | None = None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Finished:
-    """A run that succeeded. It has no long ``repr``, because asyncio asks for one whenever a runner's task ends."""
-
-    value: Any
-    events: list[Event]
 
 
 class Execution:
@@ -176,6 +170,22 @@ class Execution:
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in the background that nothing in the run waits for."""
         return self.services.background.spawn(work)
+
+    async def result(self, inputs: tuple[object, ...]) -> RunResult:
+        """:meth:`run`, and what there is to say of it."""
+        start = perf_counter()
+        value = await self.run(inputs)
+        return run_result(
+            self.program,
+            self.run_id,
+            value,
+            events=self.events,
+            spending=self.earlier,
+            seconds=perf_counter() - start,
+            simulated=self.simulated,
+            warnings=self.warnings,
+            unsettled=self.unsettled,
+        )
 
     async def run(self, inputs: tuple[object, ...]) -> Any:
         """Run to the end and return the result; raises ``RunError``. ``inputs`` is ignored when resuming."""
@@ -386,24 +396,3 @@ class Execution:
 def _inline_failure(error: BaseException) -> RunError:
     op, cause = failing_op(error)
     return failures.of_op(cause, op.id if op else "a generated function", op.where if op else None)
-
-
-async def execute(
-    program: Program,
-    inputs: tuple[object, ...],
-    services: Services,
-    journal: Journal,
-    run_id: str,
-    *,
-    resume: bool = False,
-    listeners: Sequence[Callable[[Feed], None]] = (),
-    budget: Limits | None = None,
-) -> Finished:
-    """Run ``program`` once, in this process and event loop; every argument but the services is plain data.
-
-    ``resume`` continues the run that the journal knows by ``run_id``. Raises ``RunError``.
-    """
-    state = replay(program, await RunLog(journal, run_id).load()) if resume else None
-    execution = Execution(program, services, journal, run_id, listeners=listeners, state=state, budget=budget)
-    value = await execution.run(inputs)
-    return Finished(value, execution.events)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
@@ -27,7 +26,7 @@ from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.program import Program
-from orchestrator.runtime.result import RunResult, run_result
+from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.tools.caller import Caller, caller
 
 if TYPE_CHECKING:
@@ -98,22 +97,10 @@ class Within:
         )  # fmt: skip
         execution.outer = outer
         execution.bill = _Bill(by, execution).note
-        start = perf_counter()
         try:
-            value = await execution.run(values)
+            return await execution.result(values)
         finally:
             outer.simulated |= execution.simulated
-        return run_result(
-            program,
-            execution.run_id,
-            value,
-            events=execution.events,
-            spending=execution.earlier,
-            seconds=perf_counter() - start,
-            simulated=execution.simulated,
-            warnings=execution.warnings,
-            unsettled=execution.unsettled,
-        )
 
 
 class _Bill:

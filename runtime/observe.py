@@ -82,6 +82,16 @@ def _end(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
+def end_feeds(subscriptions: Iterable[Subscription]) -> None:
+    """Close all of them; what runs did is not undone by the fault of one."""
+    for each in subscriptions:
+        try:
+            each.close()
+        except BaseException as error:
+            if passes_through(error):
+                raise
+
+
 class Listeners:
     """Whoever is shown what a run does. One that raises has a fault of its own: it is shown no more."""
 

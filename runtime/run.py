@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -31,12 +30,11 @@ from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within
-from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.observe import Subscription, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
-from orchestrator.runtime.raised import passes_through
-from orchestrator.runtime.result import RunResult, run_result
+from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
@@ -122,7 +120,7 @@ class Runtime:
             if run_id:
                 await self._ids.check_new(run_id)
             execution = self._execution(program, new_id, observers, budget=limits_of(budget), tenant=tenant)
-            return await self._run(execution, program, inputs)
+            return await self._run(execution, inputs)
 
     async def resume(
         self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
@@ -146,7 +144,7 @@ class Runtime:
             if state.started is None:
                 raise unknown_run(run_id)
             execution = self._execution(program, run_id, state=state, budget=limits_of(budget), tenant=tenant)
-            return await self._run(execution, program, ())
+            return await self._run(execution, ())
 
     async def settle(
         self,
@@ -189,28 +187,16 @@ class Runtime:
             listeners.append(spans)
         return Execution(program, self._services, self.journal, run_id, listeners=listeners, **options)
 
-    async def _run(self, execution: Execution, program: Program, inputs: tuple[object, ...]) -> RunResult:
+    async def _run(self, execution: Execution, inputs: tuple[object, ...]) -> RunResult:
         loop = asyncio.get_running_loop()
         if self._under_way and self._loop is not loop and not self._loop.is_closed():
-            raise elsewhere(program.name)
+            raise elsewhere(execution.program.name)
         self._loop = loop
         self._under_way += 1
-        start = perf_counter()
         try:
-            value = await execution.run(inputs)
+            return await execution.result(inputs)
         finally:
             self._under_way -= 1
-        return run_result(
-            program,
-            execution.run_id,
-            value,
-            events=execution.events,
-            spending=execution.earlier,
-            seconds=perf_counter() - start,
-            simulated=execution.simulated,
-            warnings=execution.warnings,
-            unsettled=execution.unsettled,
-        )
 
     async def close(self) -> None:
         """Let hints end for a moment, close the engines, and end the observers' feeds.
@@ -226,12 +212,7 @@ class Runtime:
             finally:
                 self._services.threads.close()
                 await self._services.processes.close()
-                for observer in self.observers:
-                    try:
-                        observer.close()
-                    except BaseException as error:  # what a run did is not undone by an observer's fault
-                        if passes_through(error):
-                            raise
+                end_feeds(self.observers)
 
     async def __aenter__(self) -> Self:
         return self

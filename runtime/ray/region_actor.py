@@ -35,7 +35,7 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, PauseStore
-from orchestrator.runtime.observe import Listeners
+from orchestrator.runtime.observe import Listeners, end_feeds
 from orchestrator.runtime.once import UNSAID, lost, settle
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
@@ -328,8 +328,7 @@ class RegionActor:
         import ray
 
         ray.kill(self._actor)
-        for observer in self.observers:
-            observer.close()
+        end_feeds(self.observers)
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,12 +11,13 @@ from orchestrator import tool, workflow
 from orchestrator.errors import RunError, SourceLoc
 from orchestrator.runtime.builder import RegionBuilder, Val
 from orchestrator.runtime.codegen import OneOf, ResultTypeError, check_result
-from orchestrator.runtime.executor import Finished, execute
 from orchestrator.runtime.inline import InlineMap
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program, ToolCall
+from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.services import Engines, Services
 from orchestrator.testing import fake
+from tests.runtime.executing import execute
 
 
 def called(f: str, *args: str) -> str:
@@ -41,7 +42,7 @@ async def wait(n: int) -> int:
     return n
 
 
-async def run(builder: RegionBuilder, result: Val, *inputs: object) -> Finished:
+async def run(builder: RegionBuilder, result: Val, *inputs: object) -> RunResult:
     program = Program("test", "hash", ("x",), builder.finish([result]), int)
     return await execute(program, inputs, Services(Engines({})), MemoryJournal(), "run")
 

@@ -13,20 +13,21 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, occurrence
-from orchestrator.runtime.executor import Finished, execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program
+from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.services import Engines, Services
+from tests.runtime.executing import execute
 from tests.runtime.random_programs import BoomError, Builder, Generator, Shape, interpret
 
 PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SEEDS = st.integers(0, 2**32)
 
 
-def run(program: Program, events: Sequence[Event] = ()) -> Finished:
+def run(program: Program, events: Sequence[Event] = ()) -> RunResult:
     """Run from the start, or resume after ``events``; nothing may be left running behind it."""
 
-    async def main() -> Finished:
+    async def main() -> RunResult:
         journal = MemoryJournal()
         for event in events:
             journal.append("run", event)
@@ -67,7 +68,7 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _recorded(seed: int, shape: Shape) -> tuple[Any, Finished]:
+def _recorded(seed: int, shape: Shape) -> tuple[Any, RunResult]:
     body = Generator(Random(seed), shape).program()
     return body, run(Builder(Random(seed)).build(body))
 

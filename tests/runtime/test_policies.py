@@ -15,12 +15,13 @@ from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpStarted, Token
-from orchestrator.runtime.executor import Execution, execute
+from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import NO_POLICY, Ask, Generate, Limits, Policy, Program, Spec, Structure, ToolCall
 from orchestrator.runtime.services import Engines, Services
 from orchestrator.runtime.values import Conversation
+from tests.runtime.executing import execute
 
 HERE = SourceLoc("app.py", 3)
 

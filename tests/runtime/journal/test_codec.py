@@ -10,11 +10,12 @@ from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import workflow
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.executor import execute
+from orchestrator.runtime.events import RunDone, RunFailed, RunResumed, RunStarted
 from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.lowering import lower
 from orchestrator.runtime.services import Engines, Services
+from tests.runtime.executing import execute
 
 
 class Point(BaseModel):

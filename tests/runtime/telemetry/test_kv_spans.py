@@ -16,10 +16,10 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.executor import execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.services import Engines, Services
 from orchestrator.runtime.telemetry.spans import SpanListener
+from tests.runtime.executing import execute
 
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
 

@@ -28,12 +28,12 @@ from orchestrator.runtime.events import (
     RunStarted,
     Spent,
 )
-from orchestrator.runtime.executor import execute
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Generate, Program, Structure, ToolCall
 from orchestrator.runtime.services import Engines, Services
 from orchestrator.runtime.telemetry.server import server_attributes
 from orchestrator.runtime.telemetry.spans import SpanListener, recording_listener
+from tests.runtime.executing import execute
 
 
 async def work(text: str) -> str:
