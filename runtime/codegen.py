@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast, get_args, get_origin
 
+from orchestrator.dsl.typing import UNIONS, is_typed_dict
+from orchestrator.dsl.typing import plain as unannotated
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.numpy_scalars import plain
 
@@ -37,6 +39,25 @@ class OneOf:
 
 Classes = type | OneOf | tuple[type | OneOf, ...]
 """What a result must be an instance of: a class or a literal, or one of several."""
+
+
+def outer_classes(tp: Any) -> Classes | None:
+    """What every value of type ``tp`` is an instance of, as far as that is worth checking."""
+    tp = unannotated(tp)
+    cls = get_origin(tp) or tp
+    if cls in UNIONS:
+        found: list[type | OneOf] = []
+        for member in get_args(tp):
+            classes = outer_classes(member)
+            if classes is None:
+                return None
+            found += classes if isinstance(classes, tuple) else (classes,)
+        return (*found, int) if float in found else tuple(found)
+    if cls is Literal:
+        return OneOf(get_args(tp))
+    if cls is Any or not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
+        return None
+    return dict if is_typed_dict(cls) else cls
 
 
 class Slotted(Protocol):

@@ -10,28 +10,26 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from orchestrator.dsl.once import key_params, parameters_of, takes
 from orchestrator.dsl.policy import parse_memory
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
-from orchestrator.dsl.typing import UNIONS, is_typed_dict, plain
 from orchestrator.errors import CompileError
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
-from orchestrator.runtime.codegen import Classes, OneOf
+from orchestrator.runtime.codegen import Classes, outer_classes
 from orchestrator.runtime.critical_path import remaining_s
+from orchestrator.runtime.declared import calls_a_model, declared_limits, engine_of, given, pause_of, policy_of
 from orchestrator.runtime.inline import MOST_STEPS, InlineBranch, InlineLoop, InlineMap
 from orchestrator.runtime.program import (
     NO_POLICY,
     Ask,
     Generate,
-    Limits,
     Once,
     Pause,
-    Policy,
     Prefetch,
     Program,
     Region,
@@ -102,7 +100,7 @@ def lower(
     engines = plan.cluster.engines if plan is not None else ()
     prices = {each.name: price for each in engines if (price := each.token_price) is not None}
     params = tuple(graph.opts.get("params", ()))
-    return Program(graph.name, program_hash, params, region, returns, _limits(graph.opts), prices)
+    return Program(graph.name, program_hash, params, region, returns, declared_limits(graph.opts), prices)
 
 
 def _fill(state: _Lowering, builder: RegionBuilder, source: GraphRegion, key: str) -> Region:
@@ -123,7 +121,7 @@ def _note_hints(state: _Lowering, source: GraphRegion) -> None:
             state.pins[node.operands[0]] = node
         elif node.kind == "kv_extend":
             state.refined.add(node.operands[0])
-            state.extensions.setdefault(str(_get(node, "before", "")), []).append(node)
+            state.extensions.setdefault(str(given(node, "before", "")), []).append(node)
         elif node.kind in ("decode", "generate"):
             state.turns[node.id] = node
         for inner in node.regions:
@@ -133,7 +131,7 @@ def _note_hints(state: _Lowering, source: GraphRegion) -> None:
 def _lower_node(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:
     if node.regions:
         return _lower_structure(state, builder, node, key)
-    kind = node.kind if node.kind != "call" else str(_get(node, "kind", "tool"))
+    kind = node.kind if node.kind != "call" else str(given(node, "kind", "tool"))
     if kind in _HINTS:
         return [state.values[node.operands[0]]] * len(node.results)
     lower_leaf = _LEAVES.get(kind)
@@ -147,7 +145,7 @@ def _lower_expression(state: _Lowering, builder: RegionBuilder, node: Node, kind
 
 
 def _lower_ask(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
-    choices = _get(node, "choices", None)
+    choices = given(node, "choices", None)
     pauses, operands = _in_pauses(state, node)
     return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None, pauses), operands)
 
@@ -156,54 +154,41 @@ def _lower_hint(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
     if kind == "kv_release":
         return _suspend(state, builder, node, Release())
     if kind == "kv_supersede":
-        return _suspend(state, builder, node, Supersede(int(_get(node, "over", 1)), _get(node, "scope", None)))
-    call = state.turns.get(str(_get(node, "for", "")))
+        return _suspend(state, builder, node, Supersede(int(given(node, "over", 1)), given(node, "scope", None)))
+    call = state.turns.get(str(given(node, "for", "")))
     if call is None:
         return ()
-    spec = Prefetch(call.id, str(_get(call, "model", "default")), _engine(call), _pause(node))
+    spec = Prefetch(call.id, str(given(call, "model", "default")), engine_of(call), pause_of(node))
     return _suspend(state, builder, node, spec)
-
-
-def _pause(node: Node, *, is_refined: bool = False) -> Pause:
-    """The pause that a pin, an extension or a prefetch is about."""
-    ttl_s, typical_s = _get(node, "ttl_s", None), _get(node, "typical_s", None)
-    return Pause(
-        tool=str(_get(node, "tool", "")),
-        ttl_s=None if ttl_s is None else float(ttl_s),
-        typical_s=None if typical_s is None else float(typical_s),
-        features=tuple(_get(node, "features", ())),
-        is_shared=bool(_get(node, "shared", False)),
-        is_refined=is_refined,
-    )
 
 
 def _in_pauses(state: _Lowering, node: Node) -> tuple[tuple[Pause, ...], Sequence[int]]:
     """Pauses that the start of an op says more about, and its operands with what that takes."""
     found = state.extensions.get(node.id, ())
-    return tuple(map(_pause, found)), [*node.operands, *(value for each in found for value in each.operands)]
+    return tuple(map(pause_of, found)), [*node.operands, *(value for each in found for value in each.operands)]
 
 
 def _expression(state: _Lowering, node: Node, kind: str) -> emit.Expression:
     if kind == "const":
-        return emit.constant(str(_get(node, "value", "null")), _type(state, node.result_types[0]))
+        return emit.constant(str(given(node, "value", "null")), _type(state, node.result_types[0]))
     if kind == "prompt":
-        return emit.prompt(_get(node, "parts", [""]))
+        return emit.prompt(given(node, "parts", [""]))
     if kind == "chat":
-        return emit.chat(_get(node, "model", None))
-    return emit.field(str(_get(node, "path", "")), {**node.attrs, **node.opts})
+        return emit.chat(given(node, "model", None))
+    return emit.field(str(given(node, "path", "")), {**node.attrs, **node.opts})
 
 
 def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str) -> Sequence[Val]:
-    callee, params = str(node.attrs["callee"]), tuple(_get(node, "params", ()))
+    callee, params = str(node.attrs["callee"]), tuple(given(node, "params", ()))
     if callee.startswith("builtin."):
         expression = emit.builtin(callee, params)
         if expression is not None:
             return [_inline(state, builder, node, expression)]
     spec = _tool_call(state, node, callee, params, kind)
-    if spec.place != "inline" or spec.is_async or spec.is_caught or _policy(node) is not NO_POLICY:
+    if spec.place != "inline" or spec.is_async or spec.is_caught or policy_of(node) is not NO_POLICY:
         pauses, operands = _in_pauses(state, node)
         return _suspend(state, builder, node, replace(spec, in_pauses=pauses) if pauses else spec, operands)
-    check = None if callee.startswith("builtin.") else _outer_classes(_type(state, node.result_types[0]))
+    check = None if callee.startswith("builtin.") else outer_classes(_type(state, node.result_types[0]))
     return [_inline(state, builder, node, emit.tool(spec), check, callee)]
 
 
@@ -262,23 +247,23 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
     pin = None if node.id in state.moves else state.pins.get(after)
     if pin is not None:
         operands = (*operands, *pin.operands[1:])
-    turns_left = 0.0 if node.id in state.moves else _get(node if pin is None else pin, "turns_left", None)
-    schema, samples = _get(node, "schema", None), int(_get(node, "samples", 1))
+    turns_left = 0.0 if node.id in state.moves else given(node if pin is None else pin, "turns_left", None)
+    schema, samples = given(node, "schema", None), int(given(node, "samples", 1))
     reply = _type(state, node.result_types[0])
     returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]
     spec = Generate(
-        model=str(_get(node, "model", "default")),
-        engine=_engine(node),
+        model=str(given(node, "model", "default")),
+        engine=engine_of(node),
         returns=returns,
         samples=samples,
-        temperature=_get(node, "temperature", None),
-        top_p=_get(node, "top_p", None),
-        max_tokens=_get(node, "max_tokens", None),
-        stop=tuple(_get(node, "stop", ())),
-        seed=_get(node, "seed", None),
+        temperature=given(node, "temperature", None),
+        top_p=given(node, "top_p", None),
+        max_tokens=given(node, "max_tokens", None),
+        stop=tuple(given(node, "stop", ())),
+        seed=given(node, "seed", None),
         schema=json.loads(schema) if isinstance(schema, str) else schema,
-        pause=None if pin is None else _pause(pin, is_refined=after in state.refined),
-        is_fork=bool(_get(node, "fork", False)),
+        pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
+        is_fork=bool(given(node, "fork", False)),
         turns_left=None if turns_left is None else float(turns_left),
         critical_path_s=state.critical_path_s.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
@@ -297,12 +282,12 @@ def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: 
         inner = RegionBuilder(inner_key, [_type(state, tp) for tp in source.arg_types], builder)
         region = _fill(state, inner, source, inner_key)
         bodies.append((label, region, inner.captures))
-    if node.kind != "race" and all(region.is_inline for _, region, _ in bodies) and _policy(node) is NO_POLICY:
+    if node.kind != "race" and all(region.is_inline for _, region, _ in bodies) and policy_of(node) is NO_POLICY:
         function = _inline_structure(node, [region for _, region, _ in bodies])
         if function.steps <= MOST_STEPS:
             return _called_inline(state, builder, node, bodies, function)
     bound = int(node.attrs.get("max", node.attrs.get("limit", 0)))
-    one_by_one = state.in_order and node.kind == "map" and _calls_a_model(node)
+    one_by_one = state.in_order and node.kind == "map" and calls_a_model(node)
     concurrency = 1 if one_by_one else int(node.attrs.get("concurrency", 0))
     return _suspend(state, builder, node, Structure(node.kind, bound, concurrency), bodies=bodies)  # type: ignore[arg-type]
 
@@ -369,49 +354,20 @@ def _suspend(
     *,
     bodies: Sequence[tuple[str, Region, Sequence[Val]]] = (),
 ) -> Sequence[Val]:
-    ordered = state.in_order and _calls_a_model(node)
+    ordered = state.in_order and calls_a_model(node)
     made = builder.suspend(
         node.id,
         spec,
         [state.values[number] for number in (node.operands if operands is None else operands)],
         types=[_type(state, name) for name in node.result_types],
         where=node.where,
-        policy=_policy(node),
+        policy=policy_of(node),
         bodies=bodies,
         behind=[state.latest[builder.key]] if ordered and builder.key in state.latest else (),
     )
     if ordered and made:
         state.latest[builder.key] = made[0]
     return made
-
-
-def _calls_a_model(node: Node) -> bool:
-    return node.kind in ("generate", "decode") or any(_calls_a_model(each) for r in node.regions for each in r.nodes)
-
-
-def _engine(node: Node) -> str | None:
-    place = str(node.attrs.get("place") or "")
-    return place.removeprefix("engine:") if place.startswith("engine:") else None
-
-
-def _get(node: Node, name: str, default: Any) -> Any:
-    found = node.attrs.get(name)
-    return node.opts.get(name, default) if found is None else found
-
-
-def _policy(node: Node) -> Policy:
-    opts = node.opts
-    retry, timeout_s, budget = opts.get("retry"), opts.get("timeout_s"), _limits(opts)
-    if retry is None and timeout_s is None and budget is None:
-        return NO_POLICY
-    retry = dict(retry or {})
-    on = retry.pop("on", None)
-    return Policy(**retry, on=None if on is None else tuple(on), timeout_s=timeout_s, budget=budget)
-
-
-def _limits(opts: Mapping[str, Any]) -> Limits | None:
-    bounds = [opts.get(f"budget_{unit}") for unit in ("usd", "tokens", "seconds")]
-    return None if bounds == [None, None, None] else Limits(*bounds)
 
 
 def _type(state: _Lowering, name: str) -> Any:
@@ -422,25 +378,6 @@ def _type(state: _Lowering, name: str) -> Any:
             raise CompileError("ORCH-C091", f"the IR uses the type `{name}`, which nothing defines", why=why)
         known = state.types[name] = at_run_time(state.bindings.types[name])
     return known
-
-
-def _outer_classes(tp: Any) -> Classes | None:
-    """What every value of type ``tp`` is an instance of, as far as that is worth checking."""
-    tp = plain(tp)
-    cls = get_origin(tp) or tp
-    if cls in UNIONS:
-        found: list[type | OneOf] = []
-        for member in get_args(tp):
-            classes = _outer_classes(member)
-            if classes is None:
-                return None
-            found += classes if isinstance(classes, tuple) else (classes,)
-        return (*found, int) if float in found else tuple(found)
-    if cls is Literal:
-        return OneOf(get_args(tp))
-    if cls is Any or not isinstance(cls, type) or cls is object or getattr(cls, "_is_protocol", False):
-        return None
-    return dict if is_typed_dict(cls) else cls
 
 
 _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequence[Val]]]] = {
