@@ -246,22 +246,30 @@ class OpenAIEngine:
         return errors.waits_too_long(self._shown, refusal.error.diagnostics[0].why or "", told, most)
 
     async def _answer(self, request: GenerateRequest, reply: Reply) -> AsyncGenerator[Piece, None]:
-        """What the endpoint answers, in words that it knows."""
-        is_over = False
+        """What the endpoint answers, in words that it knows.
+
+        Others may have learned of such words while this request was under way.
+        """
+        rejected: list[dict[str, Any]] = []
+        is_over = is_writing = False
         while not is_over:
-            body = self._body(request, reply.samples if self._dialect.takes_n else 1)
+            body = self._body_now(request, reply)
             try:
                 async with aclosing(self._exchange(body, reply)) as pieces:
                     async for piece in pieces:
+                        is_writing = True
                         yield piece
                 is_over = True
             except EngineError as error:
-                said = error.diagnostics[0].why or ""
-                change = self._dialect.adapt(said, body, request) if error.code == "ORCH-E014" else None
-                if change is None:
+                if error.code != "ORCH-E014" or is_writing:
                     raise
-                if change:
-                    note(f"the endpoint {self._shown} does not take everything: {change}")
+                rejected.append(body)
+                if body == self._body_now(request, reply):
+                    self._dialect.adapt(error.diagnostics[0].why or "", body, request)
+                if self._body_now(request, reply) in rejected:
+                    raise
+        for lack in self._dialect.lacking(request):
+            note(f"the endpoint {self._shown} does not take everything: {lack}")
 
     async def _exchange(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Piece, None]:
         """One HTTP request. Raises coded errors, and :class:`_RefusedError` before the first piece."""
@@ -336,6 +344,9 @@ class OpenAIEngine:
         model = self.model if request.model in (DEFAULT_MODEL, self.name) else request.model
         body = self._dialect.body(request, model, samples)
         return body | _hinted(request, self.options.extra_body) if self.hinted else body
+
+    def _body_now(self, request: GenerateRequest, reply: Reply) -> dict[str, Any]:
+        return self._body(request, reply.samples if self._dialect.takes_n else 1)
 
     def _client(self) -> AsyncOpenAI:
         """The client of the running event loop."""

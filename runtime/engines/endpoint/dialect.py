@@ -2,13 +2,14 @@
 
 All speak of ``/chat/completions``, and differ: Mistral and older servers know ``max_tokens`` only, OpenAI's reasoning
 models ``max_completion_tokens`` only; llama.cpp and Ollama give one sample a request; many do not enforce JSON schemas.
-A rejection that names such a field is answered by the same request in other words, once for each field, and remembered
-for as long as the engine lives. A run says so where the words change what it gets."""
+A rejection that names such a field is answered by the same request in other words, and remembered for as long as the
+engine lives. A run says so where the words change what it gets."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -47,7 +48,6 @@ class Dialect:
         """By schema: what the endpoint is asked for."""
         self._first_format = _STRICT if is_openai else _DECLARED
         """Others hold a reply to the schema as it was declared, with fields that may be left out."""
-        self._changed: set[str] = set()
 
     def body(self, request: GenerateRequest, model: str, samples: int) -> dict[str, Any]:
         """The JSON of a request, apart from what goes into the client's own arguments."""
@@ -67,50 +67,51 @@ class Dialect:
             "extra_body": self._extra_body or None,
         }
         if sampling.schema is not None:
-            level = self._formats.get(_key(sampling.schema), self._first_format)
+            level = self._level(sampling.schema)
             body["response_format"] = _response_format(sampling.schema, level)
             if level in _LESS and messages:
                 messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _asked_for(sampling.schema)}
         return {name: value for name, value in body.items() if value is not None}
 
-    def adapt(self, words: str, body: dict[str, Any], request: GenerateRequest) -> str | None:
-        """Take a rejection of ``body`` into account.
-
-        What changes for the user is returned, "" for nothing that matters; None: no other words would be any better.
-        """
+    def adapt(self, words: str, body: dict[str, Any], request: GenerateRequest) -> None:
+        """Take a rejection of ``body``, which is what would be sent now, into account; maybe nothing is any better."""
         if _names("n", words) and body.get("n", 1) > 1:
             self.takes_n = False
-            return ""
-        if not _UNKNOWN.search(words):
-            return self._less_format(words, body, request)
-        if _names(self.limit, words) and self.limit in body:
+        elif not _UNKNOWN.search(words):
+            self._less_format(words, body, request)
+        elif _names(self.limit, words) and self.limit in body:
             self.limit = LIMITS[1 - LIMITS.index(self.limit)]  # and back, where neither helps
-            return "" if self._once("limit") else None
-        if _names("n", words) and "n" in body and self._once("n"):
+        elif _names("n", words) and "n" in body:
             self.takes_n = self._sends_n = False
-            return ""
-        if (_names("stream_options", words) or _names("include_usage", words)) and self._once("stream_options"):
+        elif self.counts and (_names("stream_options", words) or _names("include_usage", words)):
             self.counts = False
-            return "it does not report the usage of a stream"
-        return self._less_format(words, body, request)
+        else:
+            self._less_format(words, body, request)
 
-    def _less_format(self, words: str, body: dict[str, Any], request: GenerateRequest) -> str | None:
+    def lacking(self, request: GenerateRequest) -> Iterator[str]:
+        """What the endpoint does without, so that the user gets something else than was asked for."""
+        if not self.counts:
+            yield "it does not report the usage of a stream"
+        schema = request.sampling.schema
+        if schema is not None and self._formats and (level := self._level(schema)) in _LESS:
+            yield f"it was asked for {_LESS[level]}, and the schema stands in the prompt"
+
+    def _level(self, schema: Mapping[str, object]) -> int:
+        """What the endpoint is asked for where a reply is to fit `schema`."""
+        return self._formats.get(_key(schema), self._first_format)
+
+    def _less_format(self, words: str, body: dict[str, Any], request: GenerateRequest) -> None:
         schema = request.sampling.schema
         if schema is None or "response_format" not in body:
-            return None
+            return
         if not re.search(r"response_format|json_schema|schema|structured|guided|grammar|strict|json", words, re.I):
-            return None
-        level = self._formats.get(_key(schema), self._first_format) + 1
+            return
+        level = self._level(schema) + 1
+        while level < _ANY_JSON and _response_format(schema, level) == body["response_format"]:
+            level += 1
         if level == _ANY_JSON and not takes_objects(schema):
             level = _NO_FORMAT
         self._formats[_key(schema)] = level
-        return f"it was asked for {_LESS[level]}, and the schema stands in the prompt" if level in _LESS else ""
-
-    def _once(self, change: str) -> bool:
-        """Whether it is the first time: what is rejected under both names is rejected."""
-        is_new = change not in self._changed
-        self._changed.add(change)
-        return is_new
 
 
 def _names(field: str, words: str) -> bool:
