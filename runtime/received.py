@@ -34,6 +34,8 @@ class Received:
         """The samples that are asked for, by the numbers that the op knows them by."""
         self._spec = spec
         self._kept = correction.kept
+        self._has_ended = False
+        """Whether the engine has answered to the end, be it with nothing."""
         self._reasons: dict[int, FinishReason] = {}
         self._parts: list[list[str]] = [[] for _ in self.asked]
         self._thoughts: list[list[str]] = [[] for _ in self.asked]
@@ -64,6 +66,7 @@ class Received:
                     self.usage = chunk.usage
                 if display is not None and chunk.text:
                     display(self.asked[chunk.sample], chunk.text)
+        self._has_ended = True
         if len(self._reasons) < len(self.asked):
             raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
 
@@ -90,7 +93,7 @@ class Received:
         self, error: BaseException, reservation: Reservation, counter: TokenCounter, *, was_sent: bool
     ) -> Usage:
         """What a call that gives no result has used; nothing, if it was refused or given up while it waited."""
-        if self.usage is not None or any(any(parts) for parts in (*self._parts, *self._thoughts)):
+        if self._has_ended or self.usage is not None or any(any(parts) for parts in (*self._parts, *self._thoughts)):
             return self.used(reservation, counter)
         if was_sent and isinstance(error, asyncio.CancelledError):
             return Usage(reservation.prompt_tokens, None, 0, estimated=True)

@@ -13,7 +13,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import Chunk, EngineStats, FinishReason, GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpsDone, Reserved, Spent, Token
 from orchestrator.runtime.executor import Execution
@@ -124,3 +124,30 @@ async def test_samples_may_repeat_the_prompt_at_an_endpoint() -> None:
             await runtime.run(flow, {"q": "x" * 100}, budget="400 tokens")
     async with Runtime({"main": ScriptedEngine(["a", "b", "c"])}) as runtime:
         await runtime.run(flow, {"q": "x" * 100}, budget="400 tokens")
+
+
+class Wordless(Uncounted):
+    """It answers with nothing, and counts nothing."""
+
+    def __init__(self, reason: FinishReason) -> None:
+        super().__init__()
+        self.reason = reason
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        self.requests.append(request)
+        yield Chunk(0, "", 0, self.reason)
+
+
+@pytest.mark.parametrize("reason", ["stop", "content_filter", "refusal"])
+async def test_an_answer_without_a_word_has_cost_its_prompt(reason: FinishReason) -> None:
+    engine, spec = Wordless(reason), {"returns": int, "schema": {"type": "integer"}}
+    program = one_call(Policy(attempts=2, backoff_s=0.0, on=("builtins.Exception",)), **spec)
+    execution = Execution(program, Services(Engines({"main": engine})), MemoryJournal(), "run")
+    with pytest.raises(RunError):
+        await execution.run(("how many? " * 10,))
+    assert len(engine.requests) == 2
+    spent = [event.usage for event in execution.events if isinstance(event, Spent)]
+    assert [(usage.input_tokens >= 100, usage.output_tokens, usage.estimated) for usage in spent] == [
+        (True, 0, True)
+    ] * 2
+    assert execution.ledger.tokens == sum(usage.input_tokens for usage in spent)
