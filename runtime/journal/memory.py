@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.runtime.events import Event, RunDone, RunFailed
+from orchestrator.runtime.events import Event, RunDone, RunFailed, RunResumed
 
 FINISHED_RUNS_KEPT: Final = 64
 
@@ -16,7 +15,8 @@ class MemoryJournal:
 
     def __init__(self, kept: int = FINISHED_RUNS_KEPT) -> None:
         self._runs: dict[str, list[Event]] = {}
-        self._ended: deque[str] = deque()
+        self._ended: dict[str, None] = {}
+        """Runs that are not in progress, in the order in which they ended."""
         self._kept = kept
 
     def append(self, run_id: str, event: Event) -> None:
@@ -26,14 +26,12 @@ class MemoryJournal:
             log = self._runs[run_id] = []
         log.append(event)
         if isinstance(event, (RunDone, RunFailed)):
-            self._end(run_id)
-
-    def _end(self, run_id: str) -> None:
-        if run_id in self._ended:
-            self._ended.remove(run_id)
-        self._ended.append(run_id)
-        if len(self._ended) > self._kept:
-            self._runs.pop(self._ended.popleft(), None)
+            self._ended[run_id] = None
+            if len(self._ended) > self._kept:
+                oldest = next(iter(self._ended))
+                del self._ended[oldest], self._runs[oldest]
+        elif isinstance(event, RunResumed):
+            self._ended.pop(run_id, None)
 
     def barrier(self, run_id: str) -> None:
         """Memory is as durable as it gets."""

@@ -78,3 +78,16 @@ async def test_only_runs_that_ended_are_forgotten() -> None:
     assert await journal.load("open")
     assert not await journal.load("first")
     assert await journal.load("second")
+
+
+async def test_a_run_that_was_resumed_is_in_progress_again() -> None:
+    journal = MemoryJournal(kept=1)
+    for event in (RunStarted("r", "w", "hash", (), 0.0), RunFailed("ORCH-R001", "failed", None, None, 1.0)):
+        journal.append("r", event)
+    journal.append("r", RunResumed(2.0))
+    for other in ("first", "second"):
+        journal.append(other, RunDone(1, 3.0))
+    assert len(await journal.load("r")) == 3
+    journal.append("r", RunDone(1, 4.0))
+    assert not await journal.load("second")
+    assert len(await journal.load("r")) == 4
