@@ -31,6 +31,7 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.engines.prefix_cache import PrefixCache
 from orchestrator.runtime.engines.schema_instance import WORDS, instance
+from orchestrator.runtime.tools.turns import Turns
 
 _TOKEN = re.compile(r"\s?\w{1,5}|\s|[^\w\s]")
 
@@ -62,8 +63,7 @@ class SimEngine:
         self.model = model
         self.options = options or SimOptions()
         self._cache = PrefixCache(self.options.kv_capacity_tokens)
-        self._slots = asyncio.Semaphore(self.options.max_running)
-        self._prefill = asyncio.Lock()
+        self._slots, self._prefills = Turns(), Turns()
         self._closed = False
         self._running = self._waiting = self._requests = self._aborted = 0
         self._usage = Usage()
@@ -79,7 +79,7 @@ class SimEngine:
         state = "waiting"
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            await self._slots.enter(self.options.max_running)
             self._waiting -= 1
             self._running += 1
             state = "running"
@@ -136,7 +136,7 @@ class SimEngine:
 
     def _leave(self) -> None:
         self._running -= 1
-        self._slots.release()
+        self._slots.leave()
 
     def _admit(self, request: GenerateRequest) -> list[str]:
         if self._closed:
@@ -150,7 +150,7 @@ class SimEngine:
         return prompt
 
     async def _prefill_prompt(self, prompt: list[str]) -> int:
-        async with self._prefill:
+        async with self._prefills.turn(1):
             cached = self._cache.lookup(prompt)
             await self._sleep((len(prompt) - cached) / self.options.prefill_tokens_per_s)
             self._cache.insert(prompt)

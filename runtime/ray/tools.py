@@ -21,6 +21,7 @@ from orchestrator.runtime.failures import LostAttemptError, lost
 from orchestrator.runtime.raised import raised
 from orchestrator.runtime.ray.shipping import ship
 from orchestrator.runtime.tools.crossing import Raised, packed, unpacked
+from orchestrator.runtime.tools.turns import Turns
 from orchestrator.runtime.tools.worker import WORKER_VARIABLE
 
 
@@ -44,7 +45,7 @@ class RayTools:
         ship(fn)
         if place == "ray-actor":
             host = self._hosts.setdefault(f"{fn.__module__}.{getattr(fn, '__qualname__', name_of(fn))}", _Host())
-            async with host.turn:
+            async with host.turns.turn(1):
                 return await host.call(op, fn, args, kwargs, began)
         import ray
 
@@ -67,7 +68,7 @@ class _Host:
     """The process of one actor-backed tool, as seen from here."""
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
+        self.turns = Turns()
         self._actor: Any = None
 
     async def call(

@@ -1,13 +1,18 @@
-"""So many at once, first come, first served: what a tenant's blocking tools wait for."""
+"""So many at once, first come, first served: what a tenant's blocking tools wait for.
+
+Unlike asyncio's own locks and semaphores these may be used on one event loop after the other, as runs may.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 
 class Turns:
-    """Counts who runs and keeps who waits. For one event loop."""
+    """Counts who runs and keeps who waits. For one event loop at a time."""
 
     __slots__ = ("running", "waiting")
 
@@ -19,6 +24,15 @@ class Turns:
     def is_idle(self) -> bool:
         """Nobody runs or waits."""
         return not (self.running or self.waiting)
+
+    @asynccontextmanager
+    async def turn(self, most: int) -> AsyncIterator[None]:
+        """One of ``most`` at once, for as long as the context lasts."""
+        await self.enter(most)
+        try:
+            yield
+        finally:
+            self.leave()
 
     async def enter(self, most: int) -> None:
         """Return when one more may run, ``most`` at once; :meth:`leave` ends it."""

@@ -131,7 +131,7 @@ async def test_a_tool_that_waits_for_its_actor_has_its_whole_timeout_left_then()
 
     host.call = call  # type: ignore[method-assign]
     told: list[str] = []
-    async with host.turn:
+    async with host.turns.turn(1):
         waiting = asyncio.create_task(tools.call("op", "ray-actor", print, (), {}, began=lambda: told.append("began")))
         await asyncio.sleep(0.01)
         assert not told
