@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from orchestrator.cached import cached_property
 from orchestrator.errors import JournalError, OrchError, RunError
+from orchestrator.holding import Holding
 from orchestrator.runtime import calls, failures
 from orchestrator.runtime.attempt import unattended
 from orchestrator.runtime.budget import Ledger, Need
@@ -207,7 +208,7 @@ class Execution:
         contain_tasks(asyncio.get_running_loop())
         try:
             try:
-                with enclosing(self.run_id), unattended():
+                with enclosing(self.run_id), unattended(), Holding(caller, None):
                     value = await self._within_seconds(inputs)
                     if doubted := self.unsettled.keys() & self.in_doubt:
                         await asyncio.gather(*(self.in_doubt[path].ask_again() for path in doubted))

@@ -69,10 +69,7 @@ class Within:
         compiled = self.compile(workflow)
         values = self.inputs(compiled, inputs)
         if asyncio.get_running_loop() is self.loop:
-            try:
-                return await self._run(compiled.program, values, by)
-            finally:
-                caller.set(by)  # tools of the run have set it in this very context
+            return await self._run(compiled.program, values, by)
         future = asyncio.run_coroutine_threadsafe(self._run_for_a_thread(compiled.program, values, by), self.loop)
         try:
             return await asyncio.wrap_future(future)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -77,10 +78,14 @@ class Engines:
         )
 
     async def started(self, name: str) -> ReplicaSet:
-        """The engine, after it has started; concurrent callers wait for the same start."""
+        """The engine, after it has started; concurrent callers wait for the same start.
+
+        What it leaves running knows nothing of the run that was the first to need it.
+        """
         starting = self._starting.get(name)
         if starting is None or (starting.done() and (starting.cancelled() or starting.exception())):
-            starting = self._starting[name] = asyncio.create_task(self._engines[name].start())
+            work = self._engines[name].start()
+            starting = self._starting[name] = asyncio.create_task(work, context=Context())
         if not starting.done():
             await asyncio.shield(starting)
         return self._engines[name]

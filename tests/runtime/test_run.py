@@ -7,18 +7,21 @@ import gc
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import tool, workflow
+from orchestrator import llm, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.planner.token_price import TokenPrice
+from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.engines.sim import tokenize
+from orchestrator.runtime.engines.sim import SimEngine, SimOptions, tokenize
 from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -27,6 +30,7 @@ from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.program import Generate, Policy, Program, ToolCall
 from orchestrator.runtime.run import Runtime, checked_inputs
 from orchestrator.runtime.sessions import Sessions
+from orchestrator.runtime.tools.caller import Caller
 
 
 class Case(BaseModel):
@@ -70,7 +74,7 @@ async def test_what_a_run_held_is_free_when_it_ends() -> None:
     gc.disable()
     try:
         async with Runtime({"main": ScriptedEngine(["one"])}) as runtime:
-            await asyncio.create_task(runtime.run_program(program(), ("a",)))  # a task's context ends with it
+            await runtime.run_program(program(), ("a",))
         left = [each for each in held() if not any(each is other for other in of_other_tests)]
     finally:
         gc.enable()
@@ -259,3 +263,31 @@ def test_no_iterator_is_left_in_what_is_read() -> None:
         assert checked_inputs({"x": tp}, {"x": value}) == (value,)
     with pytest.raises(RunError):
         checked_inputs({"x": Iterable[str]}, {"x": "text"})
+
+
+def test_runs_on_one_loop_after_the_other_may_wait_for_the_simulator() -> None:
+    @workflow
+    def beside(a: str, b: str, c: str) -> list[str]:
+        return [llm(a), llm(b), llm(c)]
+
+    compiled = compile_workflow(beside)
+    runtime = Runtime({"default": SimEngine(options=SimOptions(max_running=2, decode_tokens_per_s=4_000))})
+    for _ in range(2):
+        inputs = {"a": "one " * 500, "b": "two " * 500, "c": "three " * 500}
+        assert len(asyncio.run(runtime.run(compiled, inputs)).value) == 3
+    asyncio.run(runtime.close())
+
+
+async def test_what_an_engine_leaves_running_holds_no_run() -> None:
+    class Busy(ScriptedEngine):
+        async def start(self) -> None:
+            self.context = copy_context()  # as a task has that it begins
+
+    body = RegionBuilder("", [str])
+    (text,) = body.suspend("upper", ToolCall(upper, "upper", "idempotent", True, "async"), body.args, types=[str])
+    (reply,) = body.suspend("llm", Generate("default", None), [text], types=[str])
+    target = Program("demo", "hash", ("text",), body.finish([reply]), str)
+    engine = Busy(["one"])
+    async with Runtime({"main": engine}) as runtime:
+        await runtime.run_program(target, ("a",))
+    assert not [value for value in engine.context.values() if isinstance(value, (Caller, Attempt))]

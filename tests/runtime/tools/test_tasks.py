@@ -114,3 +114,37 @@ def test_a_task_of_the_users_own_may_still_leave(tmp_path: Path) -> None:
     file = tmp_path / "leaves.py"
     file.write_text(SCRIPT)
     assert subprocess.run([sys.executable, str(file)], capture_output=True, timeout=60, check=False).returncode == 3
+
+
+LEAVES_AFTERWARDS = """
+import asyncio, sys
+from orchestrator import tool, workflow
+from orchestrator.compiler import compile
+from orchestrator.runtime.run import Runtime
+
+@tool(effects="idempotent")
+async def find(n: int) -> int:
+    return n
+
+@workflow
+def flow(n: int) -> int:
+    return find(n)
+
+async def leave() -> None:
+    sys.exit(3)
+
+async def main() -> None:
+    async with Runtime() as runtime:
+        await runtime.run(compile(flow), {"n": 1})
+    await asyncio.create_task(leave())
+
+asyncio.run(main())
+"""
+
+
+def test_a_task_that_the_program_starts_after_a_run_is_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(LEAVES_AFTERWARDS)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3, done.stderr
+    assert not done.stderr
