@@ -182,7 +182,7 @@ class Runtime:
         self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
     ) -> Execution:
         listeners: list[Callable[[Feed], None]] = [each.push for each in (*self.observers, *observers)]
-        spans = recording_listener(program, self.engines.by_name)
+        spans = recording_listener(program, self.engines.by_name, run_id)
         if spans is not None:
             listeners.append(spans)
         return Execution(program, self._services, self.journal, run_id, listeners=listeners, **options)

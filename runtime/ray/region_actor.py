@@ -211,7 +211,7 @@ class RegionActor:
         events: list[Event] = []
         warnings: dict[str, None] = {}
         watching = Listeners([each.push for each in (*self.observers, *observers)], warnings)
-        spans = recording_listener(program, self._engines)
+        spans = recording_listener(program, self._engines, run_id)
         if spans is not None:
             watching.add(spans)
         order = _Order(run_id, self._shipped(program), inputs, list(known), planned_for, budget, tenant)

@@ -26,6 +26,7 @@ from orchestrator.runtime.events import (
     OpUnsettled,
     RunDone,
     RunFailed,
+    RunResumed,
     RunStarted,
     Spent,
     is_within,
@@ -44,22 +45,29 @@ UNSETTLED = "ORCH-R020"
 """``error.type`` of a tool that must run at most once and of which nobody knows whether it did."""
 
 
-def recording_listener(program: Program, engines: Mapping[str, Engine]) -> Callable[[Feed], None] | None:
+def recording_listener(program: Program, engines: Mapping[str, Engine], run_id: str) -> Callable[[Feed], None] | None:
     """A listener for one run on ``engines``, or None where nobody has configured a tracer provider."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, (ProxyTracerProvider, NoOpTracerProvider)):
         return None
     content = os.environ.get(CONTENT_VARIABLE) == "1"
-    return SpanListener(program, provider.get_tracer("orchestrator"), engines, content=content)
+    return SpanListener(program, provider.get_tracer("orchestrator"), engines, run_id=run_id, content=content)
 
 
 class SpanListener:
-    """Turns the events of one run into spans."""
+    """Turns the events of one run into spans. What a run does after it was resumed is a trace of its own."""
 
     def __init__(
-        self, program: Program, tracer: Tracer, engines: Mapping[str, Engine] | None = None, *, content: bool = False
+        self,
+        program: Program,
+        tracer: Tracer,
+        engines: Mapping[str, Engine] | None = None,
+        *,
+        run_id: str,
+        content: bool = False,
     ) -> None:
         self._program = program
+        self._run_id = run_id
         self._tracer = tracer
         self._engines = engines or {}
         self._content = content
@@ -89,9 +97,10 @@ class SpanListener:
             self._failed(event)
         elif isinstance(event, OpUnsettled):
             self._unsettled(event)
-        elif isinstance(event, RunStarted):
-            self._root = self._start(names.SPAN_WORKFLOW, event.workflow, None, event.at)
-            self._root.set_attributes({names.WORKFLOW_NAME: event.workflow, names.RUN_ID: event.run_id})
+        elif isinstance(event, (RunStarted, RunResumed)):
+            name = self._program.name
+            self._root = self._start(names.SPAN_WORKFLOW, name, None, event.at)
+            self._root.set_attributes({names.WORKFLOW_NAME: name, names.RUN_ID: self._run_id})
         elif isinstance(event, (RunDone, RunFailed)):
             self._ended(event)
 

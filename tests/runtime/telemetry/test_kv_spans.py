@@ -61,7 +61,7 @@ async def spans(flow: object, share: float) -> list[ReadableSpan]:
     engine = Caching(lambda _: "code " * 40)
     engine.share = share
     program = compile_workflow(flow, cluster=CLUSTER).program  # type: ignore[arg-type]
-    listener = SpanListener(program, provider.get_tracer("test"))
+    listener = SpanListener(program, provider.get_tracer("test"), run_id="run")
     services = Services(Engines({"main": engine}))
     await execute(program, ("a parser",), services, MemoryJournal(), "run", listeners=[listener])
     return list(exporter.get_finished_spans())

@@ -25,6 +25,7 @@ from orchestrator.runtime.events import (
     OpUnsettled,
     RunDone,
     RunFailed,
+    RunResumed,
     RunStarted,
     Spent,
 )
@@ -60,7 +61,7 @@ async def spans_of(texts: list[str], *, content: bool = False) -> dict[str, Read
     target = program()
     engines = Engines({"small": ScriptedEngine(["reply"])})
     tracer = provider.get_tracer("test")
-    listener: Callable[..., None] = SpanListener(target, tracer, engines.by_name, content=content)
+    listener: Callable[..., None] = SpanListener(target, tracer, engines.by_name, run_id="run", content=content)
     services = Services(engines)
     with suppress(RunError):
         await execute(target, (texts,), services, MemoryJournal(), "run", listeners=[listener])
@@ -101,14 +102,14 @@ async def test_content_is_captured_only_when_asked_for() -> None:
 
 
 def test_nothing_listens_where_no_provider_is_configured() -> None:
-    assert recording_listener(program(), {}) is None
+    assert recording_listener(program(), {}, "run") is None
 
 
 def spans_from(target: Program, *events: Feed) -> dict[str, ReadableSpan]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    listener = SpanListener(target, provider.get_tracer("test"))
+    listener = SpanListener(target, provider.get_tracer("test"), run_id="run")
     for event in (RunStarted("run", "demo", "hash", (), 0.0), *events):
         listener(event)
     return {span.name: span for span in exporter.get_finished_spans()}
@@ -225,3 +226,23 @@ def test_a_simulated_engine_says_so_and_without_a_plan_the_model_decides() -> No
     found = server_attributes(Generate("m2", None), engines)
     assert (found["gen_ai.request.model"], found["gen_ai.provider.name"]) == ("m2", "simulated")
     assert server_attributes(Generate("m3", None), engines) == {"gen_ai.request.model": "m3"}
+
+
+def test_a_resumed_run_has_a_root_with_the_totals_of_its_part() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    listener = SpanListener(program(), provider.get_tracer("test"), run_id="r")
+    for event in (
+        RunResumed(0.0),
+        OpStarted("", "llm", 1, 1.0),
+        OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, 4, 5), 0.5),
+        RunDone("x", 4.0),
+    ):
+        listener(event)
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    root, chat = spans["invoke_workflow demo"], spans["chat small"]
+    assert chat.parent is not None and root.context is not None
+    assert chat.parent.span_id == root.context.span_id
+    assert attributes(root)["gen_ai.usage.output_tokens"] == 5
+    assert attributes(root)["orch.run.id"] == "r"
