@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
+from orchestrator.runtime.program import Limits
 
 EVENT_VERSION: Final = 2
 """Raised by one whenever a reader of the previous version would misread an encoded event."""
@@ -35,6 +37,8 @@ class RunStarted(NamedTuple):
     """The workflow's arguments, in order."""
     at: float
     """Unix time in seconds, as in every event."""
+    budget: Limits | None = None
+    """Given to the run in place of the workflow's own."""
 
 
 class FrameOpened(NamedTuple):
@@ -48,6 +52,8 @@ class RunResumed(NamedTuple):
     """The run goes on after an interruption; the time before this was nobody's."""
 
     at: float
+    budget: Limits | None = None
+    """In place of the one that it had before."""
 
 
 class OpStarted(NamedTuple):
@@ -255,6 +261,8 @@ Dump = Callable[[str, int, object], object]
 def encode(event: Event, dump: Dump) -> dict[str, object]:
     """A JSON-able form of ``event``, with the version of the format."""
     data: dict[str, object] = {"v": EVENT_VERSION, "kind": type(event).__name__, **event._asdict()}
+    if isinstance(event, (RunStarted, RunResumed)):
+        data["budget"] = event.budget and asdict(event.budget)
     if isinstance(event, RunStarted):
         data["inputs"] = [dump("", slot, value) for slot, value in enumerate(event.inputs)]
     elif isinstance(event, (OpsDone, OpSettled)):
@@ -284,6 +292,8 @@ def decode(data: Mapping[str, Any], load: Dump) -> Event:
     if version != EVENT_VERSION or kind not in _KINDS:
         raise ValueError(f"event of version {version} and kind {kind!r}; this reads version {EVENT_VERSION}")
     cls = _KINDS[kind]
+    if budget := fields.get("budget"):
+        fields["budget"] = Limits(**budget)
     if cls is RunStarted:
         fields["inputs"] = tuple(load("", slot, value) for slot, value in enumerate(fields["inputs"]))
     elif cls in (OpsDone, OpSettled):

@@ -117,7 +117,10 @@ class Execution:
         self.earlier = Spending() if state is None else replace(state.spending)
         """What the part of the run before this one used, as far as its own events say."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
-        self.ledger = Ledger(budget or program.budget or Limits(), within)
+        self.budget = budget
+        """In place of the one that the run had before, or the workflow's own."""
+        before = None if state is None else state.budget
+        self.ledger = Ledger(budget or before or program.budget or Limits(), within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
         self.corrections: dict[str, Correction] = {} if state is None else dict(state.corrections)
@@ -201,7 +204,8 @@ class Execution:
             inputs = state.started.inputs
             self._go_on(state)
         else:
-            self.emit(RunStarted(self.run_id, self.program.name, self.program.fingerprint, inputs, self.arrival_s))
+            name, fingerprint = self.program.name, self.program.fingerprint
+            self.emit(RunStarted(self.run_id, name, fingerprint, inputs, self.arrival_s, self.budget))
         if "process" in self.program.places:
             self.services.processes.prepare()
         self.services.loop_watch.enter(self)
@@ -247,7 +251,7 @@ class Execution:
 
     def _go_on(self, state: State) -> None:
         """Count what the run has used before, model calls that it was interrupted in at their worst."""
-        resumed = RunResumed(time())
+        resumed = RunResumed(time(), self.budget)
         apply(state, resumed)
         self.emit(resumed)
         for spent in state.lost_calls(resumed.at):

@@ -32,7 +32,7 @@ from orchestrator.runtime.events import (
     occurrence,
 )
 from orchestrator.runtime.failures import SETTLED_AS_FAILED
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.records import Spending
 
 Key = tuple[str, str]
@@ -83,6 +83,8 @@ class State:
     """By the path of a model call: what is wrong with its latest reply."""
     active_s: float = 0.0
     """While the run was executed: how much of a budget of seconds is used up."""
+    budget: Limits | None = None
+    """Given to the run in place of the workflow's own."""
     at: float | None = None
     """Time of the last event while the run was executed."""
 
@@ -132,7 +134,11 @@ def apply(state: State, event: Event) -> None:
 
 
 def _started(state: State, event: RunStarted) -> None:
-    state.started = event
+    state.started, state.budget = event, event.budget
+
+
+def _resumed(state: State, event: RunResumed) -> None:
+    state.budget = event.budget or state.budget
 
 
 def _run_done(state: State, event: RunDone) -> None:
@@ -198,6 +204,7 @@ def _spent(state: State, event: Spent) -> None:
 
 _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     RunStarted: _started,
+    RunResumed: _resumed,
     RunDone: _run_done,
     OpStarted: _op_started,
     OpsDone: _ops_done,

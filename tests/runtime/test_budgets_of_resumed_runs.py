@@ -26,6 +26,7 @@ from orchestrator.runtime.events import (
     RunStarted,
     Spent,
 )  # fmt: skip
+from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.run import Runtime
@@ -210,3 +211,28 @@ async def test_a_days_pause_uses_up_no_budget_of_seconds() -> None:
         yesterday = journal_of(later(await runtime.journal.load("r"), -86_400.0))
     async with Runtime(journal=yesterday) as runtime:
         assert (await runtime.resume(flow_, "r")).value == 2
+
+
+@workflow
+def unbounded(q: str) -> str:
+    return loop(lambda s: note(llm(f"go {s}", max_tokens=50)), q, max=20, name="turns")
+
+
+async def test_a_budget_that_was_given_to_the_run_is_its_own_when_it_is_resumed() -> None:
+    flow = compiled(unbounded)
+    async with Runtime({"main": ScriptedEngine(lambda _: WORDS)}) as runtime:
+        with pytest.raises(BudgetError):
+            await runtime.run(flow, {"q": "x"}, run_id="r", budget="600 tokens")
+        events = list(await runtime.journal.load("r"))
+    codec = Codec(flow.program)
+    events = [codec.loads(codec.dumps(event)) for event in events]
+    journal = journal_of(events[: len(events) // 2])
+    async with Runtime({"main": ScriptedEngine(lambda _: WORDS)}, journal=journal) as runtime:
+        with pytest.raises(BudgetError):
+            await runtime.resume(flow, "r")
+        with pytest.raises(BudgetError):
+            await runtime.resume(flow, "r", budget="800 tokens")
+        assert 600 < spent(await journal.load("r")) <= 800
+        with pytest.raises(BudgetError):  # that is its own from then on
+            await runtime.resume(flow, "r")
+        assert (await runtime.resume(flow, "r", budget="8000 tokens")).value

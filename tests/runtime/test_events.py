@@ -29,9 +29,11 @@ from orchestrator.runtime.events import (
     occurrence,
     region_key,
 )
+from orchestrator.runtime.program import Limits
 
 EVENTS: list[Event] = [
     RunStarted("r", "w", "hash", ("question", 3), 1.0),
+    RunStarted("r", "w", "hash", (), 1.0, Limits(0.5, None, 3.0)),
     FrameOpened("loop_1[0]/", 2.0),
     OpStarted("loop_1[0]/", "llm_1", 2, 3.0),
     OpFailed("", "t", 1, "ORCH-R001", "failed", 0.25, 4.0),
@@ -46,6 +48,7 @@ EVENTS: list[Event] = [
     Spent("f/", "llm_1", Usage(3, None, 1), None, 5.5),
     Spent("f/", "llm_1", Usage(3, None, 1, estimated=True), None, 5.5),
     RunResumed(5.75),
+    RunResumed(5.75, Limits()),
     RunDone({"a": 1}, 6.0),
     RunFailed("ORCH-R001", "failed", "t", SourceLoc("a.py", 3, "f"), 7.0),
     RunFailed("ORCH-R010", "budget", None, None, 7.0),
