@@ -75,6 +75,8 @@ class State:
     spending: Spending = field(default_factory=Spending)
     spent: list[tuple[str, Need]] = field(default_factory=list)
     """The same one by one, by the path of the op."""
+    is_sorted: bool = True
+    """Whether those are in the order of the paths."""
     reserved: dict[Key, Reserved] = field(default_factory=dict)
     """Model calls of which it is not known what they used."""
     op_s: dict[Key, float] = field(default_factory=dict)
@@ -90,7 +92,9 @@ class State:
 
     def spent_within(self, path: str) -> Need:
         """What an op and everything inside it have spent, in all their attempts."""
-        self.spent.sort(key=lambda each: each[0])
+        if not self.is_sorted:
+            self.spent.sort(key=lambda each: each[0])
+            self.is_sorted = True
         found = Need(0, 0.0)
         for each, need in self.spent[bisect_left(self.spent, path, key=lambda each: each[0]) :]:
             if not each.startswith(path):
@@ -235,3 +239,4 @@ def _spend(state: State, frame: str, op: str, usage: Usage, cost_usd: float | No
     state.reserved.pop((frame, op), None)
     state.spending.add(usage, cost_usd)
     state.spent.append((frame + op, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0)))
+    state.is_sorted = False

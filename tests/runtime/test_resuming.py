@@ -13,9 +13,11 @@ import pytest
 from orchestrator import Retry, branch, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError, UnsettledError
-from orchestrator.runtime.events import OpStarted
+from orchestrator.runtime.budget import Need
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.events import OpStarted, Spent
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.journal.replay import State, apply, replay
 from orchestrator.runtime.once import lost
 from orchestrator.runtime.run import Runtime
 
@@ -153,3 +155,20 @@ async def test_that_a_call_starts_is_durable_before_it_does(isolation: Any, tmp_
         journal.is_durable.set()
         assert (await run).value
     assert mark.exists()
+
+
+def test_what_was_spent_is_put_in_order_once_however_many_ops_ask() -> None:
+    class Spending(list[tuple[str, Need]]):
+        sorts = 0
+
+        def sort(self, **options: Any) -> None:
+            self.sorts += 1
+            super().sort(**options)
+
+    state = State(spent=Spending())
+    for number in range(50):
+        apply(state, Spent(f"each[{number}]/", "llm", Usage(number, None, 1), 0.5, 0.0))
+    assert [state.spent_within(f"each[{number}]/llm").tokens for number in range(50)] == list(range(1, 51))
+    assert state.spent_within("each").usd == 25.0
+    assert isinstance(state.spent, Spending)
+    assert state.spent.sorts == 1
