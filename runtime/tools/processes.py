@@ -12,16 +12,12 @@ script, of a notebook and nested ones travel by value.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import pickle
-import signal
-import socket
 import subprocess
-import sys
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from orchestrator.dsl.location import definition_of, name_of
@@ -29,19 +25,13 @@ from orchestrator.runtime import failures
 from orchestrator.runtime.tools.by_value import dumps, is_importable
 from orchestrator.runtime.tools.crossing import unpacked
 from orchestrator.runtime.tools.turns import Turns
-from orchestrator.runtime.tools.worker import HEAD, WORKER_VARIABLE, Answer, Call, Reference
+from orchestrator.runtime.tools.worker import Answer, Call, Reference
+from orchestrator.runtime.tools.worker_process import START_S, WorkerProcess
 
 MOST_RUNNING: Final = max(4, os.cpu_count() or 1)
 """Calls of one tenant at once."""
 MOST_IDLE: Final = MOST_RUNNING
-START_S: Final = 60.0
 END_S: Final = 5.0
-LOOK_S: Final = 0.25
-"""How often somebody looks whether a worker that is waited for still lives."""
-_START: Final = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from orchestrator.runtime.tools.worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
-)
 
 Owner = tuple[str | None, str | None]
 """Whom a worker may serve again: a tenant, and one function where its memory is bounded, as others would fill it."""
@@ -53,10 +43,10 @@ class ToolProcesses:
     def __init__(self, *, most_running: int = MOST_RUNNING) -> None:
         self._most_running = most_running
         self._tenants: dict[str | None, Turns] = {}
-        self._spare: _Worker | None = None
-        self._idle: list[tuple[Owner, _Worker]] = []
+        self._spare: WorkerProcess | None = None
+        self._idle: list[tuple[Owner, WorkerProcess]] = []
         """Those that have served, the latest last."""
-        self._workers: set[_Worker] = set()
+        self._workers: set[WorkerProcess] = set()
         self._closed = False
         weakref.finalize(self, _kill_all, self._workers)
 
@@ -88,13 +78,10 @@ class ToolProcesses:
         turns = self._tenants.setdefault(tenant, Turns())
         owner = tenant, None if memory_bytes is None else f"{fn.__module__}.{name_of(fn)}"
         try:
-            await turns.enter(self._most_running)
-            try:
+            async with turns.turn(self._most_running):
                 if admitted is not None:
                     await admitted()
                 return await self._call(op, Call(work, memory_bytes, _file(fn)), owner, began)
-            finally:
-                turns.leave()
         finally:
             if turns.is_idle:
                 self._tenants.pop(tenant, None)
@@ -122,7 +109,6 @@ class ToolProcesses:
             try:
                 answer = await worker.answer(op, call, begins)
             except BaseException:
-                worker.kill()
                 self._reap(worker)
                 raise
             if answer is not None:
@@ -137,7 +123,7 @@ class ToolProcesses:
         self._rest(owner, worker)
         return _result(op, answer)
 
-    async def _take(self, op: str, owner: Owner) -> _Worker:
+    async def _take(self, op: str, owner: Owner) -> WorkerProcess:
         """A worker that has served nobody else, ready for a call."""
         for index in reversed(range(len(self._idle))):
             if self._idle[index][0] == owner:
@@ -155,19 +141,18 @@ class ToolProcesses:
             try:
                 async with asyncio.timeout(START_S):
                     is_ready = await worker.ready()
-            except TimeoutError:
-                raise failures.no_process(op, f"it was not ready within {START_S:g} s") from None
-            except BaseException:
-                worker.kill()
+            except BaseException as error:
                 self._reap(worker)
-                raise
+                if not isinstance(error, TimeoutError):
+                    raise
+                raise failures.no_process(op, f"it was not ready within {START_S:g} s") from None
             if is_ready:
                 return worker
             how = await self._end(worker)
             if not is_spare:  # one that was kept ready may have died since
                 raise failures.no_process(op, failures.how_it_ended(how))
 
-    def _rest(self, owner: Owner, worker: _Worker) -> None:
+    def _rest(self, owner: Owner, worker: WorkerProcess) -> None:
         if self._closed:
             self._reap(worker)
             return
@@ -175,12 +160,12 @@ class ToolProcesses:
         if len(self._idle) > MOST_IDLE:
             self._reap(self._idle.pop(0)[1])
 
-    def _new(self) -> _Worker:
-        worker = _Worker()
+    def _new(self) -> WorkerProcess:
+        worker = WorkerProcess()
         self._workers.add(worker)
         return worker
 
-    def _reap(self, worker: _Worker) -> None:
+    def _reap(self, worker: WorkerProcess) -> None:
         """Kill a worker, and let the system forget it when it is gone."""
         worker.kill()
         if worker.is_alive:
@@ -188,7 +173,7 @@ class ToolProcesses:
         else:
             self._workers.discard(worker)
 
-    async def _end(self, worker: _Worker) -> int:
+    async def _end(self, worker: WorkerProcess) -> int:
         """Kill a worker if it has not ended by itself; its exit code, or minus the signal."""
         worker.kill()
         wait_s = 0.001
@@ -201,144 +186,7 @@ class ToolProcesses:
         return worker.exit_code
 
 
-class _Worker:
-    """One process, as seen from here."""
-
-    def __init__(self) -> None:
-        """Start it; raises ``OSError``."""
-        self._channel, theirs = socket.socketpair()
-        held, self._lifeline = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno()), str(held)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), held),
-                start_new_session=True,
-                env={**os.environ, WORKER_VARIABLE: "1"},
-            )
-        except BaseException:
-            self._channel.close()
-            os.close(self._lifeline)
-            raise
-        finally:
-            theirs.close()
-            os.close(held)
-        self._channel.setblocking(False)
-        self._is_ready = self._is_killed = self._is_awaited = False
-        self._parent = os.getpid()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    @property
-    def exit_code(self) -> int:
-        code = self._process.returncode
-        return -signal.SIGKILL if code is None else code
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until it is gone; raises ``subprocess.TimeoutExpired``."""
-        self._process.wait(timeout_s)
-
-    async def ready(self) -> bool:
-        """Wait until it takes calls; False if it never will."""
-        if not self._is_ready:
-            with self._awaited():
-                self._is_ready = await self._receive() is not None
-        return self._is_ready
-
-    async def answer(self, op: str, call: Call, begins: Callable[[], None]) -> Answer | None:
-        """Have a call made; None when the worker ended without an answer."""
-        with self._awaited():
-            return await self._answer(op, call, begins)
-
-    async def _answer(self, op: str, call: Call, begins: Callable[[], None]) -> Answer | None:
-        loop = asyncio.get_running_loop()
-        data = pickle.dumps(call)
-        try:
-            await loop.sock_sendall(self._channel, HEAD.pack(len(data)) + data)
-        except (BrokenPipeError, ConnectionResetError):
-            return None
-        try:
-            async with asyncio.timeout(START_S) as loading:
-                received = await self._receive()
-                if received == b"":
-                    loading.reschedule(None)
-                    begins()
-                    received = await self._receive()
-        except TimeoutError:
-            if not loading.expired():
-                raise
-            raise failures.no_process(op, f"its module was not imported within {START_S:g} s") from None
-        if received is None:
-            return None
-        answer: Answer = pickle.loads(received)
-        return answer
-
-    async def _receive(self) -> bytes | None:
-        head = await self._exactly(HEAD.size)
-        return None if head is None else await self._exactly(HEAD.unpack(head)[0])
-
-    async def _exactly(self, count: int) -> bytes | None:
-        loop = asyncio.get_running_loop()
-        data = bytearray()
-        while len(data) < count:
-            try:
-                part = await loop.sock_recv(self._channel, min(count - len(data), 1 << 20))
-            except ConnectionResetError:
-                return None
-            if not part:
-                return None
-            data += part
-        return bytes(data)
-
-    def kill(self) -> None:
-        """Kill it and what its tools have started, before its number can be another's."""
-        if self._is_killed or os.getpid() != self._parent:
-            return
-        self._is_killed = True
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        os.close(self._lifeline)
-        self._hang_up()
-        if not self._is_awaited:  # an event loop forgets a closed socket, and whoever waits for it
-            self._channel.close()
-
-    @contextmanager
-    def _awaited(self) -> Iterator[None]:
-        """In here the channel ends as soon as the process does, even where something that it forked holds it open."""
-        self._is_awaited = True
-        self._look()
-        try:
-            yield
-        finally:
-            self._next_look.cancel()
-            self._is_awaited = False
-            if self._is_killed:
-                self._channel.close()
-
-    def _look(self) -> None:
-        self._next_look = asyncio.get_running_loop().call_later(LOOK_S, self._look)
-        if self._has_died():
-            self._hang_up()
-
-    def _has_died(self) -> bool:
-        """Whether it has; its number stays its own, so that what it has started can be killed."""
-        if self._process.returncode is not None:
-            return True
-        try:
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
-
-    def _hang_up(self) -> None:
-        """End the channel; what has arrived can still be read."""
-        with suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
-
-
-def _kill_all(workers: set[_Worker]) -> None:
+def _kill_all(workers: set[WorkerProcess]) -> None:
     for worker in workers:
         worker.kill()
     for worker in workers:

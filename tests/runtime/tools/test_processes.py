@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.raised import raised_at
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.tools import processes, worker_process
 from orchestrator.runtime.tools.processes import ToolProcesses
 from tests.runtime.tools import isolated
 from tests.runtime.tools.isolated import Row, count, fill, hang, misbehave, rows
@@ -407,3 +409,65 @@ def test_a_script_may_name_its_types(tmp_path: Path) -> None:
     file.write_text(NAMED_TYPES)
     done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "a\n", done.stderr
+
+
+async def test_a_worker_that_does_not_get_ready_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "START_S", 0.2)
+    monkeypatch.setattr(worker_process, "_START", "import time; time.sleep(600)")
+    pool = ToolProcesses()
+    try:
+        with pytest.raises(RunError) as caught:
+            await pool.call("op", os.getpid)
+        assert caught.value.code == "ORCH-R044"
+        (spare,) = [each for each in pool._workers if each is pool._spare] or [None]
+        await until(lambda: pool._workers <= {spare})
+    finally:
+        await pool.close()
+
+
+async def test_a_call_that_has_had_its_effect_before_it_is_cancelled_has_begun(tmp_path: Path) -> None:
+    """Though nobody has heard of it, because something else held the event loop."""
+    pool, began, done = ToolProcesses(), [], tmp_path / "done"
+    try:
+        await pool.call("op", os.getpid)  # there is a worker
+        call = asyncio.create_task(pool.call("op", leave_note, (str(done),), began=lambda: began.append(True)))
+        await asyncio.sleep(0)
+        while not done.exists():
+            time.sleep(0.01)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    finally:
+        await pool.close()
+    assert began
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_has_not() -> None:
+    pool, began = ToolProcesses(), []
+    try:
+        await pool.call("op", os.getpid)
+        for turns in range(4):
+            call = asyncio.create_task(pool.call("op", Slow(), began=lambda: began.append(True)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+    finally:
+        await pool.close()
+    assert not began
+
+
+def leave_note(file: str) -> None:
+    Path(file).touch()
+    time.sleep(600)
+
+
+class Slow:
+    """A function that takes long to arrive."""
+
+    def __call__(self) -> None: ...
+
+    def __setstate__(self, state: object) -> None:
+        time.sleep(600)
+
+    def __getstate__(self) -> object:
+        return "anything"
