@@ -36,6 +36,9 @@ IDLE_S: Final = 20.0
 """A thread that has had nothing to do for this long ends."""
 _numbers: Final = count(1)
 
+_Key = tuple[str | None, int]
+"""A tenant, and how many workflows wait for its calls."""
+
 
 class ToolThreads:
     """Threads for the blocking tools of a runtime. Called on one event loop at a time."""
@@ -43,7 +46,7 @@ class ToolThreads:
     def __init__(self, *, most_running: int = MOST_RUNNING, most_written_off: int = MOST_WRITTEN_OFF) -> None:
         self._most_running = most_running
         self._most_written_off = most_written_off
-        self._tenants: dict[tuple[str | None, int], _Tenant] = {}
+        self._tenants: dict[_Key, _Tenant] = {}
         self._idle: list[_Thread] = []
         self._lock = threading.Lock()
         """Of ``_idle``, which threads leave by themselves."""
@@ -72,9 +75,9 @@ class ToolThreads:
             self._admit(tenant, mine)
             await mine.enter(self._most_running)
         except BaseException:
-            self._forget(key)
+            self.forget(key)
             raise
-        job = _Job(work, asyncio.get_running_loop())
+        job = _Job(work, asyncio.get_running_loop(), key)
         try:
             if admitted is not None:
                 await admitted()
@@ -86,7 +89,7 @@ class ToolThreads:
                 job.is_written_off = True
                 mine.written_off.append(job)
             mine.leave()
-            self._forget(key)
+            self.forget(key)
         if job.error is not None:
             try:
                 raise job.error
@@ -108,12 +111,14 @@ class ToolThreads:
             if len(mine.written_off) >= self._most_written_off:
                 raise too_many_written_off(tenant, len(mine.written_off))
 
-    def _forget(self, key: tuple[str | None, int]) -> None:
+    def forget(self, key: _Key) -> None:
+        """Keep nothing of calls that have ended, nor of a tenant that has no others."""
         mine = self._tenants.get(key)
-        if mine is not None and mine.is_idle:
-            mine.written_off = [job for job in mine.written_off if not job.is_over]
-            if not mine.written_off:
-                del self._tenants[key]
+        if mine is None:
+            return
+        mine.written_off = [job for job in mine.written_off if not job.is_over]
+        if mine.is_idle and not mine.written_off:
+            del self._tenants[key]
 
     def _start(self, job: _Job, began: Callable[[], None] | None) -> None:
         with self._lock:
@@ -149,11 +154,12 @@ class ToolThreads:
 class _Job:
     """One call."""
 
-    __slots__ = ("done", "error", "is_over", "is_started", "is_written_off", "loop", "value", "work")
+    __slots__ = ("done", "error", "is_over", "is_started", "is_written_off", "loop", "tenant", "value", "work")
 
-    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, tenant: _Key) -> None:
         self.work = work
         self.loop = loop
+        self.tenant = tenant
         self.done: asyncio.Future[None] = loop.create_future()
         self.value: Any = None
         self.error: BaseException | None = None
@@ -190,6 +196,8 @@ class _Thread(threading.Thread):
         while (job := self._next()) is not None:
             job.run()
             if job.is_written_off:
+                with suppress(RuntimeError):  # the event loop is closed
+                    job.loop.call_soon_threadsafe(self._pool.forget, job.tenant)
                 return
             rests = self._pool.rest(self)  # before the result is known, so that the next call finds this thread
             with suppress(RuntimeError):  # the event loop is closed: nobody waits

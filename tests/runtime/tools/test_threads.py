@@ -213,3 +213,14 @@ def test_a_tool_that_hangs_keeps_no_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestrator.cli.main", "run", f"{file}:flow", "-i", "x=1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "ORCH-R004" in done.stderr) == (1, True), done.stderr
+
+
+async def test_a_tenant_is_forgotten_when_the_last_call_that_it_gave_up_has_ended() -> None:
+    threads, gate = ToolThreads(), Gate()
+    call = asyncio.create_task(threads.call(gate, tenant="acme"))
+    await until(lambda: gate.inside == 1)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert threads._tenants
+    gate.may.set()
+    await until(lambda: not threads._tenants)
