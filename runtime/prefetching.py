@@ -9,11 +9,13 @@ it spends could be what a call needs.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import JournalError
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
@@ -49,6 +51,7 @@ class _Prefetch:
     session: str
     at: KvControl
     task: asyncio.Task[Usage] | None = None
+    """None once it is known what it took."""
     is_asked: bool = False
     """Whether the engine knows of it."""
     calls: int = 0
@@ -139,14 +142,23 @@ class Prefetches:
 
     def _end(self, begun: _Prefetch) -> None:
         """Abort what is not done; what it has taken until then is not known, and counts in full."""
-        if begun.task is not None and not begun.task.done():
-            begun.task.cancel()
-            if begun.is_asked:
-                tokens = at_hand(begun.at).count_prompt(begun.key[1])
-                self._charge(begun, Usage(tokens, None, 0, estimated=True))
+        task = begun.task
+        if task is None:
+            return
+        if task.done():  # and nobody was told yet
+            self._done(begun, task)
+            return
+        begun.task = None
+        task.cancel()
+        if begun.is_asked:
+            tokens = at_hand(begun.at).count_prompt(begun.key[1])
+            self._charge(begun, Usage(tokens, None, 0, estimated=True))
 
     def _done(self, begun: _Prefetch, task: asyncio.Task[Usage]) -> None:
-        if task.cancelled() or task.cancelling():
+        if begun.task is None:
+            return
+        begun.task = None
+        if task.cancelled():
             return
         error = task.exception()
         if error is None:
@@ -159,7 +171,8 @@ class Prefetches:
             return
         price = self._execution.program.prices.get(begun.key[0])
         cost_usd = None if price is None else price.of(usage)
-        self._execution.emit(Spent(begun.path, begun.op, usage, cost_usd, time()))
+        with suppress(JournalError):  # which ends the run without this, too
+            self._execution.emit(Spent(begun.path, begun.op, usage, cost_usd, time()))
 
 
 def _is_done(frame: Frame, call: str) -> bool:

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator import chat, map_, tool
 from orchestrator.errors import RunError
-from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Event, OpsDone, Spent
+from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
+from orchestrator.runtime.events import Event, OpsDone, RunFailed, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -135,3 +135,59 @@ async def test_a_prefetch_is_let_go_though_its_call_never_begins() -> None:
     with pytest.raises(RunError):
         await Run(failing_before_its_call, engine).result("q")
     assert engine.released == [engine.prefetched[0].session]
+
+
+class FullDisk(MemoryJournal):
+    """It takes no more once a prefetch is to be written down."""
+
+    def append(self, run_id: str, event: Event) -> None:
+        if isinstance(event, Spent):
+            raise OSError("no space left")
+        super().append(run_id, event)
+
+
+async def test_a_run_lets_go_of_its_engines_though_its_journal_fails_at_its_end() -> None:
+    finished: list[str] = []
+
+    class Watched(OneEngine):
+        def finish(self, program: str) -> None:
+            finished.append(program)
+
+    engine = Controlled(text, prefetch_s=60.0)
+    program = Run(failing_before_its_call, engine).execution.program
+    services = Services(Watched(engine))  # type: ignore[arg-type]
+    with pytest.raises(RunError) as caught:
+        await Execution(program, services, FullDisk(), "run-1").run(("q",))
+    assert caught.value.code == "ORCH-R048"
+    assert finished == ["run-1"]
+    await asyncio.sleep(0.01)
+    assert engine.cut == 1
+
+
+async def test_what_a_prefetch_took_that_ends_with_the_run_is_counted_once() -> None:
+    class Prompt(Controlled):
+        """Its prefetches are done as soon as the run has waited for anything else."""
+
+        async def prefetch(self, request: GenerateRequest) -> Usage:
+            self.prefetched.append(request)
+            sent()
+            await ready.wait()
+            return Usage(100, 0, 1)
+
+    @tool(effects="once")
+    async def fails(what: str) -> str:
+        await asyncio.sleep(0.01)
+        ready.set()
+        await asyncio.sleep(0)  # the prefetch goes on now, and whoever waits for it is told later
+        raise ValueError(what)
+
+    def flow(question: str) -> str:
+        return chat(PREFIX).say(fails(question)).reply
+
+    ready = asyncio.Event()
+    run = Run(flow, Prompt(text))
+    with pytest.raises(RunError):
+        await run.result("q")
+    await asyncio.sleep(0.01)
+    assert [event.usage for event in spent(run)] == [Usage(100, 0, 1)]
+    assert isinstance(run.execution.events[-1], RunFailed)
