@@ -46,16 +46,17 @@ async def values(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
         async for value in _events(start, pieces):
             yield value
     elif start:
+        document = bytearray(start)
         async for piece in pieces:
-            start += piece
-            if len(start) > MOST_BYTES:
+            document += piece
+            if len(document) > MOST_BYTES:
                 break
-        text = start.decode(errors="replace")
+        text = document.decode(errors="replace")
         try:
-            document = json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError):
             raise NoEventsError(text) from None
-        yield document
+        yield value
         yield Done()
 
 
@@ -65,6 +66,8 @@ async def _events(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[A
         name, _, rest = line.partition(":")
         if name == "data":
             data += rest.removeprefix(" ") + "\n"
+            if len(data) > MOST_BYTES:
+                raise UnreadableError("an event is longer than 64 MiB")
             found = _value(data)
             if found is not _NO_VALUE:
                 yield found
@@ -79,20 +82,21 @@ async def _events(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[A
 
 async def _lines(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """Lines, whatever ends them; bytes that are not UTF-8 become U+FFFD."""
-    rest, is_over = head, False
-    while not is_over:
-        held = b"\r" if rest.endswith(b"\r") else b""  # a line feed may follow, which is of the same end
-        *lines, rest = _ENDS.split(rest.removesuffix(held))
-        rest += held
-        for line in lines:
-            yield line.decode(errors="replace")
-        if len(rest) > MOST_BYTES:
+    begun, held = bytearray(), b""
+    piece: bytes | None = head
+    while piece is not None:
+        piece = held + piece
+        held = b"\r" if piece.endswith(b"\r") else b""  # a line feed may follow, which is of the same end
+        *ended, rest = _ENDS.split(piece.removesuffix(held))
+        for end in ended:
+            yield (begun + end).decode(errors="replace")
+            begun.clear()
+        begun += rest
+        if len(begun) > MOST_BYTES:
             raise UnreadableError("an event is longer than 64 MiB")
         piece = await anext(pieces, None)
-        is_over = piece is None
-        rest += piece or b""
-    for line in _ENDS.split(rest):
-        yield line.decode(errors="replace")
+    yield begun.decode(errors="replace")
+    yield ""
 
 
 def _value(text: str) -> Any:

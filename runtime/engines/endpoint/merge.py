@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 class _End:
     """A source has ended, by an exception or by itself."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
@@ -47,7 +47,7 @@ async def _pump(source: AsyncGenerator[Item, None], into: asyncio.Queue[Item | _
         async with aclosing(source) as items:
             async for item in items:
                 into.put_nowait(item)
-    except Exception as error:  # noqa: BLE001 - raised by whoever reads
+    except BaseException as error:  # noqa: BLE001 - raised by whoever reads, who would wait for ever otherwise
         into.put_nowait(_End(error))
     else:
         into.put_nowait(_End())

@@ -38,6 +38,8 @@ MOST: Final = 512
 """Requests at once, by default: each is a socket, and processes may have 1,024 of those."""
 KEPT: Final = 0.7
 """Share of the requests in flight that stays after a refusal."""
+SPARE: Final = 64
+"""Places of programs that may be remembered beyond twice the calls that wait."""
 LEAST_WAIT_S: Final = 0.001
 """After any refusal, so that what was refused is back in the queue before others are sent."""
 SHORTEST_WAIT_S: Final = 0.25
@@ -110,6 +112,8 @@ class Pace:
         if not len(self._queue) and self._has_room():
             return self._grant(key)
         self._keys[program] = max(key, self._keys.get(program, 0.0))
+        if len(self._keys) > 2 * len(self._queue) + SPARE:  # most are of calls that were served
+            self._keys = {name: latest for name, latest in self._keys.items() if latest > self._served}
         granted: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         place = self._queue.push(tenant, key, (key, granted))
         self._deliver()

@@ -5,6 +5,7 @@ them, without the page or without an answer gets none."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,8 +26,9 @@ async def takes_hints(client: AsyncOpenAI, url: str) -> bool:
     from openai import APIError
 
     try:
-        page = await client.get(metrics_url(url), cast_to=str, options={"timeout": TIMEOUT_S})
-    except (APIError, ValueError):
+        async with asyncio.timeout(TIMEOUT_S):
+            page = await client.get(metrics_url(url), cast_to=str)
+    except (APIError, ValueError, TimeoutError):
         return False
     return PREFIX in page
 

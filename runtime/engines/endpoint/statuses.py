@@ -20,6 +20,8 @@ from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.surrogates import well_formed
 
 MOST_CHARS: Final = 400
+MOST_READ: Final = 16_000
+"""Characters of an answer that are looked at: some send whole pages."""
 REFUSED: Final = frozenset({429, 503, 529})
 """Statuses of an endpoint that takes no more requests now."""
 PASSING: Final = frozenset({408, 409, 425})
@@ -109,7 +111,7 @@ def kind_of(value: object) -> str:
 
 def words(body: object) -> str:
     """The endpoint's own words, in one printable line; empty where it has none."""
-    text = well_formed(_words(body))
+    text = well_formed(_words(body)[:MOST_READ])
     if "<" in text and re.search(r"<\s*(!doctype|html|head|body|title|h1|p)\b", text, re.I):
         text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>", " ", text)
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())

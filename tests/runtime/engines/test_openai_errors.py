@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete
+from orchestrator.runtime.engines.endpoint import statuses
 from orchestrator.runtime.engines.errors import is_transient
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
@@ -200,3 +201,12 @@ async def test_the_end_that_a_server_adds_to_a_key_is_not_sent(monkeypatch: pyte
         await complete(engine, GenerateRequest("1", "default", (Message("user", "hi"),)))
         await engine.close()
     assert endpoint.headers[0]["authorization"] == "Bearer sk-1"
+
+
+def test_a_page_of_markup_is_read_no_further_than_its_words_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be many megabytes, which nobody else on the event loop should wait for."""
+    read: list[int] = []
+    monkeypatch.setattr(statuses, "well_formed", lambda text: read.append(len(text)) or text)
+    found = statuses.words("<html><title>Bad gateway</title>" + "<!--" * 1_000_000)
+    assert found.startswith("Bad gateway")
+    assert read == [statuses.MOST_READ]

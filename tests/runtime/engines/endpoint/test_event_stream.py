@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.runtime.engines.endpoint import event_stream
 from orchestrator.runtime.engines.endpoint.event_stream import Done, NoEventsError, UnreadableError, values
 
 
@@ -76,3 +77,26 @@ async def test_what_came_before_it_is_passed_on() -> None:
         async for value in values(arriving()):
             seen.append(value)  # noqa: PERF401 - what was seen before the error counts
     assert seen == [json.loads("1")]
+
+
+async def test_a_long_event_in_many_pieces_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once more with each piece: the event loop would stand still."""
+    looked_at, ends = 0, event_stream._ENDS
+
+    class Ends:
+        def split(self, text: bytes) -> list[bytes]:
+            nonlocal looked_at
+            looked_at += len(text)
+            return ends.split(text)
+
+    sent = b'data: {"a": "' + b"x" * 100_000 + b'"}\n\n'
+    monkeypatch.setattr(event_stream, "_ENDS", Ends())
+    (found,) = await read(*(sent[at : at + 100] for at in range(0, len(sent), 100)))
+    assert found == {"a": "x" * 100_000}
+    assert looked_at < 2 * len(sent)
+
+
+async def test_an_event_of_many_lines_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MOST_BYTES", 1000)
+    with pytest.raises(UnreadableError, match="longer than"):
+        await read(*(b'data: {"a":\n' for _ in range(200)))

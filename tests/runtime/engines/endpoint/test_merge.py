@@ -50,3 +50,15 @@ async def test_closing_ends_all(names: str) -> None:
 
 async def test_nothing_is_nothing() -> None:
     assert [item async for item in merged([])] == []
+
+
+async def test_a_source_that_cancels_itself_keeps_nobody() -> None:
+    async def cancels() -> AsyncGenerator[str, None]:
+        yield "first"
+        raise asyncio.CancelledError
+
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            async for _ in merged([cancels(), source("b", 10_000)]):
+                pass
+    assert open_ == []

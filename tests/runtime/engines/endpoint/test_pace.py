@@ -229,3 +229,19 @@ def test_an_event_loop_has_its_own() -> None:
         return shared_pace("http://h/v1", "k", 100)
 
     assert asyncio.run(pace()) is not asyncio.run(pace())
+
+
+async def test_programs_are_forgotten_though_the_queue_is_never_empty() -> None:
+    pace = Pace(1, 1.0)
+    permit = await pace.enter("", "first")
+    before: asyncio.Task[Permit] | None = None
+    for number in range(1000):
+        waiting = asyncio.create_task(pace.enter("", f"run-{number}"))
+        await asyncio.sleep(0)
+        if before is not None:
+            permit.leave()
+            permit = await before
+        before = waiting
+    assert pace.waiting == 1
+    assert len(pace._keys) < 200
+    waiting.cancel()

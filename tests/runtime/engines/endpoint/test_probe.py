@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from orchestrator.runtime.engines.base import GenerateRequest, Message, complete
+from orchestrator.runtime.engines.endpoint import probe
 from orchestrator.runtime.engines.endpoint.probe import metrics_url
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.kv.hints import KvHint
@@ -60,3 +65,29 @@ async def test_a_server_that_is_not_there_is_missed_by_the_first_request_only() 
 def test_where_metrics_are() -> None:
     assert metrics_url("http://h/team/v1") == "http://h/team/metrics"
     assert metrics_url("http://h") == "http://h/metrics"
+
+
+def test_a_page_that_never_ends_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
+            while not over.wait(0.02):
+                connection.sendall(b"# more\n")
+
+    monkeypatch.setattr(probe, "TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: trickle(server.accept()[0]), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+
+        async def start() -> bool:
+            engine = OpenAIEngine("e", "m", OpenAIOptions(base_url=url, key_env="NO_SUCH_KEY"))
+            async with asyncio.timeout(20):
+                await engine.start()
+            await engine.close()
+            return engine.hinted
+
+        assert not asyncio.run(start())
+        over.set()
