@@ -16,7 +16,8 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 from unicodedata import normalize
@@ -30,6 +31,8 @@ TOKENS_PER_PROMPT: Final = 96
 """Of a chat template besides; the longest common one, gpt-oss, needs about 80."""
 LONG_CHARS: Final = 50_000
 """Longer prompts are counted in a thread."""
+MOST_KNOWN: Final = 4096
+"""Texts whose tokens are remembered, for the turns of conversations. The texts themselves are not: they may be long."""
 _FORMS: Final = ("NFC", "NFD", "NFKC", "NFKD")
 
 
@@ -128,8 +131,15 @@ def _loaded(path: Path) -> TokenCounter | None:
     except Exception:  # noqa: BLE001 - not installed, or a file of another version: bytes count as well, only higher
         return None
 
-    @lru_cache(maxsize=4096)
+    known: dict[bytes, int] = {}
+
     def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        found = known.get(digest)
+        if found is None:
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            found = known[digest] = len(tokenizer.encode(text, add_special_tokens=False).ids)
+        return found
 
     return _Templated(count)

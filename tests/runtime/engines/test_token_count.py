@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import unicodedata
+import weakref
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,20 @@ def test_what_an_engine_leaves_out_is_put_in_and_marked(told: Usage | None, used
 
 def test_a_reply_without_text_has_no_tokens_to_be_told() -> None:
     assert completed(Usage(12, None, 0), 40, 0) == Usage(12, None, 0)
+
+
+async def test_what_was_counted_is_not_kept(tmp_path: Path) -> None:
+    class Text(str):
+        """One that can be watched."""
+
+    tokenizers = pytest.importorskip("tokenizers")
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    counter = await counter_of(OpenAIEngine("main", str(tmp_path)))
+    text = Text("a " * 1000)
+    watched = weakref.ref(text)
+    assert counter.count_text(text) == counter.count_text("a " * 1000) == 1000
+    del text
+    gc.collect()
+    assert watched() is None
