@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DECLARED_SIGMA: Final = log(3.0) / 1.2816
 """A declared time is taken within a factor of three in 80 % of the calls, as the planner takes it."""
 MOST_FEATURE_CHARS: Final = 64
+MOST_FEATURE_BITS: Final = 512
 _OF_THIS_TOOL: Final = frozenset({"features", "tool"})
 
 
@@ -37,6 +38,8 @@ def features(names: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
     found = []
     for name, value in zip(names, values, strict=True):
         plain = value.value if isinstance(value, Enum) else value
+        if isinstance(plain, int) and plain.bit_length() > MOST_FEATURE_BITS:
+            continue  # Python refuses to write the longest of them out
         if isinstance(plain, (str, int, float)):
             found.append(f"{name}={str(plain)[:MOST_FEATURE_CHARS]}")
     return tuple(found)

@@ -77,3 +77,4 @@ def test_worth_stays_within_its_bounds(seconds: list[float], longest_s: float, s
 def test_features_are_short_scalars_that_the_user_named() -> None:
     named = features(("a", "b", "c", "d"), ("x" * 100, 3, ["secret"], True))
     assert named == ("a=" + "x" * 64, "b=3", "d=True")
+    assert features(("a", "b"), (10**5000, -(2**100))) == (f"b={-(2**100)}",)
