@@ -46,7 +46,7 @@ class LoopWatch:
         if self._loop is None or self._loop.is_over or self._loop.loop is not loop:
             self._loop = _Loop(loop)
             _watcher.add(self._loop)
-        self._loop.runs[id(run)] = run
+        self._loop.runs[id(run)] = run, set()
 
     def leave(self, run: Watched) -> None:
         """It has ended."""
@@ -59,11 +59,13 @@ class _Loop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.runs: dict[int, Watched] = {}
+        self.runs: dict[int, tuple[Watched, set[str]]] = {}
+        """And which tools they were told of."""
         self.is_over = False
         """There was no run when it turned last, so that it is not watched any more."""
         self._thread = threading.get_ident()
         self._named: set[str] = set()
+        """In the log."""
         self._turned_s = monotonic()
         loop.call_later(BEAT_S, self._turn)
 
@@ -82,17 +84,18 @@ class _Loop:
         if found is None:
             return
         tool, where = found
-        if tool in self._named:
-            return
-        self._named.add(tool)
         said = (
             f"the tool `{tool}` has held the event loop for more than {BLOCKED_S:g} s, at {where}, and kept everything "
             "else on it from going on, timeouts too: await what it waits for, or have it in a thread, as a plain `def` "
             'or with isolation="thread" (ORCH-R047)'
         )
-        for run in list(self.runs.values()):  # now: the loop may end them before it turns
-            run.warnings[said] = None
-        _log.warning(said)
+        for run, told in list(self.runs.values()):  # now: the loop may end them before it turns
+            if tool not in told:
+                told.add(tool)
+                run.warnings[said] = None
+        if tool not in self._named:
+            self._named.add(tool)
+            _log.warning(said)
 
 
 def calls_tools(function: C) -> C:

@@ -121,6 +121,38 @@ async def test_a_loop_whose_runs_have_ended_takes_no_name_from_another_that_watc
     call()
     assert not caplog.records
     run = SimpleNamespace(warnings={})
-    watched.runs[id(run)] = run
+    watched.runs[id(run)] = run, set()
     call()
     assert any("`holds`" in said for said in run.warnings)
+
+
+async def test_a_later_run_that_the_same_tool_holds_up_is_told_as_well() -> None:
+    async with Runtime() as runtime:
+        on_the_loop = asyncio.create_task(runtime.run(compile_workflow(waiting_long), {"n": 1}))
+        for _ in range(2):
+            (warning,) = (await runtime.run(compile_workflow(holding), {"n": 1})).warnings
+            assert "`holds_on` has held" in warning
+        on_the_loop.cancel()
+        await asyncio.gather(on_the_loop, return_exceptions=True)
+
+
+@tool(effects="idempotent")
+async def holds_on(n: int) -> int:
+    time.sleep(0.5)
+    return n
+
+
+@tool(effects="idempotent")
+async def waits_long(n: int) -> int:
+    await asyncio.sleep(60)
+    return n
+
+
+@workflow
+def holding(n: int) -> int:
+    return holds_on(n)
+
+
+@workflow
+def waiting_long(n: int) -> int:
+    return waits_long(n)
