@@ -95,8 +95,8 @@ def unauthorised(url: str, key_env: str, why: str) -> EngineError:
     )
 
 
-def timed_out(what: str, after_s: float) -> EngineError:
-    return EngineError("ORCH-E010", f"{what} did not answer within {after_s:g} s", fix="raise the engine's `timeout_s`")
+def timed_out(what: str, after_s: float, *, option: str = "timeout_s") -> EngineError:
+    return EngineError("ORCH-E010", f"{what} did not answer within {after_s:g} s", fix=f"raise the engine's `{option}`")
 
 
 def prompt_too_long(model: str, why: str) -> EngineError:

@@ -29,7 +29,7 @@ from orchestrator.dsl.policy import Budget
 from orchestrator.errors import JournalError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.events import Event, Feed, RunDone, RunFailed, RunStarted, Shown
+from orchestrator.runtime.events import Event, Feed, RunDone, RunFailed, Shown
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -166,7 +166,7 @@ class RegionActor:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
         with self._ids.taken(run_id):
             known = await RunLog(self.journal, run_id).load()
-            if not any(isinstance(event, RunStarted) for event in known):
+            if replay(compiled.program, known).started is None:
                 raise failures.unknown_run(run_id)
             return await self._run(
                 compiled.program,

@@ -139,7 +139,8 @@ class RayVllm:
             await asyncio.wait_for(self._call("start"), self.options.start_timeout_s)
         except TimeoutError:
             await self._stop()
-            raise errors.timed_out(f"the engine `{self.name}`", self.options.start_timeout_s) from None
+            what, option = f"the engine `{self.name}`", "start_timeout_s"
+            raise errors.timed_out(what, self.options.start_timeout_s, option=option) from None
         except OrchError:
             await self._stop()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, Genera
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.vllm import actor, version
 from orchestrator.runtime.engines.vllm.actor import MOST_RESTARTS, RayVllm
+from orchestrator.runtime.engines.vllm.options import VllmOptions
 from orchestrator.runtime.kv.replicas import replicated
 from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.ray.shipping import ship
@@ -121,3 +123,23 @@ async def test_other_replicas_take_its_calls_meanwhile(engine: RayVllm) -> None:
     assert engine.is_restarting
     assert {await answer(replicas, "hello") for _ in range(4)} == {"from the other"}
     assert await answer(engine, "hello")
+
+
+class Slow(StandIn):
+    """Loads for ever."""
+
+    async def start(self) -> None:
+        await asyncio.sleep(600)
+
+
+async def test_a_start_that_takes_too_long_names_the_option_to_raise(
+    ray_session: RaySession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor, "VllmHost", Slow)
+    monkeypatch.setattr(version, "require", lambda: None)
+    monkeypatch.setattr(version, "on_cpu", lambda: True)
+    ship(Slow)
+    with pytest.raises(EngineError) as caught:
+        await RayVllm("slow", str(tmp_path), VllmOptions(start_timeout_s=0.5)).start()
+    fix = caught.value.diagnostics[0].fix or ""
+    assert re.findall(r"`(\w+)`", fix) == ["start_timeout_s"]

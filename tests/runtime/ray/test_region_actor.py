@@ -314,3 +314,16 @@ async def test_an_observer_that_fails_fails_no_run(ray_session: RaySession) -> N
         result = await actor.run(compile_workflow(counting), {"start": 0})
     assert [step.number for step in result.value] == [3, 13, 23]
     assert "Faulty" in result.warnings[0]
+
+
+async def test_resuming_another_program_is_refused_before_a_worker_is_asked(ray_session: RaySession) -> None:
+    @workflow
+    def other(start: int) -> list[Step]:
+        return [work(start)]
+
+    async with RegionActor(num_cpus=0) as actor:
+        await actor.run(compile_workflow(counting), {"start": 0}, run_id="r")
+        with pytest.raises(RunError) as caught:
+            await actor.resume(compile_workflow(other), "r")
+    assert caught.value.code == "ORCH-R021"
+    assert caught.value.__context__ is None
