@@ -51,11 +51,10 @@ from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.once import OnceOp, lost
-from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
-from orchestrator.runtime.program import NO_LIMITS, Limits, Op, Program, Region, failing_op
+from orchestrator.runtime.program import Limits, Op, Program, Region, failing_op
 from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.result import RunResult, run_result
@@ -121,7 +120,7 @@ class Execution:
         self.budget = budget
         """In place of the one that the run had before, or the workflow's own."""
         before = None if state is None else state.budget
-        self.ledger = Ledger(budget or before or program.budget or NO_LIMITS, within)
+        self.ledger = Ledger(budget or before or program.budget or Limits(), within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
         self.corrections: dict[str, Correction] = {} if state is None else dict(state.corrections)
@@ -152,8 +151,7 @@ class Execution:
         self.events.append(event)
         if self.bill is not None:
             self.bill(event)
-        if self.listeners.present:
-            self.listeners.tell(event, seen)
+        self.listeners.tell(event, seen)
 
     def show(self, feed: Feed) -> None:
         """Show something to whoever listens, without journaling it."""
@@ -169,12 +167,9 @@ class Execution:
 
     async def durable(self) -> None:
         """Return when everything emitted so far is durable."""
-        execution: Execution | None = self
-        while execution is not None:
-            waiting = execution.log.barrier()
-            if waiting is not None:
-                await waiting
-            execution = execution.outer
+        await self.log.durable()
+        if self.outer is not None:
+            await self.outer.durable()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in the background that nothing in the run waits for."""
@@ -333,8 +328,7 @@ class Execution:
         if region.sequential:
             while ready:
                 (op,) = ready
-                if (work := self._begun(frame, op)) is not None:
-                    self._take(frame, op, await work)
+                await self._run_op(frame, op)
                 ready = self._advance(frame, op.after)
         elif ready:
             async with Group() as frame.group:
@@ -353,8 +347,7 @@ class Execution:
             op, *others = ready
             for other in others:
                 frame.group.spawn(self._follow(frame, [other]))
-            if (work := self._begun(frame, op)) is not None:
-                self._take(frame, op, await work)
+            await self._run_op(frame, op)
             ready = self._advance(frame, op.after)
 
     def _advance(self, frame: Frame, index: int) -> list[Op]:
@@ -392,17 +385,14 @@ class Execution:
             raise _inline_failure(error) from error
         self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))
 
-    def _begun(self, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
-        """What performs an op; None for a hint, which is given now, and for what the journal knows."""
+    async def _run_op(self, frame: Frame, op: Op) -> None:
         if isinstance(op.spec, calls.HINTS):
             calls.hint(self, frame, op)
-            return None
+            return
         if frame.known is not None and op.count and op.first in frame.known:
             frame.v[op.first : op.first + op.count] = frame.known[op.first]
-            return None
-        return perform(self, frame, op)
-
-    def _take(self, frame: Frame, op: Op, outcome: Outcome) -> None:
+            return
+        outcome = await perform(self, frame, op)
         if op.count:
             frame.v[op.first : op.first + op.count] = outcome.values
             self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, *outcome[1:]))

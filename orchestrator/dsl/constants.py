@@ -38,13 +38,13 @@ _LONGEST_SHOWN = 80
 
 def is_symbolic(obj: object) -> bool:
     """Whether a value or a marker occurs in ``obj``, looking into lists, tuples and dicts."""
+    if isinstance(obj, Value):
+        return True
     if isinstance(obj, str):
         return has_marker(obj)
     if isinstance(obj, (list, tuple)):
         return any(map(is_symbolic, obj))
-    if isinstance(obj, dict):
-        return any(map(is_symbolic, obj.values()))
-    return isinstance(obj, Value)
+    return isinstance(obj, dict) and (any(map(is_symbolic, obj.values())) or any(map(is_symbolic, obj)))
 
 
 def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # noqa: PLR0911 - a case each

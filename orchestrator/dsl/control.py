@@ -93,10 +93,10 @@ def loop(
     types = [value._type for value in state]
 
     def on_structure(function: Callable[..., object], values: Sequence[Value[Any]]) -> object:
-        return function(unflatten(shape, values))
+        return tracer.call(function, unflatten(shape, values))
 
     def stop(structure: Any) -> object:
-        return False if until is None else tracer.feed(until(structure), bool, "`until` of loop")
+        return False if until is None else tracer.feed(tracer.call(until, structure), bool, "`until` of loop")
 
     for widenings_left in reversed(range(_WIDENINGS * len(types) + 1)):
         mark = tracer.mark()

@@ -47,7 +47,7 @@ def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
         return tracer.report(
             "ORCH-D014",
             f"`{type_string(a._type)} + {type_string(b._type)}` is not supported",
-            fix=f'write an f-string: f"{{{a._origin.name}}}{{{b._origin.name}}}"',
+            fix=f'write an f-string: f"{_in_f_string(left, a)}{_in_f_string(right, b)}"',
         )
     if result is None:
         return tracer.report(
@@ -77,6 +77,10 @@ def _never_equal(left: object, right: object) -> Value[Any] | None:
         f"`{value._origin.name}` is never {constant!r}: it is {type_string(value._type)}",
         fix=f"did you mean {close[0]!r}?" if close else "compare it with one of these values",
     )
+
+
+def _in_f_string(operand: object, value: Value[Any]) -> str:
+    return operand if isinstance(operand, str) and not has_marker(operand) else f"{{{value._origin.name}}}"
 
 
 def _is_text(operand: Any) -> bool:
@@ -172,6 +176,8 @@ def index(value: Value[Any], key: object) -> Value[Any]:
     from orchestrator.dsl.value import Length, Value
 
     tracer, tp, length = value._tracer, value._type, value._length
+    if isinstance(key, str) and has_marker(key):
+        key = tracer.template(key)
     if isinstance(key, Value):
         item = element_type(tp) if assignable(key._type, int) else item_type(tp, "")
         if item is not None:

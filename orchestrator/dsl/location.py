@@ -16,6 +16,7 @@ from orchestrator.errors import SourceLoc
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
 _FRONT_END = str(Path(__file__).parent) + "/"
+_FROZEN = "<frozen "
 
 _boundaries: dict[int, CodeType] = {}
 """By identity: to hash a code object is to hash all that is in it."""
@@ -59,7 +60,19 @@ def user_location() -> SourceLoc:
 @cache
 def is_user_file(file: str) -> bool:
     """Whether a file belongs to neither this package, nor the standard library, nor an installed one."""
-    return not file.startswith((_PACKAGE, _STANDARD_LIBRARY)) and "/site-packages/" not in file
+    return not file.startswith((_PACKAGE, _STANDARD_LIBRARY, _FROZEN)) and "/site-packages/" not in file
+
+
+@cache
+def _is_standard(file: str) -> bool:
+    return file.startswith((_STANDARD_LIBRARY, _FROZEN)) and "/site-packages/" not in file
+
+
+def is_asked_by_user(frame: FrameType | None) -> bool:
+    """Whether a frame is the user's, or else runs the standard library for the user and not for another package."""
+    while frame is not None and _is_standard(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and is_user_file(frame.f_code.co_filename)
 
 
 def underlying(function: object) -> object:

@@ -6,18 +6,20 @@ True and False at each place in the code, which takes ``while value:`` and ``whi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from orchestrator.dsl.location import user_frame
+from orchestrator.dsl.location import is_asked_by_user, user_frame
 from orchestrator.dsl.syntax import UNKNOWN, condition_at
 from orchestrator.dsl.typing import assignable, origin_of, plain, type_string
 
 if TYPE_CHECKING:
     from orchestrator.dsl.value import Value
 
-_TRACED_ONCE = "the function is traced once, before any model or tool has answered"
-_IN_A_TOOL = "compute it in a tool that takes the values: @tool(effects='pure')"
+TRACED_ONCE: Final = "the function is traced once, before any model or tool has answered"
+ON_THE_PLACEHOLDER: Final = "it works on the placeholder, not on the text that will be there"
+IN_A_TOOL: Final = "compute it in a tool that takes the values: @tool(effects='pure')"
 _FIXES = {
     "if": "use branch({test}, then=..., otherwise=...)",
     "assert": "check it in a tool that raises, or use branch({test}, then=..., otherwise=...)",
@@ -45,12 +47,12 @@ def truth(value: Value[Any]) -> bool:
         what = f"but `{text}` is only known" if keyword in _NAMING else "and this one is only known"
         of_call = keyword.endswith("()") and keyword != "bool()"
         test = None if of_call or condition is UNKNOWN else _as_bool(text, value._type, negated)
-        fix = _FIXES.get(keyword, _IN_A_TOOL) if test is not None else _IN_A_TOOL
+        fix = _FIXES.get(keyword, IN_A_TOOL) if test is not None else IN_A_TOOL
         a, b = (_as_bool(letter, value._type, negated=False) or letter for letter in "ab")
         tracer.report(
             "ORCH-D004",
             f"`{keyword}` needs a concrete value, {what} when the workflow runs",
-            why=_TRACED_ONCE,
+            why=TRACED_ONCE,
             fix=fix.format(test=test, x=text, a=_grouped(a), b=_grouped(b)),
         )
     return count % 2 == 1
@@ -87,7 +89,7 @@ def items(value: Value[Any]) -> Iterator[Any]:
     value._tracer.report(
         "ORCH-D005",
         f"iterating over `{value._origin.name}` ({type_string(value._type)}), only known when the workflow runs",
-        why=_TRACED_ONCE,
+        why=TRACED_ONCE,
         fix="use map_(fn, values)" if length else "use map_(fn, values, limit=...), or index a fixed item with [0]",
     )
     return iter([value._tracer.poison()])
@@ -98,7 +100,7 @@ def membership(value: Value[Any]) -> bool:
     value._tracer.report(
         "ORCH-D005",
         f"`in` needs the items of `{value._origin.name}`, which are only known when the workflow runs",
-        why=_TRACED_ONCE,
+        why=TRACED_ONCE,
         fix="test it in a tool that returns bool: @tool(effects='pure')",
     )
     return False
@@ -109,7 +111,7 @@ def length(value: Value[Any]) -> int:
     value._tracer.report(
         "ORCH-D005",
         f"len() of `{value._origin.name}`, whose length is only known when the workflow runs",
-        why=_TRACED_ONCE,
+        why=TRACED_ONCE,
         fix="compute it in a tool that takes the list: @tool(effects='pure')",
     )
     return 1
@@ -120,10 +122,40 @@ def number(value: Value[Any], what: str) -> int:
     value._tracer.report(
         "ORCH-D006",
         f"{what} needs a concrete number, but `{value._origin.name}` is only known when the workflow runs",
-        why=_TRACED_ONCE,
+        why=TRACED_ONCE,
         fix="convert or index inside a tool; repeat with loop(max=...) instead of range()",
     )
     return 1
+
+
+def hashed(value: Value[Any]) -> int:
+    """``hash(value)``, also as the key of a dict, a member of a set or the argument of a cached function."""
+    if _is_traced(value):
+        value._tracer.report(
+            "ORCH-D006",
+            f"hash(), a dict's key or a set needs `{value._origin.name}`, which is only known when the workflow runs",
+            why=TRACED_ONCE,
+            fix="compare with ==, which builds an expression, or look it up in a tool: @tool(effects='pure')",
+        )
+    return object.__hash__(value)
+
+
+def class_of(value: Value[Any]) -> type:
+    """``value.__class__``, which is what ``isinstance(value, int)`` asks for."""
+    if is_asked_by_user(sys._getframe(2)) and _is_traced(value):
+        value._tracer.report(
+            "ORCH-D006",
+            f"the class of `{value._origin.name}`, as isinstance() asks for it, is only known when the workflow runs",
+            why=TRACED_ONCE,
+            fix="test it in a tool that returns bool, and use branch(..., then=..., otherwise=...) with narrow()",
+        )
+    return type(value)
+
+
+def _is_traced(value: Value[Any]) -> bool:
+    from orchestrator.dsl.tracer import current_tracer
+
+    return current_tracer() is value._tracer
 
 
 def called(value: Value[Any]) -> Value[Any]:

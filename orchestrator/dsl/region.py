@@ -62,7 +62,7 @@ def trace_region(
         with tracer.ir.region([register_type(tracer, argument.type) for argument in arguments]) as region:
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
-            returned = apply(function, values) if apply else function(*values)
+            returned = apply(function, values) if apply else tracer.call(function, *values)
             leaves, shape = flatten(returned)
             lifted = [tracer.lift(leaf) for leaf in leaves]
             if not tracer.diagnostics:

@@ -1,13 +1,17 @@
-"""Which construct of the user's code is being executed; only used to word an error."""
+"""The user's source: which construct is being executed, and the functions in a file."""
 
 from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
-from types import FrameType
-from typing import NamedTuple
+from types import CodeType, FrameType
+from typing import NamedTuple, TypeAlias
+
+FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
 
 class Condition(NamedTuple):
@@ -31,10 +35,7 @@ def condition_at(frame: FrameType) -> Condition:
     Python gives a conditional jump the position of the whole construct or, since 3.12, of its test without any ``not``.
     """
     here = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
-    try:
-        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
-    except SyntaxError:
-        return UNKNOWN
+    tree = _parsed("".join(linecache.getlines(frame.f_code.co_filename)))
     for node in ast.walk(tree):
         for keyword, test in _tests(node):
             bare, negated = _without_not(test)
@@ -49,6 +50,53 @@ def condition_at(frame: FrameType) -> Condition:
         if _position(node) == here and isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             return Condition("in", ast.unparse(node.left))
     return UNKNOWN
+
+
+def function_at(code: CodeType) -> FunctionNode | None:
+    """The definition of a function, or None if the source is not available."""
+    named = _functions("".join(linecache.getlines(code.co_filename)))
+    found = named.get((code.co_firstlineno, code.co_name), [])
+    if len(found) < 2:
+        return found[0] if found else None
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    inside = next((here for here in code.co_positions() if None not in here and here[2] != here[3]), None)
+    if inside is None:
+        return None
+    fitting = [each for each in found if _parameters(each) == parameters and _encloses(_position(each), inside)]
+    return fitting[-1] if fitting else None  # the innermost
+
+
+@lru_cache(maxsize=8)
+def _parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])
+
+
+@lru_cache(maxsize=8)
+def _functions(source: str) -> Mapping[tuple[int, str], list[FunctionNode]]:
+    """By the line of the first decorator, or else of the definition, and the name; outer ones first."""
+    named: dict[tuple[int, str], list[FunctionNode]] = defaultdict(list)
+    for node in ast.walk(_parsed(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            named[line, node.name].append(node)
+        elif isinstance(node, ast.Lambda):
+            named[node.lineno, "<lambda>"].append(node)
+    return named
+
+
+def _parameters(node: FunctionNode) -> tuple[str, ...]:
+    arguments = node.args
+    return tuple(each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
+
+
+def _encloses(outer: tuple[int | None, ...], inner: tuple[int | None, ...]) -> bool:
+    line, end_line, column, end_column = (each or 0 for each in outer)
+    inner_line, inner_end_line, inner_column, inner_end_column = (each or 0 for each in inner)
+    begins_before = (line, column) <= (inner_line, inner_column)
+    return begins_before and (inner_end_line, inner_end_column) <= (end_line, end_column)
 
 
 def _without_not(test: ast.expr) -> tuple[ast.expr, bool]:

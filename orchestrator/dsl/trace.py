@@ -16,8 +16,10 @@ from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.location import is_user_file, trace_boundary
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.policy import Opts
+from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Result, Tracer
 from orchestrator.dsl.typing import TypeForm
+from orchestrator.dsl.unasked import report_unasked
 from orchestrator.dsl.value import Origin, Value
 from orchestrator.errors import SourceLoc, TraceError, UnrepresentableError, described
 
@@ -74,10 +76,13 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
             for ssa, (name, tp) in zip(arguments, boundary.params.items(), strict=True):
                 params[name] = tracer.value(ssa, Result(tp), Origin(name, workflow.where))
             result = _run(tracer, workflow, params)
+            report_unasked(tracer)
             if not tracer.diagnostics:
                 ir.yield_([result._ssa])
     except UnrepresentableError as error:
         tracer.report("ORCH-D013", f"{error} in the declaration of the workflow", fix=error.fix, where=workflow.where)
+    finally:
+        tracer.runs.forget()
     if tracer.diagnostics:
         raise TraceError.collect(tracer.diagnostics)
     register_type(tracer, boundary.returns)
@@ -110,11 +115,14 @@ def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename)]
     where = SourceLoc(frames[-1].filename, frames[-1].lineno or 0, frames[-1].name) if frames else None
     fix = "fix the exception; work on concrete data belongs into a tool: @tool(effects='pure')"
+    raised = tracer.readable(described(error))
+    if has_marker(raised):
+        raised = type(error).__name__
     if type(error).__name__ == "ValidationError":
         fix = "build a model of symbolic values as an op: call(Model, field=value)"
     return tracer.report(
         "ORCH-D001",
-        f"the workflow raised {described(error).splitlines()[0]}",
+        f"the workflow raised {raised.splitlines()[0]}",
         why="the function is traced with symbolic values, before any model or tool has answered",
         fix=fix,
         where=where,

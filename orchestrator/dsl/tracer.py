@@ -24,11 +24,12 @@ from orchestrator.dsl.constants import (
     remedy,
     shown,
 )
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.location import user_frame, user_location
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
 from orchestrator.dsl.options import ACCEPTED, unknown_option
 from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
+from orchestrator.dsl.ran import Runs
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
 from orchestrator.dsl.typing import (
     TypeForm,
@@ -121,6 +122,7 @@ class Tracer:
         self.inlining: list[Workflow[..., Any]] = []
         self.truths: dict[tuple[CodeType, int], int] = {}
         self.ids: dict[str, SourceLoc] = {}
+        self.runs = Runs()
         self._counts: dict[str, int] = {}
         self._markers = Markers()
         self._holes: list[Value[Any]] = []
@@ -153,7 +155,16 @@ class Tracer:
 
     def here(self) -> SourceLoc:
         """The user's current line, or ``place`` if that is set."""
-        return self.place or user_location()
+        if self.place is not None:
+            return self.place
+        frame = user_frame()
+        self.runs.note(frame)
+        return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+    def call(self, function: Callable[..., Any], *args: object) -> Any:
+        """``function(*args)``, a function of the user's that is traced."""
+        self.runs.note_call(function, args)
+        return function(*args)
 
     # Values out of Python objects
 
@@ -187,6 +198,13 @@ class Tracer:
                 "build it in a tool, from what it is made of",
             )
             return self.report("ORCH-D013", message, why=f"constants are written into the IR as JSON: {error}", fix=fix)
+        if has_marker(text):
+            return self.report(
+                "ORCH-D013",
+                f"{describe(obj)} holds a text with a symbolic value",
+                why="constants are known before the workflow runs",
+                fix="build it as an op: call(Model, field=value), or in a tool that takes the text",
+            )
         return self.op("const", [], [Result(tp, length)], {"value": text})[0]
 
     def feed(self, obj: object, expected: TypeForm, role: str) -> Value[Any]:
@@ -229,8 +247,8 @@ class Tracer:
         except CutMarkerError:
             return self.report(
                 "ORCH-D008",
-                "a string operation cut the placeholder of a symbolic value",
-                why="slicing, padding or replacing text works on the placeholder, not on the text that will be there",
+                "a string operation cut or changed the placeholder of a symbolic value",
+                why="what changes a text changes the placeholder, and not the text that will be there",
                 fix="slice or replace inside a tool, and put its result into the f-string",
             )
         holes = [self._usable(self._holes[hole]) for hole in split.holes]
@@ -238,6 +256,7 @@ class Tracer:
 
     def marker(self, value: Value[Any], spec: str = "") -> str:
         """The text that stands for ``value`` in an f-string."""
+        self.runs.note(user_frame())
         if spec:
             self.report(
                 "ORCH-D007",
@@ -246,6 +265,10 @@ class Tracer:
                 fix="write {value} without a spec; format it inside a tool: @tool(effects='pure')",
             )
         return self._markers.of(self._hole(value))
+
+    def readable(self, text: str) -> str:
+        """``text`` for a message: with names of values in the place of their markers."""
+        return self._markers.named(text, [value._origin.name for value in self._holes])
 
     def repr_marker(self, value: Value[Any]) -> str:
         """The text that makes ``repr(value)`` recognisable in a template."""

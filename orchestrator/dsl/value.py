@@ -65,9 +65,10 @@ class Value(Generic[T]):
     def __getitem__(self, key: Any) -> Any:
         return index(self, key)
 
-    # Expressions. `==` builds an op, so identity is what hashing uses.
+    # Expressions. `==` builds an op, so nothing is found by its hash.
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return misuse.hashed(self)
 
     def __eq__(self, other: object) -> Any:
         return binary(self._tracer, "eq", self, other)
@@ -159,6 +160,10 @@ class Value(Generic[T]):
 
     def __float__(self) -> float:
         return misuse.number(self, "float()")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return misuse.class_of(self)
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
         return misuse.called(self)

@@ -205,6 +205,7 @@ class Workflow(Generic[P, R]):
         if self.model is not None:
             tracer.defaults = {**outer, "model": self.model}
         tracer.inlining.append(self)
+        tracer.runs.note_call(self.fn, tuple(params.values()))
         try:
             returned = self.fn(**params)  # type: ignore[call-arg, arg-type]
         finally:

@@ -103,7 +103,7 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
         lambda x: shouted(llm(x, returns=Row)),
         "ADA",
     ),
-    (lambda x: "n = " + number(x), 'write an f-string: f"{const_1}{llm_1}"', lambda x: f"n = {number(x)}", "n = 3"),  # type: ignore[operator]
+    (lambda x: "n = " + number(x), 'write an f-string: f"n = {llm_1}"', lambda x: f"n = {number(x)}", "n = 3"),  # type: ignore[operator]
     (
         lambda x: llm(x, returns=Order).kind == "naif",
         "did you mean 'naïf'?",

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator import branch, llm, loop, map_, tool
+from orchestrator.dsl.value import Value
 
 
 class BoomError(Exception):
@@ -162,4 +163,4 @@ def _body(rng: Random, how: Traced | Direct, numbers: list[Any], lists: list[Any
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, list) or getattr(value, "_type", None) == list[int]
+    return value._type == list[int] if isinstance(value, Value) else isinstance(value, list)
