@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,10 +117,11 @@ async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case]) -
         task.uncancel()
         for run in runs:
             run.cancel()
-        await asyncio.gather(*runs, return_exceptions=True)
+        with suppress(asyncio.CancelledError):  # Ctrl-C again: nothing is waited for any longer
+            await asyncio.gather(*runs, return_exceptions=True)
         return [
             Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
-            if run.cancelled()
+            if run.cancelled() or not run.done()
             else run.result()
             for case, run in zip(cases, runs, strict=True)
         ]

@@ -7,21 +7,28 @@ from types import FrameType
 
 from orchestrator.ctrl_c import KeptCtrlC
 
-TERMINATED = 143
-"""Exit code where SIGTERM ended a command, which it does as Ctrl-C does: what was finished by then is delivered."""
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command as Ctrl-C does, so that what was finished by then is delivered: of those who stop jobs,
+and of a terminal that is closed."""
 
 
 def main() -> None:
     """The console script."""
+    background = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if background:  # a shell starts what ends in `&` so: nobody's Ctrl-C is meant, but `kill` is
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     kept = KeptCtrlC()
-    terminated: list[int] = []
+    ended_by: list[int] = []
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        terminated.append(number)
+    def end(number: int, frame: FrameType | None) -> None:
+        ended_by.append(number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.raise_signal(signal.SIGINT)
 
-    if kept.raises and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, terminate)
+    for each in ENDING:
+        if kept.raises and signal.getsignal(each) is signal.SIG_DFL:  # `nohup` ignores one of them
+            signal.signal(each, end)
     try:
         from orchestrator.cli.group import cli
         from orchestrator.cli.streams import open_closed_streams
@@ -33,8 +40,8 @@ def main() -> None:
     except SystemExit as ended:
         from orchestrator.cli.failure import INTERRUPTED
 
-        if terminated and ended.code == INTERRUPTED:
-            ended.code = TERMINATED
+        if ended_by and ended.code == INTERRUPTED:
+            ended.code = 128 + ended_by[0]
         raise
     finally:  # all has been said: Ctrl-C ends what is left to do, without a traceback
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.failure import CTRL_C, as_orch_error
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.saving import save_result
-from orchestrator.cli.streams import deliver, deliver_json, result_stream
+from orchestrator.cli.streams import deliver, deliver_json, result_stream, silence_stdout
 from orchestrator.errors import Diagnostic, OrchError, RunError, described
 from orchestrator.planner.figures import dollars, duration
 
@@ -72,16 +72,21 @@ def kept(workflow: str, outcomes: Sequence[Outcome], facts: Facts) -> Iterator[N
     """What the runs gave is paid for: where it cannot be shown, it is saved, and ORCH-U092 says where."""
     try:
         yield
-    except Exception as failure:
+    except (Exception, KeyboardInterrupt) as failure:
         data = runs_data(workflow, outcomes, facts, many=len(outcomes) != 1, shown=Printable())
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         place = save_result(text)
         if place is None:
             click.echo(text, err=True)
-        raise _not_shown(failure, place) from failure
+        error = _not_shown(failure, place)
+        if isinstance(failure, KeyboardInterrupt):
+            silence_stdout()  # whose reader may be waiting for ever
+            click.echo(str(error), err=True)
+            raise
+        raise error from failure
 
 
-def _not_shown(failure: Exception, place: Path | None) -> OrchError:
+def _not_shown(failure: BaseException, place: Path | None) -> OrchError:
     diagnostics = failure.diagnostics if isinstance(failure, OrchError) else []
     reason = None
     if isinstance(failure, OSError):
