@@ -2,7 +2,8 @@
 
 The columns are those of ai-dynamo/aiconfigurator's silicon measurements; ``silicon_ttft_ms`` and ``silicon_tpot_ms``
 may be empty. Parallelism is in ``tp_size`` … ``moe_ep_size``, or for disaggregated serving (``mode`` ``disagg``) in
-``prefill_…`` and ``decode_…``; an absent one is 1.
+``prefill_…`` and ``decode_…``; an absent one is 1. Names of columns are taken as people write them (``TP size``), and
+so is what divides the cells: commas, semicolons or tabs.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.catalogue import catalogue
@@ -24,19 +26,29 @@ from orchestrator.planner.cost.inputs import DRAWING_CAMPAIGN
 from orchestrator.planner.models import ModelFacts, bundled, unknown
 
 REQUIRED: Final = ("id", "backend", "model_path", "system", "mode", "isl", "osl")
-_DTYPES = {
-    "fp8": "fp8",
-    "fp8_block": "fp8",
-    "nvfp4": "fp4",
-    "fp4": "fp4",
-    "mxfp4": "fp4",
-    "int4_wo": "int4",
-    "int8": "int8",
-}
+_PARALLEL: Final = ("tp_size", "pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+_COLUMNS: Final = (
+    *REQUIRED, "precision", "gemm_quant_mode", "moe_quant_mode", "batch_size", "decode_batch_size",
+    "decode_num_workers", "prefill_num_workers", "silicon_data_source", "silicon_ttft_ms", "silicon_tpot_ms",
+    *(f"{side}{name}" for side in ("", "prefill_", "decode_") for name in _PARALLEL),
+)  # fmt: skip
+"""All that are read; a file may have others."""
+_PLAIN: Final = {name.replace("_", ""): name for name in _COLUMNS}
+_MODES: Final = {"agg": False, "aggregated": False, "disagg": True, "disaggregated": True}
+"""Whether prefill and decode are apart."""
+_DTYPES: Final = {
+    "": "bf16", "bf16": "bf16", "fp16": "bf16", "bfloat16": "bf16", "float16": "bf16",
+    "fp8": "fp8", "fp8_block": "fp8", "fp8_static": "fp8", "fp8_ootb": "fp8",
+    "nvfp4": "fp4", "fp4": "fp4", "mxfp4": "fp4", "w4a16_mxfp4": "fp4", "w4a8_mxfp4_mxfp8": "fp4",
+    "int4": "int4", "int4_wo": "int4", "w4afp8": "int4",
+    "int8": "int8", "int8_wo": "int8", "sq": "int8", "sq_noq": "int8",
+}  # fmt: skip
+"""Weights by the name of their quantisation."""
 _ALIASES = {"a100-sxm": "a100-sxm-80gb", "a100-pcie": "a100-pcie-80gb"}
 _EPOCH = date(2025, 1, 1)
 _MOST_PROBLEMS = 20
 _TOO_MANY: Final = "cells beyond the last column"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +66,27 @@ def read_rows(path: Path) -> list[Row]:
     ORCH-P091 a figure is impossible, ORCH-P092 an unknown system; problems are named by line and reported together."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="", restkey=_TOO_MANY)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-            if missing:
+            head = file.readline()
+            delimiter = max(",;\t", key=head.count)
+            reader = csv.DictReader(chain([head], file), restval="", restkey=_TOO_MANY, delimiter=delimiter)
+            names = reader.fieldnames = [_column(cell) for cell in reader.fieldnames or ()]
+            missing = [name for name in REQUIRED if name not in names]
+            twice = [name for name in _COLUMNS if names.count(name) > 1]
+            if missing or twice:
+                what = f"no column {', '.join(map(repr, missing))}" if missing else f"two columns {twice[0]!r}"
                 raise PlanError(
                     "ORCH-P090",
-                    f"{path} has no column {', '.join(map(repr, missing))}",
+                    f"{path} has {what}",
                     fix="give a CSV file with a header line; `orch plan predict --help` names the columns",
                 )
             return _collect(reader, str(path))
     except (OSError, UnicodeDecodeError, csv.Error) as unreadable:
         raise PlanError("ORCH-P001", f"cannot read {path}: {unreadable}") from unreadable
+
+
+def _column(cell: str) -> str:
+    """The column that a cell of the header names; others by what they say."""
+    return _PLAIN.get(re.sub(r"[\s_-]", "", cell).lower(), cell.strip())
 
 
 def _collect(reader: csv.DictReader[str], file: str) -> list[Row]:
@@ -73,7 +95,7 @@ def _collect(reader: csv.DictReader[str], file: str) -> list[Row]:
         try:
             if _TOO_MANY in line:
                 raise BadFieldError("ORCH-P091", "the end", "there are more cells than columns")
-            rows.append(_row(line))
+            rows.append(_row({name: cell.strip() for name, cell in line.items()}))
         except BadFieldError as bad:
             where = SourceLoc(file, reader.line_num)
             problems.append(Diagnostic(bad.code, f"{bad.field} of row {line['id']!r}: {bad.said}", where, fix=bad.fix))
@@ -90,13 +112,13 @@ class BadFieldError(Exception):
 
 
 def _row(line: Mapping[str, str]) -> Row:
-    empty = next((name for name in REQUIRED if not line[name].strip()), None)
+    empty = next((name for name in REQUIRED if not line[name]), None)
     if empty is not None:
         raise BadFieldError("ORCH-P091", empty, "it is empty")
-    disaggregated = line["mode"] == "disagg"
+    disaggregated = _one_of(_MODES, line, "mode")
     decode = _parallel(line, "decode_" if disaggregated else "")
     workers = int(_count(line, "decode_num_workers")) if disaggregated else 1
-    gemm, moe = (_DTYPES.get(line.get(f"{name}_quant_mode") or "", "bf16") for name in ("gemm", "moe"))
+    gemm, moe = (_one_of(_DTYPES, line, f"{name}_quant_mode") for name in ("gemm", "moe"))
     campaign, day = _provenance(line.get("silicon_data_source") or "")
     deployment = Deployment(
         facts=_facts(line["model_path"], gemm, moe),
@@ -118,9 +140,7 @@ def _row(line: Mapping[str, str]) -> Row:
 
 
 def _parallel(line: Mapping[str, str], prefix: str) -> Parallel:
-    tp, pp, dp = (int(_count(line, f"{prefix}{name}")) for name in ("tp_size", "pp_size", "attention_dp_size"))
-    moe_tp, moe_ep = (int(_count(line, f"{prefix}{name}")) for name in ("moe_tp_size", "moe_ep_size"))
-    return Parallel(tp, pp, dp, moe_tp, moe_ep)
+    return Parallel(*(int(_count(line, f"{prefix}{name}")) for name in _PARALLEL))
 
 
 def _concurrency(line: Mapping[str, str], decode: Parallel, workers: int, disaggregated: bool) -> float:
@@ -141,6 +161,15 @@ def _provenance(source: str) -> tuple[str, float]:
     except ValueError as wrong:
         raise BadFieldError("ORCH-P091", "silicon_data_source", f"measured={found[1]}: {wrong}") from None
     return DRAWING_CAMPAIGN, float((day - _EPOCH).days)
+
+
+def _one_of(known: Mapping[str, T], line: Mapping[str, str], name: str) -> T:
+    """What one of the words that are ``known`` means."""
+    word = line.get(name, "")
+    if word.lower() not in known:
+        fix = f"use one of {', '.join(filter(None, known))}"
+        raise BadFieldError("ORCH-P091", name, f"{word[:40]!r} is not known", fix)
+    return known[word.lower()]
 
 
 def _count(line: Mapping[str, str], name: str) -> float:

@@ -109,6 +109,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
         ({"silicon_data_source": "silicon_concurrency=" + "7" * 400}, "not a figure this can have"),
         ({"tp_size": "1e400"}, "not a figure this can have"),
         ({"osl": "nan"}, "not a figure this can have"),
+        ({"mode": "static"}, "mode of row 'a': 'static' is not known"),
+        ({"gemm_quant_mode": "int3"}, "gemm_quant_mode of row 'a': 'int3' is not known"),
     ],
 )
 def test_what_other_tools_write_is_named_with_its_line(tmp_path: Path, changes: dict[str, str], said: str) -> None:
@@ -130,3 +132,23 @@ def test_short_and_long_lines_are_named(tmp_path: Path) -> None:
         read_rows(path)
     assert [each.where.line for each in caught.value.diagnostics if each.where] == [2, 3]
     assert codes(caught) == ["ORCH-P091"] * 2
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_that_people_write(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "rows.csv"
+    head = ["ID", " backend", "Model path", "system", "mode", "ISL", "osl", "TP size", "batchsize", "note"]
+    cells = ["a", "vllm ", "Qwen/Qwen3-8B", "H100_SXM", "Disaggregated", " 1000", "100", "4", "8", ""]
+    path.write_text("\n".join(delimiter.join(line) for line in (head, cells, [*cells[:4], "agg", *cells[5:]])) + "\n")
+    apart, together = (row.deployment for row in read_rows(path))
+    assert (apart.disaggregated, together.disaggregated) == (True, False)
+    assert (together.backend, together.isl, together.decode.tp, together.concurrency) == ("vllm", 1000, 4, 8)
+
+
+def test_a_column_that_stands_there_twice(tmp_path: Path) -> None:
+    path = rows(tmp_path, {})
+    header, line = path.read_text().splitlines()
+    path.write_text(f"{header},TP size\n{line},8\n")
+    with pytest.raises(PlanError) as caught:
+        read_rows(path)
+    assert "two columns 'tp_size'" in str(caught.value)
