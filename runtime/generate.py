@@ -39,9 +39,10 @@ from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.received import Display, Received
 from orchestrator.runtime.reservation import Reservation
-from orchestrator.runtime.values import Conversation
+from orchestrator.runtime.values import Conversation, parsed_reply
 
 if TYPE_CHECKING:
+    from orchestrator.errors import RunError
     from orchestrator.runtime.executor import Execution, Frame
 
 
@@ -109,6 +110,29 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts.values()]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
     return Outcome(values[: op.count], usage, cost_usd, received.finish)
+
+
+def without_unfit(
+    execution: Execution, frame: Frame, op: Op, error: BaseException, failure: RunError
+) -> Outcome | None:
+    """The samples that fit of a call that has failed for the last time, with ``error``, where they are enough for it.
+
+    None where they are not, and for any op that is no such call.
+    """
+    spec, path = op.spec, frame.path + op.id
+    if not isinstance(spec, Generate) or spec.at_least is None:
+        return None
+    last = error.correction if isinstance(error, UnfitReplyError) else execution.corrections.get(path, NOTHING_WRONG)
+    if len(last.kept) < spec.at_least:
+        return None
+    execution.corrections.pop(path, None)
+    first = failure.diagnostics[0]
+    why = f"{first.message}: {first.why}" if first.why else first.message
+    execution.warnings[f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}"] = None
+    prompt, conversation, _ = _given(spec, [frame.v[slot] for slot in op.args])
+    replies = [parsed_reply(spec.returns, text) for text in last.kept.values()]
+    chats = [conversation.then(prompt, text, None, None) for text in last.kept.values()]
+    return Outcome((replies, chats)[: op.count])
 
 
 def _keep(execution: Execution, frame: Frame, op: Op, correction: Correction) -> None:

@@ -256,6 +256,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         engine=engine_of(node),
         returns=returns,
         samples=samples,
+        at_least=given(node, "at_least", None),
         temperature=given(node, "temperature", None),
         top_p=given(node, "top_p", None),
         max_tokens=given(node, "max_tokens", None),

@@ -17,6 +17,7 @@ from orchestrator.runtime import calls, control, failures
 from orchestrator.runtime.attempt import Attempt, begin_enclosing
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.events import OpFailed, OpStarted
+from orchestrator.runtime.generate import without_unfit
 from orchestrator.runtime.once import OnceOp
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import NO_POLICY, Op, Structure, ToolCall
@@ -135,6 +136,8 @@ class _Performance:
             assert self._current is not None
             return await self._once.after(self._current, error, wait)
         failure = failures.of_op(error, path + op.id, op.where)
+        if wait is None and (left := without_unfit(self._execution, self._frame, op, error, failure)) is not None:
+            return left
         self._execution.emit(OpFailed(path, op.id, self._number, failure.code, failure.message, wait, time()))
         if wait is not None:
             return wait

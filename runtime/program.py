@@ -134,6 +134,8 @@ class Generate:
     returns: Any = str
     """The type of one reply."""
     samples: int = 1
+    at_least: int | None = None
+    """So many samples must fit, and the others may be left out; None: all must."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None

@@ -39,8 +39,10 @@ class Conversation:
     shared: bool = False
     """Several turns continue it; each opens a session of its own."""
 
-    def then(self, prompt: str, reply: str, session: str, engine: str, *, shared: bool = False) -> Conversation:
-        """The conversation after one more turn."""
+    def then(
+        self, prompt: str, reply: str, session: str | None, engine: str | None, *, shared: bool = False
+    ) -> Conversation:
+        """The conversation after one more turn, whose KV is in that session of that engine, if in any."""
         turn = (Message("user", prompt), Message("assistant", reply))
         return Conversation(self.messages + turn, self.model, session, engine, shared)
 

@@ -33,8 +33,13 @@ class Sampling(TypedDict, total=False):
 
 
 class CallOptions(Sampling, total=False):
-    """Everything ``llm`` and ``Chat.say`` take besides the prompt, the type and the number of samples."""
+    """Everything ``llm`` and ``Chat.say`` take besides the prompt, the type and the number of samples.
 
+    ``at_least=n`` is for ``samples``: so many of them must fit the type in the end, and the others are left out, with
+    a warning. Without it all must.
+    """
+
+    at_least: int | None
     name: str | None
     retry: RetryLike
     timeout: TimeoutLike
@@ -188,9 +193,15 @@ def _generate(  # noqa: PLR0917
     if schema is not None:
         opts["schema"] = schema
     samples = tracer.option("samples", samples, 1)
+    at_least = cast("int", given.get("at_least") or samples)
+    if at_least > samples:
+        fix = f"give at_least a number up to {samples}, or ask for more samples"
+        tracer.report("ORCH-D041", f"at_least={at_least}, and there are samples={samples}", fix=fix)
+    elif at_least < samples:
+        opts["at_least"] = at_least
     results = [Result(returns), Result(Chat)]
     if samples > 1:
-        length = Length(samples, exact=True)
+        length = Length(samples, exact=at_least == samples)
         results = [Result(list_of(returns), length), Result(list_of(Chat), length)]
     attrs = {"model": model, "returns": type_string(returns), "samples": samples}
     reply, chat = tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)

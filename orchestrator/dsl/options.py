@@ -67,6 +67,7 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
         lambda value: isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63,
     ),
     "samples": _COUNT,
+    "at_least": _COUNT,
     "concurrency": _COUNT,
     "choices": Accepted("a list of different texts", _is_choices),
     "name": NAME,

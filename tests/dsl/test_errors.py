@@ -177,6 +177,7 @@ def test_options_of_ops() -> None:
         llm(question, temprature=1)  # type: ignore[call-overload]  # D041
         llm(question, temperature=-1)  # D041
         llm(question, samples=0)  # D041
+        llm(question, samples=2, at_least=3)  # D041
         llm(question, max_tokens=n + 1)  # D041
         llm(question, returns=Callable)  # D041
         map_(run_sql, llm(question, samples=2), concurrency=0)  # D041

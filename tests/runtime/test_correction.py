@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Retry, chat, workflow
+from orchestrator import Retry, chat, map_, workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.events import Spent
 from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Generate, Policy, Program
@@ -66,6 +67,43 @@ async def test_another_failure_in_between_forgets_nothing() -> None:
     result = await run(count(attempts=3, samples=2), engine)
     assert result.value == [1, 2]
     assert [request.sampling.samples for request in engine.requests] == [2, 1, 1]
+
+
+async def test_samples_that_never_fit_are_left_out_where_the_others_are_enough() -> None:
+    engine = ScriptedEngine([["1", "two", "3"], ["still two"]])
+    result = await run(count(attempts=2, samples=3, at_least=2), engine)
+    assert result.value == [1, 3]
+    assert [request.sampling.samples for request in engine.requests] == [3, 1]
+    (warning,) = result.warnings
+    assert warning.startswith("1 of 3 samples are left out, as the reply to `count` does not fit")
+    spent = sum((each.usage for each in result.events if isinstance(each, Spent)), Usage())
+    assert result.usage == spent
+
+
+async def test_and_where_the_last_attempt_fails_otherwise() -> None:
+    result = await run(
+        count(attempts=2, samples=3, at_least=1), ScriptedEngine([["1", "two", "3"], ValueError("gone")])
+    )
+    assert result.value == [1, 3]
+    assert "gone" in result.warnings[0]
+
+
+@pytest.mark.parametrize("replies", [["1", "two", "three"], ["one", "two", "three"]])
+async def test_too_few_that_fit_are_none(replies: list[str]) -> None:
+    with pytest.raises(RunError) as caught:
+        await run(count(samples=3, at_least=2), ScriptedEngine([replies]))
+    assert caught.value.code == "ORCH-R003"
+
+
+def test_conversations_of_samples_that_are_left_out_are_left_out_too() -> None:
+    @workflow
+    def talk(q: str) -> list[str]:
+        turns = chat().say(f"How many {q}?", returns=int, samples=3, at_least=1)
+        return map_(lambda number, fork: fork.say(f"Why {number}?").reply, turns.replies, turns.chats)
+
+    with fake(["4", "many", "6", "because", "so"]) as engine:
+        assert talk("legs") == ["because", "so"]
+    assert [turn.content for turn in engine.requests[-1].messages] == ["How many legs?", "6", "Why 6?"]
 
 
 class AnswersOnce(ScriptedEngine):
