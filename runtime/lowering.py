@@ -70,6 +70,8 @@ class _Lowering:
     """Model calls by their id, where a prefetch may be for them."""
     types: dict[str, Any] = field(default_factory=dict)
     calls: dict[tuple[str, tuple[str, ...], str, bool], ToolCall] = field(default_factory=dict)
+    brings_engines: bool = False
+    """Whether the plan knows no engine, so that whoever runs the program brings one for each model."""
     in_order: bool = False
     latest: dict[str, Val] = field(default_factory=dict)
     """What the latest op of a region that calls a model yields, by the region's key, if model calls are in order."""
@@ -94,6 +96,7 @@ def lower(
     if plan is not None:
         state.plans, state.critical_path_s = plan.by_id, remaining_s(plan)
         state.moves = {pin.op for pin in plan.pins if pin.moves}
+        state.brings_engines = not plan.cluster.engines
     _note_hints(state, graph.body)
     body = RegionBuilder("", [_type(state, name) for name in graph.body.arg_types])
     region = _fill(state, body, graph.body, "")
@@ -158,7 +161,7 @@ def _lower_hint(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
     call = state.turns.get(str(given(node, "for", "")))
     if call is None:
         return ()
-    spec = Prefetch(call.id, str(given(call, "model", "default")), engine_of(call), pause_of(node))
+    spec = Prefetch(call.id, str(given(call, "model", "default")), _engine(state, call), pause_of(node))
     return _suspend(state, builder, node, spec)
 
 
@@ -253,7 +256,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
     returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]
     spec = Generate(
         model=str(given(node, "model", "default")),
-        engine=engine_of(node),
+        engine=_engine(state, node),
         returns=returns,
         samples=samples,
         at_least=given(node, "at_least", None),
@@ -388,3 +391,8 @@ _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequenc
     "ask": _lower_ask,
     **dict.fromkeys(("kv_release", "kv_supersede", "kv_prefetch"), _lower_hint),
 }
+
+
+def _engine(state: _Lowering, node: Node) -> str | None:
+    """The engine of a model call; None for the one that serves its model when the program runs."""
+    return None if state.brings_engines else engine_of(node)

@@ -14,8 +14,10 @@ from orchestrator.dsl.control import loop, map_
 from orchestrator.dsl.llm import chat, llm
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import Workflow, workflow
-from orchestrator.errors import BudgetError
+from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.run import Runtime
 from orchestrator.testing import fake
 
 
@@ -134,3 +136,24 @@ def test_two_passwords_of_an_endpoint_are_two_clusters() -> None:
     assert [plan.cluster.engines[0].options["base_url"] for plan in plans] == [
         f"http://me:{password}@h/v1" for password in ("first", "second", "first")
     ]
+
+
+@pytest.mark.parametrize("name", [None, "gpt"])
+async def test_a_workflow_compiled_without_a_cluster_runs_on_the_engine_that_serves_its_model(name: str | None) -> None:
+    @workflow
+    def greet(q: str) -> str:
+        return llm(q, model=name)
+
+    async with Runtime({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
+        assert (await runtime.run(compile_workflow(greet), {"q": "hi"})).value == "hello"
+
+
+async def test_an_engine_of_the_cluster_is_not_replaced_by_another() -> None:
+    @workflow
+    def greet(q: str) -> str:
+        return llm(q)
+
+    cluster = Cluster(engines=(EngineSpec(name="planned", kind="scripted", model="gpt"),))
+    async with Runtime({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
+        with pytest.raises(RunError, match="no engine serves `planned`"):
+            await runtime.run(compile_workflow(greet, cluster), {"q": "hi"})
