@@ -2,7 +2,7 @@
 
 What it really sends is seen in the first bytes, not in the content type: proxies get that wrong. Server-sent events
 (https://html.spec.whatwg.org/multipage/server-sent-events.html) are read as browsers do, and more generously where
-servers differ: a data line that is complete needs no blank line behind it."""
+servers differ: a data line that is complete by itself needs no blank line behind it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ DONE: Final = "[DONE]"
 MOST_BYTES: Final = 64 << 20
 """Of a document, and of one event."""
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+_BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _ENDS: Final = re.compile(rb"\r\n|\n|\r")
 _NO_VALUE: Final = object()
 
@@ -38,65 +39,79 @@ async def values(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
     """
     head = b""
     async for piece in pieces:
-        head += piece
-        if len(head.lstrip(b"\xef\xbb\xbf \t\r\n")) >= len(b"retry:") or len(head) > MOST_BYTES:
+        head = (head + piece).lstrip(_BLANK)
+        if len(head) >= len(b"retry:"):
             break
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith(_FIELDS):
-        async for value in _events(start, pieces):
+    if head.startswith(_FIELDS):
+        async for value in _events(head, pieces):
             yield value
-    elif start:
-        document = bytearray(start)
+    elif head:
+        whole = bytearray(head)
         async for piece in pieces:
-            document += piece
-            if len(document) > MOST_BYTES:
+            whole += piece
+            if len(whole) > MOST_BYTES:
                 break
-        text = document.decode(errors="replace")
+        text = whole.decode(errors="replace")
         try:
-            value = json.loads(text)
+            document = json.loads(text)
         except (ValueError, RecursionError):
             raise NoEventsError(text) from None
-        yield value
+        yield document
         yield Done()
 
 
 async def _events(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
-    data = ""
+    data: list[str] = []
+    size = 0
     async for line in _lines(head, pieces):
         name, _, rest = line.partition(":")
         if name == "data":
-            data += rest.removeprefix(" ") + "\n"
-            if len(data) > MOST_BYTES:
-                raise UnreadableError("an event is longer than 64 MiB")
-            found = _value(data)
-            if found is not _NO_VALUE:
-                yield found
-                data = ""
-        elif not line and data.strip():
+            data.append(rest.removeprefix(" "))
+            size += len(line) + 1
+            if size > MOST_BYTES:
+                raise _too_long()
+        if line and (name != "data" or len(data) > 1):
+            continue  # an event of several lines ends with a blank one: to try each would take quadratic time
+        found = _value("\n".join(data))
+        if found is not _NO_VALUE:
+            yield found
+        elif line:
+            continue
+        elif any(map(str.strip, data)):
             break
-        elif not line:
-            data = ""
-    if data.strip():
-        raise UnreadableError(f"an event is no JSON: {data.strip()[:80]!r}")
+        data.clear()
+        size = 0
+    text = "\n".join(data).strip()
+    if text:
+        found = _value(text)
+        if found is _NO_VALUE:
+            raise UnreadableError(f"an event is no JSON: {text[:80]!r}")
+        yield found
 
 
 async def _lines(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """Lines, whatever ends them; bytes that are not UTF-8 become U+FFFD."""
-    begun, held = bytearray(), b""
+    """Lines, whatever ends them; bytes that are not UTF-8 become U+FFFD. No byte is looked at twice."""
+    begun, is_after_return = bytearray(), False
     piece: bytes | None = head
     while piece is not None:
-        piece = held + piece
-        held = b"\r" if piece.endswith(b"\r") else b""  # a line feed may follow, which is of the same end
-        *ended, rest = _ENDS.split(piece.removesuffix(held))
-        for end in ended:
-            yield (begun + end).decode(errors="replace")
+        if piece and is_after_return:
+            piece = piece.removeprefix(b"\n")  # which is of the same end
+            is_after_return = False
+        is_after_return |= piece.endswith(b"\r")
+        *lines, rest = _ENDS.split(piece)
+        for line in lines:
+            begun += line
+            yield begun.decode(errors="replace")
             begun.clear()
         begun += rest
         if len(begun) > MOST_BYTES:
-            raise UnreadableError("an event is longer than 64 MiB")
+            raise _too_long()
         piece = await anext(pieces, None)
     yield begun.decode(errors="replace")
-    yield ""
+
+
+def _too_long() -> UnreadableError:
+    return UnreadableError(f"an event is longer than {MOST_BYTES >> 20} MiB")
 
 
 def _value(text: str) -> Any:

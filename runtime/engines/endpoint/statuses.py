@@ -22,6 +22,8 @@ from orchestrator.runtime.engines.surrogates import well_formed
 MOST_CHARS: Final = 400
 MOST_READ: Final = 16_000
 """Characters of an answer that are looked at: some send whole pages."""
+_MOST_LEVELS: Final = 8
+"""Of an error object within others."""
 REFUSED: Final = frozenset({429, 503, 529})
 """Statuses of an endpoint that takes no more requests now."""
 PASSING: Final = frozenset({408, 409, 425})
@@ -118,18 +120,23 @@ def words(body: object) -> str:
     return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + " …"
 
 
-def _words(value: object) -> str:
+def _words(value: object, levels: int = _MOST_LEVELS) -> str:
     if isinstance(value, str):
         return value
+    if not levels:
+        return ""
     if isinstance(value, list | tuple):
-        return "; ".join(filter(None, map(_words, value[:5])))
+        return "; ".join(filter(None, (_words(each, levels - 1) for each in value[:5])))
     if not isinstance(value, Mapping):
         return ""
     place = value.get("loc")
     text = next(
         filter(
             None,
-            (_words(value.get(key)) for key in ("message", "error", "detail", "msg", "error_description", "title")),
+            (
+                _words(value.get(key), levels - 1)
+                for key in ("message", "error", "detail", "msg", "error_description", "title")
+            ),
         ),
         "",
     )
@@ -137,9 +144,9 @@ def _words(value: object) -> str:
     return where + text
 
 
-def _nested(value: object) -> list[Mapping[str, Any]]:
+def _nested(value: object, levels: int = _MOST_LEVELS) -> list[Mapping[str, Any]]:
     """An error object and those in it, the inner ones first."""
-    if not isinstance(value, Mapping):
+    if not levels or not isinstance(value, Mapping):
         return []
-    inner = [each for key in ("error", "detail") for each in _nested(value.get(key))]
+    inner = [each for key in ("error", "detail") for each in _nested(value.get(key), levels - 1)]
     return [*inner, value]

@@ -81,6 +81,8 @@ async def test_statuses(status: int, body: bytes, code: str, transient: bool) ->
         (b'{"object": "error", "message": {"detail": [{"loc": ["body", "x"], "msg": "no"}]}}', "body.x: no"),
         (b"<html><style>p {}</style><body><p>Ask the\n admin</p></body></html>", "Ask the admin"),
         (b'"only text"', "only text"),
+        (b'{"error":' * 7 + b'"deep"' + b"}" * 7, "deep"),
+        (b'{"error":' * 300 + b'"too deep"' + b"}" * 300, "HTTP 400"),
         (b'{"error": "\\u001b[31mred\\u0007 \\ud83d"}', "[31mred \ufffd"),
     ],
 )

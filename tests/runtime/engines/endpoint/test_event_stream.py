@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +68,29 @@ async def test_what_is_neither_is_shown(sent: bytes) -> None:
 async def test_an_event_that_is_no_json(sent: bytes) -> None:
     with pytest.raises(UnreadableError, match="no JSON"):
         await read(sent)
+
+
+@pytest.mark.parametrize("sent", [b"data: [\n", b'data: {"a": "b\n', b"\n  \n", b": wait\n", b"{"])
+async def test_however_much_comes_no_byte_is_read_twice(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at grows as what is sent, for one event without an end and for what is none."""
+    looked_at = {1_000: 0, 4_000: 0}
+    for count in looked_at:
+
+        def loads(text: str, count: int = count) -> Any:
+            looked_at[count] += len(text)
+            return json.loads(text)
+
+        monkeypatch.setattr(event_stream, "json", SimpleNamespace(loads=loads))
+        with suppress(UnreadableError, NoEventsError):
+            await read(*[sent] * count)
+    assert looked_at[4_000] <= 8 * max(looked_at[1_000], 1_000)
+
+
+async def test_an_event_is_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MOST_BYTES", 1_000)
+    for sent in (b"data: [\n", b"data: [", b"x"):
+        with pytest.raises(UnreadableError, match="longer than"):
+            await read(b"data: [", *[sent] * 2_000)
 
 
 async def test_what_came_before_it_is_passed_on() -> None:
