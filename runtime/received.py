@@ -12,7 +12,7 @@ from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
 from orchestrator.runtime.engines.errors import withheld
-from orchestrator.runtime.engines.token_count import TokenCounter, completed
+from orchestrator.runtime.engines.token_count import LONGEST_TOKEN, TokenCounter, completed
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
 from orchestrator.runtime.reservation import Reservation
@@ -83,7 +83,15 @@ class Received:
 
     def warnings(self, op: str, max_tokens: int | None) -> list[str]:
         """What the run says about replies that are not whole answers."""
-        return unfinished(op, self.texts, self._reasons, self._limit(max_tokens))
+        found = unfinished(op, self.texts, self._reasons, self._limit(max_tokens))
+        allowed = None if max_tokens is None else max_tokens * len(self.asked)
+        written = 0 if self.usage is None else self.usage.output_tokens
+        if allowed is not None and written > allowed + len(self.asked):  # some count the end of a reply as well
+            found.append(
+                f"the reply to `{op}` has {written:,} tokens, and {allowed:,} were allowed: "
+                "no budget holds what does not keep to max_tokens"
+            )
+        return found
 
     def used(self, reservation: Reservation, counter: TokenCounter) -> Usage:
         """What the engine told, and what it left out as it is counted here."""
@@ -106,11 +114,16 @@ class Received:
         if self.tokens:
             return self.tokens
         written = zip(self._thoughts, self._parts, strict=True)
-        counts = [counter.count_text("".join([*thoughts, *parts])) for thoughts, parts in written]
-        return sum(counts if most is None else (min(each, most) for each in counts))
+        return sum(_count("".join([*thoughts, *parts]), most, counter) for thoughts, parts in written)
 
     def _limit(self, max_tokens: int | None) -> str:
         """What cuts a reply off, for people."""
         if max_tokens is None:
             return "the engine's own limit"
         return f"max_tokens={max_tokens}" if self._spec.max_tokens else f"the {max_tokens} tokens that its budget left"
+
+
+def _count(text: str, most: int | None, counter: TokenCounter) -> int:
+    """Tokens of a sample, at most; ``most`` bounds it unless the sample shows that it does not."""
+    count = counter.count_text(text)
+    return count if most is None or len(text) > most * LONGEST_TOKEN else min(count, most)

@@ -12,8 +12,8 @@ import logging
 import os
 import time
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
@@ -32,7 +32,7 @@ from orchestrator.runtime.engines.base import (
     note,
     sent,
 )
-from orchestrator.runtime.engines.endpoint import event_stream, probe
+from orchestrator.runtime.engines.endpoint import event_stream, probe, reading
 from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, checked_url
 from orchestrator.runtime.engines.endpoint.client import LOGGERS, connected, http_library, without_user
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
@@ -40,7 +40,7 @@ from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, gate, shared_pace
 from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
 from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
-from orchestrator.runtime.engines.endpoint.statuses import Endpoint, error_in, failure, status_of, words
+from orchestrator.runtime.engines.endpoint.statuses import Endpoint, failure, status_of, words
 from orchestrator.runtime.kv.wire import SESSION_HEADER, request_arguments
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
-END_S: Final = 0.05
-"""How long the end of a response may take that is complete; a connection is of use again only behind it."""
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -178,7 +176,7 @@ class OpenAIEngine:
         ends: dict[int, FinishReason] = {}
         while missing:
             parts = [missing] if self._dialect.takes_n else [[sample] for sample in missing]
-            replies = [Reply(len(part)) for part in parts]
+            replies = [Reply(len(part), request.sampling.max_tokens) for part in parts]
             asked = [
                 self._ask(_seeded(request, part[0]), part, reply) for part, reply in zip(parts, replies, strict=True)
             ]
@@ -276,26 +274,13 @@ class OpenAIEngine:
         import openai
 
         http = http_library()
-        is_writing = False
         try:
             async with (
                 self._client().chat.completions.with_streaming_response.create(**body) as response,
-                aclosing(event_stream.values(pieces := response.iter_bytes())) as values,
+                aclosing(reading.pieces(response.iter_bytes(), reply, self._shown, self._said)) as read,
             ):
-                async for value in values:
-                    if isinstance(value, event_stream.Done):
-                        reply.is_done = True
-                        await _read_end(pieces)
-                        break
-                    if (said := error_in(value)) is not None:
-                        raise self._said(said, is_writing=is_writing)
-                    for piece in reply.feed(value):
-                        is_writing = True
-                        yield piece
-            for piece in reply.rest():
-                yield piece
-            if not reply.reasons():
-                raise UnfinishedError("it ended without a reply")
+                async for piece in read:
+                    yield piece
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except openai.APIConnectionError as error:
@@ -315,7 +300,7 @@ class OpenAIEngine:
         coded = self._redacted.coded(failure(self._endpoint, error.status_code, body, retry_after_s=after_s))
         return _RefusedError(coded, after_s) if coded.code == "ORCH-E017" else coded
 
-    def _said(self, said: object, *, is_writing: bool) -> Exception:
+    def _said(self, said: object, is_writing: bool) -> Exception:
         """The coded error for an error object that came with status 200."""
         status = status_of(said)
         if status is None:
@@ -368,15 +353,6 @@ class OpenAIEngine:
 
 def _of_open_loops(made: dict[asyncio.AbstractEventLoop, T]) -> dict[asyncio.AbstractEventLoop, T]:
     return {loop: each for loop, each in made.items() if not loop.is_closed()}
-
-
-async def _read_end(pieces: AsyncIterator[bytes]) -> None:
-    """Read what stands behind the end of a reply: mostly nothing but the end of the response."""
-    http = http_library()
-    with suppress(TimeoutError, http.HTTPError, http.StreamError):
-        async with asyncio.timeout(END_S):
-            async for _ in pieces:
-                pass
 
 
 class _RefusedError(Exception):

@@ -29,6 +29,8 @@ TOKENS_PER_MESSAGE: Final = 8
 """Of a chat template; the common ones need three to six."""
 TOKENS_PER_PROMPT: Final = 96
 """Of a chat template besides; the longest common one, gpt-oss, needs about 80."""
+LONGEST_TOKEN: Final = 128
+"""Characters; the longest tokens of the common vocabularies are runs of blanks."""
 LONG_CHARS: Final = 50_000
 """Longer prompts are counted in a thread."""
 MOST_KNOWN: Final = 4096

@@ -18,11 +18,16 @@ from typing import Any, Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.engines.surrogates import Joiner, well_formed
+from orchestrator.runtime.engines.token_count import LONGEST_TOKEN
 
 _LENGTH: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 _FILTERED: Final = frozenset({"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "sensitive"})
 _TOOLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
+MOST_CHARS: Final = 64 << 20
+"""Of all samples, with what was thought; no model writes as much."""
+_MOST_TOKENS: Final = 10**12
+"""More than any request has: such a count is none."""
 _BROKEN: Final = frozenset({"error", "abort", "aborted", "cancelled", "canceled", "network_error"})
 
 
@@ -38,16 +43,21 @@ class UnfinishedError(Exception):
 class _Sample:
     joiner: Joiner = field(default_factory=Joiner)
     reason: str = ""
-    has_text: bool = False
+    chars: int = 0
+    """Of its text."""
     refusal: str = ""
     calls: list[dict[str, str]] = field(default_factory=list)
 
 
 class Reply:
-    """One request's reply of so many samples."""
+    """One request's reply of so many samples, each of ``max_tokens`` at most if the endpoint keeps to that."""
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, samples: int, max_tokens: int | None = None) -> None:
         self.usage: Usage | None = None
+        self.is_endless = False
+        """Whether a sample that has not ended is longer than ``max_tokens`` can be: it may never end."""
+        self._most_chars = None if max_tokens is None else max_tokens * LONGEST_TOKEN
+        self._chars = 0
         self.is_done = False
         """Whether the endpoint said that the stream is complete."""
         self._samples: dict[int, _Sample] = {}
@@ -79,14 +89,14 @@ class Reply:
         """What is left to pass on when the stream has ended: half characters, and the words of refusals and calls."""
         for number, sample in sorted(self._samples.items()):
             text = sample.joiner.end() + sample.refusal
-            if not text and not sample.has_text and sample.calls:
+            if not text and not sample.chars and sample.calls:
                 text = "; ".join(f"{call['name']}({call['arguments']})" for call in sample.calls)
             if text:
                 yield number, well_formed(text), ""
 
     def counted(self) -> Usage | None:
         """The usage, where the endpoint counted what it wrote."""
-        wrote = any(sample.has_text for sample in self._samples.values())
+        wrote = any(sample.chars for sample in self._samples.values())
         return None if self.usage is None or (wrote and not self.usage.output_tokens) else self.usage
 
     def reasons(self) -> dict[int, FinishReason]:
@@ -95,6 +105,8 @@ class Reply:
 
     def _reason(self, number: int, sample: _Sample) -> FinishReason:
         found = sample.reason.lower()
+        if not found and self.is_endless:
+            return "length"
         if not found and not self.is_done:
             raise UnfinishedError(f"sample {number + 1} of {self.samples} has no end")
         if found in _BROKEN:
@@ -103,7 +115,7 @@ class Reply:
             return "refusal"
         if found in _FILTERED:
             return "content_filter"
-        if sample.calls or (found in _TOOLS and not sample.has_text):
+        if sample.calls or (found in _TOOLS and not sample.chars):
             return "tool_calls"
         return "length" if found in _LENGTH else "stop"
 
@@ -122,9 +134,13 @@ class Reply:
         sample.refusal += _refusal(delta)
         _add_calls(sample, delta)
         text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
-        sample.has_text |= bool(text)
+        sample.chars += len(text)
+        self.is_endless |= self._most_chars is not None and sample.chars > self._most_chars and not sample.reason
         thoughts = (delta.get(name) for name in _THOUGHTS)  # some send it under both names
         thought = next((each for each in thoughts if isinstance(each, str) and each), "")
+        self._chars += len(text) + len(thought)
+        if self._chars > MOST_CHARS:
+            raise UnfinishedError(f"it is longer than {MOST_CHARS >> 20} million characters")
         if text or thought:
             yield number, text, well_formed(thought)
 
@@ -173,7 +189,9 @@ def _count_in(counts: Mapping[str, Any], name: str) -> int | None:
     found = counts.get(name)
     if isinstance(found, float) and found.is_integer():
         found = int(found)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= _MOST_TOKENS:
+        return None
+    return found
 
 
 def _text(content: Any) -> str:

@@ -84,6 +84,7 @@ async def test_a_reply_that_is_not_streamed_is_read(headers: dict[str, str]) -> 
         ({"prompt_tokens": float("nan"), "completion_tokens": 5}, None),
         ({"prompt_tokens": -3, "completion_tokens": 5}, None),
         ({"prompt_tokens": True, "completion_tokens": 5}, None),
+        ({"prompt_tokens": 10**30, "completion_tokens": 5}, None),
         ({"completion_tokens": 5, "total_tokens": 17}, Usage(12, None, 5)),
         ({**COUNTS, "total_tokens": 217}, Usage(12, None, 205)),  # reasoning, in the total only
         ({**COUNTS, "total_tokens": 9}, Usage(12, None, 5)),
@@ -348,3 +349,18 @@ async def test_the_failure_of_one_of_them_ends_the_others() -> None:
     with serving(answer) as endpoint, pytest.raises(EngineError) as caught:
         await ask(endpoint.url, samples=4, temperature=0.7)
     assert caught.value.code == "ORCH-E021"
+
+
+async def test_a_reply_that_goes_on_beyond_max_tokens_is_cut_off() -> None:
+    notes: list[str] = []
+    with serving([chunk("word " * 100)] * 50) as endpoint:
+        reply = await ask(endpoint.url, notes=notes, max_tokens=10)
+    assert reply.finish_reasons == ("length",)
+    assert 10 * 128 < len(reply.texts[0]) < 50 * 500
+    assert notes == [f"the endpoint {endpoint.url} wrote on beyond max_tokens, and its reply was cut off"]
+
+
+async def test_a_long_reply_that_has_ended_is_whole() -> None:
+    with serving([chunk("word " * 1_000, "stop"), usage()]) as endpoint:
+        reply = await ask(endpoint.url, max_tokens=10)
+    assert (reply.finish_reasons, len(reply.texts[0])) == (("stop",), 5_000)
