@@ -47,8 +47,8 @@ class Attempt:
     """See the module's docstring. ``left_s`` is what is left of the seconds that all attempts may take."""
 
     __slots__ = (
-        "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "number", "once", "op",
-        "waiting",
+        "_all_left_s", "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "number",
+        "once", "op", "waiting",
     )  # fmt: skip
 
     def __init__(self, op: Op, number: int, *, left_s: float = inf, owner: OnceOp | None = None) -> None:
@@ -64,23 +64,27 @@ class Attempt:
         """Whether it was ended from here, without an outcome of its own."""
         self._outer = _current.get()
         self._scope: asyncio.Timeout | None = None
+        """Its clock, while it has one; most attempts have none."""
         self._left_s = inf if op.policy.timeout_s is None else op.policy.timeout_s
-        self._now = asyncio.get_running_loop().time
-        self._ends_s = self._now() + left_s
-        self._running_since_s = 0.0
+        self._all_left_s = left_s
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` as this attempt; raises ORCH-R004 or ORCH-R010 when its time is over."""
-        with Holding(_current, self):
-            if self._left_s == inf and self._ends_s == inf:
+        before = _current.set(self)
+        try:
+            if self._left_s == inf and self._all_left_s == inf:
                 return await work
             return await self._within(work)
+        finally:
+            _current.reset(before)
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
+        self._now = asyncio.get_running_loop().time
+        self._ends_s = self._now() + self._all_left_s
         try:
             async with timeout(None) as scope:
                 self._scope = scope
-                self._schedule()
+                self._schedule(scope)
                 return await work
         except TimeoutError:
             if not scope.expired():
@@ -102,19 +106,21 @@ class Attempt:
         self.waiting = False
         if self._outer is not None:
             self._outer.begin()
-        self._running_since_s = self._now()
-        self._schedule()
+        if self._scope is not None:
+            self._running_since_s = self._now()
+            self._schedule(self._scope)
 
     def wait(self) -> None:
         """It waits for its turn, from now on."""
         if self.waiting:
             return
         self.waiting = True
-        self._left_s -= self._now() - self._running_since_s
-        self._schedule()
+        if self._scope is not None:
+            self._left_s -= self._now() - self._running_since_s
+            self._schedule(self._scope)
 
-    def _schedule(self) -> None:
-        if self._scope is None or self._scope.expired():
+    def _schedule(self, scope: asyncio.Timeout) -> None:
+        if scope.expired():
             return
         until_s = self._ends_s if self.waiting else min(self._ends_s, self._running_since_s + self._left_s)
-        self._scope.reschedule(None if until_s == inf else until_s)
+        scope.reschedule(None if until_s == inf else until_s)

@@ -46,7 +46,7 @@ class Ledger:
 
     def reserve(self, what: str, need: Need, where: SourceLoc | None) -> None:
         """Take ``need`` out of every ledger of the chain, or raise ORCH-R010 and take nothing."""
-        for ledger in self.chain():
+        for ledger in self.chain() if self.bounds_calls else ():
             limits = ledger.limits
             if limits.tokens is not None and ledger.tokens + need.tokens > limits.tokens:
                 left = max(0, limits.tokens - ledger.tokens)

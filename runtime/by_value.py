@@ -30,8 +30,13 @@ def by_value(value: Any) -> Any:
 
     Raises ``RunError`` ORCH-R049 for tuples that are nested too deeply; anything else may be as deep as it likes.
     """
-    if type(value) in _ATOMS:
+    kind = type(value)
+    if kind in _ATOMS:
         return value
+    if (kind is dict and _ATOMS.issuperset(map(type, value.values()))) or (
+        kind is list and _ATOMS.issuperset(map(type, value))
+    ):
+        return value.copy()  # nothing is nested in it, as in most
     copying = _Copying()
     try:
         made = copying.begun(value)

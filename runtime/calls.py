@@ -5,7 +5,7 @@ Each returns an :class:`Outcome` or raises; retries, timeouts and the journal ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,17 +49,26 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
         execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
 
 
-async def run(execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger) -> Outcome:
+def run(
+    execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger
+) -> Coroutine[Any, Any, Outcome]:
     """Do what ``op`` says, once everything it depends on is durable.
 
+    ``attempt`` is told when the op has stopped waiting for a place to run; None where nobody needs to know.
+    """
+    if isinstance(op.spec, Generate):
+        assert attempt is not None
+        return generate(execution, frame, op, attempt=attempt, ledger=ledger)
+    return _answer(execution, frame, op, attempt, ledger)
+
+
+async def _answer(execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger) -> Outcome:
+    """What a tool or a human says.
+
     A pure tool waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
-    waits when its turn has come. ``attempt`` is told when the op has
-    stopped waiting for a place to run; None where nobody needs to know.
+    waits when its turn has come.
     """
     spec, v = op.spec, frame.v
-    if isinstance(spec, Generate):
-        assert attempt is not None
-        return await generate(execution, frame, op, attempt=attempt, ledger=ledger)
     if not (isinstance(spec, ToolCall) and (spec.effects == "pure" or spec.once is not None)):
         waiting = execution.barrier()
         if waiting is not None:
@@ -68,7 +77,7 @@ async def run(execution: Execution, frame: Frame, op: Op, attempt: Attempt | Non
     if isinstance(spec, ToolCall):
         if spec.in_pauses:
             args = _refine(execution, spec.in_pauses, args)
-        args = [by_value(arg) for arg in args]
+        args = list(map(by_value, args))
         by = Caller(execution, frame.path, op, ledger)
         caller.set(by)
         result = await call_tool(spec, args, attempt, by)

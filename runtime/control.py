@@ -56,8 +56,17 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
     if cond.region.is_inline and body.region.is_inline:
         work = turns(cond.region.whole, body.region.whole, state, cond_captured, body_captured, _structure(op).bound)
         return await _in_slices(execution, work)
-    slice_ends = perf_counter() + SLICE_S
+    call_soon = asyncio.get_running_loop().call_soon
+    event_loop_turned: list[None] = []
+    slice_ends = 0.0
     for turn in range(_structure(op).bound):
+        if perf_counter() > slice_ends:
+            if turn and not event_loop_turned:
+                begin_enclosing()
+                await asyncio.sleep(0)
+            event_loop_turned.clear()
+            call_soon(event_loop_turned.append, None)
+            slice_ends = perf_counter() + SLICE_S
         inputs = [*state, *cond_captured]
         if cond.region.is_inline:
             stop = execution.run_inline(cond.region, inputs)
@@ -70,10 +79,6 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
             state = execution.run_inline(body.region, inputs)
         else:
             state = await execution.run_frame(body.region, inputs, f"{path}[{turn}]/", ledger)
-        if perf_counter() > slice_ends:
-            begin_enclosing()
-            await asyncio.sleep(0)
-            slice_ends = perf_counter() + SLICE_S
     return state
 
 

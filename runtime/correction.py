@@ -88,12 +88,13 @@ def _shortened(text: str, most: int) -> str:
 def unfinished(op: str, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[str]:
     """What the run says about texts that are not whole answers."""
     found = []
-    if "length" in reasons.values():
-        is_bare = any(reason == "length" and not texts[sample].strip() for sample, reason in reasons.items())
+    cut = [texts[sample] for sample, reason in reasons.items() if reason == "length"]
+    if cut:
+        is_bare = not all(text.strip() for text in cut)
         found.append(
             f"the reply to `{op}` was cut off by {limit}"
             + (" before its first word; reasoning counts, too" if is_bare else "")
         )
-    if any(reason == "stop" and not texts[sample].strip() for sample, reason in reasons.items()):
+    if [sample for sample, reason in reasons.items() if reason == "stop" and not texts[sample].strip()]:
         found.append(f"the reply to `{op}` is empty")
     return found

@@ -239,14 +239,13 @@ def region_key(frame: str) -> str:
     return _INDEX.sub("", frame)
 
 
-def is_within(inner: str, frame: str, op: str) -> bool:
-    """Whether the frame ``inner`` belongs to an execution of ``op`` in ``frame``.
+def is_within(inner: str, path: str) -> bool:
+    """Whether a frame, or an op, belongs to an execution of the op with this path, or is it.
 
-    >>> is_within("race_1.slow/each[3]/", "", "race_1"), is_within("race_10.slow/", "", "race_1")
+    >>> is_within("race_1.slow/each[3]/", "race_1"), is_within("race_10.slow/", "race_1")
     (True, False)
     """
-    outer = frame + op
-    return inner.startswith(outer) and inner[len(outer) : len(outer) + 1] in tuple("[.#/")
+    return inner.startswith(path) and inner[len(path) : len(path) + 1] in ("", ".", "[", "#")
 
 
 def occurrence(frame: str, op: str) -> str:

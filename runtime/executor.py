@@ -51,10 +51,11 @@ from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.once import OnceOp, lost
+from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
-from orchestrator.runtime.program import Limits, Op, Program, Region, failing_op
+from orchestrator.runtime.program import NO_LIMITS, Limits, Op, Program, Region, failing_op
 from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.result import RunResult, run_result
@@ -120,7 +121,7 @@ class Execution:
         self.budget = budget
         """In place of the one that the run had before, or the workflow's own."""
         before = None if state is None else state.budget
-        self.ledger = Ledger(budget or before or program.budget or Limits(), within)
+        self.ledger = Ledger(budget or before or program.budget or NO_LIMITS, within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
         self.corrections: dict[str, Correction] = {} if state is None else dict(state.corrections)
@@ -151,7 +152,8 @@ class Execution:
         self.events.append(event)
         if self.bill is not None:
             self.bill(event)
-        self.listeners.tell(event, seen)
+        if self.listeners.present:
+            self.listeners.tell(event, seen)
 
     def show(self, feed: Feed) -> None:
         """Show something to whoever listens, without journaling it."""
@@ -167,9 +169,12 @@ class Execution:
 
     async def durable(self) -> None:
         """Return when everything emitted so far is durable."""
-        await self.log.durable()
-        if self.outer is not None:
-            await self.outer.durable()
+        execution: Execution | None = self
+        while execution is not None:
+            waiting = execution.log.barrier()
+            if waiting is not None:
+                await waiting
+            execution = execution.outer
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in the background that nothing in the run waits for."""
@@ -328,7 +333,8 @@ class Execution:
         if region.sequential:
             while ready:
                 (op,) = ready
-                await self._run_op(frame, op)
+                if (work := self._begun(frame, op)) is not None:
+                    self._take(frame, op, await work)
                 ready = self._advance(frame, op.after)
         elif ready:
             async with Group() as frame.group:
@@ -347,7 +353,8 @@ class Execution:
             op, *others = ready
             for other in others:
                 frame.group.spawn(self._follow(frame, [other]))
-            await self._run_op(frame, op)
+            if (work := self._begun(frame, op)) is not None:
+                self._take(frame, op, await work)
             ready = self._advance(frame, op.after)
 
     def _advance(self, frame: Frame, index: int) -> list[Op]:
@@ -385,14 +392,17 @@ class Execution:
             raise _inline_failure(error) from error
         self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))
 
-    async def _run_op(self, frame: Frame, op: Op) -> None:
+    def _begun(self, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
+        """What performs an op; None for a hint, which is given now, and for what the journal knows."""
         if isinstance(op.spec, calls.HINTS):
             calls.hint(self, frame, op)
-            return
+            return None
         if frame.known is not None and op.count and op.first in frame.known:
             frame.v[op.first : op.first + op.count] = frame.known[op.first]
-            return
-        outcome = await perform(self, frame, op)
+            return None
+        return perform(self, frame, op)
+
+    def _take(self, frame: Frame, op: Op, outcome: Outcome) -> None:
         if op.count:
             frame.v[op.first : op.first + op.count] = outcome.values
             self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, *outcome[1:]))

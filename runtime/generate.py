@@ -58,7 +58,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
     key, engine = execution.services.engines.pick(spec.engine, model)
     await execution.services.engines.started(key)
-    execution.simulated |= engine.simulated
+    execution.simulated = execution.simulated or engine.simulated
     path = frame.path + op.id
     correction = execution.corrections.get(path, NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
     messages = (*conversation.messages, Message("user", prompt), *correction.turns)
@@ -99,7 +99,8 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         if prefetched is not None:  # the call's own hint does not reach a replica that it did not go to
             execution.sessions.release([prefetched])
     execution.corrections.pop(path, None)
-    execution.warnings.update(dict.fromkeys(received.warnings(op.id, reservation.max_tokens)))
+    for said in received.warnings(op.id, reservation.max_tokens):
+        execution.warn(said)
     usage = received.used(reservation, counter)
     cost_usd = reservation.settle(usage)
     tokens = usage.input_tokens + usage.output_tokens // len(received.asked)
@@ -161,7 +162,8 @@ async def _counted(
     length = await prompt_tokens(counter, messages, spec.schema)
     if before[1]:
         length = min(length, before[1] + await prompt_tokens(counter, messages[before[0] :], spec.schema))
-    return counter, length * (spec.samples if may_repeat_prompts(engine) else 1)
+    repeats = spec.samples if spec.samples > 1 and may_repeat_prompts(engine) else 1
+    return counter, length * repeats
 
 
 def _sampling(spec: Generate, max_tokens: int | None, samples: int) -> Sampling:

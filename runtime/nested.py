@@ -45,7 +45,7 @@ class Begin(Protocol):
     ) -> Execution: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Within:
     """Runs the workflows that tools of a run call; what :func:`orchestrator.dsl.workflow.running_with` takes."""
 

@@ -95,23 +95,23 @@ def end_feeds(subscriptions: Iterable[Subscription]) -> None:
 class Listeners:
     """Whoever is shown what a run does. One that raises has a fault of its own: it is shown no more."""
 
-    __slots__ = ("_listeners", "_warnings")
+    __slots__ = ("_warnings", "present")
 
     def __init__(self, listeners: Iterable[Callable[[Feed], None]], warnings: dict[str, None]) -> None:
-        self._listeners = list(listeners)
+        self.present = list(listeners)
         self._warnings = warnings
 
     def __bool__(self) -> bool:
-        return bool(self._listeners)
+        return bool(self.present)
 
     def add(self, listener: Callable[[Feed], None]) -> None:
         """Show it everything from now on."""
-        self._listeners.append(listener)
+        self.present.append(listener)
 
     def tell(self, feed: Feed, seen: Listeners | None = None) -> None:
         """Show an entry to all but those of ``seen``."""
-        for listener in self._listeners:
-            if seen is not None and listener in seen._listeners:
+        for listener in self.present:
+            if seen is not None and listener in seen.present:
                 continue
             try:
                 listener(feed)
@@ -121,6 +121,6 @@ class Listeners:
                 self._drop(listener, error)
 
     def _drop(self, listener: Callable[[Feed], None], error: BaseException) -> None:
-        self._listeners = [each for each in self._listeners if each is not listener]
+        self.present = [each for each in self.present if each is not listener]
         owner = type(getattr(listener, "__self__", listener)).__name__
         self._warnings[f"the observer {owner} failed and was shown no more: {described(error)}"] = None

@@ -71,9 +71,15 @@ class _Performance:
         """Of the latest attempt."""
         self._forgiven = 0
         """Attempts that do not count any more, because the run was resumed since."""
-        self._began_s = monotonic()
+        self._began_s = 0.0 if limits is None else monotonic()
         self._current: Attempt | None = None
-        self._untimed = op.policy is NO_POLICY and _never_waits(op)
+        spec = op.spec
+        self._untimed = (
+            op.policy is NO_POLICY
+            and once is None
+            and (isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.place == "async"))
+        )
+        """It starts at once and takes as long as it takes, so nobody needs to know when it does."""
         if state is not None:
             self._go_on(state)
 
@@ -158,10 +164,3 @@ class _Performance:
         if limits is None or limits.seconds is None:
             return inf
         return max(0.0, limits.seconds - (monotonic() - self._began_s))
-
-
-def _never_waits(op: Op) -> bool:
-    """Whether the op starts at once, so that nobody needs to know when it does."""
-    return isinstance(op.spec, Structure) or (
-        isinstance(op.spec, ToolCall) and op.spec.place == "async" and op.spec.once is None
-    )

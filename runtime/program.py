@@ -40,6 +40,9 @@ class Limits:
     seconds: float | None = None
 
 
+NO_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How often an op is tried, how long it may take, and what it may spend."""

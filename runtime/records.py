@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.events import Event, OpsDone, OpStarted, OpUnsettled, region_key
 from orchestrator.runtime.program import Generate, Op, Prefetch, Program, Release, Structure, Supersede, ToolCall
+
+NO_USAGE: Final = Usage()
 
 
 @dataclass(slots=True)
 class Spending:
     """What model calls used."""
 
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     cost_usd: float = 0.0
     """Of the calls whose price is known."""
     unpriced: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -98,7 +99,7 @@ class Runtime:
 
         Raises ``RunError``: ORCH-R029 for the id of a run that there is already.
         """
-        values = checked_inputs(compiled.params, inputs, compiled.defaults)
+        values = _inputs_of(compiled, inputs)
         with running_with(self._within(compiled)):
             return await self.run_program(
                 compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
@@ -168,15 +169,7 @@ class Runtime:
 
     def _within(self, compiled: Compiled) -> Within:
         """Runs the workflows that its tools call, planned for the same cluster."""
-        from orchestrator.compiler import compile as compile_workflow
-
-        plan = compiled.plan
-        return Within(
-            self._execution,
-            lambda workflow: compile_workflow(workflow, plan.cluster, plan.objective),
-            lambda inner, inputs: checked_inputs(inner.params, inputs, inner.defaults),
-            asyncio.get_running_loop(),
-        )
+        return Within(self._execution, partial(_compiled_like, compiled), _inputs_of, asyncio.get_running_loop())
 
     def _execution(
         self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
@@ -242,6 +235,17 @@ def checked_inputs(
         fix = f"its parameters are ({', '.join(params)})"
         raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", fix=fix) for each in problems])
     return tuple(values)
+
+
+def _compiled_like(outer: Compiled, workflow: Workflow[..., Any]) -> Compiled:
+    """``workflow``, planned for the cluster that ``outer`` is planned for."""
+    from orchestrator.compiler import compile as compile_workflow
+
+    return compile_workflow(workflow, outer.plan.cluster, outer.plan.objective)
+
+
+def _inputs_of(compiled: Compiled, inputs: Mapping[str, object]) -> tuple[object, ...]:
+    return checked_inputs(compiled.params, inputs, compiled.defaults)
 
 
 async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) -> RunResult:

@@ -22,6 +22,7 @@ from math import inf, isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.cached import cached_property
 from orchestrator.runtime.engines.base import Engine, KvControl
 from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import features, forecast_of
@@ -97,7 +98,10 @@ class Sessions:
         self._kept: dict[str, tuple[str, Engine]] = {}
         """Where sessions are that nobody has said to be over since their last turn."""
         self._superseded: dict[str, list[str]] = {}
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+
+    @cached_property
+    def _room(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(MOST_AT_ONCE)
 
     def enter(self, conversation: Conversation, spec: Generate, engine: str, at: Engine, own: str) -> str:
         """A turn begins; the name of its session, which is ``own`` unless it goes on with the conversation's."""

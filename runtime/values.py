@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from inspect import iscoroutine
+from types import CoroutineType
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BeforeValidator, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -73,8 +73,7 @@ def at_run_time(tp: Any) -> Any:
     """The type of the concrete values of type ``tp``: conversations are not symbolic then."""
     if tp is Chat:
         return Conversation
-    arguments = get_args(tp)
-    if get_origin(tp) is list and arguments:
+    if get_origin(tp) is list and (arguments := get_args(tp)):
         return list[at_run_time(arguments[0])]  # type: ignore[misc]
     return tp
 
@@ -123,13 +122,13 @@ def checked_result(tp: Any, value: object) -> Any:
 
     Nothing is coerced but numpy's scalars, which become Python's where those are declared.
     """
-    if iscoroutine(value):
+    if isinstance(value, CoroutineType):
         value.close()
         raise WrongResultError("it returned a coroutine: write the tool, or what wraps it, as `async def`")
     if tp is Any:
         return value
     try:
-        return adapter(tp).validate_python(value, strict=True)
+        return adapter(tp).validator.validate_python(value, strict=True)
     except ValidationError as error:
         problem = error
     if "numpy" in sys.modules:

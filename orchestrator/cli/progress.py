@@ -186,7 +186,7 @@ class _Watch(Subscription):
             self._maps.pop((entry.frame, entry.op), None)
             self._running.pop((entry.frame, entry.op), None)
             if entry.op in progress.races:  # what its losers did has no end of its own
-                over = [key for key in self._running if is_within(key[0], entry.frame, entry.op)]
+                over = [key for key in self._running if is_within(key[0], entry.frame + entry.op)]
                 for key in over:
                     del self._running[key]
 

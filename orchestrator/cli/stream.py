@@ -74,9 +74,8 @@ class Replies:
     def _end(self, case: str, frame: str, op: str, problem: str = "") -> None:
         """The replies of an op, and of all ops inside it, have ended."""
         for key, reply in self._open.items():
-            own = (key.frame, key.op) == (frame, op)
-            within = not op or is_within(key.frame, frame, op)
-            if key.case == case and (own or within) and not reply.ended:
+            within = not op or is_within(key.frame + key.op, frame + op)
+            if key.case == case and within and not reply.ended:
                 reply.ended, reply.problem = True, problem
                 problem = ""
         self._write()

@@ -86,10 +86,10 @@ class Usage:
     """Whether some of it was counted here, at most, because no engine has said."""
 
     def __add__(self, other: Usage) -> Usage:
-        known = [each for each in (self.cached_tokens, other.cached_tokens) if each is not None]
+        mine, others = self.cached_tokens, other.cached_tokens
         return Usage(
             self.input_tokens + other.input_tokens,
-            sum(known) if known else None,
+            others if mine is None else mine if others is None else mine + others,
             self.output_tokens + other.output_tokens,
             self.estimated or other.estimated,
         )

@@ -37,7 +37,7 @@ from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, ch
 from orchestrator.runtime.engines.endpoint.client import LOGGERS, connected, http_library, without_user
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
 from orchestrator.runtime.engines.endpoint.merge import merged
-from orchestrator.runtime.engines.endpoint.pace import MOST, Pace, gate, shared_pace
+from orchestrator.runtime.engines.endpoint.pace import MOST, HeldError, Pace, Permit, gate, shared_pace
 from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
 from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
 from orchestrator.runtime.engines.endpoint.statuses import Endpoint, failure, status_of, words
@@ -208,7 +208,7 @@ class OpenAIEngine:
             key: float | None = None
             is_over = False
             while not is_over:
-                permit = await pace.enter(tenant, program, key)
+                permit = await self._permit(pace, tenant, program, key)
                 key = permit.key
                 try:
                     sent()
@@ -219,7 +219,7 @@ class OpenAIEngine:
                     permit.answered()
                     is_over = True
                 except _RefusedError as refusal:
-                    permit.refused(refusal.retry_after_s)
+                    permit.refused(refusal.retry_after_s, refusal.error.diagnostics[0].why or "")
                     if request.may_move or self._is_hopeless(refusal, pace):
                         raise self._final(refusal) from None
                     held()
@@ -228,6 +228,13 @@ class OpenAIEngine:
                     )
                 finally:
                     permit.leave()
+
+    async def _permit(self, pace: Pace, tenant: str, program: str, key: float | None) -> Permit:
+        patience_s = self.options.patience_s
+        try:
+            return await pace.enter(tenant, program, key, patience_s=patience_s)
+        except HeldError as held_:
+            raise errors.waits_too_long(self._shown, held_.words, held_.for_s, patience_s) from None
 
     def _is_hopeless(self, refusal: _RefusedError, pace: Pace) -> bool:
         """Whether a call that was refused had better fail than wait."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeGuard
 from unicodedata import normalize
 
 from orchestrator.runtime.engines.base import Engine, KvControl, Message, Usage
@@ -73,7 +73,7 @@ BYTES: Final[TokenCounter] = _Templated(most_bytes)
 def at_hand(engine: Engine | KvControl) -> TokenCounter:
     """What counts for an engine without waiting for anything."""
     first = engine.replicas[0] if isinstance(engine, ReplicaSet) else engine  # they serve the same model
-    return cast(TokenCounter, first) if _counts(first) else BYTES
+    return first if _counts(first) else BYTES
 
 
 def may_repeat_prompts(engine: Engine) -> bool:
@@ -82,7 +82,7 @@ def may_repeat_prompts(engine: Engine) -> bool:
     return not (_counts(first) or (hasattr(first, "prefetch") and hasattr(first, "extend")))
 
 
-def _counts(engine: object) -> bool:
+def _counts(engine: object) -> TypeGuard[TokenCounter]:
     """Whether an engine is a counter. To ask isinstance of a protocol costs more than counting a call's tokens."""
     return hasattr(engine, "count_text") and hasattr(engine, "count_prompt")
 

@@ -29,6 +29,7 @@ from orchestrator.runtime.events import (
     RunResumed,
     RunStarted,
     Spent,
+    is_within,
     occurrence,
 )
 from orchestrator.runtime.failures import SETTLED_AS_FAILED
@@ -99,7 +100,7 @@ class State:
         for each, need in self.spent[bisect_left(self.spent, path, key=lambda each: each[0]) :]:
             if not each.startswith(path):
                 break
-            if each[len(path) : len(path) + 1] in ("", ".", "[", "#"):
+            if is_within(each, path):
                 found = Need(found.tokens + need.tokens, found.usd + need.usd)
         return found
 

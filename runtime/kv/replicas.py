@@ -206,7 +206,7 @@ class ReplicaSet:
                 if not getattr(replica, "queues", False):
                     sent()
                 request = self._addressed(work.request, index)
-                if self.router.can_place({*tried, index}):
+                if len(self.replicas) > 1 and self.router.can_place({*tried, index}):
                     request = replace(request, may_move=True)
                 async with aclosing(replica.generate(request)) as chunks:
                     async for chunk in chunks:
@@ -287,8 +287,11 @@ class ReplicaSet:
 
     def _place(self, call: Call, tried: set[int]) -> int:
         before = self.router.home(call.session)
-        away = {n for n, replica in enumerate(self.replicas) if getattr(replica, "is_restarting", False)} | tried
-        index = self.router.place(call, self.clock(), away if self.router.can_place(away) else tried)
+        avoid = tried
+        if len(self.replicas) > 1:
+            away = {n for n, replica in enumerate(self.replicas) if getattr(replica, "is_restarting", False)} | tried
+            avoid = away if self.router.can_place(away) else tried
+        index = self.router.place(call, self.clock(), avoid)
         if before is not None and before[1] != index:
             self._moved(call, before[1])
         return index

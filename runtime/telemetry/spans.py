@@ -199,7 +199,7 @@ class SpanListener:
 
     def _cut_short(self, frame: str, op: str, at: float) -> None:
         """End what was under way inside an op that has ended: the losers of a race, what a failure cancelled."""
-        for key in [key for key in self._open if is_within(key[0], frame, op)]:
+        for key in [key for key in self._open if is_within(key[0], frame + op)]:
             self._close(key, CANCELLED, at)
 
     def _close(self, key: tuple[str, str], error_type: str, at: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -16,8 +16,19 @@ from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.on_loop import on_loop
 
 
-async def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Any:
+def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Awaitable[Any]:
     """What the tool returns or raises; ``attempt`` is told when it has stopped waiting for a place to run."""
+    if spec.place != "async" or spec.once is not None:
+        return _call(spec, args, attempt, by)
+    if attempt is not None:
+        attempt.begin()
+    work = (
+        partial(spec.fn, *args) if spec.names is None else partial(spec.fn, **dict(zip(spec.names, args, strict=True)))
+    )
+    return on_loop(work, by.op.id, by.execution.warn)
+
+
+async def _call(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Any:
     execution, op = by.execution, by.op
     kwargs: dict[str, Any] = {}
     if spec.names is not None:

@@ -1,5 +1,10 @@
 """Async tools on the event loop: each in a task of its own, which a run can leave behind.
 
+To the tool it is a task like any: a timeout or a task group in the tool cancels that task and not its run, and context
+variables that the tool sets are its own. But there is no task of asyncio as long as none is needed: whoever waits for
+the call steps it, which takes no turn of the event loop. It is moved to one of asyncio's when it waits for something
+that cancelling may not end, such as another task, and when it goes on after it was cancelled.
+
 A tool that is cancelled gets a moment to clean up. One that goes on all the same is *written off*, as a thread would
 be: nobody waits for it any longer, neither its run nor the end of the event loop.
 """
@@ -8,7 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from asyncio import CancelledError, _enter_task, _leave_task
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import copy_context
+from types import CoroutineType, coroutine
 from typing import Any, Final
 
 from orchestrator.runtime.loop_watch import calls_tools
@@ -22,55 +30,194 @@ _written_off: Final[set[asyncio.Task[None]]] = set()
 _log: Final = logging.getLogger(__name__)
 
 
-async def on_loop(work: Callable[[], Awaitable[Any]], op: str, warn: Callable[[str], None]) -> Any:
-    """What ``work``, a call of the async tool of ``op``, returns or raises, whatever that is.
+@coroutine
+def on_loop(work: Callable[[], Awaitable[Any]], op: str, warn: Callable[[str], None]) -> Generator[Any, Any, Any]:
+    """What ``work``, a call of the async tool of ``op``, returns or raises, whatever that is; to be awaited.
 
     When this is cancelled it ends within :data:`GRACE_S`, and ``warn`` is told if the tool does not.
     """
     loop = asyncio.get_running_loop()
-    call = _Call(work, loop.create_future())
-    task = asyncio.Task(call.run(), loop=loop)  # whatever factory the loop has
+    task = asyncio.current_task(loop)
+    assert task is not None
+    cancels = task.cancelling()
+    call = _Call(work, op, loop)
+    call.step(task)
+    while not call.is_over:
+        waits_for = call._fut_waiter
+        if waits_for is not None and type(waits_for) is not asyncio.Future:
+            yield from _moved(call, op, warn)
+            break
+        try:
+            yield waits_for
+        except GeneratorExit:
+            call.close()
+            raise
+        except BaseException as error:
+            if task.cancelling() > cancels:
+                call.end(task, error)
+                if not call.is_over:
+                    yield from _clean_up(call.moved(), op, warn)
+                raise
+            call.step(task, error)
+        else:
+            call.step(task)
+    return call.outcome()
+
+
+async def _moved(call: _Call, op: str, warn: Callable[[str], None]) -> None:
+    """Wait for a call that waits for something that cancelling may not end."""
+    task = call.moved()
     try:
-        await call.over
-    except asyncio.CancelledError:
-        task.cancel()
-        try:
-            await asyncio.wait((task,), timeout=GRACE_S)
-        finally:
-            if not task.done():
-                _write_off(task, op, warn)
+        await asyncio.wait((task,))
+    except CancelledError:
+        call.cancel()
+        await _clean_up(task, op, warn)
         raise
-    if call.error is not None:
-        try:
-            raise call.error
-        finally:
-            call.error = None  # its traceback holds this frame
-    return call.value
 
 
-class _Call:
-    """One call of a tool, and what has become of it: for some of what tools raise, a task would end the event loop."""
+async def _clean_up(task: asyncio.Task[None], op: str, warn: Callable[[str], None]) -> None:
+    """Wait for what goes on with a cancelled call, but not for long."""
+    try:
+        await asyncio.wait((task,), timeout=GRACE_S)
+    finally:
+        if not task.done():
+            _write_off(task, op, warn)
 
-    __slots__ = ("error", "over", "value", "work")
 
-    def __init__(self, work: Callable[[], Awaitable[Any]], over: asyncio.Future[None]) -> None:
-        self.work = work
-        self.over = over
-        self.value: Any = None
-        self.error: BaseException | None = None
+class _Call(asyncio.Future[None]):
+    """A call of a tool: to the tool the task that it runs in, to others a future that is done when the tool is.
+
+    What is named as in ``asyncio.Task`` is for those who look into tasks, as anyio does.
+    """
+
+    __slots__ = ("_cancels", "_context", "_coro", "_error", "_fut_waiter", "_must_cancel", "_name", "_value", "is_over")
 
     @calls_tools
-    async def run(self) -> None:
-        """Make the call."""
+    def __init__(self, work: Callable[[], Awaitable[Any]], name: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._context = copy_context()
+        made = self._context.run(work)
+        self._coro = made if isinstance(made, CoroutineType) else _awaited(made)
+        self._name = name
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._fut_waiter: Any = None
+        """What the tool waits for: a future, or None until the event loop has turned."""
+        self._must_cancel = False
+        """Whether it was cancelled while there was nothing to cancel: the next step tells it."""
+        self._cancels = 0
+        self.is_over = False
+
+    def outcome(self) -> Any:
+        """What the tool has returned; raises what it has raised."""
+        if self._error is None:
+            return self._value
         try:
-            self.value = await self.work()
+            raise self._error
+        finally:
+            self._error = None  # its traceback holds this frame
+
+    def end(self, task: asyncio.Task[Any], error: BaseException) -> None:
+        """Tell the tool that its run is cancelled, whatever it makes of that."""
+        self._cancels += 1
+        try:
+            self.step(task, error)
+        except BaseException as failure:
+            if passes_through(failure):
+                raise
+
+    def close(self) -> None:
+        """Nobody will step it any more, and it may be that there is no event loop."""
+        self._coro.close()
+
+    def moved(self) -> asyncio.Task[None]:
+        """A task of asyncio that goes on with the call to its end."""
+        return asyncio.Task(self._rest(), loop=self._loop)  # whatever factory the loop has
+
+    async def _rest(self) -> None:
+        try:
+            await self._steps()
         except BaseException as error:
-            self.error = error
             if passes_through(error):
                 raise
+            self._error = error
+
+    @coroutine
+    def _steps(self) -> Generator[Any, Any, None]:
+        task = asyncio.current_task()
+        assert task is not None
+        while not self.is_over:
+            try:
+                yield self._fut_waiter
+            except GeneratorExit:
+                self.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is the tool's to handle
+                self.step(task, error)
+            else:
+                self.step(task)
+
+    @calls_tools
+    def step(self, task: asyncio.Task[Any], error: BaseException | None = None) -> None:
+        """Let the tool go on, within the ``task`` that runs, until it waits again or is over.
+
+        Where it waits, it gets ``error`` if there is one. Raises what the tool raises.
+        """
+        loop = self._loop
+        if self._must_cancel and not isinstance(error, CancelledError):
+            error = CancelledError()
+        self._must_cancel, self._fut_waiter = False, None
+        _leave_task(loop, task)
+        _enter_task(loop, self)  # type: ignore[arg-type]
+        try:
+            if error is None:
+                self._fut_waiter = self._context.run(self._coro.send, None)
+            else:
+                self._fut_waiter = self._context.run(self._coro.throw, error)
+        except BaseException as end:
+            self.is_over = True
+            self.set_result(None)
+            if not isinstance(end, StopIteration):
+                raise
+            self._value = end.value
         finally:
-            if not self.over.done():
-                self.over.set_result(None)
+            _leave_task(loop, self)  # type: ignore[arg-type]
+            _enter_task(loop, task)
+        if self._must_cancel and self._fut_waiter is not None and self._fut_waiter.cancel():
+            self._must_cancel = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Have ``CancelledError`` raised in the tool."""
+        if self.is_over:
+            return False
+        self._cancels += 1
+        self._must_cancel = self._fut_waiter is None or not self._fut_waiter.cancel(msg)
+        return True
+
+    def cancelling(self) -> int:
+        """How often it was cancelled, less :meth:`uncancel`."""
+        return self._cancels
+
+    def uncancel(self) -> int:
+        """Take one cancellation back; the number of those that are left."""
+        self._cancels = max(0, self._cancels - 1)
+        return self._cancels
+
+    def get_coro(self) -> Coroutine[Any, Any, Any]:
+        """As of a task."""
+        return self._coro
+
+    def get_name(self) -> str:
+        """The id of the op, unless the tool has set another."""
+        return self._name
+
+    def set_name(self, value: object) -> None:
+        """As of a task."""
+        self._name = str(value)
+
+
+async def _awaited(made: Awaitable[Any]) -> Any:
+    return await made
 
 
 def _write_off(task: asyncio.Task[None], op: str, warn: Callable[[str], None]) -> None:

@@ -71,24 +71,17 @@ def by_own_loop(q: str) -> str:
     return asyncio.run(inner.arun(q)) + asyncio.run(inner.arun(q))
 
 
-@workflow
-def threaded(q: str) -> str:
-    return by_thread(q)
+def around(called: Any) -> Any:
+    """A workflow of one call."""
+
+    def flow(q: str) -> str:
+        return called(q)  # type: ignore[no-any-return]
+
+    flow.__name__ = called.name
+    return workflow(flow)
 
 
-@workflow
-def awaited(q: str) -> str:
-    return by_await(q)
-
-
-@workflow
-def gathered(q: str) -> str:
-    return by_gather(q)
-
-
-@workflow
-def own_loop(q: str) -> str:
-    return by_own_loop(q)
+threaded, awaited, gathered, own_loop = map(around, (by_thread, by_await, by_gather, by_own_loop))
 
 
 async def result(flow: Any, engine: Heard, value: object = "hi", **options: Any) -> RunResult:
@@ -164,24 +157,12 @@ def by_blocking_inline(q: str) -> str:
     return inner(q)
 
 
-@workflow
-def blocking(q: str) -> str:
-    return by_blocking(q)
-
-
-@workflow
-def blocking_inline(q: str) -> str:
-    return by_blocking_inline(q)
-
-
 @tool(effects="idempotent")
 def by_itself(q: str) -> str:
     return endless(q)
 
 
-@workflow
-def endless(q: str) -> str:
-    return by_itself(q)
+endless = around(by_itself)
 
 
 @tool(effects="idempotent", isolation="process")
@@ -189,18 +170,13 @@ def in_a_process(q: str) -> str:
     return inner(q)
 
 
-@workflow
-def isolated(q: str) -> str:
-    return in_a_process(q)
-
-
 @pytest.mark.parametrize(
     ("flow", "fix"),
     [
-        (blocking, "await inner.arun"),
-        (blocking_inline, "await inner.arun"),
+        (around(by_blocking), "await inner.arun"),
+        (around(by_blocking_inline), "await inner.arun"),
         (endless, "end the recursion"),
-        (isolated, 'without isolation="process"'),
+        (around(in_a_process), 'without isolation="process"'),
     ],
     ids=lambda each: getattr(each, "name", ""),
 )
@@ -232,14 +208,9 @@ async def twice(q: str) -> str:
     return first + await inner.arun("more")
 
 
-@workflow
-def nested_twice(q: str) -> str:
-    return twice(q)
-
-
 async def test_the_tool_around_several_runs_stays_the_one_that_calls() -> None:
     engine = Heard()
-    found = await result(nested_twice, engine)
+    found = await result(around(twice), engine)
     assert found.value == "hihimore"
     assert found.usage.output_tokens == (await engine.stats()).usage.output_tokens
 

@@ -1,15 +1,17 @@
-"""Several parameters that are an idempotency key together."""
+"""Idempotency keys of a tool that must run at most once: one parameter, or several together."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from orchestrator import Retry, tool, workflow
+from orchestrator import Retry, branch, loop, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.errors import TraceError
+from orchestrator.errors import TraceError, UnsettledError
 from orchestrator.runtime.run import Runtime
+from tests.runtime.payments import compiled
 
 seen: list[tuple[int, str, str]] = []
 
@@ -51,6 +53,78 @@ async def test_texts_that_it_leaves_out_are_made_for_each_call() -> None:
     assert partly[1] == "a"
     assert partly[2]
     assert wholly[1] == wholly[2] != partly[2]
+
+
+async def test_a_key_is_the_same_in_every_attempt_and_resume_of_one_call_and_in_no_other() -> None:
+    keys: list[str] = []
+
+    @tool(effects="once", key="key", timeout=0.1, retry=Retry(attempts=2, backoff_s=0))
+    async def pay(cents: int, key: str = "") -> int:
+        keys.append(key)
+        if len(keys) <= 4:
+            await asyncio.sleep(3600)
+        return cents
+
+    def flow(cents: int) -> int:
+        return pay(pay(cents))
+
+    flow_ = compiled(flow)
+    async with Runtime() as runtime:
+        for again in (False, True):
+            with pytest.raises(UnsettledError):
+                await (runtime.resume(flow_, "r") if again else runtime.run(flow_, {"cents": 5}, run_id="r"))
+        result = await runtime.resume(flow_, "r")
+        assert (result.value, result.unsettled) == (5, ())
+        first, second = keys[0], keys[-1]
+        assert keys == [first] * 5 + [second]
+        assert first != second
+        await runtime.run(flow_, {"cents": 5}, run_id="another")
+    assert len(set(keys)) == 4
+
+
+async def test_a_key_of_the_users_own_is_passed_on_as_it_is() -> None:
+    keys: list[str] = []
+
+    @tool(effects="once", key="order", retry=2)
+    def pay(order: str, cents: int) -> int:
+        keys.append(order)
+        return cents
+
+    def flow(cents: int) -> int:
+        return pay("A-17", cents)
+
+    async with Runtime() as runtime:
+        await runtime.run(compiled(flow), {"cents": 5})
+    assert keys == ["A-17"]
+
+
+async def test_a_retry_around_a_call_with_a_key_keeps_the_key() -> None:
+    keys: list[str] = []
+    flaky = iter([OSError("network"), None])
+
+    @tool(effects="once", key="key")
+    async def pay(cents: int, key: str) -> int:
+        keys.append(key)
+        return cents
+
+    @tool(effects="idempotent")
+    async def report(cents: int) -> int:
+        if (error := next(flaky)) is not None:
+            raise error
+        return cents
+
+    def flow(cents: int) -> int:
+        return branch(
+            cents > 0,
+            then=lambda: loop(lambda n: report(pay(n)), cents, max=1),  # type: ignore[call-arg]
+            otherwise=lambda: cents,
+            retry=Retry(attempts=2, backoff_s=0),
+        )
+
+    async with Runtime() as runtime:
+        assert (await runtime.run(compiled(flow), {"cents": 5})).value == 5
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
 
 
 def _problems(key: Any) -> list[tuple[str, str | None]]:

@@ -47,6 +47,16 @@ LONGEST_WAIT_S: Final = 8.0
 """Waits where the endpoint names none."""
 
 
+class HeldError(Exception):
+    """The endpoint takes no requests for longer than a call has patience."""
+
+    def __init__(self, for_s: float, words: str) -> None:
+        super().__init__(words)
+        self.for_s = for_s
+        self.words = words
+        """Of the refusal that named the time."""
+
+
 class Permit:
     """The right to one request; :meth:`leave` gives it back."""
 
@@ -65,9 +75,9 @@ class Permit:
             self._is_answered = True
             self._pace.answered()
 
-    def refused(self, retry_after_s: float | None) -> None:
+    def refused(self, retry_after_s: float | None, words: str = "") -> None:
         """It takes no more now; it named a time to wait, or none."""
-        self._pace.refused(self._epoch, retry_after_s)
+        self._pace.refused(self._epoch, retry_after_s, words)
 
     def leave(self) -> None:
         """The request is over; does nothing the second time."""
@@ -94,7 +104,11 @@ class Pace:
         self._is_learning = True
         """Whether nothing was refused yet."""
         self._held_until_s = -inf
+        self._held_for = ""
+        """The words of the refusal that it is held for."""
         self._queue: FairQueue[tuple[float, asyncio.Future[Permit]]] = FairQueue()
+        self._patience_s: dict[asyncio.Future[Permit], float] = {}
+        """Of those in the queue."""
         self._keys: dict[str, float] = {}
         """By program: the place of the latest of its calls that waits."""
         self._served = 0.0
@@ -105,8 +119,13 @@ class Pace:
         """Calls in the queue."""
         return len(self._queue)
 
-    async def enter(self, tenant: str, program: str, key: float | None = None) -> Permit:
-        """Wait for a place; ``key``: of a permit that the same call had before."""
+    async def enter(self, tenant: str, program: str, key: float | None = None, *, patience_s: float = inf) -> Permit:
+        """Wait for a place; ``key``: of a permit that the same call had before.
+
+        Raises :class:`HeldError` as soon as the endpoint has named a time that is longer than ``patience_s`` from now.
+        """
+        if (held_s := self._held_until_s - self.clock()) > patience_s:
+            raise HeldError(held_s, self._held_for)
         if key is None:
             key = max(self._served, self._keys.get(program, 0.0)) + 1.0
         if not len(self._queue) and self._has_room():
@@ -116,12 +135,15 @@ class Pace:
             self._keys = {name: latest for name, latest in self._keys.items() if latest > self._served}
         granted: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         place = self._queue.push(tenant, key, (key, granted))
+        self._patience_s[granted] = patience_s
         self._deliver()
         try:
             return await granted
         except BaseException:
             self._withdraw(place, granted)
             raise
+        finally:
+            del self._patience_s[granted]
 
     @asynccontextmanager
     async def place(self, tenant: str, program: str) -> AsyncIterator[None]:
@@ -139,7 +161,7 @@ class Pace:
             self.limit = min(self.limit + (1.0 if self._is_learning else 1.0 / self.limit), float(self.most))
             self._deliver()
 
-    def refused(self, epoch: int, retry_after_s: float | None) -> None:
+    def refused(self, epoch: int, retry_after_s: float | None, words: str = "") -> None:
         """A request that was sent in ``epoch`` was refused."""
         now_s = self.clock()
         if self.refused_since_s is None:
@@ -153,7 +175,12 @@ class Pace:
             retry_after_s = _untold_wait_s(self.refused_rounds)
         elif retry_after_s == 0.0 and self.refused_rounds > 1:  # it named now, and refuses again
             retry_after_s = _untold_wait_s(self.refused_rounds - 1)
-        self._held_until_s = max(self._held_until_s, now_s + max(retry_after_s, LEAST_WAIT_S))
+        until_s = now_s + max(retry_after_s, LEAST_WAIT_S)
+        if until_s > self._held_until_s:
+            self._held_until_s, self._held_for = until_s, words
+            for granted, patience_s in self._patience_s.items():
+                if until_s - now_s > patience_s and not granted.done():
+                    granted.set_exception(HeldError(until_s - now_s, words))
 
     def left(self) -> None:
         """A request is over."""
@@ -172,7 +199,7 @@ class Pace:
         """Let in whoever's turn it is, and come back when the endpoint takes requests again."""
         while len(self._queue) and self._has_room():
             tenant, (key, granted) = self._queue.pop()
-            if granted.cancelled():  # and about to withdraw
+            if granted.done():  # and about to withdraw
                 continue
             self._queue.charge(tenant, 1.0)
             granted.set_result(self._grant(key))
@@ -186,7 +213,7 @@ class Pace:
         self._deliver()
 
     def _withdraw(self, place: Place[tuple[float, asyncio.Future[Permit]]], granted: asyncio.Future[Permit]) -> None:
-        if granted.done() and not granted.cancelled():  # the place came in the same moment as the cancellation
+        if granted.done() and not granted.cancelled() and granted.exception() is None:  # cancelled in the same moment
             granted.result().leave()
         else:
             self._queue.remove(place)

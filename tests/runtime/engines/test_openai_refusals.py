@@ -225,3 +225,19 @@ async def test_the_second_of_two_samples_may_be_refused_too() -> None:
             assert await ask(target, samples=2, temperature=1.0) == ("yes", "yes")
         await target.close()
     assert len(notes) == 1
+
+
+async def test_nobody_waits_for_a_time_that_is_absurd_for_being_behind_whoever_was_told() -> None:
+    """A queue of calls would otherwise stand still for a day."""
+    with serving(Refusing(1000, after="86400")) as endpoint:
+        patient, other = engine(endpoint.url, max_concurrency=1), engine(endpoint.url)
+        await asyncio.gather(patient.start(), other.start())
+        async with asyncio.timeout(30):
+            failed = await asyncio.gather(*(ask(patient) for _ in range(3)), return_exceptions=True)
+            later = (await asyncio.gather(ask(other), return_exceptions=True))[0]
+        await asyncio.gather(patient.close(), other.close())
+    for error in (*failed, later):
+        assert isinstance(error, EngineError)
+        assert error.code == "ORCH-E023"
+        assert "slow down" in str(error)
+    assert len(endpoint.asked) == 1

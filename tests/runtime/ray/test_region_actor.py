@@ -262,7 +262,7 @@ async def test_pauses_are_forecast_there_and_what_they_teach_comes_back(ray_sess
 
 
 async def _appears(path: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not path.exists():
             await asyncio.sleep(0.02)
 

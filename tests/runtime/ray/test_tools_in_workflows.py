@@ -101,7 +101,7 @@ async def test_an_error_names_the_users_line(ray_session: RaySession, place: str
     assert only.where.file == __file__
 
 
-@tool(effects="idempotent", timeout=8)
+@tool(effects="idempotent")
 def sleeps(file: str) -> int:
     Path(file).write_text(str(os.getpid()))
     time.sleep(600)
@@ -111,6 +111,11 @@ def sleeps(file: str) -> int:
 @workflow
 def sleeping(file: str) -> int:
     return sleeps(file)
+
+
+@workflow
+def timed(file: str) -> int:
+    return sleeps.options(timeout=3)(file)
 
 
 @tool(effects="idempotent", timeout=1)
@@ -159,7 +164,7 @@ async def written(file: Path) -> int:
 async def test_a_timeout_ends_the_worker(ray_session: RaySession, tmp_path: Path, place: str) -> None:
     file = tmp_path / "pid"
     with pytest.raises(RunError) as failed:
-        await run(placed(sleeping, place), file=str(file))
+        await run(placed(timed, place), file=str(file))
     assert failed.value.code == "ORCH-R004"
     assert await gone(int(file.read_text()))
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.runtime.engines.endpoint.pace import FIRST, KEPT, Pace, Permit, gate, shared_pace
+from orchestrator.runtime.engines.endpoint.pace import FIRST, KEPT, HeldError, Pace, Permit, gate, shared_pace
 
 
 class Clock:
@@ -245,3 +245,27 @@ async def test_programs_are_forgotten_though_the_queue_is_never_empty() -> None:
     assert pace.waiting == 1
     assert len(pace._keys) < 200
     waiting.cancel()
+
+
+async def test_a_call_waits_for_no_time_that_is_longer_than_its_patience() -> None:
+    clock = Clock()
+    pace = Pace(1, 1.0, clock=clock)
+    permit = await pace.enter("", "first")
+    short, long = (asyncio.create_task(pace.enter("", "p", patience_s=patience)) for patience in (60.0, 3600.0))
+    await asyncio.sleep(0)
+    permit.refused(600.0, "come back later")
+    permit.leave()
+    with pytest.raises(HeldError, match="come back later") as caught:
+        await short
+    assert caught.value.for_s == 600.0
+    assert not long.done()
+    with pytest.raises(HeldError):
+        await pace.enter("", "p", patience_s=60.0)
+    clock.now_s += 560.0
+    soon = asyncio.create_task(pace.enter("", "p", patience_s=60.0))
+    await asyncio.sleep(0)
+    assert pace.waiting == 2
+    for task in (long, soon):
+        task.cancel()
+    await asyncio.gather(long, soon, return_exceptions=True)
+    assert (pace.waiting, pace.in_flight) == (0, 0)

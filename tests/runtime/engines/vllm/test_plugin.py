@@ -73,9 +73,10 @@ def test_registering_again_changes_nothing() -> None:
     assert before == (core.EngineCoreProc._notify_idle_state_callbacks, core.EngineCore.orchestrator_kv_report)
 
 
-def test_a_failure_stays_out_of_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_stays_out_of_vllm(monkeypatch: pytest.MonkeyPatch, caplog_vllm: pytest.LogCaptureFixture) -> None:
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.core", SimpleNamespace())  # type: ignore[arg-type]
     plugin.register()
+    assert "cannot be released or measured" in caplog_vllm.text
 
 
 @pytest.mark.parametrize("overlapped", [False, True])
