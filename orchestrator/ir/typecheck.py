@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _KNOWN: Final = frozenset({"str", "int", "float", "bool", "None", "bytes", "list", "dict", "tuple", "set", "Chat"})
 _WIDER: Final = frozenset({("bool", "int"), ("bool", "float"), ("int", "float")})
 _OPEN: Final = frozenset({"Any", "object", "Never"})
+_MADE_BY: Final = {"prompt": "str", "chat": "Chat"}
 
 Edge = tuple[str, Any, Any]
 """What it is, the type it has, and the type it should have: MLIR types, or the names of Python types."""
@@ -41,6 +42,12 @@ def _prompt(node: Node) -> Iterator[Edge]:
 
 def _chat(node: Node) -> Iterator[Edge]:
     yield "the result", node.op.results[0].type, "Chat"
+
+
+def _lowered_call(node: Node) -> Iterator[Edge]:
+    made = _MADE_BY.get(node.op.attributes["kind"].value)
+    if made is not None:
+        yield "the result", node.op.results[0].type, made
 
 
 def _given(node: Node) -> Iterator[Edge]:
@@ -100,6 +107,7 @@ EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     "agent.generate": _generate,
     "op.prefill": _given,
     "op.decode": _made,
+    "op.call": _lowered_call,
     "agent.branch": _branch,
     "agent.race": _race,
     "agent.loop": _loop,

@@ -16,10 +16,11 @@ from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.dialect import OPS
 from orchestrator.ir.typecheck import EDGES, fits
-from orchestrator.ir.walk import Node, attr, nodes, op_id, python_type, source, tree
+from orchestrator.ir.walk import Node, nodes, op_id, opt, python_type, source, tree
 
 _EFFECTS: Final = ("pure", "idempotent", "once")
 _PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
+_OPTS_OF_KIND: Final = {"const": ("value",), "prompt": ("parts",), "field": ("path",)}
 Violation = tuple[str, str]
 """A code, and what is wrong."""
 
@@ -71,15 +72,15 @@ def _violations(node: Node, attributes: Any) -> list[Violation]:
     return found
 
 
-def _prompt(node: Node) -> Iterator[Violation]:
-    parts, holes = len(node.op.attributes["parts"]), len(node.op.operands)
+def _prompt(node: Node, given: Any) -> Iterator[Violation]:
+    parts, holes = len(given["parts"]), len(node.op.operands)
     if parts != holes + 1:
         yield "ORCH-I012", f"{parts} parts around {holes} holes; one more is needed"
 
 
-def _field(node: Node) -> Iterator[Violation]:
-    path = node.op.attributes["path"].value
-    if not (_PATH.fullmatch(path) or attr(node.op, "opts").get("keyed")):
+def _field(node: Node, given: Any) -> Iterator[Violation]:
+    path = given["path"].value
+    if not (_PATH.fullmatch(path) or opt(node.op, "keyed")):
         yield "ORCH-I023", f"the path {path!r} is neither a name nor a position"
 
 
@@ -92,6 +93,19 @@ def _call(node: Node) -> Iterator[Violation]:
         yield "ORCH-I022", f"effects are {effects!r}, and must be {', '.join(_EFFECTS)}"
 
 
+def _lowered_call(node: Node) -> Iterator[Violation]:
+    """Of level 2: what its kind has as attributes on level 1 is among its options."""
+    yield from _call(node)
+    kind, given = node.op.attributes["kind"].value, node.op.attributes["opts"]
+    missing = [each for each in _OPTS_OF_KIND.get(kind, ()) if each not in given]
+    if missing:
+        yield "ORCH-I018", f"a {kind} lacks {', '.join(missing)} among its opts"
+    elif kind == "prompt":
+        yield from _prompt(node, given)
+    elif kind == "field":
+        yield from _field(node, given)
+
+
 def _bound(name: str) -> Callable[[Node], Iterator[Violation]]:
     def check(node: Node) -> Iterator[Violation]:
         bound = node.op.attributes[name].value
@@ -102,9 +116,10 @@ def _bound(name: str) -> Callable[[Node], Iterator[Violation]]:
 
 
 _CHECKS: Final[dict[str, Callable[[Node], Iterator[Violation]]]] = {
-    "agent.prompt": _prompt,
-    "agent.field": _field,
-    **dict.fromkeys(("agent.tool", "agent.retrieve", "op.call"), _call),
+    "agent.prompt": lambda node: _prompt(node, node.op.attributes),
+    "agent.field": lambda node: _field(node, node.op.attributes),
+    **dict.fromkeys(("agent.tool", "agent.retrieve"), _call),
+    "op.call": _lowered_call,
     **dict.fromkeys(("agent.generate", "op.decode"), _bound("samples")),
     "agent.loop": _bound("max"),
     "agent.map": _bound("limit"),

@@ -18,6 +18,10 @@ from orchestrator.passes.pipeline import run_pipeline
 STR = '!agent.value<"str">'
 B = 'id = "b", opts = {}'
 PROMPT = f'"agent.prompt"() {{id = "p", parts = ["x"], opts = {{}}}} : () -> {STR} loc("p"("app.py":3:0))'
+LOWERED = (
+    '"op.call"() {{callee = "", effects = "pure", id = "b", kind = "{kind}", opts = {opts}, params = [], place = ""}} '
+    ': () -> !agent.value<"{type}">'
+)
 
 
 ILL_TYPED = """
@@ -61,6 +65,10 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I020", '"agent.prompt"() {id = "b", parts = ["x"], opts = {}} : () -> !agent.value<"int">'),
         ("ORCH-I021", f'"agent.tool"() {{callee = "f", effects = "pure", params = ["x"], {B}}} : () -> {STR}'),
         ("ORCH-I022", f'"agent.tool"() {{callee = "f", effects = "prue", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I018", LOWERED.format(kind="prompt", opts="{}", type="str")),
+        ("ORCH-I012", LOWERED.format(kind="prompt", opts='{parts = ["x", "y"]}', type="str")),
+        ("ORCH-I020", LOWERED.format(kind="prompt", opts='{parts = ["x"]}', type="int")),
+        ("ORCH-I020", LOWERED.format(kind="chat", opts="{}", type="str")),
     ],
 )
 def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
