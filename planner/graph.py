@@ -1,18 +1,18 @@
 """A level-2 module as plain Python, read once: what the estimator needs of each op, in program order.
 
 The records mirror the module and are thrown away after planning; the IR stays the source of truth. Values are numbers,
-unique in the graph. Reading is linear: MLIR's Python bindings take time proportional to the position for each step
-through a block, so the ops are collected with one ``walk`` instead.
+unique in the graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.errors import PlanError, SourceLoc
-from orchestrator.ir.walk import operations, python_type, to_python
+from orchestrator.errors import SourceLoc
+from orchestrator.ir import walk
+from orchestrator.ir.walk import op_id, opts, python_type, to_python, tree
 
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
 _IGNORED: Final = frozenset({"resources"})
@@ -48,8 +48,8 @@ class Node:
     handle: Any
     """The MLIR operation."""
     regions: tuple[Region, ...] = ()
-    reads: Collection[int] = ()
-    """Values that it or anything inside it uses."""
+    reads: Sequence[int] = ()
+    """Values that it or anything inside it uses, in that order."""
 
     @property
     def where(self) -> SourceLoc | None:
@@ -65,106 +65,85 @@ class Graph:
     name: str
     body: Region
     opts: Mapping[str, Any]
-    size: int
-    """Ops in it, nested ones included."""
 
 
-class _Numbers(dict[Any, int]):
-    """Numbers of MLIR values, in order of appearance."""
+def read(module: Any) -> Graph:
+    """Read the workflow of a module. Raises :class:`IRError` as :func:`orchestrator.ir.walk.tree` does."""
+    return graph_of(tree(module))
+
+
+def graph_of(root: walk.Node) -> Graph:
+    """Read a workflow whose ops have been collected already."""
+    return Graph(op_id(root.op), _Reader().region(root.bodies[0], "body"), opts(root.op))
+
+
+class _Reader:
+    """One reading. It numbers the values in order of appearance."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._numbers: dict[Any, int] = {}
         self._types: dict[Any, str] = {}
+        self._values: dict[Any, Any] = {}
 
-    def add(self, values: Iterable[Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    def region(self, body: walk.Body, name: str) -> Region:
+        """One block and all that is inside it."""
+        args, types = self._add(body.arguments)
+        nodes = [self._node(each) for each in body.nodes]
+        return Region(name, args, types, nodes, [] if body.terminator is None else list(self._known(body.terminator)))
+
+    def _node(self, given: walk.Node) -> Node:
+        handle = given.op
+        attrs = {name: self._python(value) for name, value in handle.attributes.items() if name not in _IGNORED}
+        options = attrs.pop("opts", {})
+        operands = self._known(handle)
+        results, types = self._add(handle.results)
+        kind = given.name.partition(".")[2]
+        names = _REGION_NAMES.get(kind, ("body",))
+        regions = tuple(self.region(body, name) for body, name in zip(given.bodies, names, strict=False))
+        return Node(
+            id=attrs.get("id") or kind,
+            kind=kind,
+            attrs=attrs,
+            opts=options,
+            operands=operands,
+            results=results,
+            result_types=types,
+            source=_source(handle.location),
+            handle=handle,
+            regions=regions,
+            reads=tuple(dict.fromkeys(_reads(operands, regions))) if regions else operands,
+        )
+
+    def _python(self, attribute: Any) -> Any:
+        """An attribute as a Python value; many ops share theirs."""
+        known = self._values.get(attribute, self)
+        if known is self:
+            known = self._values[attribute] = to_python(attribute)
+        return known
+
+    def _known(self, op: Any) -> tuple[int, ...]:
+        """The numbers of what an op takes."""
+        numbers = self._numbers
+        return tuple([numbers[value] for value in op.operands])
+
+    def _add(self, values: Iterable[Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """Number new values; their numbers and Python types."""
         numbers, types = [], []
         for value in values:
             kind = value.type
             if kind not in self._types:
                 self._types[kind] = python_type(kind)
-            numbers.append(self.setdefault(value, len(self)))
+            numbers.append(self._numbers.setdefault(value, len(self._numbers)))
             types.append(self._types[kind])
         return tuple(numbers), tuple(types)
 
 
-@dataclass(slots=True)
-class _Frame:
-    """A region op whose inside is being read."""
-
-    node: Node
-    reads: set[int]
-    region: int = 0
-
-
-def read(module: Any) -> Graph:
-    """Read the workflow of a level-2 module. Raises :class:`PlanError` ORCH-P014 when the module holds none."""
-    handles = operations(module)
-    numbers = _Numbers()
-    workflow: Node | None = None
-    stack: list[_Frame] = []
-    for handle in handles:
-        parent = handle.parent
-        while stack and stack[-1].node.handle != parent:
-            _leave(stack)
-        frame = stack[-1] if stack else None
-        if frame is not None and handle.name == "agent.yield":
-            region = frame.node.regions[frame.region]
-            region.yields = [numbers[value] for value in handle.operands]
-            frame.reads.update(region.yields)
-            frame.region += 1
-            continue
-        node = _node(handle, numbers)
-        if frame is not None:
-            frame.node.regions[frame.region].nodes.append(node)
-        elif node.kind == "workflow":
-            workflow = node
-        if node.regions:
-            stack.append(_Frame(node, set(node.operands)))
-        elif frame is not None:
-            frame.reads.update(node.reads)
-    while stack:
-        _leave(stack)
-    if workflow is None:
-        raise PlanError("ORCH-P014", "there is nothing to plan: the module holds no agent.workflow")
-    return Graph(workflow.id, workflow.regions[0], workflow.opts, len(handles) - 1)
-
-
-def _leave(stack: list[_Frame]) -> None:
-    done = stack.pop()
-    done.node.reads = done.reads
-    if stack:
-        stack[-1].reads |= done.reads
-
-
-def _node(handle: Any, numbers: _Numbers) -> Node:
-    attrs = {name: to_python(attribute) for name, attribute in handle.attributes.items() if name not in _IGNORED}
-    opts = attrs.pop("opts", {})
-    operands = tuple([numbers[value] for value in handle.operands])
-    results, types = numbers.add(handle.results)
-    kind = handle.name.partition(".")[2]
-    regions: tuple[Region, ...] = ()
-    if len(handle.regions):
-        names = _REGION_NAMES.get(kind, ("body",))
-        regions = tuple(_region(region, name, numbers) for region, name in zip(handle.regions, names, strict=False))
-    return Node(
-        id=attrs.get("id") or attrs.get("sym_name") or kind,
-        kind=kind,
-        attrs=attrs,
-        opts=opts,
-        operands=operands,
-        results=results,
-        result_types=types,
-        source=_source(handle.location),
-        handle=handle,
-        regions=regions,
-        reads=operands,
-    )
-
-
-def _region(region: Any, name: str, numbers: _Numbers) -> Region:
-    args, types = numbers.add(region.blocks[0].arguments)
-    return Region(name, args, types)
+def _reads(operands: Iterable[int], regions: Iterable[Region]) -> Iterator[int]:
+    yield from operands
+    for region in regions:
+        for node in region.nodes:
+            yield from node.reads
+        yield from region.yields
 
 
 def _source(location: Any) -> str:

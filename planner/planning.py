@@ -61,7 +61,7 @@ class Asked:
 class Planning:
     """Plans for the workflow of a level-2 module, which ends up with the places of the last plan that was tried.
 
-    Raises :class:`PlanError` ORCH-P014 when the module holds no workflow.
+    Raises :class:`IRError` ORCH-I001 when the module holds no workflow.
     """
 
     def __init__(self, module: Any, ir_hash: str = "") -> None:
