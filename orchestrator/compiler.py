@@ -120,7 +120,7 @@ def compile(  # noqa: A001 - what it does
 
 def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objective, in_order: bool) -> Compiled:
     from orchestrator.passes.pipeline import run_pipeline
-    from orchestrator.planner.graph import read
+    from orchestrator.planner.graph import graph_of
     from orchestrator.planner.place import plan_graph
     from orchestrator.runtime.lowering import lower
 
@@ -128,9 +128,8 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
         with noting_files() as files:
             traced = workflow.trace()
         ir_hash = traced.hash
-        level1 = traced.module.operation.clone()
-        run_pipeline(traced.module, is_verified=True)
-        graph = read(traced.module)
+        level2, root = run_pipeline(traced.module, is_traced=True)
+        graph = graph_of(root)
         planned = plan_graph(graph, cluster, objective, ir_hash=ir_hash)
         returns, bindings = traced.returns, traced.bindings
         program = lower(graph, bindings, returns=returns, program_hash=ir_hash, plan=planned, in_order=in_order)
@@ -144,8 +143,8 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
         planned,
         program,
         tuple(files),
-        level1,
         traced.module,
+        level2,
     )
 
 

@@ -158,7 +158,9 @@ class Estimator:
                 f"the planner cannot price {node.handle.name} (`{node.id}`)",
                 node.where,
                 why="it belongs to level 1, and plans are made of level 2" if level1 else None,
-                fix="run the passes first: orchestrator.passes.pipeline.run_pipeline(module)" if level1 else None,
+                fix="plan what the passes make of it: orchestrator.passes.pipeline.run_pipeline(module)"
+                if level1
+                else None,
             )
             self._set(node.results, [NOTHING] * len(node.results))
             return NO_TIME

@@ -20,7 +20,7 @@ from orchestrator import Workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.ir.walk import nodes, tree
 from orchestrator.planner.cluster import Cluster, EngineSpec, detect
-from orchestrator.planner.graph import read
+from orchestrator.planner.graph import graph_of
 from orchestrator.planner.place import plan_graph
 from orchestrator.runtime.lowering import lower
 
@@ -55,9 +55,9 @@ def by_stage(workflow: Workflow[..., Any], target: Cluster) -> dict[str, float]:
     clock = [time.perf_counter()]
     traced = workflow.trace()
     clock.append(time.perf_counter())
-    run_pipeline(traced.module, is_verified=True)
+    _, root = run_pipeline(traced.module, is_traced=True)
     clock.append(time.perf_counter())
-    graph = read(traced.module)
+    graph = graph_of(root)
     planned = plan_graph(graph, target)
     clock.append(time.perf_counter())
     lower(graph, traced.bindings, returns=traced.returns, program_hash="", plan=planned)

@@ -66,8 +66,8 @@ def command(  # noqa: PLR0917 - one parameter an option
         if name in wanted:
             texts[name] = to_text(module, locations=locations)
 
-    run_pipeline(traced.module, observe)
-    final = start if level == "agent" else to_text(traced.module, locations=locations)
+    level2, _ = run_pipeline(traced.module, observe)
+    final = start if level == "agent" else to_text(level2, locations=locations)
     if output is not None:
         write_whole(output, final)
     if as_json:

@@ -105,8 +105,8 @@ def planning_of(workflow: Workflow[..., Any]) -> Planning:
     from orchestrator.planner.planning import Planning
 
     traced = workflow.trace()
-    run_pipeline(traced.module)
-    return Planning(traced.module, traced.hash)
+    level2, _ = run_pipeline(traced.module)
+    return Planning(level2, traced.hash)
 
 
 def planned(target: Target, engines: EngineOptions, want: Wanted) -> tuple[Planning, Asked, Plan]:

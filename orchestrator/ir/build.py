@@ -22,7 +22,6 @@ from orchestrator.errors import SourceLoc
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.attributes import to_attribute
 from orchestrator.ir.dialect import context
-from orchestrator.ir.verify import verify
 
 
 class OpenRegion:
@@ -118,10 +117,9 @@ class Builder:
         ir.Operation.create("agent.yield", operands=list(values), loc=self._unknown, ip=self._insertion[-1])
 
     def finish(self) -> Any:
-        """The module, verified."""
+        """The module."""
         while self._holders:  # the last first: a region uses values only of those opened before it
             self._holders.pop().erase()
-        verify(self.module)
         return self.module
 
     def _type(self, name: str) -> Any:

@@ -1,12 +1,12 @@
 """Typed read access to a module: what the passes, the hash and the views need of an op.
 
 MLIR's Python bindings step through a block in time proportional to the position, so :func:`tree` collects all ops with
-one ``walk`` and hands out plain lists; one tree serves one pass and is dropped when ops change under it.
+one ``walk`` and hands out plain lists. A pass that changes the ops under a tree changes the tree with them.
 
 - ``tree(module)``: the workflow as nested :class:`Node` and :class:`Body` records; ``nodes(body)`` goes through all.
 - ``op_id(op)``, ``attr(op, "max")``, ``opts(op)`` and one of them, ``opt(op, "seed")``, ``source(op)``,
   ``type_string(value)``: attributes as Python values.
-- ``is_pure(op)``: may it be dropped or shared?
+- ``is_pure(node)``: may it be dropped or shared?
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def bodies(node: Node) -> Iterator[Body]:
     for body in node.bodies:
         yield body
         for inner in body.nodes:
-            yield from bodies(inner)
+            if inner.bodies:
+                yield from bodies(inner)
 
 
 def op_id(op: Any) -> str:
@@ -193,15 +194,15 @@ def entries(dictionary: Any) -> dict[str, Any]:
     return {name: dictionary[name] for name in names}
 
 
-def is_pure(op: Any) -> bool:
+def is_pure(node: Node) -> bool:
     """Whether equal ops may be shared and unused ones dropped: a model call at temperature 0, a tool declared pure."""
-    name = op.name
+    name = node.name
     if name in _ALWAYS_PURE:
         return True
     if name == "agent.generate":
-        return bool(opt(op, "temperature") == 0.0)
+        return bool(opt(node.op, "temperature") == 0.0)
     if name in ("agent.tool", "agent.retrieve"):
-        return bool(attr(op, "effects") == "pure")
+        return bool(attr(node.op, "effects") == "pure")
     return False
 
 
@@ -209,4 +210,4 @@ def has_effects(node: Node) -> bool:
     """Whether the op, or anything inside it, must happen even if nobody reads its results."""
     if node.name in _STRUCTURED:
         return any(has_effects(inner) for body in node.bodies for inner in body.nodes)
-    return not is_pure(node.op)
+    return not is_pure(node)

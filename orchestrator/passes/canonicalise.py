@@ -52,11 +52,11 @@ def _share(body: Body, scopes: list[dict[Key, Any]], containers: dict[Any, dict[
     kept = []
     for node in body.nodes:
         op = node.op
-        folded = _fold(op, containers)
+        folded = _fold(node, containers)
         if folded is not None:
             replace(op, [folded])
             continue
-        if not node.bodies and is_pure(op) and not _is_fresh(node):
+        if not node.bodies and is_pure(node) and not _is_fresh(node):
             key = _key(op)
             equal = next((known[key] for known in scopes if key in known), None)
             if equal is not None:
@@ -75,11 +75,12 @@ def _is_fresh(node: Node) -> bool:
     return node.name == "agent.const" and not is_plain(node.op.results[0])
 
 
-def _fold(op: Any, containers: dict[Any, dict[str, Any]]) -> Any | None:
-    """The element that ``op`` takes out of a container built in sight, if it has the right type."""
-    if op.name == "agent.tool" and attr(op, "callee") in _CONTAINERS:
+def _fold(node: Node, containers: dict[Any, dict[str, Any]]) -> Any | None:
+    """The element that a field takes out of a container built in sight, if it has the right type."""
+    op = node.op
+    if node.name == "agent.tool" and attr(op, "callee") in _CONTAINERS:
         containers[op.results[0]] = dict(zip(attr(op, "params"), op.operands, strict=True))
-    elif op.name == "agent.field" and not opt(op, "each"):
+    elif node.name == "agent.field" and containers and not opt(op, "each"):
         element: Any = containers.get(op.operands[0], {}).get(attr(op, "path"))
         if element is not None and element.type == op.results[0].type:
             return element

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -38,57 +38,57 @@ class Decompose:
     def run(self, root: Node) -> None:
         """Rewrite the workflow in place."""
         with editing(root):
-            kv = ir.Type.parse("!op.kv")
-            blank = {name: to_attribute(value) for name, value in _BLANK.items()}
+            lowering = _Lowering()
             for body in bodies(root):
-                for node in body.nodes:
-                    dialect, _, kind = node.name.partition(".")
-                    if dialect != "agent":
-                        continue
-                    if kind == "generate":
-                        _generate(node.op, kv, blank)
-                    elif kind in _CALLS:
-                        _call(node.op, kind, blank)
+                body.nodes[:] = [made for node in body.nodes for made in lowering.of(node)]
 
 
-def _generate(op: Any, kv: Any, blank: Mapping[str, Any]) -> None:
-    given = op.attributes["opts"]
-    prefill_opts = ir.DictAttr.get({name: given[name] for name in _OF_PREFILL if name in given})
-    prefill = before(
-        op,
-        "op.prefill",
-        list(op.operands),
-        [kv],
-        {
+class _Lowering:
+    """One run of the pass, with the attributes that ops share."""
+
+    def __init__(self) -> None:
+        self._kv = ir.Type.parse("!op.kv")
+        self._blank = {name: to_attribute(value) for name, value in _BLANK.items()}
+        self._placeless = {name: self._blank[name] for name in ("place", "resources")}
+        self._words = {word: to_attribute(word) for word in (*_CALLS, "pure", "once")}
+
+    def of(self, node: Node) -> Sequence[Node]:
+        """What an op of level 1 becomes."""
+        dialect, _, kind = node.name.partition(".")
+        if dialect == "agent" and kind == "generate":
+            return self._generate(node.op)
+        if dialect == "agent" and kind in _CALLS:
+            return [self._call(node.op, kind)]
+        return [node]
+
+    def _generate(self, op: Any) -> Sequence[Node]:
+        attributes = dict(op.attributes.items())
+        given = attributes["opts"]
+        of_prefill = {
             "id": f"{op_id(op)}.prefill",
-            "model": op.attributes["model"],
-            "opts": prefill_opts,
-            **_placeless(blank),
-        },
-    )
-    attributes = dict(op.attributes.items())
-    types = [value.type for value in op.results]
-    decode = before(op, "op.decode", [prefill.results[0]], types, {**attributes, **_placeless(blank)})
-    replace(op, list(decode.results))
+            "model": attributes["model"],
+            "opts": ir.DictAttr.get({name: given[name] for name in _OF_PREFILL if name in given}),
+            **self._placeless,
+        }
+        prefill = before(op, "op.prefill", op.operands, [self._kv], of_prefill)
+        types = [value.type for value in op.results]
+        decode = before(op, "op.decode", prefill.results, types, attributes | self._placeless)
+        replace(op, decode.results)
+        return Node(prefill, "op.prefill", []), Node(decode, "op.decode", [])
 
-
-def _placeless(blank: Mapping[str, Any]) -> dict[str, Any]:
-    return {"place": blank["place"], "resources": blank["resources"]}
-
-
-def _call(op: Any, kind: str, blank: Mapping[str, Any]) -> None:
-    """Attributes that only some kinds have (parts, value, path, returns) move into ``opts``."""
-    given = dict(op.attributes.items())
-    moved = {key: value for key, value in given.items() if key not in _OWN}
-    options = ir.DictAttr.get(entries(given["opts"]) | moved) if moved else given["opts"]
-    attributes = {
-        "id": given["id"],
-        "kind": kind,
-        "callee": given.get("callee", blank["callee"]),
-        "params": given.get("params", blank["params"]),
-        "effects": given.get("effects") or ("once" if kind == "ask" else "pure"),
-        "opts": options,
-        **_placeless(blank),
-    }
-    call = before(op, "op.call", list(op.operands), [value.type for value in op.results], attributes)
-    replace(op, list(call.results))
+    def _call(self, op: Any, kind: str) -> Node:
+        """Attributes that only some kinds have (parts, value, path, returns) move into ``opts``."""
+        given = dict(op.attributes.items())
+        moved = {key: value for key, value in given.items() if key not in _OWN}
+        attributes = {
+            "id": given["id"],
+            "kind": self._words[kind],
+            "callee": given.get("callee", self._blank["callee"]),
+            "params": given.get("params", self._blank["params"]),
+            "effects": given.get("effects") or self._words["once" if kind == "ask" else "pure"],
+            "opts": ir.DictAttr.get(entries(given["opts"]) | moved) if moved else given["opts"],
+            **self._placeless,
+        }
+        call = before(op, "op.call", op.operands, [value.type for value in op.results], attributes)
+        replace(op, call.results)
+        return Node(call, "op.call", [])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from orchestrator.ir.walk import Node, attr, bodies, type_string
-from orchestrator.passes.rewrite import before, defining, editing, sweep
+from orchestrator.ir.walk import Node, attr, type_string
+from orchestrator.passes.rewrite import before, editing, made_by, replace, sweep
 
 
 @dataclass(frozen=True)
@@ -32,52 +31,44 @@ class FoldPrompts:
     def run(self, root: Node) -> None:
         """Rewrite the workflow in place."""
         with editing(root):
-            producers: dict[Any, Node] = {}
-            uses: Counter[Any] = Counter()
-            every = list(bodies(root))
-            for body in every:
-                for node in body.nodes:
-                    producers.update((value, node) for value in node.op.results)
-                    uses.update(node.op.operands)
-                if body.terminator is not None:
-                    uses.update(body.terminator.operands)
-            for body in every:
-                for node in body.nodes:
-                    if node.name == "agent.prompt":
-                        _fold(node, producers, uses)
-            sweep(root.bodies[0])
+            known = made_by(root, ("agent.const", "agent.prompt"))
+            prompts = [node for node in known.values() if node.name == "agent.prompt"]
+            folded = [node for node in prompts if _fold(node, known)]
+            if folded:
+                sweep(root.bodies[0])
 
 
-def _fold(node: Node, producers: dict[Any, Node], uses: Counter[Any]) -> None:
-    """Rebuild one prompt; those it uses come before it and are folded already."""
+def _fold(node: Node, known: dict[Any, Node]) -> bool:
+    """Rebuild one prompt, if there is text for it; those that it uses come before it and are folded already."""
     op = node.op
+    given = list(op.operands)
+    inlined = [_inlined(value, known.get(value)) for value in given]
+    if not any(inlined):
+        return False
     first, *rest = attr(op, "parts")
     parts, holes = [first], []
-    for value, part in zip(op.operands, rest, strict=True):
-        inner_parts, inner_holes = _inlined(value, producers, uses)
+    for value, inner, part in zip(given, inlined, rest, strict=True):
+        inner_parts, inner_holes = inner or (["", ""], [value])
         parts[-1] += inner_parts[0]
         parts += inner_parts[1:]
         parts[-1] += part
         holes += inner_holes
-    if holes == list(op.operands):
-        return
     attributes = {name: value for name, value in op.attributes.items() if name != "parts"}
-    folded = before(op, "agent.prompt", holes, [op.results[0].type], {**attributes, "parts": parts})
-    op.results[0].replace_all_uses_with(folded.results[0])
-    old = op.results[0]
-    producers[folded.results[0]] = node
-    uses[folded.results[0]] = uses[old]
-    op.erase()
-    node.op = folded
+    node.op = before(op, "agent.prompt", holes, [op.results[0].type], {**attributes, "parts": parts})
+    known[node.op.results[0]] = node
+    replace(op, list(node.op.results))
+    return True
 
 
-def _inlined(value: Any, producers: dict[Any, Node], uses: Counter[Any]) -> tuple[list[str], list[Any]]:
-    """The parts and holes that a hole stands for; two empty parts around it if it stays."""
-    constant = defining(producers, value, "agent.const")
-    if constant is not None and type_string(value) in ("str", "int"):
-        content = json.loads(attr(constant.op, "value"))
+def _inlined(value: Any, made_by: Node | None) -> tuple[list[str], list[Any]] | None:
+    """The parts and holes that a hole stands for, unless it stays."""
+    if made_by is None:
+        return None
+    if made_by.name == "agent.const":
+        if type_string(value) not in ("str", "int"):
+            return None
+        content = json.loads(attr(made_by.op, "value"))
         return [content if isinstance(content, str) else str(content)], []
-    prompt = defining(producers, value, "agent.prompt")
-    if prompt is not None and (uses[value] == 1 or not len(prompt.op.operands)):
-        return attr(prompt.op, "parts"), list(prompt.op.operands)
-    return ["", ""], [value]
+    if len(list(value.uses)) == 1 or not len(made_by.op.operands):
+        return attr(made_by.op, "parts"), list(made_by.op.operands)
+    return None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, attr, bodies, is_plain, opts
-from orchestrator.passes.rewrite import defining, editing
+from orchestrator.ir.walk import Body, Node, attr, bodies, is_plain
+from orchestrator.passes.rewrite import editing, made_by, note
 
 _HOISTED: Final = frozenset({"agent.const", "agent.prompt", "agent.chat"})
 
@@ -49,20 +48,19 @@ class HoistPrefixes:
         """Rewrite the workflow in place."""
         with editing(root):
             _hoist(root.bodies[0])
-            producers: dict[Any, Node] = {}
-            groups: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
-            chars: dict[str, int] = {}
+            known = made_by(root, ("agent.prompt", "agent.chat"))
+            groups: defaultdict[tuple[Any, ...], list[tuple[Any, int]]] = defaultdict(list)
             for body in bodies(root):
                 for node in body.nodes:
-                    producers.update((value, node) for value in node.op.results)
                     if node.name == "agent.generate":
-                        key, static = _prefix(node.op, producers)
-                        groups[key].append(node.op)
-                        chars[attr(node.op, "id")] = static
+                        key, static_chars = _prefix(node.op, known)
+                        groups[key].append((node.op, static_chars))
             for number, (key, calls) in enumerate(groups.items()):
-                group = _name(key, number) if len(calls) > 1 else None
-                for op in calls:
-                    _note(op, chars[attr(op, "id")], group)
+                group = {"prefix_group": _name(key, number)} if len(calls) > 1 else {}
+                for op, static_chars in calls:
+                    prefix = {"static_prefix_chars": static_chars} if static_chars else {}
+                    if group or prefix:
+                        note(op, {**prefix, **group})
 
 
 def _hoist(body: Body) -> None:
@@ -90,23 +88,27 @@ def _shown(node: Node) -> Sequence[Any]:
     return list(node.op.results if node.name == "agent.const" else node.op.operands)
 
 
-def _prefix(op: Any, producers: dict[Any, Node]) -> tuple[tuple[Any, ...], int]:
+def _prefix(op: Any, known: Mapping[Any, Node]) -> tuple[tuple[Any, ...], int]:
     """What the call's prompt starts with, as a key, and the characters of it that are known now."""
-    prompt = op.operands[0]
-    chat = op.operands[1] if len(op.operands) > 1 else None
-    if chat is not None:
-        started = defining(producers, chat, "agent.chat")
-        system = started.op.operands[0] if started is not None and len(started.op.operands) else None
-        template = None if system is None else defining(producers, system, "agent.prompt")
-        static = attr(template.op, "parts")[0] if template is not None else ""
-        return (attr(op, "model"), chat, static), len(static)
-    template = defining(producers, prompt, "agent.prompt")
+    prompt, *chats = op.operands
+    if chats:
+        started = _called(known.get(chats[0]), "agent.chat")
+        system = started.operands[0] if started is not None and len(started.operands) else None
+        template = _called(known.get(system), "agent.prompt")
+        static = attr(template, "parts")[0] if template is not None else ""
+        return (attr(op, "model"), chats[0], static), len(static)
+    template = _called(known.get(prompt), "agent.prompt")
     if template is None:
         return (attr(op, "model"), prompt, ""), 0
-    static = attr(template.op, "parts")[0]
-    lead = template.op.operands[0] if len(template.op.operands) else None
+    static = attr(template, "parts")[0]
+    lead = template.operands[0] if len(template.operands) else None
     shared = lead if lead is None or not static else None
     return (attr(op, "model"), shared, static), len(static)
+
+
+def _called(node: Node | None, name: str) -> Any | None:
+    """The op, if that is its name."""
+    return node.op if node is not None and node.name == name else None
 
 
 def _name(key: tuple[Any, ...], number: int) -> str:
@@ -114,13 +116,3 @@ def _name(key: tuple[Any, ...], number: int) -> str:
     model, shared, static = key
     text = f"{model}\0{'' if shared is None else number}\0{static}"
     return blake2b(text.encode(), digest_size=4).hexdigest()
-
-
-def _note(op: Any, static_prefix_chars: int, group: str | None) -> None:
-    noted: dict[str, Any] = {}
-    if static_prefix_chars:
-        noted["static_prefix_chars"] = static_prefix_chars
-    if group is not None:
-        noted["prefix_group"] = group
-    if noted:
-        op.attributes["opts"] = to_attribute(opts(op) | noted)

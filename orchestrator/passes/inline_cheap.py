@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Node, attr, bodies, opts
+from orchestrator.ir.walk import Node, attr, bodies, opt
 from orchestrator.passes.rewrite import editing
 
 _EXPRESSIONS: Final = frozenset({"const", "prompt", "chat", "field"})
@@ -39,10 +39,10 @@ def _place(op: Any) -> str:
         return "inline"
     if kind == "ask":
         return "human"
-    options = opts(op)
-    if options.get("isolation"):
-        return str(options["isolation"])
-    if options.get("is_async"):
+    isolation = opt(op, "isolation")
+    if isolation:
+        return str(isolation)
+    if opt(op, "is_async"):
         return "async"
-    cheap = options.get("cheap") and attr(op, "effects") == "pure" and "timeout_s" not in options
+    cheap = opt(op, "cheap") and attr(op, "effects") == "pure" and opt(op, "timeout_s") is None
     return "inline" if cheap else ""

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, opts, type_string
+from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, type_string
 from orchestrator.passes.conversations import Conversations, arms
 from orchestrator.passes.prefetch import prefetch
-from orchestrator.passes.rewrite import before, editing
+from orchestrator.passes.rewrite import Additions, editing, note
 from orchestrator.passes.sharing import Sharing
 from orchestrator.passes.waits import (
     LONGEST_TTL_S,
@@ -73,18 +72,20 @@ class KvLifetime:
     def run(self, root: Node) -> None:
         """Rewrite the workflow in place."""
         with editing(root):
-            every = list(bodies(root))
-            for body in every:
-                prefetch(body)
-            marking = _Marking(root)
-            for body in every:
+            hints = Additions()
+            for body in bodies(root):
+                prefetch(body, hints)
+            marking = _Marking(root, hints)
+            for body in bodies(root):
                 marking.mark(body)
+            hints.enter(root)
 
 
 class _Marking:
     """One run of the pass over one module."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, hints: Additions) -> None:
+        self._hints = hints
         self._flow = Conversations(root)
         self._sharing = Sharing(root, self._flow)
         self._next = NextTurn(self._flow)
@@ -116,7 +117,7 @@ class _Marking:
     def _turn(self, op: Any, body: Body, follower: Any) -> None:
         after = op.results[1]
         if len(op.operands) > 1 and self._sharing.forks(op.operands[1]):
-            _note(op, fork=True)
+            note(op, {"fork": True})
         turns = self._flow.ahead(after, body)
         if turns is None:
             return
@@ -124,15 +125,15 @@ class _Marking:
             self._pin(op, body, follower, self._next.wait(after, body) or (), turns.expected)
             return
         if not self._sharing.is_owned(after):
-            _note(op, turns_left=LEAST_TURNS_LEFT)
+            note(op, {"turns_left": LEAST_TURNS_LEFT})
             return
-        _note(op, turns_left=0.0)
+        note(op, {"turns_left": 0.0})
         if len(op.operands) < 2 or self._flow.continues(after, body):
             return
         if op.results[0] in self._summaries_in(body):
-            _hint(op, "supersede", [after], follower, opts={"over": 1})
+            self._hint(op, "supersede", [after], follower, opts={"over": 1})
         else:
-            _hint(op, "release", [after], follower)
+            self._hint(op, "release", [after], follower)
 
     def _pin(self, op: Any, body: Body, follower: Any, wait: Wait, turns_left: float) -> None:
         chat = op.results[1]
@@ -151,7 +152,7 @@ class _Marking:
         operands, features = self._early_features(wait, op)
         if features:
             known["features"] = features
-        _hint(op, "pin", [chat, *operands], follower, ttl_s=ttl_s, opts=known)
+        self._hint(op, "pin", [chat, *operands], follower, ttl_s=ttl_s, opts=known)
         self._extend(op, wait, has_features=bool(features))
 
     def _extend(self, op: Any, wait: Wait, *, has_features: bool) -> None:
@@ -172,7 +173,12 @@ class _Marking:
                 known["features"] = [each for each, _ in features]
             ttl_s = 0.0 if human or quickest_s(resolved) > LONGEST_TTL_S else LONGEST_TTL_S
             given = {"id": name, "ttl_s": ttl_s, "opts": known, "place": "", "resources": {}}
-            before(step.op, "op.kv_extend", [op.results[1], *(value for _, value in features)], [], given)
+            operands = [op.results[1], *(value for _, value in features)]
+            self._hints.before(step.op, "op.kv_extend", operands, [], given)
+
+    def _hint(self, op: Any, kind: str, values: list[Any], at: Any, **attrs: object) -> None:
+        given = {"id": f"{op_id(op)}.{kind}", "opts": {}, "place": "", "resources": {}, **attrs}
+        self._hints.before(op, f"op.kv_{kind.partition('.')[0]}", values, [], given, at=at)
 
     def _is_before(self, op: Any, later: Any) -> bool:
         """Whether ``later`` always finds the results of ``op``: it comes behind it, or inside of what does."""
@@ -227,7 +233,7 @@ class _Marking:
         kept = [value for values in results for value in values]
         at = body.nodes[users[-1] + 1].op if users[-1] + 1 < len(body.nodes) else body.terminator
         if at is not None and all(results) and not any(map(_is_nested, [chat, *kept])):
-            _hint(op, kind, [chat, *kept], at, opts={"over": 1})
+            self._hint(op, kind, [chat, *kept], at, opts={"over": 1})
 
     def _is_forked(self, chat: Any, user: Node) -> bool:
         """Whether each turn on it opens a session of its own; in an arm also because its result is shared."""
@@ -241,10 +247,10 @@ class _Marking:
         if node.name == "agent.loop":
             for position, end in enumerate(op.results):
                 if self._flow.is_chat(end) and not self._flow.continues(end, body) and self._sharing.is_owned(end):
-                    _hint(op, f"release.{position}", [end], follower)
+                    self._hint(op, f"release.{position}", [end], follower)
         elif node.name == "agent.race":
             if len(arms(node)) > 1 and any(map(_has_turn, arms(node))) and list(op.results):
-                _hint(op, "supersede", list(op.results), follower, opts={"over": 0, "scope": op_id(op)})
+                self._hint(op, "supersede", list(op.results), follower, opts={"over": 0, "scope": op_id(op)})
         elif node.name == "agent.branch":
             self._other_arms(node, body)
 
@@ -258,7 +264,7 @@ class _Marking:
                     first = arm.nodes[0].op if arm.nodes else arm.terminator
                     side = "then" if arm is node.bodies[0] else "otherwise"
                     number = "" if len(chats) == 1 else f".{chats.index(chat)}"
-                    _hint(node.op, f"release.{side}{number}", [chat], first)
+                    self._hint(node.op, f"release.{side}{number}", [chat], first)
 
     def _captured(self, arm: Body, body: Body) -> Iterator[Any]:
         """Conversations of ``body`` itself that an arm in it continues; those without a turn yet have no cache."""
@@ -276,7 +282,7 @@ class _Marking:
         many = op.operands[0]
         alone = self._flow.users(many, body) == [index] and not self._flow.leaves(many, body)
         if alone and self._flow.home[many][0] is body and self._sharing.is_owned(many):
-            _hint(op, "supersede", [many, op.results[0]], follower, opts={"over": 1})
+            self._hint(op, "supersede", [many, op.results[0]], follower, opts={"over": 1})
 
 
 def _features(step: Step) -> list[tuple[str, Any]]:
@@ -294,12 +300,3 @@ def _has_turn(body: Body) -> bool:
 def _is_nested(value: Any) -> bool:
     """Whether it holds conversations deeper than in a list, where the runtime does not look for them."""
     return "Chat" in (text := type_string(value)) and text not in ("Chat", "list[Chat]")
-
-
-def _note(op: Any, **known: object) -> None:
-    op.attributes["opts"] = to_attribute({**opts(op), **known})
-
-
-def _hint(op: Any, kind: str, values: list[Any], at: Any, **attrs: object) -> None:
-    given = {"id": f"{op_id(op)}.{kind}", "opts": {}, "place": "", "resources": {}, **attrs}
-    before(op, f"op.kv_{kind.partition('.')[0]}", values, [], given, at=at)

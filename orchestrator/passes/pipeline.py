@@ -1,6 +1,6 @@
 """The passes in order, and checks that they leave a valid module behind.
 
->>> run_pipeline(traced.module, observe=lambda name, module: print(name, module))      # doctest: +SKIP
+>>> level2, root = run_pipeline(traced.module)                                          # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pass(Protocol):
         ...
 
     def run(self, root: Node) -> None:
-        """Rewrite the workflow in place; ``root`` need not follow, as nobody uses it afterwards."""
+        """Rewrite the workflow in place, in the module and in ``root``, which the next pass gets."""
         ...
 
 
@@ -48,35 +48,39 @@ def run_pipeline(
     observe: Callable[[str, Any], None] | None = None,
     passes: Sequence[Pass] = PIPELINE,
     *,
-    is_verified: bool = False,
-) -> None:
-    """Run the passes on ``module`` in place; ``observe(name, module)`` sees it after each.
+    is_traced: bool = False,
+) -> tuple[Any, Node]:
+    """What the passes make of a copy of ``module``, and its workflow; ``observe(name, copy)`` sees it after each.
 
-    It is verified before the first pass, unless it ``is_verified`` as it comes from tracing, before the level changes,
-    and after the last pass. If it is broken then, or a pass cannot go on, the passes run again on a copy of what they
-    were given, each verified, to tell which one it was. Raises :class:`IRError` when the module is invalid to begin
-    with, and :class:`CompileError` ORCH-C001, naming the pass, when one breaks it.
+    What comes out is verified, and so is the module, unless it ``is_traced``: what tracing builds has no mistakes but
+    the compiler's own, which are still there in the end. If there are any, or a pass cannot go on, the passes run
+    again, with a check of the module and after each of them, to tell which one it was. Raises :class:`IRError` when the
+    module is invalid to begin with, and :class:`CompileError` ORCH-C001, naming the pass, when one breaks it.
     """
-    if not is_verified:
+    if not is_traced:
         verify(module)
-    given = module.operation.clone()
+    made = module.operation.clone()
+    root = tree(made)
     try:
         for each in passes:
-            each.run(verify(module) if isinstance(each, Decompose) else tree(module))
+            each.run(root)
             if observe is not None:
-                observe(each.name, module)
-        verify(module)
+                observe(each.name, made)
+        return made, verify(made)
     except Exception:
-        _blame(given, passes)
+        _blame(module, passes)
         raise
 
 
 def _blame(module: Any, passes: Sequence[Pass]) -> None:
-    """Raise :class:`CompileError` for the first pass that leaves an invalid module behind, if one does."""
+    """Raise :class:`IRError` for an invalid module, or :class:`CompileError` for the first pass that makes it so."""
+    verify(module)
+    made = module.operation.clone()
+    root = tree(made)
     for each in passes:
-        each.run(tree(module))
+        each.run(root)
         try:
-            verify(module)
+            verify(made)
         except IRError as error:
             raise CompileError(
                 "ORCH-C001",

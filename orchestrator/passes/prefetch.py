@@ -9,18 +9,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, op_id, opt, opts
-from orchestrator.passes.rewrite import before
+from orchestrator.passes.rewrite import Additions
 from orchestrator.passes.waits import LONGEST_TTL_S, is_declared, key, needs_human, quickest_s, seconds, wait_of
 
 LEAST_PREFETCH_CHARS: Final = 128
 """A shorter prefix fills no block of KV cache."""
 
 
-def prefetch(body: Body) -> None:
-    """Insert ``op.kv_prefetch`` for the static prefix of each call of a body that has to wait for something else first.
+def prefetch(body: Body, hints: Additions) -> None:
+    """Add ``op.kv_prefetch`` for the static prefix of each call of a body that has to wait for something else first.
 
     ``for`` is the call that the prefix belongs to, ``tool`` the key of the wait that it lies before.
     """
+    if not any(map(_has_long_prefix, body.nodes)):
+        return
     wait: tuple[int, Node] | None = None
     made: dict[Any, tuple[int, Any]] = {}
     warm: set[Any] = set()
@@ -28,43 +30,51 @@ def prefetch(body: Body) -> None:
         op = node.op
         if node.name == "agent.generate":
             prefix = op.operands[1] if len(op.operands) == 2 else opt(op, "prefix_group") or op_id(op)
-            long_enough = opt(op, "static_prefix_chars", 0) >= LEAST_PREFETCH_CHARS
-            if long_enough and wait is not None and prefix not in warm:
-                _prefetch_before(*wait, op, made)
+            if _has_long_prefix(node) and wait is not None and prefix not in warm:
+                made = made or _made_in(body)
+                _prefetch_before(*wait, op, made, hints)
             warm.add(prefix)
         elif wait_of(node):
             wait = index, node
-        made.update((value, (index, op)) for value in op.results)
 
 
-def _prefetch_before(position: int, wait: Node, op: Any, made: dict[Any, tuple[int, Any]]) -> None:
+def _has_long_prefix(node: Node) -> bool:
+    return node.name == "agent.generate" and opt(node.op, "static_prefix_chars", 0) >= LEAST_PREFETCH_CHARS
+
+
+def _made_in(body: Body) -> dict[Any, tuple[int, Any]]:
+    """What gives each value of a body, and where that stands."""
+    return {value: (index, node.op) for index, node in enumerate(body.nodes) for value in node.op.results}
+
+
+def _prefetch_before(position: int, wait: Node, op: Any, made: dict[Any, tuple[int, Any]], hints: Additions) -> None:
     """Hint at the conversation of ``op`` if it is open by then, else at the first part of its (system) prompt."""
     start = op.operands[len(op.operands) - 1]
     opened, source = made.get(start, (-1, None))
     if len(op.operands) == 2:
         if opened < position:
-            _hint(op, start, wait)
+            _hint(op, start, wait, hints)
         elif source.name == "agent.chat":
-            text = _first_part(op, made.get(source.operands[0], (-1, None))[1], wait)
+            text = _first_part(op, made.get(source.operands[0], (-1, None))[1], wait, hints)
             if text is not None:
                 given = {"id": f"{op_id(op)}.prefix_chat", "opts": opts(source)}
-                early = before(op, "agent.chat", [text], [start.type], given, at=wait.op)
-                _hint(op, early.results[0], wait)
+                early = hints.before(op, "agent.chat", [text], [start.type], given, at=wait.op)
+                _hint(op, early.results[0], wait, hints)
     else:
-        text = _first_part(op, source, wait)
+        text = _first_part(op, source, wait, hints)
         if text is not None:
-            _hint(op, text, wait)
+            _hint(op, text, wait, hints)
 
 
-def _first_part(op: Any, prompt: Any, wait: Node) -> Any:
+def _first_part(op: Any, prompt: Any, wait: Node, hints: Additions) -> Any:
     """What a prompt begins with, made before the wait; None if it is no template."""
     if prompt is None or prompt.name != "agent.prompt":
         return None
     given = {"id": f"{op_id(op)}.prefix", "parts": attr(prompt, "parts")[:1], "opts": {}}
-    return before(op, "agent.prompt", [], [prompt.results[0].type], given, at=wait.op).results[0]
+    return hints.before(op, "agent.prompt", [], [prompt.results[0].type], given, at=wait.op).results[0]
 
 
-def _hint(op: Any, prefix: Any, wait: Node) -> None:
+def _hint(op: Any, prefix: Any, wait: Node, hints: Additions) -> None:
     behind = wait_of(wait)
     human = needs_human(behind)
     known: dict[str, object] = {"for": op_id(op), "tool": key(behind)}
@@ -72,4 +82,4 @@ def _hint(op: Any, prefix: Any, wait: Node) -> None:
         known["typical_s"] = seconds(behind)
     ttl_s = 0.0 if human or quickest_s(behind) > LONGEST_TTL_S else LONGEST_TTL_S
     given = {"id": f"{op_id(op)}.prefetch", "ttl_s": ttl_s, "opts": known, "place": "", "resources": {}}
-    before(op, "op.kv_prefetch", [prefix], [], given, at=wait.op)
+    hints.before(op, "op.kv_prefetch", [prefix], [], given, at=wait.op)

@@ -1,14 +1,17 @@
-"""Changing ops in place of others: the few moves that all passes share."""
+"""Changing ops in place of others: the few moves that all passes share.
+
+One tree of the module serves all passes, so what changes in the module changes in the tree, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, has_effects
+from orchestrator.ir.walk import Body, Node, bodies, entries, has_effects
 
 
 def editing(root: Node) -> AbstractContextManager[Any]:
@@ -32,6 +35,35 @@ def before(
     )
 
 
+class Additions:
+    """New ops in front of others. They enter the tree together in the end, so that positions in it hold meanwhile."""
+
+    def __init__(self) -> None:
+        self._in_front_of: dict[int, list[Node]] = {}
+        """By identity: MLIR hashes an op by its attributes, which may change."""
+
+    def before(
+        self, op: Any, name: str, operands: Sequence[Any], results: Sequence[Any], attrs: Mapping[str, object], *,
+        at: Any = None,
+    ) -> Any:  # fmt: skip
+        """As the function."""
+        made = before(op, name, operands, results, attrs, at=at)
+        self._in_front_of.setdefault(id(op if at is None else at), []).append(Node(made, name, []))
+        return made
+
+    def enter(self, root: Node) -> None:
+        """Put them where they belong in the tree of ``root``."""
+        for body in bodies(root):
+            found = [each for node in body.nodes for each in (*self._in_front_of.get(id(node.op), ()), node)]
+            body.nodes[:] = [*found, *self._in_front_of.get(id(body.terminator), ())]
+
+
+def note(op: Any, noted: Mapping[str, object]) -> None:
+    """Add to the optional attributes of an op."""
+    new = {name: to_attribute(value) for name, value in noted.items()}
+    op.attributes["opts"] = ir.DictAttr.get(entries(op.attributes["opts"]) | new)
+
+
 def replace(op: Any, values: Sequence[Any]) -> None:
     """Use ``values`` instead of the results of ``op``, and erase it."""
     for old, new in zip(op.results, values, strict=True):
@@ -50,7 +82,7 @@ def sweep(body: Body, live: set[Any] | None = None) -> set[Any]:
         live.update(body.terminator.operands)
     kept = []
     for node in reversed(body.nodes):
-        if not (has_effects(node) or node.name == "agent.arm" or not live.isdisjoint(node.op.results)):
+        if live.isdisjoint(node.op.results) and node.name != "agent.arm" and not has_effects(node):
             node.op.erase()
             continue
         kept.append(node)
@@ -61,7 +93,7 @@ def sweep(body: Body, live: set[Any] | None = None) -> set[Any]:
     return live
 
 
-def defining(node_by_value: Mapping[Any, Node], value: Any, name: str) -> Node | None:
-    """The op called ``name`` that produces ``value``, if that is what produces it."""
-    node = node_by_value.get(value)
-    return node if node is not None and node.name == name else None
+def made_by(root: Node, names: Collection[str]) -> dict[Any, Node]:
+    """The ops of these names, by the values that they give."""
+    found = (node for body in bodies(root) for node in body.nodes if node.name in names)
+    return {value: node for node in found for value in node.op.results}

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.ir.hash import module_hash
 from orchestrator.ir.text import parse, to_text
 from orchestrator.passes.pipeline import PIPELINE
+from orchestrator.planner.plan import Plan
 from tests.cli.conftest import Orch
 
 
@@ -50,7 +52,9 @@ def test_json_carries_the_ir_and_its_hash(orch: Orch, folder: Path) -> None:
     assert data["ok"]
     assert "op.decode" in data["ir"]
     assert "agent.generate" in data["after"]["trace"]
-    assert data["hash"] == json.loads(orch("compile", "flow.py", "--json").out)["hash"]
+    assert data["hash"] == module_hash(parse(data["after"]["trace"]))
+    orch("plan", "flow.py", "--out", "p.json")
+    assert Plan.load(folder / "p.json").ir_hash == data["hash"]
 
 
 def test_a_full_disk_is_one_sentence(orch: Orch, folder: Path) -> None:

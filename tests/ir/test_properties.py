@@ -12,10 +12,10 @@ from orchestrator.errors import SourceLoc
 from orchestrator.ir.build import Builder
 from orchestrator.ir.hash import module_hash, op_hashes
 from orchestrator.ir.text import parse, to_text
-from orchestrator.ir.walk import attr, has_effects, nodes, op_id, opts, source, tree, type_string
+from orchestrator.ir.walk import Node, attr, bodies, has_effects, nodes, op_id, opts, source, tree, type_string
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.fold_prompts import FoldPrompts
-from orchestrator.passes.pipeline import run_pipeline
+from orchestrator.passes.pipeline import PIPELINE, run_pipeline
 
 from .modules import Step, build, steps
 
@@ -79,8 +79,8 @@ def test_the_pipeline_keeps_ids_and_lines(plan: list[Step]) -> None:
     module = build(plan)
     lines = {op_id(node.op): source(node.op) for node in nodes(tree(module).bodies[0])}
     calls = effectful(module)
-    run_pipeline(module)
-    after = {op_id(node.op): source(node.op) for node in nodes(tree(module).bodies[0])}
+    _, root = run_pipeline(module)
+    after = {op_id(node.op): source(node.op) for node in nodes(root.bodies[0])}
     assert set(calls) <= set(after)
     for name, where in after.items():
         of_hint = name not in lines and ".extend." not in name
@@ -97,7 +97,25 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else() -> None:
 
 
 def test_pins_are_on_turns_that_wait() -> None:
-    module = build([("turn", 0, ""), ("once", 1, ""), ("turn", 5, "")])
-    run_pipeline(module)
-    pins = [node.op for node in nodes(tree(module).bodies[0]) if node.op.name == "op.kv_pin"]
+    _, root = run_pipeline(build([("turn", 0, ""), ("once", 1, ""), ("turn", 5, "")]))
+    pins = [node.op for node in nodes(root.bodies[0]) if node.op.name == "op.kv_pin"]
     assert [(attr(pin, "ttl_s"), opts(pin)["tool"]) for pin in pins] == [(300.0, "f")]
+
+
+def shape(root: Node) -> list[object]:
+    """The ops of a tree, those that end its regions included, in order and with where they are."""
+    found: list[object] = []
+    for number, body in enumerate(bodies(root)):
+        found += [(number, node.op, node.name, len(node.bodies)) for node in body.nodes]
+        found.append((number, body.terminator, list(body.arguments)))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps)
+def test_every_pass_leaves_the_tree_as_the_module_is(plan: list[Step]) -> None:
+    module = build(plan)
+    root = tree(module)
+    for one in PIPELINE:
+        one.run(root)
+        assert shape(root) == shape(tree(module)), one.name

@@ -184,3 +184,14 @@ def test_what_a_pass_raises_is_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_pipeline(parse(module(PROMPT)), passes=[Canonicalise(), Raiser()])
+
+
+def test_what_was_wrong_before_the_passes_is_no_fault_of_theirs() -> None:
+    """Also where nobody has looked at it before: then it is found in what comes out."""
+    found = []
+    for is_traced in (False, True):
+        with pytest.raises(IRError) as caught:
+            run_pipeline(parse(ILL_TYPED), is_traced=is_traced)
+        found.append([(error.code, error.message) for error in caught.value.diagnostics])
+    assert found[0] == found[1]
+    assert len(found[0]) == 9

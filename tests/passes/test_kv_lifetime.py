@@ -28,8 +28,7 @@ def is_bad(text: str) -> bool:
 
 def hints(flow: Any) -> dict[str, Any]:
     """The KV hints that a workflow gets, by their ids; compiling must leave a valid module behind."""
-    module = workflow(flow).trace().module
-    run_pipeline(module)
+    module, _ = run_pipeline(workflow(flow).trace().module)
     found = [node.op for body in bodies(tree(module)) for node in body.nodes if node.name.startswith("op.kv_")]
     return {op_id(op): op for op in found}
 

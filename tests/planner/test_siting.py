@@ -63,8 +63,8 @@ def answer(question: str) -> str:
 
 def planning() -> Planning:
     traced = answer.trace()
-    run_pipeline(traced.module)
-    return Planning(traced.module, traced.hash)
+    level2, _ = run_pipeline(traced.module)
+    return Planning(level2, traced.hash)
 
 
 def cluster(folder: Path, l40s: str = "0.6", text: str = CLUSTER) -> Cluster:

@@ -40,8 +40,9 @@ def is_odd(text: str) -> bool:
 def lowered(flow: Workflow[..., Any], *, hinted: bool) -> Program:
     """The program of a workflow that no plan was made for."""
     traced = flow.trace()
-    run_pipeline(traced.module, passes=[each for each in PIPELINE if hinted or not isinstance(each, KvLifetime)])
-    return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="hash")
+    passes = [each for each in PIPELINE if hinted or not isinstance(each, KvLifetime)]
+    level2, _ = run_pipeline(traced.module, passes=passes)
+    return lower(read(level2), traced.bindings, returns=traced.returns, program_hash="hash")
 
 
 def waits(program: Program) -> dict[str, set[str]]:
