@@ -32,7 +32,7 @@ from math import isfinite
 from typing import Final
 
 from orchestrator.errors import EngineError, RunError
-from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage, sent
+from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage, held, sent
 from orchestrator.runtime.kv.admission import AdmissionOptions, GateGroup, ProgramGate, Turn, TurnedAwayError
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call
@@ -132,6 +132,7 @@ class ReplicaSet:
                     tried.add(index)
                     if not self._may_go_elsewhere(index, error, work.call, tried):
                         raise
+                    held()
         finally:
             if work.anonymous:
                 self.finish(work.call.owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from email.utils import formatdate
@@ -241,3 +242,36 @@ async def test_nobody_waits_for_a_time_that_is_absurd_for_being_behind_whoever_w
         assert error.code == "ORCH-E023"
         assert "slow down" in str(error)
     assert len(endpoint.asked) == 1
+
+
+async def test_while_one_sample_is_refused_the_others_are_paid_for_and_take_their_time() -> None:
+    """Samples that are asked for one by one are requests of their own, and one that waits is not all of them."""
+    over, in_earnest = threading.Event(), itertools.count()
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if body.get("n", 1) > 1:
+            return 400, JSON, said("n: at most 1 sample")
+        if body["messages"][-1]["content"] == "hi":  # it is learned that samples are asked for one by one
+            return GOOD
+        if next(in_earnest) == 0:
+            over.wait(30)
+            return GOOD
+        return 429, {"retry-after": "60"}, said("slow down")
+
+    def slowly(policy: Policy) -> Program:
+        body = RegionBuilder("", 1)
+        (reply,) = body.suspend(
+            "ask", Generate("default", None, samples=2), body.args, types=[list[str]], policy=policy
+        )
+        return Program("test", "hash", ("x",), body.finish([reply]), list[str])
+
+    with serving(answer) as endpoint:
+        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+            assert (await runtime.run_program(slowly(Policy()), ("hi",))).value == ["yes", "yes"]
+            feed = Subscription()
+            with pytest.raises(RunError) as caught:
+                await runtime.run_program(slowly(Policy(timeout_s=1.0)), ("hi" * 50,), observers=[feed])
+            over.set()
+    assert caught.value.code == "ORCH-R004"
+    (spent,) = [each.usage for each in feed.drain() if isinstance(each, Spent)]
+    assert spent.input_tokens >= 100
