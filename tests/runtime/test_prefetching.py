@@ -166,19 +166,18 @@ async def test_a_run_lets_go_of_its_engines_though_its_journal_fails_at_its_end(
 
 async def test_what_a_prefetch_took_that_ends_with_the_run_is_counted_once() -> None:
     class Prompt(Controlled):
-        """Its prefetches are done as soon as the run has waited for anything else."""
+        """The run goes on, and ends, before anybody is told that a prefetch is done."""
 
         async def prefetch(self, request: GenerateRequest) -> Usage:
             self.prefetched.append(request)
             sent()
-            await ready.wait()
+            await asyncio.sleep(0.01)
+            ready.set()
             return Usage(100, 0, 1)
 
     @tool(effects="once")
     async def fails(what: str) -> str:
-        await asyncio.sleep(0.01)
-        ready.set()
-        await asyncio.sleep(0)  # the prefetch goes on now, and whoever waits for it is told later
+        await ready.wait()
         raise ValueError(what)
 
     def flow(question: str) -> str:

@@ -57,8 +57,8 @@ async def test_a_source_that_cancels_itself_keeps_nobody() -> None:
         yield "first"
         raise asyncio.CancelledError
 
-    async with asyncio.timeout(20):
-        with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(20):
             async for _ in merged([cancels(), source("b", 10_000)]):
                 pass
     assert open_ == []
