@@ -173,9 +173,11 @@ class Meaning:
         bound = self._bound.get(name.id, [])
         before = [value for end, value in bound if end <= (name.lineno, name.col_offset)]
         if name.id in self._drawn_from and not bound:
-            drawn = self.held(self._drawn_from[name.id])
-            members = drawn if isinstance(drawn, (list, tuple)) else ()
-            return next(filter(is_symbolic, members), UNKNOWN), None
+            drawn = self._drawn_from[name.id]
+            if isinstance(drawn, (ast.List, ast.Tuple)):
+                return UNKNOWN, next((member for member in drawn.elts if self.kind(member) is not None), None)
+            members = self.held(drawn)
+            return next(filter(is_symbolic, members), UNKNOWN) if type(members) in (list, tuple) else UNKNOWN, None  # type: ignore[call-overload]
         if bound and not before and name.id in self._params:
             return self.ran.before.get(name.id, UNKNOWN), None
         if name.id in self._locals and (len(before) < len(bound) or name.id not in self.ran.after.maps[0]):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from orchestrator.dsl.location import is_asked_by_user, user_frame
 from orchestrator.dsl.syntax import UNKNOWN, condition_at
 from orchestrator.dsl.typing import assignable, origin_of, plain, type_string
+from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:
     from orchestrator.dsl.value import Value
@@ -126,6 +127,14 @@ def number(value: Value[Any], what: str) -> int:
         fix="convert or index inside a tool; repeat with loop(max=...) instead of range()",
     )
     return 1
+
+
+def index(value: Value[Any]) -> int:
+    """``sequence[value]``, ``range(value)``, and what takes the number of an open file, as ``open(value)``."""
+    found = number(value, "an index or range()")
+    if plain(value._type) is Any or not assignable(value._type, int):
+        raise TraceError.collect([value._tracer.diagnostics.pop()])  # rather than to open, and close, that file
+    return found
 
 
 def hashed(value: Value[Any]) -> int:

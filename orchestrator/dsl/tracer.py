@@ -260,7 +260,7 @@ class Tracer:
         if spec:
             self.report(
                 "ORCH-D007",
-                f"format spec `:{spec}` on `{value._origin.name}` in an f-string",
+                f"format spec `:{self.readable(spec)}` on `{value._origin.name}` in an f-string",
                 why="there is nothing to format until the workflow runs",
                 fix="write {value} without a spec; format it inside a tool: @tool(effects='pure')",
             )

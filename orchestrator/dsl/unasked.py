@@ -19,6 +19,7 @@ import builtins
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import StringIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -43,7 +44,7 @@ _READERS: Final = frozenset(
     {"re", "textwrap", "json", "html", "hashlib", "hmac", "logging", "warnings", "io", "difflib", "shlex", "base64"}
     | {"unicodedata", "binascii", "zlib", "urllib", "fnmatch", "pprint", "pickle", "csv", "sre", "blake2", "sha1"}
     | {"sha2", "sha256", "sha512", "sha3", "md5", "os", "posix", "posixpath", "ntpath", "genericpath", "pathlib"}
-    | {"glob", "shutil", "subprocess", "sqlite3", "socket", "http", "email", "statistics"}
+    | {"glob", "shutil", "subprocess", "sqlite3", "socket", "http", "email", "statistics", "uuid"}
 )  # fmt: skip
 """Modules whose functions and objects read the texts they are given; those in C have an underscore more."""
 _SEEKING: Final = frozenset(
@@ -142,6 +143,10 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
     callee, given = meaning.held(node.func), arguments_of(node)
     kinds = [meaning.kind(each) for each in given]
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    files = [keyword.value for keyword in node.keywords if keyword.arg == "file"]
+    into = [node.func.value] if isinstance(node.func, ast.Attribute) else files
+    if any(isinstance(meaning.held(each), StringIO) for each in into):  # where a prompt is put together
+        return
     if callee is not UNKNOWN and callee is getattr(builtins, name, UNKNOWN):
         fix = "print it in a tool that takes it: @tool" if name == "print" else IN_A_TOOL
         for argument, kind in zip(given, kinds, strict=True):
@@ -149,6 +154,10 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
                 yield _looks(argument, f"{name}()", fix)
             elif (kind is Kind.TEXT and name in _OF_TEXTS) or (name in _OF_COLLECTIONS and meaning.holds(argument)):
                 yield _reads(argument, f"`{name}()`", fix)
+        mapped = meaning.held(given[0]) if name == "map" and given else None
+        reads = any(mapped is each for each in (len, type, id, repr, ascii, hash, print))
+        if reads and any(map(meaning.holds, given[1:])):
+            yield _reads(node, f"`{_source(given[0])}()`")
         if name == "format" and len(given) > 1 and kinds[0] is Kind.TEXT:
             yield _formats(given[0], _source(given[1]))
     elif _reader(meaning, node.func, callee) and name not in LAYOUT and any(map(meaning.holds, given)):
@@ -156,18 +165,18 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
         what = f"{_source(node.func)}()"
         yield _looks(values[0], what) if values and Kind.TEXT not in kinds else _reads(node, f"`{what}`")
     elif isinstance(node.func, ast.Attribute):
-        yield from _of_a_method(meaning, node, node.func, kinds)
+        yield from _of_a_method(meaning, node, node.func, given)
 
 
 def _of_a_method(
-    meaning: Meaning, node: ast.Call, method: ast.Attribute, kinds: Sequence[Kind | None]
+    meaning: Meaning, node: ast.Call, method: ast.Attribute, given: Sequence[ast.expr]
 ) -> Iterator[Finding]:
     receiver, held = meaning.kind(method.value), meaning.held(method.value)
     if receiver is Kind.TEXT and method.attr not in LAYOUT:
         yield _reads(node, f"`.{method.attr}()`")
     elif receiver is None and method.attr == "format" and isinstance(held, str):
         yield from _str_formatted(meaning, held, node)
-    elif receiver is None and Kind.TEXT in kinds and method.attr in _SEEKING:
+    elif receiver is None and method.attr in _SEEKING and any(map(meaning.holds, given[:1])):
         in_a_collection = isinstance(method.value, _DISPLAYS) or isinstance(held, _COLLECTIONS)
         if in_a_collection:
             yield _reads(node, f"`.{method.attr}()`")

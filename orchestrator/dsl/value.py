@@ -156,7 +156,7 @@ class Value(Generic[T]):
         return misuse.number(self, "int()")
 
     def __index__(self) -> int:
-        return misuse.number(self, "an index or range()")
+        return misuse.index(self)
 
     def __float__(self) -> float:
         return misuse.number(self, "float()")

@@ -15,6 +15,7 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -171,6 +172,18 @@ def test_formats_without_a_spec_are_templates() -> None:
         assert flow("x", 1) == "x-    3|x|a  1|x|  b1|1|<x>"
 
 
+def test_a_prompt_may_be_written_into_memory() -> None:
+    @workflow
+    def flow(topic: str) -> str:
+        out = StringIO()
+        out.write(f"About {topic}\n")
+        print("and", topic, file=out)
+        return llm(out.getvalue())
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("x") == "About x\nand x\n"
+
+
 def test_reading_a_text() -> None:
     def flow(topic: str) -> str:
         prompt = f"About {topic}"
@@ -179,7 +192,7 @@ def test_reading_a_text() -> None:
         a = len(str(topic))  # D008
         b = prompt == "About cats"  # D008
         c = "cats" in prompt  # D008
-        d = "About".startswith(str(topic))  # D008
+        d = "About".startswith((str(topic), "x"))  # D008
         e = SHORT.get(str(topic), "none")  # D008
         f = prompt in SHORT  # D008
         g = sorted([prompt, "b"])  # D008
@@ -189,7 +202,9 @@ def test_reading_a_text() -> None:
         k = str(topic) or "nothing"  # D008
         m = os.path.exists(f"{topic}.txt")  # noqa: PTH110  # D008
         n = hash(prompt)  # D008
-        return llm(f"{prompt}{a}{b}{c}{d}{e}{f}{g}{h}{i}{j}{k}{m}{n}")  # D008
+        o = list(map(len, [prompt]))  # D008
+        p = [len(each) for each in (prompt, "x")]  # D008
+        return llm(f"{prompt}{a}{b}{c}{d}{e}{f}{g}{h}{i}{j}{k}{m}{n}{o}{p}")  # D008
 
     assert "D008" in {each.code[5:] for each in diagnose(flow)}
     source, first = inspect.getsourcelines(flow)
@@ -326,6 +341,18 @@ def test_a_text_as_a_key_of_a_value() -> None:
         assert flow({"cats": 3}, "cat") == 3
 
 
+def test_no_file_is_opened_by_number() -> None:
+    def flow(path: str) -> str:
+        with open(path) as file:  # noqa: PTH123  # D001
+            return llm(file.read())
+
+    def anything(path: Any) -> bool:
+        return os.path.exists(path)  # noqa: PTH110  # D006
+
+    assert_as_marked(flow)
+    assert_as_marked(anything)
+
+
 def test_copies() -> None:
     def flow(topic: str) -> str:
         copy.copy(topic)  # D001
@@ -354,13 +381,13 @@ def test_names_are_taken_for_what_they_held_there() -> None:
         if len(text) > 5 and text.startswith("a"):
             text = text.upper()[:6]
         text = f"{text} {topic}"
-        parts = [text, topic]
+        parts = [text, topic, SHORT.get("a", topic), SHORT.get("b", f"{topic}")]
         for part in ("x", "y"):
             text += part.upper()
         return llm(f"{text} {len(parts)}")
 
     with fake(lambda messages: messages[-1].content):
-        assert flow("q") == "A LONG qXY 2"
+        assert flow("q") == "A LONG qXY 4"
 
 
 def errors_of(function: Callable[..., Any]) -> list[Any]:
