@@ -46,9 +46,9 @@ def mlp_widths(fields: Fields, hidden: int, layers: int) -> list[int]:
         return by_layer
     blocks = fields.value("block_configs")
     if isinstance(blocks, (list, tuple)) and len(blocks) == layers:
-        return [_of_block(block, hidden) for block in blocks]
-    multipliers = fields.value("ffn_multipliers")
-    if isinstance(multipliers, (list, tuple)) and len(multipliers) == layers:
+        return [_of_block(fields.within(block).part("ffn"), hidden) for block in blocks]
+    multipliers = fields.figures(layers, "ffn_multipliers")
+    if multipliers is not None:
         step = fields.number("ffn_dim_divisor") or 1
         return [_rounded(each * hidden, step) for each in multipliers]
     width = fields.number("intermediate_size_mlp", "prefix_dense_intermediate_size", "dense_intermediate_size")
@@ -59,7 +59,7 @@ def mlp_widths(fields: Fields, hidden: int, layers: int) -> list[int]:
         width //= 2
     if fields.flag("block_auto_adjust_ff_dim") and width:  # LFM2
         step = fields.number("block_multiple_of") or 256
-        width = _rounded(2 * width / 3 * float(fields.value("block_ffn_dim_multiplier") or 1), step)
+        width = _rounded(2 * width / 3 * (fields.figure("block_ffn_dim_multiplier") or 1), step)
     if width is None and fields.model_type not in _UNGATED and _first(fields, "expert_mlp") is None:
         fields.doubt("the width of its MLP")
     return [width or 4 * hidden] * layers
@@ -98,9 +98,9 @@ def _mixed(fields: Fields, layers: int) -> int:
     kinds = fields.words("mlp_layer_types")
     if len(kinds) >= layers:
         return sum(kind in _SPARSE_WORDS for kind in kinds[:layers])
-    pattern = fields.value("hybrid_override_pattern", "layers_block_type")
+    pattern = fields.letters("hybrid_override_pattern", "layers_block_type")
     if fields.model_type.startswith("nemotron_h") and pattern:
-        return sum(str(each).lower() in _SPARSE_WORDS for each in pattern)
+        return sum(each in _SPARSE_WORDS for each in pattern)
     named = fields.value("moe_layers", "moe_layers_enum")
     if isinstance(named, str):
         named = [each for each in named.split(",") if each.strip()]
@@ -141,16 +141,15 @@ def _first(fields: Fields, what: str) -> int | None:
     return fields.number(*NAMES[what], least=0)
 
 
-def _of_block(block: object, hidden: int) -> int:
+def _of_block(ffn: Fields, hidden: int) -> int:
     """Nemotron-NAS: a multiple of the hidden width, rounded up to 256."""
-    ffn = Fields(block if isinstance(block, dict) else {}).part("ffn")
     if ffn.flag("no_op"):
         return 0
     exact = ffn.number("intermediate_size")
     if exact:
         return exact
-    multiple = ffn.value("ffn_mult")
-    return _rounded(2 * multiple * hidden / 3, 256) if isinstance(multiple, (int, float)) else 4 * hidden
+    multiple = ffn.figure("ffn_mult")
+    return _rounded(2 * multiple * hidden / 3, 256) if multiple is not None else 4 * hidden
 
 
 def _rounded(width: float, step: int) -> int:

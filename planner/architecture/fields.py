@@ -108,6 +108,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What is asked for, and the fields that may hold it, in order."""
 MOST_LAYERS: Final = 10_000
+MOST_FIGURE: Final = 1e6
+"""Of a factor."""
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -148,10 +150,14 @@ class Fields:
         for name in names:
             found = self.value(name)
             if isinstance(found, Mapping):
-                return Fields(found, "", self.doubts, self.wrong)
+                return self.within(found)
             if found:
                 self.doubt(f"`{name}`, which is no object")
-        return Fields({}, "", self.doubts, self.wrong)
+        return self.within({})
+
+    def within(self, part: object) -> Fields:
+        """The fields of an object inside, of none where it is no object; doubts are shared."""
+        return Fields(part if isinstance(part, Mapping) else {}, "", self.doubts, self.wrong)
 
     def value(self, *names: str) -> Any:
         """The first that is given; None if one is null or there is none; a default only where all are left out."""
@@ -184,9 +190,29 @@ class Fields:
             return None
         found = [_whole(each) for each in value]
         if len(found) != count or any(each is None or each < least for each in found):
-            self.doubts.append(f"`{self._name(names)}` does not fit {count} layers")
+            self.doubt(f"`{self._name(names)}` does not fit {count} layers")
             return None
         return [each for each in found if each is not None]
+
+    def figure(self, *names: str) -> float | None:
+        """A number above 0 that need not be whole, a factor for example."""
+        value = self.value(*names)
+        if value is None:
+            return None
+        if not _is_figure(value):
+            self.wrong[self._name(names)] = f"{_shown(value)} is no number above 0"
+            return None
+        return float(value)
+
+    def figures(self, count: int, *names: str) -> list[float] | None:
+        """Such a number for each layer, from a list of that length."""
+        value = self.value(*names)
+        if not isinstance(value, (list, tuple)):
+            return None
+        if len(value) != count or not all(map(_is_figure, value)):
+            self.doubt(f"`{self._name(names)}` does not fit {count} layers")
+            return None
+        return [float(each) for each in value]
 
     def asked(self, what: str) -> int | None:
         """A number by its entry in :data:`NAMES`."""
@@ -207,6 +233,11 @@ class Fields:
         value = self.value(*names)
         return [str(each) for each in value] if isinstance(value, (list, tuple)) else ()
 
+    def letters(self, *names: str) -> list[str]:
+        """What a pattern says of each layer, a letter or a word in lower case; empty where there is none."""
+        value = self.value(*names)
+        return [str(each).lower() for each in value] if isinstance(value, (str, list, tuple)) else []
+
     def doubt(self, said: str) -> None:
         """Note what was not understood."""
         if said not in self.doubts:
@@ -224,6 +255,10 @@ def _whole(value: object) -> int | None:
     if isinstance(value, float) and not value.is_integer():
         return None
     return int(value) if abs(value) < 10**15 else None
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MOST_FIGURE
 
 
 def _shown(value: object) -> str:

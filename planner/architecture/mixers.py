@@ -60,8 +60,20 @@ def plan(fields: Fields, layers: int) -> list[str]:
     for read in (_said, _listed, _from_blocks, _periodic, _windowed):
         found = read(fields, layers)
         if found is not None:
-            return found
+            return _all_seen(fields, found) if SLIDING in found and not window_of(fields) else found
     return [FULL] * layers
+
+
+def window_of(fields: Fields) -> int:
+    """The tokens that a layer with a window looks back on; 0: none, or not told."""
+    return fields.asked("window") or fields.number("window_size") or 0
+
+
+def _all_seen(fields: Fields, words: list[str]) -> list[str]:
+    """A plan with windows of no length: where that is null, they are switched off, and nothing is forgotten."""
+    if not any(name in fields.given and fields.given[name] is None for name in (*NAMES["window"], "window_size")):
+        fields.doubt("the length of its sliding window")
+    return [FULL if word == SLIDING else word for word in words]
 
 
 def _said(fields: Fields, layers: int) -> list[str] | None:
@@ -106,7 +118,7 @@ def _from_blocks(fields: Fields, layers: int) -> list[str] | None:
         return None
     found = []
     for block in blocks:
-        attention = Fields(block if isinstance(block, dict) else {}).part("attention")
+        attention = fields.within(block).part("attention")
         gone = attention.flag("no_op") or attention.flag("replace_with_linear")
         found.append(NONE if gone else FULL)
     return found
@@ -221,7 +233,8 @@ def kv_heads(fields: Fields, layers: int, heads: int) -> list[int]:
         return by_layer
     blocks = fields.value("block_configs")
     if isinstance(blocks, (list, tuple)) and len(blocks) == layers:
-        return [heads // (_group(block) or 1) for block in blocks]
+        groups = [fields.within(block).part("attention").number("n_heads_in_group") for block in blocks]
+        return [max(heads // (group or 1), 1) for group in groups]
     given = fields.part("attn_config").asked("kv_heads") or fields.asked("kv_heads")
     if fields.flag("multi_query") and not fields.flag("new_decoder_architecture") and given in {None, heads}:
         given = 1  # Falcon and StarCoder; a Falcon saved by transformers writes all heads beside the mark
@@ -230,18 +243,14 @@ def kv_heads(fields: Fields, layers: int, heads: int) -> list[int]:
     return [given or heads] * layers
 
 
-def _group(block: object) -> int | None:
-    attention = Fields(block if isinstance(block, dict) else {}).part("attention")
-    return attention.number("n_heads_in_group")
-
-
 def head_dims(fields: Fields, words: Sequence[str], usual: int) -> list[int]:
     """Of each layer: Gemma 4's layers without a window have wider heads."""
     wide = fields.number("global_head_dim")
     found = [wide if wide and word == FULL else usual for word in words]
     own = fields.value("per_layer_config")
     for key, changes in own.items() if isinstance(own, dict) else ():
-        changed = Fields(changes if isinstance(changes, dict) else {}).number("head_dim")
-        if changed and str(key).isdigit() and int(key) < len(found):
-            found[int(key)] = changed
+        changed = fields.within(changes).number("head_dim")
+        layer = fields.within({"per_layer_config": key}).number("per_layer_config", least=0)
+        if changed and layer is not None and layer < len(found):
+            found[layer] = changed
     return found

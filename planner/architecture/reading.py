@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,7 @@ from orchestrator.planner.architecture.mixers import (
     kv_heads,
     plan,
     recurrence_params,
+    window_of,
 )
 from orchestrator.planner.architecture.quantization import Weights, weights_of
 from orchestrator.planner.datafile import line_of
@@ -141,7 +143,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         hidden=hidden,
         layers=layers,
         heads=heads,
-        kv_heads=max(by_layer, key=by_layer.count),
+        kv_heads=Counter(filter(None, by_layer)).most_common(1)[0][0] if any(by_layer) else heads,
         head_dim=head_dim,
         vocab=fields.asked("vocab") or 1,
         dtype=_DTYPES.get(fields.word("dtype", "torch_dtype").removeprefix("torch."), "bf16"),
@@ -155,7 +157,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         latent=None if is_cached_whole(fields) else latent,
         cached_values=cached,
         sliding_layers=sum(word == SLIDING for word in words),
-        sliding_window=(fields.asked("window") or fields.number("window_size") or 0) if SLIDING in words else 0,
+        sliding_window=window_of(fields) if SLIDING in words else 0,
         doubts=tuple(fields.doubts),
     )
 
@@ -200,7 +202,7 @@ def _gated(fields: Fields) -> bool:
 def _dense_params(fields: Fields, hidden: int, widths: list[int], words: list[str], experts: Experts | None) -> int:
     """Of the MLPs of layers without experts."""
     if fields.model_type.startswith("nemotron_h"):  # a layer is either a mixer or an MLP
-        letters = [str(each).lower() for each in fields.value("hybrid_override_pattern", "layers_block_type") or ()]
+        letters = fields.letters("hybrid_override_pattern", "layers_block_type")
         return sum(each in {"-", "mlp"} for each in letters) * matrices(fields) * hidden * widths[0]
     dense_layers = len(words) - (experts.layers if experts else 0)
     return matrices(fields) * hidden * sum(widths[:dense_layers])

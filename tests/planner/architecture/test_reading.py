@@ -177,6 +177,8 @@ def test_a_method_that_nobody_knows_is_a_doubt(tmp_path: Path) -> None:
         ({"model_type": "gemma3_text", "sliding_window": 512, "sliding_window_pattern": 3}, 16, 512),
         ({"model_type": "cohere2", "sliding_window": 4096, "sliding_window_pattern": 4}, 18, 4096),
         ({"layer_types": ["sliding_attention", "full_attention"] * 12, "sliding_window": 64}, 12, 64),
+        ({"layer_types": ["sliding_attention"] * 24, "sliding_window": None}, 0, 0),
+        ({"layer_types": ["sliding_attention"] * 24}, 0, 0),
         ({"model_type": "llama4_text", "attention_chunk_size": 8192}, 18, 8192),
     ],
 )
@@ -329,6 +331,14 @@ def test_a_tower_takes_memory_and_text_does_not_read_it(tmp_path: Path) -> None:
         ({"layer_types": ["full_attention"] * 3}, "3 types for 24 layers"),
         ({"num_key_value_heads": [4] * 3 + [2]}, "24 layers"),
         ({"sliding_window": 128}, "sliding window"),
+        ({"layer_types": ["sliding_attention"] * 24}, "the length of its sliding window"),
+        ({"ffn_multipliers": ["wide"] * 24}, "ffn_multipliers"),
+        ({"ffn_multipliers": [1.5] * 3}, "ffn_multipliers"),
+        ({"block_configs": [{"ffn": {"ffn_mult": float("nan")}}] * 24}, "ffn_mult"),
+        ({"block_configs": [{"ffn": {"ffn_mult": float("inf")}}] * 24}, "ffn_mult"),
+        ({"block_configs": [{"attention": {"n_heads_in_group": "few"}}] * 24}, "n_heads_in_group"),
+        ({"model_type": "lfm2", "block_auto_adjust_ff_dim": True, "block_ffn_dim_multiplier": "x"}, "multiplier"),
+        ({"per_layer_config": {"\u00b2": {"head_dim": 64}}}, "per_layer_config"),
         ({"is_encoder_decoder": True}, "encoder"),
         ({"num_experts": 8}, "how many experts"),
         ({"vocab_size": None}, "vocabulary"),
@@ -374,7 +384,11 @@ _TYPES = st.sampled_from(
 )
 
 
-@given(st.dictionaries(st.sampled_from(_NAMES), _VALUE, max_size=8), _TYPES, st.booleans())
+_ITEM = st.one_of(st.none(), st.floats(), st.integers(0, 9), st.text(max_size=2), st.just({"ffn": {"ffn_mult": 1e999}}))
+_BY_LAYER = st.lists(_ITEM, min_size=1, max_size=24).map(lambda items: (items * 24)[:24])
+
+
+@given(st.dictionaries(st.sampled_from(_NAMES), st.one_of(_VALUE, _BY_LAYER), max_size=8), _TYPES, st.booleans())
 def test_no_config_of_this_world_does_anything_else(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any], kind: object, whole: bool
 ) -> None:
@@ -387,7 +401,19 @@ def test_no_config_of_this_world_does_anything_else(
     assert found.params > 0
     assert found.kv_bytes_per_token > 0
     assert found.weight_bytes > 0
+    assert found.kv_heads > 0
+    assert found.lasting_kv > 0
     assert found.known == (not found.note)
+
+
+def test_layers_without_heads_of_their_own_do_not_count_as_the_usual_ones(tmp_path: Path) -> None:
+    found = facts({**YI, "num_key_value_heads": [0, 0, 8] * 8}, tmp_path)
+    assert found.kv_heads == 8
+    assert found.kv_values_per_token == 8 * 2 * 8 * 128
+
+
+def test_a_pattern_that_is_a_number_is_no_pattern(tmp_path: Path) -> None:
+    assert facts({**YI, "model_type": "nemotron_h", "hybrid_override_pattern": 7}, tmp_path).params > 0
 
 
 @pytest.mark.parametrize("name", ["quantization_config", "compression_config"])
