@@ -9,8 +9,10 @@ import types
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pydantic import BaseModel
@@ -409,8 +411,17 @@ def test_what_a_list_of_objects_is_to_one_function_and_to_another() -> None:
     assert prompt_of(flow) == "13x"
 
 
-@pytest.mark.parametrize("listed", ["sorted(os.listdir(folder))", "[each.name for each in sorted(folder.iterdir())]"])
-def test_a_folder_that_gets_another_file(listed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "sorted(os.listdir(folder))",
+        "[each.name for each in sorted(folder.iterdir())]",
+        "sorted(os.listdir())",
+        "sorted(each.name for each in os.scandir())",
+    ],
+)
+def test_a_folder_that_gets_another_file(listed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "a.md").touch()
     names: dict[str, Any] = {"__name__": "notebook", "folder": tmp_path}
     cell(names, "import os\nfrom orchestrator import llm, workflow\n")
@@ -420,11 +431,16 @@ def test_a_folder_that_gets_another_file(listed: str, tmp_path: Path) -> None:
     assert prompt_of(names["flow"]) == "['a.md', 'b.md'] x"
 
 
-def test_a_database_that_is_written_to(tmp_path: Path) -> None:
-    file = tmp_path / "words.db"
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("is_uri", [False, True])
+def test_a_database_that_is_written_to(journal: str, is_uri: bool, tmp_path: Path) -> None:
+    file = tmp_path / "all words.db"
     with closing(sqlite3.connect(file)) as database:
+        database.execute(f"pragma journal_mode={journal}")
         database.execute("create table words (word)")
-        names: dict[str, Any] = {"__name__": "notebook", "connect": sqlite3.connect, "file": file}
+        connect = partial(sqlite3.connect, uri=is_uri)
+        named = f"file:{quote(str(file))}?mode=ro" if is_uri else file
+        names: dict[str, Any] = {"__name__": "notebook", "connect": connect, "file": named}
         cell(names, "from orchestrator import llm, workflow\n")
         ask = "[word for word, in connect(file).execute('select word from words')]"
         cell(names, f'@workflow\ndef flow(q: str) -> str: return llm(f"{{{ask}}} {{q}}")\n')

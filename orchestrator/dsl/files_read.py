@@ -1,7 +1,7 @@
 """Which files the user's code reads while it is traced, and whether they are still what they were.
 
-Folders that it lists and databases of SQLite that it opens are files too. What is in such a database changes with its
-journal: the file beside it counts.
+Folders that it lists and databases of SQLite that it opens are files too. In WAL mode what is new in a database stands
+in a file beside it until somebody moves it there, so that file counts as well.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from orchestrator.dsl.location import is_user_file
 
 _CODE: Final = frozenset({".py", ".pyc", ".so", ".pyd"})
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/")
 """Files there are new whenever one looks."""
-_READING: Final = frozenset({"open", "os.listdir", "os.scandir", "sqlite3.connect"})
+_LISTING: Final = frozenset({"os.listdir", "os.scandir"})
+_READING: Final = _LISTING | {"open", "sqlite3.connect"}
 _opened: ContextVar[set[str] | None] = ContextVar("orchestrator_files_opened", default=None)
 _hooks: list[object] = []
 
@@ -57,13 +59,19 @@ def noting_files() -> Iterator[list[FileRead]]:
 def _hook(event: str, args: tuple[object, ...]) -> None:
     if event not in _READING or (opened := _opened.get()) is None:
         return
-    if not isinstance(args[0], (str, bytes, os.PathLike)) or (event == "open" and _writes(*args[1:3])):
+    what = "." if args[0] is None and event in _LISTING else args[0]
+    if not isinstance(what, (str, bytes, os.PathLike)) or (event == "open" and _writes(*args[1:3])):
         return
-    if event == "os.listdir" and args[0] in sys.path:  # an import looks where a module is
+    if event == "os.listdir" and what in sys.path:  # an import looks where a module is
         return
-    path = Path(os.fsdecode(args[0])).absolute()
+    name = os.fsdecode(what)
+    if event == "sqlite3.connect":
+        name = unquote(urlsplit(name).path) if name.startswith("file:") else name
+    path = Path(name).absolute()
     if path.suffix not in _CODE and not str(path).startswith(_OF_THE_SYSTEM) and is_user_file(str(path)):
         opened.add(str(path))
+        if event == "sqlite3.connect":
+            opened.add(f"{path}-wal")
 
 
 def _writes(mode: object, flags: object) -> bool:
