@@ -7,7 +7,6 @@ inside that nothing inside waits for.
 from __future__ import annotations
 
 import math
-from functools import cache
 
 from orchestrator.planner.plan import OpPlan, Plan
 
@@ -17,34 +16,40 @@ PASSED = frozenset({"prompt", "chat", "const", "field", "builtin"})
 
 def dependencies(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For every op that does work, in program order, the ops it has to wait for."""
-    inside: dict[str, list[OpPlan]] = {}
-    for op in plan.ops:
-        if op.parent is not None:
-            inside.setdefault(op.parent, []).append(op)
-
-    @cache
-    def starts_after(name: str) -> frozenset[str]:
-        op = plan.by_id[name]
-        own = frozenset().union(*(ends_with(each) for each in op.after)) if op.after else frozenset[str]()
-        if own or op.parent is None:
-            return own
-        return starts_after(op.parent)
-
-    @cache
-    def ends_with(name: str) -> frozenset[str]:
-        op = plan.by_id[name]
-        if op.kind in PASSED:
-            return starts_after(name)
-        if op.kind not in REGIONS:
-            return frozenset({name})
-        children = inside.get(name, [])
-        read = {before for each in children for before in each.after}
-        last = [ends_with(each.id) for each in children if each.id not in read]
-        return frozenset().union(*last) or starts_after(name)
-
+    ends = _Ends(plan)
     working = [op.id for op in plan.ops if op.kind not in REGIONS and op.kind not in PASSED]
     order = {name: number for number, name in enumerate(working)}
-    return {name: tuple(sorted(starts_after(name) & order.keys(), key=order.__getitem__)) for name in working}
+    return {name: tuple(sorted(ends.before[name] & order.keys(), key=order.__getitem__)) for name in working}
+
+
+class _Ends:
+    """What each op waits for (``before``), and what those wait for who wait for it (``of``), in program order: an op
+    stands behind all that it reads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.before: dict[str, frozenset[str]] = {}
+        self.of: dict[str, frozenset[str]] = {}
+        self._inside: dict[str | None, list[OpPlan]] = {}
+        for op in plan.ops:
+            self._inside.setdefault(op.parent, []).append(op)
+        self._enter(None, frozenset())
+
+    def _enter(self, parent: str | None, outside: frozenset[str]) -> None:
+        """The ops in a region, or at the top, which wait at least for what the region waits for."""
+        for op in self._inside.get(parent, []):
+            waits = frozenset().union(*(self.of[name] for name in op.after if name in self.of))
+            before = self.before[op.id] = waits or outside
+            if op.kind in REGIONS:
+                self._enter(op.id, before)
+                self.of[op.id] = self._ends_of(op.id) or before
+            else:
+                self.of[op.id] = before if op.kind in PASSED else frozenset({op.id})
+
+    def _ends_of(self, region: str) -> frozenset[str]:
+        """The ops inside that nothing inside waits for."""
+        inside = self._inside.get(region, [])
+        read = {name for each in inside for name in each.after}
+        return frozenset().union(*(self.of[each.id] for each in inside if each.id not in read))
 
 
 def rounds(plan: Plan, op: OpPlan) -> float:

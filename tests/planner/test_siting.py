@@ -53,6 +53,12 @@ def run_sql(query: str) -> str:
     return query
 
 
+@tool(effects="pure")
+def count(text: str) -> int:
+    """Characters."""
+    return len(text)
+
+
 @workflow
 def answer(question: str) -> str:
     """Drafts by a small model, the answer by a large one."""
@@ -174,3 +180,17 @@ def test_regions_and_bookkeeping_are_passed_through(tmp_path: Path) -> None:
     estimate = planning()._greedy(anywhere(cluster(tmp_path)), "latency")
     assert dependencies(estimate) == {"llm_1": (), "run_sql_1": ("llm_1",), "llm_2": ("run_sql_1",)}
     assert rounds(estimate, estimate.by_id["run_sql_1"]) == 1.0
+
+
+def test_a_long_chain_of_bookkeeping_is_passed_through() -> None:
+    @workflow
+    def chained(text: str) -> int:
+        number = count(text)
+        for _ in range(1500):
+            number = number + 1
+        return count(f"{number}")
+
+    traced = chained.trace()
+    run_pipeline(traced.module)
+    found = Planning(traced.module)._greedy(Cluster(), "latency")
+    assert dependencies(found) == {"count_1": (), "count_2": ("count_1",)}
