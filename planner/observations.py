@@ -18,7 +18,6 @@ goes first.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -113,8 +112,8 @@ def load(path: Path) -> tuple[list[Observation], list[str]]:
         if number == len(lines) and not line:
             break
         try:
-            found.append(Observation.model_validate(json.loads(line)))
-        except (json.JSONDecodeError, ValidationError) as wrong:
+            found.append(Observation.model_validate_json(line))
+        except ValidationError as wrong:
             problems.append(f"{path}:{number} is skipped: {_reason(wrong)}")
     return found, problems
 
@@ -130,8 +129,8 @@ def append(path: Path, observations: Iterable[Observation]) -> int:
             kept = [*known, *new][-MOST_LINES // 2 :]
             write_whole(path, _lines(kept))
         elif new:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(_lines(new))
+            with path.open("ab+") as file:
+                file.write((_lacking_end(file) + _lines(new)).encode())
     return len(new)
 
 
@@ -226,14 +225,22 @@ def _scaled(op: OpPlan, factor: float, cluster: Cluster) -> OpPlan:
     )
 
 
+def _lacking_end(file: BinaryIO) -> str:
+    """The end of a last line that a full disk or a killed process has cut short."""
+    if not file.seek(0, os.SEEK_END):
+        return ""
+    file.seek(-1, os.SEEK_END)
+    return "" if file.read() == b"\n" else "\n"
+
+
 def _lines(observations: Iterable[Observation]) -> str:
     return "".join(each.model_dump_json() + "\n" for each in observations)
 
 
-def _reason(wrong: json.JSONDecodeError | ValidationError) -> str:
-    if isinstance(wrong, json.JSONDecodeError):
-        return "it is not JSON"
+def _reason(wrong: ValidationError) -> str:
     first = wrong.errors()[0]
+    if first["type"] == "json_invalid":
+        return "it is not JSON"
     return f"`{'.'.join(map(str, first['loc'])) or 'the line'}`: {first['msg'].lower()}"
 
 

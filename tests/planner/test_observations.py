@@ -95,6 +95,26 @@ def test_a_spoilt_line_is_skipped_and_named(tmp_path: Path) -> None:
     assert "`measured_s`" in problems[1]
 
 
+def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    append(path, [seen(run="a"), seen(run="b")])
+    path.write_bytes(path.read_bytes()[:-20])
+    append(path, [seen(run="c")])
+    found, problems = load(path)
+    assert [each.run for each in found] == ["a", "c"]
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "9" * 5000, '{"run": "a", "measured_s": ' + "9" * 5000 + "}", "null"])
+def test_lines_that_python_cannot_hold_are_skipped(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text(f"{line}\n")
+    found, problems = load(path)
+    assert found == []
+    assert len(problems) == 1
+    assert len(problems[0]) < 300
+
+
 def test_a_file_that_cannot_be_read_is_coded(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         load(tmp_path)
