@@ -102,7 +102,7 @@ def open_closed_streams() -> None:
         io.BufferedWriter(io.FileIO(_STDERR, "w", closefd=False)),
         encoding=sys.stderr.encoding if sys.stderr is not None else "utf-8",
         errors="backslashreplace",
-        write_through=True,
+        line_buffering=True,  # as Python's own is: a line is there when it is printed, whatever happens next
     )
 
 

@@ -51,6 +51,28 @@ def upper(text: str) -> str:
 '''
 
 
+LAST_WORDS = """
+import os
+from orchestrator import tool, workflow
+
+@tool(effects="pure")
+def last(text: str) -> str:
+    print(text)
+    os._exit(7)
+
+@workflow
+def flow(text: str) -> str:
+    return last(text)
+"""
+
+
+def test_what_a_tool_prints_is_there_at_once(folder: Path) -> None:
+    (folder / "flow.py").write_text(LAST_WORDS)
+    ended = orch("run", "flow.py", "farewell")
+    assert ended.returncode == 7
+    assert "farewell" in ended.stderr
+
+
 @pytest.fixture
 def loud(folder: Path) -> Path:
     (folder / "noisy.py").write_text(NOISE + FLOW)
