@@ -27,7 +27,7 @@ from orchestrator.errors import Diagnostic
 from orchestrator.planner import sizes, timing
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.graph import Graph, Node, Region
-from orchestrator.planner.interval import ONE, ZERO, Interval, either, latest, total, within
+from orchestrator.planner.interval import ONE, ZERO, Interval, bounded, either, latest, total, within
 from orchestrator.planner.placer import DEFAULT_MODEL, Placement, Placer
 from orchestrator.planner.resources import Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
@@ -214,7 +214,7 @@ class Estimator:
         self._set(node.results, [sizes.repeated(self._size(value), times) for value in body.yields])
         self._pass_chats(body.yields, node.results)
         at_once = float(node.attrs.get("concurrency") or 0) or math.inf
-        seconds = Interval(
+        seconds = bounded(
             *(
                 max(math.ceil(n / at_once) * one, one + (n - 1) * alone) if n >= 1 else n * one
                 for n, one, alone in zip(times.bounds, item.seconds.bounds, item.busy.most().bounds, strict=True)

@@ -14,6 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+
+MOST: Final = 1e150
+"""Where sums and products end, as loops within loops multiply without end: still a number, and so is its square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +52,22 @@ class Interval:
         return self.lo == self.hi
 
     def __add__(self, other: Interval) -> Interval:
-        return Interval(self.lo + other.lo, self.mid + other.mid, self.hi + other.hi)
+        return bounded(self.lo + other.lo, self.mid + other.mid, self.hi + other.hi)
 
     def __mul__(self, other: Interval) -> Interval:
-        return Interval(self.lo * other.lo, self.mid * other.mid, self.hi * other.hi)
+        return bounded(self.lo * other.lo, self.mid * other.mid, self.hi * other.hi)
 
     def scaled(self, factor: float) -> Interval:
         """Every bound times ``factor`` (non-negative)."""
-        return Interval(self.lo * factor, self.mid * factor, self.hi * factor)
+        return bounded(self.lo * factor, self.mid * factor, self.hi * factor)
 
     def __contains__(self, value: float) -> bool:
         return self.lo <= value <= self.hi
+
+
+def bounded(lo: float, mid: float, hi: float) -> Interval:
+    """The interval, its bounds :data:`MOST` at the most."""
+    return Interval(min(lo, MOST), min(mid, MOST), min(hi, MOST))
 
 
 ZERO = Interval(0.0, 0.0, 0.0)
@@ -70,7 +79,7 @@ def total(intervals: Iterable[Interval]) -> Interval:
     lo = mid = hi = 0.0
     for each in intervals:
         lo, mid, hi = lo + each.lo, mid + each.mid, hi + each.hi
-    return Interval(lo, mid, hi)
+    return bounded(lo, mid, hi)
 
 
 def latest(intervals: Iterable[Interval]) -> Interval:

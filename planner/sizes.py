@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orchestrator.planner.graph import Node
-from orchestrator.planner.interval import ZERO, Interval, either, total
+from orchestrator.planner.interval import ZERO, Interval, bounded, either, total
 from orchestrator.planner.tokens import (
     CHAT_TEMPLATE_TOKENS,
     HUMAN_TOKENS,
@@ -170,6 +170,6 @@ def carried(first: Size, second: Size, type_string: str, times: Interval) -> Loo
     final_hi = max(hi, first.tokens.hi + added_hi * times.hi)
     guessed = first.guessed or second.guessed
     return LoopState(
-        Size(Interval(lo, inside_mid, max(inside_hi, inside_mid)), guessed=guessed),
-        Size(Interval(lo, final_mid, max(final_hi, final_mid)), guessed=guessed),
+        Size(bounded(lo, inside_mid, max(inside_hi, inside_mid)), guessed=guessed),
+        Size(bounded(lo, final_mid, max(final_hi, final_mid)), guessed=guessed),
     )

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from orchestrator.planner.interval import ZERO, Interval, either, latest, total
 
-figures = st.floats(0, 1e12)
+figures = st.one_of(st.floats(0, 1e12), st.floats(0, 1e300))
 intervals = st.lists(figures, min_size=3, max_size=3).map(lambda bounds: Interval(*sorted(bounds)))
 
 

@@ -105,3 +105,19 @@ def test_level_1_is_refused_with_what_to_do(flow: Workflow[..., Any], op_id: str
         assert (found.code, found.message.partition(" (")[0][:31]) == ("ORCH-P012", "the planner cannot price agent.")
         assert found.fix is not None
         assert "run_pipeline" in found.fix
+
+
+@pytest.mark.parametrize("depth", [16, 40])
+def test_loops_within_loops_without_end_have_a_plan(depth: int) -> None:
+    @workflow
+    def flow(text: str) -> str:
+        def nested(level: int, state: str) -> str:
+            if level == 0:
+                return llm(f"Go on: {state}")
+            return loop(lambda inner: nested(level - 1, inner), state, max=2**31 - 1)
+
+        return nested(depth, text)
+
+    found = compile_workflow(flow).plan
+    assert 1e100 < found.seconds.hi < float("inf")
+    assert found.tokens.hi < float("inf")
