@@ -25,8 +25,11 @@ SHORTEST: Final = 4
 _URL: Final = re.compile(r"[\s\"']*[a-zA-Z][\w+.-]*://")
 _SCHEME: Final = re.compile(r"(?:[a-zA-Z][\w+.-]*:)?/+")
 _URLS: Final = ("base_url", "endpoints")
-_SECRET: Final = re.compile(r"(?i)(key|token|secret|password|passwd|authorization|credentials?|cookie)$")
-"""How the name of a field ends that holds a credential; ``key_env`` holds the name of a variable."""
+_SECRET: Final = re.compile(
+    r"(?i)(key|token|secret|password|passwd|pwd|passphrase|auth|authorization|bearer|credentials?|cookie)$"
+)
+"""How the name of a field ends that holds a credential, itself or in its parts; ``key_env`` holds the name of a
+variable."""
 OrchErrorT = TypeVar("OrchErrorT", bound=OrchError)
 
 
@@ -50,7 +53,7 @@ def secrets_of(url: str) -> Iterator[str]:
 def redacted(value: Any, name: str = "") -> Any:
     """Data such as the options of an engine, ``name`` being the field that holds it, without credentials."""
     if isinstance(value, Mapping):
-        return {key: redacted(each, str(key)) for key, each in value.items()}
+        return {key: redacted(each, _deciding(name, key)) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [redacted(each, name) for each in value]
     if not isinstance(value, str) or not value:
@@ -64,12 +67,17 @@ def secrets_in(value: Any, name: str = "") -> Iterator[str]:
     """What :func:`redacted` hides."""
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from secrets_in(each, str(key))
+            yield from secrets_in(each, _deciding(name, key))
     elif isinstance(value, list | tuple):
         for each in value:
             yield from secrets_in(each, name)
     elif isinstance(value, str) and redacted(value, name) != value:
         yield from [value] if _SECRET.search(name) else secrets_of(value)
+
+
+def _deciding(outer: str, key: object) -> str:
+    """What decides whether a part is secret: its own name, or that of what it is a part of."""
+    return outer if _SECRET.search(outer) else str(key)
 
 
 def secrets_of_proxies() -> Iterator[str]:

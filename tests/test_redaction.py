@@ -56,6 +56,8 @@ def test_a_short_password_is_hidden_where_it_stands_as_one() -> None:
         {"extra_body": {"api_key": "hush", "nested": [{"Authorization": "hush"}]}},
         {"extra": {"hf_token": "hush", "headers": {"X-Api-Key": "hush", "cookie": "hush"}}},
         {"extra": {"mirror": "https://h/models?sig=hush"}},
+        {"extra": {"credentials": {"kind": "plain", "value": "hush", "more": [{"x": "hush"}]}}},
+        {"extra_body": {"headers": {"X-Auth": "hush", "passphrase": "hush", "DB_PWD": "hush", "bearer": "hush"}}},
     ],
 )
 def test_a_cluster_is_printed_and_saved_without_credentials(options: dict[str, object]) -> None:

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import click
 
@@ -180,6 +180,8 @@ class _Problems(logging.Handler):
 
 def _warn(text: str, most: int | None = None) -> None:
     secrets = [each for name in _ENDPOINTS for each in secrets_of(os.environ.get(name, ""))]
-    secrets += [value for name in _HEADERS for value in re.split("[,=]", os.environ.get(name, ""))[1::2]]
+    for name in _HEADERS:
+        for value in (header.partition("=")[2].strip() for header in os.environ.get(name, "").split(",")):
+            secrets += [value, unquote(value)]
     text = Redaction(secrets)(text)[:most]
     click.secho(f"warning: {text}", fg="yellow", err=True)

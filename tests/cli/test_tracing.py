@@ -144,9 +144,10 @@ def test_a_warning_about_traces_shows_no_credential(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hush@collector:4318")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer hush-hush,x-tenant=team")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20hush=hush,x-tenant=team")
     problems = tracing._Problems()
     with problems.listening():
-        logging.getLogger("opentelemetry.sdk").warning("http://me:hush@collector:4318 refused Bearer hush-hush")
+        said = "http://me:hush@collector:4318 refused Basic hush=hush (Basic%20hush=hush)"
+        logging.getLogger("opentelemetry.sdk").warning(said)
     problems.tell()
-    assert capsys.readouterr().err == "warning: traces: http://***@collector:4318 refused ***\n"
+    assert capsys.readouterr().err == "warning: traces: http://***@collector:4318 refused *** (***)\n"
