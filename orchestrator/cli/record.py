@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.failure import as_orch_error, tell
 from orchestrator.cli.planning import known_corrections, planning_of
+from orchestrator.errors import OrchError
 from orchestrator.planner.planning import Asked
 from orchestrator.planner.record import OpMeasured, RunMeasured, RunRecord, Tokens
 
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
 def save_record(
     path: Path, workflow: Workflow[..., Any], outcomes: Sequence[Outcome], facts: Facts, concurrency: int
 ) -> bool:
-    """Write a record of the runs that succeeded; a file that takes none is told, and costs nobody the results."""
+    """Write a record of the runs that succeeded; one that cannot be made or written is told, and costs nobody the
+    results."""
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
-    asked = Asked(facts.plan.cluster, corrections=known_corrections()[0])
-    record = RunRecord(
-        plan=planning_of(workflow).complete(facts.plan, asked),
-        concurrency=min(concurrency, len(outcomes)),
-        simulated=facts.simulated,
-        failed=len(outcomes) - len(results),
-        runs=tuple(map(_run, results)),
-    )
     try:
+        asked = Asked(facts.plan.cluster, corrections=known_corrections()[0])
+        record = RunRecord(
+            plan=planning_of(workflow).complete(facts.plan, asked),
+            concurrency=min(concurrency, len(outcomes)),
+            simulated=facts.simulated,
+            failed=len(outcomes) - len(results),
+            runs=tuple(map(_run, results)),
+        )
         record.save(path)
-    except OSError as failure:
+    except (OSError, OrchError) as failure:
         tell(as_orch_error(failure))
         return False
     return True

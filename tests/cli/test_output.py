@@ -131,6 +131,16 @@ def test_a_record_that_fails_after_the_run_costs_no_result(orch: Orch, gives: Pa
     assert (json.loads(ended.out)["value"] if option else ended.out.strip()) == "fine"
 
 
+def test_a_calibration_that_cannot_be_read_costs_no_result(
+    orch: Orch, gives: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_CALIBRATION", str(gives))
+    ended = orch("run", "gives.py", "fine", "--record", "record.json")
+    assert (ended.code, ended.out) == (1, "fine\n")
+    assert "ORCH-P001" in ended.err
+    assert "ORCH-U092" not in ended.err
+
+
 def test_a_record_is_kept_of_a_result_that_nobody_took(gives: Path) -> None:
     with Path("/dev/full").open("w") as full:
         subprocess.run([*COMMAND, "fine", "--record", "record.json"], stdout=full, capture_output=False, check=False)
