@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -14,9 +16,12 @@ def write_whole(path: Path, text: str) -> None:
     A link is followed. What is no regular file, such as a pipe, and a file in a folder that takes no others, is
     written as it is.
     """
-    file = path.resolve()
+    try:
+        file = path.resolve()
+    except RuntimeError as circle:  # up to Python 3.12
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from circle
     in_place = file.exists() and not (file.is_file() and os.access(file.parent, os.W_OK))
-    draft = file if in_place else file.with_name(f".{file.name[:200]}.{os.getpid()}")
+    draft = file if in_place else file.with_name(f".{file.name[:50]}.{os.getpid()}.{get_ident()}")
     try:
         with draft.open("w", encoding="utf-8", newline="") as out:
             out.write(text)

@@ -26,6 +26,18 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "text"
 
 
+def test_a_link_to_itself_is_an_error_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    with pytest.raises(OSError, match="link"):
+        write_whole(tmp_path / "link", "text")
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    file = tmp_path / ("\u6587" * 83 + ".txt")
+    write_whole(file, "text")
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+
+
 def test_what_cannot_be_written_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_text("old")

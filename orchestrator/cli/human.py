@@ -121,7 +121,7 @@ def typed(question: Question, text: str) -> object:
     except ValidationError:
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested too deep
             return text
 
 

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.dsl.typing import type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
@@ -132,6 +132,8 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _validated(
     parameters: Sequence[Parameter], given: Mapping[str, object], problems: list[Diagnostic], place: str = ""
 ) -> Inputs:
+    from orchestrator.runtime.values import adapter
+
     names = [parameter.name for parameter in parameters]
     values: Inputs = {}
     for name in given:
@@ -148,7 +150,7 @@ def _validated(
             continue
         value = given[parameter.name]
         try:
-            values[parameter.name] = TypeAdapter(parameter.type).validate_python(value)
+            values[parameter.name] = adapter(parameter.type).validate_python(value)
         except ValidationError as wrong:
             problems += _mismatches(parameter, value, wrong, place)
     if problems:

@@ -6,6 +6,7 @@ goes on without it; a store that the command line names has to work.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,7 +37,8 @@ def pauses_learned(named: Path | None, *, by_default: bool = True) -> DurationMo
     """What is known of pauses; ``by_default``: also where no store is named. Raises LearningError as above."""
     users = default_path() if by_default else None
     with ExitStack() as stack:
-        return _model(stack, named, users if users is not None and users.exists() else None)
+        is_there = users is not None and os.path.exists(users)  # noqa: PTH110 - false where one may not look
+        return _model(stack, named, users if is_there else None)
 
 
 def _model(stack: ExitStack, named: Path | None, users: Path | None) -> DurationModel:

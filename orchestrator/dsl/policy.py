@@ -30,6 +30,7 @@ _UNIT_BYTES = {
 }
 LEAST_MEMORY = 32 * 2**20
 """What the process of a tool needs before it does anything."""
+MOST_MEMORY: Final = 2**62
 _SLO = re.compile(r"\s*p(\d{1,2}(?:\.\d+)?)\s*<=?\s*(.+)")
 
 
@@ -117,7 +118,9 @@ def parse_memory(size: str | int) -> int:
         match = _MEMORY.fullmatch(size) if isinstance(size, str) else None
         if match is None:
             raise PolicyError(f"{size!r} is not a size", fix)
-        found = round(float(match[1]) * _UNIT_BYTES[match[2].lower()])
+        found = round(Decimal(match[1]) * _UNIT_BYTES[match[2].lower()])
+    if found > MOST_MEMORY:
+        raise PolicyError("more memory than any machine has", fix)
     if found < LEAST_MEMORY:
         raise PolicyError(f"{found:,} bytes are too few", f"Python itself takes about {LEAST_MEMORY >> 20} MiB: {fix}")
     return found

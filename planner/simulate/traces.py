@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Final, Literal
 
@@ -31,6 +30,8 @@ TEXT2SQL_KEY: Final = "Text2SQLRequest"
 MOST_REPORTED: Final = 20
 """Malformed entries listed in one error."""
 
+MOST: Final = 1e15
+"""Milliseconds, and tokens: more is no figure of a trace."""
 UNREADABLE: Final = (ValueError, RecursionError)
 """What Python's JSON reader raises: to it, very deep nesting and very long numbers are no syntax errors."""
 
@@ -125,12 +126,7 @@ def _each_object(text: str, keep: Callable[[object, int], None], broken: Callabl
 def _mooncake_program(entry: object, number: int) -> Program:
     fields = _object(entry)
     timestamp = fields.get("timestamp")
-    if (
-        isinstance(timestamp, bool)
-        or not isinstance(timestamp, int | float)
-        or not isfinite(timestamp)
-        or timestamp < 0
-    ):
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int | float) or not 0 <= timestamp <= MOST:
         raise _MalformedError(f"timestamp is {_shown(fields, 'timestamp')}, not milliseconds")
     prompt, output = _tokens(fields, "input_length"), _tokens(fields, "output_length")
     ids = fields.get("hash_ids", [])
@@ -170,7 +166,7 @@ def _object(entry: object) -> dict[str, object]:
 
 def _tokens(fields: dict[str, object], name: str) -> int:
     value = fields.get(name)
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value <= MOST:
         raise _MalformedError(f"{name} is {_shown(fields, name)}, not a number of tokens of 1 or more")
     return value
 

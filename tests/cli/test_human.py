@@ -76,6 +76,8 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(capfd: pytest.CaptureFixt
         (int, b"twelve\n12\n", 12),
         (list[str], b'["a", "b"]\n', ["a", "b"]),
         (bool, b"yes\n", True),
+        (list[int], b"9" * 5000 + b"\n[1]\n", [1]),
+        (list[int], b"[" * 50_000 + b"\n[1]\n", [1]),
         (Order, b'{"size": "large"}\n{"size": 3}\n', Order(size=3)),
         (Literal["über", "unter"], b"uber\n\xc3\xbcber\r\n", "über"),
         (str, "käse; rm -rf\n".encode(), "käse; rm -rf"),

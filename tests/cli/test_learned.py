@@ -134,6 +134,16 @@ def test_the_users_store_never_fails_a_command(orch: Orch, agent: list[str], fol
     assert ended.err.count("ORCH-L001") == 1
 
 
+def test_a_place_for_the_store_that_cannot_be_is_none(
+    orch: Orch, agent: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / ("n" * 300)))
+    ended = orch("explain", "agent.py", *agent[-2:], "--no-calibration")
+    assert ended.code == 0
+    monkeypatch.setenv("ORCH_CALIBRATION", "off")
+    assert orch("explain", "agent.py", *agent[-2:]).code == 0
+
+
 def test_a_store_that_is_named_has_to_work(orch: Orch, agent: list[str], folder: Path) -> None:
     (folder / "mine.db").write_text(DAMAGED)
     ended = orch(*agent, "--learned", "mine.db")

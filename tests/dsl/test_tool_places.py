@@ -31,6 +31,7 @@ async def double_later(x: int) -> int:
         ({"cheap": True, "effects": "pure", "isolation": "process"}, "cheap=True with isolation", "one of them out"),
         ({"memory": "1 GiB"}, "memory='1 GiB' without isolation", 'add isolation="process"'),
         ({"memory": "plenty", "isolation": "process"}, "'plenty' is not a size", '"512 MiB"'),
+        ({"memory": "9" * 400 + " GB", "isolation": "process"}, "more memory than any machine has", "512 MiB"),
         ({"memory": "1 MiB", "isolation": "process"}, "1,048,576 bytes are too few", "32 MiB"),
         ({"memory": True, "isolation": "process"}, "True is not a size", '"512 MiB"'),
     ],

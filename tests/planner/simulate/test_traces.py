@@ -47,6 +47,8 @@ def test_mooncake_programs_come_in_order_of_arrival(tmp_path: Path) -> None:
         ('{"timestamp": 1' + "0" * 5000 + "}", "ORCH-P073", "not valid JSON"),
         ("[1, 2]", "ORCH-P074", "an object is expected"),
         ({**GOOD, "timestamp": -1}, "ORCH-P074", "timestamp is -1"),
+        ({**GOOD, "timestamp": 10**400}, "ORCH-P074", "timestamp is 1000"),
+        ({**GOOD, "input_length": 10**400}, "ORCH-P074", "input_length is 1000"),
         ({**GOOD, "timestamp": True}, "ORCH-P074", "timestamp is true"),
         ('{"timestamp": NaN, "input_length": 1, "output_length": 1}', "ORCH-P074", "timestamp is NaN"),
         ({"timestamp": 0, "output_length": 1}, "ORCH-P074", "input_length is missing"),
