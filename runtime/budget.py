@@ -7,15 +7,14 @@ must fit into every one of them; otherwise nothing is reserved and the op does n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.failures import over_budget
 from orchestrator.runtime.program import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What an op may spend at most."""
 
     tokens: int

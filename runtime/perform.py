@@ -35,9 +35,42 @@ class CancelledWithinError(Exception):
 
 def perform(execution: Execution, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome]:
     """The outcome of an op, or what its last attempt failed with."""
-    if isinstance(op.spec, ToolCall) and (op.spec.once is not None or op.spec.is_caught):
-        return _call(execution, frame, op, OnceOp(execution, frame, op) if op.spec.once is not None else None)
+    spec = op.spec
+    if isinstance(spec, ToolCall) and (spec.once is not None or spec.is_caught):
+        return _call(execution, frame, op, OnceOp(execution, frame, op) if spec.once is not None else None)
+    never_waits = isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.place == "async")
+    if never_waits and op.policy is NO_POLICY and execution.resumed is None:
+        return _at_once(execution, frame, op)
     return _Performance(execution, frame, op).outcome()
+
+
+async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
+    """The outcome of an op that starts as soon as it is ready, is tried once, and may take as long as it likes.
+
+    Most are like this, and there are no attempts to keep account of.
+    """
+    execution.emit(OpStarted(frame.path, op.id, 1, time()))
+    try:
+        if isinstance(op.spec, Structure):
+            return await control.run(execution, frame, op, 1, frame.ledger)
+        begin_enclosing()
+        return await calls.run(execution, frame, op, None, frame.ledger)
+    except BaseException as error:
+        if (cause := _failure(error)) is None:
+            raise
+        failure = failures.of_op(cause, frame.path + op.id, op.where)
+        execution.emit(OpFailed(frame.path, op.id, 1, failure.code, failure.message, None, time()))
+        if failure is cause:
+            raise
+        raise failure from cause
+
+
+def _failure(error: BaseException) -> BaseException | None:
+    """What an attempt that ended with ``error`` has failed with; None if it was cancelled or broken off."""
+    if isinstance(error, CancelledError):
+        task = current_task()
+        return None if task is None or task.cancelling() else CancelledWithinError(str(error))
+    return None if passes_through(error) else raised(error)
 
 
 async def _call(execution: Execution, frame: Frame, op: Op, once: OnceOp | None) -> Outcome:
@@ -57,7 +90,7 @@ class _Performance:
     """The attempts at one op."""
 
     __slots__ = (
-        "_began_s", "_current", "_execution", "_forgiven", "_frame", "_ledger", "_number", "_once", "_op", "_untimed",
+        "_began_s", "_current", "_execution", "_forgiven", "_frame", "_ledger", "_number", "_once", "_op"
     )  # fmt: skip
 
     def __init__(self, execution: Execution, frame: Frame, op: Op, once: OnceOp | None = None) -> None:
@@ -73,13 +106,6 @@ class _Performance:
         """Attempts that do not count any more, because the run was resumed since."""
         self._began_s = 0.0 if limits is None else monotonic()
         self._current: Attempt | None = None
-        spec = op.spec
-        self._untimed = (
-            op.policy is NO_POLICY
-            and once is None
-            and (isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.place == "async"))
-        )
-        """It starts at once and takes as long as it takes, so nobody needs to know when it does."""
         if state is not None:
             self._go_on(state)
 
@@ -101,21 +127,13 @@ class _Performance:
             if self._once is None:  # otherwise it says so itself, when its turn has come
                 self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
             try:
-                if self._untimed:
-                    return await self._start(None)
                 self._current = Attempt(op, self._number, left_s=self._left_s(), owner=self._once)
                 return await self._current.run(self._start(self._current))
-            except CancelledError as error:
-                task = current_task()
-                if task is None or task.cancelling():
-                    self._give_up()
-                    raise
-                failure: BaseException = CancelledWithinError(str(error))
             except BaseException as error:
-                if passes_through(error):
+                failure = _failure(error)
+                if failure is None:
                     self._give_up()
                     raise
-                failure = raised(error)
             after = await self._after(failure)
             if isinstance(after, Outcome):
                 return after
@@ -151,11 +169,9 @@ class _Performance:
             raise error
         raise failure from error
 
-    def _start(self, attempt: Attempt | None) -> Coroutine[Any, Any, Outcome]:
+    def _start(self, attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
         if isinstance(self._op.spec, Structure):
             return control.run(self._execution, self._frame, self._op, self._number, self._ledger)
-        if attempt is None:
-            begin_enclosing()
         return calls.run(self._execution, self._frame, self._op, attempt, self._ledger)
 
     def _left_s(self) -> float:

@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from orchestrator.holding import Holding
 from orchestrator.runtime.kv.hints import KvHint
@@ -95,9 +95,8 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of one sample's reply."""
+class Chunk(NamedTuple):
+    """A piece of one sample's reply. A named tuple, because there are many."""
 
     sample: int
     text: str

@@ -29,7 +29,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage, held, sent
@@ -58,8 +58,7 @@ class ReplicaOptions:
     """Mean turns that a pause may last with its slot kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     request: GenerateRequest
     hint: KvHint
     call: Call

@@ -35,7 +35,7 @@ class Caching(ScriptedEngine):
                 yield chunk
             else:
                 cached = int(self.share * chunk.usage.input_tokens)
-                yield replace(chunk, usage=replace(chunk.usage, cached_tokens=cached))
+                yield chunk._replace(usage=replace(chunk.usage, cached_tokens=cached))
 
 
 @tool(effects="idempotent", typical_s=0.5)
