@@ -190,7 +190,6 @@ def test_a_long_chain_of_bookkeeping_is_passed_through() -> None:
             number = number + 1
         return count(f"{number}")
 
-    traced = chained.trace()
-    run_pipeline(traced.module)
-    found = Planning(traced.module)._greedy(Cluster(), "latency")
+    level2, _ = run_pipeline(chained.trace().module)
+    found = Planning(level2)._greedy(Cluster(), "latency")
     assert dependencies(found) == {"count_1": (), "count_2": ("count_1",)}
