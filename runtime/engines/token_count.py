@@ -130,6 +130,8 @@ def _loaded(path: Path) -> TokenCounter | None:
         from tokenizers import Tokenizer
 
         tokenizer: Any = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()  # fine-tuning leaves its own limits in the file, and a text is as long as it is
+        tokenizer.no_padding()
     except Exception:  # noqa: BLE001 - not installed, or a file of another version: bytes count as well, only higher
         return None
 

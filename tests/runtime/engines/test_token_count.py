@@ -73,6 +73,18 @@ async def test_the_tokenizer_in_the_models_folder_counts(tmp_path: Path) -> None
     assert counter.count_prompt([Message("user", "a b")]) == 2 + TOKENS_PER_MESSAGE + TOKENS_PER_PROMPT
 
 
+async def test_limits_that_training_has_left_in_a_tokenizer_cut_no_count(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.enable_truncation(max_length=8)
+    words.enable_padding(length=5, pad_id=1, pad_token="?")
+    words.save(str(tmp_path / "tokenizer.json"))
+    counter = await counter_of(OpenAIEngine("main", str(tmp_path)))
+    assert counter.count_text("a " * 100) == 100
+    assert counter.count_text("a") == 1
+
+
 async def test_a_tokenizer_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "of the future"}))
     assert await counter_of(OpenAIEngine("main", str(tmp_path))) is BYTES
