@@ -65,7 +65,7 @@ def _strict(schema: Any) -> Any:
             strict[word] = _strict(value) if word in _SINGLE else value
     if "properties" in strict:
         strict["required"] = list(strict["properties"])
-        strict.setdefault("additionalProperties", False)
+        strict["additionalProperties"] = False
     if "$ref" in strict and len(strict) > 1:
         strict["anyOf"] = [{"$ref": strict.pop("$ref")}]
     return strict

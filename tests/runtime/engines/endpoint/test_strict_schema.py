@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.runtime.engines.endpoint.strict_schema import strict_schema, takes_objects
 
@@ -84,3 +84,13 @@ def test_a_dict_stays_one() -> None:
 )
 def test_whether_an_object_may_fit(tp: Any, takes: bool) -> None:
     assert takes_objects(TypeAdapter(tp).json_schema()) is takes
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+
+
+def test_a_model_that_takes_further_fields_is_closed_as_well() -> None:
+    assert Open.model_json_schema()["additionalProperties"] is True
+    assert strict_schema(Open.model_json_schema())["additionalProperties"] is False
