@@ -13,7 +13,7 @@ servers send text behind their finish reasons, and reasons that are none (``""``
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
@@ -47,6 +47,8 @@ class _Sample:
     """Of its text."""
     refusal: str = ""
     calls: list[dict[str, str]] = field(default_factory=list)
+    usage: Usage | None = None
+    """Of this sample alone, where an endpoint counts so."""
 
 
 class Reply:
@@ -96,8 +98,17 @@ class Reply:
 
     def counted(self) -> Usage | None:
         """The usage, where the endpoint counted what it wrote."""
+        usage = self.usage or self._by_sample()
         wrote = any(sample.chars for sample in self._samples.values())
-        return None if self.usage is None or (wrote and not self.usage.output_tokens) else self.usage
+        return None if usage is None or (wrote and not usage.output_tokens) else usage
+
+    def _by_sample(self) -> Usage | None:
+        """The sum over the samples, which share one prompt; None where one of them is not counted."""
+        usages = [sample.usage for sample in self._samples.values() if sample.usage is not None]
+        if not usages or len(usages) < len(self._samples):
+            return None
+        longest = max(usages, key=lambda each: each.input_tokens)
+        return replace(longest, output_tokens=sum(each.output_tokens for each in usages))
 
     def reasons(self) -> dict[int, FinishReason]:
         """Why each sample ended that has come. Raises :class:`UnfinishedError` for one that did not end."""
@@ -127,7 +138,8 @@ class Reply:
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             sample.reason = reason
-        self._count(choice.get("usage"))
+        if isinstance(counts := choice.get("usage"), Mapping):
+            sample.usage = usage_in(counts) or sample.usage
         delta = choice.get("delta") or choice.get("message") or {}
         if not isinstance(delta, Mapping):
             raise UnfinishedError(f"a delta is {str(delta)[:80]!r}")

@@ -364,3 +364,19 @@ async def test_a_long_reply_that_has_ended_is_whole() -> None:
     with serving([chunk("word " * 1_000, "stop"), usage()]) as endpoint:
         reply = await ask(endpoint.url, max_tokens=10)
     assert (reply.finish_reasons, len(reply.texts[0])) == (("stop",), 5_000)
+
+
+def counted(text: str, index: int, written: int) -> dict[str, Any]:
+    event = chunk(text, "stop", index)
+    event["choices"][0]["usage"] = {"prompt_tokens": 12, "completion_tokens": written, "total_tokens": 12 + written}
+    return event
+
+
+async def test_samples_that_are_counted_one_by_one_are_added_up() -> None:
+    with serving([counted("one", 0, 5), counted("two", 1, 7)]) as endpoint:
+        reply = await ask(endpoint.url, samples=2, temperature=1.0)
+    assert reply.usage == Usage(12, None, 12)
+    with serving([counted("one", 0, 5), chunk("two", "stop", 1)]) as endpoint:
+        assert (await ask(endpoint.url, samples=2, temperature=1.0)).usage is None
+    with serving([counted("one", 0, 5), counted("two", 1, 7), usage()]) as endpoint:
+        assert (await ask(endpoint.url, samples=2, temperature=1.0)).usage == Usage(12, None, 5)
