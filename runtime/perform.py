@@ -156,6 +156,8 @@ class _Performance:
         """The seconds to wait before the next attempt, or the outcome after all; raises what the op failed with."""
         op, path = self._op, self._frame.path
         wait = wait_s(op.policy, self._number - self._forgiven, error, self._execution.rng)
+        if wait is not None and wait >= self._left_s():  # there is no time for another attempt
+            wait = None
         if self._once is not None:
             assert self._current is not None
             return await self._once.after(self._current, error, wait)

@@ -92,6 +92,22 @@ async def test_a_retry_repeats_until_it_succeeds() -> None:
     assert all(event.retry_in_s is not None for event in run.events if isinstance(event, OpFailed))
 
 
+async def test_no_attempt_is_waited_for_that_the_budget_has_no_time_for() -> None:
+    calls = 0
+
+    async def fails(x: object) -> int:
+        nonlocal calls
+        calls += 1
+        raise ConnectionError("refused")
+
+    policy = Policy(attempts=3, backoff_s=300.0, max_backoff_s=300.0, jitter=False, budget=Limits(seconds=60.0))
+    run = execution(one_op(async_tool(fails), policy=policy, tp=int))
+    with pytest.raises(RunError, match="refused") as raised:
+        await asyncio.wait_for(run.run(("x",)), 30.0)
+    assert (raised.value.code, calls) == ("ORCH-R001", 1)
+    assert [event.retry_in_s for event in run.events if isinstance(event, OpFailed)] == [None]
+
+
 async def test_without_a_retry_nothing_is_repeated() -> None:
     calls = 0
 
