@@ -103,7 +103,8 @@ class _Copying:
                 for key, each in value.items():
                     made[key] = self.begun(each)
             elif isinstance(made, BaseModel):
-                made.__dict__.update({name: self.begun(each) for name, each in value.__dict__.items()})
+                for own in (made.__dict__, made.__pydantic_extra__ or {}, made.__pydantic_private__ or {}):
+                    own.update({name: self.begun(each) for name, each in own.items()})
             else:
                 for name, each in _state(value).items():
                     object.__setattr__(made, name, self.begun(each))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from orchestrator import map_, tool, workflow
 from orchestrator.errors import RunError
@@ -231,3 +231,18 @@ def test_tuples_within_tuples_have_a_code_where_they_are_too_deep() -> None:
     assert caught.value.code == "ORCH-R049"
     while value:  # which would be freed by recursion
         (value,) = value
+
+
+class Roomy(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+    _seen: list[str] = PrivateAttr(default_factory=list)
+
+
+def test_what_a_model_has_besides_its_fields_is_its_own_too() -> None:
+    given = Roomy.model_validate({"name": "a", "tags": ["x"]})
+    given._seen.append("y")
+    copied: Any = by_value(given)
+    copied.tags.append("z")
+    copied._seen.append("z")
+    assert (given.model_extra, given._seen) == ({"tags": ["x"]}, ["y"])
