@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -38,9 +38,11 @@ class Shadow:
         return f"rename {self.path.name}, and what imports it"
 
 
-def shadows(folder: Path, elsewhere: Sequence[str]) -> list[Shadow]:
-    """Those in the folder, of modules in the folders ``elsewhere``."""
-    taken = (sys.stdlib_module_names - _NOBODYS) | _names_in(each for each in elsewhere if "-packages" in each)
+def shadows(folder: Path, elsewhere: Iterable[object]) -> list[Shadow]:
+    """Those in the folder, of modules in the folders ``elsewhere``, as they stand on Python's path, where nothing but
+    strings counts."""
+    installed = (each for each in elsewhere if isinstance(each, str) and "-packages" in each)
+    taken = (sys.stdlib_module_names - _NOBODYS) | _names_in(installed)
     found = []
     for name in sorted(_names_in([str(folder)]) & taken):
         path = next((each for each in (folder / name, folder / f"{name}.py") if _is_module(each)), None)

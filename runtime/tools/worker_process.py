@@ -39,7 +39,7 @@ class WorkerProcess:
         held, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno()), str(held)],
+                [sys.executable, "-c", _START, json.dumps(_search_path()), str(theirs.fileno()), str(held)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), held),
                 start_new_session=True,
@@ -189,6 +189,11 @@ class WorkerProcess:
         """End the channel; what has arrived can still be read."""
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
+
+
+def _search_path() -> list[str]:
+    """Where this process imports from; Python itself passes over what is no string, such as a ``Path``."""
+    return [each for each in sys.path if isinstance(each, str)]
 
 
 def _wake(arrived: asyncio.Future[None]) -> None:

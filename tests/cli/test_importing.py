@@ -12,6 +12,7 @@ import pytest
 from orchestrator.cli import shadowing
 from orchestrator.cli.target import load_target
 from orchestrator.errors import OrchError
+from orchestrator.shadows import shadows
 from tests.cli.conftest import Orch
 
 FLOW = """
@@ -144,3 +145,11 @@ def test_a_current_folder_that_is_gone(folder: Path, target: str, code: int, sai
     ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert ended.returncode == code
     assert said in ended.stdout + ended.stderr
+
+
+def test_what_is_no_string_on_pythons_path_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ignores it as well, and scripts put paths there all the same."""
+    monkeypatch.setattr(sys, "path", [*sys.path, folder, b"bytes"])
+    (folder / "queue.py").write_text("")
+    assert [each.name for each in shadows(folder, sys.path)] == ["queue"]
+    assert load_target("flow.py").workflow.name == "answer"

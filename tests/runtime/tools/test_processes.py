@@ -471,3 +471,11 @@ class Slow:
 
     def __getstate__(self) -> object:
         return "anything"
+
+
+async def test_a_path_object_on_pythons_path_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Python ignores what is no string there, and scripts put such things there all the same."""
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path, b"bytes"])
+    processes = ToolProcesses()
+    assert await processes.call("op", divmod, (7, 2)) == (3, 1)
+    await processes.close()
