@@ -1,9 +1,10 @@
 """HiGHS behind two functions, and not believed: it has been wrong, in ways that differ from release to release.
 
 1.15.1, presolving with a start, has called that start optimal when it was not. 1.16.0, asked the same way, has reported
-the optimum of another program than the one whose point it gave back: a plan 27 % dearer, with a gap of 0. So the cost
-of a point, its feasibility and the gap are computed here, and an answer that contradicts itself or a point that is
-known is asked for again, in another way (:data:`WAYS`). What stays open is said to be open: the weakest bound holds.
+the optimum of another program than the one whose point it gave back: a plan 27 % dearer, with a gap of 0. Presolve has
+called programs infeasible that are not, in many releases. So the cost of a point, its feasibility and the gap are
+computed here, and an answer that contradicts itself or a point that is known, or that says there is none, is asked for
+again, in another way (:data:`WAYS`). What stays open is said to be open: the weakest bound holds.
 
 ``highspy`` and ``ortools`` cannot be imported in one process, whichever comes first: their symbols clash. This is the
 only module that imports either.
@@ -98,13 +99,18 @@ def run(
     """
     limits = Limits(gap, time_limit_s, enough, most_nodes, proved)
     best = _point(program, start)
-    weakest, began = INF, time.perf_counter()
+    weakest, began, is_denied = INF, time.perf_counter(), False
     for way in WAYS:
         left = max(0.0, time_limit_s - (time.perf_counter() - began))
         answer = _checked(program, _ask(program, way, replace(limits, time_limit_s=left), start))
         if answer.value < best.value:
             best = answer
+        if answer.infeasible and best.values is None and not is_denied:
+            is_denied = True
+            continue
         if _consistent(answer, best, gap):
+            if is_denied and best.values is None:  # the other way agrees, or could not tell in time
+                return Answer(None, INF, INF, infeasible=True, finished=True)
             return replace(answer, values=best.values, value=best.value, bound=answer.bound if start is None else -INF)
         weakest = min(weakest, answer.bound)
         if left == 0.0:

@@ -75,6 +75,33 @@ def test_no_solution_is_a_lie_where_one_is_known(monkeypatch: pytest.MonkeyPatch
     assert (answer.values, answer.value, answer.infeasible, len(asked)) == (BEST, 6.0, False, 2)
 
 
+NONE = Answer(None, INF, INF, infeasible=True, finished=True)
+UNTOLD = Answer(None, INF, 0.0, infeasible=False, finished=False)
+
+
+def test_that_there_is_no_solution_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = lying(monkeypatch, lambda program, limits: NONE, times=1)
+    answer = run(knapsack(), gap=0.0, time_limit_s=10.0)
+    assert (answer.values, answer.value, answer.infeasible, asked) == (BEST, 6.0, False, [*WAYS[:2]])
+
+
+def test_where_there_is_none_two_ways_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = knapsack()
+    program.row([(column, 1.0) for column in range(5)], upper=2.0)
+    asked = lying(monkeypatch, lambda program, limits: NONE, times=0)
+    assert run(program, gap=0.0, time_limit_s=10.0).infeasible
+    assert asked == [*WAYS[:2]]
+
+
+@pytest.mark.parametrize("second", [UNTOLD, LIES["a point that breaks a row"]], ids=["too slow", "wrong"])
+def test_that_there_is_no_solution_is_believed_until_somebody_knows_better(
+    monkeypatch: pytest.MonkeyPatch, second: Answer
+) -> None:
+    answers = iter([NONE, second, NONE])
+    lying(monkeypatch, lambda program, limits: next(answers), times=9)
+    assert run(knapsack(), gap=0.0, time_limit_s=10.0).infeasible
+
+
 def test_a_lie_that_is_never_taken_back_leaves_the_gap_open(monkeypatch: pytest.MonkeyPatch) -> None:
     lying(monkeypatch, lambda program, limits: Answer(WORST, 6.0, 6.0, infeasible=False, finished=True), times=9)
     answer = run(knapsack(), gap=0.0, time_limit_s=10.0)
