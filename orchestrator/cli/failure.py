@@ -18,6 +18,7 @@ from typing import Final
 
 import click
 
+from orchestrator.cli.screen import printable
 from orchestrator.cli.streams import UndeliveredError, deliver_json, has_results, silence_stdout
 from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, described
 
@@ -132,7 +133,7 @@ def _defines_a_workflow(file: Path) -> bool:
 
 def styled(diagnostic: Diagnostic) -> str:
     """The diagnostic with colours; ``click.echo`` drops them where the stream is no terminal."""
-    head, *rest = str(diagnostic).splitlines()
+    head, *rest = printable(str(diagnostic)).splitlines()
     label, separator, message = head.partition(": ")
     lines = [click.style(label, fg="red", bold=True) + separator + click.style(message, bold=True)]
     for line in rest:

@@ -12,6 +12,7 @@ import click
 from orchestrator.cli.failure import CTRL_C, as_orch_error
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.saving import save_result
+from orchestrator.cli.screen import printable
 from orchestrator.cli.streams import deliver, deliver_json, result_stream, silence_stdout
 from orchestrator.errors import Diagnostic, OrchError, RunError, described
 from orchestrator.planner.figures import dollars, duration
@@ -51,10 +52,11 @@ def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_js
     else:
         for outcome in outcomes:
             if outcome.result is not None:
-                deliver(value_text(outcome.result.value, shown, compact=many))
+                text = value_text(outcome.result.value, shown, compact=many)
+                deliver(printable(text) if result_stream().isatty() else text, is_data=True)
             elif outcome.error is not None:
                 if outcome.error.code != CTRL_C:
-                    click.secho(f"{outcome.case.name}: {outcome.error}", fg="red", err=True)
+                    click.secho(printable(f"{outcome.case.name}: {outcome.error}"), fg="red", err=True)
                 if many:
                     deliver("null")
         cancelled = sum(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)

@@ -51,13 +51,16 @@ def has_results() -> bool:
     return bool(_results) and _results[-1].used
 
 
-def deliver(text: str, *, end: str = "\n") -> None:
-    """Write to stdout, and wait until it is written. Raises :class:`UndeliveredError` where it cannot be."""
+def deliver(text: str, *, end: str = "\n", is_data: bool = False) -> None:
+    """Write to stdout, and wait until it is written. Raises :class:`UndeliveredError` where it cannot be.
+
+    Colours are left out where there is no terminal; of data nothing is.
+    """
     stream = result_stream()
     if _results:
         _results[-1].used = True
     try:
-        click.echo(text + end, file=stream, nl=False)
+        click.echo(text + end, file=stream, nl=False, color=is_data or None)
         stream.flush()
     except OSError as failure:
         raise UndeliveredError(failure.errno, failure.strerror) from failure

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,27 @@ def test_an_encoding_without_the_characters_gets_escapes(gives: Path) -> None:
     assert b"\\U0001f600" in shown.stdout
     shown = subprocess.run([*COMMAND, "emoji", "--json"], capture_output=True, env=latin, check=True)
     assert json.loads(shown.stdout)["value"] == {"face": "😀 é"}
+
+
+def test_a_terminal_is_not_commanded_by_a_result_and_a_file_gets_it_as_it_is(gives: Path) -> None:
+    """Text of a model's may hold what moves the cursor, sets the title or writes to the clipboard."""
+    hostile = "one\x1b]52;c;aGk=\x07 \x1b[31m\x9b2J\ttwo"
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        ran = subprocess.run([*COMMAND, hostile], stdout=theirs, stderr=subprocess.PIPE, check=True)
+        os.close(theirs)
+        assert b"one]52;c;aGk= [31m2J" in read_all(terminal), ran.stderr
+    written = subprocess.run([*COMMAND, hostile], stdout=subprocess.PIPE, check=True).stdout
+    assert written.decode() == hostile + "\n"
+
+
+def read_all(terminal: FileIO) -> bytes:
+    """What was written to a terminal that nobody has open any more."""
+    found = b""
+    with suppress(OSError):  # how Linux says that it is over
+        while part := terminal.read(4096):
+            found += part
+    return found
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
