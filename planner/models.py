@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,7 @@ from orchestrator import userdata
 from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
 from orchestrator.planner.architecture.latent import LatentAttention
+from orchestrator.planner.architecture.quantization import cache_dtype
 from orchestrator.planner.architecture.reading import Read, UnreadableError, read
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.planner.datafile import parse_object, read_text
@@ -34,6 +35,9 @@ DTYPE_BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8":
     f"int{bits}": bits / 8 + 0.03 for bits in (2, 3, 5, 6)
 }
 """Bytes of one parameter; four-bit formats with their scales (one byte for 16 values, two for 64)."""
+
+_DTYPES: Final = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
+"""By vLLM's names."""
 
 _VARIANT = r"-(instruct|it|chat|base|thinking|fp8|fp4|nvfp4|int4|bf16|\d{4}|v0\.1)$"
 """What a name says of a model beyond its shape."""
@@ -87,6 +91,8 @@ class ModelFacts:
     """Numbers cached of one token, all layers; ``None``: every layer caches keys and values, or its latent."""
     unquantised_params: int = 0
     """Of ``params``, those that stay in ``dtype`` whatever the method: the embeddings and the output layer."""
+    cache_dtype: str | None = None
+    """Of what is cached, where it is not ``dtype``."""
     tower_params: int = 0
     """Besides ``params``: encoders of images or sounds, which text does not meet."""
 
@@ -126,7 +132,7 @@ class ModelFacts:
     @cached_property
     def kv_bytes_per_token(self) -> float:
         """Keys and values of all layers."""
-        return self.kv_values_per_token * DTYPE_BYTES[self.dtype]
+        return self.kv_values_per_token * DTYPE_BYTES[self.cache_dtype or self.dtype]
 
     @property
     def lasting_kv(self) -> float:
@@ -207,6 +213,7 @@ def _facts(found: Read, name: str) -> ModelFacts:
         dense_layers=found.layers - mixed if experts else 0,
         latent=found.latent,
         cached_values=found.cached_values,
+        cache_dtype=found.cache_dtype,
         sliding_layers=found.sliding_layers,
         sliding_window=found.sliding_window,
         dense_weight_dtype=found.dtype if weights and weights.experts_only else None,
@@ -216,7 +223,7 @@ def _facts(found: Read, name: str) -> ModelFacts:
 
 
 def facts_of(engine: EngineSpec) -> ModelFacts:
-    """Facts about the model an engine serves.
+    """Facts about the model as an engine serves it, which may be told to use other dtypes than the checkpoint's.
 
     Looks at ``engine.config``, at the model itself if it is a folder, at the local Hugging Face cache, at the bundled
     configs; else unknown. A config that cannot be read makes the model unknown too, and stops nothing: the engine may
@@ -229,10 +236,25 @@ def facts_of(engine: EngineSpec) -> ModelFacts:
         if not _is_there(path):
             continue
         try:
-            return read_config(path, engine.model)
+            return _served(read_config(path, engine.model), engine)
         except PlanError as error:
             problem = problem or f"{error.message} ({path})"
-    return bundled(engine.model) or unknown(engine.model, problem)
+    return _served(bundled(engine.model) or unknown(engine.model, problem), engine)
+
+
+def _served(facts: ModelFacts, engine: EngineSpec) -> ModelFacts:
+    """The facts in the dtypes that the engine's options name."""
+    dtype = _DTYPES.get(str(engine.option("dtype")).lower())
+    cached = cache_dtype(str(engine.option("kv_cache_dtype")))
+    if dtype is not None and dtype != facts.dtype:
+        dense = facts.dense_weight_dtype
+        facts = replace(
+            facts,
+            dtype=dtype,
+            weight_dtype=dtype if facts.weight_dtype == facts.dtype else facts.weight_dtype,
+            dense_weight_dtype=dtype if dense == facts.dtype else dense,
+        )
+    return facts if cached is None else replace(facts, cache_dtype=cached)
 
 
 def _is_there(path: Path) -> bool:

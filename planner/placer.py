@@ -18,19 +18,17 @@ from typing import Final
 
 from orchestrator.errors import Diagnostic
 from orchestrator.planner.catalogue import catalogue
-from orchestrator.planner.cluster import Cluster, DeviceKind, EngineSpec
+from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.cost.call import CallCost, call_cost
 from orchestrator.planner.figures import dollars, duration
 from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import Objective
-from orchestrator.planner.serving import Replica, Serving, resolve
+from orchestrator.planner.serving import USABLE_MEMORY, Replica, Serving, resolve
 
 DEFAULT_MODEL: Final = "default"
 RAY_WORTHWHILE_S: Final = 0.1
 """Well above a Ray task's dispatch of a few milliseconds."""
-USABLE_MEMORY: Final[dict[DeviceKind, float]] = {"gpu": 0.9, "cpu": 0.8}
-"""Share of a device's memory for weights and KV cache; 0.9 is vLLM's default ``gpu_memory_utilization``."""
 LEAST_KV_TOKENS: Final = 2048
 """An engine that cannot hold the KV cache of this many tokens is not considered."""
 GIB: Final = 2**30
@@ -164,8 +162,7 @@ def _reference(serving: Serving) -> str:
 
 def kv_capacity_bytes(replica: Replica) -> float:
     """Memory left for the KV cache over all devices of the replica; negative when the weights do not fit."""
-    usable = replica.device.memory_bytes * USABLE_MEMORY[replica.device.kind] * replica.parallel
-    return usable - replica.facts.weight_bytes
+    return replica.usable_bytes - replica.facts.weight_bytes
 
 
 def shortfall_bytes(replica: Replica | None) -> float:
@@ -215,7 +212,7 @@ def _too_big(serving: Serving) -> str:
     if replica.parallel > device.count:
         return f"tensor_parallel_size is {replica.parallel}, but there are only {device.count} of {device.name!r}"
     need = (facts.weight_bytes + facts.kv_bytes_per_token * LEAST_KV_TOKENS) / GIB
-    have = device.memory_bytes * USABLE_MEMORY[device.kind] * replica.parallel / GIB
+    have = replica.usable_bytes / GIB
     return f"needs {need:.1f} GiB for weights and KV cache, {replica.parallel} x {device.name} has {have:.1f} to give"
 
 
@@ -233,4 +230,4 @@ def _what_would_fit(replica: Replica) -> list[str]:
 
 def _fits(replica: Replica, memory_bytes: float, parallel: int) -> bool:
     need = replica.facts.weight_bytes + replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS
-    return need <= memory_bytes * USABLE_MEMORY["gpu"] * parallel
+    return need <= memory_bytes * (replica.usable or USABLE_MEMORY["gpu"]) * parallel

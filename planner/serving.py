@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from orchestrator.planner.cluster import Cluster, Device, EngineSpec
+from orchestrator.planner.cluster import Cluster, Device, DeviceKind, EngineSpec
 from orchestrator.planner.models import ModelFacts, facts_of
+
+USABLE_MEMORY: Final[dict[DeviceKind, float]] = {"gpu": 0.9, "cpu": 0.8}
+"""Share of a device's memory for weights and KV cache; 0.9 is vLLM's default ``gpu_memory_utilization``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,14 @@ class Replica:
     facts: ModelFacts
     device: Device
     parallel: int = 1
+    usable: float | None = None
+    """Share of the devices' memory for weights and KV cache; None: the usual one."""
+
+    @property
+    def usable_bytes(self) -> float:
+        """For weights and KV cache, of all devices."""
+        share = USABLE_MEMORY[self.device.kind] if self.usable is None else self.usable
+        return self.device.memory_bytes * share * self.parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +77,12 @@ def resolve(engine: EngineSpec, cluster: Cluster) -> Serving:
         return Serving(engine, None)
     wanted = engine.option("tensor_parallel_size")
     parallel = wanted if isinstance(wanted, int) and wanted > 0 else 1
-    return Serving(engine, Replica(facts_of(engine), cluster.device(engine.device), parallel))
+    return Serving(engine, replica_of(engine, cluster.device(engine.device), parallel))
+
+
+def replica_of(engine: EngineSpec, device: Device, parallel: int) -> Replica:
+    """The engine on these devices."""
+    told = engine.option("gpu_memory_utilization") if device.kind == "gpu" else None
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or not 0 < told <= 1:
+        told = None
+    return Replica(facts_of(engine), device, parallel, told)

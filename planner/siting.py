@@ -23,9 +23,8 @@ from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.models import facts_of
 from orchestrator.planner.placement import Choice, Configuration, Link, Op, Pool, Problem, Solution, Transfer, Workload
-from orchestrator.planner.placer import USABLE_MEMORY
 from orchestrator.planner.plan import OpPlan, Plan, Site
-from orchestrator.planner.serving import Replica, Serving
+from orchestrator.planner.serving import USABLE_MEMORY, Serving, replica_of
 
 ELSEWHERE: Final = "elsewhere"
 """The pool of everything that is no model call: threads, tools, people."""
@@ -55,7 +54,7 @@ class Way:
 
     @property
     def serving(self) -> Serving:
-        return Serving(self.engine, Replica(facts_of(self.engine), self.device, self.split))
+        return Serving(self.engine, replica_of(self.engine, self.device, self.split))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +155,16 @@ def _pool(device: Device) -> Pool:
 
 
 def _configuration(way: Way) -> Configuration:
-    facts = facts_of(way.engine)
-    usable = way.device.memory_bytes * USABLE_MEMORY[way.device.kind] * way.split
+    replica = replica_of(way.engine, way.device, way.split)
+    weight_bytes = replica.facts.weight_bytes
     return Configuration(
         way.name,
         way.device.name,
         devices=way.split,
         tensor=way.split,
         batch=float(way.batch) if way.batch else None,
-        memory_bytes=facts.weight_bytes / way.split,
-        kv_bytes=max(usable - facts.weight_bytes, 0.0),
+        memory_bytes=weight_bytes / way.split,
+        kv_bytes=max(replica.usable_bytes - weight_bytes, 0.0),
     )
 
 

@@ -64,6 +64,34 @@ def weights_of(fields: Fields) -> Weights | None:
     return Weights(dtype, experts_only=method in _EXPERTS_ONLY)
 
 
+def cache_dtype_of(fields: Fields) -> str | None:
+    """What keys and values are cached in, where ModelOpt has said so, which vLLM follows; None: the activations' dtype.
+
+    What other tools say of it takes effect only where the engine is told the same.
+    """
+    config = fields.part("quantization_config")
+    if not (config.word("quant_method") or _producer(config)).startswith("modelopt"):
+        return None
+    for part in (config.part("quantization"), config):
+        for name in ("kv_cache_scheme", "kv_cache_quant_algo"):
+            said = part.value(name)
+            if isinstance(said, Mapping) and said.get("type") == "float":
+                return {"8": "fp8", "4": "fp4"}.get(str(said.get("num_bits")))
+            if isinstance(said, str):
+                return cache_dtype(said)
+    return None
+
+
+def cache_dtype(name: str) -> str | None:
+    """The width of a cache by vLLM's name for it (``fp8_e4m3``, ``nvfp4``); None for ``auto`` and unknown ones.
+
+    >>> cache_dtype("fp8_e4m3"), cache_dtype("int8_per_token_head"), cache_dtype("auto")
+    ('fp8', 'int8', None)
+    """
+    known = {"fp8": "fp8", "nvfp4": "fp4", "int8": "int8", "int4": "int4", "bfloat16": "bf16", "float16": "fp16"}
+    return next((dtype for mark, dtype in known.items() if name.lower().startswith(mark)), None)
+
+
 def _dtype(method: str, config: Fields) -> str | None:
     method = method.replace("compressed_tensors", "compressed-tensors")
     if method == "compressed-tensors":

@@ -22,7 +22,7 @@ from orchestrator.planner.architecture.mixers import (
     recurrence_params,
     window_of,
 )
-from orchestrator.planner.architecture.quantization import Weights, weights_of
+from orchestrator.planner.architecture.quantization import Weights, cache_dtype_of, weights_of
 from orchestrator.planner.datafile import line_of
 
 _TEXT: Final = (
@@ -38,6 +38,9 @@ _TEXT: Final = (
 _TOWERS: Final = ("vision_config", "vision_tower_config", "audio_config", "vision_encoder_config")
 _DTYPES: Final = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Anything else, ``float32`` included, is served in 16 bits: bfloat16 where the device has it."""
+_STRETCHING: Final = frozenset({"linear", "dynamic"})
+"""Kinds of scaling of positions whose factor is not in their number yet, for vLLM; it is for Gemma 3."""
+MOST_FACTOR: Final = 10_000
 _POSITIONS: Final = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "opt", "gpt-sw3", "biogpt", "openai-gpt"})
 """Architectures that learn an embedding for each position."""
 
@@ -65,6 +68,8 @@ class Read:
     latent: LatentAttention | None
     cached_values: int
     """Of one token, all layers."""
+    cache_dtype: str | None
+    """Of those; None: ``dtype``."""
     sliding_layers: int
     sliding_window: int
     doubts: tuple[str, ...]
@@ -148,7 +153,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         vocab=fields.asked("vocab") or 1,
         dtype=_DTYPES.get(fields.word("dtype", "torch_dtype").removeprefix("torch."), "bf16"),
         weights=weights_of(fields),
-        context_tokens=fields.asked("positions"),
+        context_tokens=_context_tokens(fields),
         params=embeddings + hidden + mixer + 2 * hidden * layers + dense + every * (experts.layers if experts else 0),
         embedding_params=embeddings,
         tower_params=sum(_tower(outer.get(name)) for name in _TOWERS),
@@ -156,10 +161,23 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         expert_params=of_expert,
         latent=None if is_cached_whole(fields) else latent,
         cached_values=cached,
+        cache_dtype=cache_dtype_of(fields),
         sliding_layers=sum(word == SLIDING for word in words),
         sliding_window=window_of(fields) if SLIDING in words else 0,
         doubts=tuple(fields.doubts),
     )
+
+
+def _context_tokens(fields: Fields) -> int | None:
+    """The positions, by the factor that they are stretched by; what other kinds of scaling give is in them already."""
+    positions = fields.asked("positions")
+    scaling = fields.value("rope_scaling", "rope_parameters")
+    if positions is None or not isinstance(scaling, Mapping) or fields.model_type.startswith("gemma3"):
+        return positions
+    kind, factor = str(scaling.get("rope_type", scaling.get("type"))), scaling.get("factor")
+    if kind in _STRETCHING and isinstance(factor, (int, float)) and 1 <= factor < MOST_FACTOR:
+        return int(positions * factor)
+    return positions
 
 
 def _heads(fields: Fields, hidden: int, words: Iterable[str]) -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Options = TypeVar("Options", bound="DataclassInstance")
 
 VLLM_ARGUMENTS: Final = frozenset(
-    {"block_size", "data_parallel_size", "enable_prefix_caching", "max_num_batched_tokens"}
+    {"block_size", "data_parallel_size", "enable_prefix_caching", "kv_cache_dtype", "max_num_batched_tokens"}
 )
 """Arguments of vLLM's own that the planner reads as well."""
 PLANNER_OPTIONS: Final = VLLM_ARGUMENTS | {

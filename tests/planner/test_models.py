@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import EngineSpec
@@ -145,3 +146,64 @@ def test_a_named_config_must_exist(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         facts_of(EngineSpec(name="e", kind="vllm", model="m", config=str(tmp_path / "none.json")))
     assert caught.value.code == "ORCH-P001"
+
+
+@pytest.mark.parametrize(
+    ("options", "kv", "weights"),
+    [
+        ({}, 2.0, 2.0),
+        ({"dtype": "auto", "extra": {"kv_cache_dtype": "auto"}}, 2.0, 2.0),
+        ({"dtype": "float32"}, 4.0, 4.0),
+        ({"dtype": "half"}, 2.0, 2.0),
+        ({"kv_cache_dtype": "fp8"}, 1.0, 2.0),
+        ({"extra": {"kv_cache_dtype": "fp8_e5m2"}}, 1.0, 2.0),
+        ({"dtype": "float32", "kv_cache_dtype": "bfloat16"}, 2.0, 4.0),
+    ],
+)
+def test_the_dtypes_that_an_engine_is_told_to_use_count(
+    tmp_path: Path, options: dict[str, JsonValue], kv: float, weights: float
+) -> None:
+    engine = EngineSpec(name="e", kind="vllm", model="llama", config=config_file(tmp_path), options=options)
+    facts = facts_of(engine)
+    assert facts.kv_bytes_per_token == 2 * 32 * 8 * 128 * kv
+    assert facts.weight_bytes == facts.params * weights
+
+
+MODELOPT = {"quant_method": "modelopt", "quant_algo": "FP8"}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "kv"),
+    [
+        ({**MODELOPT, "kv_cache_quant_algo": "FP8"}, 1.0),
+        ({**MODELOPT, "kv_cache_scheme": {"num_bits": 8, "type": "float", "dynamic": False}}, 1.0),
+        ({"producer": {"name": "modelopt"}, "quantization": {"kv_cache_quant_algo": "FP8"}}, 1.0),
+        ({**MODELOPT, "kv_cache_quant_algo": None}, 2.0),
+        ({**MODELOPT, "kv_cache_quant_algo": "of the future"}, 2.0),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, 2.0),
+    ],
+)
+def test_a_cache_is_as_wide_as_the_checkpoint_says_where_the_engine_follows_it(
+    tmp_path: Path, quantization: dict[str, object], kv: float
+) -> None:
+    facts = read_config(Path(config_file(tmp_path, quantization_config=quantization)), "llama")
+    assert facts.kv_bytes_per_token == 2 * 32 * 8 * 128 * kv
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        ({"rope_scaling": {"type": "linear", "factor": 4.0}}, 4 * 131_072),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2}}, 2 * 131_072),
+        ({"rope_scaling": {"type": "linear", "factor": None}}, 131_072),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}}, 131_072),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 131_072),
+        ({"rope_scaling": {"type": "linear", "factor": "four"}}, 131_072),
+        ({"rope_scaling": None}, 131_072),
+        ({"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 131_072),
+    ],
+)
+def test_a_context_that_is_stretched_is_as_long_as_the_engine_makes_it(
+    tmp_path: Path, config: dict[str, object], tokens: int
+) -> None:
+    assert read_config(Path(config_file(tmp_path, **config)), "llama").context_tokens == tokens
