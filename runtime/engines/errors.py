@@ -7,6 +7,7 @@ the runtime which of them are worth a retry.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, OrchError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017", "ORCH-E019", "ORCH-E021"})
 """Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded, broken off, failed
 inside the server."""
+
+
+NO_SYSTEM = "begin the first prompt with what the system prompt says: some models take no system prompts"
 
 
 def is_transient(error: BaseException) -> bool:
@@ -86,6 +90,15 @@ def endpoint_unreachable(url: str, why: str) -> EngineError:
     )
 
 
+def no_socket(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E008",
+        f"the endpoint {url} cannot be reached: this process can open no more sockets",
+        why=why,
+        fix="raise the limit (`ulimit -n 4096`), or lower the engine's `max_concurrency`",
+    )
+
+
 def unauthorised(url: str, key_env: str, why: str) -> EngineError:
     return EngineError(
         "ORCH-E009",
@@ -130,6 +143,12 @@ def rejected(engine: str, why: str) -> EngineError:
     return EngineError("ORCH-E014", f"the engine `{engine}` rejected the request", why=why)
 
 
+def advised(error: EngineError, fix: str | None) -> EngineError:
+    """``error`` with a fix, where it has none."""
+    error.diagnostics = [replace(each, fix=each.fix or fix) for each in error.diagnostics]
+    return error
+
+
 def not_running(engine: str, *, is_closed: bool) -> EngineError:
     if is_closed:
         return EngineError("ORCH-E015", f"the engine `{engine}` is closed", fix="make a new one: this one stays closed")
@@ -157,6 +176,15 @@ def overloaded(url: str, why: str, retry_after_s: float | None = None) -> Engine
         f"the endpoint {url} cannot take the request now",
         why=why,
         fix=f"{when}, or lower the engine's `max_concurrency`",
+    )
+
+
+def over_rate_limit(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E014",
+        f"the endpoint {url} rejected the request: it alone is larger than what the endpoint takes in a minute",
+        why=why,
+        fix="shorten the prompt or lower `max_tokens`, which most limits count too; or have the limit raised there",
     )
 
 

@@ -273,4 +273,7 @@ class RayVllm:
         if coded is not None:
             return coded
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return errors.engine_died(self.name, lines[-1] if lines else type(error).__name__, None)
+        last_line = lines[-1] if lines else type(error).__name__
+        if isinstance(error, ray.exceptions.RayTaskError):  # what has raised it in there runs on
+            return errors.rejected(self.name, last_line)
+        return errors.engine_died(self.name, last_line, None)

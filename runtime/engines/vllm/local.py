@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, described
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
@@ -23,6 +23,7 @@ from orchestrator.runtime.engines.base import (
     Usage,
     complete,
 )
+from orchestrator.runtime.engines.errors import NO_SYSTEM
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.log import last_failure, own_log
 from orchestrator.runtime.engines.vllm.options import (
@@ -163,7 +164,12 @@ class LocalVllm:
     def _tokens(self, request: GenerateRequest) -> list[int]:
         turns = [{"role": message.role, "content": message.content} for message in request.messages]
         if getattr(self._tokenizer, "chat_template", None):
-            text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            try:
+                text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            except Exception as error:  # a template is a program that comes with the model, and raises what it likes
+                why = f"its chat template does not take the conversation: {described(error)}"
+                fix = NO_SYSTEM if turns[0]["role"] == "system" else None
+                raise errors.advised(errors.rejected(self.name, why), fix) from error
             return list(self._tokenizer.encode(text, add_special_tokens=False))
         return list(self._tokenizer.encode("\n".join(turn["content"] for turn in turns)))
 

@@ -69,3 +69,17 @@ def test_the_users_folder_comes_after_what_is_installed(tmp_path: Path, monkeypa
     assert spec is not None
     assert spec.origin != str(tmp_path / "torch.py")
     assert set(sys.path[-2:]) == {str(tmp_path), ""}  # what only the user has is still found
+
+
+def test_what_is_raised_in_the_actor_is_no_death() -> None:
+    """A request that vLLM stumbles over would do so at each attempt, and every replica."""
+    from ray.exceptions import RayTaskError
+
+    from orchestrator.runtime.engines.errors import is_transient
+    from orchestrator.runtime.engines.vllm.actor import RayVllm
+
+    engine = RayVllm("main", "m")
+    engine._actor = actor = object()
+    error = engine._coded(RayTaskError("generate", "Traceback\nValueError: token 7 is none", ValueError("7")), actor)
+    assert (error.code, is_transient(error), engine._actor) == ("ORCH-E014", False, actor)
+    assert "token 7 is none" in str(error)
