@@ -272,7 +272,8 @@ class OpenAIEngine:
                 if body == self._body_now(request, reply):
                     self._dialect.adapt(error.diagnostics[0].why or "", body, request)
                 if self._body_now(request, reply) in rejected:
-                    raise
+                    fix = self._dialect.advice(error.diagnostics[0].why or "", body)
+                    raise errors.advised(error, fix) from error.__cause__
         for lack in self._dialect.lacking(request):
             note(f"the endpoint {self._shown} does not take everything: {lack}")
 

@@ -15,8 +15,12 @@ from urllib.parse import urlsplit
 
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.endpoint.strict_schema import strict_schema, takes_objects
+from orchestrator.runtime.engines.errors import NO_SYSTEM
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_CHOSEN: Final = ("temperature", "top_p", "stop", "seed")
+"""What a workflow asks for, and nobody may leave out for it."""
+_ROLES: Final = re.compile(r"system role|roles must alternate|role.{0,20}system", re.I)
 _UNKNOWN: Final = re.compile(
     r"unsupported|not (?:be )?(?:supported|permitted|allowed|known|recogni[sz]ed)|unknown|unrecogni[sz]ed|unexpected"
     r"|extra (?:inputs|fields)|instead|forbidden|invalid (?:field|parameter|argument)|no such"
@@ -99,6 +103,15 @@ class Dialect:
     def _level(self, schema: Mapping[str, object]) -> int:
         """What the endpoint is asked for where a reply is to fit `schema`."""
         return self._formats.get(_key(schema), self._first_format)
+
+    def advice(self, words: str, body: Mapping[str, Any]) -> str | None:
+        """What to change in the workflow, where the words that reject ``body`` name something that it asks for."""
+        if _ROLES.search(words) and body["messages"][0]["role"] == "system":
+            return NO_SYSTEM
+        named = [f"`{name}=`" for name in _CHOSEN if name in body and _names(name, words)]
+        if not named:
+            return None
+        return f"leave {' and '.join(named)} out for this model, or set what it takes"
 
     def _less_format(self, words: str, body: dict[str, Any], request: GenerateRequest) -> None:
         schema = request.sampling.schema

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete
 from orchestrator.runtime.engines.endpoint import statuses
-from orchestrator.runtime.engines.errors import is_transient
+from orchestrator.runtime.engines.errors import NO_SYSTEM, is_transient
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
 
@@ -27,12 +27,15 @@ def event(value: Any) -> bytes:
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 
-async def failure(url: str, **options: Any) -> EngineError:
+async def failure(
+    url: str, *, temperature: float | None = None, seed: int | None = None, **options: Any
+) -> EngineError:
     options = {"key_env": "NO_SUCH_KEY", "timeout_s": 10.0, "patience_s": 0.0, "kv_hints": False, **options}
     engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=url, **options))
     await engine.start()
+    sampling = Sampling(temperature=temperature, seed=seed)
     with pytest.raises(EngineError) as caught:
-        await complete(engine, GenerateRequest("1", "default", (Message("user", "hi"),), Sampling()))
+        await complete(engine, GenerateRequest("1", "default", (Message("user", "hi"),), sampling))
     stats = await engine.stats()
     await engine.close()
     assert (stats.running, stats.aborted) == (0, 1)
@@ -212,3 +215,30 @@ def test_a_page_of_markup_is_read_no_further_than_its_words_are_shown(monkeypatc
     found = statuses.words("<html><title>Bad gateway</title>" + "<!--" * 1_000_000)
     assert found.startswith("Bad gateway")
     assert read == [statuses.MOST_READ]
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        ("Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is "
+         "supported.", "leave `temperature=` out for this model, or set what it takes"),
+        ("body.seed: Extra inputs are not permitted", "leave `seed=` out for this model, or set what it takes"),
+        ("bad weather", None),
+        ("top_p is not for you", None),
+    ],
+)  # fmt: skip
+async def test_what_a_workflow_asks_for_and_a_model_does_not_take_is_named(words: str, fix: str | None) -> None:
+    with serving((400, JSON, said(words))) as endpoint:
+        error = await failure(endpoint.url, temperature=0.2, seed=7)
+    assert (error.code, error.diagnostics[0].why, error.diagnostics[0].fix) == ("ORCH-E014", words, fix)
+
+
+async def test_a_model_without_system_prompts_says_what_to_do() -> None:
+    asked = GenerateRequest("1", "default", (Message("system", "be brief"), Message("user", "hi")), Sampling())
+    with serving((400, JSON, said("System role not supported"))) as endpoint:
+        engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=endpoint.url, kv_hints=False))
+        await engine.start()
+        with pytest.raises(EngineError) as caught:
+            await complete(engine, asked)
+        await engine.close()
+    assert (caught.value.code, caught.value.diagnostics[0].fix) == ("ORCH-E014", NO_SYSTEM)
