@@ -34,10 +34,18 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.engines.endpoint import event_stream, probe, reading
 from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, checked_url
-from orchestrator.runtime.engines.endpoint.client import LOGGERS, connected, http_library, without_user
+from orchestrator.runtime.engines.endpoint.client import (
+    LOGGERS,
+    NO_SOCKET,
+    connected,
+    http_library,
+    root_cause,
+    without_user,
+)
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
 from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, HeldError, Pace, Permit, gate, shared_pace
+from orchestrator.runtime.engines.endpoint.refused import RefusedError
 from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
 from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
 from orchestrator.runtime.engines.endpoint.statuses import Endpoint, failure, status_of, words
@@ -48,6 +56,10 @@ if TYPE_CHECKING:
 
 UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
+MOST_REFUSALS: Final = 50
+"""Of one call, each with an answer to others before it: the endpoint will not take this one."""
+TURNS_FIRST: Final = 3
+"""So often a call that was refused goes first; then others may, which it would hold up for ever if nothing helps it."""
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -201,15 +213,18 @@ class OpenAIEngine:
 
     async def _ask(self, request: GenerateRequest, part: Sequence[int], reply: Reply) -> AsyncGenerator[Piece, None]:
         """One request for some of the samples; a refusal for being too many sends it back into the queue."""
-        pace = shared_pace(self._url, self._key, self.options.max_concurrency)
+        pace = shared_pace(self._url, self._key, self._asked_model(request), self.options.max_concurrency)
         hint = request.kv
         tenant, program = (hint and hint.tenant) or "", (hint and hint.program) or request.request_id
         async with self._gate().place(tenant, program):
             key: float | None = None
+            turns = refusals = 0
+            since_s: float | None = None
             is_over = False
             while not is_over:
                 permit = await self._permit(pace, tenant, program, key)
-                key = permit.key
+                turns += 1
+                key = permit.key if turns < TURNS_FIRST else None
                 try:
                     sent()
                     async with aclosing(self._answer(request, reply)) as pieces:
@@ -218,14 +233,14 @@ class OpenAIEngine:
                             yield part[number], text, thought
                     permit.answered()
                     is_over = True
-                except _RefusedError as refusal:
+                except RefusedError as refusal:
                     permit.refused(refusal.retry_after_s, refusal.error.diagnostics[0].why or "")
-                    if request.may_move or self._is_hopeless(refusal, pace):
+                    if not refusal.is_ours and since_s != pace.refused_since_s:
+                        refusals, since_s = refusals + 1, pace.refused_since_s
+                    if request.may_move or refusals > MOST_REFUSALS or self._is_hopeless(refusal, pace):
                         raise self._final(refusal) from None
                     held()
-                    note(
-                        f"the endpoint {self._shown} refused calls for being too many; they waited and were sent again"
-                    )
+                    note(f"{refusal.what}; they waited and were sent again")
                 finally:
                     permit.leave()
 
@@ -236,15 +251,17 @@ class OpenAIEngine:
         except HeldError as held_:
             raise errors.waits_too_long(self._shown, held_.words, held_.for_s, patience_s) from None
 
-    def _is_hopeless(self, refusal: _RefusedError, pace: Pace) -> bool:
+    def _is_hopeless(self, refusal: RefusedError, pace: Pace) -> bool:
         """Whether a call that was refused had better fail than wait."""
+        if refusal.is_ours and pace.in_flight > 1:  # each of the others gives a socket back when it ends
+            return False
         told, since_s = refusal.retry_after_s, pace.refused_since_s
         if told is None and pace.refused_rounds >= UNTOLD_ROUNDS:
             return True
         lasted_s = 0.0 if since_s is None else pace.clock() - since_s
         return max(told or 0.0, lasted_s) > self.options.patience_s
 
-    def _final(self, refusal: _RefusedError) -> EngineError:
+    def _final(self, refusal: RefusedError) -> EngineError:
         told, most = refusal.retry_after_s, self.options.patience_s
         if told is None or told <= most:
             return refusal.error
@@ -278,7 +295,7 @@ class OpenAIEngine:
             note(f"the endpoint {self._shown} does not take everything: {lack}")
 
     async def _exchange(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Piece, None]:
-        """One HTTP request. Raises coded errors, and :class:`_RefusedError` before the first piece."""
+        """One HTTP request. Raises coded errors, and :class:`RefusedError` before the first piece."""
         import openai
 
         http = http_library()
@@ -306,7 +323,7 @@ class OpenAIEngine:
         after_s = retry_after_s(error.response.headers, time.time())
         body = error.body if error.body is not None else error.message
         coded = self._redacted.coded(failure(self._endpoint, error.status_code, body, retry_after_s=after_s))
-        return _RefusedError(coded, after_s) if coded.code == "ORCH-E017" else coded
+        return self._too_many(coded, after_s) if coded.code == "ORCH-E017" else coded
 
     def _said(self, said: object, is_writing: bool) -> Exception:
         """The coded error for an error object that came with status 200."""
@@ -314,16 +331,20 @@ class OpenAIEngine:
         if status is None:
             return errors.stream_broken(self._shown, self._redacted(words(said) or "it sent an error without words"))
         coded = self._redacted.coded(failure(self._endpoint, status, said))
-        return _RefusedError(coded, None) if coded.code == "ORCH-E017" and not is_writing else coded
+        return self._too_many(coded, None) if coded.code == "ORCH-E017" and not is_writing else coded
 
-    def _unreachable(self, error: APIConnectionError) -> EngineError:
+    def _too_many(self, coded: EngineError, after_s: float | None) -> RefusedError:
+        return RefusedError(coded, after_s, f"the endpoint {self._shown} refused calls for being too many")
+
+    def _unreachable(self, error: APIConnectionError) -> Exception:
         import openai
 
         if isinstance(error, openai.APITimeoutError):
             return self._timed_out()
-        innermost: BaseException = error
-        while (inner := innermost.__cause__ or innermost.__context__) is not None:
-            innermost = inner
+        innermost = root_cause(error)
+        if isinstance(innermost, OSError) and innermost.errno in NO_SOCKET:
+            what = f"this process has no socket left for calls of the endpoint {self._shown} (see `ulimit -n`)"
+            return RefusedError(errors.no_socket(self._shown, str(innermost)), None, what, is_ours=True)
         proxies = urllib.request.getproxies()
         proxy = proxies.get(urlsplit(self._url).scheme) or proxies.get("all")
         through = f" (through the proxy {shown(proxy)})" if proxy else ""
@@ -333,9 +354,11 @@ class OpenAIEngine:
     def _timed_out(self) -> EngineError:
         return errors.timed_out(f"the endpoint {self._shown}", self.options.timeout_s)
 
+    def _asked_model(self, request: GenerateRequest) -> str:
+        return self.model if request.model in (DEFAULT_MODEL, self.name) else request.model
+
     def _body(self, request: GenerateRequest, samples: int = 1) -> dict[str, Any]:
-        model = self.model if request.model in (DEFAULT_MODEL, self.name) else request.model
-        body = self._dialect.body(request, model, samples)
+        body = self._dialect.body(request, self._asked_model(request), samples)
         return body | _hinted(request, self.options.extra_body) if self.hinted else body
 
     def _body_now(self, request: GenerateRequest, reply: Reply) -> dict[str, Any]:
@@ -361,15 +384,6 @@ class OpenAIEngine:
 
 def _of_open_loops(made: dict[asyncio.AbstractEventLoop, T]) -> dict[asyncio.AbstractEventLoop, T]:
     return {loop: each for loop, each in made.items() if not loop.is_closed()}
-
-
-class _RefusedError(Exception):
-    """The endpoint takes no more requests now."""
-
-    def __init__(self, error: EngineError, retry_after_s: float | None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.retry_after_s = retry_after_s
 
 
 def _hinted(request: GenerateRequest, extra_body: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S: Final = 2.0
 """Servers close idle connections after 5 s; a request that meets the closing is lost."""
+NO_SOCKET: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL})
+"""What the system says where a process has too many sockets open, or all have, or no port is left."""
 LOGGERS: Final = ("httpx", "httpx2", "openai._base_client")
 """They log the URLs of requests, with their queries, where somebody has logging show such things."""
 
@@ -53,3 +56,12 @@ def http_library() -> Any:
 
     roots = (base.__module__.partition(".")[0] for base in openai.DefaultAsyncHttpxClient.__mro__)
     return import_module(next(root for root in roots if root.startswith("httpx")))
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Where a failure of the client began; of several addresses that were tried, at the last one."""
+    while True:
+        inner = error.exceptions[-1] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+        if inner is None:
+            return error
+        error = inner

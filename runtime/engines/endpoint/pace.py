@@ -87,7 +87,7 @@ class Permit:
 
 
 class Pace:
-    """The limit and the queue of one endpoint. For one event loop."""
+    """The limit and the queue of one model at an endpoint. For one event loop."""
 
     def __init__(self, most: int = MOST, first: float = FIRST, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = min(first, float(most))
@@ -223,16 +223,17 @@ def _untold_wait_s(rounds: int) -> float:
     return min(SHORTEST_WAIT_S * 2.0 ** min(rounds - 1, 30), LONGEST_WAIT_S)
 
 
-_paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Pace]] = WeakKeyDictionary()
+_paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str], Pace]] = WeakKeyDictionary()
 
 
-def shared_pace(url: str, key: str, most: int) -> Pace:
-    """The pace of an endpoint for all who call it with this key in the running event loop; the largest ``most`` rules.
+def shared_pace(url: str, key: str, model: str, most: int) -> Pace:
+    """The pace of an endpoint for all who ask this model with this key in the running event loop; the largest ``most``
+    rules. Hosts limit each model by itself.
 
     Whoever wants less has a :func:`gate` of its own in front.
     """
     paces = _paces.setdefault(asyncio.get_running_loop(), {})
-    pace = paces.setdefault((url, key), Pace(most))
+    pace = paces.setdefault((url, key, model), Pace(most))
     pace.most = max(pace.most, most)
     return pace
 

@@ -41,6 +41,8 @@ _TOO_LONG: Final = re.compile(
     r"|too many (?:input |prompt )?tokens|exceeds? the (?:available|maximum) (?:context|number of tokens)",
     re.I,
 )
+_NEVER_FITS: Final = re.compile(r"request too large", re.I)
+"""Of a refusal: the request alone exceeds the limit per minute, and waiting changes nothing."""
 _FILTERED: Final = re.compile(r"content[ _](?:filter|policy|management)|responsible ?ai|safety", re.I)
 _MODEL: Final = re.compile(r"model|deployment", re.I)
 _QUOTA: Final = re.compile(r"insufficient_quota|billing|payment_required|credits?_exhausted", re.I)
@@ -62,6 +64,8 @@ def failure(endpoint: Endpoint, status: int, body: object, *, retry_after_s: flo
     coded = errors.rejected(endpoint.engine, said)
     if status == 402 or (status in (403, 429) and _QUOTA.search(kind)):
         coded = errors.quota_used_up(url, said)
+    elif status in (413, 429) and _NEVER_FITS.search(said):
+        coded = errors.over_rate_limit(url, said)
     elif status in (401, 403):
         coded = errors.unauthorised(url, endpoint.key_env, said)
     elif status in REFUSED:

@@ -233,6 +233,17 @@ async def test_what_a_workflow_asks_for_and_a_model_does_not_take_is_named(words
     assert (error.code, error.diagnostics[0].why, error.diagnostics[0].fix) == ("ORCH-E014", words, fix)
 
 
+@pytest.mark.parametrize("status", [413, 429])
+async def test_a_request_that_no_waiting_makes_smaller_is_not_sent_again(status: int) -> None:
+    words = "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 9000"
+    with serving((status, {**JSON, "retry-after": "0.01"}, said(words, code="rate_limit_exceeded"))) as endpoint:
+        error = await failure(endpoint.url, patience_s=60.0)
+    assert error.code == "ORCH-E014"
+    assert "shorten the prompt" in (error.diagnostics[0].fix or "")
+    assert len(endpoint.asked) == 1
+    assert not is_transient(error)
+
+
 async def test_a_model_without_system_prompts_says_what_to_do() -> None:
     asked = GenerateRequest("1", "default", (Message("system", "be brief"), Message("user", "hi")), Sampling())
     with serving((400, JSON, said("System role not supported"))) as endpoint:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from email.utils import formatdate
@@ -15,7 +17,7 @@ from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, noting
 from orchestrator.runtime.engines.endpoint.pace import shared_pace
-from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+from orchestrator.runtime.engines.openai import MOST_REFUSALS, OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.observe import Subscription
@@ -117,7 +119,7 @@ async def test_a_wide_map_on_a_narrow_endpoint() -> None:
         target = engine(endpoint.url)
         await target.start()
         assert await asyncio.gather(*(ask(target) for _ in range(60))) == [("yes",)] * 60
-        pace = shared_pace(endpoint.url, "none", 512)
+        pace = shared_pace(endpoint.url, "none", "m", 512)
         await target.close()
     assert refused > 0
     assert pace.limit < 16
@@ -192,7 +194,7 @@ async def test_each_engine_keeps_its_own_limit_and_no_other() -> None:
 async def test_a_place_in_the_queue_is_not_an_ops_time() -> None:
     with serving(GOOD) as endpoint:
         async with Runtime({"main": engine(endpoint.url, max_concurrency=1)}) as runtime:
-            pace = shared_pace(endpoint.url, "none", 1)
+            pace = shared_pace(endpoint.url, "none", "m", 1)
             holder = await pace.enter("", "another run")
             late = asyncio.create_task(runtime.run_program(asking(Policy(timeout_s=2.0)), ("hi",)))
             while not pace.waiting:
@@ -275,3 +277,84 @@ async def test_while_one_sample_is_refused_the_others_are_paid_for_and_take_thei
     assert caught.value.code == "ORCH-R004"
     (spent,) = [each.usage for each in feed.drain() if isinstance(each, Spent)]
     assert spent.input_tokens >= 100
+
+
+async def test_another_model_of_the_endpoint_is_not_held() -> None:
+    """Hosts limit each model by itself, and a fallback is often another model of the same host."""
+
+    def answer(body: dict[str, Any]) -> Answer:
+        return GOOD if body["model"] == "small" else (429, {"retry-after": "86400"}, said("slow down"))
+
+    with serving(answer) as endpoint:
+        options = OpenAIOptions(base_url=endpoint.url, key_env="NO_SUCH_KEY", kv_hints=False)
+        large, small = (OpenAIEngine(model, model, options) for model in ("large", "small"))
+        for each in (large, small):
+            await each.start()
+        with pytest.raises(EngineError) as caught:
+            await ask(large)
+        assert caught.value.code == "ORCH-E023"
+        assert await ask(small) == ("yes",)
+        for each in (large, small):
+            await each.close()
+
+
+async def test_a_call_that_the_endpoint_will_never_take_ends_while_others_are_answered() -> None:
+    asked = {"small": 0, "large": 0}
+
+    def answer(body: dict[str, Any]) -> Answer:
+        size = body["messages"][0]["content"]
+        asked[size] += 1
+        return GOOD if size == "small" else (429, {"retry-after": "0.01"}, said("slow down"))
+
+    async def go_on(target: OpenAIEngine) -> None:
+        while True:
+            await complete(target, GenerateRequest("2", "default", (Message("user", "small"),)))
+
+    with serving(answer) as endpoint:
+        target = engine(endpoint.url)
+        await target.start()
+        others = asyncio.ensure_future(go_on(target))
+        with pytest.raises(EngineError) as caught:
+            async with asyncio.timeout(60.0):
+                await complete(target, GenerateRequest("1", "default", (Message("user", "large"),)))
+        others.cancel()
+        await asyncio.wait([others])
+        await target.close()
+    assert caught.value.code == "ORCH-E017"
+    assert asked["large"] < 2 * MOST_REFUSALS
+    assert asked["small"] > 0
+
+
+FEW_SOCKETS = """
+import asyncio, resource, sys
+from orchestrator.runtime.engines.base import GenerateRequest, Message, complete, noting
+from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
+
+async def main():
+    engine = OpenAIEngine("remote", "m", OpenAIOptions(base_url=sys.argv[1], key_env="NO_SUCH_KEY", kv_hints=False))
+    await engine.start()
+    ask = lambda at: complete(engine, GenerateRequest(str(at), "default", (Message("user", "hi"),)))
+    await ask(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    notes = set()
+    with noting(notes.add):
+        replies = await asyncio.gather(*map(ask, range(300)))
+    await engine.close()
+    print(sum(each.texts == ("yes",) for each in replies), *notes)
+
+asyncio.run(main())
+"""
+
+
+def test_calls_wait_for_a_socket_where_the_process_may_have_few() -> None:
+    def answer(_: dict[str, Any]) -> Answer:
+        time.sleep(0.05)
+        return GOOD
+
+    with serving(answer) as endpoint:
+        ran = subprocess.run(
+            [sys.executable, "-c", FEW_SOCKETS, endpoint.url], capture_output=True, text=True, timeout=120, check=False
+        )
+    assert ran.stdout.startswith("300 "), ran.stderr[-2000:]
+    assert "this process has no socket left" in ran.stdout
+    assert "ulimit -n" in ran.stdout

@@ -200,13 +200,14 @@ async def test_who_gives_up_leaves_no_place_behind() -> None:
     assert (pace.in_flight, pace.waiting) == (0, 0)
 
 
-async def test_an_endpoint_has_one_pace_for_all_who_use_the_same_key() -> None:
-    first = shared_pace("http://h/v1", "k", 8)
+async def test_a_model_at_an_endpoint_has_one_pace_for_all_who_use_the_same_key() -> None:
+    first = shared_pace("http://h/v1", "k", "m", 8)
     assert first.limit == 8
-    assert shared_pace("http://h/v1", "k", 100) is first
-    assert shared_pace("http://h/v1", "k", 8).most == 100
-    assert shared_pace("http://h/v1", "other", 100) is not first
-    assert shared_pace("http://g/v1", "k", 100) is not first
+    assert shared_pace("http://h/v1", "k", "m", 100) is first
+    assert shared_pace("http://h/v1", "k", "m", 8).most == 100
+    assert shared_pace("http://h/v1", "other", "m", 100) is not first
+    assert shared_pace("http://g/v1", "k", "m", 100) is not first
+    assert shared_pace("http://h/v1", "k", "another", 100) is not first
 
 
 async def test_a_gate_lets_in_so_many_from_the_start_and_learns_nothing() -> None:
@@ -226,7 +227,7 @@ async def test_a_gate_lets_in_so_many_from_the_start_and_learns_nothing() -> Non
 
 def test_an_event_loop_has_its_own() -> None:
     async def pace() -> Pace:
-        return shared_pace("http://h/v1", "k", 100)
+        return shared_pace("http://h/v1", "k", "m", 100)
 
     assert asyncio.run(pace()) is not asyncio.run(pace())
 
