@@ -56,36 +56,30 @@ def run(
 
     ``attempt`` is told when the op has stopped waiting for a place to run; None where nobody needs to know.
     """
-    if isinstance(op.spec, Generate):
-        assert attempt is not None
+    spec = op.spec
+    if isinstance(spec, ToolCall):
+        return _tool(Caller(execution, frame.path, op, ledger), spec, frame, attempt)
+    assert attempt is not None
+    if isinstance(spec, Generate):
         return generate(execution, frame, op, attempt=attempt, ledger=ledger)
-    return _answer(execution, frame, op, attempt, ledger)
+    assert isinstance(spec, Ask)
+    return _ask(execution, frame, op, spec, attempt)
 
 
-async def _answer(execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger) -> Outcome:
-    """What a tool or a human says.
+async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | None) -> Outcome:
+    """What a tool returns.
 
-    A pure tool waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
+    A pure one waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
     waits when its turn has come.
     """
-    spec, v = op.spec, frame.v
-    if not (isinstance(spec, ToolCall) and (spec.effects == "pure" or spec.once is not None)):
-        waiting = execution.barrier()
-        if waiting is not None:
-            await waiting
-    args = [v[slot] for slot in op.args]
-    if isinstance(spec, ToolCall):
-        if spec.in_pauses:
-            args = _refine(execution, spec.in_pauses, args)
-        args = list(map(by_value, args))
-        by = Caller(execution, frame.path, op, ledger)
-        caller.set(by)
-        result = await call_tool(spec, args, attempt, by)
-        return Outcome((checked_result(frame.region.types[op.first], result),))
-    assert isinstance(spec, Ask)
-    if attempt is not None:
-        attempt.begin()
-    return await _ask(execution, frame, op, spec, _refine(execution, spec.in_pauses, args)[0])
+    if spec.effects != "pure" and spec.once is None and (waiting := by.execution.barrier()) is not None:
+        await waiting
+    args = [frame.v[slot] for slot in by.op.args]
+    if spec.in_pauses:
+        args = _refine(by.execution, spec.in_pauses, args)
+    caller.set(by)
+    result = await call_tool(spec, list(map(by_value, args)), attempt, by)
+    return Outcome((checked_result(frame.region.types[by.op.first], result),))
 
 
 def caught(op: Op, error: RunError) -> Outcome:
@@ -112,7 +106,12 @@ def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> l
     return args[:own]
 
 
-async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, question: str) -> Outcome:
+async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, attempt: Attempt) -> Outcome:
+    """What a human answers."""
+    if (waiting := execution.barrier()) is not None:
+        await waiting
+    question = _refine(execution, spec.in_pauses, [frame.v[slot] for slot in op.args])[0]
+    attempt.begin()
     tp = frame.region.types[op.first]
     answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
     return Outcome((accepted(op.id, answer, tp, spec.choices, op.where),))

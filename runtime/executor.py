@@ -109,7 +109,6 @@ class Execution:
         self.run_id = run_id
         self.tenant = tenant
         """On whose behalf; engines are shared fairly between tenants."""
-        self.events: list[Event] = []
         self.warnings: dict[str, None] = {}
         """In order, without repetitions."""
         self.listeners = Listeners(listeners, self.warnings)
@@ -140,6 +139,7 @@ class Execution:
         self.bill: Callable[[Event], None] | None = None
         """Takes this run's events to the outer one, which journals what this one uses."""
         self.log = RunLog(journal, run_id)
+        self.events = self.log.events
 
     @cached_property
     def rng(self) -> random.Random:
@@ -149,7 +149,6 @@ class Execution:
     def emit(self, event: Event, *, seen: Listeners | None = None) -> None:
         """Journal an event and show it to whoever listens, but not to ``seen``, who know it already."""
         self.log.append(event)
-        self.events.append(event)
         if self.bill is not None:
             self.bill(event)
         if self.listeners.present:

@@ -8,6 +8,7 @@ from typing import Final
 from orchestrator.runtime.events import Event, RunDone, RunFailed, RunResumed
 
 FINISHED_RUNS_KEPT: Final = 64
+_ENDS: Final = frozenset({RunDone, RunFailed})
 
 
 class MemoryJournal:
@@ -25,12 +26,12 @@ class MemoryJournal:
         if log is None:
             log = self._runs[run_id] = []
         log.append(event)
-        if isinstance(event, (RunDone, RunFailed)):
+        if type(event) in _ENDS:
             self._ended[run_id] = None
             if len(self._ended) > self._kept:
                 oldest = next(iter(self._ended))
                 del self._ended[oldest], self._runs[oldest]
-        elif isinstance(event, RunResumed):
+        elif type(event) is RunResumed:
             self._ended.pop(run_id, None)
 
     def barrier(self, run_id: str) -> None:
