@@ -120,7 +120,7 @@ class _Bill:
             self._outer.emit(Reserved(self._frame, op, event.most, event.cost_usd, event.at), seen=self._seen)
         elif isinstance(event, Spent) or (isinstance(event, OpsDone) and event.usage is not None):
             self._settle(f"{self._prefix}{event.frame}{event.op}", event.usage or Usage(), event.cost_usd, event.at)
-        elif isinstance(event, OpFailed) and (op := self._prefix + event.frame + event.op) in self._open:
+        elif isinstance(event, (OpFailed, OpsDone)) and (op := f"{self._prefix}{event.frame}{event.op}") in self._open:
             self._settle(op, Usage(), 0.0, event.at)
 
     def _settle(self, op: str, usage: Usage, cost_usd: float | None, at: float) -> None:

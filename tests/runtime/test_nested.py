@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Happened, llm, map_, tool, workflow
+from orchestrator import Happened, Retry, llm, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.errors import BudgetError, RunError
+from orchestrator.errors import BudgetError, EngineError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
+from orchestrator.runtime.engines.errors import overloaded
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -287,3 +288,31 @@ async def test_after_a_crash_what_the_inner_runs_have_used_counts_and_what_they_
     (lost,) = state.lost_calls(0.0)
     assert lost.usage.output_tokens == 20
     assert state.spent_within(next(iter(state.unfinished))[1]).tokens == spent.input_tokens + spent.output_tokens
+
+
+async def test_a_call_within_that_goes_on_without_what_was_refused_leaves_nothing_reserved_around_it() -> None:
+    said = iter([["7", "no number"], [overloaded("main", "busy")]])
+
+    def answer(request: GenerateRequest) -> Any:
+        replies: Any = next(said)
+        if isinstance(replies[0], EngineError):
+            raise replies[0]
+        return replies
+
+    @workflow
+    def counts(q: str) -> list[int]:
+        return llm(q, returns=int, samples=2, at_least=1, retry=Retry(2, backoff_s=0), max_tokens=10)
+
+    @tool(effects="idempotent")
+    async def several(q: str) -> list[int]:
+        return await counts.arun(q)
+
+    @workflow
+    def around(q: str) -> list[int]:
+        return several(q)
+
+    flow = compile_workflow(around, CLUSTER)
+    async with Runtime({"main": ScriptedEngine(answer)}) as runtime:
+        result = await runtime.run(flow, {"q": "how many?"}, run_id="r")
+        assert result.value == [7]
+        assert not replay(flow.program, await runtime.journal.load("r")).reserved
