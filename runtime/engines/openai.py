@@ -339,7 +339,8 @@ class OpenAIEngine:
     def _unreachable(self, error: APIConnectionError) -> Exception:
         import openai
 
-        if isinstance(error, openai.APITimeoutError):
+        http, cause = http_library(), error.__cause__
+        if isinstance(error, openai.APITimeoutError) and not isinstance(cause, http.ConnectTimeout):
             return self._timed_out()
         innermost = root_cause(error)
         if isinstance(innermost, OSError) and innermost.errno in NO_SOCKET:
@@ -348,8 +349,12 @@ class OpenAIEngine:
         proxies = urllib.request.getproxies()
         proxy = proxies.get(urlsplit(self._url).scheme) or proxies.get("all")
         through = f" (through the proxy {shown(proxy)})" if proxy else ""
-        why = f"{str(innermost) or type(innermost).__name__}{through}"
-        return errors.endpoint_unreachable(self._shown, self._redacted(why))
+        why = self._redacted(f"{str(innermost) or type(innermost).__name__}{through}")
+        if isinstance(
+            cause, (http.ReadError, http.RemoteProtocolError)
+        ):  # it had the request, and may have worked on it
+            return errors.stream_broken(self._shown, why)
+        return errors.endpoint_unreachable(self._shown, why)
 
     def _timed_out(self) -> EngineError:
         return errors.timed_out(f"the endpoint {self._shown}", self.options.timeout_s)

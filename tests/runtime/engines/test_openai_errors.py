@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import traceback
@@ -253,3 +254,29 @@ async def test_a_model_without_system_prompts_says_what_to_do() -> None:
             await complete(engine, asked)
         await engine.close()
     assert (caught.value.code, caught.value.diagnostics[0].fix) == ("ORCH-E014", NO_SYSTEM)
+
+
+async def test_a_server_that_hangs_up_on_a_request_may_have_worked_on_it() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        error = await failure(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    assert error.code == "ORCH-E019"
+    assert is_transient(error)
+
+
+async def test_a_server_that_takes_no_connection_has_not_got_the_request() -> None:
+    """So it is billed nothing, other than where an answer does not come in time."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _ in range(8)]  # nobody takes them on, and there is no room for more
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(server.getsockname())
+        error = await failure(f"http://127.0.0.1:{server.getsockname()[1]}/v1", timeout_s=0.3)
+        for each in waiting:
+            each.close()
+    assert error.code == "ORCH-E008"
