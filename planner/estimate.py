@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import Diagnostic
 from orchestrator.planner import sizes, timing
@@ -29,7 +29,7 @@ from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.graph import Graph, Node, Region
 from orchestrator.planner.interval import ONE, ZERO, Interval, bounded, either, latest, total, within
 from orchestrator.planner.placer import DEFAULT_MODEL, Placement, Placer
-from orchestrator.planner.resources import Resources
+from orchestrator.planner.resources import NO_RESOURCES, Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
 from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_tokens, text_tokens
@@ -55,8 +55,8 @@ class Estimate:
     tokens_in: Interval = ZERO
     tokens_out: Interval = ZERO
     cost_usd: Interval | None = ZERO
-    resources: Resources = field(default_factory=Resources)
-    prefill: Resources = field(default_factory=Resources)
+    resources: Resources = NO_RESOURCES
+    prefill: Resources = NO_RESOURCES
     """Those of the prefill that goes with a decode."""
     after: tuple[str, ...] = ()
     guesses: tuple[str, ...] = ()
@@ -333,7 +333,7 @@ class Estimator:
     def _hint(self, node: Node) -> None:
         """A hint goes to the engine of its conversation; what it gives back, if anything, is that conversation."""
         place = next((self._chats[value].placement for value in node.operands if value in self._chats), INLINE)
-        self.companions[id(node)] = (node, place, Resources())
+        self.companions[id(node)] = (node, place, NO_RESOURCES)
         self._set(node.results, [self._size(value) for value in node.operands])
         self._pass_chats(node.operands[: len(node.results)], node.results)
 

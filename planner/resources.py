@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,7 @@ class Resources:
             "kv_bytes": self.kv_bytes,
             "net_bytes": self.net_bytes,
         }
+
+
+NO_RESOURCES: Final = Resources()
+"""Of what needs none, or nobody knows what."""

@@ -157,3 +157,16 @@ async def test_an_engine_of_the_cluster_is_not_replaced_by_another() -> None:
     async with Runtime({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
         with pytest.raises(RunError, match="no engine serves `planned`"):
             await runtime.run(compile_workflow(greet, cluster), {"q": "hi"})
+
+
+def test_the_garbage_collector_is_left_as_it_was() -> None:
+    """What the user has frozen stays frozen, and nothing else is."""
+    compile_workflow(summarise, Cluster(engines=(EngineSpec(name="a", kind="sim", model="m"),)))
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        compile_workflow(summarise, Cluster(engines=(EngineSpec(name="b", kind="sim", model="m"),)))
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -34,9 +34,8 @@ def user_frame() -> FrameType:
     pattern. When a bundled workflow itself is traced there is none, and the pattern's own frame is returned.
     """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and id(frame.f_code) not in _boundaries:
-        of_module = "__name__" in frame.f_globals  # the code of a template engine is of none
-        if of_module and is_user_file(frame.f_code.co_filename):
+    while frame is not None and id(code := frame.f_code) not in _boundaries:
+        if is_user_file(code.co_filename) and "__name__" in frame.f_globals:  # the code of a template engine is of none
             return frame
         frame = frame.f_back
     return _outside_the_front_end(sys._getframe(1))
