@@ -34,6 +34,8 @@ def register_type(tracer: Tracer, tp: TypeForm) -> str:
 def register_tool(tracer: Tracer, tool: Tool[..., Any]) -> None:
     """Bind the name of a tool; reports another tool of that name, or the same declared otherwise."""
     known = tracer.tools.setdefault(tool.name, tool)
+    if known is tool:
+        return
     why, fix = _difference(known, tool)
     if why is not None:
         tracer.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)
