@@ -11,11 +11,12 @@ import inspect
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 from types import FunctionType, ModuleType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from orchestrator.dsl.constants import is_symbolic
-from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.location import is_method, is_user_file, underlying
 from orchestrator.dsl.ran import Ran, as_called
 from orchestrator.dsl.syntax import FunctionNode, function_at
 from orchestrator.dsl.template import A_MARKER, has_marker
@@ -43,22 +44,14 @@ class Meaning:
 
     def __init__(self, ran: Ran, node: FunctionNode, functions: Functions) -> None:
         self.ran = ran
-        self.nodes = list(_own_nodes(node))
+        self.nodes, self._bound, self._drawn_from, self._results = _read(node)
         self._functions = functions
-        self._bound = _bindings(self.nodes)
-        self._drawn_from = {
-            each.target.id: each.iter
-            for each in self.nodes
-            if isinstance(each, ast.comprehension) and isinstance(each.target, ast.Name)
-        }
         code = ran.code
         self._params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self._locals = {*code.co_varnames, *code.co_cellvars}
         self._kinds: dict[int, Kind | None] = {}
         self._returned: Kind | None = None
         self._is_asked = False
-        returned = [each.value for each in self.nodes if isinstance(each, ast.Return) and each.value is not None]
-        self._results = [node.body] if isinstance(node, ast.Lambda) else returned
 
     def held(self, node: ast.expr) -> object:  # noqa: PLR0911 - a case each
         """The Python object that an expression stood for, or :data:`UNKNOWN`."""
@@ -70,6 +63,8 @@ class Meaning:
                 return self.held(assigned) if assigned is not None else found
             case ast.Attribute(value=inner, attr=name):
                 owner = self.held(inner)
+                if isinstance(inner, ast.Call) and isinstance(made := self.held(inner.func), type):
+                    owner = made
                 if owner is UNKNOWN or isinstance(owner, Value):
                     return UNKNOWN
                 return inspect.getattr_static(owner, name, UNKNOWN)  # runs no property
@@ -123,6 +118,10 @@ class Meaning:
                 return self.holds(inner)
         return self.kind(node) is not None or is_symbolic(self.held(node))
 
+    def holds_in_order(self, node: ast.expr) -> bool:
+        """Whether going through it gives a value or a text with one; of a dict that gives its keys."""
+        return not isinstance(node, (ast.Dict, ast.DictComp)) and type(self.held(node)) is not dict and self.holds(node)
+
     def returns(self) -> Kind | None:
         """What the function gives back."""
         if not self._is_asked:  # it may call itself
@@ -140,11 +139,10 @@ class Meaning:
             return Kind.VALUE
         if callee is str or callee is format:
             return Kind.TEXT if given and self.kind(given[0]) is not None else None
-        if isinstance(callee, FunctionType) and is_user_file(callee.__code__.co_filename):
-            if callee.__closure__ is None and not any(map(self.holds, given)):
-                return None
-            function = self._followed(callee, node)
-            return None if function is None else function.returns()
+        function = callee if isinstance(callee, type) else underlying(callee)
+        if isinstance(function, FunctionType) and is_user_file(function.__code__.co_filename):
+            followed = self._followed(function, node)
+            return None if followed is None else followed.returns()
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         receiver = self.kind(node.func.value) if isinstance(node.func, ast.Attribute) else None
         if name in LAYOUT:
@@ -155,14 +153,35 @@ class Meaning:
         """The function that is called, come across with a value or a text if it has not been noted."""
         code = callee.__code__
         names = list(code.co_varnames[: code.co_argcount])
-        if isinstance(node.func, ast.Attribute) and not isinstance(self.held(node.func.value), (ModuleType, type)):
-            del names[:1]  # self
+        given: dict[str, object] = {}
+        if is_method(callee):
+            owner = self.held(node.func.value) if isinstance(node.func, ast.Attribute) else UNKNOWN
+            given[names.pop(0)] = owner
         pairs = [*zip(names, node.args, strict=False), *((each.arg, each.value) for each in node.keywords)]
-        given = {name: self._sample(argument) for name, argument in pairs if name is not None}
-        if id(code) not in self._functions and not any(map(is_symbolic, given.values())):
+        given |= {name: self._sample(argument) for name, argument in pairs if name is not None}
+        around = callee.__closure__ is not None and id(code) in self._functions
+        if not around and not any(is_symbolic(each) or is_symbolic(_attributes(each)) for each in given.values()):
             return None
         known = {name: each for name, each in given.items() if each is not UNKNOWN}
         return understand(as_called(callee, known), self._functions)
+
+    def _drawn(self, source: ast.expr, place: int | None) -> object:
+        """A value or text among the members of ``source``, or the expression of one; :data:`UNKNOWN` if none is."""
+        if isinstance(source, (ast.List, ast.Tuple)):
+            members: list[ast.expr] = source.elts
+            if place is not None:
+                tuples = [each.elts for each in members if isinstance(each, ast.Tuple)]
+                members = [each[place] for each in tuples if place < len(each)]
+            return next((each for each in members if self.kind(each) is not None), UNKNOWN)
+        held = self.held(source)
+        if isinstance(source, ast.Call) and isinstance(source.func, ast.Attribute):
+            whole = self.held(source.func.value)
+            if type(whole) is dict and source.func.attr in ("items", "values"):
+                held = list(whole.items() if source.func.attr == "items" else whole.values())
+        found = list(held) if type(held) in (list, tuple) else []  # type: ignore[call-overload]
+        if place is not None:
+            found = [each[place] for each in found if type(each) in (list, tuple) and place < len(each)]
+        return next(filter(is_symbolic, found), UNKNOWN)
 
     def _sample(self, node: ast.expr) -> object:
         known = self.held(node)
@@ -172,17 +191,34 @@ class Meaning:
         """The object behind a name, or the expression that it was assigned."""
         bound = self._bound.get(name.id, [])
         before = [value for end, value in bound if end <= (name.lineno, name.col_offset)]
-        if name.id in self._drawn_from and not bound:
-            drawn = self._drawn_from[name.id]
-            if isinstance(drawn, (ast.List, ast.Tuple)):
-                return UNKNOWN, next((member for member in drawn.elts if self.kind(member) is not None), None)
-            members = self.held(drawn)
-            return next(filter(is_symbolic, members), UNKNOWN) if type(members) in (list, tuple) else UNKNOWN, None  # type: ignore[call-overload]
+        if name.id in self._drawn_from and len(bound) < 2:  # a loop binds it once, a comprehension never
+            drawn = self._drawn(*self._drawn_from[name.id])
+            if isinstance(drawn, ast.expr):
+                return UNKNOWN, drawn
+            if drawn is not UNKNOWN or not bound:
+                return drawn, None
         if bound and not before and name.id in self._params:
             return self.ran.before.get(name.id, UNKNOWN), None
         if name.id in self._locals and (len(before) < len(bound) or name.id not in self.ran.after.maps[0]):
             return UNKNOWN, before[-1] if before else None
         return self.ran.after.get(name.id, UNKNOWN), None
+
+
+def _attributes(thing: object) -> object:
+    return getattr(thing, "__dict__", {}) if not isinstance(thing, (Value, type, ModuleType)) else {}
+
+
+def _draws(nodes: list[ast.AST]) -> dict[str, tuple[ast.expr, int | None]]:
+    """For each name that a loop or comprehension gives: what it is drawn from, and its place where tuples are."""
+    drawn: dict[str, tuple[ast.expr, int | None]] = {}
+    for node in nodes:
+        if isinstance(node, (ast.comprehension, ast.For)):
+            target = node.target
+            if isinstance(target, ast.Name):
+                drawn[target.id] = node.iter, None
+            elif isinstance(target, ast.Tuple):
+                drawn |= {e.id: (node.iter, place) for place, e in enumerate(target.elts) if isinstance(e, ast.Name)}
+    return drawn
 
 
 def understand(ran: Ran, functions: Functions) -> Meaning | None:
@@ -220,16 +256,38 @@ def _operands(node: ast.expr) -> list[ast.expr]:
     return [*operands, node]
 
 
-def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+class _Read(NamedTuple):
+    """What the source of a function says by itself."""
+
+    nodes: list[ast.AST]
+    bound: dict[str, list[tuple[tuple[int, int], ast.expr | None]]]
+    drawn_from: dict[str, tuple[ast.expr, int | None]]
+    results: list[ast.expr]
+
+
+@lru_cache(maxsize=256)
+def _read(function: FunctionNode) -> _Read:
+    nodes = list(_own_nodes(function))
+    results = [each.value for each in nodes if isinstance(each, ast.Return) and each.value is not None]
+    if isinstance(function, ast.Lambda):
+        results = [function.body]
+    return _Read(nodes, _bindings(nodes), _draws(nodes), results)
+
+
+def _own_nodes(function: FunctionNode) -> Iterator[ast.AST]:
     """The nodes in a function in the order of its source, without those of the functions in it."""
-    inside = [node.body] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
-    unread: list[ast.AST] = list(reversed(inside))
+    unread: list[ast.AST] = [function.body] if isinstance(function, ast.Lambda) else [*reversed(function.body)]
     while unread:
         each = unread.pop()
         if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
             continue
         yield each
-        unread += reversed(list(ast.iter_child_nodes(each)))
+        for name in reversed(each._fields):
+            child = getattr(each, name, None)
+            if isinstance(child, list):
+                unread += [item for item in reversed(child) if isinstance(item, ast.AST)]
+            elif isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
+                unread.append(child)
 
 
 def _bindings(nodes: list[ast.AST]) -> dict[str, list[tuple[tuple[int, int], ast.expr | None]]]:

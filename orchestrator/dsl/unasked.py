@@ -101,6 +101,17 @@ def _subscripted(meaning: Meaning, node: ast.Subscript) -> Iterator[Finding]:
         yield _reads(node, "a look-up")
 
 
+def _hashed(meaning: Meaning, node: ast.Set | ast.Dict | ast.SetComp | ast.DictComp) -> Iterator[Finding]:
+    match node:
+        case ast.Set(elts=keys) | ast.Dict(keys=keys):
+            pass
+        case ast.SetComp(elt=key) | ast.DictComp(key=key):
+            keys = [key]
+    for each in keys:
+        if each is not None and meaning.kind(each) is Kind.TEXT:
+            yield _reads(each, "a set, or a dict's key,")
+
+
 def _formatted(meaning: Meaning, node: ast.FormattedValue) -> Iterator[Finding]:
     """``f"{text:>5}"``, and ``f"{value!s:>5}"``."""
     kind = meaning.kind(node.value)
@@ -149,10 +160,11 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
         return
     if callee is not UNKNOWN and callee is getattr(builtins, name, UNKNOWN):
         fix = "print it in a tool that takes it: @tool" if name == "print" else IN_A_TOOL
+        collects = meaning.holds if name in ("print", "repr", "ascii") else meaning.holds_in_order
         for argument, kind in zip(given, kinds, strict=True):
             if kind is Kind.VALUE and name in _OF_VALUES:
                 yield _looks(argument, f"{name}()", fix)
-            elif (kind is Kind.TEXT and name in _OF_TEXTS) or (name in _OF_COLLECTIONS and meaning.holds(argument)):
+            elif (kind is Kind.TEXT and name in _OF_TEXTS) or (name in _OF_COLLECTIONS and collects(argument)):
                 yield _reads(argument, f"`{name}()`", fix)
         mapped = meaning.held(given[0]) if name == "map" and given else None
         reads = any(mapped is each for each in (len, type, id, repr, ascii, hash, print))
@@ -174,6 +186,8 @@ def _of_a_method(
     receiver, held = meaning.kind(method.value), meaning.held(method.value)
     if receiver is Kind.TEXT and method.attr not in LAYOUT:
         yield _reads(node, f"`.{method.attr}()`")
+    elif receiver is None and method.attr == "sort" and meaning.holds_in_order(method.value):
+        yield _reads(node, "`.sort()`")
     elif receiver is None and method.attr == "format" and isinstance(held, str):
         yield from _str_formatted(meaning, held, node)
     elif receiver is None and method.attr in _SEEKING and any(map(meaning.holds, given[:1])):
@@ -290,5 +304,5 @@ _CHECKS: Final[Mapping[type[ast.AST], Callable[[Meaning, Any], Iterator[Finding]
     ast.Compare: _compared, ast.Call: _called, ast.Subscript: _subscripted, ast.FormattedValue: _formatted,
     ast.BinOp: _percent_formatted, ast.For: _iterated, ast.comprehension: _iterated, ast.If: _tested,
     ast.IfExp: _tested, ast.While: _tested, ast.Assert: _tested, ast.UnaryOp: _tested, ast.BoolOp: _tested,
-    ast.Match: _matched,
+    ast.Match: _matched, ast.Set: _hashed, ast.Dict: _hashed, ast.SetComp: _hashed, ast.DictComp: _hashed,
 }  # fmt: skip

@@ -248,6 +248,54 @@ def test_in_functions_of_the_user() -> None:
     assert ("ORCH-D008", "flow") in codes
 
 
+def test_what_is_drawn_from_a_collection() -> None:
+    def flow(topic: str) -> Any:
+        rows = [("a", f"{topic}"), ("b", "x")]
+        named = {"a": "x", "b": f"{topic}", "c": "y"}
+        a = [f"{key}{text:>300}" for key, text in rows]  # D007
+        b = {key: len(text) for key, text in named.items()}  # D008
+        for text in (f"{topic}", "x"):
+            b["d"] = len(text)  # D008
+        texts = [*named.values()]
+        texts.sort()  # D008
+        c = {f"{topic}", "x"}  # D008
+        d = {f"{topic}": 1}  # D008
+        e = (len(named), len(rows), sorted(named))
+        return len(a), len(b), len(c), len(d), e
+
+    assert_as_marked(flow)
+
+
+class Section:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def is_long(self) -> bool:
+        return len(self.text) > 300
+
+    def titled(self, title: str) -> str:
+        return f"{title}\n{self.text}"
+
+    @staticmethod
+    def words(text: str) -> int:
+        return text.count(" ") + 1
+
+
+def test_in_methods_of_the_user() -> None:
+    def flow(topic: str) -> str:
+        section = Section(f"About {topic}")
+        asked = (
+            section.is_long(),
+            Section("a").words(f"{topic}"),
+            len(section.titled("x")),
+            len(Section("a").titled("b")),
+        )
+        return llm(f"{asked}")
+
+    found = {(each.code[5:], each.where.function) for each in errors_of(flow) if each.where}
+    assert found == {("D008", "is_long"), ("D008", "words"), ("D008", "flow")}
+
+
 def test_in_lambdas_that_are_traced() -> None:
     def flow(topic: str) -> str:
         a = branch(topic == "a", then=lambda: f"{topic}!"[:40], otherwise=lambda: "b")  # D008
@@ -275,10 +323,10 @@ CHANGES: list[Callable[[str], str]] = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_changes_a_text_elsewhere_is_found_where_it_is_used(change: Callable[[str], str]) -> None:
-    table = {"change": functools.partial(change)}  # which is not read
+    table, name = {"change": change}, "change"
 
     def flow(topic: str) -> str:
-        return llm(table["change"](f"About {topic} and more"))  # D008
+        return llm(table[name](f"About {topic} and more"))  # D008
 
     assert_as_marked(flow)
 
