@@ -15,6 +15,7 @@ import asyncio
 import logging
 from asyncio import CancelledError, _enter_task, _leave_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import copy_context
 from types import CoroutineType, coroutine
 from typing import Any, Final
@@ -76,12 +77,17 @@ async def _moved(call: _Call, op: str, warn: Callable[[str], None]) -> None:
 
 
 async def _clean_up(task: asyncio.Task[None], op: str, warn: Callable[[str], None]) -> None:
-    """Wait for what goes on with a cancelled call, but not for long."""
-    try:
-        await asyncio.wait((task,), timeout=GRACE_S)
-    finally:
-        if not task.done():
-            _write_off(task, op, warn)
+    """Wait for what goes on with a cancelled call, but not for long.
+
+    Being cancelled again changes nothing: scopes of anyio cancel at each turn of the event loop.
+    """
+    now = asyncio.get_running_loop().time
+    ends_s = now() + GRACE_S
+    while not task.done() and now() < ends_s:
+        with suppress(CancelledError):
+            await asyncio.wait((task,), timeout=ends_s - now())
+    if not task.done():
+        _write_off(task, op, warn)
 
 
 class _Call(asyncio.Future[None]):

@@ -220,6 +220,34 @@ async def test_a_cancelled_run_ends_although_its_tool_takes_the_cancellation_bac
             await run
 
 
+async def test_a_tool_may_clean_up_although_its_run_is_cancelled_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @tool(effects="idempotent")
+    async def tidies(n: int) -> int:
+        seen.append("waits")
+        await (_tidied(0.02) if n else asyncio.gather(_tidied(0.02)))
+        return n
+
+    @workflow
+    def tidying(n: int) -> int:
+        return tidies(n)
+
+    monkeypatch.setattr(on_loop, "GRACE_S", 30.0)
+    async with asyncio.timeout(20), Runtime() as runtime:
+        for n in (0, 1):
+            seen.clear()
+            run = asyncio.create_task(runtime.run(compile_workflow(tidying), {"n": n}))
+            while not seen:
+                await asyncio.sleep(0)
+            while not run.done():
+                run.cancel()
+                await asyncio.sleep(0)
+            assert run.cancelled()
+            assert seen == ["waits", "tidied"]
+    assert "left behind" not in caplog.text
+
+
 async def test_context_variables_of_a_tool_are_its_own() -> None:
     async with Runtime() as runtime:
         said = (await runtime.run(compile_workflow(telling), {"how": "me"})).value
