@@ -67,7 +67,9 @@ class Interval:
 
 def bounded(lo: float, mid: float, hi: float) -> Interval:
     """The interval, its bounds :data:`MOST` at the most."""
-    return Interval(min(lo, MOST), min(mid, MOST), min(hi, MOST))
+    if hi > MOST:
+        lo, mid, hi = min(lo, MOST), min(mid, MOST), MOST
+    return Interval(lo, mid, hi)
 
 
 ZERO = Interval(0.0, 0.0, 0.0)
