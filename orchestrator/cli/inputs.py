@@ -8,6 +8,7 @@ FILE.jsonl`` gives one JSON object per run.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -81,6 +82,23 @@ def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
     required = [parameter for parameter in parameters if parameter.required]
     texts = [parameter for parameter in required or parameters if parameter.type is str]
     return texts[0] if len(texts) == 1 and len(required) <= 1 else None
+
+
+def as_given(argument: str) -> str:
+    """A word of the command line as it was typed, also where Python takes the locale for one without Unicode.
+
+    Raises ORCH-U010 for bytes that are no UTF-8: nobody knows what they mean, and a model would read something else.
+    """
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # what Python cannot decode comes as halves of characters
+        try:
+            return os.fsencode(argument).decode()
+        except UnicodeError as wrong:
+            shown = argument.encode("ascii", "backslashreplace").decode()
+            fix = "write it in UTF-8, or put it into a file: --input NAME=@FILE"
+            raise UsageError("ORCH-U010", f"`{shown}` is no UTF-8", fix=fix) from wrong
+    return argument
 
 
 def from_file(parameters: Sequence[Parameter], path: Path) -> dict[int, Inputs]:

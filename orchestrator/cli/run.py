@@ -168,6 +168,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     """
     from orchestrator.cli.engines import EngineChoice, guessed_models, require_engine
     from orchestrator.cli.failure import FAILED, INTERRUPTED
+    from orchestrator.cli.inputs import as_given
     from orchestrator.cli.job import How, run_job, was_interrupted
     from orchestrator.cli.learned import pauses_to_learn
     from orchestrator.cli.output import kept, show_job, show_runs, summary
@@ -185,7 +186,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     how = How(
         concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
         limits=_limits(budget),
-        answers=answers,
+        answers=[as_given(each) for each in answers],
         ray_address=ray_address,
         stream=stream,
     )
@@ -221,8 +222,9 @@ def _app_options(ctx: click.Context) -> list[click.Parameter]:
 
 def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path | None, own: Mapping[str, Any]) -> Job:
     from orchestrator.cli.app import Case, Job
-    from orchestrator.cli.inputs import from_command_line, from_file, parameters_of
+    from orchestrator.cli.inputs import as_given, from_command_line, from_file, parameters_of
 
+    words, pairs = [as_given(each) for each in words], [as_given(each) for each in pairs]
     if target.app is not None:
         if pairs or file:
             option = "--input" if pairs else "--inputs"

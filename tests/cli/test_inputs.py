@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.inputs import MOST_PROBLEMS, Parameter, from_command_line, from_file
+from orchestrator.cli.inputs import MOST_PROBLEMS, Parameter, as_given, from_command_line, from_file
 from orchestrator.errors import UsageError
 from tests.cli.conftest import Orch
 
@@ -151,3 +154,23 @@ def test_a_key_that_stands_twice_in_a_line_hides_none(orch: Orch, folder: Path) 
     ended = orch("run", "flow.py", "--engine", "sim", "--inputs", "in.jsonl")
     assert ended.code == 2
     assert "ORCH-U011]: in.jsonl:2 is not JSON: the key `question` stands there twice" in ended.err
+
+
+def test_what_was_typed_arrives_in_a_locale_without_unicode() -> None:
+    code = "import sys; from orchestrator.cli.inputs import as_given; print(ascii(as_given(sys.argv[1])))"
+    env = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    ended = subprocess.run([sys.executable, "-c", code, "caf\u00e9".encode()], env=env, capture_output=True, check=True)
+    assert ended.stdout.strip() == b"'caf\\xe9'"
+
+
+def test_bytes_that_are_no_text_are_refused(orch: Orch, tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(
+        "from orchestrator import workflow\n@workflow\ndef same(text: str) -> str:\n    return text\n"
+    )
+    given = os.fsdecode(b"caf\xe9")
+    with pytest.raises(UsageError, match="no UTF-8"):
+        as_given(given)
+    for words in ([given], ["-i", f"text={given}"]):
+        ended = orch("run", str(tmp_path / "flow.py"), *words)
+        assert (ended.code, ended.out) == (2, "")
+        assert "caf\\udce9` is no UTF-8" in ended.err
