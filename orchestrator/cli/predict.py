@@ -10,6 +10,7 @@ import click
 from orchestrator.cli.command import Command
 from orchestrator.cli.options import check_writable, debug_option, json_option
 from orchestrator.cli.streams import deliver, deliver_json
+from orchestrator.errors import UsageError
 from orchestrator.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
 
     del debug
     check_writable(out, "--out")
+    if out.exists() and rows.exists() and out.samefile(rows):
+        raise UsageError(
+            "ORCH-U002", f"--out {out} is the file of --rows", fix="name another file: the rows would be lost"
+        )
     read = read_rows(rows)
     predictions = predict([row.deployment for row in read])
     _write(out, read, predictions)

@@ -117,7 +117,7 @@ def _row(line: Mapping[str, str]) -> Row:
         raise BadFieldError("ORCH-P091", empty, "it is empty")
     disaggregated = _one_of(_MODES, line, "mode")
     decode = _parallel(line, "decode_" if disaggregated else "")
-    workers = int(_count(line, "decode_num_workers")) if disaggregated else 1
+    workers = _whole(line, "decode_num_workers") if disaggregated else 1
     gemm, moe = (_one_of(_DTYPES, line, f"{name}_quant_mode") for name in ("gemm", "moe"))
     campaign, day = _provenance(line.get("silicon_data_source") or "")
     deployment = Deployment(
@@ -130,7 +130,7 @@ def _row(line: Mapping[str, str]) -> Row:
         prefill=_parallel(line, "prefill_") if disaggregated else decode,
         decode=decode,
         disaggregated=disaggregated,
-        prefill_workers=int(_count(line, "prefill_num_workers")) if disaggregated else 1,
+        prefill_workers=_whole(line, "prefill_num_workers") if disaggregated else 1,
         decode_workers=workers,
         weights=(line.get("precision") or "bf16"),
         campaign=campaign,
@@ -140,7 +140,7 @@ def _row(line: Mapping[str, str]) -> Row:
 
 
 def _parallel(line: Mapping[str, str], prefix: str) -> Parallel:
-    return Parallel(*(int(_count(line, f"{prefix}{name}")) for name in _PARALLEL))
+    return Parallel(*(_whole(line, f"{prefix}{name}") for name in _PARALLEL))
 
 
 def _concurrency(line: Mapping[str, str], decode: Parallel, workers: int, disaggregated: bool) -> float:
@@ -176,6 +176,13 @@ def _count(line: Mapping[str, str], name: str) -> float:
     """A count that may be absent (1), or 0 where the source did not say (1)."""
     text = line.get(name) or ""
     return max(_number(text, name), 1.0) if text else 1.0
+
+
+def _whole(line: Mapping[str, str], name: str) -> int:
+    count = _count(line, name)
+    if not count.is_integer():
+        raise BadFieldError("ORCH-P091", name, f"{count:g} is no whole number")
+    return int(count)
 
 
 def _positive(line: Mapping[str, str], name: str) -> float:

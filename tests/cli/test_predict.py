@@ -77,3 +77,12 @@ def test_a_place_that_cannot_be_written(orch: Orch, tmp_path: Path) -> None:
     assert ended.code == 1
     assert "ORCH-U090" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_the_rows_are_not_written_over(orch: Orch, tmp_path: Path) -> None:
+    asked = rows(tmp_path, {})
+    before = asked.read_text()
+    ended = orch("plan", "predict", "--rows", str(asked), "--out", str(tmp_path / "." / asked.name))
+    assert ended.code == 2
+    assert "is the file of --rows" in ended.err
+    assert asked.read_text() == before

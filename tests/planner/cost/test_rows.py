@@ -109,6 +109,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
         ({"silicon_data_source": "silicon_concurrency=" + "7" * 400}, "not a figure this can have"),
         ({"tp_size": "1e400"}, "not a figure this can have"),
         ({"osl": "nan"}, "not a figure this can have"),
+        ({"tp_size": "1.7"}, "tp_size of row 'a': 1.7 is no whole number"),
         ({"mode": "static"}, "mode of row 'a': 'static' is not known"),
         ({"gemm_quant_mode": "int3"}, "gemm_quant_mode of row 'a': 'int3' is not known"),
     ],
