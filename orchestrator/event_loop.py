@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -21,7 +22,7 @@ MOST_THREADS: Final = 32
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end. Ctrl-C cancels it, which stops what it has started."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with closing(work), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.get_loop().set_default_executor(DaemonThreads())
         return runner.run(work)
 
