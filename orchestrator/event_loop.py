@@ -1,17 +1,19 @@
 """The event loop of runs that this package starts itself: a direct call of a workflow, and ``orch run``.
 
-It is uvloop where that exists, which wakes sleeping ops sooner and costs less per wake-up. One thing of asyncio's own
-:func:`asyncio.run` is different, because tools are other people's code: the threads of ``asyncio.to_thread`` and of DNS
-look-ups are daemons, so that none of them keeps the process.
+It is uvloop where that exists, which wakes sleeping ops sooner and costs less per wake-up. Two things of asyncio's own
+:func:`asyncio.run` are different, because tools are other people's code: the event loop goes on when one stops it, and
+the threads of ``asyncio.to_thread`` and of DNS look-ups are daemons, so that none of them keeps the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import cache
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -19,20 +21,40 @@ T = TypeVar("T")
 
 MOST_THREADS: Final = 32
 
+_log: Final = logging.getLogger(__name__)
+
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end. Ctrl-C cancels it, which stops what it has started."""
-    with closing(work), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with closing(work), asyncio.Runner(loop_factory=_loop_class()) as runner:
         runner.get_loop().set_default_executor(DaemonThreads())
         return runner.run(work)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+@cache
+def _loop_class() -> type[asyncio.AbstractEventLoop]:
+    base: Any
     try:
-        from uvloop import new_event_loop
+        import uvloop
+
+        base = uvloop.Loop
     except ImportError:  # Windows
-        return None
-    return new_event_loop  # type: ignore[no-any-return,unused-ignore]
+        base = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)
+
+    class Lasting(base):  # type: ignore[misc,unused-ignore]
+        """An event loop that runs until its work is done, although a tool has called ``stop``."""
+
+        def run_until_complete(self, future: Any) -> Any:
+            task = asyncio.ensure_future(future, loop=self)
+            while True:
+                try:
+                    return super().run_until_complete(task)
+                except RuntimeError:
+                    if task.done() or self.is_running() or self.is_closed():
+                        raise
+                    _log.warning("a tool has stopped the event loop, which goes on")
+
+    return Lasting
 
 
 class DaemonThreads(ThreadPoolExecutor):

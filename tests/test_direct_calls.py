@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -39,6 +40,22 @@ def test_a_long_pure_tool_runs_in_a_thread() -> None:
     assert all("MainThread" not in each for each in many(["a", "b"]))
     with fake():
         assert len(many(["a"])) == 1
+
+
+@tool(effects="pure")
+async def stops_the_event_loop(text: str) -> str:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+    return text
+
+
+def test_a_tool_that_stops_the_event_loop_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    @workflow
+    def flow(text: str) -> str:
+        return stops_the_event_loop(stops_the_event_loop(text))
+
+    assert flow("on") == "on"
+    assert "stopped the event loop" in caplog.text
 
 
 def test_the_plan_for_this_machine_is_for_what_is_there() -> None:
