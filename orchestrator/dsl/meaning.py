@@ -76,6 +76,12 @@ class Meaning:
                     return whole[key]  # type: ignore[index]
         return UNKNOWN
 
+    def written(self, node: ast.expr) -> ast.expr:
+        """The expression that a name was assigned, where that is what is known of it; any other is itself."""
+        while isinstance(node, ast.Name) and (assigned := self._looked_up(node)[1]) is not None:
+            node = assigned
+        return node
+
     def kind(self, node: ast.expr) -> Kind | None:
         """What an expression stood for, if it is one of the two."""
         if id(node) not in self._kinds:

@@ -50,9 +50,11 @@ _READERS: Final = frozenset(
 _SEEKING: Final = frozenset(
     {"startswith", "endswith", "find", "rfind", "index", "rindex", "count", "split", "rsplit", "partition"}
     | {"rpartition", "removeprefix", "removesuffix", "strip", "lstrip", "rstrip", "translate", "maketrans"}
-    | {"get", "pop", "setdefault", "remove", "discard"}
+    | {"get", "pop", "setdefault", "add", "remove", "discard"}
 )  # fmt: skip
 """Methods of texts and collections that look for what they are given."""
+_COMPARING: Final = frozenset({"sort", "index", "count", "remove"})
+"""Methods of lists that compare their members."""
 _COLLECTIONS: Final = (str, bytes, list, tuple, dict, set, frozenset)
 _DISPLAYS: Final = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set)
 _PERCENT: Final = re.compile(r"%(?:\(([^)]*)\))?([#0\- +]*(?:\*|\d+)?(?:\.(?:\*|\d+))?)[hlL]?(.)")
@@ -122,6 +124,8 @@ def _formatted(meaning: Meaning, node: ast.FormattedValue) -> Iterator[Finding]:
 def _iterated(meaning: Meaning, node: ast.For | ast.comprehension) -> Iterator[Finding]:
     if meaning.kind(node.iter) is Kind.TEXT:
         yield _reads(node.iter, "`for`")
+    if isinstance(node, ast.comprehension):
+        yield from _untrue(meaning, node.ifs)
 
 
 def _compared(meaning: Meaning, node: ast.Compare) -> Iterator[Finding]:
@@ -135,6 +139,16 @@ def _compared(meaning: Meaning, node: ast.Compare) -> Iterator[Finding]:
             other = right if kinds[0] is Kind.TEXT else left
             if not isinstance(other, ast.Call) or None not in kinds:  # what a call gives may be a value
                 yield _reads(node, "a comparison")
+        elif Kind.VALUE not in kinds and _compares_members(meaning, op, left, right):
+            yield _reads(node, "a comparison")
+
+
+def _compares_members(meaning: Meaning, op: ast.cmpop, left: ast.expr, right: ast.expr) -> bool:
+    if isinstance(op, (ast.In, ast.NotIn)):
+        return meaning.holds_in_order(right)
+    is_empty = any(not held for held in map(meaning.held, (left, right)) if isinstance(held, _COLLECTIONS))
+    is_empty |= any(isinstance(each, (ast.List, ast.Tuple)) and not each.elts for each in (left, right))
+    return not is_empty and (meaning.holds(left) or meaning.holds(right))
 
 
 def _identified(meaning: Meaning, node: ast.Compare, left: ast.expr, right: ast.expr) -> Iterator[Finding]:
@@ -184,10 +198,10 @@ def _of_a_method(
     meaning: Meaning, node: ast.Call, method: ast.Attribute, given: Sequence[ast.expr]
 ) -> Iterator[Finding]:
     receiver, held = meaning.kind(method.value), meaning.held(method.value)
-    if receiver is Kind.TEXT and method.attr not in LAYOUT:
+    if (receiver is Kind.TEXT and method.attr not in LAYOUT) or (
+        receiver is None and method.attr in _COMPARING and meaning.holds_in_order(method.value)
+    ):
         yield _reads(node, f"`.{method.attr}()`")
-    elif receiver is None and method.attr == "sort" and meaning.holds_in_order(method.value):
-        yield _reads(node, "`.sort()`")
     elif receiver is None and method.attr == "format" and isinstance(held, str):
         yield from _str_formatted(meaning, held, node)
     elif receiver is None and method.attr in _SEEKING and any(map(meaning.holds, given[:1])):
@@ -198,6 +212,8 @@ def _of_a_method(
 
 def _reader(meaning: Meaning, function: ast.expr, callee: object) -> bool:
     owner = meaning.held(function.value) if isinstance(function, ast.Attribute) else UNKNOWN
+    if isinstance(function, ast.Attribute) and isinstance(made := function.value, ast.Call):
+        return _reader(meaning, made.func, meaning.held(made.func))  # re.compile(...).sub(...)
     modules = [module_of(each).lstrip("_").partition(".")[0] for each in (callee, owner) if each is not UNKNOWN]
     return not _READERS.isdisjoint(modules)
 
@@ -254,13 +270,17 @@ def _tested(meaning: Meaning, node: _Test | ast.UnaryOp | ast.BoolOp) -> Iterato
             tests = [test] if isinstance(node.op, ast.Not) else []
         case _:
             tests = [node.test]
+    yield from _untrue(meaning, tests)
+
+
+def _untrue(meaning: Meaning, tests: Sequence[ast.expr]) -> Iterator[Finding]:
     for test in tests:
         if meaning.kind(test) is Kind.TEXT and _may_be_empty(meaning, test):
             yield _reads(test, "a test")
 
 
 def _may_be_empty(meaning: Meaning, text: ast.expr) -> bool:
-    held = meaning.held(text)
+    held, text = meaning.held(text), meaning.written(text)
     if isinstance(held, str):
         return not without_markers(held)
     if isinstance(text, ast.JoinedStr):

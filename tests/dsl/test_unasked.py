@@ -253,13 +253,20 @@ def test_what_is_drawn_from_a_collection() -> None:
         rows = [("a", f"{topic}"), ("b", "x")]
         named = {"a": "x", "b": f"{topic}", "c": "y"}
         a = [f"{key}{text:>300}" for key, text in rows]  # D007
-        b = {key: len(text) for key, text in named.items()}  # D008
+        b: dict[str, Any] = {key: len(text) for key, text in named.items()}  # D008
         for text in (f"{topic}", "x"):
             b["d"] = len(text)  # D008
         texts = [*named.values()]
         texts.sort()  # D008
         c = {f"{topic}", "x"}  # D008
-        d = {f"{topic}": 1}  # D008
+        d: dict[str, Any] = {f"{topic}": 1}  # D008
+        c.add(f"{topic}")  # D008
+        d["n"] = texts.count("x")  # D008
+        d["i"] = "x" in texts  # D008
+        d["j"] = [f"{topic}"] == ["x"]  # D008
+        d["k"] = [each for each in [str(topic), ""] if each]  # D008
+        d["m"] = re.compile("x").sub("y", f"{topic}")  # D008
+        d["n"] = texts == [] or "a" in named or texts == ()
         e = (len(named), len(rows), sorted(named))
         return len(a), len(b), len(c), len(d), e
 
