@@ -30,20 +30,31 @@ class Background:
         self._tasks[task] = None
         task.add_done_callback(self._forget)
         if len(self._tasks) > MOST_TASKS:
-            next(iter(self._tasks)).cancel()
+            oldest = next(iter(self._tasks))
+            if oldest.get_loop() is task.get_loop():
+                oldest.cancel()
+            else:
+                self._of_this_loop()
         return task
 
     async def close(self) -> None:
         """Let what is under way end, for :data:`CLOSE_S` at most."""
-        if not self._tasks:
+        tasks = self._of_this_loop()
+        if not tasks:
             return
-        tasks = list(self._tasks)
         try:
             await asyncio.wait(tasks, timeout=CLOSE_S)
         finally:
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _of_this_loop(self) -> list[asyncio.Task[Any]]:
+        """Those that can go on; the others are of an event loop that was closed before they ended."""
+        loop = asyncio.get_running_loop()
+        for task in [each for each in self._tasks if each.get_loop() is not loop]:
+            del self._tasks[task]
+        return list(self._tasks)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)

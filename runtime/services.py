@@ -83,7 +83,7 @@ class Engines:
         What it leaves running knows nothing of the run that was the first to need it.
         """
         starting = self._starting.get(name)
-        if starting is None or (starting.done() and (starting.cancelled() or starting.exception())):
+        if starting is None or _has_failed(starting):
             work = self._engines[name].start()
             starting = self._starting[name] = asyncio.create_task(work, context=Context())
         if not starting.done():
@@ -99,7 +99,7 @@ class Engines:
         """Close every engine that was started, whatever the others do; raises one ``RunError`` ORCH-R065 for all that
         could not be closed."""
         starting, self._starting = self._starting, {}
-        under_way = [task for task in starting.values() if not task.done()]  # others may be of an event loop before
+        under_way = [task for task in starting.values() if not task.done() and not task.get_loop().is_closed()]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -107,6 +107,13 @@ class Engines:
         failed = {name: error for name, error in zip(starting, closed, strict=True) if error is not None}
         if failed:
             raise not_closed(failed) from next(iter(failed.values()))
+
+
+def _has_failed(starting: asyncio.Task[None]) -> bool:
+    """Whether a start has not led to anything, and never will."""
+    if not starting.done():
+        return starting.get_loop().is_closed()
+    return starting.cancelled() or starting.exception() is not None
 
 
 @dataclass(frozen=True)
