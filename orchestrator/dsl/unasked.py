@@ -10,6 +10,8 @@ they have ended, each name taken for what it held::
 
 What cannot be seen in this way, as in a library, changes the placeholder and is found where the text is used; see
 :mod:`orchestrator.dsl.template`.
+
+A function whose source is not to be had, as one typed at Python's prompt, is not searched.
 """
 
 from __future__ import annotations

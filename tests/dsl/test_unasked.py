@@ -172,6 +172,19 @@ def test_formats_without_a_spec_are_templates() -> None:
         assert flow("x", 1) == "x-    3|x|a  1|x|  b1|1|<x>"
 
 
+def test_a_collection_that_is_in_itself_is_no_trouble() -> None:
+    itself: list[Any] = ["b"]
+    itself.append(itself)
+
+    @workflow
+    def flow(topic: str) -> str:
+        print(itself)
+        return llm(f"{topic} {len(itself)}")
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("x") == "x 2"
+
+
 def test_a_prompt_may_be_written_into_memory() -> None:
     @workflow
     def flow(topic: str) -> str:
