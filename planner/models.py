@@ -134,6 +134,11 @@ class ModelFacts:
         """Keys and values of all layers."""
         return self.kv_values_per_token * DTYPE_BYTES[self.cache_dtype or self.dtype]
 
+    def kv_copies(self, parallel: int) -> float:
+        """How often ``parallel`` devices that split the model cache each value: they split its KV heads, and each has a
+        latent, or a head of which there are too few, whole."""
+        return float(parallel) if self.latent else max(parallel / self.kv_heads, 1.0)
+
     @property
     def lasting_kv(self) -> float:
         """Share of the cache that grows with the context: a layer with a window keeps its last tokens only."""

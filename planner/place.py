@@ -19,10 +19,11 @@ from orchestrator.planner.graph import Graph, Node, read
 from orchestrator.planner.interval import Interval, total
 from orchestrator.planner.labels import describe, kind_of
 from orchestrator.planner.pins import pins_of
-from orchestrator.planner.placer import GIB, Placement, Placer, kv_capacity_bytes
+from orchestrator.planner.placer import Placement, Placer, kv_capacity_bytes
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
 from orchestrator.planner.resources import Resources
+from orchestrator.planner.serving import GIB
 
 OBJECTIVES: tuple[Objective, ...] = ("latency", "cost")
 

@@ -23,15 +23,15 @@ from orchestrator.planner.cost.call import CallCost, call_cost
 from orchestrator.planner.figures import dollars, duration
 from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import ZERO, Interval
+from orchestrator.planner.models import ModelFacts
 from orchestrator.planner.plan import Objective
-from orchestrator.planner.serving import USABLE_MEMORY, Replica, Serving, resolve
+from orchestrator.planner.serving import GIB, USABLE_MEMORY, Replica, Serving, resolve
 
 DEFAULT_MODEL: Final = "default"
 RAY_WORTHWHILE_S: Final = 0.1
 """Well above a Ray task's dispatch of a few milliseconds."""
 LEAST_KV_TOKENS: Final = 2048
 """An engine that cannot hold the KV cache of this many tokens is not considered."""
-GIB: Final = 2**30
 
 _REFERENCE_PROMPT, _REFERENCE_REPLY = Interval.exact(1000), Interval.exact(200)
 _COMPILED = frozenset({"inline", "async"})
@@ -161,8 +161,17 @@ def _reference(serving: Serving) -> str:
 
 
 def kv_capacity_bytes(replica: Replica) -> float:
-    """Memory left for the KV cache over all devices of the replica; negative when the weights do not fit."""
-    return replica.usable_bytes - replica.facts.weight_bytes
+    """Room for KV over all devices of the replica, for one copy of it; negative when the weights do not fit."""
+    room = replica.usable_bytes - replica.facts.weight_bytes
+    if room <= 0:
+        return room
+    room /= replica.facts.kv_copies(replica.parallel)
+    return room if replica.most_kv_bytes is None else min(room, replica.most_kv_bytes)
+
+
+def _least_bytes(facts: ModelFacts, parallel: int) -> float:
+    """Of the weights and the least useful KV cache, over all devices."""
+    return facts.weight_bytes + facts.kv_bytes_per_token * LEAST_KV_TOKENS * facts.kv_copies(parallel)
 
 
 def shortfall_bytes(replica: Replica | None) -> float:
@@ -171,7 +180,7 @@ def shortfall_bytes(replica: Replica | None) -> float:
         return 0.0
     if replica.parallel > replica.device.count:
         return float("inf")
-    return replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS - kv_capacity_bytes(replica)
+    return _least_bytes(replica.facts, replica.parallel) - replica.usable_bytes
 
 
 def _is_a_guess(serving: Serving) -> bool:
@@ -211,7 +220,7 @@ def _too_big(serving: Serving) -> str:
     device, facts = replica.device, replica.facts
     if replica.parallel > device.count:
         return f"tensor_parallel_size is {replica.parallel}, but there are only {device.count} of {device.name!r}"
-    need = (facts.weight_bytes + facts.kv_bytes_per_token * LEAST_KV_TOKENS) / GIB
+    need = _least_bytes(facts, replica.parallel) / GIB
     have = replica.usable_bytes / GIB
     return f"needs {need:.1f} GiB for weights and KV cache, {replica.parallel} x {device.name} has {have:.1f} to give"
 
@@ -229,5 +238,4 @@ def _what_would_fit(replica: Replica) -> list[str]:
 
 
 def _fits(replica: Replica, memory_bytes: float, parallel: int) -> bool:
-    need = replica.facts.weight_bytes + replica.facts.kv_bytes_per_token * LEAST_KV_TOKENS
-    return need <= memory_bytes * (replica.usable or USABLE_MEMORY["gpu"]) * parallel
+    return _least_bytes(replica.facts, parallel) <= memory_bytes * (replica.usable or USABLE_MEMORY["gpu"]) * parallel

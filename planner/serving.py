@@ -10,6 +10,11 @@ from orchestrator.planner.models import ModelFacts, facts_of
 
 USABLE_MEMORY: Final[dict[DeviceKind, float]] = {"gpu": 0.9, "cpu": 0.8}
 """Share of a device's memory for weights and KV cache; 0.9 is vLLM's default ``gpu_memory_utilization``."""
+GIB: Final = 2**30
+CPU_KV_GIB: Final = 1.0
+"""KV cache of a local engine on a CPU unless ``kv_cache_gib`` says otherwise."""
+MOST_OPTION: Final = 1e15
+"""A number beyond that, infinite ones too, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class Replica:
     parallel: int = 1
     usable: float | None = None
     """Share of the devices' memory for weights and KV cache; None: the usual one."""
+    most_kv_bytes: float | None = None
+    """What its KV cache has at the most; None: all that the weights leave."""
 
     @property
     def usable_bytes(self) -> float:
@@ -51,7 +58,7 @@ class Serving:
     def option(self, name: str) -> float | None:
         """A numeric option of the engine; ``None`` when it is not set."""
         value = self.engine.option(name)
-        return float(value) if isinstance(value, int | float) else None
+        return float(value) if isinstance(value, int | float) and abs(value) < MOST_OPTION else None
 
     @property
     def context_tokens(self) -> float | None:
@@ -85,4 +92,12 @@ def replica_of(engine: EngineSpec, device: Device, parallel: int) -> Replica:
     told = engine.option("gpu_memory_utilization") if device.kind == "gpu" else None
     if isinstance(told, bool) or not isinstance(told, (int, float)) or not 0 < told <= 1:
         told = None
-    return Replica(facts_of(engine), device, parallel, told)
+    return Replica(facts_of(engine), device, parallel, told, _most_kv_bytes(engine, device))
+
+
+def _most_kv_bytes(engine: EngineSpec, device: Device) -> float | None:
+    """On a CPU, vLLM takes what it is given and not what there is."""
+    if engine.kind != "vllm" or device.kind != "cpu":
+        return None
+    gib = engine.option("kv_cache_gib")
+    return (float(gib) if isinstance(gib, (int, float)) and 0 < gib < MOST_OPTION else CPU_KV_GIB) * GIB

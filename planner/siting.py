@@ -23,6 +23,7 @@ from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.models import facts_of
 from orchestrator.planner.placement import Choice, Configuration, Link, Op, Pool, Problem, Solution, Transfer, Workload
+from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.plan import OpPlan, Plan, Site
 from orchestrator.planner.serving import USABLE_MEMORY, Serving, replica_of
 
@@ -164,7 +165,7 @@ def _configuration(way: Way) -> Configuration:
         tensor=way.split,
         batch=float(way.batch) if way.batch else None,
         memory_bytes=weight_bytes / way.split,
-        kv_bytes=max(replica.usable_bytes - weight_bytes, 0.0),
+        kv_bytes=max(kv_capacity_bytes(replica), 0.0),
     )
 
 

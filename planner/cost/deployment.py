@@ -105,7 +105,7 @@ class Deployment:
         """On one device of a decode worker: KV heads are split by tensor parallelism, a latent cache is not."""
         facts, tp = self.facts, self.decode.tp
         width = KV_BYTES.get(self.backend, DTYPE_BYTES[facts.dtype] if DTYPE_BYTES[facts.dtype] < 2 else 2.0)
-        split = 1.0 if facts.latent else max(1.0 / tp, 1.0 / facts.kv_heads)
+        split = facts.kv_copies(tp) / tp
         full = facts.lasting_kv
         return facts.kv_values_per_token * width * split * full
 

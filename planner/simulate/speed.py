@@ -171,4 +171,4 @@ def kv_blocks(
 ) -> int:
     """Blocks that fit beside the weights in ``usable`` of the memory (vLLM's ``gpu_memory_utilization``); or 0."""
     room = device.memory_bytes * parallel * usable - facts.weight_bytes
-    return max(0, int(room // (facts.kv_bytes_per_token * block_tokens)))
+    return max(0, int(room // (facts.kv_bytes_per_token * facts.kv_copies(parallel) * block_tokens)))

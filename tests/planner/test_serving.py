@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
 
+from orchestrator.planner.architecture.latent import LatentAttention
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.placer import kv_capacity_bytes
-from orchestrator.planner.serving import Replica, resolve
+from orchestrator.planner.serving import Replica, Serving, resolve
 from tests.planner.clusters import config_file, cpu, gpu
 
 
@@ -31,7 +33,7 @@ def replica(folder: Path, device: str, options: dict[str, JsonValue]) -> Replica
         ("gpu", {"gpu_memory_utilization": 0.5, "tensor_parallel_size": 4}, 4 * 0.5 * 80e9),
         ("gpu", {"gpu_memory_utilization": 7}, 0.9 * 80e9),
         ("gpu", {"gpu_memory_utilization": True}, 0.9 * 80e9),
-        ("cpu", {"gpu_memory_utilization": 0.5}, 0.8 * 32e9),
+        ("cpu", {"gpu_memory_utilization": 0.5, "kv_cache_gib": 1000}, 0.8 * 32e9),
     ],
 )
 def test_an_engine_takes_of_a_gpus_memory_what_it_is_told(
@@ -40,3 +42,27 @@ def test_an_engine_takes_of_a_gpus_memory_what_it_is_told(
     found = replica(tmp_path, device, options)
     assert found.usable_bytes == pytest.approx(usable_bytes)
     assert kv_capacity_bytes(found) == pytest.approx(usable_bytes - found.facts.weight_bytes)
+
+
+@pytest.mark.parametrize(
+    ("options", "gib"),
+    [({}, 1), ({"kv_cache_gib": 4}, 4), ({"kv_cache_gib": 0}, 1), ({"kv_cache_gib": float("inf")}, 1)],
+)
+def test_a_local_engine_on_a_cpu_has_the_cache_that_it_is_given(
+    tmp_path: Path, options: dict[str, JsonValue], gib: int
+) -> None:
+    assert kv_capacity_bytes(replica(tmp_path, "cpu", options)) == gib * 2**30
+
+
+def test_devices_split_the_heads_of_a_cache_and_each_has_a_latent(tmp_path: Path) -> None:
+    llama = replica(tmp_path, "gpu", {}).facts
+    assert [llama.kv_copies(n) for n in (1, 8, 16)] == [1, 1, 2]
+    latent = LatentAttention(kv_rank=512, rope_dim=64, q_rank=0, nope_dim=128, v_dim=128)
+    four = Replica(replace(llama, latent=latent), gpu(count=4), 4)
+    assert kv_capacity_bytes(four) == pytest.approx((four.usable_bytes - four.facts.weight_bytes) / 4)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**30])
+def test_an_option_without_end_is_none(tmp_path: Path, value: float) -> None:
+    spec = EngineSpec(name="e", kind="sim", model="m", options={"max_num_batched_tokens": value})
+    assert Serving(spec, None).option("max_num_batched_tokens") is None
