@@ -76,6 +76,7 @@ class Conversations:
         """By the identity of the body; the workflow's own has none."""
         self.home: dict[Any, tuple[Body, int]] = {}
         """The body that each value is defined in, and by which of its nodes; -1 for an argument."""
+        self._made: dict[int, list[tuple[int, Any]]] = {}
         self._types: dict[Any, bool] = {}
         self._uses: dict[int, _Uses] = {}
         self._inside: dict[tuple[int, Any], Inside] = {}
@@ -84,9 +85,8 @@ class Conversations:
         for body in reversed(list(bodies(root))):
             self._uses[id(body)] = self._uses_in(body)
             for node in reversed(body.nodes):
-                for value in node.op.results:
-                    if self.is_chat(value):
-                        self.inside(value, body)
+                for _, value in self.made(node):
+                    self.inside(value, body)
 
     def is_chat(self, value: Any) -> bool:
         """Whether it is a conversation or holds some."""
@@ -95,6 +95,10 @@ class Conversations:
         if known is None:
             known = self._types[kind] = "Chat" in type_string(value).replace("[", " ").replace("]", " ").split()
         return known
+
+    def made(self, node: Node) -> list[tuple[int, Any]]:
+        """The conversations among the results of an op, with their positions."""
+        return self._made[id(node)]
 
     def users(self, chat: Any, body: Body) -> list[int]:
         """Positions of the nodes in ``body`` that continue it."""
@@ -167,9 +171,8 @@ class Conversations:
 
     def _through(self, node: Node, chat: Any, body: Body) -> Inside:
         """What a node of ``body`` does to a conversation."""
-        op = node.op
         if not node.bodies:
-            later = [self.inside(value, body) for value in op.results if self.is_chat(value)]
+            later = [self.inside(value, body) for _, value in self.made(node)]
             own = ONE if node.name == "agent.generate" else NONE
             return _sum([Inside(own), *later])
         if node.name in _ARMS:
@@ -208,7 +211,9 @@ class Conversations:
     def _enter(self, body: Body) -> None:
         self.home.update((value, (body, -1)) for value in body.arguments)
         for index, node in enumerate(body.nodes):
-            self.home.update((value, (body, index)) for value in node.op.results)
+            results = list(node.op.results)
+            self.home.update(dict.fromkeys(results, (body, index)))
+            self._made[id(node)] = [each for each in enumerate(results) if self.is_chat(each[1])]
             for region, inner in enumerate(arms(node) if node.name != "agent.arm" else ()):
                 self.places[id(inner)] = Place(node, region, body, index)
 
@@ -231,7 +236,7 @@ class Conversations:
             yield from (value for value in op.operands if self.is_chat(value))
             for inner in arms(node):
                 yield from (chat for chat in self.continued(inner) if self.home[chat][0] is not inner)
-        elif node.name != "agent.prompt" and any(self.is_chat(value) for value in op.results):
+        elif node.name != "agent.prompt" and self.made(node):
             yield from (value for value in op.operands if self.is_chat(value))
 
 

@@ -104,9 +104,9 @@ class _Marking:
                 self._turn(node.op, body, follower)
             elif node.bodies:
                 self._structure(node, body, follower)
-            else:
+            elif self._flow.made(node):
                 self._picked(node.op, index, body, follower)
-            for position, chat in enumerate(node.op.results):
+            for position, chat in self._flow.made(node):
                 kind = "supersede" if node.name == "agent.generate" else f"supersede.{position}"
                 self._supersede_shared(node.op, kind, chat, body)
         place = self._flow.places.get(id(body))
@@ -277,7 +277,7 @@ class _Marking:
     def _picked(self, op: Any, index: int, body: Body, follower: Any) -> None:
         """One conversation picked out of a list that nothing else needs: the others are over."""
         picks = op.name == "agent.field" or attr(op, "callee", "") == "builtin.getitem"
-        if not picks or not self._flow.is_chat(op.results[0]) or not self._flow.is_chat(op.operands[0]):
+        if not picks or not self._flow.is_chat(op.operands[0]):
             return
         many = op.operands[0]
         alone = self._flow.users(many, body) == [index] and not self._flow.leaves(many, body)
