@@ -36,6 +36,10 @@ _STATUSES: Final[dict[str, int]] = {
     "content_filter": 400, "content_policy": 400, "context_length": 400,
 }  # fmt: skip
 """What parts of error codes and types mean; the first that fits."""
+_WORDS: Final = (
+    "message", "error", "detail", "msg", "error_description", "title", "errors", "description", "reason", "text"
+)  # fmt: skip
+"""Where they stand."""
 _TOO_LONG: Final = re.compile(
     r"context[ _](?:length|window|size)|maximum (?:context|input|prompt)|(?:prompt|input|request) is too (?:long|large)"
     r"|too many (?:input |prompt )?tokens|exceeds? the (?:available|maximum) (?:context|number of tokens)",
@@ -44,6 +48,11 @@ _TOO_LONG: Final = re.compile(
 _NEVER_FITS: Final = re.compile(r"request too large", re.I)
 """Of a refusal: the request alone exceeds the limit per minute, and waiting changes nothing."""
 _FILTERED: Final = re.compile(r"content[ _](?:filter|policy|management)|responsible ?ai|safety", re.I)
+_KEY: Final = re.compile(
+    r"(?:invalid|incorrect|missing|expired) api[ _-]?key"
+    r"|api[ _-]?key (?:is |was |has )?(?:not (?:valid|found)|invalid|missing|expired)",
+    re.I,
+)
 _MODEL: Final = re.compile(r"model|deployment", re.I)
 _QUOTA: Final = re.compile(r"insufficient_quota|billing|payment_required|credits?_exhausted", re.I)
 
@@ -66,7 +75,7 @@ def failure(endpoint: Endpoint, status: int, body: object, *, retry_after_s: flo
         coded = errors.quota_used_up(url, said)
     elif status in (413, 429) and _NEVER_FITS.search(said):
         coded = errors.over_rate_limit(url, said)
-    elif status in (401, 403):
+    elif status in (401, 403) or (status == 400 and _KEY.search(said)):
         coded = errors.unauthorised(url, endpoint.key_env, said)
     elif status in REFUSED:
         coded = errors.overloaded(url, said, retry_after_s)
@@ -85,6 +94,8 @@ def failure(endpoint: Endpoint, status: int, body: object, *, retry_after_s: flo
 
 def error_in(value: object) -> object | None:
     """The error object in what came with status 200; None where it is none."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if not isinstance(value, Mapping):
         return None
     if value.get("error"):
@@ -137,10 +148,7 @@ def _words(value: object, levels: int = _MOST_LEVELS) -> str:
     text = next(
         filter(
             None,
-            (
-                _words(value.get(key), levels - 1)
-                for key in ("message", "error", "detail", "msg", "error_description", "title")
-            ),
+            (_words(value.get(key), levels - 1) for key in _WORDS),
         ),
         "",
     )
@@ -150,7 +158,11 @@ def _words(value: object, levels: int = _MOST_LEVELS) -> str:
 
 def _nested(value: object, levels: int = _MOST_LEVELS) -> list[Mapping[str, Any]]:
     """An error object and those in it, the inner ones first."""
-    if not levels or not isinstance(value, Mapping):
+    if not levels:
         return []
-    inner = [each for key in ("error", "detail") for each in _nested(value.get(key), levels - 1)]
+    if isinstance(value, list | tuple):
+        return [found for each in value[:5] for found in _nested(each, levels - 1)]
+    if not isinstance(value, Mapping):
+        return []
+    inner = [each for key in ("error", "errors", "detail") for each in _nested(value.get(key), levels - 1)]
     return [*inner, value]
