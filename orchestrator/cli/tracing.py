@@ -29,6 +29,7 @@ from urllib.parse import unquote
 
 import click
 
+from orchestrator.errors import described
 from orchestrator.redaction import Redaction, secrets_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ def traced() -> Iterator[None]:
         return
     problems = _Problems()
     with problems.listening():
-        provider = _installed_provider(wanted)
+        provider: TracerProvider | None = None
+        try:
+            provider = _installed_provider(wanted)
+        except Exception as failure:  # noqa: BLE001 - a variable that OpenTelemetry refuses, mostly
+            _warn(f"traces are not sent: {described(failure)}")
         try:
             yield
         finally:

@@ -123,9 +123,13 @@ def test_spans_reach_a_collector_before_the_command_ends(tmp_path: Path, collect
         ),
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "pip install opentelemetry-exporter-zipkin"),
         ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}, "http/protobuf or grpc"),
+        (
+            {"OTEL_TRACES_EXPORTER": "console", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "-3"},
+            "traces are not sent: ValueError: OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        ),
     ],
 )
-def test_an_exporter_that_cannot_be_had_is_a_warning(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+def test_traces_that_cannot_be_had_are_a_warning(tmp_path: Path, variables: dict[str, str], said: str) -> None:
     ended = orch(tmp_path, **variables)
     assert ended.returncode == 0
     assert said in ended.stderr
