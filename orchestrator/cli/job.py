@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,11 +116,10 @@ async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case]) -
         task.uncancel()
         for run in runs:
             run.cancel()
-        with suppress(asyncio.CancelledError):  # Ctrl-C again: nothing is waited for any longer
-            await asyncio.gather(*runs, return_exceptions=True)
+        await asyncio.gather(*runs, return_exceptions=True)
         return [
             Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
-            if run.cancelled() or not run.done()
+            if run.cancelled()
             else run.result()
             for case, run in zip(cases, runs, strict=True)
         ]
