@@ -72,7 +72,7 @@ def read_cluster(path: Path) -> Cluster:
         )
     if problems := list(_unresolved(entry, text, file)):
         raise PlanError.collect(problems)
-    devices = [_device(each, index, text, file) for index, each in enumerate(entry.device)]
+    devices = list(_devices(entry, text, file))
     engines = [_with_absolute_config(each, path.parent) for each in entry.engine]
     return validate(Cluster, {"devices": devices, "engines": engines}, text, file)
 
@@ -90,6 +90,18 @@ def _unresolved(entry: _ClusterEntry, text: str, file: str) -> Iterator[Diagnost
             where = SourceLoc(file, line_of(text, "engine", index, "device"))
             message = f"engine {engine.name!r} runs on {engine.device!r}, which is not one of the devices"
             yield Diagnostic("ORCH-P005", message, where, fix=closest(engine.device, known) if known else None)
+
+
+def _devices(entry: _ClusterEntry, text: str, file: str) -> Iterator[Device]:
+    """Raises :class:`PlanError` with what is wrong with any of them."""
+    problems: list[Diagnostic] = []
+    for index, each in enumerate(entry.device):
+        try:
+            yield _device(each, index, text, file)
+        except PlanError as wrong:
+            problems += wrong.diagnostics
+    if problems:
+        raise PlanError.collect(problems)
 
 
 def _device(entry: _DeviceEntry, index: int, text: str, file: str) -> Device:

@@ -187,6 +187,26 @@ def test_what_is_misspelt_comes_with_what_was_meant(tmp_path: Path, old: str, ne
     assert fix in str(caught.value)
 
 
+def test_what_is_wrong_with_each_device_is_said_at_once(tmp_path: Path) -> None:
+    text = """\
+[[device]]
+name = "a"
+type = "h1000"
+
+[[device]]
+name = "b"
+kind = "gpu"
+
+[[device]]
+name = "c"
+type = "x86"
+"""
+    with pytest.raises(PlanError) as caught:
+        read(tmp_path, text)
+    found = [(each.code, each.where.line if each.where else 0) for each in caught.value.diagnostics]
+    assert found == [("ORCH-P007", 3), ("ORCH-P004", 5), ("ORCH-P004", 5), ("ORCH-P004", 5), ("ORCH-P004", 11)]
+
+
 def test_a_missing_file_is_coded(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         Cluster.from_file(tmp_path / "none.toml")
