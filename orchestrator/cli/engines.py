@@ -11,6 +11,7 @@ from orchestrator.errors import Diagnostic, EngineError, SourceLoc, UsageError
 from orchestrator.redaction import shown
 
 if TYPE_CHECKING:
+    from orchestrator.cli.app import App
     from orchestrator.planner.cluster import Cluster, EngineSpec
     from orchestrator.planner.plan import Plan
 
@@ -31,6 +32,13 @@ class EngineChoice:
     cluster_file: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """For the local engine."""
+
+    def for_app(self, app: App | None) -> EngineChoice:
+        """With the model and the options of an application, where they say who answers and the user does not."""
+        if app is None:
+            return self
+        elsewhere = self.kind == "openai" or self.base_url or self.cluster_file
+        return replace(self, model=self.model or (None if elsewhere else app.model), options=app.engine_options)
 
     def cluster(self) -> Cluster:
         """The hardware here with the chosen engine, or the cluster of the file.
@@ -53,8 +61,8 @@ class EngineChoice:
                 fix = "write it as in --base-url http://localhost:8000/v1; a variable in its place may be unset"
                 raise UsageError("ORCH-U021", message, why=str(error), fix=fix) from None
         if self.cluster_file is not None:
-            if self.kind or self.base_url:
-                message = "--cluster already says which engines there are, so --engine and --base-url cannot"
+            if self.kind or self.base_url or self.model:
+                message = "--cluster already says which engines there are, so --model, --engine and --base-url cannot"
                 raise UsageError("ORCH-U021", message, fix="change the file, or leave --cluster out")
             cluster = Cluster.from_file(self.cluster_file)
             _check_options(cluster, self.cluster_file)

@@ -59,10 +59,8 @@ class EngineOptions:
         """The cluster for a target, whose app may have a model of its own. Raises ``UsageError`` and ``PlanError``."""
         from orchestrator.cli.engines import EngineChoice
 
-        app = target.app
-        default = app.model if app and not (self.base_url or self.cluster_file) else None
-        options = app.engine_options if app else {}
-        return EngineChoice(self.model or default, self.engine, self.base_url, self.cluster_file, options).cluster()
+        choice = EngineChoice(self.model, self.engine, self.base_url, self.cluster_file)
+        return choice.for_app(target.app).cluster()
 
 
 @dataclass(frozen=True, slots=True)

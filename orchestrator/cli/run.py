@@ -181,8 +181,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     check_writable(record, "--record")
     found: Target = ctx.meta[TARGET]
     app: App | None = found.app
-    default = app.model if app and engine != "openai" and not (base_url or cluster_file) else None
-    choice = EngineChoice(model or default, engine, base_url, cluster_file, app.engine_options if app else {})
+    choice = EngineChoice(model, engine, base_url, cluster_file).for_app(app)
     how = How(
         concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
         limits=_limits(budget),

@@ -79,6 +79,7 @@ def test_bookkeeping_is_shown_on_request(orch: Orch, folder: Path) -> None:
         (["--base-url", "http://127.0.0.1:1/v1"], "ORCH-U020", "--model"),
         (["--engine", "vllm", "--base-url", "http://x"], "ORCH-U021", "--base-url"),
         (["--cluster", "c.toml", "--engine", "sim"], "ORCH-U021", "--cluster"),
+        (["--cluster", "c.toml", "--model", "m"], "ORCH-U021", "--model"),
         (["--format", "svg"], "ORCH-U002", "svg"),
         (["--frmat", "dot"], "ORCH-U002", "--format"),
     ],
