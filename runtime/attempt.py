@@ -81,6 +81,12 @@ class Attempt:
             _current.reset(before)
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
+        policy = self.op.policy
+        seconds = None if policy.budget is None else policy.budget.seconds
+        if self._all_left_s <= 0.0 and seconds is not None:  # of a resumed run, say: nothing may begin any more
+            work.close()
+            self.cut = True
+            raise failures.out_of_time(self.op.id, seconds, self.op.where)
         self._now = asyncio.get_running_loop().time
         self._ends_s = self._now() + self._all_left_s
         try:
@@ -94,9 +100,8 @@ class Attempt:
         finally:
             self._scope = None
         self.cut = True
-        policy = self.op.policy
-        if self._now() >= self._ends_s and policy.budget is not None and policy.budget.seconds is not None:
-            raise failures.out_of_time(self.op.id, policy.budget.seconds, self.op.where)
+        if self._now() >= self._ends_s and seconds is not None:
+            raise failures.out_of_time(self.op.id, seconds, self.op.where)
         assert policy.timeout_s is not None
         raise failures.timed_out(self.op, policy.timeout_s)
 

@@ -59,6 +59,18 @@ async def test_the_seconds_of_a_budget_count_while_it_waits() -> None:
     assert not attempt.began
 
 
+async def test_nothing_begins_for_which_no_time_is_left() -> None:
+    begun: list[str] = []
+
+    async def work() -> None:
+        begun.append("work")
+
+    attempt = Attempt(op(budget=Limits(seconds=60.0)), 2, left_s=0.0)
+    with pytest.raises(BudgetError, match="ORCH-R010"):
+        await attempt.run(work())
+    assert (begun, attempt.began) == ([], False)
+
+
 async def test_a_timeout_that_the_work_itself_raises_is_its_own() -> None:
     async def work() -> None:
         raise TimeoutError("the bank's")
