@@ -181,6 +181,9 @@ class Meaning:
             return next((each for each in members if self.kind(each) is not None), UNKNOWN)
         held = self.held(source)
         if isinstance(source, ast.Call) and isinstance(source.func, ast.Attribute):
+            written = source.func.value
+            if isinstance(written, ast.Dict) and (source.func.attr, place) in (("items", 1), ("values", None)):
+                return next((each for each in written.values if self.kind(each) is not None), UNKNOWN)
             whole = self.held(source.func.value)
             if type(whole) is dict and source.func.attr in ("items", "values"):
                 held = list(whole.items() if source.func.attr == "items" else whole.values())

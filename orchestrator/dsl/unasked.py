@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import random
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,7 +218,8 @@ def _reader(meaning: Meaning, function: ast.expr, callee: object) -> bool:
     if isinstance(function, ast.Attribute) and isinstance(made := function.value, ast.Call):
         return _reader(meaning, made.func, meaning.held(made.func))  # re.compile(...).sub(...)
     modules = [module_of(each).lstrip("_").partition(".")[0] for each in (callee, owner) if each is not UNKNOWN]
-    return not _READERS.isdisjoint(modules)
+    seeds = callee is random.seed or callee is random.Random
+    return seeds or not _READERS.isdisjoint(modules)
 
 
 def _str_formatted(meaning: Meaning, template: str, node: ast.Call) -> Iterator[Finding]:

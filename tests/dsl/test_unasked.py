@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import random
 import re
 import textwrap
 from collections import defaultdict
@@ -214,10 +215,11 @@ def test_reading_a_text() -> None:
         j = re.search("cats", prompt)  # D008
         k = str(topic) or "nothing"  # D008
         m = os.path.exists(f"{topic}.txt")  # noqa: PTH110  # D008
-        n = hash(prompt)  # D008
+        n = hash(prompt), random.Random(prompt).random()  # D008
         o = list(map(len, [prompt]))  # D008
+        r = {key: len(each) for key, each in {"a": prompt, "b": "x"}.items()}  # D008
         p = [len(each) for each in (prompt, "x")]  # D008
-        return llm(f"{prompt}{a}{b}{c}{d}{e}{f}{g}{h}{i}{j}{k}{m}{n}{o}{p}")  # D008
+        return llm(f"{prompt}{a}{b}{c}{d}{e}{f}{g}{h}{i}{j}{k}{m}{n}{o}{p}{r}")  # D008
 
     assert "D008" in {each.code[5:] for each in diagnose(flow)}
     source, first = inspect.getsourcelines(flow)
