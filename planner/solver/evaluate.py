@@ -210,13 +210,3 @@ def _links(of: Instance, picks: Picks, rate: float | None) -> list[Usage]:
         if math.isinf(delay_s(of, edge, src, dst)):
             found.append(Usage(link(names[src.pool], names[dst.pool]), 1.0, 0.0, "transfers"))
     return found
-
-
-def well_paired(of: Instance, picks: Picks) -> bool:
-    """Whether each prefill and decode of a call go together."""
-    chosen = picked(of, picks)
-    return all(
-        of.problem.pairs_with(chosen[edge.src].choice, chosen[edge.dst].choice)
-        for edge in of.edges
-        if edge.transfer.pair
-    )

@@ -100,9 +100,14 @@ def run(
     limits = Limits(gap, time_limit_s, enough, most_nodes, proved)
     best = _point(program, start)
     weakest, began, is_denied = INF, time.perf_counter(), False
+    failed: PlanError | None = None
     for way in WAYS:
         left = max(0.0, time_limit_s - (time.perf_counter() - began))
-        answer = _checked(program, _ask(program, way, replace(limits, time_limit_s=left), start))
+        try:
+            answer = _checked(program, _ask(program, way, replace(limits, time_limit_s=left), start))
+        except PlanError as failure:  # it gave up; another way may go through
+            failed, weakest = failed or failure, -INF
+            continue
         if answer.value < best.value:
             best = answer
         if answer.infeasible and best.values is None and not is_denied:
@@ -115,6 +120,8 @@ def run(
         weakest = min(weakest, answer.bound)
         if left == 0.0:
             break
+    if best.values is None and failed is not None:
+        raise failed
     if best.values is None:
         raise PlanError(
             "ORCH-P050",
@@ -167,7 +174,7 @@ def _consistent(answer: Answer, best: Answer, gap: float) -> bool:
 
 def _point(program: Program, start: Sequence[float] | None) -> Answer:
     """What is known before HiGHS is asked."""
-    if start is None:
+    if start is None or program.violation(start) > TOLERANCE:
         return Answer(None, INF, -INF, infeasible=False, finished=False)
     return Answer(tuple(start), program.worth(start), -INF, infeasible=False, finished=False)
 

@@ -114,6 +114,30 @@ def test_points_that_are_none_are_an_error(monkeypatch: pytest.MonkeyPatch) -> N
         run(knapsack(), gap=0.0, time_limit_s=10.0)
 
 
+def gives_up(program: Program, limits: Limits) -> Answer:
+    raise PlanError("ORCH-P050", "the solver stopped with 'Solve error'")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_solver_that_gives_up_is_asked_in_another_way(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    asked = lying(monkeypatch, gives_up, times)
+    answer = run(knapsack(), gap=0.0, time_limit_s=10.0)
+    assert (answer.values, answer.bound, len(asked)) == (BEST, pytest.approx(6.0), times + 1)
+
+
+def test_a_solver_that_gives_up_in_every_way_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lying(monkeypatch, gives_up, times=9)
+    with pytest.raises(PlanError, match="Solve error"):
+        run(knapsack(), gap=0.0, time_limit_s=10.0)
+    known = run(knapsack(), gap=0.0, time_limit_s=10.0, start=WORST)
+    assert (known.values, known.finished, known.bound) == (WORST, False, -INF)
+
+
+def test_a_start_that_is_no_solution_is_not_taken_for_one() -> None:
+    nothing = (0.0,) * 5
+    assert run(knapsack(), gap=0.0, time_limit_s=10.0, start=nothing).values == BEST
+
+
 def test_what_a_limit_stopped_is_no_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = lying(monkeypatch, lambda program, limits: Answer(WORST, 12.0, 2.0, infeasible=False, finished=False), 9)
     answer = run(knapsack(), gap=0.0, time_limit_s=10.0, most_nodes=1)
