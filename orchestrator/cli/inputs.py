@@ -207,6 +207,8 @@ def _text(path: Path, what: str) -> str:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, ValueError) as unreadable:  # a ValueError: no UTF-8, or a path with a NUL in it
         fix = "save it in UTF-8" if isinstance(unreadable, UnicodeDecodeError) else None
+        if isinstance(unreadable, FileNotFoundError) and what == "the input":
+            fix = "`@` reads a file: give text that begins with it as a plain word, or with --inputs"
         raise UsageError("ORCH-U011", f"cannot read {what} {path}: {unreadable}", fix=fix) from unreadable
 
 

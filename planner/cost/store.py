@@ -25,7 +25,6 @@ from orchestrator.planner.datafile import parse_json, read_text
 
 Serving = str
 AGGREGATED, DISAGGREGATED = "aggregated", "disaggregated"
-TERMS: Final[dict[Quantity, tuple[str, ...]]] = {"tpot": TPOT_TERMS, "ttft": TTFT_TERMS}
 
 
 class StoredKernel(BaseModel):

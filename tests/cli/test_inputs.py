@@ -174,3 +174,10 @@ def test_bytes_that_are_no_text_are_refused(orch: Orch, tmp_path: Path) -> None:
         ended = orch("run", str(tmp_path / "flow.py"), *words)
         assert (ended.code, ended.out) == (2, "")
         assert "caf\\udce9` is no UTF-8" in ended.err
+
+
+def test_text_that_begins_with_an_at_sign_is_told_where_to_go() -> None:
+    with pytest.raises(UsageError) as caught:
+        from_command_line([QUESTION], ["question=@alice"], [])
+    assert "as a plain word, or with --inputs" in str(caught.value)
+    assert from_command_line([QUESTION], [], ["@alice"]) == {"question": "@alice"}
