@@ -19,6 +19,9 @@ MOST_SHOWN_CHARS: Final = 8_000
 """Of the bad reply; its beginning and its end are kept."""
 _CUT_FIX: Final = "raise its max_tokens, or ask for less; retry=2 shows the model what was wrong"
 
+STILL_UNFIT: Final = "ask for a simpler type; of several samples, at_least=1 does without those that do not fit"
+"""What to do where the model has been shown what was wrong, as often as its op allows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.correction import NOTHING_WRONG, Correction, UnfitReplyError
+from orchestrator.runtime.correction import NOTHING_WRONG, STILL_UNFIT, UnfitReplyError
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
     Engine,
@@ -89,7 +89,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     except BaseException as error:
         execution.sessions.fail(session, conversation)
         if isinstance(error, UnfitReplyError):
-            _keep(execution, frame, op, error.correction)
+            _keep(execution, frame, op, error)
         usage = received.usage_of_failure(error, reservation, counter, was_sent=not attempt.waiting)
         cost_usd = reservation.settle(usage)
         if usage != Usage():
@@ -136,9 +136,11 @@ def without_unfit(
     return Outcome((replies, chats)[: op.count])
 
 
-def _keep(execution: Execution, frame: Frame, op: Op, correction: Correction) -> None:
+def _keep(execution: Execution, frame: Frame, op: Op, error: UnfitReplyError) -> None:
     """Keep for the next attempt, if there may be one, what is wrong with the reply."""
+    correction = error.correction
     if op.policy.attempts > 1 and correction.shown is not None:
+        error.fix = STILL_UNFIT
         execution.corrections[frame.path + op.id] = correction
         kept = tuple(correction.kept.items())
         execution.emit(ReplyUnfit(frame.path, op.id, kept, *correction.shown, time()))

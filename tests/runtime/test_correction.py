@@ -88,6 +88,13 @@ async def test_and_where_the_last_attempt_fails_otherwise() -> None:
     assert "gone" in result.warnings[0]
 
 
+async def test_a_retry_is_no_advice_where_there_was_one() -> None:
+    for attempts, advised in ((1, True), (2, False)):
+        with pytest.raises(RunError) as caught:
+            await run(count(attempts=attempts), ScriptedEngine(["seven"] * attempts))
+        assert ("retry=" in str(caught.value.diagnostics[0].fix)) is advised
+
+
 @pytest.mark.parametrize("replies", [["1", "two", "three"], ["one", "two", "three"]])
 async def test_too_few_that_fit_are_none(replies: list[str]) -> None:
     with pytest.raises(RunError) as caught:
