@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Final
 
 from orchestrator.errors import PlanError
@@ -195,17 +196,18 @@ def sited(solution: Solution, siting: Siting) -> Sited:
     chosen = {name: found[name] for name, count in solution.replicas.items() if name in found and count}
     engines_used = [way.engine.name for way in chosen.values()]
     devices_used = [way.device.name for way in chosen.values()]
+    taken = {each.name for each in cluster.devices} | {each.name for each in cluster.engines}
     engines, devices, sites, names = [], [], [], {}
     for number, (name, way) in enumerate(chosen.items(), start=1):
         replicas = solution.replicas[name]
-        own = f"{way.device.name}-{number}" if devices_used.count(way.device.name) > 1 else way.device.name
+        own = _free(way.device.name, number, taken) if devices_used.count(way.device.name) > 1 else way.device.name
         device = way.device.model_copy(update={"name": own, "count": replicas * way.split})
-        mark = f"-{number}" if engines_used.count(way.engine.name) > 1 else ""
+        called = way.engine.name
+        if engines_used.count(called) > 1:
+            called = _free(called, number, taken)
         options = {**way.engine.options, "tensor_parallel_size": way.split}
         options |= {"max_num_seqs": way.batch} if way.batch else {}
-        engine = way.engine.model_copy(
-            update={"name": f"{way.engine.name}{mark}", "device": device.name, "options": options}
-        )
+        engine = way.engine.model_copy(update={"name": called, "device": device.name, "options": options})
         names[name] = engine.name
         engines.append(engine)
         devices.append(device)
@@ -217,6 +219,13 @@ def sited(solution: Solution, siting: Siting) -> Sited:
     engine_of = {op: names[c.configuration] for op, c in solution.assignment.items() if c.configuration in names}
     whole = cluster.model_copy(update={"devices": (*cpus, *devices), "engines": (*engines, *rest)})
     return Sited(whole, engine_of, tuple(sites))
+
+
+def _free(name: str, number: int, taken: set[str]) -> str:
+    """A numbered name that nothing has yet; it is taken from now on."""
+    found = next(each for each in (f"{name}-{n}" for n in count(number)) if each not in taken)
+    taken.add(found)
+    return found
 
 
 def proof(solution: Solution) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.placement import Workload
 from orchestrator.planner.plan import Plan
 from orchestrator.planner.planning import Asked, Planning
-from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, problem_of, unsited
+from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, problem_of, sited, unsited
 
 CLUSTER = """
 [[device]]
@@ -193,3 +194,14 @@ def test_a_long_chain_of_bookkeeping_is_passed_through() -> None:
     level2, _ = run_pipeline(chained.trace().module)
     found = Planning(level2)._greedy(Cluster(), "latency")
     assert dependencies(found) == {"count_1": (), "count_2": ("count_1",)}
+
+
+def test_what_is_split_takes_nobodys_name(tmp_path: Path) -> None:
+    more = CLUSTER.replace('l40s"\ntype', 'h100-1"\ntype').replace('name = "big"', 'name = "small-2"')
+    siting = Siting(planning()._greedy(anywhere(cluster(tmp_path)), "latency"), cluster(tmp_path, text=more), {}, False)
+    chosen = {"small on 1 x h100": 2, "small on 2 x h100": 1, "small-2 on 8 x h100-1": 1}
+    assert chosen.keys() <= siting.ways.keys()
+    found = sited(SimpleNamespace(replicas=chosen, assignment={}), siting).cluster  # type: ignore[arg-type]
+    for names in ([each.name for each in found.devices], [each.name for each in found.engines]):
+        assert len(set(names)) == len(names)
+    assert {each.name: each.count for each in found.devices}["h100-1"] == 8
