@@ -58,7 +58,8 @@ Orch = Callable[..., Ended]
 @pytest.fixture
 def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Orch:
     """Runs a command line. What it imports from the test's own files is forgotten, as if its process had ended."""
-    monkeypatch.delenv("ORCH_DEBUG", raising=False)
+    for variable in ("ORCH_DEBUG", "COLUMNS"):
+        monkeypatch.delenv(variable, raising=False)
     for variable in ("ORCH_CALIBRATION", "ORCH_LEARNED"):
         if variable not in os.environ:  # what this machine has learned is no part of a test
             monkeypatch.setenv(variable, "off")
