@@ -30,6 +30,8 @@ settings.load_profile("untimed")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script, as nobody's Ctrl-C; the tests press it themselves, and on their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
 SHARED = (

@@ -432,8 +432,11 @@ async def test_a_call_that_has_had_its_effect_before_it_is_cancelled_has_begun(t
         await pool.call("op", os.getpid)  # there is a worker
         call = asyncio.create_task(pool.call("op", leave_note, (str(done),), began=lambda: began.append(True)))
         await asyncio.sleep(0)
-        while not done.exists():
+        for _ in range(6000):
+            if done.exists():
+                break
             time.sleep(0.01)
+        assert done.exists()
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
     finally:
