@@ -42,7 +42,7 @@ async def stubborn(number: int) -> int:
             print("waiting", file=sys.stderr, flush=True)
             await asyncio.sleep(600)
         except asyncio.CancelledError:
-            print("cleaning up", file=sys.stderr, flush=True)
+            asyncio.get_running_loop().call_soon(lambda: print("cleaning up", file=sys.stderr, flush=True))
             await asyncio.sleep(600)
     return number
 
