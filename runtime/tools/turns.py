@@ -6,7 +6,7 @@ Unlike asyncio's own locks and semaphores these may be used on one event loop af
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,7 +18,8 @@ class Turns:
 
     def __init__(self) -> None:
         self.running = 0
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        """In the order in which they came; any of them may leave, in constant time."""
 
     @property
     def is_idle(self) -> bool:
@@ -40,20 +41,20 @@ class Turns:
             self.running += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
+        self.waiting[turn] = None
         try:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():  # its turn came in the same moment
                 self.leave()
-            elif turn in self.waiting:
-                self.waiting.remove(turn)
+            else:
+                self.waiting.pop(turn, None)
             raise
 
     def leave(self) -> None:
         """One has ended, or is not waited for any more: the next may run."""
         while self.waiting:
-            turn = self.waiting.popleft()
+            turn, _ = self.waiting.popitem(last=False)
             if not turn.done():
                 turn.set_result(None)
                 return
