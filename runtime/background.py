@@ -6,6 +6,7 @@ Nobody waits for them. What is still under way when the runtime closes gets a mo
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -21,7 +22,7 @@ class Background:
     """Tasks that no run waits for."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._tasks: OrderedDict[asyncio.Task[Any], None] = OrderedDict()
         """In the order in which they began."""
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -30,11 +31,9 @@ class Background:
         self._tasks[task] = None
         task.add_done_callback(self._forget)
         if len(self._tasks) > MOST_TASKS:
-            oldest = next(iter(self._tasks))
+            oldest, _ = self._tasks.popitem(last=False)
             if oldest.get_loop() is task.get_loop():
                 oldest.cancel()
-            else:
-                self._of_this_loop()
         return task
 
     async def close(self) -> None:

@@ -78,3 +78,18 @@ def test_an_engine_whose_start_was_left_on_such_a_loop_is_started_again() -> Non
         loop.run_until_complete(give_up(engines.started("main")))
     asyncio.run(use())
     assert engine.starts == 2
+
+
+def test_however_many_come_at_once_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "MOST_TASKS", 3)
+
+    async def leave() -> None:
+        kept = Background()
+        tasks = [kept.spawn(asyncio.sleep(3600)) for _ in range(50)]
+        assert list(kept._tasks) == tasks[-3:]
+        await asyncio.sleep(0)
+        assert [task.cancelled() or task.cancelling() > 0 for task in tasks] == [True] * 47 + [False] * 3
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(leave())
