@@ -57,7 +57,7 @@ def _number(text: str | None, unit_s: float) -> float | None:
 def _date(text: str | None, now_s: float) -> float | None:
     try:
         at = parsedate_to_datetime((text or "").strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s
 
@@ -69,4 +69,5 @@ def _duration(text: str | None, now_s: float) -> float | None:
     parts = _PART.findall((text or "").strip())
     if not parts or "".join(number + unit for number, unit in parts) != (text or "").strip():
         return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    total_s = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return total_s if isfinite(total_s) else None

@@ -26,6 +26,8 @@ NOW_S = 1_800_000_000.0
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": ""}, None),
+        ({"retry-after": f"Fri, 15 Jan {'9' * 30} 09:00:00 GMT"}, None),
+        ({"x-ratelimit-reset": f"{'9' * 400}s"}, None),
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
         ({"x-ratelimit-remaining-requests": "9", "x-ratelimit-reset-requests": "6m0s"}, None),
