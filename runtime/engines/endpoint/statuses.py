@@ -53,6 +53,8 @@ _KEY: Final = re.compile(
     r"|api[ _-]?key (?:is |was |has )?(?:not (?:valid|found)|invalid|missing|expired)",
     re.I,
 )
+_MARKUP: Final = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*>", re.I | re.S)
+"""What is not closed goes on to the end: to look for its end from each beginning would take quadratic time."""
 _MODEL: Final = re.compile(r"model|deployment", re.I)
 _QUOTA: Final = re.compile(r"insufficient_quota|billing|payment_required|credits?_exhausted", re.I)
 
@@ -130,7 +132,7 @@ def words(body: object) -> str:
     """The endpoint's own words, in one printable line; empty where it has none."""
     text = well_formed(_words(body)[:MOST_READ])
     if "<" in text and re.search(r"<\s*(!doctype|html|head|body|title|h1|p)\b", text, re.I):
-        text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>", " ", text)
+        text = _MARKUP.sub(" ", text)
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + " …"
 
