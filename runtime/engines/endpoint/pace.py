@@ -112,7 +112,8 @@ class Pace:
         self._keys: dict[str, float] = {}
         """By program: the place of the latest of its calls that waits."""
         self._served = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._will_resume = False
+        """Whether a timer is set; it is not kept, as it would keep its event loop alive."""
 
     @property
     def waiting(self) -> int:
@@ -205,11 +206,12 @@ class Pace:
             granted.set_result(self._grant(key))
         if not len(self._queue):
             self._keys.clear()
-        elif self._timer is None and (left_s := self._held_until_s - self.clock()) > 0:
-            self._timer = asyncio.get_running_loop().call_later(left_s, self._resume)
+        elif not self._will_resume and (left_s := self._held_until_s - self.clock()) > 0:
+            self._will_resume = True
+            asyncio.get_running_loop().call_later(left_s, self._resume)
 
     def _resume(self) -> None:
-        self._timer = None
+        self._will_resume = False
         self._deliver()
 
     def _withdraw(self, place: Place[tuple[float, asyncio.Future[Permit]]], granted: asyncio.Future[Permit]) -> None:

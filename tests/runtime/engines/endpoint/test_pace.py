@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 
 import pytest
@@ -270,3 +272,18 @@ async def test_a_call_waits_for_no_time_that_is_longer_than_its_patience() -> No
         task.cancel()
     await asyncio.gather(long, soon, return_exceptions=True)
     assert (pace.waiting, pace.in_flight) == (0, 0)
+
+
+def test_an_event_loop_that_ended_while_calls_were_held_is_forgotten() -> None:
+    async def give_up() -> weakref.ref[asyncio.AbstractEventLoop]:
+        pace = shared_pace("http://held", "", "m", 1)
+        permit = await pace.enter("", "p")
+        permit.refused(600.0)
+        permit.leave()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pace.enter("", "p"), 0.01)
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(give_up())
+    gc.collect()
+    assert loop() is None
