@@ -16,6 +16,7 @@ from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.typing import UNIONS, list_of, union
+from orchestrator.runtime.decimals import takes_decimals, with_digits
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
@@ -117,6 +118,15 @@ def adapter(tp: Any) -> TypeAdapter[Any]:
         return _adapter.__wrapped__(tp)
 
 
+def from_json(tp: Any, text: str) -> Any:
+    """What JSON holds, as ``tp``; a ``Decimal`` has the digits that stand there. Raises ``ValidationError``."""
+    value = adapter(tp).validate_json(text)
+    if takes_decimals(adapter(tp)):
+        with suppress(ValidationError):  # of a strict model, which takes Decimals from JSON only
+            return adapter(tp).validate_python(with_digits(text))
+    return value
+
+
 def checked_result(tp: Any, value: object) -> Any:
     """``value`` validated as what a tool declares; raises :class:`WrongResultError`.
 
@@ -144,17 +154,17 @@ def parsed_reply(tp: Any, text: str) -> Any:
     """
     if tp is str:
         return text
-    check, problem = adapter(tp).validate_json, None
+    problem: ValidationError | None = None
     value = json_in(text)
     for found in dict.fromkeys((text, value, value and with_whole_characters(value))):
         if found is not None:
             try:
-                return check(found)
+                return from_json(tp, found)
             except ValidationError as error:
                 problem = error
     said = bare_text(text)
     if said is not None:
         with suppress(ValidationError):
-            return check(said)
+            return from_json(tp, said)
     assert problem is not None
     raise ReplyError(first_line(problem)) from problem

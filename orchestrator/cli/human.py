@@ -110,6 +110,7 @@ def typed(question: Question, text: str) -> object:
     """What somebody means who types ``text``: one of the choices, text as it is, and anything else also as JSON."""
     from pydantic import ValidationError
 
+    from orchestrator.runtime.decimals import takes_decimals, with_digits
     from orchestrator.runtime.values import adapter
 
     if question.choices:
@@ -120,7 +121,7 @@ def typed(question: Question, text: str) -> object:
         return adapter(question.type).validate_python(text)
     except ValidationError:
         try:
-            return json.loads(text)
+            return with_digits(text) if takes_decimals(adapter(question.type)) else json.loads(text)
         except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested too deep
             return text
 

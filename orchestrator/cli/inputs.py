@@ -128,6 +128,9 @@ def from_file(parameters: Sequence[Parameter], path: Path) -> dict[int, Inputs]:
 
 
 def _of_line(parameters: Sequence[Parameter], line: str, place: str) -> Inputs:
+    from orchestrator.runtime.decimals import takes_decimals, with_digits
+    from orchestrator.runtime.values import adapter
+
     try:
         values = json.loads(line, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as wrong:  # no JSON, a number of thousands of digits, or nested too deep
@@ -135,6 +138,9 @@ def _of_line(parameters: Sequence[Parameter], line: str, place: str) -> Inputs:
     if not isinstance(values, dict):
         fix = f"write an object, such as {_example_object(parameters)}"
         raise UsageError("ORCH-U011", f"{place} is not a JSON object", fix=fix)
+    exact = {parameter.name for parameter in parameters if takes_decimals(adapter(parameter.type))} & values.keys()
+    if exact:
+        values |= {name: each for name, each in with_digits(line).items() if name in exact}
     return _validated(parameters, values, [], f"{place}: ")
 
 
@@ -193,8 +199,11 @@ def _parse(text: str, type_: Any) -> object:
         text = _text(Path(text[1:]), "the input")
     if type_ is str:
         return text
+    from orchestrator.runtime.decimals import takes_decimals, with_digits
+    from orchestrator.runtime.values import adapter
+
     try:
-        return json.loads(text)
+        return with_digits(text) if takes_decimals(adapter(type_)) else json.loads(text)
     except (ValueError, RecursionError):
         return text
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
+from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
@@ -76,6 +77,7 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(capfd: pytest.CaptureFixt
         (int, b"twelve\n12\n", 12),
         (list[str], b'["a", "b"]\n', ["a", "b"]),
         (bool, b"yes\n", True),
+        (list[Decimal], b"[12345678901234567890.12]\n", [Decimal("12345678901234567890.12")]),
         (list[int], b"9" * 5000 + b"\n[1]\n", [1]),
         (list[int], b"[" * 50_000 + b"\n[1]\n", [1]),
         (Order, b'{"size": "large"}\n{"size": 3}\n', Order(size=3)),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from orchestrator.cli.inputs import MOST_PROBLEMS, Parameter, as_given, from_command_line, from_file
 from orchestrator.errors import UsageError
@@ -181,3 +184,33 @@ def test_text_that_begins_with_an_at_sign_is_told_where_to_go() -> None:
         from_command_line([QUESTION], ["question=@alice"], [])
     assert "as a plain word, or with --inputs" in str(caught.value)
     assert from_command_line([QUESTION], [], ["@alice"]) == {"question": "@alice"}
+
+
+class Invoice(BaseModel):
+    number: str
+    total: Decimal
+    lines: list[Decimal] = []
+
+
+@pytest.mark.parametrize("written", ["19.990", "0.10", "98765432109876543210.123456789012345", "-1E-30", "1.0e500"])
+def test_a_decimal_has_the_digits_that_were_written(tmp_path: Path, written: str) -> None:
+    price, invoice = Parameter("price", Decimal | None), Parameter("invoice", Invoice)
+    whole = f'{{"number": "7", "total": {written}, "lines": [{written}]}}'
+    (tmp_path / "in.jsonl").write_text(f'{{"price": {written}, "invoice": {whole}}}\n')
+    (tmp_path / "price.json").write_text(written + "\n")
+    lines = from_file([price, invoice], tmp_path / "in.jsonl")[1]
+    for given in (
+        lines,
+        from_command_line([price, invoice], [f"price={written}", f"invoice={whole}"], []),
+        from_command_line([price, invoice], [f"price=@{tmp_path / 'price.json'}", f"invoice={whole}"], []),
+    ):
+        assert isinstance(given["invoice"], Invoice)
+        for read in (given["price"], given["invoice"].total, *given["invoice"].lines):
+            assert str(read) == str(Decimal(written))
+
+
+def test_beside_a_decimal_other_numbers_are_as_ever(tmp_path: Path) -> None:
+    parameters = [Parameter("price", Decimal), Parameter("rest", Any), Parameter("shares", list[int | float])]
+    (tmp_path / "in.jsonl").write_text('{"price": 2.50, "rest": {"a": 2.50}, "shares": [1, 0.50]}')
+    given = from_file(parameters, tmp_path / "in.jsonl")[1]
+    assert f"{given}" == "{'price': Decimal('2.50'), 'rest': {'a': 2.5}, 'shares': [1, 0.5]}"

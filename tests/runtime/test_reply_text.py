@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+import pickle
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.reply_text import json_in
@@ -103,3 +107,21 @@ def test_an_escaped_half_of_a_character_is_replaced() -> None:
         "b": "\U0001f600",
         "c": "\\ud83d",
     }
+
+
+class Price(BaseModel):
+    usd: Decimal
+    rate: float
+    more: dict[str, Any] = {}
+
+
+class Strict(BaseModel, strict=True):
+    usd: Decimal
+    at: date
+
+
+def test_a_decimal_has_the_digits_of_the_reply() -> None:
+    read = parsed_reply(list[Price], '[{"usd": 1234567890123456.780, "rate": 0.50, "more": {"x": 1.50}}]')[0]
+    assert (str(read.usd), repr(read.rate)) == ("1234567890123456.780", "0.5")
+    assert type(pickle.loads(pickle.dumps(read.more))["x"]) is float
+    assert parsed_reply(Strict, '{"usd": 0.5, "at": "2026-02-03"}') == Strict(usd=Decimal("0.5"), at=date(2026, 2, 3))
