@@ -15,7 +15,8 @@ class KeptCtrlC:
     """From here to :meth:`release` the first Ctrl-C waits, in the main thread and where it would raise."""
 
     def __init__(self) -> None:
-        self._came = False
+        self.came = False
+        """Whether there was one."""
         self.raises = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -24,13 +25,13 @@ class KeptCtrlC:
             signal.signal(signal.SIGINT, self._keep)
 
     def _keep(self, number: int, frame: FrameType | None) -> None:
-        self._came = True
+        self.came = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def release(self) -> None:
         """Raise ``KeyboardInterrupt`` if Ctrl-C came; from now on it raises at once."""
         if self.raises:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._came:
-            self._came = False
+        if self.came:
+            self.came = False
             raise KeyboardInterrupt

@@ -20,6 +20,7 @@ from orchestrator.errors import RunError
 from orchestrator.event_loop import run
 
 if TYPE_CHECKING:
+    from orchestrator.cli.results import Results
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.program import Limits
@@ -38,19 +39,19 @@ class How:
 
 
 def run_job(
-    compiled: Compiled, job: Job, how: How, durations: DurationModel | None = None
-) -> tuple[list[Outcome], Facts]:
+    compiled: Compiled, job: Job, how: How, results: Results, durations: DurationModel | None = None
+) -> tuple[Sequence[Outcome], Facts]:
     """Run every case, ``how.concurrency`` at a time; a case that fails does not stop the others.
 
-    Ctrl-C does: what is under way is cancelled, and the outcome of every case without a result says so
-    (:func:`was_interrupted`). ``durations`` learns from the pauses of their conversations.
+    Ctrl-C does: what is under way is cancelled, and the outcome of every case without a result says so. What came of them
+    is in ``results`` as soon as they are over, and returned once what they ran on has been stopped. ``durations`` learns
+    from the pauses of their conversations.
     Raises what stops all of them: wrong or missing answers of a human, an engine that does not start, Ray out of reach.
     """
     screen = Screen(live=False if how.stream else None)
     progress = Progress(compiled.plan, screen)
     replies = Replies(screen, several=len(job.cases) > 1) if how.stream else None
     human = human_for(compiled.program, how.answers, screen.question)
-    ended: list[tuple[list[Outcome], Facts]] = []
 
     async def all_cases() -> None:
         async with opened(compiled, progress, ray_address=how.ray_address, human=human, durations=durations) as session:
@@ -62,7 +63,7 @@ def run_job(
                 asyncio.ensure_future(_one(case, session, compiled, slots, watched=watched, how=how))
                 for case in job.cases
             ]
-            outcomes = await _all(runs, job.cases)
+            outcomes = await _all(runs, job.cases, results)
             seconds = time.perf_counter() - began
             simulated = any(outcome.result.simulated for outcome in outcomes if outcome.result) or any(
                 engine.simulated for engine in session.runtime.engines
@@ -74,7 +75,7 @@ def run_job(
             facts = Facts(
                 models_label(plan), engines_label(plan), simulated, seconds, start_seconds, plan, progress.spent
             )
-            ended.append((outcomes, facts))
+            results.of_runs = outcomes, facts
 
     try:
         for note in job.notes:
@@ -82,20 +83,17 @@ def run_job(
         try:
             run(all_cases())
         except KeyboardInterrupt:
-            if not ended:
+            if results.of_runs is None:
                 raise
+            results.interrupted = True
         except Exception as failure:
-            if not ended:
+            if results.of_runs is None:
                 raise
             progress.note(f"warning: the runs are over, and an engine did not stop cleanly: {as_orch_error(failure)}")
-        return ended[0]
+        assert results.of_runs is not None
+        return results.of_runs
     finally:
         screen.close()
-
-
-def was_interrupted(outcomes: Sequence[Outcome]) -> bool:
-    """Whether Ctrl-C ended the job."""
-    return any(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +104,12 @@ class _Watched:
     replies: Replies | None
 
 
-async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case]) -> list[Outcome]:
+async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case], results: Results) -> list[Outcome]:
     """The outcomes of all runs; once this task is cancelled, which is what Ctrl-C does, of those that were faster."""
     try:
         return list(await asyncio.gather(*runs))
     except asyncio.CancelledError:
+        results.interrupted = True
         task = asyncio.current_task()
         assert task is not None
         task.uncancel()

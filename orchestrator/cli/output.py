@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.failure import CTRL_C, as_orch_error
+from orchestrator.cli.failure import CTRL_C
 from orchestrator.cli.printable import Printable
-from orchestrator.cli.saving import save_result
 from orchestrator.cli.screen import printable
-from orchestrator.cli.streams import deliver, deliver_json, result_stream, silence_stdout
-from orchestrator.errors import Diagnostic, OrchError, RunError, described
+from orchestrator.cli.streams import deliver, deliver_json, result_stream
 from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from orchestrator.cli.app import Facts, Outcome, Report
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
@@ -67,39 +62,6 @@ def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_js
     for note in shown.notes:
         click.secho(f"note: {note}", dim=True, err=True)
     return 1 if any(outcome.error for outcome in outcomes) else 0
-
-
-@contextmanager
-def kept(workflow: str, outcomes: Sequence[Outcome], facts: Facts) -> Iterator[None]:
-    """What the runs gave is paid for: where it cannot be shown, it is saved, and ORCH-U092 says where."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as failure:
-        data = runs_data(workflow, outcomes, facts, many=len(outcomes) != 1, shown=Printable())
-        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        place = save_result(text)
-        if place is None:
-            click.echo(text, err=True)
-        error = _not_shown(failure, place)
-        if isinstance(failure, KeyboardInterrupt):
-            silence_stdout()  # whose reader may be waiting for ever
-            click.echo(str(error), err=True)
-            raise
-        raise error from failure
-
-
-def _not_shown(failure: BaseException, place: Path | None) -> OrchError:
-    diagnostics = failure.diagnostics if isinstance(failure, OrchError) else []
-    reason = None
-    if isinstance(failure, OSError):
-        reason = as_orch_error(failure).message
-    first = Diagnostic(
-        "ORCH-U092",
-        "the results could not be shown",
-        why=reason or described(failure) if not diagnostics else None,
-        fix=f"nothing is lost: they are in {place}" if place else "nothing is lost: they are on stderr, above",
-    )
-    return RunError.collect([first, *diagnostics])
 
 
 def runs_data(

@@ -169,10 +169,11 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.engines import EngineChoice, guessed_models, require_engine
     from orchestrator.cli.failure import FAILED, INTERRUPTED
     from orchestrator.cli.inputs import as_given
-    from orchestrator.cli.job import How, run_job, was_interrupted
+    from orchestrator.cli.job import How, run_job
     from orchestrator.cli.learned import pauses_to_learn
-    from orchestrator.cli.output import kept, show_job, show_runs, summary
+    from orchestrator.cli.output import show_job, show_runs, summary
     from orchestrator.cli.record import save_record
+    from orchestrator.cli.results import kept
     from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
     from orchestrator.runtime.pricing import require_prices
@@ -196,20 +197,22 @@ def command(  # noqa: PLR0917 - one parameter an option
         for note in guessed_models(compiled.plan):
             click.secho(f"note: {note}", dim=True, err=True)
         require_prices(compiled.program, how.limits or compiled.program.budget)
-        with traced(), pauses_to_learn(compiled.plan, learned) as durations:
-            outcomes, facts = run_job(compiled, job, how, durations)
+        with (
+            traced(),
+            pauses_to_learn(compiled.plan, learned) as durations,
+            kept(found.workflow.name) as results,
+        ):
+            outcomes, facts = run_job(compiled, job, how, results, durations)
             failures = [each.error for each in outcomes if each.error is not None]
-            interrupted = was_interrupted(outcomes)
-            if failures and len(failures) == len(outcomes) and not interrupted:
+            if failures and len(failures) == len(outcomes) and not results.interrupted:
                 click.secho(summary(outcomes, facts), dim=True, err=True)
                 raise failures[0]
-            with kept(found.workflow.name, outcomes, facts):
-                recorded = record is None or save_record(record, found.workflow, outcomes, facts, how.concurrency)
-                if app is not None:
-                    code = show_job(app.report(job, outcomes, facts), as_json=as_json)
-                else:
-                    code = show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
-        return INTERRUPTED if interrupted else code or (0 if recorded else FAILED)
+            recorded = record is None or save_record(record, found.workflow, outcomes, facts, how.concurrency)
+            if app is not None:
+                code = show_job(app.report(job, outcomes, facts), as_json=as_json)
+            else:
+                code = show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
+        return INTERRUPTED if results.interrupted else code or (0 if recorded else FAILED)
     finally:
         job.close()
 
