@@ -43,9 +43,9 @@ def run_job(
 ) -> tuple[Sequence[Outcome], Facts]:
     """Run every case, ``how.concurrency`` at a time; a case that fails does not stop the others.
 
-    Ctrl-C does: what is under way is cancelled, and the outcome of every case without a result says so. What came of them
-    is in ``results`` as soon as they are over, and returned once what they ran on has been stopped. ``durations`` learns
-    from the pauses of their conversations.
+    Ctrl-C does: what is under way is cancelled, and the outcome of every case without a result says so. What came of
+    them is in ``results`` as soon as they are over, and returned once what they ran on has been stopped.
+    ``durations`` learns from the pauses of their conversations.
     Raises what stops all of them: wrong or missing answers of a human, an engine that does not start, Ray out of reach.
     """
     screen = Screen(live=False if how.stream else None)
