@@ -145,13 +145,3 @@ def _own(stages: tuple[Stage, ...], number: int) -> tuple[Stage, ...]:
         replace(stage, prefix_ids=tuple(key - offset if key < 0 else key for key in stage.prefix_ids))
         for stage in stages
     )
-
-
-def share_prefix(program: Program, tokens: int, unit_tokens: int = 16) -> Program:
-    """The program, with the first ``tokens`` prompt tokens of its stages the same: a schema, a question, a document."""
-    stages = tuple(
-        replace(stage, prefix_ids=tuple(range(-1, -1 - min(tokens, stage.prompt_tokens) // unit_tokens, -1)),
-                unit_tokens=unit_tokens)
-        for stage in program.stages
-    )  # fmt: skip
-    return replace(program, stages=stages)

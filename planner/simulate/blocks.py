@@ -122,13 +122,6 @@ class BlockPool:
                 self._pinned += 1
                 heappush(self._pins, (until_s, self._pinned, key))
 
-    def unpin(self, ids: Sequence[int]) -> None:
-        """End the pins of these units, where they are still cached."""
-        for key in reversed(ids):
-            unit = self.units.get(key)
-            if unit is not None:
-                self._end_pin(key, unit)
-
     def expire(self, now: float) -> bool:
         """End the pins whose time is over; whether any was."""
         pins = self._pins
@@ -152,8 +145,6 @@ class BlockPool:
                 self.yielded_pins += 1
 
     def _end_pin(self, key: int, unit: Unit) -> None:
-        if unit.pinned_until_s < 0:
-            return
         unit.pinned_until_s = -1.0
         if not unit.uses:
             self.idle[key] = unit

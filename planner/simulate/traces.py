@@ -46,11 +46,6 @@ class Trace:
     skipped: tuple[Diagnostic, ...] = ()
     """What is wrong with each line left out; ``where`` says which."""
 
-    @property
-    def skipped_lines(self) -> tuple[int, ...]:
-        """Their numbers, from 1."""
-        return tuple(problem.where.line for problem in self.skipped if problem.where is not None)
-
 
 class _MalformedError(Exception):
     """Why an entry cannot be used."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import PlanError
-from orchestrator.planner.simulate.arrivals import draw, fit_arrivals, gamma_arrivals, replay, share_prefix
+from orchestrator.planner.simulate.arrivals import draw, fit_arrivals, gamma_arrivals, replay
 from orchestrator.planner.simulate.program import Program, Stage
 
 
@@ -83,13 +83,3 @@ def test_drawing_is_deterministic_and_sets_the_slo() -> None:
 def test_replaying_faster_brings_arrivals_closer() -> None:
     (program,) = replay([Program(0, 9.0, (Stage(1, 1, tool_s=2.0),), slo_s=5.0)], speedup=3.0)
     assert (program.arrival_s, program.stages[0].tool_s, program.slo_s) == (3.0, 2.0, 5.0)
-
-
-@pytest.mark.parametrize(("tokens", "units"), [(0, (0, 0)), (40, (2, 2)), (64, (4, 3)), (1000, (6, 3))])
-def test_sharing_a_beginning(tokens: int, units: tuple[int, int]) -> None:
-    """Of prompts of 100 and 50 tokens in units of 16."""
-    shared = share_prefix(TEMPLATES[0], tokens)
-    ids = [stage.prefix_ids for stage in shared.stages]
-    assert tuple(map(len, ids)) == units
-    assert ids[1] == ids[0][: len(ids[1])]
-    assert all(key < 0 for key in ids[0])

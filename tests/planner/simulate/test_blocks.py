@@ -65,10 +65,6 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.available >= min(wanted, before)
         assert self.pool.available >= wanted or self.pool.next_expiry_s is None
 
-    @rule(chain=st.integers(0, 3))
-    def unpin(self, chain: int) -> None:
-        self.pool.unpin(tuple(10 * chain + i for i in range(3)))
-
     @invariant()
     def every_block_is_somewhere(self) -> None:
         pool = self.pool
