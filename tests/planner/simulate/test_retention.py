@@ -15,9 +15,10 @@ from orchestrator.planner.policies import ROUND_ROBIN_FCFS
 from orchestrator.planner.simulate.conversation import Turn, conversation
 from orchestrator.planner.simulate.program import Program
 from orchestrator.planner.simulate.report import SimulationReport
-from orchestrator.planner.simulate.retention import EngineLoad, FixedTtl, Held, Retention, TurnView
+from orchestrator.planner.simulate.retention import EngineLoad, Held, Retention, TurnView
 from orchestrator.planner.simulate.simulation import Lifetime, Simulation
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
+from tests.planner.simulate.fixed_ttl import FixedTtl
 from tests.planner.simulate.loads import spec, ticks
 
 STEP = ReplicaSpeed(token_s=0.0, weight_s=0.0, kv_token_s=0.0, step_s=1.0)
@@ -127,12 +128,6 @@ def test_a_retention_that_keeps_memory_from_an_idle_engine_is_named() -> None:
     with pytest.raises(PlanError, match="ORCH-P112"):
         Played(load, 8, Stubborn(inf, total_blocks=8))
     assert Played(load, 8, Stubborn(4.0, total_blocks=8)).ends[1] == 17.0 + 4.0 + 2.0
-
-
-def test_figures_that_cannot_be_are_refused() -> None:
-    for ttl_s, budget in ((-1.0, 0.5), (float("nan"), 0.5), (1.0, 1.5)):
-        with pytest.raises(PlanError, match="ORCH-P110"):
-            FixedTtl(ttl_s, total_blocks=8, budget=budget)
 
 
 def agents(seed: int, count: int) -> list[Program]:
