@@ -61,17 +61,17 @@ def crashed_at_start(engine: str, model: str, last_line: str, log: str | None) -
         "ORCH-E005",
         f"the engine `{engine}` stopped while loading `{model}`",
         why=last_line,
-        fix=f"the engine's log is {log}" if log else None,
+        fix=_log_at(log),
     )
 
 
 def no_memory_for_kv(engine: str, last_line: str, log: str | None) -> EngineError:
+    less = "lower `max_model_len`, or raise `kv_cache_gib` (CPU) or `gpu_memory_utilization` (GPU)"
     return EngineError(
         "ORCH-E006",
         f"the engine `{engine}` has no memory left for the KV cache",
         why=last_line,
-        fix="lower `max_model_len`, or raise `kv_cache_gib` (CPU) or `gpu_memory_utilization` (GPU)"
-        + (f"; the engine's log is {log}" if log else ""),
+        fix="; ".join(filter(None, (less, _log_at(log)))),
     )
 
 
@@ -135,7 +135,7 @@ def engine_died(engine: str, last_line: str, log: str | None) -> EngineError:
         "ORCH-E013",
         f"the engine `{engine}` stopped while it was working",
         why=last_line,
-        fix=f"the engine's log is {log}" if log else None,
+        fix=_log_at(log),
     )
 
 
@@ -279,3 +279,7 @@ def ray_not_started(why: str) -> EngineError:
         why=why,
         fix="see what else keeps the machine busy and whether it has memory and disk space left, then try again",
     )
+
+
+def _log_at(log: str | None) -> str | None:
+    return f"the engine's log is {log}" if log else None
