@@ -1,0 +1,15 @@
+"""Running a workflow that calls a tool."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.runtime.run import Runtime
+
+
+async def outcome(runtime: Runtime, flow: Any, value: object) -> Any:
+    (name,) = flow.boundary.params
+    async with asyncio.timeout(60):
+        return (await runtime.run(compile_workflow(flow), {name: value})).value
