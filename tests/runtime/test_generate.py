@@ -24,6 +24,7 @@ from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import NO_POLICY, Generate, Limits, Policy, Program
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.services import Engines, Services
+from tests.awaiting import until
 
 
 def one_call(policy: Policy = NO_POLICY, limits: Limits | None = None, **spec: Any) -> Program:
@@ -35,12 +36,11 @@ def one_call(policy: Policy = NO_POLICY, limits: Limits | None = None, **spec: A
 async def test_a_call_that_is_cancelled_in_a_queue_takes_nothing_and_is_journaled_as_not_begun() -> None:
     engine = ScriptedEngine(["never"], seconds_per_reply=3600)
     one_at_a_time = ReplicaOptions(admission=AdmissionOptions(cap=CapOptions(programs=1, fixed=True)))
-    services = Services(Engines({"main": ReplicaSet("main", [engine], one_at_a_time)}))
+    replicas = ReplicaSet("main", [engine], one_at_a_time)
+    services = Services(Engines({"main": replicas}))
     runs = [Execution(one_call(limits=Limits(tokens=500)), services, MemoryJournal(), name) for name in ("a", "b")]
     tasks = [asyncio.create_task(run.run(("ask",))) for run in runs]
-    while not any(isinstance(event, Reserved) for event in runs[1].events):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(engine.requests) and replicas.gates[0].state.waiting == 1)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

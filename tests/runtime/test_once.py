@@ -13,6 +13,7 @@ from orchestrator.errors import RunError, UnsettledError
 from orchestrator.runtime.events import OpFailed, OpsDone, OpStarted, OpUnsettled, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.run import Runtime
+from tests.awaiting import until
 from tests.runtime.payments import compiled, hanging, overtaken, paying
 
 
@@ -137,10 +138,11 @@ async def test_a_failure_beside_it_names_it_too() -> None:
 async def test_what_was_cancelled_before_its_turn_may_start_after_a_resume() -> None:
     """One thread, which another run's tool occupies."""
     calls: list[int] = []
-    release = threading.Event()
+    occupied, release = threading.Event(), threading.Event()
 
     @tool(effects="idempotent")
     def occupy(cents: int) -> int:
+        occupied.set()
         release.wait()
         return cents
 
@@ -151,11 +153,12 @@ async def test_what_was_cancelled_before_its_turn_may_start_after_a_resume() -> 
 
     flow = paying(pay)
     async with Runtime() as runtime:
-        runtime._services.threads._most_running = 1
+        threads = runtime._services.threads
+        threads._most_running = 1
         holder = asyncio.create_task(runtime.run(paying(occupy), {"cents": 1}))
-        await asyncio.sleep(0.01)
+        await until(occupied.is_set)
         task = asyncio.create_task(runtime.run(flow, {"cents": 5}, run_id="r"))
-        await asyncio.sleep(0.02)
+        await until(lambda: any(each.waiting for each in threads._tenants.values()))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         began = [event.began for event in await runtime.journal.load("r") if isinstance(event, OpFailed)]
@@ -171,8 +174,7 @@ async def test_cancelling_the_run_leaves_it_unsettled(caplog: pytest.LogCaptureF
     flow = paying(hanging(calls))
     async with Runtime() as runtime:
         task = asyncio.create_task(runtime.run(flow, {"cents": 5}, run_id="r"))
-        while not calls:
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(calls))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert "`pay_1`" in caplog.text

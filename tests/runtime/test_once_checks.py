@@ -13,6 +13,7 @@ from orchestrator.errors import UnsettledError
 from orchestrator.runtime.events import OpSettled, OpUnsettled
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.tools.threads import _Job
+from tests.awaiting import until
 from tests.runtime.payments import Answer, compiled, hanging, overtaken, paying
 
 
@@ -121,8 +122,7 @@ async def test_nor_while_its_thread_has_not_come_to_it_yet(monkeypatch: pytest.M
         with pytest.raises(UnsettledError, match="nobody knows"):
             await runtime.run(paying(pay), {"cents": 5})
         release.set()
-        while not calls:
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(calls))
     assert calls == [5]
 
 

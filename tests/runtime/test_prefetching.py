@@ -16,6 +16,7 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.program import Limits
 from orchestrator.runtime.services import Services
+from tests.awaiting import until
 from tests.runtime.session_runs import PREFIX, Controlled, OneEngine, Run, prefetching, text
 
 
@@ -71,8 +72,7 @@ async def test_a_prefetch_ends_with_the_run() -> None:
     engine = Controlled(text, prefetch_s=60.0)
     with pytest.raises(RunError):
         await Run(failing_before_its_call, engine).result("q")
-    await asyncio.sleep(0.01)
-    assert engine.cut == 1
+    await until(lambda: engine.cut == 1)
 
 
 async def test_a_budget_is_for_calls_alone() -> None:
@@ -160,8 +160,7 @@ async def test_a_run_lets_go_of_its_engines_though_its_journal_fails_at_its_end(
         await Execution(program, services, FullDisk(), "run-1").run(("q",))
     assert caught.value.code == "ORCH-R048"
     assert finished == ["run-1"]
-    await asyncio.sleep(0.01)
-    assert engine.cut == 1
+    await until(lambda: engine.cut == 1)
 
 
 async def test_what_a_prefetch_took_that_ends_with_the_run_is_counted_once() -> None:

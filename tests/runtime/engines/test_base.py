@@ -14,6 +14,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.program import Generate, Policy, Program
 from orchestrator.runtime.run import Runtime
+from tests.awaiting import until
 from tests.runtime.kv.replica_sets import Flaky, ask, slots
 
 
@@ -36,8 +37,7 @@ async def test_a_request_is_sent_when_its_program_has_a_slot() -> None:
 
     async with engine.gates[0].turn("holder"):
         waiting = asyncio.create_task(call("late"))
-        await asyncio.sleep(0.01)
-        assert engine.gates[0].state.waiting == 1
+        await until(lambda: engine.gates[0].state.waiting == 1)
         assert told == []
     engine.finish("holder")
     await waiting

@@ -23,6 +23,7 @@ from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Generate, Limits, Policy, Program
 from orchestrator.runtime.run import Runtime
+from tests.awaiting import until
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
 
 GOOD = [chunk("yes", "stop"), usage()]
@@ -197,8 +198,7 @@ async def test_a_place_in_the_queue_is_not_an_ops_time() -> None:
             pace = shared_pace(endpoint.url, "none", "m", 1)
             holder = await pace.enter("", "another run")
             late = asyncio.create_task(runtime.run_program(asking(Policy(timeout_s=2.0)), ("hi",)))
-            while not pace.waiting:
-                await asyncio.sleep(0.01)
+            await until(lambda: bool(pace.waiting))
             await asyncio.sleep(2.1)
             assert not late.done()
             holder.leave()

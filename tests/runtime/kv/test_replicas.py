@@ -20,6 +20,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaSet
 from orchestrator.runtime.run import Runtime
+from tests.awaiting import until
 from tests.runtime.kv.replica_sets import Hinted, ask, sim, slots
 
 
@@ -27,7 +28,7 @@ async def test_a_program_waits_until_another_is_finished() -> None:
     engine = ReplicaSet("one", [sim()], slots(1))
     await complete(engine, ask("a", "a/1"))
     late = asyncio.create_task(complete(engine, ask("b", "b/1")))
-    await asyncio.sleep(0.02)
+    await until(lambda: engine.gates[0].state.waiting == 1)
     assert not late.done()
     await complete(engine, ask("a", "a/1"))
     engine.finish("a")
@@ -112,10 +113,10 @@ async def test_programs_that_wait_at_a_drained_replica_go_elsewhere() -> None:
 
     served: list[object] = []
     waiting = [asyncio.create_task(once(f"w{i}")) for i in range(4)]
-    await asyncio.sleep(0.02)
     home = engine.router.home("a/1")
     assert home is not None
     drained = home[1]
+    await until(lambda: sum(load.waiting_count for load in engine.router.loads) == len(waiting))
     assert engine.router.loads[drained].waiting_count
     engine.finish("b")
     async with asyncio.timeout(20):
@@ -196,8 +197,7 @@ async def test_draining_a_replica_under_load_changes_no_result() -> None:
     engine = ReplicaSet("sim", [sim(), sim()], slots(4))
     async with asyncio.timeout(60), Runtime({"default": engine}) as runtime:
         answers = asyncio.create_task(_answers(runtime, 24))
-        while not all(load.done >= 3 for load in engine.router.loads):
-            await asyncio.sleep(0.001)
+        await until(lambda: all(load.done >= 3 for load in engine.router.loads))
         await engine.drain(0)
         before = (await engine.replicas[0].stats()).requests
         assert engine.router.loads[0].running_count == 0

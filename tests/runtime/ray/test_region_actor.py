@@ -23,6 +23,7 @@ from orchestrator.runtime.program import Limits
 from orchestrator.runtime.ray.region_actor import RegionActor
 from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.run import Runtime
+from tests.awaiting import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
 
@@ -155,11 +156,11 @@ async def test_cancelling_reaches_the_worker(ray_session: RaySession, tmp_path: 
     marker = tmp_path / "marker"
     async with RegionActor(num_cpus=0) as actor:
         run = asyncio.create_task(actor.run(compile_workflow(waiting), {"marker": str(marker)}))
-        await _appears(marker)
+        await until(marker.exists)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        await _appears(tmp_path / "marker.cancelled")
+        await until((tmp_path / "marker.cancelled").exists)
 
 
 @workflow
@@ -261,17 +262,11 @@ async def test_pauses_are_forecast_there_and_what_they_teach_comes_back(ray_sess
     assert {7.0, taught_s} <= set(then_s)
 
 
-async def _appears(path: Path) -> None:
-    async with asyncio.timeout(60):
-        while not path.exists():
-            await asyncio.sleep(0.02)
-
-
 async def test_a_run_that_is_cancelled_has_its_end_in_the_journal(ray_session: RaySession, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     async with RegionActor(num_cpus=0) as actor:
         run = asyncio.create_task(actor.run(compile_workflow(waiting), {"marker": str(marker)}, run_id="cut"))
-        await _appears(marker)
+        await until(marker.exists)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
@@ -285,7 +280,7 @@ async def test_a_worker_that_died_is_replaced_for_all_that_come_next(ray_session
     async with RegionActor(num_cpus=0) as actor:
         first = await actor.run(compile_workflow(counting), {"start": 0})
         lost = asyncio.create_task(actor.run(compile_workflow(waiting), {"marker": str(marker)}))
-        await _appears(marker)
+        await until(marker.exists)
         os.kill(first.value[0].pid, signal.SIGKILL)
         with pytest.raises(RunError) as died:
             await lost

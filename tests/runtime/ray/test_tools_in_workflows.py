@@ -22,6 +22,7 @@ from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run import Runtime
+from tests.awaiting import is_running, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
 
@@ -144,19 +145,8 @@ async def test_waiting_for_a_free_cpu_is_not_the_tools_time(ray_session: RaySess
     await asyncio.gather(*holders)
 
 
-async def gone(pid: int) -> bool:
-    for _ in range(200):
-        state = Path(f"/proc/{pid}/stat")
-        if not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
-            return True
-        await asyncio.sleep(0.05)
-    return False
-
-
 async def written(file: Path) -> int:
-    async with asyncio.timeout(60):
-        while not (file.exists() and file.read_text()):
-            await asyncio.sleep(0.02)
+    await until(lambda: file.exists() and file.read_text() != "")
     return int(file.read_text())
 
 
@@ -166,7 +156,8 @@ async def test_a_timeout_ends_the_worker(ray_session: RaySession, tmp_path: Path
     with pytest.raises(RunError) as failed:
         await run(placed(timed, place), file=str(file))
     assert failed.value.code == "ORCH-R004"
-    assert await gone(int(file.read_text()))
+    pid = int(file.read_text())
+    await until(lambda: not is_running(pid))
 
 
 @pytest.mark.parametrize("place", ["ray-task", "ray-actor"])
@@ -176,7 +167,7 @@ async def test_cancelling_a_run_ends_the_worker(ray_session: RaySession, tmp_pat
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert await gone(pid)
+    await until(lambda: not is_running(pid))
 
 
 @tool(effects="idempotent", retry=2)

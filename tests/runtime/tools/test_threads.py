@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.tools.threads import MOST_RUNNING, ToolThreads
+from tests.awaiting import until
 
 
 class Gate:
@@ -36,12 +36,6 @@ class Gate:
         with self._lock:
             self.inside -= 1
         return "through"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_tenant_has_so_many_threads_and_the_others_theirs() -> None:
@@ -94,8 +88,7 @@ async def test_a_call_that_nobody_waits_for_gives_its_place_to_the_next() -> Non
     assert 'isolation="process"' in (caught.value.diagnostics[0].fix or "")
     assert await threads.call(lambda: "not mine", tenant="u") == "not mine"
     gate.may.set()
-    await until(lambda: gate.inside == 0)
-    await asyncio.sleep(0.05)
+    await until(lambda: not threads._tenants)
     assert await threads.call(lambda: "they have ended", tenant="t") == "they have ended"
 
 
