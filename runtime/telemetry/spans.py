@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import trace
@@ -29,7 +30,6 @@ from orchestrator.runtime.events import (
     RunResumed,
     RunStarted,
     Spent,
-    is_within,
     region_key,
 )
 from orchestrator.runtime.program import Generate, Inline, Op, Program, Structure, ToolCall
@@ -43,6 +43,20 @@ CANCELLED = "cancelled"
 """``error.type`` of what was cut short by something else."""
 UNSETTLED = "ORCH-R020"
 """``error.type`` of a tool that must run at most once and of which nobody knows whether it did."""
+
+_Key = tuple[str, str]
+"""A frame and an op."""
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """An op that has begun and not ended."""
+
+    span: Span
+    around: _Key | None
+    """The structured op that it is in; None for the workflow itself."""
+    inside: dict[_Key, None] = field(default_factory=dict)
+    """Those in it, by when they began."""
 
 
 def recording_listener(program: Program, engines: Mapping[str, Engine], run_id: str) -> Callable[[Feed], None] | None:
@@ -73,10 +87,10 @@ class SpanListener:
         self._content = content
         self._root: Span | None = None
         self._spent = Spending()
-        self._open: dict[tuple[str, str], Span] = {}
-        self._lost: dict[tuple[str, str], Spending] = {}
+        self._open: dict[_Key, _Open] = {}
+        self._lost: dict[_Key, Spending] = {}
         """What attempts that gave nothing used, by op."""
-        self._in_doubt: set[tuple[str, str]] = set()
+        self._in_doubt: set[_Key] = set()
         """Ops whose latest attempt has no outcome."""
         self._ops: dict[str, dict[str, Op]] = {}
         self._inline: dict[str, dict[int, Inline]] = {}
@@ -115,13 +129,16 @@ class SpanListener:
         key = (event.frame, event.op)
         self._in_doubt.discard(key)
         if key in self._open:
-            self._open[key].set_attribute(names.ATTEMPTS, event.attempt)
+            self._open[key].span.set_attribute(names.ATTEMPTS, event.attempt)
             return
         op = self._op(event.frame, event.op)
         operation, subject, attributes = self._describe(op)
-        span = self._start(operation, subject, self._around(event.frame), event.at)
+        around = self._around(event.frame)
+        span = self._start(operation, subject, self._span_of(around), event.at)
         span.set_attributes({names.OP_ID: op.id, names.PLACE: place_of(op), names.FRAME: event.frame, **attributes})
-        self._open[key] = span
+        self._open[key] = _Open(span, around)
+        if around is not None:
+            self._open[around].inside[key] = None
 
     def _done(self, event: OpsDone) -> None:
         if event.op is None:
@@ -131,10 +148,10 @@ class SpanListener:
             self._spent.add(event.usage, event.cost_usd)
         spec = self._op(event.frame, event.op).spec
         if isinstance(spec, Structure) and spec.kind == "race":
-            self._cut_short(event.frame, event.op, event.at)
-        span = self._open.pop((event.frame, event.op), None)
-        if span is None:
+            self._cut_short((event.frame, event.op), event.at)
+        if (event.frame, event.op) not in self._open:
             return
+        span = self._take((event.frame, event.op))
         if event.finish is not None:
             span.set_attribute(names.FINISH_REASONS, event.finish)
         spent = self._lost.pop((event.frame, event.op), Spending())
@@ -148,9 +165,10 @@ class SpanListener:
 
     def _kept(self, event: KvTurn) -> None:
         """What the call found of its session's KV cache, and what is to become of it."""
-        span = self._open.get((event.frame, event.op))
-        if span is None:
+        entry = self._open.get((event.frame, event.op))
+        if entry is None:
             return
+        span = entry.span
         known = {names.KV_TOOL: event.tool, names.KV_PAUSE: event.pause_s, names.KV_TTL: event.pin_ttl_s}
         span.set_attributes({name: value for name, value in known.items() if value is not None})
         span.set_attribute(names.KV_SESSION, event.session)
@@ -167,7 +185,7 @@ class SpanListener:
 
     def _segment(self, event: OpsDone) -> None:
         inlined = self._inline_ops(region_key(event.frame))
-        parent = self._around(event.frame)
+        parent = self._span_of(self._around(event.frame))
         for slot, value in enumerate(event.values, event.first):
             op = inlined.get(slot)
             if op is not None and op.tool is not None:
@@ -180,30 +198,39 @@ class SpanListener:
 
     def _unsettled(self, event: OpUnsettled) -> None:
         """The span stays open: a check or another attempt may settle it."""
-        span = self._open.get((event.frame, event.op))
-        if span is not None:
-            span.add_event("unsettled", {"attempt": event.attempt}, _ns(event.at))
+        entry = self._open.get((event.frame, event.op))
+        if entry is not None:
+            entry.span.add_event("unsettled", {"attempt": event.attempt}, _ns(event.at))
             self._in_doubt.add((event.frame, event.op))
 
     def _failed(self, event: OpFailed) -> None:
         key = (event.frame, event.op)
         if isinstance(self._op(*key).spec, Structure):
-            self._cut_short(*key, event.at)
+            self._cut_short(key, event.at)
         if key not in self._open:  # it failed before it was started
             return
         if event.retry_in_s is not None:
             attributes = {names.ERROR_TYPE: event.code, "exception.message": event.message if self._content else ""}
-            self._open[key].add_event("retry", attributes, _ns(event.at))
+            self._open[key].span.add_event("retry", attributes, _ns(event.at))
         else:
             self._close(key, event.code, event.at)
 
-    def _cut_short(self, frame: str, op: str, at: float) -> None:
+    def _cut_short(self, key: _Key, at: float) -> None:
         """End what was under way inside an op that has ended: the losers of a race, what a failure cancelled."""
-        for key in [key for key in self._open if is_within(key[0], frame + op)]:
-            self._close(key, CANCELLED, at)
+        entry = self._open.get(key)
+        for inner in () if entry is None else tuple(entry.inside):
+            self._cut_short(inner, at)
+            self._close(inner, CANCELLED, at)
 
-    def _close(self, key: tuple[str, str], error_type: str, at: float) -> None:
-        span = self._open.pop(key)
+    def _take(self, key: _Key) -> Span:
+        """The span of an op that is not under way any more."""
+        entry = self._open.pop(key)
+        if entry.around in self._open:
+            del self._open[entry.around].inside[key]
+        return entry.span
+
+    def _close(self, key: _Key, error_type: str, at: float) -> None:
+        span = self._take(key)
         _set_spending(span, self._lost.pop(key, Spending()))
         self._fail(span, UNSETTLED if key in self._in_doubt else error_type, at)
 
@@ -223,18 +250,21 @@ class SpanListener:
         span.set_status(Status(StatusCode.ERROR))
         span.end(_ns(at))
 
-    def _around(self, frame: str) -> Span | None:
-        """The span of the op that a frame belongs to: that op's own frame and id are how the path ends."""
+    def _span_of(self, key: _Key | None) -> Span | None:
+        return self._root if key is None else self._open[key].span
+
+    def _around(self, frame: str) -> _Key | None:
+        """The op under way that a frame belongs to: that op's own frame and id are how the path ends."""
         cut = frame.rfind("/", 0, len(frame) - 1) + 1
         while frame:
             for end in range(len(frame) - 1, cut, -1):
-                span = self._open.get((frame[:cut], frame[cut:end]))
-                if span is not None:
-                    return span
+                key = (frame[:cut], frame[cut:end])
+                if key in self._open:
+                    return key
             if not cut:
                 break
             cut = frame.rfind("/", 0, cut - 1) + 1
-        return self._root
+        return None
 
     def _op(self, frame: str, op_id: str) -> Op:
         key = region_key(frame)

@@ -179,6 +179,32 @@ def test_the_loser_of_a_race_ends_with_the_race_and_not_with_the_run() -> None:
     assert "error.type" not in attributes(spans["execute_tool fast"])
 
 
+def test_so_does_what_is_inside_of_it() -> None:
+    body = RegionBuilder("", 0)
+    slow = RegionBuilder("race.slow/", 0, body)
+    each = RegionBuilder("race.slow/each/", 1, slow)
+    each_body = each.finish(each.suspend("step", ToolCall(work, "step", "pure", True, "async"), [], types=[str]))
+    arm = slow.finish(slow.suspend("each", Structure("map", 9), [], types=[list], bodies=[("", each_body, [])]))
+    (first,) = body.suspend("race", Structure("race", 0), [], types=[str], bodies=[("slow", arm, [])])
+    items = [f"race.slow/each[{item}]/" for item in range(3)]
+    spans = spans_from(
+        Program("demo", "hash", (), body.finish([first]), str),
+        OpStarted("", "race", 1, 1.0),
+        OpStarted("race.slow/", "each", 1, 1.0),
+        *(OpStarted(item, "step", 1, 1.0) for item in items),
+        OpsDone(items[0], 0, ("x",), 2.0, "step"),
+        OpFailed("", "race", 1, "ORCH-R004", "", 0.5, 3.0),
+        OpStarted("", "race", 2, 4.0),
+        OpStarted("race#2.slow/", "each", 1, 4.0),
+        OpsDone("", 0, ("x",), 5.0, "race"),
+        RunDone("x", 9.0),
+    )
+    assert spans["execute_tool step"].end_time == 3_000_000_000
+    assert spans["op each"].end_time == 5_000_000_000
+    assert spans["op each"].parent is not None and spans["op race"].context is not None
+    assert spans["op each"].parent.span_id == spans["op race"].context.span_id
+
+
 def test_what_nobody_knows_is_no_mere_cancellation_unless_a_later_attempt_succeeds() -> None:
     events = [OpStarted("each[0]/", "work", 1, 1.0), OpUnsettled("each[0]/", "work", 1, "it took too long", 2.0)]
     span = spans_from(program(), *events, RunDone("x", 3.0))["execute_tool work"]
