@@ -47,8 +47,8 @@ class Attempt:
     """See the module's docstring. ``left_s`` is what is left of the seconds that all attempts may take."""
 
     __slots__ = (
-        "_all_left_s", "_ends_s", "_left_s", "_now", "_outer", "_running", "_running_since_s", "_scope", "began", "cut",
-        "number", "once", "op", "waiting",
+        "_all_left_s", "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "number",
+        "once", "op", "waiting",
     )  # fmt: skip
 
     def __init__(self, op: Op, number: int, *, left_s: float = inf, owner: OnceOp | None = None) -> None:
@@ -59,9 +59,7 @@ class Attempt:
         self.began = False
         """Whether something of it may have happened."""
         self.waiting = True
-        """Whether it waits for its turn now: all of it, where it consists of several requests."""
-        self._running = 0
-        """Requests that do not wait."""
+        """Whether it waits for its turn now."""
         self.cut = False
         """Whether it was ended from here, without an outcome of its own."""
         self._outer = _current.get()
@@ -106,9 +104,8 @@ class Attempt:
         raise failures.timed_out(self.op, policy.timeout_s)
 
     def begin(self) -> None:
-        """Its turn has come, or that of one request more."""
+        """Its turn has come; does nothing while it goes on."""
         self.began = True
-        self._running += 1
         if not self.waiting:
             return
         self.waiting = False
@@ -119,9 +116,8 @@ class Attempt:
             self._schedule(self._scope)
 
     def wait(self) -> None:
-        """It waits for its turn from now on, or one of its requests does."""
-        self._running = max(self._running - 1, 0)
-        if self.waiting or self._running:
+        """It waits for its turn from now on."""
+        if self.waiting:
             return
         self.waiting = True
         if self._scope is not None:

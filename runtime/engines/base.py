@@ -210,7 +210,7 @@ def sent() -> None:
 
 
 def held() -> None:
-    """The request has to wait in a queue until it is sent, or sent again; called by whoever holds it."""
+    """Nobody works on the request until it is sent again, or all of it was answered; called by whoever holds it."""
     told = _sending.get()
     if told is not None:
         told[1]()

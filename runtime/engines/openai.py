@@ -28,9 +28,7 @@ from orchestrator.runtime.engines.base import (
     FinishReason,
     GenerateRequest,
     Usage,
-    held,
     note,
-    sent,
 )
 from orchestrator.runtime.engines.endpoint import event_stream, probe, reading
 from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, checked_url
@@ -43,6 +41,7 @@ from orchestrator.runtime.engines.endpoint.client import (
     without_user,
 )
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
+from orchestrator.runtime.engines.endpoint.in_flight import InFlight
 from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, HeldError, Pace, Permit, gate, shared_pace
 from orchestrator.runtime.engines.endpoint.refused import RefusedError
@@ -186,11 +185,13 @@ class OpenAIEngine:
         ttft_s: float | None = None
         usages: list[Usage | None] = []
         ends: dict[int, FinishReason] = {}
+        in_flight = InFlight()
         while missing:
             parts = [missing] if self._dialect.takes_n else [[sample] for sample in missing]
             replies = [Reply(len(part), request.sampling.max_tokens) for part in parts]
             asked = [
-                self._ask(_seeded(request, part[0]), part, reply) for part, reply in zip(parts, replies, strict=True)
+                self._ask(_seeded(request, part[0]), part, reply, in_flight)
+                for part, reply in zip(parts, replies, strict=True)
             ]
             async with aclosing(merged(asked)) as pieces:
                 async for sample, text, thought in pieces:
@@ -211,7 +212,9 @@ class OpenAIEngine:
             yield Chunk(sample, "", 0, ends[sample - sample % copies])
         yield Chunk(last, "", 0, ends[last - last % copies], usage, ttft_s)
 
-    async def _ask(self, request: GenerateRequest, part: Sequence[int], reply: Reply) -> AsyncGenerator[Piece, None]:
+    async def _ask(
+        self, request: GenerateRequest, part: Sequence[int], reply: Reply, in_flight: InFlight
+    ) -> AsyncGenerator[Piece, None]:
         """One request for some of the samples; a refusal for being too many sends it back into the queue."""
         pace = shared_pace(self._url, self._key, self._asked_model(request), self.options.max_concurrency)
         hint = request.kv
@@ -226,12 +229,13 @@ class OpenAIEngine:
                 turns += 1
                 key = permit.key if turns < TURNS_FIRST else None
                 try:
-                    sent()
+                    in_flight.sent()
                     async with aclosing(self._answer(request, reply)) as pieces:
                         async for number, text, thought in pieces:
                             permit.answered()
                             yield part[number], text, thought
                     permit.answered()
+                    in_flight.over()
                     is_over = True
                 except RefusedError as refusal:
                     permit.refused(refusal.retry_after_s, refusal.error.diagnostics[0].why or "")
@@ -239,7 +243,7 @@ class OpenAIEngine:
                         refusals, since_s = refusals + 1, pace.refused_since_s
                     if request.may_move or refusals > MOST_REFUSALS or self._is_hopeless(refusal, pace):
                         raise self._final(refusal) from None
-                    held()
+                    in_flight.over()
                     note(f"{refusal.what}; they waited and were sent again")
                 finally:
                     permit.leave()
