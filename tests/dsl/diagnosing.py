@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -31,19 +32,31 @@ def count(rows: list[str]) -> int:
     return len(rows)
 
 
+def errors_of(flow: Workflow[..., Any]) -> list[Diagnostic]:
+    with pytest.raises(TraceError) as caught:
+        record(flow)
+    return caught.value.diagnostics
+
+
 def diagnose(function: Callable[..., Any] | Workflow[..., Any]) -> list[Diagnostic]:
     """The errors of a workflow, each checked for being in the table and at a line marked with its code."""
     flow = function if isinstance(function, Workflow) else workflow(function)
-    with pytest.raises(TraceError) as caught:
-        record(flow)
+    found = errors_of(flow)
     source, first = inspect.getsourcelines(flow.fn)
-    for diagnostic in caught.value.diagnostics:
+    for diagnostic in found:
         assert diagnostic.code in CODES
         assert diagnostic.where is not None
         marked = [first + i for i, line in enumerate(source) if f"# {diagnostic.code[5:]}" in line]
         assert diagnostic.where.line in marked, diagnostic
         assert diagnostic.where.file == flow.fn.__code__.co_filename
-    return caught.value.diagnostics
+    return found
+
+
+def assert_as_marked(function: Callable[..., Any]) -> None:
+    """The lines that have errors are those that are marked with a code."""
+    source, first = inspect.getsourcelines(function)
+    marked = {first + i: found[1] for i, line in enumerate(source) if (found := re.search(r"# (D\d+)$", line))}
+    assert {each.where.line: each.code[5:] for each in diagnose(function) if each.where} == marked
 
 
 def the_error(function: Callable[..., Any]) -> Diagnostic:
@@ -52,9 +65,7 @@ def the_error(function: Callable[..., Any]) -> Diagnostic:
 
 
 def the_error_at_caller(function: Callable[..., Any]) -> Diagnostic:
-    with pytest.raises(TraceError) as caught:
-        record(workflow(function))
-    (diagnostic,) = caught.value.diagnostics
+    (diagnostic,) = errors_of(workflow(function))
     assert diagnostic.where is not None
     assert diagnostic.where.line == function.__code__.co_firstlineno
     return diagnostic
