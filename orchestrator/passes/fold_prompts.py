@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 from orchestrator.ir.walk import Node, attr, type_string
@@ -69,6 +70,6 @@ def _inlined(value: Any, made_by: Node | None) -> tuple[list[str], list[Any]] | 
             return None
         content = json.loads(attr(made_by.op, "value"))
         return [content if isinstance(content, str) else str(content)], []
-    if len(list(value.uses)) == 1 or not len(made_by.op.operands):
+    if len(list(islice(value.uses, 2))) == 1 or not len(made_by.op.operands):
         return attr(made_by.op, "parts"), list(made_by.op.operands)
     return None
