@@ -23,8 +23,8 @@ def dependencies(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 
 class _Ends:
-    """What each op waits for (``before``), and what those wait for who wait for it (``of``), in program order: an op
-    stands behind all that it reads."""
+    """Both in terms of ops that do work, by the id of an op: which of them it waits for (``before``), and which of them
+    whoever reads it waits for (``of``). Filled in program order, in which an op stands behind all that it reads."""
 
     def __init__(self, plan: Plan) -> None:
         self.before: dict[str, frozenset[str]] = {}

@@ -79,7 +79,7 @@ class Serving:
 
 
 def resolve(engine: EngineSpec, cluster: Cluster) -> Serving:
-    """Find the engine's device and model facts; raises :class:`PlanError` for an unreadable ``config.json``."""
+    """Find the engine's device and model facts. Raises :class:`PlanError` as :func:`facts_of` does."""
     if engine.device is None:
         return Serving(engine, None)
     wanted = engine.option("tensor_parallel_size")
