@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -148,8 +149,8 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """A JSON object; raises ``ValueError`` for a key that would hide another one of its name."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key `{next(name for name in names if names.count(name) > 1)}` stands there twice")
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key `{twice}` stands there twice")
     return found
 
 
