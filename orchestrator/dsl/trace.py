@@ -120,6 +120,8 @@ def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
         raised = type(error).__name__
     if type(error).__name__ == "ValidationError":
         fix = "build a model of symbolic values as an op: call(Model, field=value)"
+    elif isinstance(error, TypeError) and "expected str instance" in raised:
+        fix = 'join texts, which f-strings are: ", ".join(f"{value}" for value in values)'
     return tracer.report(
         "ORCH-D001",
         f"the workflow raised {raised.splitlines()[0]}",

@@ -136,6 +136,12 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
         [["q!"], "q"],
     ),
     (
+        lambda x: ", ".join([x, _words(x)[0]]),
+        '", ".join(f"{value}" for value in values)',
+        lambda x: ", ".join(f"{value}" for value in [x, _words(x)[0]]),
+        "q, q",
+    ),
+    (
         lambda x: len(_words(x)),
         "compute it in a tool that takes the list: @tool(effects='pure')",
         lambda x: _count(_words(x)),
