@@ -114,7 +114,7 @@ def described(error: BaseException) -> str:
     """The type and the text of an exception; some have a text that cannot be made."""
     try:
         text = str(error)
-    except Exception as second:  # noqa: BLE001 - `__str__` is the user's code
+    except BaseException as second:  # noqa: BLE001 - `__str__` is the user's code, and may end what it likes
         text = f"(its text cannot be made: {type(second).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

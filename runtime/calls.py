@@ -21,7 +21,7 @@ from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
-from orchestrator.runtime.tools.caller import Caller, caller
+from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.values import Conversation, checked_result
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run(
     """
     spec = op.spec
     if isinstance(spec, ToolCall):
-        return _tool(Caller(execution, frame.path, op, ledger), spec, frame, attempt)
+        return _tool(Caller(execution, frame.path, op, ledger, Runs()), spec, frame, attempt)
     assert attempt is not None
     if isinstance(spec, Generate):
         return generate(execution, frame, op, attempt=attempt, ledger=ledger)
@@ -78,7 +78,11 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     if spec.in_pauses:
         args = _refine(by.execution, spec.in_pauses, args)
     caller.set(by)
-    result = await call_tool(spec, list(map(by_value, args)), attempt, by)
+    try:
+        result = await call_tool(spec, list(map(by_value, args)), attempt, by)
+    finally:
+        if by.runs.close():
+            await by.runs.end()
     return Outcome((checked_result(frame.region.types[by.op.first], result),))
 
 

@@ -79,7 +79,7 @@ class Within:
     async def _run_for_a_thread(self, program: Program, values: tuple[object, ...], by: Caller) -> RunResult:
         task, runs = asyncio.current_task(), by.runs
         assert task is not None
-        if runs is None or runs.is_over:
+        if runs.is_over:
             raise RunError("ORCH-R024", f"`{program.name}` was not run: the call of `{by.op.id}` has ended")
         runs.tasks.add(task)
         try:

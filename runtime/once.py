@@ -196,18 +196,16 @@ class OnceOp:
             given.setdefault(name, self.key)
         asked = {name: given[name] for name in self._once.check_params if name in given}
         execution, runs = self._execution, Runs()
-        by = Caller(execution, self._frame.path, self._op, self._frame.ledger)
-        caller.set(by)
-        if iscoroutinefunction(check):
-            return await on_loop(partial(check, **asked), self._op.id, execution.warn)
-        context = copy_context()
-        context.run(caller.set, by._replace(runs=runs))
-        work = partial(context.run, check, **asked)
+        caller.set(Caller(execution, self._frame.path, self._op, self._frame.ledger, runs))
         try:
+            if iscoroutinefunction(check):
+                return await on_loop(partial(check, **asked), self._op.id, execution.warn)
+            work = partial(copy_context().run, check, **asked)
             answer = await execution.services.threads.call(work, tenant=execution.tenant, depth=execution.depth)
+            return await answer if isawaitable(answer) else answer
         finally:
-            await runs.end()
-        return await answer if isawaitable(answer) else answer
+            if runs.close():
+                await runs.end()
 
     def _settle(self, verdict: Verdict, values: tuple[object, ...]) -> None:
         path, op = self._frame.path, self._op

@@ -12,7 +12,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.once import marked, marked_async
 from orchestrator.runtime.program import ToolCall
-from orchestrator.runtime.tools.caller import Caller, Runs, caller
+from orchestrator.runtime.tools.caller import Caller
 from orchestrator.runtime.tools.on_loop import on_loop
 
 
@@ -45,16 +45,10 @@ async def _call(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by
             fn = partial(_in_a_loop, fn)
         if once is not None and began is not None:
             fn, began = marked(fn, once.path, began)
-        runs = Runs()
-        context = copy_context()
-        context.run(caller.set, by._replace(runs=runs))
-        work = partial(context.run, fn, *args, **kwargs)
-        try:
-            return await services.threads.call(
-                work, tenant=execution.tenant, depth=execution.depth, admitted=admitted, began=began
-            )
-        finally:
-            await runs.end()
+        work = partial(copy_context().run, fn, *args, **kwargs)
+        return await services.threads.call(
+            work, tenant=execution.tenant, depth=execution.depth, admitted=admitted, began=began
+        )
     if spec.place == "process":
         return await services.processes.call(
             op.id,

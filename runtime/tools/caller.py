@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Runs:
-    """The runs that one call of a tool has begun from another thread; they end with it."""
+    """The runs that one call of a tool has begun in other threads than the event loop's; they end with it."""
 
     __slots__ = ("is_over", "tasks")
 
@@ -22,13 +22,16 @@ class Runs:
         self.tasks: set[asyncio.Task[object]] = set()
         self.is_over = False
 
+    def close(self) -> bool:
+        """Let no more begin; whether some still run."""
+        self.is_over = True
+        return bool(self.tasks)
+
     async def end(self) -> None:
         """Cancel those that still run, and return when they have ended."""
-        self.is_over = True
         for task in self.tasks:
             task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks)
+        await asyncio.wait(self.tasks)
 
 
 class Caller(NamedTuple):
@@ -38,8 +41,7 @@ class Caller(NamedTuple):
     frame: str
     op: Op
     ledger: Ledger
-    runs: Runs | None = None
-    """None for a tool on the event loop, which awaits its runs itself."""
+    runs: Runs
 
 
 caller: ContextVar[Caller | None] = ContextVar("orchestrator_caller", default=None)

@@ -136,5 +136,5 @@ def _told(self: BaseException) -> str:
 def _text(error: BaseException) -> str:
     try:
         return str(error)[:MOST_CHARS]
-    except Exception as second:  # noqa: BLE001 - `__str__` is the user's code
+    except BaseException as second:  # noqa: BLE001 - `__str__` is the user's code, and may end what it likes
         return f"(its text cannot be made: {type(second).__name__})"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -72,6 +74,18 @@ def by_own_loop(q: str) -> str:
     return asyncio.run(inner.arun(q)) + asyncio.run(inner.arun(q))
 
 
+@tool(effects="idempotent")
+async def by_to_thread(q: str) -> str:
+    return "".join([await asyncio.to_thread(inner, q), await asyncio.to_thread(inner, q)])
+
+
+@tool(effects="idempotent")
+def by_own_pool(q: str) -> str:
+    with ThreadPoolExecutor(2) as pool:
+        begun = [pool.submit(copy_context().run, inner, q) for _ in range(2)]
+        return "".join(each.result() for each in begun)
+
+
 def around(called: Any) -> Any:
     """A workflow of one call."""
 
@@ -83,6 +97,7 @@ def around(called: Any) -> Any:
 
 
 threaded, awaited, gathered, own_loop = map(around, (by_thread, by_await, by_gather, by_own_loop))
+to_thread, own_pool = map(around, (by_to_thread, by_own_pool))
 
 
 async def result(flow: Any, engine: Heard, value: object = "hi", **options: Any) -> RunResult:
@@ -91,7 +106,9 @@ async def result(flow: Any, engine: Heard, value: object = "hi", **options: Any)
         return await runtime.run(compile_workflow(flow, CLUSTER), {name: value}, **options)
 
 
-ways = pytest.mark.parametrize("flow", [threaded, awaited, gathered, own_loop], ids=lambda flow: flow.name)
+ways = pytest.mark.parametrize(
+    "flow", [threaded, awaited, gathered, own_loop, to_thread, own_pool], ids=lambda flow: flow.name
+)
 
 
 @ways
@@ -188,12 +205,12 @@ async def test_is_refused_where_it_cannot_run(flow: Any, fix: str) -> None:
     assert fix in (caught.value.diagnostics[0].fix or "")
 
 
-@workflow
-def cut_short(q: str) -> str:
-    return by_thread.options(timeout=0.2)(q)
+@pytest.mark.parametrize("called", [by_thread, by_to_thread, by_own_loop], ids=lambda called: called.name)
+async def test_ends_with_the_call_of_its_tool(called: Any) -> None:
+    @workflow
+    def cut_short(q: str) -> str:
+        return called.options(timeout=0.2)(q)  # type: ignore[no-any-return]
 
-
-async def test_ends_with_the_call_of_its_tool() -> None:
     engine = Heard()
     engine.waits = asyncio.Event()
     with pytest.raises(RunError) as caught:

@@ -27,6 +27,11 @@ class Untold(Exception):
         raise ValueError("no text")
 
 
+class Leaves(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("no text either")
+
+
 def leave(how: str) -> int:
     """Raise something that is seldom meant for whoever calls."""
     if how == "exit":
@@ -40,6 +45,7 @@ def leave(how: str) -> int:
         "own": Gone("for good"),
         "group": BaseExceptionGroup("several", [SystemExit(1)]),
         "untold": Untold(),
+        "leaves": Leaves(),
     }[how]
 
 
@@ -98,6 +104,7 @@ RAISED = {
     "own": "Gone: for good",
     "group": "BaseExceptionGroup: several",
     "untold": "Untold: (its text cannot be made: ValueError)",
+    "leaves": "Leaves: (its text cannot be made: SystemExit)",
 }
 
 
