@@ -13,8 +13,8 @@ from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
-from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, element_type, join, list_of, type_string, union
+from orchestrator.dsl.tracer import Mark, Result, Tracer, require_tracer
+from orchestrator.dsl.typing import TypeForm, assignable, element_type, join, list_of, type_string, union
 from orchestrator.dsl.value import Length, Value
 
 A = TypeVar("A")
@@ -72,8 +72,9 @@ def loop(
 ) -> T:
     """Repeat ``state = body(state)`` at most ``max`` times, and not at all once ``until(state)`` holds.
 
-    ``init`` is one value, or a tuple or dict of values, and ``body`` takes and returns the same structure. ``until`` is
-    checked before each iteration. The result is the final state.
+    ``init`` is one value, or a tuple or dict of values, and ``body`` takes and returns the same structure; where
+    ``body`` makes one value of them, as a tool does, the state is that value. ``until`` is checked before each
+    iteration. The result is the final state.
     """
     tracer = require_tracer("loop")
     name, opts = _policy(tracer, "loop", policy)
@@ -98,12 +99,17 @@ def loop(
     def stop(structure: Any) -> object:
         return False if until is None else tracer.feed(tracer.call(until, structure), bool, "`until` of loop")
 
-    for widenings_left in reversed(range(_WIDENINGS * len(types) + 1)):
+    for widenings_left in reversed(range(_WIDENINGS * (len(types) + 1))):
         mark = tracer.mark()
         arguments = [Result(tp) for tp in types]
         cond = trace_region(tracer, "`until` of loop", stop, arguments, on_structure)
         step = trace_region(tracer, "the body of loop", body, arguments, on_structure)
         if step.shape != shape:
+            if widenings_left and (whole := _as_one_value(tracer, init, step, mark)) is not None:
+                state, types, shape = [whole], [whole._type], LEAF
+                continue
+            if step.shape == LEAF and len(tracer.diagnostics) > mark.diagnostics:
+                break  # what stands for the result of an error has no structure
             tracer.report(
                 "ORCH-D023",
                 f"the state of the loop is {shape}, but its body returns {step.shape}",
@@ -121,6 +127,16 @@ def loop(
     results = [Result(tp) for tp in types]
     values = tracer.op("loop", state, results, {"max": max}, opts, name=name, regions=[cond.region, step.region])
     return unflatten(shape, values)  # type: ignore[no-any-return]
+
+
+def _as_one_value(tracer: Tracer, init: object, step: Traced, mark: Mark) -> Value[Any] | None:
+    """``init`` as the one value that the body makes of it; None if it is none, or something else is wrong."""
+    if step.shape != LEAF or len(tracer.diagnostics) > mark.diagnostics:
+        return None
+    expected = step.leaves[0]._type
+    tracer.rollback(mark)
+    whole = tracer.lift(init, expected)
+    return whole if assignable(whole._type, expected) else None
 
 
 def _report_growth(tracer: Tracer, types: list[TypeForm], wider: list[TypeForm]) -> None:

@@ -1,8 +1,8 @@
-"""The state of a loop may turn out wider than it began, one value at a time."""
+"""The state of a loop may turn out wider than it began, or as one value; what is written down has a known length."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from hypothesis import given
@@ -61,6 +61,61 @@ def test_a_state_whose_type_never_settles() -> None:
     assert "a tool that is declared" in error.fix
     with fake():
         assert workflow(right)("q") == [[[]]]
+
+
+class Tally(TypedDict):
+    seen: list[str]
+    count: int
+
+
+@tool(effects="pure")
+def counted(state: Tally) -> Tally:
+    return {"seen": [*state["seen"], "more"], "count": state["count"] + 1}
+
+
+@tool(effects="pure")
+def longer(state: dict[str, int]) -> dict[str, int]:
+    return {**state, str(len(state)): len(state)}
+
+
+@tool(effects="pure")
+def moved(state: tuple[str, int]) -> tuple[str, int]:
+    return f"{state[0]}!", state[1] + 1
+
+
+@pytest.mark.parametrize(
+    ("flow", "expected"),
+    [
+        (lambda x: loop(counted, {"seen": ["a"], "count": 1}, max=5, until=lambda s: s["count"] == 3),
+         {"seen": ["a", "more", "more"], "count": 3}),
+        (lambda x: loop(longer, {}, max=2), {"0": 0, "1": 1}),
+        (lambda x: loop(lambda s: longer(longer(s)), {"a": 7}, max=2), {"a": 7, "1": 1, "2": 2, "3": 3, "4": 4}),
+        (lambda x: loop(moved, (x, 0), max=3), ("x!!!", 3)),
+    ],
+)  # fmt: skip
+def test_a_tool_may_make_one_value_of_a_state_that_began_as_a_structure(flow: Any, expected: Any) -> None:
+    def body(x: str) -> Any:
+        return flow(x)
+
+    with fake():
+        assert workflow(body)("x") == expected
+
+
+@pytest.mark.parametrize(
+    ("flow", "expected"),
+    [
+        (lambda x: map_(lambda item: f"{item}{x}", ("a", "b")), ["ax", "bx"]),
+        (lambda x: map_(lambda item: llm(f"{item}"), (x, "b", x)), ["reply"] * 3),
+        (lambda x: map_(lambda a, b: a + b, ("a", x), ["c", "d"]), ["ac", "xd"]),
+        (lambda x: map_(lambda item: item, ()), []),
+    ],
+)
+def test_a_tuple_that_is_written_down_has_a_known_length(flow: Any, expected: Any) -> None:
+    def body(x: str) -> Any:
+        return flow(x)
+
+    with fake(lambda messages: "reply"):
+        assert workflow(body)("x") == expected
 
 
 @pytest.mark.parametrize(
