@@ -94,7 +94,7 @@ def caught(op: Op, error: RunError) -> Outcome:
     spec = op.spec
     if not (isinstance(spec, ToolCall) and spec.is_caught and error.code in _OF_TOOLS):
         raise error
-    what = error.message.rpartition(f"{op.id}` ")[2]
+    what = error.message.partition(f"{op.id}` ")[2]
     why = f": {error.diagnostics[0].why}" if error.code == "ORCH-R002" else ""
     return Outcome((Failure(f"{spec.callee} {what}{why}"[:LONGEST_FAILURE]),))
 
