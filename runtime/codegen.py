@@ -132,8 +132,8 @@ def check_results(v: list[Any], first: int, expected: Sequence[Classes | None]) 
 
 def region_source(
     groups: Sequence[Sequence[Line]], slots: tuple[int, int] | None, yields: Sequence[int], names: Names
-) -> tuple[str, tuple[int, ...]]:
-    """The source of a region's segments, and for each line the index of its op or -1.
+) -> tuple[str, tuple[int | None, ...]]:
+    """The source of a region's segments, and for each line the index of the op that it computes, if it does.
 
     With ``slots`` (how many are inputs, and how many there are) it is one function ``whole`` from inputs to what the
     region yields; else a function ``s<n>`` over the list of slots for each segment that computes something. Results
@@ -141,9 +141,9 @@ def region_source(
     a second line an op would double the time that Python needs to compile a long one.
     """
     text: list[str] = []
-    lines: list[int] = []
+    lines: list[int | None] = []
 
-    def add(line: str, op: int = -1) -> None:
+    def add(line: str, op: int | None = None) -> None:
         text.append(line)
         lines.append(op)
 

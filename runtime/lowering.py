@@ -246,8 +246,8 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
     if node.kind == "decode":
         operands = state.prefills[operands[0]].operands
     planned = state.plans.get(node.id)
-    after = node.results[1] if len(node.results) > 1 else -1
-    pin = None if node.id in state.moves else state.pins.get(after)
+    after = node.results[1] if len(node.results) > 1 else None
+    pin = None if after is None or node.id in state.moves else state.pins.get(after)
     if pin is not None:
         operands = (*operands, *pin.operands[1:])
     turns_left = 0.0 if node.id in state.moves else given(node if pin is None else pin, "turns_left", None)

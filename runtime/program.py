@@ -286,8 +286,8 @@ class Region:
     inlined: tuple[Inline, ...]
     source: str
     """The generated Python."""
-    lines: tuple[int, ...]
-    """For each line of ``source`` the index in ``inlined`` of the op it computes, or -1."""
+    lines: tuple[int | None, ...]
+    """For each line of ``source`` the index in ``inlined`` of the op it computes; None if it computes none."""
     env: dict[str, Any] = field(repr=False)
     """Globals of the generated code."""
 
@@ -337,7 +337,7 @@ def failing_op(error: BaseException) -> tuple[Inline | None, BaseException]:
 
 def _failure_at(region: Region, line: int, v: list[Any], error: BaseException) -> tuple[Inline | None, BaseException]:
     before = line - 1
-    while before >= 0 and (index := region.lines[before]) >= 0:
+    while before >= 0 and (index := region.lines[before]) is not None:
         op = region.inlined[index]
         if op.check is not None:
             try:
@@ -346,7 +346,7 @@ def _failure_at(region: Region, line: int, v: list[Any], error: BaseException) -
                 return op, wrong
         before -= 1
     index = region.lines[line]
-    return (region.inlined[index] if index >= 0 else None), error
+    return (None if index is None else region.inlined[index]), error
 
 
 @dataclass(frozen=True)

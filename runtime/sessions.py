@@ -17,6 +17,7 @@ import sys
 from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from math import inf, isfinite
 from time import monotonic
@@ -40,8 +41,15 @@ LONGEST_PAUSE_S: Final = 300.0
 """No extension after this: no pin outlives it either."""
 MOST_AT_ONCE: Final = 64
 """Messages of a run that are on their way to engines."""
-_IN_FLIGHT: Final = -1
-_GIVEN_UP: Final = -2
+
+
+class _Turn(Enum):
+    """Why a session's KV belongs to no conversation that is known."""
+
+    IN_FLIGHT = auto()
+    """A turn is under way."""
+    GIVEN_UP = auto()
+    """Nobody goes on with its latest turn, and an earlier state may."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,9 +61,8 @@ class _Session:
     at: Engine
     turn: str
     """Path of its latest turn."""
-    messages: int
-    """Length of the conversation that its KV belongs to; ``_IN_FLIGHT`` while a turn is under way, ``_GIVEN_UP`` where
-    nobody goes on with that, and an earlier state may."""
+    messages: int | _Turn
+    """Length of the conversation that its KV belongs to."""
     tokens: int = 0
     """Of that conversation."""
     paused_s: float | None = None
@@ -109,17 +116,17 @@ class Sessions:
         if before is None:
             self._left(conversation)
         known = None if before is None else self._open.get(before)
-        follows = known is None or known.messages in (len(conversation.messages), _GIVEN_UP)
+        follows = known is None or known.messages in (len(conversation.messages), _Turn.GIVEN_UP)
         if known is not None and follows:
             self._resumed(known)
         forks = conversation.shared or spec.is_fork or not follows
         name = own if before is None or forks else before
         entry = self._open.get(name)
         if entry is None:
-            entry = self._open[name] = _Session(name, engine, at, own, _IN_FLIGHT)
+            entry = self._open[name] = _Session(name, engine, at, own, _Turn.IN_FLIGHT)
         else:
             self._latest.remove(entry)
-            entry.turn, entry.messages = own, _IN_FLIGHT
+            entry.turn, entry.messages = own, _Turn.IN_FLIGHT
         self._latest.add(entry)
         self.keep(name, engine, at)
         return name
@@ -211,7 +218,7 @@ class Sessions:
     def _goes_on(self, name: str) -> bool:
         """Whether a turn of the session is under way: whoever says that it is over does not know of that."""
         entry = self._open.get(name)
-        return entry is not None and entry.messages == _IN_FLIGHT
+        return entry is not None and entry.messages == _Turn.IN_FLIGHT
 
     def _close(self, name: str) -> None:
         entry = self._open.pop(name, None)
@@ -236,7 +243,7 @@ class Sessions:
                 if name.startswith(below):
                     self.release([name])
                 else:
-                    self._open[name].messages = _GIVEN_UP
+                    self._open[name].messages = _Turn.GIVEN_UP
                     self._end_pause(self._open[name], is_back=False)
 
     def close(self) -> None:
