@@ -103,8 +103,7 @@ class SpanListener:
             self._done(event)
         elif isinstance(event, Spent):
             self._spent.add(event.usage, event.cost_usd)
-            key = event.frame, event.op.partition(".")[0]  # behind the point: a call in a run that a tool has begun
-            self._lost.setdefault(key, Spending()).add(event.usage, event.cost_usd)
+            self._lost.setdefault((event.frame, _own(event.op)), Spending()).add(event.usage, event.cost_usd)
         elif isinstance(event, KvTurn):
             self._kept(event)
         elif isinstance(event, OpFailed):
@@ -290,6 +289,16 @@ class SpanListener:
             return operation, spec.callee, {names.TOOL_NAME: spec.callee}
         kind = spec.kind if isinstance(spec, Structure) else type(spec).__name__.lower()
         return names.SPAN_OP, op.id, {names.OP_KIND: kind}
+
+
+def _own(op: str) -> str:
+    """The op of this run that has spent something, maybe in a run that it has begun.
+
+    >>> _own("files.read_1"), _own("files.read_1.0c4f/each[3]/llm")
+    ('files.read_1', 'files.read_1')
+    """
+    own, slash, _ = op.partition("/")
+    return own.rpartition(".")[0] if slash else op
 
 
 def _set_spending(span: Span, spent: Spending) -> None:

@@ -134,6 +134,19 @@ def test_the_run_has_the_totals_of_all_calls_and_a_call_those_of_its_attempts() 
     assert [event.name for event in spans["chat small"].events] == ["retry"]
 
 
+def test_a_tool_has_what_its_runs_spend_whatever_its_name() -> None:
+    body = RegionBuilder("", [])
+    (found,) = body.suspend("files.read", ToolCall(work, "files.read", "pure", True, "async"), [], types=[str])
+    spans = spans_from(
+        Program("demo", "hash", (), body.finish([found]), str),
+        OpStarted("", "files.read", 1, 1.0),
+        Spent("", "files.read.0c4f/each[3]/llm.ask", Usage(7, None, 2), 0.5, 2.0),
+        OpsDone("", 0, ("x",), 3.0, "files.read"),
+        RunDone("x", 9.0),
+    )
+    assert attributes(spans["execute_tool files.read"])["gen_ai.usage.output_tokens"] == 2
+
+
 def test_a_cost_that_is_unknown_in_part_is_none() -> None:
     done = OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, None, 5), None)
     spans = spans_from(program(), OpStarted("", "llm", 1, 1.0), done, RunDone("x", 4.0))
