@@ -20,6 +20,7 @@ from orchestrator.errors import PlanError
 from orchestrator.planner.policies.view import Order, RequestView
 from orchestrator.planner.simulate.decoding import DecodeBatch
 from orchestrator.planner.simulate.memory import Memory
+from orchestrator.planner.simulate.prefilling import PrefillBatch
 from orchestrator.planner.simulate.queue import RequestQueue
 from orchestrator.planner.simulate.request import Request
 from orchestrator.planner.simulate.retention import EngineLoad, Retention
@@ -31,10 +32,11 @@ class Replica:
     """Mutable state of one replica; the attributes without underscore are its ``ReplicaView`` and its counters."""
 
     __slots__ = (
-        "_batch", "_blocked", "_booked", "_chunks", "_order", "_prefilling", "_queue", "_reorder", "_reserve", "_run",
-        "_synced_s", "backlog_s", "block_tokens", "busy_s", "decode_tokens", "index", "kv_bytes_per_token",
-        "link_bytes_per_s", "longest_run", "max_batch", "memory", "next_s", "pool", "preemptions", "prefill_tokens",
-        "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version", "waiting_blocks",
+        "_batch", "_blocked", "_booked", "_order", "_prompts", "_queue", "_reorder", "_reserve", "_run", "_synced_s",
+        "backlog_s", "block_tokens", "busy_s", "decode_tokens", "index", "kv_bytes_per_token", "link_bytes_per_s",
+        "longest_run", "max_batch", "memory", "next_s", "pool", "preemptions", "prefill_tokens",
+        "prompt_backlog_tokens", "running_count", "spec", "speed", "steps", "total_blocks", "version",
+        "waiting_blocks",
     )  # fmt: skip
 
     def __init__(
@@ -69,8 +71,7 @@ class Replica:
         self._reorder = reorder
         self._reserve = int(spec.watermark * spec.kv_blocks)
         self._queue = RequestQueue()
-        self._prefilling: list[Request] = []
-        self._chunks: list[int] = []
+        self._prompts = PrefillBatch()
         self._batch = DecodeBatch(spec.block_tokens)
         self._blocked = False
         """The head of the queue found no memory, and none has become free since."""
@@ -119,7 +120,7 @@ class Replica:
         """Request, prompt tokens still to prefill, tokens generated."""
         self._sync(now)
         step = self._batch.step
-        for request in self._prefilling:
+        for request in self._prompts.requests:
             yield request, request.target - request.computed, request.generated
         for request in self._batch.requests.values():
             yield request, 0, request.generated + step - request.joined_step
@@ -160,7 +161,7 @@ class Replica:
         if self._run.steps:
             self.busy_s += now - self._run.start_s
         self._run.steps = 0
-        done = self._end_prefill(now) if self._prefilling else []
+        done = self._end_prefill(now) if self._prompts.requests else []
         for request in self._batch.ended():
             self._finish(request, now)
             done.append(request)
@@ -216,17 +217,18 @@ class Replica:
         if self.memory.retains:
             self._consult(now)
         preempted = self._book_first(now) if requests else False
-        self._chunks = []
-        if self._prefilling:
+        chunks = self._prompts.chunks = []
+        if self._prompts.requests:
             preempted = self._continue_prompts(now) or preempted
-        chunks = self._chunks
         budget = self.spec.step_tokens - len(requests) - sum(chunks)
         if self._queue and budget and not (preempted or self._blocked) and self.running_count < self.max_batch:
             self._admit(now, budget)
         batch = len(requests)
         if chunks:
             run.steps = 1
-            self.next_s = now + self._mixed_s(batch)
+            tokens, pairs, read = self._prompts.work()
+            self.prefill_tokens += tokens
+            self.next_s = now + self.speed.mixed_s(tokens, pairs, read, batch, self._batch.context)
         elif batch:
             speed = self.speed
             run.first_s = speed.decode_base_s(batch) + speed.kv_token_s * self._batch.context
@@ -281,17 +283,6 @@ class Replica:
     def _load(self) -> EngineLoad:
         return EngineLoad(self._queue.total, self._blocked, self.running_count, self.pool.available, self.total_blocks)
 
-    def _mixed_s(self, batch: int) -> float:
-        tokens, pairs, read = 0, 0.0, 0
-        for request, chunk in zip(self._prefilling, self._chunks, strict=True):
-            if not chunk:
-                continue
-            tokens += chunk
-            pairs += chunk * (request.computed + chunk / 2)
-            read += request.computed + chunk
-        self.prefill_tokens += tokens
-        return self.speed.mixed_s(tokens, pairs, read, batch, self._batch.context)
-
     def _book_first(self, now: float) -> bool:
         """Take the blocks the next step needs, preempting if there are too few; whether it did."""
         pool, batch = self.pool, self._batch
@@ -310,11 +301,11 @@ class Replica:
 
     def _continue_prompts(self, now: float) -> bool:
         """Choose the next chunks of the prompts begun, preempting if there is no memory for them; whether it did."""
-        chunks = self._chunks
+        prompts, chunks = self._prompts.requests, self._prompts.chunks
         preempted = False
         budget = self.spec.step_tokens - len(self._batch.requests)
-        while len(chunks) < len(self._prefilling):
-            request = self._prefilling[len(chunks)]
+        while len(chunks) < len(prompts):
+            request = prompts[len(chunks)]
             chunk = min(request.target - request.computed, budget)
             more = self.memory.missing(request, request.computed + chunk)
             if more > self.pool.available:
@@ -331,13 +322,13 @@ class Replica:
     def _preempt(self) -> None:
         """Throw out a running request; its KV is computed again."""
         requests = self._batch.requests
-        running = (*requests.values(), *self._prefilling)
+        running = (*requests.values(), *self._prompts.requests)
         last = self.spec.scheduler == "vllm"
         victim = running[-1] if last else max(running, key=lambda request: (request.key, request.sequence))
         if victim.sequence in requests:
             self._batch.leave(victim)
         else:
-            self._prefilling.remove(victim)
+            self._prompts.requests.remove(victim)
         self.prompt_backlog_tokens -= victim.target - min(victim.computed, victim.target)
         self.memory.share(victim, victim.computed)
         self._release(victim)
@@ -386,8 +377,7 @@ class Replica:
             self.prompt_backlog_tokens -= request.computed
             self.memory.share(request, request.computed + chunk)
             budget -= chunk
-            self._prefilling.append(request)
-            self._chunks.append(chunk)
+            self._prompts.join(request, chunk)
 
     def _room(self, request: Request, hits: int, need: int, now: float) -> bool:
         """Whether there is memory for the first in the queue, pins given up for it if need be."""
@@ -404,13 +394,9 @@ class Replica:
 
     def _end_prefill(self, now: float) -> list[Request]:
         """Account for the chunks of the step that ended; returns requests that wanted one token only."""
-        done, still = [], []
-        for request, chunk in zip(self._prefilling, self._chunks, strict=True):
-            request.computed += chunk
-            self.prompt_backlog_tokens -= chunk
-            if request.computed < request.target:
-                still.append(request)
-                continue
+        self.prompt_backlog_tokens -= sum(self._prompts.chunks)
+        done = []
+        for request in self._prompts.end_step():
             request.generated += 1
             if request.first_token_s < 0:
                 request.first_token_s = now
@@ -419,7 +405,6 @@ class Replica:
                 done.append(request)
             else:
                 self._batch.join(request)
-        self._prefilling = still
         return done
 
     def _finish(self, request: Request, now: float) -> None:

@@ -194,7 +194,7 @@ def test_blocks_are_conserved_all_the_time_and_free_in_the_end(seed: int, blocks
     def check(program: Program, end_s: float | None) -> None:
         for replica in simulation.replicas:
             pool, size = replica.pool, replica.block_tokens
-            private = sum(request.private_blocks for request in replica._prefilling)
+            private = sum(request.private_blocks for request in replica._prompts.requests)
             for request in replica._batch.requests.values():
                 tokens = request.context_at_join + replica._batch.step - request.joined_step
                 booked = tokens + (1 if replica._run.steps else 0)
