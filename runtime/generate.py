@@ -83,7 +83,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     )
     try:
         await execution.durable()
-        with noting(execution.warnings.setdefault), when_sent(attempt.begin, attempt.wait):
+        with noting(execution.warnings.setdefault), when_sent(attempt.begin, attempt.wait, reservation.renew):
             await received.stream(engine, request, _display(execution, frame.path, op.id, attempt.number))
         replies = received.replies(engine, reservation.max_tokens)
     except BaseException as error:

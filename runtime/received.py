@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
 from orchestrator.cached import cached_property
 from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
-from orchestrator.runtime.engines.errors import withheld
+from orchestrator.runtime.engines.errors import SILENT, withheld
 from orchestrator.runtime.engines.token_count import LONGEST_TOKEN, TokenCounter, completed
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
 from orchestrator.runtime.reservation import Reservation
-
-SILENT: Final = frozenset({"ORCH-E010", "ORCH-E019"})
-"""Failures after which an endpoint may have worked on: it did not answer in time, or its reply broke off."""
 
 Display = Callable[[int, str], None]
 """Takes the number of a sample and a piece of its reply."""
@@ -101,12 +99,16 @@ class Received:
         self, error: BaseException, reservation: Reservation, counter: TokenCounter, *, was_sent: bool
     ) -> Usage:
         """What a call that gives no result has used; nothing, if it was refused or given up while it waited."""
-        if self._has_ended or self.usage is not None or any(any(parts) for parts in (*self._parts, *self._thoughts)):
+        has_begun = any(any(parts) for parts in (*self._parts, *self._thoughts))
+        if self._has_ended or self.usage is not None:
+            return self.used(reservation, counter)
+        if was_sent and isinstance(error, EngineError) and error.code in SILENT:
+            arrived = self._output(reservation.max_tokens, counter)
+            return replace(reservation.most, output_tokens=max(arrived, reservation.most.output_tokens))
+        if has_begun:
             return self.used(reservation, counter)
         if was_sent and isinstance(error, asyncio.CancelledError):
             return Usage(reservation.prompt_tokens, None, 0, estimated=True)
-        if was_sent and isinstance(error, EngineError) and error.code in SILENT:
-            return Usage(reservation.prompt_tokens, None, reservation.output_tokens, estimated=True)
         return Usage()
 
     def _output(self, most: int | None, counter: TokenCounter) -> int:

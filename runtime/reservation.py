@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Reserved
+from orchestrator.runtime.events import Reserved, Spent
 from orchestrator.runtime.program import Generate, Op
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Reservation:
         spec = op.spec
         assert isinstance(spec, Generate)
         engine, prompt_tokens, self._samples = asked
+        self._execution, self._frame, self._op = execution, frame, op
         self.prompt_tokens = prompt_tokens
         self._ledger = ledger
         self._price = execution.program.prices.get(engine)
@@ -40,19 +41,30 @@ class Reservation:
         wanted = spec.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS
         if spec.max_tokens is None and ledger.bounds_calls:
             wanted = self.max_tokens = self._affordable(wanted)
-        self.output_tokens = wanted * self._samples
-        """Of all samples."""
-        usage = Usage(prompt_tokens, None, self.output_tokens, estimated=True)
-        cost_usd = self._usd(usage)
-        self._reserved = Need(prompt_tokens + self.output_tokens, cost_usd or 0.0)
-        ledger.reserve(op.id, self._reserved, op.where)
-        execution.emit(Reserved(frame.path, op.id, usage, cost_usd, time()))
+        self.most = Usage(prompt_tokens, None, wanted * self._samples, estimated=True)
+        """What the call uses at most, with the output of all samples."""
+        self._reserve()
 
     def settle(self, usage: Usage) -> float | None:
         """Replace the reservation by what was used; its cost, or None where the price is unknown."""
         cost_usd = self._usd(usage)
         self._ledger.settle(self._reserved, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0))
+        self._reserved = Need(0, 0.0)
         return cost_usd
+
+    def renew(self) -> None:
+        """The call is sent again, and who had it first may have worked on: what that took at most is spent, and as
+        much reserved again. Raises ORCH-R010 where that does not fit."""
+        cost_usd = self.settle(self.most)
+        self._execution.emit(Spent(self._frame.path, self._op.id, self.most, cost_usd, time()))
+        self._reserve()
+
+    def _reserve(self) -> None:
+        cost_usd = self._usd(self.most)
+        need = Need(self.most.input_tokens + self.most.output_tokens, cost_usd or 0.0)
+        self._ledger.reserve(self._op.id, need, self._op.where)
+        self._reserved = need
+        self._execution.emit(Reserved(self._frame.path, self._op.id, self.most, cost_usd, time()))
 
     def _affordable(self, wanted: int) -> int:
         """A bound for a reply that has none of its own: what is wanted, or as much of it as the budgets leave."""

@@ -188,18 +188,19 @@ class Completion:
     ttft_s: float | None
 
 
-_sending: ContextVar[tuple[Callable[[], None], Callable[[], None]] | None] = ContextVar(
-    "orchestrator_sending", default=None
-)
+_sending: ContextVar[tuple[Callable[[], None], ...] | None] = ContextVar("orchestrator_sending", default=None)
 
 
-def when_sent(tell: Callable[[], None], held_back: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+def when_sent(
+    tell: Callable[[], None], held_back: Callable[[], None] = lambda: None, lost: Callable[[], None] = lambda: None
+) -> AbstractContextManager[None]:
     """Have ``tell`` called when a request made in here leaves the queues in front of its engine.
 
     Once per time that it is sent: a request that is sent to another replica tells again. What came before was waiting
-    for others, which is not the request's time. ``held_back`` is called when it has to wait again.
+    for others, which is not the request's time. ``held_back`` is called when it has to wait again, ``lost`` before it
+    is sent again although whoever had it may work on it still.
     """
-    return Holding(_sending, (tell, held_back))
+    return Holding(_sending, (tell, held_back, lost))
 
 
 def sent() -> None:
@@ -214,6 +215,16 @@ def held() -> None:
     told = _sending.get()
     if told is not None:
         told[1]()
+
+
+def lost() -> None:
+    """Whoever had the request fell silent, and may work on it and bill it, while another one gets it.
+
+    Raises ORCH-R010 where the budgets do not bear both.
+    """
+    told = _sending.get()
+    if told is not None:
+        told[2]()
 
 
 _note: ContextVar[Callable[[str], object] | None] = ContextVar("orchestrator_note", default=None)

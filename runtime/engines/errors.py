@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import EngineError, OrchError
 
 if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import FinishReason
 
+SILENT: Final = frozenset({"ORCH-E010", "ORCH-E019"})
+"""Failures after which an endpoint may have worked on: it did not answer in time, or its reply broke off."""
 TRANSIENT = frozenset({"ORCH-E008", "ORCH-E010", "ORCH-E013", "ORCH-E017", "ORCH-E019", "ORCH-E021"})
 """Codes of failures that may pass by themselves: refused, timed out, died and restarted, overloaded, broken off, failed
 inside the server."""
@@ -110,6 +112,15 @@ def unauthorised(url: str, key_env: str, why: str) -> EngineError:
 
 def timed_out(what: str, after_s: float, *, option: str = "timeout_s") -> EngineError:
     return EngineError("ORCH-E010", f"{what} did not answer within {after_s:g} s", fix=f"raise the engine's `{option}`")
+
+
+def gateway_timed_out(url: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E010",
+        f"what is behind the endpoint {url} did not answer in time",
+        why=why,
+        fix="ask for a shorter reply, or raise the time that the gateway in front of the server allows",
+    )
 
 
 def prompt_too_long(model: str, why: str) -> EngineError:

@@ -5,9 +5,9 @@ is itself an :class:`~orchestrator.runtime.engines.base.Engine`; what identifies
 (:class:`~orchestrator.runtime.kv.hints.KvHint`). :meth:`ReplicaSet.finish` tells it that a program is over.
 
 A call that a replica did not answer, because it stopped, cannot be reached, keeps silent or refuses, is sent to another
-one, as long as nothing of the reply has been passed on; later failures are the caller's to retry, and the retry is
-routed elsewhere. A replica that has stopped is left alone for a while; so is one that fails calls in a row, which after
-a single one may be well.
+one, as long as nothing of the reply has been passed on; what one that kept silent may have used is billed. Later
+failures are the caller's to retry, and the retry is routed elsewhere. A replica that has stopped is left alone for a
+while; so is one that fails calls in a row, which after a single one may be well.
 
 A program keeps its slot while its tools run if the pause is expected (median forecast) to take at most ``patience``
 times the mean turn there: a slot held for longer costs those that wait more turns than the holder would lose by
@@ -32,7 +32,18 @@ from math import isfinite
 from typing import Final, NamedTuple
 
 from orchestrator.errors import EngineError, RunError
-from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, KvControl, Usage, held, sent
+from orchestrator.runtime.engines.base import (
+    Chunk,
+    Engine,
+    EngineStats,
+    GenerateRequest,
+    KvControl,
+    Usage,
+    held,
+    lost,
+    sent,
+)
+from orchestrator.runtime.engines.errors import SILENT
 from orchestrator.runtime.kv.admission import AdmissionOptions, GateGroup, ProgramGate, Turn, TurnedAwayError
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call
@@ -131,6 +142,8 @@ class ReplicaSet:
                     tried.add(index)
                     if not self._may_go_elsewhere(index, error, work.call, tried):
                         raise
+                    if error.code in SILENT:
+                        lost()
                     held()
         finally:
             if work.anonymous:

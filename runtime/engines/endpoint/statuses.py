@@ -28,6 +28,8 @@ REFUSED: Final = frozenset({429, 503, 529})
 """Statuses of an endpoint that takes no more requests now."""
 PASSING: Final = frozenset({408, 409, 425})
 """Statuses, besides those of the server's own failures, of what may pass by itself."""
+GATEWAY_TIMEOUTS: Final = frozenset({504, 524})
+"""Statuses of gateways whose server fell silent: it may have worked on."""
 _STATUSES: Final[dict[str, int]] = {
     "rate_limit": 429, "too_many_requests": 429, "throttl": 429, "resource_exhausted": 429, "tokens_exceeded": 429,
     "overloaded": 503, "unavailable": 503, "capacity": 503,
@@ -81,6 +83,8 @@ def failure(endpoint: Endpoint, status: int, body: object, *, retry_after_s: flo
         coded = errors.unauthorised(url, endpoint.key_env, said)
     elif status in REFUSED:
         coded = errors.overloaded(url, said, retry_after_s)
+    elif status in GATEWAY_TIMEOUTS:
+        coded = errors.gateway_timed_out(url, said)
     elif status in PASSING or status >= 500:
         coded = errors.server_failed(url, said if str(status) in said else f"{said} (status {status})")
     elif status in (404, 405) and _MODEL.search(f"{said} {kind}"):

@@ -68,7 +68,7 @@ async def failure(
         (500, said("oops"), "ORCH-E021", True),
         (502, b"<html><title>Bad gateway</title></html>", "ORCH-E021", True),
         (503, said("starting"), "ORCH-E017", True),
-        (504, b"", "ORCH-E021", True),
+        (504, b"", "ORCH-E010", True),
         (529, said("overloaded"), "ORCH-E017", True),
     ],
 )
