@@ -35,6 +35,7 @@ class Reservation:
         self._execution, self._frame, self._op = execution, frame, op
         self.prompt_tokens = prompt_tokens
         self._ledger = ledger
+        self._reserved = Need(0, 0.0)
         self._price = execution.program.prices.get(engine)
         self.max_tokens = spec.max_tokens
         """What the reply is to be cut at."""

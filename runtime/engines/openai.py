@@ -354,9 +354,8 @@ class OpenAIEngine:
         proxy = proxies.get(urlsplit(self._url).scheme) or proxies.get("all")
         through = f" (through the proxy {shown(proxy)})" if proxy else ""
         why = self._redacted(f"{str(innermost) or type(innermost).__name__}{through}")
-        if isinstance(
-            cause, (http.ReadError, http.RemoteProtocolError)
-        ):  # it had the request, and may have worked on it
+        had_it = (http.ReadError, http.RemoteProtocolError, http.DecodingError)
+        if isinstance(cause, had_it):  # and may have worked on it
             return errors.stream_broken(self._shown, why)
         return errors.endpoint_unreachable(self._shown, why)
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from orchestrator.redaction import Redaction
 from orchestrator.runtime.engines import errors
+from orchestrator.runtime.engines.endpoint.bounded import bounding
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -37,7 +38,13 @@ def connected(url: str, key: str, timeout_s: float, without_secrets: Redaction) 
             api_key=key,
             timeout=timeout,
             max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits, auth=user),
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=timeout,
+                limits=limits,
+                auth=user,
+                headers={"accept-encoding": "identity"},
+                event_hooks={"response": [bounding(http)]},
+            ),
         )
     except (ValueError, ImportError, OSError, http.InvalidURL, openai.OpenAIError) as error:
         why = f"no client can be made: {error}; check the proxies and SSL_CERT_FILE in the environment"

@@ -14,6 +14,8 @@ from typing import Any, Final
 DONE: Final = "[DONE]"
 MOST_BYTES: Final = 64 << 20
 """Of a document, and of one event."""
+MOST_OTHER_BYTES: Final = 64 << 10
+"""Of what is neither: people read how it begins."""
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _ENDS: Final = re.compile(rb"\r\n|\n|\r")
@@ -47,9 +49,10 @@ async def values(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
             yield value
     elif head:
         whole = bytearray(head)
+        most = MOST_BYTES if head.startswith((b"{", b"[")) else MOST_OTHER_BYTES
         async for piece in pieces:
             whole += piece
-            if len(whole) > MOST_BYTES:
+            if len(whole) > most:
                 break
         text = whole.decode(errors="replace")
         try:

@@ -25,7 +25,9 @@ _FILTERED: Final = frozenset({"content_filter", "safety", "recitation", "blockli
 _TOOLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
 MOST_CHARS: Final = 64 << 20
-"""Of all samples, with what was thought; no model writes as much."""
+"""Of all samples, with what was thought, refused and called; no model writes as much."""
+_CALL_CHARS: Final = 500
+"""What a call takes beside its name and arguments."""
 _MOST_TOKENS: Final = 10**12
 """More than any request has: such a count is none."""
 _BROKEN: Final = frozenset({"error", "abort", "aborted", "cancelled", "canceled", "network_error"})
@@ -45,8 +47,9 @@ class _Sample:
     reason: str = ""
     chars: int = 0
     """Of its text."""
-    refusal: str = ""
-    calls: list[dict[str, str]] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    calls: list[tuple[str, list[str]]] = field(default_factory=list)
+    """Names, and their arguments in pieces."""
     usage: Usage | None = None
     """Of this sample alone, where an endpoint counts so."""
 
@@ -90,9 +93,9 @@ class Reply:
     def rest(self) -> Iterator[Piece]:
         """What is left to pass on when the stream has ended: half characters, and the words of refusals and calls."""
         for number, sample in sorted(self._samples.items()):
-            text = sample.joiner.end() + sample.refusal
+            text = sample.joiner.end() + "".join(sample.refusal)
             if not text and not sample.chars and sample.calls:
-                text = "; ".join(f"{call['name']}({call['arguments']})" for call in sample.calls)
+                text = "; ".join(f"{name}({''.join(arguments)})" for name, arguments in sample.calls)
             if text:
                 yield number, well_formed(text), ""
 
@@ -143,8 +146,9 @@ class Reply:
         delta = choice.get("delta") or choice.get("message") or {}
         if not isinstance(delta, Mapping):
             raise UnfinishedError(f"a delta is {str(delta)[:80]!r}")
-        sample.refusal += _refusal(delta)
-        _add_calls(sample, delta)
+        if refusal := _refusal(delta):
+            sample.refusal.append(refusal)
+        self._chars += len(refusal) + _add_calls(sample, delta)
         text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
         sample.chars += len(text)
         self.is_endless |= self._most_chars is not None and sample.chars > self._most_chars and not sample.reason
@@ -227,13 +231,19 @@ def _refusal(delta: Mapping[str, Any]) -> str:
     return "".join(each for each in said if isinstance(each, str))
 
 
-def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> None:
-    """Note which tools the model wants to call; their arguments come in pieces, too."""
+def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> int:
+    """Note which tools the model wants to call; their arguments come in pieces, too. Gives how much that was."""
+    chars = 0
     calls = delta.get("tool_calls")
     for call in [*(calls if isinstance(calls, list) else []), delta.get("function_call")]:
         function = call.get("function", call) if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping):
             continue
         if function.get("name") or not sample.calls:
-            sample.calls.append({"name": str(function.get("name") or "?"), "arguments": ""})
-        sample.calls[-1]["arguments"] += str(function.get("arguments") or "")
+            name = str(function.get("name") or "?")
+            sample.calls.append((name, []))
+            chars += len(name) + _CALL_CHARS
+        if arguments := str(function.get("arguments") or ""):
+            sample.calls[-1][1].append(arguments)
+            chars += len(arguments)
+    return chars

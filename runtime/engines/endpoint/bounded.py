@@ -1,0 +1,74 @@
+"""Bodies of responses are read up to a bound, whatever a broken or hostile server sends.
+
+The client reads a whole body before it says that a status is an error, and before it follows a redirect. What is no
+reply is cut off here, by its length and by the time it takes; replies are bounded by those who read them
+(:mod:`.event_stream`, :mod:`.reply`). A server is asked not to compress: a few bytes could be gigabytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+MOST_ERROR_BYTES: Final = 64 << 10
+"""Of a body that says what is wrong."""
+MOST_PAGE_BYTES: Final = 4 << 20
+"""Of a page that was asked for, such as metrics."""
+MOST_S: Final = 10.0
+"""How long the body of an error may take; what comes later is not read."""
+_EXPANDS: Final = 1024
+"""How many times longer decompressing makes a body, at most."""
+_CODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+"""Content codings that expand no further, and are read although nobody asked for them."""
+
+
+def bounding(http: Any) -> Callable[[Any], Awaitable[None]]:
+    """A response hook for clients of ``http``, the client's library."""
+
+    class Bounded(http.AsyncByteStream):  # type: ignore[misc]
+        """The bytes of ``stream``, until there are ``most`` of them or ``within_s`` is over; those of a compressed body
+        in small pieces, each of which may become a large one."""
+
+        def __init__(self, stream: Any, most: int | None, within_s: float | None, *, is_coded: bool) -> None:
+            self._stream = stream
+            self._most = most
+            self._within_s = within_s
+            self._is_coded = is_coded
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left, step = self._most, _EXPANDS if self._is_coded else None
+            until_s = None if self._within_s is None else asyncio.get_running_loop().time() + self._within_s
+            async with aclosing(aiter(self._stream)) as pieces:
+                while left is None or left > 0:
+                    try:
+                        async with asyncio.timeout_at(until_s):
+                            piece: bytes = await anext(pieces, b"")
+                    except TimeoutError:
+                        return
+                    if not piece:
+                        return
+                    piece = piece[:left]
+                    left = None if left is None else left - len(piece)
+                    for at in range(0, len(piece), step or len(piece)):
+                        yield piece[at : at + (step or len(piece))]
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    async def bound(response: Any) -> None:
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        if coding not in _CODINGS:
+            raise http.DecodingError(f"it answers in the content coding `{coding[:40]}`, which nobody asked for")
+        is_coded = coding not in ("", "identity")
+        most: int | None = MOST_ERROR_BYTES
+        within_s: float | None = MOST_S
+        if response.is_success:
+            within_s = None
+            most = None if response.request.method == "POST" else MOST_PAGE_BYTES
+        if is_coded and most is not None:
+            most //= 16
+        response.stream = Bounded(response.stream, most, within_s, is_coded=is_coded)
+
+    return bound
