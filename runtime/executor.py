@@ -45,12 +45,11 @@ from orchestrator.runtime.events import (
 )
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
-from orchestrator.runtime.journal.replay import Ran, State, apply
+from orchestrator.runtime.journal.replay import State, apply
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
-from orchestrator.runtime.once import OnceOp, lost
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
@@ -63,6 +62,7 @@ from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
 from orchestrator.runtime.tools.caller import caller
 from orchestrator.runtime.tools.tasks import contain_tasks
+from orchestrator.runtime.unsettled import Occurrences, name_in
 
 T = TypeVar("T")
 
@@ -127,12 +127,8 @@ class Execution:
         """By op: what a failed attempt leaves to the next one."""
         self.resumed = state
         """None for a run that is not resumed."""
-        self.ran: dict[str, Ran] = {} if state is None else dict(state.ran)
-        """How the latest attempt ended, of tools that must run at most once, by occurrence."""
-        self.unsettled: dict[str, Ran] = {} if state is None else lost(program, state)
-        """Those of which nobody knows whether they happened."""
-        self.in_doubt: dict[str, OnceOp] = {}
-        """Those that this part of the run has started."""
+        self.once = Occurrences(program, state)
+        """What has become of tools that must run at most once."""
         self._seed = seed
         self.outer: Execution | None = None
         """The run whose tool waits for this one."""
@@ -192,14 +188,14 @@ class Execution:
             seconds=perf_counter() - start,
             simulated=self.simulated,
             warnings=self.warnings,
-            unsettled=self.unsettled,
+            unsettled=self.once.unsettled,
         )
 
     async def run(self, inputs: tuple[object, ...]) -> Any:
         """Run to the end and return the result; raises ``RunError``. ``inputs`` is ignored when resuming."""
         state = self.resumed
         if state is not None and state.done is not None:
-            self._warn_of_unsettled()
+            self.warnings.update(dict.fromkeys(self.once.said()))
             return state.done.value
         require_prices(
             self.program, self.ledger.limits, lambda spec: self.services.engines.pick(spec.engine, spec.model)[0]
@@ -218,8 +214,8 @@ class Execution:
             try:
                 with enclosing(self.run_id), unattended(), Holding(caller, None):
                     value = await self._within_seconds(inputs)
-                    if doubted := self.unsettled.keys() & self.in_doubt:
-                        await asyncio.gather(*(self.in_doubt[path].ask_again() for path in doubted))
+                    if self.once.unsettled:
+                        await self.once.check()
             finally:
                 self.services.loop_watch.leave(self)
                 self.prefetches.close()
@@ -229,16 +225,14 @@ class Execution:
                 del self.sessions, self.prefetches
             self.emit(RunDone(value, time()))
         except CancelledError:
-            for path, ran in self.unsettled.items():
-                _log.warning(
-                    "run %s: nobody knows whether `%s` happened: %s (ORCH-R020)", self.run_id, path, ran.reason
-                )
+            for said in self.once.said():
+                _log.warning("run %s: %s", self.run_id, said)
             with suppress(JournalError):  # it is cancelled all the same
                 self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
             raise
         except Exception as error:
             if self.log.failure is not None:
-                self._name_unsettled(self.log.failure)
+                name_in(self.log.failure, self.program, self.once.unsettled)
                 raise self.log.failure from error
             failure = error if isinstance(error, OrchError) else failures.of_op(error, self.program.name, None)
             first = failure.diagnostics[0]
@@ -247,10 +241,10 @@ class Execution:
                 await self.durable()
             except JournalError as second:
                 failure.diagnostics += second.diagnostics
-            self._name_unsettled(failure)
+            name_in(failure, self.program, self.once.unsettled)
             raise
         await self.durable()
-        self._warn_of_unsettled()
+        self.warnings.update(dict.fromkeys(self.once.said()))
         return value
 
     def _go_on(self, state: State) -> None:
@@ -263,18 +257,6 @@ class Execution:
             self.emit(spent)
         usage = state.spending.usage
         self.ledger.charge_own(Need(usage.input_tokens + usage.output_tokens, state.spending.cost_usd))
-
-    def _warn_of_unsettled(self) -> None:
-        for path, ran in self.unsettled.items():
-            self.warnings[f"nobody knows whether `{path}` happened: {ran.reason} (ORCH-R020)"] = None
-
-    def _name_unsettled(self, failure: OrchError) -> None:
-        """Have the failure name everything that is unsettled."""
-        named = " ".join(each.message for each in failure.diagnostics)
-        ops = {op.id: op for region in self.program.regions.values() for op in region.ops()}
-        for path, ran in self.unsettled.items():
-            if f"`{ran.frame}{ran.op}`" not in named and f"`{path}`" not in named:
-                failure.diagnostics += failures.unsettled(path, ran.reason, ops[ran.op].where).diagnostics
 
     def _failed_op(self) -> str | None:
         """The op whose failure came first, with its frame; None if an inline op or the run itself failed."""

@@ -34,6 +34,7 @@ from orchestrator.runtime.program import Op, Program, ToolCall
 from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.on_loop import on_loop
+from orchestrator.runtime.unsettled import once_ran
 from orchestrator.runtime.values import adapter, checked_result
 
 if TYPE_CHECKING:
@@ -46,21 +47,6 @@ UNSAID: Final = object()
 
 _running: set[str] = set()
 """Paths of calls that run in this process, whether or not somebody waits for them."""
-
-
-def is_once(op: Op) -> bool:
-    """Whether the op must run at most once."""
-    return isinstance(op.spec, ToolCall) and op.spec.once is not None
-
-
-def lost(program: Program, state: State) -> dict[str, Ran]:
-    """The ops that must run at most once and of which nobody knows whether they did, by occurrence."""
-    return {path: ran for path, ran in _once_ran(program, state).items() if ran.outcome == "lost"}
-
-
-def _once_ran(program: Program, state: State) -> dict[str, Ran]:
-    ids = {(key, op.id) for key, region in program.regions.items() for op in region.ops() if is_once(op)}
-    return {path: ran for path, ran in state.ran.items() if (region_key(ran.frame), ran.op) in ids}
 
 
 class OnceOp:
@@ -92,7 +78,7 @@ class OnceOp:
 
         Raises what it failed with, or ORCH-R020.
         """
-        before = self._execution.ran.get(self._path)
+        before = self._execution.once.ran.get(self._path)
         if before is None:
             return None
         if before.code == failures.SETTLED_AS_FAILED:
@@ -121,7 +107,7 @@ class OnceOp:
         if is_lost:
             self.lose(attempt, failure.message)
         elif attempt.began:
-            self._execution.ran[self._path] = Ran(path, self._op.id, "failed", failure.message, failure.code)
+            self._execution.once.ran[self._path] = Ran(path, self._op.id, "failed", failure.message, failure.code)
         settled: Outcome | DidNotHappen | Unknown = "unknown"
         if is_lost or (attempt.began and wait_s is not None and not key):
             settled = await self._ask()
@@ -132,22 +118,21 @@ class OnceOp:
         if not is_lost:
             self._emit_failure(attempt, failure.code, failure.message, wait_s)
         elif settled == "unknown" and wait_s is None:
-            raise self._refusal(self._execution.ran[self._path]) from error
+            raise self._refusal(self._execution.once.ran[self._path]) from error
         if wait_s is not None:
             return wait_s
         if failure is error:
             raise error
         raise failure from error
 
-    async def ask_again(self) -> None:
+    async def _ask_again(self) -> None:
         """The run goes on without it; the check may still tell what has become of it."""
         if isinstance(await self._ask(), Outcome):
             self.done()
 
     def done(self) -> None:
         """It has a result."""
-        self._execution.ran[self._path] = Ran(self._frame.path, self._op.id, "done")
-        self._execution.unsettled.pop(self._path, None)
+        self._execution.once.done(self._path, Ran(self._frame.path, self._op.id, "done"))
 
     def _emit_failure(self, attempt: Attempt, code: str, message: str, wait_s: float | None) -> None:
         path, op = self._frame.path, self._op.id
@@ -156,8 +141,7 @@ class OnceOp:
     def lose(self, attempt: Attempt, reason: str) -> None:
         """Nobody knows what has become of an attempt."""
         path, op = self._frame.path, self._op.id
-        self._execution.ran[self._path] = self._execution.unsettled[self._path] = Ran(path, op, "lost", reason)
-        self._execution.in_doubt[self._path] = self
+        self._execution.once.lose(self._path, Ran(path, op, "lost", reason), self._ask_again)
         self._execution.emit(OpUnsettled(path, op, attempt.number, reason, time()))
 
     async def _ask(self) -> Outcome | DidNotHappen | Unknown:
@@ -185,8 +169,7 @@ class OnceOp:
             self._unknown = "it did not happen yet, and the attempt still runs"
             return "unknown"
         self._settle("did not happen", ())
-        self._execution.ran.pop(self._path, None)
-        self._execution.unsettled.pop(self._path, None)
+        self._execution.once.forget(self._path)
         return "did not happen"
 
     async def _answer(self, check: Callable[..., Any]) -> object:
@@ -217,7 +200,7 @@ class OnceOp:
             return failures.settled_failure(path, before.code, before.reason, where)
         if before.outcome == "done":
             return failures.again(path, where)
-        self._execution.unsettled[self._path] = before
+        self._execution.once.unsettled[self._path] = before
         return failures.unsettled(path, before.reason, where, asked=self._unknown)
 
 
@@ -287,7 +270,7 @@ async def settle(
 
 def _to_settle(program: Program, state: State, run_id: str, op: str) -> Ran:
     """The op that is meant, by its path or, if there is but one, its id. Raises ORCH-R026."""
-    open_ = {path: ran for path, ran in _once_ran(program, state).items() if ran.outcome != "done"}
+    open_ = {path: ran for path, ran in once_ran(program, state).items() if ran.outcome != "done"}
     meant = [ran for path, ran in open_.items() if op in (path, ran.frame + ran.op)]
     meant = meant or [ran for ran in open_.values() if ran.op == op]
     if len(meant) != 1:

@@ -36,7 +36,7 @@ from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, PauseStore
 from orchestrator.runtime.observe import Listeners, end_feeds
-from orchestrator.runtime.once import UNSAID, lost, settle
+from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.region_host import Ended, Observation, PlannedFor, RegionHost
@@ -45,6 +45,7 @@ from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.run import checked_inputs
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.telemetry.spans import recording_listener
+from orchestrator.runtime.unsettled import lost, name_in
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -223,8 +224,7 @@ class RegionActor:
             raise
         except ray.exceptions.RayError as error:
             failure = failures.worker_died(program.name, run_id, error)
-            for path, ran in lost(program, replay(program, [*known, *events])).items():
-                failure.diagnostics += failures.unsettled(path, ran.reason, None).diagnostics
+            name_in(failure, program, lost(program, replay(program, [*known, *events])))
             raise failure from error
         warnings.update(dict.fromkeys(ended.warnings))
         if ended.error is not None:

@@ -18,8 +18,8 @@ from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import OpStarted, Spent
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import State, apply, replay
-from orchestrator.runtime.once import lost
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.unsettled import lost
 
 
 async def test_a_resumed_structure_keeps_what_its_latest_attempt_has_done_and_has_all_attempts_again() -> None:
