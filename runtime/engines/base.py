@@ -17,7 +17,7 @@ keeps, and ``tests/runtime/engines/test_contract.py`` checks on each of them:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -124,6 +124,22 @@ class EngineStats:
     requests: int = 0
     aborted: int = 0
     usage: Usage = field(default_factory=Usage)
+
+    @classmethod
+    def of_all(cls, found: Sequence[EngineStats]) -> EngineStats:
+        """Of engines that share the work: sums of what is known, and the largest used share of a cache."""
+        waiting = [stats.waiting for stats in found if stats.waiting is not None]
+        used = [stats.kv_used_fraction for stats in found if stats.kv_used_fraction is not None]
+        room = [stats.kv_capacity_tokens for stats in found if stats.kv_capacity_tokens is not None]
+        return cls(
+            running=sum(stats.running for stats in found),
+            waiting=sum(waiting) if waiting else None,
+            kv_used_fraction=max(used, default=None),
+            kv_capacity_tokens=sum(room) if room else None,
+            requests=sum(stats.requests for stats in found),
+            aborted=sum(stats.aborted for stats in found),
+            usage=sum((stats.usage for stats in found), Usage()),
+        )
 
 
 @runtime_checkable

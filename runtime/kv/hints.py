@@ -82,6 +82,16 @@ class KvHint:
         """Whether no turn of the session follows, as far as is known."""
         return self.release or self.turns_left == 0
 
+    @property
+    def median_s(self) -> float | None:
+        """Of the forecast; ``inf`` where the pause is as likely to end as not to."""
+        return self.pause_s[len(self.pause_s) // 2] if self.pause_s else None
+
+    @property
+    def longest_s(self) -> float | None:
+        """A pause that is longer than this is not expected to end."""
+        return max(filter(isfinite, self.pause_s), default=None)
+
     def to_args(self) -> dict[str, Argument]:
         """The hint as flat arguments; what has its default value is left out."""
         args: dict[str, Argument] = {}

@@ -28,7 +28,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import isfinite
 from typing import Final, NamedTuple
 
 from orchestrator.errors import EngineError, RunError
@@ -157,7 +156,7 @@ class ReplicaSet:
             gate.pressure(
                 kv_tokens=stats.kv_capacity_tokens, waiting=stats.waiting, kv_used=stats.kv_used_fraction
             )  # fmt: skip
-        return _summed(found)
+        return EngineStats.of_all(found)
 
     async def release(self, session: str) -> None:
         """Hint: the session's KV will not be used again. Its program may be finished already."""
@@ -266,7 +265,7 @@ class ReplicaSet:
         for session in hint.supersedes:
             self.router.forget(session)
             self._returning.resumes(call.owner, session)
-        gate.pause(call.owner, keep=self._keeps(call.owner, call.session, load.turn_s, hint), within_s=_longest(hint))
+        gate.pause(call.owner, keep=self._keeps(call.owner, call.session, load.turn_s, hint), within_s=hint.longest_s)
 
     def _keeps(self, program: str, session: str, turn_s: float, hint: KvHint) -> bool:
         """Whether the program keeps its slot: for this pause, or for one of its other sessions'."""
@@ -274,16 +273,14 @@ class ReplicaSet:
         if hint.ends or not self._is_short(hint, turn_s):
             self._returning.resumes(program, session)
             return self._returning.is_awaited(program, now_s)
-        median_s = _median(hint)
-        self._returning.pauses(program, session, now_s + (turn_s if median_s is None else median_s))
+        self._returning.pauses(program, session, now_s + (turn_s if hint.median_s is None else hint.median_s))
         return True
 
     def _is_short(self, hint: KvHint, turn_s: float) -> bool:
         """Whether a slot is kept over the pause; for one that outlasts every pin there is no forecast."""
         if hint.pin_ttl_s == 0:
             return False
-        median_s = _median(hint)
-        return median_s is None or median_s <= self.options.patience * turn_s
+        return hint.median_s is None or hint.median_s <= self.options.patience * turn_s
 
     def _work(self, request: GenerateRequest) -> _Work:
         hint = request.kv or NO_HINT
@@ -368,7 +365,7 @@ class KvReplicaSet(ReplicaSet):
             async with self._turn(gate, work):
                 sent()
                 usage = await replica.prefetch(self._addressed(work.request, index))
-            gate.pause(call.owner, keep=self._is_short(hint, load.turn_s), within_s=_longest(hint))
+            gate.pause(call.owner, keep=self._is_short(hint, load.turn_s), within_s=hint.longest_s)
             return usage
         finally:
             self.router.left(index, call)
@@ -382,7 +379,7 @@ class KvReplicaSet(ReplicaSet):
         load, gate, replica = self.router.loads[index], self.gates[index], self.replicas[index]
         if hint.pin_ttl_s == 0:
             gate.control.forget(program, session)
-        gate.pause(program, keep=self._keeps(program, session, load.turn_s, hint), within_s=_longest(hint))
+        gate.pause(program, keep=self._keeps(program, session, load.turn_s, hint), within_s=hint.longest_s)
         if isinstance(replica, KvControl):
             await replica.extend(session, hint)
 
@@ -401,28 +398,3 @@ def _raise_first(results: Sequence[BaseException | None]) -> None:
 
 def _chars(request: GenerateRequest) -> int:
     return sum(len(message.content) for message in request.messages)
-
-
-def _median(hint: KvHint) -> float | None:
-    return hint.pause_s[len(hint.pause_s) // 2] if hint.pause_s else None
-
-
-def _longest(hint: KvHint) -> float | None:
-    """A pause that is longer than this is not expected to end."""
-    finite = [time_s for time_s in hint.pause_s if isfinite(time_s)]
-    return finite[-1] if finite else None
-
-
-def _summed(found: Sequence[EngineStats]) -> EngineStats:
-    waiting = [stats.waiting for stats in found if stats.waiting is not None]
-    used = [stats.kv_used_fraction for stats in found if stats.kv_used_fraction is not None]
-    room = [stats.kv_capacity_tokens for stats in found if stats.kv_capacity_tokens is not None]
-    return EngineStats(
-        running=sum(stats.running for stats in found),
-        waiting=sum(waiting) if waiting else None,
-        kv_used_fraction=max(used, default=None),
-        kv_capacity_tokens=sum(room) if room else None,
-        requests=sum(stats.requests for stats in found),
-        aborted=sum(stats.aborted for stats in found),
-        usage=sum((stats.usage for stats in found), Usage()),
-    )
