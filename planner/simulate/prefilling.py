@@ -32,7 +32,8 @@ class PrefillBatch:
 
     def end_step(self) -> list[Request]:
         """Account for the chunks; the requests whose prompts are complete leave."""
-        done, still = [], []
+        done: list[Request] = []
+        still: list[Request] = []
         for request, chunk in zip(self.requests, self.chunks, strict=True):
             request.computed += chunk
             (still if request.computed < request.target else done).append(request)
