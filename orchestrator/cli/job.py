@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class _Watched:
 async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case], results: Results) -> list[Outcome]:
     """The outcomes of all runs; once this task is cancelled, which is what Ctrl-C does, of those that were faster."""
     try:
-        return list(await asyncio.gather(*runs))
+        await asyncio.wait(runs)
     except asyncio.CancelledError:
         results.interrupted = True
         task = asyncio.current_task()
@@ -115,13 +116,15 @@ async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case], r
         task.uncancel()
         for run in runs:
             run.cancel()
-        await asyncio.gather(*runs, return_exceptions=True)
-        return [
-            Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
-            if run.cancelled()
-            else run.result()
-            for case, run in zip(cases, runs, strict=True)
-        ]
+        with suppress(asyncio.CancelledError):  # by Ctrl-C again: what cleans up is not waited for
+            await asyncio.wait(runs)
+    return [_outcome(run, case) for case, run in zip(cases, runs, strict=True)]
+
+
+def _outcome(run: asyncio.Future[Outcome], case: Case) -> Outcome:
+    if run.done() and not run.cancelled() and run.exception() is None:
+        return run.result()
+    return Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
 
 
 async def _one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 
@@ -23,8 +24,8 @@ def main() -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         ended_by.append(number)
+        os.kill(os.getpid(), signal.SIGINT)  # one and the same as one that is blocked
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.raise_signal(signal.SIGINT)
 
     for each in ENDING:
         if kept.raises and signal.getsignal(each) is signal.SIG_DFL:  # `nohup` ignores one of them

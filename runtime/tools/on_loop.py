@@ -138,7 +138,9 @@ class _Call(asyncio.Future[None]):
 
     def moved(self) -> asyncio.Task[None]:
         """A task of asyncio that goes on with the call to its end."""
-        return asyncio.Task(self._rest(), loop=self._loop)  # whatever factory the loop has
+        task = asyncio.Task(self._rest(), loop=self._loop)  # whatever factory the loop has
+        task.add_done_callback(_looked_at)
+        return task
 
     async def _rest(self) -> None:
         try:
@@ -224,6 +226,12 @@ class _Call(asyncio.Future[None]):
 
 async def _awaited(made: Awaitable[Any]) -> Any:
     return await made
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """A Ctrl-C within it has gone through the event loop already: it is not to be logged as well."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _write_off(task: asyncio.Task[None], op: str, warn: Callable[[str], None]) -> None:

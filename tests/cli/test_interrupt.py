@@ -17,6 +17,7 @@ import pytest
 FLOW = """
 from orchestrator import ask, llm, tool, workflow
 import asyncio
+import signal
 import sys
 
 @workflow
@@ -42,13 +43,32 @@ async def stubborn(number: int) -> int:
             print("waiting", file=sys.stderr, flush=True)
             await asyncio.sleep(600)
         except asyncio.CancelledError:
-            asyncio.get_running_loop().call_soon(lambda: print("cleaning up", file=sys.stderr, flush=True))
+            print("cleaning up", file=sys.stderr, flush=True)
             await asyncio.sleep(600)
     return number
 
 @workflow
 def held(number: int) -> int:
     return stubborn(number)
+
+@tool(effects="idempotent")
+async def pressing(number: int, second: str) -> int:
+    if number > 1:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            if second == "at once":
+                signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            if second == "while it waits":
+                asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+            await asyncio.sleep(0.01)
+            signal.raise_signal(signal.SIGINT)
+    return number
+
+@workflow
+def pressed(number: int, second: str) -> int:
+    return pressing(number, second)
 
 @tool(effects="pure")
 def book() -> str:
@@ -156,6 +176,18 @@ def test_twice_while_a_tool_cleans_up_delivers_what_is_done(tmp_path: Path) -> N
         assert process.stdout is not None
         assert process.stdout.read() == "1\nnull\n"
         assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize("second", ["at once", "while it waits", "as it cleans up"])
+def test_a_second_one_delivers_what_is_done_wherever_it_hits(tmp_path: Path, second: str) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"number": n, "second": second}) + "\n" for n in (1, 2, 3)))
+    with orch(tmp_path, "run", "late.py:pressed", "--inputs", "in.jsonl", "--concurrency", "1") as (process, terminal):
+        assert process.stdout is not None
+        assert process.stdout.read() == "1\nnull\nnull\n"
+        said = read(terminal, "\0")
+        assert process.wait(60) == 130
+    assert "2 of 3 runs were cancelled" in said
+    assert "Traceback" not in said
 
 
 def test_while_nobody_reads_the_result_it_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,6 +233,49 @@ def test_a_real_interrupt_ends_the_run(tmp_path: Path, which: str) -> None:
     assert process.communicate(timeout=60)[0] == "interrupted\n"
 
 
+HANDLED = """
+import asyncio
+import signal
+import sys
+from functools import partial
+
+from orchestrator import tool, workflow
+
+def end(code: int, number: int, frame: object) -> None:
+    sys.exit(code)
+
+@tool(effects="pure", cheap=True)
+def inline(x: int) -> int:
+    signal.raise_signal(signal.SIGTERM)
+    return x
+
+@tool(effects="idempotent")
+async def stepped(x: int) -> int:
+    await asyncio.sleep(0)
+    signal.raise_signal(signal.SIGTERM)
+    return x
+
+@workflow
+def computing(x: int) -> int:
+    return inline(x)
+
+@workflow
+def stepping(x: int) -> int:
+    return stepped(x)
+
+signal.signal(signal.SIGTERM, partial(end, 7))
+{"computing": computing, "stepping": stepping}[sys.argv[1]](1)
+"""
+
+
+@pytest.mark.parametrize("which", ["computing", "stepping"])
+def test_what_a_signals_handler_raises_is_no_failure_of_the_tool_that_it_interrupts(tmp_path: Path, which: str) -> None:
+    file = tmp_path / "handled.py"
+    file.write_text(HANDLED.replace("", ""))
+    done = subprocess.run([sys.executable, str(file), which], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
 def test_a_task_of_a_tool_that_exits_is_the_tools_failure(tmp_path: Path) -> None:
     file = tmp_path / "interrupted.py"
     file.write_text(INTERRUPTED)
