@@ -72,7 +72,7 @@ def load_csv(files: Sequence[Path], database: Path) -> list[str]:
                 what = f"{file} has {len(table.header):,} columns, and SQLite takes {MOST_COLUMNS:,}"
                 raise UsageError("ORCH-U011", what, fix="leave out columns that no question needs")
             header = names(table.header, "column")
-            columns = [column([row[at] for row in table.rows]) for at in range(len(header))]
+            columns = [column([row[at] for row in table.rows], name) for at, name in enumerate(header)]
             decided = ((each, kind.note) for each, kind in zip(header, columns, strict=True) if kind.note)
             notes += [*table.notes, *(f"{file.name}, column {each}: {note}" for each, note in decided)]
             name = unique(identifier(file.stem) or "data", taken)

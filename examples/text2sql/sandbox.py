@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from .schema_text import quoted
 
 Cell = str | int | float | None
 
@@ -103,8 +106,23 @@ def read_only(database: str | Path, limits: Limits | None = None) -> sqlite3.Con
     connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.sql_bytes)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
+    _connect_virtual_tables(connection)
     connection.set_authorizer(_authorize)
     return connection
+
+
+def _connect_virtual_tables(connection: sqlite3.Connection) -> None:
+    """Let SQLite set up ``json_each`` and the full-text tables of the file, which the authorizer would take for writes.
+
+    What their modules do when they are read is authorized as anything else.
+    """
+    try:
+        of_file = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
+    except sqlite3.Error:  # the query itself will say so
+        return
+    for name in ("json_each", "json_tree", *(str(name) for (name,) in of_file)):
+        with suppress(sqlite3.Error):  # a module that this SQLite lacks
+            connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0").close()
 
 
 def execute(database: str | Path, sql: str, limits: Limits | None = None) -> Result:
@@ -152,6 +170,8 @@ def _cell(value: object) -> Cell:
 
 
 def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _source: str | None) -> int:
+    if (action, first, second) == (sqlite3.SQLITE_PRAGMA, "data_version", None):  # which full-text tables ask
+        return sqlite3.SQLITE_OK
     if action not in _ALLOWED:
         return sqlite3.SQLITE_DENY
     if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FORBIDDEN_FUNCTIONS:

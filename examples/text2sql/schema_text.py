@@ -27,7 +27,8 @@ COLUMN_S = 2.0
 Cell: TypeAlias = str | int | float | bytes | None
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes any."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -42,7 +43,7 @@ def _type_word(declared: str) -> str:
 
 def _categories(connection: sqlite3.Connection, table: str, column: str) -> list[str]:
     """The most frequent values of a text column, or none where it is no category."""
-    name, source = _quoted(column), _quoted(table)
+    name, source = quoted(column), quoted(table)
     rows = connection.execute(
         f"SELECT {name}, COUNT(*) FROM {source} WHERE {name} IS NOT NULL "
         f"GROUP BY {name} ORDER BY COUNT(*) DESC, {name} LIMIT {MAX_CATEGORIES + 1}"
@@ -89,9 +90,9 @@ def schema_of(connection: sqlite3.Connection, values_s: float | None = None) -> 
         try:
             columns = [
                 _column(values, table, str(column), str(declared), left_out)
-                for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({_quoted(table)})").fetchall()
+                for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
             ]
-            parents = connection.execute(f"PRAGMA foreign_key_list({_quoted(table)})").fetchall()
+            parents = connection.execute(f"PRAGMA foreign_key_list({quoted(table)})").fetchall()
         except sqlite3.Error as error:
             left_out.append(f"`{table}` is left out: {error}")
             continue
@@ -160,7 +161,7 @@ def _column(values: _Values, table: str, column: str, declared: str, left_out: l
 
 def _name(text: str) -> str:
     """In quotes where SQL needs them."""
-    return text if re.fullmatch(r"[^\W\d]\w*", text) else _quoted(text)
+    return text if re.fullmatch(r"[^\W\d]\w*", text) else quoted(text)
 
 
 def cell_text(value: Cell) -> str:

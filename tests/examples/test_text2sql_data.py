@@ -10,7 +10,7 @@ import pytest
 
 from examples.text2sql import data, sandbox, schema_text
 from examples.text2sql.data import describe, load_csv
-from examples.text2sql.sandbox import execute
+from examples.text2sql.sandbox import Result, execute
 from orchestrator.errors import UsageError
 
 
@@ -202,3 +202,37 @@ def test_when_the_time_is_over_no_more_values_are_looked_for(tmp_path: Path, mon
     assert schema.startswith("cars(colour text [red, blue])\nfirst(word text)\n")
     assert schema.endswith("towns(name text)")
     assert "`towns.name`" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT o.id, tag.value FROM orders o, json_each(o.tags) AS tag ORDER BY 1, 2", [[1, "new"], [1, "rush"]]),
+        ("SELECT atom FROM json_tree('{\"a\": [7]}') WHERE atom IS NOT NULL", [[7]]),
+        ("SELECT body FROM notes WHERE notes MATCH 'late'", [["arrived late"]]),
+        ("SELECT id FROM areas WHERE low < 2 AND high > 1", [[4]]),
+    ],
+)
+def test_tables_of_functions_and_modules_can_be_asked_and_nothing_can_be_written(
+    tmp_path: Path, sql: str, rows: list[list[object]]
+) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.executescript(
+            'CREATE TABLE orders(id INTEGER, tags TEXT); INSERT INTO orders VALUES (1, \'["rush", "new"]\');'
+            "CREATE VIRTUAL TABLE notes USING fts5(body); INSERT INTO notes VALUES ('arrived late');"
+            "CREATE VIRTUAL TABLE areas USING rtree(id, low, high); INSERT INTO areas VALUES (4, 0.5, 3.0);"
+        )
+    before = path.read_bytes()
+    assert execute(path, sql) == Result(rows)
+    for harm in (
+        "INSERT INTO notes VALUES ('x')",
+        "INSERT INTO notes(notes) VALUES ('rebuild')",
+        "DELETE FROM areas",
+        "UPDATE sqlite_master SET sql = ''",
+        "SELECT * FROM pragma_journal_mode('delete')",
+        "PRAGMA data_version = 3",
+        "CREATE VIRTUAL TABLE temp.t USING fts5(x)",
+    ):
+        assert execute(path, harm).error, harm
+    assert path.read_bytes() == before
