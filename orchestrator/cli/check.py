@@ -9,6 +9,7 @@ import click
 
 from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.screen import printable
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import Diagnostic, OrchError
 
@@ -68,7 +69,7 @@ def command(target: str, as_json: bool, debug: bool) -> None:
             problems += [one for one in error.diagnostics if one not in problems]
     if not as_json:
         for found in checked:
-            deliver(f"{click.style('ok', fg='green')} {found}")
+            deliver(f"{click.style('ok', fg='green')} {printable(str(found))}", is_styled=True)
     if problems:
         raise kind.collect(problems)
     if as_json:

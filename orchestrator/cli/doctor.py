@@ -23,6 +23,7 @@ from orchestrator import __version__
 from orchestrator.cli.command import Command
 from orchestrator.cli.failure import FAILED
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.screen import printable
 from orchestrator.cli.streams import deliver, deliver_json
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def command(calibrate: bool, as_json: bool, debug: bool) -> int:
     width = max(len(each.subject) for each in findings)
     for each in findings:
         mark, colour = _MARKS[each.status]
-        deliver(f"{click.style(mark, fg=colour, bold=True)}  {each.subject.ljust(width)}  {each.detail}")
+        said = f"{each.subject.ljust(width)}  {each.detail}"
+        deliver(f"{click.style(mark, fg=colour, bold=True)}  {printable(said)}", is_styled=True)
         if each.fix:
-            deliver(f"    {' ' * width}  {click.style('fix:', fg='cyan')} {each.fix}")
+            deliver(f"    {' ' * width}  {click.style('fix:', fg='cyan')} {printable(each.fix)}", is_styled=True)
     deliver("")
     deliver(_verdict(findings))
     return FAILED if broken else 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Final
 
 import click
 
-from orchestrator.cli.screen import printable
+from orchestrator.cli.screen import printable, say
 from orchestrator.cli.streams import UndeliveredError, deliver_json, has_results, silence_stdout
 from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, described
 
@@ -46,7 +45,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
         click.secho("\ninterrupted", fg="yellow", err=True, color=colour())
         return INTERRUPTED
     if "--debug" in words or os.environ.get("ORCH_DEBUG"):
-        traceback.print_exception(failure, file=sys.stderr)
+        say("".join(traceback.format_exception(failure)).removesuffix("\n"))
     error = as_orch_error(failure)
     code = USAGE if isinstance(error, UsageError) else FAILED
     if lost is not None and lost.errno == errno.EPIPE:

@@ -6,6 +6,7 @@ and imported on use.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ import click
 from orchestrator import __version__
 from orchestrator.cli.command import Command
 from orchestrator.cli.failure import colour, report_failure
+from orchestrator.cli.screen import LogLines
 from orchestrator.cli.streams import deliver, only_results, result_stream
 from orchestrator.errors import UsageError
 
@@ -83,6 +85,8 @@ class OrchGroup(Command, click.Group):
         del standalone_mode, windows_expand_args
         words = list(sys.argv[1:] if args is None else args)
         extra.setdefault("color", colour())
+        if isinstance(logging.lastResort, logging.Handler):
+            logging.lastResort.setFormatter(LogLines())
         with only_results():
             try:
                 begin()

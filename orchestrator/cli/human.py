@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from orchestrator.cli.keyboard import Keyboard
-from orchestrator.cli.screen import printable
+from orchestrator.cli.screen import printable, say
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, UsageError
 from orchestrator.runtime.events import region_key
 from orchestrator.runtime.human import Answers, accepted
@@ -141,7 +141,8 @@ class Terminal:
         async with self._one_at_a_time:
             with self._terminal():
                 label = " ".join(each for each in (CASE.get(), id) if each)
-                click.echo(f"{click.style(label, fg='cyan')}  {click.style(printable(question), bold=True)}", err=True)
+                asked = click.style(printable(question), bold=True)
+                click.echo(f"{click.style(printable(label), fg='cyan')}  {asked}", err=True)
                 try:
                     return await self._answer(Question(id, type, choices))
                 except asyncio.CancelledError:
@@ -150,7 +151,7 @@ class Terminal:
 
     async def _answer(self, question: Question) -> object:
         while True:
-            click.echo(f"  {_expected(question)}> ", nl=False, err=True)
+            click.echo(f"  {printable(_expected(question))}> ", nl=False, err=True)
             line = await self._keyboard.line()
             if line is None:
                 click.echo(err=True)
@@ -164,7 +165,7 @@ class Terminal:
                 accepted(question.id, answer, question.type, question.choices)
                 return answer
             except RunError as wrong:
-                click.secho(f"  {wrong.diagnostics[0].why}", fg="yellow", err=True)
+                say(f"  {wrong.diagnostics[0].why}", colour="yellow")
 
 
 def _unknown(name: str, asked: Iterable[Question]) -> Diagnostic:

@@ -12,8 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from orchestrator.cli.screen import say
 from orchestrator.learning.location import OFF, VARIABLE, default_path
 from orchestrator.learning.store import LearningError, LearningStore
 from orchestrator.runtime.kv.durations import DurationModel
@@ -53,5 +52,5 @@ def _model(stack: ExitStack, named: Path | None, users: Path | None) -> Duration
         (problem,) = error.diagnostics
         why = f" ({problem.why})" if problem.why else ""
         text = f"what runs have learned of pauses is left aside: [{problem.code}] {problem.message}{why}"
-        click.secho(f"{text}; {problem.fix}, or set {VARIABLE}={OFF}", fg="yellow", err=True)
+        say(f"{text}; {problem.fix}, or set {VARIABLE}={OFF}", colour="yellow")
         return DurationModel()

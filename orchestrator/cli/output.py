@@ -6,12 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from orchestrator.cli.failure import CTRL_C
 from orchestrator.cli.printable import Printable
-from orchestrator.cli.screen import printable
-from orchestrator.cli.streams import deliver, deliver_json, result_stream
+from orchestrator.cli.screen import say
+from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
@@ -19,23 +17,15 @@ if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
 
-PIPE_WIDTH = 120
-"""Columns of a table that goes to a file or a pipe."""
-
 
 def show_job(report: Report, *, as_json: bool) -> int:
     """Print an application's report; the exit code. Raises ``UndeliveredError`` where stdout cannot be written."""
     if as_json:
         deliver_json({"ok": not report.failed, **report.data})
     else:
-        from rich.console import Console
+        from orchestrator.cli.drawing import drawn
 
-        console = Console(file=result_stream())
-        if not console.is_terminal:
-            console = Console(file=result_stream(), width=PIPE_WIDTH)
-        with console.capture() as shown:
-            console.print(report.view)
-        deliver(shown.get(), end="")
+        deliver(drawn(report.view), end="", is_styled=True)
     return 1 if report.failed else 0
 
 
@@ -48,19 +38,19 @@ def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_js
         for outcome in outcomes:
             if outcome.result is not None:
                 text = value_text(outcome.result.value, shown, compact=many)
-                deliver(printable(text) if result_stream().isatty() else text, is_data=True)
+                deliver(text)
             elif outcome.error is not None:
                 if outcome.error.code != CTRL_C:
-                    click.secho(printable(f"{outcome.case.name}: {outcome.error}"), fg="red", err=True)
+                    say(f"{outcome.case.name}: {outcome.error}", colour="red")
                 if many:
                     deliver("null")
         cancelled = sum(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)
         if cancelled:
             what = f"{cancelled} of {len(outcomes)} runs were" if len(outcomes) > 1 else "the run was"
-            click.secho(f"interrupted: {what} cancelled", fg="yellow", err=True)
-        click.secho(summary(outcomes, facts), dim=True, err=True)
+            say(f"interrupted: {what} cancelled", colour="yellow")
+        say(summary(outcomes, facts), dim=True)
     for note in shown.notes:
-        click.secho(f"note: {note}", dim=True, err=True)
+        say(f"note: {note}", dim=True)
     return 1 if any(outcome.error for outcome in outcomes) else 0
 
 

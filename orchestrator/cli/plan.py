@@ -12,6 +12,7 @@ from orchestrator.cli.command import Command
 from orchestrator.cli.failure import missing_target
 from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option
 from orchestrator.cli.planning import EngineOptions, Wanted, planned, planning_of, planning_options, wanted
+from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver, deliver_json, deliver_json_text
 from orchestrator.cli.terminal import width
 from orchestrator.errors import UsageError
@@ -105,7 +106,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         plan = planned(load_target(target), engines, want)[2].model_copy(update={"target": target})
     if out is not None:
         portable(plan, out).save(out)
-        click.echo(f"wrote {out}: {_summary(plan)}", err=True)
+        say(f"wrote {out}: {_summary(plan)}")
     if checked_in is None and as_json:
         deliver_json_text(plan.to_json())
     elif checked_in is None and out is None:
@@ -132,7 +133,7 @@ def _check(
     asked, _ = want.asked(cluster, like=before)
     after = planning_of(target.workflow).plan(asked).model_copy(update={"target": text})
     if before.ir_hash != after.ir_hash:
-        click.echo(f"note: the workflow has changed since {file} was made", err=True)
+        say(f"note: the workflow has changed since {file} was made")
     found = diff(before, after)
     if not as_json:
         deliver(render_diff(found, str(file), "now", width()), end="")

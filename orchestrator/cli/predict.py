@@ -9,6 +9,7 @@ import click
 
 from orchestrator.cli.command import Command
 from orchestrator.cli.options import check_writable, debug_option, json_option
+from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import UsageError
 from orchestrator.whole_file import write_whole
@@ -48,12 +49,12 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     _write(out, read, predictions)
     measured = sum(each.measured for each in predictions)
     for note in dict.fromkeys(row.deployment.facts.note for row in read if row.deployment.facts.note):
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}")
     too_large = [row for row in read if not row.deployment.fits]
     for row in too_large[:_MOST_NOTES]:
-        click.echo(f"note: {_misfit(row)}; its figures are those of a device that is large enough", err=True)
+        say(f"note: {_misfit(row)}; its figures are those of a device that is large enough")
     if len(too_large) > _MOST_NOTES:
-        click.echo(f"note: {len(too_large) - _MOST_NOTES} more rows do not fit their devices", err=True)
+        say(f"note: {len(too_large) - _MOST_NOTES} more rows do not fit their devices")
     if as_json:
         misfits = {"does_not_fit": [row.id for row in too_large]} if too_large else {}
         deliver_json({"out": str(out), "rows": len(read), "measured_groups": measured} | misfits)

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from orchestrator.cli.failure import as_orch_error
 from orchestrator.cli.output import runs_data
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.saving import save_result
+from orchestrator.cli.screen import say
 from orchestrator.cli.streams import silence_stdout
 from orchestrator.ctrl_c import KeptCtrlC
 from orchestrator.errors import Diagnostic, OrchError, RunError, described
@@ -58,7 +57,7 @@ def kept(workflow: str) -> Iterator[Results]:
         error = _not_shown(failure, _saved(workflow, results))
         if interrupted or waiting.came:
             silence_stdout()  # whose reader may be waiting for ever
-            click.echo(str(error), err=True)
+            say(str(error))
         waiting.release()
         if interrupted:
             raise
@@ -80,7 +79,7 @@ def _saved(workflow: str, results: Results) -> Path | None:
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     place = save_result(text)
     if place is None:
-        click.echo(text, err=True)
+        say(text)
     return place
 
 

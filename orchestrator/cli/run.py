@@ -174,6 +174,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.output import show_job, show_runs, summary
     from orchestrator.cli.record import save_record
     from orchestrator.cli.results import kept
+    from orchestrator.cli.screen import say
     from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
     from orchestrator.runtime.pricing import require_prices
@@ -195,7 +196,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         compiled = compile_workflow(found.workflow, choice.cluster())
         require_engine(compiled.plan)
         for note in guessed_models(compiled.plan):
-            click.secho(f"note: {note}", dim=True, err=True)
+            say(f"note: {note}", dim=True)
         require_prices(compiled.program, how.limits or compiled.program.budget)
         with (
             traced(),
@@ -205,7 +206,7 @@ def command(  # noqa: PLR0917 - one parameter an option
             outcomes, facts = run_job(compiled, job, how, results, durations)
             failures = [each.error for each in outcomes if each.error is not None]
             if failures and len(failures) == len(outcomes) and not results.interrupted:
-                click.secho(summary(outcomes, facts), dim=True, err=True)
+                say(summary(outcomes, facts), dim=True)
                 raise failures[0]
             recorded = record is None or save_record(record, found.workflow, outcomes, facts, how.concurrency)
             if app is not None:

@@ -6,6 +6,7 @@ the reply that is being written, and while a question is open everything else wa
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -23,8 +24,21 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """``text`` without what a terminal would obey: a model's reply must not move the cursor."""
+    """``text`` without what a terminal would obey: no reply, name or cell of a table moves the cursor."""
     return _CONTROL.sub("", text)
+
+
+def say(text: str, *, dim: bool = False, colour: str | None = None) -> None:
+    """A message on stderr, where no screen is; file names, texts of models and of servers may stand in it."""
+    click.secho(printable(text), dim=dim or None, fg=colour, err=True)
+
+
+class LogLines(logging.Formatter):
+    """Lines of a log, which may quote what a tool raised."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One that a terminal shows and does not obey."""
+        return printable(super().format(record))
 
 
 class Screen:
@@ -45,7 +59,7 @@ class Screen:
             return
         self.end()
         if self._bars is None:
-            click.secho(printable(text), dim=dim or None, fg=colour, err=True)
+            say(text, dim=dim, colour=colour)
         else:
             style = " ".join(each for each in ("dim" if dim else "", colour or "") if each)
             self._bars.console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
@@ -57,7 +71,7 @@ class Screen:
             return
         if self._open != owner:
             self.end()
-            click.secho(f"{label}: ", fg="cyan", nl=False, err=True)
+            click.secho(f"{printable(label)}: ", fg="cyan", nl=False, err=True)
             self._open = owner
         click.echo(printable(text), nl=False, err=True)
 

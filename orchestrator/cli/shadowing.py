@@ -13,8 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-import click
-
+from orchestrator.cli.screen import say
 from orchestrator.shadows import Shadow, shadows
 
 
@@ -56,7 +55,7 @@ def beside(*folders: Path, target: Path) -> None:
         for shadow in shadows(folder, elsewhere):
             _installed.shadows[shadow.name] = shadow
             if shadow.path != target:
-                click.secho(f"note: {shadow.why}; {shadow.fix}", fg="yellow", err=True)
+                say(f"note: {shadow.why}; {shadow.fix}", colour="yellow")
 
 
 def shadowed_by(failure: BaseException) -> Shadow | None:

@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
+from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
@@ -138,7 +139,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     else:
         _show(found, trace_file, trace, clusters)
     if out is not None:
-        click.echo(f"wrote {out}: table (CSV, JSON) and plots (PNG, SVG)", err=True)
+        say(f"wrote {out}: table (CSV, JSON) and plots (PNG, SVG)")
 
 
 def _policies(wanted: tuple[str, ...]) -> list[str]:

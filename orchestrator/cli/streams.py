@@ -20,10 +20,13 @@ from typing import Final, TextIO
 import click
 
 from orchestrator.cli.printable import Printable
+from orchestrator.cli.screen import printable
 from orchestrator.stdout import diverted
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_CONTROL: Final = re.compile(r"[\x7f-\x9f]")
+"""What JSON does not escape, and a terminal may obey."""
 
 
 @dataclass(slots=True)
@@ -51,16 +54,19 @@ def has_results() -> bool:
     return bool(_results) and _results[-1].used
 
 
-def deliver(text: str, *, end: str = "\n", is_data: bool = False) -> None:
+def deliver(text: str, *, end: str = "\n", is_styled: bool = False) -> None:
     """Write to stdout, and wait until it is written. Raises :class:`UndeliveredError` where it cannot be.
 
-    Colours are left out where there is no terminal; of data nothing is.
+    A file or pipe gets every character; a terminal nothing that it would obey, unless the text ``is_styled``, whose
+    colours are left out where there is no terminal.
     """
     stream = result_stream()
+    if not is_styled and stream.isatty():
+        text = printable(text)
     if _results:
         _results[-1].used = True
     try:
-        click.echo(text + end, file=stream, nl=False, color=is_data or None)
+        click.echo(text + end, file=stream, nl=False, color=None if is_styled else True)
         stream.flush()
     except OSError as failure:
         raise UndeliveredError(failure.errno, failure.strerror) from failure
@@ -77,8 +83,12 @@ def deliver_json_text(text: str) -> None:
     try:
         text.encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        text = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
-    deliver(text.removesuffix("\n"))
+        text = _NOT_ASCII.sub(_escaped, text)
+    deliver(_CONTROL.sub(_escaped, text).removesuffix("\n"))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
 
 
 def silence_stdout() -> None:

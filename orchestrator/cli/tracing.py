@@ -27,8 +27,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-import click
-
+from orchestrator.cli.screen import say
 from orchestrator.errors import described
 from orchestrator.redaction import Redaction, secrets_of
 
@@ -189,4 +188,4 @@ def _warn(text: str, most: int | None = None) -> None:
         for value in (header.partition("=")[2].strip() for header in os.environ.get(name, "").split(",")):
             secrets += [value, unquote(value)]
     text = Redaction(secrets)(text)[:most]
-    click.secho(f"warning: {text}", fg="yellow", err=True)
+    say(f"warning: {text}", colour="yellow")
