@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -25,6 +26,7 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.engines.errors import NO_SYSTEM
 from orchestrator.runtime.engines.vllm import version
+from orchestrator.runtime.engines.vllm.loading import loaded
 from orchestrator.runtime.engines.vllm.log import last_failure, own_log
 from orchestrator.runtime.engines.vllm.options import (
     EXTEND,
@@ -55,26 +57,34 @@ class LocalVllm:
         self._llm: Any = None
         self._tokenizer: Any = None
         self._closed = False
+        self._starting = asyncio.Lock()
         self._seeds = True
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
 
     async def start(self) -> None:
-        """Load the model. Raises ORCH-E004, E005 or E006."""
-        if self._llm is not None:
-            return
+        """Load the model, once, whoever waits for it. Raises ORCH-E004, E005 or E006, and E015 if it was closed."""
+        async with self._starting:
+            if self._llm is None:
+                await self._start()
+
+    async def _start(self) -> None:
         if self.model.startswith(("/", ".")) and not (Path(self.model) / "config.json").is_file():
             raise errors.model_not_loadable(self.model, "there is no config.json in that directory")
         on_cpu = version.on_cpu()
         self._seeds = not on_cpu
         os.environ.update(environment(self.model, self.options, on_cpu=on_cpu))
         try:
-            self._llm = await self._load(on_cpu)
-            self._tokenizer = self._llm.renderer.tokenizer
+            llm = await loaded(partial(self._load, on_cpu), lambda llm: llm.shutdown())
+            tokenizer = llm.renderer.tokenizer
         except EngineError:
             raise
-        except Exception as error:  # whatever loading a model raises, it means that there is no engine
+        except (Exception, SystemExit) as error:  # whatever loading a model raises, it means that there is no engine
             raise _start_error(self.name, self.model, error) from error
+        if self._closed:
+            await asyncio.to_thread(llm.shutdown)
+            raise errors.not_running(self.name, is_closed=True)
+        self._llm, self._tokenizer = llm, tokenizer
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply as deltas; closing the generator aborts the request in the engine."""
@@ -143,7 +153,7 @@ class LocalVllm:
         if llm is not None:
             await asyncio.to_thread(llm.shutdown)
 
-    async def _load(self, on_cpu: bool) -> Any:
+    def _load(self, on_cpu: bool) -> Any:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -242,8 +252,9 @@ def _reason(found: str | None) -> FinishReason | None:
     return None if found is None else reasons.get(found, "stop")
 
 
-def _start_error(name: str, model: str, error: Exception) -> EngineError:
+def _start_error(name: str, model: str, error: BaseException) -> EngineError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("For further information visit")]  # pydantic's last word
     last = f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
     log = own_log()
     reason = last_failure(log) if isinstance(error, RuntimeError) else None

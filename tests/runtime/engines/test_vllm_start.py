@@ -95,3 +95,15 @@ def test_too_little_memory_for_the_kv_cache_has_its_own_code() -> None:
 
     error = _start_error("main", "m", ValueError("No available memory for the cache blocks. Try increasing …"))
     assert error.code == "ORCH-E006"
+
+
+def test_what_pydantic_says_is_the_reason_and_not_where_to_read_more() -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from orchestrator.runtime.engines.vllm.local import _start_error
+
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(int).validate_python("many")
+    why = _start_error("main", "m", caught.value).diagnostics[0].why
+    assert why is not None
+    assert "unable to parse string as an integer" in why
