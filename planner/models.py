@@ -13,7 +13,6 @@ of Llama-3.1-8B stretched to the size, ``known`` is false, and every estimate th
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,11 +21,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from orchestrator import userdata
+from orchestrator import hub_cache
 from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
 from orchestrator.planner.architecture.latent import LatentAttention
-from orchestrator.planner.architecture.quantization import cache_dtype
+from orchestrator.planner.architecture.quantization import cache_dtype, quantised_online
 from orchestrator.planner.architecture.reading import Read, UnreadableError, read
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.planner.datafile import parse_object, read_text
@@ -46,6 +45,8 @@ ASSUMED_PARAMS: Final = 8.0e9
 """Size of a model about which nothing is known: the middle of what is commonly self-hosted, 1 to 70 billion."""
 _BESIDE: Final = "hf_quant_config.json"
 _ASSUMED_SPREAD, _NAMED_SPREAD = 8.0, 1.5
+_UNKNOWN_WIDTH_SPREAD: Final = 4.0
+"""Of weights in full 16 bits, or in as few as 4."""
 DOUBT_SPREAD: Final = 1.5
 """Of a model whose config is not understood in full."""
 LONG_CONTEXT: Final = 8192
@@ -93,6 +94,8 @@ class ModelFacts:
     """Of ``params``, those that stay in ``dtype`` whatever the method: the embeddings and the output layer."""
     cache_dtype: str | None = None
     """Of what is cached, where it is not ``dtype``."""
+    index_bytes: int = 0
+    """Cached of one token besides its values, all layers, in a width of its own: what an indexer looks for."""
     tower_params: int = 0
     """Besides ``params``: encoders of images or sounds, which text does not meet."""
 
@@ -131,8 +134,8 @@ class ModelFacts:
 
     @cached_property
     def kv_bytes_per_token(self) -> float:
-        """Keys and values of all layers."""
-        return self.kv_values_per_token * DTYPE_BYTES[self.cache_dtype or self.dtype]
+        """Keys and values of all layers, and what an indexer keeps."""
+        return self.kv_values_per_token * DTYPE_BYTES[self.cache_dtype or self.dtype] + self.index_bytes
 
     def kv_copies(self, parallel: int) -> float:
         """How often ``parallel`` devices that split the model cache each value: they split its KV heads, and each has a
@@ -219,6 +222,7 @@ def _facts(found: Read, name: str) -> ModelFacts:
         latent=found.latent,
         cached_values=found.cached_values,
         cache_dtype=found.cache_dtype,
+        index_bytes=found.index_bytes,
         sliding_layers=found.sliding_layers,
         sliding_window=found.sliding_window,
         dense_weight_dtype=found.dtype if weights and weights.experts_only else None,
@@ -259,7 +263,21 @@ def _served(facts: ModelFacts, engine: EngineSpec) -> ModelFacts:
             weight_dtype=dtype if facts.weight_dtype == facts.dtype else facts.weight_dtype,
             dense_weight_dtype=dtype if dense == facts.dtype else dense,
         )
-    return facts if cached is None else replace(facts, cache_dtype=cached)
+    return _quantised(facts if cached is None else replace(facts, cache_dtype=cached), engine)
+
+
+def _quantised(facts: ModelFacts, engine: EngineSpec) -> ModelFacts:
+    """The facts where the engine is told to quantise weights that the checkpoint has in full."""
+    method = engine.option("quantization")
+    if method in (None, "", "none") or facts.weight_dtype != facts.dtype:
+        return facts
+    weights = quantised_online(method.lower()) if isinstance(method, str) else None
+    if weights is not None:
+        dense = facts.dtype if weights.experts_only else None
+        return replace(facts, weight_dtype=weights.dtype, dense_weight_dtype=dense)
+    doubt = f"how wide weights are with quantization={method!r}"
+    note = f"{facts.note}; {doubt}" if facts.note else f"it is not known {doubt}"
+    return replace(facts, known=False, spread=max(facts.spread, _UNKNOWN_WIDTH_SPREAD), note=note)
 
 
 def _is_there(path: Path) -> bool:
@@ -327,6 +345,5 @@ def _config_paths(engine: EngineSpec) -> Iterator[Path]:
         yield Path(engine.config)
         return
     yield Path(engine.model) / "config.json"
-    home = Path(os.environ.get("HF_HOME") or userdata.home() / ".cache" / "huggingface")
-    snapshots = home / "hub" / f"models--{engine.model.replace('/', '--')}" / "snapshots"
-    yield from sorted(snapshots.glob("*/config.json"))
+    revision = engine.option("revision")
+    yield from hub_cache.cached(engine.model, "config.json", revision if isinstance(revision, str) else None)

@@ -226,8 +226,10 @@ def _too_big(serving: Serving) -> str:
 
 
 def _what_would_fit(replica: Replica) -> list[str]:
-    """The smallest power of two of the same device if there are as many, and the three smallest GPUs large enough."""
-    counts = [n for n in (2, 4, 8) if n <= replica.device.count]
+    """As few of the same device as are enough, of those there are and that divide the heads, and the three smallest of
+    the GPUs that are large enough."""
+    heads = replica.facts.heads
+    counts = [n for n in (1, 2, 4, 8) if n <= replica.device.count and heads % n == 0 and n != replica.parallel]
     more = [f"{n} x {replica.device.name}" for n in counts if _fits(replica, replica.device.memory_bytes, n)]
     singles = sorted(
         (kind.memory_bytes.value, name)

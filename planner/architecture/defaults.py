@@ -26,7 +26,7 @@ _MORE: Final = word_set(
     mamba_ngroups mamba_d_head mamba_head_dim mamba_headdim mamba_d_ssm mamba_expand expand mamba_dt_rank time_step_rank
     block_auto_adjust_ff_dim block_multiple_of block_ffn_dim_multiplier expansion_ratio num_kv_shared_layers
     vocab_size_per_layer_input hidden_size_per_layer_input attn_output_gate global_head_dim
-    num_global_key_value_heads window_size hybrid_override_pattern"""
+    num_global_key_value_heads window_size hybrid_override_pattern index_topk index_n_heads index_head_dim"""
 )
 
 

@@ -64,6 +64,16 @@ def weights_of(fields: Fields) -> Weights | None:
     return Weights(dtype, experts_only=method in _EXPERTS_ONLY)
 
 
+def quantised_online(method: str) -> Weights | None:
+    """How an engine stores weights that it quantises when it loads them, by vLLM's name of the method; None: unknown.
+
+    >>> quantised_online("fp8_per_block"), quantised_online("gptq")
+    (Weights(dtype='fp8', experts_only=False), None)
+    """
+    dtype = "int4" if method == "bitsandbytes" else _named(method) or _FIXED.get(method)
+    return None if dtype is None else Weights(dtype, experts_only=method in _EXPERTS_ONLY)
+
+
 def cache_dtype_of(fields: Fields) -> str | None:
     """What keys and values are cached in, where ModelOpt has said so, which vLLM follows; None: the activations' dtype.
 

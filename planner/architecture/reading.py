@@ -10,7 +10,7 @@ from typing import Any, Final
 from orchestrator.errors import Diagnostic, SourceLoc
 from orchestrator.planner.architecture.experts import Experts, experts_of, matrices, mlp_widths
 from orchestrator.planner.architecture.fields import MOST_LAYERS, NAMES, Config, Fields, is_known_type, word_set
-from orchestrator.planner.architecture.latent import LatentAttention, is_cached_whole, latent_of
+from orchestrator.planner.architecture.latent import LatentAttention, indexed_layers, is_cached_whole, latent_of
 from orchestrator.planner.architecture.mixers import (
     BOTH,
     FULL,
@@ -41,6 +41,8 @@ _DTYPES: Final = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 _STRETCHING: Final = frozenset({"linear", "dynamic"})
 """Kinds of scaling of positions whose factor is not in their number yet, for vLLM; it is for Gemma 3."""
 MOST_FACTOR: Final = 10_000
+MOST_PARAMS: Final = 1e14
+"""The largest models have a few 10^12."""
 _POSITIONS: Final = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "opt", "gpt-sw3", "biogpt", "openai-gpt"})
 """Architectures that learn an embedding for each position."""
 
@@ -70,6 +72,8 @@ class Read:
     """Of one token, all layers."""
     cache_dtype: str | None
     """Of those; None: ``dtype``."""
+    index_bytes: int
+    """Besides those, of what an indexer keeps."""
     sliding_layers: int
     sliding_window: int
     doubts: tuple[str, ...]
@@ -143,6 +147,12 @@ def _add_up(outer: Config, fields: Fields) -> Read:
     every = hidden * experts.count + matrices(fields) * hidden * experts.shared_width if experts else 0
     embeddings = _embeddings(fields, hidden)
     cached = _cached(fields, words, by_layer, heads=heads, dims=dims, latent=latent)
+    indexed = indexed_layers(fields, layers) if latent and latent.index_dim else 0
+    if latent:
+        mixer += indexed * latent.index_params(hidden)
+    params = embeddings + hidden + mixer + 2 * hidden * layers + dense + every * (experts.layers if experts else 0)
+    if params + (experts.layers * experts.count * of_expert if experts else 0) > MOST_PARAMS:
+        fields.doubt("more parameters than any model has")
     _doubt_the_rest(outer, fields)
     return Read(
         hidden=hidden,
@@ -154,7 +164,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         dtype=_DTYPES.get(fields.word("dtype", "torch_dtype").removeprefix("torch."), "bf16"),
         weights=weights_of(fields),
         context_tokens=_context_tokens(fields),
-        params=embeddings + hidden + mixer + 2 * hidden * layers + dense + every * (experts.layers if experts else 0),
+        params=params,
         embedding_params=embeddings,
         tower_params=sum(_tower(outer.get(name)) for name in _TOWERS),
         experts=experts,
@@ -162,6 +172,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         latent=None if is_cached_whole(fields) else latent,
         cached_values=cached,
         cache_dtype=cache_dtype_of(fields),
+        index_bytes=indexed * latent.index_bytes if latent else 0,
         sliding_layers=sum(word == SLIDING for word in words),
         sliding_window=window_of(fields) if SLIDING in words else 0,
         doubts=tuple(fields.doubts),

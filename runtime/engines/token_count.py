@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeGuard
 from unicodedata import normalize
 
+from orchestrator import hub_cache
 from orchestrator.runtime.engines.base import Engine, KvControl, Message, Usage
 from orchestrator.runtime.kv.replicas import ReplicaSet
 
@@ -117,9 +117,7 @@ def _best_for(model: str) -> TokenCounter:
 @cache
 def _tokenizer(model: str) -> TokenCounter | None:
     """The tokenizer in the model's folder or in the local Hugging Face cache; None where there is none."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    snapshots = home / "hub" / f"models--{model.replace('/', '--')}" / "snapshots"
-    for path in (Path(model) / "tokenizer.json", *sorted(snapshots.glob("*/tokenizer.json"))):
+    for path in (Path(model) / "tokenizer.json", *hub_cache.cached(model, "tokenizer.json")):
         if path.is_file():
             return _loaded(path)
     return None

@@ -5,7 +5,7 @@ from pydantic import JsonValue
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import EngineSpec
-from orchestrator.planner.models import ASSUMED_PARAMS, facts_of, read_config, unknown
+from orchestrator.planner.models import ASSUMED_PARAMS, DTYPE_BYTES, facts_of, read_config, unknown
 from tests.planner.clusters import LLAMA_8B, config_file
 
 
@@ -167,6 +167,49 @@ def test_the_dtypes_that_an_engine_is_told_to_use_count(
     facts = facts_of(engine)
     assert facts.kv_bytes_per_token == 2 * 32 * 8 * 128 * kv
     assert facts.weight_bytes == facts.params * weights
+
+
+@pytest.mark.parametrize(
+    ("method", "dtype"),
+    [
+        ("fp8", "fp8"), ("fp8_per_block", "fp8"), ("mxfp8", "fp8"), ("bitsandbytes", "int4"),
+        ("int8_per_channel_weight_only", "int8"), ("nvfp4_per_token", "fp4"), ("FP8", "fp8"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["options", "extra"])
+def test_an_engine_may_quantise_weights_that_it_loads(tmp_path: Path, method: str, dtype: str, place: str) -> None:
+    options: dict[str, JsonValue] = {"quantization": method}
+    given = options if place == "options" else {"extra": options}
+    spec = EngineSpec(name="e", kind="vllm", model="llama", config=config_file(tmp_path), options=given)
+    facts = facts_of(spec)
+    quantised = facts.params - 2 * 128_256 * 4096  # the embeddings and the output layer keep 16 bits
+    assert facts.weight_bytes == 2 * 2 * 128_256 * 4096 + quantised * DTYPE_BYTES[dtype]
+    assert facts.known
+
+
+def test_a_method_that_quantises_experts_only_leaves_the_rest(tmp_path: Path) -> None:
+    mixtral = config_file(tmp_path, num_local_experts=8, num_experts_per_tok=2)
+    options: dict[str, JsonValue] = {"extra": {"quantization": "experts_int8"}}
+    facts = facts_of(EngineSpec(name="e", kind="vllm", model="m", config=mixtral, options=options))
+    assert facts.weight_bytes == 2 * facts.shared_params + facts.routed_params
+
+
+@pytest.mark.parametrize("method", ["gptq", "of the future", 8, ["fp8"], {"a": 1}])
+def test_a_method_that_is_not_understood_is_a_doubt(tmp_path: Path, method: JsonValue) -> None:
+    options: dict[str, JsonValue] = {"extra": {"quantization": method}}
+    spec = EngineSpec(name="e", kind="vllm", model="llama", config=config_file(tmp_path), options=options)
+    facts = facts_of(spec)
+    assert not facts.known
+    assert facts.spread >= 4.0
+    assert "quantization" in facts.note
+
+
+@pytest.mark.parametrize("method", [None, "", "none", "auto_awq"])
+def test_a_checkpoint_that_is_quantised_stays_as_it_is(tmp_path: Path, method: JsonValue) -> None:
+    config = config_file(tmp_path, quantization_config={"quant_method": "awq", "bits": 4})
+    options: dict[str, JsonValue] = {"extra": {"quantization": method}}
+    facts = facts_of(EngineSpec(name="e", kind="vllm", model="llama", config=config, options=options))
+    assert (facts.weight_dtype, facts.known) == ("int4", True)
 
 
 MODELOPT = {"quant_method": "modelopt", "quant_algo": "FP8"}

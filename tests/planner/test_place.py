@@ -158,6 +158,29 @@ def test_more_parallelism_than_devices_does_not_fit(tmp_path: Path) -> None:
         planned(*asking(), one_engine(tmp_path, options={"tensor_parallel_size": 4}))
 
 
+def test_more_parallelism_than_devices_is_mended_by_less(tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as caught:
+        planned(*asking(), one_engine(tmp_path, options={"tensor_parallel_size": 4}))
+    assert (caught.value.diagnostics[0].fix or "").startswith("it would fit on 1 x gpu or ")
+
+
+def test_no_parallelism_is_advised_that_does_not_divide_the_heads(tmp_path: Path) -> None:
+    small = gpu(name="small", memory_bytes=12 * 2**30, count=8)
+    config = config_file(tmp_path, num_attention_heads=25, num_key_value_heads=5, head_dim=128)
+    spec = EngineSpec(name="e", kind="vllm", model="llama", device="small", config=config)
+    with pytest.raises(PlanError) as caught:
+        planned(*asking(), Cluster(devices=(small,), engines=(spec,)))
+    assert "x small" not in (caught.value.diagnostics[0].fix or "")
+
+
+def test_a_config_that_no_model_can_have_stops_nothing(tmp_path: Path) -> None:
+    huge = config_file(tmp_path, hidden_size=10**9, num_hidden_layers=9_999, num_key_value_heads=10**6, head_dim=10**6)
+    spec = EngineSpec(name="e", kind="vllm", model="llama", device="gpu", config=huge)
+    made = planned(*asking(), Cluster(devices=(gpu(),), engines=(spec,)))
+    assert made.by_id["llm_1"].place == "engine:e"
+    assert any("more parameters than any model has" in warning for warning in made.warnings)
+
+
 def test_an_engine_that_does_not_fit_is_passed_over_with_its_reason(tmp_path: Path) -> None:
     cluster = two_engines(tmp_path, memory_bytes=8e9)
     [rejected] = planned(*asking("llama"), cluster).by_id["llm_1"].alternatives
