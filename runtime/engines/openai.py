@@ -1,25 +1,25 @@
 """Any endpoint that speaks OpenAI's chat completions, through the official client.
 
-The client opens connections and sends; what comes back is read here (:mod:`orchestrator.runtime.engines.endpoint`),
-because servers differ in what they send. Calls wait in the endpoint's queue (:mod:`.endpoint.pace`), never in the
+The client opens connections and sends (:mod:`.endpoint.sender`); what comes back is read in that folder, because
+servers differ in what they send. Calls wait in the endpoint's queue (:mod:`.endpoint.pace`), never in the
 client's pool, and a refusal for being too many sends a call back into it. All other retries are the runtime's. Closing
-the generator closes the HTTP response, which is how such servers learn that nobody listens any more."""
+the generator closes the HTTP response, which is how such servers learn that nobody listens any more.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
-import urllib.request
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
 
 from orchestrator.errors import EngineError
-from orchestrator.redaction import Redaction, redacted, secrets_in, secrets_of, secrets_of_proxies, shown
+from orchestrator.redaction import redacted, shown
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
@@ -30,28 +30,17 @@ from orchestrator.runtime.engines.base import (
     Usage,
     note,
 )
-from orchestrator.runtime.engines.endpoint import event_stream, probe, reading
-from orchestrator.runtime.engines.endpoint.address import LOCAL_KEY, api_key, checked_url
-from orchestrator.runtime.engines.endpoint.client import (
-    LOGGERS,
-    NO_SOCKET,
-    connected,
-    http_library,
-    root_cause,
-    without_user,
-)
+from orchestrator.runtime.engines.endpoint.address import checked_url
 from orchestrator.runtime.engines.endpoint.dialect import Dialect
 from orchestrator.runtime.engines.endpoint.in_flight import InFlight
 from orchestrator.runtime.engines.endpoint.merge import merged
 from orchestrator.runtime.engines.endpoint.pace import MOST, HeldError, Pace, Permit, gate, shared_pace
+from orchestrator.runtime.engines.endpoint.per_loop import PerLoop
 from orchestrator.runtime.engines.endpoint.refused import RefusedError
-from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
-from orchestrator.runtime.engines.endpoint.retry_after import retry_after_s
-from orchestrator.runtime.engines.endpoint.statuses import Endpoint, failure, status_of, words
+from orchestrator.runtime.engines.endpoint.reply import Piece, Reply
+from orchestrator.runtime.engines.endpoint.sender import Sender
+from orchestrator.runtime.engines.endpoint.statuses import Endpoint
 from orchestrator.runtime.kv.wire import SESSION_HEADER, request_arguments
-
-if TYPE_CHECKING:
-    from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
 UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
@@ -59,7 +48,6 @@ MOST_REFUSALS: Final = 50
 """Of one call, each with an answer to others before it: the endpoint will not take this one."""
 TURNS_FIRST: Final = 3
 """So often a call that was refused goes first; then others may, which it would hold up for ever if nothing helps it."""
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -101,21 +89,19 @@ class OpenAIEngine:
         self.model = model
         self.options = options or OpenAIOptions()
         try:
-            self._url = checked_url(self.options.base_url)
+            url = checked_url(self.options.base_url)
         except ValueError as error:
             raise errors.bad_options("openai", f"base_url: {error}") from None
         if self.options.max_concurrency < 1:
             raise errors.bad_options("openai", "max_concurrency: it must be at least 1")
-        self._shown = shown(self._url)
+        self._shown = shown(url)
         self.hinted = bool(self.options.kv_hints)
         """Whether the server is told about sessions and pauses."""
-        self._endpoint = Endpoint(name, self._shown, self.options.key_env, model)
-        self._dialect = Dialect(self._url, self.options.extra_body)
-        self._key = ""
-        self._redacted = self._redaction()
-        self._clients: dict[asyncio.AbstractEventLoop, AsyncOpenAI] = {}
-        """One for each event loop, as connections belong to the one that they were opened in."""
-        self._gates: dict[asyncio.AbstractEventLoop, Pace] = {}
+        endpoint = Endpoint(name, self._shown, self.options.key_env, model)
+        self._sender = Sender(url, endpoint, self.options.timeout_s, self.options.extra_body)
+        self._dialect = Dialect(url, self.options.extra_body)
+        self._gates = PerLoop(partial(gate, self.options.max_concurrency))
+        """They hold this engine's own ``max_concurrency``."""
         self._started = self._closed = False
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
@@ -125,20 +111,11 @@ class OpenAIEngine:
         answer is first missed by the first request."""
         if self._started:
             return
-        self._key = api_key(self.options.key_env, os.environ)
-        self._redacted = self._redaction()
-        client = self._client()
+        self._sender.open(os.environ)
         self._started = True
-        for name in LOGGERS:
-            logging.getLogger(name).addFilter(self._redacted.record)
-        if self.options.kv_hints is None and await probe.takes_hints(client, without_user(self._url)):
+        if self.options.kv_hints is None and await self._sender.takes_hints():
             self.hinted = True
             _log.info("the server at %s keeps the KV of sessions: it is told about them", self._shown)
-
-    def _redaction(self) -> Redaction:
-        key = () if self._key == LOCAL_KEY else (self._key,)
-        body = secrets_in(self.options.extra_body)
-        return Redaction([*key, *secrets_of(self._url), *secrets_of_proxies(), *body])
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the reply; closing the generator closes the HTTP response."""
@@ -170,12 +147,7 @@ class OpenAIEngine:
     async def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        for name in LOGGERS:
-            logging.getLogger(name).removeFilter(self._redacted.record)
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        self._clients.clear()  # those of event loops that are over
-        if client is not None:
-            await client.close()
+        await self._sender.close()
 
     async def _samples(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """All samples, by as many requests as the endpoint needs for them."""
@@ -216,10 +188,10 @@ class OpenAIEngine:
         self, request: GenerateRequest, part: Sequence[int], reply: Reply, in_flight: InFlight
     ) -> AsyncGenerator[Piece, None]:
         """One request for some of the samples; a refusal for being too many sends it back into the queue."""
-        pace = shared_pace(self._url, self._key, self._asked_model(request), self.options.max_concurrency)
+        pace = shared_pace(self._sender.url, self._sender.key, self._asked_model(request), self.options.max_concurrency)
         hint = request.kv
         tenant, program = (hint and hint.tenant) or "", (hint and hint.program) or request.request_id
-        async with self._gate().place(tenant, program):
+        async with self._gates.here().place(tenant, program):
             key: float | None = None
             turns = refusals = 0
             since_s: float | None = None
@@ -281,7 +253,7 @@ class OpenAIEngine:
         while not is_over:
             body = self._body_now(request, reply)
             try:
-                async with aclosing(self._exchange(body, reply)) as pieces:
+                async with aclosing(self._sender.send(body, reply)) as pieces:
                     async for piece in pieces:
                         is_writing = True
                         yield piece
@@ -298,70 +270,6 @@ class OpenAIEngine:
         for lack in self._dialect.lacking(request):
             note(f"the endpoint {self._shown} does not take everything: {lack}")
 
-    async def _exchange(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Piece, None]:
-        """One HTTP request. Raises coded errors, and :class:`RefusedError` before the first piece."""
-        import openai
-
-        http = http_library()
-        try:
-            async with (
-                self._client().chat.completions.with_streaming_response.create(**body) as response,
-                aclosing(reading.pieces(response.iter_bytes(), reply, self._shown, self._said)) as read,
-            ):
-                async for piece in read:
-                    yield piece
-        except openai.APIStatusError as error:
-            raise self._refused(error) from None
-        except openai.APIConnectionError as error:
-            raise self._unreachable(error) from self._redacted.cause(error)
-        except http.TimeoutException as error:
-            raise self._timed_out() from error
-        except event_stream.NoEventsError as error:
-            raise errors.no_chat_api(self._shown, self._redacted(f"it answered: {words(str(error))}")) from None
-        except (http.HTTPError, http.StreamError, UnfinishedError, event_stream.UnreadableError) as error:
-            why = self._redacted(str(error) or type(error).__name__)
-            raise errors.stream_broken(self._shown, why) from self._redacted.cause(error)
-
-    def _refused(self, error: APIStatusError) -> Exception:
-        """The coded error for a status other than 200."""
-        after_s = retry_after_s(error.response.headers, time.time())
-        body = error.body if error.body is not None else error.message
-        coded = self._redacted.coded(failure(self._endpoint, error.status_code, body, retry_after_s=after_s))
-        return self._too_many(coded, after_s) if coded.code == "ORCH-E017" else coded
-
-    def _said(self, said: object, is_writing: bool) -> Exception:
-        """The coded error for an error object that came with status 200."""
-        status = status_of(said)
-        if status is None:
-            return errors.stream_broken(self._shown, self._redacted(words(said) or "it sent an error without words"))
-        coded = self._redacted.coded(failure(self._endpoint, status, said))
-        return self._too_many(coded, None) if coded.code == "ORCH-E017" and not is_writing else coded
-
-    def _too_many(self, coded: EngineError, after_s: float | None) -> RefusedError:
-        return RefusedError(coded, after_s, f"the endpoint {self._shown} refused calls for being too many")
-
-    def _unreachable(self, error: APIConnectionError) -> Exception:
-        import openai
-
-        http, cause = http_library(), error.__cause__
-        if isinstance(error, openai.APITimeoutError) and not isinstance(cause, http.ConnectTimeout):
-            return self._timed_out()
-        innermost = root_cause(error)
-        if isinstance(innermost, OSError) and innermost.errno in NO_SOCKET:
-            what = f"this process has no socket left for calls of the endpoint {self._shown} (see `ulimit -n`)"
-            return RefusedError(errors.no_socket(self._shown, str(innermost)), None, what, is_ours=True)
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(urlsplit(self._url).scheme) or proxies.get("all")
-        through = f" (through the proxy {shown(proxy)})" if proxy else ""
-        why = self._redacted(f"{str(innermost) or type(innermost).__name__}{through}")
-        had_it = (http.ReadError, http.RemoteProtocolError, http.DecodingError)
-        if isinstance(cause, had_it):  # and may have worked on it
-            return errors.stream_broken(self._shown, why)
-        return errors.endpoint_unreachable(self._shown, why)
-
-    def _timed_out(self) -> EngineError:
-        return errors.timed_out(f"the endpoint {self._shown}", self.options.timeout_s)
-
     def _asked_model(self, request: GenerateRequest) -> str:
         return self.model if request.model in (DEFAULT_MODEL, self.name) else request.model
 
@@ -371,27 +279,6 @@ class OpenAIEngine:
 
     def _body_now(self, request: GenerateRequest, reply: Reply) -> dict[str, Any]:
         return self._body(request, reply.samples if self._dialect.takes_n else 1)
-
-    def _client(self) -> AsyncOpenAI:
-        """The client of the running event loop."""
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            self._clients = _of_open_loops(self._clients)
-            client = self._clients[loop] = connected(self._url, self._key, self.options.timeout_s, self._redacted)
-        return client
-
-    def _gate(self) -> Pace:
-        """What holds this engine's own `max_concurrency` in the running event loop."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._gates:
-            self._gates = _of_open_loops(self._gates)
-            self._gates[loop] = gate(self.options.max_concurrency)
-        return self._gates[loop]
-
-
-def _of_open_loops(made: dict[asyncio.AbstractEventLoop, T]) -> dict[asyncio.AbstractEventLoop, T]:
-    return {loop: each for loop, each in made.items() if not loop.is_closed()}
 
 
 def _hinted(request: GenerateRequest, extra_body: dict[str, Any]) -> dict[str, Any]:
