@@ -18,6 +18,8 @@ MOST_OTHER_BYTES: Final = 64 << 10
 """Of what is neither: people read how it begins."""
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
+_OBJECT: Final = re.compile(r'\{\s*"')
+"""How a JSON object begins: what goes on as none was cut on its way; several in one text are another protocol."""
 _ENDS: Final = re.compile(rb"\r\n|\n|\r")
 _NO_VALUE: Final = object()
 
@@ -31,7 +33,7 @@ class NoEventsError(Exception):
 
 
 class UnreadableError(Exception):
-    """An event that is no JSON."""
+    """An event, or a document, that begins as JSON and is none."""
 
 
 async def values(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
@@ -57,7 +59,9 @@ async def values(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
         text = whole.decode(errors="replace")
         try:
             document = json.loads(text)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            if _OBJECT.match(text) and not str(error).startswith("Extra data"):
+                raise UnreadableError(f"it is no whole JSON; it ends with {text[-80:]!r}") from None
             raise NoEventsError(text) from None
         yield document
         yield Done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import Final
@@ -11,7 +12,7 @@ from orchestrator.runtime.engines.base import note
 from orchestrator.runtime.engines.endpoint import event_stream
 from orchestrator.runtime.engines.endpoint.client import http_library
 from orchestrator.runtime.engines.endpoint.reply import Piece, Reply, UnfinishedError
-from orchestrator.runtime.engines.endpoint.statuses import error_in
+from orchestrator.runtime.engines.endpoint.statuses import error_in, words
 
 END_S: Final = 0.05
 """How long the end of a response may take that is complete; a connection is of use again only behind it."""
@@ -25,6 +26,7 @@ async def pieces(
     Raises :class:`UnfinishedError`, and ``failed`` of an error object and of whether something stood before it.
     """
     is_writing = False
+    last: object = None
     async with aclosing(event_stream.values(sent)) as values:
         async for value in values:
             if isinstance(value, event_stream.Done):
@@ -33,6 +35,7 @@ async def pieces(
                 break
             if (said := error_in(value)) is not None:
                 raise failed(said, is_writing)
+            last = value
             for piece in reply.feed(value):
                 is_writing = True
                 yield piece
@@ -42,7 +45,14 @@ async def pieces(
     for piece in reply.rest():
         yield piece
     if not reply.reasons():
-        raise UnfinishedError("it ended without a reply")
+        raise UnfinishedError(f"it ended without a reply{_sent_instead(last)}")
+
+
+def _sent_instead(value: object) -> str:
+    """The endpoint's words in what it sent last, or that itself: some say what is wrong in fields of their own."""
+    if not value:
+        return ""
+    return f"; it sent {words(value) or words(json.dumps(value, ensure_ascii=False))}"
 
 
 async def _read_end(sent: AsyncIterator[bytes]) -> None:

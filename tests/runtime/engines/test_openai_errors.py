@@ -186,6 +186,9 @@ async def test_an_error_inside_a_stream_is_known_by_its_code(error: Any, code: s
         (HTML, b"<html>Log in to the <b>corporate</b> proxy</html>", "ORCH-E028", "Log in to the corporate proxy"),
         ({}, b"nobody home", "ORCH-E028", "nobody home"),
         (JSON, b"{}", "ORCH-E019", "without a reply"),
+        (JSON, b'{"code": 40101, "msg": "token invalid"}', "ORCH-E019", "without a reply; it sent token invalid"),
+        (JSON, b'{"ok": false, "grund": "W\xc3\xa4hrung"}', "ORCH-E019", 'it sent {"ok": false, "grund": "Währung"}'),
+        (JSON, b'{"id": "r", "choices": [{"index": 0, "mess', "ORCH-E019", "no whole JSON"),
     ],
 )
 async def test_what_is_no_reply_although_its_status_is_200(

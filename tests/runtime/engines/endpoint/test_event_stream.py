@@ -53,11 +53,20 @@ async def test_a_document_is_one_value() -> None:
     assert await read(b' {"a":', b" 1}\n") == [{"a": 1}, "DONE"]
 
 
+@pytest.mark.parametrize(
+    "sent", [b'{"id": "7", "choi', b'{"id": "7', b'\n{ "a": [1, 2', b'{"a": 1,}', b'{"a": ' + b"[" * 100_000]
+)
+async def test_a_document_that_breaks_off_is_told_from_none(sent: bytes) -> None:
+    with pytest.raises(UnreadableError, match="no whole JSON") as caught:
+        await read(sent)
+    assert sent[-8:].decode() in str(caught.value)
+
+
 async def test_nothing_is_no_value() -> None:
     assert await read(b"", b"\n\n") == []
 
 
-@pytest.mark.parametrize("sent", [b"<html>", b"data center", b"{half", b"[" * 100_000])
+@pytest.mark.parametrize("sent", [b"<html>", b"data center", b"{half", b'{"a": 1}\n{"a": 2}\n', b"[" * 100_000])
 async def test_what_is_neither_is_shown(sent: bytes) -> None:
     with pytest.raises(NoEventsError) as caught:
         await read(sent)
