@@ -191,14 +191,14 @@ class _Watch(Subscription):
                     del self._running[key]
 
     def say(self) -> str:
-        """The line of the run in the display."""
+        """The line of the run in the display, what may be cut at its end."""
         now = time.time()
         maps = [(op, each) for (_, op), each in list(self._maps.items())[:1]]
         counts = Counter(op for _, op in list(self._running))
-        doing = [f"{op} {each.done}/{each.of}" for op, each in maps]
-        doing += [f"{op} ×{n}" if n > 1 else op for op, n in sorted(counts.items())]
+        done = [f"{op} {each.done}/{each.of}" for op, each in maps]
+        doing = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in sorted(counts.items()))
         spent = self._progress.spending() if self._alone else ""
-        parts = [self._name, ", ".join(doing), spent, *(each.left(now) for _, each in maps)]
+        parts = [self._name, *done, spent, *(each.left(now) for _, each in maps), doing]
         return " · ".join(part for part in parts if part)
 
     def _advance(self, entry: MapProgress) -> None:
