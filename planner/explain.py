@@ -57,11 +57,11 @@ _CALL_COLUMNS: Final = (
 )
 _PIN_COLUMNS: Final = (
     Column("KV kept after", least=10),
-    Column("while", least=10, rank=3),
-    Column("pause (90 % <)", rank=2),
+    Column("while", rank=1),
+    Column("pause (90 % <)", rank=3),
     Column("forecast", least=12, rank=5),
     Column("for ≤"),
-    Column("hit", right=True, rank=1),
+    Column("hit", right=True, rank=2),
     Column("prefill saved", rank=4),
 )
 _WAITS: Final = 4

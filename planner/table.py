@@ -1,7 +1,7 @@
 """Plain text that fits a terminal: tables and wrapped sentences.
 
 A table that is too wide gives up whole columns before it shortens what its rows are called: a column with a ``rank``
-is cut to its ``least`` width and then left out, those of the highest rank first, and what was left out is said below.
+is cut to its ``least`` width, or left out where those of lower ranks leave no room even for that, which is said below.
 
 >>> columns = (Column("op"), Column("time"), Column("from", least=5, keep_end=True, rank=1))
 >>> print(*table(columns, [["answer", "1.2s", "flow.py:14"]], width=19), sep="\\n")
@@ -41,7 +41,7 @@ class Column:
     keep_end: bool = False
     """Cut at the front, as paths are."""
     rank: int | None = None
-    """Columns with the highest rank are left out first; None: it is what the rows are called, or as important."""
+    """Columns of low ranks have room first; None: it is what the rows are called, or as important."""
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
@@ -128,17 +128,16 @@ def _one_line(text: str) -> str:
 
 
 def _with_room(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """The columns that are shown: without those of the highest ranks, until the rest has room when it is cut."""
-    shown = list(range(len(columns)))
+    """The columns that are shown: those without a rank, and the others, lowest ranks first, that have room when cut."""
     least = [
         natural if column.rank is None or column.least is None else min(natural, column.least)
         for column, natural in zip(columns, widths, strict=True)
     ]
-    while _total(least, shown) > width:
-        ranks = [rank for at in shown if (rank := columns[at].rank) is not None]
-        if not ranks:
-            break
-        shown = [at for at in shown if columns[at].rank != max(ranks)]
+    shown = [at for at, column in enumerate(columns) if column.rank is None]
+    for rank in sorted({column.rank for column in columns if column.rank is not None}):
+        more = [at for at, column in enumerate(columns) if at in shown or column.rank == rank]
+        if _total(least, more) <= width:
+            shown = more
     return shown
 
 

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.explain import is_bookkeeping, render
 from orchestrator.planner.place import plan
-from orchestrator.planner.plan import Plan
+from orchestrator.planner.plan import Pin, PinWorth, Plan
 from orchestrator.planner.planning import Asked, Planning
 from orchestrator.planner.table import cells
 from tests.planner.clusters import cpu, gpu, one_engine
@@ -156,6 +156,22 @@ def test_names_are_whole_where_columns_had_to_go_and_a_pipe_gets_everything(answ
     assert "…" not in whole
     assert "ordner/übersicht/" * 6 + "app.py:7" in whole
     assert "no room" not in whole
+
+
+@pytest.mark.parametrize(
+    ("tool", "is_shown", "left_out"), [("fetch_the_annual_report_of_a_company", True, 2), ("a+b|" * 25 + "c", False, 1)]
+)
+def test_what_runs_while_a_cache_is_kept_is_named_whole_or_not_at_all(
+    answer: Plan, tool: str, is_shown: bool, left_out: int
+) -> None:
+    worth = PinWorth(median_s=4.0, upper_s=12.0, source="declared", ttl_s=52.0, hit_probability=1.0, saved_s=0.021)
+    kept = Pin(op="drafts", tool=tool, turns_left=1, longest_s=300, tokens=90, prefill_s=0.021, worth=worth)
+    lines = render(answer.model_copy(update={"pins": (kept,)}), width=80).splitlines()
+    title, row, gone = lines[(at := lines.index(next(each for each in lines if "KV kept after" in each))) : at + 3]
+    assert (tool in row, "…" in row, "100 %" in row) == (is_shown, False, True)
+    assert gone.endswith(": no room)")
+    assert gone.count(",") + 1 == left_out
+    assert ("while" in title) is is_shown
 
 
 def test_bookkeeping_is_counted_but_not_shown_unless_asked_for(answer: Plan) -> None:

@@ -36,6 +36,15 @@ def test_columns_go_by_rank_and_their_names_are_said() -> None:
     assert table(COLUMNS, ROWS, 34)[0].split() == ["op", "time"]
 
 
+def test_a_column_without_room_takes_no_other_with_it() -> None:
+    columns = (Column("op"), Column("while", rank=1), Column("hit", rank=2))
+    assert table(columns, [["llm_1", "fetch_the_report", "90 %"]], 20) == [
+        "op     hit",
+        "llm_1  90 %",
+        "(while: no room)",
+    ]
+
+
 def test_names_are_cut_last_of_all() -> None:
     lines = table(COLUMNS, ROWS, 27)
     assert lines[1] == "├─ summ…  1.2s (900ms-1.9s)"
