@@ -75,6 +75,9 @@ class WrongResultError(ValueError):
     """A tool's result that does not validate."""
 
 
+_NOT_THERE: Final = "index what is always there, or take it in a tool, which can do without: @tool(effects='pure')"
+
+
 def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     """The coded error for an exception raised by ``op``; coded errors only gain the place they lack."""
     if isinstance(error, OrchError):
@@ -88,7 +91,8 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     error = raised(error)
     at = raised_at(error)
     why = None if at is None else f"it was raised at {at}"
-    return RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why)
+    unfound = _NOT_THERE if at is None and isinstance(error, LookupError) else None
+    return RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why, fix=unfound)
 
 
 def _placed(error: OrchError, where: SourceLoc | None) -> RunError:

@@ -242,7 +242,8 @@ def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) 
     elif limit is not None and exact and limit < max(exact):
         tracer.report("ORCH-D021", f"limit={limit}, but the list has {max(exact)} items", fix="leave the limit out")
     bounds = [length.most for length in known] + ([limit] if limit is not None else [])
-    return Length(min(bounds, default=1), exact=bool(exact))
+    most = min(bounds, default=1)
+    return Length(most, min(most, max((length.least for length in known), default=0)))
 
 
 def _alternatives(
@@ -287,8 +288,7 @@ def _common_length(arms: Sequence[Traced], position: int) -> Length | None:
     known = [length for length in lengths if length is not None]
     if len(known) < len(lengths):
         return None
-    exact = all(length.exact for length in known) and len({length.most for length in known}) == 1
-    return Length(max(length.most for length in known), exact)
+    return known[0] if len(set(known)) == 1 else Length(max(length.most for length in known))
 
 
 def _policy(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:

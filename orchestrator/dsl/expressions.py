@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.typing import (
@@ -25,7 +25,10 @@ from orchestrator.dsl.typing import (
 
 if TYPE_CHECKING:
     from orchestrator.dsl.tracer import Tracer
-    from orchestrator.dsl.value import Value
+    from orchestrator.dsl.value import Length, Value
+
+MOST_LENGTHS: Final = 1_000
+"""That a list may have, for the lengths of its slices to be known."""
 
 T = TypeVar("T")
 
@@ -171,6 +174,36 @@ def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
     return tracer.report("ORCH-D011", f"{type_string(tp)} has no field `{name}`", why=why, fix=fix)
 
 
+def _sliced(length: Length, key: slice) -> Length:
+    """Of a slice with known bounds: from the end of a longer list it may take less than of a shorter one."""
+    from orchestrator.dsl.value import Length
+
+    of = range(length.least, length.most + 1)
+    if len(of) > MOST_LENGTHS:
+        return Length(length.most)
+    lengths = [len(range(*key.indices(each))) for each in of]
+    return Length(max(lengths), min(lengths))
+
+
+def _has(count: int, position: int) -> bool:
+    return -count <= position < count
+
+
+def _count(length: Length) -> str:
+    return f"{'' if length.exact else 'at most '}{length.most} item{'s' * (length.most != 1)}"
+
+
+def _may_be_left_out(value: Value[Any], position: int, length: Length) -> Value[Any]:
+    least = f"{length.least} item{'s' * (length.least != 1)}"
+    sure = "[0]" if length.least == 1 else f"[0] to [{length.least - 1}]"
+    return value._tracer.report(
+        "ORCH-D011",
+        f"`{value._origin.name}` may have no item {position}: at_least={length.least} promises {least}",
+        why="samples that do not fit are left out, so the list may be shorter than samples=",
+        fix=f"use {sure}, a slice, map_ or vote, which take what there is; or leave at_least= out",
+    )
+
+
 def index(value: Value[Any], key: object) -> Value[Any]:
     """``value[key]`` for a constant or symbolic key, and ``value[a:b]`` of a list or string."""
     from orchestrator.dsl.value import Length, Value
@@ -185,16 +218,17 @@ def index(value: Value[Any], key: object) -> Value[Any]:
     if isinstance(key, slice):
         bounds = {"start": tracer.lift(key.start), "stop": tracer.lift(key.stop), "step": tracer.lift(key.step)}
         known = length is not None and not any(isinstance(bound, Value) for bound in (key.start, key.stop, key.step))
-        rest = Length(len(range(*key.indices(length.most))), length.exact) if known and length else length
+        rest = _sliced(length, key) if known and length is not None else length and Length(length.most)
         return tracer.builtin("slice", {"items": tracer.lift(value), **bounds}, tp, length=rest)
     if isinstance(key, (int, str)):
         item = item_type(tp, key)
-        outside = isinstance(key, int) and length is not None and not -length.most <= key < length.most
-        if item is not None and not outside:
+        if item is not None and (length is None or isinstance(key, str) or _has(length.most, key)):
+            if length is not None and isinstance(key, int) and length.least and not _has(length.least, key):
+                return _may_be_left_out(value, key, length)
             return tracer.field(value, str(key), item, keyed=isinstance(key, str))
     return tracer.report(
         "ORCH-D011",
         f"{type_string(tp)} has no item {key!r}" if not isinstance(key, Value) else f"{type_string(tp)} has no items",
-        why=f"it has {length.most} items" if length is not None and isinstance(key, int) else None,
+        why=f"it has {_count(length)}" if length is not None and isinstance(key, int) else None,
         fix="index lists and tuples by position, dicts by key, models by attribute",
     )

@@ -201,7 +201,7 @@ def _generate(  # noqa: PLR0917
         opts["at_least"] = at_least
     results = [Result(returns), Result(Chat)]
     if samples > 1:
-        length = Length(samples, exact=at_least == samples)
+        length = Length(samples, min(at_least, samples))
         results = [Result(list_of(returns), length), Result(list_of(Chat), length)]
     attrs = {"model": model, "returns": type_string(returns), "samples": samples}
     reply, chat = tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)

@@ -189,7 +189,7 @@ class Tracer:
                 why="constants are written into the IR as JSON",
                 fix=remedy(culprit(obj)),
             )
-        length = Length(len(obj), exact=True) if isinstance(obj, (list, tuple)) else None
+        length = Length(len(obj), len(obj)) if isinstance(obj, (list, tuple)) else None
         try:
             text = constant_json(obj, tp)
         except LossyConstantError as error:
@@ -308,7 +308,7 @@ class Tracer:
         items = {str(position): self.lift(item) for position, item in enumerate(obj)}
         types = [item._type for item in items.values()]
         kind, tp = ("tuple", tuple_of(types)) if isinstance(obj, tuple) else ("list", list_of(joined(types)))
-        return self.builtin(kind, items, tp, length=Length(len(items), exact=True))
+        return self.builtin(kind, items, tp, length=Length(len(items), len(items)))
 
     # Ops
 

@@ -22,10 +22,15 @@ T = TypeVar("T")
 
 
 class Length(NamedTuple):
-    """What tracing knows about the length of a list: never more than ``most``, and exactly that if ``exact``."""
+    """What tracing knows about the length of a list: its bounds."""
 
     most: int
-    exact: bool
+    least: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is known."""
+        return self.least == self.most
 
 
 class Origin(NamedTuple):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orchestrator import llm, workflow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import llm, map_, workflow
+from orchestrator.dsl.expressions import _sliced
+from orchestrator.dsl.value import Length
+from orchestrator.errors import RunError
+from orchestrator.testing import fake
 from tests.dsl.diagnosing import Query, count, diagnose, run_sql, the_error, the_error_at_caller
 
 
@@ -164,3 +172,54 @@ def test_operators() -> None:
         return question == n  # D014
 
     assert diagnose(flow)[0].message == "`str - int` is not supported"
+
+
+def test_a_sample_that_may_have_been_left_out_has_no_certain_position() -> None:
+    def flow(question: str) -> list[Any]:
+        drafts = llm(question, returns=Query, samples=4, at_least=2)
+        texts = map_(lambda draft: draft.sql, drafts)
+        a, b = drafts[2], drafts[-3]  # D011 # D011
+        c, d = texts[3].upper, drafts.sql[2]  # D011 # D011
+        one = drafts[:3][2]  # D011
+        return [a, b, c, d, one, drafts[1], drafts[-2], texts[0], drafts[:1][0]]
+
+    errors = diagnose(flow)
+    assert errors[0].message.endswith("` may have no item 2: at_least=2 promises 2 items")
+    assert errors[0].fix is not None and errors[0].fix.startswith("use [0] to [1], a slice, map_ or vote")
+
+
+def test_what_an_error_advises_of_samples_that_may_be_left_out_works() -> None:
+    @workflow
+    def flow(question: str) -> list[list[int]]:
+        drafts = llm(question, returns=int, samples=3, at_least=1)
+        return [map_(lambda each: each, drafts), drafts[1:], [drafts[0]]]  # type: ignore[list-item,return-value]
+
+    with fake(["7", "no", "9"]):
+        assert flow("?") == [[7, 9], [9], [7]]
+    with fake(["7", "no", "none"]):
+        assert flow("?") == [[7], [], [7]]
+
+
+def test_a_position_that_is_missing_in_a_run_has_its_line_and_what_to_do() -> None:
+    @workflow
+    def flow(numbers: list[int], by_name: dict[str, int], position: int) -> list[int]:
+        return [numbers[position], by_name["a"], numbers[1]]
+
+    for inputs in (([4], {"a": 1}, 0), ([4, 5], {}, 0), ([4, 5], {"a": 1}, 2)):
+        with pytest.raises(RunError, match=r"(Index|Key)Error") as caught:
+            flow(*inputs)
+        (told,) = caught.value.diagnostics
+        assert told.where is not None and told.where.file == __file__
+        assert told.fix is not None and "tool" in told.fix
+
+
+POSITIONS = st.none() | st.integers(-6, 6)
+
+
+@given(st.integers(0, 5), st.integers(0, 5), POSITIONS, POSITIONS, st.none() | st.sampled_from([-2, -1, 1, 2]))
+def test_bounds_of_a_slice_hold_for_every_length(
+    least: int, more: int, start: int | None, stop: int | None, step: int | None
+) -> None:
+    bounds = _sliced(Length(least + more, least), slice(start, stop, step))
+    lengths = [len(list(range(each))[start:stop:step]) for each in range(least, least + more + 1)]
+    assert (bounds.least, bounds.most) == (min(lengths), max(lengths))
