@@ -34,17 +34,33 @@ _SCALARS = (bool, int, float, str)
 _VALUES = (Enum, date, time, timedelta, UUID, Decimal)
 """Classes whose objects JSON says completely, as text or number."""
 _LONGEST_SHOWN = 80
+MOST_LEVELS = 100
+"""Of lists and dicts in each other; readers of JSON stop at some hundreds."""
 
 
-def is_symbolic(obj: object) -> bool:
-    """Whether a value or a marker occurs in ``obj``, looking into lists, tuples and dicts."""
+def endless(obj: object, around: tuple[int, ...] = ()) -> str | None:
+    """Why lists, tuples and dicts in each other are too many levels to be written down; None if they are not."""
+    if not isinstance(obj, (list, tuple, dict)):
+        return None
+    if id(obj) in around:
+        return "holds itself"
+    if len(around) == MOST_LEVELS:
+        return f"is nested deeper than {MOST_LEVELS} levels"
+    members = obj.values() if isinstance(obj, dict) else obj
+    return next((found for each in members if (found := endless(each, (*around, id(obj))))), None)
+
+
+def is_symbolic(obj: object, levels: int = MOST_LEVELS) -> bool:
+    """Whether a value or a marker occurs in ``obj``, looking into lists, tuples and dicts; so many levels of them."""
     if isinstance(obj, Value):
         return True
     if isinstance(obj, str):
         return has_marker(obj)
     if isinstance(obj, (list, tuple)):
-        return any(map(is_symbolic, obj))
-    return isinstance(obj, dict) and (any(map(is_symbolic, obj.values())) or any(map(is_symbolic, obj)))
+        return levels > 0 and any(is_symbolic(each, levels - 1) for each in obj)
+    if not isinstance(obj, dict) or not levels:
+        return False
+    return any(is_symbolic(each, levels - 1) for each in (*obj.values(), *obj))
 
 
 def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # noqa: PLR0911 - a case each
@@ -127,7 +143,10 @@ def _is_plain(obj: object) -> bool:
 def shown(obj: object) -> str:
     """A Python object in a message, cut where it is long."""
     plain = type(obj).__repr__ in (object.__repr__, type(shown).__repr__)
-    text = describe(obj) if plain else repr(obj)
+    try:
+        text = describe(obj) if plain else repr(obj)
+    except RecursionError:
+        text = describe(obj)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
@@ -155,7 +174,7 @@ def describe(obj: object) -> str:
     """How a message names a Python object that cannot be a constant."""
     if isinstance(obj, type):
         return f"the class `{obj.__qualname__}`"
-    if isinstance(obj, dict):
+    if isinstance(obj, dict) and not all(isinstance(key, str) for key in obj):
         return "a dict whose keys are not all texts"
     if isinstance(obj, Callable) and hasattr(obj, "__name__"):  # type: ignore[arg-type]
         return f"the function `{obj.__name__}`"

@@ -17,6 +17,7 @@ from orchestrator.dsl.constants import (
     constant_type,
     culprit,
     describe,
+    endless,
     fits_typed_dict,
     is_symbolic,
     joined,
@@ -179,8 +180,18 @@ class Tracer:
         """``obj`` as a value: itself, a prompt template, a list of values, or a constant."""
         if isinstance(obj, Value):
             return self._usable(obj)
+        if (problem := endless(obj)) is not None:
+            return self.report(
+                "ORCH-D013",
+                f"{describe(obj)} {problem}",
+                why="what a workflow holds is written into the IR, level by level",
+                fix="build it in a tool, from what it is made of",
+            )
         if is_symbolic(obj):
             return self.template(obj) if isinstance(obj, str) else self._container(obj, expected)
+        return self._constant(obj, expected)
+
+    def _constant(self, obj: object, expected: TypeForm) -> Value[Any]:
         tp = constant_type(obj, expected)
         if tp is None:
             return self.report(

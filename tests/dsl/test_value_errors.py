@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import llm, map_, workflow
+from orchestrator import llm, map_, tool, workflow
 from orchestrator.dsl.expressions import _sliced
 from orchestrator.dsl.value import Length
 from orchestrator.errors import RunError
 from orchestrator.testing import fake
 from tests.dsl.diagnosing import Query, count, diagnose, run_sql, the_error, the_error_at_caller
+
+
+@tool(effects="pure")
+def echo(thing: Any) -> Any:
+    return thing
 
 
 def test_if() -> None:
@@ -223,3 +228,41 @@ def test_bounds_of_a_slice_hold_for_every_length(
     bounds = _sliced(Length(least + more, least), slice(start, stop, step))
     lengths = [len(list(range(each))[start:stop:step]) for each in range(least, least + more + 1)]
     assert (bounds.least, bounds.most) == (min(lengths), max(lengths))
+
+
+def nested(levels: int, kind: type, inner: object = 7) -> Any:
+    for _ in range(levels):
+        inner = {"a": inner} if kind is dict else kind([inner])
+    return inner
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_what_holds_itself_or_has_no_end_is_no_part_of_a_workflow(kind: type) -> None:
+    ring: list[Any] = []
+    ring.append(nested(2, kind, ring))
+
+    def flow(question: str) -> Any:  # D013
+        echo(ring)  # D013
+        echo([question, ring])  # D013
+        echo(nested(5_000, kind))  # D013
+        echo(nested(101, kind, question))  # D013
+        llm(question, stop=ring)  # D041
+        llm(question, model=nested(5_000, kind))  # D041
+        return ring
+
+    errors = diagnose(flow)
+    said = [error.message.partition(" ")[2].partition(" ")[2] for error in errors if error.code == "ORCH-D013"]
+    deep = "is nested deeper than 100 levels"
+    assert said == ["holds itself", "holds itself", deep, deep, "holds itself"]
+    assert {error.fix for error in errors if error.code == "ORCH-D013"} == {
+        "build it in a tool, from what it is made of"
+    }
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_a_hundred_levels_are_a_part_of_a_workflow(kind: type) -> None:
+    @workflow
+    def flow(question: str) -> Any:
+        return [echo(nested(99, kind)), echo(nested(99, kind, question))]
+
+    assert flow("?") == [nested(99, kind), nested(99, kind, "?")]
