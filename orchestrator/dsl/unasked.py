@@ -187,6 +187,8 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
         reads = any(mapped is each for each in (len, type, id, repr, ascii, hash, print))
         if reads and any(map(meaning.holds, given[1:])):
             yield _reads(node, f"`{_source(given[0])}()`")
+        if name == "bool":
+            yield from _untrue(meaning, given)
         if name == "format" and len(given) > 1 and kinds[0] is Kind.TEXT:
             yield _formats(given[0], _source(given[1]))
     elif _reader(meaning, node.func, callee) and name not in LAYOUT and any(map(meaning.holds, given)):
@@ -289,7 +291,11 @@ def _may_be_empty(meaning: Meaning, text: ast.expr) -> bool:
         return not without_markers(held)
     if isinstance(text, ast.JoinedStr):
         return all(isinstance(part, ast.FormattedValue) for part in text.values)
-    return isinstance(text, ast.Call) and meaning.held(text.func) is str
+    if not isinstance(text, ast.Call):
+        return False
+    if isinstance(text.func, ast.Attribute) and text.func.attr in LAYOUT:
+        return meaning.kind(text.func.value) is Kind.TEXT and _may_be_empty(meaning, text.func.value)
+    return meaning.held(text.func) is str
 
 
 def _matched(meaning: Meaning, node: ast.Match) -> Iterator[Finding]:

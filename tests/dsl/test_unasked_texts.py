@@ -93,6 +93,21 @@ def test_reading_a_text() -> None:
     assert_as_marked(flow)
 
 
+def test_whether_a_text_is_empty() -> None:
+    def flow(topic: str, word: str) -> str:
+        a = bool(f"{topic}")  # D008
+        b = f"{topic}".strip() or "nothing"  # D008
+        c = "".join([topic_of(topic)]) or "nothing"
+        d = bool(f"About {topic}") and f"{word}: {topic}".strip()
+        e = [bool(3), bool(topic_of("x"))]
+        return llm(f"{a} {b} {c} {d} {e}")
+
+    def topic_of(text: str) -> str:
+        return f"On {text}"
+
+    assert_as_marked(flow)
+
+
 def test_changing_a_text() -> None:
     def flow(topic: str) -> str:
         text = f"About {topic}\n"
