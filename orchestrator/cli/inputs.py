@@ -61,7 +61,8 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
         if taker is not None:
             given[taker.name] = " ".join(words)
         else:
-            message = f"the workflow takes {_listed(parameters)}, so `{' '.join(words)}` could be any of them"
+            takes = f"the workflow takes {_listed(parameters)}"
+            message = f"`{' '.join(words)}` is for the only text that a workflow needs, and {takes}"
             problems.append(Diagnostic("ORCH-U010", message, fix=_example(parameters)))
     types = {parameter.name: parameter for parameter in parameters}
     for pair in pairs:
@@ -227,7 +228,8 @@ def _listed(parameters: Sequence[Parameter]) -> str:
 
 
 def _example(parameters: Sequence[Parameter]) -> str:
-    return "write " + " ".join(f"--input {each.name}=…" for each in parameters if each.required)
+    needed = [each for each in parameters if each.required] or parameters
+    return "write " + " ".join(f"--input {each.name}=…" for each in needed) if needed else "leave the words out"
 
 
 def _example_object(parameters: Sequence[Parameter]) -> str:

@@ -46,9 +46,12 @@ def test_all_problems_are_said_at_once() -> None:
     assert "has no `=`" in said
 
 
-def test_words_that_could_be_any_input_are_refused() -> None:
-    with pytest.raises(UsageError, match="could be any of them"):
-        from_command_line([QUESTION, Parameter("schema", str)], [], ["hello"])
+@pytest.mark.parametrize("parameters", [[QUESTION, Parameter("schema", str)], [COUNT], [QUESTION, COUNT], []])
+def test_words_that_are_for_no_input_or_for_several_are_refused(parameters: list[Parameter]) -> None:
+    with pytest.raises(UsageError, match="the only text that a workflow needs, and the workflow takes") as caught:
+        from_command_line(parameters, [], ["hello"])
+    fix = caught.value.diagnostics[0].fix or ""
+    assert fix.count("--input") == len(parameters) or (not parameters and fix == "leave the words out")
 
 
 def test_a_missing_input_is_named() -> None:
