@@ -52,7 +52,7 @@ class Engines:
         gates = GateGroup()
         for replicas in self._engines.values():
             replicas.join(gates)
-        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._starting: dict[str, _Start] = {}
 
     def __iter__(self) -> Iterator[ReplicaSet]:
         return iter(self._engines.values())
@@ -83,11 +83,10 @@ class Engines:
         What it leaves running knows nothing of the run that was the first to need it.
         """
         starting = self._starting.get(name)
-        if starting is None or _has_failed(starting):
-            work = self._engines[name].start()
-            starting = self._starting[name] = asyncio.create_task(work, context=Context())
-        if not starting.done():
-            await asyncio.shield(starting)
+        if starting is None or starting.has_failed:
+            starting = self._starting[name] = _Start(self._engines[name])
+        if not starting.task.done():
+            await starting.end()
         return self._engines[name]
 
     def finish(self, program: str) -> None:
@@ -99,7 +98,8 @@ class Engines:
         """Close every engine that was started, whatever the others do; raises one ``RunError`` ORCH-R065 for all that
         could not be closed."""
         starting, self._starting = self._starting, {}
-        under_way = [task for task in starting.values() if not task.done() and not task.get_loop().is_closed()]
+        tasks = [each.task for each in starting.values()]
+        under_way = [task for task in tasks if not task.done() and not task.get_loop().is_closed()]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -109,11 +109,40 @@ class Engines:
             raise not_closed(failed) from next(iter(failed.values()))
 
 
-def _has_failed(starting: asyncio.Task[None]) -> bool:
-    """Whether a start has not led to anything, and never will."""
-    if not starting.done():
-        return starting.get_loop().is_closed()
-    return starting.cancelled() or starting.exception() is not None
+class _Start:
+    """The start of an engine, which any number of calls may wait for, and none of them cancels.
+
+    They are no callbacks of its task: whoever left would be looked for among all of them.
+    """
+
+    def __init__(self, engine: ReplicaSet) -> None:
+        self.task = asyncio.create_task(engine.start(), context=Context())
+        self.task.add_done_callback(self._wake)
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has not led to anything, and never will."""
+        if not self.task.done():
+            return self.task.get_loop().is_closed()
+        return self.task.cancelled() or self.task.exception() is not None
+
+    async def end(self) -> None:
+        """Wait until the engine has started; raises what its start raises."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+        self.task.result()
+
+    def _wake(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # told to who waits, if anybody still does
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.services import Engines
 
 
 class Stubborn(ScriptedEngine):
@@ -75,3 +76,47 @@ async def test_a_hint_that_exits_ends_no_run() -> None:
     cluster = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="main"),))
     async with Runtime({"main": Unwilling(lambda request: "yes", name="main", model="main")}) as runtime:
         assert (await runtime.run(compile_workflow(two_turns, cluster), {"q": "?"})).value == "yes"
+
+
+class Late(ScriptedEngine):
+    """Starts when it is let, or fails to."""
+
+    def __init__(self) -> None:
+        super().__init__(["yes"])
+        self.let = asyncio.Event()
+        self.fault: BaseException | None = None
+
+    async def start(self) -> None:
+        await self.let.wait()
+        if self.fault is not None:
+            raise self.fault
+
+
+async def test_those_who_give_up_waiting_for_a_start_leave_it_to_the_others() -> None:
+    late = Late()
+    engines = Engines({"main": late})
+    calls = [asyncio.create_task(engines.started("main")) for _ in range(100)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(engines._starting["main"].task._callbacks) == 1  # type: ignore[attr-defined]
+    for call in calls[1:]:
+        call.cancel()
+    await asyncio.wait(calls[1:])
+    assert all(call.cancelled() for call in calls[1:])
+    late.let.set()
+    assert (await calls[0]).name == late.name
+    await engines.close()
+
+
+async def test_all_who_wait_for_a_start_are_told_how_it_failed_and_the_next_one_starts_it_again() -> None:
+    late = Late()
+    late.fault = OSError("no memory")
+    engines = Engines({"main": late})
+    calls = [asyncio.create_task(engines.started("main")) for _ in range(3)]
+    await asyncio.sleep(0)
+    late.let.set()
+    told = await asyncio.gather(*calls, return_exceptions=True)
+    assert told == [late.fault] * 3
+    late.fault = None
+    await engines.started("main")
+    await engines.close()
