@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic, sleep
 from types import FrameType, FunctionType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from orchestrator.dsl.location import is_user_file
 from orchestrator.errors import SourceLoc
@@ -67,23 +67,28 @@ class _Loop:
         self._named: set[str] = set()
         """In the log."""
         self._turned_s = monotonic()
+        self._call: FrameType | None = None
+        """The call of a tool that it was in at the latest look, if it had not turned for a while."""
         loop.call_later(BEAT_S, self._turn)
 
     def _turn(self) -> None:
-        self._turned_s = monotonic()
+        self._turned_s, self._call = monotonic(), None
         if self.runs:
             self.loop.call_later(BEAT_S, self._turn)
         else:
             self.is_over = True
 
     def look(self) -> None:
-        """Name the tool that blocks its runs, if one does; in the watcher's thread."""
-        if not self.runs or monotonic() - self._turned_s < BLOCKED_S:
+        """Name the tool that blocks its runs, if one does; in the watcher's thread.
+
+        One that is in the same call at two looks: many short calls in one turn of the loop are nobody's fault.
+        """
+        blocked_s = monotonic() - self._turned_s
+        held = _tool_in(sys._current_frames().get(self._thread)) if self.runs and blocked_s >= BLOCKED_S / 2 else None
+        before, self._call = self._call, None if held is None else held.call
+        if held is None or held.call is not before or blocked_s < BLOCKED_S:
             return
-        found = _tool_in(sys._current_frames().get(self._thread))
-        if found is None:
-            return
-        tool, where = found
+        tool, where = held.tool, held.where
         said = (
             f"the tool `{tool}` has held the event loop for more than {BLOCKED_S:g} s, at {where}, and kept everything "
             "else on it from going on, timeouts too: await what it waits for, or have it in a thread, as a plain `def` "
@@ -109,8 +114,16 @@ _callers: Final[set[int]] = set()
 """By identity: to hash a code object is to hash all that is in it."""
 
 
-def _tool_in(frame: FrameType | None) -> tuple[str, SourceLoc] | None:
-    """The tool that a stack is in, and the innermost line of the user's; None if it is in none."""
+class _Held(NamedTuple):
+    """A tool that runs, the innermost line of the user's, and the frame that has called it."""
+
+    tool: str
+    where: SourceLoc
+    call: FrameType
+
+
+def _tool_in(frame: FrameType | None) -> _Held | None:
+    """The tool that a stack is in; None if it is in none."""
     where: SourceLoc | None = None
     tool = ""
     while frame is not None and id(frame.f_code) not in _callers:
@@ -119,7 +132,7 @@ def _tool_in(frame: FrameType | None) -> tuple[str, SourceLoc] | None:
             tool = code.co_name
             where = where or SourceLoc(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back
-    return None if frame is None or where is None else (tool, where)
+    return None if frame is None or where is None else _Held(tool, where, frame)
 
 
 class _Watcher:
