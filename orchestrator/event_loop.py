@@ -1,6 +1,6 @@
 """The event loop of runs that this package starts itself: a direct call of a workflow, and ``orch run``.
 
-It is uvloop where that exists, which wakes sleeping ops sooner and costs less per wake-up. Two things of asyncio's own
+It is uvloop, which wakes sleeping ops sooner and costs less per wake-up. Two things of asyncio's own
 :func:`asyncio.run` are different, because tools are other people's code: the event loop goes on when one stops it, and
 the threads of ``asyncio.to_thread`` and of DNS look-ups are daemons, so that none of them keeps the process.
 """
@@ -33,15 +33,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @cache
 def _loop_class() -> type[asyncio.AbstractEventLoop]:
-    base: Any
-    try:
-        import uvloop
+    import uvloop
 
-        base = uvloop.Loop
-    except ImportError:  # Windows
-        base = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)
-
-    class Lasting(base):  # type: ignore[misc,unused-ignore]
+    class Lasting(uvloop.Loop):  # type: ignore[misc,unused-ignore]
         """An event loop that runs until its work is done, although a tool has called ``stop``."""
 
         def run_until_complete(self, future: Any) -> Any:

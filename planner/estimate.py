@@ -101,7 +101,7 @@ class Estimator:
         self.companions: dict[int, tuple[Node, Placement, Resources]] = {}
         """Prefills (priced with their decode) and hints, by identity: placed, but without an estimate of their own."""
         self.diagnostics: dict[str, Diagnostic] = {}
-        """By op id, for a loop's body is walked twice."""
+        """By op id, for a loop's body is walked more than once."""
         self._is_sizing = False
         self._graph = graph
         self._placer = placer

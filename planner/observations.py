@@ -18,6 +18,7 @@ goes first.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -246,12 +247,7 @@ def _reason(wrong: ValidationError) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """No other process changes the file meanwhile, where the operating system has such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
+    """No other process changes the file meanwhile."""
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

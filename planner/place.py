@@ -3,7 +3,7 @@
 The heuristic is greedy and says so: ops are placed one by one (:mod:`orchestrator.planner.placer`), priced by a
 roofline (:mod:`orchestrator.planner.cost.call`), and added up along the data flow
 (:mod:`orchestrator.planner.estimate`).
-Linear in the number of ops, apart from a factor of two for each level of nested loops.
+Linear in the number of ops, and in how deep loops are nested.
 """
 
 from __future__ import annotations

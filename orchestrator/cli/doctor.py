@@ -220,10 +220,8 @@ def _memory() -> Iterator[Finding]:
 
 
 def _files() -> Iterator[Finding]:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
+    import resource
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 < soft < _OPEN_FILES:
         detail = f"{soft} at once; a wide map at an endpoint has a connection for each call"

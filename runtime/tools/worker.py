@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import resource
 import signal
 import socket
 import struct
@@ -104,10 +105,6 @@ def _show_output(shown: int) -> None:
 
 
 def _no_core_dumps() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
@@ -176,8 +173,6 @@ def _limit_memory(most: int | None) -> tuple[int, int] | None:
     """Bound what this process may allocate; the limits before, or None where nothing was bounded."""
     if most is None:
         return None
-    import resource
-
     before = resource.getrlimit(resource.RLIMIT_DATA)
     most = most if before[1] == resource.RLIM_INFINITY else min(most, before[1])
     resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
@@ -186,8 +181,6 @@ def _limit_memory(most: int | None) -> tuple[int, int] | None:
 
 def _restore_memory(before: tuple[int, int] | None) -> None:
     if before is not None:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 

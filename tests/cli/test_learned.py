@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -160,7 +159,6 @@ def test_a_run_that_fails_teaches_too(orch: Orch, agent: list[str], folder: Path
     assert [censored for *_, censored in kept(folder / "mine.db")] == [False, False]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a signal")
 def test_a_pause_that_ctrl_c_ends_was_at_least_so_long(agent: list[str], folder: Path) -> None:
     waits = "while not Path('go').exists(): time.sleep(0.01)"
     (folder / "agent.py").write_text(AGENT.replace("WAIT", waits))
