@@ -55,7 +55,8 @@ LONG_CONTEXT: Final = 8192
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the roofline needs. Parameters are counts; ``dtype`` is that of activations and KV cache."""
+    """What the roofline needs. Parameters are counts; ``dtype`` is that of activations, and of the KV cache unless
+    ``cache_dtype`` is given."""
 
     name: str
     params: float

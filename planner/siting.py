@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 from typing import Final
 
+from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
-from orchestrator.planner.models import facts_of
 from orchestrator.planner.placement import Choice, Configuration, Link, Op, Pool, Problem, Solution, Transfer, Workload
 from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.plan import OpPlan, Plan, Site
-from orchestrator.planner.serving import USABLE_MEMORY, Serving, replica_of
+from orchestrator.planner.serving import USABLE_MEMORY, Replica, Serving, replica_of
 
 ELSEWHERE: Final = "elsewhere"
 """The pool of everything that is no model call: threads, tools, people."""
@@ -39,7 +38,7 @@ BYTES_PER_TOKEN: Final = 4.0
 """Of text that moves from op to op."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Way:
     """One way of running an engine."""
 
@@ -54,9 +53,10 @@ class Way:
         batches = f", batches of {self.batch}" if self.batch else ""
         return f"{self.engine.name} on {self.split} x {self.device.name}{batches}"
 
-    @property
-    def serving(self) -> Serving:
-        return Serving(self.engine, replica_of(self.engine, self.device, self.split))
+    @cached_property
+    def replica(self) -> Replica:
+        """The engine on these devices; what is known of its model is read once."""
+        return replica_of(self.engine, self.device, self.split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +157,14 @@ def _pool(device: Device) -> Pool:
 
 
 def _configuration(way: Way) -> Configuration:
-    replica = replica_of(way.engine, way.device, way.split)
-    weight_bytes = replica.facts.weight_bytes
     return Configuration(
         way.name,
         way.device.name,
         devices=way.split,
         tensor=way.split,
         batch=float(way.batch) if way.batch else None,
-        memory_bytes=weight_bytes / way.split,
-        kv_bytes=max(kv_capacity_bytes(replica), 0.0),
+        memory_bytes=way.replica.facts.weight_bytes / way.split,
+        kv_bytes=max(kv_capacity_bytes(way.replica), 0.0),
     )
 
 
@@ -184,9 +182,10 @@ def _op(siting: Siting, op: OpPlan) -> Op:
 
 def _choice(op: OpPlan, way: Way, samples: int) -> Choice:
     batch, reply = way.batch or 1, op.tokens_out.scaled(1 / samples)
-    seconds = call_cost(way.serving, op.tokens_in, op.tokens_in, reply, samples * batch).seconds.mid
+    serving = Serving(way.engine, way.replica)
+    seconds = call_cost(serving, op.tokens_in, op.tokens_in, reply, samples * batch).seconds.mid
     tokens = op.tokens_in.mid + op.tokens_out.mid
-    kv_bytes = tokens * facts_of(way.engine).kv_bytes_per_token
+    kv_bytes = tokens * way.replica.facts.kv_bytes_per_token
     return Choice(way.name, seconds, seconds / batch, kv_bytes=kv_bytes)
 
 
