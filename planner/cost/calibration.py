@@ -14,12 +14,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.cached import cached_property
 from orchestrator.planner.cost.deployment import Deployment
 from orchestrator.planner.cost.inputs import TPOT_TERMS, Shape, points_of, shape_of, tpot_terms, ttft_terms
 from orchestrator.planner.cost.regression import Array, GaussianProcess, Kernel, Points, fit_kernel, fit_terms

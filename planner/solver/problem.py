@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import Literal
+
+from orchestrator.cached import cached_property
 
 Mode = Literal["aggregated", "prefill", "decode"]
 Objective = Literal["cost", "latency", "throughput", "energy"]
