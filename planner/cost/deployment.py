@@ -104,7 +104,8 @@ class Deployment:
     def kv_bytes_per_token(self) -> float:
         """On one device of a decode worker: KV heads are split by tensor parallelism, a latent cache is not."""
         facts, tp = self.facts, self.decode.tp
-        width = KV_BYTES.get(self.backend, DTYPE_BYTES[facts.dtype] if DTYPE_BYTES[facts.dtype] < 2 else 2.0)
+        usual = KV_BYTES.get(self.backend, min(DTYPE_BYTES[facts.dtype], 2.0))
+        width = DTYPE_BYTES[facts.cache_dtype] if facts.cache_dtype else usual
         split = facts.kv_copies(tp) / tp
         full = facts.lasting_kv
         return facts.kv_values_per_token * width * split * full

@@ -50,6 +50,12 @@ def test_parallelism_splits_weights_and_cache_but_not_a_latent_cache() -> None:
     assert latent.kv_bytes_per_token == latent_four.kv_bytes_per_token == 61 * 576 * 2
 
 
+@pytest.mark.parametrize("backend", ["vllm", "trtllm"])
+def test_the_cache_is_as_wide_as_the_engine_is_told(backend: str) -> None:
+    fp8, bf16 = (deployment(replace(LLAMA, cache_dtype=dtype), backend=backend) for dtype in ("fp8", "bf16"))
+    assert (fp8.kv_bytes_per_token, bf16.kv_bytes_per_token) == (2 * 32 * 8 * 128, 2 * 32 * 8 * 128 * 2)
+
+
 def test_more_shards_than_kv_heads_hold_copies() -> None:
     eight, sixteen = (deployment(decode=Parallel(tp=n)) for n in (8, 16))
     assert eight.kv_bytes_per_token == sixteen.kv_bytes_per_token
