@@ -80,9 +80,12 @@ def _said(fields: Fields, layers: int) -> list[str] | None:
     """In a list of words, a pattern of letters, or a list of zeros and ones."""
     words = fields.words("layer_types", "layers_block_type", "attention_layers", "attn_type_list", "_block_types")
     if not words and (pattern := fields.value("hybrid_override_pattern", "hybrid_layer_pattern")):
-        words = list(pattern) if isinstance(pattern, (str, list)) else ()
         if isinstance(pattern, list):  # MiMo: 1 marks a layer with a window
             words = ["sliding" if each in (1, True) else "full" for each in pattern]
+        elif isinstance(pattern, str):
+            words = list(pattern)
+        else:
+            fields.doubt(f"the pattern of its layers, which is {str(pattern)[:40]}")
     if not words and (cycle := fields.words("block_types")):
         words = [cycle[at % len(cycle)] for at in range(layers)]
     if not words:

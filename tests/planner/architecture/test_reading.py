@@ -12,31 +12,8 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.architecture.fields import NAMES
-from orchestrator.planner.models import ModelFacts, read_config
-
-YI: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 2048,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 4,
-    "intermediate_size": 5632,
-    "vocab_size": 64_000,
-    "tie_word_embeddings": False,
-    "torch_dtype": "bfloat16",
-}
-PARAMS = 64_000 * 2048 * 2 + 2048 + 24 * (2048 * 128 * 2 * 20 + 3 * 2048 * 5632 + 2 * 2048)
-KV = 24 * 2 * 4 * 128
-
-
-def facts(config: object, folder: Path) -> ModelFacts:
-    path = folder / "config.json"
-    path.write_text(json.dumps(config))
-    return read_config(path, "m")
-
-
-def without(*names: str, **more: Any) -> dict[str, Any]:
-    return {name: value for name, value in {**YI, **more}.items() if name not in names}
+from orchestrator.planner.models import read_config
+from tests.planner.architecture.configs import KV, PARAMS, YI, facts, without
 
 
 def test_the_plain_case(tmp_path: Path) -> None:
@@ -105,121 +82,6 @@ def test_one_model_said_in_many_ways(tmp_path: Path, config: dict[str, Any]) -> 
     found = facts(config, tmp_path)
     assert (found.params, found.kv_values_per_token, found.known) == (PARAMS, KV, True)
     assert found.weight_bytes == pytest.approx(2 * PARAMS)
-
-
-@pytest.mark.parametrize(
-    ("quantization", "dtype"),
-    [
-        ({"quant_method": "fp8"}, "fp8"),
-        ({"quant_method": "fbgemm_fp8"}, "fp8"),
-        ({"quant_method": "gptq", "bits": 4}, "int4"),
-        ({"quant_method": "gptq", "bits": 3}, "int3"),
-        ({"quant_method": "gptq", "bits": 8}, "int8"),
-        ({"quant_method": "awq", "w_bit": 4}, "int4"),
-        ({"quant_method": "awq"}, "int4"),
-        ({"quant_method": "auto-round", "bits": 2}, "int2"),
-        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False}, "int4"),
-        ({"quant_method": "bitsandbytes", "_load_in_8bit": True}, "int8"),
-        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "fp8"),
-        ({"quant_method": "modelopt", "quantization": {"quant_algo": "NVFP4"}}, "fp4"),
-        ({"quant_method": "modelopt_fp4"}, "fp4"),
-        ({"quant_method": "compressed-tensors", "format": "float-quantized"}, "fp8"),
-        (
-            {"quant_method": "compressed-tensors", "config_groups": {"a": {"weights": {"num_bits": 4, "type": "int"}}}},
-            "int4",
-        ),
-        (
-            {
-                "quant_method": "compressed-tensors",
-                "config_groups": {
-                    "a": {"weights": {"num_bits": 8, "type": "float"}},
-                    "b": {"weights": {"num_bits": 4, "type": "float"}},
-                },
-            },
-            "fp4",
-        ),
-        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4}}}, "int4"),
-        ({"quant_method": "torchao", "quant_type": "int4_weight_only"}, "int4"),
-        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Float8WeightOnlyConfig"}}}, "fp8"),
-        ({"quant_method": None}, "bf16"),
-        ({}, "bf16"),
-    ],
-)
-def test_widths_of_weights(tmp_path: Path, quantization: dict[str, Any], dtype: str) -> None:
-    for config in (
-        {**YI, "quantization_config": quantization},
-        {"quantization_config": quantization, "text_config": YI},
-        {**YI, "compression_config": quantization},
-    ):
-        found = facts(config, tmp_path)
-        assert (found.weight_dtype, found.known) == (dtype, True)
-    embeddings = 2 * 64_000 * 2048
-    assert found.weight_bytes >= 2 * embeddings
-    assert dtype == "bf16" or found.weight_bytes < 2 * embeddings + 1.1 * (PARAMS - embeddings)
-
-
-def test_a_method_that_nobody_knows_is_a_doubt(tmp_path: Path) -> None:
-    found = facts({**YI, "quantization_config": {"quant_method": "ternary-magic"}}, tmp_path)
-    assert not found.known
-    assert found.spread > 1
-    assert "ternary-magic" in found.note
-
-
-@pytest.mark.parametrize(
-    ("more", "sliding", "window"),
-    [
-        ({"model_type": "mistral", "sliding_window": 4096}, 24, 4096),
-        ({"model_type": "mistral", "sliding_window": None}, 0, 0),
-        ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False, "max_window_layers": 6}, 0, 0),
-        ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 6}, 18, 4096),
-        ({"model_type": "gemma2", "sliding_window": 4096}, 12, 4096),
-        ({"model_type": "gemma3_text", "sliding_window": 512}, 20, 512),
-        ({"model_type": "gemma3_text", "sliding_window": 512, "sliding_window_pattern": 3}, 16, 512),
-        ({"model_type": "cohere2", "sliding_window": 4096, "sliding_window_pattern": 4}, 18, 4096),
-        ({"layer_types": ["sliding_attention", "full_attention"] * 12, "sliding_window": 64}, 12, 64),
-        ({"layer_types": ["sliding_attention"] * 24, "sliding_window": None}, 0, 0),
-        ({"layer_types": ["sliding_attention"] * 24}, 0, 0),
-        ({"model_type": "llama4_text", "attention_chunk_size": 8192}, 18, 8192),
-    ],
-)
-def test_windows(tmp_path: Path, more: dict[str, Any], sliding: int, window: int) -> None:
-    found = facts({**YI, "head_dim": 128, **more}, tmp_path)
-    assert (found.sliding_layers, found.sliding_window) == (sliding, window)
-    assert found.kv_values_per_token == KV
-    assert 0 < found.lasting_kv <= 1
-
-
-@pytest.mark.parametrize(
-    ("more", "layers"),
-    [
-        ({"layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 6}, 6),
-        ({"model_type": "jamba", "attn_layer_period": 8, "attn_layer_offset": 4}, 3),
-        ({"model_type": "bamba", "attn_layer_indices": [3, 9]}, 2),
-        ({"model_type": "qwen3_next", "full_attention_interval": 4, "head_dim": 128}, 6),
-        ({"layers_block_type": ["mamba"] * 20 + ["attention"] * 4}, 4),
-        ({"model_type": "lfm2", "full_attn_idxs": [0, 5, 7]}, 3),
-        ({"attn_type_list": [0] * 21 + [1] * 3, "model_type": "minimax"}, 3),
-        (
-            {"model_type": "kimi_linear", "linear_attn_config": {"full_attn_layers": [4, 8, 24]}, "kv_lora_rank": None},
-            3,
-        ),
-        ({"model_type": "nemotron_h", "hybrid_override_pattern": "M-M*" * 6}, 6),
-        ({"model_type": "gemma3n_text", "num_kv_shared_layers": 10, "head_dim": 128}, 14),
-        ({"use_cla": True, "cla_share_factor": 2}, 12),
-        ({"block_configs": [{"attention": {"no_op": True}}, {"attention": {"n_heads_in_group": 4}}] * 12}, 12),
-    ],
-)
-def test_only_attention_caches_by_token(tmp_path: Path, more: dict[str, Any], layers: int) -> None:
-    assert facts({**YI, **more}, tmp_path).kv_values_per_token == layers * 2 * 4 * 128
-
-
-def test_a_model_without_attention_says_what_is_not_counted(tmp_path: Path) -> None:
-    found = facts(
-        {"model_type": "mamba2", "hidden_size": 2560, "num_hidden_layers": 64, "vocab_size": 50_288}, tmp_path
-    )
-    assert found.kv_bytes_per_token > 0  # figures are divided by it
-    assert not found.known
-    assert "state" in found.note
 
 
 @pytest.mark.parametrize(
@@ -328,6 +190,7 @@ def test_a_tower_takes_memory_and_text_does_not_read_it(tmp_path: Path) -> None:
         ({"num_key_value_heads": "many"}, "num_key_value_heads"),
         ({"intermediate_size": 1e99}, "intermediate_size"),
         ({"layer_types": ["telepathy"] * 24}, "telepathy"),
+        ({"model_type": "nemotron_h", "hybrid_override_pattern": 7}, "the pattern of its layers, which is 7"),
         ({"layer_types": ["full_attention"] * 3}, "3 types for 24 layers"),
         ({"num_key_value_heads": [4] * 3 + [2]}, "24 layers"),
         ({"sliding_window": 128}, "sliding window"),
@@ -404,63 +267,3 @@ def test_no_config_of_this_world_does_anything_else(
     assert found.kv_heads > 0
     assert found.lasting_kv > 0
     assert found.known == (not found.note)
-
-
-def test_layers_without_heads_of_their_own_do_not_count_as_the_usual_ones(tmp_path: Path) -> None:
-    found = facts({**YI, "num_key_value_heads": [0, 0, 8] * 8}, tmp_path)
-    assert found.kv_heads == 8
-    assert found.kv_values_per_token == 8 * 2 * 8 * 128
-
-
-def test_a_pattern_that_is_a_number_is_no_pattern(tmp_path: Path) -> None:
-    assert facts({**YI, "model_type": "nemotron_h", "hybrid_override_pattern": 7}, tmp_path).params > 0
-
-
-@pytest.mark.parametrize("name", ["quantization_config", "compression_config"])
-def test_a_quantisation_that_is_only_named_is_a_doubt(tmp_path: Path, name: str) -> None:
-    found = facts({**YI, name: "fp8"}, tmp_path)
-    assert not found.known
-
-
-DSA = {
-    "model_type": "deepseek_v32", "hidden_size": 7168, "num_hidden_layers": 61, "num_attention_heads": 128,
-    "num_key_value_heads": 128, "intermediate_size": 18432, "vocab_size": 129280, "kv_lora_rank": 512,
-    "q_lora_rank": 1536, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128, "torch_dtype": "bfloat16",
-    "index_topk": 2048, "index_n_heads": 64, "index_head_dim": 128, "n_routed_experts": None,
-}  # fmt: skip
-KEY = 128 + 4
-"""Bytes: eight bits a value, and a scale of 32."""
-
-
-@pytest.mark.parametrize(
-    ("more", "indexed"),
-    [
-        ({}, 61),
-        ({"index_topk": None}, 0),
-        ({"model_type": "deepseek_v3"}, 61),
-        ({"indexer_types": ["full"] * 11 + ["shared"] * 50}, 11),
-        ({"index_topk_pattern": "FFF" + "S" * 58}, 3),
-        ({"index_topk_freq": 4}, 16),
-        ({"index_topk_freq": 4, "index_skip_topk_offset": 0}, 15),
-    ],
-)
-def test_an_indexer_keeps_a_key_of_each_token(tmp_path: Path, more: dict[str, Any], indexed: int) -> None:
-    found = facts({**DSA, **more}, tmp_path)
-    plain = facts({**DSA, "index_topk": None}, tmp_path)
-    assert found.kv_bytes_per_token == 61 * (512 + 64) * 2 + indexed * KEY
-    assert found.params - plain.params == indexed * (1536 * 64 * 128 + 7168 * (128 + 64))
-    assert found.known
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"index_head_dim": None},
-        {"index_n_heads": "many"},
-        {"index_topk_pattern": "FS"},
-        {"index_topk_freq": -1},
-        {"indexer_types": ["full"] * 7},
-    ],
-)
-def test_an_indexer_that_is_not_understood(tmp_path: Path, more: dict[str, Any]) -> None:
-    assert not facts({**DSA, **more}, tmp_path).known
