@@ -131,8 +131,7 @@ class ToolProcesses:
                 if worker.is_alive:
                     return worker
                 self._reap(worker)
-        while True:
-            is_spare = self._spare is not None
+        for is_last in (self._spare is None, True):  # one that was kept ready may have died since
             try:
                 worker, self._spare = self._spare or self._new(), None
             except OSError as error:
@@ -149,8 +148,9 @@ class ToolProcesses:
             if is_ready:
                 return worker
             how = await self._end(worker)
-            if not is_spare:  # one that was kept ready may have died since
+            if is_last or self._closed:
                 raise failures.no_process(op, failures.how_it_ended(how))
+        raise AssertionError("the last one is ready, or why it is not was raised")
 
     def _rest(self, owner: Owner, worker: WorkerProcess) -> None:
         if self._closed:

@@ -92,9 +92,12 @@ async def test_a_call_that_takes_too_long_is_killed_with_what_it_has_started(tmp
         await until(lambda: not any(map(is_running, pids)))
 
 
+@pytest.mark.parametrize("is_prepared", [False, True])
 @pytest.mark.parametrize("is_working", [False, True])
-async def test_closing_ends_the_calls_that_are_under_way(is_working: bool) -> None:
+async def test_closing_ends_the_calls_that_are_under_way(is_working: bool, is_prepared: bool) -> None:
     processes, began = ToolProcesses(), asyncio.Event()
+    if is_prepared:
+        processes.prepare()
     call = asyncio.create_task(processes.call("op", signal.pause, began=began.set))
     await (began.wait() if is_working else asyncio.sleep(0))
     await processes.close()

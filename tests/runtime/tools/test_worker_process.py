@@ -56,6 +56,19 @@ async def test_a_worker_that_does_not_get_ready_is_not_left_behind(monkeypatch: 
         await pool.close()
 
 
+async def test_where_no_worker_lives_none_is_started_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "_START", "raise SystemExit(3)")
+    pool = ToolProcesses()
+    pool.prepare()
+    try:
+        async with asyncio.timeout(60):
+            with pytest.raises(RunError, match="exit code 3") as caught:
+                await pool.call("op", os.getpid)
+        assert caught.value.code == "ORCH-R044"
+    finally:
+        await pool.close()
+
+
 def leave_note(file: str) -> None:
     Path(file).touch()
     time.sleep(600)
