@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from orchestrator import chat, loop, tool, workflow
@@ -71,7 +70,7 @@ async def run(flow: Any) -> TwoEngines:
     engines = TwoEngines()
     services = Services(engines, Answers({}))  # type: ignore[arg-type]
     await Execution(compile_workflow(flow, cluster=CLUSTER).program, services, MemoryJournal(), "run-1").run(["why?"])
-    await asyncio.sleep(0.01)  # what is told in the background
+    await services.background.close()
     return engines
 
 

@@ -107,3 +107,4 @@ def test_what_pydantic_says_is_the_reason_and_not_where_to_read_more() -> None:
     why = _start_error("main", "m", caught.value).diagnostics[0].why
     assert why is not None
     assert "unable to parse string as an integer" in why
+    assert "http" not in why

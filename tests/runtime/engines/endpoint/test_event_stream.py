@@ -128,9 +128,3 @@ async def test_a_long_event_in_many_pieces_is_read_once(monkeypatch: pytest.Monk
     (found,) = await read(*(sent[at : at + 100] for at in range(0, len(sent), 100)))
     assert found == {"a": "x" * 100_000}
     assert looked_at < 2 * len(sent)
-
-
-async def test_an_event_of_many_lines_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "MOST_BYTES", 1000)
-    with pytest.raises(UnreadableError, match="longer than"):
-        await read(*(b'data: {"a":\n' for _ in range(200)))
