@@ -27,7 +27,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.planner.cluster import DeviceKind
-from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.serving import Replica, Serving
 
@@ -107,7 +106,7 @@ def batch_cap(op: OpPlan, serving: Serving | None, samples: int = 1) -> int | No
     by_sequences = max(int(sequences) // samples, 1)
     if op.resources.kv_bytes <= 0:
         return by_sequences
-    return min(int(max(kv_capacity_bytes(serving.replica), 0.0) // op.resources.kv_bytes), by_sequences)
+    return min(int(max(serving.replica.kv_capacity_bytes, 0.0) // op.resources.kv_bytes), by_sequences)
 
 
 def scaled(parts: Mapping[str, float], factor: float) -> dict[str, float]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.interval import ZERO, Interval
-from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.plan import Pin
 
 if TYPE_CHECKING:
@@ -87,5 +86,5 @@ def _kv_share(estimate: Estimate, tokens: float) -> float | None:
     serving = estimate.placement.serving
     if serving is None or serving.replica is None:
         return None
-    room = kv_capacity_bytes(serving.replica)
+    room = serving.replica.kv_capacity_bytes
     return min(tokens * serving.replica.facts.kv_bytes_per_token / room, 1.0) if room > 0 else None

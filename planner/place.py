@@ -19,7 +19,7 @@ from orchestrator.planner.graph import Graph, Node, read
 from orchestrator.planner.interval import Interval, total
 from orchestrator.planner.labels import describe, kind_of
 from orchestrator.planner.pins import pins_of
-from orchestrator.planner.placer import Placement, Placer, kv_capacity_bytes
+from orchestrator.planner.placer import Placement, Placer
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
 from orchestrator.planner.resources import Resources
@@ -147,8 +147,8 @@ def _engine_warnings(cluster: Cluster, estimates: Iterable[Estimate]) -> list[st
         serving = each.placement.serving
         assert serving is not None
         found += serving.warnings()
-        if serving.replica and each.resources.kv_bytes > kv_capacity_bytes(serving.replica):
-            have, need = kv_capacity_bytes(serving.replica) / GIB, each.resources.kv_bytes / GIB
+        if serving.replica and each.resources.kv_bytes > serving.replica.kv_capacity_bytes:
+            have, need = serving.replica.kv_capacity_bytes / GIB, each.resources.kv_bytes / GIB
             if have < 0:
                 said = f"engine {serving.engine.name} may not start: as far as is known, {-have:.1f} GiB are missing"
             else:

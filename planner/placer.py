@@ -160,15 +160,6 @@ def _reference(serving: Serving) -> str:
     return f"{duration(cost.seconds.mid)} and {price}"
 
 
-def kv_capacity_bytes(replica: Replica) -> float:
-    """Room for KV over all devices of the replica, for one copy of it; negative when the weights do not fit."""
-    room = replica.usable_bytes - replica.facts.weight_bytes
-    if room <= 0:
-        return room
-    room /= replica.facts.kv_copies(replica.parallel)
-    return room if replica.most_kv_bytes is None else min(room, replica.most_kv_bytes)
-
-
 def _least_bytes(facts: ModelFacts, parallel: int) -> float:
     """Of the weights and the least useful KV cache, over all devices."""
     return facts.weight_bytes + facts.kv_bytes_per_token * LEAST_KV_TOKENS * facts.kv_copies(parallel)

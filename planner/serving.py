@@ -35,6 +35,19 @@ class Replica:
         share = USABLE_MEMORY[self.device.kind] if self.usable is None else self.usable
         return self.device.memory_bytes * share * self.parallel
 
+    @property
+    def kv_capacity_bytes(self) -> float:
+        """Room for KV over all devices, for one copy of it; negative when the weights do not fit."""
+        room = self.usable_bytes - self.facts.weight_bytes
+        if room <= 0:
+            return room
+        room /= self.facts.kv_copies(self.parallel)
+        return room if self.most_kv_bytes is None else min(room, self.most_kv_bytes)
+
+    def kv_blocks(self, tokens: int) -> int:
+        """Blocks of so many ``tokens`` that there is room for; 0 where not even the weights fit."""
+        return max(0, int(self.kv_capacity_bytes // (self.facts.kv_bytes_per_token * tokens)))
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:

@@ -15,7 +15,6 @@ from typing import Final
 from orchestrator.planner.breakdown import MAX_SEQUENCES
 from orchestrator.planner.cost.call import Bound, all_reduce_s, bounds_of, prefill_flops
 from orchestrator.planner.interval import Interval
-from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.queueing import replicas
 from orchestrator.planner.serving import Replica, resolve
@@ -80,16 +79,15 @@ def _model(plan: Plan, name: str, ops: list[OpPlan], samples: Mapping[str, int])
     error = Interval(min(best / alone / doubt, 1.0), 1.0, max(worst / alone * doubt, 1.0))
     batch = int(serving.option("max_num_seqs") or MAX_SEQUENCES)
     steps = int(serving.option("max_num_batched_tokens") or STEP_TOKENS)
-    kv_bytes = replica.facts.kv_bytes_per_token
     spec = ReplicaSpec(
         name,
         _scaled(middle, expected / alone if expected > 0 else 1.0),
-        max(int(kv_capacity_bytes(replica) // (kv_bytes * BLOCK_TOKENS)), LEAST_BLOCKS),
+        max(replica.kv_blocks(BLOCK_TOKENS), LEAST_BLOCKS),
         block_tokens=BLOCK_TOKENS,
         max_batch=max(batch, 1),
         step_tokens=max(steps, batch, 1),
         model=name,
-        kv_bytes_per_token=kv_bytes,
+        kv_bytes_per_token=replica.facts.kv_bytes_per_token,
         prefix_cache=engine.option("enable_prefix_caching") is not False,
     )
     return EngineModel(name, spec, replicas(engine, plan.cluster), error, cached)

@@ -23,7 +23,6 @@ from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.placement import Choice, Configuration, Link, Op, Pool, Problem, Solution, Transfer, Workload
-from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.plan import OpPlan, Plan, Site
 from orchestrator.planner.serving import USABLE_MEMORY, Replica, Serving, replica_of
 
@@ -164,7 +163,7 @@ def _configuration(way: Way) -> Configuration:
         tensor=way.split,
         batch=float(way.batch) if way.batch else None,
         memory_bytes=way.replica.facts.weight_bytes / way.split,
-        kv_bytes=max(kv_capacity_bytes(way.replica), 0.0),
+        kv_bytes=max(way.replica.kv_capacity_bytes, 0.0),
     )
 
 

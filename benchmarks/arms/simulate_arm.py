@@ -19,10 +19,11 @@ from random import Random
 from orchestrator.planner.catalogue import load
 from orchestrator.planner.models import bundled
 from orchestrator.planner.policies import POLICIES
+from orchestrator.planner.serving import Replica
 from orchestrator.planner.simulate.arrivals import gamma_arrivals
 from orchestrator.planner.simulate.program import Program, Stage
 from orchestrator.planner.simulate.simulation import simulate
-from orchestrator.planner.simulate.speed import ReplicaSpec, kv_blocks, roofline_speed
+from orchestrator.planner.simulate.speed import ReplicaSpec, roofline_speed
 
 DEVICES = ("a100-sxm-80gb", "rtx-a6000", "a100-sxm-80gb", "l40s")
 MODEL = "meta-llama/Llama-3.1-8B"
@@ -42,7 +43,7 @@ def cluster(replicas: int) -> list[ReplicaSpec]:
         device = load(DEVICES[index % len(DEVICES)]).device(DEVICES[index % len(DEVICES)])
         specs.append(
             ReplicaSpec(
-                f"{device.name}-{index}", roofline_speed(facts, device), kv_blocks(facts, device),
+                f"{device.name}-{index}", roofline_speed(facts, device), Replica(facts, device).kv_blocks(16),
                 kv_bytes_per_token=facts.kv_bytes_per_token,
             )
         )  # fmt: skip

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from orchestrator.planner.catalogue import load
 from orchestrator.planner.models import ModelFacts, bundled
-from orchestrator.planner.simulate.speed import ReplicaSpec, kv_blocks, roofline_speed
+from orchestrator.planner.serving import Replica
+from orchestrator.planner.simulate.speed import ReplicaSpec, roofline_speed
 
 MODEL = "Qwen/Qwen3-32B"
 DEVICES = (("a100-0", "a100-pcie-80gb"), ("a100-1", "a100-pcie-80gb"), ("a6000", "rtx-a6000"), ("l40s", "l40s"))
@@ -38,7 +39,7 @@ def _replica(name: str, kind: str) -> ReplicaSpec:
     return ReplicaSpec(
         name,
         roofline_speed(facts, device),
-        kv_blocks(facts, device),
+        Replica(facts, device).kv_blocks(16),
         kv_bytes_per_token=facts.kv_bytes_per_token,
         link_bytes_per_s=device.pcie_bytes_per_s or device.link_bytes_per_s or 1e9,
     )

@@ -164,11 +164,3 @@ class ReplicaSpec:
                 why="counts and bytes are above 0, watermark is below 1, and max_batch is step_tokens at most",
                 fix=f"change {wrong[0]}",
             )
-
-
-def kv_blocks(
-    facts: ModelFacts, device: Device, *, parallel: int = 1, block_tokens: int = 16, usable: float = 0.9
-) -> int:
-    """Blocks that fit beside the weights in ``usable`` of the memory (vLLM's ``gpu_memory_utilization``); or 0."""
-    room = device.memory_bytes * parallel * usable - facts.weight_bytes
-    return max(0, int(room // (facts.kv_bytes_per_token * facts.kv_copies(parallel) * block_tokens)))

@@ -3,9 +3,8 @@
 An engine that serves a model on a device with 8 pieces and ``tensor_parallel_size = 2`` is four replicas, unless
 ``data_parallel_size`` says how many; engines on the same device share its pieces in equal parts. An engine without a
 device, which a plan would put where it is best, is on every accelerator of the file that can hold its model, split over
-as few of them as can. ``max_num_seqs``,
-``max_num_batched_tokens``, ``block_size``, ``gpu_memory_utilization`` and ``enable_prefix_caching`` are read as vLLM
-reads them. Speeds are the planner's roofline at its expected efficiency.
+as few of them as can. ``max_num_seqs``, ``max_num_batched_tokens``, ``block_size`` and ``enable_prefix_caching`` are
+read as vLLM reads them, and memory as a plan counts it. Speeds are the planner's roofline at its expected efficiency.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Final
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.models import ModelFacts, facts_of
-from orchestrator.planner.simulate.speed import ReplicaSpec, kv_blocks, roofline_speed
+from orchestrator.planner.serving import replica_of
+from orchestrator.planner.simulate.speed import ReplicaSpec, roofline_speed
 from orchestrator.planner.siting import SPLITS, unsited
 
 DEFAULT_CLUSTER: Final = Path(__file__).with_name("default.toml")
-DEFAULT_USABLE: Final = 0.9
 MOST_REPLICAS: Final = 2_000
 """Of an engine; each is played."""
 LEAST_TOKENS: Final = 8192
@@ -76,12 +75,10 @@ def _placed(engine: EngineSpec, cluster: Cluster) -> list[EngineSpec]:
     if engine not in unsited(cluster):
         return [engine]
     found: list[EngineSpec] = []
-    facts = facts_of(engine)
     wanted = (_parallel(engine),) if engine.option("tensor_parallel_size") is not None else SPLITS
     for device in (each for each in cluster.devices if each.kind == "gpu"):
         for split in (each for each in wanted if each <= min(device.count, device.node_devices)):
-            blocks = kv_blocks(facts, device, parallel=split, block_tokens=1, usable=_usable(engine))
-            if blocks >= LEAST_TOKENS:
+            if replica_of(engine, device, split).kv_blocks(1) >= LEAST_TOKENS:
                 options = {**engine.options, "tensor_parallel_size": split}
                 name = f"{engine.name} on {device.name}"
                 found.append(engine.model_copy(update={"name": name, "device": device.name, "options": options}))
@@ -106,7 +103,7 @@ def _problem(  # noqa: PLR0911 - a case each
     device, parallel = cluster.device(engine.device), _parallel(engine)
     if parallel > device.count:
         return f"tensor_parallel_size is {parallel}, and there are {device.count} of {device.name}", "raise `count`"
-    if not kv_blocks(facts, device, parallel=parallel, usable=_usable(engine)):
+    if not replica_of(engine, device, parallel).kv_blocks(_block_tokens(engine)):
         return (
             f"{facts.weight_bytes / 1e9:.1f} GB of weights leave no room for KV in {parallel} x "
             f"{device.memory_bytes / 1e9:.1f} GB",
@@ -123,14 +120,13 @@ def _replicas(engine: EngineSpec, facts: ModelFacts, cluster: Cluster, sharing: 
     assert engine.device is not None
     device, parallel = cluster.device(engine.device), _parallel(engine)
     count = _whole(engine, "data_parallel_size", max(1, device.count // (parallel * sharing)))
-    block = _whole(engine, "block_size", 16)
     step_tokens = _whole(engine, "max_num_batched_tokens", 2048)
     return [
         ReplicaSpec(
             engine.name if count == 1 else f"{engine.name}/{number}",
             roofline_speed(facts, device, parallel=parallel),
-            kv_blocks(facts, device, parallel=parallel, block_tokens=block, usable=_usable(engine)),
-            block_tokens=block,
+            replica_of(engine, device, parallel).kv_blocks(_block_tokens(engine)),
+            block_tokens=_block_tokens(engine),
             max_batch=_whole(engine, "max_num_seqs", min(256, step_tokens)),
             step_tokens=step_tokens,
             kv_bytes_per_token=facts.kv_bytes_per_token,
@@ -145,15 +141,14 @@ def _parallel(engine: EngineSpec) -> int:
     return _whole(engine, "tensor_parallel_size", 1)
 
 
+def _block_tokens(engine: EngineSpec) -> int:
+    return _whole(engine, "block_size", 16)
+
+
 def _whole(engine: EngineSpec, name: str, default: int) -> int:
     """A whole option above 0, or the default."""
     value = engine.option(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
-
-
-def _usable(engine: EngineSpec) -> float:
-    value = engine.option("gpu_memory_utilization")
-    return float(value) if isinstance(value, int | float) and 0 < value <= 1 else DEFAULT_USABLE
 
 
 def _link(device: Device) -> float:

@@ -10,9 +10,8 @@ from pydantic import JsonValue
 
 from orchestrator.planner.architecture.latent import LatentAttention
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.placer import kv_capacity_bytes
 from orchestrator.planner.serving import Replica, Serving, resolve
-from tests.planner.clusters import config_file, cpu, gpu
+from tests.planner.clusters import config_file, cpu, gpu, tiny
 
 
 def replica(folder: Path, device: str, options: dict[str, JsonValue]) -> Replica:
@@ -41,7 +40,7 @@ def test_an_engine_takes_of_a_gpus_memory_what_it_is_told(
 ) -> None:
     found = replica(tmp_path, device, options)
     assert found.usable_bytes == pytest.approx(usable_bytes)
-    assert kv_capacity_bytes(found) == pytest.approx(usable_bytes - found.facts.weight_bytes)
+    assert found.kv_capacity_bytes == pytest.approx(usable_bytes - found.facts.weight_bytes)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,7 @@ def test_an_engine_takes_of_a_gpus_memory_what_it_is_told(
 def test_a_local_engine_on_a_cpu_has_the_cache_that_it_is_given(
     tmp_path: Path, options: dict[str, JsonValue], gib: int
 ) -> None:
-    assert kv_capacity_bytes(replica(tmp_path, "cpu", options)) == gib * 2**30
+    assert replica(tmp_path, "cpu", options).kv_capacity_bytes == gib * 2**30
 
 
 def test_devices_split_the_heads_of_a_cache_and_each_has_a_latent(tmp_path: Path) -> None:
@@ -59,7 +58,13 @@ def test_devices_split_the_heads_of_a_cache_and_each_has_a_latent(tmp_path: Path
     assert [llama.kv_copies(n) for n in (1, 8, 16)] == [1, 1, 2]
     latent = LatentAttention(kv_rank=512, rope_dim=64, q_rank=0, nope_dim=128, v_dim=128)
     four = Replica(replace(llama, latent=latent), gpu(count=4), 4)
-    assert kv_capacity_bytes(four) == pytest.approx((four.usable_bytes - four.facts.weight_bytes) / 4)
+    assert four.kv_capacity_bytes == pytest.approx((four.usable_bytes - four.facts.weight_bytes) / 4)
+
+
+def test_blocks_fill_what_the_weights_leave() -> None:
+    """72 of 80 GB less 1 GB of weights, at 16 kB a block."""
+    assert Replica(tiny(), gpu()).kv_blocks(16) == (0.9 * 80e9 - tiny().weight_bytes) // (16 * 1000)
+    assert Replica(tiny(), gpu(memory_bytes=1e9)).kv_blocks(16) == 0
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**30])

@@ -11,7 +11,7 @@ from orchestrator.planner.policies import ROUND_ROBIN_FCFS
 from orchestrator.planner.serving import Replica
 from orchestrator.planner.simulate.program import Program, Stage
 from orchestrator.planner.simulate.simulation import simulate
-from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed, kv_blocks, roofline_speed
+from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed, roofline_speed
 from tests.planner.clusters import gpu, tiny
 
 AT = Efficiency(compute=0.45, bandwidth=0.70, launch_s=0.003, step_s=0.003)
@@ -25,12 +25,6 @@ def test_the_roofline_is_the_cost_models(new: int, cached: int, samples: int) ->
     step = speed.decode_base_s(samples) + speed.kv_token_s * samples * cached
     assert step == pytest.approx(decode_step_s(replica, cached, samples, AT))
     assert speed.mixed_s(0, 0, 0, samples, samples * cached) == pytest.approx(step)
-
-
-def test_kv_blocks_fill_what_the_weights_leave() -> None:
-    """72 of 80 GB less 1 GB of weights, at 16 kB a block."""
-    assert kv_blocks(tiny(), gpu()) == int((0.9 * 80e9 - tiny().weight_bytes) // (16 * tiny().kv_bytes_per_token))
-    assert kv_blocks(tiny(), gpu(memory_bytes=1e9)) == 0
 
 
 def test_a_mixture_of_experts_reads_more_weights_in_a_larger_batch() -> None:

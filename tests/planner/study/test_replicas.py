@@ -45,6 +45,27 @@ def test_options_are_read_as_vllm_reads_them(tmp_path: Path) -> None:
     assert single.kv_blocks == pytest.approx(one.kv_blocks / 2, rel=0.001)
 
 
+@pytest.mark.parametrize(
+    ("options", "gib"), [("", 1), ("kv_cache_gib = 4", 4), ("gpu_memory_utilization = 0.5", 1), ("block_size = 64", 1)]
+)
+def test_an_engine_on_a_cpu_has_the_cache_that_a_plan_counts_with(tmp_path: Path, options: str, gib: int) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f"""
+        device = [{{ name = "cpu", type = "x86", cores = 16, memory_bytes = 64e9 }}]
+
+        [[engine]]
+        name = "main"
+        kind = "vllm"
+        model = "meta-llama/Llama-3.1-8B-Instruct"
+        device = "cpu"
+        options = {{ {options} }}
+        """
+    )
+    (only,) = replicas_of(file)
+    assert only.kv_blocks * only.block_tokens * only.kv_bytes_per_token == gib * 2**30
+
+
 SHOPPING = """
 [[device]]
 name = "cpu"
