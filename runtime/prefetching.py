@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 _Key = tuple[str, tuple[Message, ...]]
-"""Of a prefetch: its engine, and what it computes."""
+"""The engine that computes a prefix, and the messages that the prefix consists of."""
 
 
 @dataclass(slots=True, eq=False)
