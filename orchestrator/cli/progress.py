@@ -18,10 +18,11 @@ from rich.progress import ProgressColumn, SpinnerColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
 
+from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen, printable
 from orchestrator.planner.figures import dollars, duration, tokens
 from orchestrator.planner.table import cut
-from orchestrator.runtime.events import Feed, MapProgress, OpFailed, OpsDone, OpStarted, Spent, is_within
+from orchestrator.runtime.events import Feed, MapProgress, OpFailed, OpsDone, OpStarted, Spent
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.records import Spending
 
@@ -171,6 +172,8 @@ class _Watch(Subscription):
         super().__init__(limit=1)
         self._progress, self._name, self._alone = progress, name, alone
         self._running: dict[tuple[str, str], None] = {}
+        self._inside: ByPath[tuple[str, str]] = ByPath()
+        """The same, by their frames."""
         self._maps: dict[tuple[str, str], Advance] = {}
 
     def push(self, entry: Feed) -> None:
@@ -179,16 +182,17 @@ class _Watch(Subscription):
         if isinstance(entry, (OpsDone, Spent)) and entry.usage is not None:
             progress.spent.add(entry.usage, entry.cost_usd)
         if isinstance(entry, OpStarted) and entry.op in progress.shown_ops:
-            self._running[entry.frame, entry.op] = None
+            if (entry.frame, entry.op) not in self._running:
+                self._running[entry.frame, entry.op] = None
+                self._inside.add(entry.frame, (entry.frame, entry.op))
         elif isinstance(entry, MapProgress):
             self._advance(entry)
         elif isinstance(entry, (OpsDone, OpFailed)) and entry.op is not None:
             self._maps.pop((entry.frame, entry.op), None)
-            self._running.pop((entry.frame, entry.op), None)
-            if entry.op in progress.races:  # what its losers did has no end of its own
-                over = [key for key in self._running if is_within(key[0], entry.frame + entry.op)]
-                for key in over:
-                    del self._running[key]
+            losers = self._inside.within(entry.frame + entry.op) if entry.op in progress.races else []
+            for key in ((entry.frame, entry.op), *losers):  # what losers did has no end of its own
+                self._running.pop(key, None)
+                self._inside.remove(key[0], key)
 
     def say(self) -> str:
         """The line of the run in the display, what may be cut at its end."""

@@ -8,18 +8,19 @@ where it is not the first.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen
-from orchestrator.runtime.events import Feed, OpFailed, OpsDone, RunDone, RunFailed, Token, is_within
+from orchestrator.runtime.events import Feed, OpFailed, OpsDone, RunDone, RunFailed, Token
 from orchestrator.runtime.observe import Subscription
 
 
 class _Key(NamedTuple):
     case: str
-    frame: str
-    op: str
+    path: str
     attempt: int
     sample: int
 
@@ -38,7 +39,10 @@ class Replies:
     def __init__(self, screen: Screen, *, several: bool) -> None:
         self._screen = screen
         self._several = several
-        self._open: dict[_Key, _Reply] = {}
+        self._open: OrderedDict[_Key, _Reply] = OrderedDict()
+        """Those of which something is not written yet, in the order in which they began."""
+        self._growing: dict[str, ByPath[_Key]] = {}
+        """Those that have not ended, by case."""
 
     def of(self, case: str) -> Subscription:
         """An observer of one run."""
@@ -47,14 +51,14 @@ class Replies:
     def take(self, case: str, entry: Feed) -> None:
         """Take an event of a run."""
         if isinstance(entry, Token):
-            self._token(_Key(case, entry.frame, entry.op, entry.attempt, entry.sample), entry.text)
+            self._token(_Key(case, entry.frame + entry.op, entry.attempt, entry.sample), entry.text)
         elif isinstance(entry, OpFailed):
             again = "" if entry.retry_in_s is None else "; it is tried again"
-            self._end(case, entry.frame, entry.op, f"failed: {entry.message}{again}")
+            self._end(self._within(case, entry.frame + entry.op), f"failed: {entry.message}{again}")
         elif isinstance(entry, OpsDone) and entry.op is not None:
-            self._end(case, entry.frame, entry.op)
+            self._end(self._within(case, entry.frame + entry.op))
         elif isinstance(entry, (RunDone, RunFailed)):
-            self._end(case, "", "")
+            self._end(list(self._growing.pop(case, ())))
 
     def close(self) -> None:
         """Write what is left."""
@@ -66,18 +70,27 @@ class Replies:
         reply = self._open.get(key)
         if reply is None:
             reply = self._open[key] = _Reply(self._label(key))
+            self._growing.setdefault(key.case, ByPath()).add(key.path, key)
         if reply is next(iter(self._open.values())):
             self._screen.piece(key, reply.label, text)
         else:
             reply.unwritten.append(text)
 
-    def _end(self, case: str, frame: str, op: str, problem: str = "") -> None:
-        """The replies of an op, and of all ops inside it, have ended."""
-        for key, reply in self._open.items():
-            within = not op or is_within(key.frame + key.op, frame + op)
-            if key.case == case and within and not reply.ended:
-                reply.ended, reply.problem = True, problem
-                problem = ""
+    def _within(self, case: str, op: str) -> list[_Key]:
+        """The replies of an op, and of all ops inside it, that have not ended."""
+        growing = self._growing.get(case)
+        if growing is None:
+            return []
+        keys = growing.within(op)
+        for key in keys:
+            growing.remove(key.path, key)
+        return keys
+
+    def _end(self, keys: list[_Key], problem: str = "") -> None:
+        """Replies have ended, with a problem that is said once."""
+        for key in keys:
+            self._open[key].ended, self._open[key].problem = True, problem
+            problem = ""
         self._write()
 
     def _write(self) -> None:
@@ -97,7 +110,7 @@ class Replies:
     def _label(self, key: _Key) -> str:
         case = f"{key.case} " if self._several else ""
         sample = f"#{key.sample + 1}" if key.sample else ""
-        return f"{case}{key.frame}{key.op}{sample}" + (f" (attempt {key.attempt})" if key.attempt > 1 else "")
+        return f"{case}{key.path}{sample}" + (f" (attempt {key.attempt})" if key.attempt > 1 else "")
 
 
 class _Observer(Subscription):
