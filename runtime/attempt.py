@@ -38,6 +38,14 @@ def begin_enclosing() -> None:
         attempt.begin()
 
 
+def retried() -> Op | None:
+    """An op around what runs here that has a retry."""
+    attempt = _current.get()
+    while attempt is not None and attempt.op.policy.attempts < 2:
+        attempt = attempt._outer
+    return None if attempt is None else attempt.op
+
+
 def unattended() -> AbstractContextManager[None]:
     """What runs in here belongs to no attempt outside."""
     return Holding(_current, None)

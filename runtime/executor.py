@@ -50,6 +50,7 @@ from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
+from orchestrator.runtime.once_within import Within
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
@@ -132,6 +133,8 @@ class Execution:
         self._seed = seed
         self.outer: Execution | None = None
         """The run whose tool waits for this one."""
+        self.within: Within | None = None
+        """Where that is; None for a run that no tool waits for."""
         self.bill: Callable[[Event], None] | None = None
         """Takes this run's events to the outer one, which journals what this one uses."""
         self.log = RunLog(journal, run_id)
@@ -141,6 +144,11 @@ class Execution:
     def rng(self) -> random.Random:
         """For the jitter of retries; most runs need none, and to seed one takes as long as a small op."""
         return random.Random(self._seed)
+
+    @property
+    def name(self) -> str:
+        """What names the run, and one that a tool waits for in every attempt of that tool."""
+        return self.run_id if self.within is None else self.within.name
 
     def emit(self, event: Event, *, seen: Listeners | None = None) -> None:
         """Journal an event and show it to whoever listens, but not to ``seen``, who know it already."""

@@ -25,6 +25,7 @@ from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent
 from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.once_within import admit, within
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.tools.caller import Caller, caller
@@ -55,7 +56,7 @@ class Within:
     loop: asyncio.AbstractEventLoop
 
     async def __call__(self, workflow: Workflow[..., Any], inputs: dict[str, object]) -> RunResult:
-        """The result of ``workflow``. Raises ORCH-R045 where it cannot be waited for."""
+        """The result of ``workflow``. Raises ORCH-R045 where it cannot be waited for, or must not be run again."""
         by = caller.get()
         if blocked_loop() is self.loop:
             why = "an async or cheap tool runs on the event loop, and waiting there stops every run on it"
@@ -89,10 +90,13 @@ class Within:
 
     async def _run(self, program: Program, values: tuple[object, ...], by: Caller) -> RunResult:
         outer = by.execution
+        place = within(by, program, values)
+        await admit(by, program, place)
         execution = self.begin(
             program, uuid4().hex, tenant=outer.tenant, within=by.ledger, depth=outer.depth + 1
         )  # fmt: skip
         execution.outer = outer
+        execution.within = place
         execution.bill = _Bill(by, execution).note
         try:
             return await execution.result(values)

@@ -66,7 +66,7 @@ class OnceOp:
     @property
     def path(self) -> str:
         """What names this call of this run, in every attempt."""
-        return f"{self._execution.run_id}\n{self._path}"
+        return f"{self._execution.name}\n{self._path}"
 
     @property
     def key(self) -> str:

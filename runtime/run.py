@@ -33,13 +33,14 @@ from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within
 from orchestrator.runtime.observe import Subscription, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
+from orchestrator.runtime.once_within import first_once, refused
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
-from orchestrator.runtime.tools.worker import WORKER_VARIABLE
+from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
 from orchestrator.runtime.values import adapter, at_run_time
 
 if TYPE_CHECKING:
@@ -252,9 +253,12 @@ async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) 
     """Compile and run a workflow where no other runner is in force: on this machine, without engines."""
     from orchestrator.compiler import compile as compile_workflow
 
+    compiled = compile_workflow(workflow)
+    if os.environ.get(WORKER_VARIABLE) == MAY_RUN_AGAIN and (tool := first_once(compiled.program)) is not None:
+        raise refused(workflow.name, tool.id, "the tool that calls it in another process may run again")
     async with Runtime() as runtime:
         try:
-            return await runtime.run(compile_workflow(workflow), inputs)
+            return await runtime.run(compiled, inputs)
         except RunError as error:
             if error.code != "ORCH-R008" or WORKER_VARIABLE not in os.environ:
                 raise

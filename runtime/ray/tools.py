@@ -22,7 +22,7 @@ from orchestrator.runtime.raised import raised
 from orchestrator.runtime.ray.shipping import ship
 from orchestrator.runtime.tools.crossing import Raised, packed, unpacked
 from orchestrator.runtime.tools.turns import Turns
-from orchestrator.runtime.tools.worker import WORKER_VARIABLE
+from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
 
 
 class RayTools:
@@ -144,7 +144,7 @@ def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
 
 
 def _outcome(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], file: str | None) -> Any:
-    os.environ[WORKER_VARIABLE] = "1"
+    os.environ[WORKER_VARIABLE] = MAY_RUN_AGAIN
     try:
         return fn(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - whatever the tool raises is its outcome

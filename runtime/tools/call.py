@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.errors import RunError
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.once import marked, marked_async
+from orchestrator.runtime.once_within import may_run_again
 from orchestrator.runtime.program import ToolCall
 from orchestrator.runtime.tools.caller import Caller
 from orchestrator.runtime.tools.on_loop import on_loop
@@ -57,6 +58,7 @@ async def _call(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by
             kwargs,
             tenant=execution.tenant,
             memory_bytes=spec.memory_bytes,
+            may_run_again=may_run_again(by),
             admitted=admitted,
             began=began,
         )

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 class Runs:
-    """The runs that one call of a tool has begun in other threads than the event loop's; they end with it."""
+    """The runs that one call of a tool has begun; those in other threads than the event loop's end with it."""
 
-    __slots__ = ("is_over", "tasks")
+    __slots__ = ("begun", "is_over", "tasks")
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[object]] = set()
         self.is_over = False
+        self.begun: list[tuple[str, str]] = []
+        """The workflows that it has called, each with a digest of what it was called with."""
 
     def close(self) -> bool:
         """Let no more begin; whether some still run."""

@@ -65,11 +65,12 @@ class ToolProcesses:
         *,
         tenant: str | None = None,
         memory_bytes: int | None = None,
+        may_run_again: bool = False,
         admitted: Callable[[], Awaitable[None]] | None = None,
         began: Callable[[], None] | None = None,
     ) -> Any:
         """What ``fn`` returns or raises in a worker; ``began`` is told when waiting for one is over, and ``admitted``
-        awaited before that, when its turn has come.
+        awaited before that, when its turn has come. ``may_run_again``: a workflow that it calls must not pay, say.
 
         Raises ``RunError``: ORCH-R041 when the worker dies, ORCH-R042 when it takes more memory than it may, ORCH-R043
         for what cannot be sent there or back, ORCH-R044 when no worker can be started.
@@ -81,7 +82,7 @@ class ToolProcesses:
             async with turns.turn(self._most_running):
                 if admitted is not None:
                     await admitted()
-                return await self._call(op, Call(work, memory_bytes, _file(fn)), owner, began)
+                return await self._call(op, Call(work, memory_bytes, _file(fn), may_run_again), owner, began)
         finally:
             if turns.is_idle:
                 self._tenants.pop(tenant, None)

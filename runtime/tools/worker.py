@@ -29,6 +29,8 @@ from orchestrator.runtime.raised import raised
 from orchestrator.runtime.tools.crossing import Dumps, Raised, packed
 
 WORKER_VARIABLE: Final = "ORCH_TOOL_PROCESS"
+MAY_RUN_AGAIN: Final = "may run again"
+"""Its value where the tool, or anything around it, has a retry, and in Ray's workers, whose tools are pure."""
 """Set in the environment of processes that only call tools."""
 HEAD: Final = struct.Struct("!Q")
 
@@ -57,6 +59,8 @@ class Call:
     memory_bytes: int | None = None
     file: str | None = None
     """Where a function that comes by value was written."""
+    may_run_again: bool = False
+    """Whether it, or anything around it, has a retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def _outcome(call: Call, dumps: Dumps, begins: Callable[[], None]) -> Answer:
     except BaseException as error:  # noqa: BLE001 - importing the user's modules runs them
         return Answer("unloadable", why=described(error))
     begins()
+    os.environ[WORKER_VARIABLE] = MAY_RUN_AGAIN if call.may_run_again else "1"
     try:
         value = function(*args, **kwargs)
         if inspect.iscoroutine(value):
