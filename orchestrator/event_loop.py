@@ -1,8 +1,9 @@
 """The event loop of runs that this package starts itself: a direct call of a workflow, and ``orch run``.
 
 It is uvloop, which wakes sleeping ops sooner and costs less per wake-up. Two things of asyncio's own
-:func:`asyncio.run` are different, because tools are other people's code: the event loop goes on when one stops it, and
-the threads of ``asyncio.to_thread`` and of DNS look-ups are daemons, so that none of them keeps the process.
+:func:`asyncio.run` are different, because tools are other people's code: the event loop goes on when one stops it or
+leaves a callback on it that exits, and the threads of ``asyncio.to_thread`` and of DNS look-ups are daemons, so that
+none of them keeps the process.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from contextlib import closing
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
+
+from orchestrator.errors import described
+from orchestrator.leaving import passes_through
 
 T = TypeVar("T")
 
@@ -36,17 +40,18 @@ def _loop_class() -> type[asyncio.AbstractEventLoop]:
     import uvloop
 
     class Lasting(uvloop.Loop):  # type: ignore[misc,unused-ignore]
-        """An event loop that runs until its work is done, although a tool has called ``stop``."""
+        """An event loop that runs until its work is done, although a tool, or a callback of one, stops it or exits."""
 
         def run_until_complete(self, future: Any) -> Any:
             task = asyncio.ensure_future(future, loop=self)
             while True:
                 try:
                     return super().run_until_complete(task)
-                except RuntimeError:
-                    if task.done() or self.is_running() or self.is_closed():
+                except (RuntimeError, SystemExit) as error:
+                    if task.done() or self.is_running() or self.is_closed() or passes_through(error):
                         raise
-                    _log.warning("a tool has stopped the event loop, which goes on")
+                    what = "has stopped" if isinstance(error, RuntimeError) else f"left {described(error)} on"
+                    _log.warning("a tool %s the event loop, which goes on", what)
 
     return Lasting
 

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from orchestrator.cached import cached_property
 from orchestrator.errors import JournalError, OrchError, RunError
 from orchestrator.holding import Holding
+from orchestrator.leaving import passes_through
 from orchestrator.runtime import calls, failures
 from orchestrator.runtime.attempt import unattended
 from orchestrator.runtime.budget import Ledger, Need
@@ -56,7 +57,6 @@ from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
 from orchestrator.runtime.program import NO_LIMITS, Limits, Op, Program, Region, failing_op
-from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Services

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Final
 
 from orchestrator.errors import described
+from orchestrator.leaving import passes_through
 from orchestrator.runtime.events import Feed
-from orchestrator.runtime.raised import passes_through
 
 FEED_LIMIT: Final = 10_000
 

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
 from orchestrator.errors import RunError, described
+from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.events import OpFailed, OpSettled, OpStarted, OpUnsettled, Verdict, occurrence, region_key
 from orchestrator.runtime.journal.base import Journal
@@ -31,7 +32,6 @@ from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op, Program, ToolCall
-from orchestrator.runtime.raised import passes_through
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.on_loop import on_loop
 from orchestrator.runtime.unsettled import once_ran

@@ -13,6 +13,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunError
+from orchestrator.leaving import passes_through
 from orchestrator.runtime import calls, control, failures
 from orchestrator.runtime.attempt import Attempt, begin_enclosing
 from orchestrator.runtime.budget import Ledger
@@ -21,7 +22,7 @@ from orchestrator.runtime.generate import without_unfit
 from orchestrator.runtime.once import OnceOp
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import NO_POLICY, Op, Structure, ToolCall
-from orchestrator.runtime.raised import passes_through, raised
+from orchestrator.runtime.raised import raised
 from orchestrator.runtime.retry import wait_s
 
 if TYPE_CHECKING:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +59,65 @@ def test_a_tool_that_stops_the_event_loop_stops_nothing(caplog: pytest.LogCaptur
 
     assert flow("on") == "on"
     assert "stopped the event loop" in caplog.text
+
+
+@tool(effects="pure")
+async def leaves_a_callback_that_exits(how: str) -> str:
+    loop = asyncio.get_running_loop()
+    match how:
+        case "soon":
+            loop.call_soon(sys.exit, "over")
+        case "later":
+            loop.call_later(0.001, sys.exit, "over")
+        case "done":
+            future = loop.create_future()
+            future.add_done_callback(lambda _: sys.exit("over"))
+            future.set_result(None)
+    await asyncio.sleep(0.01)
+    return how
+
+
+@pytest.mark.parametrize("how", ["soon", "later", "done"])
+def test_a_callback_of_a_tool_that_exits_ends_nothing(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    @workflow
+    def flow(how: str) -> list[str]:
+        return [leaves_a_callback_that_exits(how), stays(how)]
+
+    assert flow(how) == [how, how]
+    assert "SystemExit: over" in caplog.text
+
+
+@tool(effects="pure")
+async def stays(text: str) -> str:
+    await asyncio.sleep(0.02)
+    return text
+
+
+SIGNALLED = """
+import asyncio, os, signal, sys
+from orchestrator import tool, workflow
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+
+@tool(effects="pure")
+async def waits(n: int) -> int:
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(30)
+    return n
+
+@workflow
+def flow(n: int) -> int:
+    return waits(n)
+
+flow(1)
+"""
+
+
+def test_a_signals_handler_still_ends_the_process(tmp_path: Path) -> None:
+    script = tmp_path / "signalled.py"
+    script.write_text(SIGNALLED)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 7, done.stderr
 
 
 def test_the_plan_for_this_machine_is_for_what_is_there() -> None:

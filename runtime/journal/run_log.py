@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from orchestrator.errors import JournalError, described
+from orchestrator.leaving import passes_through
 from orchestrator.runtime.events import Event
 from orchestrator.runtime.journal.base import Journal
-from orchestrator.runtime.raised import passes_through
 
 
 class RunLog:

@@ -20,8 +20,8 @@ from contextvars import copy_context
 from types import CoroutineType, coroutine
 from typing import Any, Final
 
+from orchestrator.leaving import passes_through
 from orchestrator.runtime.loop_watch import calls_tools
-from orchestrator.runtime.raised import passes_through
 
 GRACE_S: Final = 2.0
 """How long a cancelled tool may clean up."""

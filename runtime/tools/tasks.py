@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from orchestrator.runtime.raised import TaskExitError, passes_through
+from orchestrator.leaving import passes_through
+from orchestrator.runtime.raised import TaskExitError
 from orchestrator.runtime.tools.caller import caller
 
 
