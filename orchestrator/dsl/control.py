@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Never, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
 from orchestrator.dsl.constants import is_symbolic, named, shown
+from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
@@ -211,7 +212,7 @@ def map_(
             tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix=fix)
         arguments.append(Result(Any if item in (None, Never) else item))
     length = _map_length(tracer, values, limit)
-    concurrency = tracer.option("concurrency", concurrency)
+    concurrency = option(tracer, "concurrency", concurrency)
     body = trace_region(tracer, "the function of map_", fn, arguments)
     results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
     attrs = {"limit": max(length.most, 1), "concurrency": concurrency or 0}
@@ -292,4 +293,4 @@ def _common_length(arms: Sequence[Traced], position: int) -> Length | None:
 
 
 def _policy(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
-    return tracer.policy(tracer.known_options(given, Policy, callee))
+    return take_policies(tracer, known_options(tracer, given, Policy, callee))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.constants import shown
+from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, merged
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
 from orchestrator.dsl.typing import TypeForm, decodable, is_type_form, json_schema, list_of, type_string
@@ -142,10 +143,10 @@ def ask(
 ) -> Any:
     """Ask a human and wait for the answer, for days if need be: the run is durable meanwhile."""
     tracer, returns = require_tracer("ask"), decodable(returns)
-    given = tracer.known_options(policy, AskOptions, "ask")
-    choices = tracer.option("choices", choices)
+    given = known_options(tracer, policy, AskOptions, "ask")
+    choices = option(tracer, "choices", choices)
     prompt = tracer.text(question, "the question of ask")
-    name, opts = tracer.policy(given)
+    name, opts = take_policies(tracer, given)
     if choices is not None:
         opts["choices"] = list(choices)
     return tracer.op("ask", [prompt], [Result(returns)], {"returns": type_string(returns)}, opts, name=name)[0]
@@ -156,7 +157,7 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
     """Defaults for every model call in the block: ``with options(model="small", temperature=0): ...``"""
     tracer = require_tracer("options")
     outer = tracer.defaults
-    tracer.defaults = merged(outer, tracer.known_options(defaults, Sampling, "options"))
+    tracer.defaults = merged(outer, known_options(tracer, defaults, Sampling, "options"))
     try:
         yield
     finally:
@@ -165,7 +166,7 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
 
 def _chat(tracer: Tracer, system: object, model: object) -> Chat:
     prompt = [] if system is None else [tracer.text(system, "the system prompt")]
-    model = tracer.option("model", model, tracer.defaults.get("model"))
+    model = option(tracer, "model", model, tracer.defaults.get("model"))
     started = tracer.op("chat", prompt, [Result(Chat)], {}, {} if model is None else {"model": model})[0]
     assert isinstance(started, Chat)
     return started
@@ -180,19 +181,19 @@ def _generate(  # noqa: PLR0917
     options: CallOptions,
     schema: str | None = None,
 ) -> tuple[Any, Any]:
-    options = cast("CallOptions", tracer.known_options(options, CallOptions, "llm or say"))
+    options = cast("CallOptions", known_options(tracer, options, CallOptions, "llm or say"))
     returns = decodable(returns)
     operands = [tracer.text(prompt, "the prompt")]
     if context is not None:
         operands.append(tracer.feed(context, Chat, "the conversation"))
     given = merged(tracer.defaults, options)
-    name, opts = tracer.policy(given)
+    name, opts = take_policies(tracer, given)
     model = given.pop("model", "default")
     opts |= _sampling_opts(given)
     schema = schema or _schema(tracer, returns)
     if schema is not None:
         opts["schema"] = schema
-    samples = tracer.option("samples", samples, 1)
+    samples = option(tracer, "samples", samples, 1)
     at_least = cast("int", given.get("at_least") or samples)
     if at_least > samples:
         fix = f"give at_least a number up to {samples}, or ask for more samples"

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import user_location
-from orchestrator.dsl.policy import is_count, is_number
+from orchestrator.dsl.policy import (
+    BudgetLike,
+    Opts,
+    PolicyError,
+    RetryLike,
+    TimeoutLike,
+    is_count,
+    is_number,
+    policy_opts,
+)
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tracer import Tracer
 
 LONGEST_NAME: Final = 200
 _RESERVED: Final = ("/", "[", "]", "`", '"')
@@ -94,3 +107,52 @@ def refuse_unknown(options: Mapping[str, object], known: type, callee: str) -> N
     problems = [unknown_option(name, known, callee, where) for name in options if name not in known.__annotations__]
     if problems:
         raise TraceError.collect(problems)
+
+
+def known_options(tracer: Tracer, given: Mapping[str, object], known: type, callee: str) -> Opts:
+    """The options in ``given`` that can be used; reports those that the ``TypedDict`` ``known`` does not have."""
+    names = known.__annotations__
+    tracer.diagnostics += [unknown_option(name, known, callee, tracer.here()) for name in given if name not in names]
+    return {name: value for name, value in given.items() if name in names and option(tracer, name, value) is not None}
+
+
+def option(tracer: Tracer, name: str, value: Any, default: Any = None) -> Any:
+    """``value``, or ``default`` where it is None, or after reporting that it is nothing that the option may be."""
+    if value is None:
+        return default
+    accepted = ACCEPTED.get(name)
+    if is_symbolic(value):
+        expected = accepted.expected if accepted else "known"
+        fix = f"{name} is {expected}, known before the workflow runs"
+        tracer.report("ORCH-D041", f"{name}={named(value)}, which is only known when the workflow runs", fix=fix)
+        return default
+    if accepted is None or accepted.test(value):
+        return value
+    tracer.report("ORCH-D041", f"{name}={shown(value)}", fix=f"{name} is {accepted.expected}")
+    return default
+
+
+def take_policies(tracer: Tracer, given: Opts) -> tuple[str | None, Opts]:
+    """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
+    name = given.pop("name", None)
+    opts = policies(tracer, given.pop("retry", None), given.pop("timeout", None), given.pop("budget", None))  # type: ignore[arg-type]
+    return name, opts  # type: ignore[return-value]
+
+
+def policies(tracer: Tracer, retry: RetryLike, timeout: TimeoutLike, budget: BudgetLike) -> Opts:
+    """The opts of these policies; each invalid one is reported and left out."""
+    given: dict[str, object] = {"retry": retry, "timeout": timeout, "budget": budget}
+    opts: Opts = {}
+    for name, policy in given.items():
+        if option(tracer, name, policy) is not None:
+            opts |= checked(tracer, policy_opts, **{name: policy})
+    return opts
+
+
+def checked(tracer: Tracer, parse: Callable[..., Opts], *args: object, **kwargs: object) -> Opts:
+    """``parse(...)``, or nothing after reporting why it raised :class:`PolicyError`."""
+    try:
+        return parse(*args, **kwargs)
+    except PolicyError as error:
+        tracer.report("ORCH-D040", str(error), fix=error.fix)
+        return {}

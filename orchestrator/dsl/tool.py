@@ -37,7 +37,7 @@ from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.naming import register_tool
 from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, runs_once
-from orchestrator.dsl.options import NAME, refuse_unknown
+from orchestrator.dsl.options import NAME, option, policies, refuse_unknown
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
@@ -318,7 +318,7 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     opts = _opts(tracer, tool)
     if is_unrepeatable(tool):
         runs_once(tracer, tool.name, opts)
-    name = tracer.option("name", tool.op_name)
+    name = option(tracer, "name", tool.op_name)
     return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=name)[0]
 
 
@@ -332,7 +332,7 @@ def _captures(tracer: Tracer, tool: Tool[..., Any], held: object) -> object:
 
 
 def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
-    opts = tracer.policies(tool.retry, tool.timeout, tool.budget)
+    opts = policies(tracer, tool.retry, tool.timeout, tool.budget)
     opts["code"] = tool.code
     if is_number(tool.typical_s):
         opts["typical_s"] = float(tool.typical_s)

@@ -21,15 +21,12 @@ from orchestrator.dsl.constants import (
     fits_typed_dict,
     is_symbolic,
     joined,
-    named,
     remedy,
-    shown,
 )
 from orchestrator.dsl.location import user_frame, user_location
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
-from orchestrator.dsl.options import ACCEPTED, unknown_option
-from orchestrator.dsl.policy import BudgetLike, Opts, PolicyError, RetryLike, TimeoutLike, policy_opts
+from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.ran import Runs
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
 from orchestrator.dsl.typing import (
@@ -369,27 +366,6 @@ class Tracer:
         label = f"{value._origin.name}.{path}"
         return self.op("field", [self._usable(value)], [result], {"path": path}, opts, label=label)[0]
 
-    def known_options(self, given: Mapping[str, object], known: type, callee: str) -> Opts:
-        """The options in ``given`` that can be used; reports those that the ``TypedDict`` ``known`` does not have."""
-        names = known.__annotations__
-        self.diagnostics += [unknown_option(name, known, callee, self.here()) for name in given if name not in names]
-        return {name: value for name, value in given.items() if name in names and self.option(name, value) is not None}
-
-    def option(self, name: str, value: Any, default: Any = None) -> Any:
-        """``value``, or ``default`` where it is None, or after reporting that it is nothing that the option may be."""
-        if value is None:
-            return default
-        accepted = ACCEPTED.get(name)
-        if is_symbolic(value):
-            expected = accepted.expected if accepted else "known"
-            fix = f"{name} is {expected}, known before the workflow runs"
-            self.report("ORCH-D041", f"{name}={named(value)}, which is only known when the workflow runs", fix=fix)
-            return default
-        if accepted is None or accepted.test(value):
-            return value
-        self.report("ORCH-D041", f"{name}={shown(value)}", fix=f"{name} is {accepted.expected}")
-        return default
-
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
         names = dict(self.tools), dict(self.types), dict(self.ids), dict(self._counts), dict(self.truths)
@@ -400,29 +376,6 @@ class Tracer:
         del self.diagnostics[mark.diagnostics :]
         self.tools, self.types = dict(mark.tools), dict(mark.types)
         self.ids, self._counts, self.truths = dict(mark.ids), dict(mark.counts), dict(mark.truths)
-
-    def policy(self, given: Opts) -> tuple[str | None, Opts]:
-        """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
-        name = given.pop("name", None)
-        opts = self.policies(given.pop("retry", None), given.pop("timeout", None), given.pop("budget", None))  # type: ignore[arg-type]
-        return name, opts  # type: ignore[return-value]
-
-    def policies(self, retry: RetryLike, timeout: TimeoutLike, budget: BudgetLike) -> Opts:
-        """The opts of these policies; each invalid one is reported and left out."""
-        given: dict[str, object] = {"retry": retry, "timeout": timeout, "budget": budget}
-        opts: Opts = {}
-        for name, policy in given.items():
-            if self.option(name, policy) is not None:
-                opts |= self.checked(policy_opts, **{name: policy})
-        return opts
-
-    def checked(self, parse: Callable[..., Opts], *args: object, **kwargs: object) -> Opts:
-        """``parse(...)``, or nothing after reporting why it raised :class:`PolicyError`."""
-        try:
-            return parse(*args, **kwargs)
-        except PolicyError as error:
-            self.report("ORCH-D040", str(error), fix=error.fix)
-            return {}
 
     def _new_id(self, base: str, name: str | None, where: SourceLoc) -> str:
         if name is not None:

@@ -31,7 +31,7 @@ from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.constants import shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
-from orchestrator.dsl.options import ACCEPTED, NAME, refuse_unknown
+from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.tool import enclosing_names
@@ -195,7 +195,7 @@ class Workflow(Generic[P, R]):
     def opts(self, tracer: Tracer) -> Opts:
         """The workflow's own ``opts``; invalid ones are reported."""
         tracer.place = self.where
-        opts = {**tracer.checked(slo_opts, self.slo), **tracer.policies(None, None, self.budget)}
+        opts = {**checked(tracer, slo_opts, self.slo), **policies(tracer, None, None, self.budget)}
         tracer.place = None
         return opts
 
