@@ -24,6 +24,8 @@ from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import Rules, Walk, changed
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
+
     from orchestrator.planner.rollup import Seconds
 
 LEVEL: Final = 0.8
@@ -33,6 +35,8 @@ Z_LEVEL: Final = 1.2815515655446004
 COMMON: Final = 0.5
 SEED: Final = 20_240
 DRAWS: Final = 4000
+AT_ONCE: Final = 8_000_000
+"""Draws of all ops together that are held at once: 64 MB, and as much again for when ops end."""
 PERCENTILE: Final = 95.0
 NEGLIGIBLE: Final = 1e-12
 """A bound this small beside the next is zero."""
@@ -47,16 +51,22 @@ def p95_s(plan: Plan) -> float:
 
 
 def draws(plan: Plan) -> Seconds:
-    """:data:`DRAWS` draws of the plan's seconds from end to end."""
+    """:data:`DRAWS` draws of the plan's seconds from end to end, so many at a time that memory stays bounded."""
     import numpy as np
 
     parents = {op.parent for op in plan.ops}
     leaves = [op for op in plan.ops if op.id not in parents]
     middle = Walk(plan, {op.id: np.array([op.seconds.mid]) for op in leaves}, _in_the_middle())
-    drawn = {op.id: quantiles(op.seconds, _deviates(op)) for op in leaves}
-    walk = Walk(plan, drawn, _drawn(), reference=middle)
-    total = changed(np.array([plan.seconds.mid]), middle.total, walk.total)
-    return np.broadcast_to(total, (DRAWS,))
+    most = max(1, min(DRAWS, AT_ONCE // max(1, len(plan.ops))))
+    streams = _Streams()
+    totals: list[Seconds] = []
+    for begin in range(0, DRAWS, most):
+        streams.go_on(min(most, DRAWS - begin))
+        drawn = {op.id: quantiles(op.seconds, streams.deviates(op)) for op in leaves}
+        walk = Walk(plan, drawn, _drawn(streams), reference=middle)
+        total = changed(np.array([plan.seconds.mid]), middle.total, walk.total)
+        totals.append(np.broadcast_to(total, (streams.count,)))
+    return np.concatenate(totals)
 
 
 def quantiles(of: Interval, deviates: Seconds) -> Seconds:
@@ -77,20 +87,39 @@ def quantiles(of: Interval, deviates: Seconds) -> Seconds:
     return seconds_at
 
 
-def _deviates(op: OpPlan) -> Seconds:
-    return math.sqrt(COMMON) * _normal(f"place {op.place}") + math.sqrt(1 - COMMON) * _normal(f"op {op.id}")
+class _Streams:
+    """Random numbers by key, ``count`` at a time; each key's go on where they ended."""
 
+    def __init__(self) -> None:
+        self.count = 0
+        self._generators: dict[str, Generator] = {}
+        self._common: dict[str, Seconds] = {}
+        """What several ops, or several parts of one, have in common."""
 
-def _normal(key: str) -> Seconds:
-    import numpy as np
+    def go_on(self, count: int) -> None:
+        """Forget the numbers so far."""
+        self.count = count
+        self._common.clear()
 
-    return np.random.default_rng([SEED, crc32(key.encode())]).standard_normal(DRAWS)
+    def deviates(self, op: OpPlan) -> Seconds:
+        """Of an op's seconds; to be asked once."""
+        place = f"place {op.place}"
+        if place not in self._common:
+            self._common[place] = math.sqrt(COMMON) * self._of(place).standard_normal(self.count)
+        return self._common[place] + math.sqrt(1 - COMMON) * self._of(f"op {op.id}").standard_normal(self.count)
 
+    def uniform(self, key: str) -> Seconds:
+        """Numbers between 0 and 1."""
+        if key not in self._common:
+            self._common[key] = self._of(key).random(self.count)
+        return self._common[key]
 
-def _uniform(key: str) -> Seconds:
-    import numpy as np
+    def _of(self, key: str) -> Generator:
+        import numpy as np
 
-    return np.random.default_rng([SEED, crc32(key.encode())]).random(DRAWS)
+        if key not in self._generators:
+            self._generators[key] = np.random.default_rng([SEED, crc32(key.encode())])
+        return self._generators[key]
 
 
 def _in_the_middle() -> Rules:
@@ -104,18 +133,18 @@ def _in_the_middle() -> Rules:
     )
 
 
-def _drawn() -> Rules:
+def _drawn(streams: _Streams) -> Rules:
     import numpy as np
 
     def either(op: OpPlan, arms: Sequence[Seconds]) -> Seconds:
-        taken = (_uniform(f"arm {op.id}") * len(arms)).astype(int)
-        options: Seconds = np.stack([np.broadcast_to(arm, (DRAWS,)) for arm in arms])
-        drawn: Seconds = options[taken, np.arange(DRAWS)]
+        taken = (streams.uniform(f"arm {op.id}") * len(arms)).astype(int)
+        options: Seconds = np.stack([np.broadcast_to(arm, taken.shape) for arm in arms])
+        drawn: Seconds = options[taken, np.arange(len(taken))]
         return drawn
 
     def times(op: OpPlan, count: Interval) -> Seconds:
         # Uniform below and above the middle, each half the time: bounds of a loop are not outliers.
-        often: Seconds = np.interp(_uniform(f"times {op.id}"), [0.0, 0.5, 1.0], count.bounds)
+        often: Seconds = np.interp(streams.uniform(f"times {op.id}"), [0.0, 0.5, 1.0], count.bounds)
         return often
 
     def first(arms: Sequence[Seconds]) -> Seconds:

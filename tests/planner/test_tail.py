@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from orchestrator.planner import tail
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
@@ -84,3 +86,18 @@ def test_quantiles_rise_and_hit_the_bounds(bounds: list[float], one: float, othe
 def test_an_interval_covers_its_level() -> None:
     drawn = quantiles(Interval(1, 2, 6), np.random.default_rng(1).standard_normal(20_000))
     assert np.mean((drawn >= 1) & (drawn <= 6)) == pytest.approx(LEVEL, abs=0.01)
+
+
+def test_draws_in_pieces_are_the_draws_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = everything(slow_s=7.0, quick_s=2.0)
+    whole = tail.draws(made)
+    held: list[int] = []
+
+    def quantiles_of(seconds: Interval, deviates: NDArray[np.float64]) -> NDArray[np.float64]:
+        held.append(len(deviates))
+        return quantiles(seconds, deviates)
+
+    monkeypatch.setattr(tail, "AT_ONCE", 900 * len(made.ops))
+    monkeypatch.setattr(tail, "quantiles", quantiles_of)
+    assert np.array_equal(tail.draws(made), whole)
+    assert set(held) == {900, 4_000 - 4 * 900}
