@@ -17,7 +17,8 @@ they lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -112,32 +113,44 @@ class Planning:
         siting = Siting(estimate, asked.cluster, self._samples, batched)
         workload = Workload(rate_per_s=asked.rate_per_s, sla_s=asked.sla_s)
         tried: list[Candidate] = []
+        missed: float | None = None
         for _ in range(ATTEMPTS):
             problem = problem_of(siting, workload)
             try:
                 solution = solve(problem, asked.objective)
-            except PlanError:
-                if tried:
+            except PlanError as error:
+                if not tried and (asked.sla_s is None or error.code != "ORCH-P047"):
+                    raise
+                if workload.sla_s is None or missed is None or missed < CLOSE * workload.sla_s:
                     break
-                raise
+                workload = replace(workload, sla_s=math.sqrt(workload.sla_s * missed))
+                continue
             taken = self._solved("the exact placement", solution, siting, asked)
             in_time = taken.plan is not None and keeps(taken.plan, asked.sla_s)
-            if in_time:
-                taken = self._simulated(taken, asked)
+            taken = self._simulated(taken, asked) if in_time else taken
             if taken.plan is not None and keeps(taken.plan, asked.sla_s):
                 lost = alternatives(problem, solution, KEPT)
                 rest = [self._solved(f"with {', '.join(each.instead)}", each.solution, siting, asked) for each in lost]
-                plan = taken.plan.model_copy(
-                    update={
-                        "objective": asked.objective,
-                        "sla_s": asked.sla_s,
-                        "notes": (*taken.plan.notes, proof(solution)),
-                    }
-                )
-                return plan.model_copy(update={"rejected": rejected(plan, rest, asked.sla_s)})
+                return _settled(taken.plan, proof(solution), rest, asked)
             tried.append(taken)
+            missed = None if in_time else solution.seconds
             workload = _tightened(workload, solution, None if in_time else taken.plan, asked.sla_s)
-        return best(tried, asked.objective, asked.sla_s).plan or estimate  # raises: none of them keeps the SLA
+        fastest = self._fastest(siting, asked, tried)
+        if fastest.plan is not None and keeps(fastest.plan, asked.sla_s):
+            return _settled(fastest.plan, "placement: the fastest; no other that keeps the SLA was found", tried, asked)
+        return best([*tried, fastest], asked.objective, asked.sla_s).plan or estimate  # raises: none keeps the SLA
+
+    def _fastest(self, siting: Siting, asked: Asked, tried: Sequence[Candidate]) -> Candidate:
+        """The placement with the shortest critical path, whatever it costs: what can be kept at all."""
+        from orchestrator.planner.placement import Workload, solve
+
+        try:
+            solution = solve(problem_of(siting, Workload(rate_per_s=asked.rate_per_s)), "latency")
+        except PlanError as error:
+            if not tried:
+                raise
+            return Candidate("the fastest placement", None, error)
+        return self._simulated(self._solved("the fastest placement", solution, siting, asked), asked)
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
         site = sited(solution, siting)
@@ -274,6 +287,15 @@ ATTEMPTS: Final = 8
 """Solutions whose tail or queues are looked at before the SLA counts as out of reach."""
 HEADROOM: Final = 0.6
 """Factor on the planned utilisation after a solution whose runs wait too long for each other."""
+
+
+CLOSE: Final = 1.02
+"""Two bounds on the critical path between which nothing more is looked for."""
+
+
+def _settled(plan: Plan, note: str, lost: Sequence[Candidate], asked: Asked) -> Plan:
+    made = plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s, "notes": (*plan.notes, note)})
+    return made.model_copy(update={"rejected": rejected(made, lost, asked.sla_s)})
 
 
 def _tightened(workload: Workload, solution: Solution, plan: Plan | None, sla_s: float | None) -> Workload:

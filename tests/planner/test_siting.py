@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from orchestrator import llm, map_, tool, workflow
+from orchestrator.dsl.policy import parse_seconds
 from orchestrator.errors import PlanError
 from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster
@@ -128,10 +130,25 @@ def test_more_runs_a_second_take_more_replicas(tmp_path: Path) -> None:
     assert all(share < 1 for share in many.utilisation.values())
 
 
-def test_an_sla_that_nothing_meets(tmp_path: Path) -> None:
-    with pytest.raises(PlanError) as caught:
-        planned(tmp_path, objective="cost", sla_s=0.05)
-    assert caught.value.code in ("ORCH-P020", "ORCH-P047")
+@pytest.mark.parametrize(("objective", "rate_per_s"), [("cost", None), ("latency", 0.5)])
+def test_what_the_error_of_an_sla_says_to_ask_for_can_be_had(
+    tmp_path: Path, objective: str, rate_per_s: float | None
+) -> None:
+    with pytest.raises(PlanError, match="ORCH-P020") as caught:
+        planned(tmp_path, objective=objective, sla_s=0.05, rate_per_s=rate_per_s)
+    asked = re.search("ask for ([^ ]+) or more", str(caught.value))
+    assert asked is not None
+    made = planned(tmp_path, objective=objective, sla_s=parse_seconds(asked[1]), rate_per_s=rate_per_s)
+    assert made.p95_s is not None and made.sla_s is not None
+    assert made.p95_s <= made.sla_s
+
+
+def test_an_sla_that_only_the_fastest_keeps_is_kept_whatever_is_planned_for(tmp_path: Path) -> None:
+    fast = planned(tmp_path, objective="latency")
+    assert fast.p95_s is not None
+    plan = planned(tmp_path, objective="cost", sla_s=1.01 * fast.p95_s)
+    assert plan.p95_s is not None
+    assert plan.p95_s <= 1.01 * fast.p95_s
 
 
 def test_a_tail_that_misses_the_sla_is_sent_back_for_a_faster_plan(tmp_path: Path) -> None:
