@@ -1,4 +1,4 @@
-"""Async tools whose libraries use anyio, as httpx does: it looks into tasks by the names that asyncio gives to its own."""
+"""Async tools whose libraries use anyio, as httpx does: it looks into tasks by asyncio's private names."""
 
 from __future__ import annotations
 
