@@ -23,11 +23,11 @@ from math import inf, isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cached import cached_property
 from orchestrator.runtime.engines.base import Engine, KvControl
 from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import features, forecast_of
 from orchestrator.runtime.program import Generate, Pause
+from orchestrator.runtime.tools.turns import Turns
 from orchestrator.runtime.values import Conversation
 
 if TYPE_CHECKING:
@@ -105,10 +105,7 @@ class Sessions:
         self._kept: dict[str, tuple[str, Engine]] = {}
         """Where sessions are that nobody has said to be over since their last turn."""
         self._superseded: dict[str, list[str]] = {}
-
-    @cached_property
-    def _room(self) -> asyncio.Semaphore:
-        return asyncio.Semaphore(MOST_AT_ONCE)
+        self._room = Turns()
 
     def enter(self, conversation: Conversation, spec: Generate, engine: str, at: Engine, own: str) -> str:
         """A turn begins; the name of its session, which is ``own`` unless it goes on with the conversation's."""
@@ -311,7 +308,7 @@ class Sessions:
 
     async def _told(self, engine: str, message: Callable[[], Awaitable[None]], what: str) -> None:
         try:
-            async with self._room:
+            async with self._room.turn(MOST_AT_ONCE):
                 await message()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - hints never change results
             self._execution.warnings[f"engine `{engine}` could not {what}: {error}"] = None
