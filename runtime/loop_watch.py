@@ -52,6 +52,7 @@ class LoopWatch:
         """It has ended."""
         if self._loop is not None:
             self._loop.runs.pop(id(run), None)
+            self._loop.call = None  # which knows the run
 
 
 class _Loop:
@@ -67,12 +68,12 @@ class _Loop:
         self._named: set[str] = set()
         """In the log."""
         self._turned_s = monotonic()
-        self._call: FrameType | None = None
+        self.call: FrameType | None = None
         """The call of a tool that it was in at the latest look, if it had not turned for a while."""
         loop.call_later(BEAT_S, self._turn)
 
     def _turn(self) -> None:
-        self._turned_s, self._call = monotonic(), None
+        self._turned_s, self.call = monotonic(), None
         if self.runs:
             self.loop.call_later(BEAT_S, self._turn)
         else:
@@ -85,7 +86,7 @@ class _Loop:
         """
         blocked_s = monotonic() - self._turned_s
         held = _tool_in(sys._current_frames().get(self._thread)) if self.runs and blocked_s >= BLOCKED_S / 2 else None
-        before, self._call = self._call, None if held is None else held.call
+        before, self.call = self.call, None if held is None else held.call
         if held is None or held.call is not before or blocked_s < BLOCKED_S:
             return
         tool, where = held.tool, held.where
