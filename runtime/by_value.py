@@ -3,9 +3,9 @@
 Values of a workflow are shared: by every op that uses them, by equal ops that were merged into one, by the iterations
 of a loop or map around them, and by the journal. A tool that appends to a list it was given would change them for all
 of these where it runs in this process, and for none in another one or when the run is resumed. So each call gets
-containers of its own, those of ``collections`` too; only what is declared cheap, and so runs in the event loop, is
-trusted not to change anything. Objects that only the user knows how to copy, like connections, are handed over as they
-are.
+containers of its own, those of ``collections`` and of the user's classes too; only what is declared cheap, and so runs
+in the event loop, is trusted not to change anything. Objects that only the user knows how to copy, like connections,
+are handed over as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from orchestrator.runtime.failures import nested_too_deeply
 
 _KEYED: Final = frozenset({dict, OrderedDict, defaultdict, Counter})
 _FLAT: Final = frozenset({set, bytearray})
+_CONTAINERS: Final = (OrderedDict, defaultdict, dict, list, deque, set, bytearray)
 _ATOMS: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -86,6 +87,8 @@ class _Copying:
             made = value.model_copy()
         elif _is_copied_dataclass(value, kind):
             made = object.__new__(kind)
+        elif isinstance(value, _CONTAINERS):
+            made = _empty(value)
         else:
             return value
         self._known[id(value)] = made
@@ -105,9 +108,42 @@ class _Copying:
             elif isinstance(made, BaseModel):
                 for own in (made.__dict__, made.__pydantic_extra__ or {}, made.__pydantic_private__ or {}):
                     own.update({name: self.begun(each) for name, each in own.items()})
+            elif isinstance(made, _CONTAINERS):
+                self._refill(made, value)
             else:
                 for name, each in _state(value).items():
                     object.__setattr__(made, name, self.begun(each))
+
+    def _refill(self, made: Any, value: Any) -> None:
+        """Fill a container of the user's class without what that class does when it is filled."""
+        base = _base(value)
+        if isinstance(made, dict):
+            for key, each in base.items(value):
+                base.__setitem__(made, key, self.begun(each))
+        elif isinstance(made, set):
+            set.update(made, value)
+        elif isinstance(made, bytearray):
+            bytearray.extend(made, value)
+        else:
+            base.extend(made, [self.begun(each) for each in base.__iter__(value)])
+
+
+def _empty(value: Any) -> Any:
+    """An empty container of the class of ``value`` and with its attributes, made without that class's constructor."""
+    made = _base(value).__new__(type(value))
+    if isinstance(value, deque):
+        deque.__init__(made, (), value.maxlen)
+    elif isinstance(value, defaultdict):
+        made.default_factory = value.default_factory
+    state = object.__getstate__(value)
+    for attributes in state if isinstance(state, tuple) else (state,):
+        for name, each in (attributes or {}).items():
+            object.__setattr__(made, name, each)
+    return made
+
+
+def _base(value: Any) -> Any:
+    return next(each for each in _CONTAINERS if isinstance(value, each))
 
 
 def _is_copied_dataclass(value: Any, kind: type) -> bool:

@@ -68,6 +68,63 @@ def test_equal_constants_and_merged_calls_stay_apart() -> None:
     assert (empty, shared.items) == (empty_before, ["x", "later"])
 
 
+class Rows(list[Any]):
+    """Has something to say beside its items, and counts what is put in."""
+
+    def __init__(self, items: list[Any], title: str) -> None:
+        super().__init__(items)
+        self.title = title
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        self.title += "+"
+
+
+class Settings(dict[str, Any]):
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key.lower(), value)
+
+
+class Names(set[str]):
+    pass
+
+
+class Latest(deque[Any]):
+    __slots__ = ("since",)
+
+
+class Ordered(OrderedDict[str, Any]):
+    pass
+
+
+class Grouped(defaultdict[str, Any]):
+    pass
+
+
+class Raw(bytearray):
+    pass
+
+
+def test_containers_of_the_users_own_classes_are_copied_as_what_they_are() -> None:
+    inner = [1]
+    made: list[Any] = [Rows([inner, {"a": inner}], "t"), Settings(K=inner), Names("ab"), Latest([inner], maxlen=1)]
+    made += [Ordered(b=1, a=[2]), Grouped(list, a=[1]), Raw(b"x")]
+    dict.__setitem__(made[1], "AsIs", inner)
+    made[3].since = "noon"
+    copies = by_value(made)
+    assert [type(each) for each in copies] == [Rows, Settings, Names, Latest, Ordered, Grouped, Raw]
+    assert copies == made
+    assert all(each is not copied for each, copied in zip(made, copies, strict=True))
+    assert (copies[0].title, copies[3].maxlen, copies[3].since) == ("t", 1, "noon")
+    assert list(copies[4].items()) == [("b", 1), ("a", [2])]
+    assert copies[5]["new"] == []
+    assert copies[0][0] is copies[0][1]["a"] is copies[1]["AsIs"] is copies[3][0] is not inner
+    copies[0].append(2)
+    copies[0][0].append(3)
+    copies[2].add("c")
+    assert (inner, len(made[0]), made[0].title, made[2]) == ([1], 2, "t", {"a", "b"})
+
+
 @dataclass(frozen=True)
 class Sealed:
     items: list[str]
