@@ -2,8 +2,8 @@
 
 That is its code, and what it finds under the names in it: tools, workflows, functions and classes, constants and
 containers of them, attributes of the user's modules, classes and objects; all of these again for the functions that it
-calls. The files that it reads are in :mod:`orchestrator.dsl.files_read`. What it asks of the world in other ways (the
-environment, the clock, names that it makes up) counts as it was the first time.
+calls, and the environment where code mentions it. The files that it reads are in :mod:`orchestrator.dsl.files_read`.
+What it asks of the world in other ways (the clock, names that it makes up) counts as it was the first time.
 
 Libraries count as unchanging: nothing is looked up in them. This is asked at every call of a workflow, so data is
 compared by a digest of its bytes, and everything is visited once for each set of names that code mentions.
@@ -11,6 +11,7 @@ compared by a digest of its bytes, and everything is visited once for each set o
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from array import array
@@ -29,6 +30,7 @@ from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.workflow import Workflow
 
 _CODE: Final = (Tool, Workflow, FunctionType, MethodType, partial)
+_OF_THE_ENVIRONMENT: Final = frozenset({"environ", "environb", "getenv", "getenvb"})
 _CONSTANTS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _SIGNED: Final = frozenset({float, complex})
 """Numbers that may be equal and print differently: 0.0 and -0.0."""
@@ -148,6 +150,8 @@ class _Walk:
             return
         yield function.__code__
         names = self._names_of(function)
+        if not _OF_THE_ENVIRONMENT.isdisjoint(names):
+            yield frozenset(os.environ.items())
         yield from _attributes(function.__globals__, names, names)
         yield from _attributes(function.__dict__, names, names)
         yield _Look(function.__defaults__, names)

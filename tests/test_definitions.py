@@ -299,12 +299,26 @@ EDITS = {
     "a zero of the other sign": ("A = 0.0", "return llm(f'{A}{q}')", "A = -0.0"),
     "a queue": ("from collections import deque\nA = deque('a')", "return llm(A[-1] + q)", "A.append('b')"),
     "bytes that change": ("A = bytearray(b'a')", "return llm(A.decode() + q)", "A.extend(b'b')"),
+    "the environment": (
+        "import os\nos.environ['ORCH_TEST_TONE'] = 'kind'",
+        "return llm(os.environ['ORCH_TEST_TONE'] + q)",
+        "os.environ['ORCH_TEST_TONE'] = 'rude'",
+    ),
+    "the environment, asked by a function": (
+        "from os import getenv\nimport os\nos.environ.pop('ORCH_TEST_TONE', None)\n"
+        "def tone(): return getenv('ORCH_TEST_TONE', 'kind')",
+        "return llm(tone() + q)",
+        "os.environ['ORCH_TEST_TONE'] = 'rude'",
+    ),
     "a list that holds itself": ("A = ['a']; A.append(A); A.append(A)", "return llm(A[0] + q)", "A[0] = 'b'"),
 }
 
 
 @pytest.mark.parametrize(("setup", "body", "edit"), EDITS.values(), ids=EDITS)
-def test_whatever_is_changed_is_compiled_again(setup: str, body: str, edit: str) -> None:
+def test_whatever_is_changed_is_compiled_again(
+    setup: str, body: str, edit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_TEST_TONE", "to be put back")
     names: dict[str, Any] = {"__name__": "notebook"}
     cell(names, f"from orchestrator import llm, workflow\n{setup}\ndef flow(q: str) -> str:\n    {body}\n")
     flow = workflow(names["flow"])
