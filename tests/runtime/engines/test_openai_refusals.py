@@ -16,7 +16,7 @@ import pytest
 from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, noting
-from orchestrator.runtime.engines.endpoint.pace import shared_pace
+from orchestrator.runtime.engines.endpoint.pace import FIRST, shared_pace
 from orchestrator.runtime.engines.openai import MOST_REFUSALS, OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.kv.replicas import ReplicaSet
@@ -101,7 +101,7 @@ async def test_an_error_object_that_says_so_is_a_refusal_too() -> None:
 
 
 async def test_a_wide_map_on_a_narrow_endpoint() -> None:
-    """An endpoint that takes five at once is never given up, and is soon asked for about that many."""
+    """An endpoint that takes five at once is never given up, and is sent fewer at once than at first."""
     lock, inside, refused = threading.Lock(), 0, 0
 
     def answer(_: dict[str, Any]) -> Answer:
@@ -123,7 +123,7 @@ async def test_a_wide_map_on_a_narrow_endpoint() -> None:
         pace = shared_pace(endpoint.url, "none", "m", 512)
         await target.close()
     assert refused > 0
-    assert pace.limit < 16
+    assert pace.limit < FIRST
     assert (pace.in_flight, pace.waiting) == (0, 0)
 
 
