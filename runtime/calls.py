@@ -46,7 +46,7 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
         else:
             execution.sessions.release(_sessions_in(args))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - hints never change results
-        execution.warnings[f"the hint `{op.id}` could not be given: {error}"] = None
+        execution.warn(f"the hint `{op.id}` could not be given: {error}")
 
 
 def run(

@@ -83,7 +83,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     )
     try:
         await execution.durable()
-        with noting(execution.warnings.setdefault), when_sent(attempt.begin, attempt.wait, reservation.renew):
+        with noting(execution.warn), when_sent(attempt.begin, attempt.wait, reservation.renew):
             await received.stream(engine, request, _display(execution, frame.path, op.id, attempt.number))
         replies = received.replies(engine, reservation.max_tokens)
     except BaseException as error:
@@ -129,7 +129,7 @@ def without_unfit(
     execution.corrections.pop(path, None)
     first = failure.diagnostics[0]
     why = f"{first.message}: {first.why}" if first.why else first.message
-    execution.warnings[f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}"] = None
+    execution.warn(f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}")
     prompt, conversation, _ = _given(spec, [frame.v[slot] for slot in op.args])
     replies = [parsed_reply(spec.returns, text) for text in last.kept.values()]
     chats = [conversation.then(prompt, text, None, None) for text in last.kept.values()]

@@ -164,7 +164,7 @@ class Prefetches:
         if error is None:
             self._charge(begun, task.result())
         else:
-            self._execution.warnings[f"engine `{begun.key[0]}` could not prefetch: {error}"] = None
+            self._execution.warn(f"engine `{begun.key[0]}` could not prefetch: {error}")
 
     def _charge(self, begun: _Prefetch, usage: Usage) -> None:
         if usage == Usage():

@@ -311,7 +311,7 @@ class Sessions:
             async with self._room.turn(MOST_AT_ONCE):
                 await message()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - hints never change results
-            self._execution.warnings[f"engine `{engine}` could not {what}: {error}"] = None
+            self._execution.warn(f"engine `{engine}` could not {what}: {error}")
 
 
 def _encoded(forecast: Forecast | None) -> tuple[float, ...]:

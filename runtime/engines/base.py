@@ -243,10 +243,10 @@ def lost() -> None:
         told[2]()
 
 
-_note: ContextVar[Callable[[str], object] | None] = ContextVar("orchestrator_note", default=None)
+_note: ContextVar[Callable[[str], None] | None] = ContextVar("orchestrator_note", default=None)
 
 
-def noting(tell: Callable[[str], object]) -> AbstractContextManager[None]:
+def noting(tell: Callable[[str], None]) -> AbstractContextManager[None]:
     """Have ``tell`` called with what an engine has to say about requests made in here and is no failure."""
     return Holding(_note, tell)
 
