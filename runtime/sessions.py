@@ -27,7 +27,7 @@ from orchestrator.runtime.engines.base import Engine, KvControl
 from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import features, forecast_of
 from orchestrator.runtime.program import Generate, Pause
-from orchestrator.runtime.tools.turns import Turns
+from orchestrator.runtime.turns import Turns
 from orchestrator.runtime.values import Conversation
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.engines.prefix_cache import PrefixCache
 from orchestrator.runtime.engines.schema_instance import WORDS, instance
-from orchestrator.runtime.tools.turns import Turns
+from orchestrator.runtime.turns import Turns
 
 _TOKEN = re.compile(r"\s?\w{1,5}|\s|[^\w\s]")
 

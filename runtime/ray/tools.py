@@ -21,8 +21,8 @@ from orchestrator.runtime.failures import LostAttemptError, lost
 from orchestrator.runtime.raised import raised
 from orchestrator.runtime.ray.shipping import ship
 from orchestrator.runtime.tools.crossing import Raised, packed, unpacked
-from orchestrator.runtime.tools.turns import Turns
 from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
+from orchestrator.runtime.turns import Turns
 
 
 class RayTools:

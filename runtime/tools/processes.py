@@ -24,9 +24,9 @@ from orchestrator.dsl.location import definition_of, name_of
 from orchestrator.runtime import failures
 from orchestrator.runtime.tools.by_value import dumps, is_importable
 from orchestrator.runtime.tools.crossing import unpacked
-from orchestrator.runtime.tools.turns import Turns
 from orchestrator.runtime.tools.worker import Answer, Call, Reference
 from orchestrator.runtime.tools.worker_process import START_S, WorkerProcess
+from orchestrator.runtime.turns import Turns
 
 MOST_RUNNING: Final = max(4, os.cpu_count() or 1)
 """Calls of one tenant at once."""

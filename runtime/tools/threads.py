@@ -23,7 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, cast
 
 from orchestrator.runtime.failures import no_thread, too_many_written_off
-from orchestrator.runtime.tools.turns import Turns
+from orchestrator.runtime.turns import Turns
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""So many at once, first come, first served: what a tenant's blocking tools wait for.
+"""So many at once, first come, first served: blocking tools, workers, hints to engines, the simulator's requests.
 
 Unlike asyncio's own locks and semaphores these may be used on one event loop after the other, as runs may.
 """

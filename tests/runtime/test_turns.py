@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.runtime.tools.turns import Turns
+from orchestrator.runtime.turns import Turns
 
 
 async def take_turns(turns: Turns, most: int) -> list[int]:
