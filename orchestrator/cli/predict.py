@@ -61,7 +61,7 @@ def command(rows: Path, out: Path, as_json: bool, debug: bool) -> None:
     else:
         rest = len(read) - measured
         note = f"; {rest} of a model, device and backend that were never measured together" if rest else ""
-        deliver(f"{len(read)} configurations predicted in {out}{note}")
+        deliver(f"{len(read)} configuration{'s' * (len(read) != 1)} predicted in {out}{note}")
 
 
 def _misfit(row: Row) -> str:
