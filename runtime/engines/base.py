@@ -204,7 +204,15 @@ class Completion:
     ttft_s: float | None
 
 
-_sending: ContextVar[tuple[Callable[[], None], ...] | None] = ContextVar("orchestrator_sending", default=None)
+class _Told(NamedTuple):
+    """Who is told what becomes of a request on its way to an engine."""
+
+    sent: Callable[[], None]
+    held: Callable[[], None]
+    lost: Callable[[], None]
+
+
+_sending: ContextVar[_Told | None] = ContextVar("orchestrator_sending", default=None)
 
 
 def when_sent(
@@ -216,21 +224,21 @@ def when_sent(
     for others, which is not the request's time. ``held_back`` is called when it has to wait again, ``lost`` before it
     is sent again although whoever had it may work on it still.
     """
-    return Holding(_sending, (tell, held_back, lost))
+    return Holding(_sending, _Told(tell, held_back, lost))
 
 
 def sent() -> None:
     """The request leaves the queue now; called by whoever held it there."""
     told = _sending.get()
     if told is not None:
-        told[0]()
+        told.sent()
 
 
 def held() -> None:
     """Nobody works on the request until it is sent again, or all of it was answered; called by whoever holds it."""
     told = _sending.get()
     if told is not None:
-        told[1]()
+        told.held()
 
 
 def lost() -> None:
@@ -240,7 +248,7 @@ def lost() -> None:
     """
     told = _sending.get()
     if told is not None:
-        told[2]()
+        told.lost()
 
 
 _note: ContextVar[Callable[[str], None] | None] = ContextVar("orchestrator_note", default=None)
