@@ -6,6 +6,7 @@ A subscription never slows a run down. If its reader does not keep up, the oldes
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from orchestrator.leaving import passes_through
 from orchestrator.runtime.events import Feed
 
 FEED_LIMIT: Final = 10_000
+_log: Final = logging.getLogger(__name__)
 
 
 class Subscription:
@@ -83,13 +85,14 @@ def _end(waiting: asyncio.Future[None]) -> None:
 
 
 def end_feeds(subscriptions: Iterable[Subscription]) -> None:
-    """Close all of them; what runs did is not undone by the fault of one."""
+    """Close all of them; what runs did is not undone by the fault of one, which is logged."""
     for each in subscriptions:
         try:
             each.close()
         except BaseException as error:
             if passes_through(error):
                 raise
+            _log.warning("the observer %s could not be closed: %s", type(each).__name__, described(error))
 
 
 class Listeners:

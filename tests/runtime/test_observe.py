@@ -78,7 +78,9 @@ def twice(x: int) -> int:
 @pytest.mark.parametrize(
     "error", [ValueError("a fault of mine"), SystemExit(2), asyncio.CancelledError(), KeyboardInterrupt()], ids=repr
 )
-async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(error: BaseException) -> None:
+async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     paid.clear()
     faulty, sound = Faulty(error), Subscription()
     runtime = Runtime(observers=[faulty, sound])
@@ -88,6 +90,7 @@ async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(error: Base
     (warning,) = result.warnings
     assert "Faulty" in warning
     assert type(error).__name__ in warning
+    assert "the observer Faulty could not be closed" in caplog.text
     assert sum(isinstance(entry, OpsDone) for entry in faulty.seen) == 1
     assert [type(entry) for entry in sound.drain()] == [type(event) for event in result.events]
 
