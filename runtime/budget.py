@@ -24,13 +24,15 @@ class Need(NamedTuple):
 class Ledger:
     """What is spent and reserved under one budget."""
 
-    __slots__ = ("bounds_calls", "limits", "parent", "tokens", "usd")
+    __slots__ = ("bounds_calls", "limits", "parent", "reserved_tokens", "tokens", "usd")
 
     def __init__(self, limits: Limits, parent: Ledger | None = None) -> None:
         self.limits = limits
         self.parent = parent
         self.tokens = 0
         self.usd = 0.0
+        self.reserved_tokens = 0
+        """How many of ``tokens`` are reserved and not yet used."""
         self.bounds_calls: bool = (
             limits.tokens is not None or limits.usd is not None or (parent is not None and parent.bounds_calls)
         )
@@ -49,15 +51,15 @@ class Ledger:
             limits = ledger.limits
             if limits.tokens is not None and ledger.tokens + need.tokens > limits.tokens:
                 left = max(0, limits.tokens - ledger.tokens)
-                raise over_budget(what, f"{need.tokens} tokens", f"{left} tokens", where)
+                raise over_budget(what, f"{need.tokens} tokens", f"{left} tokens", ledger.reserved_tokens, where)
             if limits.usd is not None and ledger.usd + need.usd > limits.usd * (1 + 1e-9):
                 left_usd = max(0.0, limits.usd - ledger.usd)
-                raise over_budget(what, f"${need.usd:.6f}", f"${left_usd:.6f}", where)
-        self._add(need.tokens, need.usd)
+                raise over_budget(what, f"${need.usd:.6f}", f"${left_usd:.6f}", ledger.reserved_tokens, where)
+        self._add(need.tokens, need.usd, need.tokens)
 
     def settle(self, reserved: Need, used: Need) -> None:
         """Replace a reservation by what was used."""
-        self._add(used.tokens - reserved.tokens, used.usd - reserved.usd)
+        self._add(used.tokens - reserved.tokens, used.usd - reserved.usd, -reserved.tokens)
 
     def charge_own(self, used: Need) -> None:
         """Count what an earlier part of a resumed run used; the ledgers around know it already."""
@@ -74,9 +76,10 @@ class Ledger:
         left = [led.limits.usd - led.usd for led in self.chain() if led.limits.usd is not None]
         return min(left) if left else None
 
-    def _add(self, tokens: int, usd: float) -> None:
+    def _add(self, tokens: int, usd: float, reserved_tokens: int) -> None:
         ledger: Ledger | None = self
         while ledger is not None:
             ledger.tokens += tokens
             ledger.usd += usd
+            ledger.reserved_tokens += reserved_tokens
             ledger = ledger.parent

@@ -105,15 +105,15 @@ def _placed(error: OrchError, where: SourceLoc | None) -> RunError:
     return made
 
 
-def over_budget(what: str, needed: str, left: str, where: SourceLoc | None) -> BudgetError:
-    """ORCH-R010: raised before the op is started."""
-    return BudgetError(
-        "ORCH-R010",
-        f"`{what}` was not started: it may need {needed}, and {left} of the budget is left",
-        where=where,
-        why="budgets are hard: an op starts only if its worst case still fits",
-        fix="raise the budget, or bound the op with max_tokens",
-    )
+def over_budget(what: str, needed: str, left: str, reserved_tokens: int, where: SourceLoc | None) -> BudgetError:
+    """ORCH-R010: raised before the op is started; ``reserved_tokens`` are those of calls that run beside it."""
+    message = f"`{what}` was not started: it may need {needed}, and {left} of the budget is left"
+    why = "budgets are hard: an op starts only if its worst case still fits"
+    fix = "raise the budget, or bound the op with max_tokens"
+    if reserved_tokens:
+        why += f"; calls that have not ended have reserved {reserved_tokens} tokens"
+        fix = "raise the budget, bound the ops with max_tokens, or have fewer of them at once: map_(..., concurrency=1)"
+    return BudgetError("ORCH-R010", message, where=where, why=why, fix=fix)
 
 
 def out_of_time(what: str, seconds: float, where: SourceLoc | None) -> BudgetError:
