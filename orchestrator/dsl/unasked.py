@@ -11,7 +11,7 @@ they have ended, each name taken for what it held::
 What cannot be seen in this way, as in a library, changes the placeholder and is found where the text is used; see
 :mod:`orchestrator.dsl.template`.
 
-A function whose source is not to be had, as one typed at Python's prompt, is not searched.
+A function whose source is not to be had, as one typed at Python's prompt, is not searched (docs/first-workflow.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import pairwise
+from types import BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from orchestrator.dsl.meaning import LAYOUT, UNKNOWN, Functions, Kind, Meaning, arguments_of, module_of, understand
@@ -58,6 +59,13 @@ _SEEKING: Final = frozenset(
 """Methods of texts and collections that look for what they are given."""
 _COMPARING: Final = frozenset({"sort", "index", "count", "remove"})
 """Methods of lists that compare their members."""
+_OPERATORS: Final = frozenset(
+    {"contains", "countOf", "indexOf", "eq", "ne", "lt", "le", "gt", "ge"} | {"length_hint", "mod"}
+)
+"""Functions of ``operator`` that read what they are given."""
+_SHAPING: Final = LAYOUT | {"__add__", "__str__"}
+_OF_EACH: Final = (len, type, id, repr, ascii, hash, print)
+_NATIVE: Final = (BuiltinFunctionType, type)
 _COLLECTIONS: Final = (str, bytes, list, tuple, dict, set, frozenset)
 _DISPLAYS: Final = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set)
 _PERCENT: Final = re.compile(r"%(?:\(([^)]*)\))?([#0\- +]*(?:\*|\d+)?(?:\.(?:\*|\d+))?)[hlL]?(.)")
@@ -175,28 +183,63 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
     into = [node.func.value] if isinstance(node.func, ast.Attribute) else files
     if any(isinstance(meaning.held(each), StringIO) for each in into):  # where a prompt is put together
         return
-    if callee is not UNKNOWN and callee is getattr(builtins, name, UNKNOWN):
-        fix = "print it in a tool that takes it: @tool" if name == "print" else IN_A_TOOL
-        collects = meaning.holds if name in ("print", "repr", "ascii") else meaning.holds_in_order
-        for argument, kind in zip(given, kinds, strict=True):
-            if kind is Kind.VALUE and name in _OF_VALUES:
-                yield _looks(argument, f"{name}()", fix)
-            elif (kind is Kind.TEXT and name in _OF_TEXTS) or (name in _OF_COLLECTIONS and collects(argument)):
-                yield _reads(argument, f"`{name}()`", fix)
-        mapped = meaning.held(given[0]) if name == "map" and given else None
-        reads = any(mapped is each for each in (len, type, id, repr, ascii, hash, print))
-        if reads and any(map(meaning.holds, given[1:])):
-            yield _reads(node, f"`{_source(given[0])}()`")
-        if name == "bool":
-            yield from _untrue(meaning, given)
-        if name == "format" and len(given) > 1 and kinds[0] is Kind.TEXT:
-            yield _formats(given[0], _source(given[1]))
+    own = callee.__name__ if isinstance(callee, _NATIVE) else ""
+    if own and callee is getattr(builtins, own, UNKNOWN):
+        yield from _by_a_builtin(meaning, node, own, given)  # it may have another name here
+    elif _is_of_texts(meaning, node.func):
+        if kinds[:1] == [Kind.TEXT]:
+            yield _reads(node, f"`{_source(node.func)}()`")
+    elif module_of(callee) == "_operator":
+        yield from _by_an_operator(meaning, node, own, given)
     elif _reader(meaning, node.func, callee) and name not in LAYOUT and any(map(meaning.holds, given)):
         values = [each for each, kind in zip(given, kinds, strict=True) if kind is Kind.VALUE]
         what = f"{_source(node.func)}()"
         yield _looks(values[0], what) if values and Kind.TEXT not in kinds else _reads(node, f"`{what}`")
     elif isinstance(node.func, ast.Attribute):
         yield from _of_a_method(meaning, node, node.func, given)
+
+
+def _by_a_builtin(meaning: Meaning, node: ast.Call, name: str, given: Sequence[ast.expr]) -> Iterator[Finding]:
+    kinds = [meaning.kind(each) for each in given]
+    fix = "print it in a tool that takes it: @tool" if name == "print" else IN_A_TOOL
+    collects = meaning.holds if name in ("print", "repr", "ascii") else meaning.holds_in_order
+    for argument, kind in zip(given, kinds, strict=True):
+        if kind is Kind.VALUE and name in _OF_VALUES:
+            yield _looks(argument, f"{name}()", fix)
+        elif (kind is Kind.TEXT and name in _OF_TEXTS) or (name in _OF_COLLECTIONS and collects(argument)):
+            yield _reads(argument, f"`{name}()`", fix)
+    if name in ("map", "filter") and given and _reads_each(meaning, given[0]) and any(map(meaning.holds, given[1:])):
+        yield _reads(node, f"`{_source(given[0])}()`")
+    if name == "bool":
+        yield from _untrue(meaning, given)
+    if name == "format" and len(given) > 1 and kinds[0] is Kind.TEXT:
+        yield _formats(given[0], _source(given[1]))
+
+
+def _reads_each(meaning: Meaning, function: ast.expr) -> bool:
+    held = meaning.held(function)
+    return _is_of_texts(meaning, function) or any(held is each for each in _OF_EACH)
+
+
+def _is_of_texts(meaning: Meaning, function: ast.expr) -> bool:
+    """``str.lower`` and others, which take the text as an argument."""
+    callee = meaning.held(function)
+    if not isinstance(callee, (MethodDescriptorType, WrapperDescriptorType)):
+        return False
+    if isinstance(function, ast.Attribute) and meaning.held(function.value) is not str:  # it is of one text
+        return False
+    return callee.__objclass__ is str and callee.__name__ not in _SHAPING
+
+
+def _by_an_operator(meaning: Meaning, node: ast.Call, name: str, given: Sequence[ast.expr]) -> Iterator[Finding]:
+    """``operator.contains(text, "x")`` and the others of that module."""
+    kinds = [meaning.kind(each) for each in given]
+    if name in ("is_", "is_not"):
+        yield from (_looks(each, f"{name}()") for each, kind in zip(given, kinds, strict=True) if kind is Kind.VALUE)
+    elif name in ("not_", "truth"):
+        yield from _untrue(meaning, given)
+    elif name in _OPERATORS and Kind.VALUE not in kinds and any(map(meaning.holds, given)):
+        yield _reads(node, f"`{_source(node.func)}()`")
 
 
 def _of_a_method(

@@ -6,6 +6,7 @@ import hashlib
 import html
 import inspect
 import json
+import operator
 import os
 import random
 import re
@@ -302,3 +303,39 @@ def test_a_text_as_a_key_of_a_value() -> None:
 
     with fake():
         assert flow({"cats": 3}, "cat") == 3
+
+
+def test_functions_that_take_the_text_as_an_argument() -> None:
+    size, seen_in = len, operator.contains
+
+    def flow(topic: str, other: str | None) -> str:
+        prompt = f"About {topic}"
+        found: list[Any] = [
+            str.__len__(prompt),  # D008
+            str.startswith(prompt, "A"),  # D008
+            str.isupper(prompt),  # D008
+            size(prompt),  # D008
+            operator.eq(prompt, "About x"),  # D008
+            operator.contains(prompt, "x"),  # D008
+            seen_in([prompt], "x"),  # D008
+            operator.length_hint(prompt),  # D008
+            operator.not_(f"{topic}"),  # D008
+            operator.is_(other, None),  # D006
+            list(map(str.isdigit, [prompt])),  # D008
+            list(filter(str.islower, [prompt, "b"])),  # D008
+        ]
+        return llm(f"{found}")
+
+    assert_as_marked(flow)
+
+
+def test_functions_that_shape_or_ask_the_value_itself_may_be_used() -> None:
+    @workflow
+    def flow(topic: str, number: int) -> str:
+        joined = operator.add(f"<{topic}>", str.strip(f" {topic} "))
+        more = operator.eq(number, 2)
+        texts = [*map(str.strip, [f"{topic} "])]
+        return llm(f"{joined} {more} {texts[0]} {operator.not_(f'see {topic}')}")
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("x", 2) == "<x>x True x False"
