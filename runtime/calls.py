@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from orchestrator.dsl.caught import Failure
 from orchestrator.errors import RunError
+from orchestrator.runtime.apart import checked
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.by_value import by_value
@@ -22,7 +24,7 @@ from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
-from orchestrator.runtime.values import Conversation, checked_result
+from orchestrator.runtime.values import Conversation, checked_result, runs_own_code
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
@@ -83,7 +85,10 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     finally:
         if by.runs.close():
             await by.runs.end()
-    return Outcome((checked_result(frame.region.types[by.op.first], result),))
+    tp = frame.region.types[by.op.first]
+    if runs_own_code(tp):
+        return Outcome((await checked(by.execution, tp, partial(checked_result, tp, result)),))
+    return Outcome((checked_result(tp, result),))
 
 
 def caught(op: Op, error: RunError) -> Outcome:
@@ -118,7 +123,8 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, attempt: A
     attempt.begin()
     tp = frame.region.types[op.first]
     answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
-    return Outcome((accepted(op.id, answer, tp, spec.choices, op.where),))
+    check = partial(accepted, op.id, answer, tp, spec.choices, op.where)
+    return Outcome((await checked(execution, tp, check),))
 
 
 def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:

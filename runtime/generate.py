@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.runtime.apart import checked
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.correction import NOTHING_WRONG, STILL_UNFIT, UnfitReplyError
@@ -85,7 +87,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         await execution.durable()
         with noting(execution.warn), when_sent(attempt.begin, attempt.wait, reservation.renew):
             await received.stream(engine, request, _display(execution, frame.path, op.id, attempt.number))
-        replies = received.replies(engine, reservation.max_tokens)
+        replies = await checked(execution, spec.returns, partial(received.replies, engine, reservation.max_tokens))
     except BaseException as error:
         execution.sessions.fail(session, conversation)
         if isinstance(error, UnfitReplyError):
@@ -113,7 +115,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     return Outcome(values[: op.count], usage, cost_usd, received.finish)
 
 
-def without_unfit(
+async def without_unfit(
     execution: Execution, frame: Frame, op: Op, error: BaseException, failure: RunError
 ) -> Outcome | None:
     """The samples that fit of a call that has failed for the last time, with ``error``, where they are enough for it.
@@ -131,7 +133,8 @@ def without_unfit(
     why = f"{first.message}: {first.why}" if first.why else first.message
     execution.warn(f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}")
     prompt, conversation, _ = _given(spec, [frame.v[slot] for slot in op.args])
-    replies = [parsed_reply(spec.returns, text) for text in last.kept.values()]
+    texts = last.kept.values()
+    replies = await checked(execution, spec.returns, lambda: [parsed_reply(spec.returns, text) for text in texts])
     chats = [conversation.then(prompt, text, None, None) for text in last.kept.values()]
     return Outcome((replies, chats)[: op.count])
 

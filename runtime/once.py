@@ -26,6 +26,7 @@ from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
 from orchestrator.errors import RunError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
+from orchestrator.runtime.apart import checked
 from orchestrator.runtime.events import OpFailed, OpSettled, OpStarted, OpUnsettled, Verdict, occurrence, region_key
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
@@ -152,7 +153,8 @@ class OnceOp:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 answer = await self._answer(self._once.check)
             if isinstance(answer, Happened):
-                value = checked_result(self._frame.region.types[self._op.first], answer.result)
+                tp = self._frame.region.types[self._op.first]
+                value = await checked(self._execution, tp, partial(checked_result, tp, answer.result))
                 self._settle("happened", (value,))
                 return Outcome((value,))
         except asyncio.CancelledError:

@@ -163,7 +163,7 @@ class _Performance:
             assert self._current is not None
             return await self._once.after(self._current, error, wait)
         failure = failures.of_op(error, path + op.id, op.where)
-        if wait is None and (left := without_unfit(self._execution, self._frame, op, error, failure)) is not None:
+        if wait is None and (left := await without_unfit(self._execution, self._frame, op, error, failure)) is not None:
             return left
         self._execution.emit(OpFailed(path, op.id, self._number, failure.code, failure.message, wait, time()))
         if wait is not None:

@@ -41,7 +41,7 @@ from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
-from orchestrator.runtime.values import adapter, at_run_time
+from orchestrator.runtime.values import adapter, at_run_time, runs_own_code
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -100,7 +100,7 @@ class Runtime:
 
         Raises ``RunError``: ORCH-R029 for the id of a run that there is already.
         """
-        values = _inputs_of(compiled, inputs)
+        values = await self._checked_inputs(compiled, inputs, tenant)
         with running_with(self._within(compiled)):
             return await self.run_program(
                 compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
@@ -167,6 +167,13 @@ class Runtime:
         program = compiled.program
         with self._ids.taken(run_id):
             await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
+
+    async def _checked_inputs(
+        self, compiled: Compiled, inputs: Mapping[str, object], tenant: str | None
+    ) -> tuple[object, ...]:
+        if not any(runs_own_code(at_run_time(tp)) for tp in compiled.params.values()):
+            return _inputs_of(compiled, inputs)
+        return await self._services.threads.call(partial(_inputs_of, compiled, inputs), tenant=tenant)
 
     def _within(self, compiled: Compiled) -> Within:
         """Runs the workflows that its tools call, planned for the same cluster."""

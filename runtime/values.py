@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, PydanticSchemaGenerationError,
 from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
+from orchestrator.dsl.own_code import has_own_code
 from orchestrator.dsl.typing import UNIONS, list_of, union
 from orchestrator.runtime.decimals import takes_decimals, with_digits
 from orchestrator.runtime.engines.base import Message
@@ -125,6 +126,19 @@ def from_json(tp: Any, text: str) -> Any:
         with suppress(ValidationError):  # of a strict model, which takes Decimals from JSON only
             return adapter(tp).validate_python(with_digits(text))
     return value
+
+
+@lru_cache(maxsize=4096)
+def _runs_own_code(tp: Any) -> bool:
+    return has_own_code(adapter(tp).core_schema)
+
+
+def runs_own_code(tp: Any) -> bool:
+    """Whether checking a value of the type calls functions of the user's, which may take any time."""
+    try:
+        return _runs_own_code(tp)
+    except TypeError:  # unhashable metadata in an Annotated
+        return _runs_own_code.__wrapped__(tp)
 
 
 def checked_result(tp: Any, value: object) -> Any:

@@ -38,6 +38,7 @@ from orchestrator.dsl.location import definition_of, is_method, name_of, underly
 from orchestrator.dsl.naming import register_tool
 from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, runs_once
 from orchestrator.dsl.options import NAME, option, policies, refuse_unknown
+from orchestrator.dsl.own_code import is_built_quickly
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
@@ -247,7 +248,7 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
     if isinstance(fn, type):
         given.setdefault("effects", "pure")
         is_plain = given["effects"] == "pure" and not {"timeout", "isolation"} & set(given)
-        given.setdefault("cheap", is_plain and is_record(fn))
+        given.setdefault("cheap", is_plain and is_record(fn) and is_built_quickly(fn))
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
     made.__dict__["__doc__"] = getattr(underlying(fn), "__doc__", None)
     return made

@@ -1,0 +1,269 @@
+"""A validator of the user's may take its time: nobody else waits for it, and the timeout of its op ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, NamedTuple
+
+import pytest
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, field_validator
+
+from orchestrator import Happened, ask, call, llm, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.dsl.own_code import has_own_code, is_built_quickly
+from orchestrator.errors import RunError
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.events import Spent
+from orchestrator.runtime.human import Answers
+from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.run import Runtime
+
+CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
+
+
+class Gate:
+    """What validators wait at, until the event loop opens it."""
+
+    begun = threading.Event()
+    opened = threading.Event()
+
+
+def waits(value: Any) -> Any:
+    Gate.begun.set()
+    if not Gate.opened.wait(30):
+        raise ValueError("the event loop stood still")
+    return value
+
+
+class Slow(BaseModel):
+    n: int
+
+    @field_validator("n")
+    @classmethod
+    def _waits(cls, value: int) -> int:
+        return int(waits(value))
+
+
+SlowInt = Annotated[int, AfterValidator(waits)]
+
+
+@workflow
+def replying(n: int) -> Slow:
+    return llm(f"count {n}", returns=Slow, max_tokens=20)
+
+
+@workflow
+def sampling(n: int) -> list[Slow]:
+    return llm(f"count {n}", returns=Slow, samples=2, max_tokens=20)
+
+
+@tool(effects="idempotent")
+async def on_the_loop(n: int) -> SlowInt:
+    return n
+
+
+@tool(effects="pure")
+def in_a_thread(n: int) -> list[SlowInt]:
+    return [n]
+
+
+@workflow
+def awaited(n: int) -> int:
+    return on_the_loop(n)
+
+
+@workflow
+def threaded(n: int) -> list[int]:
+    return in_a_thread(n)
+
+
+@workflow
+def asking(n: int) -> Slow:
+    return ask(f"how many, {n}?", returns=Slow)
+
+
+@workflow
+def building(n: int) -> Slow:
+    return call(Slow, n=n)
+
+
+@workflow
+def given(n: SlowInt) -> int:
+    return n
+
+
+FLOWS = [replying, sampling, awaited, threaded, asking, building, given]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Runtime]:
+    human = Answers({"ask_1": {"n": 3}})
+    engine = ScriptedEngine(lambda _: '{"n": 3}')
+    async with asyncio.timeout(60), Runtime({"main": engine}, human=human) as runtime:
+        yield runtime
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Any:
+    Gate.begun.clear()
+    Gate.opened.clear()
+    yield
+    Gate.opened.set()
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+async def test_the_event_loop_goes_on_meanwhile(flow: Any) -> None:
+    async with running() as runtime:
+        run = asyncio.create_task(runtime.run(compile_workflow(flow, CLUSTER), {"n": 3}))
+        while not Gate.begun.is_set() and not run.done():
+            await asyncio.sleep(0.001)
+        assert not run.done()
+        Gate.opened.set()  # by the event loop, which was free to
+        value = (await run).value
+    assert value in (3, [3], Slow.model_construct(n=3), [Slow.model_construct(n=3)] * 2)
+
+
+@workflow
+def replying_in_time(n: int) -> Slow:
+    return llm(f"count {n}", returns=Slow, max_tokens=20, timeout=0.2)
+
+
+@workflow
+def awaited_in_time(n: int) -> int:
+    return on_the_loop.options(timeout=0.2)(n)
+
+
+@workflow
+def threaded_in_time(n: int) -> list[int]:
+    return in_a_thread.options(timeout=0.2)(n)
+
+
+@pytest.mark.parametrize("flow", [replying_in_time, awaited_in_time, threaded_in_time], ids=lambda flow: flow.name)
+async def test_the_timeout_of_the_op_ends_it(flow: Any) -> None:
+    async with running() as runtime:
+        with pytest.raises(RunError) as caught:
+            await runtime.run(compile_workflow(flow, CLUSTER), {"n": 3})
+    assert caught.value.code == "ORCH-R004"
+
+
+async def test_what_was_answered_is_paid_for_all_the_same() -> None:
+    async with running() as runtime:
+        feed = Subscription()
+        with pytest.raises(RunError):
+            await runtime.run(compile_workflow(replying_in_time, CLUSTER), {"n": 3}, observers=[feed])
+        spent = [each for each in feed.drain() if isinstance(each, Spent)]
+    assert [each.usage.estimated for each in spent] == [False]
+
+
+async def test_an_error_in_a_validator_is_one_of_the_reply() -> None:
+    class Fussy(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def _refuses(cls, value: int) -> int:
+            raise ValueError("three is too many")
+
+    @workflow
+    def fussy(n: int) -> Fussy:
+        return llm(f"count {n}", returns=Fussy, max_tokens=20, retry=2)
+
+    async with running() as runtime:
+        with pytest.raises(RunError, match="three is too many"):
+            await runtime.run(compile_workflow(fussy, CLUSTER), {"n": 3})
+
+
+class Plain(BaseModel):
+    n: int = Field(3, ge=0, multiple_of=3)
+    names: list[str] = Field(default_factory=list)
+    inner: Plain | None = None
+
+
+class Hooked(BaseModel):
+    n: int
+
+    def model_post_init(self, _: object) -> None:
+        waits(self.n)
+
+
+class Nested(BaseModel):
+    slow: dict[str, list[Slow]] = {}
+
+
+class Made(BaseModel):
+    n: object = Field(default_factory=lambda: waits(3))
+
+
+class Private(BaseModel):
+    _n: int = 3
+
+
+@dataclass
+class Point:
+    x: int
+
+
+@dataclass
+class Checked:
+    x: int
+
+    def __post_init__(self) -> None:
+        waits(self.x)
+
+
+class Pair(NamedTuple):
+    x: int
+    y: str
+
+
+@pytest.mark.parametrize("tp", [int, Any, list[str], Plain, Private, Point, Pair, dict[str, Plain | None]], ids=str)
+def test_what_pydantic_checks_itself_is_quick(tp: Any) -> None:
+    assert not has_own_code(TypeAdapter(tp).core_schema)
+
+
+@pytest.mark.parametrize(
+    "tp",
+    [
+        Slow, Hooked, Nested, Made, Checked, SlowInt, list[Slow], Annotated[int, BeforeValidator(partial(waits))],
+        int | Slow,
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_code_of_the_users_is_found(tp: Any) -> None:
+    assert has_own_code(TypeAdapter(tp).core_schema)
+
+
+@pytest.mark.parametrize(
+    ("cls", "quick"), [(Plain, True), (Point, True), (Pair, True), (Slow, False), (Checked, False), (Hooked, False)]
+)
+def test_what_is_built_quickly(cls: type, quick: bool) -> None:
+    assert is_built_quickly(cls) is quick
+    make: Callable[..., Any] = tool(cls)
+    assert make.cheap is quick  # type: ignore[attr-defined]
+
+
+async def test_the_answer_of_a_check_is_checked_apart_too() -> None:
+    def found(n: int) -> Happened[int]:
+        return Happened(n)
+
+    @tool(effects="once", check=found, timeout=0.1)
+    async def lost(n: int) -> SlowInt:
+        await asyncio.sleep(60)
+        return n
+
+    @workflow
+    def losing(n: int) -> int:
+        return lost(n)
+
+    async with running() as runtime:
+        run = asyncio.create_task(runtime.run(compile_workflow(losing, CLUSTER), {"n": 3}))
+        while not Gate.begun.is_set() and not run.done():
+            await asyncio.sleep(0.001)
+        Gate.opened.set()
+        assert (await run).value == 3
