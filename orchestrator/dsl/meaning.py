@@ -10,6 +10,7 @@ import ast
 import inspect
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from types import FunctionType, ModuleType
@@ -132,7 +133,8 @@ class Meaning:
         """What the function gives back."""
         if not self._is_asked:  # it may call itself
             self._is_asked = True
-            self._returned = self._strongest(*self._results)
+            with suppress(RecursionError):  # a hundred functions that call one another: too deep to be known
+                self._returned = self._strongest(*self._results)
         return self._returned
 
     def _strongest(self, *nodes: ast.expr) -> Kind | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import logging
 import os
 import pickle
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from orchestrator import llm, workflow
@@ -167,3 +170,18 @@ def test_a_collection_that_is_in_itself_is_no_trouble() -> None:
 
     with fake(lambda messages: messages[-1].content):
         assert flow("x") == "x 2"
+
+
+def test_hundreds_of_functions_that_call_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = [f"def step_{n}(text):\n    return step_{n + 1}(text)\n" for n in range(300)]
+    last = "def step_300(text):\n    return f'About {text}'\n"
+    (tmp_path / "chain_of_functions.py").write_text("".join([*functions, last]))
+    monkeypatch.syspath_prepend(tmp_path)
+    chain = importlib.import_module("chain_of_functions")
+
+    @workflow
+    def flow(topic: str) -> str:
+        return llm(chain.step_0(topic))
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("bees") == "About bees"
