@@ -16,6 +16,8 @@ from orchestrator.planner.queueing import capacity_runs_per_s
 
 KEPT: Final = 3
 """Rejected plans that are named."""
+TOO_SLOW: Final = "ORCH-P020"
+"""What says that no plan keeps the SLA."""
 NO_DIFFERENCE: Final = 0.005
 """Relative differences below this are not worth a word."""
 
@@ -51,6 +53,11 @@ def best(candidates: Sequence[Candidate], objective: Objective, sla_s: float | N
     if math.isinf(_rank(taken, objective)[1]):
         raise _unknown(objective)
     return taken
+
+
+def fastest(candidates: Sequence[Candidate]) -> Candidate:
+    """The plan with the shortest tail; of candidates without plans the first."""
+    return min(candidates, key=lambda each: math.inf if each.plan is None else each.plan.p95_s or 0.0)
 
 
 def keeps(plan: Plan, sla_s: float | None) -> bool:
@@ -172,15 +179,15 @@ def _compared(chosen: float, other: float, form: Callable[[float], str], more: s
 
 def _too_slow(candidates: Sequence[Candidate], sla_s: float | None) -> PlanError:
     assert sla_s is not None
-    plans = [each.plan for each in candidates if each.plan is not None]
-    fastest = min(plans, key=lambda plan: plan.p95_s or 0.0)
-    parts = [f"{name} {share(part, fastest.seconds.mid)}" for name, part in on_critical_path(fastest).items()]
+    plan = fastest(candidates).plan
+    assert plan is not None
+    parts = [f"{name} {share(part, plan.seconds.mid)}" for name, part in on_critical_path(plan).items()]
     return PlanError(
-        "ORCH-P020",
-        f"no plan keeps the SLA of {duration(sla_s)}: the fastest of {len(plans)} has a p95 of "
-        f"{duration(fastest.p95_s or 0.0)}",
-        why=f"on its critical path {' → '.join(_worth_naming(fastest))} the time goes into {', '.join(parts[:3])}",
-        fix=f"ask for {at_least(fastest.p95_s or 0.0)} or more, bound replies with max_tokens, or see what a device "
+        TOO_SLOW,
+        f"no plan keeps the SLA of {duration(sla_s)}: the fastest of {len(candidates)} has a p95 of "
+        f"{duration(plan.p95_s or 0.0)}",
+        why=f"on its critical path {' → '.join(_worth_naming(plan))} the time goes into {', '.join(parts[:3])}",
+        fix=f"ask for {at_least(plan.p95_s or 0.0)} or more, bound replies with max_tokens, or see what a device "
         "would change with `orch explain TARGET --what-if device=NAME`",
     )
 

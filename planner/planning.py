@@ -27,7 +27,7 @@ from orchestrator.errors import PlanError
 from orchestrator.planner import place
 from orchestrator.planner.bill import bill
 from orchestrator.planner.breakdown import batch_cap, spent
-from orchestrator.planner.choice import KEPT, Candidate, best, keeps, rejected
+from orchestrator.planner.choice import KEPT, TOO_SLOW, Candidate, best, fastest, keeps, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import Region, read
 from orchestrator.planner.observations import Corrections, corrected
@@ -95,10 +95,20 @@ class Planning:
         return plan.model_copy(update={"rejected": rejected(plan, others, asked.sla_s)})
 
     def _best(self, candidates: list[Candidate], asked: Asked) -> tuple[Plan, list[Candidate]]:
-        """The best plan whose tail keeps the SLA, simulated where it has to be, and the other candidates."""
+        """The best plan whose tail keeps the SLA, simulated where it has to be, and the other candidates.
+
+        Where none keeps it, the error names the shortest tail of all, so that one is simulated, too.
+        """
         pool = list(candidates)
         while True:
-            taken = best(pool, asked.objective, asked.sla_s)
+            try:
+                taken = best(pool, asked.objective, asked.sla_s)
+            except PlanError as refused:
+                if refused.code != TOO_SLOW:
+                    raise
+                taken = fastest([each for each in pool if not each.because])
+                if taken.alone is None:
+                    raise
             checked = self._simulated(taken, asked)
             if checked.plan is not None and keeps(checked.plan, asked.sla_s):
                 return checked.plan, [each for each in pool if each is not taken]
@@ -135,22 +145,23 @@ class Planning:
             tried.append(taken)
             missed = None if in_time else solution.seconds
             workload = _tightened(workload, solution, None if in_time else taken.plan, asked.sla_s)
-        fastest = self._fastest(siting, asked, tried)
-        if fastest.plan is not None and keeps(fastest.plan, asked.sla_s):
-            return _settled(fastest.plan, "placement: the fastest; no other that keeps the SLA was found", tried, asked)
-        return best([*tried, fastest], asked.objective, asked.sla_s).plan or estimate  # raises: none keeps the SLA
+        if asked.sla_s is not None:
+            quickest = self._quickest(asked, tried)
+            if quickest.plan is not None and keeps(quickest.plan, asked.sla_s):
+                note = "placement: the fastest; no other that keeps the SLA was found"
+                return _settled(quickest.plan, note, tried, asked)
+            tried.append(quickest)
+        return self._best(tried, asked)[0]
 
-    def _fastest(self, siting: Siting, asked: Asked, tried: Sequence[Candidate]) -> Candidate:
-        """The placement with the shortest critical path, whatever it costs: what can be kept at all."""
-        from orchestrator.planner.placement import Workload, solve
-
+    def _quickest(self, asked: Asked, tried: Sequence[Candidate]) -> Candidate:
+        """The placement with the shortest critical path that keeps up with the rate, whatever it costs: what can be
+        had at all."""
         try:
-            solution = solve(problem_of(siting, Workload(rate_per_s=asked.rate_per_s)), "latency")
+            return Candidate("the fastest placement", self._sited(replace(asked, objective="latency", sla_s=None)))
         except PlanError as error:
             if not tried:
                 raise
             return Candidate("the fastest placement", None, error)
-        return self._simulated(self._solved("the fastest placement", solution, siting, asked), asked)
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
         site = sited(solution, siting)

@@ -46,15 +46,17 @@ def pair(tmp_path: Path) -> Cluster:
     return fleet(tmp_path, fast, gpu(name="slow", usd_per_hour=1.8, power_w=100))
 
 
-def test_what_the_error_says_to_ask_for_can_be_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate_per_s", [None, 40.0])
+def test_what_the_error_says_to_ask_for_can_be_had(tmp_path: Path, rate_per_s: float | None) -> None:
+    """At a rate, too, where the tail is longer than that of a run alone."""
     cluster = one_engine(tmp_path)
     with pytest.raises(PlanError) as caught:
-        planned(cluster, sla_s=0.001)
+        planned(cluster, sla_s=0.001, rate_per_s=rate_per_s)
     (problem,) = caught.value.diagnostics
     assert problem.fix is not None
     asked = re.search(r"ask for (\S+) or more", problem.fix)
     assert asked is not None
-    assert planned(cluster, sla_s=parse_seconds(asked[1])).p95_s is not None
+    assert planned(cluster, sla_s=parse_seconds(asked[1]), rate_per_s=rate_per_s).p95_s is not None
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_more_runs_a_second_take_more_replicas(tmp_path: Path) -> None:
     assert all(share < 1 for share in many.utilisation.values())
 
 
-@pytest.mark.parametrize(("objective", "rate_per_s"), [("cost", None), ("latency", 0.5)])
+@pytest.mark.parametrize(("objective", "rate_per_s"), [("cost", None), ("latency", 0.5), ("latency", 2.0)])
 def test_what_the_error_of_an_sla_says_to_ask_for_can_be_had(
     tmp_path: Path, objective: str, rate_per_s: float | None
 ) -> None:
