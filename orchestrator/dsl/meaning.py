@@ -51,6 +51,8 @@ class Meaning:
         self._params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self._locals = {*code.co_varnames, *code.co_cellvars}
         self._kinds: dict[int, Kind | None] = {}
+        self._calls: list[ast.Call] = []
+        """Made up: their identity must last, as kinds are known by it."""
         self._returned: Kind | None = None
         self._is_asked = False
 
@@ -145,6 +147,9 @@ class Meaning:
         callee, given = self.held(node.func), arguments_of(node)
         if not isinstance(callee, type) and module_of(callee).startswith("orchestrator."):
             return Kind.VALUE
+        if (callee is map or callee is filter) and node.args:
+            self._mapped(node)
+            return None
         if callee is str or callee is format:
             return Kind.TEXT if given and self.kind(given[0]) is not None else None
         function = callee if isinstance(callee, type) else underlying(callee)
@@ -156,6 +161,17 @@ class Meaning:
         if name in LAYOUT:
             return Kind.TEXT if receiver is Kind.TEXT or any(map(self.holds, given)) else None
         return Kind.TEXT if name in _FILLING and receiver is None and any(map(self.holds, given)) else None
+
+    def _mapped(self, node: ast.Call) -> None:
+        """``map(f, texts)`` comes across ``f`` with one of the texts."""
+        function, *sources = node.args
+        callee = self.held(function)
+        if isinstance(callee, FunctionType) and is_user_file(callee.__code__.co_filename):
+            members = [self._drawn(each, None) for each in sources]
+            given = [each if isinstance(each, ast.expr) else ast.Constant(each) for each in members]  # type: ignore[arg-type]
+            call = ast.Call(function, given, [])
+            self._calls.append(call)
+            self._followed(callee, call)
 
     def _followed(self, callee: FunctionType, node: ast.Call) -> Meaning | None:
         """The function that is called, come across with a value or a text if it has not been noted."""

@@ -339,3 +339,35 @@ def test_functions_that_shape_or_ask_the_value_itself_may_be_used() -> None:
 
     with fake(lambda messages: messages[-1].content):
         assert flow("x", 2) == "<x>x True x False"
+
+
+def is_long(text: str) -> bool:
+    return len(text) > 10
+
+
+def cut(text: str, at: int) -> str:
+    return text if at > 5 else text[:at]
+
+
+def in_brackets(text: str) -> str:
+    return f"[{text}]"
+
+
+def test_functions_of_the_user_over_a_list_of_texts() -> None:
+    def flow(topic: str) -> str:
+        prompts = [f"About {topic}", "plain"]
+        kept = list(filter(is_long, prompts))
+        short = [*map(cut, [f"{topic}!"], [9])]
+        return llm(" ".join([*kept, *short]))
+
+    found = {(each.code[5:], each.where.function) for each in errors_of(workflow(flow)) if each.where}
+    assert found == {("D008", "is_long"), ("D008", "cut")}
+
+
+def test_functions_of_the_user_that_shape_a_list_of_texts_may_be_used() -> None:
+    @workflow
+    def flow(topic: str) -> str:
+        return llm(" ".join(map(in_brackets, [f"About {topic}", "plain"])))
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("x") == "[About x] [plain]"
