@@ -118,7 +118,8 @@ class _Start:
     def __init__(self, engine: ReplicaSet) -> None:
         self.task = asyncio.create_task(engine.start(), context=Context())
         self.task.add_done_callback(self._wake)
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        """In the order in which they came, in which they go on."""
 
     @property
     def has_failed(self) -> bool:
@@ -130,11 +131,11 @@ class _Start:
     async def end(self) -> None:
         """Wait until the engine has started; raises what its start raises."""
         waiting = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
+        self._waiting[waiting] = None
         try:
             await waiting
         finally:
-            self._waiting.discard(waiting)
+            del self._waiting[waiting]
         self.task.result()
 
     def _wake(self, task: asyncio.Task[None]) -> None:

@@ -108,6 +108,23 @@ async def test_those_who_give_up_waiting_for_a_start_leave_it_to_the_others() ->
     await engines.close()
 
 
+async def test_those_who_wait_for_a_start_go_on_in_the_order_in_which_they_came() -> None:
+    late = Late()
+    engines = Engines({"main": late})
+    order: list[int] = []
+
+    async def call(number: int) -> None:
+        await engines.started("main")
+        order.append(number)
+
+    calls = [asyncio.create_task(call(number)) for number in range(50)]
+    await asyncio.sleep(0)
+    late.let.set()
+    await asyncio.gather(*calls)
+    assert order == list(range(50))
+    await engines.close()
+
+
 async def test_all_who_wait_for_a_start_are_told_how_it_failed_and_the_next_one_starts_it_again() -> None:
     late = Late()
     late.fault = OSError("no memory")
