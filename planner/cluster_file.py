@@ -62,7 +62,12 @@ class _ClusterEntry(BaseModel):
 def read_cluster(path: Path) -> Cluster:
     """Read a cluster file. Raises :class:`PlanError`: ORCH-P001, P002, P004 to P007; see ``datafile``."""
     text, file = read_text(path), str(path)
-    entry = validate(_ClusterEntry, parse_toml(text, file), text, file)
+    raw = parse_toml(text, file)
+    problems = list(_unresolved(raw, text, file))
+    try:
+        entry = validate(_ClusterEntry, raw, text, file)
+    except PlanError as wrong:
+        raise PlanError.collect([*wrong.diagnostics, *problems]) from wrong
     if not entry.device and not entry.engine:
         raise PlanError(
             "ORCH-P004",
@@ -70,26 +75,33 @@ def read_cluster(path: Path) -> Cluster:
             where=SourceLoc(file, 1),
             fix="add a [[device]] table, for example with `name` and `type`, or an [[engine]] table",
         )
-    if problems := list(_unresolved(entry, text, file)):
+    if problems:
         raise PlanError.collect(problems)
     devices = list(_devices(entry, text, file))
     engines = [_with_absolute_config(each, path.parent) for each in entry.engine]
     return validate(Cluster, {"devices": devices, "engines": engines}, text, file)
 
 
-def _unresolved(entry: _ClusterEntry, text: str, file: str) -> Iterator[Diagnostic]:
+def _unresolved(raw: Mapping[str, object], text: str, file: str) -> Iterator[Diagnostic]:
     """What is wrong with the names by which tables are told apart, and by which engines name their devices."""
-    for table, names in (("device", [each.name for each in entry.device]), ("engine", [e.name for e in entry.engine])):
+    devices, engines = (_tables(raw.get(table)) for table in ("device", "engine"))
+    for table, entries in (("device", devices), ("engine", engines)):
+        names = [each.get("name") for each in entries]
         for index, name in enumerate(names):
-            if name in names[:index]:
+            if name is not None and name in names[:index]:
                 where = SourceLoc(file, line_of(text, table, index, "name"))
                 yield Diagnostic("ORCH-P005", f"two {table}s have the same name: {name}", where, fix="rename one")
-    known = [each.name for each in entry.device]
-    for index, engine in enumerate(entry.engine):
-        if engine.device is not None and engine.device not in known:
+    known = [name for each in devices if isinstance(name := each.get("name"), str)]
+    for index, engine in enumerate(engines):
+        device = engine.get("device")
+        if isinstance(device, str) and device not in known:
             where = SourceLoc(file, line_of(text, "engine", index, "device"))
-            message = f"engine {engine.name!r} runs on {engine.device!r}, which is not one of the devices"
-            yield Diagnostic("ORCH-P005", message, where, fix=closest(engine.device, known) if known else None)
+            message = f"engine {engine.get('name')!r} runs on {device!r}, which is not one of the devices"
+            yield Diagnostic("ORCH-P005", message, where, fix=closest(device, known) if known else None)
+
+
+def _tables(value: object) -> list[Mapping[str, object]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _devices(entry: _ClusterEntry, text: str, file: str) -> Iterator[Device]:

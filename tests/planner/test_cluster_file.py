@@ -187,6 +187,15 @@ def test_what_is_misspelt_comes_with_what_was_meant(tmp_path: Path, old: str, ne
     assert fix in str(caught.value)
 
 
+def test_wrong_fields_and_wrong_names_are_said_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("cores = 16", "core = 16").replace('device = "gpus"', 'device = "gpuz"')
+    with pytest.raises(PlanError) as caught:
+        read(tmp_path, text.replace('kind = "vllm"', 'kind = "vlm"'))
+    said = str(caught.value)
+    assert len(caught.value.diagnostics) == 3
+    assert all(each in said for each in ("`device.1.core`", "`engine.0.kind`", "'gpuz', which is not one"))
+
+
 def test_what_is_wrong_with_each_device_is_said_at_once(tmp_path: Path) -> None:
     text = """\
 [[device]]
