@@ -52,6 +52,11 @@ def condition_at(frame: FrameType) -> Condition:
     return UNKNOWN
 
 
+def has_source(file: str) -> bool:
+    """Whether its lines can be read; a cell of a notebook has some, what is typed at Python's prompt has none."""
+    return bool(linecache.getlines(file))
+
+
 def function_at(code: CodeType) -> FunctionNode | None:
     """The definition of a function, or None if the source is not available."""
     named = _functions("".join(linecache.getlines(code.co_filename)))

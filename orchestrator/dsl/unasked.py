@@ -11,7 +11,7 @@ they have ended, each name taken for what it held::
 What cannot be seen in this way, as in a library, changes the placeholder and is found where the text is used; see
 :mod:`orchestrator.dsl.template`.
 
-A function whose source is not to be had, as one typed at Python's prompt, is not searched (docs/first-workflow.md).
+Of a function whose source is not to be had, as one typed at the prompt, a warning tells (docs/first-workflow.md).
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ import builtins
 import random
 import re
 import string
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import pairwise
-from types import BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType
+from types import BuiltinFunctionType, CodeType, MethodDescriptorType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from orchestrator.dsl.meaning import LAYOUT, UNKNOWN, Functions, Kind, Meaning, arguments_of, module_of, understand
 from orchestrator.dsl.misuse import IN_A_TOOL, ON_THE_PLACEHOLDER, TRACED_ONCE
+from orchestrator.dsl.syntax import has_source
 from orchestrator.dsl.template import without_markers
 from orchestrator.dsl.typing import assignable
 from orchestrator.dsl.value import Value
@@ -87,7 +89,8 @@ def report_unasked(tracer: Tracer) -> None:
     reported = {(each.where.file, each.where.line) for each in tracer.diagnostics if each.where is not None}
     functions: Functions = {}
     for ran in list(tracer.runs):
-        understand(ran, functions)
+        if understand(ran, functions) is None and not has_source(ran.code.co_filename):
+            _warn(ran.code)
     unread = list(functions.values())
     while unread:
         known = len(functions)
@@ -98,6 +101,14 @@ def report_unasked(tracer: Tracer) -> None:
                 reported.add((where.file, where.line))
                 tracer.report(finding.code, finding.message, why=finding.why, fix=finding.fix, where=where)
         unread += list(functions.values())[known:]
+
+
+def _warn(code: CodeType) -> None:
+    text = (
+        f"the source of `{code.co_name}` is not to be had, so it is not seen what Python does there with placeholders, "
+        "as in len(prompt): write the function into a file"
+    )
+    warnings.warn_explicit(text, UserWarning, code.co_filename, code.co_firstlineno)
 
 
 def _findings(meaning: Meaning) -> Iterator[Finding]:

@@ -371,3 +371,11 @@ def test_functions_of_the_user_that_shape_a_list_of_texts_may_be_used() -> None:
 
     with fake(lambda messages: messages[-1].content):
         assert flow("x") == "[About x] [plain]"
+
+
+def test_of_a_function_without_source_a_warning_tells() -> None:
+    space: dict[str, Any] = {"llm": llm, "__name__": "typed"}
+    exec("def size(topic: str) -> str:\n    return llm(str(len(f'{topic}')))", space)
+    flow = workflow(space["size"])
+    with pytest.warns(UserWarning, match="the source of `size` is not to be had"):
+        flow.trace()
