@@ -122,8 +122,12 @@ async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case], r
 
 
 def _outcome(run: asyncio.Future[Outcome], case: Case) -> Outcome:
-    if run.done() and not run.cancelled() and run.exception() is None:
-        return run.result()
+    if run.done() and not run.cancelled():
+        failure = run.exception()
+        if failure is None:
+            return run.result()
+        if isinstance(failure, Exception):  # of what shows the run
+            return Outcome(case, None, as_orch_error(failure))
     return Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
 
 

@@ -84,3 +84,17 @@ def test_with_several_runs_the_line_says_which(orch: Orch, folder: Path, plan: P
     ended = orch("run", "many.py", "--inputs", "in.jsonl")
     assert "in.jsonl:1 map_1 40/40" in ended.err
     assert "[2/2]" in ended.err
+
+
+def test_a_fault_of_the_display_is_not_told_as_ctrl_c(
+    orch: Orch, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("the display")
+
+    (folder / "many.py").write_text(MANY)
+    monkeypatch.setattr(Progress, "ended", broken)
+    ended = orch("run", "many.py", "--input", "numbers=[1, 2]")
+    assert "ZeroDivisionError: the display" in ended.err
+    assert "interrupted" not in ended.err
+    assert ended.code == 1
