@@ -24,7 +24,7 @@ from typing import Any, cast
 
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.process import ROOT
-from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.harness.record import FOLDER, OURS, Report, Result, Skip
 from benchmarks.harness.stats import growth_exponent, spread
 
 SIZES = (1_000, 10_000)
@@ -80,7 +80,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; exits 1 where a process failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compile", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="3 processes a size instead of 9")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "compile.json", metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     options = parser.parse_args(argv)
     machine = describe()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.process import ROOT
-from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.harness.record import FOLDER, OURS, Report, Result, Skip
 from benchmarks.harness.stats import spread
 
 HEAVY = ("ray", "torch", "vllm")
@@ -98,7 +98,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; exits 1 where something heavy was loaded or a case failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.imports", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="7 repetitions instead of 15")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "imports.json", metavar="FILE", help="default: %(default)s"
+    )
     options = parser.parse_args(argv)
     repetitions = 7 if options.quick else 15
     machine = describe()

@@ -41,7 +41,7 @@ from math import ceil
 from pathlib import Path
 
 from benchmarks.harness.machine import describe, versions
-from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.harness.record import FOLDER, OURS, Report, Result, Skip
 from benchmarks.kv.arms import ARMS, BEST_CAP, STOCK, TOKEN_CAPACITY, Arm, capped, token_capacity
 from benchmarks.kv.calibrate import calibrate, fitted
 from benchmarks.kv.driving import Client, Played, play
@@ -328,7 +328,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cases", default="", metavar="NAMES", help="only these cases, separated by commas")
     parser.add_argument("--arms", default="", metavar="NAMES", help="besides stock, the tuned arms and ours only these")
     parser.add_argument("--seeds", type=int, metavar="N", help="play seeds 1 to N (5)")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "kv_ttl.json", metavar="FILE", help="default: %(default)s"
+    )
     options = parser.parse_args(argv)
     seeds = options.seeds if options.seeds is not None else 1 if options.quick else SEEDS
     if seeds < 1:

@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.arms.workloads import IDEAL_S, SEED, SIZES, expected, shape, steps
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.process import ArmError, ArmProcess
-from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.harness.record import FOLDER, OURS, Report, Result, Skip
 from benchmarks.harness.stats import spread
 from benchmarks.harness.venvs import VenvError, default_root, venv_python
 
@@ -162,7 +162,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; exits 1 where our own arm failed in some case."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, and a smaller W3 for pydantic-graph")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "overhead.json", metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument("--arms", default=",".join(arm.name for arm in ARMS))
     parser.add_argument("--cases", default=",".join((*SIZES, *VARIANTS)))
     parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (7, with --quick 3)")

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness.machine import describe, versions
-from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.harness.record import FOLDER, OURS, Report, Result, Skip
 from benchmarks.harness.venvs import VenvError, default_root, venv_python
 from orchestrator.planner.cost.calibration import Measurement, Prediction, calibrate, hash_fold
 from orchestrator.planner.cost.regression import Kernel
@@ -157,7 +157,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, default=DEFAULT_ROWS)
     parser.add_argument("--no-peer", action="store_true", help="leave aiconfigurator out")
     parser.add_argument("--peer-answers", type=Path, metavar="FILE", help="where aiconfigurator's answers are kept")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "planner_accuracy.json", metavar="FILE", help="default: %(default)s"
+    )
     options = parser.parse_args(argv)
     machine = describe()
     rows = [row for row, _, _ in labelled(read_rows(options.rows))]

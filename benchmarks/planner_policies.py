@@ -25,8 +25,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from benchmarks.harness.machine import describe, versions
+from benchmarks.harness.record import FOLDER, Report, Result
 from benchmarks.harness.record import OURS as OUR_ARM
-from benchmarks.harness.record import Report, Result
 from benchmarks.harness.stats import spread
 from benchmarks.scheduling.compare import Plan, alone, capacities, measure, middle, reductions, tune
 from benchmarks.scheduling.trial import BALANCED, OURS, POLICY_NAMES, ROUND_ROBIN, Outcome, run
@@ -112,7 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_policies", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three loads, shorter runs, fewer seeds")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "planner_policies.json", metavar="FILE", help="default: %(default)s"
+    )
     options = parser.parse_args(argv)
     machine, plan, began_s = describe(), QUICK if options.quick else FULL, time.monotonic()
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:

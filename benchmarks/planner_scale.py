@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.process import ROOT
-from benchmarks.harness.record import OURS, Report, Result, Skip
+from benchmarks.harness.record import FOLDER, OURS, Report, Result, Skip
 
 ARMS: Final = {OURS: "round-robin+fcfs", "critical-path": "critical-path+laxity"}
 SIZES: Final = (250_000, 1_000_000)
@@ -90,7 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; exits 1 where a process failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests on a tenth of the replicas")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "planner_scale.json", metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of " + ", ".join(ARMS))
     options = parser.parse_args(argv)
     unknown = sorted(set(options.arms.split(",")) - set(ARMS))

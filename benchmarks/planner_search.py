@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.arms import placement_cases as cases
 from benchmarks.harness.machine import describe, versions
-from benchmarks.harness.record import OURS, Report, Result
+from benchmarks.harness.record import FOLDER, OURS, Report, Result
 from benchmarks.harness.stats import spread
 from orchestrator.errors import PlanError
 from orchestrator.planner.placement import Link, Objective, Problem, solve
@@ -122,7 +122,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_search", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer graphs and seeds")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "planner_search.json", metavar="FILE", help="default: %(default)s"
+    )
     options = parser.parse_args(argv)
     machine = describe()
     seeds = range(3 if options.quick else 11)

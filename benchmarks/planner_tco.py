@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.harness.machine import describe, versions
-from benchmarks.harness.record import OURS, Report, Result
+from benchmarks.harness.record import FOLDER, OURS, Report, Result
 from benchmarks.tco.claims import (
     BASES,
     MIXED_AGE,
@@ -148,11 +148,14 @@ def main(argv: list[str] | None = None) -> int:
     """Run the study and write its files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_tco", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a coarser sensitivity map")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "planner_tco.json", metavar="FILE", help="default: %(default)s"
+    )
     options = parser.parse_args(argv)
     from benchmarks.tco.figures import heat_map, sensitivity_map
 
     machine, begun, target = describe(), time.perf_counter(), options.json
+    target.parent.mkdir(parents=True, exist_ok=True)
     by_basis = {basis: cells(workloads(), settings(), basis) for basis in BASES}
     seconds = time.perf_counter() - begun
     shown = [cell for basis in BASES for cell in by_basis[basis] if cell.setting == BASE]

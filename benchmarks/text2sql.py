@@ -30,7 +30,7 @@ import uvloop
 from pydantic import BaseModel
 
 from benchmarks.harness.machine import describe, versions
-from benchmarks.harness.record import Report, Result
+from benchmarks.harness.record import FOLDER, Report, Result
 from benchmarks.harness.stats import error_ratio, error_ratio_interval, wilson
 from examples.text2sql import prompts
 from examples.text2sql.corpus import Case, same_result, unseen_cases
@@ -225,7 +225,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text2sql", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_QUESTIONS} questions instead of {QUESTIONS}")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "text2sql.json", metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument("--model", default="examples/text2sql/model", help="a folder or a Hugging Face id")
     parser.add_argument("--engine", default="vllm", help="the engine's kind")
     parser.add_argument("--questions", type=int)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
+
+import pytest
 
 from examples.hello import hello
 from orchestrator.compiler import compile as compile_workflow
@@ -26,6 +29,15 @@ def test_it_fits_a_screen_and_a_table() -> None:
     assert len(README.splitlines()) <= MOST_LINES
     _, _, figures = README.partition("## Figures")
     assert len(re.findall(r"^\| (?!---|\|)", figures, re.MULTILINE)) == FIGURES
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`python -m (benchmarks[^`]*)`", README))))
+def test_its_figures_come_of_commands_as_they_stand(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is missing in them and nothing unknown but what is added here."""
+    module, *arguments = command.split()
+    with pytest.raises(SystemExit):
+        importlib.import_module(module).main([*arguments, "--unheard-of"])
+    assert "unrecognized arguments: --unheard-of" in capsys.readouterr().err
 
 
 def test_its_plan_has_the_examples_ops() -> None:

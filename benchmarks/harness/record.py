@@ -10,6 +10,8 @@ from benchmarks.harness.machine import Machine
 
 OURS = "orchestrator"
 """The arm name of this project; every other arm is a peer or a floor."""
+FOLDER = Path("build/bench")
+"""Where reports are written unless `--json` says otherwise."""
 
 
 class Result(BaseModel):
