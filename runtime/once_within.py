@@ -46,15 +46,15 @@ def within(by: Caller, program: Program, inputs: Sequence[object]) -> Within:
     above = by.execution.within
     here = f"{by.frame}{by.op.id}"
     called = f"{here}.{program.name}"
-    digest = sha256(to_json(list(inputs), fallback=repr, inf_nan_mode="constants")).hexdigest()
-    by.runs.begun.append((program.name, digest))
-    number = by.runs.begun.count((program.name, digest))
+    digest = sha256(to_json(list(inputs), fallback=repr, inf_nan_mode="constants")).digest()
+    number = by.runs.begun.get((program.name, digest), 0) + 1
+    by.runs.begun[program.name, digest] = number
     op = retried()
     if above is None:
         root, frame, path, name, around = by.execution, by.frame, called[len(by.frame) :], by.execution.run_id, None
     else:
         root, frame, path, name, around = above.root, above.frame, f"{above.op}/{called}", above.name, above.retried
-    return Within(root, frame, path, f"{name}\n{called}.{digest}.{number}", around if op is None else op.id)
+    return Within(root, frame, path, f"{name}\n{called}.{digest.hex()}.{number}", around if op is None else op.id)
 
 
 async def admit(by: Caller, program: Program, place: Within) -> None:

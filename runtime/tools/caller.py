@@ -21,8 +21,8 @@ class Runs:
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[object]] = set()
         self.is_over = False
-        self.begun: list[tuple[str, str]] = []
-        """The workflows that it has called, each with a digest of what it was called with."""
+        self.begun: dict[tuple[str, bytes], int] = {}
+        """How often it has called a workflow, with a digest of what it was called with."""
 
     def close(self) -> bool:
         """Let no more begin; whether some still run."""
