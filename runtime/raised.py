@@ -7,14 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final
 
-from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.location import BY_VALUE, is_user_file
 from orchestrator.errors import SourceLoc, described
 from orchestrator.leaving import passes_through
 
 RAISED_AT: Final = "_orch_raised_at"
 """Attribute of an exception from another process: where it was raised there."""
-BY_VALUE: Final = "<dynamic-code>"
-"""What cloudpickle puts in place of a code object's file."""
 
 
 class TaskExitError(RuntimeError):

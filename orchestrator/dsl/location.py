@@ -10,6 +10,7 @@ import sys
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType
+from typing import Final
 
 from orchestrator.errors import SourceLoc
 
@@ -17,6 +18,8 @@ _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
 _FRONT_END = str(Path(__file__).parent) + "/"
 _FROZEN = "<frozen "
+BY_VALUE: Final = "<dynamic-code>"
+"""What cloudpickle puts in place of a code object's file."""
 
 _boundaries: dict[int, CodeType] = {}
 """By identity: to hash a code object is to hash all that is in it."""

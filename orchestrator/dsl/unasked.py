@@ -28,6 +28,7 @@ from itertools import pairwise
 from types import BuiltinFunctionType, CodeType, MethodDescriptorType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from orchestrator.dsl.location import BY_VALUE
 from orchestrator.dsl.meaning import LAYOUT, UNKNOWN, Functions, Kind, Meaning, arguments_of, module_of, understand
 from orchestrator.dsl.misuse import IN_A_TOOL, ON_THE_PLACEHOLDER, TRACED_ONCE
 from orchestrator.dsl.syntax import has_source
@@ -89,7 +90,8 @@ def report_unasked(tracer: Tracer) -> None:
     reported = {(each.where.file, each.where.line) for each in tracer.diagnostics if each.where is not None}
     functions: Functions = {}
     for ran in list(tracer.runs):
-        if understand(ran, functions) is None and not has_source(ran.code.co_filename):
+        file = ran.code.co_filename
+        if understand(ran, functions) is None and not has_source(file) and file != BY_VALUE:
             _warn(ran.code)
     unread = list(functions.values())
     while unread:
@@ -194,14 +196,14 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
     into = [node.func.value] if isinstance(node.func, ast.Attribute) else files
     if any(isinstance(meaning.held(each), StringIO) for each in into):  # where a prompt is put together
         return
-    own = callee.__name__ if isinstance(callee, _NATIVE) else ""
-    if own and callee is getattr(builtins, own, UNKNOWN):
-        yield from _by_a_builtin(meaning, node, own, given)  # it may have another name here
+    native = callee.__name__ if isinstance(callee, _NATIVE) else name  # it may have another name here
+    if native and callee is getattr(builtins, native, None):  # where libraries also put a `print` of their own
+        yield from _by_a_builtin(meaning, node, native, given)
     elif _is_of_texts(meaning, node.func):
         if kinds[:1] == [Kind.TEXT]:
             yield _reads(node, f"`{_source(node.func)}()`")
     elif module_of(callee) == "_operator":
-        yield from _by_an_operator(meaning, node, own, given)
+        yield from _by_an_operator(meaning, node, native, given)
     elif _reader(meaning, node.func, callee) and name not in LAYOUT and any(map(meaning.holds, given)):
         values = [each for each, kind in zip(given, kinds, strict=True) if kind is Kind.VALUE]
         what = f"{_source(node.func)}()"

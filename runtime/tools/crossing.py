@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.dsl.location import BY_VALUE
 from orchestrator.errors import SourceLoc
-from orchestrator.runtime.raised import BY_VALUE, RAISED_AT, user_line
+from orchestrator.runtime.raised import RAISED_AT, user_line
 
 Dumps = Callable[[Any], bytes]
 """``cloudpickle.dumps``, of whichever distribution the other process has too."""

@@ -56,7 +56,8 @@ def assert_as_marked(function: Callable[..., Any]) -> None:
     """The lines that have errors are those that are marked with a code."""
     source, first = inspect.getsourcelines(function)
     marked = {first + i: found[1] for i, line in enumerate(source) if (found := re.search(r"# (D\d+)$", line))}
-    assert {each.where.line: each.code[5:] for each in diagnose(function) if each.where} == marked
+    found = {each.where.line: each.code[5:] for each in diagnose(function) if each.where}
+    assert found == marked, f"found {found}, and marked are {marked}"
 
 
 def the_error(function: Callable[..., Any]) -> Diagnostic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import functools
 import importlib
@@ -123,6 +124,18 @@ def test_printing_and_logging() -> None:
         print(len(SHORT))
         return llm(topic)
 
+    assert_as_marked(flow)
+
+
+def test_printing_where_a_library_has_put_a_print_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(*args: object) -> None:
+        pass
+
+    def flow(topic: str) -> str:
+        print(topic)  # D006
+        return llm(topic)
+
+    monkeypatch.setattr(builtins, "print", written)  # as Ray does once a worker has drawn a progress bar
     assert_as_marked(flow)
 
 
