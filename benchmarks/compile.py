@@ -1,6 +1,6 @@
 """How long compiling takes: trace, passes and plan of workflows of 1,000 and 10,000 ops, each in a fresh process.
 
-    python -m benchmarks.compile [--quick] --json FILE
+    python -m benchmarks.compile [--quick] [--json FILE]
 
 The workflow is ``benchmarks/arms/sample_workflow.py``: language-model calls, tools, prompts, fields, branches, loops
 and maps. An *op* is an operation of the level-1 module as traced, region terminators not counted; the workflow is grown

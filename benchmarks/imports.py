@@ -1,6 +1,6 @@
 """How long `import orchestrator` and `orch --help` take, and what they load, in fresh processes.
 
-    python -m benchmarks.imports [--quick] --json FILE
+    python -m benchmarks.imports [--quick] [--json FILE]
 
 Cases: ``package`` is the bare import; ``names`` imports the names a workflow file uses, which a lazy package loads only
 then; ``orch-help`` is the whole process. ``python`` is an interpreter that imports nothing, for scale. The first run of

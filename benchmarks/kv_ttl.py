@@ -1,6 +1,6 @@
 """Keeping KV between the turns of agents: job completion times on a real vLLM with little KV memory, arm by arm.
 
-    python -m benchmarks.kv_ttl [--quick] [--cases pressure,tail20] [--arms gate] [--seeds N] --json FILE
+    python -m benchmarks.kv_ttl [--quick] [--cases pressure,tail20] [--arms gate] [--seeds N] [--json FILE]
 
 Arms: ``stock`` vLLM; ``best-cap``, stock behind the static cap on concurrent programs that has the least mean on the
 tuning seeds of each case; ``token-capacity``, stock behind an admission by tokens of KV that pauses and resumes whole

@@ -1,6 +1,6 @@
 """What a step costs: no-op steps of about 200 bytes through our executor and through its peers, side by side.
 
-    python -m benchmarks.overhead [--quick] --json FILE [--arms orchestrator,burr] [--cases W1,W4] [--venvs DIR]
+    python -m benchmarks.overhead [--quick] [--json FILE] [--arms orchestrator,burr] [--cases W1,W4] [--venvs DIR]
 
 Every arm is a process of its own that builds a workload (`build_s`, outside the clock) and runs it on request; the arms
 take turns, run by run, so that whatever else the machine does hits all of them. The value each run returns is checked.

@@ -1,6 +1,6 @@
 """How far predicted TTFT and TPOT are from measurements that the fit has not seen, beside aiconfigurator.
 
-    python -m benchmarks.planner_accuracy [--quick] [--rows FILE.csv] [--no-peer] --json FILE
+    python -m benchmarks.planner_accuracy [--quick] [--rows FILE.csv] [--no-peer] [--json FILE]
 
 Rows are measurements published by ai-dynamo/aiconfigurator, by default those that ship with the planner. In the cases
 ``configuration/...`` every fifth *configuration* (model, device, backend, precision, lengths, load and parallelism; all

@@ -1,6 +1,6 @@
 """Scheduling policies for text-to-SQL programs on 2 x A100, RTX A6000 and L40S, from light load to overload. Simulated.
 
-    python -m benchmarks.planner_policies [--quick] --json FILE
+    python -m benchmarks.planner_policies [--quick] [--json FILE]
 
 The load is ``planner/study/text2sql.py``, the cluster ``benchmarks/scheduling/cluster.py``. Four policies see the same
 programs with the same predictions (means of each step over 500 earlier programs). The alpha of workload-balanced +

@@ -1,6 +1,6 @@
 """How long the simulator takes for a large cluster, and that its memory does not grow with the number of requests.
 
-    python -m benchmarks.planner_scale [--quick] --json FILE [--arms orchestrator]
+    python -m benchmarks.planner_scale [--quick] [--json FILE] [--arms orchestrator]
 
 1,000,000 requests pass through 1,000 replicas (three kinds of GPU, one model; see ``benchmarks/arms/simulate_arm.py``),
 under the simplest policy (arm ``orchestrator``) and under ours (arm ``critical-path``), each in a fresh process that

@@ -1,6 +1,6 @@
 """How good the placement solver's plans are, and how long the proof takes.
 
-    python -m benchmarks.planner_search [--quick] --json FILE
+    python -m benchmarks.planner_search [--quick] [--json FILE]
 
 ``brute-force``: random workflows of 2 to 10 ops, solved for cost, latency and energy, against all plans there are
 (`max_gap`, and a difference about whether there is a plan counts as infinite). ``60x8``: 60 ops on 8 pools, the cost

@@ -1,6 +1,6 @@
 """The heterogeneous-TCO study of arXiv 2507.19635 (figures 8 and 9), with both price columns and a sensitivity map.
 
-    python -m benchmarks.planner_tco [--quick] --json FILE
+    python -m benchmarks.planner_tco [--quick] [--json FILE]
 
 Llama-3 8B and 70B in FP16 and FP8, 512/4096 and 4096/512 tokens, every prefill::decode pair of A40, A100, Gaudi 3,
 MI300X, H100 and B200, TTFT <= 250 ms and TBT <= 20 ms, tokens/s/$ relative to H100::H100. ``benchmarks/tco/study.py``

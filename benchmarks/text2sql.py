@@ -1,6 +1,6 @@
 """Execution accuracy of the bundled text-to-SQL model on schemas it was never trained on: one call against a workflow.
 
-    python -m benchmarks.text2sql [--quick] --json FILE [--model PATH_OR_ID] [--engine vllm]
+    python -m benchmarks.text2sql [--quick] [--json FILE] [--model PATH_OR_ID] [--engine vllm]
 
 Questions are generated over databases whose tables, columns and values are named from words kept out of training
 (`examples.text2sql.corpus.unseen_cases`; `SEED` was used neither for training nor for choosing the model). Both arms

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator import userdata
@@ -22,10 +23,10 @@ def cached(model: str, file: str, revision: str | None = None) -> Iterator[Path]
     wanted = _commit(folder, revision or "main")
     if wanted is not None and (path := folder / "snapshots" / wanted / file).exists():
         yield path
-    try:
-        found = [(path.stat().st_mtime_ns, path) for path in (folder / "snapshots").glob(f"*/{file}")]
-    except OSError:  # no such folder, one that may not be read, or a link to a file that is gone
-        found = []
+    found: list[tuple[int, Path]] = []
+    with suppress(OSError):  # no such folder, or one that may not be read
+        there = filter(Path.exists, (folder / "snapshots").glob(f"*/{file}"))  # a link's file may be gone
+        found += ((path.stat().st_mtime_ns, path) for path in there)
     yield from (path for _, path in sorted(found, reverse=True) if path.parent.name != wanted)
 
 

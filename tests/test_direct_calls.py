@@ -94,14 +94,14 @@ async def stays(text: str) -> str:
 
 
 SIGNALLED = """
-import asyncio, os, signal, sys
+import asyncio, signal, sys
 from orchestrator import tool, workflow
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 
 @tool(effects="pure")
 async def waits(n: int) -> int:
-    os.kill(os.getpid(), signal.SIGTERM)
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
     await asyncio.sleep(30)
     return n
 
@@ -113,7 +113,7 @@ flow(1)
 """
 
 
-def test_a_signals_handler_still_ends_the_process(tmp_path: Path) -> None:
+def test_a_signals_handler_still_ends_the_process_from_within_a_callback(tmp_path: Path) -> None:
     script = tmp_path / "signalled.py"
     script.write_text(SIGNALLED)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)

@@ -37,7 +37,7 @@ def test_the_revision_of_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     layers = {OLD: 2, NEW: 3}
     texts = {commit: json.dumps({**LLAMA_8B, "num_hidden_layers": count}) for commit, count in layers.items()}
     revisions(tmp_path / "hub", "config.json", texts, main=f"{main}\n", pr=OLD)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     assert facts_of(EngineSpec(name="e", kind="vllm", model="org/name")).layers == layers[main]
     asked = EngineSpec(name="e", kind="vllm", model="org/name", options={"extra": {"revision": "pr"}})
     assert facts_of(asked).layers == layers[OLD]
@@ -71,6 +71,7 @@ def test_without_a_main_that_is_there_the_newest(
     assert [path.parent.name for path in cached("org/name", "config.json")] == [OLD, NEW]
     (folder / "snapshots" / OLD / "config.json").unlink()
     (folder / "snapshots" / OLD / "config.json").symlink_to(tmp_path / "nothing")
+    assert [path.parent.name for path in cached("org/name", "config.json")] == [NEW]
     assert list(cached("org/other", "config.json")) == []
 
 

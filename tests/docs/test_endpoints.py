@@ -63,7 +63,7 @@ def test_the_figures_are_the_codes() -> None:
     assert "after six refusals" in FLAT
     assert sorted(REFUSED) == [429, 503, 529]
     assert "(HTTP 429, 503 or 529)" in FLAT
-    assert "(408, 409, 425, 5xx" in FLAT
+    assert "(408, 409, 425, any other 5xx" in FLAT
     assert sorted(PASSING) == [408, 409, 425]
     assert f"at most {probe.TIMEOUT_S:g} s" in FLAT
     assert f"`{PREFIX}`" in FLAT

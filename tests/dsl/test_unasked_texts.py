@@ -234,7 +234,7 @@ CHANGES: list[Callable[[str], str]] = [
     lambda text: text.replace("e", "3"), lambda text: (text + "{}").format("b"), lambda text: (text + "%s") % "b",
     lambda text: Template(text).substitute(), lambda text: text[:40], lambda text: text[40:], lambda text: text[::-1],
     lambda text: json.dumps(text, ensure_ascii=False), lambda text: text.translate({ord("x"): "y"}),
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES)

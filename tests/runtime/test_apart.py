@@ -131,17 +131,17 @@ async def test_the_event_loop_goes_on_meanwhile(flow: Any) -> None:
 
 @workflow
 def replying_in_time(n: int) -> Slow:
-    return llm(f"count {n}", returns=Slow, max_tokens=20, timeout=0.2)
+    return llm(f"count {n}", returns=Slow, max_tokens=20, timeout=1)
 
 
 @workflow
 def awaited_in_time(n: int) -> int:
-    return on_the_loop.options(timeout=0.2)(n)
+    return on_the_loop.options(timeout=1)(n)
 
 
 @workflow
 def threaded_in_time(n: int) -> list[int]:
-    return in_a_thread.options(timeout=0.2)(n)
+    return in_a_thread.options(timeout=1)(n)
 
 
 @pytest.mark.parametrize("flow", [replying_in_time, awaited_in_time, threaded_in_time], ids=lambda flow: flow.name)
@@ -150,6 +150,7 @@ async def test_the_timeout_of_the_op_ends_it(flow: Any) -> None:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(flow, CLUSTER), {"n": 3})
     assert caught.value.code == "ORCH-R004"
+    assert Gate.begun.is_set()
 
 
 async def test_what_was_answered_is_paid_for_all_the_same() -> None:

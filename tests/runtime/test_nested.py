@@ -209,7 +209,7 @@ async def test_is_refused_where_it_cannot_run(flow: Any, fix: str) -> None:
 async def test_ends_with_the_call_of_its_tool(called: Any) -> None:
     @workflow
     def cut_short(q: str) -> str:
-        return called.options(timeout=0.2)(q)  # type: ignore[no-any-return]
+        return called.options(timeout=2)(q)  # type: ignore[no-any-return]
 
     engine = Heard()
     engine.waits = asyncio.Event()

@@ -271,7 +271,7 @@ signal.signal(signal.SIGTERM, partial(end, 7))
 @pytest.mark.parametrize("which", ["computing", "stepping"])
 def test_what_a_signals_handler_raises_is_no_failure_of_the_tool_that_it_interrupts(tmp_path: Path, which: str) -> None:
     file = tmp_path / "handled.py"
-    file.write_text(HANDLED.replace("", ""))
+    file.write_text(HANDLED)
     done = subprocess.run([sys.executable, str(file), which], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (7, "")
 

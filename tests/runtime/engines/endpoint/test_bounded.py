@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,8 +91,14 @@ async def test_a_body_without_an_end(head: str, piece: bytes, code: str) -> None
 
 
 async def test_a_body_that_expands() -> None:
-    with endless("500 Oops\r\ncontent-encoding: gzip", PIECE, first=gzip.compress(b"y" * (200 << 20))) as server:
-        assert (await failure(server.url)).code == "ORCH-E021"
+    packed = gzip.compress(b"y" * (100 << 20))
+    with endless("500 Oops\r\ncontent-encoding: gzip", PIECE, first=packed) as server:
+        tracemalloc.start()
+        try:
+            assert (await failure(server.url)).code == "ORCH-E021"
+            assert tracemalloc.get_traced_memory()[1] < 32 << 20
+        finally:
+            tracemalloc.stop()
         assert server.sent < FEW
 
 

@@ -15,6 +15,11 @@ from orchestrator.runtime.engines.vllm.local import LocalVllm
 pytest.importorskip("vllm")
 
 
+@pytest.fixture(autouse=True)
+def _environment_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.runtime.engines.vllm.local.environment", lambda *_, **__: {})
+
+
 class Slow(LocalVllm):
     """Its model takes as long to load as the test wants."""
 
