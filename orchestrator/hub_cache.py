@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from orchestrator import userdata
@@ -21,13 +20,20 @@ def cached(model: str, file: str, revision: str | None = None) -> Iterator[Path]
     """
     folder = _hub() / f"models--{model.replace('/', '--')}"
     wanted = _commit(folder, revision or "main")
-    if wanted is not None and (path := folder / "snapshots" / wanted / file).exists():
-        yield path
-    found: list[tuple[int, Path]] = []
-    with suppress(OSError):  # no such folder, or one that may not be read
-        there = filter(Path.exists, (folder / "snapshots").glob(f"*/{file}"))  # a link's file may be gone
-        found += ((path.stat().st_mtime_ns, path) for path in there)
-    yield from (path for _, path in sorted(found, reverse=True) if path.parent.name != wanted)
+    try:
+        revisions = list((folder / "snapshots").iterdir())
+    except (OSError, ValueError):  # no such folder, one that may not be read, or no name of a folder
+        return
+    written = {path: at for each in revisions if (at := _written_ns(path := each / file)) is not None}
+    yield from sorted(written, key=lambda path: (path.parent.name == wanted, written[path], path), reverse=True)
+
+
+def _written_ns(path: Path) -> int | None:
+    """When a file was written; None: it is not there, or may not be looked at."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # of a link the file, too
+        return None
 
 
 def _hub() -> Path:

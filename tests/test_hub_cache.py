@@ -75,6 +75,23 @@ def test_without_a_main_that_is_there_the_newest(
     assert list(cached("org/other", "config.json")) == []
 
 
+@pytest.mark.parametrize("model", ["org/" + "n" * 300, "n" * 300])
+def test_a_name_that_no_folder_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert list(cached(model, "config.json")) == []
+    assert not facts_of(EngineSpec(name="e", kind="vllm", model=model)).known
+    assert _tokenizer.__wrapped__(model) is None
+
+
+def test_a_revision_that_cannot_be_looked_at_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link whose target no file can have fails as a folder of another user does, for root, too."""
+    folder = revisions(tmp_path, "config.json", {OLD: "", NEW: ""}, main=NEW)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (folder / "snapshots" / NEW / "config.json").unlink()
+    (folder / "snapshots" / NEW / "config.json").symlink_to("n" * 300)
+    assert [path.parent.name for path in cached("org/name", "config.json")] == [OLD]
+
+
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)

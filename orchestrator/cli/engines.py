@@ -178,12 +178,15 @@ def _folder(model: str) -> str:
     from orchestrator.runtime.engines.errors import model_not_loadable
 
     path = Path(model).expanduser()
-    if path.is_dir():
-        if not any((path / name).is_file() for name in ("config.json", "params.json")):  # Mistral's own format
-            raise model_not_loadable(model, "there is no config.json in that directory")
-        return str(path.resolve())
-    if path.exists():
-        raise model_not_loadable(model, "it is a file, not a directory")
+    try:
+        if path.is_dir():
+            if not any((path / name).is_file() for name in ("config.json", "params.json")):  # Mistral's own format
+                raise model_not_loadable(model, "there is no config.json in that directory")
+            return str(path.resolve())
+        if path.exists():
+            raise model_not_loadable(model, "it is a file, not a directory")
+    except OSError as unreadable:  # a name that no file can have, or a folder that may not be read
+        raise model_not_loadable(model, (unreadable.strerror or str(unreadable)).lower()) from unreadable
     if model.startswith((".", "/", "~")) or model.endswith("/") or model.count("/") > 1:
         raise model_not_loadable(model, "there is no such directory")
     return model

@@ -117,10 +117,12 @@ def _best_for(model: str) -> TokenCounter:
 @cache
 def _tokenizer(model: str) -> TokenCounter | None:
     """The tokenizer in the model's folder or in the local Hugging Face cache; None where there is none."""
-    for path in (Path(model) / "tokenizer.json", *hub_cache.cached(model, "tokenizer.json")):
-        if path.is_file():
-            return _loaded(path)
-    return None
+    paths = (Path(model) / "tokenizer.json", *hub_cache.cached(model, "tokenizer.json"))
+    try:
+        found = next((path for path in paths if path.is_file()), None)
+    except OSError:  # a name that no file can have, or a folder that may not be read
+        return None
+    return _loaded(found) if found is not None else None
 
 
 def _loaded(path: Path) -> TokenCounter | None:

@@ -336,6 +336,14 @@ def test_a_config_that_cannot_be_priced_stops_no_run(orch: Orch, folder: Path, c
     assert "may not start" in shown.out
 
 
+@pytest.mark.parametrize("model", ["n" * 300, "./" + "n" * 300])
+def test_a_model_that_no_file_can_be_named_after(orch: Orch, folder: Path, model: str) -> None:
+    (folder / "plain.py").write_text(PLAIN)
+    ended = orch("plan", "plain.py", "-m", model, "--engine", "vllm")
+    assert (ended.code, "ORCH-E004" in ended.err) == (1, True)
+    assert "file name too long" in " ".join(ended.err.split())
+
+
 def test_a_folder_without_a_config_stops_no_run_of_a_simulator(orch: Orch, folder: Path) -> None:
     (folder / "own-1b").mkdir()
     (folder / "plain.py").write_text(PLAIN)
