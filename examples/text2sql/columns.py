@@ -3,7 +3,7 @@
 Leading zeros (``00501``), digits beyond 64 bits, exponents without a point (``12e4``), long numbers with a plus (a
 telephone's) and digits of other scripts mark codes: the column stays text, exactly as it is written. So do zeros at
 the end (``1.10``), where cells have different numbers of decimals, as versions have and prices have not, or where the
-column's name says that it holds codes.
+last word of the column's name says that it holds codes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _COMMA = re.compile(r"[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?")
 _CODE = re.compile(r"[+-]?0[0-9]|\+[0-9]{7}")
 _ENDS_IN_ZERO = re.compile(r"[+-]?[0-9]*\.([0-9]*[1-9]0+|00+)")
 """A fraction that is shorter as a number; not ``3.0``, which is how programs write a number that is whole."""
-_OF_CODES = re.compile(r"(^|_)(id|code|key|version|ver|release|build|revision|sku|no|section|chapter)s?(_|$)")
+_OF_CODES = re.compile(
+    r"(^|_)(id|code|key|version|ver|release|build|revision|sku|no|section|chapter)s?(_(number|num|nr|[0-9]+))?$"
+)
+"""The last word of a name says what the cells are: ``code_coverage`` is no code, ``version_number`` a version."""
 _LARGEST = 2**63
 _EXACT_DIGITS = 15
 _LONGEST = 300

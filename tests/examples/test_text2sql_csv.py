@@ -90,6 +90,10 @@ def test_a_number_loses_nothing_or_stays_text(values: list[str], kind: str, cell
         ("Version,n\n1.10,1\n1.20,2\n", ["1.10", "1.20"]),
         ("Paper IDs,n\n2602.13690,1\n2602.13692,2\n", ["2602.13690", "2602.13692"]),
         ("price,n\n1.10,1\n2.50,2\n", [1.1, 2.5]),
+        ("Code coverage,n\n85.50,1\n100.00,2\n", [85.5, 100.0]),
+        ("release_budget,n\n1.10,1\n2.50,2\n", [1.1, 2.5]),
+        ("Version number,n\n1.10,1\n1.20,2\n", ["1.10", "1.20"]),
+        ("build_no_2,n\n1.10,1\n1.20,2\n", ["1.10", "1.20"]),
         ("valid,n\n1.10,1\n2.50,2\n", [1.1, 2.5]),
     ],
 )
