@@ -64,6 +64,7 @@ class Replies:
         """Write what is left."""
         for reply in self._open.values():
             reply.ended = True
+        self._growing.clear()
         self._write()
 
     def _token(self, key: _Key, text: str) -> None:

@@ -82,5 +82,14 @@ def test_the_end_of_a_run_ends_its_replies_and_no_others(capfd: pytest.CaptureFi
     assert capfd.readouterr().err == "first a: x\nsecond a: yy"
 
 
+@pytest.mark.parametrize("late", [RunDone(None, 0.0), done("a")])
+def test_what_comes_after_the_close_finds_nothing_to_end(capfd: pytest.CaptureFixture[str], late: Feed) -> None:
+    replies = Replies(Screen(live=False), several=False)
+    replies.of("one").push(Token("", "a", 0, "x"))
+    replies.close()
+    replies.of("one").push(late)
+    assert capfd.readouterr().err.startswith("a: x\n")
+
+
 def test_a_reply_cannot_command_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     assert shown(capfd, Token("", "a", 0, "\x1b]0;title\x07ok\tgood"), done("a")) == ["a: ]0;titleok\tgood"]
