@@ -91,13 +91,23 @@ def _unresolved(raw: Mapping[str, object], text: str, file: str) -> Iterator[Dia
             if name is not None and name in names[:index]:
                 where = SourceLoc(file, line_of(text, table, index, "name"))
                 yield Diagnostic("ORCH-P005", f"two {table}s have the same name: {name}", where, fix="rename one")
-    known = [name for each in devices if isinstance(name := each.get("name"), str)]
+    known = _known_devices(raw)
     for index, engine in enumerate(engines):
         device = engine.get("device")
-        if isinstance(device, str) and device not in known:
+        if known is not None and isinstance(device, str) and device not in known:
             where = SourceLoc(file, line_of(text, "engine", index, "device"))
             message = f"engine {engine.get('name')!r} runs on {device!r}, which is not one of the devices"
             yield Diagnostic("ORCH-P005", message, where, fix=closest(device, known) if known else None)
+
+
+def _known_devices(raw: Mapping[str, object]) -> list[str] | None:
+    """The devices' names; None where something is wrong with them, or with the name of their table: any other may have
+    been meant."""
+    given = raw.get("device")
+    if given is None:
+        return [] if raw.keys() <= _ClusterEntry.model_fields.keys() else None
+    known = [name for each in _tables(given) if isinstance(name := each.get("name"), str) and name]
+    return known if isinstance(given, list) and len(known) == len(given) else None
 
 
 def _tables(value: object) -> list[Mapping[str, object]]:

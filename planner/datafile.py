@@ -146,6 +146,8 @@ def _diagnostic(  # noqa: PLR0917 - what pydantic says of a mistake, and where i
 ) -> Diagnostic:
     field = ".".join(str(part) for part in loc) or "the file"
     code, what = _CODES.get(kind, ("ORCH-P005", ""))
+    if kind == "model_type":
+        what = f"has to be {'a table' if file.endswith('.toml') else 'an object'}"
     said = f"`{field}` {what}" if what else f"`{field}`: {message.removeprefix('Value error, ')}"
     fix = closest(str(loc[-1]), known) if kind == "extra_forbidden" and known else None
     if kind == "tuple_type" and file.endswith(".toml"):

@@ -246,3 +246,27 @@ def test_a_price_of_tokens_is_a_number(tmp_path: Path, price: str) -> None:
         (tmp_path / "c.toml").write_text(f'[[engine]]\nname = "e"\nkind = "openai"\nmodel = "m"\n{key} = {price}\n')
         with pytest.raises(PlanError, match=key):
             Cluster.from_file(tmp_path / "c.toml")
+
+
+ENGINE = '[[engine]]\nname = "e"\nkind = "vllm"\nmodel = "org/model"\ndevice = "gpu"\n'
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        ('[device]\nname = "gpu"\ntype = "h100-sxm"\n', "`device`: Input should be a valid tuple"),
+        ('[[devices]]\nname = "gpu"\ntype = "h100-sxm"\n', "`devices` is not a known field"),
+        ('[[device]]\ntype = "h100-sxm"\n', "`device.0.name` is missing"),
+        ('[[device]]\nname = ""\ntype = "h100-sxm"\n', "`device.0.name`: String should have at least 1 character"),
+        ('device = ["gpu"]\n', "`device.0` has to be a table"),
+    ],
+)
+def test_no_engine_is_blamed_for_devices_that_cannot_be_read(tmp_path: Path, devices: str, said: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        read(tmp_path, devices + ENGINE)
+    assert [each.message for each in caught.value.diagnostics] == [said]
+
+
+def test_an_engine_in_a_file_without_devices_has_none_to_run_on(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="engine 'e' runs on 'gpu', which is not one of the devices"):
+        read(tmp_path, ENGINE)
