@@ -6,12 +6,22 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import pytest
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    create_model,
+    field_validator,
+)
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from orchestrator import Happened, ask, call, llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
@@ -223,6 +233,99 @@ class Pair(NamedTuple):
     y: str
 
 
+class SlowlyPrivate(BaseModel):
+    _n: int = PrivateAttr(default_factory=lambda: waits(3))
+
+
+class PrivateAndHooked(BaseModel):
+    _n: int = 3
+
+    def model_post_init(self, _: object) -> None:
+        waits(self._n)
+
+
+class Allocated(BaseModel):
+    def __new__(cls, **given: object) -> Self:
+        return waits(super().__new__(cls))  # type: ignore[no-any-return]
+
+
+class Unfinished(BaseModel):
+    later: Later  # type: ignore[name-defined]  # noqa: F821
+
+
+@pydantic_dataclass
+class UnfinishedPoint:
+    later: Later  # type: ignore[name-defined]  # noqa: F821
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    x: int
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SlowlyFilled:
+    x: int = field(default_factory=lambda: waits(3))
+
+
+@dataclass(init=False)
+class ByHand:
+    x: int
+
+    def __init__(self, x: int) -> None:
+        self.x = waits(x)
+
+
+class Derived(Point):
+    def __init__(self, x: int) -> None:
+        super().__init__(waits(x))
+
+
+@dataclass
+class Watched:
+    x: int
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, waits(value))
+
+
+class SlowPair(Pair):
+    def __new__(cls, x: int) -> Self:
+        return super().__new__(cls, waits(x), "")
+
+
+class Row(tuple[int, ...]):
+    def __new__(cls, x: int) -> Self:
+        return super().__new__(cls, [waits(x)])
+
+
+class Registry(type):
+    def __call__(cls, *given: object) -> Any:
+        return waits(super().__call__(*given))
+
+
+class Registered(tuple[int, ...], metaclass=Registry):
+    pass
+
+
+def checked_in(module: str) -> type[BaseModel]:
+    """A model as it is where a module of that name checks it."""
+
+    def check(cls: type, value: int) -> int:
+        return waits(value)  # type: ignore[no-any-return]
+
+    check.__module__ = module
+    checks = {"check": field_validator("n")(classmethod(check))}  # type: ignore[arg-type]
+    return create_model("There", n=(int, 3), __validators__=checks)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.parametrize("module", ["pydantic_models", "pydantic_ai.checks", "pydanticlike", "orchestrator_models"])
+def test_a_module_that_is_called_like_pydantic_is_none_of_its(module: str) -> None:
+    assert has_own_code(TypeAdapter(checked_in(module)).core_schema)
+    assert not has_own_code(TypeAdapter(checked_in("pydantic.networks")).core_schema)
+
+
 @pytest.mark.parametrize("tp", [int, Any, list[str], Plain, Private, Point, Pair, dict[str, Plain | None]], ids=str)
 def test_what_pydantic_checks_itself_is_quick(tp: Any) -> None:
     assert not has_own_code(TypeAdapter(tp).core_schema)
@@ -232,17 +335,22 @@ def test_what_pydantic_checks_itself_is_quick(tp: Any) -> None:
     "tp",
     [
         Slow, Hooked, Nested, Made, Checked, SlowInt, list[Slow], Annotated[int, BeforeValidator(partial(waits))],
-        int | Slow,
+        int | Slow, SlowlyPrivate, PrivateAndHooked, Allocated, SlowPair,
     ],
-    ids=range(9),
+    ids=range(13),
 )  # fmt: skip
 def test_code_of_the_users_is_found(tp: Any) -> None:
     assert has_own_code(TypeAdapter(tp).core_schema)
 
 
-@pytest.mark.parametrize(
-    ("cls", "quick"), [(Plain, True), (Point, True), (Pair, True), (Slow, False), (Checked, False), (Hooked, False)]
-)
+QUICK = (Plain, Private, Point, Pair, Frozen)
+SLOW = (
+    Slow, Checked, Hooked, SlowlyPrivate, PrivateAndHooked, Allocated, Unfinished, UnfinishedPoint, SlowlyFilled,
+    ByHand, Derived, Watched, SlowPair, Row, Registered,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("cls", "quick"), [*((each, True) for each in QUICK), *((each, False) for each in SLOW)])
 def test_what_is_built_quickly(cls: type, quick: bool) -> None:
     assert is_built_quickly(cls) is quick
     make: Callable[..., Any] = tool(cls)
