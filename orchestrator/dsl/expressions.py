@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from operator import index as as_int
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.typing import (
@@ -26,9 +27,6 @@ from orchestrator.dsl.typing import (
 if TYPE_CHECKING:
     from orchestrator.dsl.tracer import Tracer
     from orchestrator.dsl.value import Length, Value
-
-MOST_LENGTHS: Final = 1_000
-"""That a list may have, for the lengths of its slices to be known."""
 
 T = TypeVar("T")
 
@@ -175,12 +173,14 @@ def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
 
 
 def _sliced(length: Length, key: slice) -> Length:
-    """Of a slice with known bounds: from the end of a longer list it may take less than of a shorter one."""
+    """Of a slice with known bounds: from the end of a longer list it may take less than of a shorter one.
+
+    As the list grows, both ends of the slice stay or move with it, which changes at the lengths its bounds name only.
+    """
     from orchestrator.dsl.value import Length
 
-    of = range(length.least, length.most + 1)
-    if len(of) > MOST_LENGTHS:
-        return Length(length.most)
+    turns = [abs(as_int(bound)) + near for bound in (key.start, key.stop) if bound is not None for near in (-1, 0, 1)]
+    of = [length.least, length.most, *(turn for turn in turns if length.least < turn < length.most)]
     lengths = [len(range(*key.indices(each))) for each in of]
     return Length(max(lengths), min(lengths))
 
@@ -198,7 +198,7 @@ def _may_be_left_out(value: Value[Any], position: int, length: Length) -> Value[
     sure = "[0]" if length.least == 1 else f"[0] to [{length.least - 1}]"
     return value._tracer.report(
         "ORCH-D011",
-        f"`{value._origin.name}` may have no item {position}: at_least={length.least} promises {least}",
+        f"`{value._origin.name}` may have no item {position}: at_least= promises {least}",
         why="samples that do not fit are left out, so the list may be shorter than samples=",
         fix=f"use {sure}, a slice, map_ or vote, which take what there is; or leave at_least= out",
     )
