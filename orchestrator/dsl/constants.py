@@ -50,17 +50,17 @@ def endless(obj: object, around: tuple[int, ...] = ()) -> str | None:
     return next((found for each in members if (found := endless(each, (*around, id(obj))))), None)
 
 
-def is_symbolic(obj: object, levels: int = MOST_LEVELS) -> bool:
-    """Whether a value or a marker occurs in ``obj``, looking into lists, tuples and dicts; so many levels of them."""
-    if isinstance(obj, Value):
-        return True
-    if isinstance(obj, str):
-        return has_marker(obj)
-    if isinstance(obj, (list, tuple)):
-        return levels > 0 and any(is_symbolic(each, levels - 1) for each in obj)
-    if not isinstance(obj, dict) or not levels:
-        return False
-    return any(is_symbolic(each, levels - 1) for each in (*obj.values(), *obj))
+def is_symbolic(obj: object) -> bool:
+    """Whether a value or a marker occurs in ``obj``, looking into lists, tuples and dicts, once into each."""
+    todo, seen = [obj], set[int]()
+    while todo:
+        each = todo.pop()
+        if isinstance(each, Value) or (isinstance(each, str) and has_marker(each)):
+            return True
+        if isinstance(each, (list, tuple, dict)) and id(each) not in seen:
+            seen.add(id(each))
+            todo += [*each, *each.values()] if isinstance(each, dict) else each
+    return False
 
 
 def constant_type(obj: object, expected: TypeForm = Any) -> TypeForm | None:  # noqa: PLR0911 - a case each

@@ -125,7 +125,7 @@ class Meaning:
                 return self.holds(inner)
             case ast.ListComp(elt=inner) | ast.SetComp(elt=inner) | ast.GeneratorExp(elt=inner):
                 return self.holds(inner)
-        return self.kind(node) is not None or _is_symbolic(self.held(node))
+        return self.kind(node) is not None or is_symbolic(self.held(node))
 
     def holds_in_order(self, node: ast.expr) -> bool:
         """Whether going through it gives a value or a text with one; of a dict that gives its keys."""
@@ -184,7 +184,7 @@ class Meaning:
         pairs = [*zip(names, node.args, strict=False), *((each.arg, each.value) for each in node.keywords)]
         given |= {name: self._sample(argument) for name, argument in pairs if name is not None}
         around = callee.__closure__ is not None and id(code) in self._functions
-        if not around and not any(_is_symbolic(each) or _is_symbolic(_attributes(each)) for each in given.values()):
+        if not around and not any(is_symbolic(each) or is_symbolic(_attributes(each)) for each in given.values()):
             return None
         known = {name: each for name, each in given.items() if each is not UNKNOWN}
         return understand(as_called(callee, known), self._functions)
@@ -208,7 +208,7 @@ class Meaning:
         found = list(held) if type(held) in (list, tuple) else []  # type: ignore[call-overload]
         if place is not None:
             found = [each[place] for each in found if type(each) in (list, tuple) and place < len(each)]
-        return next(filter(_is_symbolic, found), UNKNOWN)
+        return next(filter(is_symbolic, found), UNKNOWN)
 
     def _sample(self, node: ast.expr) -> object:
         known = self.held(node)
@@ -229,13 +229,6 @@ class Meaning:
         if name.id in self._locals and (len(before) < len(bound) or name.id not in self.ran.after.maps[0]):
             return UNKNOWN, before[-1] if before else None
         return self.ran.after.get(name.id, UNKNOWN), None
-
-
-def _is_symbolic(thing: object) -> bool:
-    try:
-        return is_symbolic(thing)
-    except RecursionError:  # a list that is in itself; no constant can be
-        return False
 
 
 def _attributes(thing: object) -> object:

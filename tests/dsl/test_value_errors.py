@@ -15,6 +15,7 @@ from orchestrator.dsl.value import Length
 from orchestrator.errors import RunError
 from orchestrator.testing import fake
 from tests.dsl.diagnosing import Query, count, diagnose, run_sql, the_error, the_error_at_caller
+from tests.dsl.recording import record
 
 
 @tool(effects="pure")
@@ -186,10 +187,12 @@ def test_a_sample_that_may_have_been_left_out_has_no_certain_position() -> None:
         a, b = drafts[2], drafts[-3]  # D011 # D011
         c, d = texts[3].upper, drafts.sql[2]  # D011 # D011
         one = drafts[:3][2]  # D011
-        return [a, b, c, d, one, drafts[1], drafts[-2], texts[0], drafts[:1][0]]
+        two = drafts[1:][2]  # D011
+        return [a, b, c, d, one, two, drafts[1], drafts[-2], texts[0], drafts[:1][0]]
 
     errors = diagnose(flow)
-    assert errors[0].message.endswith("` may have no item 2: at_least=2 promises 2 items")
+    assert errors[0].message.endswith("` may have no item 2: at_least= promises 2 items")
+    assert errors[5].message.endswith("` may have no item 2: at_least= promises 1 item")
     assert errors[0].fix is not None and errors[0].fix.startswith("use [0] to [1], a slice, map_ or vote")
 
 
@@ -221,13 +224,55 @@ def test_a_position_that_is_missing_in_a_run_has_its_line_and_what_to_do() -> No
 POSITIONS = st.none() | st.integers(-6, 6)
 
 
-@given(st.integers(0, 5), st.integers(0, 5), POSITIONS, POSITIONS, st.none() | st.sampled_from([-2, -1, 1, 2]))
+@given(st.integers(0, 9), st.integers(0, 5), POSITIONS, POSITIONS, st.none() | st.sampled_from([-2, -1, 1, 2]))
 def test_bounds_of_a_slice_hold_for_every_length(
     least: int, more: int, start: int | None, stop: int | None, step: int | None
 ) -> None:
     bounds = _sliced(Length(least + more, least), slice(start, stop, step))
     lengths = [len(list(range(each))[start:stop:step]) for each in range(least, least + more + 1)]
     assert (bounds.least, bounds.most) == (min(lengths), max(lengths))
+
+
+def test_a_slice_bounds_the_length_of_a_long_list() -> None:
+    @workflow
+    def flow(numbers: list[int]) -> list[list[int]]:
+        many = map_(lambda each: each, numbers, limit=5_000)
+        return [map_(echo, many[:5]), map_(echo, many[-3:]), map_(echo, many[4_990:])]  # type: ignore[list-item]
+
+    assert [op.attrs["limit"] for op in record(flow).ops if op.kind == "map"] == [5_000, 5, 3, 10]
+
+
+class Person(dict[str, Any]):
+    """Who knows others, who know them; nobody is to be asked again and again."""
+
+    asked = 0
+
+    def values(self) -> Any:
+        self.asked += 1
+        assert self.asked < 100
+        return super().values()
+
+
+def name_of_first(person: dict[str, Any]) -> str:
+    return str(person["name"])
+
+
+def test_constants_that_refer_to_each_other_are_looked_at_once() -> None:
+    people = [Person(name=name) for name in ("Ada", "Bea", "Cai")]
+    for place, person in enumerate(people):
+        person |= {"next": people[place - 2], "last": people[place - 1]}
+    ada = people[0]
+
+    @tool
+    def greet(word: str) -> str:
+        return f"{word}, {ada['last']['name']}"
+
+    @workflow
+    def flow(word: str) -> str:
+        return llm(f"{name_of_first(ada)}: {greet(word)}")
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("Hello") == "Ada: Hello, Cai"
 
 
 def nested(levels: int, kind: type, inner: object = 7) -> Any:
