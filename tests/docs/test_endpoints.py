@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.planner.cluster import Cluster
 from orchestrator.runtime.engines import errors, openai
 from orchestrator.runtime.engines.endpoint import pace, probe
-from orchestrator.runtime.engines.endpoint.statuses import PASSING, REFUSED
+from orchestrator.runtime.engines.endpoint.statuses import GATEWAY_TIMEOUTS, PASSING, REFUSED
 from orchestrator.runtime.engines.openai import OpenAIOptions
 from orchestrator.runtime.engines.registry import create
 from orchestrator.runtime.kv.metrics import PREFIX
@@ -65,5 +65,7 @@ def test_the_figures_are_the_codes() -> None:
     assert "(HTTP 429, 503 or 529)" in FLAT
     assert "(408, 409, 425, any other 5xx" in FLAT
     assert sorted(PASSING) == [408, 409, 425]
+    assert "its gateway gave up waiting (504, 524)" in FLAT
+    assert sorted(GATEWAY_TIMEOUTS) == [504, 524]
     assert f"at most {probe.TIMEOUT_S:g} s" in FLAT
     assert f"`{PREFIX}`" in FLAT
