@@ -19,9 +19,11 @@ MOST_PAGE_BYTES: Final = 4 << 20
 MOST_S: Final = 10.0
 """How long the body of an error may take; what comes later is not read."""
 _EXPANDS: Final = 1024
-"""How many times longer decompressing makes a body, at most."""
-_CODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
-"""Content codings that expand no further, and are read although nobody asked for them."""
+"""How many times longer decompressing one of :data:`_READ` makes a body, at most."""
+_READ: Final = frozenset({"gzip", "x-gzip", "deflate"})
+"""Compressions that are read although nobody asked for them, but not one within another."""
+_BOUNDLESS: Final = frozenset({"br", "zstd"})
+"""Those that make a body any number of times longer. Names of no compression, such as `utf-8`, change nothing."""
 
 
 def bounding(http: Any) -> Callable[[Any], Awaitable[None]]:
@@ -58,17 +60,24 @@ def bounding(http: Any) -> Callable[[Any], Awaitable[None]]:
             await self._stream.aclose()
 
     async def bound(response: Any) -> None:
-        coding = response.headers.get("content-encoding", "").strip().lower()
-        if coding not in _CODINGS:
+        coding = response.headers.get("content-encoding", "").lower()
+        if _is_boundless(coding):
             raise http.DecodingError(f"it answers in the content coding `{coding[:40]}`, which nobody asked for")
-        is_coded = coding not in ("", "identity")
-        most: int | None = MOST_ERROR_BYTES
-        within_s: float | None = MOST_S
-        if response.is_success:
-            within_s = None
-            most = None if response.request.method == "POST" else MOST_PAGE_BYTES
-        if is_coded and most is not None:
-            most //= 16
-        response.stream = Bounded(response.stream, most, within_s, is_coded=is_coded)
+        is_coded = bool(_compressions(coding))
+        is_reply = response.is_success and response.request.method == "POST"
+        if is_reply and not is_coded:
+            return
+        most = (MOST_PAGE_BYTES if response.is_success else MOST_ERROR_BYTES) // (16 if is_coded else 1)
+        within_s = None if response.is_success else MOST_S
+        response.stream = Bounded(response.stream, None if is_reply else most, within_s, is_coded=is_coded)
 
     return bound
+
+
+def _compressions(coding: str) -> list[str]:
+    return [each for each in map(str.strip, coding.split(",")) if each in _READ | _BOUNDLESS]
+
+
+def _is_boundless(coding: str) -> bool:
+    found = _compressions(coding)
+    return len(found) > 1 or not _BOUNDLESS.isdisjoint(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import threading
 import tracemalloc
@@ -16,6 +17,7 @@ import pytest
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Message, complete
 from orchestrator.runtime.engines.endpoint import bounded, event_stream, reply
+from orchestrator.runtime.engines.endpoint.client import http_library
 from orchestrator.runtime.engines.endpoint.reply import Reply, UnfinishedError
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.kv.metrics import families
@@ -79,7 +81,10 @@ FEW = 16 << 20
         ("302 Found\r\nlocation: http://127.0.0.1:9/v1", PIECE, "ORCH-E008"),
         ("200 OK\r\ncontent-type: text/html", PIECE, "ORCH-E028"),
         ("200 OK\r\ncontent-encoding: br", PIECE, "ORCH-E019"),
+        ("200 OK\r\ncontent-encoding: utf-8, zstd", PIECE, "ORCH-E019"),
         ("500 Oops\r\ncontent-encoding: gzip, gzip", PIECE, "ORCH-E019"),
+        ("500 Oops\r\ncontent-encoding: gzip\r\ncontent-encoding: X-Deflate, deflate", PIECE, "ORCH-E019"),
+        ("500 Oops\r\ncontent-encoding: aws-chunked", PIECE, "ORCH-E021"),
     ],
 )
 async def test_a_body_without_an_end(head: str, piece: bytes, code: str) -> None:
@@ -88,6 +93,30 @@ async def test_a_body_without_an_end(head: str, piece: bytes, code: str) -> None
         assert server.sent < FEW
     assert error.code == code
     assert len(str(error)) < 2_000
+
+
+@pytest.mark.parametrize("coding", ["UTF-8", "none", "chunked", "identity, identity", "", "utf-8, gzip"])
+async def test_what_is_no_compression_is_read_as_it_is(coding: str) -> None:
+    values = (chunk("fine", None), chunk("", "stop"))
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in values).encode() + b"data: [DONE]\n\n"
+    if "gzip" in coding:
+        body = gzip.compress(body)
+    head = f"200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}"
+    with endless(head, b"", first=body) as server:
+        server.most = 0
+        engine = OpenAIEngine("e", "m", OpenAIOptions(server.url, key_env="NO_SUCH_KEY", kv_hints=False))
+        await engine.start()
+        got = await complete(engine, GenerateRequest("1", "default", (Message("user", "hi"),)))
+        await engine.close()
+    assert got.texts == ("fine",)
+
+
+async def test_a_plain_reply_is_handed_over_as_it_comes() -> None:
+    httpx = http_library()
+    stream = httpx.ByteStream(b"data: [DONE]")
+    response = httpx.Response(200, stream=stream, request=httpx.Request("POST", "http://127.0.0.1/v1"))
+    await bounded.bounding(httpx)(response)
+    assert response.stream is stream
 
 
 async def test_a_body_that_expands() -> None:
