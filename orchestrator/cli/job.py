@@ -72,15 +72,18 @@ def run_job(
             if replies is not None:
                 replies.close()
             screen.close()
-            plan, start_seconds = compiled.plan, session.start_seconds
-            facts = Facts(
-                models_label(plan), engines_label(plan), simulated, seconds, start_seconds, plan, progress.spent
-            )
-            results.of_runs = outcomes, facts
+            results.of_runs = outcomes, facts(simulated, seconds, session.start_seconds)
+
+    def facts(simulated: bool, seconds: float, start_seconds: float) -> Facts:
+        plan = compiled.plan
+        return Facts(models_label(plan), engines_label(plan), simulated, seconds, start_seconds, plan, progress.spent)
 
     try:
         for note in job.notes:
             progress.note(note)
+        if not job.cases:  # nothing is started for nothing
+            results.of_runs = (), facts(False, 0.0, 0.0)
+            return results.of_runs
         try:
             run(all_cases())
         except KeyboardInterrupt:

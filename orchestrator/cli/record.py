@@ -29,7 +29,7 @@ def save_record(
         asked = Asked(facts.plan.cluster, corrections=known_corrections()[0])
         record = RunRecord(
             plan=planning_of(workflow).complete(facts.plan, asked),
-            concurrency=min(concurrency, len(outcomes)),
+            concurrency=min(concurrency, max(len(outcomes), 1)),
             simulated=facts.simulated,
             failed=len(outcomes) - len(results),
             runs=tuple(map(_run, results)),

@@ -1,7 +1,7 @@
 """What the runs of a job gave. It is paid for, so from the moment it is there it is delivered or saved.
 
-That holds for whatever comes between: a stdout that takes nothing, an app's report that fails, Ctrl-C (SIGTERM and
-SIGHUP come as that), and a second one while it is being saved.
+That holds for whatever comes between: a stdout that takes nothing, an app's report that fails or exits, Ctrl-C (SIGTERM
+and SIGHUP come as that), and a second one while it is being saved.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def kept(workflow: str) -> Iterator[Results]:
     results = Results()
     try:
         yield results
-    except (Exception, KeyboardInterrupt) as failure:
+    except BaseException as failure:  # an app's report may call `sys.exit`, too
         if not results.paid_for:
             raise
         waiting = _no_ctrl_c()

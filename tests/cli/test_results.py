@@ -132,3 +132,43 @@ def test_signals_that_end_jobs_save_them_too(
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
     assert saved(shop) == ["seven is paid for"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [
+        ("sys.exit('no rows')", "SystemExit: no rows"),
+        ("sys.exit()", "SystemExit"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_a_report_that_ends_the_process_loses_nothing(orch: Orch, shop: Path, ending: str, why: str) -> None:
+    (shop / "leaving").mkdir()
+    app = APP.replace('os.environ["SIGNALS"]', '""').replace("time.sleep(60)", ending)
+    (shop / "leaving" / "app.py").write_text(app)
+    ended = orch("run", "leaving")
+    assert ended.code == 1
+    assert "ORCH-U092" in ended.err
+    assert f"why: {why}\n" in ended.err
+    assert saved(shop) == ["seven is paid for"]
+
+
+IDLE = """
+from orchestrator.cli.app import App, Job, Report
+from shop import shop
+
+app = App(
+    workflow=shop,
+    prepare=lambda options, words: Job([], ["all orders are paid for"]),
+    report=lambda job, outcomes, facts: Report({}, f"{len(outcomes)} orders"),
+)
+"""
+
+
+def test_a_job_without_cases_is_nothing_to_do(orch: Orch, shop: Path) -> None:
+    (shop / "idle").mkdir()
+    (shop / "idle" / "app.py").write_text(IDLE)
+    ended = orch("run", "idle", "--record", "r.json")
+    assert (ended.code, ended.out) == (0, "0 orders\n"), ended.err
+    assert "all orders are paid for" in ended.err
+    assert not json.loads((shop / "r.json").read_text())["runs"]
