@@ -10,10 +10,12 @@ are handed over as they are.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque
+from contextlib import suppress
 from copy import copy
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from enum import Enum
+from operator import is_
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -22,7 +24,11 @@ from orchestrator.runtime.failures import nested_too_deeply
 
 _KEYED: Final = frozenset({dict, OrderedDict, defaultdict, Counter})
 _FLAT: Final = frozenset({set, bytearray})
+_WHOLE: Final = _FLAT | {tuple}
+"""Those whose copies have everything at once."""
 _CONTAINERS: Final = (OrderedDict, defaultdict, dict, list, deque, set, bytearray)
+_WRAPPERS: Final = (UserDict, UserList, ChainMap)
+"""Containers that hold everything in attributes."""
 _ATOMS: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -76,24 +82,24 @@ class _Copying:
             made = deque(maxlen=value.maxlen)
         elif kind in _KEYED:
             made = copy(value)
-        elif kind is tuple or (isinstance(value, tuple) and hasattr(kind, "_make")):
-            parts = [each if type(each) in _ATOMS else self.begun(each) for each in value]
-            made = self._known[id(value)] = tuple(parts) if kind is tuple else kind._make(parts)
-            return made
+        elif isinstance(value, tuple):
+            made = self._tuple(value, kind)
         elif kind in _FLAT:
-            made = self._known[id(value)] = copy(value)
-            return made
+            made = copy(value)
         elif isinstance(value, BaseModel):
             made = value.model_copy()
-        elif _is_copied_dataclass(value, kind):
-            made = object.__new__(kind)
-        elif isinstance(value, _CONTAINERS):
-            made = _empty(value)
         else:
-            return value
+            made = _empty(value)
         self._known[id(value)] = made
-        self._unfilled.append((made, value))
+        if made is not value and kind not in _WHOLE:
+            self._unfilled.append((made, value))
         return made
+
+    def _tuple(self, value: tuple[Any, ...], kind: type) -> Any:
+        parts = [each if type(each) in _ATOMS else self.begun(each) for each in tuple.__iter__(value)]
+        if all(map(is_, parts, tuple.__iter__(value))) and not any(_attributes(value)):
+            return value
+        return tuple.__new__(kind, parts)
 
     def finish(self) -> None:
         """Fill everything."""
@@ -108,10 +114,13 @@ class _Copying:
             elif isinstance(made, BaseModel):
                 for own in (made.__dict__, made.__pydantic_extra__ or {}, made.__pydantic_private__ or {}):
                     own.update({name: self.begun(each) for name, each in own.items()})
-            elif isinstance(made, _CONTAINERS):
-                self._refill(made, value)
             else:
-                for name, each in _state(value).items():
+                if isinstance(made, _CONTAINERS):
+                    self._refill(made, value)
+                of_dict, of_slots = _attributes(value)
+                if of_dict:
+                    made.__dict__.update({name: self.begun(each) for name, each in of_dict.items()})
+                for name, each in of_slots.items():
                     object.__setattr__(made, name, self.begun(each))
 
     def _refill(self, made: Any, value: Any) -> None:
@@ -129,32 +138,36 @@ class _Copying:
 
 
 def _empty(value: Any) -> Any:
-    """An empty container of the class of ``value`` and with its attributes, made without that class's constructor."""
-    made = _base(value).__new__(type(value))
-    if isinstance(value, deque):
-        deque.__init__(made, (), value.maxlen)
-    elif isinstance(value, defaultdict):
-        made.default_factory = value.default_factory
-    state = object.__getstate__(value)
-    for attributes in state if isinstance(state, tuple) else (state,):
-        for name, each in (attributes or {}).items():
-            object.__setattr__(made, name, each)
-    return made
+    """An empty object of the class of ``value``, made without that class's constructor; ``value`` if it is one that
+    nobody here can copy."""
+    if isinstance(value, _CONTAINERS):
+        made = _base(value).__new__(type(value))
+        if isinstance(value, deque):
+            deque.__init__(made, (), value.maxlen)
+        elif isinstance(value, defaultdict):
+            made.default_factory = value.default_factory
+        return made
+    if isinstance(value, _WRAPPERS) or _is_copied_dataclass(value):
+        with suppress(TypeError):  # of a dataclass that is something else as well, such as an exception
+            return object.__new__(type(value))
+    return value
 
 
 def _base(value: Any) -> Any:
     return next(each for each in _CONTAINERS if isinstance(value, each))
 
 
-def _is_copied_dataclass(value: Any, kind: type) -> bool:
+def _is_copied_dataclass(value: Any) -> bool:
     """Frozen ones are copied for what they hold; those that are told apart by identity, not at all."""
     if not is_dataclass(value) or isinstance(value, (type, Enum)):
         return False
-    params = kind.__dataclass_params__  # type: ignore[attr-defined]
-    return not params.frozen or (params.eq and not all(type(each) in _ATOMS for each in _state(value).values()))
+    params = type(value).__dataclass_params__  # type: ignore[attr-defined]
+    held = (each for attributes in _attributes(value) for each in attributes.values())
+    return not params.frozen or (params.eq and not all(type(each) in _ATOMS for each in held))
 
 
-def _state(value: Any) -> dict[str, Any]:
-    """The attributes of a dataclass, with those that it was given later and those in slots."""
-    own = {each.name: getattr(value, each.name) for each in fields(value) if hasattr(value, each.name)}
-    return {**getattr(value, "__dict__", {}), **own}
+def _attributes(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stands in its ``__dict__``, and in its slots."""
+    state = object.__getstate__(value)
+    of_dict, of_slots = state if isinstance(state, tuple) else (state, None)
+    return of_dict or {}, of_slots or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -123,6 +123,93 @@ def test_containers_of_the_users_own_classes_are_copied_as_what_they_are() -> No
     copies[0][0].append(3)
     copies[2].add("c")
     assert (inner, len(made[0]), made[0].title, made[2]) == ([1], 2, "t", {"a", "b"})
+
+
+class Shelf(list[Any]):
+    """Beside its items it has a list in its attributes, and another one in a slot."""
+
+    __slots__ = ("__dict__", "_hidden")
+
+    def __init__(self, *items: Any) -> None:
+        super().__init__(items)
+        self.tags = list(items)
+        self._hidden = self.tags
+
+
+@dataclass
+class Row(dict[str, Any]):
+    name: str
+    cells: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack(deque[Any]):
+    tags: list[str]
+
+
+class Point(tuple[Any, ...]):
+    """A tuple that is more than that."""
+
+    tags: list[str]
+
+
+@dataclass
+class Wrong(Exception):
+    hints: list[str]
+
+
+def test_what_containers_have_beside_their_items_is_copied_too() -> None:
+    shelf = Shelf("a")
+    (copied,) = by_value([shelf])
+    copied.tags.append("b")
+    assert copied == shelf == ["a"]
+    assert copied._hidden is copied.tags
+    assert shelf.tags == shelf._hidden == ["a"]
+
+
+def test_containers_that_are_dataclasses_are_copied_as_both() -> None:
+    row, stack = Row("ü", [1]), Stack(["x"])
+    row["k"] = row.cells
+    deque.append(stack, row)
+    of_row, of_stack = by_value([row, stack])
+    assert of_stack[0] is of_row is not row
+    assert of_row["k"] is of_row.cells is not row.cells
+    of_row.cells.append(2)
+    of_stack.tags.append("y")
+    of_row.clear()
+    assert (row.name, row.cells, dict(row), stack.tags) == ("ü", [1], {"k": [1]}, ["x"])
+
+
+def test_tuples_of_the_users_own_classes_are_copied_for_what_they_hold() -> None:
+    point = Point([[1], "a"])
+    point.tags = ["x"]
+    copied = by_value(point)
+    copied[0].append(2)
+    copied.tags.append("y")
+    assert type(copied) is Point
+    assert (point, point.tags) == (([1], "a"), ["x"])
+
+
+@pytest.mark.parametrize("make", [lambda inner: UserDict(a=inner), lambda inner: UserList([inner]), ChainMap])
+def test_containers_that_wrap_others_are_copied_with_them(make: Any) -> None:
+    inner = {"x": [1]}
+    value = make(inner)
+    copied = by_value(value)
+    inner["x"].append(2)
+    assert type(copied) is type(value)
+    assert copied == make({"x": [1]})
+
+
+def test_a_dataclass_that_only_another_class_can_make_is_handed_over() -> None:
+    wrong = Wrong(["hint"])
+    assert by_value([wrong])[0] is wrong
+
+
+def test_tuples_that_share_tuples_are_gone_through_once() -> None:
+    shared: Any = ("x",)
+    for _ in range(100):
+        shared = (shared, shared)
+    assert by_value([shared])[0] is shared
 
 
 @dataclass(frozen=True)
