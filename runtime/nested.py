@@ -82,11 +82,11 @@ class Within:
         assert task is not None
         if runs.is_over:
             raise RunError("ORCH-R024", f"`{program.name}` was not run: the call of `{by.op.id}` has ended")
-        runs.tasks.add(task)
+        runs.add(task)
         try:
             return await self._run(program, values, by)
         finally:
-            runs.tasks.discard(task)
+            runs.discard(task)
 
     async def _run(self, program: Program, values: tuple[object, ...], by: Caller) -> RunResult:
         outer = by.execution

@@ -227,6 +227,16 @@ class Op:
     bodies: tuple[Body, ...] = ()
 
     @property
+    def is_once(self) -> bool:
+        """Whether it is a tool that must run at most once."""
+        return isinstance(self.spec, ToolCall) and self.spec.once is not None
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether it is such a tool, and takes an idempotency key."""
+        return isinstance(self.spec, ToolCall) and self.spec.once is not None and bool(self.spec.once.key)
+
+    @property
     def may_repeat(self) -> bool:
         """Whether a retry of it would be accepted: nothing in it must run at most once without proof."""
         if isinstance(self.spec, ToolCall) and self.spec.once is not None:
@@ -377,6 +387,11 @@ class Program:
         """Where its tools run."""
         ops = (op for region in self.regions.values() for op in region.ops())
         return frozenset(op.spec.place for op in ops if isinstance(op.spec, ToolCall))
+
+    @cached_property
+    def once_tools(self) -> tuple[Op, ...]:
+        """Its tools that must run at most once."""
+        return tuple(op for region in self.regions.values() for op in region.ops() if op.is_once)
 
     @cached_property
     def model_calls(self) -> tuple[tuple[Op, float | None], ...]:

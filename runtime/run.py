@@ -33,7 +33,7 @@ from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within
 from orchestrator.runtime.observe import Subscription, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
-from orchestrator.runtime.once_within import first_once, refused
+from orchestrator.runtime.once_within import refused
 from orchestrator.runtime.pricing import limits_of
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.result import RunResult
@@ -261,8 +261,10 @@ async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) 
     from orchestrator.compiler import compile as compile_workflow
 
     compiled = compile_workflow(workflow)
-    if os.environ.get(WORKER_VARIABLE) == MAY_RUN_AGAIN and (tool := first_once(compiled.program)) is not None:
-        raise refused(workflow.name, tool.id, "the tool that calls it in another process may run again")
+    fix = 'call it from a tool without isolation="process", which no plan places on Ray: not a pure one'
+    if os.environ.get(WORKER_VARIABLE) == MAY_RUN_AGAIN and (tools := compiled.program.once_tools):
+        why = "the tool that calls it in another process may run again, or has run before its run was resumed"
+        raise refused(workflow.name, tools[0].id, why, fix)
     async with Runtime() as runtime:
         try:
             return await runtime.run(compiled, inputs)
@@ -270,7 +272,6 @@ async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) 
             if error.code != "ORCH-R008" or WORKER_VARIABLE not in os.environ:
                 raise
             why = "its tool runs in a process of its own, where there are no engines"
-            fix = 'call it from a tool without isolation="process", which no plan places on Ray: not a pure one'
             raise not_here(workflow.name, why, fix) from error
 
 

@@ -12,7 +12,7 @@ from orchestrator.errors import OrchError
 from orchestrator.runtime import failures
 from orchestrator.runtime.events import region_key
 from orchestrator.runtime.journal.replay import Ran, State
-from orchestrator.runtime.program import Op, Program, ToolCall
+from orchestrator.runtime.program import Program
 
 
 class Occurrences:
@@ -52,14 +52,9 @@ class Occurrences:
             yield f"nobody knows whether `{path}` happened: {ran.reason} (ORCH-R020)"
 
 
-def is_once(op: Op) -> bool:
-    """Whether the op must run at most once."""
-    return isinstance(op.spec, ToolCall) and op.spec.once is not None
-
-
 def once_ran(program: Program, state: State) -> dict[str, Ran]:
     """How the ops that must run at most once have ended, by occurrence."""
-    ids = {(key, op.id) for key, region in program.regions.items() for op in region.ops() if is_once(op)}
+    ids = {(key, op.id) for key, region in program.regions.items() for op in region.ops() if op.is_once}
     return {path: ran for path, ran in state.ran.items() if (region_key(ran.frame), ran.op) in ids}
 
 

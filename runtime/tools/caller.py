@@ -16,24 +16,40 @@ if TYPE_CHECKING:
 class Runs:
     """The runs that one call of a tool has begun; those in other threads than the event loop's end with it."""
 
-    __slots__ = ("begun", "is_over", "tasks")
+    __slots__ = ("_counts", "_tasks", "is_over")
 
     def __init__(self) -> None:
-        self.tasks: set[asyncio.Task[object]] = set()
         self.is_over = False
-        self.begun: dict[tuple[str, bytes], int] = {}
-        """How often it has called a workflow, with a digest of what it was called with."""
+        self._tasks: set[asyncio.Task[object]] | None = None  # of most calls there are none
+        self._counts: dict[str, int] | None = None
+
+    def add(self, task: asyncio.Task[object]) -> None:
+        """A run begins as a task."""
+        self._tasks = self._tasks or set()
+        self._tasks.add(task)
+
+    def discard(self, task: asyncio.Task[object]) -> None:
+        """A run has ended."""
+        if self._tasks:
+            self._tasks.discard(task)
+
+    def number(self, call: str) -> int:
+        """The how manieth call this is of those that are written alike; the first is 1."""
+        self._counts = self._counts or {}
+        self._counts[call] = number = self._counts.get(call, 0) + 1
+        return number
 
     def close(self) -> bool:
         """Let no more begin; whether some still run."""
         self.is_over = True
-        return bool(self.tasks)
+        return bool(self._tasks)
 
     async def end(self) -> None:
         """Cancel those that still run, and return when they have ended."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.wait(self.tasks)
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
 
 
 class Caller(NamedTuple):

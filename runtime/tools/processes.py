@@ -70,7 +70,8 @@ class ToolProcesses:
         began: Callable[[], None] | None = None,
     ) -> Any:
         """What ``fn`` returns or raises in a worker; ``began`` is told when waiting for one is over, and ``admitted``
-        awaited before that, when its turn has come. ``may_run_again``: a workflow that it calls must not pay, say.
+        awaited before that, when its turn has come. ``may_run_again`` is said in
+        :class:`~orchestrator.runtime.tools.worker.Call`.
 
         Raises ``RunError``: ORCH-R041 when the worker dies, ORCH-R042 when it takes more memory than it may, ORCH-R043
         for what cannot be sent there or back, ORCH-R044 when no worker can be started.

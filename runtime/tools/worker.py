@@ -29,9 +29,10 @@ from orchestrator.runtime.raised import raised
 from orchestrator.runtime.tools.crossing import Dumps, Raised, packed
 
 WORKER_VARIABLE: Final = "ORCH_TOOL_PROCESS"
-MAY_RUN_AGAIN: Final = "may run again"
-"""Its value where the tool, or anything around it, has a retry, and in Ray's workers, whose tools are pure."""
 """Set in the environment of processes that only call tools."""
+MAY_RUN_AGAIN: Final = "may run again"
+"""Its value where the tool, or anything around it, has a retry or may have run before its run was resumed, and in Ray's
+workers, whose tools are pure."""
 HEAD: Final = struct.Struct("!Q")
 
 
@@ -60,7 +61,7 @@ class Call:
     file: str | None = None
     """Where a function that comes by value was written."""
     may_run_again: bool = False
-    """Whether it, or anything around it, has a retry."""
+    """Whether it, or anything around it, has a retry, or may have run before its run was resumed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,3 +267,163 @@ async def test_a_resumed_run_calls_what_it_had_not_reached() -> None:
     async with running(journal) as runtime:
         assert (await runtime.resume(flow, "a")).value == 5
     assert paid == [(5, "")]
+
+
+@tool(effects="idempotent")
+def by_thread_keyed(cents: int) -> int:
+    paying_keyed(cents)
+    flaky()
+    return cents
+
+
+@workflow
+def mapped_keyed(cents: int) -> list[int]:
+    return map_(by_thread_keyed, [cents, cents + 1], retry=AGAIN)
+
+
+@tool(effects="idempotent")
+def over_mapped(cents: int) -> list[int]:
+    return mapped_keyed(cents)
+
+
+@workflow
+def deeper_keyed(cents: int) -> list[int]:
+    return over_mapped(cents)
+
+
+@workflow
+def each_keyed(cents: int) -> list[int]:
+    return map_(by_thread_keyed, [cents, cents + 1])
+
+
+@tool(effects="idempotent")
+def over_each(cents: int) -> list[int]:
+    return each_keyed(cents)
+
+
+@workflow
+def mapped_over_each(cents: int) -> list[list[int]]:
+    return map_(over_each, [cents], retry=AGAIN)
+
+
+@pytest.mark.parametrize("flow", [mapped_keyed, deeper_keyed, mapped_over_each], ids=lambda flow: flow.name)
+async def test_a_key_is_the_same_in_every_attempt_at_a_structure(flow: Any) -> None:
+    async with running() as runtime:
+        await runtime.run(compiled(flow), {"cents": 5})
+    assert len(paid) > 2
+    assert len(set(paid)) == 2
+
+
+@workflow
+def twice_mapped(cents: int) -> list[int]:
+    return map_(by_thread_keyed, [cents], retry=Retry(2, backoff_s=0.0))
+
+
+async def test_nor_does_it_change_where_a_resumed_run_goes_on_with_a_later_attempt() -> None:
+    journal, flow = MemoryJournal(), compiled(twice_mapped)
+    async with running(journal) as runtime:
+        with pytest.raises(RunError):
+            await runtime.run(flow, {"cents": 5}, run_id="a")
+    before = len(paid)
+    async with running(journal) as runtime:
+        await runtime.resume(flow, "a")
+    assert len(paid) > before
+    assert len(set(paid)) == 1
+
+
+@tool(effects="idempotent", isolation="process")
+def pays_elsewhere(path: str) -> int:
+    paying_into(path)
+    raise ConnectionError("reset")
+
+
+@tool(effects="once", key="key")
+def pay_into(path: str, key: str = "") -> int:
+    with Path(path).open("a") as file:
+        file.write("paid\n")
+    return 1
+
+
+@workflow
+def paying_into(path: str) -> int:
+    return pay_into(path)
+
+
+@workflow
+def through_a_process(path: str) -> int:
+    return pays_elsewhere(path)
+
+
+@tool(effects="idempotent")
+def over_a_process(path: str) -> int:
+    return through_a_process(path)
+
+
+@workflow
+def through_both(path: str) -> int:
+    return over_a_process(path)
+
+
+@pytest.mark.parametrize("flow", [through_a_process, through_both], ids=lambda flow: flow.name)
+async def test_a_resumed_run_pays_no_second_time_in_another_process(flow: Any, tmp_path: Path) -> None:
+    journal, account = MemoryJournal(), tmp_path / "account"
+    async with running(journal) as runtime:
+        with pytest.raises(RunError, match="reset"):
+            await runtime.run(compiled(flow), {"path": str(account)}, run_id="a")
+        assert account.read_text() == "paid\n"
+        with pytest.raises(RunError, match="ORCH-R045") as caught:
+            await runtime.resume(compiled(flow), "a")
+    assert account.read_text() == "paid\n"
+    assert "resumed" in (caught.value.diagnostics[0].why or "")
+    assert "process" in (caught.value.diagnostics[0].fix or "")
+
+
+async def test_a_resumed_run_pays_in_another_process_what_it_had_not_reached(tmp_path: Path) -> None:
+    @tool(effects="idempotent")
+    def gate(path: str) -> str:
+        flaky()
+        return path
+
+    @workflow
+    def later(path: str) -> int:
+        return over_a_process(gate(path))
+
+    journal, flow, account = MemoryJournal(), compiled(later), tmp_path / "account"
+    async with running(journal) as runtime:
+        with pytest.raises(RunError):
+            await runtime.run(flow, {"path": str(account)}, run_id="a")
+        calls.extend([1, 1])
+        with pytest.raises(RunError, match="reset"):
+            await runtime.resume(flow, "a")
+    assert account.read_text() == "paid\n"
+
+
+handed: list[object] = []
+
+
+@tool(effects="once", key="key")
+def take(value: Any, key: str = "") -> int:
+    assert value == handed[-1]
+    paid.append((0, key))
+    return 1
+
+
+@workflow
+def taking(value: Any) -> int:
+    return take(value)
+
+
+@tool(effects="idempotent")
+def handing_on(cents: int) -> int:
+    took = taking(handed[-1])
+    flaky()
+    return took
+
+
+@pytest.mark.parametrize("value", [b"\xff", "\ud800", {"\udfff"}, 10**5000], ids=["bytes", "str", "set", "int"])
+async def test_a_workflow_takes_any_value_from_a_tool(value: object) -> None:
+    handed.append(value)
+    async with running() as runtime:
+        await runtime.run(compiled(around(handing_on.options(retry=AGAIN))), {"cents": 5})
+    assert len(paid) == 3
+    assert len(set(paid)) == 1

@@ -1,0 +1,89 @@
+"""A digest that equal values of the same types share, in any process and however they came about.
+
+A value is taken apart as pickling it would: lists, sets (in whatever order they are) and dicts into what they hold,
+models into their fields, and any other object into what it is made of. What cannot be taken apart, such as a lock, and
+what lies very deep, counts by its class only. So different values may have the same digest, but equal ones that are
+made anew, in another attempt of a tool, never differ by an address, an order of hashes or a secret that is not shown.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import blake2b
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from orchestrator.runtime.values import Conversation
+
+DEEPEST: Final = 100
+_ATOMS: Final = frozenset({str, int, float, complex, bool, bytes, type(None)})
+_NAMED: Final = (type, FunctionType, BuiltinFunctionType)
+
+
+def value_digest(value: object) -> str:
+    """The digest of a value; nothing raises, and what the user's ``__reduce__`` raises is left out."""
+    return _Digests().of(value, 0).hex()
+
+
+class _Digests:
+    """Those of the parts of one value."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, bytes]] = {}
+        """By identity, with the object, so that no other has it meanwhile; within an object, that of its class."""
+
+    def of(self, value: Any, depth: int) -> bytes:
+        kind = type(value)
+        if kind in _ATOMS or (kind in (list, tuple) and _ATOMS.issuperset(map(type, value))):
+            with suppress(ValueError):  # of more than 2 GiB
+                return _digest([b"plain", marshal.dumps(value, 2)])  # version 3 tells shared parts from equal ones
+        if issubclass(kind, _NAMED):
+            return _digest([b"named", _name(value)])
+        if id(value) in self._known:
+            return self._known[id(value)][1]
+        own = _digest([b"class", _name(kind)])
+        self._known[id(value)] = value, own
+        if depth < DEEPEST:
+            try:
+                own = _digest([own, *self._parts(value, kind, depth + 1)])
+            except Exception:  # noqa: BLE001 - it cannot be taken apart, or another thread changes it
+                return own
+            self._known[id(value)] = value, own
+        return own
+
+    def _parts(self, value: Any, kind: type, depth: int) -> Iterable[bytes]:
+        if kind is list or kind is tuple:
+            return [self.of(each, depth) for each in value]
+        if issubclass(kind, (set, frozenset)):
+            return sorted(self.of(each, depth) for each in value)
+        if kind is dict:
+            return sorted(self._pair(each, depth) for each in value.items())
+        if issubclass(kind, BaseModel):
+            return [self.of(value.__dict__, depth), self.of(value.__pydantic_extra__, depth)]
+        if kind is Conversation:  # its session is another in another attempt
+            return [self.of(value.messages, depth), self.of(value.model, depth)]
+        return self._reduced(value.__reduce_ex__(4), depth)
+
+    def _reduced(self, made: str | tuple[Any, ...], depth: int) -> list[bytes]:
+        if isinstance(made, str):
+            return [self.of(made, depth)]
+        function, arguments, state, items, entries = (*made, None, None, None)[:5]
+        parts = [self.of(each, depth) for each in (function, arguments, state, *(items or ()))]
+        return parts + [self._pair(each, depth) for each in entries or ()]
+
+    def _pair(self, entry: tuple[object, object], depth: int) -> bytes:
+        key, value = entry
+        return _digest([self.of(key, depth), self.of(value, depth)])
+
+
+def _name(named: Any) -> bytes:
+    return f"{named.__module__}.{named.__qualname__}".encode(errors="surrogatepass")
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    """Of parts of which at most the last one may have any length."""
+    return blake2b(b"".join(parts), digest_size=16).digest()
