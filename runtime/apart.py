@@ -1,26 +1,67 @@
-"""Checks that call functions of the user's, beside the event loop: in the threads of blocking tools.
+"""Checks that call functions of the user's, beside the event loop: in threads that blocking tools do not share.
 
-So a validator that sleeps stalls nobody, ends with the timeout of its op, and is one of its tenant's calls.
+So a validator that sleeps stalls nobody, ends with the timeout of its op, and does not wait for slow tools.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.values import runs_own_code
 
 if TYPE_CHECKING:
+    from orchestrator.runtime.attempt import Attempt
     from orchestrator.runtime.executor import Execution
 
 T = TypeVar("T")
 
 
-async def checked(execution: Execution, tp: Any, check: Callable[[], T]) -> T:
-    """What ``check``, which checks values of the type ``tp``, returns or raises."""
+async def checked(execution: Execution, tp: Any, check: Callable[[], T], attempt: Attempt | None) -> T:
+    """What ``check``, which checks values of the type ``tp``, returns or raises.
+
+    The clock of ``attempt`` stands still while it waits for a thread, and runs while it checks.
+    """
     if not runs_own_code(tp):
         return check()
-    work = partial(copy_context().run, check)
-    return await execution.services.threads.call(work, tenant=execution.tenant, depth=execution.depth)
+    if attempt is not None:
+        attempt.wait()
+    return await in_checks(
+        execution.services.checks,
+        check,
+        tenant=execution.tenant,
+        depth=execution.depth,
+        began=None if attempt is None else attempt.begin,
+    )
+
+
+def admit(execution: Execution, tp: Any) -> None:
+    """Raise ORCH-R040 where there is no room for the check of a result of the type, before anything is done for it."""
+    if runs_own_code(tp):
+        execution.services.checks.admit(tenant=execution.tenant, depth=execution.depth)
+
+
+async def in_checks(
+    checks: ToolThreads,
+    work: Callable[[], T],
+    *,
+    tenant: str | None,
+    depth: int = 0,
+    began: Callable[[], None] | None = None,
+) -> T:
+    """What ``work`` returns or raises in one of the threads; it sees the caller's context variables."""
+    return await checks.call(partial(copy_context().run, work), tenant=tenant, depth=depth, began=began)
+
+
+class OwnCode(dict[int, bool]):
+    """By slot, whether checking its values calls functions of the user's; looked into when first asked for."""
+
+    def __init__(self, types: Sequence[Any]) -> None:
+        self._types = types
+
+    def __missing__(self, slot: int) -> bool:
+        found = self[slot] = runs_own_code(self._types[slot])
+        return found

@@ -55,8 +55,8 @@ class Attempt:
     """See the module's docstring. ``left_s`` is what is left of the seconds that all attempts may take."""
 
     __slots__ = (
-        "_all_left_s", "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut", "number",
-        "once", "op", "waiting",
+        "_all_left_s", "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut",
+        "has_returned", "number", "once", "op", "waiting",
     )  # fmt: skip
 
     def __init__(self, op: Op, number: int, *, left_s: float = inf, owner: OnceOp | None = None) -> None:
@@ -66,6 +66,8 @@ class Attempt:
         """What it belongs to, if that must happen at most once."""
         self.began = False
         """Whether something of it may have happened."""
+        self.has_returned = False
+        """Whether it has happened, and its result is being checked."""
         self.waiting = True
         """Whether it waits for its turn now."""
         self.cut = False
@@ -109,7 +111,7 @@ class Attempt:
         if self._now() >= self._ends_s and seconds is not None:
             raise failures.out_of_time(self.op.id, seconds, self.op.where)
         assert policy.timeout_s is not None
-        raise failures.timed_out(self.op, policy.timeout_s)
+        raise failures.timed_out(self.op, policy.timeout_s, has_returned=self.has_returned)
 
     def begin(self) -> None:
         """Its turn has come; does nothing while it goes on."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from orchestrator.dsl.caught import Failure
 from orchestrator.errors import RunError
-from orchestrator.runtime.apart import checked
+from orchestrator.runtime.apart import admit, checked
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.by_value import by_value
@@ -24,7 +24,7 @@ from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
-from orchestrator.runtime.values import Conversation, checked_result, runs_own_code
+from orchestrator.runtime.values import Conversation, checked_result
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame
@@ -74,6 +74,10 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     A pure one waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
     waits when its turn has come.
     """
+    tp = frame.region.types[by.op.first]
+    is_apart = frame.region.own_code[by.op.first]
+    if is_apart:
+        admit(by.execution, tp)
     if spec.effects != "pure" and spec.once is None and (waiting := by.execution.barrier()) is not None:
         await waiting
     args = [frame.v[slot] for slot in by.op.args]
@@ -85,10 +89,11 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     finally:
         if by.runs.close():
             await by.runs.end()
-    tp = frame.region.types[by.op.first]
-    if runs_own_code(tp):
-        return Outcome((await checked(by.execution, tp, partial(checked_result, tp, result)),))
-    return Outcome((checked_result(tp, result),))
+    if not is_apart:
+        return Outcome((checked_result(tp, result),))
+    if attempt is not None:
+        attempt.has_returned = True
+    return Outcome((await checked(by.execution, tp, partial(checked_result, tp, result), attempt),))
 
 
 def caught(op: Op, error: RunError) -> Outcome:
@@ -124,7 +129,7 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, attempt: A
     tp = frame.region.types[op.first]
     answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
     check = partial(accepted, op.id, answer, tp, spec.choices, op.where)
-    return Outcome((await checked(execution, tp, check),))
+    return Outcome((await checked(execution, tp, check, attempt),))
 
 
 def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:

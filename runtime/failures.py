@@ -39,7 +39,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R029": "there is a run of this id already",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
-    "ORCH-R040": "a blocking tool got no thread",
+    "ORCH-R040": "a blocking tool or a validator got no thread",
     "ORCH-R041": "the process of a tool ended while it was working",
     "ORCH-R042": "a tool needs more memory than it may take",
     "ORCH-R043": "something cannot be sent to the process of a tool, or back",
@@ -122,11 +122,12 @@ def out_of_time(what: str, seconds: float, where: SourceLoc | None) -> BudgetErr
     return BudgetError("ORCH-R010", message, where=where, fix="raise the budget, or do less")
 
 
-def timed_out(op: Op, timeout_s: float) -> RunError:
+def timed_out(op: Op, timeout_s: float, *, has_returned: bool) -> RunError:
     """ORCH-R004."""
     message = f"`{op.id}` took longer than its timeout of {timeout_s:g} s"
     fix = "raise its timeout, or give it a retry" if op.may_repeat else "raise its timeout, or have it do less"
-    return RunError("ORCH-R004", message, where=op.where, fix=fix)
+    why = "it has returned, and the check of its result goes on" if has_returned else None
+    return RunError("ORCH-R004", message, where=op.where, why=why, fix=fix)
 
 
 def unsettled(op: str, reason: str, where: SourceLoc | None, *, asked: str | None = None) -> UnsettledError:
@@ -162,7 +163,7 @@ def settled_failure(op: str, code: str, message: str, where: SourceLoc | None) -
         where=where,
         why=f'the effects of `{op}` are "once", so this is its outcome, and resuming the run does not start it again',
         fix=f"start a new run; or, if it did not happen, say `await runtime.settle(compiled, run_id, {op!r}, "
-        "did_not_happen=True)` and resume",
+        "did_not_happen=True)`, or result=... if it did, and resume",
     )
 
 
@@ -213,17 +214,21 @@ def too_many_written_off(tenant: str | None, calls: int) -> RunError:
     """ORCH-R040: raised before the tool is started."""
     return RunError(
         "ORCH-R040",
-        f"{calls} calls of blocking tools were given up{f' by tenant {tenant}' if tenant else ''} and still run",
+        f"{calls} calls of blocking tools or validators were given up"
+        f"{f' by tenant {tenant}' if tenant else ''} and still run",
         why="a thread cannot be stopped, and there is a limit to how many are left behind",
-        fix="have the tools end by themselves, with timeouts of their own calls, "
-        'or declare them @tool(isolation="process"), which can be killed',
+        fix="have them end by themselves, with timeouts of their own calls, "
+        'or declare the tools @tool(isolation="process"), which can be killed',
     )
 
 
 def no_thread(why: str) -> RunError:
     """ORCH-R040."""
     return RunError(
-        "ORCH-R040", "no thread could be started for a blocking tool", why=why, fix="raise the limit of `ulimit -u`"
+        "ORCH-R040",
+        "no thread could be started for a blocking tool or a validator",
+        why=why,
+        fix="raise the limit of `ulimit -u`",
     )
 
 

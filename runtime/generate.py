@@ -8,12 +8,13 @@ engine. Tokens of a call that gives no result are in the journal as :class:`~orc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.runtime.apart import checked
+from orchestrator.runtime.apart import admit, checked
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.correction import NOTHING_WRONG, STILL_UNFIT, UnfitReplyError
@@ -55,9 +56,9 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     """
     spec = op.spec
     assert isinstance(spec, Generate)
-    args = [frame.v[slot] for slot in op.args]
-    prompt, conversation, features = _given(spec, args)
+    prompt, conversation, features = _given(spec, [frame.v[slot] for slot in op.args])
     model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
+    admit(execution, spec.returns)
     key, engine = execution.services.engines.pick(spec.engine, model)
     await execution.services.engines.started(key)
     execution.simulated = execution.simulated or engine.simulated
@@ -87,7 +88,11 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         await execution.durable()
         with noting(execution.warn), when_sent(attempt.begin, attempt.wait, reservation.renew):
             await received.stream(engine, request, _display(execution, frame.path, op.id, attempt.number))
-        replies = await checked(execution, spec.returns, partial(received.replies, engine, reservation.max_tokens))
+        usage = received.used(reservation, counter)
+        cost_usd = reservation.settle(usage)  # before the check, which may take any time
+        replies = await checked(
+            execution, spec.returns, partial(received.replies, engine, reservation.max_tokens), attempt
+        )
     except BaseException as error:
         execution.sessions.fail(session, conversation)
         if isinstance(error, UnfitReplyError):
@@ -103,8 +108,6 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     execution.corrections.pop(path, None)
     for said in received.warnings(op.id, reservation.max_tokens):
         execution.warn(said)
-    usage = received.used(reservation, counter)
-    cost_usd = reservation.settle(usage)
     tokens = usage.input_tokens + usage.output_tokens // len(received.asked)
     execution.sessions.leave(session, spec, hint, len(conversation.messages) + 2, tokens)
     if execution.listeners and (had_tokens or spec.pause is not None):
@@ -120,7 +123,7 @@ async def without_unfit(
 ) -> Outcome | None:
     """The samples that fit of a call that has failed for the last time, with ``error``, where they are enough for it.
 
-    None where they are not, and for any op that is no such call.
+    None where they are not, or are not read again in the time that an attempt has, and for any op that is no such call.
     """
     spec, path = op.spec, frame.path + op.id
     if not isinstance(spec, Generate) or spec.at_least is None:
@@ -129,14 +132,24 @@ async def without_unfit(
     if len(last.kept) < spec.at_least:
         return None
     execution.corrections.pop(path, None)
+    texts = last.kept.values()
+    seconds = None if op.policy.budget is None else op.policy.budget.seconds
+    again = Attempt(op, 1, left_s=inf if seconds is None else seconds)
+    check = partial(_parsed, spec.returns, texts)
+    try:
+        replies = await again.run(checked(execution, spec.returns, check, again))
+    except Exception:  # noqa: BLE001 - the op fails as it has
+        return None
     first = failure.diagnostics[0]
     why = f"{first.message}: {first.why}" if first.why else first.message
     execution.warn(f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}")
     prompt, conversation, _ = _given(spec, [frame.v[slot] for slot in op.args])
-    texts = last.kept.values()
-    replies = await checked(execution, spec.returns, lambda: [parsed_reply(spec.returns, text) for text in texts])
-    chats = [conversation.then(prompt, text, None, None) for text in last.kept.values()]
+    chats = [conversation.then(prompt, text, None, None) for text in texts]
     return Outcome((replies, chats)[: op.count])
+
+
+def _parsed(tp: Any, texts: Iterable[str]) -> list[Any]:
+    return [parsed_reply(tp, text) for text in texts]
 
 
 def _keep(execution: Execution, frame: Frame, op: Op, error: UnfitReplyError) -> None:

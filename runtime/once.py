@@ -1,7 +1,8 @@
 """Tools that must run at most once.
 
 An exception that the tool raises is its outcome. An attempt without one, because it took too long, was cancelled, or
-its process died, is *unsettled*: nobody knows whether it happened. The tool's check is asked; if it cannot tell, or
+its process died, is *unsettled*: nobody knows whether it happened. One that has returned, and whose result is not
+checked in time, has failed. The tool's check is asked; if it cannot tell, or
 there is none, the op is repeated only with an idempotency key, and the run fails with ORCH-R020 otherwise. Then a
 person settles it with :func:`settle`, and the run is resumed.
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from time import time
@@ -26,7 +26,7 @@ from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
 from orchestrator.errors import RunError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
-from orchestrator.runtime.apart import checked
+from orchestrator.runtime.apart import checked, in_checks
 from orchestrator.runtime.events import OpFailed, OpSettled, OpStarted, OpUnsettled, Verdict, occurrence, region_key
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
@@ -104,7 +104,9 @@ class OnceOp:
         """
         path, key = self._frame.path, self._once.key
         failure = failures.of_op(error, path + self._op.id, self._op.where)
-        is_lost = attempt.began and (attempt.cut or isinstance(error, failures.LostAttemptError))
+        is_lost = (
+            attempt.began and not attempt.has_returned and (attempt.cut or isinstance(error, failures.LostAttemptError))
+        )
         if is_lost:
             self.lose(attempt, failure.message)
         elif attempt.began:
@@ -139,6 +141,15 @@ class OnceOp:
         path, op = self._frame.path, self._op.id
         self._execution.emit(OpFailed(path, op, attempt.number, code, message, wait_s, time(), began=attempt.began))
 
+    def give_up(self, attempt: Attempt) -> None:
+        """An attempt that has begun was cancelled."""
+        if not attempt.has_returned:
+            self.lose(attempt, "it was cancelled while it ran")
+            return
+        code, message = "ORCH-R024", "it has returned, and was cancelled before its result was checked"
+        self._execution.once.ran[self._path] = Ran(self._frame.path, self._op.id, "failed", message, code)
+        self._emit_failure(attempt, code, message, None)
+
     def lose(self, attempt: Attempt, reason: str) -> None:
         """Nobody knows what has become of an attempt."""
         path, op = self._frame.path, self._op.id
@@ -152,11 +163,12 @@ class OnceOp:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 answer = await self._answer(self._once.check)
-            if isinstance(answer, Happened):
-                tp = self._frame.region.types[self._op.first]
-                value = await checked(self._execution, tp, partial(checked_result, tp, answer.result))
-                self._settle("happened", (value,))
-                return Outcome((value,))
+                if isinstance(answer, Happened):
+                    tp = self._frame.region.types[self._op.first]
+                    check = partial(checked_result, tp, answer.result)
+                    value = await checked(self._execution, tp, check, None)
+                    self._settle("happened", (value,))
+                    return Outcome((value,))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # whatever it raises, it cannot tell
@@ -185,8 +197,9 @@ class OnceOp:
         try:
             if iscoroutinefunction(check):
                 return await on_loop(partial(check, **asked), self._op.id, execution.warn)
-            work = partial(copy_context().run, check, **asked)
-            answer = await execution.services.threads.call(work, tenant=execution.tenant, depth=execution.depth)
+            answer = await in_checks(
+                execution.services.checks, partial(check, **asked), tenant=execution.tenant, depth=execution.depth
+            )
             return await answer if isawaitable(answer) else answer
         finally:
             if runs.close():

@@ -146,8 +146,8 @@ class _Performance:
         if attempt is None or isinstance(op.spec, Structure):
             return
         if self._once is not None and attempt.began:
-            self._once.lose(attempt, "it was cancelled while it ran")
-        elif attempt.waiting:
+            self._once.give_up(attempt)
+        elif not attempt.began:
             message = "it was cancelled before its turn came"
             self._execution.emit(
                 OpFailed(self._frame.path, op.id, attempt.number, "ORCH-R024", message, None, time(), began=False)

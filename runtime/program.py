@@ -26,6 +26,7 @@ from weakref import WeakValueDictionary
 from orchestrator.cached import cached_property
 from orchestrator.errors import SourceLoc
 from orchestrator.planner.token_price import TokenPrice
+from orchestrator.runtime.apart import OwnCode
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
 
 Effects = Literal["pure", "idempotent", "once"]
@@ -320,13 +321,18 @@ class Region:
         """An inline region as one function from its inputs to what it yields."""
         return self.functions["whole"]  # type: ignore[no-any-return]
 
+    @cached_property
+    def own_code(self) -> OwnCode:
+        """Of which slots the values are checked apart."""
+        return OwnCode(self.types)
+
     def ops(self) -> Iterator[Op]:
         """The suspending ops directly in this region."""
         for segment in self.segments:
             yield from segment.starts
 
     def __getstate__(self) -> dict[str, Any]:
-        cached = ("functions", "segment_functions", "whole")
+        cached = ("functions", "segment_functions", "whole", "own_code")
         return {name: value for name, value in self.__dict__.items() if name not in cached}
 
 

@@ -36,6 +36,7 @@ class Reservation:
         self.prompt_tokens = prompt_tokens
         self._ledger = ledger
         self._reserved = Need(0, 0.0)
+        self._is_settled = False
         self._price = execution.program.prices.get(engine)
         self.max_tokens = spec.max_tokens
         """What the reply is to be cut at."""
@@ -47,18 +48,24 @@ class Reservation:
         self._reserve()
 
     def settle(self, usage: Usage) -> float | None:
-        """Replace the reservation by what was used; its cost, or None where the price is unknown."""
-        cost_usd = self._usd(usage)
-        self._ledger.settle(self._reserved, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0))
-        self._reserved = Need(0, 0.0)
-        return cost_usd
+        """Replace the reservation by what was used, once; its cost, or None where the price is unknown."""
+        if self._is_settled:
+            return self._usd(usage)
+        self._is_settled = True
+        return self._replace(usage)
 
     def renew(self) -> None:
         """The call is sent again, and who had it first may have worked on: what that took at most is spent, and as
         much reserved again. Raises ORCH-R010 where that does not fit."""
-        cost_usd = self.settle(self.most)
+        cost_usd = self._replace(self.most)
         self._execution.emit(Spent(self._frame.path, self._op.id, self.most, cost_usd, time()))
         self._reserve()
+
+    def _replace(self, usage: Usage) -> float | None:
+        cost_usd = self._usd(usage)
+        self._ledger.settle(self._reserved, Need(usage.input_tokens + usage.output_tokens, cost_usd or 0.0))
+        self._reserved = Need(0, 0.0)
+        return cost_usd
 
     def _reserve(self) -> None:
         cost_usd = self._usd(self.most)

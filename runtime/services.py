@@ -155,6 +155,8 @@ class Services:
     remote: Remote | None = None
     threads: ToolThreads = field(default_factory=ToolThreads)
     """For blocking tools."""
+    checks: ToolThreads = field(default_factory=ToolThreads)
+    """For validators of the user's, and for checks of tools that must run at most once."""
     processes: ToolProcesses = field(default_factory=ToolProcesses)
     """For tools that are isolated."""
     loop_watch: LoopWatch = field(default_factory=LoopWatch)

@@ -41,7 +41,7 @@ _Key = tuple[str | None, int]
 
 
 class ToolThreads:
-    """Threads for the blocking tools of a runtime. Called on one event loop at a time."""
+    """Threads for the blocking tools of a runtime, or for its checks. Called on one event loop at a time."""
 
     def __init__(self, *, most_running: int = MOST_RUNNING, most_written_off: int = MOST_WRITTEN_OFF) -> None:
         self._most_running = most_running
@@ -96,6 +96,11 @@ class ToolThreads:
             finally:
                 job.error = None  # its traceback holds this frame
         return cast(T, job.value)
+
+    def admit(self, *, tenant: str | None = None, depth: int = 0) -> None:
+        """Raise ORCH-R040 now where a call would be refused."""
+        if (mine := self._tenants.get((tenant, depth))) is not None:
+            self._admit(tenant, mine)
 
     def close(self) -> None:
         """Let idle threads end, and the others as soon as their call is over."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, NamedTuple, Self
 
 import pytest
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -27,40 +24,15 @@ from orchestrator import Happened, ask, call, llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.own_code import has_own_code, is_built_quickly
 from orchestrator.errors import RunError
-from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Spent
-from orchestrator.runtime.human import Answers
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.run import Runtime
-
-CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
+from tests.runtime.slow_checks import CLUSTER, Gate, Slow, SlowInt, closed_gate, running, waits
 
 
-class Gate:
-    """What validators wait at, until the event loop opens it."""
-
-    begun = threading.Event()
-    opened = threading.Event()
-
-
-def waits(value: Any) -> Any:
-    Gate.begun.set()
-    if not Gate.opened.wait(30):
-        raise ValueError("the event loop stood still")
-    return value
-
-
-class Slow(BaseModel):
-    n: int
-
-    @field_validator("n")
-    @classmethod
-    def _waits(cls, value: int) -> int:
-        return int(waits(value))
-
-
-SlowInt = Annotated[int, AfterValidator(waits)]
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    with closed_gate():
+        yield
 
 
 @workflow
@@ -109,22 +81,6 @@ def given(n: SlowInt) -> int:
 
 
 FLOWS = [replying, sampling, awaited, threaded, asking, building, given]
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[Runtime]:
-    human = Answers({"ask_1": {"n": 3}})
-    engine = ScriptedEngine(lambda _: '{"n": 3}')
-    async with asyncio.timeout(60), Runtime({"main": engine}, human=human) as runtime:
-        yield runtime
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Any:
-    Gate.begun.clear()
-    Gate.opened.clear()
-    yield
-    Gate.opened.set()
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
