@@ -25,6 +25,7 @@ from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent
 from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.inputs import inputs_apart, inputs_of
 from orchestrator.runtime.once_within import admit, within
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
@@ -52,7 +53,6 @@ class Within:
 
     begin: Begin
     compile: Callable[[Workflow[..., Any]], Compiled]
-    inputs: Callable[[Compiled, dict[str, object]], tuple[object, ...]]
     loop: asyncio.AbstractEventLoop
 
     async def __call__(self, workflow: Workflow[..., Any], inputs: dict[str, object]) -> RunResult:
@@ -68,9 +68,11 @@ class Within:
             why = f"{MOST_DEPTH} workflows wait for each other's tools already"
             raise failures.not_here(workflow.name, why, "end the recursion, or write it as a loop")
         compiled = self.compile(workflow)
-        values = self.inputs(compiled, inputs)
         if asyncio.get_running_loop() is self.loop:
+            outer = by.execution
+            values = await inputs_apart(outer.services.checks, compiled, inputs, tenant=outer.tenant, depth=outer.depth)
             return await self._run(compiled.program, values, by)
+        values = inputs_of(compiled, inputs)
         future = asyncio.run_coroutine_threadsafe(self._run_for_a_thread(compiled.program, values, by), self.loop)
         try:
             return await asyncio.wrap_future(future)

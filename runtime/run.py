@@ -11,20 +11,19 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from pydantic import ValidationError
-
 from orchestrator.dsl.policy import Budget
 from orchestrator.dsl.workflow import running_with
-from orchestrator.errors import Diagnostic, RunError
+from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Feed
 from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.failures import elsewhere, first_line, not_here, unknown_run
+from orchestrator.runtime.failures import elsewhere, not_here, unknown_run
 from orchestrator.runtime.human import Human, Nobody
+from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -41,7 +40,6 @@ from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
-from orchestrator.runtime.values import adapter, at_run_time, runs_own_code
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -100,7 +98,7 @@ class Runtime:
 
         Raises ``RunError``: ORCH-R029 for the id of a run that there is already.
         """
-        values = await self._checked_inputs(compiled, inputs, tenant)
+        values = await inputs_apart(self._services.checks, compiled, inputs, tenant=tenant)
         with running_with(self._within(compiled)):
             return await self.run_program(
                 compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
@@ -168,16 +166,9 @@ class Runtime:
         with self._ids.taken(run_id):
             await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
 
-    async def _checked_inputs(
-        self, compiled: Compiled, inputs: Mapping[str, object], tenant: str | None
-    ) -> tuple[object, ...]:
-        if not any(runs_own_code(at_run_time(tp)) for tp in compiled.params.values()):
-            return _inputs_of(compiled, inputs)
-        return await self._services.threads.call(partial(_inputs_of, compiled, inputs), tenant=tenant)
-
     def _within(self, compiled: Compiled) -> Within:
         """Runs the workflows that its tools call, planned for the same cluster."""
-        return Within(self._execution, partial(_compiled_like, compiled), _inputs_of, asyncio.get_running_loop())
+        return Within(self._execution, partial(_compiled_like, compiled), asyncio.get_running_loop())
 
     def _execution(
         self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
@@ -212,6 +203,7 @@ class Runtime:
                 await self.engines.close()
             finally:
                 self._services.threads.close()
+                self._services.checks.close()
                 await self._services.processes.close()
                 end_feeds(self.observers)
 
@@ -224,36 +216,11 @@ class Runtime:
         await self.close()
 
 
-def checked_inputs(
-    params: Mapping[str, Any], inputs: Mapping[str, object], defaults: Mapping[str, object] = MappingProxyType({})
-) -> tuple[object, ...]:
-    """The inputs in order, converted to the parameters' types; raises one ``RunError`` ORCH-R007 with all problems."""
-    given = {**defaults, **inputs}
-    problems: list[str] = [f"there is no parameter `{name}`" for name in inputs if name not in params]
-    values: list[object] = []
-    for name, tp in params.items():
-        if name not in given:
-            problems.append(f"`{name}` is missing")
-            continue
-        try:
-            values.append(given[name] if tp is Any else adapter(at_run_time(tp)).validate_python(given[name]))
-        except ValidationError as error:
-            problems.append(f"`{name}`: {first_line(error)}")
-    if problems:
-        fix = f"its parameters are ({', '.join(params)})"
-        raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", fix=fix) for each in problems])
-    return tuple(values)
-
-
 def _compiled_like(outer: Compiled, workflow: Workflow[..., Any]) -> Compiled:
     """``workflow``, planned for the cluster that ``outer`` is planned for."""
     from orchestrator.compiler import compile as compile_workflow
 
     return compile_workflow(workflow, outer.plan.cluster, outer.plan.objective)
-
-
-def _inputs_of(compiled: Compiled, inputs: Mapping[str, object]) -> tuple[object, ...]:
-    return checked_inputs(compiled.params, inputs, compiled.defaults)
 
 
 async def run_workflow(workflow: Workflow[..., Any], inputs: dict[str, object]) -> RunResult:

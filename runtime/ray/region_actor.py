@@ -30,6 +30,7 @@ from orchestrator.errors import JournalError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Event, Feed, RunDone, RunFailed, Shown
+from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -42,9 +43,9 @@ from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.region_host import Ended, Observation, PlannedFor, RegionHost
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.result import RunResult, run_result
-from orchestrator.runtime.run import checked_inputs
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.telemetry.spans import recording_listener
+from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.unsettled import lost, name_in
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class RegionActor:
         self.observers = list(observers)
         self._ids = RunIds(self.journal)
         self._pauses = pauses
+        self._checks = ToolThreads()
         self._num_cpus = num_cpus
         self._engines = dict(engines or {})
         self._programs: dict[str, Any] = {}
@@ -121,7 +123,7 @@ class RegionActor:
         observers: Sequence[Subscription] = (),
     ) -> RunResult:
         """Run a compiled workflow. Raises ``RunError``; ORCH-R025 when the worker dies."""
-        values = checked_inputs(compiled.params, inputs, compiled.defaults)
+        values = await inputs_apart(self._checks, compiled, inputs, tenant=tenant)
         return await self.run_program(
             compiled.program,
             values,

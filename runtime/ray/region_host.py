@@ -22,7 +22,6 @@ from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within
 from orchestrator.runtime.program import Limits, Program
 from orchestrator.runtime.ray.tools import RayTools
-from orchestrator.runtime.run import checked_inputs
 from orchestrator.runtime.services import Engines, Services
 
 FLUSH_S: Final = 0.05
@@ -187,7 +186,6 @@ class RegionHost:
         return Within(
             begin,
             lambda workflow: compile_workflow(workflow, *(planned_for or ())),
-            lambda inner, inputs: checked_inputs(inner.params, inputs, inner.defaults),
             asyncio.get_running_loop(),
         )
 

@@ -24,11 +24,12 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions, tokenize
 from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
 from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.inputs import checked_inputs
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.program import Generate, Policy, Program, ToolCall
-from orchestrator.runtime.run import Runtime, checked_inputs
+from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.sessions import Sessions
 from orchestrator.runtime.tools.caller import Caller
 
