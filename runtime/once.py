@@ -1,10 +1,10 @@
 """Tools that must run at most once.
 
 An exception that the tool raises is its outcome. An attempt without one, because it took too long, was cancelled, or
-its process died, is *unsettled*: nobody knows whether it happened. One that has returned, and whose result is not
-checked in time, has failed. The tool's check is asked; if it cannot tell, or
+its process died, is *unsettled*: nobody knows whether it happened. The tool's check is asked; if it cannot tell, or
 there is none, the op is repeated only with an idempotency key, and the run fails with ORCH-R020 otherwise. Then a
-person settles it with :func:`settle`, and the run is resumed.
+person settles it with :func:`settle`, and the run is resumed. An attempt that has returned, but whose result is not
+checked in time, has failed: that it happened is known.
 
 What has been started is known by its *occurrence*: an op of one run, whichever attempt at the structured ops around it
 started it. So neither a retry around it nor a resume starts it twice, and its key is the same in all of them.
