@@ -6,6 +6,8 @@ of these where it runs in this process, and for none in another one or when the 
 containers of its own, those of ``collections`` and of the user's classes too; only what is declared cheap, and so runs
 in the event loop, is trusted not to change anything. Objects that only the user knows how to copy, like connections,
 are handed over as they are.
+
+A number whose text only a ``Decimal`` would have read (:mod:`.decimals`) becomes the plain float that it is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from orchestrator.runtime.decimals import Written
 from orchestrator.runtime.failures import nested_too_deeply
 
 _KEYED: Final = frozenset({dict, OrderedDict, defaultdict, Counter})
@@ -73,6 +76,8 @@ class _Copying:
         kind = type(value)
         if kind in _ATOMS:
             return value
+        if kind is Written:
+            return float(value)
         if id(value) in self._known:
             return self._known[id(value)]
         made: Any

@@ -9,17 +9,20 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
 
 _NO_TYPES: Final = frozenset({"default", "metadata", "serialization"})
 """Of a pydantic schema: values in there are the user's."""
+_KNOWN: Final[WeakKeyDictionary[TypeAdapter[Any], bool]] = WeakKeyDictionary()
+"""What :func:`takes_decimals` found; it keeps nobody's types."""
 
 
 class Written(float):
-    """A number of JSON that is a float for everybody but pydantic's ``Decimal``, which reads its text."""
+    """A number of JSON whose text pydantic's ``Decimal`` reads, and which pydantic's ``float`` makes a float; where it
+    takes anything, :func:`~orchestrator.runtime.by_value.by_value` does."""
 
     _text: str
 
@@ -41,10 +44,16 @@ def with_digits(text: str) -> Any:
     return json.loads(text, parse_float=Written)
 
 
-@lru_cache(maxsize=4096)
 def takes_decimals(adapter: TypeAdapter[Any]) -> bool:
     """Whether digits of a number in JSON may matter to a type that a float does not hold: it has a ``Decimal``."""
-    stack: list[object] = [adapter.core_schema]
+    found = _KNOWN.get(adapter)
+    if found is None:
+        found = _KNOWN[adapter] = _has_decimal(adapter.core_schema)
+    return found
+
+
+def _has_decimal(core_schema: object) -> bool:
+    stack = [core_schema]
     while stack:
         schema = stack.pop()
         if isinstance(schema, dict):

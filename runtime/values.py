@@ -17,6 +17,7 @@ from pydantic_core import SchemaError, to_json
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.own_code import has_own_code
 from orchestrator.dsl.typing import UNIONS, list_of, union
+from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.decimals import takes_decimals, with_digits
 from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
@@ -121,10 +122,11 @@ def adapter(tp: Any) -> TypeAdapter[Any]:
 
 def from_json(tp: Any, text: str) -> Any:
     """What JSON holds, as ``tp``; a ``Decimal`` has the digits that stand there. Raises ``ValidationError``."""
-    value = adapter(tp).validate_json(text)
-    if takes_decimals(adapter(tp)):
+    validator = adapter(tp)
+    value = validator.validate_json(text)
+    if takes_decimals(validator):
         with suppress(ValidationError):  # of a strict model, which takes Decimals from JSON only
-            return adapter(tp).validate_python(with_digits(text))
+            return by_value(validator.validate_python(with_digits(text)))
     return value
 
 

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -110,18 +110,22 @@ def typed(question: Question, text: str) -> object:
     """What somebody means who types ``text``: one of the choices, text as it is, and anything else also as JSON."""
     from pydantic import ValidationError
 
-    from orchestrator.runtime.decimals import takes_decimals, with_digits
-    from orchestrator.runtime.values import adapter
+    from orchestrator.runtime.decimals import takes_decimals
+    from orchestrator.runtime.values import adapter, from_json
 
     if question.choices:
         return text.strip()
     if question.type is str:
         return text
+    validator = adapter(question.type)
     try:
-        return adapter(question.type).validate_python(text)
+        return validator.validate_python(text)
     except ValidationError:
+        if takes_decimals(validator):
+            with suppress(ValidationError):
+                return from_json(question.type, text)
         try:
-            return with_digits(text) if takes_decimals(adapter(question.type)) else json.loads(text)
+            return json.loads(text)
         except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested too deep
             return text
 

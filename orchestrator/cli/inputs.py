@@ -158,6 +158,7 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _validated(
     parameters: Sequence[Parameter], given: Mapping[str, object], problems: list[Diagnostic], place: str = ""
 ) -> Inputs:
+    from orchestrator.runtime.by_value import by_value
     from orchestrator.runtime.values import adapter
 
     names = [parameter.name for parameter in parameters]
@@ -176,7 +177,7 @@ def _validated(
             continue
         value = given[parameter.name]
         try:
-            values[parameter.name] = adapter(parameter.type).validate_python(value)
+            values[parameter.name] = by_value(adapter(parameter.type).validate_python(value))
         except ValidationError as wrong:
             problems += _mismatches(parameter, value, wrong, place)
     if problems:

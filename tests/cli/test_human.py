@@ -90,6 +90,13 @@ def test_any_type_can_be_typed(type_: Any, typed: bytes, value: object) -> None:
     assert accepted("go", answer(typing_in(typed)[0], type_), type_, None) == value
 
 
+def test_beside_a_typed_decimal_other_numbers_are_floats() -> None:
+    type_ = dict[str, Decimal | list[Any]]
+    given = accepted("go", answer(typing_in(b'{"a": 1.50, "b": [1e2]}\n')[0], type_), type_, None)
+    assert isinstance(given, dict)
+    assert (str(given["a"]), f"{given['b'][0]}") == ("1.50", "100.0")
+
+
 def test_the_end_of_the_input_is_a_coded_error_and_no_answer() -> None:
     with pytest.raises(RunError) as caught:
         answer(typing_in(b"neither\n")[0], int)

@@ -218,3 +218,12 @@ def test_beside_a_decimal_other_numbers_are_as_ever(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"price": 2.50, "rest": {"a": 2.50}, "shares": [1, 0.50]}')
     given = from_file(parameters, tmp_path / "in.jsonl")[1]
     assert f"{given}" == "{'price': Decimal('2.50'), 'rest': {'a': 2.5}, 'shares': [1, 0.5]}"
+
+
+def test_beside_a_decimal_in_one_input_other_numbers_are_floats() -> None:
+    given = from_command_line(
+        [Parameter("mixed", dict[str, Decimal | list[Any]])], ['mixed={"a": 1.50, "b": [1e2]}'], []
+    )
+    assert isinstance(given["mixed"], dict)
+    assert (str(given["mixed"]["a"]), str(given["mixed"]["b"])) == ("1.50", "[100.0]")
+    assert f"{given['mixed']['b'][0]}" == "100.0"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
+from orchestrator.runtime import decimals, values
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.reply_text import json_in
-from orchestrator.runtime.values import parsed_reply
+from orchestrator.runtime.values import from_json, parsed_reply, prompt_text
 
 VALUE = '{"name": "Ada", "tags": ["a", "b"]}'
 VALUES = st.recursive(
@@ -113,6 +115,37 @@ class Price(BaseModel):
     usd: Decimal
     rate: float
     more: dict[str, Any] = {}
+
+
+class Open(BaseModel, extra="allow"):
+    usd: Decimal
+    more: dict[str, Any] = {}
+    pair: tuple[Any, ...] = ()
+
+
+def test_beside_a_decimal_a_number_is_a_float_for_everybody() -> None:
+    read = parsed_reply(Open, '{"usd": 1.10, "more": {"x": 1e2, "y": [{"z": 0.50}]}, "pair": [2e1], "w": 3.0e0}')
+    others = [read.more["x"], read.more["y"][0]["z"], read.pair[0], read.w]
+    assert (str(read.usd), list(map(str, others))) == ("1.10", ["100.0", "0.5", "20.0", "3.0"])
+    assert all(type(each) is float for each in others)
+    assert prompt_text(read.more["x"]) == f"{read.more['x']}" == prompt_text(pickle.loads(pickle.dumps(read.more["x"])))
+
+
+def test_types_that_are_not_known_again_are_not_kept() -> None:
+    kept = len(decimals._KNOWN)
+    for number in range(50):
+        assert from_json(Annotated[Decimal, {"unit": number}], "1.50") == Decimal("1.50")
+        gc.collect()
+    assert len(decimals._KNOWN) < kept + 5
+
+
+def test_such_a_type_is_looked_at_once_for_each_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(
+        values, "TypeAdapter", lambda *given, **named: made.append(given) or TypeAdapter(*given, **named)
+    )
+    assert str(from_json(Annotated[Decimal, {"unit": "m"}], "1.50")) == "1.50"
+    assert len(made) == 1
 
 
 class Strict(BaseModel, strict=True):
