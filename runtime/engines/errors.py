@@ -150,6 +150,15 @@ def engine_died(engine: str, last_line: str, log: str | None) -> EngineError:
     )
 
 
+def not_back(engine: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E013",
+        f"the engine `{engine}` stopped, and another one did not start in time",
+        why=why,
+        fix="raise the engine's `start_timeout_s`, or look at its log for why it stopped",
+    )
+
+
 def rejected(engine: str, why: str) -> EngineError:
     return EngineError("ORCH-E014", f"the engine `{engine}` rejected the request", why=why)
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import EngineError, OrchError
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage, complete
 from orchestrator.runtime.engines.vllm import version
@@ -125,7 +125,9 @@ class RayVllm:
         """And nobody has been told yet."""
 
     async def start(self) -> None:
-        """Create the actor and load the model; a failure leaves nothing running."""
+        """Create the actor and load the model; a failure leaves nothing running. Raises ORCH-E015 if it was closed."""
+        if self._closed:
+            raise errors.not_running(self.name, is_closed=True)
         if self._actor is not None:
             return
         import ray
@@ -236,11 +238,16 @@ class RayVllm:
         self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())  # told to who waits
 
     async def _available_actor(self) -> Any:
-        """The actor; another one if it has died."""
+        """The actor; another one if it has died. What it raises is not ``SILENT``: nobody has the request yet."""
         if self._actor is None and self._has_died:
             self._restart()
         if self._restarting is not None and not self._restarting.done():
-            await asyncio.shield(self._restarting)
+            try:
+                await asyncio.shield(self._restarting)
+            except EngineError as error:
+                if error.code not in errors.SILENT:
+                    raise
+                raise errors.not_back(self.name, error.message) from error
         if self._actor is None and self._has_died and not self._closed:
             raise errors.keeps_stopping(self.name, self._restarts + 1)
         return self._running_actor()

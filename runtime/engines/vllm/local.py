@@ -65,6 +65,8 @@ class LocalVllm:
     async def start(self) -> None:
         """Load the model, once, whoever waits for it. Raises ORCH-E004, E005 or E006, and E015 if it was closed."""
         async with self._starting:
+            if self._closed:
+                raise errors.not_running(self.name, is_closed=True)
             if self._llm is None:
                 await self._start()
 

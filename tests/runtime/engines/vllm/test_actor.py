@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Message
 
 pytest.importorskip("vllm")
@@ -83,3 +84,35 @@ def test_what_is_raised_in_the_actor_is_no_death() -> None:
     error = engine._coded(RayTaskError("generate", "Traceback\nValueError: token 7 is none", ValueError("7")), actor)
     assert (error.code, is_transient(error), engine._actor) == ("ORCH-E014", False, actor)
     assert "token 7 is none" in str(error)
+
+
+async def test_an_actor_that_was_closed_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from orchestrator.runtime.engines.vllm.actor import RayVllm
+
+    monkeypatch.delattr(ray, "remote")
+    engine = RayVllm("main", "m")
+    await engine.close()
+    with pytest.raises(EngineError, match="ORCH-E015"):
+        await engine.start()
+
+
+async def test_a_request_that_waits_for_an_actor_in_vain_was_with_nobody() -> None:
+    from orchestrator.runtime.engines import errors
+    from orchestrator.runtime.engines.vllm.actor import RayVllm
+
+    class Gone(RayVllm):
+        """Has died, and does not come back."""
+
+        async def start(self) -> None:
+            raise errors.timed_out("the engine `main`", 600.0, option="start_timeout_s")
+
+    engine = Gone("main", "m")
+    engine._has_died = True
+    with pytest.raises(EngineError) as caught:
+        await anext(engine.generate(GenerateRequest("run/op", "m", (Message("user", "hi"),))))
+    assert caught.value.code not in errors.SILENT
+    assert errors.is_transient(caught.value)
+    assert "`start_timeout_s`" in str(caught.value)
+    assert "600 s" in str(caught.value)

@@ -83,6 +83,15 @@ async def test_an_engine_that_is_closed_while_it_loads_does_not_start() -> None:
     assert engine.is_shut_down.is_set()
 
 
+async def test_an_engine_that_was_closed_loads_nothing() -> None:
+    engine = Slow()
+    engine.goes_on.set()
+    await engine.close()
+    with pytest.raises(EngineError, match="ORCH-E015"):
+        await engine.start()
+    assert engine.loads == 0
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(ValueError("no such layer"), "ORCH-E004"), (RuntimeError("it died"), "ORCH-E005")]
 )
