@@ -330,6 +330,7 @@ class RegionActor:
         import ray
 
         ray.kill(self._actor)
+        self._checks.close()
         end_feeds(self.observers)
 
     async def __aenter__(self) -> Self:
