@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.leaving import passes_through
+
 
 @dataclass(frozen=True, slots=True)
 class SourceLoc:
@@ -114,7 +116,9 @@ def described(error: BaseException) -> str:
     """The type and the text of an exception; some have a text that cannot be made."""
     try:
         text = str(error)
-    except BaseException as second:  # noqa: BLE001 - `__str__` is the user's code, and may end what it likes
+    except BaseException as second:
+        if passes_through(second):
+            raise
         text = f"(its text cannot be made: {type(second).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
