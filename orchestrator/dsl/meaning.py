@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
-from types import FunctionType, ModuleType
-from typing import Final, NamedTuple, TypeAlias
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.location import is_method, is_user_file, underlying
+from orchestrator.dsl.operators import as_expression
 from orchestrator.dsl.ran import Ran, as_called
 from orchestrator.dsl.syntax import FunctionNode, function_at
 from orchestrator.dsl.template import A_MARKER, has_marker
@@ -29,6 +30,7 @@ LAYOUT: Final = frozenset({"strip", "lstrip", "rstrip", "join", "dedent"})
 """What shapes a template; the values are filled in afterwards, as they are."""
 _FILLING: Final = frozenset({"format", "format_map", "replace", "substitute", "safe_substitute"})
 """What makes a text with values of one without."""
+E = TypeVar("E", bound=ast.expr)
 Functions: TypeAlias = "dict[int, Meaning]"
 """By the identity of their code."""
 
@@ -51,8 +53,7 @@ class Meaning:
         self._params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self._locals = {*code.co_varnames, *code.co_cellvars}
         self._kinds: dict[int, Kind | None] = {}
-        self._calls: list[ast.Call] = []
-        """Made up: their identity must last, as kinds are known by it."""
+        self._made_up: list[ast.expr] = []
         self._returned: Kind | None = None
         self._is_asked = False
 
@@ -85,6 +86,30 @@ class Meaning:
             node = assigned
         return node
 
+    def made_up(self, node: E) -> E:
+        """An expression that is not in the source; its identity must last, as kinds are known by it."""
+        self._made_up.append(node)
+        return node
+
+    def meant(self, node: ast.Call) -> ast.expr | None:
+        """The expression that a call of a function of ``operator`` stands for."""
+        callee = self.held(node.func)
+        if not isinstance(callee, BuiltinFunctionType) or callee.__module__ != "_operator":
+            return None
+        meant = as_expression(callee.__name__, node)
+        return None if meant is None else self.made_up(meant)
+
+    def members(self, node: ast.expr) -> list[ast.expr]:
+        """What going through it gives, where that is known; of a comprehension, the one expression of them all."""
+        node = self.written(node)
+        match node:
+            case ast.List(elts=members) | ast.Tuple(elts=members) | ast.Set(elts=members):
+                return members
+            case ast.ListComp(elt=inner) | ast.SetComp(elt=inner) | ast.GeneratorExp(elt=inner):
+                return [inner]
+        held = self.held(node)
+        return [ast.Constant(each) for each in held] if type(held) in (list, tuple) else []  # type: ignore[attr-defined]
+
     def kind(self, node: ast.expr) -> Kind | None:
         """What an expression stood for, if it is one of the two."""
         if id(node) not in self._kinds:
@@ -94,6 +119,8 @@ class Meaning:
 
     def _kind(self, node: ast.expr) -> Kind | None:  # noqa: PLR0911 - a case each
         match node:
+            case ast.Constant(value=value):
+                return _kind_of(value)
             case ast.Name():
                 found, assigned = self._looked_up(node)
                 return self.kind(assigned) if assigned is not None else _kind_of(found)
@@ -113,7 +140,8 @@ class Meaning:
             case ast.NamedExpr(value=value):
                 return self.kind(value)
             case ast.Call():
-                return self._kind_of_call(node)
+                meant = self.meant(node)
+                return self._kind_of_call(node) if meant is None else self.kind(meant)
         return None
 
     def holds(self, node: ast.expr) -> bool:
@@ -169,9 +197,7 @@ class Meaning:
         if isinstance(callee, FunctionType) and is_user_file(callee.__code__.co_filename):
             members = [self._drawn(each, None) for each in sources]
             given = [each if isinstance(each, ast.expr) else ast.Constant(each) for each in members]  # type: ignore[arg-type]
-            call = ast.Call(function, given, [])
-            self._calls.append(call)
-            self._followed(callee, call)
+            self._followed(callee, self.made_up(ast.Call(function, given, [])))
 
     def _followed(self, callee: FunctionType, node: ast.Call) -> Meaning | None:
         """The function that is called, come across with a value or a text if it has not been noted."""

@@ -24,7 +24,7 @@ import string
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
-from itertools import pairwise
+from itertools import islice, pairwise, zip_longest
 from types import BuiltinFunctionType, CodeType, MethodDescriptorType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -32,7 +32,7 @@ from orchestrator.dsl.location import BY_VALUE
 from orchestrator.dsl.meaning import LAYOUT, UNKNOWN, Functions, Kind, Meaning, arguments_of, module_of, understand
 from orchestrator.dsl.misuse import IN_A_TOOL, ON_THE_PLACEHOLDER, TRACED_ONCE
 from orchestrator.dsl.syntax import has_source
-from orchestrator.dsl.template import without_markers
+from orchestrator.dsl.template import has_marker, without_markers
 from orchestrator.dsl.typing import assignable
 from orchestrator.dsl.value import Value
 from orchestrator.errors import SourceLoc
@@ -44,7 +44,7 @@ _OF_VALUES: Final = frozenset({"type", "id", "callable", "print", "repr", "ascii
 _OF_TEXTS: Final = frozenset(
     {"len", "hash", "int", "float", "complex", "ord", "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict"}
     | {"sorted", "reversed", "enumerate", "iter", "min", "max", "any", "all", "open", "eval", "exec", "print", "repr"}
-    | {"ascii", "input"}
+    | {"ascii", "input", "map", "filter", "zip"}
 )  # fmt: skip
 _OF_COLLECTIONS: Final = frozenset({"sorted", "min", "max", "set", "frozenset", "print", "repr", "ascii"})
 _READERS: Final = frozenset(
@@ -62,17 +62,14 @@ _SEEKING: Final = frozenset(
 """Methods of texts and collections that look for what they are given."""
 _COMPARING: Final = frozenset({"sort", "index", "count", "remove"})
 """Methods of lists that compare their members."""
-_OPERATORS: Final = frozenset(
-    {"contains", "countOf", "indexOf", "eq", "ne", "lt", "le", "gt", "ge"} | {"length_hint", "mod"}
-)
-"""Functions of ``operator`` that read what they are given."""
 _SHAPING: Final = LAYOUT | {"__add__", "__str__"}
-_OF_EACH: Final = (len, type, id, repr, ascii, hash, print)
 _NATIVE: Final = (BuiltinFunctionType, type)
 _COLLECTIONS: Final = (str, bytes, list, tuple, dict, set, frozenset)
 _DISPLAYS: Final = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set)
 _PERCENT: Final = re.compile(r"%(?:\(([^)]*)\))?([#0\- +]*(?:\*|\d+)?(?:\.(?:\*|\d+))?)[hlL]?(.)")
 _LONGEST: Final = 60
+_warned: dict[str, dict[str | tuple[str, type[Warning], int], int]] = {}
+"""What the warnings module notes of each file, to say a thing once."""
 
 
 class Finding(NamedTuple):
@@ -93,16 +90,21 @@ def report_unasked(tracer: Tracer) -> None:
         file = ran.code.co_filename
         if understand(ran, functions) is None and not has_source(file) and file != BY_VALUE:
             _warn(ran.code)
-    unread = list(functions.values())
-    while unread:
-        known = len(functions)
-        meaning = unread.pop(0)
+    for meaning in _each(functions):
         for finding in _findings(meaning):
             where = SourceLoc(meaning.ran.code.co_filename, finding.node.lineno, meaning.ran.code.co_name)
             if (where.file, where.line) not in reported:
                 reported.add((where.file, where.line))
                 tracer.report(finding.code, finding.message, why=finding.why, fix=finding.fix, where=where)
-        unread += list(functions.values())[known:]
+
+
+def _each(functions: Functions) -> Iterator[Meaning]:
+    """With those that are come across meanwhile."""
+    read = 0
+    while read < len(functions):
+        new = list(islice(functions.values(), read, None))
+        read += len(new)
+        yield from new
 
 
 def _warn(code: CodeType) -> None:
@@ -110,7 +112,8 @@ def _warn(code: CodeType) -> None:
         f"the source of `{code.co_name}` is not to be had, so it is not seen what Python does there with placeholders, "
         "as in len(prompt): write the function into a file"
     )
-    warnings.warn_explicit(text, UserWarning, code.co_filename, code.co_firstlineno)
+    file = code.co_filename
+    warnings.warn_explicit(text, UserWarning, file, code.co_firstlineno, registry=_warned.setdefault(file, {}))
 
 
 def _findings(meaning: Meaning) -> Iterator[Finding]:
@@ -202,8 +205,8 @@ def _called(meaning: Meaning, node: ast.Call) -> Iterator[Finding]:
     elif _is_of_texts(meaning, node.func):
         if kinds[:1] == [Kind.TEXT]:
             yield _reads(node, f"`{_source(node.func)}()`")
-    elif module_of(callee) == "_operator":
-        yield from _by_an_operator(meaning, node, native, given)
+    elif (meant := meaning.meant(node)) is not None:
+        yield from _CHECKS[type(meant)](meaning, meant)
     elif _reader(meaning, node.func, callee) and name not in LAYOUT and any(map(meaning.holds, given)):
         values = [each for each, kind in zip(given, kinds, strict=True) if kind is Kind.VALUE]
         what = f"{_source(node.func)}()"
@@ -221,17 +224,34 @@ def _by_a_builtin(meaning: Meaning, node: ast.Call, name: str, given: Sequence[a
             yield _looks(argument, f"{name}()", fix)
         elif (kind is Kind.TEXT and name in _OF_TEXTS) or (name in _OF_COLLECTIONS and collects(argument)):
             yield _reads(argument, f"`{name}()`", fix)
-    if name in ("map", "filter") and given and _reads_each(meaning, given[0]) and any(map(meaning.holds, given[1:])):
-        yield _reads(node, f"`{_source(given[0])}()`")
+    if name in ("map", "filter") and node.args:
+        yield from _by_each(meaning, node, name)
     if name == "bool":
         yield from _untrue(meaning, given)
     if name == "format" and len(given) > 1 and kinds[0] is Kind.TEXT:
         yield _formats(given[0], _source(given[1]))
 
 
-def _reads_each(meaning: Meaning, function: ast.expr) -> bool:
-    held = meaning.held(function)
-    return _is_of_texts(meaning, function) or any(held is each for each in _OF_EACH)
+def _by_each(meaning: Meaning, node: ast.Call, name: str) -> Iterator[Finding]:
+    """``map(len, texts)``: what is found in a call with one of them."""
+    function, *sources = node.args
+    what = f"{_source(function)}()"
+    if name == "filter" and meaning.held(function) is None:
+        function, what = ast.Constant(bool), "bool()"  # type: ignore[arg-type]
+    calls = zip_longest(*map(meaning.members, sources), fillvalue=ast.Constant(UNKNOWN))  # type: ignore[arg-type]
+    for members in {tuple(map(_likeness, each)): each for each in calls}.values():
+        found = next(_called(meaning, meaning.made_up(ast.Call(function, list(members), []))), None)
+        if found is not None:
+            yield _looks(node, what) if found.code == "ORCH-D006" else _reads(node, f"`{what}`")
+            return
+
+
+def _likeness(member: ast.expr) -> object:
+    """The same for members in which the same is found; a list may have many."""
+    held: object = member.value if isinstance(member, ast.Constant) else member
+    if isinstance(held, str):
+        return bool(without_markers(held)) if has_marker(held) else held
+    return Value if isinstance(held, Value) else id(held)
 
 
 def _is_of_texts(meaning: Meaning, function: ast.expr) -> bool:
@@ -242,17 +262,6 @@ def _is_of_texts(meaning: Meaning, function: ast.expr) -> bool:
     if isinstance(function, ast.Attribute) and meaning.held(function.value) is not str:  # it is of one text
         return False
     return callee.__objclass__ is str and callee.__name__ not in _SHAPING
-
-
-def _by_an_operator(meaning: Meaning, node: ast.Call, name: str, given: Sequence[ast.expr]) -> Iterator[Finding]:
-    """``operator.contains(text, "x")`` and the others of that module."""
-    kinds = [meaning.kind(each) for each in given]
-    if name in ("is_", "is_not"):
-        yield from (_looks(each, f"{name}()") for each, kind in zip(given, kinds, strict=True) if kind is Kind.VALUE)
-    elif name in ("not_", "truth"):
-        yield from _untrue(meaning, given)
-    elif name in _OPERATORS and Kind.VALUE not in kinds and any(map(meaning.holds, given)):
-        yield _reads(node, f"`{_source(node.func)}()`")
 
 
 def _of_a_method(

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import textwrap
+import warnings
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -341,6 +342,79 @@ def test_functions_that_shape_or_ask_the_value_itself_may_be_used() -> None:
         assert flow("x", 2) == "<x>x True x False"
 
 
+def test_functions_of_operator_read_what_their_operators_read() -> None:
+    def flow(topic: str, style: str) -> str:
+        prompt, texts = f"About {topic}", [f"{style}", "plain"]
+        joined = operator.mod("%s in %s", (topic, style))
+        found: list[Any] = [
+            operator.mod("%-9s", topic),  # D007
+            operator.mod(prompt, ()),  # D008
+            operator.lt("a", prompt),  # D008
+            operator.eq(texts, ["plain"]),  # D008
+            operator.countOf(texts, "plain"),  # D008
+            operator.countOf(["plain"], prompt),  # D008
+            operator.getitem(prompt, 0),  # D008
+            operator.truth(f"{topic}{style}"),  # D008
+            operator.is_not(texts, None),
+            len(operator.add(prompt, "!")),  # D008
+            len(joined),  # D008
+        ]
+        return llm(f"{found}")  # D008
+
+    assert_as_marked(flow)
+
+
+def test_functions_of_operator_take_what_their_operators_take() -> None:
+    makers = [lambda text: text]
+
+    @workflow
+    def flow(topic: str, style: str) -> str:
+        prompt, texts = f"About {topic}", [f"{topic}", style]
+        joined = operator.mod("%s in %s", (prompt, style))
+        known = [operator.contains({"a": f"{topic}"}, "a"), operator.length_hint([f"{topic}"]), operator.eq(texts, [])]
+        same = operator.eq(style, makers[0](style))
+        first = operator.getitem(texts, 1)
+        is_it = operator.is_(style, style)
+        return llm(f"{joined} {known} {same} {first} {is_it} {operator.not_(f'see {topic}')}")
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("x", "y") == "About x in y [True, 1, False] True y True False"
+
+
+def test_functions_over_a_list_read_its_members() -> None:
+    def flow(topic: str, style: str) -> str:
+        texts = [f"{topic}", "plain"]
+        found: list[Any] = [
+            list(filter(None, [f"{topic}", f"{style}"])),  # D008
+            list(filter(bool, texts)),  # D008
+            [*map(bool, (f"{topic}",))],  # D008
+            [*map(len, (f"{each}!" for each in [topic, style]))],  # D008
+            [*map(repr, [texts])],  # D008
+            [*map(id, [topic])],  # D006
+            [*map(str.startswith, ["a", f"{topic}"], "pq")],  # D008
+            [*map(operator.eq, [topic, f"{style}"], ["a", "b"])],  # D008
+            [*map("{:>9}".format, texts)],  # D008
+            [*map(re.escape, texts)],  # D008
+            [*map(str.upper, f"{topic}")],  # D008
+        ]
+        return llm(f"{found}")  # D008
+
+    assert_as_marked(flow)
+
+
+def test_functions_over_a_list_may_ask_what_is_known_of_its_members() -> None:
+    @workflow
+    def flow(topic: str, style: str) -> str:
+        groups = [[f"{topic}", style], [f"{style}"]]
+        by_name = {"a": f"{topic}"}
+        sizes = [*map(len, [[topic, style], [f"{style}"]]), *map(len, groups), *map(len, by_name)]
+        kept = list(filter(None, [f"see {topic}", ""]))
+        return llm(f"{sizes} {' '.join(kept)} {len([*filter(bool, groups)])}")
+
+    with fake(lambda messages: messages[-1].content):
+        assert flow("x", "y") == "[2, 1, 2, 1, 1] see x 2"
+
+
 def is_long(text: str) -> bool:
     return len(text) > 10
 
@@ -373,9 +447,14 @@ def test_functions_of_the_user_that_shape_a_list_of_texts_may_be_used() -> None:
         assert flow("x") == "[About x] [plain]"
 
 
-def test_of_a_function_without_source_a_warning_tells() -> None:
+def test_of_a_function_without_source_a_warning_tells_once() -> None:
     space: dict[str, Any] = {"llm": llm, "__name__": "typed"}
     exec("def size(topic: str) -> str:\n    return llm(str(len(f'{topic}')))", space)
     flow = workflow(space["size"])
     with pytest.warns(UserWarning, match="the source of `size` is not to be had"):
         flow.trace()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        flow.trace()
+        flow.trace()
+    assert len(told) == 1
