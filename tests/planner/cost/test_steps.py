@@ -56,6 +56,17 @@ def test_the_cache_is_as_wide_as_the_engine_is_told(backend: str) -> None:
     assert (fp8.kv_bytes_per_token, bf16.kv_bytes_per_token) == (2 * 32 * 8 * 128, 2 * 32 * 8 * 128 * 2)
 
 
+def test_an_indexer_takes_room_beside_the_cache_and_is_read_with_it() -> None:
+    at = Parallel(tp=8, moe_ep=8)
+    without, indexed = (
+        deployment(replace(DEEPSEEK, index_bytes=bytes_), device="b200-sxm", prefill=at, decode=at)
+        for bytes_ in (0, 8052)
+    )
+    assert indexed.kv_bytes_per_token == without.kv_bytes_per_token + 8052
+    assert indexed.capacity == pytest.approx(without.capacity * 70_272 / (70_272 + 8052))
+    assert decode_step(indexed, 1, 1000).kv_s > decode_step(without, 1, 1000).kv_s
+
+
 def test_more_shards_than_kv_heads_hold_copies() -> None:
     eight, sixteen = (deployment(decode=Parallel(tp=n)) for n in (8, 16))
     assert eight.kv_bytes_per_token == sixteen.kv_bytes_per_token
