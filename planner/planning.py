@@ -40,7 +40,7 @@ from orchestrator.planner.siting import Siting, anywhere, problem_of, proof, sit
 from orchestrator.planner.tail import p95_s
 
 if TYPE_CHECKING:
-    from orchestrator.planner.placement import Solution, Workload
+    from orchestrator.planner.placement import Problem, Solution, Workload
     from orchestrator.planner.simulated_tail import SimulatedTail
 
 
@@ -57,6 +57,16 @@ class Asked:
     corrections: Corrections = field(default_factory=dict)
     sited: Plan | None = None
     """An earlier plan on this cluster whose sites are kept, and its model calls where they are."""
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A completed plan, and the solution that it is of."""
+
+    plan: Plan
+    siting: Siting
+    problem: Problem
+    solution: Solution
 
 
 class Planning:
@@ -116,7 +126,25 @@ class Planning:
 
     def _sited(self, asked: Asked) -> Plan:
         """The exact placement's plan, with the best that lost."""
-        from orchestrator.planner.placement import Workload, alternatives, solve
+        from orchestrator.planner.placement import alternatives
+
+        placed, tried = self._placed(asked)
+        if placed is not None:
+            lost = alternatives(placed.problem, placed.solution, KEPT)
+            labelled = [(f"with {', '.join(each.instead)}", each.solution) for each in lost]
+            rest = [self._solved(label, solution, placed.siting, asked) for label, solution in labelled]
+            return _settled(placed.plan, proof(placed.solution), rest, asked)
+        if asked.sla_s is not None:
+            quickest = self._quickest(asked, tried)
+            if quickest.plan is not None and keeps(quickest.plan, asked.sla_s):
+                note = "placement: the fastest; no other that keeps the SLA was found"
+                return _settled(quickest.plan, note, tried, asked)
+            tried.append(quickest)
+        return self._best(tried, asked)[0]
+
+    def _placed(self, asked: Asked) -> tuple[_Placed | None, list[Candidate]]:
+        """The first solution that keeps the SLA once it is completed, and those that did not."""
+        from orchestrator.planner.placement import Workload, solve
 
         estimate = self._greedy(anywhere(asked.cluster), "latency")
         batched = asked.rate_per_s is not None or asked.objective == "throughput"
@@ -139,29 +167,23 @@ class Planning:
             in_time = taken.plan is not None and keeps(taken.plan, asked.sla_s)
             taken = self._simulated(taken, asked) if in_time else taken
             if taken.plan is not None and keeps(taken.plan, asked.sla_s):
-                lost = alternatives(problem, solution, KEPT)
-                rest = [self._solved(f"with {', '.join(each.instead)}", each.solution, siting, asked) for each in lost]
-                return _settled(taken.plan, proof(solution), rest, asked)
+                return _Placed(taken.plan, siting, problem, solution), tried
             tried.append(taken)
             missed = None if in_time else solution.seconds
             workload = _tightened(workload, solution, None if in_time else taken.plan, asked.sla_s)
-        if asked.sla_s is not None:
-            quickest = self._quickest(asked, tried)
-            if quickest.plan is not None and keeps(quickest.plan, asked.sla_s):
-                note = "placement: the fastest; no other that keeps the SLA was found"
-                return _settled(quickest.plan, note, tried, asked)
-            tried.append(quickest)
-        return self._best(tried, asked)[0]
+        return None, tried
 
     def _quickest(self, asked: Asked, tried: Sequence[Candidate]) -> Candidate:
         """The placement with the shortest critical path that keeps up with the rate, whatever it costs: what can be
         had at all."""
+        label, anyhow = "the fastest placement", replace(asked, objective="latency", sla_s=None)
         try:
-            return Candidate("the fastest placement", self._sited(replace(asked, objective="latency", sla_s=None)))
+            placed, overloaded = self._placed(anyhow)
+            return Candidate(label, placed.plan if placed is not None else self._best(overloaded, anyhow)[0])
         except PlanError as error:
             if not tried:
                 raise
-            return Candidate("the fastest placement", None, error)
+            return Candidate(label, None, error)
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
         site = sited(solution, siting)

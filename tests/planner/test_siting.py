@@ -151,6 +151,19 @@ def test_an_sla_that_only_the_fastest_keeps_is_kept_whatever_is_planned_for(tmp_
     assert plan.p95_s <= 1.01 * fast.p95_s
 
 
+def test_the_fastest_taken_for_want_of_another_is_not_proved_best_for_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.planner.planning.ATTEMPTS", 1)
+    fast = planned(tmp_path, objective="latency", rate_per_s=0.5)
+    assert any("proved" in note for note in fast.notes)
+    assert fast.p95_s is not None
+    plan = planned(tmp_path, objective="cost", rate_per_s=0.5, sla_s=1.01 * fast.p95_s)
+    assert (plan.objective, plan.p95_s) == ("cost", fast.p95_s)
+    assert "placement: the fastest; no other that keeps the SLA was found" in plan.notes
+    assert not any("proved" in note for note in plan.notes)
+
+
 def test_a_tail_that_misses_the_sla_is_sent_back_for_a_faster_plan(tmp_path: Path) -> None:
     cheap = planned(tmp_path, objective="cost")
     fast = planned(tmp_path, objective="latency")
