@@ -34,6 +34,7 @@ def unseen() -> list[tuple[Measurement, Prediction]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_an_80_percent_interval_covers_80_percent_of_unseen_rows(
     unseen: list[tuple[Measurement, Prediction]],
 ) -> None:
@@ -43,6 +44,7 @@ def test_an_80_percent_interval_covers_80_percent_of_unseen_rows(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_unseen_configurations_are_predicted_within_the_target(unseen: list[tuple[Measurement, Prediction]]) -> None:
     for quantity, target in (("tpot", 0.08), ("ttft", 0.20)):
         errors = [abs(getattr(said, quantity).mid / getattr(seen, f"{quantity}_s") - 1) for seen, said in unseen]
