@@ -40,6 +40,8 @@ PEER_REQUIREMENTS = ("aiconfigurator==0.12.0",)
 CONFIGURATION_FOLDS, GROUP_FOLDS = 5, 13
 SEED = 2026
 PEER_TIMEOUT_S = 3000
+QUICK_PEER_ROWS = 40
+"""It takes about a second each."""
 
 
 def folds_of(measurements: Sequence[Measurement], held: str) -> list[int]:
@@ -153,7 +155,7 @@ def peer_results(rows: Sequence[Row], answers: dict[str, Answer]) -> list[Result
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner_accuracy", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two folds a case; 150 rows for the peer")
+    parser.add_argument("--quick", action="store_true", help=f"two folds a case; {QUICK_PEER_ROWS} rows for the peer")
     parser.add_argument("--rows", type=Path, default=DEFAULT_ROWS)
     parser.add_argument("--no-peer", action="store_true", help="leave aiconfigurator out")
     parser.add_argument("--peer-answers", type=Path, metavar="FILE", help="where aiconfigurator's answers are kept")
@@ -184,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
                 agg_found = found
     if not options.no_peer:
         some = [ways["agg"][i] for i in sorted(agg_found)]
-        some = some[:: max(len(some) // 150, 1)] if options.quick else some
+        some = some[:: max(len(some) // QUICK_PEER_ROWS, 1)] if options.quick else some
         try:
             answers = peer_answers(options.rows, {row.id for row in some}, options.peer_answers)
             results += peer_results(some, answers)
