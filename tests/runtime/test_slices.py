@@ -11,7 +11,7 @@ from orchestrator import Workflow, branch, loop, map_, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, RunError
-from orchestrator.runtime import lowering
+from orchestrator.runtime import inline, lowering
 from orchestrator.runtime.program import Structure
 from orchestrator.runtime.run import Runtime
 
@@ -71,14 +71,15 @@ async def test_a_budget_stops_it_and_others_go_on(flow: Workflow[..., Any], valu
     assert len(seen) > 5
 
 
-async def test_others_go_on_while_many_items_are_computed() -> None:
+async def test_others_go_on_while_many_items_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inline, "SLICE_S", 0.0)  # however fast the machine is
     seen: list[int] = []
     other = asyncio.create_task(ticks(seen))
     async with Runtime() as runtime:
-        found = await runtime.run(compile_workflow(many), {"ns": [1] * 100_000})
+        found = await runtime.run(compile_workflow(many), {"ns": [1] * 1_000})
     other.cancel()
-    assert found.value == [2] * 100_000
-    assert len(seen) > 5
+    assert found.value == [2] * 1_000
+    assert len(seen) > 500
 
 
 @workflow
