@@ -129,7 +129,7 @@ class Pace:
             raise HeldError(held_s, self._held_for)
         if key is None:
             key = max(self._served, self._keys.get(program, 0.0)) + 1.0
-        if not len(self._queue) and self._has_room():
+        if not len(self._queue) and self._has_room(self.clock()):
             return self._grant(key)
         self._keys[program] = max(key, self._keys.get(program, 0.0))
         if len(self._keys) > 2 * len(self._queue) + SPARE:  # most are of calls that were served
@@ -188,8 +188,8 @@ class Pace:
         self.in_flight -= 1
         self._deliver()
 
-    def _has_room(self) -> bool:
-        return self.in_flight < int(self.limit) and self.clock() >= self._held_until_s
+    def _has_room(self, now_s: float) -> bool:
+        return self.in_flight < int(self.limit) and now_s >= self._held_until_s
 
     def _grant(self, key: float) -> Permit:
         self.in_flight += 1
@@ -197,8 +197,12 @@ class Pace:
         return Permit(self, key)
 
     def _deliver(self) -> None:
-        """Let in whoever's turn it is, and come back when the endpoint takes requests again."""
-        while len(self._queue) and self._has_room():
+        """Let in whoever's turn it is, and come back when the endpoint takes requests again.
+
+        The clock is read once: between two readings that time may come, and nobody would be let in, then or later.
+        """
+        now_s = self.clock()
+        while len(self._queue) and self._has_room(now_s):
             tenant, (key, granted) = self._queue.pop()
             if granted.done():  # and about to withdraw
                 continue
@@ -206,9 +210,9 @@ class Pace:
             granted.set_result(self._grant(key))
         if not len(self._queue):
             self._keys.clear()
-        elif not self._will_resume and (left_s := self._held_until_s - self.clock()) > 0:
+        elif not self._will_resume and now_s < self._held_until_s:
             self._will_resume = True
-            asyncio.get_running_loop().call_later(left_s, self._resume)
+            asyncio.get_running_loop().call_later(self._held_until_s - now_s, self._resume)
 
     def _resume(self) -> None:
         self._will_resume = False

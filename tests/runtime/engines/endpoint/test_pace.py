@@ -86,6 +86,28 @@ async def test_it_never_falls_below_one() -> None:
     assert pace.limit == 1.0
 
 
+class Passing(Clock):
+    """Time passes from each look at it to the next."""
+
+    def __call__(self) -> float:
+        self.now_s += 0.001
+        return self.now_s
+
+
+@pytest.mark.parametrize("looks", range(4))
+async def test_the_time_may_come_between_any_two_looks_at_the_clock(looks: int) -> None:
+    pace = Pace(clock=(clock := Passing()))
+    (permit,) = await enter(pace, 1)
+    permit.refused(5.0)
+    permit.leave()
+    waiting = asyncio.create_task(pace.enter("", "p"))
+    await asyncio.sleep(0)
+    clock.now_s = pace._held_until_s - 0.0005 - looks * 0.001
+    pace._resume()
+    async with asyncio.timeout(30):
+        (await waiting).leave()
+
+
 async def test_nothing_is_sent_before_the_time_that_was_named() -> None:
     pace = Pace(clock=(clock := Clock()))
     (permit,) = await enter(pace, 1)
