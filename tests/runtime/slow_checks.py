@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, field_validator
 
+from orchestrator import Happened, tool, workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
@@ -42,6 +43,22 @@ class Slow(BaseModel):
 
 
 SlowInt = Annotated[int, AfterValidator(waits)]
+
+
+def found(n: int) -> Happened[int]:
+    return Happened(n)
+
+
+@tool(effects="once", check=found, timeout=0.1)
+async def lost(n: int) -> SlowInt:
+    """Takes too long; its check says that it happened, and what that gave is checked at the gate."""
+    await asyncio.sleep(60)
+    return n
+
+
+@workflow
+def losing(n: int) -> int:
+    return lost(n)
 
 
 @asynccontextmanager

@@ -20,13 +20,13 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from orchestrator import Happened, ask, call, llm, tool, workflow
+from orchestrator import ask, call, llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.own_code import has_own_code, is_built_quickly
 from orchestrator.errors import RunError
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.observe import Subscription
-from tests.runtime.slow_checks import CLUSTER, Gate, Slow, SlowInt, closed_gate, running, waits
+from tests.runtime.slow_checks import CLUSTER, Gate, Slow, SlowInt, closed_gate, losing, running, waits
 
 
 @pytest.fixture(autouse=True)
@@ -314,18 +314,6 @@ def test_what_is_built_quickly(cls: type, quick: bool) -> None:
 
 
 async def test_the_answer_of_a_check_is_checked_apart_too() -> None:
-    def found(n: int) -> Happened[int]:
-        return Happened(n)
-
-    @tool(effects="once", check=found, timeout=0.1)
-    async def lost(n: int) -> SlowInt:
-        await asyncio.sleep(60)
-        return n
-
-    @workflow
-    def losing(n: int) -> int:
-        return lost(n)
-
     async with running() as runtime:
         run = asyncio.create_task(runtime.run(compile_workflow(losing, CLUSTER), {"n": 3}))
         while not Gate.begun.is_set() and not run.done():

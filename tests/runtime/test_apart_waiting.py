@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator, BaseModel, field_validator
 
-from orchestrator import Happened, llm, tool, workflow
+from orchestrator import llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError, UnsettledError
 from orchestrator.runtime import once
@@ -22,13 +23,30 @@ from orchestrator.runtime.events import OpFailed, OpStarted, OpUnsettled, Reserv
 from orchestrator.runtime.run import Runtime
 from tests.awaiting import until
 from tests.runtime.engines.answering import chunk, serving, usage
-from tests.runtime.slow_checks import CLUSTER, Gate, Slow, SlowInt, closed_gate, running, waits
+from tests.runtime.slow_checks import CLUSTER, Gate, Slow, SlowInt, closed_gate, losing, running, waits
 
 
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
     with closed_gate():
         yield
+
+
+@asynccontextmanager
+async def no_thread_for_checks(runtime: Runtime) -> AsyncIterator[None]:
+    """Something else takes the only one in there."""
+    checks = runtime._services.checks
+    checks._most_running = 1
+    ended = threading.Event()
+    holder = asyncio.create_task(checks.call(lambda: ended.wait(30)))
+    yield
+    ended.set()
+    await holder
+
+
+def is_waiting(runtime: Runtime) -> bool:
+    """Whether a check waits for a thread."""
+    return any(each.waiting for each in runtime._services.checks._tenants.values())
 
 
 @workflow
@@ -91,15 +109,10 @@ def patient(n: int) -> Slow:
 async def test_waiting_for_a_thread_is_no_time_of_the_call() -> None:
     Gate.opened.set()
     async with running() as runtime:
-        checks = runtime._services.checks
-        checks._most_running = 1
-        ended = threading.Event()
-        holder = asyncio.create_task(checks.call(lambda: ended.wait(30)))
-        run = asyncio.create_task(runtime.run(compile_workflow(patient, CLUSTER), {"n": 3}, run_id="r"))
-        await until(lambda: any(each.waiting for each in checks._tenants.values()))
-        await asyncio.sleep(0.4)  # longer than its timeout
-        ended.set()
-        await holder
+        async with no_thread_for_checks(runtime):
+            run = asyncio.create_task(runtime.run(compile_workflow(patient, CLUSTER), {"n": 3}, run_id="r"))
+            await until(lambda: is_waiting(runtime))
+            await asyncio.sleep(0.4)  # longer than its timeout
         assert (await run).value == Slow(n=3)
         assert len([each for each in await runtime.journal.load("r") if isinstance(each, OpStarted)]) == 1
 
@@ -170,15 +183,10 @@ async def test_a_payment_that_returned_is_never_unsettled(ends: str) -> None:
 async def test_a_payment_whose_check_waits_for_a_thread_succeeds() -> None:
     Gate.opened.set()
     async with running() as runtime:
-        checks = runtime._services.checks
-        checks._most_running = 1
-        ended = threading.Event()
-        holder = asyncio.create_task(checks.call(lambda: ended.wait(30)))
-        run = asyncio.create_task(runtime.run(compile_workflow(buying, CLUSTER), {"n": 3}))
-        await until(lambda: any(each.waiting for each in checks._tenants.values()))
-        await asyncio.sleep(0.4)  # longer than its timeout
-        ended.set()
-        await holder
+        async with no_thread_for_checks(runtime):
+            run = asyncio.create_task(runtime.run(compile_workflow(buying, CLUSTER), {"n": 3}))
+            await until(lambda: is_waiting(runtime))
+            await asyncio.sleep(0.4)  # longer than its timeout
         assert (await run).value == 3
 
 
@@ -232,18 +240,6 @@ async def test_a_reply_that_does_not_fit_is_counted_once() -> None:
 
 async def test_a_check_has_its_seconds_for_what_it_answers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(once, "CHECK_TIMEOUT_S", 0.2)
-
-    def found(n: int) -> Happened[int]:
-        return Happened(n)
-
-    @tool(effects="once", check=found, timeout=0.1)
-    async def lost(n: int) -> SlowInt:
-        await asyncio.sleep(60)
-        return n
-
-    @workflow
-    def losing(n: int) -> int:
-        return lost(n)
 
     async with running() as runtime:
         with pytest.raises(UnsettledError):
