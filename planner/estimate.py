@@ -32,6 +32,7 @@ from orchestrator.planner.placer import DEFAULT_MODEL, Placement, Placer
 from orchestrator.planner.resources import NO_RESOURCES, Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
+from orchestrator.planner.takes import refusals
 from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_tokens, text_tokens
 
 HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch", "kv_move"})
@@ -278,6 +279,8 @@ class Estimator:
         self._chats[node.results[1]] = _Chat(model, placement)
         if self._is_sizing:
             return NO_TIME
+        engine = placement.serving.engine
+        self.diagnostics.update({f"{node.id} {found}": found for found in refusals(node, engine.name, engine.kind)})
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies

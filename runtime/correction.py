@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from orchestrator.runtime.engines.base import FinishReason, Message
 from orchestrator.runtime.failures import ReplyError
-from orchestrator.runtime.values import parsed_reply
+from orchestrator.runtime.program import Generate
+from orchestrator.runtime.reply import reply_of
 
 MOST_SHOWN_CHARS: Final = 8_000
 """Of the bad reply; its beginning and its end are kept."""
@@ -50,7 +51,7 @@ class UnfitReplyError(ReplyError):
         self.correction = correction
 
 
-def parsed(returns: Any, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[Any]:
+def parsed(spec: Generate, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[Any]:
     """The replies as what the call declares, in the order of the samples; raises :class:`UnfitReplyError`.
 
     ``texts`` holds the text of every sample, in their order, ``reasons`` why those ended that were asked for in this
@@ -60,7 +61,7 @@ def parsed(returns: Any, texts: Mapping[int, str], reasons: Mapping[int, FinishR
     bad: list[tuple[int, str, bool]] = []
     for sample, text in texts.items():
         try:
-            values[sample] = parsed_reply(returns, text)
+            values[sample] = reply_of(spec, text)
         except ReplyError as error:
             bad.append((sample, str(error), reasons.get(sample) == "length"))
     if not bad:
@@ -71,15 +72,18 @@ def parsed(returns: Any, texts: Mapping[int, str], reasons: Mapping[int, FinishR
     text = texts[sample]
     fix = _CUT_FIX if is_cut else "retry=2 shows the model what was wrong"
     kept = {each: texts[each] for each in values}
-    turns = _shortened(text, MOST_SHOWN_CHARS) or "(nothing)", _request(why, is_cut=is_cut)
+    turns = (
+        _shortened(text, MOST_SHOWN_CHARS) or "(nothing)",
+        _request(why, "text" if spec.constraint else "JSON", is_cut=is_cut),
+    )
     shown = f"{why}; it was {_shortened(text, 200)!r}" if text else f"{why}; it was empty"
     raise UnfitReplyError(shown, fix, Correction(kept, turns))
 
 
-def _request(why: str, *, is_cut: bool) -> str:
+def _request(why: str, form: str, *, is_cut: bool) -> str:
     if is_cut:
-        return "Your reply was cut off before its end. Answer again, much shorter, with the complete JSON only."
-    return f"That reply does not fit: {why}. Answer again, with the corrected JSON only."
+        return f"Your reply was cut off before its end. Answer again, much shorter, with the complete {form} only."
+    return f"That reply does not fit: {why}. Answer again, with the corrected {form} only."
 
 
 def _shortened(text: str, most: int) -> str:

@@ -41,8 +41,9 @@ from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.received import Display, Received
+from orchestrator.runtime.reply import reply_of
 from orchestrator.runtime.reservation import Reservation
-from orchestrator.runtime.values import Conversation, parsed_reply
+from orchestrator.runtime.values import Conversation
 
 if TYPE_CHECKING:
     from orchestrator.errors import RunError
@@ -135,7 +136,7 @@ async def without_unfit(
     texts = last.kept.values()
     seconds = None if op.policy.budget is None else op.policy.budget.seconds
     again = Attempt(op, 1, left_s=inf if seconds is None else seconds)
-    check = partial(_parsed, spec.returns, texts)
+    check = partial(_parsed, spec, texts)
     try:
         replies = await again.run(checked(execution, spec.returns, check, again))
     except Exception:  # noqa: BLE001 - the op fails as it has
@@ -148,8 +149,8 @@ async def without_unfit(
     return Outcome((replies, chats)[: op.count])
 
 
-def _parsed(tp: Any, texts: Iterable[str]) -> list[Any]:
-    return [parsed_reply(tp, text) for text in texts]
+def _parsed(spec: Generate, texts: Iterable[str]) -> list[Any]:
+    return [reply_of(spec, text) for text in texts]
 
 
 def _keep(execution: Execution, frame: Frame, op: Op, error: UnfitReplyError) -> None:
@@ -185,7 +186,18 @@ async def _counted(
 
 
 def _sampling(spec: Generate, max_tokens: int | None, samples: int) -> Sampling:
-    return Sampling(spec.temperature, spec.top_p, max_tokens, spec.stop, spec.seed, samples, spec.schema)
+    return Sampling(
+        spec.temperature,
+        spec.top_p,
+        max_tokens,
+        spec.stop,
+        spec.seed,
+        samples,
+        spec.schema,
+        spec.constraint,
+        spec.passed,
+        spec.extra_body,
+    )
 
 
 def _kv_turn(path: str, op: str, session: str, *, hint: KvHint, had_tokens: int, usage: Usage) -> KvTurn:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from orchestrator.dsl.once import key_params, parameters_of, takes
 from orchestrator.dsl.policy import parse_memory
+from orchestrator.dsl.sampling import CONSTRAINTS, PASSED
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
 from orchestrator.errors import CompileError
@@ -266,6 +267,9 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         stop=tuple(given(node, "stop", ())),
         seed=given(node, "seed", None),
         schema=json.loads(schema) if isinstance(schema, str) else schema,
+        constraint=next(((name, node.opts[name]) for name in CONSTRAINTS if name in node.opts), None),
+        passed={name: node.opts[name] for name in PASSED if name in node.opts},
+        extra_body=json.loads(given(node, "extra_body", "{}")),
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
         is_fork=bool(given(node, "fork", False)),
         turns_left=None if turns_left is None else float(turns_left),

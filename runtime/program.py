@@ -146,6 +146,10 @@ class Generate:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     schema: Mapping[str, object] | None = None
+    constraint: tuple[str, object] | None = None
+    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next two."""
+    passed: Mapping[str, object] = field(default_factory=dict)
+    extra_body: Mapping[str, object] = field(default_factory=dict)
     pause: Pause | None = None
     """The pause before the next turn; None if there is no next turn, or none is known."""
     is_fork: bool = False

@@ -77,7 +77,7 @@ class Received:
         for sample, reason in self._reasons.items():
             if reason not in ("stop", "length"):
                 raise withheld(engine.name, reason, texts[sample])
-        return parsed(self._spec.returns, texts, self._reasons, self._limit(max_tokens))
+        return parsed(self._spec, texts, self._reasons, self._limit(max_tokens))
 
     def warnings(self, op: str, max_tokens: int | None) -> list[str]:
         """What the run says about replies that are not whole answers."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, 
 from orchestrator.dsl.constants import shown
 from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, merged
+from orchestrator.dsl.sampling import CONSTRAINTS, Sampling, sampling_opts
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, decodable, is_type_form, json_schema, list_of, type_string
+from orchestrator.dsl.typing import TypeForm, decodable, is_type_form, json_schema, list_of, literal_of, type_string
 from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
@@ -19,27 +20,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Sampling(TypedDict, total=False):
-    """How a model decodes; what is not given is the model's own default.
-
-    ``temperature=0`` declares the call deterministic, so that equal calls are shared.
-    """
-
-    model: str | None
-    temperature: float | None
-    top_p: float | None
-    max_tokens: int | None
-    stop: str | Sequence[str] | None
-    seed: int | None
-
-
 class CallOptions(Sampling, total=False):
     """Everything ``llm`` and ``Chat.say`` take besides the prompt, the type and the number of samples.
 
     ``at_least=n`` is for ``samples``: so many of them must fit the type in the end, and the others are left out, with
-    a warning. Without it all must.
+    a warning. Without it all must. ``choice``, ``regex`` and ``grammar`` bound the text of the reply: it is one of
+    these texts, matches the regular expression, or is of the grammar.
     """
 
+    choice: Sequence[str] | None
+    regex: str | None
+    grammar: str | None
     at_least: int | None
     name: str | None
     retry: RetryLike
@@ -189,8 +180,9 @@ def _generate(  # noqa: PLR0917
     given = merged(tracer.defaults, options)
     name, opts = take_policies(tracer, given)
     model = given.pop("model", "default")
-    opts |= _sampling_opts(given)
-    schema = schema or _schema(tracer, returns)
+    opts |= sampling_opts(given)
+    returns = _constrained(tracer, returns, opts)
+    schema = schema or (None if "choice" in opts else _schema(tracer, returns))
     if schema is not None:
         opts["schema"] = schema
     samples = option(tracer, "samples", samples, 1)
@@ -209,13 +201,18 @@ def _generate(  # noqa: PLR0917
     return reply, chat
 
 
-def _sampling_opts(given: Opts) -> Opts:
-    opts: Opts = {name: given[name] for name in ("max_tokens", "seed") if name in given}
-    opts |= {name: float(given[name]) for name in ("temperature", "top_p") if name in given}  # type: ignore[arg-type]
-    if "stop" in given:
-        stop: Any = given["stop"]
-        opts["stop"] = [stop] if isinstance(stop, str) else list(stop)
-    return opts
+def _constrained(tracer: Tracer, returns: TypeForm, opts: Opts) -> TypeForm:
+    """The type of the reply: of a ``choice``, one of its texts. Reports what cannot go together."""
+    given = [*(["returns"] if returns is not str else []), *(each for each in CONSTRAINTS if each in opts)]
+    if len(given) > 1:
+        names = " and ".join(f"{each}=" for each in given)
+        fix = f"leave one of {names} out: each says alone what the reply may be"
+        tracer.report("ORCH-D041", f"{names} in one call", fix=fix)
+    least, most = cast("int", opts.get("min_tokens", 0)), cast("int | None", opts.get("max_tokens"))
+    if most is not None and least > most:
+        fix = "lower min_tokens, or raise max_tokens"
+        tracer.report("ORCH-D041", f"min_tokens={least}, and max_tokens={most}", fix=fix)
+    return literal_of(cast("list[str]", opts["choice"])) if "choice" in opts else returns
 
 
 def _schema(tracer: Tracer, returns: TypeForm) -> str | None:

@@ -18,6 +18,7 @@ from orchestrator.dsl.policy import (
     is_number,
     policy_opts,
 )
+from orchestrator.dsl.sampling import MEANT, PASSED
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
 
 if TYPE_CHECKING:
@@ -79,24 +80,34 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
         "an int of 64 bits",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63,
     ),
-    "samples": _COUNT,
     "at_least": _COUNT,
     "concurrency": _COUNT,
     "choices": Accepted("a list of different texts", _is_choices),
+    "choice": Accepted("a list of different texts", _is_choices),
+    **{name: Accepted(*each) for name, each in {**PASSED, **MEANT}.items()},
     "name": NAME,
 }
 """By the option's name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
-_RENAMED: Final = {"timeout_s": "timeout", "sla": "slo"}
-_OTHERS: Final = frozenset({"top_k"})
-"""Options that other libraries have: they are no misspelling of one of ours."""
+_RENAMED: Final = {
+    "timeout_s": "timeout", "sla": "slo", "max_completion_tokens": "max_tokens", "guided_choice": "choice",
+    "guided_regex": "regex", "guided_grammar": "grammar", "extra_args": "extra_body",
+}  # fmt: skip
+_ELSEWHERE: Final = {
+    "n": "write samples=n: it gives a list of n replies",
+    "response_format": "write returns= and a type, such as a pydantic model",
+    "guided_json": "write returns= and a type, such as a pydantic model",
+}
+"""Options of other libraries, and what says the same here."""
 
 
 def unknown_option(name: str, known: type, callee: str, where: SourceLoc) -> Diagnostic:
     """What is said of an option that the ``TypedDict`` class ``known`` does not have."""
     names = list(known.__annotations__)
-    close = [] if name in _OTHERS else get_close_matches(name, names, n=1)
+    close = get_close_matches(name, names, n=1)
     if _RENAMED.get(name) in names:
         close = [_RENAMED[name]]
+    if name in _ELSEWHERE and "temperature" in names:
+        return Diagnostic("ORCH-D041", f"{callee} has no option `{name}`", where, None, _ELSEWHERE[name])
     fix = f"did you mean `{close[0]}`?" if close else f"its options are {', '.join(names)}"
     return Diagnostic("ORCH-D041", f"{callee} has no option `{name}`", where, None, fix)
 

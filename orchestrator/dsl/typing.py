@@ -52,6 +52,11 @@ def tuple_of(items: Sequence[TypeForm]) -> TypeForm:
     return tuple[tuple(items)]  # type: ignore[misc]
 
 
+def literal_of(values: Sequence[str]) -> TypeForm:
+    """``Literal`` of these texts."""
+    return Literal[tuple(values)]
+
+
 def plain(tp: TypeForm) -> TypeForm:
     """``tp`` without what does not matter for assignment: ``Annotated``, ``NewType`` and ``type`` aliases."""
     if tp is None:

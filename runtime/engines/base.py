@@ -56,6 +56,12 @@ class Sampling:
     samples: int = 1
     schema: Mapping[str, object] | None = None
     """A JSON schema the reply must satisfy (structured decoding)."""
+    constraint: tuple[str, object] | None = None
+    """What else the reply must be: ``("choice", texts)``, ``("regex", pattern)`` or ``("grammar", ebnf)``."""
+    passed: Mapping[str, object] = field(default_factory=dict)
+    """Further options by the names that OpenAI and vLLM give them (:data:`orchestrator.dsl.sampling.PASSED`)."""
+    extra_body: Mapping[str, object] = field(default_factory=dict)
+    """Fields of the request's body, for endpoints; they come last."""
 
 
 @dataclass(frozen=True, slots=True)

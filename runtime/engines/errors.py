@@ -163,6 +163,10 @@ def rejected(engine: str, why: str) -> EngineError:
     return EngineError("ORCH-E014", f"the engine `{engine}` rejected the request", why=why)
 
 
+def not_taken(engine: str, what: str, fix: str, why: str | None = None) -> EngineError:
+    return EngineError("ORCH-E029", f"the engine `{engine}` does not take {what}", why=why, fix=fix)
+
+
 def advised(error: EngineError, fix: str | None) -> EngineError:
     """``error`` with a fix, where it has none."""
     error.diagnostics = [replace(each, fix=each.fix or fix) for each in error.diagnostics]

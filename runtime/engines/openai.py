@@ -102,6 +102,8 @@ class OpenAIEngine:
         self._dialect = Dialect(url, self.options.extra_body)
         self._gates = PerLoop(partial(gate, self.options.max_concurrency))
         """They hold this engine's own ``max_concurrency``."""
+        self._takes_grammars: bool | None = None
+        """None: the server has not been asked."""
         self._started = self._closed = False
         self._running = self._requests = self._aborted = 0
         self._usage = Usage()
@@ -121,6 +123,8 @@ class OpenAIEngine:
         """Stream the reply; closing the generator closes the HTTP response."""
         if not self._started or self._closed:
             raise errors.not_running(self.name, is_closed=self._closed)
+        if request.sampling.constraint is not None and request.sampling.constraint[0] == "grammar":
+            await self._require_grammars()
         self._requests += 1
         self._running += 1
         done = False
@@ -148,6 +152,15 @@ class OpenAIEngine:
         """Close the connections."""
         self._closed = True
         await self._sender.close()
+
+    async def _require_grammars(self) -> None:
+        """Raise ORCH-E029 unless the server is a vLLM: others ignore a grammar, and nobody would see that they did."""
+        if self._takes_grammars is None:
+            self._takes_grammars = await self._sender.is_vllm()
+        if not self._takes_grammars:
+            why = f"the server at {self._shown} does not show the metrics of a vLLM"
+            fix = 'use regex= or returns=, or say how it takes them: extra_body={"structured_outputs": {"grammar": …}}'
+            raise errors.not_taken(self.name, "`grammar=`", fix, why)
 
     async def _samples(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """All samples, by as many requests as the endpoint needs for them."""
@@ -275,7 +288,7 @@ class OpenAIEngine:
 
     def _body(self, request: GenerateRequest, samples: int = 1) -> dict[str, Any]:
         body = self._dialect.body(request, self._asked_model(request), samples)
-        return body | _hinted(request, self.options.extra_body) if self.hinted else body
+        return body | _hinted(request, body.get("extra_body", {})) if self.hinted else body
 
     def _body_now(self, request: GenerateRequest, reply: Reply) -> dict[str, Any]:
         return self._body(request, reply.samples if self._dialect.takes_n else 1)

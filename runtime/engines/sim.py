@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import (
@@ -165,7 +166,12 @@ class SimEngine:
         varies = 0 if sampling.temperature == 0 else 1 + sample
         key = json.dumps([self.options.seed, sampling.seed, varies, list(prompt)])
         rng = random.Random(hashlib.sha256(key.encode()).digest())
-        if sampling.schema is not None:
+        if sampling.constraint is not None and sampling.constraint[0] == "choice":
+            text = rng.choice(cast("Sequence[str]", sampling.constraint[1]))
+        elif sampling.constraint is not None:
+            fix = "bound the reply by returns= or choice= where it is to be simulated"
+            raise errors.not_taken(self.name, f"`{sampling.constraint[0]}=`", fix)
+        elif sampling.schema is not None:
             try:
                 text = json.dumps(instance(sampling.schema, rng), ensure_ascii=False)
             except ValueError as error:

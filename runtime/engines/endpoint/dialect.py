@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from orchestrator.dsl.sampling import PASSED
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.endpoint.strict_schema import strict_schema, takes_objects
 from orchestrator.runtime.engines.errors import NO_SYSTEM
@@ -20,6 +21,8 @@ from orchestrator.runtime.engines.errors import NO_SYSTEM
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _CHOSEN: Final = ("temperature", "top_p", "stop", "seed")
 """What a workflow asks for, and nobody may leave out for it."""
+CONSTRAINED: Final = "structured_outputs"
+"""The field by which vLLM takes a choice, a regular expression or a grammar."""
 _ROLES: Final = re.compile(r"system role|roles must alternate|role.{0,20}system", re.I)
 _UNKNOWN: Final = re.compile(
     r"unsupported|not (?:be )?(?:supported|permitted|allowed|known|recogni[sz]ed)|unknown|unrecogni[sz]ed|unexpected"
@@ -47,6 +50,8 @@ class Dialect:
         self._sends_n = True
         self.counts = True
         """Whether the endpoint may be asked for the usage of a stream."""
+        self._constrains = not is_openai
+        """Whether the endpoint may be asked to bound a reply's text, as vLLM takes it."""
         self._extra_body = extra_body
         self._formats: dict[str, int] = {}
         """By schema: what the endpoint is asked for."""
@@ -68,19 +73,29 @@ class Dialect:
             self.limit: sampling.max_tokens,
             "stop": list(sampling.stop) or None,
             "seed": sampling.seed,
-            "extra_body": self._extra_body or None,
+            "extra_body": {**self._extra_body, **sampling.passed} or None,
         }
         if sampling.schema is not None:
             level = self._level(sampling.schema)
             body["response_format"] = _response_format(sampling.schema, level)
             if level in _LESS and messages:
                 messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _asked_for(sampling.schema)}
+        if sampling.constraint is not None:
+            kind, what = sampling.constraint
+            if self._constrains or kind == "grammar":
+                body["extra_body"] = {**(body["extra_body"] or {}), CONSTRAINED: {kind: what}}
+            elif messages:
+                messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _bounded_by(kind, what)}
+        if sampling.extra_body:
+            body["extra_body"] = {**(body["extra_body"] or {}), **sampling.extra_body}
         return {name: value for name, value in body.items() if value is not None}
 
     def adapt(self, words: str, body: dict[str, Any], request: GenerateRequest) -> None:
         """Take a rejection of ``body``, which is what would be sent now, into account; maybe nothing is any better."""
         if _names("n", words) and body.get("n", 1) > 1:
             self.takes_n = False
+        elif self._constrains and CONSTRAINED in body.get("extra_body", {}) and _names(CONSTRAINED, words):
+            self._constrains = False
         elif not _UNKNOWN.search(words):
             self._less_format(words, body, request)
         elif _names(self.limit, words) and self.limit in body:
@@ -96,7 +111,9 @@ class Dialect:
         """What the endpoint does without, so that the user gets something else than was asked for."""
         if not self.counts:
             yield "it does not report the usage of a stream"
-        schema = request.sampling.schema
+        schema, constraint = request.sampling.schema, request.sampling.constraint
+        if constraint is not None and not self._constrains and constraint[0] != "grammar":
+            yield f"it does not bound a reply by {constraint[0]}=, which stands in the prompt, and the reply is checked"
         if schema is not None and self._formats and (level := self._level(schema)) in _LESS:
             yield f"it was asked for {_LESS[level]}, and the schema stands in the prompt"
 
@@ -108,7 +125,8 @@ class Dialect:
         """What to change in the workflow, where the words that reject ``body`` name something that it asks for."""
         if _ROLES.search(words) and body["messages"][0]["role"] == "system":
             return NO_SYSTEM
-        named = [f"`{name}=`" for name in _CHOSEN if name in body and _names(name, words)]
+        sent = {*body, *body.get("extra_body", {})}
+        named = [f"`{name}=`" for name in (*_CHOSEN, *PASSED) if name in sent and _names(name, words)]
         if not named:
             return None
         return f"leave {' and '.join(named)} out for this model, or set what it takes"
@@ -141,6 +159,12 @@ def _response_format(schema: Any, level: int) -> dict[str, Any] | None:
     asked = strict_schema(schema) if level == _STRICT else dict(schema)
     strict = {} if level == _LOOSE else {"strict": True}
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": asked, **strict}}
+
+
+def _bounded_by(kind: str, what: Any) -> str:
+    if kind == "choice":
+        return f"\n\nAnswer with one of these, and nothing else: {json.dumps(what, ensure_ascii=False)}"
+    return f"\n\nAnswer with nothing but a text that matches this regular expression: {what}"
 
 
 def _asked_for(schema: Any) -> str:

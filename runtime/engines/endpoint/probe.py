@@ -1,4 +1,4 @@
-"""Asking a server once whether it is a vLLM with our scheduler, which takes sessions and hints.
+"""Asking a server once whether it is a vLLM, and one with our scheduler, which takes sessions and hints.
 
 Its ``/metrics`` tells: our scheduler adds the families of :mod:`orchestrator.runtime.kv.metrics`. A server without
 them, without the page or without an answer gets none."""
@@ -15,22 +15,33 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 TIMEOUT_S: Final = 2.0
+VLLM_PREFIX: Final = "vllm:"
+"""Of the metrics of any vLLM."""
 NEVER: Final = ("api.openai.com",)
 """Hosts that are not asked."""
 
 
 async def takes_hints(client: AsyncOpenAI, url: str) -> bool:
     """Whether the server behind the base URL ``url`` has our scheduler."""
+    return PREFIX in await _metrics(client, url)
+
+
+async def is_vllm(client: AsyncOpenAI, url: str) -> bool:
+    """Whether the server behind the base URL ``url`` is a vLLM."""
+    return VLLM_PREFIX in await _metrics(client, url)
+
+
+async def _metrics(client: AsyncOpenAI, url: str) -> str:
+    """What the server shows; nothing where it does not, or is not asked."""
     if urlsplit(url).hostname in NEVER:
-        return False
+        return ""
     from openai import APIError
 
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            page = await client.get(metrics_url(url), cast_to=str)
+            return await client.get(metrics_url(url), cast_to=str)
     except (APIError, ValueError, TimeoutError):
-        return False
-    return PREFIX in page
+        return ""
 
 
 def metrics_url(url: str) -> str:

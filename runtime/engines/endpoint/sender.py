@@ -61,6 +61,10 @@ class Sender:
         """Whether the server has our scheduler; it is asked."""
         return await probe.takes_hints(self._clients.here(), without_user(self.url))
 
+    async def is_vllm(self) -> bool:
+        """Whether the server is a vLLM; it is asked."""
+        return await probe.is_vllm(self._clients.here(), without_user(self.url))
+
     async def close(self) -> None:
         """Close the connections."""
         for name in LOGGERS:

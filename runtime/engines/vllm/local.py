@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from orchestrator.errors import EngineError, described
+from orchestrator.planner.takes import advice, refused
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
@@ -234,9 +235,16 @@ def _parameters(engine: str, sampling: Sampling, copies: int, room: int, *, seed
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed if seeds else None}
+    asked = [*sampling.passed, *(["extra_body"] if sampling.extra_body else [])]
+    if names := refused("vllm", asked):
+        raise errors.not_taken(engine, ", ".join(f"`{name}=`" for name in names), advice(names))
+    seed = sampling.seed if seeds else None
+    chosen: dict[str, object] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
+    chosen |= sampling.passed
+    if isinstance(bias := chosen.get("logit_bias"), Mapping):
+        chosen["logit_bias"] = {int(token): value for token, value in bias.items()}
     try:
-        structure = StructuredOutputsParams(grammar=grammar(sampling.schema)) if sampling.schema else None
+        structure = StructuredOutputsParams(**_structure(sampling)) if sampling.schema or sampling.constraint else None
     except RuntimeError as error:
         raise errors.rejected(engine, f"its structured decoding cannot do this schema: {error}") from error
     return SamplingParams(
@@ -247,6 +255,14 @@ def _parameters(engine: str, sampling: Sampling, copies: int, room: int, *, seed
         structured_outputs=structure,
         **cast("dict[str, Any]", {name: value for name, value in chosen.items() if value is not None}),
     )
+
+
+def _structure(sampling: Sampling) -> dict[str, Any]:
+    """What vLLM's structured decoding is asked for."""
+    if sampling.constraint is not None:
+        kind, what = sampling.constraint
+        return {kind: list(what) if isinstance(what, list | tuple) else what}
+    return {"grammar": grammar(sampling.schema or {})}
 
 
 def _reason(found: str | None) -> FinishReason | None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import GenerateRequest, Message
+from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling
 from orchestrator.runtime.engines.errors import NO_SYSTEM, is_transient
-from orchestrator.runtime.engines.vllm.local import LocalVllm
+from orchestrator.runtime.engines.vllm.local import LocalVllm, _parameters
 
 pytest.importorskip("vllm")
 
@@ -43,3 +43,16 @@ def test_a_template_that_refuses_a_conversation_rejects_the_request(roles: list[
     assert "System role not supported" in (problem.why or "")
     assert not is_transient(caught.value)
     assert engine._tokens(GenerateRequest("1", "m", (Message("user", "hi"),))) == [104, 105]
+
+
+def test_options_reach_vllm_under_their_own_names_and_the_others_are_refused() -> None:
+    passed = {"top_k": 5, "min_tokens": 2, "logit_bias": {"7": -1.0}, "stop_token_ids": [3], "ignore_eos": True}
+    made = _parameters("main", Sampling(constraint=("regex", "a+"), passed=passed), 1, 100, seeds=True)
+    assert {name: getattr(made, name) for name in passed} == {**passed, "logit_bias": {7: -1.0}}
+    assert made.structured_outputs.regex == "a+"
+    chosen = _parameters("main", Sampling(constraint=("choice", ("a", "b"))), 1, 100, seeds=True)
+    assert chosen.structured_outputs.choice == ["a", "b"]
+    with pytest.raises(EngineError) as caught:
+        _parameters("main", Sampling(passed={"verbosity": "low"}, extra_body={"a": 1}), 1, 100, seeds=True)
+    assert caught.value.code == "ORCH-E029"
+    assert "`extra_body=`, `verbosity=`" in caught.value.message
