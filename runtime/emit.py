@@ -16,7 +16,8 @@ Emitter = Callable[..., str]
 
 _OPERATORS: Final = {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "and": "&", "or": "|",
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/",
+    "floordiv": "//", "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>",
 }  # fmt: skip
 
 
@@ -26,6 +27,9 @@ def _operator(sign: str) -> Emitter:
 
 _BUILTINS: Final[dict[str, Emitter]] = {
     **{name: _operator(sign) for name, sign in _OPERATORS.items()},
+    "is": lambda left, right: f"{left} is {right}",
+    "contains": lambda container, item: f"{item} in {container}",
+    "neg": lambda value: f"-{value}",
     "not": lambda value: f"not {value}",
     "list": lambda *items: f"[{','.join(items)}]",
     "tuple": lambda *items: f"({''.join(item + ',' for item in items)})",

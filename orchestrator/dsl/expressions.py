@@ -7,19 +7,22 @@ from enum import Enum
 from operator import index as as_int
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from orchestrator.dsl.arithmetic import SYMBOLS, comparable, result_type, unary_type
+from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.narrowing import Fact, both, either, equality, opposite
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.typing import (
+    NoneType,
     TypeForm,
     assignable,
     element_type,
     fields_of,
     is_type_form,
     item_type,
-    join,
     list_of,
     literals_of,
-    origin_of,
     plain,
+    tuple_of,
     type_string,
     union,
 )  # fmt: skip
@@ -30,20 +33,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SYMBOLS = {
-    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "and": "&", "or": "|",
-}  # fmt: skip
-
 
 def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
     """``left op right``; adding to a string extends a prompt template."""
     if op == "add" and _is_text(left) and _is_text(right):
         return tracer.template(f"{left}{right}")
-    a, b = tracer.lift(left), tracer.lift(right)
     if op in ("eq", "ne") and (never := _never_equal(left, right)) is not None:
         return never
+    from orchestrator.dsl.operations.operands import as_value
+
+    a, b = as_value(left, tracer), as_value(right, tracer)
     result = result_type(op, a._type, b._type)
+    if op == "pow" and isinstance(right, int) and right >= 0 and class_of(a._type) in (bool, int):
+        result = int
     if result is None and op == "add" and (_is_text(left) or _is_text(right)):
         return tracer.report(
             "ORCH-D014",
@@ -53,11 +55,29 @@ def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
     if result is None:
         return tracer.report(
             "ORCH-D014",
-            f"`{type_string(a._type)} {_SYMBOLS[op]} {type_string(b._type)}` is not supported",
-            why="== and != compare related types, < and > numbers or strings, + - * / numbers, & and | booleans",
-            fix="compute it in a tool: @tool(effects='pure')",
+            f"`{type_string(a._type)} {SYMBOLS[op]} {type_string(b._type)}` is not supported",
+            why="== and != compare related types, < and > what has an order, + - * / numbers, & and | booleans",
+            fix=without_none(a) or without_none(b) or "convert one of the two first, or compute it in a pure tool",
         )
-    return tracer.builtin(op, {"left": a, "right": b}, result)
+    made = tracer.builtin(op, {"left": a, "right": b}, result)
+    made._facts = _facts(op, left, right)
+    return made
+
+
+def _facts(op: str, left: object, right: object) -> tuple[Fact, ...]:
+    """What a comparison or a combination of tests says of types."""
+    if op in ("eq", "ne"):
+        return equality(left, right) if op == "eq" else opposite(equality(left, right))
+    if op in ("and", "or"):
+        return (both if op == "and" else either)(getattr(left, "_facts", ()), getattr(right, "_facts", ()))
+    return ()
+
+
+def without_none(value: Value[Any]) -> str | None:
+    """What to do about a value that may be None, if it may."""
+    if NoneType not in get_args(plain(value._type)):
+        return None
+    return f"`{value._origin.name}` may be None: decide first, with `if {value._origin.name} is not None:`"
 
 
 def _never_equal(left: object, right: object) -> Value[Any] | None:
@@ -85,36 +105,28 @@ def _in_f_string(operand: object, value: Value[Any]) -> str:
 
 
 def _is_text(operand: Any) -> bool:
-    return isinstance(operand, str) or plain(getattr(operand, "_type", None)) is str
+    return isinstance(operand, str) or is_text(getattr(operand, "_type", None))
 
 
 def negate(value: Value[Any]) -> Value[Any]:
     """``~value`` of a boolean."""
     tracer = value._tracer
     if not assignable(value._type, bool):
-        return tracer.report(
-            "ORCH-D014", f"`~{type_string(value._type)}` is not supported", fix="~ negates a bool; compare first"
-        )
-    return tracer.builtin("not", {"value": tracer.lift(value)}, bool)
+        return unary("invert", value)
+    made = tracer.builtin("not", {"value": tracer.lift(value)}, bool)
+    made._facts = opposite(value._facts)
+    return made
 
 
-def result_type(op: str, left: TypeForm, right: TypeForm) -> TypeForm | None:  # noqa: PLR0911 - a case each
-    """The type of ``left op right``, or None if that is a type error."""
-    left, right = plain(left), plain(right)
-    if op in ("eq", "ne"):
-        return bool if join(left, right) is not None else None
-    if op in ("and", "or"):
-        return bool if assignable(left, bool) and assignable(right, bool) else None
-    if op in ("lt", "le", "gt", "ge"):
-        return bool if any(assignable(left, kind) and assignable(right, kind) for kind in (float, str)) else None
-    if left is Any or right is Any:
-        return Any
-    if assignable(left, float) and assignable(right, float):
-        return int if op != "truediv" and assignable(left, int) and assignable(right, int) else float
-    if op == "add" and origin_of(left) is list and origin_of(right) is list:
-        item = join(get_args(left)[0], get_args(right)[0])
-        return None if item is None else list_of(item)
-    return None
+def unary(op: str, value: Value[Any]) -> Value[Any]:
+    """``-value``, ``+value``, or ``~value`` of an int."""
+    tracer, tp = value._tracer, unary_type(op, value._type)
+    if tp is None:
+        sign = {"neg": "-", "pos": "+", "invert": "~"}[op]
+        fix = "~ negates a bool; compare first" if op == "invert" else "- and + are for numbers"
+        message = f"`{sign}{type_string(value._type)}` is not supported"
+        return tracer.report("ORCH-D014", message, fix=without_none(value) or fix)
+    return tracer.builtin(op, {"value": tracer.lift(value)}, tp)
 
 
 def narrow(value: Any, to: type[T]) -> T:
@@ -137,8 +149,8 @@ def narrow(value: Any, to: type[T]) -> T:
     return tracer.builtin("narrow", {"value": tracer.lift(value)}, to)  # type: ignore[no-any-return]
 
 
-def field(value: Value[Any], name: str) -> Value[Any]:
-    """``value.name`` by the declared fields of its type; over a list of models, of each item."""
+def field(value: Value[Any], name: str) -> Any:
+    """``value.name`` by the declared fields of its type, or a method of it; over a list of models, of each item."""
     tracer, tp = value._tracer, value._type
     if tp is Any:
         return tracer.field(value, name, Any)
@@ -149,6 +161,10 @@ def field(value: Value[Any], name: str) -> Value[Any]:
     each = fields_of(item) if item is not None else None
     if each is not None and name in each:
         return tracer.field(value, name, list_of(each[name]), each=True)
+    from orchestrator.dsl.operations.methods import method
+
+    if (found := method(value, name)) is not None:
+        return found
     return _unknown_field(value, name, fields or each)
 
 
@@ -204,22 +220,54 @@ def _may_be_left_out(value: Value[Any], position: int, length: Length) -> Value[
     )
 
 
-def index(value: Value[Any], key: object) -> Value[Any]:
-    """``value[key]`` for a constant or symbolic key, and ``value[a:b]`` of a list or string."""
+def _looked_up(tp: TypeForm, key: TypeForm) -> TypeForm | None:
+    """The type of an item at a key of which only the type is known; None if there is no such item."""
+    pair = key_and_value(tp)
+    if pair is not None:
+        return pair[1] if comparable(pair[0], key) else None
+    return items_of(tp, in_order=True) if assignable(key, int) else None
+
+
+def _slice(value: Value[Any], key: slice) -> Value[Any]:
     from orchestrator.dsl.value import Length, Value
+
+    tracer, length = value._tracer, value._length
+    tp, is_known = plain(value._type), not any(isinstance(each, Value) for each in (key.start, key.stop, key.step))
+    bounds = {"start": tracer.lift(key.start), "stop": tracer.lift(key.stop), "step": tracer.lift(key.step)}
+    for each in bounds.values():
+        if not assignable(each._type, int | None):
+            return tracer.report(
+                "ORCH-D010",
+                f"a slice expects int, but gets {type_string(each._type)}",
+                fix="convert it first: int(...)",
+            )
+    if key_and_value(tp) is not None or items_of(tp, in_order=True) is None:
+        return tracer.report("ORCH-D011", f"{type_string(tp)} has no slices", fix="slice lists, tuples and texts")
+    if is_known and key.step == 0:
+        return tracer.report("ORCH-D014", "a slice with a step of 0", fix="write a step other than 0, or none")
+    if class_of(tp) is tuple and (members := get_args(tp)):
+        is_fixed = Ellipsis not in members
+        item: Any = items_of(tp)
+        tp = tuple_of(members[key]) if is_fixed and is_known else tuple[item, ...]
+    elif is_text(tp):
+        tp = str
+    rest = _sliced(length, key) if is_known and length is not None else length and Length(length.most)
+    return tracer.builtin("slice", {"items": tracer.lift(value), **bounds}, tp, length=rest)
+
+
+def index(value: Value[Any], key: object) -> Value[Any]:
+    """``value[key]`` for a constant or symbolic key, and ``value[a:b]`` of a list, tuple or text."""
+    from orchestrator.dsl.value import Value
 
     tracer, tp, length = value._tracer, value._type, value._length
     if isinstance(key, str) and has_marker(key):
         key = tracer.template(key)
     if isinstance(key, Value):
-        item = element_type(tp) if assignable(key._type, int) else item_type(tp, "")
+        item = _looked_up(tp, key._type)
         if item is not None:
             return tracer.builtin("getitem", {"items": tracer.lift(value), "key": tracer.lift(key)}, item)
     if isinstance(key, slice):
-        bounds = {"start": tracer.lift(key.start), "stop": tracer.lift(key.stop), "step": tracer.lift(key.step)}
-        known = length is not None and not any(isinstance(bound, Value) for bound in (key.start, key.stop, key.step))
-        rest = _sliced(length, key) if known and length is not None else length and Length(length.most)
-        return tracer.builtin("slice", {"items": tracer.lift(value), **bounds}, tp, length=rest)
+        return _slice(value, key)
     if isinstance(key, (int, str)):
         item = item_type(tp, key)
         if item is not None and (length is None or isinstance(key, str) or _has(length.most, key)):

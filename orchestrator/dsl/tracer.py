@@ -28,6 +28,7 @@ from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.ran import Runs
+from orchestrator.dsl.ranges import SymbolicRange
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
 from orchestrator.dsl.typing import (
     TypeForm,
@@ -177,6 +178,8 @@ class Tracer:
         """``obj`` as a value: itself, a prompt template, a list of values, or a constant."""
         if isinstance(obj, Value):
             return self._usable(obj)
+        if isinstance(obj, SymbolicRange):
+            return self._usable(obj.as_list())
         if (problem := endless(obj)) is not None:
             return self.report(
                 "ORCH-D013",
@@ -266,12 +269,9 @@ class Tracer:
         """The text that stands for ``value`` in an f-string."""
         self.runs.note(user_frame())
         if spec:
-            self.report(
-                "ORCH-D007",
-                f"format spec `:{self.readable(spec)}` on `{value._origin.name}` in an f-string",
-                why="there is nothing to format until the workflow runs",
-                fix="write {value} without a spec; format it inside a tool: @tool(effects='pure')",
-            )
+            from orchestrator.dsl.operations import builtin_call
+
+            value = builtin_call(format, (value, spec), {})
         return self._markers.of(self._hole(value))
 
     def readable(self, text: str) -> str:
@@ -355,7 +355,7 @@ class Tracer:
     ) -> Value[Any]:
         """A pure expression; see :mod:`orchestrator.dsl.builtins`."""
         attrs = {"callee": f"builtin.{op}", "params": list(args), "effects": "pure"}
-        return self.op("tool", list(args.values()), [Result(result, length)], attrs, base=op)[0]
+        return self.op("tool", list(args.values()), [Result(result, length)], attrs, base=op.rpartition(".")[2])[0]
 
     def field(
         self, value: Value[Any], path: str, tp: TypeForm, *, each: bool = False, keyed: bool = False

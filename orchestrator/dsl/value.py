@@ -12,13 +12,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from orchestrator.dsl import misuse
-from orchestrator.dsl.expressions import binary, field, index, negate
+from orchestrator.dsl.expressions import binary, field, index, negate, unary
 from orchestrator.errors import SourceLoc
 
 if TYPE_CHECKING:
+    from orchestrator.dsl.narrowing import Fact
     from orchestrator.dsl.tracer import Scope, Tracer
 
 T = TypeVar("T")
+
+
+def builtin_call(function: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    """A builtin function of symbolic arguments; imported when one is called, because it is made of values."""
+    from orchestrator.dsl.operations.calls import builtin_call
+
+    return builtin_call(function, args, kwargs)
 
 
 class Length(NamedTuple):
@@ -44,10 +52,11 @@ class Value(Generic[T]):
     """Something of type ``T`` that is only known when the workflow runs.
 
     ``value.field`` and ``value[0]`` project, and over a list of models ``values.field`` projects each;
-    ``== != < <= > >= + - * / & | ~`` build pure expressions; in an f-string it becomes a hole of the prompt template.
+    operators (``== < + - * / // % ** & | ~`` …) and methods of texts and containers build pure expressions; in an
+    f-string it becomes a hole of the prompt template.
     """
 
-    __slots__ = ("_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
+    __slots__ = ("_facts", "_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
 
     def __init__(  # noqa: PLR0917 - positional because every op makes one
         self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
@@ -59,6 +68,8 @@ class Value(Generic[T]):
         self._origin = origin
         self._length = length
         self._hole: int | None = None
+        self._facts: tuple[Fact, ...] = ()
+        """Of a condition, what it says about the types of values."""
 
     # Projections
 
@@ -117,6 +128,57 @@ class Value(Generic[T]):
     def __rtruediv__(self, other: object) -> Any:
         return binary(self._tracer, "truediv", other, self)
 
+    def __floordiv__(self, other: object) -> Any:
+        return binary(self._tracer, "floordiv", self, other)
+
+    def __rfloordiv__(self, other: object) -> Any:
+        return binary(self._tracer, "floordiv", other, self)
+
+    def __mod__(self, other: object) -> Any:
+        return binary(self._tracer, "mod", self, other)
+
+    def __rmod__(self, other: object) -> Any:
+        return binary(self._tracer, "mod", other, self)
+
+    def __pow__(self, other: object) -> Any:
+        return binary(self._tracer, "pow", self, other)
+
+    def __rpow__(self, other: object) -> Any:
+        return binary(self._tracer, "pow", other, self)
+
+    def __divmod__(self, other: object) -> Any:
+        return builtin_call(divmod, (self, other), {})
+
+    def __rdivmod__(self, other: object) -> Any:
+        return builtin_call(divmod, (other, self), {})
+
+    def __lshift__(self, other: object) -> Any:
+        return binary(self._tracer, "lshift", self, other)
+
+    def __rlshift__(self, other: object) -> Any:
+        return binary(self._tracer, "lshift", other, self)
+
+    def __rshift__(self, other: object) -> Any:
+        return binary(self._tracer, "rshift", self, other)
+
+    def __rrshift__(self, other: object) -> Any:
+        return binary(self._tracer, "rshift", other, self)
+
+    def __neg__(self) -> Any:
+        return unary("neg", self)
+
+    def __pos__(self) -> Any:
+        return unary("pos", self)
+
+    def __abs__(self) -> Any:
+        return builtin_call(abs, (self,), {})
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return builtin_call(round, (self,) if ndigits is None else (self, ndigits), {})
+
+    def __reversed__(self) -> Any:
+        return builtin_call(reversed, (self,), {})
+
     def __and__(self, other: object) -> Any:
         return binary(self._tracer, "and", self, other)
 
@@ -128,6 +190,12 @@ class Value(Generic[T]):
 
     def __ror__(self, other: object) -> Any:
         return binary(self._tracer, "or", other, self)
+
+    def __xor__(self, other: object) -> Any:
+        return binary(self._tracer, "xor", self, other)
+
+    def __rxor__(self, other: object) -> Any:
+        return binary(self._tracer, "xor", other, self)
 
     def __invert__(self) -> Any:
         return negate(self)

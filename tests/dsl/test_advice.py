@@ -166,12 +166,6 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
         4,
     ),
     (
-        lambda x: f"{number(x):>3}",
-        "format it inside a tool: @tool(effects='pure')",
-        lambda x: _padded(number(x)),
-        "  3",
-    ),
-    (
         lambda x: loop(lambda s: s + 1, 0),
         "loop(body, init, max=5, until=...)",
         lambda x: loop(lambda s: s + 1, 0, max=5, until=lambda s: s >= 2),
@@ -219,11 +213,6 @@ def _has(items: list[str], item: str) -> bool:
 @tool(effects="pure")
 def _item(items: list[int], at: int) -> int:
     return items[at]
-
-
-@tool(effects="pure")
-def _padded(n: int) -> str:
-    return f"{n:>3}"
 
 
 def _named(row: Row | None) -> str:

@@ -1,0 +1,49 @@
+"""Operands of operations: values, texts with markers, ranges, and Python objects among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from orchestrator.dsl.constants import is_symbolic
+from orchestrator.dsl.kinds import items_of
+from orchestrator.dsl.ranges import SymbolicRange
+from orchestrator.dsl.template import has_marker
+from orchestrator.dsl.tracer import Tracer, require_tracer
+from orchestrator.dsl.value import Value
+
+
+def tracer_of(*operands: object) -> Tracer:
+    """The trace that the operands belong to."""
+    for operand in operands:
+        if isinstance(operand, Value):
+            return operand._tracer
+    return require_tracer("an operation on a symbolic value")
+
+
+def holds_symbolic(operand: object) -> bool:
+    """Whether an operand is, or holds, something that is only known when the workflow runs."""
+    if isinstance(operand, (SymbolicRange, Value)):
+        return True
+    if isinstance(operand, (set, frozenset)):
+        return any(map(is_symbolic, operand))
+    return is_symbolic(operand)
+
+
+def as_value(operand: object, tracer: Tracer | None = None) -> Value[Any]:
+    """An operand as a value: a text with markers is its template, a set or a dict with other keys than texts an op."""
+    tracer = tracer or tracer_of(operand)
+    if isinstance(operand, (set, frozenset)):
+        items = tracer.lift(in_some_order(operand))
+        tp = type(operand)[items_of(items._type)]  # type: ignore[index]
+        return tracer.builtin("set_of" if type(operand) is set else "frozenset_of", {"items": items}, tp)
+    if isinstance(operand, dict) and not all(isinstance(key, str) and not has_marker(key) for key in operand):
+        pairs = tracer.lift(list(operand.items()))
+        key, value = get_args(items_of(pairs._type)) or (Any, Any)
+        return tracer.builtin("dict_of", {"items": pairs}, dict[key, value])  # type: ignore[valid-type]
+    return tracer.lift(operand)
+
+
+def in_some_order(items: Iterable[object]) -> list[object]:
+    """The members of a set in an order that is the same in every process."""
+    return sorted(items, key=lambda each: (type(each).__qualname__, repr(each)))
