@@ -104,7 +104,7 @@ def compile(  # noqa: A001 - what it does
     if not isinstance(workflow, Workflow):
         fix = "decorate the function with @workflow, and pass that"
         raise TraceError("ORCH-D002", f"compile gets {workflow!r}, and no workflow", where=user_location(), fix=fix)
-    cluster = cluster if cluster is not None else _this_machine()
+    cluster = cluster if cluster is not None else this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
     key = (cluster.model_dump_json(context=WITH_CREDENTIALS), objective, in_order, *definitions_of(workflow), *replaced)
     variants = _compiled.setdefault(workflow.unbound, _Variants())
@@ -182,7 +182,8 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _this_machine() -> Cluster:
+def this_machine() -> Cluster:
+    """The hardware here, looked at once."""
     from orchestrator.planner.cluster import detect
 
     return detect()

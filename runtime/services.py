@@ -45,17 +45,23 @@ class Engines:
     """The engines of a runtime, by name and by the model they serve, each behind the admission of its replicas."""
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._engines = {
-            key: engine if isinstance(engine, ReplicaSet) else replicated(engine.name, [engine])
-            for key, engine in engines.items()
-        }
-        gates = GateGroup()
-        for replicas in self._engines.values():
-            replicas.join(gates)
+        self._engines: dict[str, ReplicaSet] = {}
+        self._gates = GateGroup()
+        self._lent: set[str] = set()
         self._starting: dict[str, _Start] = {}
+        for name, engine in engines.items():
+            self.add(name, engine)
 
     def __iter__(self) -> Iterator[ReplicaSet]:
         return iter(self._engines.values())
+
+    def add(self, name: str, engine: Engine, *, lent: bool = False) -> None:
+        """One more engine; whoever has ``lent`` it closes it."""
+        replicas = engine if isinstance(engine, ReplicaSet) else replicated(engine.name, [engine])
+        replicas.join(self._gates)
+        self._engines[name] = replicas
+        if lent:
+            self._lent.add(name)
 
     @property
     def by_name(self) -> Mapping[str, ReplicaSet]:
@@ -76,6 +82,11 @@ class Engines:
         raise RunError(
             "ORCH-R008", f"no engine serves `{name or model}`", why=f"there is {known}", fix="add one, or change model="
         )
+
+    def has_started(self, name: str) -> bool:
+        """Whether the engine has been started, and is there."""
+        starting = self._starting.get(name)
+        return starting is not None and starting.task.done() and not starting.has_failed
 
     async def started(self, name: str) -> ReplicaSet:
         """The engine, after it has started; concurrent callers wait for the same start.
@@ -103,8 +114,9 @@ class Engines:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        closed = await faults_of(self._engines[name].close for name in starting)
-        failed = {name: error for name, error in zip(starting, closed, strict=True) if error is not None}
+        own = [name for name in starting if name not in self._lent]
+        closed = await faults_of(self._engines[name].close for name in own)
+        failed = {name: error for name, error in zip(own, closed, strict=True) if error is not None}
         if failed:
             raise not_closed(failed) from next(iter(failed.values()))
 

@@ -17,10 +17,10 @@ from orchestrator.cli.terminal import width
 from orchestrator.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.cli.engines import Kind
     from orchestrator.planner.explain import Format
     from orchestrator.planner.plan import Objective, Plan
     from orchestrator.planner.record import RunRecord
+    from orchestrator.running.engines import Kind
 
 
 @click.command(

@@ -6,19 +6,17 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from orchestrator.cli.keyboard import Keyboard
 from orchestrator.cli.screen import printable, say
-from orchestrator.errors import Diagnostic, RunError, SourceLoc, UsageError
-from orchestrator.runtime.events import region_key
+from orchestrator.errors import Diagnostic, RunError, UsageError
+from orchestrator.running.questions import Question, questions_of, unknown_question
 from orchestrator.runtime.human import Answers, accepted
 
 if TYPE_CHECKING:
@@ -27,34 +25,6 @@ if TYPE_CHECKING:
 
 CASE: Final[ContextVar[str]] = ContextVar("case", default="")
 """Which of several runs asks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One ``ask`` of a program."""
-
-    id: str
-    """With its region: ``turns/verdict``."""
-    type: Any
-    choices: Sequence[str] | None
-    where: SourceLoc | None = None
-
-    @property
-    def name(self) -> str:
-        """Without its region."""
-        return self.id.rpartition("/")[2]
-
-
-def questions_of(program: Program) -> list[Question]:
-    """Everything that a program may ask."""
-    from orchestrator.runtime.program import Ask
-
-    return [
-        Question(f"{key}{op.id}", region.types[op.first], op.spec.choices, op.where)
-        for key, region in program.regions.items()
-        for op in region.ops()
-        if isinstance(op.spec, Ask)
-    ]
 
 
 def human_for(program: Program, pairs: Sequence[str], terminal: Callable[[], AbstractContextManager[object]]) -> Human:
@@ -74,9 +44,9 @@ def human_for(program: Program, pairs: Sequence[str], terminal: Callable[[], Abs
             continue
         if name in answers:
             problems.append(Diagnostic("ORCH-U012", f"`--answer {name}` is given twice", fix="leave one out"))
-        meant = [each for each in asked if each.name == name or each.id == region_key_of(name)]
+        meant = [each for each in asked if each.is_meant_by(name)]
         if not meant:
-            problems.append(_unknown(name, asked))
+            problems.append(unknown_question(name, asked))
         answers[name] = text
         for each in meant:
             answered.add(each.id)
@@ -98,12 +68,6 @@ def human_for(program: Program, pairs: Sequence[str], terminal: Callable[[], Abs
     if problems:
         raise UsageError.collect(problems)
     return Answers(answers, Terminal(terminal) if interactive else None)
-
-
-def region_key_of(name: str) -> str:
-    """The question that one execution of it belongs to: ``turns[3]/verdict`` is of ``turns/verdict``."""
-    frame, slash, last = name.rpartition("/")
-    return f"{region_key(frame + slash)}{last}"
 
 
 def typed(question: Question, text: str) -> object:
@@ -170,14 +134,6 @@ class Terminal:
                 return answer
             except RunError as wrong:
                 say(f"  {wrong.diagnostics[0].why}", colour="yellow")
-
-
-def _unknown(name: str, asked: Iterable[Question]) -> Diagnostic:
-    names = list(dict.fromkeys(each.name for each in asked))
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(f"`{each}`" for each in names)
-    fix = f"did you mean `{near[0]}`?" if near else f"it asks {listed}" if names else "it asks nobody anything"
-    return Diagnostic("ORCH-U012", f"the workflow asks no question `{name}`", fix=fix)
 
 
 def _fix(name: str, question: Question) -> str:

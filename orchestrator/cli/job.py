@@ -10,21 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.app import Case, Facts, Job, Outcome
-from orchestrator.cli.engines import engines_label, models_label
 from orchestrator.cli.failure import CTRL_C, as_orch_error
 from orchestrator.cli.human import CASE, human_for
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.screen import Screen
-from orchestrator.cli.session import Session, opened
 from orchestrator.cli.stream import Replies
 from orchestrator.errors import RunError
 from orchestrator.event_loop import run
+from orchestrator.running.engines import engines_label, models_label
+from orchestrator.running.opened import Opened
 
 if TYPE_CHECKING:
     from orchestrator.cli.results import Results
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.program import Limits
+    from orchestrator.runtime.run import Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +56,25 @@ def run_job(
     human = human_for(compiled.program, how.answers, screen.question)
 
     async def all_cases() -> None:
-        async with opened(compiled, progress, ray_address=how.ray_address, human=human, durations=durations) as session:
+        async with Opened(progress, ray_address=how.ray_address, human=human, durations=durations) as opened:
+            await opened.start(compiled)
             progress.running(len(job.cases))
             began = time.perf_counter()
             slots = asyncio.Semaphore(how.concurrency)
             watched = _Watched(progress, replies)
             runs = [
-                asyncio.ensure_future(_one(case, session, compiled, slots, watched=watched, how=how))
+                asyncio.ensure_future(_one(case, opened.runtime, compiled, slots, watched=watched, how=how))
                 for case in job.cases
             ]
             outcomes = await _all(runs, job.cases, results)
             seconds = time.perf_counter() - began
             simulated = any(outcome.result.simulated for outcome in outcomes if outcome.result) or any(
-                engine.simulated for engine in session.runtime.engines
+                engine.simulated for engine in opened.runtime.engines
             )
             if replies is not None:
                 replies.close()
             screen.close()
-            results.of_runs = outcomes, facts(simulated, seconds, session.start_seconds)
+            results.of_runs = outcomes, facts(simulated, seconds, opened.start_seconds)
 
     def facts(simulated: bool, seconds: float, start_seconds: float) -> Facts:
         plan = compiled.plan
@@ -135,7 +137,7 @@ def _outcome(run: asyncio.Future[Outcome], case: Case) -> Outcome:
 
 
 async def _one(
-    case: Case, session: Session, compiled: Compiled, slots: asyncio.Semaphore, *, watched: _Watched, how: How
+    case: Case, runtime: Runtime, compiled: Compiled, slots: asyncio.Semaphore, *, watched: _Watched, how: How
 ) -> Outcome:
     async with slots:
         CASE.set(case.name if watched.progress.several else "")
@@ -144,7 +146,7 @@ async def _one(
             observers.append(watched.replies.of(case.name))
         began = time.perf_counter()
         try:
-            result = await session.runtime.run(compiled, case.inputs, budget=how.limits, observers=observers)
+            result = await runtime.run(compiled, case.inputs, budget=how.limits, observers=observers)
             outcome = Outcome(case, result)
         except Exception as failure:  # noqa: BLE001 - what the other runs gave is not lost for it
             outcome = Outcome(case, None, as_orch_error(failure))

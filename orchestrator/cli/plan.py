@@ -18,8 +18,8 @@ from orchestrator.cli.terminal import width
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.cli.engines import Kind
     from orchestrator.planner.plan import Objective, Plan
+    from orchestrator.running.engines import Kind
 
 COMMANDS = {"predict": "orchestrator.cli.predict", "serve": "orchestrator.cli.serving_plan"}
 """Commands of their own behind ``orch plan``, imported on use."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from orchestrator.cli.engines import Kind
     from orchestrator.cli.target import Target
     from orchestrator.dsl.workflow import Workflow
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.observations import Corrections
     from orchestrator.planner.plan import Objective, Plan
     from orchestrator.planner.planning import Asked, Planning
+    from orchestrator.running.engines import Kind
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -72,7 +72,7 @@ class Advance:
 
 
 class Progress:
-    """Told by a command what happens; a :class:`~orchestrator.cli.session.Starting`."""
+    """Told by a command what happens; a :class:`~orchestrator.running.opened.Starting`."""
 
     def __init__(self, plan: Plan, screen: Screen) -> None:
         self.spent = Spending()

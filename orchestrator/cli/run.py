@@ -14,8 +14,8 @@ from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.app import App, Job
-    from orchestrator.cli.engines import Kind
     from orchestrator.cli.target import Target
+    from orchestrator.running.engines import Kind
     from orchestrator.runtime.program import Limits
 
 CONCURRENCY = 4
@@ -166,7 +166,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. WORDS are the input of a
     workflow that takes one text, or what the directory's app makes of them.
     """
-    from orchestrator.cli.engines import EngineChoice, guessed_models, require_engine
+    from orchestrator.cli.engines import EngineChoice, require_engine
     from orchestrator.cli.failure import FAILED, INTERRUPTED
     from orchestrator.cli.inputs import as_given
     from orchestrator.cli.job import How, run_job
@@ -177,6 +177,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.screen import say
     from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
+    from orchestrator.running.engines import guessed_models
     from orchestrator.runtime.pricing import require_prices
 
     del target, debug

@@ -13,11 +13,12 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator import ask, loop, map_, workflow
-from orchestrator.cli.human import CASE, Terminal, human_for, questions_of
+from orchestrator.cli.human import CASE, Terminal, human_for
 from orchestrator.cli.keyboard import Keyboard
 from orchestrator.cli.screen import Screen
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError, UsageError
+from orchestrator.running.questions import questions_of
 from orchestrator.runtime.human import Answers, accepted
 
 

@@ -1,0 +1,119 @@
+"""Starting and stopping what compiled workflows run on: Ray where something needs it, and every engine, once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from orchestrator.errors import RunError
+from orchestrator.running.engines import engine_label, short_model, used_engines
+from orchestrator.runtime.ray.tools import RayTools
+from orchestrator.runtime.run import Runtime
+
+if TYPE_CHECKING:
+    from orchestrator.compiler import Compiled
+    from orchestrator.runtime.engines.base import Engine
+    from orchestrator.runtime.human import Human
+    from orchestrator.runtime.journal.base import Journal
+    from orchestrator.runtime.kv.durations import DurationModel
+    from orchestrator.runtime.observe import Subscription
+    from orchestrator.runtime.ray.session import RaySession
+
+
+class Starting(Protocol):
+    """Told what is being started."""
+
+    def starting(self, what: str) -> None:
+        """Something that takes a while begins."""
+
+    def started(self, what: str, seconds: float) -> None:
+        """It is there."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+
+class Opened:
+    """A runtime, and what its runs need of their cluster: made here, or ``lent`` by whoever closes it.
+
+    Ray hosts local vLLM engines and the tools that plans place there; nothing else needs it. For one event loop.
+    """
+
+    def __init__(
+        self,
+        progress: Starting,
+        *,
+        lent: Mapping[str, Engine] | None = None,
+        ray_address: str | None = None,
+        human: Human | None = None,
+        durations: DurationModel | None = None,
+        journal: Journal | None = None,
+        observers: Sequence[Subscription] = (),
+    ) -> None:
+        self._tools = RayTools()
+        self.runtime = Runtime(
+            ray=self._tools, human=human, durations=durations, journal=journal, observers=observers
+        )  # fmt: skip
+        self.start_seconds = 0.0
+        """What starting has taken, all in all."""
+        for name, engine in (lent or {}).items():
+            self.runtime.engines.add(name, engine, lent=True)
+        self._progress = progress
+        self._ray_address = ray_address
+        self._ray: RaySession | None = None
+        self._stack = ExitStack()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def start(self, compiled: Compiled) -> None:
+        """Start what ``compiled`` needs, and what has not been started for another one."""
+        from orchestrator.runtime.engines.registry import create
+
+        began = time.perf_counter()
+        specs = used_engines(compiled.plan)
+        remote_tools = any(op.place.startswith("ray-") for op in compiled.plan.ops)
+        async with self._one_at_a_time:
+            if remote_tools or self._ray_address or any(spec.kind == "vllm" for spec in specs):
+                self._connect()
+            engines = self.runtime.engines
+            for spec in specs:
+                if spec.name not in engines.by_name:
+                    engines.add(spec.name, create(spec, self._ray))
+                if engines.has_started(spec.name):
+                    continue
+                what = f"{engine_label(spec)} with {short_model(spec.model)}"
+                before = time.perf_counter()
+                self._progress.starting(what)
+                await engines.started(spec.name)
+                self._progress.started(what, time.perf_counter() - before)
+            self.start_seconds += time.perf_counter() - began
+
+    def _connect(self) -> None:
+        if self._ray is not None:
+            return
+        from orchestrator.runtime.ray.session import connect
+
+        address = self._ray_address
+        self._progress.starting(f"Ray at {address}" if address else "Ray")
+        self._ray = self._stack.enter_context(connect(address))
+        self._stack.callback(self._tools.close)
+
+    async def close(self) -> None:
+        """Stop all of it; what cannot be stopped is said, as the results are there and are not lost for that."""
+        try:
+            await self.runtime.close()
+        except RunError as error:
+            self._progress.note(str(error))
+        finally:
+            self._stack.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
