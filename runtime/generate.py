@@ -84,6 +84,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         _sampling(spec, reservation.max_tokens, len(received.asked)),
         session,
         hint,
+        op=op.id,
     )
     try:
         await execution.durable()

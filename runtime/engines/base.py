@@ -77,6 +77,8 @@ class GenerateRequest:
     kv: KvHint | None = None
     may_move: bool = False
     """Another engine would take it: one that cannot now shall refuse rather than wait."""
+    op: str = ""
+    """Id of the op that asks; empty where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

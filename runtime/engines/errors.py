@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import EngineError, OrchError
@@ -284,6 +285,16 @@ def script_exhausted(engine: str, replies: int) -> EngineError:
         f"the scripted engine `{engine}` has no reply left",
         why=f"all {replies} were used",
         fix="give it more replies, or a function of the request",
+    )
+
+
+def nothing_scripted(engine: str, op: str, named: Iterable[str]) -> EngineError:
+    near = get_close_matches(op, named, n=1, cutoff=0.6)
+    return EngineError(
+        "ORCH-E018",
+        f"the scripted engine `{engine}` has no reply for `{op}`",
+        why=f"it has some for {', '.join(f'`{each}`' for each in named) or 'no op'}",
+        fix=f"the one for `{near[0]}` may be meant for it" if near else 'add it, or "*" for all that are not named',
     )
 
 

@@ -2,6 +2,7 @@
 
 >>> engine = ScriptedEngine(["SELECT 1", {"score": 3}, TimeoutError("flaky")])    # used in the order of requests
 >>> engine = ScriptedEngine(lambda request: request.messages[-1].content.upper())
+>>> engine = ScriptedEngine({"classify": "billing", "*": ["first", "second"]})           # by the op that asks
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import cast
+from itertools import repeat
+from typing import Final, cast
 
 from pydantic import BaseModel
 
@@ -22,9 +24,14 @@ from orchestrator.runtime.engines.sim import cut, interleave, tokenize
 One = str | BaseModel | Mapping[str, object] | int | float | bool | None
 Reply = One | list[One] | BaseException
 """A text, something JSON-able, a list with one reply per sample, or an exception to raise."""
-Script = Iterable[Reply] | Callable[[GenerateRequest], Reply | Awaitable[Reply]]
+Lines = Iterable[Reply] | Callable[[GenerateRequest], Reply | Awaitable[Reply]]
+Script = Lines | Mapping[str, Lines | Reply]
 
 NO_LIMIT = 1 << 30
+OTHERS: Final = "*"
+"""In a script by name: the ops that it does not name."""
+_ONES: Final = (str, BaseModel, Mapping, int, float, BaseException)
+"""Classes of what is one reply, and no list of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,9 @@ class ScriptedOptions:
 
 class ScriptedEngine:
     """Replies from a list, in the order of requests, or from a function of the request.
+
+    A mapping gives either of them, or one reply for all its calls, for each op by its id (of one in an inlined
+    workflow, ``sub/llm_1`` or ``llm_1``); ``"*"`` stands for all ops that it does not name.
 
     With ``samples=n`` each sample takes the next reply of the list, unless that reply is itself a list. ``requests``
     holds everything that was asked, for the test to look at.
@@ -51,9 +61,8 @@ class ScriptedEngine:
         self.requests: list[GenerateRequest] = []
         if isinstance(script, str):
             raise TypeError("the script is a list of replies or a function of the request, not one string")
-        self._function = script if callable(script) else None
-        self._replies: Iterator[Reply] = iter(()) if callable(script) else iter(script)
-        self._taken = 0
+        named = script if isinstance(script, Mapping) else {OTHERS: script}
+        self._scripts = {op: _Script(lines) for op, lines in named.items()}
         self._seconds = seconds_per_reply
         self._closed = False
         self._running = self._aborted = 0
@@ -110,25 +119,47 @@ class ScriptedEngine:
 
     async def _texts(self, request: GenerateRequest) -> list[str]:
         samples = request.sampling.samples
-        first = await self._take(request)
+        script = self._script_for(request.op)
+        first = await script.take(request, self.name)
         if isinstance(first, list):
             if len(first) != samples:
                 raise errors.rejected(self.name, f"the script gives {len(first)} replies, the request wants {samples}")
             return [_text(one) for one in first]
-        if self._function is not None:
+        if script.is_function:
             return [_text(first)] * samples
-        rest = [await self._take(request) for _ in range(samples - 1)]
+        rest = [await script.take(request, self.name) for _ in range(samples - 1)]
         return [_text(cast("One", one)) for one in [first, *rest]]
 
-    async def _take(self, request: GenerateRequest) -> One | list[One]:
-        if self._function is not None:
-            made = self._function(request)
+    def _script_for(self, op: str) -> _Script:
+        for name in (op, op.rpartition("/")[2], OTHERS):
+            if name in self._scripts:
+                return self._scripts[name]
+        raise errors.nothing_scripted(self.name, op, self._scripts)
+
+
+class _Script:
+    """What an op is answered: from a list, by a function, or always the same."""
+
+    def __init__(self, lines: Lines | Reply) -> None:
+        self.is_function = callable(lines)
+        self._lines = lines
+        self._replies: Iterator[Reply] = iter(())
+        if lines is None or isinstance(lines, _ONES):
+            self._replies = repeat(cast("Reply", lines))
+        elif not self.is_function:
+            self._replies = iter(cast("Iterable[Reply]", lines))
+        self._taken = 0
+
+    async def take(self, request: GenerateRequest, engine: str) -> One | list[One]:
+        """The next reply; raises the one that is an exception, and ORCH-E018 where there is none."""
+        if self.is_function:
+            made = cast("Callable[[GenerateRequest], Reply | Awaitable[Reply]]", self._lines)(request)
             reply = await made if isawaitable(made) else made
         else:
             try:
                 reply = next(self._replies)
             except StopIteration:
-                raise errors.script_exhausted(self.name, self._taken) from None
+                raise errors.script_exhausted(engine, self._taken) from None
             self._taken += 1
         if isinstance(reply, BaseException):
             raise reply
