@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from orchestrator.dsl.value import Value
     from orchestrator.dsl.workflow import Workflow, workflow
     from orchestrator.errors import OrchError
+    from orchestrator.running.calling import arun, astream, run, stream
+    from orchestrator.running.session import Session
+    from orchestrator.runtime.result import RunResult
 
 __version__ = "0.1.0"
 
@@ -36,12 +39,16 @@ _HOME = {
     "orchestrator.dsl.value": ("Value",),
     "orchestrator.dsl.workflow": ("Workflow", "workflow"),
     "orchestrator.errors": ("OrchError",),
+    "orchestrator.running.calling": ("arun", "astream", "run", "stream"),
+    "orchestrator.running.session": ("Session",),
+    "orchestrator.runtime.result": ("RunResult",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "Happened", "OrchError", "Retry", "Tool", "Turn", "Turns", "Value", "Workflow", "ask", "branch",
-    "call", "chat", "llm", "loop", "map_", "narrow", "options", "race", "react", "tool", "vote", "workflow",
+    "Budget", "Chat", "Happened", "OrchError", "Retry", "RunResult", "Session", "Tool", "Turn", "Turns", "Value",
+    "Workflow", "arun", "ask", "astream", "branch", "call", "chat", "llm", "loop", "map_", "narrow", "options", "race",
+    "react", "run", "stream", "tool", "vote", "workflow",
 ]  # fmt: skip
 
 

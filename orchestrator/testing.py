@@ -5,13 +5,13 @@
             assert answer(question="How many?") == "One."
         assert "SELECT" in engine.requests[1].messages[-1].content
 
-Inside the ``with`` block a workflow is traced, compiled, planned and executed as always; only the engine, the named
-tools and the human are substitutes.
+Inside the ``with`` block a workflow is traced, compiled, planned and executed as always, whether it is called or run by
+``orchestrator.run`` or a ``Session``; only the engine, the named tools and the human are substitutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -23,17 +23,21 @@ from orchestrator.dsl.location import user_location
 from orchestrator.dsl.tool import substituted
 from orchestrator.dsl.workflow import Workflow, running_with
 from orchestrator.errors import TraceError
+from orchestrator.running.standing_in import Prepared, prepared_by
 
 if TYPE_CHECKING:
-    from orchestrator.runtime.engines.base import Message
+    from orchestrator.runtime.engines.base import GenerateRequest, Message
     from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
+
+    Answering = Iterable[Reply] | Callable[[tuple[Message, ...]], Reply]
+    """Replies in the order of the calls, or a function from the messages of a call to its reply."""
 
 __all__ = ["fake"]
 
 
 @contextmanager
 def fake(
-    engine: Iterable[Reply] | Callable[[tuple[Message, ...]], Reply] = (),
+    engine: Answering | Mapping[str, Answering | Reply] = (),
     *,
     tools: Mapping[str, Callable[..., Any]] | None = None,
     answers: Mapping[str, Any] | None = None,
@@ -41,22 +45,31 @@ def fake(
     """Run the workflows that are called in the block, sync or async, on a scripted engine.
 
     ``engine`` gives the replies in the order of the model calls, or is a function from messages to a reply; a reply is
-    a text, a model instance, or an exception to raise. Model calls are made one after the other as they stand in the
-    program, items of a map and iterations of a loop included; only arms of a race run side by side. Every model is
-    answered for. ``tools`` replaces tools by name, ``answers`` gives the human's answer to the ``ask`` of each id.
+    a text, a model instance, or an exception to raise. A mapping does so by op: to the id of a model call, which is its
+    ``name=`` where it has one, either of these, or one reply that all its calls get; ``"*"`` to all other calls::
+
+        fake({"classify": "billing", "draft": ["first", "second"], "*": lambda messages: "ok"})
+
+    Model calls are made one after the other as they stand in the program, items of a map and iterations of a loop
+    included; only arms of a race run side by side. Every model is answered for. ``tools`` replaces tools by name,
+    ``answers`` gives the human's answer to the ``ask`` of each id.
 
     Gives the engine, whose ``requests`` hold what was asked. Raises ``TraceError`` ORCH-D041 for a misuse, at the end
-    of the block also for a replaced tool that none of its workflows has.
+    of the block also for a replaced tool or a named op that none of its workflows has.
     """
-    from orchestrator.runtime.engines.scripted import ScriptedEngine
+    from orchestrator.runtime.engines.scripted import OTHERS, ScriptedEngine
 
     given = tools or {}
     _check(engine, given)
-    scripted = ScriptedEngine((lambda request: engine(request.messages)) if callable(engine) else engine)
+    if isinstance(engine, Mapping):
+        scripted = ScriptedEngine({op: _of_request(each) for op, each in engine.items()})
+    else:
+        scripted = ScriptedEngine(_of_request(engine))
     called: set[str] = set()
+    asking: set[str] = set()
     ran: list[str] = []
 
-    async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
+    def prepare(workflow: Workflow[..., Any]) -> Prepared:
         from orchestrator.compiler import compile as compile_workflow
         from orchestrator.planner.cluster import Cluster, EngineSpec
         from orchestrator.planner.token_price import FREE
@@ -66,22 +79,49 @@ def fake(
         cluster = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
         compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
         called.update(compiled.bindings.tools)
+        asking.update(op.id for op, _ in compiled.program.model_calls)
         ran.append(compiled.name)
         free = replace(compiled.program, prices={"scripted": FREE})  # so a budget in dollars can be kept
         runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}))
-        return await runtime.run(replace(compiled, program=free), inputs)
+        return Prepared(replace(compiled, program=free), runtime)
 
-    with substituted(given), running_with(run):
+    async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
+        compiled, runtime = prepare(workflow)
+        assert runtime is not None
+        return await runtime.run(compiled, inputs)
+
+    with substituted(given), running_with(run), prepared_by(prepare):
         yield scripted
-    unused = [name for name in given if name not in called]
-    if ran and unused:
-        close = get_close_matches(unused[0], called, n=1)
-        fix = f"did you mean `{close[0]}`?" if close else "leave it out, or name a tool as the workflow does"
-        raise _misuse(f"fake replaces the tool `{unused[0]}`, which {_listed(ran)} never calls", fix)
+    if not ran:
+        return
+    asking.update(request.op for request in scripted.requests)  # also in workflows that tools have called
+    asking.update([each.rpartition("/")[2] for each in asking])
+    named = [op for op in engine if op != OTHERS] if isinstance(engine, Mapping) else []
+    _all_known([name for name in given if name not in called], called, ran, "fake replaces the tool")
+    _all_known([op for op in named if op not in asking], asking, ran, "fake has a reply for the model call")
+
+
+def _of_request(given: Any) -> Any:
+    """A function of messages as one of the request; anything else as it is."""
+    if not callable(given):
+        return given
+
+    def reply(request: GenerateRequest) -> Any:
+        return given(request.messages)
+
+    return reply
+
+
+def _all_known(unknown: Sequence[str], known: Iterable[str], ran: list[str], what: str) -> None:
+    if not unknown:
+        return
+    close = get_close_matches(unknown[0], list(known), n=1)
+    fix = f"did you mean `{close[0]}`?" if close else "leave it out, or name one as the workflow does"
+    raise _misuse(f"{what} `{unknown[0]}`, which {_listed(ran)} never calls", fix)
 
 
 def _check(engine: object, tools: Mapping[str, object]) -> None:
-    if isinstance(engine, (str, BaseModel, Mapping)):
+    if isinstance(engine, (str, BaseModel)):
         raise _misuse(f"fake got one reply, {engine!r}", "give a list of replies: fake([...])")
     if not callable(engine) and not isinstance(engine, Iterable):
         raise _misuse(f"fake got {engine!r}", "give a list of replies, or a function from messages to a reply")

@@ -29,7 +29,7 @@ _OPENING: Final = re.compile(r"[{\[]")
 
 def json_in(text: str) -> str | None:
     """The JSON value that the text holds; None where there is none, or more than one."""
-    text = _said(text)
+    text = said(text)
     fences = _FENCE.findall(text) or _INLINE_FENCE.findall(text)
     if len(fences) == 1 and not text.startswith(("{", "[", '"')):
         fenced = str(fences[0]).lstrip("\ufeff").strip()
@@ -43,11 +43,11 @@ def bare_text(text: str) -> str | None:
     >>> bare_text("<think>is it?</think> yes"), bare_text('{"answer": "ye')
     ('"yes"', None)
     """
-    said = _said(text)
-    return None if not said or _OPENING.search(said) or "```" in said else json.dumps(said)
+    text = said(text)
+    return None if not text or _OPENING.search(text) or "```" in text else json.dumps(text)
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
     """The text without a byte-order mark and what was thought before it."""
     text = text.lstrip("\ufeff").strip()
     if text.startswith(("{", "[", '"')):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from orchestrator.cached import cached_property
 from orchestrator.runtime.engines.base import Usage
@@ -12,12 +12,22 @@ from orchestrator.runtime.events import Event, OpsDone, Spent
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.records import OpRecord, Spending, op_records
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
+
 
 @dataclass(frozen=True, repr=False)
-class RunResult:
+class RunResult(Generic[R]):
     """A run that succeeded."""
 
-    value: Any
+    value: R
+    """What the workflow returned."""
     usage: Usage
     """Tokens of all model calls, failed attempts and an interrupted earlier part of the run included."""
     cost_usd: float | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -89,9 +90,10 @@ class Runtime:
         budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
+        human: Human | None = None,
     ) -> RunResult:
         """Run a compiled workflow; ``budget`` (``"400k tokens"``) replaces the workflow's own, ``observers`` see this
-        run only.
+        run only, and ``human`` answers it instead of the runtime's.
 
         ``tenant`` says on whose behalf: tenants whose runs wait for an engine get fair shares of it. A ``run_id`` is a
         new one, and by default made up.
@@ -99,9 +101,9 @@ class Runtime:
         Raises ``RunError``: ORCH-R029 for the id of a run that there is already.
         """
         values = await inputs_apart(self._services.checks, compiled, inputs, tenant=tenant)
-        with running_with(self._within(compiled)):
+        with running_with(self._within(compiled, human)):
             return await self.run_program(
-                compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers
+                compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers, human=human
             )
 
     async def run_program(
@@ -113,13 +115,16 @@ class Runtime:
         budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
+        human: Human | None = None,
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
         new_id = run_id or uuid4().hex
         with self._ids.taken(new_id):
             if run_id:
                 await self._ids.check_new(run_id)
-            execution = self._execution(program, new_id, observers, budget=limits_of(budget), tenant=tenant)
+            execution = self._execution(
+                program, new_id, observers, human=human, budget=limits_of(budget), tenant=tenant
+            )  # fmt: skip
             return await self._run(execution, inputs)
 
     async def resume(
@@ -166,18 +171,26 @@ class Runtime:
         with self._ids.taken(run_id):
             await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
 
-    def _within(self, compiled: Compiled) -> Within:
+    def _within(self, compiled: Compiled, human: Human | None = None) -> Within:
         """Runs the workflows that its tools call, planned for the same cluster."""
-        return Within(self._execution, partial(_compiled_like, compiled), asyncio.get_running_loop())
+        begin = partial(self._execution, human=human)
+        return Within(begin, partial(_compiled_like, compiled), asyncio.get_running_loop())
 
     def _execution(
-        self, program: Program, run_id: str, observers: Sequence[Subscription] = (), **options: Any
+        self,
+        program: Program,
+        run_id: str,
+        observers: Sequence[Subscription] = (),
+        *,
+        human: Human | None = None,
+        **options: Any,
     ) -> Execution:
         listeners: list[Callable[[Feed], None]] = [each.push for each in (*self.observers, *observers)]
         spans = recording_listener(program, self.engines.by_name, run_id)
         if spans is not None:
             listeners.append(spans)
-        return Execution(program, self._services, self.journal, run_id, listeners=listeners, **options)
+        services = self._services if human is None else replace(self._services, human=human)
+        return Execution(program, services, self.journal, run_id, listeners=listeners, **options)
 
     async def _run(self, execution: Execution, inputs: tuple[object, ...]) -> RunResult:
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import orchestrator
 from orchestrator import branch, llm, loop, map_, race, tool, vote, workflow
-from orchestrator.errors import TraceError
+from orchestrator.errors import RunError, TraceError
+from orchestrator.runtime.engines.base import Message
+from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.testing import fake
 
 
@@ -133,3 +137,91 @@ def test_a_replaced_tool_that_no_workflow_has_is_an_error() -> None:
 
     with fake(tools={"slowest_first": lambda text: f"{text}!"}):
         assert workflow(flow)("e") == "e!"
+
+
+@workflow
+def triage(mail: str) -> str:
+    kind = llm(f"Kind of {mail}", name="classify")
+    first = llm(f"Answer {kind}")
+    second = llm(f"Shorten {first}")
+    return f"{kind}: {second} {llm('sign', name='sign')}"
+
+
+def test_replies_go_to_ops_by_name() -> None:
+    def shortened(messages: tuple[Message, ...]) -> str:
+        return messages[-1].content.removeprefix("Shorten ")
+
+    with fake({"classify": "billing", "llm_1": ["one", "two"], "llm_2": shortened, "*": "A."}):
+        assert triage("x") == "billing: one A."
+        assert triage("y") == "billing: two A."
+
+
+def test_the_others_get_theirs_in_order() -> None:
+    with fake({"classify": Reply(text="x"), "*": ["a", "b", "c"]}) as engine:
+        assert triage("x") == '{"text":"x"}: b c'
+    assert [each.op for each in engine.requests] == ["classify", "llm_1", "llm_2", "sign"]
+
+
+def test_an_exception_by_name_is_raised_each_time() -> None:
+    with fake({"classify": ValueError("no"), "*": "x"}):
+        for _ in range(2):
+            with pytest.raises(RunError, match="ValueError: no"):
+                triage("x")
+
+
+def test_names_inside_loops_and_of_inlined_workflows() -> None:
+    @workflow
+    def outer(mails: list[str]) -> list[str]:
+        replies = map_(lambda mail: llm(mail, name="each"), mails, limit=3)
+        return [replies[0], replies[1], triage("z")]
+
+    with fake({"each": ["1", "2"], "triage/classify": "own", "*": "x"}):
+        assert outer(["a", "b"]) == ["1", "2", "own: x x"]
+    with fake({"each": "e", "classify": "last", "*": "x"}):
+        assert outer(["a", "b"])[2] == "last: x x"
+
+
+def test_samples_take_the_replies_of_their_op() -> None:
+    @workflow
+    def votes(q: str) -> list[str]:
+        return llm(q, samples=3, name="draft")
+
+    with fake({"draft": ["a", "b", "c", ["x", "y", "z"]]}):
+        assert votes("q") == ["a", "b", "c"]
+        assert votes("q") == ["x", "y", "z"]
+
+
+def test_a_name_that_no_op_has_is_an_error() -> None:
+    with pytest.raises(TraceError) as caught, fake({"clasify": "x", "*": "y"}):
+        triage("x")
+    (told,) = caught.value.diagnostics
+    assert (told.code, told.fix) == ("ORCH-D041", "did you mean `classify`?")
+    assert told.where is not None
+    assert told.where.file == __file__
+    assert "fake has a reply for the model call `clasify`, which `triage` never calls" in told.message
+
+
+def test_an_op_without_a_reply_is_an_error() -> None:
+    with pytest.raises(RunError) as caught, fake({"clasify": "x", "llm_1": "y"}):
+        triage("x")
+    (told,) = caught.value.diagnostics
+    assert told.code == "ORCH-E018"
+    assert told.message == "the scripted engine `scripted` has no reply for `classify`"
+    assert told.fix == "the one for `clasify` may be meant for it"
+
+
+@pytest.fixture
+def answered() -> Iterator[ScriptedEngine]:
+    with fake({"classify": "spam", "*": "ok"}) as engine:
+        yield engine
+
+
+def test_a_fixture_is_in_force_in_the_test(answered: ScriptedEngine) -> None:
+    assert triage("x") == "spam: ok ok"
+    assert len(answered.requests) == 4
+
+
+async def test_and_in_an_async_one(answered: ScriptedEngine) -> None:
+    assert await triage.arun("x") == "spam: ok ok"
+    assert (await orchestrator.arun(triage, "x", engine="http://127.0.0.1:1/v1", model="m")).value == "spam: ok ok"
+    assert len(answered.requests) == 8

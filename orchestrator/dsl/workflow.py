@@ -10,7 +10,7 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import update_wrapper
 from types import MethodType
 from typing import (
@@ -63,6 +63,13 @@ _blocked: ContextVar[AbstractEventLoop | None] = ContextVar("orchestrator_blocke
 def blocked_loop() -> AbstractEventLoop | None:
     """The event loop that stands still until the run in this context has ended, because it was called on it."""
     return _blocked.get()
+
+
+def blocking(loop: AbstractEventLoop) -> Context:
+    """A copy of this context for a run, whose end ``loop`` stands still for."""
+    context = copy_context()
+    context.run(_blocked.set, loop)
+    return context
 
 
 def running_with(runner: Runner) -> AbstractContextManager[None]:
@@ -284,7 +291,5 @@ def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
         running = asyncio.get_running_loop()
     except RuntimeError:
         return run(start())
-    context = copy_context()
-    context.run(_blocked.set, running)
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(context.run, lambda: run(start())).result()
+        return thread.submit(blocking(running).run, lambda: run(start())).result()

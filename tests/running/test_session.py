@@ -1,0 +1,357 @@
+"""Runs from Python: from threads, from running event loops, interrupted, closed, forked, left open."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestrator
+from orchestrator import Session, arun, ask, llm, run, tool, workflow
+from orchestrator.errors import RunError, TraceError, UsageError
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.observe import Subscription
+from orchestrator.testing import fake
+
+
+class Counted(ScriptedEngine):
+    """Counts how often it is started and closed, and tells on which loop it is asked."""
+
+    def __init__(self, script: Any) -> None:
+        super().__init__(script)
+        self.starts = self.closes = 0
+        self.loops: set[int] = set()
+        self.began = threading.Event()
+        self.ended = threading.Event()
+
+    async def start(self) -> None:
+        self.starts += 1
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        self.loops.add(id(asyncio.get_running_loop()))
+        self.began.set()
+        try:
+            async for chunk in super().generate(request):
+                yield chunk
+        finally:
+            self.ended.set()
+
+    async def close(self) -> None:
+        self.closes += 1
+
+
+def echo(request: GenerateRequest) -> str:
+    return request.messages[-1].content
+
+
+def hanging() -> Counted:
+    async def reply(request: GenerateRequest) -> str:
+        await asyncio.sleep(3600)
+        return "never"
+
+    return Counted(reply)
+
+
+@workflow
+def answer(question: str, tone: str = "kind") -> str:
+    return llm(f"{tone} {question}", name="say")
+
+
+@workflow
+def double(n: int) -> int:
+    return n * 2
+
+
+def test_a_run_gives_value_usage_and_id() -> None:
+    result = run(answer, "why", engine=ScriptedEngine(["because"]), run_id="first")
+    assert (result.value, result.run_id, result.simulated) == ("because", "first", True)
+    assert result.usage.output_tokens > 0
+
+
+def test_without_an_engine_a_workflow_without_model_calls_runs() -> None:
+    assert run(double, 4).value == 8
+
+
+async def test_it_blocks_on_a_running_event_loop_and_has_engines_of_its_own_thread() -> None:
+    engine = Counted(echo)
+    assert run(answer, "why", engine=engine).value == "kind why"
+    assert (await arun(answer, "why", engine=engine)).value == "kind why"
+    assert id(asyncio.get_running_loop()) not in engine.loops
+
+
+def test_engines_start_once_and_stay() -> None:
+    engine = Counted(echo)
+    with Session(engine=engine) as session:
+        assert engine.starts == 0
+        with ThreadPoolExecutor(8) as threads:
+            values = list(threads.map(lambda n: session.run(answer, str(n)).value, range(40)))
+
+        async def many() -> list[str]:
+            return [each.value for each in await asyncio.gather(*(session.arun(answer, str(n)) for n in range(40)))]
+
+        assert values == asyncio.run(many()) == asyncio.run(many()) == [f"kind {n}" for n in range(40)]
+    assert engine.starts == 1
+    assert len(engine.loops) == 1
+    assert engine.closes == 0  # whoever lends an engine closes it
+
+
+def test_engines_of_its_own_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Counted(echo)
+    monkeypatch.setattr("orchestrator.runtime.engines.registry.create", lambda spec, ray=None: engine)
+    with Session(engine="sim") as session:
+        session.run(answer, "x")
+        session.run(answer, "y")
+        assert engine.closes == 0
+    assert (engine.starts, engine.closes) == (1, 1)
+    run(answer, "x", engine="sim")
+    assert (engine.starts, engine.closes) == (2, 2)
+
+
+def test_one_that_is_forgotten_closes_its_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = threading.Event()
+
+    class Closing(Counted):
+        async def close(self) -> None:
+            closed.set()
+
+    monkeypatch.setattr("orchestrator.runtime.engines.registry.create", lambda spec, ray=None: Closing(echo))
+    session = Session(engine="sim")
+    session.run(answer, "x")
+    del session
+    gc.collect()
+    assert closed.wait(30)
+
+
+def test_after_it_is_closed_it_says_so() -> None:
+    session = Session(engine=ScriptedEngine(echo))
+    session.run(answer, "x")
+    session.close()
+    session.close()
+    for use in (lambda: session.run(answer, "x"), session.__enter__, lambda: session.stream(answer, "x")):
+        with pytest.raises(RunError) as caught:
+            use()
+        assert caught.value.code == "ORCH-R070"
+        assert caught.value.diagnostics[0].where.file == __file__  # type: ignore[union-attr]
+
+
+def test_closing_cancels_what_is_under_way() -> None:
+    engine = hanging()
+    session = Session(engine=engine)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(session.run, answer, "x")
+        assert engine.began.wait(30)
+        session.close()
+        with pytest.raises(RunError) as caught:
+            running.result(30)
+    assert caught.value.code == "ORCH-R024"
+    assert engine.ended.is_set()
+
+
+async def test_cancelling_the_waiting_cancels_the_run_and_waits_for_that() -> None:
+    engine = hanging()
+    async with Session(engine=engine) as session:
+        task = asyncio.create_task(session.arun(answer, "x"))
+        await asyncio.to_thread(engine.began.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert engine.ended.is_set()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.arun(answer, "x"), 0.05)
+
+
+@pytest.mark.parametrize("inside_a_loop", [False, True])
+def test_ctrl_c_cancels_the_run(inside_a_loop: bool) -> None:
+    engine = hanging()
+
+    def press() -> None:
+        engine.began.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def inside() -> None:
+        run(answer, "x", engine=engine)
+
+    finger = threading.Thread(target=press)
+    finger.start()
+    with pytest.raises(KeyboardInterrupt):
+        if inside_a_loop:
+            asyncio.run(inside())
+        else:
+            run(answer, "x", engine=engine)
+    finger.join()
+    assert engine.ended.is_set()
+
+
+def test_runs_see_the_context_they_are_called_in() -> None:
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+
+    @tool(effects="idempotent")
+    def me() -> str:
+        return who.get()
+
+    @workflow
+    def flow() -> str:
+        return me()
+
+    with Session() as session:
+        who.set("Ada")
+        assert session.run(flow).value == "Ada"
+
+
+def test_waiting_on_its_own_event_loop_is_refused() -> None:
+    with Session(engine=ScriptedEngine(echo)) as session:
+
+        @tool(effects="idempotent")
+        async def blocks(text: str) -> str:
+            return session.run(answer, text).value
+
+        @tool(effects="idempotent")
+        async def awaits(text: str) -> str:
+            return (await session.arun(answer, text)).value
+
+        @tool(effects="idempotent")
+        def waits(text: str) -> str:
+            return session.run(answer, text).value
+
+        @workflow
+        def wrong(text: str) -> str:
+            return blocks(text)
+
+        @workflow
+        def right(text: str) -> list[str]:
+            return [awaits(text), waits(text)]
+
+        assert session.run(right, "x").value == ["kind x", "kind x"]
+        with pytest.raises(RunError) as caught:
+            session.run(wrong, "x")
+        assert caught.value.code == "ORCH-R073"
+
+
+def test_nothing_is_run_while_a_workflow_is_traced() -> None:
+    @workflow
+    def outer(text: str) -> str:
+        return run(answer, text).value
+
+    with pytest.raises(TraceError) as caught:
+        run(outer, "x", engine="sim")
+    assert caught.value.code == "ORCH-R045"
+    assert caught.value.diagnostics[0].fix == "call it: answer(...)"
+
+
+def test_a_fork_says_what_it_lacks() -> None:
+    with Session(engine=ScriptedEngine(echo)) as session:
+        session.run(answer, "x")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            code = b"none"
+            try:
+                session.run(answer, "x")
+            except RunError as error:
+                code = error.code.encode()
+            session.close()  # leaves the parent's engines alone
+            os.write(writing, code + b" " + run(answer, "y", engine=ScriptedEngine(["new"])).value.encode())
+            os._exit(0)
+        os.close(writing)
+        assert os.waitpid(child, 0)[1] == 0
+        assert os.read(reading, 100) == b"ORCH-R071 new"
+        os.close(reading)
+        assert session.run(answer, "x").value == "kind x"
+
+
+LEFT_OPEN = """
+import asyncio
+from orchestrator import Session, llm, workflow
+from orchestrator.runtime.engines import registry
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+
+class Engine(ScriptedEngine):
+    async def close(self):
+        await asyncio.sleep(0.01)
+        print("closed")
+
+registry.create = lambda spec, ray=None: Engine(["hi"])
+
+@workflow
+def answer(q: str) -> str:
+    return llm(q)
+
+session = Session(engine="sim")
+print(session.run(answer, "x").value)
+"""
+
+
+def test_one_that_is_left_open_is_closed_by_the_interpreter(tmp_path: Path) -> None:
+    script = tmp_path / "left_open.py"
+    script.write_text(LEFT_OPEN)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["hi", "closed"], "")
+
+
+def test_journal_observers_tenant_and_budget_reach_the_run() -> None:
+    journal, session_wide, own = MemoryJournal(), Subscription(), Subscription()
+    with Session(engine=ScriptedEngine(echo), journal=journal, observers=[session_wide]) as session:
+        session.run(answer, "x", run_id="r1", tenant="t", observers=[own])
+        assert asyncio.run(journal.load("r1"))
+        assert own.drain()
+        assert session_wide.drain()
+        with pytest.raises(RunError) as caught:
+            session.run(answer, "x", run_id="r1")
+        assert caught.value.code == "ORCH-R029"
+        with pytest.raises(RunError) as caught:
+            session.run(answer, "x", budget="1 token")
+        assert caught.value.code == "ORCH-R010"
+
+
+@workflow
+def order(what: str) -> str:
+    return ask(f"Buy {what}?", choices=["yes", "no"], name="approve")
+
+
+class Clerk:
+    async def ask(self, id: str, question: str, type: Any, choices: Any) -> object:  # noqa: A002
+        return "no"
+
+
+@pytest.mark.parametrize(("answers", "found"), [({"approve": "yes"}, "yes"), (Clerk(), "no")])
+def test_people_answer_ahead_or_are_asked(answers: Any, found: str) -> None:
+    assert run(order, "tea", answers=answers).value == found
+    with fake():
+        assert run(order, "tea", answers=answers).value == found
+
+
+def test_an_answer_that_nobody_asks_for() -> None:
+    with pytest.raises(UsageError) as caught:
+        run(order, "tea", answers={"aprove": "yes"})
+    (told,) = caught.value.diagnostics
+    assert (told.code, told.fix) == ("ORCH-U012", "did you mean `approve`?")
+    assert told.where is not None
+    assert told.where.file == __file__
+
+
+@pytest.mark.parametrize("make", [lambda: Session(model="./nowhere"), lambda: Session(engine="http://127.0.0.1:1/v1")])
+def test_in_a_fake_block_it_runs_on_that(make: Callable[[], Session]) -> None:
+    with fake(["one", "two", "three"]) as engine, make() as session:
+        assert session.run(answer, "x").value == "one"
+        assert asyncio.run(session.arun(answer, "y")).value == "two"
+        with session.stream(answer, "z") as events:
+            list(events)
+        assert events.result.value == "three"
+    assert [each.messages[-1].content for each in engine.requests] == ["kind x", "kind y", "kind z"]
+
+
+def test_the_package_offers_all_of_it() -> None:
+    assert {"Session", "run", "arun", "stream", "astream", "RunResult"} <= set(orchestrator.__all__)
