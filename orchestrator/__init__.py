@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.control import branch, loop, map_, race
     from orchestrator.dsl.expressions import narrow
     from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
+    from orchestrator.dsl.observing import now, random, uuid
     from orchestrator.dsl.once import Happened
     from orchestrator.dsl.policy import Budget, Retry
     from orchestrator.dsl.tool import Tool, call, tool
@@ -33,6 +34,7 @@ _HOME = {
     "orchestrator.dsl.control": ("branch", "loop", "map_", "race"),
     "orchestrator.dsl.expressions": ("narrow",),
     "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
+    "orchestrator.dsl.observing": ("now", "random", "uuid"),
     "orchestrator.dsl.once": ("Happened",),
     "orchestrator.dsl.policy": ("Budget", "Retry"),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
@@ -47,12 +49,14 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Budget", "Chat", "Happened", "OrchError", "Retry", "RunResult", "Session", "Tool", "Turn", "Turns", "Value",
-    "Workflow", "arun", "ask", "astream", "branch", "call", "chat", "llm", "loop", "map_", "narrow", "options", "race",
-    "react", "run", "stream", "tool", "vote", "workflow",
+    "Workflow", "arun", "ask", "astream", "branch", "call", "chat", "llm", "loop", "map_", "narrow", "now", "options",
+    "race", "random", "react", "run", "stream", "tool", "uuid", "vote", "workflow",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
+    if name == "text":
+        return import_module("orchestrator.text")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULE_OF[name]), name)

@@ -44,7 +44,7 @@ def method(receiver: object, name: str) -> Method | None:
         receiver = receiver.as_list()
     if isinstance(receiver, Value):
         callee = _callee(receiver._type, name)
-        return None if callee is None else _bound(receiver, name, callee)
+        return None if callee is None else bound(receiver, name, callee)
     known = _METHODS.get(type(receiver), {}).get(name)
     native = getattr(receiver, name, None)
     if known is None or native is None:
@@ -55,7 +55,7 @@ def method(receiver: object, name: str) -> Method | None:
 
     def either(*args: object, **kwargs: object) -> Any:
         if symbolic or any(map(holds_symbolic, (*args, *kwargs.values()))):
-            return _bound(receiver, name, known)(*args, **kwargs)
+            return bound(receiver, name, known)(*args, **kwargs)
         return native(*args, **kwargs)
 
     return either
@@ -70,8 +70,10 @@ def _callee(tp: TypeForm, name: str) -> str | None:
     return next((table[name] for base, table in _METHODS.items() if issubclass(cls, base) and name in table), None)
 
 
-def _bound(receiver: object, name: str, callee: str) -> Method:
-    def bound(*args: object, **kwargs: object) -> Any:
+def bound(receiver: object, name: str, callee: str) -> Method:
+    """The pure function ``callee``, which is the method ``name`` of ``receiver``."""
+
+    def operation(*args: object, **kwargs: object) -> Any:
         tracer = tracer_of(receiver, *args, *kwargs.values())
         special = _SPECIAL.get(callee)
         if special is not None:
@@ -81,7 +83,7 @@ def _bound(receiver: object, name: str, callee: str) -> Method:
         given = [as_value(each, tracer) for each in (receiver, *args)]
         return apply(tracer, callee, given, kwargs, said=said)
 
-    return bound
+    return operation
 
 
 def _joined(tracer: Tracer, separator: object, *given: object) -> Any:

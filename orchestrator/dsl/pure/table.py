@@ -66,6 +66,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "dict.values": containers.values,
     "dict.items": containers.pairs,
     **{f"set.{name}": function for name, function in containers.SET_METHODS.items()},
+    "str.cut": texts.cut,
     **{f"str.{name}": function for name, function in texts.METHODS.items()},
 }
 """By the name without ``builtin.``."""

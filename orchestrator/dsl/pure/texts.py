@@ -28,6 +28,13 @@ def count(text: str, sub: str, start: int | None = None, end: int | None = None)
     return text.count(sub, start, end)
 
 
+def cut(text: str, length: int, end: str = "") -> str:
+    """No method of Python's: at most ``length`` characters, of a longer text the first, with ``end`` for the last."""
+    if length < 0:
+        raise ValueError(f"a text of {length} characters")
+    return text if len(text) <= length else text[: max(length - len(end), 0)] + end[:length]
+
+
 def encode(text: str, encoding: str = "utf-8", errors: str = "strict") -> bytes:
     return text.encode(encoding, errors)
 
