@@ -1,7 +1,7 @@
 """ReAct: think, act, observe, until the model answers ("ReAct: Synergizing Reasoning and Acting", Yao et al. 2023).
 
 The pattern is an ordinary workflow: a bounded ``loop`` over a ``chat``, in which each turn is read as one of the typed
-calls that the tools' signatures allow, and branches over the tools' positions dispatch it. So the planner knows the
+calls that the tools' signatures allow, and a switch over the tools dispatches it. So the planner knows the
 most a run can cost, the engine is told that the conversation comes back, and a crash repeats no finished step::
 
     @workflow
@@ -12,16 +12,18 @@ most a run can cost, the engine is told that the conversation comes back, and a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Unpack
+from functools import partial
+from typing import Any, Final, Unpack
 
 from orchestrator.agents.steps import Parameter, Steps, steps_of
 from orchestrator.dsl.constants import is_symbolic, named
 from orchestrator.dsl.control import branch, loop
 from orchestrator.dsl.expressions import narrow
+from orchestrator.dsl.failing import attempt
 from orchestrator.dsl.llm import CallOptions, Chat, chat, say_json
 from orchestrator.dsl.location import underlying, user_location
 from orchestrator.dsl.policy import is_count
+from orchestrator.dsl.switching import switch
 from orchestrator.dsl.tool import Tool, tool
 from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Value
@@ -30,6 +32,8 @@ from orchestrator.errors import TraceError
 _SYSTEM = """Answer the question. In each turn give a thought and one action: call a tool, or finish with the answer.
 Tools:
 {tools}"""
+LONGEST_FAILURE: Final = 2000
+"""Characters of what the model is told of a failure."""
 _OUT_OF_STEPS = "No steps are left. Answer the question with what you know."
 
 
@@ -63,7 +67,7 @@ def react(
         conversation, observation, _ = state
         turn = say_json(conversation, observation, steps.schema, **options)
         decision = steps.read(turn.reply)
-        observed = _dispatch(decision, known, steps, 0, len(known) + 2)
+        observed = _dispatch(decision, known, steps)
         return turn.chat, observed, decision.position == len(known)
 
     final = loop(step, (start, f"{question}", False), max=max_steps, until=lambda s: s[2], name=name)
@@ -81,23 +85,22 @@ def signature(each: Tool[..., Any], parameters: Sequence[Parameter]) -> str:
     return f"{each.name}({shown}) -> {type_string(each.boundary.returns)}" + (f": {about[0]}" if about else "")
 
 
-def _dispatch(decision: Any, tools: Sequence[Tool[..., Any]], steps: Steps, first: int, end: int) -> str:
-    """What comes of a decision whose position is from ``first`` to before ``end``; each branch halves the range."""
-    if end - first > 1:
-        middle = (first + end) // 2
-        return branch(
-            decision.position < middle,
-            then=lambda: _dispatch(decision, tools, steps, first, middle),
-            otherwise=lambda: _dispatch(decision, tools, steps, middle, end),
-        )
+def _dispatch(decision: Any, tools: Sequence[Tool[..., Any]], steps: Steps) -> str:
+    """What comes of a decision: one case for each tool, one for the answer, and else what was wrong with the reply."""
     action: Any = decision.action
-    if first == len(tools):
-        return narrow(action, steps.finish).answer  # type: ignore[attr-defined, no-any-return]
-    if first > len(tools):
-        return narrow(action, steps.invalid).problem  # type: ignore[attr-defined, no-any-return]
-    arguments: Any = narrow(action, steps.calls[first]).args  # type: ignore[attr-defined]
-    given = {each.name: getattr(arguments, each.field) for each in steps.parameters[first]}
-    return f"{replace(tools[first], is_caught=True)(**given)}"
+
+    def called(position: int) -> str:
+        each = tools[position]
+        arguments: Any = narrow(action, steps.calls[position]).args  # type: ignore[attr-defined]
+        given = {p.name: getattr(arguments, p.field) for p in steps.parameters[position]}
+        return attempt(
+            lambda: f"{each(**given)}",
+            lambda error: f"{each.name} failed: {error.kind}: {error.message[:LONGEST_FAILURE]}",
+        )
+
+    cases: dict[int, Callable[[], str]] = {position: partial(called, position) for position in range(len(tools))}
+    cases[len(tools)] = lambda: narrow(action, steps.finish).answer  # type: ignore[attr-defined]
+    return switch(decision.position, cases, lambda: narrow(action, steps.invalid).problem)  # type: ignore[attr-defined, no-any-return]
 
 
 def _tools(tools: Any) -> list[Tool[..., Any]]:

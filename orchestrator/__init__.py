@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from orchestrator.agents.vote import vote
     from orchestrator.dsl.control import branch, loop, map_, race
     from orchestrator.dsl.expressions import narrow
+    from orchestrator.dsl.failing import attempt
     from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
     from orchestrator.dsl.observing import now, random, uuid
     from orchestrator.dsl.once import Happened
     from orchestrator.dsl.policy import Budget, Retry
+    from orchestrator.dsl.switching import switch
     from orchestrator.dsl.tool import Tool, call, tool
     from orchestrator.dsl.value import Value
     from orchestrator.dsl.workflow import Workflow, workflow
-    from orchestrator.errors import OrchError
+    from orchestrator.errors import Error, OrchError
     from orchestrator.running.calling import arun, astream, run, stream
     from orchestrator.running.session import Session
     from orchestrator.runtime.result import RunResult
@@ -33,14 +35,16 @@ _HOME = {
     "orchestrator.agents.vote": ("vote",),
     "orchestrator.dsl.control": ("branch", "loop", "map_", "race"),
     "orchestrator.dsl.expressions": ("narrow",),
+    "orchestrator.dsl.failing": ("attempt",),
     "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
     "orchestrator.dsl.observing": ("now", "random", "uuid"),
     "orchestrator.dsl.once": ("Happened",),
     "orchestrator.dsl.policy": ("Budget", "Retry"),
+    "orchestrator.dsl.switching": ("switch",),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
     "orchestrator.dsl.value": ("Value",),
     "orchestrator.dsl.workflow": ("Workflow", "workflow"),
-    "orchestrator.errors": ("OrchError",),
+    "orchestrator.errors": ("Error", "OrchError"),
     "orchestrator.running.calling": ("arun", "astream", "run", "stream"),
     "orchestrator.running.session": ("Session",),
     "orchestrator.runtime.result": ("RunResult",),
@@ -48,9 +52,10 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "Happened", "OrchError", "Retry", "RunResult", "Session", "Tool", "Turn", "Turns", "Value",
-    "Workflow", "arun", "ask", "astream", "branch", "call", "chat", "llm", "loop", "map_", "narrow", "now", "options",
-    "race", "random", "react", "run", "stream", "tool", "uuid", "vote", "workflow",
+    "Budget", "Chat", "Error", "Happened", "OrchError", "Retry", "RunResult", "Session", "Tool", "Turn", "Turns",
+    "Value", "Workflow", "arun", "ask", "astream", "attempt", "branch", "call", "chat", "llm", "loop", "map_",
+    "narrow", "now", "options", "race", "random", "react", "run", "stream", "switch", "tool", "uuid", "vote",
+    "workflow",
 ]  # fmt: skip
 
 

@@ -70,8 +70,32 @@ class Diagnostic:
         return {"code": self.code, "message": self.message, "where": where, "why": self.why, "fix": self.fix}
 
 
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A failure as a value: what ``attempt`` and ``except`` give, and a ``map_`` that collects failures.
+
+    In a prompt it reads as its message, as an exception does in an f-string.
+    """
+
+    code: str
+    """Of the failure: ``ORCH-R001`` for what a tool raised."""
+    message: str
+    """What went wrong: the text of the exception, where there was one."""
+    kind: str
+    """The qualified name of the exception's class, such as ``builtins.ValueError``; or ``timeout``, ``validation``,
+    ``model``, ``tool``, ``race`` or ``budget``."""
+    bases: tuple[str, ...] = ()
+    """Qualified names of the classes by which it can be caught, besides ``kind``; the same in every process."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class OrchError(Exception):
     """Base of every error raised on purpose; holds one or more diagnostics."""
+
+    raised: Error | None = None
+    """What a handler is given, where that is more than the code says: the exception behind it."""
 
     def __init__(
         self,
@@ -105,21 +129,38 @@ class OrchError(Exception):
         return "\n\n".join(str(d) for d in self.diagnostics)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.diagnostics))
+        return (_rebuild, (type(self), self.diagnostics, self.raised))
 
 
-def _rebuild(cls: type[OrchError], diagnostics: list[Diagnostic]) -> OrchError:
-    return cls.collect(diagnostics)
+def _rebuild(cls: type[OrchError], diagnostics: list[Diagnostic], raised: Error | None = None) -> OrchError:
+    made = cls.collect(diagnostics)
+    made.raised = raised
+    return made
 
 
-def described(error: BaseException) -> str:
-    """The type and the text of an exception; some have a text that cannot be made."""
+def qualified(cls: type) -> str:
+    """The name of a class that means the same in every process: ``builtins.ValueError``."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def bases_of(cls: type) -> tuple[str, ...]:
+    """The qualified names of the classes that a class derives from, the most special first."""
+    return tuple(qualified(base) for base in cls.__mro__[1:] if base is not object)
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an exception; some have one that cannot be made."""
     try:
-        text = str(error)
+        return str(error)
     except BaseException as second:
         if passes_through(second):
             raise
-        text = f"(its text cannot be made: {type(second).__name__})"
+        return f"(its text cannot be made: {type(second).__name__})"
+
+
+def described(error: BaseException) -> str:
+    """The type and the text of an exception."""
+    text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -145,6 +186,9 @@ class RunError(OrchError):
 
 class BudgetError(RunError):
     """The next op would have broken a budget, so it was not started (ORCH-R010)."""
+
+    ledger: object = None
+    """The budget that had no room for it, where it was not the op's own."""
 
 
 class UnsettledError(RunError):

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.planner.cluster import DeviceKind
+from orchestrator.planner.dataflow import REGIONS
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.serving import Replica, Serving
 
@@ -41,8 +42,6 @@ SHARED: Final = frozenset({"prefill weights", "decode weights", "links", "host o
 """Paid once for everything that is in the batch; the other parts of a model call are paid by each call."""
 PREFILL: Final = frozenset({"prefill compute", "prefill weights"})
 
-_REGIONS: Final = frozenset({"loop", "map", "branch", "race"})
-
 
 def spent(op: OpPlan, serving: Serving | None, samples: int = 1) -> dict[str, float]:
     """``op.seconds.mid`` by what takes it, largest first; empty for a region op.
@@ -51,7 +50,7 @@ def spent(op: OpPlan, serving: Serving | None, samples: int = 1) -> dict[str, fl
     prompt.
     """
     whole = op.seconds.mid
-    if op.kind in _REGIONS or whole <= 0:
+    if op.kind in REGIONS or whole <= 0:
         return {}
     if op.kind != "decode":
         kinds = {"tool": "tool", "retrieve": "tool", "ask": "person"}

@@ -10,8 +10,12 @@ import math
 
 from orchestrator.planner.plan import OpPlan, Plan
 
-REGIONS = frozenset({"loop", "map", "branch", "race"})
-PASSED = frozenset({"prompt", "chat", "const", "field", "builtin"})
+REGIONS = frozenset({"loop", "map", "branch", "switch", "race", "attempt"})
+TRY, EXCEPT, FINALLY = "try", "except", "finally"
+"""Regions of an attempt; its handlers are ``except``, ``except_2``, …"""
+OTHERWISE = "otherwise"
+"""The region of a switch that is for everything else."""
+PASSED = frozenset({"prompt", "chat", "const", "field", "builtin", "fail"})
 
 
 def dependencies(plan: Plan) -> dict[str, tuple[str, ...]]:

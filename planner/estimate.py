@@ -9,7 +9,11 @@ region       executions                    seconds
 loop         0 … max (condition: 1 … max)  condition and body one after the other, times
 map          0 … limit, or the known       waves of ``concurrency``; at least one item and the
              length of its list            exclusive work of all others
-branch       either arm 0 … 1              either arm
+branch,      each arm 0 … 1                one arm
+switch
+attempt      its body, and the handlers     the body; at worst a handler comes behind it; and what is
+             0 … 1, not expected           to be done in the end
+fail         –                             none
 race         every arm is started; losers  the fastest arm … the slowest (the others failed)
              are cut short
 ===========  ============================  =====================================================
@@ -37,6 +41,9 @@ from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_t
 
 HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch", "kv_move"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
+
+UNEXPECTED = Interval(0.0, 0.0, 1.0)
+"""How often a handler of a failure runs."""
 
 INLINE = Placement("inline")
 EVENT_LOOP = "event loop"
@@ -115,6 +122,9 @@ class Estimator:
             "loop": self._loop,
             "map": self._map,
             "branch": self._branch,
+            "switch": self._branch,
+            "attempt": self._attempt,
+            "fail": lambda node, estimate: _BOOKKEEPING,
             "race": self._race,
         }
 
@@ -229,6 +239,21 @@ class Estimator:
         self._merge_results(node, node.regions)
         return merged(either(arm.seconds for arm in arms), *(arm.busy.times(maybe) for arm in arms))
 
+    def _attempt(self, node: Node, estimate: Estimate) -> Outcome:
+        body, *handlers = node.regions
+        ending = [handlers.pop()] if len(node.regions) > len(node.attrs["catches"]) + 1 else []
+        for handler in handlers:
+            self._set(handler.args, [sizes.error()])
+        tried = self._region(body, node.id, estimate.count)
+        caught = [self._region(handler, node.id, estimate.count * UNEXPECTED) for handler in handlers]
+        ended = [self._region(each, node.id, estimate.count) for each in ending]
+        self._merge_results(node, [body, *handlers])
+        worst = tried.seconds.hi + max((each.seconds.hi for each in caught), default=0.0)
+        least = 0.0 if handlers else tried.seconds.lo  # the body may fail at once
+        seconds = total([Interval(least, tried.seconds.mid, worst), *(each.seconds for each in ended)])
+        busy = [each.busy.times(UNEXPECTED) for each in caught]
+        return merged(seconds, tried.busy, *busy, *(each.busy for each in ended))
+
     def _race(self, node: Node, estimate: Estimate) -> Outcome:
         arms = [arm.regions[0] for arm in node.regions[0].nodes]
         cut_short = Interval(0.0, 1.0, 1.0) if len(arms) > 1 else ONE
@@ -325,7 +350,8 @@ class Estimator:
     def _merge_results(self, node: Node, arms: Sequence[Region]) -> None:
         options = zip(*([self._size(value) for value in arm.yields] for arm in arms), strict=True)
         self._set(node.results, [sizes.one_of(each) for each in options])
-        self._pass_chats(arms[0].yields, node.results)
+        for arm in reversed(arms):
+            self._pass_chats(arm.yields, node.results)
 
     def _pass_chats(self, given: Sequence[int], taken: Sequence[int]) -> None:
         """A conversation keeps its model and engine when it enters or leaves a region."""

@@ -6,6 +6,8 @@ unique in the graph.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,8 +15,11 @@ from typing import Any, Final
 from orchestrator.errors import SourceLoc
 from orchestrator.ir import walk
 from orchestrator.ir.walk import op_id, opts, python_type, to_python, tree
+from orchestrator.planner.dataflow import EXCEPT, FINALLY, OTHERWISE, TRY
 
 _REGION_NAMES: Final = {"loop": ("cond", "body"), "branch": ("then", "otherwise"), "race": ("arms",)}
+LONGEST_CASE: Final = 40
+"""Characters of a region's name."""
 _IGNORED: Final = frozenset({"resources"})
 """What the planner writes itself and nobody reads."""
 
@@ -98,7 +103,7 @@ class _Reader:
         operands = self._known(handle)
         results, types = self._add(handle.results)
         kind = given.name.partition(".")[2]
-        names = _REGION_NAMES.get(kind, ("body",))
+        names = _region_names(kind, attrs, len(given.bodies))
         regions = tuple(self.region(body, name) for body, name in zip(given.bodies, names, strict=False))
         return Node(
             id=attrs.get("id") or kind,
@@ -136,6 +141,39 @@ class _Reader:
             numbers.append(self._numbers.setdefault(value, len(self._numbers)))
             types.append(self._types[kind])
         return tuple(numbers), tuple(types)
+
+
+def _region_names(kind: str, attrs: Mapping[str, Any], count: int) -> Sequence[str]:
+    """What the regions of an op are called, in journals too."""
+    if kind == "switch":
+        return _different([*map(_case, attrs["cases"]), OTHERWISE][:count])
+    if kind == "attempt":
+        handlers = len(attrs["catches"])
+        return _different([TRY, *[EXCEPT] * handlers, FINALLY][:count])
+    return _REGION_NAMES.get(kind, ("body",))
+
+
+def _case(texts: Sequence[str]) -> str:
+    """A name for a case of a switch, of letters, digits and what is no sign in a path."""
+    said = []
+    for text in texts:
+        case = json.loads(text)
+        if isinstance(case, dict):
+            case = case.get("value", case["type"])
+        said.append(re.sub(r"[^\w-]+", "_", str(case)))
+    return "|".join(said)[:LONGEST_CASE] or "_"
+
+
+def _different(names: Sequence[str]) -> Sequence[str]:
+    """The names, with a number behind one that was there before."""
+    found: list[str] = []
+    for name in names:
+        number, made = 1, name
+        while made in found:
+            number += 1
+            made = f"{name}_{number}"
+        found.append(made)
+    return found
 
 
 def _reads(operands: Iterable[int], regions: Iterable[Region]) -> Iterator[int]:

@@ -20,15 +20,23 @@ def kind_of(node: Node) -> str:
 
 def describe(node: Node) -> str:
     """A short label for the plan's table."""
+    if node.kind == "decode":
+        return _model_call(node)
+    return _call(node) if node.kind == "call" else _structure(node)
+
+
+def _structure(node: Node) -> str:  # noqa: PLR0911 - a case each
     match node.kind:
-        case "decode":
-            return _model_call(node)
-        case "call":
-            return _call(node)
         case "loop":
             return f"loop, ≤ {node.attrs['max']} times"
         case "map":
             return f"map, ≤ {node.attrs['limit']} items"
+        case "switch":
+            return f"switch of {len(node.regions)}"
+        case "attempt":
+            return "attempt" if len(node.regions) == len(node.attrs["catches"]) + 1 else "attempt, with cleanup"
+        case "fail":
+            return f"raise {str(node.attrs['kind']).removeprefix('builtins.') or 'it again'}"
         case "race":
             return f"race of {len(node.regions[0].nodes)}"
         case _:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.planner.dataflow import FINALLY, TRY
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
 
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     Seconds = NDArray[np.float64]
 
 
-_ARMS: Final = 2
-"""Of a branch; one of them may have nothing in it."""
+_LEAST_ARMS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,11 @@ class Walk:
 
     def _structure(self, op: OpPlan, regions: Mapping[str | None, list[OpPlan]]) -> Seconds:
         parts = {name: self._chain(ops)[0] for name, ops in regions.items()}
-        if op.kind == "branch":
+        if op.kind in ("branch", "switch"):
             arms = list(parts.values())
-            return self._rules.either(op, [*arms, *[_nothing()] * (_ARMS - len(arms))])
+            return self._rules.either(op, [*arms, *[_nothing()] * (arms_of(op, regions) - len(arms))])
+        if op.kind == "attempt":  # a failure is not expected
+            return sum((each for name, each in parts.items() if name in (TRY, FINALLY)), start=_nothing())
         if op.kind == "race":
             return self._rules.first(list(parts.values()))
         if op.kind != "loop":
@@ -129,6 +131,13 @@ class Walk:
         each = (serial - 1) / (expected.mid - 1)
         waves: Seconds = (1 + each * (now - 1)) / (1 + each * (was - 1))
         return waves
+
+
+def arms_of(op: OpPlan, regions: Mapping[str | None, list[OpPlan]]) -> int:
+    """How many arms a branch or switch has: each is as likely as the others, and some may have nothing in them."""
+    inside = next(iter(regions.values()))[0] if regions else op
+    share = inside.count.mid / op.count.mid if op.count.mid > 0 else 1.0
+    return max(_LEAST_ARMS, len(regions), round(1 / share) if share > 0 else 0)
 
 
 def repeats(op: OpPlan, inside: Sequence[OpPlan]) -> Interval:

@@ -10,7 +10,9 @@ calls that are all as long as one may be are no load that any plan should be mad
 ==========  ===================================================================================================
 loop        rounds one after the other, as many as are drawn
 map         items at the same time, or so many at a time that one item and all of them take what the plan says
-branch      one arm, each as likely as the others
+branch,     one arm, each as likely as the others
+switch
+attempt     its body, and what is to be done in the end; no failure is expected
 race        the arm that is expected to win; what the losers do until they are cut short is left out
 ==========  ===================================================================================================
 
@@ -25,10 +27,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from orchestrator.planner.dataflow import PASSED, REGIONS
+from orchestrator.planner.dataflow import FINALLY, PASSED, REGIONS, TRY
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
-from orchestrator.planner.rollup import repeats
+from orchestrator.planner.rollup import arms_of, repeats
 from orchestrator.planner.simulate.program import Program, Stage
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed
 from orchestrator.planner.simulated_replicas import EngineModel
@@ -52,8 +54,6 @@ NOTHING: Final = Stage(1, 1, "nothing", model=ELSEWHERE.model)
 UNIT_TOKENS: Final = 64
 """Of a cached prefix."""
 _DRAWN_AT_ONCE: Final = 256
-_ARMS: Final = 2
-"""Of a branch; one of them may have nothing in it."""
 _UNITS_A_RUN: Final = 1 << 24
 
 Before = tuple[int, ...]
@@ -122,9 +122,13 @@ class Runs:
 
     def _region(self, op: OpPlan, regions: Mapping[str | None, list[OpPlan]], before: Before) -> Before:
         match op.kind:
-            case "branch":
-                arms = [*regions.values(), *[[]] * (_ARMS - len(regions))]
+            case "branch" | "switch":
+                arms = [*regions.values(), *[[]] * (arms_of(op, regions) - len(regions))]
                 return self._chain(arms[int(self._share(op) * len(arms))], before)
+            case "attempt":
+                for name in (TRY, FINALLY):
+                    before = self._chain(regions.get(name, []), before)
+                return before
             case "race":
                 fastest = min(regions.values(), key=lambda arm: sum(each.seconds.mid for each in arm), default=[])
                 return self._chain(fastest, before)

@@ -44,6 +44,11 @@ def parameter(type_string: str) -> Size:
     return Size(of_type(type_string, PARAMETER_TOKENS), guessed=not is_scalar(type_string))
 
 
+def error() -> Size:
+    """What a handler of a failure is given."""
+    return Size(of_type("str", TOOL_TOKENS), guessed=True)
+
+
 def of_call(node: Node, inputs: Sequence[Size]) -> Size:
     """The result of an ``op.call``."""
     kind = node.attrs.get("kind")

@@ -51,10 +51,14 @@ class Ledger:
             limits = ledger.limits
             if limits.tokens is not None and ledger.tokens + need.tokens > limits.tokens:
                 left = max(0, limits.tokens - ledger.tokens)
-                raise over_budget(what, f"{need.tokens} tokens", f"{left} tokens", ledger.reserved_tokens, where)
+                error = over_budget(what, f"{need.tokens} tokens", f"{left} tokens", ledger.reserved_tokens, where)
+                error.ledger = ledger
+                raise error
             if limits.usd is not None and ledger.usd + need.usd > limits.usd * (1 + 1e-9):
                 left_usd = max(0.0, limits.usd - ledger.usd)
-                raise over_budget(what, f"${need.usd:.6f}", f"${left_usd:.6f}", ledger.reserved_tokens, where)
+                error = over_budget(what, f"${need.usd:.6f}", f"${left_usd:.6f}", ledger.reserved_tokens, where)
+                error.ledger = ledger
+                raise error
         self._add(need.tokens, need.usd, need.tokens)
 
     def settle(self, reserved: Need, used: Need) -> None:

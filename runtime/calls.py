@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
-from orchestrator.dsl.caught import Failure
-from orchestrator.errors import RunError
+from orchestrator.errors import Error
+from orchestrator.runtime import failures
 from orchestrator.runtime.apart import admit, checked
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
@@ -21,7 +21,7 @@ from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Release, Supersede, ToolCall
+from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Raise, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.values import Conversation, checked_result
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 HINTS: Final = (Release, Supersede, Prefetch)
 """Ops that have no result and make no events: nothing depends on them."""
-LONGEST_FAILURE: Final = 2000
-"""Characters of a caught failure."""
-_OF_TOOLS: Final = frozenset({"ORCH-R001", "ORCH-R002", "ORCH-R004"})
 
 
 def hint(execution: Execution, frame: Frame, op: Op) -> None:
@@ -62,6 +59,8 @@ def run(
     if isinstance(spec, ToolCall):
         return _tool(Caller(execution, frame.path, op, ledger, Runs()), spec, frame, attempt)
     assert attempt is not None
+    if isinstance(spec, Raise):
+        return _raise(frame, op, spec)
     if isinstance(spec, Generate):
         return generate(execution, frame, op, attempt=attempt, ledger=ledger)
     assert isinstance(spec, Ask)
@@ -96,19 +95,6 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     return Outcome((await checked(by.execution, tp, partial(checked_result, tp, result), attempt),))
 
 
-def caught(op: Op, error: RunError) -> Outcome:
-    """What an op that failed for good gives where that is to be known and no end; raises ``error`` anywhere else.
-
-    Only what the tool itself did is caught: not a budget, an engine or a worker, nor a doubt whether it ran.
-    """
-    spec = op.spec
-    if not (isinstance(spec, ToolCall) and spec.is_caught and error.code in _OF_TOOLS):
-        raise error
-    what = error.message.partition(f"{op.id}` ")[2]
-    why = f": {error.diagnostics[0].why}" if error.code == "ORCH-R002" else ""
-    return Outcome((Failure(f"{spec.callee} {what}{why}"[:LONGEST_FAILURE]),))
-
-
 def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> list[Any]:
     """Tell the sessions that pause for this op what it is; the arguments that are its own."""
     at = own = len(args) - sum(1 + len(each.features) for each in pauses)
@@ -118,6 +104,13 @@ def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> l
             execution.sessions.refine(pause, chat, args[at + 1 : end])
         at = end
     return args[:own]
+
+
+async def _raise(frame: Frame, op: Op, spec: Raise) -> Outcome:
+    """Fail, as the workflow says."""
+    given = frame.v[op.args[0]]
+    error = given if isinstance(given, Error) else Error("ORCH-R050", given, spec.kind, spec.bases)
+    raise failures.raised_here(frame.path + op.id, error, op.where)
 
 
 async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, attempt: Attempt) -> Outcome:

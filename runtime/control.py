@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.attempt import begin_enclosing
+from orchestrator.runtime.attempted import attempted
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.events import MapProgress
+from orchestrator.runtime.events import MapProgress, attempt_path
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import SLICE_S, items_in_turn, map_length, turns
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """The results of a structured op."""
-    path = frame.path + op.id if attempt == 1 else f"{frame.path}{op.id}#{attempt}"
+    path = attempt_path(frame.path, op.id, attempt)
     try:
         return Outcome(tuple(await _RUNNERS[_structure(op).kind](execution, frame, op, path, ledger)))
     except BaseException:
@@ -44,8 +45,8 @@ def _captured(frame: Frame, body: Body) -> list[Any]:
     return [frame.v[slot] for slot in body.captures]
 
 
-async def _branch(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
-    body = op.bodies[0 if frame.v[op.args[0]] else 1]
+async def _choice(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
+    body = op.bodies[_structure(op).select(frame.v[op.args[0]])]
     return await execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger)
 
 
@@ -154,4 +155,6 @@ def _race_failure(op: Op, errors: list[BaseException]) -> RunError:
     return all_failed(op.id, errors, op.where)
 
 
-_RUNNERS = {"branch": _branch, "loop": _loop, "map": _map, "race": _race}
+_RUNNERS = {
+    "branch": _choice, "switch": _choice, "loop": _loop, "map": _map, "race": _race, "attempt": attempted
+}  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from orchestrator.errors import SourceLoc
+from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.program import Limits
 
@@ -80,6 +80,20 @@ class OpFailed(NamedTuple):
     at: float
     began: bool = True
     """False: it ended while it still waited for its turn, so nothing has happened."""
+    raised: Error | None = None
+    """The exception behind it, as handlers see it; None where the code says as much."""
+
+
+class OpCaught(NamedTuple):
+    """The body of an attempt has failed, and a handler has taken it: the body is not executed again."""
+
+    frame: str
+    op: str
+    attempt: int
+    handler: int
+    """Which of its handlers, from 0."""
+    error: Error
+    at: float
 
 
 class ReplyUnfit(NamedTuple):
@@ -220,8 +234,8 @@ class RunFailed(NamedTuple):
 
 
 Event = (
-    RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | ReplyUnfit | OpUnsettled | OpSettled | OpsDone
-    | Reserved | Spent | RunDone | RunFailed
+    RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | OpCaught | ReplyUnfit | OpUnsettled | OpSettled
+    | OpsDone | Reserved | Spent | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
 Shown = Token | MapProgress | KvTurn
@@ -248,6 +262,11 @@ def is_within(inner: str, path: str) -> bool:
     return inner.startswith(path) and inner[len(path) : len(path) + 1] in ("", ".", "[", "#")
 
 
+def attempt_path(frame: str, op: str, attempt: int) -> str:
+    """An attempt at a structured op: ``"turns"``, and ``"turns#2"`` for the second."""
+    return frame + op if attempt == 1 else f"{frame}{op}#{attempt}"
+
+
 def occurrence(frame: str, op: str) -> str:
     """An op as the same in every attempt at the structured ops around it: ``"turns#2[0]/"`` is ``"turns[0]/"``."""
     return (_ATTEMPT.sub("", frame) if "#" in frame else frame) + op
@@ -269,6 +288,10 @@ def encode(event: Event, dump: Dump) -> dict[str, object]:
         data["values"] = [dump(key, event.first + n, value) for n, value in enumerate(event.values)]
         if isinstance(event, OpsDone):
             data["usage"] = event.usage and _tokens(event.usage)
+    elif isinstance(event, OpFailed):
+        data["raised"] = event.raised and asdict(event.raised)
+    elif isinstance(event, OpCaught):
+        data["error"] = asdict(event.error)
     elif isinstance(event, Reserved):
         data["most"] = _tokens(event.most)
     elif isinstance(event, Spent):
@@ -282,6 +305,10 @@ def encode(event: Event, dump: Dump) -> dict[str, object]:
 
 def _tokens(usage: Usage) -> list[int | None]:
     return [usage.input_tokens, usage.cached_tokens, usage.output_tokens, *([True] if usage.estimated else [])]
+
+
+def _error(data: Mapping[str, Any]) -> Error:
+    return Error(**{**data, "bases": tuple(data["bases"])})
 
 
 def decode(data: Mapping[str, Any], load: Dump) -> Event:
@@ -301,6 +328,9 @@ def decode(data: Mapping[str, Any], load: Dump) -> Event:
         if cls is OpsDone:
             fields["usage"] = fields["usage"] and Usage(*fields["usage"])
             fields["finish"] = fields["finish"] and tuple(fields["finish"])
+    elif cls in (OpFailed, OpCaught):
+        name = "error" if cls is OpCaught else "raised"
+        fields[name] = fields.get(name) and _error(fields[name])
     elif cls in (Reserved, Spent):
         name = "most" if cls is Reserved else "usage"
         fields[name] = Usage(*fields[name])

@@ -36,6 +36,7 @@ from orchestrator.runtime.events import (
     Event,
     Feed,
     FrameOpened,
+    OpCaught,
     OpFailed,
     OpsDone,
     OpUnsettled,
@@ -43,6 +44,7 @@ from orchestrator.runtime.events import (
     RunFailed,
     RunResumed,
     RunStarted,
+    attempt_path,
 )
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
@@ -267,14 +269,18 @@ class Execution:
         self.ledger.charge_own(Need(usage.input_tokens + usage.output_tokens, state.spending.cost_usd))
 
     def _failed_op(self) -> str | None:
-        """The op whose failure came first, with its frame; None if an inline op or the run itself failed."""
+        """The op whose failure came first and was not caught, with its frame; None if an inline op or the run itself
+        failed."""
         done = {(event.frame, event.op) for event in self.events if isinstance(event, OpsDone)}
-        failed = (
-            event
-            for event in self.events
-            if isinstance(event, OpUnsettled)
-            or (isinstance(event, OpFailed) and event.began and event.retry_in_s is None)
-        )
+        failed: list[OpUnsettled | OpFailed] = []
+        for event in self.events:
+            if isinstance(event, OpCaught):
+                body = f"{attempt_path(event.frame, event.op, event.attempt)}."
+                failed = [each for each in failed if not each.frame.startswith(body)]
+            elif isinstance(event, OpUnsettled) or (
+                isinstance(event, OpFailed) and event.began and event.retry_in_s is None
+            ):
+                failed.append(event)
         first = next((event for event in failed if (event.frame, event.op) not in done), None)
         return None if first is None else first.frame + first.op
 

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from orchestrator.errors import BudgetError, Diagnostic, OrchError, RunError, SourceLoc, UnsettledError, described
+from orchestrator.errors import (
+    BudgetError,
+    Diagnostic,
+    Error,
+    OrchError,
+    RunError,
+    SourceLoc,
+    UnsettledError,
+    bases_of,
+    described,
+    qualified,
+    text_of,
+)
 from orchestrator.runtime.codegen import ResultTypeError
 from orchestrator.runtime.raised import raised, raised_at
 
@@ -49,6 +61,8 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R047": "a tool blocks the event loop",
     "ORCH-R048": "the journal failed",
     "ORCH-R049": "a value is nested too deeply to be handed to a tool",
+    "ORCH-R050": "the workflow raised an exception",
+    "ORCH-R051": "no case of a switch is for a value",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",
@@ -92,7 +106,18 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     at = raised_at(error)
     why = None if at is None else f"it was raised at {at}"
     unfound = _NOT_THERE if at is None and isinstance(error, LookupError) else None
-    return RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why, fix=unfound)
+    failure = RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why, fix=unfound)
+    failure.raised = Error("ORCH-R001", text_of(error), qualified(type(error)), bases_of(type(error)))
+    return failure
+
+
+def raised_here(op: str, error: Error, where: SourceLoc | None) -> RunError:
+    """What the workflow itself raises, or raises again."""
+    name = error.kind.removeprefix("builtins.")
+    message = f"`{op}` raised {name}: {error.message}" if error.message else f"`{op}` raised {name}"
+    failure = RunError(error.code, message, where=where)
+    failure.raised = error
+    return failure
 
 
 def _placed(error: OrchError, where: SourceLoc | None) -> RunError:
@@ -102,6 +127,9 @@ def _placed(error: OrchError, where: SourceLoc | None) -> RunError:
     placed = [Diagnostic(d.code, d.message, d.where or where, d.why, d.fix) for d in error.diagnostics]
     made = kind.collect(placed)
     assert isinstance(made, RunError)
+    made.raised = error.raised
+    if isinstance(error, BudgetError) and isinstance(made, BudgetError):
+        made.ledger = error.ledger
     return made
 
 
@@ -155,9 +183,9 @@ def again(op: str, where: SourceLoc | None) -> RunError:
     )
 
 
-def settled_failure(op: str, code: str, message: str, where: SourceLoc | None) -> RunError:
+def settled_failure(op: str, code: str, message: str, raised: Error | None, where: SourceLoc | None) -> RunError:
     """How a tool that must run at most once failed before the run was resumed."""
-    return RunError(
+    failure = RunError(
         code,
         message,
         where=where,
@@ -165,6 +193,8 @@ def settled_failure(op: str, code: str, message: str, where: SourceLoc | None) -
         fix=f"start a new run; or, if it did not happen, say `await runtime.settle(compiled, run_id, {op!r}, "
         "did_not_happen=True)`, or result=... if it did, and resume",
     )
+    failure.raised = raised
+    return failure
 
 
 def nothing_to_settle(op: str, run_id: str, unsettled: list[str]) -> RunError:

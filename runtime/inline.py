@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from orchestrator.errors import RunError
+from orchestrator.runtime.cases import Select
 from orchestrator.runtime.program import Region
 
 MOST_STEPS: Final = 4096
@@ -22,7 +23,7 @@ SLICE_S: Final = 5e-3
 
 def steps_of(region: Region) -> int:
     """How many inline ops one execution of an inline region takes at most."""
-    inner = (each for each in region.env.values() if isinstance(each, (InlineMap, InlineLoop, InlineBranch)))
+    inner = (each for each in region.env.values() if isinstance(each, (InlineMap, InlineLoop, InlineChoice)))
     return len(region.inlined) + 1 + sum(each.steps for each in inner)
 
 
@@ -128,19 +129,21 @@ class InlineLoop:
 
 
 @dataclass(eq=False)
-class InlineBranch:
-    """Called with the condition, what ``then`` captures, and what ``otherwise`` captures."""
+class InlineChoice:
+    """A branch or switch: called with what decides, and then with what each of its regions captures."""
 
-    then: Region
-    otherwise: Region
+    select: Select
+    regions: Sequence[Region]
     single: bool
 
     @property
     def steps(self) -> int:
         """At most."""
-        return max(steps_of(self.then), steps_of(self.otherwise))
+        return max(steps_of(region) for region in self.regions)
 
-    def __call__(self, cond: Any, *captured: Any) -> Any:
-        split = self.then.n_inputs
-        yielded = self.then.whole(*captured[:split]) if cond else self.otherwise.whole(*captured[split:])
+    def __call__(self, subject: Any, *captured: Any) -> Any:
+        number = self.select(subject)
+        first = sum(region.n_inputs for region in self.regions[:number])
+        region = self.regions[number]
+        yielded = region.whole(*captured[first : first + region.n_inputs])
         return yielded[0] if self.single else yielded

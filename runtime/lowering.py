@@ -21,10 +21,11 @@ from orchestrator.errors import CompileError
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.runtime import emit
 from orchestrator.runtime.builder import RegionBuilder, Val
+from orchestrator.runtime.cases import Select, by_truth, cases_of, class_names
 from orchestrator.runtime.codegen import Classes, outer_classes
 from orchestrator.runtime.critical_path import remaining_s
 from orchestrator.runtime.declared import calls_a_model, declared_limits, engine_of, given, pause_of, policy_of
-from orchestrator.runtime.inline import MOST_STEPS, InlineBranch, InlineLoop, InlineMap
+from orchestrator.runtime.inline import MOST_STEPS, InlineChoice, InlineLoop, InlineMap
 from orchestrator.runtime.program import (
     NO_POLICY,
     Ask,
@@ -33,6 +34,7 @@ from orchestrator.runtime.program import (
     Pause,
     Prefetch,
     Program,
+    Raise,
     Region,
     Release,
     Structure,
@@ -70,12 +72,14 @@ class _Lowering:
     turns: dict[str, Node] = field(default_factory=dict)
     """Model calls by their id, where a prefetch may be for them."""
     types: dict[str, Any] = field(default_factory=dict)
-    calls: dict[tuple[str, tuple[str, ...], str, bool], ToolCall] = field(default_factory=dict)
+    calls: dict[tuple[str, tuple[str, ...], str], ToolCall] = field(default_factory=dict)
     brings_engines: bool = False
     """Whether the plan knows no engine, so that whoever runs the program brings one for each model."""
     in_order: bool = False
     latest: dict[str, Val] = field(default_factory=dict)
     """What the latest op of a region that calls a model yields, by the region's key, if model calls are in order."""
+    suspended: dict[str, list[Val]] = field(default_factory=dict)
+    """By the region's key, what its ops yield that do not only compute."""
 
 
 def lower(
@@ -154,6 +158,10 @@ def _lower_ask(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str)
     return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None, pauses), operands)
 
 
+def _lower_fail(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
+    return _suspend(state, builder, node, Raise(str(node.attrs["kind"]), tuple(node.attrs["bases"])))
+
+
 def _lower_hint(state: _Lowering, builder: RegionBuilder, node: Node, kind: str) -> Sequence[Val]:
     if kind == "kv_release":
         return _suspend(state, builder, node, Release())
@@ -189,7 +197,7 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
         if expression is not None:
             return [_inline(state, builder, node, expression)]
     spec = _tool_call(state, node, callee, params, kind)
-    if spec.place != "inline" or spec.is_async or spec.is_caught or policy_of(node) is not NO_POLICY:
+    if spec.place != "inline" or spec.is_async or policy_of(node) is not NO_POLICY:
         pauses, operands = _in_pauses(state, node)
         return _suspend(state, builder, node, replace(spec, in_pauses=pauses) if pauses else spec, operands)
     check = None if callee.startswith("builtin.") else outer_classes(_type(state, node.result_types[0]))
@@ -199,8 +207,7 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
 def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...], kind: str) -> ToolCall:
     tool = state.bindings.tools[callee]
     place = str(node.attrs.get("place") or _default_place(tool))
-    is_caught = bool(node.opts.get("caught", False))
-    known = state.calls.get((callee, params, place, is_caught))
+    known = state.calls.get((callee, params, place))
     if known is None:
         known = ToolCall(
             tool.fn,
@@ -210,11 +217,10 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
             place,
             None if _positional(tool, params) else params,
             kind == "retrieve",
-            is_caught,
             once=_once(tool, params) if tool.effects == "once" else None,
             memory_bytes=None if tool.memory is None else parse_memory(tool.memory),
         )
-        state.calls[callee, params, place, is_caught] = known
+        state.calls[callee, params, place] = known
     return known
 
 
@@ -290,24 +296,39 @@ def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: 
         inner = RegionBuilder(inner_key, [_type(state, tp) for tp in source.arg_types], builder)
         region = _fill(state, inner, source, inner_key)
         bodies.append((label, region, inner.captures))
-    if node.kind != "race" and all(region.is_inline for _, region, _ in bodies) and policy_of(node) is NO_POLICY:
-        function = _inline_structure(node, [region for _, region, _ in bodies])
+    if (
+        node.kind not in ("race", "attempt")
+        and all(region.is_inline for _, region, _ in bodies)
+        and policy_of(node) is NO_POLICY
+    ):
+        function = _inline_structure(state, node, [region for _, region, _ in bodies])
         if function.steps <= MOST_STEPS:
             return _called_inline(state, builder, node, bodies, function)
     bound = int(node.attrs.get("max", node.attrs.get("limit", 0)))
     one_by_one = state.in_order and node.kind == "map" and calls_a_model(node)
     concurrency = 1 if one_by_one else int(node.attrs.get("concurrency", 0))
-    return _suspend(state, builder, node, Structure(node.kind, bound, concurrency), bodies=bodies)  # type: ignore[arg-type]
+    catches = tuple(map(tuple, node.attrs.get("catches", ())))
+    spec = Structure(node.kind, bound, concurrency, _select(state, node), catches)  # type: ignore[arg-type]
+    return _suspend(state, builder, node, spec, bodies=bodies)
 
 
-def _inline_structure(node: Node, regions: Sequence[Region]) -> InlineMap | InlineLoop | InlineBranch:
+def _inline_structure(state: _Lowering, node: Node, regions: Sequence[Region]) -> InlineMap | InlineLoop | InlineChoice:
     """A structured op that only computes, as a function."""
     single = len(node.results) == 1
     if node.kind == "map":
         return InlineMap(regions[0], len(node.operands), int(node.attrs["limit"]), single)
     if node.kind == "loop":
         return InlineLoop(regions[0], regions[1], len(node.operands), int(node.attrs["max"]), single)
-    return InlineBranch(regions[0], regions[1], single)
+    return InlineChoice(_select(state, node), regions, single)
+
+
+def _select(state: _Lowering, node: Node) -> Select:
+    """What chooses among the regions of a branch or switch."""
+    if node.kind != "switch":
+        return by_truth
+    cases = node.attrs["cases"]
+    classes = {name: _type(state, name) for name in class_names(cases)}
+    return cases_of(cases, classes, has_default=len(node.regions) > len(cases))
 
 
 def _called_inline(
@@ -315,7 +336,7 @@ def _called_inline(
     builder: RegionBuilder,
     node: Node,
     bodies: Sequence[tuple[str, Region, Sequence[Val]]],
-    function: InlineMap | InlineLoop | InlineBranch,
+    function: InlineMap | InlineLoop | InlineChoice,
 ) -> Sequence[Val]:
     """A call of that function; its results are taken out of the tuple that it returns."""
     single = function.single
@@ -363,6 +384,9 @@ def _suspend(
     bodies: Sequence[tuple[str, Region, Sequence[Val]]] = (),
 ) -> Sequence[Val]:
     ordered = state.in_order and calls_a_model(node)
+    behind = [state.latest[builder.key]] if ordered and builder.key in state.latest else []
+    if isinstance(spec, Raise):  # all that comes before it has happened
+        behind = state.suspended.get(builder.key, [])
     made = builder.suspend(
         node.id,
         spec,
@@ -371,8 +395,9 @@ def _suspend(
         where=node.where,
         policy=policy_of(node),
         bodies=bodies,
-        behind=[state.latest[builder.key]] if ordered and builder.key in state.latest else (),
+        behind=behind,
     )
+    state.suspended.setdefault(builder.key, []).extend(made[:1])
     if ordered and made:
         state.latest[builder.key] = made[0]
     return made
@@ -393,6 +418,7 @@ _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequenc
     **dict.fromkeys(("tool", "retrieve"), _lower_tool),
     **dict.fromkeys(("generate", "decode"), _lower_generate),
     "ask": _lower_ask,
+    "fail": _lower_fail,
     **dict.fromkeys(("kv_release", "kv_supersede", "kv_prefetch"), _lower_hint),
 }
 

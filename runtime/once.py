@@ -23,7 +23,7 @@ from uuid import NAMESPACE_OID, uuid5
 from pydantic import ValidationError
 
 from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
-from orchestrator.errors import RunError, described
+from orchestrator.errors import OrchError, RunError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.apart import checked, in_checks
@@ -110,7 +110,9 @@ class OnceOp:
         if is_lost:
             self.lose(attempt, failure.message)
         elif attempt.began:
-            self._execution.once.ran[self._path] = Ran(path, self._op.id, "failed", failure.message, failure.code)
+            self._execution.once.ran[self._path] = Ran(
+                path, self._op.id, "failed", failure.message, failure.code, failure.raised
+            )
         settled: Outcome | DidNotHappen | Unknown = "unknown"
         if is_lost or (attempt.began and wait_s is not None and not key):
             settled = await self._ask()
@@ -119,7 +121,7 @@ class OnceOp:
         if attempt.began and settled == "unknown" and not key:
             wait_s = None
         if not is_lost:
-            self._emit_failure(attempt, failure.code, failure.message, wait_s)
+            self._emit_failure(attempt, failure, wait_s)
         elif settled == "unknown" and wait_s is None:
             raise self._refusal(self._execution.once.ran[self._path]) from error
         if wait_s is not None:
@@ -137,18 +139,20 @@ class OnceOp:
         """It has a result."""
         self._execution.once.done(self._path, Ran(self._frame.path, self._op.id, "done"))
 
-    def _emit_failure(self, attempt: Attempt, code: str, message: str, wait_s: float | None) -> None:
-        path, op = self._frame.path, self._op.id
-        self._execution.emit(OpFailed(path, op, attempt.number, code, message, wait_s, time(), began=attempt.began))
+    def _emit_failure(self, attempt: Attempt, failure: OrchError, wait_s: float | None) -> None:
+        path, op, code, message = self._frame.path, self._op.id, failure.code, failure.message
+        event = OpFailed(path, op, attempt.number, code, message, wait_s, time(), attempt.began, failure.raised)
+        self._execution.emit(event)
 
     def give_up(self, attempt: Attempt) -> None:
         """An attempt that has begun was cancelled."""
         if not attempt.has_returned:
             self.lose(attempt, "it was cancelled while it ran")
             return
-        code, message = "ORCH-R024", "it has returned, and was cancelled before its result was checked"
-        self._execution.once.ran[self._path] = Ran(self._frame.path, self._op.id, "failed", message, code)
-        self._emit_failure(attempt, code, message, None)
+        failure = RunError("ORCH-R024", "it has returned, and was cancelled before its result was checked")
+        ran = Ran(self._frame.path, self._op.id, "failed", failure.message, failure.code)
+        self._execution.once.ran[self._path] = ran
+        self._emit_failure(attempt, failure, None)
 
     def lose(self, attempt: Attempt, reason: str) -> None:
         """Nobody knows what has become of an attempt."""
@@ -212,7 +216,7 @@ class OnceOp:
     def _refusal(self, before: Ran) -> RunError:
         path, where = self._frame.path + self._op.id, self._op.where
         if before.outcome == "failed":
-            return failures.settled_failure(path, before.code, before.reason, where)
+            return failures.settled_failure(path, before.code, before.reason, before.raised, where)
         if before.outcome == "done":
             return failures.again(path, where)
         self._execution.once.unsettled[self._path] = before

@@ -12,7 +12,6 @@ from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import RunError
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import calls, control, failures
 from orchestrator.runtime.attempt import Attempt, begin_enclosing
@@ -37,8 +36,8 @@ class CancelledWithinError(Exception):
 def perform(execution: Execution, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome]:
     """The outcome of an op, or what its last attempt failed with."""
     spec = op.spec
-    if isinstance(spec, ToolCall) and (spec.once is not None or spec.is_caught):
-        return _call(execution, frame, op, OnceOp(execution, frame, op) if spec.once is not None else None)
+    if isinstance(spec, ToolCall) and spec.once is not None:
+        return _once(execution, frame, op)
     never_waits = isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.place == "async")
     if never_waits and op.policy is NO_POLICY and execution.resumed is None:
         return _at_once(execution, frame, op)
@@ -60,7 +59,9 @@ async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
         if (cause := _failure(error)) is None:
             raise
         failure = failures.of_op(cause, frame.path + op.id, op.where)
-        execution.emit(OpFailed(frame.path, op.id, 1, failure.code, failure.message, None, time()))
+        execution.emit(
+            OpFailed(frame.path, op.id, 1, failure.code, failure.message, None, time(), raised=failure.raised)
+        )
         if failure is cause:
             raise
         raise failure from cause
@@ -74,16 +75,13 @@ def _failure(error: BaseException) -> BaseException | None:
     return None if passes_through(error) else raised(error)
 
 
-async def _call(execution: Execution, frame: Frame, op: Op, once: OnceOp | None) -> Outcome:
-    """The outcome of a tool that must run at most once, or whose failure is a result."""
-    try:
-        outcome = None if once is None else await once.known()
-        if outcome is None:
-            outcome = await _Performance(execution, frame, op, once).outcome()
-    except RunError as error:
-        outcome = calls.caught(op, error)
-    if once is not None:
-        once.done()
+async def _once(execution: Execution, frame: Frame, op: Op) -> Outcome:
+    """The outcome of a tool that must run at most once."""
+    once = OnceOp(execution, frame, op)
+    outcome = await once.known()
+    if outcome is None:
+        outcome = await _Performance(execution, frame, op, once).outcome()
+    once.done()
     return outcome
 
 
@@ -165,7 +163,8 @@ class _Performance:
         failure = failures.of_op(error, path + op.id, op.where)
         if wait is None and (left := await without_unfit(self._execution, self._frame, op, error, failure)) is not None:
             return left
-        self._execution.emit(OpFailed(path, op.id, self._number, failure.code, failure.message, wait, time()))
+        number, raised = self._number, failure.raised
+        self._execution.emit(OpFailed(path, op.id, number, failure.code, failure.message, wait, time(), raised=raised))
         if wait is not None:
             return wait
         if failure is error:

@@ -27,6 +27,7 @@ from orchestrator.cached import cached_property
 from orchestrator.errors import SourceLoc
 from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.apart import OwnCode
+from orchestrator.runtime.cases import Select, by_truth
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
 
 Effects = Literal["pure", "idempotent", "once"]
@@ -114,8 +115,6 @@ class ToolCall:
     place: str
     names: tuple[str, ...] | None = None
     retrieve: bool = False
-    is_caught: bool = False
-    """Whether a failure is a result: a :class:`~orchestrator.dsl.caught.Failure`."""
     memory_bytes: int | None = None
     """What it may take in a process of its own."""
     in_pauses: tuple[Pause, ...] = ()
@@ -199,12 +198,26 @@ class Prefetch:
 class Structure:
     """A structured op whose regions wait for something. ``bound`` is a loop's ``max`` or a map's ``limit``."""
 
-    kind: Literal["branch", "loop", "map", "race"]
+    kind: Literal["branch", "switch", "loop", "map", "race", "attempt"]
     bound: int = 0
     concurrency: int = 0
+    select: Select = by_truth
+    """Of a branch or switch, which region is for a value."""
+    catches: tuple[tuple[str, ...], ...] = ()
+    """Of an attempt, the names that each handler takes; none for every failure. Its regions are the body, these, and
+    then what is to be done in the end, if anything is."""
 
 
-Spec = ToolCall | Generate | Ask | Release | Supersede | Prefetch | Structure
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """An exception of the workflow's; its argument is the text, or the error that is raised again."""
+
+    kind: str
+    """Qualified name of its class; empty where something is raised again."""
+    bases: tuple[str, ...]
+
+
+Spec = ToolCall | Generate | Ask | Release | Supersede | Prefetch | Structure | Raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +225,7 @@ class Body:
     """A region inside an op, and the slots around the op that it captures."""
 
     name: str
-    """``then``, ``otherwise``, ``cond``, an arm's id; empty for the body of a loop or map."""
+    """``then``, ``otherwise``, ``cond``, ``try``, a case, an arm's id; empty for the body of a loop or map."""
     region: Region
     captures: tuple[int, ...]
 

@@ -17,6 +17,7 @@ from pydantic_core import SchemaError, to_json
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.own_code import has_own_code
 from orchestrator.dsl.typing import UNIONS, list_of, union
+from orchestrator.errors import Error
 from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.decimals import takes_decimals, with_digits
 from orchestrator.runtime.engines.base import Message
@@ -56,10 +57,10 @@ def open_conversation(system: str | None, model: str | None) -> Conversation:
 
 
 def prompt_text(value: object) -> str:
-    """What fills a hole of a prompt: text and scalars as an f-string shows them, everything else as JSON."""
+    """What fills a hole of a prompt: text, scalars and errors as an f-string shows them, everything else as JSON."""
     if isinstance(value, str):
         return value
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, int, float, Error)):
         return str(value)
     if isinstance(value, Conversation):
         return "\n\n".join(f"{message.role}: {message.content}" for message in value.messages)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Never, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
+from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Mark, Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, assignable, element_type, join, list_of, type_string, union
+from orchestrator.dsl.typing import TypeForm, assignable, element_type, join, list_of, type_string
 from orchestrator.dsl.value import Length, Value
 
 A = TypeVar("A")
@@ -39,28 +40,27 @@ class Policy(TypedDict, total=False):
 
 
 def branch(cond: Any, then: Callable[[], T], otherwise: Callable[[], T], **policy: Unpack[Policy]) -> T:
-    """Run ``then()`` if ``cond`` holds, else ``otherwise()``; both yield values of the same types."""
+    """Run ``then()`` if ``cond`` holds, else ``otherwise()``; where their types differ, the result is of either."""
     tracer = require_tracer("branch")
-    name, opts = _policy(tracer, "branch", policy)
+    name, opts = policy_of(tracer, "branch", policy)
     test = tracer.feed(cond, bool, "the condition of branch")
-    arms = [trace_region(tracer, "`then` of branch", then), trace_region(tracer, "`otherwise` of branch", otherwise)]
-    regions = [arm.region for arm in arms]
-    return _alternatives(tracer, "branch", [test], arms=arms, regions=regions, opts=opts, name=name)  # type: ignore[no-any-return]
+    arms = [trace_arm(tracer, "`then` of branch", then), trace_arm(tracer, "`otherwise` of branch", otherwise)]
+    return alternatives(tracer, "branch", [test], arms, opts=opts, name=name)  # type: ignore[no-any-return]
 
 
 def race(*arms: Callable[[], T], **policy: Unpack[Policy]) -> T:
     """Start all arms; the first that succeeds gives the result and the others are cancelled."""
     tracer = require_tracer("race")
-    name, opts = _policy(tracer, "race", policy)
+    name, opts = policy_of(tracer, "race", policy)
     if not arms:
         tracer.report("ORCH-D024", "race without arms", fix="race(lambda: ..., lambda: ...)")
         return tracer.poison()  # type: ignore[return-value]
     traced: list[Traced] = []
     with tracer.ir.region([]) as region:
         for arm in arms:
-            traced.append(trace_region(tracer, f"arm {len(traced) + 1} of race", arm))
+            traced.append(trace_arm(tracer, f"arm {len(traced) + 1} of race", arm))
             tracer.op("arm", [], [], {}, regions=[traced[-1].region])
-    return _alternatives(tracer, "race", [], arms=traced, regions=[region], opts=opts, name=name)  # type: ignore[no-any-return]
+    return alternatives(tracer, "race", [], traced, regions=[region], opts=opts, name=name)  # type: ignore[no-any-return]
 
 
 def loop(
@@ -78,7 +78,7 @@ def loop(
     iteration. The result is the final state.
     """
     tracer = require_tracer("loop")
-    name, opts = _policy(tracer, "loop", policy)
+    name, opts = policy_of(tracer, "loop", policy)
     if not is_count(max):
         shown_max = named(max) if is_symbolic(max) else shown(max)
         tracer.report(
@@ -200,7 +200,7 @@ def map_(
     ``fn`` returns a tuple or dict, so does ``map_``, with a list in each place.
     """
     tracer = require_tracer("map_")
-    name, opts = _policy(tracer, "map_", policy)
+    name, opts = policy_of(tracer, "map_", policy)
     values = [tracer.lift(items) for items in lists]
     arguments: list[Result] = []
     for value in values:
@@ -247,50 +247,6 @@ def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) 
     return Length(most, min(most, max((length.least for length in known), default=0)))
 
 
-def _alternatives(
-    tracer: Tracer,
-    kind: str,
-    operands: list[Value[Any]],
-    *,
-    arms: Sequence[Traced],
-    regions: Sequence[Any],
-    opts: Opts,
-    name: str | None,
-) -> Any:
-    """Emit an op that yields what one of its arms yields."""
-    shape, types = arms[0].shape, [leaf._type for leaf in arms[0].leaves]
-    for arm in arms[1:]:
-        if arm.shape != shape:
-            tracer.report(
-                "ORCH-D022",
-                f"one arm of {kind} returns {shape}, another {arm.shape}",
-                fix="return the same structure from every arm",
-            )
-            return tracer.poison() if shape == LEAF else unflatten(shape, [tracer.poison() for _ in types])
-        for position, leaf in enumerate(arm.leaves):
-            joined = join(types[position], leaf._type)
-            if joined is None:
-                first = arms[0].leaves[position]._origin
-                tracer.report(
-                    "ORCH-D022",
-                    f"one arm of {kind} returns {type_string(types[position])}, another {type_string(leaf._type)}",
-                    why=f"`{first.name}` at {first.where} against `{leaf._origin.name}` at {leaf._origin.where}",
-                    fix="return the same type from every arm; if it is a union, declare it where each value is made: "
-                    f"returns={type_string(union(types[position], leaf._type))}",
-                )
-            types[position] = Any if joined is None else joined
-    results = [Result(tp, _common_length(arms, position)) for position, tp in enumerate(types)]
-    values = tracer.op(kind, operands, results, {}, opts, name=name, regions=regions)
-    return unflatten(shape, values)
-
-
-def _common_length(arms: Sequence[Traced], position: int) -> Length | None:
-    lengths = [arm.leaves[position]._length for arm in arms]
-    known = [length for length in lengths if length is not None]
-    if len(known) < len(lengths):
-        return None
-    return known[0] if len(set(known)) == 1 else Length(max(length.most for length in known))
-
-
-def _policy(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
+def policy_of(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
+    """The name and the policies' opts of a structured op, out of its options."""
     return take_policies(tracer, known_options(tracer, given, Policy, callee))

@@ -35,6 +35,10 @@ class Graph(Protocol):
         """Open a region of no op yet, with arguments of these types; ops go into it until the context ends."""
         ...
 
+    def reopened(self, region: Any) -> AbstractContextManager[None]:
+        """Go on at the end of a region that has not ended; no op need own it yet."""
+        ...
+
     def op(
         self,
         kind: str,

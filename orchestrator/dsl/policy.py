@@ -16,6 +16,7 @@ from numbers import Integral, Real
 from typing import Any, Final, TypeGuard
 
 from orchestrator.dsl import amounts
+from orchestrator.errors import qualified
 
 Opts = dict[str, object]
 """Optional attributes of an op; see the ``opts`` dictionary in :mod:`orchestrator.ir.dialect`."""
@@ -197,7 +198,7 @@ def _retry_opts(retry: Retry | int) -> Opts:
         errors: list[Any] = list(policy.on) if isinstance(policy.on, (list, tuple, set, frozenset)) else [policy.on]
         if not all(isinstance(error, type) and issubclass(error, BaseException) for error in errors):
             raise PolicyError(f"retry on {policy.on!r}", "name exception classes: Retry(on=[TimeoutError])")
-        opts["on"] = [f"{error.__module__}.{error.__qualname__}" for error in errors]
+        opts["on"] = [qualified(error) for error in errors]
     return opts
 
 

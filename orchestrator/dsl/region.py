@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from orchestrator.dsl.constants import named, shown
 from orchestrator.dsl.location import user_location
@@ -25,6 +25,15 @@ class Traced:
     region: Region | None
     leaves: list[Value[Any]]
     shape: Shape
+    raises: bool = False
+    """Whether it never yields, because it always raises."""
+
+    def end(self, tracer: Tracer, count: int) -> None:
+        """End a region that always raises, and was left open, with ``count`` values that there will never be."""
+        if self.region is not None and not tracer.diagnostics:
+            with tracer.ir.reopened(self.region):
+                nothing = tracer.op("const", [], [Result(Never)], {"value": "null"})[0] if count else None
+                tracer.ir.yield_([nothing._ssa] * count if nothing is not None else [])
 
 
 def is_traceable(tracer: Tracer, name: str, function: object) -> bool:
@@ -47,11 +56,14 @@ def trace_region(
     function: Callable[..., object],
     arguments: Sequence[Result] = (),
     apply: Callable[[Callable[..., object], Sequence[Value[Any]]], object] | None = None,
+    *,
+    is_arm: bool = False,
 ) -> Traced:
     """Call ``function`` on fresh values of these types and record what it does and returns as a region.
 
     ``apply(function, values)`` decides how the values are passed; the default is one parameter each. ``name`` says
-    what the region is, for messages: "the body of loop".
+    what the region is, for messages: "the body of loop". One that always raises has one leaf, of type ``Never``; that
+    of an arm is left open until it is known how many values the others yield (:meth:`Traced.end`).
     """
     if not is_traceable(tracer, name, function):
         return Traced(None, [tracer.poison()], LEAF)
@@ -63,11 +75,17 @@ def trace_region(
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
             returned = apply(function, values) if apply else tracer.call(function, *values)
-            leaves, shape = flatten(returned)
-            lifted = [tracer.lift(leaf) for leaf in leaves]
-            if not tracer.diagnostics:
+            if scope.raises:
+                lifted, shape = [tracer.value(None, Result(Never), origin)], LEAF
+            else:
+                leaves, shape = flatten(returned)
+                lifted = [tracer.lift(leaf) for leaf in leaves]
+            if not tracer.diagnostics and not scope.raises:
                 tracer.ir.yield_([leaf._ssa for leaf in lifted])
     finally:
         scope.closed = True
         tracer.scope = outer
-    return Traced(region, lifted, shape)
+    traced = Traced(region, lifted, shape, scope.raises)
+    if scope.raises and not is_arm:
+        traced.end(tracer, 1)
+    return traced

@@ -31,7 +31,6 @@ from typing import (
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
-from orchestrator.dsl.caught import Failure
 from orchestrator.dsl.code_hash import code_hash
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
@@ -44,7 +43,7 @@ from orchestrator.dsl.places import Isolation, is_record, place_opts, place_prob
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
-from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string, union
+from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
 from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")
@@ -105,8 +104,6 @@ class Tool(Generic[P, R]):
     isolation: Isolation | None = None
     memory: str | int | None = None
     op_name: str | None = None
-    is_caught: bool = False
-    """Whether a call that fails gives a :class:`Failure` and does not end the run."""
     local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -312,8 +309,6 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
         solve(wanted, value._type, variables)
         operands.append(value)
     returns = substitute(boundary.returns, variables)
-    if tool.is_caught and returns is not Any:
-        returns = union(returns, Failure)
     register_tool(tracer, tool)
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
@@ -339,8 +334,6 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
         opts["typical_s"] = float(tool.typical_s)
     if tool.is_async:
         opts["is_async"] = True
-    if tool.is_caught:
-        opts["caught"] = True
     opts.update(place_opts(tool))
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)

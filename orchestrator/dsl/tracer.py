@@ -74,11 +74,13 @@ def require_tracer(callee: str) -> Tracer:
 class Scope:
     """A region under construction; its values may be used until it is closed."""
 
-    __slots__ = ("closed", "inner", "name", "once")
+    __slots__ = ("closed", "inner", "name", "once", "raises")
 
     def __init__(self, name: str, outer: Scope | None = None) -> None:
         self.name = name
         self.closed = False
+        self.raises = False
+        """Whether something in it always raises, so that what comes behind never runs."""
         self.once: dict[SourceLoc, str] = {}
         """Calls in it of tools that must run at most once, by where."""
         self.inner: list[Scope] = []

@@ -83,6 +83,15 @@ class Builder:
         finally:
             self._insertion.pop()
 
+    @contextmanager
+    def reopened(self, region: OpenRegion) -> Iterator[None]:
+        """Go on at the end of a region that has not ended."""
+        self._insertion.append(ir.InsertionPoint(region.block))
+        try:
+            yield
+        finally:
+            self._insertion.pop()
+
     def op(
         self,
         kind: str,

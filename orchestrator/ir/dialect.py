@@ -30,7 +30,8 @@ class OpSpec:
     attributes: tuple[str, ...]
     operands: tuple[int, int] = (0, 0)
     results: tuple[int, int] = (0, 0)
-    regions: int = 0
+    regions: int | None = 0
+    """None where an attribute says how many."""
 
 
 _COMMON: Final = ("id", "opts")
@@ -48,6 +49,9 @@ OPS: Final[dict[str, OpSpec]] = {
     "agent.field": OpSpec((*_COMMON, "path"), (1, 1), (1, 1)),
     "agent.ask": OpSpec(_COMMON, (1, 1), (1, 1)),
     "agent.branch": OpSpec(_COMMON, (1, 1), (0, MANY), 2),
+    "agent.switch": OpSpec((*_COMMON, "cases"), (1, 1), (0, MANY), None),
+    "agent.attempt": OpSpec((*_COMMON, "catches"), (0, 0), (0, MANY), None),
+    "agent.fail": OpSpec((*_COMMON, "kind", "bases"), (1, 1)),
     "agent.loop": OpSpec((*_COMMON, "max"), (0, MANY), (0, MANY), 2),
     "agent.map": OpSpec((*_COMMON, "limit"), (1, MANY), (0, MANY), 1),
     "agent.race": OpSpec(_COMMON, (0, 0), (0, MANY), 1),

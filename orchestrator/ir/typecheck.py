@@ -75,6 +75,19 @@ def _branch(node: Node) -> Iterator[Edge]:
         yield from _pairs("what an arm yields", _yields(body), _types(node.op.results))
 
 
+def _switch(node: Node) -> Iterator[Edge]:
+    for body in node.bodies:
+        yield from _pairs("what a case yields", _yields(body), _types(node.op.results))
+
+
+def _attempt(node: Node) -> Iterator[Edge]:
+    handlers = len(node.op.attributes["catches"])
+    for body in node.bodies[: handlers + 1]:
+        yield from _pairs("what an arm yields", _yields(body), _types(node.op.results))
+    for body in node.bodies[1 : handlers + 1]:
+        yield from (("what a handler is given", "Error", argument.type) for argument in body.arguments)
+
+
 def _race(node: Node) -> Iterator[Edge]:
     for arm in node.bodies[0].nodes:
         yield from _pairs("what an arm yields", _yields(arm.bodies[0]), _types(node.op.results))
@@ -109,6 +122,8 @@ EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     "op.decode": _made,
     "op.call": _lowered_call,
     "agent.branch": _branch,
+    "agent.switch": _switch,
+    "agent.attempt": _attempt,
     "agent.race": _race,
     "agent.loop": _loop,
 }

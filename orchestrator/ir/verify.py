@@ -9,7 +9,7 @@ call, I022 unknown effects, I023 the path of a field.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError
@@ -67,7 +67,7 @@ def _violations(node: Node, attributes: Any) -> list[Violation]:
     check = _CHECKS.get(name)
     if check is not None:
         found += check(node)
-    if node.bodies or spec.regions:
+    if node.bodies or spec.regions != 0:
         found += _region_violations(node)
     return found
 
@@ -143,11 +143,29 @@ def _name(mlir_type: Any, names: dict[Any, str]) -> str:
     return known
 
 
+def _regions_of(node: Node) -> Sequence[int]:
+    """How many regions an op may have."""
+    fixed = OPS[node.name].regions
+    if fixed is not None:
+        return (fixed,)
+    listed = len(node.op.attributes["cases" if node.name == "agent.switch" else "catches"])
+    return (listed, listed + 1) if node.name == "agent.switch" else (listed + 1, listed + 2)
+
+
+def _attempt_violations(node: Node, yields: list[int], arguments: list[int]) -> Iterator[Violation]:
+    """The body and the handlers yield the results, and the cleanup nothing; handlers take the error."""
+    handlers, results = len(node.op.attributes["catches"]), len(node.op.results)
+    if yields != [*[results] * (handlers + 1), 0][: len(yields)]:
+        yield "ORCH-I015", f"regions yield {', '.join(map(str, yields))} values for {results} results"
+    if arguments != [0, *[1] * handlers, 0][: len(arguments)]:
+        yield "ORCH-I016", f"regions take {arguments} arguments, and only handlers take one, the error"
+
+
 def _region_violations(node: Node) -> Iterator[Violation]:
     op, name = node.op, node.name
-    expected = OPS[name].regions
-    if len(node.bodies) != expected:
-        yield "ORCH-I016", f"{name} has {len(node.bodies)} regions instead of {expected}"
+    allowed = _regions_of(node)
+    if len(node.bodies) not in allowed:
+        yield "ORCH-I016", f"{name} has {len(node.bodies)} regions instead of {' or '.join(map(str, allowed))}"
         return
     if name == "agent.race":
         if any(inner.op.name != "agent.arm" for inner in node.bodies[0].nodes):
@@ -159,9 +177,13 @@ def _region_violations(node: Node) -> Iterator[Violation]:
     yields = [len(body.terminator.operands) for body in node.bodies]
     arguments = [len(body.arguments) for body in node.bodies]
     results, operands = len(op.results), len(op.operands)
+    if name == "agent.attempt":
+        yield from _attempt_violations(node, yields, arguments)
     match name:
         case "agent.branch" if yields != [results, results]:
             yield "ORCH-I015", f"arms yield {yields[0]} and {yields[1]} values for {results} results"
+        case "agent.switch" if yields != [results] * len(yields):
+            yield "ORCH-I015", f"cases yield {', '.join(map(str, yields))} values for {results} results"
         case "agent.loop" if yields != [1, results]:
             yield "ORCH-I015", f"cond and body yield {yields[0]} and {yields[1]} values instead of 1 and {results}"
         case "agent.map" if yields != [results]:

@@ -23,8 +23,10 @@ from orchestrator.ir._mlir import ir
 from orchestrator.ir.dialect import OPS
 
 _ALWAYS_PURE: Final = frozenset({"agent.const", "agent.prompt", "agent.chat", "agent.field"})
-_LEAVES: Final = frozenset(name for name, spec in OPS.items() if not spec.regions)
-_STRUCTURED: Final = frozenset({"agent.branch", "agent.loop", "agent.map", "agent.race", "agent.arm"})
+_LEAVES: Final = frozenset(name for name, spec in OPS.items() if spec.regions == 0)
+_STRUCTURED: Final = frozenset(
+    {"agent.branch", "agent.switch", "agent.attempt", "agent.loop", "agent.map", "agent.race", "agent.arm"}
+)
 _PLAIN: Final = frozenset({"str", "int", "float", "bool", "None"})
 _VALUE: Final = '!agent.value<"', '">'
 _ESCAPED = re.compile(rb"\\(?:([0-9A-Fa-f]{2})|(.))", re.DOTALL)

@@ -17,7 +17,9 @@ from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, bodies, type_string
 
-_ARMS: Final = frozenset({"agent.branch", "agent.race"})
+ARMS: Final = frozenset({"agent.branch", "agent.switch", "agent.race", "agent.attempt"})
+"""Ops of which one region gives the result; a handler of an attempt comes behind its body, and what is to be done in
+the end behind both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class Conversations:
         if node.name == "agent.loop" and place.region == 0:
             return NONE
         after = self.ahead(results[position], place.around)
-        if after is None or node.name in _ARMS:
+        if after is None or node.name in ARMS:
             return after
         count = repeats(node)
         if node.name == "agent.map":
@@ -175,7 +177,7 @@ class Conversations:
             later = [self.inside(value, body) for _, value in self.made(node)]
             own = ONE if node.name == "agent.generate" else NONE
             return _sum([Inside(own), *later])
-        if node.name in _ARMS:
+        if node.name in ARMS:
             ways = [self._arm(node, arm, chat, body) for arm in arms(node)]
             return _either(ways, at_once=node.name == "agent.race")
         return self._repeated(node, chat, body)

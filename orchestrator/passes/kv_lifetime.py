@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, type_string
-from orchestrator.passes.conversations import Conversations, arms
+from orchestrator.passes.conversations import ARMS, Conversations, arms
 from orchestrator.passes.prefetch import prefetch
 from orchestrator.passes.rewrite import Additions, editing, note
 from orchestrator.passes.sharing import Sharing
@@ -237,7 +237,7 @@ class _Marking:
 
     def _is_forked(self, chat: Any, user: Node) -> bool:
         """Whether each turn on it opens a session of its own; in an arm also because its result is shared."""
-        in_arms = user.name in ("agent.branch", "agent.race")
+        in_arms = user.name in ARMS
         shared = self._sharing.is_shared(chat) or (in_arms and self._sharing.splits(chat))
         return shared and self._sharing.is_owned(chat)
 
@@ -251,20 +251,21 @@ class _Marking:
         elif node.name == "agent.race":
             if len(arms(node)) > 1 and any(map(_has_turn, arms(node))) and list(op.results):
                 self._hint(op, "supersede", list(op.results), follower, opts={"over": 0, "scope": op_id(op)})
-        elif node.name == "agent.branch":
+        elif node.name in ("agent.branch", "agent.switch"):
             self._other_arms(node, body)
 
     def _other_arms(self, node: Node, body: Body) -> None:
-        """In an arm that does not continue a conversation which the other one does, and nothing behind it: it is over
+        """In an arm that does not continue a conversation which another one does, and nothing behind it: it is over
         there."""
-        for arm, other in (node.bodies, reversed(node.bodies)):
-            chats = [chat for chat in self._captured(other, body) if not self._flow.continues(chat, arm)]
+        for number, arm in enumerate(node.bodies):
+            captured = dict.fromkeys(chat for other in node.bodies for chat in self._captured(other, body))
+            chats = [chat for chat in captured if not self._flow.continues(chat, arm)]
             for chat in chats:
                 if len(self._flow.users(chat, body)) == 1 and not self._flow.leaves(chat, body):
                     first = arm.nodes[0].op if arm.nodes else arm.terminator
-                    side = "then" if arm is node.bodies[0] else "otherwise"
-                    number = "" if len(chats) == 1 else f".{chats.index(chat)}"
-                    self._hint(node.op, f"release.{side}{number}", [chat], first)
+                    side = str(number) if node.name == "agent.switch" else "otherwise" if number else "then"
+                    which = "" if len(chats) == 1 else f".{chats.index(chat)}"
+                    self._hint(node.op, f"release.{side}{which}", [chat], first)
 
     def _captured(self, arm: Body, body: Body) -> Iterator[Any]:
         """Conversations of ``body`` itself that an arm in it continues; those without a turn yet have no cache."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, bodies
-from orchestrator.passes.conversations import Conversations, arms
+from orchestrator.passes.conversations import ARMS, Conversations, arms
 
 _NO_NAMES: Final = frozenset({"agent.generate", "agent.chat", "agent.prompt", "agent.const", "agent.ask"})
 """What gives no further name to the conversations that it takes."""
@@ -114,7 +114,7 @@ class Sharing:
         """Whether one op continues it more than once."""
         if list(node.op.operands).count(chat) > 1:
             return True
-        if node.name in ("agent.branch", "agent.race"):
+        if node.name in ARMS:
             at_once = node.name == "agent.race" and sum(self._flow.continues(chat, arm) for arm in arms(node)) > 1
             return at_once or any(self._several(chat, arm) for arm in arms(node))
         return any(self._flow.continues(chat, inner) for inner in node.bodies)

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, opt
-from orchestrator.passes.conversations import Conversations, arms, repeats
+from orchestrator.passes.conversations import ARMS, Conversations, arms, repeats
 
 DEFAULT_TOOL_S: Final = 2.0
 """Assumed for a tool that does not say how long it takes: at most 2 s pays for itself without knowing the tool
@@ -145,6 +145,12 @@ def _alternatives(node: Node) -> Wait:
     return choice([_in_body(body) for body in arms(node)])
 
 
+def _attempt(node: Node) -> Wait:
+    """No failure is expected: what is waited for is the body, and what is to be done in the end."""
+    handlers = len(node.op.attributes["catches"])
+    return tuple(step for body in (node.bodies[0], *node.bodies[handlers + 1 :]) for step in _in_body(body))
+
+
 def _repeated(node: Node) -> Wait:
     rounds = repeats(node).expected if node.name == "agent.loop" else 1.0
     return tuple(_anonymous(step, rounds) for body in node.bodies for step in _in_body(body))
@@ -156,7 +162,9 @@ _WAITS: Final[dict[str, Callable[[Node], Wait]]] = {
     "agent.ask": _ask,
     "agent.generate": _generate,
     "agent.branch": _alternatives,
+    "agent.switch": _alternatives,
     "agent.race": _alternatives,
+    "agent.attempt": _attempt,
     "agent.loop": _repeated,
     "agent.map": _repeated,
 }
@@ -216,7 +224,7 @@ class NextTurn:
         if not node.bodies:
             results = [value for value in node.op.results if self._flow.is_chat(value)]
             return next((found for each in results if (found := self._from(each, body, index, seen)) is not None), None)
-        if node.name in ("agent.branch", "agent.race"):
+        if node.name in ARMS:
             ways = [self._from(chat, arm, -1, seen) for arm in arms(node) if self._flow.continues(chat, arm)]
             known = [way for way in ways if way is not None]
             return (choice(known) if len(known) > 1 else known[0]) if known else None

@@ -8,16 +8,19 @@ must happen at most once.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from orchestrator.errors import RunError
+from orchestrator.errors import Error, RunError
 from orchestrator.runtime.budget import Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import (
     Event,
+    FrameOpened,
+    OpCaught,
     OpFailed,
     OpsDone,
     OpSettled,
@@ -29,6 +32,7 @@ from orchestrator.runtime.events import (
     RunResumed,
     RunStarted,
     Spent,
+    attempt_path,
     is_within,
     occurrence,
 )
@@ -54,6 +58,8 @@ class Ran:
     reason: str = ""
     """Of a lost attempt: what became of it. Of a failed one: its error's message."""
     code: str = ""
+    raised: Error | None = None
+    """Of a failed attempt: the exception behind it."""
 
 
 @dataclass(slots=True)
@@ -71,6 +77,10 @@ class State:
     inside a structured op is kept."""
     forgiven: dict[Key, int] = field(default_factory=dict)
     """Those of them that were made before the op was given up: a resumed run has all attempts again."""
+    caught: dict[str, OpCaught] = field(default_factory=dict)
+    """By the path of an attempt: which handler has taken the failure of its body."""
+    opened: Counter[str] = field(default_factory=Counter)
+    """How often each frame was opened."""
     ran: dict[str, Ran] = field(default_factory=dict)
     """By occurrence: what has been started, and may have happened."""
     spending: Spending = field(default_factory=Spending)
@@ -164,6 +174,14 @@ def _ops_done(state: State, event: OpsDone) -> None:
         _spend(state, event.frame, event.op or "", event.usage, event.cost_usd)
 
 
+def _op_caught(state: State, event: OpCaught) -> None:
+    state.caught[attempt_path(event.frame, event.op, event.attempt)] = event
+
+
+def _frame_opened(state: State, event: FrameOpened) -> None:
+    state.opened[event.frame] += 1
+
+
 def _op_failed(state: State, event: OpFailed) -> None:
     _end(state, event.frame, event.op)
     if event.retry_in_s is None:
@@ -172,7 +190,7 @@ def _op_failed(state: State, event: OpFailed) -> None:
         state.failures[event.frame, event.op] = event.attempt
     key = occurrence(event.frame, event.op)
     if event.began:
-        state.ran[key] = Ran(event.frame, event.op, "failed", event.message, event.code)
+        state.ran[key] = Ran(event.frame, event.op, "failed", event.message, event.code, event.raised)
     elif event.attempt == 1 and key == event.frame + event.op:  # a later attempt says nothing of those before
         state.ran.pop(key, None)
 
@@ -214,6 +232,8 @@ _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     OpStarted: _op_started,
     OpsDone: _ops_done,
     OpFailed: _op_failed,
+    OpCaught: _op_caught,
+    FrameOpened: _frame_opened,
     ReplyUnfit: _reply_unfit,
     OpUnsettled: _op_unsettled,
     OpSettled: _op_settled,

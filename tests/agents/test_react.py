@@ -1,15 +1,13 @@
-"""react: one compiled loop, a typed step per tool set, branches over the tools."""
+"""react: one compiled loop, a typed step per tool set, a switch over the tools."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
 
 import pytest
 
 from orchestrator import Tool, react, tool, workflow
-from tests.dsl.recording import Block, Op, record
+from tests.dsl.recording import record
 
 
 @tool(effects="pure")
@@ -34,13 +32,13 @@ def test_it_is_one_bounded_loop_that_dispatches_by_position() -> None:
     assert loop.attrs["max"] == 6
     assert [result.type for result in loop.results] == ["Chat", "str", "bool"]
     body = loop.regions[1]
-    assert [op.kind for op in body.ops if op.kind in ("generate", "branch")] == ["generate", "branch"]
+    assert [op.kind for op in body.ops if op.kind in ("generate", "switch")] == ["generate", "switch"]
     called = {op.attrs["callee"] for op in graph.ops if op.kind == "tool"}
     assert {"search", "add", "builtin.narrow"} <= called
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 33])
-def test_the_work_of_a_step_grows_with_the_logarithm_of_the_tools(count: int) -> None:
+def test_a_step_is_dispatched_at_once_however_many_tools_there_are(count: int) -> None:
     def one(number: int) -> Tool[..., str]:
         def fetch(url: str) -> str:
             return f"{number}{url}"
@@ -54,20 +52,10 @@ def test_the_work_of_a_step_grows_with_the_logarithm_of_the_tools(count: int) ->
         return react(question, tools)
 
     (loop,) = [op for op in record(agent).ops if op.kind == "loop"]
-    branches = [op for op in _within(loop.regions[1]) if op.kind == "branch"]
-    assert len(branches) == count + 1
-    assert _depth(loop.regions[1]) <= math.ceil(math.log2(count + 2))
-
-
-def _within(block: Block) -> Iterator[Op]:
-    for op in block.ops:
-        yield op
-        for region in op.regions:
-            yield from _within(region)
-
-
-def _depth(block: Block) -> int:
-    return max((1 + max(map(_depth, op.regions)) for op in block.ops if op.kind == "branch"), default=0)
+    (switch,) = [op for op in loop.regions[1].ops if op.kind == "switch"]
+    assert len(switch.regions) == count + 2
+    attempts = [op.kind for region in switch.regions[:-2] for op in region.ops if op.regions]
+    assert attempts == ["attempt"] * count
 
 
 def test_arguments_reach_the_tools_with_their_types() -> None:

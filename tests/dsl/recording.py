@@ -62,6 +62,14 @@ class Recording:
         finally:
             self._open.pop()
 
+    @contextmanager
+    def reopened(self, region: Block) -> Iterator[None]:
+        self._open.append(region)
+        try:
+            yield
+        finally:
+            self._open.pop()
+
     def op(
         self, kind: str, operands: Sequence[Ssa], results: Sequence[str], attrs: Mapping[str, object], *, id: str,  # noqa: A002
 

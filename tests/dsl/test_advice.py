@@ -112,12 +112,6 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
     ),
     (lambda x: map_(bigger.fn, range(3)), "", lambda x: map_(lambda n: n, list(range(3))), [0, 1, 2]),  # type: ignore[arg-type]
     (
-        lambda x: branch(True, then=lambda: llm(x, returns=Row), otherwise=lambda: llm(x, returns=int)),  # type: ignore[arg-type, return-value]
-        "",
-        lambda x: branch(True, then=lambda: llm(x, returns=Row | int), otherwise=lambda: llm(x, returns=Row | int)),  # type: ignore[arg-type, return-value]
-        Row(name="Ada"),
-    ),
-    (
         lambda x: loop(lambda s: {"n": s["n"]}, {"n": 1, "m": 2}, max=1),
         "return the next state in the same structure as `init`",
         lambda x: loop(lambda s: {"n": s["n"], "m": s["m"]}, {"n": 1, "m": 2}, max=1)["n"],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import ask, branch, call, chat, llm, loop, map_, options, race, tool, workflow
+from orchestrator import ask, branch, call, chat, llm, loop, map_, options, race, switch, tool, workflow
 from orchestrator.dsl.codes import CODES
 from orchestrator.errors import TraceError
 from tests.dsl.diagnosing import Query, diagnose, run_sql, the_error
@@ -39,12 +40,51 @@ def test_map_limits() -> None:
 def test_branch_arms() -> None:
     def flow(question: str) -> str:
         yes = llm(question, returns=bool)
-        branch(yes, then=lambda: 1, otherwise=lambda: "one")  # type: ignore[arg-type, return-value]  # D022
+        branch(yes, then=lambda: chat(question), otherwise=lambda: "one")  # type: ignore[arg-type, return-value]  # D022
+        run_sql(branch(yes, then=lambda: 1, otherwise=lambda: "one"))  # type: ignore[arg-type, return-value]  # D010
         branch(yes, then=lambda: (question, 1), otherwise=lambda: question)  # type: ignore[arg-type, return-value]  # D022
         branch(question, then=lambda: 1, otherwise=lambda: 2)  # D010
         return question
 
-    assert [error.code[5:] for error in diagnose(flow)] == ["D022", "D022", "D010"]
+    assert [error.code[5:] for error in diagnose(flow)] == ["D022", "D010", "D022", "D010"]
+
+
+class Urgency(Enum):
+    LOW = "low"
+    HIGH = "high"
+
+
+def test_cases_of_a_switch() -> None:
+    def flow(question: str) -> str:
+        kind = llm(question, returns=Literal["bug", "question"])
+        row = llm(question, returns=Query | None)
+        same = lambda: question  # noqa: E731
+        switch(kind, {"bug": same})  # D025
+        switch(kind, {"bug": same, "question": same, "questoin": same})  # D025
+        switch(question, {"a": same})  # D025
+        switch(row, {Query: same})  # D025
+        switch(row, {Query: same, None: same, Urgency: same})  # D025
+        switch(llm(question, returns=Urgency), {Urgency.LOW: same, "high": same})  # D025
+        switch(llm(question, returns=bool), {True: same})  # D025
+        switch(kind, {("bug", b"x"): same}, otherwise=same)  # D025
+        switch(kind, {})  # D025
+        switch(kind, [same])  # type: ignore[arg-type]  # D041
+        return question
+
+    found = diagnose(flow)
+    assert [error.message for error in found] == [
+        "no case of the switch is for 'question'",
+        "`llm_1` is never 'questoin': it is Literal['bug', 'question']",
+        "no case of the switch is for str",
+        "no case of the switch is for None",
+        "`llm_2` is never Urgency: it is Query | None",
+        "`llm_3` is never 'high': it is Urgency",
+        "no case of the switch is for False",
+        "b'x' cannot be a case of a switch",
+        "a switch without cases",
+        "switch gets a list for its cases",
+    ]
+    assert found[1].fix == "did you mean 'question'?"
 
 
 def test_loop_state() -> None:

@@ -7,11 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
-from orchestrator.errors import SourceLoc
+from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import (
     Event,
     FrameOpened,
+    OpCaught,
     OpFailed,
     OpsDone,
     OpSettled,
@@ -37,6 +38,8 @@ EVENTS: list[Event] = [
     FrameOpened("loop_1[0]/", 2.0),
     OpStarted("loop_1[0]/", "llm_1", 2, 3.0),
     OpFailed("", "t", 1, "ORCH-R001", "failed", 0.25, 4.0),
+    OpFailed("", "t", 1, "ORCH-R001", "failed", None, 4.0, raised=Error("ORCH-R001", "x", "m.E", ("builtins.E",))),
+    OpCaught("", "attempt_1", 2, 0, Error("ORCH-R004", "too long", "timeout", ("builtins.TimeoutError",)), 4.1),
     OpsDone("", 3, ([1], "x"), 5.0),
     OpsDone("", 5, ("y",), 5.0, "llm_1", Usage(3, 2, 1), 0.5, ("stop", "length")),
     OpFailed("", "t", 1, "ORCH-R024", "cancelled", None, 4.0, began=False),

@@ -14,10 +14,7 @@ import pytest
 
 from orchestrator import Retry, Workflow, loop, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.caught import Failure
 from orchestrator.errors import RunError
-from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.program import Program, ToolCall
 from orchestrator.runtime.run import Runtime
 
 
@@ -208,18 +205,6 @@ if __name__ == "__main__":
     except Exception as error:
         print(error.message)
 """
-
-
-async def test_a_failure_that_is_a_result_has_all_of_its_words_also_where_they_name_the_op() -> None:
-    async def find() -> str:
-        raise LookupError("`find` is gone, use `look` instead of `find` here")
-
-    body = RegionBuilder("", [])
-    call = ToolCall(find, "find", "idempotent", True, "async", is_caught=True)
-    (found,) = body.suspend("find", call, [], types=[Any])
-    async with Runtime() as runtime:
-        result = await runtime.run_program(Program("demo", "hash", (), body.finish([found]), Any), ())
-    assert result.value == Failure("find failed: LookupError: `find` is gone, use `look` instead of `find` here")
 
 
 @pytest.mark.parametrize("which", ["blocking", "waiting"])
