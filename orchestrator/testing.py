@@ -68,6 +68,7 @@ def fake(
     called: set[str] = set()
     asking: set[str] = set()
     ran: list[str] = []
+    is_over = False
 
     def prepare(workflow: Workflow[..., Any]) -> Prepared:
         from orchestrator.compiler import compile as compile_workflow
@@ -76,6 +77,8 @@ def fake(
         from orchestrator.runtime.human import Answers
         from orchestrator.runtime.run import Runtime
 
+        if is_over:
+            raise _misuse("a session made in a fake block is used after it", "make it, and close it, inside the block")
         cluster = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
         compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
         called.update(compiled.bindings.tools)
@@ -91,7 +94,10 @@ def fake(
         return await runtime.run(compiled, inputs)
 
     with substituted(given), running_with(run), prepared_by(prepare):
-        yield scripted
+        try:
+            yield scripted
+        finally:
+            is_over = True
     if not ran:
         return
     asking.update(request.op for request in scripted.requests)  # also in workflows that tools have called

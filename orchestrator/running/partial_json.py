@@ -16,7 +16,7 @@ from orchestrator.runtime.reply_text import said
 
 _FENCE: Final = re.compile(r"```[^\n`]*\n")
 _OPENING: Final = re.compile(r"[{\[]")
-_CLOSING_FENCE: Final = re.compile(r"\n?[ \t]*`{1,3}[^`]*\Z")
+_CLOSING_FENCE: Final = re.compile(r"\n[ \t]*`{1,3}[^`]*\Z")
 
 
 class Nothing(Enum):

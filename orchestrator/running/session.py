@@ -75,7 +75,8 @@ class Session:
     call no model. Inputs are a mapping, or arguments as the workflow takes them.
 
     Runs of any number of threads and event loops may be under way at once: they live on one event loop, in a thread of
-    the session's. In the block of a :func:`~orchestrator.testing.fake` they run on that.
+    the session's. In the block of a :func:`~orchestrator.testing.fake` they run on that, and so do those of a session
+    that was made there.
 
     Raises ``UsageError`` ORCH-U020 and ORCH-U021 for arguments that make no sense, and what reading a cluster raises.
     """
@@ -90,7 +91,9 @@ class Session:
         observers: Sequence[Subscription] = (),
     ) -> None:
         self._find = partial(answerer, engine, model, cluster)
-        self._found: Answerer | None = None if standing_in() else self._find()
+        self._faked = copy_context() if standing_in() else None
+        """Where a ``fake`` is in force, which runs that are called in other threads are meant for too."""
+        self._found: Answerer | None = None if self._faked else self._find()
         self._journal = journal
         self._observers = tuple(observers)
         self.host = Host()
@@ -226,8 +229,9 @@ class Session:
         stand_in = standing_in()
         if stand_in is not None:
             return stand_in(workflow)
-        if self._found is None:
-            self._found = self._find()
+        if self._faked is not None:
+            return self._faked.copy().run(self._prepared, workflow, where)
+        assert self._found is not None
         compiled = compile_workflow(workflow, self._found.cluster)
         require_engine(compiled.plan, where)
         return Prepared(compiled, None)

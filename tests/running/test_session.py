@@ -353,5 +353,24 @@ def test_in_a_fake_block_it_runs_on_that(make: Callable[[], Session]) -> None:
     assert [each.messages[-1].content for each in engine.requests] == ["kind x", "kind y", "kind z"]
 
 
+def test_one_made_in_a_fake_block_is_for_all_threads_and_for_that_block() -> None:
+    @tool(effects="idempotent")
+    def fetch(url: str) -> str:
+        raise AssertionError(url)
+
+    @workflow
+    def page(url: str) -> str:
+        return llm(fetch(url), name="sum_up")
+
+    with fake({"sum_up": lambda messages: messages[-1].content}, tools={"fetch": lambda url: url.upper()}):
+        session = Session(model="./nowhere")
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda url: session.run(page, url).value, ["a", "b", "c"]))
+    assert found == ["A", "B", "C"]
+    with session, pytest.raises(TraceError) as caught:
+        session.run(page, "d")
+    assert caught.value.code == "ORCH-D041"
+
+
 def test_the_package_offers_all_of_it() -> None:
     assert {"Session", "run", "arun", "stream", "astream", "RunResult"} <= set(orchestrator.__all__)
