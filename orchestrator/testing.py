@@ -26,7 +26,8 @@ from orchestrator.errors import TraceError
 from orchestrator.running.standing_in import Prepared, prepared_by
 
 if TYPE_CHECKING:
-    from orchestrator.runtime.engines.base import GenerateRequest, Message
+    from orchestrator.dsl.messages import Message
+    from orchestrator.runtime.engines.base import GenerateRequest
     from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
 
     Answering = Iterable[Reply] | Callable[[tuple[Message, ...]], Reply]

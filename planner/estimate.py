@@ -83,6 +83,7 @@ class _Prompt:
     """Of the conversation; what a turn that names none takes."""
     home: str | None
     """Where the conversation's last turn ran, and its KV is."""
+    has_parts: bool = False
 
     def within(self, window: float | None) -> _Prompt:
         """The prompt as an engine with this context window can take it: a longer one is refused, and costs nothing."""
@@ -271,13 +272,15 @@ class Estimator:
     def _prefill(self, node: Node) -> None:
         prompt, *rest = (self._size(value) for value in node.operands)
         chat = rest[0] if rest else NOTHING
-        tokens = total([prompt.tokens, chat.tokens, CHAT_TEMPLATE_TOKENS])
+        tokens = total([prompt.tokens, *(each.tokens for each in rest), CHAT_TEMPLATE_TOKENS])
         # At best the static prefix is cached too, by another request; at worst the conversation's KV was evicted.
         static = text_tokens(float(node.opts.get("static_prefix_chars", 0))).lo
         new = Interval(max(tokens.lo - chat.tokens.lo - static, 1.0), tokens.mid - chat.tokens.mid, tokens.hi)
         known = next((self._chats[value] for value in node.operands if value in self._chats), _Chat(DEFAULT_MODEL))
         home = known.placement.place if known.placement.serving is not None else None
-        self._prompts[node.results[0]] = _Prompt(node, tokens, new, prompt.guessed or chat.guessed, known.model, home)
+        self._prompts[node.results[0]] = _Prompt(
+            node, tokens, new, prompt.guessed or chat.guessed, known.model, home, prompt.has_parts or chat.has_parts
+        )
 
     def _decode(self, node: Node, estimate: Estimate) -> Outcome:
         prompt = self._prompts[node.operands[0]]
@@ -288,14 +291,15 @@ class Estimator:
         items = Interval.exact(samples) if samples > 1 else None
         own = str(node.attrs.get("model", DEFAULT_MODEL))
         model = prompt.model if own == DEFAULT_MODEL else own
-        placement = self._placer.model_call(node, model)
+        late = "model" in node.opts.get("late", ())
+        placement = self._placer.costliest(node) if late else self._placer.model_call(node, model)
         window = placement.serving.context_tokens if placement and placement.serving else None
         prompt = prompt.within(window)
         self._set(
             node.results,
             [
                 Size(replies, items, guessed=not reply.is_exact),
-                Size(within(prompt.tokens + reply, window).scaled(samples), items, guessed=True),
+                Size(within(prompt.tokens + reply, window).scaled(samples), items, True, prompt.has_parts),
             ],
         )
         if placement is None or placement.serving is None:
@@ -305,7 +309,8 @@ class Estimator:
         if self._is_sizing:
             return NO_TIME
         engine = placement.serving.engine
-        self.diagnostics.update({f"{node.id} {found}": found for found in refusals(node, engine.name, engine.kind)})
+        refused = refusals(node, engine.name, engine.kind, has_parts=prompt.has_parts)
+        self.diagnostics.update({f"{node.id} {found}": found for found in refused})
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies

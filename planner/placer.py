@@ -75,6 +75,13 @@ class Placer:
             self._by_model[model] = self._choose(node, model)
         return self._by_model[model]
 
+    def costliest(self, node: Node) -> Placement | None:
+        """The engine that costs most of those that a call may go to whose model is a value: of the models that its
+        type lists, else of all. ``None`` (and a diagnostic for each model that nobody serves) when there is none."""
+        named = node.opts.get("models") or sorted({each.engine.model for each in self.servings.values()})
+        found = [self.model_call(node, model) for model in named or [DEFAULT_MODEL]]
+        return max((each for each in found if each is not None), key=_reference_price, default=None)
+
     def call(self, node: Node) -> Placement:
         """A tool, a person, or bookkeeping; what a pass has placed stays."""
         given, kind = node.attrs.get("place"), node.attrs.get("kind")
@@ -152,6 +159,14 @@ def unassigned(model: str) -> Placement:
 def reference_call(serving: Serving) -> CallCost:
     """The call by which engines are compared."""
     return call_cost(serving, _REFERENCE_PROMPT, _REFERENCE_PROMPT, _REFERENCE_REPLY, samples=1)
+
+
+def _reference_price(placement: Placement) -> tuple[float, float]:
+    """Dollars, then seconds; what has no price may have any."""
+    if placement.serving is None:
+        return 0.0, 0.0
+    cost = reference_call(placement.serving)
+    return (float("inf") if cost.cost_usd is None else cost.cost_usd.hi), cost.seconds.hi
 
 
 def _reference(serving: Serving) -> str:

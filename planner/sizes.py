@@ -16,6 +16,7 @@ from orchestrator.planner.tokens import (
     CHAT_TEMPLATE_TOKENS,
     HUMAN_TOKENS,
     PARAMETER_TOKENS,
+    PART_TOKENS,
     SCALAR_TOKENS,
     TOOL_TOKENS,
     is_scalar,
@@ -34,6 +35,8 @@ class Size(NamedTuple):
     items: Interval | None = None
     """Length of a list; ``None``: unknown or not a list."""
     guessed: bool = False
+    has_parts: bool = False
+    """Whether it certainly holds an image or a file."""
 
 
 NOTHING = Size(ZERO)
@@ -61,6 +64,13 @@ def of_call(node: Node, inputs: Sequence[Size]) -> Size:
 
 def of_builtin(node: Node, inputs: Sequence[Size]) -> Size:
     """The result of an operator on symbolic values."""
+    found, callee = _of_builtin(node, inputs), node.attrs["callee"]
+    if callee == "builtin.part":
+        return Size(PART_TOKENS, guessed=True, has_parts=True)
+    return found._replace(has_parts=True) if any(each.has_parts for each in inputs) else found
+
+
+def _of_builtin(node: Node, inputs: Sequence[Size]) -> Size:
     callee, guessed = node.attrs["callee"], any_guessed(inputs)
     if is_scalar(_returns(node)):
         return Size(SCALAR_TOKENS)
@@ -83,6 +93,13 @@ def constant(node: Node, _inputs: Sequence[Size]) -> Size:
     except ValueError:
         value = text
     items = Interval.exact(len(value)) if isinstance(value, list) else None
+    if _returns(node) == "Part":
+        return Size(PART_TOKENS, guessed=True, has_parts=True)
+    if _returns(node) in ("Message", "list[Message]"):
+        turns = value if isinstance(value, list) else [value]
+        parts = [part for turn in turns for part in turn["parts"] if part["kind"] != "text"]
+        texts = text_tokens(sum(len(turn["content"]) for turn in turns))
+        return Size(total([texts, *[PART_TOKENS] * len(parts)]), items, bool(parts), bool(parts))
     return Size(text_tokens(len(text)), items)
 
 
@@ -94,7 +111,8 @@ def template(node: Node, holes: Sequence[Size]) -> Size:
 
 def conversation(_node: Node, system: Sequence[Size]) -> Size:
     """A new chat: its system prompt, if any."""
-    return Size(total([CHAT_TEMPLATE_TOKENS, *(each.tokens for each in system)]), guessed=any_guessed(system))
+    tokens = total([CHAT_TEMPLATE_TOKENS, *(each.tokens for each in system)])
+    return Size(tokens, guessed=any_guessed(system), has_parts=any(each.has_parts for each in system))
 
 
 def projection(node: Node, whole: Sequence[Size]) -> Size:
@@ -143,7 +161,8 @@ def repeated(item: Size, times: Interval) -> Size:
 
 def one_of(options: Sequence[Size]) -> Size:
     """One of several, unknown which."""
-    return Size(either(each.tokens for each in options), guessed=any_guessed(options))
+    parts = any(each.has_parts for each in options)
+    return Size(either(each.tokens for each in options), guessed=any_guessed(options), has_parts=parts)
 
 
 def any_guessed(sizes: Sequence[Size]) -> bool:
@@ -173,8 +192,8 @@ def carried(first: Size, second: Size, type_string: str, times: Interval) -> Loo
         inside_mid, final_mid = (mid + second.tokens.mid) / 2, second.tokens.mid
     inside_hi = max(hi, first.tokens.hi + added_hi * max(times.hi - 1, 0.0))
     final_hi = max(hi, first.tokens.hi + added_hi * times.hi)
-    guessed = first.guessed or second.guessed
+    guessed, parts = first.guessed or second.guessed, first.has_parts or second.has_parts
     return LoopState(
-        Size(bounded(lo, inside_mid, max(inside_hi, inside_mid)), guessed=guessed),
-        Size(bounded(lo, final_mid, max(final_hi, final_mid)), guessed=guessed),
+        Size(bounded(lo, inside_mid, max(inside_hi, inside_mid)), guessed=guessed, has_parts=parts),
+        Size(bounded(lo, final_mid, max(final_hi, final_mid)), guessed=guessed, has_parts=parts),
     )

@@ -14,7 +14,7 @@ from orchestrator.planner.graph import Node
 
 _OF_ENDPOINTS: Final = frozenset({"extra_body", "reasoning_effort", "service_tier", "verbosity"})
 _REFUSED: Final[Mapping[str, frozenset[str]]] = {
-    "vllm": _OF_ENDPOINTS,
+    "vllm": _OF_ENDPOINTS | {"parts"},
     "sim": _OF_ENDPOINTS | {"grammar", "regex"},
 }
 """By the kind of the engine. The simulator makes up a reply under a schema, and has none for these."""
@@ -28,16 +28,20 @@ def refused(kind: str, given: Collection[str]) -> list[str]:
 
 def advice(names: Collection[str]) -> str:
     """What to do about options that an engine does not take."""
-    return f"leave {' and '.join(f'`{name}=`' for name in names)} out, or {_ENDPOINT}"
+    return f"leave {' and '.join(map(_called, names))} out, or {_ENDPOINT}"
 
 
-def refusals(node: Node, engine: str, kind: str) -> Iterator[Diagnostic]:
-    """ORCH-P014 for each option of a model call that the engine it is placed on does not take."""
+def _called(name: str) -> str:
+    return "images and files" if name == "parts" else f"`{name}=`"
+
+
+def refusals(node: Node, engine: str, kind: str, *, has_parts: bool) -> Iterator[Diagnostic]:
+    """ORCH-P014 for each option of a model call that the engine it is placed on does not take, and for parts."""
     given = [name for name in (*PASSED, "choice", "regex", "grammar", "extra_body") if name in node.opts]
-    for name in refused(kind, given):
+    for name in refused(kind, [*given, *(["parts"] if has_parts else [])]):
         yield Diagnostic(
             "ORCH-P014",
-            f"the engine `{engine}`, which `{node.id}` calls, does not take `{name}=`",
+            f"the engine `{engine}`, which `{node.id}` calls, does not take {_called(name)}",
             node.where,
             why=f"it is of the kind `{kind}`",
             fix=advice([name]),

@@ -30,6 +30,9 @@ REPLY_TOKENS: Final = Interval(1, 200, 2048)
 """What a model answers when nothing bounds it."""
 CHAT_TEMPLATE_TOKENS: Final = Interval(3, 8, 40)
 """Role markers around one message."""
+PART_TOKENS: Final = Interval(85, 800, 5000)
+"""An image or a file in a message. A guess: OpenAI counts 85 for an image at low detail and some hundreds for a large
+one, other models up to a few thousand; a page of a PDF is about a large image."""
 
 _SCALAR = re.compile(r"(?:(?:bool|int|float|None|NoneType|Literal\[.*\])(?: \| )?)+")
 

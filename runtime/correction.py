@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.runtime.engines.base import FinishReason, Message
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import FinishReason
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
 from orchestrator.runtime.reply import reply_of

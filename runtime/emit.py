@@ -103,5 +103,5 @@ def constant(text: str, tp: Any) -> Expression:
 
 
 def chat(model: str | None) -> Expression:
-    """An empty conversation; its operand is the system prompt, if it has one."""
-    return Expression(lambda f, system="None": f"{f}({system},{model!r})", open_conversation)
+    """A conversation without a reply; its operands are the system prompt and the messages that it has."""
+    return Expression(lambda f, *begun: f"{f}({','.join([repr(model), *begun])})", open_conversation)

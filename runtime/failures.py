@@ -69,6 +69,9 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R063": "the last replica in service was to be drained",
     "ORCH-R064": "an engine has no replica",
     "ORCH-R065": "an engine could not be closed",
+    "ORCH-R080": "a model was to be asked something that is neither a text nor messages",
+    "ORCH-R081": "a file for a model cannot be read",
+    "ORCH-R082": "an option of a model call turned out to be none that it may be",
 }
 
 
@@ -350,3 +353,20 @@ def first_line(error: ValidationError) -> str:
     place = ".".join(map(str, problem["loc"]))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{place + ': ' if place else ''}{problem['msg']}{more}"
+
+
+def wrong_prompt(why: str) -> RunError:
+    """What a model is to be asked is no prompt."""
+    fix = 'give a text, or messages: {"role": "user", "content": "…"}'
+    return RunError("ORCH-R080", "a prompt is neither a text nor messages", why=why, fix=fix)
+
+
+def unreadable_part(path: str, why: str, fix: str | None) -> RunError:
+    """A path in a message leads to nothing that can be sent."""
+    fix = fix or "pass a path that this process can read; a relative one begins where the process was started"
+    return RunError("ORCH-R081", f"the file {path!r} for a model cannot be read", why=why, fix=fix)
+
+
+def wrong_option(name: str, value: object, expected: str) -> RunError:
+    """An option that was only known when the workflow ran."""
+    return RunError("ORCH-R082", f"{name}={value!r}", fix=f"{name} is {expected}")

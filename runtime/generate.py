@@ -14,21 +14,14 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.dsl.messages import Message
 from orchestrator.runtime.apart import admit, checked
+from orchestrator.runtime.asked import Asked
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
+from orchestrator.runtime.content import with_files
 from orchestrator.runtime.correction import NOTHING_WRONG, STILL_UNFIT, UnfitReplyError
-from orchestrator.runtime.engines.base import (
-    DEFAULT_MODEL,
-    Engine,
-    GenerateRequest,
-    Message,
-    Sampling,
-    Usage,
-    noting,
-    when_sent,
-)
-from orchestrator.runtime.engines.surrogates import well_formed
+from orchestrator.runtime.engines.base import Engine, GenerateRequest, Usage, noting, when_sent
 from orchestrator.runtime.engines.token_count import (
     TokenCounter,
     at_hand,
@@ -43,7 +36,6 @@ from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.received import Display, Received
 from orchestrator.runtime.reply import reply_of
 from orchestrator.runtime.reservation import Reservation
-from orchestrator.runtime.values import Conversation
 
 if TYPE_CHECKING:
     from orchestrator.errors import RunError
@@ -57,31 +49,31 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     """
     spec = op.spec
     assert isinstance(spec, Generate)
-    prompt, conversation, features = _given(spec, [frame.v[slot] for slot in op.args])
-    model = spec.model if spec.model != DEFAULT_MODEL else conversation.model or DEFAULT_MODEL
+    asked = Asked.of(spec, [frame.v[slot] for slot in op.args])
+    conversation = asked.conversation
     admit(execution, spec.returns)
-    key, engine = execution.services.engines.pick(spec.engine, model)
+    key, engine = execution.services.engines.pick(spec.engine, asked.model)
     await execution.services.engines.started(key)
     execution.simulated = execution.simulated or engine.simulated
     path = frame.path + op.id
     correction = execution.corrections.get(path, NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
-    messages = (*conversation.messages, Message("user", prompt), *correction.turns)
+    messages = await with_files((*asked.begun, *asked.prompt, *correction.turns))
     received = Received(spec, correction)
     had_tokens = execution.sessions.tokens_of(conversation, key)
     counter, length = await _counted(
-        engine, messages, spec, ledger, before=(len(conversation.messages), 0 if conversation.shared else had_tokens)
+        engine, messages, spec, ledger, before=(len(asked.begun), had_tokens if asked.is_as_before else 0)
     )
     await asyncio.sleep(0)  # hints that became ready together with this call go first
     reservation = Reservation(execution, frame, op, (key, length, len(received.asked)), ledger)
     # nothing waits between the reservation and the `try`
     prefetched = execution.prefetches.begin(frame.path, op.id)
     session = execution.sessions.enter(conversation, spec, key, engine, f"{execution.run_id}/{path}")
-    hint = execution.sessions.hint(spec, key, features, prefetched)
+    hint = execution.sessions.hint(spec, key, asked.features, prefetched)
     request = GenerateRequest(
         f"{execution.run_id}/{path}#{attempt.number}",
         engine.model,
         messages,
-        _sampling(spec, reservation.max_tokens, len(received.asked)),
+        asked.sampling(reservation.max_tokens, len(received.asked)),
         session,
         hint,
         op=op.id,
@@ -108,14 +100,17 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         if prefetched is not None:  # the call's own hint does not reach a replica that it did not go to
             execution.sessions.release([prefetched])
     execution.corrections.pop(path, None)
-    for said in received.warnings(op.id, reservation.max_tokens):
-        execution.warn(said)
+    for warning in received.warnings(op.id, reservation.max_tokens):
+        execution.warn(warning)
     tokens = usage.input_tokens + usage.output_tokens // len(received.asked)
-    execution.sessions.leave(session, spec, hint, len(conversation.messages) + 2, tokens)
+    execution.sessions.leave(session, spec, hint, len(conversation.messages) + len(asked.prompt) + 1, tokens)
     if execution.listeners and (had_tokens or spec.pause is not None):
         execution.show(_kv_turn(frame.path, op.id, session, hint=hint, had_tokens=had_tokens, usage=usage))
     shared = spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
-    chats = [conversation.then(prompt, text, session, key, shared=shared) for text in received.texts.values()]
+    chats = [
+        conversation.then(asked.prompt, Message("assistant", text), session, key, shared=shared)
+        for text in received.texts.values()
+    ]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
     return Outcome(values[: op.count], usage, cost_usd, received.finish)
 
@@ -145,8 +140,8 @@ async def without_unfit(
     first = failure.diagnostics[0]
     why = f"{first.message}: {first.why}" if first.why else first.message
     execution.warn(f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}")
-    prompt, conversation, _ = _given(spec, [frame.v[slot] for slot in op.args])
-    chats = [conversation.then(prompt, text, None, None) for text in texts]
+    asked = Asked.of(spec, [frame.v[slot] for slot in op.args])
+    chats = [asked.conversation.then(asked.prompt, Message("assistant", text), None, None) for text in texts]
     return Outcome((replies, chats)[: op.count])
 
 
@@ -164,12 +159,6 @@ def _keep(execution: Execution, frame: Frame, op: Op, error: UnfitReplyError) ->
         execution.emit(ReplyUnfit(frame.path, op.id, kept, *correction.shown, time()))
 
 
-def _given(spec: Generate, args: list[Any]) -> tuple[str, Conversation, list[Any]]:
-    """The prompt, the conversation that it continues, and the features of the pause behind the call."""
-    own = len(args) - (len(spec.pause.features) if spec.pause is not None else 0)
-    return well_formed(args[0]), args[1] if own > 1 else Conversation(), args[own:]
-
-
 async def _counted(
     engine: Engine, messages: Sequence[Message], spec: Generate, ledger: Ledger, *, before: tuple[int, int]
 ) -> tuple[TokenCounter, int]:
@@ -184,21 +173,6 @@ async def _counted(
         length = min(length, before[1] + await prompt_tokens(counter, messages[before[0] :], spec.schema))
     repeats = spec.samples if spec.samples > 1 and may_repeat_prompts(engine) else 1
     return counter, length * repeats
-
-
-def _sampling(spec: Generate, max_tokens: int | None, samples: int) -> Sampling:
-    return Sampling(
-        spec.temperature,
-        spec.top_p,
-        max_tokens,
-        spec.stop,
-        spec.seed,
-        samples,
-        spec.schema,
-        spec.constraint,
-        spec.passed,
-        spec.extra_body,
-    )
 
 
 def _kv_turn(path: str, op: str, session: str, *, hint: KvHint, had_tokens: int, usage: Usage) -> KvTurn:

@@ -259,11 +259,12 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         operands = (*operands, *pin.operands[1:])
     turns_left = 0.0 if node.id in state.moves else given(node if pin is None else pin, "turns_left", None)
     schema, samples = given(node, "schema", None), int(given(node, "samples", 1))
+    late = tuple(given(node, "late", ()))
     reply = _type(state, node.result_types[0])
     returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]
     spec = Generate(
         model=str(given(node, "model", "default")),
-        engine=_engine(state, node),
+        engine=None if "model" in late else _engine(state, node),
         returns=returns,
         samples=samples,
         at_least=given(node, "at_least", None),
@@ -276,6 +277,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         constraint=next(((name, node.opts[name]) for name in CONSTRAINTS if name in node.opts), None),
         passed={name: node.opts[name] for name in PASSED if name in node.opts},
         extra_body=json.loads(given(node, "extra_body", "{}")),
+        late=late,
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
         is_fork=bool(given(node, "fork", False)),
         turns_left=None if turns_left is None else float(turns_left),

@@ -15,17 +15,10 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import JournalError
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.engines.base import (
-    DEFAULT_MODEL,
-    GenerateRequest,
-    KvControl,
-    Message,
-    Sampling,
-    Usage,
-    when_sent,
-)
+from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest, KvControl, Sampling, Usage, when_sent
 from orchestrator.runtime.engines.token_count import at_hand
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.kv.hints import KvHint, PauseKey

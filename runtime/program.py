@@ -149,6 +149,8 @@ class Generate:
     """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next two."""
     passed: Mapping[str, object] = field(default_factory=dict)
     extra_body: Mapping[str, object] = field(default_factory=dict)
+    late: tuple[str, ...] = ()
+    """Options that are values: ``system``, ``model``, ``temperature``. They are arguments, behind the conversation."""
     pause: Pause | None = None
     """The pause before the next turn; None if there is no next turn, or none is known."""
     is_fork: bool = False

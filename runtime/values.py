@@ -15,12 +15,14 @@ from pydantic import BeforeValidator, ConfigDict, PydanticSchemaGenerationError,
 from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
+from orchestrator.dsl.messages import Message
 from orchestrator.dsl.own_code import has_own_code
+from orchestrator.dsl.parts import Part
 from orchestrator.dsl.typing import UNIONS, list_of, union
 from orchestrator.errors import Error
 from orchestrator.runtime.by_value import by_value
+from orchestrator.runtime.content import turns_of
 from orchestrator.runtime.decimals import takes_decimals, with_digits
-from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
 from orchestrator.runtime.numpy_scalars import plain, plain_within
@@ -44,16 +46,22 @@ class Conversation:
     """Several turns continue it; each opens a session of its own."""
 
     def then(
-        self, prompt: str, reply: str, session: str | None, engine: str | None, *, shared: bool = False
+        self,
+        prompt: tuple[Message, ...],
+        reply: Message,
+        session: str | None,
+        engine: str | None,
+        *,
+        shared: bool = False,
     ) -> Conversation:
         """The conversation after one more turn, whose KV is in that session of that engine, if in any."""
-        turn = (Message("user", prompt), Message("assistant", reply))
-        return Conversation(self.messages + turn, self.model, session, engine, shared)
+        return Conversation((*self.messages, *prompt, reply), self.model, session, engine, shared)
 
 
-def open_conversation(system: str | None, model: str | None) -> Conversation:
-    """An empty conversation, with its system prompt if it has one."""
-    return Conversation((Message("system", well_formed(system)),) if system is not None else (), model)
+def open_conversation(model: str | None, *begun: Any) -> Conversation:
+    """A conversation without a reply: each of ``begun`` is a system prompt, or messages."""
+    turns = [Message("system", well_formed(each)) if isinstance(each, str) else turns_of(each) for each in begun]
+    return Conversation(tuple(m for each in turns for m in ((each,) if isinstance(each, Message) else each)), model)
 
 
 def prompt_text(value: object) -> str:
@@ -63,12 +71,27 @@ def prompt_text(value: object) -> str:
     if value is None or isinstance(value, (bool, int, float, Error)):
         return str(value)
     if isinstance(value, Conversation):
-        return "\n\n".join(f"{message.role}: {message.content}" for message in value.messages)
+        return _told_messages(value.messages)
+    if isinstance(value, (Message, Part)):
+        return _told_messages((value,)) if isinstance(value, Message) else f"[{value}]"
+    if isinstance(value, (list, tuple)) and value and all(isinstance(each, Message) for each in value):
+        return _told_messages(value)
     return to_json(value, fallback=_told).decode()
+
+
+def _told_messages(messages: Iterable[Message]) -> str:
+    """Messages as text; of a part, that it is there."""
+    return "\n\n".join(f"{message.role}: {_told_content(message)}" for message in messages)
+
+
+def _told_content(message: Message) -> str:
+    return "\n".join(part.text if part.kind == "text" else f"[{part}]" for part in message.parts) or message.content
 
 
 def _told(value: object) -> object:
     """What JSON has no form for."""
+    if isinstance(value, Part):
+        return f"[{value}]"
     told = plain(value)
     return str(value) if told is value else told
 

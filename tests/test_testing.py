@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 import orchestrator
 from orchestrator import branch, llm, loop, map_, race, tool, vote, workflow
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import RunError, TraceError
-from orchestrator.runtime.engines.base import Message
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.testing import fake
 

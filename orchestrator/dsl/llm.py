@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
-from orchestrator.dsl.constants import shown
+from orchestrator.dsl.constants import is_symbolic, shown
+from orchestrator.dsl.messages import Message, prompted
 from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, merged
 from orchestrator.dsl.sampling import CONSTRAINTS, Sampling, sampling_opts
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
-from orchestrator.dsl.typing import TypeForm, decodable, is_type_form, json_schema, list_of, literal_of, type_string
+from orchestrator.dsl.typing import (
+    TypeForm,
+    decodable,
+    is_type_form,
+    json_schema,
+    list_of,
+    literal_of,
+    literals_of,
+    type_string,
+)
 from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
     from orchestrator.dsl.value import Each
 
 T = TypeVar("T")
+LATE: Final = ("system", "model", "temperature")
+"""Options that may be values: operands of the op, behind the conversation, in this order."""
 
 
 class CallOptions(Sampling, total=False):
@@ -39,9 +51,13 @@ class CallOptions(Sampling, total=False):
 
 
 class LlmOptions(CallOptions, total=False):
-    """:class:`CallOptions` and the system prompt."""
+    """:class:`CallOptions` and the system prompt of this call alone."""
 
     system: str | None
+
+
+Prompt = str | Message | Mapping[str, Any] | Sequence[Message | Mapping[str, Any]]
+"""What a model is asked: a text, which the user says, or messages; dicts are messages in OpenAI's words."""
 
 
 class AskOptions(TypedDict, total=False):
@@ -72,16 +88,24 @@ class Chat(Value[Any]):
 
     __slots__ = ()
 
+    @property
+    def messages(self) -> list[Message]:
+        """All its messages, the system prompt first if there is one."""
+        return self._tracer.builtin("messages", {"chat": self}, list_of(Message))  # type: ignore[return-value]
+
     @overload
-    def say(self, prompt: str, **options: Unpack[CallOptions]) -> Turn[str]: ...
+    def say(self, prompt: Prompt, **options: Unpack[LlmOptions]) -> Turn[str]: ...
     @overload
-    def say(self, prompt: str, *, returns: type[T], **options: Unpack[CallOptions]) -> Turn[T]: ...
+    def say(self, prompt: Prompt, *, returns: type[T], **options: Unpack[LlmOptions]) -> Turn[T]: ...
     @overload
-    def say(self, prompt: str, *, returns: type[T], samples: int, **options: Unpack[CallOptions]) -> Turns[T]: ...
+    def say(self, prompt: Prompt, *, returns: type[T], samples: int, **options: Unpack[LlmOptions]) -> Turns[T]: ...
     @overload
-    def say(self, prompt: str, *, samples: int, **options: Unpack[CallOptions]) -> Turns[str]: ...
-    def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[CallOptions]) -> Any:
-        """One user turn and the model's reply to it; takes the options of :func:`llm`."""
+    def say(self, prompt: Prompt, *, samples: int, **options: Unpack[LlmOptions]) -> Turns[str]: ...
+    def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[LlmOptions]) -> Any:
+        """One turn and the model's reply to it; takes the options of :func:`llm`.
+
+        ``system`` stands in the place of the conversation's system prompt for this turn alone.
+        """
         given = _in_conversation(options)
         reply, chat = _generate(self._tracer, prompt, self, returns, samples, given)
         return Turns(reply, chat) if is_count(samples) and samples > 1 else Turn(reply, chat)
@@ -89,38 +113,49 @@ class Chat(Value[Any]):
 
 def say_json(conversation: Chat, prompt: str, schema: str, **options: Unpack[CallOptions]) -> Turn[str]:
     """A turn whose reply is the text of something that fits a JSON schema, or is meant to: the caller reads it."""
-    given = _in_conversation(options)
+    given = _in_conversation(cast("LlmOptions", options))
     return Turn(*_generate(conversation._tracer, prompt, conversation, str, 1, given, schema))
 
 
-def _in_conversation(options: CallOptions) -> CallOptions:
+def _in_conversation(options: LlmOptions) -> LlmOptions:
     """The options of a turn, whose model is the conversation's unless it names another."""
     return options if options.get("model") is not None else {**options, "model": "default"}
 
 
-def chat(system: str | None = None, model: str | None = None) -> Chat:
-    """An empty conversation, with a system prompt and the model that answers unless a turn names another."""
-    return _chat(require_tracer("chat"), system, model)
+def chat(system: str | None = None, model: str | None = None, *, messages: Prompt | None = None) -> Chat:
+    """A conversation with a system prompt, and with ``messages`` that it begins with, such as ``earlier.messages``.
+
+    ``model`` answers unless a turn names another.
+    """
+    return _chat(require_tracer("chat"), system, model, messages)
 
 
 @overload
-def llm(prompt: str, **options: Unpack[LlmOptions]) -> str: ...
+def llm(prompt: Prompt = ..., *, messages: Prompt = ..., **options: Unpack[LlmOptions]) -> str: ...
 @overload
-def llm(prompt: str, *, returns: type[T], **options: Unpack[LlmOptions]) -> T: ...
+def llm(prompt: Prompt = ..., *, messages: Prompt = ..., returns: type[T], **options: Unpack[LlmOptions]) -> T: ...
 @overload
-def llm(prompt: str, *, returns: type[T], samples: int, **options: Unpack[LlmOptions]) -> Each[T]: ...
+def llm(
+    prompt: Prompt = ..., *, messages: Prompt = ..., returns: type[T], samples: int, **options: Unpack[LlmOptions]
+) -> Each[T]: ...
 @overload
-def llm(prompt: str, *, samples: int, **options: Unpack[LlmOptions]) -> Each[str]: ...
-def llm(prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[LlmOptions]) -> Any:
-    """Ask a model once.
+def llm(prompt: Prompt = ..., *, messages: Prompt = ..., samples: int, **options: Unpack[LlmOptions]) -> Each[str]: ...
+def llm(
+    prompt: Any = None, *, messages: Any = None, returns: Any = str, samples: int = 1, **options: Unpack[LlmOptions]
+) -> Any:
+    """Ask a model once: with a text, or with messages, ``llm([system("Be brief."), user(f"Why {x}?")])``.
 
     ``returns`` is the type of the reply; anything but ``str`` is decoded under its JSON schema. ``samples=n`` gives a
-    list of n replies to one prompt, whose KV cache they share.
+    list of n replies to one prompt, whose KV cache they share. ``messages=`` is another word for a prompt of messages.
     """
     tracer = require_tracer("llm")
+    if (prompt is None) == (messages is None):
+        given = "a prompt and messages=" if prompt is not None else "no prompt"
+        fix = "llm takes one of the two; chat(messages=…) begins a conversation that a prompt can follow"
+        return tracer.report("ORCH-D041", f"llm gets {given}", fix=fix)
     system = options.pop("system", None)
     context = None if system is None else _chat(tracer, system, None)
-    return _generate(tracer, prompt, context, returns, samples, options)[0]
+    return _generate(tracer, messages if prompt is None else prompt, context, returns, samples, options)[0]
 
 
 @overload
@@ -148,17 +183,20 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
     """Defaults for every model call in the block: ``with options(model="small", temperature=0): ...``"""
     tracer = require_tracer("options")
     outer = tracer.defaults
-    tracer.defaults = merged(outer, known_options(tracer, defaults, Sampling, "options"))
+    tracer.defaults = merged(outer, _known(tracer, defaults, Sampling, "options"))
     try:
         yield
     finally:
         tracer.defaults = outer
 
 
-def _chat(tracer: Tracer, system: object, model: object) -> Chat:
-    prompt = [] if system is None else [tracer.text(system, "the system prompt")]
-    model = option(tracer, "model", model, tracer.defaults.get("model"))
-    started = tracer.op("chat", prompt, [Result(Chat)], {}, {} if model is None else {"model": model})[0]
+def _chat(tracer: Tracer, system: object, model: object, messages: object = None) -> Chat:
+    begun = [] if system is None else [tracer.text(system, "the system prompt")]
+    if messages is not None:
+        begun.append(prompted(tracer, messages, "what the conversation begins with"))
+    default = tracer.defaults.get("model")
+    model = option(tracer, "model", model, None if isinstance(default, Value) else default)
+    started = tracer.op("chat", begun, [Result(Chat)], {}, {} if model is None else {"model": model})[0]
     assert isinstance(started, Chat)
     return started
 
@@ -169,16 +207,20 @@ def _generate(  # noqa: PLR0917
     context: Chat | None,
     returns: TypeForm,
     samples: int,
-    options: CallOptions,
+    options: LlmOptions,
     schema: str | None = None,
 ) -> tuple[Any, Any]:
-    options = cast("CallOptions", known_options(tracer, options, CallOptions, "llm or say"))
+    given = merged(tracer.defaults, _known(tracer, options, LlmOptions, "llm or say"))
     returns = decodable(returns)
-    operands = [tracer.text(prompt, "the prompt")]
-    if context is not None:
-        operands.append(tracer.feed(context, Chat, "the conversation"))
-    given = merged(tracer.defaults, options)
+    operands = [prompted(tracer, prompt, "the prompt")]
+    late = {name: given.pop(name) for name in LATE if isinstance(given.get(name), Value)}
+    if context is not None or late:
+        operands.append(
+            tracer.feed(context if context is not None else _chat(tracer, None, None), Chat, "the conversation")
+        )
     name, opts = take_policies(tracer, given)
+    opts |= _late_opts(late)
+    operands += cast("list[Value[Any]]", list(late.values()))
     model = given.pop("model", "default")
     opts |= sampling_opts(given)
     returns = _constrained(tracer, returns, opts)
@@ -199,6 +241,30 @@ def _generate(  # noqa: PLR0917
     attrs = {"model": model, "returns": type_string(returns), "samples": samples}
     reply, chat = tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)
     return reply, chat
+
+
+def _known(tracer: Tracer, given: Mapping[str, object], known: type, callee: str) -> Opts:
+    """The options that can be used; some may be values, which are checked for their types."""
+    late = {name: given[name] for name in LATE if is_symbolic(given.get(name))}
+    opts = known_options(tracer, {name: value for name, value in given.items() if name not in late}, known, callee)
+    for name, value in late.items():
+        if name == "system":
+            opts[name] = tracer.text(value, "the system prompt")
+        else:
+            opts[name] = tracer.text(value, "model=") if name == "model" else tracer.feed(value, float, "temperature=")
+    if isinstance(opts.get("system"), str):
+        opts["system"] = tracer.text(opts["system"], "the system prompt")
+    return opts
+
+
+def _late_opts(late: Mapping[str, object]) -> Opts:
+    """What the op says of options that are values: their names, and the models that it may be."""
+    opts: Opts = {"late": list(late)} if late else {}
+    if isinstance(model := late.get("model"), Value):
+        names = literals_of(model._type)
+        if names is not None and all(isinstance(name, str) for name in names):
+            opts["models"] = list(names)
+    return opts
 
 
 def _constrained(tracer: Tracer, returns: TypeForm, opts: Opts) -> TypeForm:

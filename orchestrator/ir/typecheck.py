@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.ir.walk import python_type
+
 if TYPE_CHECKING:
     from orchestrator.ir.walk import Node
 
@@ -51,9 +53,10 @@ def _lowered_call(node: Node) -> Iterator[Edge]:
 
 
 def _given(node: Node) -> Iterator[Edge]:
-    prompt, *chats = node.op.operands
-    yield "the prompt", prompt.type, "str"
-    for chat in chats:
+    prompt, *others = node.op.operands
+    if "Message" not in python_type(prompt.type):
+        yield "the prompt", prompt.type, "str"
+    for chat in others[:1]:  # behind it stand options that are values
         yield "the conversation", chat.type, "Chat"
 
 

@@ -233,7 +233,7 @@ class Conversations:
     def _continued_by(self, node: Node) -> Iterator[Any]:
         op = node.op
         if node.name == "agent.generate":
-            yield from list(op.operands)[1:]
+            yield from list(op.operands)[1:2]
         elif node.bodies:
             yield from (value for value in op.operands if self.is_chat(value))
             for inner in arms(node):

@@ -29,7 +29,7 @@ def prefetch(body: Body, hints: Additions) -> None:
     for index, node in enumerate(body.nodes):
         op = node.op
         if node.name == "agent.generate":
-            prefix = op.operands[1] if len(op.operands) == 2 else opt(op, "prefix_group") or op_id(op)
+            prefix = op.operands[1] if len(op.operands) > 1 else opt(op, "prefix_group") or op_id(op)
             if _has_long_prefix(node) and wait is not None and prefix not in warm:
                 made = made or _made_in(body)
                 _prefetch_before(*wait, op, made, hints)
@@ -49,9 +49,9 @@ def _made_in(body: Body) -> dict[Any, tuple[int, Any]]:
 
 def _prefetch_before(position: int, wait: Node, op: Any, made: dict[Any, tuple[int, Any]], hints: Additions) -> None:
     """Hint at the conversation of ``op`` if it is open by then, else at the first part of its (system) prompt."""
-    start = op.operands[len(op.operands) - 1]
+    start = op.operands[min(len(op.operands) - 1, 1)]
     opened, source = made.get(start, (-1, None))
-    if len(op.operands) == 2:
+    if len(op.operands) > 1:
         if opened < position:
             _hint(op, start, wait, hints)
         elif source.name == "agent.chat":

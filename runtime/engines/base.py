@@ -23,10 +23,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+from orchestrator.dsl.messages import Message
 from orchestrator.holding import Holding
 from orchestrator.runtime.kv.hints import KvHint
 
-Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "refusal", "content_filter", "tool_calls"]
 """``stop``: the model ended, a stop string matched, or the structure is complete. ``length``: ``max_tokens`` or the
 context window cut the reply. ``refusal``: the text says why there is no answer. ``content_filter``: the endpoint
@@ -34,14 +34,6 @@ withheld the rest. ``tool_calls``: the model wants to call what the text names, 
 
 DEFAULT_MODEL = "default"
 """A request's model name that means "whatever the engine serves"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: Role
-    content: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,11 @@ from typing import Final, cast
 
 from pydantic import BaseModel
 
+from orchestrator.dsl.messages import Message
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Message, Usage
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage
 from orchestrator.runtime.engines.sim import cut, interleave, tokenize
+from orchestrator.runtime.engines.token_count import texts_of
 
 One = str | BaseModel | Mapping[str, object] | int | float | bool | None
 Reply = One | list[One] | BaseException
@@ -108,7 +110,7 @@ class ScriptedEngine:
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
         """Tokens as they are reported."""
-        return sum(len(tokenize(message.content)) for message in messages)
+        return sum(len(tokenize(text)) for message in messages for text in texts_of(message))
 
     async def release(self, session: str) -> None:
         """There is no cache to release."""

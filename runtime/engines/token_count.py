@@ -22,13 +22,16 @@ from typing import Any, Final, Protocol, TypeGuard
 from unicodedata import normalize
 
 from orchestrator import hub_cache
-from orchestrator.runtime.engines.base import Engine, KvControl, Message, Usage
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import Engine, KvControl, Usage
 from orchestrator.runtime.kv.replicas import ReplicaSet
 
 TOKENS_PER_MESSAGE: Final = 8
 """Of a chat template; the common ones need three to six."""
 TOKENS_PER_PROMPT: Final = 96
 """Of a chat template besides; the longest common one, gpt-oss, needs about 80."""
+TOKENS_PER_PART: Final = 5_000
+"""Of an image or a file, at most: a guess, as only its engine knows. A long PDF has more."""
 LONGEST_TOKEN: Final = 128
 """Characters; the longest tokens of the common vocabularies are runs of blanks."""
 LONG_CHARS: Final = 50_000
@@ -55,8 +58,18 @@ class _Templated:
         self.count_text = count
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
-        texts = sum(self.count_text(message.content) for message in messages)
-        return texts + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_PROMPT
+        texts = sum(self.count_text(each) for message in messages for each in texts_of(message))
+        return texts + TOKENS_PER_PART * parts_in(messages) + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_PROMPT
+
+
+def texts_of(message: Message) -> list[str]:
+    """All the text that a message is to a model."""
+    return [message.content, *(text for call in message.calls for text in (call.name, call.arguments))]
+
+
+def parts_in(messages: Sequence[Message]) -> int:
+    """How many images and files there are."""
+    return sum(part.kind != "text" for message in messages for part in message.parts)
 
 
 def most_bytes(text: str) -> int:

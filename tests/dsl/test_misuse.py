@@ -29,6 +29,7 @@ from orchestrator import (
     workflow,
 )
 from orchestrator.dsl.codes import CODES
+from orchestrator.dsl.llm import LATE
 from orchestrator.errors import OrchError, TraceError
 from orchestrator.testing import fake
 
@@ -186,7 +187,7 @@ NUMERIC = [
     "name",
 ]
 SYMBOLIC: list[Row] = [
-    *each(lambda name, x: llm(x, **{name: x}), *NUMERIC),
+    *each(lambda name, x: llm(x, **{name: x}), *(name for name in NUMERIC if name not in LATE)),
     lambda x: llm(x, name=f"about {x}"),
     lambda x: llm(x, stop=[x]),
     lambda x: chat(model=x),
@@ -194,7 +195,7 @@ SYMBOLIC: list[Row] = [
     lambda x: map_(same, [x], limit=x),  # type: ignore[arg-type]
     lambda x: map_(same, [x], concurrency=x),  # type: ignore[arg-type]
     lambda x: loop(lambda s: s, x, max=x),  # type: ignore[arg-type]
-    lambda x: _with_options(x, {"model": x}),
+    lambda x: _with_options(x, {"max_tokens": x}),
     lambda x: same.options(name=x)(x),
     lambda x: same.options(timeout=x)(x),
 ]

@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 from typing import Any
 
+from orchestrator.dsl.messages import Message
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import read
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Usage
+from orchestrator.runtime.engines.base import GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.lowering import lower

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.dsl.sampling import PASSED
 from orchestrator.runtime.engines.base import GenerateRequest
+from orchestrator.runtime.engines.endpoint.message import wire
 from orchestrator.runtime.engines.endpoint.strict_schema import strict_schema, takes_objects
 from orchestrator.runtime.engines.errors import NO_SYSTEM
 
@@ -61,7 +62,7 @@ class Dialect:
     def body(self, request: GenerateRequest, model: str, samples: int) -> dict[str, Any]:
         """The JSON of a request, apart from what goes into the client's own arguments."""
         sampling = request.sampling
-        messages = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+        messages = list(map(wire, request.messages))
         body: dict[str, Any] = {
             "model": model,
             "messages": messages,
@@ -79,13 +80,13 @@ class Dialect:
             level = self._level(sampling.schema)
             body["response_format"] = _response_format(sampling.schema, level)
             if level in _LESS and messages:
-                messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _asked_for(sampling.schema)}
+                messages[-1] = _with_text(messages[-1], _asked_for(sampling.schema))
         if sampling.constraint is not None:
             kind, what = sampling.constraint
             if self._constrains or kind == "grammar":
                 body["extra_body"] = {**(body["extra_body"] or {}), CONSTRAINED: {kind: what}}
             elif messages:
-                messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _bounded_by(kind, what)}
+                messages[-1] = _with_text(messages[-1], _bounded_by(kind, what))
         if sampling.extra_body:
             body["extra_body"] = {**(body["extra_body"] or {}), **sampling.extra_body}
         return {name: value for name, value in body.items() if value is not None}
@@ -159,6 +160,13 @@ def _response_format(schema: Any, level: int) -> dict[str, Any] | None:
     asked = strict_schema(schema) if level == _STRICT else dict(schema)
     strict = {} if level == _LOOSE else {"strict": True}
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": asked, **strict}}
+
+
+def _with_text(message: dict[str, Any], text: str) -> dict[str, Any]:
+    """The message with more text behind its content."""
+    content = message["content"]
+    more = content + text if isinstance(content, str) else [*content, {"type": "text", "text": text.lstrip()}]
+    return {**message, "content": more}
 
 
 def _bounded_by(kind: str, what: Any) -> str:

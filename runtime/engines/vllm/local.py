@@ -175,6 +175,8 @@ class LocalVllm:
             raise _died(self.name, error) from error
 
     def _tokens(self, request: GenerateRequest) -> list[int]:
+        if any(message.parts for message in request.messages):
+            raise errors.not_taken(self.name, "images and files", advice(["parts"]), "it is asked in text alone")
         turns = [{"role": message.role, "content": message.content} for message in request.messages]
         if getattr(self._tokenizer, "chat_template", None):
             try:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import Engine, GenerateRequest, Message, Sampling
+from orchestrator.runtime.engines.base import Engine, GenerateRequest, Sampling
 
 STATUSES = {"ORCH-E011": (400, "the maximum context length is exceeded"), "ORCH-E012": (404, "no such model")}
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import Engine, GenerateRequest, Message, Sampling, complete
+from orchestrator.runtime.engines.base import Engine, GenerateRequest, Sampling, complete
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions

@@ -15,8 +15,9 @@ import pytest
 
 from orchestrator import llm, workflow
 from orchestrator.compiler import compile as compile_workflow
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import GenerateRequest, Message, complete
+from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.run import Runtime
 from tests.runtime.engines.answering import chunk, serving, usage

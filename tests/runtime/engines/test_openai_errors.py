@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete
+from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete
 from orchestrator.runtime.engines.endpoint import statuses
 from orchestrator.runtime.engines.errors import NO_SYSTEM, is_transient
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

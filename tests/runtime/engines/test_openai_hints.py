@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest, Message
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.kv.hints import KvHint
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, noting
+from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete, noting
 from orchestrator.runtime.engines.endpoint.pace import FIRST, shared_pace
 from orchestrator.runtime.engines.openai import MOST_REFUSALS, OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.events import Spent
@@ -327,7 +328,8 @@ async def test_a_call_that_the_endpoint_will_never_take_ends_while_others_are_an
 
 FEW_SOCKETS = """
 import asyncio, resource, sys
-from orchestrator.runtime.engines.base import GenerateRequest, Message, complete, noting
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import GenerateRequest, complete, noting
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 
 async def main():

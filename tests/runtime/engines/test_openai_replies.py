@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import Completion, GenerateRequest, Message, Sampling, Usage, complete, noting
+from orchestrator.runtime.engines.base import Completion, GenerateRequest, Sampling, Usage, complete, noting
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions
 from tests.runtime.engines.answering import COUNTS, JSON, Answer, chunk, completion, said, serving, usage

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, noting
+from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete, noting
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from tests.runtime.engines.answering import JSON, Answer, Endpoint, chunk, said, serving, usage
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.runtime.engines.base import Message, Usage
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.openai import OpenAIEngine
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.token_count import (

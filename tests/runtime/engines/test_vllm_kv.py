@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.runtime.engines.base import (
     DEFAULT_MODEL,
     Engine,
     GenerateRequest,
     KvControl,
-    Message,
     Sampling,
     Usage,
     complete,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import Engine, GenerateRequest, Message, Sampling, Usage, complete
+from orchestrator.runtime.engines.base import Engine, GenerateRequest, Sampling, Usage, complete
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.options import VllmOptions
 from orchestrator.runtime.kv.hints import KvHint

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import (
-    Chunk,
-    GenerateRequest,
-    Message,
-    Usage,
-)
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions

@@ -10,12 +10,9 @@ import pytest
 
 from orchestrator import chat, llm, tool, workflow
 from orchestrator.compiler import compile as compiled
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError, RunError
-from orchestrator.runtime.engines.base import (
-    GenerateRequest,
-    Message,
-    complete,
-)
+from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaSet

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, Message, Usage
+from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.vllm import actor, version
 from orchestrator.runtime.engines.vllm.actor import MOST_RESTARTS, RayVllm

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import GenerateRequest, Message, complete
+from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.endpoint import bounded, event_stream, reply
 from orchestrator.runtime.engines.endpoint.client import http_library
 from orchestrator.runtime.engines.endpoint.reply import Reply, UnfinishedError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling, complete, when_sent
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete, when_sent
 from orchestrator.runtime.engines.endpoint.in_flight import InFlight
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from tests.runtime.engines.answering import chunk, serving, usage

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runtime.engines.base import GenerateRequest, Message, complete
+from orchestrator.dsl.messages import Message
+from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.endpoint import probe
 from orchestrator.runtime.engines.endpoint.probe import metrics_url
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Message
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 
 pytest.importorskip("vllm")
 

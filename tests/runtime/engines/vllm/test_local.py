@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.dsl.messages import Message
 from orchestrator.errors import EngineError
-from orchestrator.runtime.engines.base import GenerateRequest, Message, Sampling
+from orchestrator.runtime.engines.base import GenerateRequest, Sampling
 from orchestrator.runtime.engines.errors import NO_SYSTEM, is_transient
 from orchestrator.runtime.engines.vllm.local import LocalVllm, _parameters
 
