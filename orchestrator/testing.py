@@ -27,6 +27,7 @@ from orchestrator.running.standing_in import Prepared, prepared_by
 
 if TYPE_CHECKING:
     from orchestrator.dsl.messages import Message
+    from orchestrator.running.questions import Question
     from orchestrator.runtime.engines.base import GenerateRequest
     from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
 
@@ -56,7 +57,7 @@ def fake(
     ``answers`` gives the human's answer to the ``ask`` of each id.
 
     Gives the engine, whose ``requests`` hold what was asked. Raises ``TraceError`` ORCH-D041 for a misuse, at the end
-    of the block also for a replaced tool or a named op that none of its workflows has.
+    of the block also for a replaced tool, a named op or an answered question that none of its workflows has.
     """
     from orchestrator.runtime.engines.scripted import OTHERS, ScriptedEngine
 
@@ -68,6 +69,7 @@ def fake(
         scripted = ScriptedEngine(_of_request(engine))
     called: set[str] = set()
     asking: set[str] = set()
+    asked: list[Question] = []
     ran: list[str] = []
     is_over = False
 
@@ -75,6 +77,7 @@ def fake(
         from orchestrator.compiler import compile as compile_workflow
         from orchestrator.planner.cluster import Cluster, EngineSpec
         from orchestrator.planner.token_price import FREE
+        from orchestrator.running.questions import questions_of
         from orchestrator.runtime.human import Answers
         from orchestrator.runtime.run import Runtime
 
@@ -84,6 +87,7 @@ def fake(
         compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
         called.update(compiled.bindings.tools)
         asking.update(op.id for op, _ in compiled.program.model_calls)
+        asked.extend(questions_of(compiled.program))
         ran.append(compiled.name)
         free = replace(compiled.program, prices={"scripted": FREE})  # so a budget in dollars can be kept
         runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}))
@@ -104,8 +108,10 @@ def fake(
     asking.update(request.op for request in scripted.requests)  # also in workflows that tools have called
     asking.update([each.rpartition("/")[2] for each in asking])
     named = [op for op in engine if op != OTHERS] if isinstance(engine, Mapping) else []
-    _all_known([name for name in given if name not in called], called, ran, "fake replaces the tool")
-    _all_known([op for op in named if op not in asking], asking, ran, "fake has a reply for the model call")
+    _all_known([name for name in given if name not in called], called, ran, "calls", "fake replaces the tool")
+    questions = [each for each in answers or {} if not any(question.is_meant_by(each) for question in asked)]
+    _all_known(questions, [each.name for each in asked], ran, "asks", "fake answers the question")
+    _all_known([op for op in named if op not in asking], asking, ran, "makes", "fake has a reply for the model call")
 
 
 def _of_request(given: Any) -> Any:
@@ -119,12 +125,12 @@ def _of_request(given: Any) -> Any:
     return reply
 
 
-def _all_known(unknown: Sequence[str], known: Iterable[str], ran: list[str], what: str) -> None:
+def _all_known(unknown: Sequence[str], known: Iterable[str], ran: list[str], verb: str, what: str) -> None:
     if not unknown:
         return
     close = get_close_matches(unknown[0], list(known), n=1)
     fix = f"did you mean `{close[0]}`?" if close else "leave it out, or name one as the workflow does"
-    raise _misuse(f"{what} `{unknown[0]}`, which {_listed(ran)} never calls", fix)
+    raise _misuse(f"{what} `{unknown[0]}`, which {_listed(ran)} never {verb}", fix)
 
 
 def _check(engine: object, tools: Mapping[str, object]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import orchestrator
-from orchestrator import branch, llm, loop, map_, race, tool, vote, workflow
+from orchestrator import ask, branch, llm, loop, map_, race, tool, vote, workflow
 from orchestrator.dsl.messages import Message
 from orchestrator.errors import RunError, TraceError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
@@ -198,7 +198,7 @@ def test_a_name_that_no_op_has_is_an_error() -> None:
     assert (told.code, told.fix) == ("ORCH-D041", "did you mean `classify`?")
     assert told.where is not None
     assert told.where.file == __file__
-    assert "fake has a reply for the model call `clasify`, which `triage` never calls" in told.message
+    assert "fake has a reply for the model call `clasify`, which `triage` never makes" in told.message
 
 
 def test_an_op_without_a_reply_is_an_error() -> None:
@@ -208,6 +208,18 @@ def test_an_op_without_a_reply_is_an_error() -> None:
     assert told.code == "ORCH-E018"
     assert told.message == "the scripted engine `scripted` has no reply for `classify`"
     assert told.fix == "the one for `clasify` may be meant for it"
+
+
+def test_an_answer_to_a_question_that_nobody_asks_is_an_error() -> None:
+    @workflow
+    def approve(what: str) -> str:
+        return ask(what, name="approve")
+
+    with fake(answers={"approve": "yes"}):
+        assert approve("x") == "yes"
+    with pytest.raises(TraceError) as caught, fake(["a", "b", "c", "d"], answers={"aprove": "yes"}):
+        triage("x")
+    assert caught.value.diagnostics[0].message == "fake answers the question `aprove`, which `triage` never asks"
 
 
 @pytest.fixture

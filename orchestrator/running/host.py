@@ -61,7 +61,14 @@ class Host:
         self._process = os.getpid()
 
     def check(self) -> None:
-        """Raise ORCH-R071 in a process that was forked from this one, ORCH-R070 after :meth:`close`."""
+        """Raise ORCH-R070 after :meth:`close`, and what :meth:`check_process` raises."""
+        self.check_process()
+        if self._is_closed:
+            fix = "run inside its `with` block, or make another Session"
+            raise RunError("ORCH-R070", "the session is closed", where=user_location(), fix=fix)
+
+    def check_process(self) -> None:
+        """Raise ORCH-R071 in a process that was forked from this one."""
         if self._process != os.getpid():
             raise RunError(
                 "ORCH-R071",
@@ -71,9 +78,6 @@ class Host:
                 fix="make a Session in each process, after the fork: in the lifespan of the application, or when a "
                 "worker starts",
             )
-        if self._is_closed:
-            fix = "run inside its `with` block, or make another Session"
-            raise RunError("ORCH-R070", "the session is closed", where=user_location(), fix=fix)
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, T]], context: Context) -> Call[T]:
         """Begin a run. Raises what :meth:`check` raises."""

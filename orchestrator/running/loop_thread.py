@@ -13,7 +13,7 @@ import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -56,15 +56,19 @@ class Call(Generic[T]):
 
     async def outcome(self) -> T:
         """Wait for it, on any event loop."""
-        waiting = asyncio.wrap_future(self.ended)
         try:
-            return await asyncio.shield(waiting)
+            await self.end()
         except CancelledError:
             self.cancel()
-            await asyncio.wait([waiting])
-            if not waiting.cancelled():
-                waiting.exception()  # it is known: the one who waited has been cancelled
+            await self.end()
             raise
+        return self.ended.result()
+
+    async def end(self) -> None:
+        """Return when it has ended, however, on any event loop."""
+        arrived, wake = alarm()
+        self.ended.add_done_callback(lambda _: wake())
+        await arrived
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -83,10 +87,14 @@ class LoopThread:
     """The thread and its loop; :meth:`stop` ends both."""
 
     def __init__(self, name: str) -> None:
+        """Raises ``OSError`` where the system has nothing left for one."""
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._is_there = threading.Event()
+        self._failure: BaseException | None = None
         self._thread.start()
         self._is_there.wait()
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def is_here(self) -> bool:
@@ -111,13 +119,35 @@ class LoopThread:
             self._thread.join()
 
     def _live(self) -> None:
-        run(self._until_over())
+        try:
+            run(self._until_over())
+        except BaseException as error:
+            if self._is_there.is_set():
+                raise
+            self._failure = error
+            self._is_there.set()
 
     async def _until_over(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
         self._is_there.set()
         await self._over.wait()
+
+
+def alarm() -> tuple[asyncio.Future[None], Callable[[], None]]:
+    """Something to await on this event loop, and what ends that, from any thread."""
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if not arrived.done():
+            arrived.set_result(None)
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(end)
+
+    return arrived, wake
 
 
 @contextmanager

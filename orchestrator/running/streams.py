@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
@@ -12,7 +10,7 @@ from orchestrator.dsl.location import user_location
 from orchestrator.errors import RunError
 from orchestrator.events import Event
 from orchestrator.running.feed import RunFeed
-from orchestrator.running.loop_thread import Call
+from orchestrator.running.loop_thread import Call, alarm
 from orchestrator.runtime.result import RunResult
 
 if TYPE_CHECKING:
@@ -66,12 +64,14 @@ class Stream(_Streamed[R]):
         return self
 
     def __next__(self) -> Event:
+        self._session.host.check_process()
         self._session.host.check_not_here()
         while not self._is_over:
+            nothing_more_comes = self._feed.is_over  # asked first: something may come in between
             event = self._feed.take()
             if event is not None:
                 return event
-            if self._feed.is_over:
+            if nothing_more_comes:
                 self._finish()
                 break
             arrived = threading.Event()
@@ -114,14 +114,18 @@ class AsyncStream(_Streamed[R]):
         return self
 
     async def __anext__(self) -> Event:
+        self._session.host.check_process()
         while not self._is_over:
+            nothing_more_comes = self._feed.is_over
             event = self._feed.take()
             if event is not None:
                 return event
-            if self._feed.is_over:
+            if nothing_more_comes:
                 await self._finish()
                 break
-            await self._arrival()
+            arrived, wake = alarm()
+            self._feed.when_there_is_more(wake)
+            await arrived
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
@@ -139,7 +143,7 @@ class AsyncStream(_Streamed[R]):
         self._is_over = True
         self._call.cancel()
         try:
-            await asyncio.wait([asyncio.wrap_future(self._call.ended)])
+            await self._call.end()
         finally:
             if self.owns_session:
                 await self._session.aclose()
@@ -148,21 +152,3 @@ class AsyncStream(_Streamed[R]):
         if self.owns_session:
             await self._session.aclose()
         self._end()
-
-    async def _arrival(self) -> None:
-        loop = asyncio.get_running_loop()
-        arrived = loop.create_future()
-        self._feed.when_there_is_more(_waking(loop, arrived))
-        await arrived
-
-
-def _waking(loop: asyncio.AbstractEventLoop, arrived: asyncio.Future[None]) -> Callable[[], None]:
-    def end() -> None:
-        if not arrived.done():
-            arrived.set_result(None)
-
-    def wake() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(end)
-
-    return wake

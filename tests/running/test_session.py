@@ -20,11 +20,13 @@ import pytest
 import orchestrator
 from orchestrator import Session, arun, ask, llm, run, tool, workflow
 from orchestrator.errors import RunError, TraceError, UsageError
+from orchestrator.events import Text
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
 from orchestrator.testing import fake
+from tests.runtime.engines.chat_server import chat_server
 
 
 class Counted(ScriptedEngine):
@@ -374,3 +376,50 @@ def test_one_made_in_a_fake_block_is_for_all_threads_and_for_that_block() -> Non
 
 def test_the_package_offers_all_of_it() -> None:
     assert {"Session", "run", "arun", "stream", "astream", "RunResult"} <= set(orchestrator.__all__)
+
+
+def test_an_engine_that_did_not_start_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Counted):
+        async def start(self) -> None:
+            self.starts += 1
+            if self.starts == 1:
+                raise OSError("not yet")
+
+    engine = Late(echo)
+    monkeypatch.setattr("orchestrator.runtime.engines.registry.create", lambda spec, ray=None: engine)
+    with Session(engine="sim") as session:
+        with pytest.raises(OSError, match="not yet"):
+            session.run(answer, "x")
+        assert session.run(answer, "x").value == "kind x"
+    assert (engine.starts, engine.closes) == (2, 1)
+
+
+def test_where_there_is_no_event_loop_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(work: Any) -> None:
+        work.close()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("orchestrator.running.loop_thread.run", no_more)
+    with Session() as session, pytest.raises(OSError, match="Too many open files"):
+        session.run(double, 2)
+
+
+def test_first_runs_at_once_start_an_engine_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Counted):
+        async def start(self) -> None:
+            self.starts += 1
+            await asyncio.sleep(0.05)
+
+    engine = Slow(echo)
+    monkeypatch.setattr("orchestrator.runtime.engines.registry.create", lambda spec, ray=None: engine)
+    with Session(engine="sim") as session, ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(lambda n: session.run(answer, str(n)).value, range(8)))) == 8
+    assert (engine.starts, engine.closes) == (1, 1)
+
+
+def test_over_real_http() -> None:
+    with chat_server(ScriptedEngine(echo)) as url, Session(engine=url, model="scripted") as session:
+        assert session.run(answer, "why").value == "kind why"
+        with session.stream(answer, "who") as events:
+            assert "".join(each.delta for each in events if isinstance(each, Text)) == "kind who"
+        assert asyncio.run(session.arun(answer, "what")).value == "kind what"
