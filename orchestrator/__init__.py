@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.once import Happened
     from orchestrator.dsl.parts import Part, file, image
     from orchestrator.dsl.policy import Budget, Retry
+    from orchestrator.dsl.static import Static
     from orchestrator.dsl.switching import switch
     from orchestrator.dsl.tool import Tool, call, tool
     from orchestrator.dsl.value import Value
@@ -45,6 +46,7 @@ _HOME = {
     "orchestrator.dsl.parts": ("Part", "file", "image"),
     "orchestrator.dsl.policy": ("Budget", "Retry"),
     "orchestrator.dsl.switching": ("switch",),
+    "orchestrator.dsl.static": ("Static",),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
     "orchestrator.dsl.value": ("Value",),
     "orchestrator.dsl.workflow": ("Workflow", "workflow"),
@@ -56,10 +58,10 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "Error", "Happened", "Message", "OrchError", "Part", "Retry", "RunResult", "Session", "Tool",
-    "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask", "assistant", "astream", "attempt", "branch",
-    "call", "chat", "file", "image", "llm", "loop", "map_", "narrow", "now", "options", "race", "random", "react",
-    "run", "stream", "switch", "system", "tool", "user", "uuid", "vote", "workflow",
+    "Budget", "Chat", "Error", "Happened", "Message", "OrchError", "Part", "Retry", "RunResult", "Session", "Static",
+    "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask", "assistant", "astream", "attempt",
+    "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow", "now", "options", "race", "random",
+    "react", "run", "stream", "switch", "system", "tool", "user", "uuid", "vote", "workflow",
 ]  # fmt: skip
 
 

@@ -104,6 +104,7 @@ def compile(  # noqa: A001 - what it does
     if not isinstance(workflow, Workflow):
         fix = "decorate the function with @workflow, and pass that"
         raise TraceError("ORCH-D002", f"compile gets {workflow!r}, and no workflow", where=user_location(), fix=fix)
+    workflow = workflow.given()
     cluster = cluster if cluster is not None else this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
     key = (cluster.model_dump_json(context=WITH_CREDENTIALS), objective, in_order, *definitions_of(workflow), *replaced)

@@ -26,6 +26,7 @@ from types import CodeType, FunctionType, MemberDescriptorType, MethodType, Modu
 from typing import Any, Final
 
 from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.static import written
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.workflow import Workflow
 
@@ -122,6 +123,7 @@ class _Walk:
         elif issubclass(kind, Workflow):
             yield _Same(getattr(value.fn, "__func__", value.fn))
             yield repr((value.name, value.slo, value.budget, value.model))
+            yield None if value.static is None else str({name: written(each) for name, each in value.static.items()})
             yield _Look(value.fn, names)
         elif issubclass(kind, FunctionType):
             yield from self._of_function(value)

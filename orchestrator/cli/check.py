@@ -77,13 +77,16 @@ def command(target: str, as_json: bool, debug: bool) -> None:
 
 
 def summary(workflow: Workflow[..., Any]) -> Checked:
-    """Trace and verify a workflow. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
+    """Trace and verify a workflow; where static parameters have no defaults, for each of their values, and tell of the
+    first. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
+    from orchestrator.dsl.static import shown_parameter, variants
     from orchestrator.dsl.typing import type_string
     from orchestrator.ir.verify import verify
     from orchestrator.ir.walk import attr, bodies, tree
 
-    traced = workflow.trace()
-    verify(traced.module)
+    *others, traced = [each.trace() for each in reversed(list(variants(workflow)))]
+    for each in (traced, *others):
+        verify(each.module)
     ops = [node.op for body in bodies(tree(traced.module)) for node in body.nodes]
     generates = [op for op in ops if op.name == "agent.generate"]
     tools = {
@@ -91,7 +94,7 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
         for op in ops
         if op.name in ("agent.tool", "agent.retrieve") and not attr(op, "callee").startswith("builtin.")
     }
-    params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in traced.params.items())
+    params = ", ".join(shown_parameter(name, tp) for name, tp in workflow.boundary.params.items())
     return Checked(
         workflow.name,
         f"{workflow.name}({params}) -> {type_string(traced.returns)}",

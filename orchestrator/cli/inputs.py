@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from orchestrator.dsl.static import static_parameters
 from orchestrator.dsl.typing import type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
 
@@ -37,6 +38,8 @@ class Parameter:
     name: str
     type: Any
     required: bool = True
+    static: bool = False
+    """Whether the workflow is compiled for its value."""
 
     @property
     def type_name(self) -> str:
@@ -49,7 +52,9 @@ def parameters_of(workflow: Workflow[..., Any]) -> list[Parameter]:
     boundary = workflow.boundary
     if boundary.problems:
         raise TraceError.collect(boundary.problems)
-    return [Parameter(name, tp, name in boundary.required) for name, tp in boundary.params.items()]
+    static = static_parameters(workflow)
+    params = {**boundary.params, **static}
+    return [Parameter(name, tp, name in boundary.required, name in static) for name, tp in params.items()]
 
 
 def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], words: Sequence[str]) -> Inputs:
@@ -81,6 +86,7 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
 
 def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
     """The text that plain words are for: the only one that must be given, or else the only one there is."""
+    parameters = [parameter for parameter in parameters if not parameter.static]
     required = [parameter for parameter in parameters if parameter.required]
     texts = [parameter for parameter in required or parameters if parameter.type is str]
     return texts[0] if len(texts) == 1 and len(required) <= 1 else None

@@ -42,8 +42,9 @@ class RunCommand(Command):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's parameters and those of the application."""
-        return [*super().get_params(ctx), *_app_options(ctx)]
+        """The command's parameters, the application's, and an option for each static parameter of the workflow."""
+        own = super().get_params(ctx)
+        return [*own, *_app_options(ctx), *_static_options(ctx, own)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The inputs of a workflow, or the application's options, stand in a section of their own, first."""
@@ -66,6 +67,8 @@ class RunCommand(Command):
             (f"-i {each.name}=…", f"{each.type_name}{'' if each.required else ', may be left out'}")
             for each in parameters_of(target.workflow)
         ]
+        static = _static_options(ctx, super().get_params(ctx))
+        inputs += [(f"{each.opts[0]} {each.metavar}", "the workflow is compiled for it") for each in static]
         with formatter.section(f"Inputs of {target.text}"):
             formatter.write_dl(inputs or [("none", "")])
 
@@ -175,6 +178,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.record import save_record
     from orchestrator.cli.results import kept
     from orchestrator.cli.screen import say
+    from orchestrator.cli.static import for_static
     from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
     from orchestrator.running.engines import guessed_models
@@ -194,7 +198,8 @@ def command(  # noqa: PLR0917 - one parameter an option
     )
     job = _job(found, words, pairs, file, own)
     try:
-        compiled = compile_workflow(found.workflow, choice.cluster())
+        workflow, job = for_static(found.workflow, job)
+        compiled = compile_workflow(workflow, choice.cluster())
         require_engine(compiled.plan)
         for note in guessed_models(compiled.plan):
             say(f"note: {note}", dim=True)
@@ -224,6 +229,16 @@ def _app_options(ctx: click.Context) -> list[click.Parameter]:
     return list(target.app.options) if target and target.app else []
 
 
+def _static_options(ctx: click.Context, known: Sequence[click.Parameter]) -> list[click.Option]:
+    from orchestrator.cli.static import static_options
+
+    target: Target | None = ctx.meta.get(TARGET)
+    if target is None or target.app is not None:
+        return []
+    taken = {name for each in known for name in each.opts}
+    return [each for each in static_options(target.workflow) if each.opts[0] not in taken]
+
+
 def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path | None, own: Mapping[str, Any]) -> Job:
     from orchestrator.cli.app import Case, Job
     from orchestrator.cli.inputs import as_given, from_command_line, from_file, parameters_of
@@ -236,8 +251,9 @@ def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path 
             raise UsageError("ORCH-U002", f"the app of `{target.text}` makes its own inputs: no {option}", fix=fix)
         return target.app.prepare(own, words)
     parameters = parameters_of(target.workflow)
+    static = [f"{name}={as_given(text)}" for name, text in own.items() if text is not None]
     if file is None:
-        return Job([Case(target.workflow.name, from_command_line(parameters, pairs, words))])
+        return Job([Case(target.workflow.name, from_command_line(parameters, [*pairs, *static], words))])
     if pairs or words:
         raise UsageError("ORCH-U002", "--inputs gives all inputs, so there can be no others", fix="leave one out")
     return Job([Case(f"{file.name}:{number}", inputs) for number, inputs in from_file(parameters, file).items()])

@@ -33,4 +33,5 @@ CODES: Final[dict[str, str]] = {
     "ORCH-D041": "an invalid option of an op",
     "ORCH-D042": "a pause feature that is not a scalar parameter of the tool",
     "ORCH-D043": "a retry over a tool that must run at most once, or a wrong key or check of such a tool",
+    "ORCH-D044": "a static parameter of a workflow without a value that is known while it is traced",
 }

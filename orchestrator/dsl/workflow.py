@@ -34,6 +34,7 @@ from orchestrator.dsl.location import definition_of, is_method, name_of, user_lo
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
+from orchestrator.dsl.static import shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import type_string
@@ -113,6 +114,10 @@ class Workflow(Generic[P, R]):
         self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
         self.unbound: Workflow[..., Any] = self
         """For a method bound to an object, the method."""
+        self.static: Mapping[str, object] | None = None
+        """The values of its static parameters; None where they have not been given."""
+        self._order: tuple[str, ...] = ()
+        """All parameters, where the static ones have their values."""
         self._local_names: Mapping[str, object] = enclosing_names(fn)
         update_wrapper(self, fn)
 
@@ -146,9 +151,42 @@ class Workflow(Generic[P, R]):
         return cast(R, (await self._execute(self.inputs(*args, **kwargs))).value)
 
     async def _execute(self, inputs: dict[str, object]) -> Any:
+        workflow, inputs = self.for_inputs(inputs)
         module, name = RUNNER
         runner: Runner = _runner.get() or getattr(importlib.import_module(module), name)
-        return await runner(self, inputs)
+        return await runner(workflow, inputs)
+
+    def given(self, **static: object) -> Workflow[..., R]:
+        """The workflow for these values of its static parameters, and the defaults of others.
+
+        Raises ``TraceError`` ORCH-D044 for what is missing, or is no value of its type.
+        """
+        values, problems = static_values(self, static)
+        if problems:
+            fix = "give it a default, or a value: workflow.given(name=value)"
+            raise TraceError.collect([Diagnostic("ORCH-D044", each, self.where, None, fix) for each in problems])
+        return self._for(values)
+
+    def for_inputs(self, inputs: Mapping[str, object]) -> tuple[Workflow[..., R], dict[str, object]]:
+        """The workflow for what the inputs say of its static parameters, and the other inputs.
+
+        Raises ``RunError`` ORCH-R007 for what is missing, or is no value of its type.
+        """
+        parameters = static_parameters(self)
+        values, problems = static_values(self, {name: inputs[name] for name in parameters if name in inputs})
+        if problems:
+            where = user_location()
+            raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", where) for each in problems])
+        return self._for(values), {name: value for name, value in inputs.items() if name not in parameters}
+
+    def _for(self, values: Mapping[str, object]) -> Workflow[..., R]:
+        if not values:
+            return self
+        made: Workflow[..., R] = self.__copy__()
+        made.static, made.boundary, made._order = values, without(self.boundary, values), tuple(self.boundary.params)
+        parameters = [each for name, each in self.signature.parameters.items() if name not in values]
+        made.signature = self.signature.replace(parameters=parameters)
+        return made
 
     def inputs(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
         """The arguments of a run by name, defaults included; raises ``RunError`` ORCH-R007 if they do not fit."""
@@ -170,7 +208,7 @@ class Workflow(Generic[P, R]):
         """The graph of this workflow; raises one ``TraceError`` with everything that is wrong with it."""
         from orchestrator.dsl.trace import trace
 
-        return trace(self)
+        return trace(self.given())
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -212,6 +250,8 @@ class Workflow(Generic[P, R]):
         if self.model is not None:
             tracer.defaults = {**outer, "model": self.model}
         tracer.inlining.append(self)
+        if self.static is not None:
+            params = {name: (params if name in params else self.static)[name] for name in self._order}
         tracer.runs.note_call(self.fn, tuple(params.values()))
         try:
             returned = self.fn(**params)  # type: ignore[call-arg, arg-type]
@@ -237,6 +277,12 @@ class Workflow(Generic[P, R]):
         bound = bind(tracer, self.boundary, f"workflow `{self.name}`", args, kwargs)
         if bound is None or self.problems:
             return tracer.poison()
+        if static := static_parameters(self):
+            values, problems = static_values(self, {name: bound.pop(name) for name in static if name in bound})
+            why = "it decides which ops the workflow has, so its value is needed before the workflow runs"
+            for each in problems:
+                tracer.report("ORCH-D044", each, why=why, fix="pass a value that is known while tracing")
+            return tracer.poison() if problems else self._for(values)._inline(tracer, (), bound)
         params = {
             name: tracer.feed(argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")
             for name, argument in {**self.defaults, **bound}.items()
@@ -259,13 +305,20 @@ class Workflow(Generic[P, R]):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if is_by_value():
             return super().__reduce_ex__(protocol)
+        if self.static is not None and self.unbound.static is None:
+            return _with_static, (self.unbound, dict(self.static))
         if named_like(self.fn) is not self:
             raise not_pickled(f"workflow `{self.name}`", self.fn)
         return reference(self.fn)
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in self.boundary.params.items())
+        params = ", ".join(shown_parameter(name, tp) for name, tp in self.boundary.params.items())
         return f"<Workflow {self.name}({params}) -> {type_string(self.boundary.returns)}>"
+
+
+def _with_static(workflow: Workflow[..., Any], static: Mapping[str, object]) -> Workflow[..., Any]:
+    """The workflow for these static values; for pickles."""
+    return workflow.given(**static)
 
 
 @overload

@@ -202,7 +202,9 @@ class Session:
         """Compile here, and begin a run that this thread will wait for."""
         self.host.check()
         self.host.check_not_here()
-        inputs, where = inputs_of(workflow, given, named, how.given), user_location()
+        where = user_location()
+        inputs = inputs_of(workflow, given, named, how.given)
+        workflow, inputs = workflow.for_inputs(inputs)
         run = partial(self._run, self._prepared(workflow, where), inputs, how, feed, where)
         return self.host.begin(run, _blocking_context())
 
@@ -216,7 +218,9 @@ class Session:
     ) -> Call[RunResult[R]]:
         """Begin a run, and compile for it in a thread: this one's event loop goes on."""
         self.host.check()
-        inputs, where = inputs_of(workflow, given, named, how.given), user_location()
+        where = user_location()
+        inputs = inputs_of(workflow, given, named, how.given)
+        workflow, inputs = workflow.for_inputs(inputs)
 
         async def compiled_and_run() -> RunResult[R]:
             prepared = await asyncio.to_thread(self._prepared, workflow, where)

@@ -411,5 +411,6 @@ def test_all_errors_come_at_once_in_order() -> None:
 
 
 def test_every_code_of_the_table_is_raised_by_a_test() -> None:
-    source = "".join(Path(__file__).with_name(name).read_text() for name in ("test_errors.py", "test_value_errors.py"))
+    files = ("test_errors.py", "test_value_errors.py", "test_static.py")
+    source = "".join(Path(__file__).with_name(name).read_text() for name in files)
     assert [code for code in CODES if code[5:] not in source] == []
