@@ -6,7 +6,7 @@ handler has taken it, and a run that is resumed goes on in that handler.
 
 The cleanup runs behind the result in the frame ``attempt_1.finally/``. Where the failure goes on, or the run is
 cancelled, it runs in ``attempt_1.finally[0]/``; if the run is resumed from there, its body is executed again, and so is
-its cleanup, in a frame of another number.
+its cleanup, in a frame of another number. A cleanup that fails replaces the failure, but no cancellation.
 """
 
 from __future__ import annotations
@@ -100,6 +100,9 @@ class _Attempted:
         try:
             await asyncio.ensure_future(self._run(cleanup, number=number))
         except OrchError as second:
+            if isinstance(error, asyncio.CancelledError):  # which goes on, whatever fails meanwhile
+                self._execution.warn(f"what was to be done in the end of `{self._path}` failed: {second.message}")
+                return
             root: BaseException = second
             while root.__cause__ is not None:
                 root = root.__cause__

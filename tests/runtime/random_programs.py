@@ -13,13 +13,29 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from orchestrator.errors import Error, bases_of, qualified
 from orchestrator.runtime.builder import RegionBuilder, Val
+from orchestrator.runtime.cases import Cases
 from orchestrator.runtime.inline import InlineLoop
-from orchestrator.runtime.program import Policy, Program, Region, Structure, ToolCall
+from orchestrator.runtime.program import Policy, Program, Raise, Region, Structure, ToolCall
 
 
 class BoomError(Exception):
     """What failing ops raise."""
+
+
+class LoudError(BoomError):
+    """The same, more special."""
+
+
+KINDS = (BoomError, LoudError)
+CATCHES: list[tuple[tuple[str, ...], ...]] = [
+    ((),),
+    ((qualified(BoomError),),),
+    ((qualified(LoudError),),),
+    (("builtins.KeyError",), (qualified(LoudError), "builtins.OSError"), ()),
+]
+"""What the handlers of an attempt take, by its ``param``."""
 
 
 @dataclass
@@ -37,6 +53,8 @@ class Node:
     out: int
     param: int = 0
     bodies: list[Body] = field(default_factory=list)
+    raised: int = 0
+    """Of what it raises, which of ``KINDS``."""
 
 
 @dataclass
@@ -47,6 +65,7 @@ class Shape:
     flaky: bool = True
     races: bool = True
     once: bool = False
+    attempts: bool = False
 
 
 class Generator:
@@ -54,6 +73,8 @@ class Generator:
         self.rng = rng
         self.shape = shape
         self.count = 0
+        self.kind = rng.randint(0, 1)
+        """Of all failures: which of several comes first depends on more than the program."""
 
     def program(self) -> Body:
         return self.body(1, [], depth=0)
@@ -76,12 +97,19 @@ class Generator:
         kinds = ["add", "add", "wait", "wait", "thread"]
         kinds += ["flaky"] * self.shape.flaky + ["fail"] * self.shape.failing + ["once"] * self.shape.once
         if depth < 2:
-            kinds += ["branch", "loop", "map"] + ["race"] * self.shape.races
+            kinds += ["branch", "switch", "loop", "map"] + ["race"] * self.shape.races
+            kinds += ["attempt", "attempt", "raise"] * self.shape.attempts
         kind = self.rng.choice(kinds)
         node = Node(f"{kind}_{self.fresh()}", kind, [], 0, self.rng.randint(0, 3))
+        node.raised = self.kind
         node.inputs = [self.rng.choice(known) for _ in range(self.rng.randint(1, 3))]
         if kind == "branch":
             node.bodies = [self.body(0, known, depth + 1) for _ in range(2)]
+        elif kind == "switch":
+            node.bodies = [self.body(0, known, depth + 1) for _ in range(3)]
+        elif kind == "attempt":
+            count = 1 + len(CATCHES[node.param]) + self.rng.randint(0, 1)
+            node.bodies = [self.body(0, known, depth + 1) for _ in range(count)]
         elif kind in ("loop", "map"):
             node.bodies = [self.body(1, known, depth + 1)]
         elif kind == "race":
@@ -100,10 +128,14 @@ def interpret(body: Body, args: Sequence[int], around: dict[int, int]) -> int:
 
 def _evaluate(node: Node, inputs: list[int], values: dict[int, int]) -> int:
     first = inputs[0]
-    if node.kind == "fail" and first % 3 == node.param % 3:
-        raise BoomError
+    if node.kind in ("fail", "raise") and first % 3 == node.param % 3:
+        raise KINDS[node.raised]
     if node.kind == "branch":
         return interpret(node.bodies[first % 2], [], values)
+    if node.kind == "switch":
+        return interpret(node.bodies[_case(first)], [], values)
+    if node.kind == "attempt":
+        return _attempt(node, values)
     if node.kind == "loop":
         for _ in range(node.param):
             if first % 5 == 4:
@@ -115,6 +147,27 @@ def _evaluate(node: Node, inputs: list[int], values: dict[int, int]) -> int:
     if node.kind == "race":
         return interpret(node.bodies[0], [], values)
     return (sum(inputs) + node.param) % 1000
+
+
+def _case(value: int) -> int:
+    """Which body of a switch is for a value: 0 and 1 have one, and so have 2 to 4, and all others."""
+    return 0 if value in (0, 1) else 1 if value in (2, 3, 4) else 2
+
+
+def _attempt(node: Node, values: dict[int, int]) -> int:
+    body, *others = node.bodies
+    catches = CATCHES[node.param]
+    try:
+        return interpret(body, [], values)
+    except BoomError as error:
+        names = {qualified(type(error)), *bases_of(type(error))}
+        for handler, taken in zip(others, catches, strict=False):
+            if not taken or not names.isdisjoint(taken):
+                return interpret(handler, [], values)
+        raise
+    finally:
+        for cleanup in others[len(catches) :]:
+            interpret(cleanup, [], values)
 
 
 class Builder:
@@ -131,7 +184,7 @@ class Builder:
         return Program("random", "hash", ("x",), self.region(root, body, {}), int)
 
     def region(self, builder: RegionBuilder, body: Body, around: dict[int, Val]) -> Region:
-        values = {**around, **dict(zip(body.args, builder.args, strict=True))}
+        values = {**around, **dict(zip(body.args, builder.args, strict=False))}
         for node in body.nodes:
             values[node.out] = self.node(builder, node, values)
         return builder.finish([values[body.result]])
@@ -140,6 +193,8 @@ class Builder:
         inputs = [values[each] for each in node.inputs]
         if node.kind == "add":
             return builder.inline(node.id, lambda *args: f"({'+'.join(args)}+{node.param})%1000", inputs)
+        if node.kind == "raise":
+            return self.raising(builder, node, inputs)
         if not node.bodies:
             policy = Policy(attempts=3, backoff_s=0.0) if node.kind == "flaky" else Policy()
             return builder.suspend(node.id, self.tool(node), inputs, policy=policy)[0]
@@ -147,8 +202,9 @@ class Builder:
             emit: Callable[..., str] = lambda x: f"[{x}+n for n in range({node.param})]"  # noqa: E731
             inputs = [builder.inline(f"{node.id}_items", emit, inputs[:1])]
         bodies = []
-        for name, inner in zip(_NAMES[node.kind], node.bodies, strict=False):
-            own = RegionBuilder(f"{builder.key}{node.id}{'.' + name if name else ''}/", len(inner.args), builder)
+        for name, inner in zip(_names(node), node.bodies, strict=False):
+            types: Any = [Error] if name.startswith("except") else len(inner.args)
+            own = RegionBuilder(f"{builder.key}{node.id}{'.' + name if name else ''}/", types, builder)
             bodies.append((name, self.region(own, inner, values), own.captures))
         if node.kind == "loop":
             cond = RegionBuilder(f"{builder.key}{node.id}.cond/", 1, builder)
@@ -166,11 +222,33 @@ class Builder:
             lost = loser.suspend(f"{node.id}_loser", ToolCall(_boom, "boom", "idempotent", True, "async"), [])
             bodies.append(("loser", loser.finish(lost), loser.captures))
             inputs = []
-        spec = Structure(node.kind, max(node.param, 0), self.rng.randint(0, 2))  # type: ignore[arg-type]
+        if node.kind == "attempt":
+            inputs = []
+        chosen: dict[str, Any] = {}
+        if node.kind == "switch":
+            chosen["select"] = Cases(((0, 1), (2, 3, 4)), has_default=True)
+            inputs = inputs[:1]
+        if node.kind == "attempt":
+            chosen["catches"] = CATCHES[node.param]
+        spec = Structure(node.kind, max(node.param, 0), self.rng.randint(0, 2), **chosen)  # type: ignore[arg-type]
         out = builder.suspend(node.id, spec, inputs, bodies=bodies, policy=self.structures)[0]
         if node.kind == "map":
             return builder.inline(f"{node.id}_sum", lambda items: f"sum({items})%1000", [out])
         return out
+
+    def raising(self, builder: RegionBuilder, node: Node, inputs: list[Val]) -> Val:
+        """A branch that raises, or gives the value of the node."""
+        then = RegionBuilder(f"{builder.key}{node.id}.then/", 0, builder)
+        text = then.inline(f"{node.id}_text", lambda: "'boom'", [])
+        kind = KINDS[node.raised]
+        then.suspend(f"{node.id}_raise", Raise(qualified(kind), bases_of(kind)), [text], types=())
+        never = then.inline(f"{node.id}_never", lambda: "None", [])
+        bodies = [("then", then.finish([never]), then.captures)]
+        other = RegionBuilder(f"{builder.key}{node.id}.otherwise/", 0, builder)
+        emit: Callable[..., str] = lambda *args: f"({'+'.join(args)}+{node.param})%1000"  # noqa: E731
+        bodies.append(("otherwise", other.finish([other.inline(f"{node.id}_sum", emit, inputs)]), other.captures))
+        bad = builder.inline(f"{node.id}_bad", lambda x: f"{x}%3=={node.param % 3}", inputs[:1])
+        return builder.suspend(node.id, Structure("branch"), [bad], bodies=bodies)[0]
 
     def tool(self, node: Node) -> ToolCall:
         pauses = self.rng.randint(0, 3)
@@ -179,7 +257,7 @@ class Builder:
             if threaded:
                 self.calls[node.id] += 1
             if node.kind == "fail" and inputs[0] % 3 == node.param % 3:
-                raise BoomError
+                raise KINDS[node.raised]
             if node.kind == "flaky" and self.failures[node.id] < 2:
                 self.failures[node.id] += 1
                 raise BoomError
@@ -203,4 +281,17 @@ async def _boom() -> int:
     raise BoomError
 
 
-_NAMES = {"branch": ("then", "otherwise"), "loop": ("",), "map": ("",), "race": ("winner",)}
+def _names(node: Node) -> list[str]:
+    if node.kind != "attempt":
+        return list(_NAMES[node.kind])
+    handlers = [f"except_{number}" for number in range(len(CATCHES[node.param]))]
+    return ["try", *handlers, "finally"][: len(node.bodies)]
+
+
+_NAMES = {
+    "switch": ("few", "some", "otherwise"),
+    "branch": ("then", "otherwise"),
+    "loop": ("",),
+    "map": ("",),
+    "race": ("winner",),
+}

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import RunError
-from orchestrator.runtime.events import Event, OpFailed, OpsDone, OpStarted, occurrence
+from orchestrator.errors import RunError, qualified
+from orchestrator.runtime.events import Event, OpCaught, OpFailed, OpsDone, OpStarted, attempt_path, occurrence
+from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
@@ -50,22 +51,17 @@ def test_agrees_with_the_sequential_interpreter(seed: int) -> None:
 @PROFILE
 @given(SEEDS)
 def test_fails_exactly_when_the_interpreter_does(seed: int) -> None:
-    body = Generator(Random(seed), Shape(failing=True, races=False)).program()
+    body = Generator(Random(seed), Shape(failing=True, races=False, attempts=True)).program()
     program = Builder(Random(seed)).build(body)
     try:
         expected = interpret(body, [7], {})
     except BoomError:
         with pytest.raises(RunError) as raised:
             run(program)
-        assert isinstance(_root(raised.value), BoomError)
+        value = raised.value.raised
+        assert value is not None and qualified(BoomError) in (value.kind, *value.bases)
     else:
         assert run(program).value == expected
-
-
-def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _recorded(seed: int, shape: Shape) -> tuple[Any, RunResult]:
@@ -89,6 +85,31 @@ def test_resumes_from_every_prefix_and_repeats_nothing(seed: int) -> None:
         assert again <= executed
         leaves = [op for _, op in again if op.partition("_")[0] in ("wait", "thread")]
         assert builder.calls.total() == len(leaves)
+
+
+@settings(PROFILE, max_examples=40)
+@given(SEEDS)
+def test_resumes_caught_failures_to_the_same_result_and_executes_nothing_again_that_was_caught(seed: int) -> None:
+    """What led to a failure and is not caught yet is executed again, by a journal that went through its JSON form."""
+    shape = Shape(failing=True, races=False, flaky=False, attempts=True)
+    body = Generator(Random(seed), shape).program()
+    try:
+        expected = interpret(body, [7], {})
+    except BoomError:
+        return
+    program = Builder(Random(seed)).build(body)
+    codec = Codec(program)
+    first = run(program)
+    assert first.value == expected
+    for cut in range(1, len(first.events) + 1):
+        prefix = [codec.loads(codec.dumps(event)) for event in first.events[:cut]]
+        resumed = run(Builder(Random(seed)).build(body), prefix)
+        assert resumed.value == expected
+        again = {(event.frame, event.op) for event in resumed.events if isinstance(event, OpStarted)}
+        assert not again & {(event.frame, event.op) for event in prefix if isinstance(event, OpsDone)}
+        for caught in (event for event in prefix if isinstance(event, OpCaught)):
+            tried = f"{attempt_path(caught.frame, caught.op, caught.attempt)}.try/"
+            assert not [path for path, _ in again if path.startswith(tried)]
 
 
 @settings(PROFILE, max_examples=15)
@@ -124,7 +145,7 @@ def test_a_once_tool_is_never_called_twice_however_often_the_run_is_cut_and_what
 ) -> None:
     """Structured ops around it are tried again, losers are cancelled, and the run is cancelled and resumed."""
     builder = Builder(Random(seed), retried=True)
-    program = builder.build(Generator(Random(seed), Shape(failing=True, once=True)).program())
+    program = builder.build(Generator(Random(seed), Shape(failing=True, once=True, attempts=True)).program())
 
     async def main() -> None:
         journal = MemoryJournal()
@@ -148,7 +169,7 @@ def test_a_once_tool_is_never_called_twice_however_often_the_run_is_cut_and_what
 @settings(PROFILE, max_examples=30)
 @given(SEEDS, st.integers(0, 40))
 def test_cancelling_leaves_nothing_behind(seed: int, ticks: int) -> None:
-    program = Builder(Random(seed)).build(Generator(Random(seed), Shape()).program())
+    program = Builder(Random(seed)).build(Generator(Random(seed), Shape(failing=True, attempts=True)).program())
 
     async def main() -> None:
         task = asyncio.create_task(execute(program, (7,), Services(Engines({})), MemoryJournal(), "run"))
