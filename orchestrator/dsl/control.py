@@ -7,17 +7,20 @@ from around them; what they compute leaves only as their result, which may be on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Never, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
+from functools import partial
+from typing import Any, Final, Literal, Never, TypeVar, TypeVarTuple, Unpack, overload
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import is_symbolic, named, shown
-from orchestrator.dsl.options import known_options, option, take_policies
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count
+from orchestrator.dsl.failing import attempt_op
+from orchestrator.dsl.options import Policy, option, policy_of
+from orchestrator.dsl.policy import is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Mark, Result, Tracer, require_tracer
 from orchestrator.dsl.typing import TypeForm, assignable, element_type, join, list_of, type_string
 from orchestrator.dsl.value import Length, Value
+from orchestrator.errors import Error
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -26,17 +29,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
+_ON_ERROR: Final = ("fail", "collect")
 _WIDENINGS = 4
 """How often one value of a loop's state may turn out wider than it began: ``None``, then ``str | None``, …"""
-
-
-class Policy(TypedDict, total=False):
-    """Name and policies of a structured op."""
-
-    name: str | None
-    retry: RetryLike
-    timeout: TimeoutLike
-    budget: BudgetLike
 
 
 def branch(cond: Any, then: Callable[[], T], otherwise: Callable[[], T], **policy: Unpack[Policy]) -> T:
@@ -168,6 +163,16 @@ def _next_state(tracer: Tracer, types: list[TypeForm], step: Traced) -> list[Typ
 
 @overload
 def map_(
+    fn: Callable[[T], R], items: Sequence[T], /, *, on_error: Literal["collect"], limit: int | None = ...,
+    concurrency: int | None = ..., **policy: Unpack[Policy],
+) -> list[R | Error]: ...  # fmt: skip
+@overload
+def map_(
+    fn: Callable[[Unpack[Ts]], R], /, *lists: Any, on_error: Literal["collect"], limit: int | None = ...,
+    concurrency: int | None = ..., **policy: Unpack[Policy],
+) -> list[R | Error]: ...  # fmt: skip
+@overload
+def map_(
     fn: Callable[..., tuple[A, B]], /, *lists: Any, limit: int | None = ..., concurrency: int | None = ...,
     **policy: Unpack[Policy],
 ) -> tuple[list[A], list[B]]: ...  # fmt: skip
@@ -192,12 +197,14 @@ def map_(
     *lists: Any,
     limit: int | None = None,
     concurrency: int | None = None,
+    on_error: Literal["fail", "collect"] = "fail",
     **policy: Unpack[Policy],
 ) -> Any:
     """Apply ``fn`` to each item (or to corresponding items of several lists), all at once or ``concurrency`` at a time.
 
     ``limit`` bounds the number of items; it may be left out where tracing knows the length, as after ``samples=5``. If
-    ``fn`` returns a tuple or dict, so does ``map_``, with a list in each place.
+    ``fn`` returns a tuple or dict, so does ``map_``, with a list in each place. The first item that fails fails them
+    all; with ``on_error="collect"`` the others go on, and there is an :class:`Error` in its place.
     """
     tracer = require_tracer("map_")
     name, opts = policy_of(tracer, "map_", policy)
@@ -213,11 +220,31 @@ def map_(
         arguments.append(Result(Any if item in (None, Never) else item))
     length = _map_length(tracer, values, limit)
     concurrency = option(tracer, "concurrency", concurrency)
+    if on_error not in _ON_ERROR:
+        fix = f"on_error is {' or '.join(map(repr, _ON_ERROR))}"
+        tracer.report("ORCH-D041", f"map_: on_error={shown(on_error)}", fix=fix)
+    if on_error == "collect" and is_traceable(tracer, "the function of map_", fn):
+        fn = partial(_or_error, tracer, fn)
     body = trace_region(tracer, "the function of map_", fn, arguments)
     results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
     attrs = {"limit": max(length.most, 1), "concurrency": concurrency or 0}
     mapped = tracer.op("map", values, results, attrs, opts, name=name, regions=[body.region])
     return unflatten(body.shape, mapped)
+
+
+def _or_error(tracer: Tracer, fn: Callable[..., Any], *items: Value[Any]) -> Any:
+    """What ``fn`` gives of an item, or, in each place of that, its failure."""
+    given: list[object] = []
+
+    def body() -> object:
+        given.append(tracer.call(fn, *items))
+        return given[0]
+
+    def handler(error: Value[Any]) -> Any:
+        leaves, shape = flatten(given[0])
+        return unflatten(shape, [error for _ in leaves])
+
+    return attempt_op(tracer, body, [((), handler)], None, opts={})
 
 
 def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) -> Length:
@@ -245,8 +272,3 @@ def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) 
     bounds = [length.most for length in known] + ([limit] if limit is not None else [])
     most = min(bounds, default=1)
     return Length(most, min(most, max((length.least for length in known), default=0)))
-
-
-def policy_of(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
-    """The name and the policies' opts of a structured op, out of its options."""
-    return take_policies(tracer, known_options(tracer, given, Policy, callee))

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, Unpack, overload
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import shown
-from orchestrator.dsl.control import Policy, policy_of
+from orchestrator.dsl.options import Policy, policy_of
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.region import trace_region
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer

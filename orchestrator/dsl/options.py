@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import user_location
@@ -167,3 +167,17 @@ def checked(tracer: Tracer, parse: Callable[..., Opts], *args: object, **kwargs:
     except PolicyError as error:
         tracer.report("ORCH-D040", str(error), fix=error.fix)
         return {}
+
+
+class Policy(TypedDict, total=False):
+    """Name and policies of a structured op."""
+
+    name: str | None
+    retry: RetryLike
+    timeout: TimeoutLike
+    budget: BudgetLike
+
+
+def policy_of(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:
+    """The name and the policies' opts of a structured op, out of its options."""
+    return take_policies(tracer, known_options(tracer, given, Policy, callee))

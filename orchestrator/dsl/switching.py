@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar, Unpack, get_args
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import LossyConstantError, constant_json, describe, is_symbolic, named, shown
-from orchestrator.dsl.control import Policy, policy_of
 from orchestrator.dsl.naming import register_type
+from orchestrator.dsl.options import Policy, policy_of
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.tracer import Tracer, require_tracer
 from orchestrator.dsl.typing import UNIONS, NoneType, TypeForm, literals_of, origin_of, plain, type_string

@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.errors import Error, bases_of, qualified
 from orchestrator.runtime.builder import RegionBuilder, Val
-from orchestrator.runtime.cases import Cases
+from orchestrator.runtime.cases import Cases, by_truth
 from orchestrator.runtime.inline import InlineLoop
 from orchestrator.runtime.program import Policy, Program, Raise, Region, Structure, ToolCall
 
@@ -198,6 +198,9 @@ class Builder:
         if not node.bodies:
             policy = Policy(attempts=3, backoff_s=0.0) if node.kind == "flaky" else Policy()
             return builder.suspend(node.id, self.tool(node), inputs, policy=policy)[0]
+        return self.structure(builder, node, inputs, values)
+
+    def structure(self, builder: RegionBuilder, node: Node, inputs: list[Val], values: dict[int, Val]) -> Val:
         if node.kind == "map":
             emit: Callable[..., str] = lambda x: f"[{x}+n for n in range({node.param})]"  # noqa: E731
             inputs = [builder.inline(f"{node.id}_items", emit, inputs[:1])]
@@ -222,15 +225,11 @@ class Builder:
             lost = loser.suspend(f"{node.id}_loser", ToolCall(_boom, "boom", "idempotent", True, "async"), [])
             bodies.append(("loser", loser.finish(lost), loser.captures))
             inputs = []
-        if node.kind == "attempt":
-            inputs = []
-        chosen: dict[str, Any] = {}
-        if node.kind == "switch":
-            chosen["select"] = Cases(((0, 1), (2, 3, 4)), has_default=True)
-            inputs = inputs[:1]
-        if node.kind == "attempt":
-            chosen["catches"] = CATCHES[node.param]
-        spec = Structure(node.kind, max(node.param, 0), self.rng.randint(0, 2), **chosen)  # type: ignore[arg-type]
+        if node.kind in ("attempt", "switch"):
+            inputs = inputs[: int(node.kind == "switch")]
+        cases = Cases(((0, 1), (2, 3, 4)), has_default=True) if node.kind == "switch" else by_truth
+        catches = CATCHES[node.param] if node.kind == "attempt" else ()
+        spec = Structure(node.kind, max(node.param, 0), self.rng.randint(0, 2), cases, catches)  # type: ignore[arg-type]
         out = builder.suspend(node.id, spec, inputs, bodies=bodies, policy=self.structures)[0]
         if node.kind == "map":
             return builder.inline(f"{node.id}_sum", lambda items: f"sum({items})%1000", [out])

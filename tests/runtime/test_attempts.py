@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Error, Retry, attempt, branch, tool, workflow
+from orchestrator import Error, Retry, attempt, branch, map_, tool, workflow
 from orchestrator.dsl.failing import attempt_op, fail_op, reraise_op
 from orchestrator.dsl.tracer import require_tracer
 from orchestrator.errors import RunError
@@ -178,3 +178,31 @@ def test_a_failure_in_the_cleanup_replaces_the_first() -> None:
     assert raised.value.__cause__ is not None
     with pytest.raises(RunError, match="KeyError: oops"):
         flow(1)
+
+
+def test_a_map_collects_failures_in_their_places() -> None:
+    @workflow
+    def flow(numbers: list[int]) -> list[int | Error]:
+        return map_(check, numbers, limit=9, on_error="collect")
+
+    values = flow([3, -1, 4, 0])
+    assert [each if isinstance(each, int) else each.message for each in values] == [3, "400 -1 is negative", 4, "zero"]
+
+
+def test_a_map_of_several_results_collects_in_each_of_them() -> None:
+    @workflow
+    def flow(numbers: list[int]) -> str:
+        twice, names = map_(lambda n: (check(n) * 2, note(f"n{n}")), numbers, limit=9, on_error="collect")
+        return f"{twice[0]} {names[0]} | {twice[1]} {names[1]}"
+
+    assert flow([3, 0]) == "6 n3 | zero zero"
+
+
+def test_a_map_collects_what_only_computes_and_what_always_raises() -> None:
+    @workflow
+    def flow(numbers: list[int]) -> list[int | Error]:
+        fine = map_(inline, numbers, limit=9, on_error="collect")
+        raised = map_(lambda n: raises(KeyError, f"{n}"), numbers, limit=9, on_error="collect")
+        return fine + raised  # type: ignore[return-value]
+
+    assert [str(each) for each in flow([1, -1])] == ["1", "400 -1 is negative", "1", "-1"]
