@@ -1,4 +1,4 @@
-"""The user's source: which construct is being executed, and the functions in a file."""
+"""The user's source: which construct is being executed, and the functions and classes in a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import ast
 import linecache
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+from orchestrator.cached import cached_property
 
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -26,6 +27,8 @@ class Condition(NamedTuple):
     negated: bool = False
 
 
+_MOST_SOURCES: Final = 32
+_sources: dict[str, Source] = {}
 UNKNOWN = Condition("Python", None)
 
 
@@ -35,7 +38,7 @@ def condition_at(frame: FrameType) -> Condition:
     Python gives a conditional jump the position of the whole construct or, since 3.12, of its test without any ``not``.
     """
     here = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
-    tree = _parsed("".join(linecache.getlines(frame.f_code.co_filename)))
+    tree = source_of(frame.f_code.co_filename).tree
     for node in ast.walk(tree):
         for keyword, test in _tests(node):
             bare, negated = _without_not(test)
@@ -59,8 +62,7 @@ def has_source(file: str) -> bool:
 
 def function_at(code: CodeType) -> FunctionNode | None:
     """The definition of a function, or None if the source is not available."""
-    named = _functions("".join(linecache.getlines(code.co_filename)))
-    found = named.get((code.co_firstlineno, code.co_name), [])
+    found = source_of(code.co_filename).functions.get((code.co_firstlineno, code.co_name), [])
     if len(found) < 2:
         return found[0] if found else None
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -71,25 +73,63 @@ def function_at(code: CodeType) -> FunctionNode | None:
     return fitting[-1] if fitting else None  # the innermost
 
 
-@lru_cache(maxsize=8)
+class Source:
+    """A file as it was read, parsed once; nothing where it cannot be parsed."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.tree = _parsed("".join(lines))
+
+    @cached_property
+    def functions(self) -> Mapping[tuple[int, str], list[FunctionNode]]:
+        """By the line of the first decorator, or else of the definition, and the name; outer ones first."""
+        named: dict[tuple[int, str], list[FunctionNode]] = defaultdict(list)
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                named[first_line(node), node.name].append(node)
+            elif isinstance(node, ast.Lambda):
+                named[node.lineno, "<lambda>"].append(node)
+        return named
+
+    @cached_property
+    def classes(self) -> Mapping[str, list[ast.ClassDef]]:
+        """By the qualified name."""
+        named: dict[str, list[ast.ClassDef]] = defaultdict(list)
+        unfinished: list[tuple[str, ast.AST]] = [("", self.tree)]
+        while unfinished:
+            around, node = unfinished.pop()
+            for inner in ast.iter_child_nodes(node):
+                if isinstance(inner, ast.ClassDef):
+                    named[around + inner.name].append(inner)
+                    unfinished.append((f"{around}{inner.name}.", inner))
+                elif isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    unfinished.append((f"{around}{inner.name}.<locals>.", inner))
+                elif isinstance(inner, (ast.stmt, ast.ExceptHandler, ast.match_case)):
+                    unfinished.append((around, inner))
+        return named
+
+
+def source_of(file: str) -> Source:
+    """The source of a file; of one that has changed, and of which Python knows, the new one."""
+    lines = linecache.getlines(file)
+    known = _sources.get(file)
+    if known is None or known.lines is not lines:  # the same list as long as Python has not read it again
+        while len(_sources) >= _MOST_SOURCES:
+            _sources.pop(next(iter(_sources)), None)
+        known = _sources[file] = Source(lines)
+    return known
+
+
+def first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+    """The line of its first decorator, or else of the definition."""
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
 def _parsed(source: str) -> ast.Module:
     try:
         return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
-
-
-@lru_cache(maxsize=8)
-def _functions(source: str) -> Mapping[tuple[int, str], list[FunctionNode]]:
-    """By the line of the first decorator, or else of the definition, and the name; outer ones first."""
-    named: dict[tuple[int, str], list[FunctionNode]] = defaultdict(list)
-    for node in ast.walk(_parsed(source)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            named[line, node.name].append(node)
-        elif isinstance(node, ast.Lambda):
-            named[node.lineno, "<lambda>"].append(node)
-    return named
 
 
 def _parameters(node: FunctionNode) -> tuple[str, ...]:
