@@ -49,7 +49,7 @@ class Compiled:
 
     name: str
     hash: str
-    """Content hash of the level-1 module: equal for equal workflows, in every process."""
+    """What the workflow means: equal in every process, and whatever its policies are (:mod:`orchestrator.ir.hash`)."""
     params: dict[str, TypeForm]
     defaults: dict[str, object]
     """Of the parameters that may be left out."""

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
 from hashlib import blake2b
 from io import BytesIO
-from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
+from orchestrator.dsl.code_hash.objects import is_users, own_attributes
 from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.static import written
 from orchestrator.dsl.tool import Tool
@@ -189,7 +188,7 @@ class _Walk:
     def _of_class(self, cls: type, names: _Names) -> Iterator[object]:
         """What the user's part of a class has under these names."""
         for base in cls.__mro__:
-            if _is_users(base):
+            if is_users(base):
                 yield from _attributes(vars(base), names, names)
 
     def _of_object(self, value: Any, kind: type, names: _Names) -> Iterator[object]:
@@ -198,7 +197,7 @@ class _Walk:
             yield _Look(behind, names)
         names = self._names_within(kind, names, _OF_MAKING)
         yield from self._of_class(kind, names)
-        yield from _attributes(_own(value), names | _fields(kind), names)
+        yield from _attributes(own_attributes(value), names | _fields(kind), names)
 
     def _digest(self, data: object) -> bytes | None:
         """Of plain data: different wherever it is; None where it holds anything else, or is nested very deeply."""
@@ -224,7 +223,7 @@ class _Walk:
         """``names``, and all that the methods mention that are called by them or by operators, ``unused`` ones not."""
         key = cls, id(names), unused
         if key not in self._names_in_class:
-            own = [vars(base) for base in cls.__mro__ if _is_users(base)]
+            own = [vars(base) for base in cls.__mro__ if is_users(base)]
             operators = {
                 name
                 for each in own
@@ -263,20 +262,6 @@ def _attributes(own: Mapping[str, object], which: Set[str], names: _Names) -> It
         yield _Look(own[name], names)
 
 
-def _own(value: object) -> Mapping[str, object]:
-    """An object's own attributes, those in slots included; nothing is asked of the object itself."""
-    own: dict[str, object] = {}
-    with suppress(AttributeError):
-        own |= object.__getattribute__(value, "__dict__")
-    for base in type(value).__mro__:
-        if "__slots__" in vars(base):
-            for name, slot in vars(base).items():
-                if isinstance(slot, MemberDescriptorType):
-                    with suppress(AttributeError):
-                        own[name] = slot.__get__(value)
-    return own
-
-
 def _behind(value: Any) -> Any:
     """The function of a property or a static, cached or otherwise decorated method; else ``value``."""
     kind = type(value)
@@ -284,7 +269,7 @@ def _behind(value: Any) -> Any:
         return value.fget
     if issubclass(kind, (staticmethod, classmethod)):
         return value.__func__
-    own = {} if issubclass(kind, (FunctionType, type)) else _own(value)
+    own = {} if issubclass(kind, (FunctionType, type)) else own_attributes(value)
     return own.get("__wrapped__", own.get("func", value))
 
 
@@ -294,13 +279,6 @@ def _fields(cls: type) -> frozenset[str]:
     if isinstance(model_fields, Mapping):
         return frozenset(model_fields)
     return frozenset(each.name for each in fields(cls)) if is_dataclass(cls) else frozenset()
-
-
-def _is_users(cls: type) -> bool:
-    module = cls.__module__
-    if module.partition(".")[0] in sys.stdlib_module_names:
-        return False
-    return is_user_file(getattr(sys.modules.get(module), "__file__", None) or "")
 
 
 def _code_names(code: CodeType) -> Iterator[str]:

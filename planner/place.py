@@ -44,7 +44,7 @@ def plan_graph(
     """Plan a module that has been read already; places and resources go into the graph's nodes and the module's ops.
 
     ``engine_of`` names the engine of model calls (by op id) that are placed already, by the exact placement.
-    ``ir_hash`` is the module's content hash, kept in the plan so that a run can tell what it was made for.
+    ``ir_hash`` is of what the module means, and kept in the plan so that one can tell what it was made for.
     Raises :class:`PlanError`, with everything that is wrong: ORCH-P010 nobody serves a model, ORCH-P011 a model fits
     nowhere, ORCH-P012 an op that cannot be priced, ORCH-P013 an unknown objective, ORCH-P014 an engine does not take
     what a call asks for.

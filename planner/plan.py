@@ -189,7 +189,7 @@ class Plan(BaseModel):
     version: int = PLAN_VERSION
     workflow: str
     ir_hash: str
-    """Content hash of the level-1 module of the workflow that the plan was made for."""
+    """Of what the workflow means that the plan was made for (:mod:`orchestrator.ir.hash`)."""
     cluster: Cluster
     objective: Objective = "latency"
     ops: tuple[OpPlan, ...]

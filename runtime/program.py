@@ -390,7 +390,7 @@ class Program:
 
     name: str
     hash: str
-    """Content hash of the workflow's level-1 IR."""
+    """Of what the workflow means."""
     params: tuple[str, ...]
     body: Region
     returns: Any
@@ -400,7 +400,8 @@ class Program:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the workflow and of where its values are: what a run is pinned to. A new plan may change it."""
+        """Hash of what the workflow means and of where its values are: what a run is pinned to. A new plan may change
+        it; a new timeout, retry or budget does so only where an op that just computes gets its first policy."""
         digest = sha256(self.hash.encode())
         for key, region in sorted(self.regions.items()):
             slots = [(op.id, op.first, op.count) for op in region.ops()]

@@ -14,9 +14,21 @@ from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.errors import Diagnostic, OrchError
 
 if TYPE_CHECKING:
+    from orchestrator.dsl.code_hash import Covered, Unseen
     from orchestrator.dsl.workflow import Workflow
 
 _PLUMBING = ("agent.const", "agent.prompt", "agent.chat", "agent.field")
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """A tool's hash, and what is beside it; see docs/tools.md."""
+
+    code: str
+    versions: dict[str, str]
+    """Of the third-party distributions that it uses."""
+    unseen: list[Unseen]
+    """What it reads that is not part of its hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,8 @@ class Checked:
     tools: dict[str, str] = field(default_factory=dict)
     """Effects by tool."""
     asks_a_human: bool = False
+    hashes: dict[str, Hashed] = field(default_factory=dict)
+    """By tool."""
 
     def __str__(self) -> str:
         calls = f"{self.model_calls} model call{'s' * (self.model_calls != 1)}"
@@ -42,7 +56,9 @@ class Checked:
             [f"tools {', '.join(f'{name} ({effects})' for name, effects in self.tools.items())}"] if self.tools else []
         )
         parts += ["asks a human"] if self.asks_a_human else []
-        return f"{self.signature}\n  {'; '.join(parts)}"
+        unseen = dict.fromkeys(str(each) for hashed in self.hashes.values() for each in hashed.unseen)
+        left_out = [f"not in a tool's hash: {each}" for each in unseen]
+        return "\n  ".join([self.signature, "; ".join(parts), *left_out])
 
 
 @click.command(cls=Command, name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
@@ -104,4 +120,9 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
         sorted({attr(op, "model") for op in generates}),
         tools,
         any(op.name == "agent.ask" for op in ops),
+        {name: _hashed(traced.bindings.tools[name].covered) for name in tools},
     )
+
+
+def _hashed(covered: Covered) -> Hashed:
+    return Hashed(covered.hash, covered.versions, list(covered.unseen))

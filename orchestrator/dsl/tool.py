@@ -31,7 +31,7 @@ from typing import (
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
-from orchestrator.dsl.code_hash import code_hash
+from orchestrator.dsl.code_hash import Covered, covered
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.naming import register_tool
@@ -139,10 +139,15 @@ class Tool(Generic[P, R]):
         """What is wrong with its options."""
         return (*_option_problems(self), *_feature_problems(self), *once_problems(self))
 
-    @cached_property
+    @property
+    def covered(self) -> Covered:
+        """The hash of what the tool does as it is now, and what it reads that is not part of it."""
+        return covered(self.fn, self.effects)
+
+    @property
     def code(self) -> str:
-        """Hash of what the tool does; see :mod:`orchestrator.dsl.code_hash`."""
-        return code_hash(self.fn, self.effects)
+        """The hash of what the tool does; see :mod:`orchestrator.dsl.code_hash`."""
+        return self.covered.hash
 
     @property
     def __wrapped__(self) -> Callable[P, R]:
@@ -329,7 +334,7 @@ def _captures(tracer: Tracer, tool: Tool[..., Any], held: object) -> object:
 
 def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
     opts = policies(tracer, tool.retry, tool.timeout, tool.budget)
-    opts["code"] = tool.code
+    opts["code"] = _code(tracer, tool)
     if is_number(tool.typical_s):
         opts["typical_s"] = float(tool.typical_s)
     if tool.is_async:
@@ -338,6 +343,16 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)
     return opts
+
+
+def _code(tracer: Tracer, tool: Tool[..., Any]) -> str:
+    """The hash of a tool, found once in a trace however often and with whatever policies it is called."""
+    function: Any = tool.fn
+    parts = (function.__func__, function.__self__) if isinstance(function, MethodType) else (function, None)
+    key = (*map(id, parts), tool.effects)
+    if key not in tracer.hashes:
+        tracer.hashes[key] = parts, tool.code
+    return tracer.hashes[key][1]
 
 
 def _option_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:

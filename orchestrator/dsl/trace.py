@@ -50,7 +50,7 @@ class Traced:
 
     @cached_property
     def hash(self) -> str:
-        """Content hash of the module: equal for equal workflows, in every process."""
+        """Hash of what the workflow means: equal in every process."""
         from orchestrator.ir.hash import module_hash
 
         return str(module_hash(self.module))

@@ -120,6 +120,8 @@ class Tracer:
         self.defaults: Opts = {}
         self.types: dict[str, TypeForm] = {}
         self.tools: dict[str, Tool[..., Any]] = {}
+        self.hashes: dict[object, tuple[object, str]] = {}
+        """Of tools by the identity of their functions, with these."""
         self.inlining: list[Workflow[..., Any]] = []
         self.truths: dict[tuple[CodeType, int], int] = {}
         self.ids: dict[str, SourceLoc] = {}

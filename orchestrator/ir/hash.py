@@ -1,18 +1,31 @@
-"""Content hashes of ops: equal for equal definitions in every process, whatever the ops are called.
+"""Content hashes of ops: equal for equal meaning in every process, whatever the ops are called.
 
-An op's hash covers its name, its attributes except those that do not change what it computes (id, place, resources),
-the hashes of what produces its operands, and its regions. A block argument counts as its position and nesting depth.
-A tool's ``opts.code`` carries the hash of its function, so editing a tool changes all that depends on it. Linear.
+An op's hash covers its name, the attributes that say what it computes, the hashes of what produces its operands, and
+its regions. Not part of it are names, places, and what only says how an op is run: retries, timeouts, budgets,
+concurrency and hints (:data:`NOT_MEANING`). A tool's ``opts.code`` carries the hash of its function, so editing a tool
+changes all that depends on it. A block argument counts as its position and nesting depth. Linear.
+
+The order of ops counts only where it is one of effects: within a region, of those with a token. The tokens themselves
+do not count, so that an op keeps its hash whatever stands before it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import blake2b
 from typing import Any, Final
 
-from orchestrator.ir.walk import Body, Node, op_id, tree
+from orchestrator.ir.walk import Body, Node, entries, is_pure, op_id, tree
 
-_NOT_CONTENT: Final = frozenset({"id", "place", "resources"})
+_NAMES: Final = frozenset({"id", "sym_name"})
+NOT_MEANING: Final = frozenset(
+    {"retry", "timeout_s", "budget_usd", "budget_tokens", "budget_seconds", "slo", "concurrency", "typical_s"}
+    | {"pause_features", "cheap", "is_async", "isolation", "memory_bytes", "place", "resources"}
+    | {"prefix_group", "static_prefix_chars", "fork"}
+)
+"""Attributes and options that say how an op is run, and not what it gives."""
+_TOKEN: Final = "!agent.token"
+"""The type of what orders effects."""
 
 
 def module_hash(module: Any) -> str:
@@ -31,43 +44,64 @@ class _Hasher:
     def __init__(self) -> None:
         self.by_id: dict[str, str] = {}
         self._values: dict[Any, bytes] = {}
-        self._texts: dict[Any, bytes] = {}
+        self._types: dict[Any, bytes] = {}
         self._attributes: dict[tuple[str, Any], bytes] = {}
 
     def node(self, node: Node, depth: int) -> str:
+        """The hash of an op, before it is known which of several equal ones it is."""
         op = node.op
         content = [_framed(node.name)]
-        content += [self._attribute(*each) for each in op.attributes.items() if each[0] not in _NOT_CONTENT]
+        content += [self._attribute(*each) for each in op.attributes.items()]
         content += [self._values[value] for value in op.operands]
-        content += [self._text(value.type) for value in op.results]
+        content += [self._type(value.type) for value in op.results]
         content += [_framed(self._body(body, depth + 1, index)) for index, body in enumerate(node.bodies)]
-        digest = _digest(content)
-        self.by_id[op_id(op)] = digest
-        for index, value in enumerate(op.results):
-            self._values[value] = _framed(f"{digest}.{index}")
+        digest = self.by_id[op_id(op)] = _digest(content)
         return digest
 
     def _body(self, body: Body, depth: int, region: int) -> str:
         for index, value in enumerate(body.arguments):
             self._values[value] = _framed(f"argument {depth} {region} {index} {value.type}")
-        content = [_framed(f"{len(body.arguments)} arguments")]
-        content += [_framed(self.node(node, depth)) for node in body.nodes]
+        ordered: list[str] = []
+        free: list[str] = []
+        met: Counter[str] = Counter()
+        for node in body.nodes:
+            digest = self.node(node, depth)
+            values = [value for value in node.op.results if self._type(value.type)]
+            (free if len(values) == len(node.op.results) else ordered).append(digest)
+            is_drawn = bool(values) and not is_pure(node)
+            which = f"{depth} {met[digest]}" if is_drawn else ""  # two equal calls of a model give two replies
+            met[digest] += is_drawn
+            self._values.update(dict.fromkeys(node.op.results, b""))
+            self._values.update((value, _framed(f"{digest} {which} {index}")) for index, value in enumerate(values))
+        content = [_framed(f"{len(body.arguments)} arguments, {len(ordered)} in order"), *map(_framed, ordered)]
+        content += map(_framed, sorted(free))
         if body.terminator is not None:
             content += [self._values[value] for value in body.terminator.operands]
         return _digest(content)
 
-    def _text(self, part: Any) -> bytes:
-        """The text of a type; most are shared by many ops."""
-        known = self._texts.get(part)
+    def _type(self, part: Any) -> bytes:
+        """The text of a type, empty for a token; most are shared by many ops."""
+        known = self._types.get(part)
         if known is None:
-            known = self._texts[part] = _framed(str(part))
+            text = str(part)
+            known = self._types[part] = b"" if text == _TOKEN else _framed(text)
         return known
 
     def _attribute(self, name: str, value: Any) -> bytes:
         known = self._attributes.get((name, value))
         if known is None:
-            known = self._attributes[name, value] = _framed(f"{name}={value}")
+            known = self._attributes[name, value] = _meaning(name, value)
         return known
+
+
+def _meaning(name: str, value: Any) -> bytes:
+    """What an attribute says of what its op computes."""
+    if name in _NAMES or name in NOT_MEANING:
+        return b""
+    if name != "opts":
+        return _framed(f"{name}={value}")
+    options = sorted(entries(value).items())
+    return _framed("".join(f"{option}={each};" for option, each in options if option not in NOT_MEANING))
 
 
 def _framed(text: str) -> bytes:

@@ -24,6 +24,7 @@ from time import perf_counter, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
+from weakref import ref
 
 from orchestrator.dsl.policy import Budget
 from orchestrator.errors import JournalError
@@ -96,7 +97,7 @@ class RegionActor:
         self._checks = ToolThreads()
         self._num_cpus = num_cpus
         self._engines = dict(engines or {})
-        self._programs: dict[str, Any] = {}
+        self._programs: dict[int, tuple[ref[Program], Any]] = {}
         self._actor: Any = self._started()
 
     def _started(self) -> Any:
@@ -320,10 +321,12 @@ class RegionActor:
         """A reference to the program in Ray's object store; sent once however many runs there are."""
         import ray
 
-        if program.fingerprint not in self._programs:
+        key = id(program)
+        known = self._programs.get(key)
+        if known is None or known[0]() is not program:  # a fingerprint says nothing of timeouts, nor of what tools hold
             ship_program(program)
-            self._programs[program.fingerprint] = ray.put(program)
-        return self._programs[program.fingerprint]
+            known = self._programs[key] = ref(program, lambda _: self._programs.pop(key, None)), ray.put(program)
+        return known[1]
 
     async def close(self) -> None:
         """Stop the worker, and whatever runs in it; end the observers' feeds."""

@@ -39,3 +39,34 @@ def test_an_app_directory_is_checked_by_its_workflow(orch: Orch) -> None:
     ended = orch("check", "examples/text2sql")
     assert ended.code == 0
     assert "answer(question: str" in ended.out
+
+
+READS = """
+import sqlite3
+import yaml
+from orchestrator import tool, workflow
+
+DB = sqlite3.connect(":memory:")
+
+@tool(effects="pure")
+def run_sql(query: str) -> str:
+    return yaml.safe_dump(DB.execute(query).fetchall())
+
+@tool(effects="pure")
+def count(query: str) -> str:
+    return run_sql(query)[:1]
+
+@workflow
+def answer(query: str) -> str:
+    return f"{run_sql(query)} {count(query)}"
+"""
+
+
+def test_what_a_tool_reads_beside_its_hash_is_named_once(orch: Orch, folder: Path) -> None:
+    (folder / "reads.py").write_text(READS)
+    assert orch("check", "reads.py").out.count("not in a tool's hash: `run_sql` reads `DB` (a sqlite3.Connection)") == 1
+    (only,) = json.loads(orch("check", "reads.py", "--json").out)["workflows"]
+    hashed = only["hashes"]["run_sql"]
+    assert hashed["unseen"] == [{"reader": "run_sql", "name": "DB", "what": "a sqlite3.Connection"}]
+    assert list(hashed["versions"]) == ["PyYAML"]
+    assert len(hashed["code"]) == 16

@@ -172,3 +172,38 @@ def test_what_was_spent_is_put_in_order_once_however_many_ops_ask() -> None:
     assert state.spent_within("each").usd == 25.0
     assert isinstance(state.spent, Spending)
     assert state.spent.sorts == 1
+
+
+async def test_a_run_is_resumed_with_other_policies_and_not_with_another_tool() -> None:
+    made: list[str] = []
+
+    @tool(effects="idempotent")
+    async def dear(x: int) -> int:
+        made.append("dear")
+        return x + 1
+
+    @tool(effects="idempotent")
+    async def slow(x: int) -> int:
+        made.append("slow")
+        await asyncio.sleep(0 if len(made) > 2 else 60)
+        return x
+
+    @tool(effects="idempotent", name="dear")
+    async def changed(x: int) -> int:
+        return x + 2
+
+    def compiled(timeout: float, first: Any = dear, **policies: Any) -> Any:
+        @workflow(budget=policies.pop("bound", None))
+        def flow(x: int) -> int:
+            return slow.options(timeout=timeout, **policies)(first(x))
+
+        return compile_workflow(flow)
+
+    async with Runtime() as runtime:
+        with pytest.raises(RunError, match="ORCH-R004"):
+            await runtime.run(compiled(0.01), {"x": 1}, run_id="r")
+        with pytest.raises(RunError, match="ORCH-R021"):
+            await runtime.resume(compiled(0.01, changed), "r")
+        resumed = await runtime.resume(compiled(30.0, retry=2, budget="1 min", bound="1h"), "r")
+    assert resumed.value == 2
+    assert made == ["dear", "slow", "slow"]
