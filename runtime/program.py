@@ -70,7 +70,7 @@ class Pause:
     """
 
     tool: str = ""
-    """The key of the wait (:mod:`orchestrator.passes.waits`)."""
+    """The key of the wait (:mod:`orchestrator.passes.kv.waits`)."""
     ttl_s: float | None = None
     """Upper bound of what to keep the cache for; 0: it is not worth keeping."""
     typical_s: float | None = None

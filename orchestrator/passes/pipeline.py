@@ -16,7 +16,7 @@ from orchestrator.passes.decompose import Decompose
 from orchestrator.passes.fold_prompts import FoldPrompts
 from orchestrator.passes.hoist_prefixes import HoistPrefixes
 from orchestrator.passes.inline_cheap import InlineCheap
-from orchestrator.passes.kv_lifetime import KvLifetime
+from orchestrator.passes.kv.lifetime import KvLifetime
 
 
 class Pass(Protocol):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator import branch, chat, loop, map_, race, tool, workflow
 from orchestrator.dsl.workflow import Workflow
-from orchestrator.passes.kv_lifetime import KvLifetime
+from orchestrator.passes.kv.lifetime import KvLifetime
 from orchestrator.passes.pipeline import PIPELINE, run_pipeline
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.base import GenerateRequest

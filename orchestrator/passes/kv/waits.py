@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, opt
-from orchestrator.passes.conversations import ARMS, Conversations, arms, repeats
+from orchestrator.passes.kv.conversations import ARMS, Conversations, arms, repeats
 
 DEFAULT_TOOL_S: Final = 2.0
 """Assumed for a tool that does not say how long it takes: at most 2 s pays for itself without knowing the tool

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, bodies
-from orchestrator.passes.conversations import ARMS, Conversations, arms
+from orchestrator.passes.kv.conversations import ARMS, Conversations, arms
 
 _NO_NAMES: Final = frozenset({"agent.generate", "agent.chat", "agent.prompt", "agent.const", "agent.ask"})
 """What gives no further name to the conversations that it takes."""

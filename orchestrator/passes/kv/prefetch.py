@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.ir.walk import Body, Node, attr, op_id, opt, opts
+from orchestrator.passes.kv.waits import LONGEST_TTL_S, is_declared, key, needs_human, quickest_s, seconds, wait_of
 from orchestrator.passes.rewrite import Additions
-from orchestrator.passes.waits import LONGEST_TTL_S, is_declared, key, needs_human, quickest_s, seconds, wait_of
 
 LEAST_PREFETCH_CHARS: Final = 128
 """A shorter prefix fills no block of KV cache."""

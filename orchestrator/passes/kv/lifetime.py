@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, type_string
-from orchestrator.passes.conversations import ARMS, Conversations, arms
-from orchestrator.passes.prefetch import prefetch
-from orchestrator.passes.rewrite import Additions, editing, note
-from orchestrator.passes.sharing import Sharing
-from orchestrator.passes.waits import (
+from orchestrator.passes.kv.conversations import ARMS, Conversations, arms
+from orchestrator.passes.kv.prefetch import prefetch
+from orchestrator.passes.kv.sharing import Sharing
+from orchestrator.passes.kv.waits import (
     LONGEST_TTL_S,
     NextTurn,
     Step,
@@ -23,6 +22,7 @@ from orchestrator.passes.waits import (
     resolutions,
     seconds,
 )
+from orchestrator.passes.rewrite import Additions, editing, note
 
 LEAST_TURNS_LEFT: Final = 0.01
 """Of a conversation that may go on; 0 says that it does not."""
@@ -52,7 +52,7 @@ class KvLifetime:
 
     - **pin**: after each turn whose conversation has another one, wherever that is: behind a branch, in the next
       iteration, in each of several forks (``shared``: their common prefix is pinned once, and each is a session of its
-      own). ``tool`` is the key of the wait (:mod:`orchestrator.passes.waits`), ``ttl_s`` an upper bound. It is 0 for
+      own). ``tool`` is the key of the wait (:mod:`orchestrator.passes.kv.waits`), ``ttl_s`` an upper bound. It is 0 for
       waits that no cache should sit out: those for a human, and those that take longer than any pin lasts.
     - **extend**: in front of a tool that makes the wait better known than it was when the turn began: the arm of a
       branch says which tool it is, its arguments have the features that the user named. Of a human: forget it.
@@ -61,7 +61,7 @@ class KvLifetime:
     - **fork**: noted at a turn on a conversation that others continue, too, so that it opens a session of its own.
     - **supersede**: a shared prefix behind the last of its forks, the conversations left over when one of a list is
       picked, the ones that a race's losers leave behind, and one that a new conversation is a summary of.
-    - **prefetch**: see :mod:`orchestrator.passes.prefetch`.
+    - **prefetch**: see :mod:`orchestrator.passes.kv.prefetch`.
 
     Hints never change results. They follow the data, so a tool whose result the next turn does not need is no part of
     its wait. What is returned from the workflow is left to the engine's LRU.
