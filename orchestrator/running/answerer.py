@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from orchestrator.compiler import this_machine
 from orchestrator.dsl.location import user_location
@@ -18,6 +18,9 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 
 if TYPE_CHECKING:
     from orchestrator.planner.plan import Plan
+
+MOST_SHOWN: Final = 8
+"""Models of an endpoint that an error names."""
 
 EngineLike = str | Engine
 """The URL of an OpenAI-compatible endpoint, a kind (``"sim"``, ``"openai"``, ``"vllm"``), or an engine."""
@@ -82,13 +85,25 @@ def _one_engine(engine: str | None, model: str | None) -> Cluster:
     kind = kinds.get(engine or "", "openai" if url is not None else "vllm")
     if model is None and engine is None:
         return here
+    if model is None and url is not None:
+        model = _only_model(url)
     if model is None and kind != "sim":
-        message = (
-            "an endpoint may serve several models, and none was named" if kind == "openai" else "no model is named"
-        )
         fix = 'add model="its name"' if kind == "openai" else 'add model="./model", a folder or a Hugging Face id'
-        raise UsageError("ORCH-U020", message, where=user_location(), fix=fix)
+        raise UsageError("ORCH-U020", "no model is named", where=user_location(), fix=fix)
     return here.model_copy(update={"engines": (engine_of(kind, model, here, base_url=url),)})
+
+
+def _only_model(url: str) -> str:
+    from orchestrator.runtime.engines.endpoint.served import served_models
+
+    found = served_models(url)
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join(f"`{each}`" for each in found[:MOST_SHOWN]) + (" …" if len(found) > MOST_SHOWN else "")
+    why = f"it serves {some}" if found else "asked what it serves, it did not say"
+    message = "an endpoint may serve several models, and none was named"
+    fix = f'add model="{found[0]}", or another of them' if found else 'add model="its name"'
+    raise UsageError("ORCH-U020", message, where=user_location(), why=why, fix=fix)
 
 
 def _check_url(url: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from orchestrator.errors import RunError
 from orchestrator.running.engines import engine_label, short_model, used_engines
+from orchestrator.runtime.program import Generate
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.run import Runtime
 
@@ -69,11 +70,16 @@ class Opened:
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, compiled: Compiled) -> None:
-        """Start what ``compiled`` needs, and what has not been started for another one."""
+        """Start what ``compiled`` needs, and what has not been started for another one.
+
+        Where models are named by values, engines that the plan does not count on start with their first call.
+        """
         from orchestrator.runtime.engines.registry import create
 
         began = time.perf_counter()
-        specs = used_engines(compiled.plan)
+        used = used_engines(compiled.plan)
+        late = any("model" in op.spec.late for op, _ in compiled.program.model_calls if isinstance(op.spec, Generate))
+        specs = list(compiled.plan.cluster.engines) if late else used
         remote_tools = any(op.place.startswith("ray-") for op in compiled.plan.ops)
         async with self._one_at_a_time:
             if remote_tools or self._ray_address or any(spec.kind == "vllm" for spec in specs):
@@ -82,7 +88,7 @@ class Opened:
             for spec in specs:
                 if spec.name not in engines.by_name:
                     engines.add(spec.name, create(spec, self._ray))
-                if engines.has_started(spec.name):
+                if spec not in used or engines.has_started(spec.name):
                     continue
                 what = f"{engine_label(spec)} with {short_model(spec.model)}"
                 before = time.perf_counter()

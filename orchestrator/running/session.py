@@ -69,10 +69,11 @@ class How:
 class Session:
     """Runs workflows on engines that are started once, when they are first needed, and stay until it is closed.
 
-    ``engine`` is the URL of an OpenAI-compatible endpoint (then ``model`` is what that calls the model), ``"sim"`` for
-    a dry run, or an engine of yours, which you close; ``model`` alone is a folder or a Hugging Face id that vLLM serves
-    on this machine; ``cluster`` is the path of a cluster file, or a cluster. Without any of them workflows run that
-    call no model. Inputs are a mapping, or arguments as the workflow takes them.
+    ``engine`` is the URL of an OpenAI-compatible endpoint (``model`` is what that calls the model; one that serves a
+    single model is asked for its name), ``"sim"`` for a dry run, or an engine of yours, which you close; ``model``
+    alone is a folder or a Hugging Face id that vLLM serves on this machine; ``cluster`` is the path of a cluster file,
+    or a cluster. Without any of them workflows run that call no model. Inputs are a mapping, or arguments as the
+    workflow takes them.
 
     Runs of any number of threads and event loops may be under way at once: they live on one event loop, in a thread of
     the session's. In the block of a :func:`~orchestrator.testing.fake` they run on that, and so do those of a session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.running.answerer import answerer
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine
+from tests.runtime.engines.answering import chunk, serving, usage
 
 MODEL = Path(__file__).parents[2] / "examples" / "text2sql" / "model"
 
@@ -48,8 +50,8 @@ def test_only_a_vllm_here_brings_a_ray() -> None:
 @pytest.mark.parametrize(
     ("given", "code", "message"),
     [
-        ({"engine": "http://h/v1"}, "ORCH-U020", "an endpoint may serve several models, and none was named"),
-        ({"engine": "openai"}, "ORCH-U020", "an endpoint may serve several models, and none was named"),
+        ({"engine": "http://127.0.0.1:1/v1"}, "ORCH-U020", "an endpoint may serve several models, and none was named"),
+        ({"engine": "openai"}, "ORCH-U020", "no model is named"),
         ({"engine": "vllm"}, "ORCH-U020", "no model is named"),
         ({"engine": "gpt-4o"}, "ORCH-U021", "engine= is no URL of an endpoint"),
         ({"engine": "", "model": "m"}, "ORCH-U021", "engine= is no URL of an endpoint"),
@@ -68,6 +70,37 @@ def test_what_cannot_be_meant_is_said_at_once(given: Any, code: str, message: st
     assert told.fix
     assert told.where is not None
     assert told.where.file == __file__
+
+
+def listed(*names: str) -> str:
+    return json.dumps({"object": "list", "data": [{"id": each, "object": "model"} for each in names]})
+
+
+async def test_the_only_model_of_an_endpoint_need_not_be_named() -> None:
+    with serving([chunk("hello"), chunk(reason="stop"), usage()]) as endpoint:
+        endpoint.pages["/v1/models"] = listed("qwen3-8b")
+        assert run(answer, "x", engine=endpoint.url).value == "hello"
+        assert endpoint.asked[0]["model"] == "qwen3-8b"
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (listed("a", "b"), "it serves `a`, `b`"),
+        (listed(*map(str, range(9))), "it serves `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7` …"),
+        (listed(), "asked what it serves, it did not say"),
+        ("[]", "asked what it serves, it did not say"),
+        ('{"data": [3]}', "asked what it serves, it did not say"),
+        ("<html>", "asked what it serves, it did not say"),
+    ],
+)
+def test_of_several_one_must_be_named(page: str, why: str) -> None:
+    with serving([]) as endpoint:
+        endpoint.pages["/v1/models"] = page
+        with pytest.raises(UsageError) as caught:
+            Session(engine=endpoint.url)
+    assert caught.value.code == "ORCH-U020"
+    assert caught.value.diagnostics[0].why == why
 
 
 def test_a_url_with_a_password_is_not_shown() -> None:

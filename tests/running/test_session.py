@@ -21,6 +21,7 @@ import orchestrator
 from orchestrator import Session, arun, ask, llm, run, tool, workflow
 from orchestrator.errors import RunError, TraceError, UsageError
 from orchestrator.events import Text
+from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -423,3 +424,13 @@ def test_over_real_http() -> None:
         with session.stream(answer, "who") as events:
             assert "".join(each.delta for each in events if isinstance(each, Text)) == "kind who"
         assert asyncio.run(session.arun(answer, "what")).value == "kind what"
+
+
+def test_a_model_that_is_a_value_is_found_among_all_engines() -> None:
+    @workflow
+    def pick(question: str, which: str) -> str:
+        return llm(question, model=which)
+
+    models = [EngineSpec(name=f"on_{each}", kind="scripted", model=each, options={"replies": [each]}) for each in "ab"]
+    with Session(cluster=Cluster(engines=tuple(models))) as session:
+        assert [session.run(pick, "x", each).value for each in "ab"] == ["a", "b"]

@@ -1,4 +1,5 @@
-"""Asking a server once whether it is a vLLM, and one with our scheduler, which takes sessions and hints.
+"""Asking a server once whether it is a vLLM, and one with our scheduler, which takes sessions and hints; and which
+models it serves.
 
 Its ``/metrics`` tells: our scheduler adds the families of :mod:`orchestrator.runtime.kv.metrics`. A server without
 them, without the page or without an answer gets none."""
@@ -29,6 +30,23 @@ async def takes_hints(client: AsyncOpenAI, url: str) -> bool:
 async def is_vllm(client: AsyncOpenAI, url: str) -> bool:
     """Whether the server behind the base URL ``url`` is a vLLM."""
     return VLLM_PREFIX in await _metrics(client, url)
+
+
+async def models(client: AsyncOpenAI) -> list[str]:
+    """The models that the server says it serves; none where it does not say."""
+    from openai import APIError
+
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return [each.id for each in (await client.models.list()).data]
+    except (
+        APIError,
+        ValueError,
+        TimeoutError,
+        AttributeError,
+        TypeError,
+    ):  # the last two: it answered something else
+        return []
 
 
 async def _metrics(client: AsyncOpenAI, url: str) -> str:

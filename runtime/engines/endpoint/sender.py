@@ -65,6 +65,10 @@ class Sender:
         """Whether the server is a vLLM; it is asked."""
         return await probe.is_vllm(self._clients.here(), without_user(self.url))
 
+    async def models(self) -> list[str]:
+        """The models that the server says it serves; it is asked."""
+        return await probe.models(self._clients.here())
+
     async def close(self) -> None:
         """Close the connections."""
         for name in LOGGERS:

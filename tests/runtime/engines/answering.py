@@ -64,7 +64,7 @@ def serving(answer: Callable[[dict[str, Any]], Answer] | Answer) -> Iterator[End
         def do_GET(self) -> None:
             page = endpoint.pages.get(self.path)
             self.send_response(404 if page is None else 200)
-            self.send_header("content-type", "text/plain")
+            self.send_header("content-type", "application/json" if self.path.endswith("/models") else "text/plain")
             self.end_headers()
             self.wfile.write((page or "").encode())
 
