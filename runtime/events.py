@@ -19,7 +19,7 @@ from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.program import Limits
 
-EVENT_VERSION: Final = 2
+EVENT_VERSION: Final = 3
 """Raised by one whenever a reader of the previous version would misread an encoded event."""
 
 

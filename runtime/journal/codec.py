@@ -10,8 +10,8 @@ import json
 from typing import Any
 
 from orchestrator.runtime.events import Event, decode, encode
+from orchestrator.runtime.journal.stored import dump, load
 from orchestrator.runtime.program import Program
-from orchestrator.runtime.values import adapter
 
 
 class Codec:
@@ -29,10 +29,10 @@ class Codec:
         return decode(json.loads(line), self._load)
 
     def _dump(self, region: str, slot: int, value: object) -> object:
-        return adapter(self._type(region, slot)).dump_python(value, mode="json", round_trip=True)
+        return dump(self._type(region, slot), value)
 
     def _load(self, region: str, slot: int, value: object) -> object:
-        return adapter(self._type(region, slot)).validate_python(value)
+        return load(self._type(region, slot), value)
 
     def _type(self, region: str, slot: int) -> Any:
         return self._program.returns if slot < 0 else self._program.regions[region].types[slot]
