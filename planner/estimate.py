@@ -39,7 +39,7 @@ from orchestrator.planner.sizes import NOTHING, Size
 from orchestrator.planner.takes import refusals
 from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_tokens, text_tokens
 
-HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch", "kv_move"})
+HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
 
 UNEXPECTED = Interval(0.0, 0.0, 1.0)

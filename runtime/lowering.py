@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from orchestrator.planner.graph import Graph, Node
     from orchestrator.planner.graph import Region as GraphRegion
 
-_HINTS: Final = frozenset({"kv_pin", "kv_extend", "kv_move", "transfer"})
+_HINTS: Final = frozenset({"kv_pin", "kv_extend"})
 """Ops that only pass their operand on: a pin is part of the call whose conversation it pins, and what extends it part
-of the op that it stands before; the others wait for an engine that takes them."""
+of the op that it stands before."""
 
 
 @dataclass(slots=True)

@@ -54,6 +54,10 @@ class Graph(Protocol):
         """Append ``agent.<kind>`` and give its results; ``regions`` become its regions, in order."""
         ...
 
+    def declare(self, kind: str, name: str, attrs: Mapping[str, object]) -> None:
+        """Say what the name of a type (``type``) or tool (``declare_tool``) means."""
+        ...
+
     def yield_(self, values: Sequence[Any]) -> None:
         """End the open region or workflow."""
         ...

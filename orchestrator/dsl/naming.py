@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.dsl.location import definition_of
 from orchestrator.dsl.same import same_function
-from orchestrator.dsl.typing import TypeForm, decodable, type_string
+from orchestrator.dsl.typing import TypeForm, decodable, same_type, type_string
 
 if TYPE_CHECKING:
     from orchestrator.dsl.tool import Tool
@@ -23,7 +23,7 @@ def register_type(tracer: Tracer, tp: TypeForm) -> str:
         return name
     tp = decodable(tp)
     known = tracer.types.setdefault(name, tp)
-    if known is not tp and known != tp:
+    if not same_type(known, tp):
         why, fix = "type names identify types in the IR and in stored results", "rename one of the two classes"
         if _definition(known) == _definition(tp):
             why, fix = f"the definition of {name} ran twice; {why}", f"define {name} once, at the top of the module"

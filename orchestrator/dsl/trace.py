@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
+from orchestrator.dsl.declare import declare
 from orchestrator.dsl.location import is_user_file, trace_boundary
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Result, Tracer
-from orchestrator.dsl.typing import TypeForm
+from orchestrator.dsl.typing import TypeForm, type_string
 from orchestrator.dsl.unasked import report_unasked
 from orchestrator.dsl.value import Origin, Value
 from orchestrator.errors import SourceLoc, TraceError, UnrepresentableError, described
@@ -66,7 +67,7 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
     tracer = Tracer(workflow.name, ir)
     tracer.report_once(boundary.problems)
     tracer.report_once(workflow.problems)
-    opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params)}
+    opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params), "returns": type_string(boundary.returns)}
     if workflow.problems:  # calling it would give a coroutine, and a name may not be one
         raise TraceError.collect(tracer.diagnostics)
     types = [register_type(tracer, tp) for tp in boundary.params.values()]
@@ -83,9 +84,11 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
         tracer.report("ORCH-D013", f"{error} in the declaration of the workflow", fix=error.fix, where=workflow.where)
     finally:
         tracer.runs.forget()
+    register_type(tracer, boundary.returns)
+    if not tracer.diagnostics:
+        declare(tracer)
     if tracer.diagnostics:
         raise TraceError.collect(tracer.diagnostics)
-    register_type(tracer, boundary.returns)
     bindings = Bindings({**TOOLS, **tracer.tools}, tracer.types)
     return Traced(ir.finish(), ir.context, workflow.name, dict(boundary.params), boundary.returns, bindings)
 

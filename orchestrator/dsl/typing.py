@@ -37,6 +37,23 @@ def origin_of(tp: TypeForm) -> Any:
     return typing.get_origin(tp)
 
 
+def generic_of(tp: TypeForm) -> tuple[Any, tuple[TypeForm, ...]]:
+    """The class that a generic alias or a generic pydantic model applies, or ``tp`` itself, and its arguments."""
+    applied = getattr(tp, "__pydantic_generic_metadata__", {})
+    if applied.get("origin") is not None:
+        return applied["origin"], applied["args"]
+    return origin_of(tp) or tp, get_args(tp)
+
+
+def same_type(first: TypeForm, second: TypeForm) -> bool:
+    """Whether two annotations say the same: ``typing.List[int]`` and ``list[int]`` do."""
+    if first is second or first == second:
+        return True
+    (ours, our_arguments), (theirs, their_arguments) = generic_of(first), generic_of(second)
+    is_same = ours is theirs and len(our_arguments) == len(their_arguments) and (ours, theirs) != (first, second)
+    return is_same and all(map(same_type, our_arguments, their_arguments))
+
+
 def list_of(item: TypeForm) -> TypeForm:
     """``list[item]``."""
     return list[item]
@@ -367,22 +384,28 @@ def type_string(tp: TypeForm) -> str:
 
 
 @cache
-def _type_string(tp: TypeForm) -> str:
+def _type_string(tp: TypeForm) -> str:  # noqa: PLR0911 - a case each
     if tp is None or tp is NoneType:
         return "None"
     if hasattr(tp, "__metadata__"):
         base, *metadata = get_args(tp)
         return f"Annotated[{', '.join([type_string(base), *map(repr, metadata)])}]"
-    origin, arguments = origin_of(tp), get_args(tp)
+    if isinstance(tp, list):  # the parameters of a callable
+        return f"[{', '.join(map(type_string, tp))}]"
+    origin, arguments = generic_of(tp)
     if origin in UNIONS:
         names = [type_string(member) for member in arguments]
         return " | ".join(sorted(names, key=lambda name: (name == "None", name)))
     if origin is Literal:
-        return f"Literal[{', '.join(sorted(map(repr, arguments)))}]"
-    if origin is not None:
+        return f"Literal[{', '.join(sorted(map(_literal, arguments)))}]"
+    if arguments or tp == tuple[()]:
         inner = ", ".join("..." if argument is Ellipsis else type_string(argument) for argument in arguments)
         return f"{origin.__name__}[{inner}]"
-    return str(getattr(tp, "__name__", tp))
+    return str(getattr(origin, "__name__", origin))
+
+
+def _literal(value: object) -> str:
+    return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
 @cache

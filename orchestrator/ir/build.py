@@ -48,6 +48,7 @@ class Builder:
         self._types: dict[str, Any] = {}
         self._insertion: list[Any] = []
         self._holders: list[Any] = []
+        self._workflow: Any = None
 
     @contextmanager
     def workflow(
@@ -55,7 +56,7 @@ class Builder:
     ) -> Iterator[Sequence[Any]]:
         """Open the workflow; gives the values of its parameters."""
         with self.context, self._unknown:
-            workflow = ir.Operation.create(
+            workflow = self._workflow = ir.Operation.create(
                 "agent.workflow",
                 attributes={"sym_name": to_attribute(name), "opts": to_attribute(opts)},
                 regions=1,
@@ -120,6 +121,13 @@ class Builder:
         for position, region in enumerate(regions):
             region.move_to(created.regions[position])
         return list(created.results)
+
+    def declare(self, kind: str, name: str, attrs: Mapping[str, object]) -> None:
+        """Say what a name means: ``agent.<kind>`` in front of the workflow, behind what has been declared before."""
+        with self.context:
+            attributes = {each: to_attribute(value) for each, value in {"name": name, **attrs}.items()}
+            point = ir.InsertionPoint(self._workflow)
+            ir.Operation.create(f"agent.{kind}", attributes=attributes, loc=self._unknown, ip=point)
 
     def yield_(self, values: Sequence[Any]) -> None:
         """End the innermost open region."""

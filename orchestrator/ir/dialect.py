@@ -38,7 +38,23 @@ _COMMON: Final = ("id", "opts")
 _MODEL: Final = (*_COMMON, "model", "returns", "samples")
 _CALL: Final = (*_COMMON, "callee", "params", "effects")
 
+_TEXT, _LIST, _ENTRIES, _NUMBER = ir.StringAttr, ir.ArrayAttr, ir.DictAttr, ir.IntegerAttr
+_LISTS: Final = (_LIST,)
+"""A list of lists of texts."""
+KINDS_OF_ATTRIBUTES: Final[dict[str, Any]] = {
+    **dict.fromkeys(("name", "sym_name", "id", "kind", "path", "schema", "code", "effects", "returns"), _TEXT),
+    **dict.fromkeys(("value", "model", "callee", "place"), _TEXT),
+    **dict.fromkeys(("bases", "params", "types", "parts"), _LIST),
+    **dict.fromkeys(("cases", "catches"), _LISTS),
+    **dict.fromkeys(("opts", "fields"), _ENTRIES),
+    **dict.fromkeys(("samples", "max", "limit"), _NUMBER),
+    "ttl_s": ir.FloatAttr,
+}
+"""What each required attribute is in MLIR."""
+
 OPS: Final[dict[str, OpSpec]] = {
+    "agent.type": OpSpec(("name", "kind", "path", "bases", "fields", "schema")),
+    "agent.declare_tool": OpSpec(("name", "path", "code", "effects", "params", "types", "returns", "opts")),
     "agent.workflow": OpSpec(("sym_name", "opts"), regions=1),
     "agent.const": OpSpec((*_COMMON, "value"), (0, 0), (1, 1)),
     "agent.prompt": OpSpec((*_COMMON, "parts"), (0, MANY), (1, 1)),
@@ -47,7 +63,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "agent.tool": OpSpec(_CALL, (0, MANY), (1, 1)),
     "agent.retrieve": OpSpec(_CALL, (0, MANY), (1, 1)),
     "agent.field": OpSpec((*_COMMON, "path"), (1, 1), (1, 1)),
-    "agent.ask": OpSpec(_COMMON, (1, 1), (1, 1)),
+    "agent.ask": OpSpec((*_COMMON, "returns"), (1, 1), (1, 1)),
     "agent.branch": OpSpec(_COMMON, (1, 1), (0, MANY), 2),
     "agent.switch": OpSpec((*_COMMON, "cases"), (1, 1), (0, MANY), None),
     "agent.attempt": OpSpec((*_COMMON, "catches"), (0, 0), (0, MANY), None),
@@ -64,11 +80,19 @@ OPS: Final[dict[str, OpSpec]] = {
     "op.kv_release": OpSpec(_COMMON, (1, 1)),
     "op.kv_supersede": OpSpec(_COMMON, (1, MANY)),
     "op.kv_prefetch": OpSpec(_COMMON, (1, 1)),
-    "op.kv_move": OpSpec((*_COMMON, "to"), (1, 1)),
-    "op.kernel": OpSpec((*_COMMON, "kernel"), (0, MANY), (1, 1)),
-    "op.transfer": OpSpec((*_COMMON, "to"), (1, 1), (1, 1)),
 }
 """Every op of both dialects but the terminator ``agent.yield``, which takes any values."""
+
+
+def is_of_its_kind(name: str, attribute: Any) -> bool:
+    """Whether a required attribute is what it must be: text, a list of texts, a dictionary or a number."""
+    kind = KINDS_OF_ATTRIBUTES.get(name)
+    if kind is _LISTS:
+        return type(attribute) is _LIST and all(is_of_its_kind("params", each) for each in attribute)
+    if kind is not None and type(attribute) is not kind:
+        return False
+    return kind is not _LIST or all(type(each) is _TEXT for each in attribute)
+
 
 _current: list[Any] = [None, 0]
 

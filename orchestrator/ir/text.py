@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
-from orchestrator.errors import IRError, SourceLoc
+from orchestrator.errors import Diagnostic, IRError, SourceLoc
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.walk import MOST_NESTED
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|//.*|->|([(\[{<])|([)\]}>])')
 _MOST_BRACKETS: Final = 4 * MOST_NESTED
 """MLIR's parser overflows the stack, and so ends the process, where brackets are nested some thousands deep."""
+_TEXT: Final = "-"
+"""What MLIR calls the file of a text."""
 _PLACE = re.compile(r'"[^"]*":(\d+):(\d+)')
 
 
@@ -24,11 +27,29 @@ def to_text(module: Any, *, locations: bool = True) -> str:
 
 
 def parse(text: str, *, file: str = "<text>") -> Any:
-    """The module that ``text`` describes, in a context of its own.
+    """The module that ``text`` describes, in a context of its own, with nothing wrong in it.
 
-    Raises :class:`IRError` ORCH-I002 with the line and column of the first mistake in ``file``, and ORCH-I003
-    where the text is nested too deep to be read.
+    Raises :class:`IRError` ORCH-I002 with the line and column of the first mistake in ``file``, ORCH-I003
+    where the text is nested too deep to be read, and everything that :func:`orchestrator.ir.verify.verify` finds. As in
+    MLIR, ops without a location of their own are where they stand in the text.
     """
+    from orchestrator.ir.verify import verify
+
+    module = read(text, file=file)
+    try:
+        verify(module)
+    except IRError as error:
+        raise IRError.collect([_in_file(each, file) for each in error.diagnostics]) from None
+    return module
+
+
+def _in_file(found: Diagnostic, file: str) -> Diagnostic:
+    where = found.where
+    return replace(found, where=SourceLoc(file, where.line)) if where is not None and where.file == _TEXT else found
+
+
+def read(text: str, *, file: str = "<text>") -> Any:
+    """As :func:`parse`, without a look at what the module means."""
     from orchestrator.ir.dialect import new_context
 
     depth = 0

@@ -1,70 +1,68 @@
-"""Do the types along an op's edges fit? As far as that can be told without the user's classes: here they are names.
+"""The types along an op's edges, by op: what is given, and what is wanted of it.
 
-``int`` fits ``float``, a member fits its union, ``Any`` fits everything, and two classes may be related. What is
-reported is wrong for certain: a list where a number is wanted, or anything but a conversation where one is continued.
+:class:`orchestrator.ir.subtypes.Subtypes` says what fits; what follows from a declaration or from the type of an
+operand is in :mod:`orchestrator.ir.signatures`. Tokens, which only order effects, come last and are no part of this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from orchestrator.ir.types import names_in
 from orchestrator.ir.walk import python_type
 
 if TYPE_CHECKING:
     from orchestrator.ir.walk import Node
 
-_KNOWN: Final = frozenset({"str", "int", "float", "bool", "None", "bytes", "list", "dict", "tuple", "set", "Chat"})
-_WIDER: Final = frozenset({("bool", "int"), ("bool", "float"), ("int", "float")})
-_OPEN: Final = frozenset({"Any", "object", "Never"})
-_MADE_BY: Final = {"prompt": "str", "chat": "Chat"}
-
-Edge = tuple[str, Any, Any]
-"""What it is, the type it has, and the type it should have: MLIR types, or the names of Python types."""
+KV: Final = "!op.kv"
 
 
-def fits(source: str, target: str) -> bool:
-    """Whether a value of the first type may be one of the second."""
-    if source == target or source in _OPEN or target in _OPEN:
-        return True
-    if " | " in source or " | " in target:
-        if "[" in source or "[" in target:  # the bar may be inside of the brackets
-            return True
-        members = target.split(" | ")
-        return any(fits(each, member) for each in source.split(" | ") for member in members)
-    have, want = source.partition("[")[0], target.partition("[")[0]
-    if have in _KNOWN and want in _KNOWN:
-        return have == want or (have, want) in _WIDER
-    return "Chat" not in (have, want)
+class Edge(NamedTuple):
+    """What it is, the type it has, and the type it should have: MLIR types, or the names of Python types."""
+
+    what: str
+    have: Any
+    want: Any
+    is_same: bool = False
+    """Whether it must be that very type, and not one that fits."""
 
 
 def _prompt(node: Node) -> Iterator[Edge]:
-    yield "the result", node.op.results[0].type, "str"
+    yield Edge("the result", node.op.results[0].type, "str", True)
 
 
 def _chat(node: Node) -> Iterator[Edge]:
-    yield "the result", node.op.results[0].type, "Chat"
+    for text in node.op.operands:
+        yield Edge("what the conversation begins with", text.type, _prompted(text))
+    yield Edge("the result", node.op.results[0].type, "Chat", True)
 
 
-def _lowered_call(node: Node) -> Iterator[Edge]:
-    made = _MADE_BY.get(node.op.attributes["kind"].value)
-    if made is not None:
-        yield "the result", node.op.results[0].type, made
+def _ask(node: Node) -> Iterator[Edge]:
+    yield Edge("the question", node.op.operands[0].type, "str")
+    yield Edge("the answer", node.op.results[0].type, given(node, "returns"), True)
 
 
 def _given(node: Node) -> Iterator[Edge]:
     prompt, *others = node.op.operands
-    if "Message" not in python_type(prompt.type):
-        yield "the prompt", prompt.type, "str"
-    for chat in others[:1]:  # behind it stand options that are values
-        yield "the conversation", chat.type, "Chat"
+    yield Edge("the prompt", prompt.type, _prompted(prompt))
+    for chat in others[:1]:
+        yield Edge("the conversation", chat.type, "Chat")
+    given = node.op.attributes["opts"]
+    for name, value in zip(given["late"] if "late" in given else (), others[1:], strict=False):
+        yield Edge(f"the {name.value}", value.type, "float" if name.value == "temperature" else "str")
+
+
+def _prompted(value: Any) -> Any:
+    """What a prompt may be: text, a message or a list of messages."""
+    return value.type if "Message" in names_in(python_type(value.type)) else "str"
 
 
 def _made(node: Node) -> Iterator[Edge]:
     reply, chat = node.op.results
-    returns, several = node.op.attributes["returns"].value, node.op.attributes["samples"].value > 1
-    yield "the reply", reply.type, f"list[{returns}]" if several else returns
-    yield "the new conversation", chat.type, "list[Chat]" if several else "Chat"
+    returns, several = given(node, "returns"), given(node, "samples") > 1
+    yield Edge("the reply", reply.type, f"list[{returns}]" if several else returns, True)
+    yield Edge("the new conversation", chat.type, "list[Chat]" if several else "Chat", True)
 
 
 def _generate(node: Node) -> Iterator[Edge]:
@@ -72,61 +70,105 @@ def _generate(node: Node) -> Iterator[Edge]:
     yield from _made(node)
 
 
+def _prefill(node: Node) -> Iterator[Edge]:
+    yield from _given(node)
+    yield Edge("the result", node.op.results[0].type, KV, True)
+
+
+def _decode(node: Node) -> Iterator[Edge]:
+    yield Edge("the operand", node.op.operands[0].type, KV, True)
+    yield from _made(node)
+
+
+def _workflow(node: Node) -> Iterator[Edge]:
+    given = node.op.attributes["opts"]
+    if "returns" in given:
+        yield from pairs("the result", yields(node.bodies[0]), [given["returns"].value])
+
+
 def _branch(node: Node) -> Iterator[Edge]:
-    yield "the condition", node.op.operands[0].type, "bool"
+    yield Edge("the condition", node.op.operands[0].type, "bool")
     for body in node.bodies:
-        yield from _pairs("what an arm yields", _yields(body), _types(node.op.results))
+        yield from pairs("what an arm yields", yields(body), types_of(node.op.results))
 
 
 def _switch(node: Node) -> Iterator[Edge]:
     for body in node.bodies:
-        yield from _pairs("what a case yields", _yields(body), _types(node.op.results))
+        yield from pairs("what a case yields", yields(body), types_of(node.op.results))
 
 
 def _attempt(node: Node) -> Iterator[Edge]:
     handlers = len(node.op.attributes["catches"])
     for body in node.bodies[: handlers + 1]:
-        yield from _pairs("what an arm yields", _yields(body), _types(node.op.results))
+        yield from pairs("what an arm yields", yields(body), types_of(node.op.results))
     for body in node.bodies[1 : handlers + 1]:
-        yield from (("what a handler is given", "Error", argument.type) for argument in body.arguments)
+        for argument in body.arguments:
+            yield Edge("what a handler is given", argument.type, "Error", True)
+
+
+def _fail(node: Node) -> Iterator[Edge]:
+    is_new = bool(node.op.attributes["kind"].value)
+    yield Edge("the message", node.op.operands[0].type, "str" if is_new else "Error")
 
 
 def _race(node: Node) -> Iterator[Edge]:
     for arm in node.bodies[0].nodes:
-        yield from _pairs("what an arm yields", _yields(arm.bodies[0]), _types(node.op.results))
+        yield from pairs("what an arm yields", yields(arm.bodies[0]), types_of(node.op.results))
 
 
 def _loop(node: Node) -> Iterator[Edge]:
-    results = _types(node.op.results)
-    yield from _pairs("the initial state", _types(node.op.operands), results)
-    yield from _pairs("the next state", _yields(node.bodies[1]), results)
+    results = types_of(node.op.results)
+    yield from pairs("the initial state", types_of(node.op.operands), results)
+    yield from pairs("the next state", yields(node.bodies[1]), results)
     for body in node.bodies:
-        yield from _pairs("the state", results, _types(body.arguments))
-    yield "the condition", _yields(node.bodies[0])[0], "bool"
+        for argument, result in zip(body.arguments, results, strict=False):
+            yield Edge("the state inside", argument.type, result, True)
+    yield Edge("the condition", yields(node.bodies[0])[0], "bool")
 
 
-def _types(values: Iterable[Any]) -> list[Any]:
+def types_of(values: Iterable[Any]) -> list[Any]:
+    """The types of values."""
     return [value.type for value in values]
 
 
-def _yields(body: Any) -> list[Any]:
-    return [] if body.terminator is None else _types(body.terminator.operands)
+def yields(body: Any) -> list[Any]:
+    """The types of what a region yields."""
+    return [] if body.terminator is None else types_of(body.terminator.operands)
 
 
-def _pairs(what: str, sources: Sequence[Any], targets: Sequence[Any]) -> Iterator[Edge]:
-    return ((what, source, target) for source, target in zip(sources, targets, strict=False))
+def pairs(what: str, sources: Sequence[Any], targets: Sequence[Any]) -> Iterator[Edge]:
+    """Edges between types that belong together."""
+    return (Edge(what, source, target) for source, target in zip(sources, targets, strict=False))
 
 
+def given(node: Node, name: str) -> Any:
+    """A required attribute's value, which level 2 has among the options."""
+    attributes = node.op.attributes
+    return (attributes if name in attributes else attributes["opts"])[name].value
+
+
+def _call(node: Node) -> Iterator[Edge]:
+    find = OF_KIND.get(node.op.attributes["kind"].value)
+    return iter(()) if find is None else find(node)
+
+
+OF_KIND: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
+    "prompt": _prompt,
+    "chat": _chat,
+    "ask": _ask,
+}
+"""By kind, for the ops of level 1 that level 2 knows as ``op.call``."""
 EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
-    "agent.prompt": _prompt,
-    "agent.chat": _chat,
+    **{f"agent.{kind}": edges for kind, edges in OF_KIND.items()},
+    "agent.workflow": _workflow,
     "agent.generate": _generate,
-    "op.prefill": _given,
-    "op.decode": _made,
-    "op.call": _lowered_call,
+    "op.prefill": _prefill,
+    "op.decode": _decode,
+    "op.call": _call,
     "agent.branch": _branch,
     "agent.switch": _switch,
     "agent.attempt": _attempt,
+    "agent.fail": _fail,
     "agent.race": _race,
     "agent.loop": _loop,
 }

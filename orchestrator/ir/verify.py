@@ -1,28 +1,24 @@
 """Is a module well-formed? What MLIR checks, and the dialects' own rules with the user's line.
 
-All violations are reported together. Codes: I010 MLIR's own verifier, I011 duplicate id, I012 prompt parts and holes,
-I013 bounds, I014 terminators, I015 results of a region op, I016 region arguments, I017 unknown op, I018 a required
-attribute is missing, I019 number of operands or results, I020 types that do not fit, I021 arguments and parameters of a
-call, I022 unknown effects, I023 the path of a field.
+All violations are reported together; :mod:`orchestrator.ir.codes` lists them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
-from orchestrator.ir.dialect import OPS
-from orchestrator.ir.typecheck import EDGES, fits
-from orchestrator.ir.walk import Node, nodes, op_id, opt, python_type, source, tree
+from orchestrator.ir.declarations import EFFECTS, Declarations, checked_declarations
+from orchestrator.ir.dialect import OPS, is_of_its_kind
+from orchestrator.ir.signatures import Signatures, Violation
+from orchestrator.ir.subtypes import OTHERS, Subtypes
+from orchestrator.ir.typecheck import EDGES
+from orchestrator.ir.types import Type, parse_type
+from orchestrator.ir.walk import Node, nodes, op_id, python_type, source, tree
 
-_EFFECTS: Final = ("pure", "idempotent", "once")
-_PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
-_OPTS_OF_KIND: Final = {"const": ("value",), "prompt": ("parts",), "field": ("path",)}
-Violation = tuple[str, str]
-"""A code, and what is wrong."""
+_OPTS_OF_KIND: Final = {"const": ("value",), "prompt": ("parts",), "field": ("path",), "ask": ("returns",)}
 
 
 def verify(module: Any) -> Node:
@@ -32,26 +28,92 @@ def verify(module: Any) -> Node:
     except ir.MLIRError as error:
         raise IRError("ORCH-I010", f"MLIR rejects the module: {error}") from error
     root = tree(module)
-    found: list[Diagnostic] = []
+    declared, found = checked_declarations(module)
+    values = _Values(declared)
+    signatures = Signatures(declared, values.types, values.type_of)
     seen: dict[str, Any] = {}
-    names: dict[Any, str] = {}
     for node in (root, *nodes(root.bodies[0])):
         op = node.op
-        attributes = op.attributes
+        attributes = dict(op.attributes.items())
         if node is not root and "id" in attributes:
             identity = attributes["id"].value
             other = seen.setdefault(identity, op)
             if other is not op:
                 why = f"the other one is at {source(other)}"
                 found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", source(op), why))
-        for code, message in _violations(node, attributes) or _misfits(node, names):
+        wrong = _violations(node, attributes)
+        if not wrong or not any(code in _INCOMPLETE for code, _ in wrong):
+            wrong += values.misfits(node)
+            wrong += signatures.of(node, attributes)
+        for code, message in (*values.unknown(node), *wrong):
             found.append(Diagnostic(code, f"`{op_id(op)}`: {message}", source(op)))
     if found:
         raise IRError.collect(found)
     return root
 
 
-def _violations(node: Node, attributes: Any) -> list[Violation]:
+_INCOMPLETE: Final = frozenset(
+    {"ORCH-I014", "ORCH-I015", "ORCH-I016", "ORCH-I017", "ORCH-I018", "ORCH-I019", "ORCH-I027"}
+)
+"""Violations after which the types of an op cannot be looked at."""
+
+Check = Callable[[Node, Mapping[str, Any]], Iterator[Violation]]
+
+
+class _Values:
+    """The types of the values in a module."""
+
+    def __init__(self, declared: Declarations) -> None:
+        self.types = Subtypes(declared.types)
+        self._known: dict[Any, Type | None] = {}
+        self._wrong: list[Violation] = []
+
+    def type_of(self, side: Any) -> Type | None:
+        """The Python type of an MLIR type, or of a name; None if it is none that the module knows."""
+        try:
+            return self._known[side]
+        except KeyError:
+            known = self._known[side] = self._named(side) if isinstance(side, str) else self._read(side)
+            return known
+
+    def _read(self, mlir_type: Any) -> Type | None:
+        name = python_type(mlir_type)
+        if name == str(mlir_type) and name not in OTHERS:
+            self._wrong.append(("ORCH-I024", f"there is no type {name}"))
+            return None
+        return self._named(name)
+
+    def _named(self, name: str) -> Type | None:
+        if name in OTHERS:
+            return Type(name)
+        problem = self.types.problem(name)
+        if problem is not None:
+            self._wrong.append(("ORCH-I024", problem))
+            return None
+        return parse_type(name)
+
+    def unknown(self, node: Node) -> list[Violation]:
+        """Types that the module does not know, each told where it is met first."""
+        for body in node.bodies:
+            for value in body.arguments:
+                self.type_of(value.type)
+        for value in node.op.results:
+            self.type_of(value.type)
+        wrong, self._wrong = self._wrong, []
+        return wrong
+
+    def misfits(self, node: Node) -> Iterator[Violation]:
+        """Edges whose types do not fit."""
+        find = EDGES.get(node.name)
+        for each in find(node) if find is not None else ():
+            have, want = self.type_of(each.have), self.type_of(each.want)
+            if have is want or have is None or want is None or have == want:
+                continue
+            if each.is_same or not self.types.fits(have, want):
+                yield "ORCH-I020", f"{each.what} is {have}, and must be {want}"
+
+
+def _violations(node: Node, attributes: Mapping[str, Any]) -> list[Violation]:
     op, name = node.op, node.name
     spec = OPS.get(name)
     if spec is None:
@@ -59,6 +121,9 @@ def _violations(node: Node, attributes: Any) -> list[Violation]:
     missing = [each for each in spec.attributes if each not in attributes]
     if missing:
         return [("ORCH-I018", f"{name} lacks {', '.join(missing)}")]
+    mistaken = [each for each in spec.attributes if not is_of_its_kind(each, attributes[each])]
+    if mistaken:
+        return [("ORCH-I027", f"{name} has something else than it takes in {', '.join(mistaken)}")]
     found: list[Violation] = []
     counts = ("operands", spec.operands, len(op.operands)), ("results", spec.results, len(op.results))
     for what, (least, most), count in counts:
@@ -66,81 +131,57 @@ def _violations(node: Node, attributes: Any) -> list[Violation]:
             found.append(("ORCH-I019", f"{name} has {count} {what}; {least} to {most} are allowed"))
     check = _CHECKS.get(name)
     if check is not None:
-        found += check(node)
+        found += check(node, attributes)
     if node.bodies or spec.regions != 0:
         found += _region_violations(node)
     return found
 
 
-def _prompt(node: Node, given: Any) -> Iterator[Violation]:
+def _prompt(node: Node, given: Mapping[str, Any]) -> Iterator[Violation]:
     parts, holes = len(given["parts"]), len(node.op.operands)
     if parts != holes + 1:
         yield "ORCH-I012", f"{parts} parts around {holes} holes; one more is needed"
 
 
-def _field(node: Node, given: Any) -> Iterator[Violation]:
-    path = given["path"].value
-    if not (_PATH.fullmatch(path) or opt(node.op, "keyed")):
-        yield "ORCH-I023", f"the path {path!r} is neither a name nor a position"
-
-
-def _call(node: Node) -> Iterator[Violation]:
-    attributes = node.op.attributes
+def _call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
     params, effects = len(attributes["params"]), attributes["effects"].value
     if params != len(node.op.operands) and attributes["callee"].value:
         yield "ORCH-I021", f"{len(node.op.operands)} arguments for {params} parameters"
-    if effects not in _EFFECTS:
-        yield "ORCH-I022", f"effects are {effects!r}, and must be {', '.join(_EFFECTS)}"
+    if effects not in EFFECTS:
+        yield "ORCH-I022", f"effects are {effects!r}, and must be {', '.join(EFFECTS)}"
 
 
-def _lowered_call(node: Node) -> Iterator[Violation]:
+def _lowered_call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
     """Of level 2: what its kind has as attributes on level 1 is among its options."""
-    yield from _call(node)
-    kind, given = node.op.attributes["kind"].value, node.op.attributes["opts"]
-    missing = [each for each in _OPTS_OF_KIND.get(kind, ()) if each not in given]
+    yield from _call(node, attributes)
+    kind, given = attributes["kind"].value, attributes["opts"]
+    wanted = _OPTS_OF_KIND.get(kind, ())
+    missing = [each for each in wanted if each not in given]
     if missing:
         yield "ORCH-I018", f"a {kind} lacks {', '.join(missing)} among its opts"
+    elif not all(is_of_its_kind(each, given[each]) for each in wanted):
+        yield "ORCH-I027", f"a {kind} has something else than it takes among its opts"
     elif kind == "prompt":
         yield from _prompt(node, given)
-    elif kind == "field":
-        yield from _field(node, given)
 
 
-def _bound(name: str) -> Callable[[Node], Iterator[Violation]]:
-    def check(node: Node) -> Iterator[Violation]:
-        bound = node.op.attributes[name].value
+def _bound(name: str) -> Check:
+    def check(_node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+        bound = attributes[name].value
         if bound < 1:
             yield "ORCH-I013", f"{name} is {bound}, and must be 1 or more"
 
     return check
 
 
-_CHECKS: Final[dict[str, Callable[[Node], Iterator[Violation]]]] = {
-    "agent.prompt": lambda node: _prompt(node, node.op.attributes),
-    "agent.field": lambda node: _field(node, node.op.attributes),
+_CHECKS: Final[dict[str, Check]] = {
+    "agent.prompt": _prompt,
     **dict.fromkeys(("agent.tool", "agent.retrieve"), _call),
     "op.call": _lowered_call,
     **dict.fromkeys(("agent.generate", "op.decode"), _bound("samples")),
     "agent.loop": _bound("max"),
     "agent.map": _bound("limit"),
 }
-
-
-def _misfits(node: Node, names: dict[Any, str]) -> list[Violation]:
-    """Edges whose types do not fit; ``names`` remembers what MLIR types are called."""
-    find, found = EDGES.get(node.name), []
-    for what, have, want in find(node) if find is not None else ():
-        given, target = _name(have, names), want if isinstance(want, str) else _name(want, names)
-        if given != target and not fits(given, target):
-            found.append(("ORCH-I020", f"{what} is {given}, and must be {target}"))
-    return found
-
-
-def _name(mlir_type: Any, names: dict[Any, str]) -> str:
-    known = names.get(mlir_type)
-    if known is None:
-        known = names[mlir_type] = python_type(mlir_type)
-    return known
 
 
 def _regions_of(node: Node) -> Sequence[int]:
@@ -170,6 +211,9 @@ def _region_violations(node: Node) -> Iterator[Violation]:
     if name == "agent.race":
         if any(inner.op.name != "agent.arm" for inner in node.bodies[0].nodes):
             yield "ORCH-I014", "the region of agent.race holds only agent.arm"
+        return
+    if any(len(list(region.blocks)) != 1 for region in op.regions):
+        yield "ORCH-I016", f"each region of {name} has one block"
         return
     if any(body.terminator is None for body in node.bodies):
         yield "ORCH-I014", f"a region of {name} does not end with agent.yield"

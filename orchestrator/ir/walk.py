@@ -58,17 +58,21 @@ def tree(module: Any) -> Node:
     deep to be worked on."""
     root: Node | None = None
     stack: list[tuple[Node, int]] = []
+    last: Any = None
     for op in operations(module):
         parent = op.parent
+        if last is not None and parent == last.parent and op.block == last.block:
+            raise IRError("ORCH-I014", f"{op.name} stands behind the agent.yield of its region", where=source(op))
+        last = None
         while stack and stack[-1][0].op != parent:
             stack.pop()
         name = op.name
         if stack and name == "agent.yield":
             node, region = stack[-1]
-            node.bodies[region].terminator = op
+            node.bodies[region].terminator = last = op
             stack[-1] = (node, min(region + 1, len(node.bodies) - 1))
             continue
-        bodies = [] if name in _LEAVES else [Body(list(region.blocks[0].arguments)) for region in op.regions]
+        bodies = [] if name in _LEAVES else [Body(_arguments(region)) for region in op.regions]
         node = Node(op, name, bodies)
         if stack:
             owner, region = stack[-1]
@@ -85,6 +89,10 @@ def tree(module: Any) -> Node:
     if root is None:
         raise IRError("ORCH-I001", "the module holds no agent.workflow")
     return root
+
+
+def _arguments(region: Any) -> list[Any]:
+    return list(region.blocks[0].arguments) if len(region.blocks) else []
 
 
 def operations(module: Any) -> list[Any]:

@@ -44,6 +44,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.opts: Mapping[str, Any] = {}
+        self.declared: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._open: list[Block] = []
 
     @contextmanager
@@ -81,6 +82,9 @@ class Recording:
             result.producer = op
         self._open[-1].ops.append(op)
         return op.results
+
+    def declare(self, kind: str, name: str, attrs: Mapping[str, object]) -> None:
+        self.declared[kind, name] = attrs
 
     def yield_(self, values: Sequence[Ssa]) -> None:
         assert all(isinstance(value, Ssa) for value in values)

@@ -59,7 +59,7 @@ def test_a_prompt_is_a_template() -> None:
     assert draft.attrs == {"model": "small", "returns": "str", "samples": 1}
     assert draft.opts == {"max_tokens": 64, "stop": ["\n"]}
     assert graph.body.yields == [draft.results[0]]
-    assert graph.opts == {"slo": "p95 < 8s", "budget_usd": 0.02, "params": ["question", "schema"]}
+    assert graph.opts == {"slo": "p95 < 8s", "budget_usd": 0.02, "params": ["question", "schema"], "returns": "str"}
 
 
 def test_structured_samples_project_and_map_without_a_limit() -> None:

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import SourceLoc
 from orchestrator.ir.build import Builder
+from orchestrator.ir.declarations import DeclaredTool
 
 KINDS = ("const", "prompt", "pure", "once", "generate", "turn", "map", "branch", "loop")
+TOOLS = {"pure": ("g", "str"), "once": ("f", "str"), "idempotent": ("h", "bool")}
+"""Name and result by effects."""
 Step = tuple[str, int, str]
 steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.text(max_size=8)), min_size=1, max_size=25)
 """What to build: a kind, which of the values in sight to use, and some text."""
@@ -39,8 +42,8 @@ class _Maker:
                 given = [value] if kind == "generate" else [value, chat]
                 attrs: dict[str, object] = {"model": "m", "returns": "str", "samples": 1}
                 return self.op("generate", given, ["str", "Chat"], attrs)
-        gives = "bool" if kind == "idempotent" else "str"
-        return self.op("tool", [value], [gives], {"callee": "f", "params": ["x"], "effects": kind})
+        name, gives = TOOLS[kind]
+        return self.op("tool", [value], [gives], {"callee": name, "params": ["x"], "effects": kind})
 
     def region(self, arguments: list[str], value: Any, text: str, gives: str = "once") -> Any:
         with self.builder.region(arguments) as region:
@@ -73,4 +76,7 @@ def build(plan: list[Step], prefix: str = "") -> Any:
                 values.append(made[0])
                 chats += made[1:]
         builder.yield_([values[-1]])
+        for effects, (name, gives) in TOOLS.items():
+            tool = DeclaredTool(name, "", "", effects, {"x": "str"}, gives)
+            builder.declare("declare_tool", name, tool.attributes)
     return builder.finish()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import SourceLoc
 from orchestrator.ir.build import Builder
 from orchestrator.ir.hash import module_hash, op_hashes
-from orchestrator.ir.text import parse, to_text
+from orchestrator.ir.text import parse, read, to_text
 from orchestrator.ir.walk import Node, attr, bodies, has_effects, nodes, op_id, opts, source, tree, type_string
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.fold_prompts import FoldPrompts
@@ -43,7 +43,7 @@ def test_any_text_survives_the_round_trip(name: str, value: str) -> None:
         builder.yield_(builder.op("const", [], [name], {"value": value}, id=name, opts={"stop": [value]}, where=where))
     module = builder.finish()
     text = to_text(module)
-    again = parse(text)
+    again = read(text)
     assert to_text(again) == text
     root = tree(again)
     op = root.bodies[0].nodes[0].op

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+import orchestrator.ir
 from orchestrator.errors import CompileError, IRError
+from orchestrator.ir.codes import CODES
 from orchestrator.ir.text import parse
-from orchestrator.ir.typecheck import fits
 from orchestrator.ir.verify import verify
 from orchestrator.ir.walk import Node
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.decompose import Decompose
 from orchestrator.passes.pipeline import run_pipeline
 
+IR = Path(orchestrator.ir.__path__[0])
 STR = '!agent.value<"str">'
 B = 'id = "b", opts = {}'
 PROMPT = f'"agent.prompt"() {{id = "p", parts = ["x"], opts = {{}}}} : () -> {STR} loc("p"("app.py":3:0))'
@@ -63,12 +67,26 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I016", '"agent.arm"() {id = "b"} : () -> ()'),
         ("ORCH-I014", '"agent.arm"() ({\n^bb0:\n}) {id = "b"} : () -> ()'),
         ("ORCH-I020", '"agent.prompt"() {id = "b", parts = ["x"], opts = {}} : () -> !agent.value<"int">'),
-        ("ORCH-I021", f'"agent.tool"() {{callee = "f", effects = "pure", params = ["x"], {B}}} : () -> {STR}'),
-        ("ORCH-I022", f'"agent.tool"() {{callee = "f", effects = "prue", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I021", f'"agent.tool"() {{callee = "builtin.x", effects = "pure", params = ["x"], {B}}} : () -> {STR}'),
+        ("ORCH-I022", f'"agent.tool"() {{callee = "builtin.x", effects = "prue", params = [], {B}}} : () -> {STR}'),
         ("ORCH-I018", LOWERED.format(kind="prompt", opts="{}", type="str")),
         ("ORCH-I012", LOWERED.format(kind="prompt", opts='{parts = ["x", "y"]}', type="str")),
         ("ORCH-I020", LOWERED.format(kind="prompt", opts='{parts = ["x"]}', type="int")),
         ("ORCH-I020", LOWERED.format(kind="chat", opts="{}", type="str")),
+        ("ORCH-I018", LOWERED.format(kind="ask", opts="{}", type="str")),
+        ("ORCH-I027", LOWERED.format(kind="const", opts="{value = 3 : i64}", type="int")),
+        ("ORCH-I026", f'"agent.const"() {{value = "{{", {B}}} : () -> {STR}'),
+        ("ORCH-I020", f'"agent.const"() {{value = "3", {B}}} : () -> {STR}'),
+        ("ORCH-I020", f'"agent.const"() {{value = "[1, null]", {B}}} : () -> !agent.value<"list[int]">'),
+        ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> !agent.value<"Banana">'),
+        ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> !agent.value<"list[">'),
+        ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> i32'),
+        ("ORCH-I025", f'"agent.tool"() {{callee = "nobody", effects = "pure", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I027", f'"agent.tool"() {{callee = 3 : i64, effects = "pure", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I027", f'"agent.tool"() {{callee = "f", effects = "pure", params = [1], {B}}} : () -> {STR}'),
+        ("ORCH-I027", '"agent.const"() {value = "3", id = 3 : i64, opts = {}} : () -> !agent.value<"int">'),
+        ("ORCH-I016", f'"agent.race"() ({{\n^bb0:\n}}, {{\n^bb0:\n}}) {{{B}}} : () -> ()'),
+        ("ORCH-I016", f'"agent.loop"() ({{}}, {{}}) {{max = 3 : i64, {B}}} : () -> ()'),
     ],
 )
 def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
@@ -78,25 +96,6 @@ def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
     where = caught.value.diagnostics[0].where
     assert where is not None
     assert (caught.value.code, where.file, where.line) == (code, "app.py", 3 if op is PROMPT else 7)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "may"),
-    [
-        ("int", "float", True),
-        ("float", "int", False),
-        ("Row", "Base", True),
-        ("str", "str | None", True),
-        ("list[str]", "str | None", True),
-        ("bool", "str | None", False),
-        ("list[int]", "dict[str, int]", False),
-        ("Any", "Chat", True),
-        ("Row", "Chat", False),
-        ("Chat", "list[Chat]", False),
-    ],
-)
-def test_types_that_may_fit(source: str, target: str, *, may: bool) -> None:
-    assert fits(source, target) is may
 
 
 def test_every_edge_of_an_op_is_checked() -> None:
@@ -110,6 +109,113 @@ def test_every_edge_of_an_op_is_checked() -> None:
         ("ORCH-I020", "`either`"): 2,
         ("ORCH-I020", "`again`"): 3,
     }
+
+
+WRONG = """
+"agent.workflow"() ({
+^bb0(%q: !agent.value<"str">, %n: !agent.value<"int">):
+  %c = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">
+  %r:2 = "agent.generate"(%c, %q) {id = "llm_1", model = "m", opts = {}, returns = "int", samples = 1 : i64}
+    : (!agent.value<"Chat">, !agent.value<"str">) -> (!agent.value<"str">, !agent.value<"int">)
+  %f = "agent.field"(%n) {id = "field_1", path = "no.such field", opts = {}}
+    : (!agent.value<"int">) -> !agent.value<"Banana">
+  %t = "agent.tool"(%f) {id = "t_1", callee = "nobody", params = ["a", "b", "c"], effects = "prue", opts = {}}
+    : (!agent.value<"Banana">) -> !agent.value<"str">
+  %b = "agent.branch"(%q) ({
+    "agent.yield"(%n) : (!agent.value<"int">) -> ()
+  }, {
+    "agent.yield"(%q) : (!agent.value<"str">) -> ()
+  }) {id = "branch_1", opts = {}} : (!agent.value<"str">) -> !agent.value<"Chat">
+  %l = "agent.loop"(%n) ({
+  ^bb0(%s: !agent.value<"str">):
+    "agent.yield"(%q) : (!agent.value<"str">) -> ()
+  }, {
+  ^bb0(%s: !agent.value<"list[int]">):
+    "agent.yield"(%q) : (!agent.value<"str">) -> ()
+  }) {id = "loop_1", max = 3 : i64, opts = {}} : (!agent.value<"int">) -> !agent.value<"bool">
+  "agent.yield"(%b) : (!agent.value<"Chat">) -> ()
+}) {sym_name = "demo", opts = {params = ["q", "n"], returns = "str"}} : () -> ()
+"""
+
+
+def test_reading_names_every_mistake_with_its_line() -> None:
+    with pytest.raises(IRError) as caught:
+        parse(WRONG, file="flow.mlir")
+    found = [(each.where and each.where.line, each.code, each.message) for each in caught.value.diagnostics]
+    assert found == [
+        (2, "ORCH-I020", "`demo`: the result is Chat, and must be str"),
+        (5, "ORCH-I020", "`llm_1`: the prompt is Chat, and must be str"),
+        (5, "ORCH-I020", "`llm_1`: the conversation is str, and must be Chat"),
+        (5, "ORCH-I020", "`llm_1`: the reply is str, and must be int"),
+        (5, "ORCH-I020", "`llm_1`: the new conversation is int, and must be Chat"),
+        (7, "ORCH-I024", "`field_1`: the type `Banana` names `Banana`, which is neither builtin nor declared"),
+        (7, "ORCH-I023", "`field_1`: int has no field 'no.such field'"),
+        (9, "ORCH-I021", "`t_1`: 1 arguments for 3 parameters"),
+        (9, "ORCH-I022", "`t_1`: effects are 'prue', and must be pure, idempotent, once"),
+        (9, "ORCH-I025", "`t_1`: there is no tool `nobody` among the declarations"),
+        (11, "ORCH-I020", "`branch_1`: the condition is str, and must be bool"),
+        (11, "ORCH-I020", "`branch_1`: what an arm yields is int, and must be Chat"),
+        (11, "ORCH-I020", "`branch_1`: what an arm yields is str, and must be Chat"),
+        (16, "ORCH-I020", "`loop_1`: the initial state is int, and must be bool"),
+        (16, "ORCH-I020", "`loop_1`: the next state is str, and must be bool"),
+        (16, "ORCH-I020", "`loop_1`: the state inside is str, and must be bool"),
+        (16, "ORCH-I020", "`loop_1`: the state inside is list[int], and must be bool"),
+        (16, "ORCH-I020", "`loop_1`: the condition is str, and must be bool"),
+    ]
+    assert {each.where and each.where.file for each in caught.value.diagnostics} == {"flow.mlir"}
+
+
+TOOL = '"agent.declare_tool"() {{name = "f", path = "", code = "", effects = "{0}", params = ["q"], types = ["{1}"], '
+TOOL += 'returns = "{2}", opts = {{}}}} : () -> ()\n'
+ROW = '"agent.type"() {name = "Row", kind = "record", path = "", bases = ["Base"], fields = {sql = "str"}, schema = ""}'
+BASE = '"agent.type"() {name = "Base", kind = "record", path = "", bases = [], fields = {}, schema = ""} : () -> ()\n'
+CLASSES = f"{BASE}{ROW} : () -> ()\n"
+
+
+def calling(params: str, argument: str, result: str, effects: str = "pure") -> str:
+    given = f'{{id = "f_1", callee = "f", params = ["{params}"], effects = "{effects}", opts = {{}}}}'
+    call = f'"agent.tool"(%q) {given} : (!agent.value<"{argument}">) -> !agent.value<"{result}">'
+    return module(call).replace("({\n", f'({{\n^bb0(%q: !agent.value<"{argument}">):\n', 1)
+
+
+@pytest.mark.parametrize(
+    ("declared", "call", "message"),
+    [
+        (TOOL.format("pure", "Base", "Row"), calling("q", "Row", "Base"), None),
+        (TOOL.format("pure", "Row", "Row"), calling("q", "Base", "Base"), "the argument `q` is Base, and must be Row"),
+        (TOOL.format("pure", "Any", "Base"), calling("q", "str", "Row"), "the result is Row, and `f` gives Base"),
+        (TOOL.format("pure", "str", "str"), calling("r", "str", "str"), "`f` has no parameter `r`"),
+        (TOOL.format("once", "str", "str"), calling("q", "str", "str"), "effects are 'pure', and `f` declares 'once'"),
+        (TOOL.format("prue", "str", "str"), calling("q", "str", "str"), "effects are 'prue'"),
+        (TOOL.format("pure", "Thing", "str"), calling("q", "str", "str"), "names `Thing`, which is neither"),
+        (2 * TOOL.format("pure", "str", "str"), calling("q", "str", "str"), "`f` is declared twice"),
+        (BASE, calling("q", "str", "str"), "`Base` is declared twice"),
+        (BASE.replace("record", "thing").replace("Base", "B"), calling("q", "str", "str"), "the kind is 'thing'"),
+        (BASE.replace("record", "alias").replace("Base", "B"), calling("q", "str", "str"), "an alias has one base"),
+        ('"agent.const"() {id = "c"} : () -> ()\n', calling("q", "str", "str"), "agent.const stands beside"),
+        (TOOL.format("pure", "str", "str").replace(", path", ", to"), calling("q", "str", "str"), "lacks path"),
+        (module().replace('"w"', '"v"'), calling("q", "str", "str"), "`w` is a second workflow"),
+    ],
+)
+def test_a_call_is_as_its_tool_is_declared(declared: str, call: str, message: str | None) -> None:
+    text = f"{CLASSES}{declared}\n{call}"
+    if message is None:
+        parse(text)
+        return
+    with pytest.raises(IRError) as caught:
+        parse(text)
+    assert any(message in each.message for each in caught.value.diagnostics), caught.value
+
+
+def test_nothing_stands_behind_the_end_of_a_region() -> None:
+    with pytest.raises(IRError, match=r"agent.prompt stands behind the agent.yield") as caught:
+        parse(module(f'"agent.yield"() : () -> ()\n{PROMPT}'))
+    assert caught.value.code == "ORCH-I014"
+
+
+def test_every_code_is_in_the_table() -> None:
+    source = "".join(path.read_text() for path in IR.glob("*.py") if path.name != "codes.py")
+    assert set(re.findall(r"ORCH-I\d+", source)) == set(CODES)
 
 
 def test_regions_that_are_nested_too_deep() -> None:

@@ -304,10 +304,10 @@ def test_the_whole_is_no_less_than_its_parts(tmp_path: Path) -> None:
 
 def test_an_op_that_cannot_be_priced_is_refused_with_its_place() -> None:
     body, (question,) = workflow(question="str")
-    [moved] = body.op("op.transfer", "transfer_1", [question], ["str"], to="gpu")
+    [moved] = body.op("op.unheard", "unheard_1", [question], ["str"], to="gpu")
     with pytest.raises(PlanError) as caught:
         planned(body, moved)
     [found] = caught.value.diagnostics
     assert found.code == "ORCH-P012"
-    assert "transfer_1" in found.message
+    assert "unheard_1" in found.message
     assert found.where is not None

@@ -2,6 +2,7 @@
 // An agent's loop: the turn at the end of an iteration continues in the next one, through whichever tool it chose. The
 // tool says so when it starts, with the features of its arguments; for a human nothing is kept. An arm that does not
 // go on with the conversation ends it.
+"agent.declare_tool"() {name = "read", path = "", code = "", effects = "once", params = ["sql", "path"], types = ["str", "str"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">, %path: !agent.value<"str">):
   %c0 = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">

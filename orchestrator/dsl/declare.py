@@ -1,0 +1,180 @@
+"""Declaring what the names in a workflow mean, beside it in the module: its types and its tools.
+
+The classes that its types are made of are declared by where they are defined, by their fields, and by how they are
+related; see :mod:`orchestrator.ir.declarations`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+
+from orchestrator.dsl.once import key_params
+from orchestrator.dsl.typing import (
+    UNIONS,
+    TypeForm,
+    fields_of,
+    generic_of,
+    is_typed_dict,
+    json_schema,
+    origin_of,
+    substitute,
+    type_string,
+    typed_items,
+)
+from orchestrator.ir.types import BUILTINS, WORDS, parse_type
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tool import Tool
+    from orchestrator.dsl.tracer import Tracer
+
+_CONTAINERS: Final = {name: BUILTINS[name] for name in ("Mapping", "Sequence", "Set", "Iterable")}
+
+
+def declare(tracer: Tracer) -> None:
+    """Declare the tools of a trace, and the classes in its types."""
+    signatures = [_signature(tool) for tool in tracer.tools.values()]
+    types = [*tracer.types.values(), *(each for params, returns in signatures for each in (*params.values(), returns))]
+    named: dict[str, Any] = {}
+    for tp in types:
+        for name, cls in _classes(tp):
+            known = named.setdefault(name, cls)
+            if known is not cls and known != cls:
+                fix = "rename one of the two classes"
+                why = "type names identify types in the IR and in stored results"
+                tracer.report("ORCH-D031", f"two different types are called {name}", why=why, fix=fix)
+    if tracer.diagnostics:
+        return
+    used = {name for tp in types for name in parse_type(type_string(tp)).names()}
+    asked = _asked(named, used)
+    for name, cls in sorted(named.items()):
+        tracer.ir.declare("type", name, _type_attributes(name, cls, asked))
+    for tool, (params, returns) in zip(tracer.tools.values(), signatures, strict=True):
+        tracer.ir.declare("declare_tool", tool.name, _tool_attributes(tool, params, returns))
+
+
+def path_of(thing: Any) -> str:
+    """Where a class, or the function of a tool, is found again: ``module:name``, or nothing."""
+    if isinstance(thing, MethodType | partial):
+        return ""
+    module = getattr(thing, "__module__", None) or ""
+    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or "?"
+    named: Any = sys.modules.get(module)
+    for part in name.split("."):
+        named = getattr(named, part, None)
+    is_found = named is thing or (named is not None and getattr(named, "fn", None) is thing)
+    return f"{module}:{name}" if is_found else ""
+
+
+def _signature(tool: Tool[..., Any]) -> tuple[dict[str, TypeForm], TypeForm]:
+    boundary = tool.boundary
+    return {name: substitute(tp, {}) for name, tp in boundary.params.items()}, substitute(boundary.returns, {})
+
+
+def _tool_attributes(tool: Tool[..., Any], params: Mapping[str, TypeForm], returns: TypeForm) -> dict[str, object]:
+    opts: dict[str, object] = {"kind": tool.kind}
+    if tool.key is not None:
+        opts["key"] = list(key_params(tool))
+    if tool.check is not None:
+        opts["check"] = path_of(tool.check)
+    for name in ("cheap", "isolation", "memory"):
+        if value := getattr(tool, name):
+            opts[name] = value
+    return {
+        "path": path_of(tool.fn),
+        "code": tool.code,
+        "effects": tool.effects,
+        "params": list(params),
+        "types": [type_string(tp) for tp in params.values()],
+        "returns": type_string(returns),
+        "opts": opts,
+    }
+
+
+def _type_attributes(name: str, cls: Any, asked: Mapping[str, type]) -> dict[str, object]:
+    made: dict[str, object] = {"kind": "class", "path": path_of(cls), "bases": [], "fields": {}, "schema": ""}
+    alias = _alias(cls)
+    if alias is not None:
+        return {**made, "kind": "alias", "bases": [type_string(alias)]}
+    if is_typed_dict(cls):
+        made |= {"kind": "dict", "fields": typed_items(cls)}
+    elif (fields := fields_of(cls)) is not None:
+        made |= {"kind": "record", "fields": fields}
+    made["fields"] = {field: type_string(tp) for field, tp in made["fields"].items()}  # type: ignore[attr-defined]
+    made["bases"] = _bases(name, cls, asked, is_record=made["kind"] == "record")
+    if made["kind"] != "class":
+        made["schema"] = _schema(cls)
+    return made
+
+
+def _schema(cls: Any) -> str:
+    with suppress(Exception):  # pydantic raises several kinds for what has none, and so may the user's hooks
+        return json_schema(cls) or ""
+    return ""
+
+
+def _asked(named: Mapping[str, Any], used: Set[str]) -> dict[str, type]:
+    """The classes of which others in the module may be subclasses: its own, those of data, and those it mentions."""
+    asked = {name: cls for name, cls in BUILTINS.items() if cls.__module__ == "builtins" or name in used}
+    asked |= {name: cls for name, cls in named.items() if isinstance(cls, type)}
+    return {name: cls for name, cls in asked.items() if cls is not object and not is_typed_dict(cls)}
+
+
+def _bases(name: str, cls: Any, asked: Mapping[str, type], *, is_record: bool) -> list[str]:
+    """The nearest of the classes that this one is derived from; of what is no record, also whether it holds items."""
+    if not is_record:
+        asked = {**_CONTAINERS, **asked}
+    found = {other: base for other, base in asked.items() if other != name and _is_subclass(cls, base)}
+    nearest = (
+        other
+        for other, base in found.items()
+        if not any(each is not base and _is_subclass(each, base) for each in found.values())
+    )
+    return sorted(nearest)
+
+
+def _is_subclass(cls: Any, base: type) -> bool:
+    try:
+        return issubclass(cls, base)
+    except TypeError:  # a protocol that is not made for it, or something that is no class
+        return False
+
+
+def _alias(cls: Any) -> TypeForm | None:
+    """What a ``NewType``, a ``type`` statement or a type variable stands for; None for a class."""
+    if isinstance(cls, TypeVar):
+        return cls.__bound__ or Any
+    if hasattr(cls, "__supertype__"):
+        return cls.__supertype__
+    return cls.__value__ if type(cls).__name__ == "TypeAliasType" else None
+
+
+def _classes(tp: TypeForm) -> Iterator[tuple[str, Any]]:
+    """The classes in a type that are not known by themselves, with their names."""
+    if isinstance(tp, list):  # the parameters of a callable
+        for each in tp:
+            yield from _classes(each)
+    elif hasattr(tp, "__metadata__"):
+        yield from _classes(get_args(tp)[0])
+    elif origin_of(tp) is Literal:
+        yield from ((type(each).__name__, type(each)) for each in get_args(tp) if isinstance(each, Enum))
+    else:
+        origin, arguments = generic_of(tp)
+        if origin not in UNIONS and not _is_known(origin):
+            yield str(getattr(origin, "__name__", origin)), origin
+            if (alias := _alias(origin)) is not None:
+                yield from _classes(alias)
+        for each in arguments:
+            yield from _classes(each)
+
+
+def _is_known(cls: Any) -> bool:
+    if cls is None or cls is Ellipsis or cls is type(None):
+        return True
+    name, module = str(getattr(cls, "__name__", cls)), str(getattr(cls, "__module__", ""))
+    return BUILTINS.get(name) is cls or (name in WORDS and module.startswith(("orchestrator.", "typing")))

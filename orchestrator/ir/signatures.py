@@ -1,0 +1,172 @@
+"""What follows from declarations and from the types of operands: for calls, projections, maps and constants."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from orchestrator.ir.declarations import Declarations, DeclaredTool
+from orchestrator.ir.subtypes import Subtypes
+from orchestrator.ir.typecheck import given, yields
+from orchestrator.ir.types import ANY, BOOL, NEVER, Type, union_of
+from orchestrator.ir.walk import Node
+
+Violation = tuple[str, str]
+"""A code, and what is wrong."""
+_COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"})
+_PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
+_FAILURE: Final = Type("Failure")
+
+
+class Signatures:
+    """The checks of one module; ``type_of`` gives the type of a value, or None where that is unknown."""
+
+    def __init__(self, declared: Declarations, types: Subtypes, type_of: Callable[[Any], Type | None]) -> None:
+        self._tools = declared.tools
+        self._types = types
+        self._type_of = type_of
+        self._signatures: dict[str, tuple[dict[str, Type], Type]] = {}
+
+    def of(self, node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+        """What is wrong with an op that is complete."""
+        kind = attributes["kind"].value if node.name == "op.call" else _KIND_OF.get(node.name)
+        check = _OF_KIND.get(kind)
+        if check is not None:
+            operands, results = self._types_of(node.op.operands), self._types_of(node.op.results)
+            yield from check(self, node, attributes, operands, results)
+
+    def _types_of(self, values: Any) -> list[Type]:
+        """Types that nobody knows, which are reported elsewhere, fit everywhere."""
+        return [self._type_of(value.type) or ANY for value in values]
+
+    def call(
+        self, node: Node, attributes: Mapping[str, Any], operands: list[Type], results: list[Type]
+    ) -> Iterator[Violation]:
+        """A tool gets what it is declared to take, and gives what it is declared to give."""
+        callee, params = attributes["callee"].value, [each.value for each in attributes["params"]]
+        if callee.startswith("builtin."):
+            yield from self._builtin(callee, params, operands, results[0])
+            return
+        declared = self._tools.get(callee)
+        if declared is None:
+            yield "ORCH-I025", f"there is no tool `{callee}` among the declarations"
+            return
+        if attributes["effects"].value != declared.effects:
+            yield (
+                "ORCH-I025",
+                f"effects are {attributes['effects'].value!r}, and `{callee}` declares {declared.effects!r}",
+            )
+        wanted, returns = self._signature(declared)
+        for param, have in zip(params, operands, strict=False):
+            if param not in wanted:
+                yield "ORCH-I021", f"`{callee}` has no parameter `{param}`"
+            elif not self._types.fits(have, wanted[param]):
+                yield "ORCH-I020", f"the argument `{param}` is {have}, and must be {wanted[param]}"
+        if "caught" in attributes["opts"] and returns != ANY:
+            returns = union_of([returns, _FAILURE])
+        if not self._types.fits(returns, results[0]):
+            yield "ORCH-I020", f"the result is {results[0]}, and `{callee}` gives {returns}"
+
+    def _signature(self, tool: DeclaredTool) -> tuple[dict[str, Type], Type]:
+        known = self._signatures.get(tool.name)
+        if known is None:
+            parsed = self._types.parsed
+            params = {name: parsed(text) for name, text in tool.params.items()}
+            known = self._signatures[tool.name] = params, parsed(tool.returns)
+        return known
+
+    def _builtin(self, callee: str, params: list[str], operands: list[Type], result: Type) -> Iterator[Violation]:
+        name, fits = callee.removeprefix("builtin."), self._types.fits
+        expected: Type | None = None
+        if name in _COMPARISONS:
+            expected = BOOL
+        elif name == "tuple":
+            expected = Type("tuple", tuple(operands))
+        elif name == "list":
+            expected = Type("list", (union_of(operands),))
+        elif name == "dict":
+            values = {key: self._types.item(result, key) for key in params}
+            for (key, want), have in zip(values.items(), operands, strict=True):
+                if want is None or not fits(have, want):
+                    yield "ORCH-I020", f"the entry `{key}` is {have}, and {result} {_has(want)}"
+        elif name == "slice" and operands:
+            expected = operands[0]
+        elif name == "narrow" and operands and not fits(result, operands[0]):
+            yield "ORCH-I020", f"the result is {result}, and must be a part of {operands[0]}"
+        if expected is not None and not fits(expected, result):
+            yield "ORCH-I020", f"the result is {result}, and must be {expected}"
+
+    def field(
+        self, node: Node, attributes: Mapping[str, Any], operands: list[Type], results: list[Type]
+    ) -> Iterator[Violation]:
+        """A projection gives what its operand has there."""
+        path, source, opts = given(node, "path"), operands[0], attributes["opts"]
+        keyed, each = "keyed" in opts, "each" in opts
+        found = self._projected(source, path, keyed=keyed, each=each)
+        if found is None or not (keyed or _PATH.fullmatch(path)):
+            yield "ORCH-I023", f"{source} has no {'key' if keyed else 'field'} {path!r}{' in each item' * each}"
+        elif not self._types.fits(found, results[0]):
+            yield "ORCH-I020", f"the result is {results[0]}, and must be {found}"
+
+    def _projected(self, source: Type, path: str, *, keyed: bool, each: bool) -> Type | None:
+        if source == ANY:
+            return ANY
+        if each:
+            item = self._types.element(source)
+            inner = self._types.fields(item) if item is not None else None
+            found = None if inner is None else inner.get(path)
+            return None if found is None else Type("list", (found,))
+        if keyed:
+            return self._types.item(source, path)
+        fields = self._types.fields(source)
+        if fields is not None and path in fields:
+            return fields[path]
+        return self._types.item(source, int(path)) if path.lstrip("-").isdecimal() else None
+
+    def map(
+        self, node: Node, attributes: Mapping[str, Any], operands: list[Type], results: list[Type]
+    ) -> Iterator[Violation]:
+        """Each item of the lists is an argument of the region, and each result is a list of what that yields."""
+        arguments = [self._type_of(value.type) for value in node.bodies[0].arguments]
+        for have, argument in zip(operands, arguments, strict=False):
+            item = self._types.element(have)
+            if item is None:
+                yield "ORCH-I020", f"what it goes through is {have}, and must be a list"
+            elif argument is not None and not self._types.fits(ANY if item == NEVER else item, argument):
+                yield "ORCH-I020", f"the item inside is {argument}, and must be {item}"
+        for made, tp in zip(map(self._type_of, yields(node.bodies[0])), results, strict=False):
+            item = self._types.element(tp) if tp.name == "list" else None
+            if item is None:
+                yield "ORCH-I020", f"a result is {tp}, and must be a list"
+            elif made is not None and not self._types.fits(made, item):
+                yield "ORCH-I020", f"what the body yields is {made}, and must be {item}"
+
+    def const(
+        self, node: Node, attributes: Mapping[str, Any], operands: list[Type], results: list[Type]
+    ) -> Iterator[Violation]:
+        """A constant is JSON of its type."""
+        text = given(node, "value")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            yield "ORCH-I026", f"the value {text!r} is no JSON"
+            return
+        if not self._types.holds(results[0], value):
+            yield "ORCH-I020", f"the value {text} is no {results[0]}"
+
+
+def _has(want: Type | None) -> str:
+    return "has none of that name" if want is None else f"has {want} there"
+
+
+Check = Callable[[Signatures, Node, Mapping[str, Any], list[Type], list[Type]], Iterator[Violation]]
+_OF_KIND: Final[dict[str | None, Check]] = {
+    "tool": Signatures.call,
+    "retrieve": Signatures.call,
+    "field": Signatures.field,
+    "map": Signatures.map,
+    "const": Signatures.const,
+}
+_KIND_OF: Final = {f"agent.{kind}": kind for kind in _OF_KIND}
