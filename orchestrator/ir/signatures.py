@@ -15,7 +15,7 @@ from orchestrator.ir.walk import Node
 
 Violation = tuple[str, str]
 """A code, and what is wrong."""
-_COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"})
+_COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "not"})
 _PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
 _FAILURE: Final = Type("Failure")
 
@@ -80,7 +80,7 @@ class Signatures:
     def _builtin(self, callee: str, params: list[str], operands: list[Type], result: Type) -> Iterator[Violation]:
         name, fits = callee.removeprefix("builtin."), self._types.fits
         expected: Type | None = None
-        if name in _COMPARISONS:
+        if name in _COMPARISONS or (name in ("and", "or") and operands == [BOOL, BOOL]):
             expected = BOOL
         elif name == "tuple":
             expected = Type("tuple", tuple(operands))
@@ -91,7 +91,7 @@ class Signatures:
             for (key, want), have in zip(values.items(), operands, strict=True):
                 if want is None or not fits(have, want):
                     yield "ORCH-I020", f"the entry `{key}` is {have}, and {result} {_has(want)}"
-        elif name == "slice" and operands:
+        elif name == "slice" and operands and operands[0].name != "tuple":
             expected = operands[0]
         elif name == "narrow" and operands and not fits(result, operands[0]):
             yield "ORCH-I020", f"the result is {result}, and must be a part of {operands[0]}"
