@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orchestrator.ir.types import names_in
-from orchestrator.ir.walk import python_type
+from orchestrator.ir.walk import opt, python_type
 
 if TYPE_CHECKING:
     from orchestrator.ir.walk import Node
@@ -48,9 +48,8 @@ def _given(node: Node) -> Iterator[Edge]:
     yield Edge("the prompt", prompt.type, _prompted(prompt))
     for chat in others[:1]:
         yield Edge("the conversation", chat.type, "Chat")
-    given = node.op.attributes["opts"]
-    for name, value in zip(given["late"] if "late" in given else (), others[1:], strict=False):
-        yield Edge(f"the {name.value}", value.type, "float" if name.value == "temperature" else "str")
+    for name, value in zip(opt(node.op, "late", ()), others[1:], strict=False):
+        yield Edge(f"the {name}", value.type, "float" if name == "temperature" else "str")
 
 
 def _prompted(value: Any) -> Any:

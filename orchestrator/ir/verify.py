@@ -218,9 +218,15 @@ def _region_violations(node: Node) -> Iterator[Violation]:
     if any(body.terminator is None for body in node.bodies):
         yield "ORCH-I014", f"a region of {name} does not end with agent.yield"
         return
+    yield from _wrong_counts(node)
+
+
+def _wrong_counts(node: Node) -> Iterator[Violation]:
+    """As many values enter and leave the regions as the op says."""
+    name = node.name
     yields = [len(body.terminator.operands) for body in node.bodies]
     arguments = [len(body.arguments) for body in node.bodies]
-    results, operands = len(op.results), len(op.operands)
+    results, operands = len(node.op.results), len(node.op.operands)
     if name == "agent.attempt":
         yield from _attempt_violations(node, yields, arguments)
     match name:
