@@ -15,7 +15,7 @@ from orchestrator import Retry, branch, llm, loop, map_, tool, workflow
 from orchestrator.errors import SourceLoc
 from orchestrator.ir.build import Builder
 from orchestrator.ir.hash import module_hash, op_hashes
-from orchestrator.ir.text import parse
+from orchestrator.ir.text import read
 
 
 @tool(effects="idempotent")
@@ -131,7 +131,7 @@ def test_two_equal_calls_give_two_values() -> None:
 def with_tokens(*lines: str) -> dict[str, str]:
     body = "\n".join(["^bb0(%q: <V>):", *lines, '"agent.yield"(%z) : (<V>) -> ()'])
     flow = f'"agent.workflow"() ({{ {body} }}) {{opts = {{}}, sym_name = "flow"}} : () -> ()'
-    module = parse(flow.replace("<V>", '!agent.value<"str">').replace("<T>", "!agent.token"))
+    module = read(flow.replace("<V>", '!agent.value<"str">').replace("<T>", "!agent.token"))
     return {**op_hashes(module), "all": module_hash(module)}
 
 
