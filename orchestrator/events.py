@@ -88,5 +88,16 @@ class Progress:
     path: str
 
 
-Event = Text | Partial | Started | Done | Failed | Progress
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a tool that is a generator has yielded; the list of all of it comes with :class:`Done`."""
+
+    op: str
+    value: object
+    path: str
+    number: int
+    """From 1; a later attempt begins anew."""
+
+
+Event = Text | Partial | Started | Item | Done | Failed | Progress
 """What iterating over a stream gives."""

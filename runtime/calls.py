@@ -24,6 +24,7 @@ from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Raise, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
+from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync, show_items
 from orchestrator.runtime.values import Conversation, checked_result
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     if spec.in_pauses:
         args = _refine(by.execution, spec.in_pauses, args)
     caller.set(by)
+    if isinstance(spec.fn, (Streamed, StreamedAsync)):
+        show_items(by)
     try:
         result = await call_tool(spec, list(map(by_value, args)), attempt, by)
     finally:

@@ -183,6 +183,16 @@ class Token(NamedTuple):
     """A later attempt begins the reply anew."""
 
 
+class ToolItem(NamedTuple):
+    """What a tool that is a generator has yielded. For observers only; never journaled."""
+
+    frame: str
+    op: str
+    number: int
+    """From 1; a later attempt begins anew."""
+    value: object
+
+
 class MapProgress(NamedTuple):
     """How many items of a map are done. For observers only; never journaled."""
 
@@ -238,7 +248,7 @@ Event = (
     | OpsDone | Reserved | Spent | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
-Shown = Token | MapProgress | KvTurn
+Shown = Token | ToolItem | MapProgress | KvTurn
 """What only observers see."""
 Feed = Event | Shown
 """What observers see."""

@@ -41,6 +41,7 @@ from orchestrator.runtime.program import (
     Supersede,
     ToolCall,
 )
+from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync
 from orchestrator.runtime.values import at_run_time
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
     known = state.calls.get((callee, params, place))
     if known is None:
         known = ToolCall(
-            tool.fn,
+            _collecting(tool),
             callee,
             tool.effects,
             tool.is_async,
@@ -222,6 +223,13 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
         )
         state.calls[callee, params, place] = known
     return known
+
+
+def _collecting(tool: Tool[..., Any]) -> Callable[..., Any]:
+    """What is called: of a generator, what makes a list of it."""
+    if not tool.is_streaming:
+        return tool.fn
+    return StreamedAsync(tool.fn) if tool.is_async else Streamed(tool.fn)
 
 
 def _once(tool: Tool[..., Any], params: tuple[str, ...]) -> Once:

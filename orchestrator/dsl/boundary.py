@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.dsl.generators import streams, yielded
 from orchestrator.dsl.location import definition_of, name_of, underlying, user_location
-from orchestrator.dsl.typing import TypeForm, decodable, fields_of, is_awaitable, is_read_once, type_string
+from orchestrator.dsl.typing import TypeForm, decodable, fields_of, is_awaitable, is_read_once, list_of, type_string
 from orchestrator.errors import Diagnostic
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def _function_boundary(function: Callable[..., object], what: str, local_names: 
     required = frozenset(p.name for p in parameters if p.default is p.empty)
     positional = sum(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
     problems = tuple(problem(*each) for each in found)
-    return Boundary(params, required, positional, decodable(hints.get("return", Any)), problems)
+    returns = hints.get("return", Any)
+    if streams(annotated) and is_read_once(returns):
+        returns = list_of(yielded(returns))
+    return Boundary(params, required, positional, decodable(returns), problems)
 
 
 def _unreadable(function: object, annotated: object, what: str) -> tuple[str, str] | None:
@@ -93,15 +97,22 @@ def _as_written(function: object, name: str) -> str:
 
 
 def _result_problems(function: Any, hints: Mapping[str, TypeForm], called: str) -> Iterator[tuple[str, str, str]]:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        if called.startswith("tool"):  # a workflow has an error of its own
-            yield f"{called} is a generator", "collect the items and return them: -> list[...]", _ONCE
-    elif "return" not in hints:
+    if streams(function) and called.startswith("workflow"):  # which has an error of its own
+        return
+    if "return" not in hints:
         yield f"{called} has no return annotation", "write `-> str:`, or its type, or `-> None:`", _WHY
     elif is_awaitable(hints["return"]):
         yield f"{called} returns {type_string(hints['return'])}", "write `async def`, and annotate what it gives", _WHY
-    elif is_read_once(hints["return"]):
-        yield f"{called} returns {type_string(hints['return'])}", "return a list: -> list[...]", _ONCE
+    elif streams(function) != is_read_once(hints["return"]):
+        got = type_string(hints["return"])
+        if streams(function):
+            yield (
+                f"{called} is a generator and declares {got}",
+                "annotate it with what it yields: -> Iterator[...]",
+                _WHY,
+            )
+        else:
+            yield f"{called} returns {got}", "return a list, -> list[...], or yield the items", _ONCE
 
 
 def _parameter_problems(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import partial
 from types import MethodType
 from typing import (
     Any,
@@ -33,6 +34,7 @@ from orchestrator.cached import cached_property
 from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.code_hash import Covered, covered
 from orchestrator.dsl.constants import is_symbolic, named, shown
+from orchestrator.dsl.generators import is_kind_of, streams, streams_async
 from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
 from orchestrator.dsl.naming import register_tool
 from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, runs_once
@@ -120,6 +122,8 @@ class Tool(Generic[P, R]):
 
     def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
         """A tool that is a method is bound to its object, as a function would be."""
+        if isinstance(self.fn, classmethod):
+            return replace(self, fn=self.fn.__get__(instance, owner))
         if instance is None or not is_method(self.fn):
             return self
         return replace(self, fn=MethodType(self.fn, instance))
@@ -127,7 +131,12 @@ class Tool(Generic[P, R]):
     @cached_property
     def is_async(self) -> bool:
         """Whether ``fn`` returns a coroutine, which without ``isolation`` runs on the coordinator's event loop."""
-        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
+        return is_kind_of(inspect.iscoroutinefunction, self.fn) or streams_async(self.fn)
+
+    @cached_property
+    def is_streaming(self) -> bool:
+        """Whether ``fn`` is a generator, sync or async; the result of a call in a workflow is a list."""
+        return streams(self.fn)
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -167,6 +176,8 @@ class Tool(Generic[P, R]):
             return reference(self.fn)
         if named is self.fn or (isinstance(named, Tool) and named.fn is self.fn):
             return _varied, (named, {each.name: getattr(self, each.name) for each in fields(self)[1:-1]})
+        if isinstance(self.fn, (partial, MethodType)) or not hasattr(self.fn, "__qualname__"):
+            return _varied, (self.fn, {each.name: getattr(self, each.name) for each in fields(self)[1:-1]})
         raise not_pickled(f"tool `{self.name}`", self.fn)
 
 

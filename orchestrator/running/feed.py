@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.events import Done, Event, Failed, Partial, Progress, Started, Text
+from orchestrator.events import Done, Event, Failed, Item, Partial, Progress, Started, Text
 from orchestrator.running.partial_json import Nothing, partial_json
 from orchestrator.runtime import events
 from orchestrator.runtime.observe import FEED_LIMIT, Subscription
@@ -143,6 +143,8 @@ class RunFeed(Subscription):
     def _take_in(self, entry: events.Feed) -> None:
         if isinstance(entry, events.Token):
             self._token(entry)
+        elif isinstance(entry, events.ToolItem):
+            self._add(Item(entry.op, entry.value, entry.frame + entry.op, entry.number))
         elif isinstance(entry, events.OpStarted):
             self._add(Started(entry.op, entry.frame + entry.op, entry.attempt))
         elif isinstance(entry, events.MapProgress):
