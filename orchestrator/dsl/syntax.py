@@ -92,6 +92,12 @@ class Source:
         return named
 
     @cached_property
+    def rebound(self) -> frozenset[str]:
+        """The names that a function binds outside of itself."""
+        statements = (each for each in ast.walk(self.tree) if isinstance(each, (ast.Global, ast.Nonlocal)))
+        return frozenset(name for each in statements for name in each.names)
+
+    @cached_property
     def classes(self) -> Mapping[str, list[ast.ClassDef]]:
         """By the qualified name."""
         named: dict[str, list[ast.ClassDef]] = defaultdict(list)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -20,6 +19,8 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _versions(package: str) -> Mapping[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return {package: version(package)}  # most are called like their package, and that is quick to find out
     except PackageNotFoundError:
@@ -28,4 +29,6 @@ def _versions(package: str) -> Mapping[str, str]:
 
 @cache
 def _all() -> Mapping[str, list[str]]:
+    from importlib.metadata import packages_distributions
+
     return packages_distributions()

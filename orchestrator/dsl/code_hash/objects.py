@@ -38,15 +38,15 @@ def is_users(cls: type) -> bool:
 
 def frozen(value: object) -> Mapping[str, Any] | None:
     """The fields of a frozen dataclass or pydantic model; None of anything else, which may change."""
-    kind = type(value)
+    kind: Any = type(value)
     if is_dataclass(kind) and vars(kind)["__dataclass_params__"].frozen:
         own = own_attributes(value)
         return {each.name: own.get(each.name) for each in fields(kind)}
     config = getattr(kind, "model_config", None)
     if hasattr(kind, "__pydantic_complete__") and isinstance(config, Mapping) and config.get("frozen"):
         own = own_attributes(value)
-        apart = {name: own[name] for name in ("__pydantic_private__", "__pydantic_extra__") if own.get(name)}
-        return {**object.__getattribute__(value, "__dict__"), **apart}
+        apart = [name for name in ("__pydantic_private__", "__pydantic_extra__") if own.get(name)]
+        return {name: own.get(name) for name in (*kind.model_fields, *apart)}
     return None
 
 
@@ -64,6 +64,14 @@ def cells_in(cls: type) -> Mapping[str, CellType]:
     for each in functions_in(cls):
         found |= zip(each.__code__.co_freevars, each.__closure__ or (), strict=True)
     return found
+
+
+def globals_of(cls: type) -> Mapping[str, Any]:
+    """The names of the module that a class is in."""
+    module = sys.modules.get(cls.__module__)
+    if module is not None:
+        return vars(module)
+    return next((each.__globals__ for each in functions_in(cls)), {})
 
 
 def contents(function: FunctionType) -> Iterator[object]:

@@ -28,7 +28,7 @@ class Reads:
     attributes: set[str]
     """All that it looks up, in anything."""
     annotations: list[Chain]
-    """What its own parameters and result are annotated with."""
+    """What its own parameters and result are annotated with, and the fields of classes."""
 
 
 @dataclass(slots=True)
@@ -38,6 +38,8 @@ class _Scope:
     globals: set[str] = field(default_factory=set)
     chains: list[Chain] = field(default_factory=list)
     inner: list[ast.AST] = field(default_factory=list)
+    annotations: list[Chain] = field(default_factory=list)
+    """Of the fields of a class."""
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
     attributes: set[str] = field(default_factory=set)
 
@@ -47,6 +49,7 @@ def reads_of(definition: ast.AST) -> Reads:
     found: dict[Chain, None] = {}
     imports: list[ast.Import | ast.ImportFrom] = []
     attributes: set[str] = set()
+    annotations = list(_annotated(definition))
     if isinstance(definition, ast.ClassDef):
         definition = ast.Module([definition], [])
     unfinished: list[tuple[ast.AST, frozenset[str]]] = [(definition, frozenset())]
@@ -58,9 +61,10 @@ def reads_of(definition: ast.AST) -> Reads:
         found.update(dict.fromkeys(each for each in scope.chains if each[0] not in bound and each[0] not in around))
         imports += scope.imports
         attributes |= scope.attributes
+        annotations += (each for each in scope.annotations if each[0] not in around)
         visible = around if isinstance(node, ast.ClassDef) else around | bound
         unfinished += [(inner, visible) for inner in reversed(scope.inner)]
-    return Reads(list(found), imports, attributes, list(dict.fromkeys(_annotated(definition))))
+    return Reads(list(found), imports, attributes, list(dict.fromkeys(annotations)))
 
 
 def _scope(node: ast.AST) -> _Scope:
@@ -144,7 +148,7 @@ def _inside(node: ast.AST, scope: _Scope) -> Iterator[ast.AST]:
         case ast.ClassDef():
             for each in node.body:
                 if isinstance(each, ast.AnnAssign):  # of a field
-                    scope.chains += _in_annotations([each.annotation])
+                    scope.annotations += _in_annotations([each.annotation])
             yield from node.body
         case ast.Module():
             yield from node.body

@@ -143,7 +143,7 @@ def test_equal_in_every_process_and_folder(imported: Imported, tmp_path: Path) -
 
 
 def test_the_same_under_every_version_of_python(imported: Imported) -> None:
-    assert hash_of(imported) == "1caa7422636ad677"
+    assert hash_of(imported) == "dc70b373eea82e0b"
 
 
 READS = """
@@ -151,6 +151,13 @@ import os, sqlite3, threading, logging
 from os import environ
 from pathlib import Path
 import helpers
+
+FOLDER, COUNT = Path(__file__).parent, 0
+def counted():
+    global COUNT
+    COUNT += 1
+    return COUNT
+counted.calls = {}
 
 DB = sqlite3.connect(":memory:")
 LOCK, LOG = threading.Lock(), logging.getLogger("x")
@@ -191,17 +198,28 @@ CLOSURE = make()
         ("environ['A']", ["`f` reads `environ` (the environment)"]),
         ("open('x').read()", ["`f` reads `open` (a file)"]),
         ("Path('x').read_text()", ["`f` reads `read_text` (a file)"]),
+        ("FOLDER", ["`f` reads `FOLDER` (a PATH)"]),
+        ("COUNT", ["`f` reads `COUNT` (a name that a function binds anew)"]),
+        ("counted()", ["`counted` reads `COUNT` (a name that a function binds anew)"]),
+        (
+            "counted.calls",
+            ["`counted` reads `COUNT` (a name that a function binds anew)", "`f` reads `counted.calls` (a dict)"],
+        ),
+        ("helpers.STATE", ["`f` reads `helpers.STATE` (a name that a function binds anew)"]),
+        ("__file__ + __name__", []),
         ("[LOCK, LOG, os.sep, len, Exception]", []),
         ("[DB for DB in ()]", []),
         ("(lambda PRICES: PRICES)(1)", []),
     ],
 )
 def test_what_is_read_beside_is_named_and_left_out(imported: Imported, body: str, said: list[str]) -> None:
-    helpers = "TABLE = {}"
+    helpers = "TABLE, STATE = {}, 1\ndef change():\n    global STATE\n    STATE = 2"
     first = imported(f"{READS}\ndef f(): return {body}", helpers=helpers)
     second = imported(f"{READS.replace(': 1', ': 2').replace('[2]', '[3]')}\ndef f(): return {body}", helpers=helpers)
     found = covered(first.f)
-    assert sorted(map(str, found.unseen)) == sorted(each.replace("MAIN", first.__name__) for each in said)
+    path = f"{type(first.FOLDER).__module__}.{type(first.FOLDER).__qualname__}"
+    said = [each.replace("MAIN", first.__name__).replace("PATH", path) for each in said]
+    assert sorted(map(str, found.unseen)) == sorted(said)
     assert found.hash == covered(second.f).hash
 
 
@@ -221,6 +239,42 @@ def test_a_default_that_can_change_counts_as_it_is_written(imported: Imported, d
     made.__defaults__[0].clear()
     assert covered(made) == before
     assert list(map(str, before.unseen)) == said
+
+
+def test_names_that_only_annotations_use_need_not_be_there(imported: Imported) -> None:
+    source = (
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import B\n"
+        "class C:\n    b: B\n    def m(self, b: B) -> B: return b\ndef f(c: C) -> B: return C()"
+    )
+    assert covered(imported(source).f).unseen == ()
+
+
+def test_a_model_that_remembers_what_it_has_computed_is_still_what_it_was(imported: Imported) -> None:
+    module = imported(
+        "from functools import cached_property\nfrom typing import Generic, TypeVar\n"
+        "from pydantic import BaseModel, ConfigDict\nT = TypeVar('T')\n"
+        "class A(BaseModel, Generic[T]):\n    model_config = ConfigDict(frozen=True)\n    x: T\n"
+        "    @cached_property\n    def twice(self): return self.x * 2\n"
+        "VALUE = A[int](x=1)\ndef f(): return VALUE.twice"
+    )
+    before = covered(module.f)
+    assert module.f() == 2
+    assert covered(module.f) == before
+    assert before.unseen == ()
+
+
+def test_nothing_is_asked_of_an_object(imported: Imported) -> None:
+    module = imported(
+        "class Lazy:\n    @property\n    def __class__(self): raise RuntimeError\n"
+        "    def __getattr__(self, name): raise RuntimeError(name)\n    def __init__(self): self.x = 1\n"
+        "LAZY = Lazy()\ndef f(): return LAZY.value"
+    )
+    assert [each.name for each in covered(module.f).unseen] == ["LAZY"]
+
+
+def test_a_table_of_constants_may_be_long(imported: Imported) -> None:
+    source = "TABLE = tuple(range(300_000)) + (LAST,)\nKEYS = frozenset(TABLE)\ndef f(): return TABLE, KEYS"
+    assert code_hash(imported(source.replace("LAST", "1")).f) != code_hash(imported(source.replace("LAST", "-1")).f)
 
 
 def test_a_container_that_holds_itself() -> None:
@@ -312,7 +366,7 @@ def test_without_a_source_it_is_the_bytecode_and_that_is_said() -> None:
 
 @pytest.mark.parametrize("calls", ["step_{next}(x)", "[step_{next}][0](x)"])
 def test_chains_of_functions_may_be_long(imported: Imported, calls: str) -> None:
-    count = 3000
+    count = 1500
 
     def chain(last: str) -> str:
         lines = [f"def step_{n}(x): return {calls.format(next=n + 1)}" for n in range(count)]

@@ -30,7 +30,7 @@ from orchestrator.dsl.code_hash.reads import reads_of
         ("def f(v):\n    match v:\n        case {'k': x, **rest}: x, rest\n        case [y, *z] | C(n=y): y, z", "C"),
         ("def f():\n    class A(B):\n        x = 1\n        def m(self): return x, A", "B x"),
         ("def f():\n    x: T = y\n    return lambda a=b: a + c", "y b c"),
-        ("class A(B):\n    n: T = d\n    def m(self: Q): return n, A\n    q: 'list[W]'", "B T W d list n"),
+        ("class A(B):\n    n: T = d\n    def m(self: Q): return n, A\n    q: 'list[W]'", "B d n"),
         ("def f():\n    del gone\n    (z := 1)\n    return z", ""),
     ],
 )
@@ -43,3 +43,5 @@ def test_annotations_and_imports_are_beside_them() -> None:
     found = reads_of(ast.parse("def f(x: list[A.b], y: 'C | None') -> D:\n    import z").body[0])
     assert [".".join(each) for each in found.annotations] == ["list", "A.b", "C", "D"]
     assert len(found.imports) == 1
+    fields = reads_of(ast.parse("class A(B):\n    n: T\n    q: 'list[W]'\n    class I:\n        r: R").body[0])
+    assert sorted(".".join(each) for each in fields.annotations) == ["R", "T", "W", "list"]
