@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +52,7 @@ def names() -> dict[str, Any]:
     public = {name: getattr(orchestrator, name) for name in orchestrator.__all__}
     pure = orchestrator.tool(effects="pure")
     own = {"BaseModel": BaseModel, "Literal": Literal, "Receipt": Receipt, "Document": Document, "search": pure(search)}
+    own["Iterator"] = Iterator
     return public | own | {"__name__": "snippet"}
 
 
