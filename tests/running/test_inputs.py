@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import run, workflow
+from orchestrator import Static, run, workflow
 from orchestrator.errors import RunError, TraceError
 
 
@@ -88,3 +88,17 @@ def test_what_is_no_workflow_is_said() -> None:
     with pytest.raises(TraceError) as caught:
         run(plain, 1)  # type: ignore[arg-type]
     assert caught.value.code == "ORCH-D002"
+
+
+@workflow
+def shouted(text: str, loud: Static[bool], times: Static[int] = 1) -> str:
+    return " ".join([f"{text}!" if loud else f"{text}"] * times)
+
+
+def test_static_parameters_are_inputs_too() -> None:
+    assert run(shouted, "x", loud=True).value == "x!"
+    assert run(shouted, {"text": "x", "loud": False, "times": 2}).value == "x x"
+    for wrong in ({"loud": "perhaps"}, {}):
+        with pytest.raises(RunError) as caught:
+            run(shouted, "x", **wrong)
+        assert caught.value.code == "ORCH-R007"
