@@ -64,9 +64,7 @@ class Within:
             raise failures.not_here(workflow.name, why, fix)
         if by is None:
             raise failures.not_here(workflow.name, "no tool is running", "call it from a tool, or outside of a run")
-        if by.execution.depth >= MOST_DEPTH:
-            why = f"{MOST_DEPTH} workflows wait for each other's tools already"
-            raise failures.not_here(workflow.name, why, "end the recursion, or write it as a loop")
+        depth_here(workflow.name)
         compiled = self.compile(workflow)
         if asyncio.get_running_loop() is self.loop:
             outer = by.execution
@@ -104,6 +102,19 @@ class Within:
             return await execution.result(values)
         finally:
             outer.simulated |= execution.simulated
+
+
+def depth_here(workflow: str) -> int:
+    """How many workflows would wait for a run that begins in this context, each in a tool of its own.
+
+    Raises ORCH-R045 where they are too many.
+    """
+    by = caller.get()
+    depth = 0 if by is None else by.execution.depth + 1
+    if depth > MOST_DEPTH:
+        why = f"{MOST_DEPTH} workflows wait for each other's tools already"
+        raise failures.not_here(workflow, why, "end the recursion, or write it as a loop")
+    return depth
 
 
 class _Bill:

@@ -30,7 +30,7 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.durations import DurationModel
-from orchestrator.runtime.nested import Within
+from orchestrator.runtime.nested import Within, depth_here
 from orchestrator.runtime.observe import Subscription, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.once_within import refused
@@ -122,9 +122,9 @@ class Runtime:
         with self._ids.taken(new_id):
             if run_id:
                 await self._ids.check_new(run_id)
-            execution = self._execution(
-                program, new_id, observers, human=human, budget=limits_of(budget), tenant=tenant
-            )  # fmt: skip
+            depth = depth_here(program.name)  # its tools get no thread that a tool which waits for it may have
+            options = {"budget": limits_of(budget), "tenant": tenant, "depth": depth}
+            execution = self._execution(program, new_id, observers, human=human, **options)
             return await self._run(execution, inputs)
 
     async def resume(

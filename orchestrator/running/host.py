@@ -70,14 +70,17 @@ class Host:
     def check_process(self) -> None:
         """Raise ORCH-R071 in a process that was forked from this one."""
         if self._process != os.getpid():
-            raise RunError(
-                "ORCH-R071",
-                "the session belongs to the process that this one was forked from",
-                where=user_location(),
-                why="a fork has neither its event loop nor its engines",
-                fix="make a Session in each process, after the fork: in the lifespan of the application, or when a "
-                "worker starts",
-            )
+            raise self.elsewhere("the session belongs to the process that this one was forked from")
+
+    def elsewhere(self, message: str) -> RunError:
+        """ORCH-R071."""
+        return RunError(
+            "ORCH-R071",
+            message,
+            where=user_location(),
+            why="no other process has its event loop and its engines",
+            fix="make a Session in each process: in the lifespan of the application, or when a worker starts",
+        )
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, T]], context: Context) -> Call[T]:
         """Begin a run. Raises what :meth:`check` raises."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 import orchestrator
-from orchestrator import Session, arun, ask, llm, run, tool, workflow
+from orchestrator import Session, arun, ask, llm, map_, run, tool, workflow
 from orchestrator.errors import RunError, TraceError, UsageError
 from orchestrator.events import Text
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -26,6 +27,7 @@ from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.testing import fake
 from tests.runtime.engines.chat_server import chat_server
 
@@ -434,3 +436,49 @@ def test_a_model_that_is_a_value_is_found_among_all_engines() -> None:
     models = [EngineSpec(name=f"on_{each}", kind="scripted", model=each, options={"replies": [each]}) for each in "ab"]
     with Session(cluster=Cluster(engines=tuple(models))) as session:
         assert [session.run(pick, "x", each).value for each in "ab"] == ["a", "b"]
+
+
+def test_it_is_not_sent_to_another_process() -> None:
+    with Session() as session, pytest.raises(RunError) as caught:
+        pickle.dumps(session.run)
+    assert caught.value.code == "ORCH-R071"
+
+
+def test_tools_that_wait_for_runs_leave_threads_to_the_tools_of_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ToolThreads.__init__.__kwdefaults__, "most_running", 2)  # type: ignore[arg-type]
+
+    @tool(effects="idempotent")
+    def inner(n: int) -> int:
+        return n + 1
+
+    @workflow
+    def small(n: int) -> int:
+        return inner(n)
+
+    with Session() as session:
+
+        @tool(effects="idempotent")
+        def outer(n: int) -> int:
+            return session.run(small, n).value
+
+        @workflow
+        def large(ns: list[int]) -> list[int]:
+            return map_(outer, ns, limit=9)
+
+        assert session.run(large, list(range(6))).value == list(range(1, 7))
+
+
+def test_a_session_that_calls_itself_for_ever_is_stopped() -> None:
+    with Session() as session:
+
+        @tool(effects="idempotent")
+        async def again(n: int) -> int:
+            return (await session.arun(endless, n + 1)).value
+
+        @workflow
+        def endless(n: int) -> int:
+            return again(n)
+
+        with pytest.raises(RunError) as caught:
+            session.run(endless, 0)
+        assert caught.value.code == "ORCH-R045"
