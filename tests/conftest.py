@@ -36,6 +36,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
 MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
 SHARED = (
     "tests/cli/test_run_vllm",
+    "tests/running/test_on_vllm",
     "tests/runtime/engines/test_contract",
     "tests/runtime/engines/test_vllm_",
     "tests/runtime/ray/",
