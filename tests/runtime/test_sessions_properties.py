@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import branch, chat, loop, map_, race, tool, workflow
+from orchestrator import attempt, branch, chat, loop, map_, race, switch, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.workflow import Workflow
 from tests.runtime.watching import CLUSTER, run, unhinted
@@ -33,12 +33,24 @@ def is_odd(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
 
 
+@tool(effects="pure")
+def is_even(text: str) -> str:
+    if hashlib.sha256(text.encode()).digest()[1] % 2 == 1:
+        raise ValueError("odd")
+    return text
+
+
+@tool(effects="pure")
+def letters(text: str) -> int:
+    return hashlib.sha256(text.encode()).digest()[2] % 5
+
+
 def steps(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
     """A few random steps on a conversation; tracing may take them twice, so they depend on the seed alone."""
     rng = Random(seed)
     for _ in range(rng.randint(1, 3)):
         kinds = ["turn", "turn", "wait", "fork", "beside", "compact"]
-        kinds += ["branch", "race", "loop", "judge", "two", "map", "samples", "talks"] * (depth > 0)
+        kinds += ["branch", "race", "loop", "judge", "two", "map", "samples", "talks", "switch", "attempt"] * (depth > 0)
         inner, kind = rng.randrange(1 << 30), rng.choice(kinds)
         match kind:
             case "turn":
@@ -65,6 +77,10 @@ def _nested(kind: str, seed: int, talk: Any, text: Any, depth: int) -> tuple[Any
     match kind:
         case "branch":
             return _branch(inner, talk, text, depth, both=rng.random() < 0.5)
+        case "switch":
+            return _switch(inner, talk, text, depth)
+        case "attempt":
+            return _attempt(inner, talk, text, depth)
         case "race":  # against one that does the same, or one that loses
             other = (
                 (lambda: steps(inner, talk, text, depth - 1))
@@ -100,6 +116,27 @@ def _branch(seed: int, talk: Any, text: Any, depth: int, *, both: bool) -> tuple
         then=lambda: steps(seed, talk, text, depth - 1),
         otherwise=lambda: steps(seed + 1, talk, text, depth - 1) if both else (talk, text),
     )
+
+
+def _switch(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
+    cases = {
+        0: lambda: steps(seed, talk, text, depth - 1),
+        (1, 2): lambda: (talk, text),
+        3: lambda: (chat("Anew"), text),
+    }
+    return switch(letters(text), cases, otherwise=lambda: steps(seed + 1, talk, text, depth - 1))
+
+
+def _attempt(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
+    """The handler goes on with the conversation as it was before the body, which may have gone on with it, too."""
+
+    def body() -> tuple[Any, Any]:
+        later, said = steps(seed, talk, text, depth - 1)
+        return later, (is_even(said) if seed % 3 else said)
+
+    handled = [lambda error: (talk, text), lambda error: steps(seed + 1, talk, text, depth - 1)]
+    cleanup = (lambda: talk.say("In the end").reply) if seed % 5 == 0 else None
+    return attempt(body, handled[seed % 2], cleanup=cleanup)  # type: ignore[return-value]
 
 
 def _both(seed: int, state: Any, depth: int) -> tuple[Any, Any, Any]:

@@ -115,8 +115,9 @@ class Sharing:
         if list(node.op.operands).count(chat) > 1:
             return True
         if node.name in ARMS:
-            at_once = node.name == "agent.race" and sum(self._flow.continues(chat, arm) for arm in arms(node)) > 1
-            return at_once or any(self._several(chat, arm) for arm in arms(node))
+            may_all = node.name in ("agent.race", "agent.attempt")  # at once, or one after the other
+            all_do = may_all and sum(self._flow.continues(chat, arm) for arm in arms(node)) > 1
+            return all_do or any(self._several(chat, arm) for arm in arms(node))
         return any(self._flow.continues(chat, inner) for inner in node.bodies)
 
     def _add_node(self, node: Node, items: Names, regions: Names, states: Names) -> None:
