@@ -126,6 +126,41 @@ def test_a_branch_takes_either_arm() -> None:
     assert made.seconds.bounds == pytest.approx((seconds(1).lo, (seconds(1).mid + seconds(9).mid) / 2, seconds(9).hi))
 
 
+def test_a_switch_takes_one_case_of_all() -> None:
+    body, (question,) = workflow(question="str")
+    cases = []
+    for name, typical_s in (("a", 1.0), ("b", 4.0), ("c", 9.0)):
+        case, _ = body.block([])
+        cases.append(case.closed([once(case, name, [question], typical_s)]))
+    [result] = body.op("agent.switch", "switch_1", [question], ["str"], cases, cases=[['"x"'], ['"y/z"', "null"]])
+    made = planned(body, result)
+    assert made.by_id["a"].count.bounds == pytest.approx((0, 1 / 3, 1))
+    assert [made.by_id[name].region for name in "abc"] == ["x", "y_z|None", "otherwise"]
+    middle = sum(seconds(each).mid for each in (1, 4, 9)) / 3
+    assert made.seconds.bounds == pytest.approx((seconds(1).lo, middle, seconds(9).hi))
+
+
+def test_an_attempt_takes_its_body_and_expects_no_failure() -> None:
+    body, (question,) = workflow(question="str")
+    tried, _ = body.block([])
+    caught, (_,) = body.block([("error", "Error")])
+    ended, _ = body.block([])
+    once(ended, "clean", [question], 1.0)
+    regions = [tried.closed([once(tried, "try", [question], 2.0)])]
+    regions += [caught.closed([once(caught, "handle", [question], 9.0)]), ended.closed([])]
+    [result] = body.op("agent.attempt", "attempt_1", [], ["str"], regions, catches=[[]])
+    made = planned(body, result)
+    assert [made.by_id[name].count for name in ("try", "handle", "clean")] == [
+        Interval.exact(1),
+        Interval(0, 0, 1),
+        Interval.exact(1),
+    ]
+    assert [made.by_id[name].region for name in ("try", "handle", "clean")] == ["try", "except", "finally"]
+    assert made.seconds.mid == pytest.approx(seconds(2).mid + seconds(1).mid)
+    assert made.seconds.hi == pytest.approx(seconds(2).hi + seconds(9).hi + seconds(1).hi)
+    assert made.seconds.lo == pytest.approx(seconds(1).lo)
+
+
 def test_a_race_is_as_fast_as_its_fastest_arm_and_no_slower_than_its_slowest() -> None:
     body, (question,) = workflow(question="str")
     arms, _ = body.block([])

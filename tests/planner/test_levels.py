@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from orchestrator import ask, branch, chat, llm, loop, map_, race, react, tool, vote, workflow
+from orchestrator import ask, attempt, branch, chat, llm, loop, map_, race, react, switch, tool, vote, workflow
 from orchestrator.compiler import compile as compile_workflow
+from orchestrator.dsl.failing import fail_op
+from orchestrator.dsl.tracer import require_tracer
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -27,6 +29,23 @@ def search(query: str) -> str:
 def branches(question: str) -> str:
     reply = llm(question)
     return branch(reply == "yes", then=lambda: llm("why?"), otherwise=lambda: search(reply))
+
+
+@workflow
+def switches(question: str) -> str:
+    reply = llm(question, returns=Literal["bug", "billing", "other"])
+    cases = {"bug": lambda: llm("why?"), "billing": lambda: search(reply)}
+    return switch(reply, cases, otherwise=lambda: "none")
+
+
+@workflow
+def catches(question: str) -> str:
+    found = attempt(lambda: search(question), lambda error: llm(f"{error}"), cleanup=lambda: search("in the end"))
+    return branch(found == "", then=lambda: nothing(), otherwise=lambda: found)
+
+
+def nothing() -> Any:
+    fail_op(require_tracer("nothing"), KeyError, "nothing was found")
 
 
 @workflow
@@ -72,6 +91,8 @@ def forks(question: str) -> list[str]:
 
 CONSTRUCTS: list[tuple[Workflow[..., Any], str]] = [
     (branches, "branch_1"),
+    (switches, "switch_1"),
+    (catches, "attempt_1"),
     (loops, "loop_1"),
     (maps, "map_1"),
     (races, "race_1"),

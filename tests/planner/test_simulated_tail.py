@@ -285,10 +285,10 @@ def test_any_workflow_has_a_tail(tmp_path: Path, steps: list[str], draw: st.Data
     assert tail is None or tail.p95_s > 0
 
 
-@pytest.mark.parametrize("kind", ["loop", "map", "branch"])
+@pytest.mark.parametrize("kind", ["loop", "map", "branch", "switch"])
 def test_runs_in_which_nothing_happens_are_played_like_any_other(tmp_path: Path, kind: str) -> None:
     body, (question, flag, items) = workflow(question="str", flag="bool", items="list<str>")
-    inner, asked = body.block({"loop": [("q", "str")], "map": [("item", "str")], "branch": []}[kind])
+    inner, asked = body.block({"loop": [("q", "str")], "map": [("item", "str")], "branch": [], "switch": []}[kind])
     reply, _ = inner.ask_model("ask", inner.prompt("p", ["Q: ", ""], [*asked, question][:1]), opts={"max_tokens": 40})
     if kind == "loop":
         condition, (_,) = body.block([("q", "str")])
@@ -300,7 +300,9 @@ def test_runs_in_which_nothing_happens_are_played_like_any_other(tmp_path: Path,
         [last] = body.op("agent.map", "map_1", [items], ["list<str>"], [inner.closed([reply])], limit=4)
     else:
         other, () = body.block([])
-        [last] = body.op("agent.branch", "branch_1", [flag], ["str"], [inner.closed([reply]), other.closed([question])])
+        arms = [inner.closed([reply]), other.closed([question])]
+        given = {"cases": [["true"]]} if kind == "switch" else {}
+        [last] = body.op(f"agent.{kind}", f"{kind}_1", [flag], ["str"], arms, **given)
     plan = plan_of(one_engine(tmp_path), body.closed([last]))
     drawn = [[stage.step for stage in program.stages] for program in runs_of(plan, 200)]
     assert ["nothing"] in drawn
@@ -308,6 +310,20 @@ def test_runs_in_which_nothing_happens_are_played_like_any_other(tmp_path: Path,
     tail = simulated_tail(plan, 0.01, plan.seconds.mid, {})
     assert tail is not None
     assert tail.p95_s > 0
+
+
+def test_an_attempt_is_played_without_a_failure(tmp_path: Path) -> None:
+    body, (question,) = workflow(question="str")
+    tried, () = body.block([])
+    caught, (_,) = body.block([("error", "Error")])
+    ended, () = body.block([])
+    asked = []
+    for block, name in ((tried, "try"), (caught, "handle"), (ended, "clean")):
+        asked.append(block.ask_model(name, block.prompt(f"p_{name}", ["Q: ", ""], [question]))[0])
+    regions = [tried.closed(asked[:1]), caught.closed(asked[1:2]), ended.closed([])]
+    [last] = body.op("agent.attempt", "attempt_1", [], ["str"], regions, catches=[[]])
+    plan = plan_of(one_engine(tmp_path), body.closed([last]))
+    assert {tuple(stage.step for stage in program.stages) for program in runs_of(plan, 20)} == {("try", "clean")}
 
 
 def test_the_number_of_runs_is_what_counts(tmp_path: Path) -> None:
