@@ -41,11 +41,12 @@ def switches(question: str) -> str:
 @workflow
 def catches(question: str) -> str:
     found = attempt(lambda: search(question), lambda error: llm(f"{error}"), cleanup=lambda: search("in the end"))
-    return branch(found == "", then=lambda: nothing(), otherwise=lambda: found)
+    return branch(found == "", then=nothing, otherwise=lambda: found)
 
 
-def nothing() -> Any:
+def nothing() -> str:
     fail_op(require_tracer("nothing"), KeyError, "nothing was found")
+    return ""
 
 
 @workflow

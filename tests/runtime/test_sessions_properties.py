@@ -50,7 +50,8 @@ def steps(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
     rng = Random(seed)
     for _ in range(rng.randint(1, 3)):
         kinds = ["turn", "turn", "wait", "fork", "beside", "compact"]
-        kinds += ["branch", "race", "loop", "judge", "two", "map", "samples", "talks", "switch", "attempt"] * (depth > 0)
+        kinds += ["branch", "race", "loop", "judge", "two", "map", "samples", "talks"] * (depth > 0)
+        kinds += ["switch", "attempt"] * (depth > 0)
         inner, kind = rng.randrange(1 << 30), rng.choice(kinds)
         match kind:
             case "turn":
@@ -132,7 +133,7 @@ def _attempt(seed: int, talk: Any, text: Any, depth: int) -> tuple[Any, Any]:
 
     def body() -> tuple[Any, Any]:
         later, said = steps(seed, talk, text, depth - 1)
-        return later, (is_even(said) if seed % 3 else said)
+        return later, is_even(said) if seed % 3 else said
 
     handled = [lambda error: (talk, text), lambda error: steps(seed + 1, talk, text, depth - 1)]
     cleanup = (lambda: talk.say("In the end").reply) if seed % 5 == 0 else None
