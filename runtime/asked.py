@@ -66,7 +66,4 @@ class Asked:
             spec.constraint,
             spec.passed,
             spec.extra_body,
-            spec.tools,
-            spec.tool_choice,
-            spec.steps,
         )

@@ -18,7 +18,7 @@ from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.events import MapProgress, attempt_path
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
-from orchestrator.runtime.inline import SLICE_S, items_in_turn, map_length, turns
+from orchestrator.runtime.inline import SLICE_S, does_not_end, items_in_turn, map_length, turns
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Body, Op, Structure
 
@@ -55,12 +55,16 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
     cond, body = op.bodies
     cond_captured, body_captured = _captured(frame, cond), _captured(frame, body)
     if cond.region.is_inline and body.region.is_inline:
-        work = turns(cond.region.whole, body.region.whole, state, cond_captured, body_captured, _structure(op).bound)
+        spec = _structure(op)
+        work = turns(
+            cond.region.whole, body.region.whole, state, cond_captured, body_captured, spec.bound, spec.must_end
+        )
         return await _in_slices(execution, work)
     call_soon = asyncio.get_running_loop().call_soon
     event_loop_turned: list[None] = []
     slice_ends = 0.0
-    for turn in range(_structure(op).bound):
+    bound, must_end = _structure(op).bound, _structure(op).must_end
+    for turn in range(bound + must_end):
         if perf_counter() > slice_ends:
             if turn and not event_loop_turned:
                 begin_enclosing()
@@ -75,6 +79,8 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
             stop = await execution.run_frame(cond.region, inputs, f"{path}.cond[{turn}]/", ledger)
         if stop[0]:
             break
+        if turn == bound:
+            raise does_not_end(bound)
         inputs = [*state, *body_captured]
         if body.region.is_inline:
             state = execution.run_inline(body.region, inputs)

@@ -63,6 +63,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R049": "a value is nested too deeply to be handed to a tool",
     "ORCH-R050": "the workflow raised an exception",
     "ORCH-R051": "no case of a switch is for a value",
+    "ORCH-R055": "a loop is not over after as many turns as it may take",
     "ORCH-R060": "too many programs wait for an engine",
     "ORCH-R061": "the options of admission are wrong",
     "ORCH-R062": "no replica of an engine is left that could take a call",

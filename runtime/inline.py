@@ -34,12 +34,15 @@ def turns(  # noqa: PLR0917 - what a loop consists of
     for_stop: Sequence[Any],
     for_body: Sequence[Any],
     bound: int,
+    must_end: bool,
 ) -> Iterator[list[Any] | None]:
     """A loop: None at the end of each slice, then its final state."""
     slice_ends = perf_counter() + SLICE_S
-    for _ in range(bound):
+    for turn in range(bound + must_end):
         if stop(*state, *for_stop)[0]:
             break
+        if turn == bound:
+            raise does_not_end(bound)
         state = body(*state, *for_body)
         if perf_counter() > slice_ends:
             yield None
@@ -59,6 +62,16 @@ def items_in_turn(
             yield None
             slice_ends = perf_counter() + SLICE_S
     yield yielded
+
+
+def does_not_end(bound: int) -> RunError:
+    """ORCH-R055."""
+    return RunError(
+        "ORCH-R055",
+        f"a loop is not over after {bound} turns",
+        why="the plan and its cost were made for at most that many",
+        fix="raise @workflow(max_iterations=...), or end the loop earlier",
+    )
 
 
 def map_length(lists: Sequence[Sequence[Any]], limit: int) -> int:
@@ -111,6 +124,7 @@ class InlineLoop:
     state: int
     bound: int
     single: bool
+    must_end: bool = False
 
     @property
     def steps(self) -> int:
@@ -121,9 +135,11 @@ class InlineLoop:
         split = self.cond.n_inputs
         state, for_cond, for_body = inputs[: self.state], inputs[self.state : split], inputs[split:]
         stop, body = self.cond.whole, self.body.whole
-        for _ in range(self.bound):
+        for turn in range(self.bound + self.must_end):
             if stop(*state, *for_cond)[0]:
                 break
+            if turn == self.bound:
+                raise does_not_end(self.bound)
             state = body(*state, *for_body)
         return state[0] if self.single else state
 

@@ -285,9 +285,6 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         constraint=next(((name, node.opts[name]) for name in CONSTRAINTS if name in node.opts), None),
         passed={name: node.opts[name] for name in PASSED if name in node.opts},
         extra_body=json.loads(given(node, "extra_body", "{}")),
-        tools=tuple(json.loads(given(node, "tools", "[]"))),
-        tool_choice=str(given(node, "tool_choice", "auto")),
-        steps=json.loads(given(node, "steps", "null")),
         late=late,
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
         is_fork=bool(given(node, "fork", False)),
@@ -321,7 +318,8 @@ def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: 
     one_by_one = state.in_order and node.kind == "map" and calls_a_model(node)
     concurrency = 1 if one_by_one else int(node.attrs.get("concurrency", 0))
     catches = tuple(map(tuple, node.attrs.get("catches", ())))
-    spec = Structure(node.kind, bound, concurrency, _select(state, node), catches)  # type: ignore[arg-type]
+    must_end = bool(given(node, "must_end", False))
+    spec = Structure(node.kind, bound, concurrency, _select(state, node), catches, must_end)  # type: ignore[arg-type]
     return _suspend(state, builder, node, spec, bodies=bodies)
 
 
@@ -331,7 +329,8 @@ def _inline_structure(state: _Lowering, node: Node, regions: Sequence[Region]) -
     if node.kind == "map":
         return InlineMap(regions[0], len(node.operands), int(node.attrs["limit"]), single)
     if node.kind == "loop":
-        return InlineLoop(regions[0], regions[1], len(node.operands), int(node.attrs["max"]), single)
+        must_end = bool(given(node, "must_end", False))
+        return InlineLoop(regions[0], regions[1], len(node.operands), int(node.attrs["max"]), single, must_end)
     return InlineChoice(_select(state, node), regions, single)
 
 

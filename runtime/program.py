@@ -146,12 +146,9 @@ class Generate:
     seed: int | None = None
     schema: Mapping[str, object] | None = None
     constraint: tuple[str, object] | None = None
-    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next five."""
+    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next two."""
     passed: Mapping[str, object] = field(default_factory=dict)
     extra_body: Mapping[str, object] = field(default_factory=dict)
-    tools: tuple[Mapping[str, Any], ...] = ()
-    tool_choice: str = "auto"
-    steps: Mapping[str, object] | None = None
     late: tuple[str, ...] = ()
     """Options that are values: ``system``, ``model``, ``temperature``. They are arguments, behind the conversation."""
     pause: Pause | None = None
@@ -164,16 +161,6 @@ class Generate:
     """Expected seconds from the end of this call to the end of the run."""
     expected_output_tokens: int | None = None
     """The plan's upper estimate per sample, for budgets, where ``max_tokens`` is not given."""
-
-    @property
-    def offers_tools(self) -> bool:
-        """Whether the model may call tools, so that its reply is a :class:`~orchestrator.dsl.messages.Reply`."""
-        return bool(self.tools) and self.tool_choice != "none"
-
-    @property
-    def described(self) -> list[Any]:
-        """What of it may stand in the prompt besides."""
-        return [each for each in (self.schema, self.steps, *self.tools) if each]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +208,8 @@ class Structure:
     catches: tuple[tuple[str, ...], ...] = ()
     """Of an attempt, the names that each handler takes; none for every failure. Its regions are the body, these, and
     then what is to be done in the end, if anything is."""
+    must_end: bool = False
+    """A loop that is not over after ``bound`` turns fails."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ CODES: Final[dict[str, str]] = {
     "ORCH-D040": "an invalid retry, timeout, budget or SLO",
     "ORCH-D041": "an invalid option of an op",
     "ORCH-D042": "a pause feature that is not a scalar parameter of the tool",
+    "ORCH-D050": "a construct of Python that cannot be compiled",
+    "ORCH-D051": "a name that is bound on some paths only, or with types that do not join",
+    "ORCH-D052": "an object is changed that others may hold, or that is only known when the workflow runs",
+    "ORCH-D053": "something is awaited that only happens when the workflow runs",
+    "ORCH-D054": "a pattern that a symbolic value cannot be matched with",
+    "ORCH-D055": "ops within a `with` that is left before they run",
+    "ORCH-D056": "a `try` that cannot be compiled",
     "ORCH-D043": "a retry over a tool that must run at most once, or a wrong key or check of such a tool",
     "ORCH-D044": "a static parameter of a workflow without a value that is known while it is traced",
 }

@@ -14,7 +14,7 @@ from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.failing import attempt_op
 from orchestrator.dsl.options import Policy, option, policy_of
-from orchestrator.dsl.policy import is_count
+from orchestrator.dsl.policy import Opts, is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Mark, Result, Tracer, require_tracer
@@ -85,6 +85,21 @@ def loop(
         max = 1  # noqa: A001
     if until is not None and not is_traceable(tracer, "`until` of loop", until):
         until = None
+    return loop_op(tracer, body, init, max, until, opts, name)  # type: ignore[no-any-return]
+
+
+def loop_op(  # noqa: PLR0917 - what a loop consists of
+    tracer: Tracer,
+    body: Callable[[Any], object],
+    init: object,
+    bound: int,
+    until: Callable[[Any], object] | None,
+    opts: Opts | None = None,
+    name: str | None = None,
+    *,
+    must_end: bool = False,
+) -> Any:
+    """:func:`loop` with checked options; with ``must_end`` a loop that reaches its bound fails (ORCH-R055)."""
     leaves, shape = flatten(init)
     state = [tracer.lift(leaf) for leaf in leaves]
     types = [value._type for value in state]
@@ -100,6 +115,14 @@ def loop(
         arguments = [Result(tp) for tp in types]
         cond = trace_region(tracer, "`until` of loop", stop, arguments, on_structure)
         step = trace_region(tracer, "the body of loop", body, arguments, on_structure)
+        if step.raises:
+            tracer.report(
+                "ORCH-D051",
+                "the body of the loop always raises",
+                why="no turn of it gets to its end, so there is no state to go on with",
+                fix="raise under a condition",
+            )
+            break
         if step.shape != shape:
             if widenings_left and (whole := _as_one_value(tracer, init, step, mark)) is not None:
                 state, types, shape = [whole], [whole._type], LEAF
@@ -121,8 +144,9 @@ def loop(
         types = wider
         tracer.rollback(mark)
     results = [Result(tp) for tp in types]
-    values = tracer.op("loop", state, results, {"max": max}, opts, name=name, regions=[cond.region, step.region])
-    return unflatten(shape, values)  # type: ignore[no-any-return]
+    opts = {**(opts or {}), **({"must_end": True} if must_end else {})}
+    values = tracer.op("loop", state, results, {"max": bound}, opts, name=name, regions=[cond.region, step.region])
+    return unflatten(shape, values)
 
 
 def _as_one_value(tracer: Tracer, init: object, step: Traced, mark: Mark) -> Value[Any] | None:
@@ -225,9 +249,33 @@ def map_(
         tracer.report("ORCH-D041", f"map_: on_error={shown(on_error)}", fix=fix)
     if on_error == "collect" and is_traceable(tracer, "the function of map_", fn):
         fn = partial(_or_error, tracer, fn)
+    return _map(tracer, fn, values, arguments, length, concurrency or 0, opts, name)
+
+
+def map_op(tracer: Tracer, fn: Callable[..., Any], lists: Sequence[Value[Any]], most: int, *, in_order: bool) -> Any:
+    """A map over at most ``most`` items; with ``in_order`` the writes in it keep the order of the items."""
+    arguments = [Result(element_type(each._type)) for each in lists]
+    known = max((each._length.least for each in lists if each._length is not None), default=0)
+    return _map(tracer, fn, lists, arguments, Length(most, min(known, most)), 0, {}, None, in_order=in_order)
+
+
+def _map(  # noqa: PLR0917
+    tracer: Tracer,
+    fn: Callable[..., Any],
+    values: Sequence[Value[Any]],
+    arguments: Sequence[Result],
+    length: Length,
+    concurrency: int,
+    opts: Opts,
+    name: str | None,
+    *,
+    in_order: bool = False,
+) -> Any:
     body = trace_region(tracer, "the function of map_", fn, arguments)
+    if in_order and body.writes:
+        concurrency = 1
     results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
-    attrs = {"limit": max(length.most, 1), "concurrency": concurrency or 0}
+    attrs = {"limit": max(length.most, 1), "concurrency": concurrency}
     mapped = tracer.op("map", values, results, attrs, opts, name=name, regions=[body.region])
     return unflatten(body.shape, mapped)
 

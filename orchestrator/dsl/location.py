@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType
@@ -23,6 +24,23 @@ BY_VALUE: Final = "<dynamic-code>"
 
 _boundaries: dict[int, CodeType] = {}
 """By identity: to hash a code object is to hash all that is in it."""
+
+
+_rewritten: dict[int, tuple[CodeType, str]] = {}
+"""Code that the rewriting made, by identity, and the user's function that it is part of."""
+
+
+def note_rewritten(code: CodeType, function: str) -> None:
+    """Remember that code, with the code in it, was made out of a function of the user's."""
+    _rewritten[id(code)] = code, function
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            note_rewritten(each, function)
+
+
+def is_rewritten(code: CodeType) -> bool:
+    """Whether code is that of a rewritten function, or of one in it."""
+    return id(code) in _rewritten
 
 
 def trace_boundary(code: CodeType) -> None:
@@ -57,6 +75,12 @@ def user_location() -> SourceLoc:
     """File, line and function of :func:`user_frame`."""
     frame = user_frame()
     return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def raised_in(error: BaseException) -> SourceLoc | None:
+    """The innermost line of the user's that an exception came from."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename)]
+    return SourceLoc(frames[-1].filename, frames[-1].lineno or 0, frames[-1].name) if frames else None
 
 
 @cache

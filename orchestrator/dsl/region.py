@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Never
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from orchestrator.dsl.graph import Region
 
 
+class EndedError(BaseException):
+    """Unwinds the tracing of a body that goes no further, because it raises when it runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traced:
     """A region and what its function returned, as lifted leaves and their shape."""
@@ -27,6 +32,8 @@ class Traced:
     shape: Shape
     raises: bool = False
     """Whether it never yields, because it always raises."""
+    writes: bool = False
+    """Whether something in it changes the world, in an order that matters."""
 
     def end(self, tracer: Tracer, count: int) -> None:
         """End a region that always raises, and was left open, with ``count`` values that there will never be."""
@@ -74,7 +81,9 @@ def trace_region(
         with tracer.ir.region([register_type(tracer, argument.type) for argument in arguments]) as region:
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
-            returned = apply(function, values) if apply else tracer.call(function, *values)
+            returned = None
+            with suppress(EndedError):
+                returned = apply(function, values) if apply else tracer.call(function, *values)
             if scope.raises:
                 lifted, shape = [tracer.value(None, Result(Never), origin)], LEAF
             else:
@@ -85,7 +94,7 @@ def trace_region(
     finally:
         scope.closed = True
         tracer.scope = outer
-    traced = Traced(region, lifted, shape, scope.raises)
+    traced = Traced(region, lifted, shape, scope.raises, getattr(scope, "writes", False))
     if scope.raises and not is_arm:
         traced.end(tracer, 1)
     return traced

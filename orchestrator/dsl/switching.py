@@ -64,7 +64,7 @@ def switch_op(
     """What the first case that ``subject`` is of gives, else ``default``; without one, the cases cover its type."""
     subject = tracer.lift(subject)
     reported = len(tracer.diagnostics)
-    encoded = [[_encoded(tracer, subject, each) for each in values] for values, _ in cases]
+    encoded = encoded_cases(tracer, subject, [values for values, _ in cases])
     if default is None and len(tracer.diagnostics) == reported:
         _check_exhaustive(tracer, subject, [each for values, _ in cases for each in values])
     named = [", ".join(map(_name, values)) for values, _ in cases]
@@ -102,6 +102,11 @@ def _encoded(tracer: Tracer, subject: Value[Any], case: object) -> str | None:
     if not isinstance(case, Enum):
         return text
     return json.dumps({"type": register_type(tracer, type(case)), "value": json.loads(text)}, ensure_ascii=False)
+
+
+def encoded_cases(tracer: Tracer, subject: Value[Any], cases: Sequence[Sequence[object]]) -> list[list[str | None]]:
+    """The attribute ``cases`` of an ``agent.switch``; a case that its subject can never be is reported."""
+    return [[_encoded(tracer, subject, each) for each in values] for values in cases]
 
 
 def _check_exhaustive(tracer: Tracer, subject: Value[Any], cases: Sequence[object]) -> None:

@@ -7,22 +7,22 @@ together and the module is dropped.
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.declare import declare
-from orchestrator.dsl.location import is_user_file, trace_boundary
+from orchestrator.dsl.location import raised_in, trace_boundary
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.policy import Opts
+from orchestrator.dsl.region import EndedError
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Result, Tracer
 from orchestrator.dsl.typing import TypeForm, type_string
 from orchestrator.dsl.unasked import report_unasked
 from orchestrator.dsl.value import Origin, Value
-from orchestrator.errors import SourceLoc, TraceError, UnrepresentableError, described
+from orchestrator.errors import TraceError, UnrepresentableError, described
 
 if TYPE_CHECKING:
     from orchestrator.dsl.graph import Graph
@@ -103,6 +103,8 @@ def _mlir() -> Graph:
 def _run(tracer: Tracer, workflow: Workflow[..., Any], params: dict[str, Value[Any]]) -> Value[Any]:
     try:
         return workflow.apply(tracer, params)
+    except EndedError:  # it always raises, when it runs
+        return tracer.op("const", [], [Result(Never)], {"value": "null"})[0]
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is reported with its line
         return report_exception(tracer, error)
 
@@ -112,11 +114,14 @@ trace_boundary(_run.__code__)
 
 def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
     """Record an exception of the user's function, at the innermost line of user code."""
+    try:
+        tracer.check_bound(error)
+    except TraceError as unbound:
+        error = unbound
     if isinstance(error, TraceError):
         tracer.diagnostics += error.diagnostics
         return tracer.poison()
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename)]
-    where = SourceLoc(frames[-1].filename, frames[-1].lineno or 0, frames[-1].name) if frames else None
+    where = raised_in(error)
     fix = "fix the exception; work on concrete data belongs into a tool: @tool(effects='pure')"
     raised = tracer.readable(described(error))
     if has_marker(raised):

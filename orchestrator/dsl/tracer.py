@@ -6,10 +6,11 @@ everywhere, so one mistake is reported once. From the first error on nothing mor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orchestrator.dsl.constants import (
     LossyConstantError,
@@ -23,7 +24,7 @@ from orchestrator.dsl.constants import (
     joined,
     remedy,
 )
-from orchestrator.dsl.location import user_frame, user_location
+from orchestrator.dsl.location import raised_in, user_frame, user_location
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
 from orchestrator.dsl.policy import Opts
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from orchestrator.dsl.graph import Graph, Region
     from orchestrator.dsl.tool import Tool
     from orchestrator.dsl.workflow import Workflow
+
+_UNBOUND: Final = re.compile(r"variable '(\w+)'")
+MAX_ITEMS: Final = 100
+MAX_ITERATIONS: Final = 25
 
 _current: ContextVar[Tracer | None] = ContextVar("orchestrator_tracer", default=None)
 
@@ -74,13 +79,18 @@ def require_tracer(callee: str) -> Tracer:
 class Scope:
     """A region under construction; its values may be used until it is closed."""
 
-    __slots__ = ("closed", "inner", "name", "once", "raises")
+    __slots__ = ("closed", "inner", "is_tried", "made", "name", "once", "outer", "raises")
 
     def __init__(self, name: str, outer: Scope | None = None) -> None:
         self.name = name
+        self.outer = outer
         self.closed = False
         self.raises = False
         """Whether something in it always raises, so that what comes behind never runs."""
+        self.is_tried = False
+        """Whether it is the block of a `try`, which handles what is raised directly in it."""
+        self.made: dict[int, object] = {}
+        """Lists and dicts that were made in it, by identity: nobody outside of it has them."""
         self.once: dict[SourceLoc, str] = {}
         """Calls in it of tools that must run at most once, by where."""
         self.inner: list[Scope] = []
@@ -126,6 +136,16 @@ class Tracer:
         self.truths: dict[tuple[CodeType, int], int] = {}
         self.ids: dict[str, SourceLoc] = {}
         self.runs = Runs()
+        self.emitted = 0
+        """Ops so far, those that were dropped included."""
+        self.unbound: dict[str, str] = {}
+        """Why a name holds nothing."""
+        self.handled: list[Value[Any]] = []
+        """The errors whose handlers are being traced."""
+        self.max_items = MAX_ITEMS
+        """Of a list whose length nobody has bounded, the most that is gone through."""
+        self.max_iterations = MAX_ITERATIONS
+        """The most turns of a `while`, or of a `for` over a symbolic range."""
         self._counts: dict[str, int] = {}
         self._markers = Markers()
         self._holes: list[Value[Any]] = []
@@ -163,6 +183,18 @@ class Tracer:
         frame = user_frame()
         self.runs.note(frame)
         return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+    def check_bound(self, error: Exception) -> None:
+        """Raise :class:`TraceError` if the error is that a name holds nothing, and why is known."""
+        found = _UNBOUND.search(str(error)) if isinstance(error, NameError) else None
+        if found is not None and found[1] in self.unbound:
+            raise TraceError(
+                "ORCH-D051",
+                f"`{found[1]}` holds nothing here",
+                where=raised_in(error),
+                why=self.unbound[found[1]],
+                fix=f"bind `{found[1]}` on every path, with values of one type",
+            ) from error
 
     def call(self, function: Callable[..., Any], *args: object) -> Any:
         """``function(*args)``, a function of the user's that is traced."""
@@ -339,6 +371,7 @@ class Tracer:
     ) -> list[Value[Any]]:
         """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages."""
         where = self.here()
+        self.emitted += 1
         if regions and kind != "arm":
             note_once(self, kind, opts or {})
         op_id = self._new_id(base or kind, name, where)

@@ -28,7 +28,7 @@ from itertools import islice, pairwise, zip_longest
 from types import BuiltinFunctionType, CodeType, MethodDescriptorType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from orchestrator.dsl.location import BY_VALUE
+from orchestrator.dsl.location import BY_VALUE, is_rewritten
 from orchestrator.dsl.meaning import LAYOUT, UNKNOWN, Functions, Kind, Meaning, arguments_of, module_of, understand
 from orchestrator.dsl.misuse import IN_A_TOOL, ON_THE_PLACEHOLDER, TRACED_ONCE
 from orchestrator.dsl.syntax import has_source
@@ -47,7 +47,7 @@ _OF_TEXTS: Final = frozenset(
     | {"ascii", "input", "map", "filter", "zip"}
 )  # fmt: skip
 _OF_COLLECTIONS: Final = frozenset({"sorted", "min", "max", "set", "frozenset", "print", "repr", "ascii"})
-_READERS: Final = frozenset(
+READERS: Final = frozenset(
     {"re", "textwrap", "json", "html", "hashlib", "hmac", "logging", "warnings", "io", "difflib", "shlex", "base64"}
     | {"unicodedata", "binascii", "zlib", "urllib", "fnmatch", "pprint", "pickle", "csv", "sre", "blake2", "sha1"}
     | {"sha2", "sha256", "sha512", "sha3", "md5", "os", "posix", "posixpath", "ntpath", "genericpath", "pathlib"}
@@ -91,6 +91,11 @@ def report_unasked(tracer: Tracer) -> None:
         if understand(ran, functions) is None and not has_source(file) and file != BY_VALUE:
             _warn(ran.code)
     for meaning in _each(functions):
+        if is_rewritten(meaning.ran.code):  # its operators have asked; what it calls has not been
+            for node in meaning.nodes:
+                if isinstance(node, ast.Call):
+                    meaning.kind(node)
+            continue
         for finding in _findings(meaning):
             where = SourceLoc(meaning.ran.code.co_filename, finding.node.lineno, meaning.ran.code.co_name)
             if (where.file, where.line) not in reported:
@@ -286,7 +291,7 @@ def _reader(meaning: Meaning, function: ast.expr, callee: object) -> bool:
         return _reader(meaning, made.func, meaning.held(made.func))  # re.compile(...).sub(...)
     modules = [module_of(each).lstrip("_").partition(".")[0] for each in (callee, owner) if each is not UNKNOWN]
     seeds = callee is random.seed or callee is random.Random
-    return seeds or not _READERS.isdisjoint(modules)
+    return seeds or not READERS.isdisjoint(modules)
 
 
 def _str_formatted(meaning: Meaning, template: str, node: ast.Call) -> Iterator[Finding]:

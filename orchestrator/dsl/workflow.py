@@ -34,9 +34,10 @@ from orchestrator.dsl.location import definition_of, is_method, name_of, user_lo
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
+from orchestrator.dsl.rewrite.function import rewrite
 from orchestrator.dsl.static import shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
-from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Tracer, current_tracer
 from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Value
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
@@ -85,12 +86,17 @@ class WorkflowOptions(TypedDict, total=False):
     slo: str | None
     budget: BudgetLike
     model: str | None
+    rewrite: bool
+    max_items: int
+    max_iterations: int
 
 
 class Workflow(Generic[P, R]):
     """A typed function that the compiler understands.
 
     ``slo`` ("p95 < 8s") and ``budget`` ("$0.02") bound one run of it, ``model`` is the default of its model calls.
+    Its ``if``, ``for``, ``while``, ``try`` and ``match`` over symbolic values are compiled (:mod:`.rewrite`), unless
+    ``rewrite=False``. ``max_items`` and ``max_iterations`` bound lists and loops that nothing else bounds.
     """
 
     def __init__(
@@ -101,6 +107,9 @@ class Workflow(Generic[P, R]):
         slo: str | None = None,
         budget: BudgetLike = None,
         model: str | None = None,
+        rewrite: bool = True,
+        max_items: int = MAX_ITEMS,
+        max_iterations: int = MAX_ITERATIONS,
     ) -> None:
         if not callable(fn):
             fix = "decorate a function: @workflow, or @workflow(slo=...)"
@@ -110,6 +119,9 @@ class Workflow(Generic[P, R]):
         self.slo = slo
         self.budget = budget
         self.model = model
+        self.rewrite = rewrite
+        self.max_items = max_items
+        self.max_iterations = max_iterations
         self.signature = inspect.signature(fn)
         self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
         self.unbound: Workflow[..., Any] = self
@@ -223,7 +235,9 @@ class Workflow(Generic[P, R]):
             for name, value, (what, test) in (("name", self.name, NAME), ("model", self.model, ACCEPTED["model"]))
             if value is not None and not test(value)
         ]
-        kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        kinds: list[Callable[[Any], bool]] = [inspect.isgeneratorfunction, inspect.isasyncgenfunction]
+        if not self.rewrite:
+            kinds.append(inspect.iscoroutinefunction)
         if not any(kind(self.fn) for kind in kinds):
             return found
         return [
@@ -252,12 +266,16 @@ class Workflow(Generic[P, R]):
         tracer.inlining.append(self)
         if self.static is not None:
             params = {name: (params if name in params else self.static)[name] for name in self._order}
-        tracer.runs.note_call(self.fn, tuple(params.values()))
+        bounds = tracer.max_items, tracer.max_iterations
+        tracer.max_items, tracer.max_iterations = self.max_items, self.max_iterations
+        function = rewrite(self.fn) if self.rewrite else self.fn
+        tracer.runs.note_call(function, tuple(params.values()))
         try:
-            returned = self.fn(**params)  # type: ignore[call-arg, arg-type]
+            returned = function(**params)  # type: ignore[call-arg, arg-type]
         finally:
             tracer.inlining.pop()
             tracer.defaults = outer
+            tracer.max_items, tracer.max_iterations = bounds
         caller, tracer.place = tracer.place, self.where
         result = tracer.feed(returned, self.boundary.returns, f"the return of workflow `{self.name}`")
         tracer.place = caller

@@ -39,8 +39,11 @@ def errors_of(flow: Workflow[..., Any]) -> list[Diagnostic]:
 
 
 def diagnose(function: Callable[..., Any] | Workflow[..., Any]) -> list[Diagnostic]:
-    """The errors of a workflow, each checked for being in the table and at a line marked with its code."""
-    flow = function if isinstance(function, Workflow) else workflow(function)
+    """The errors of a workflow, each checked for being in the table and at a line marked with its code.
+
+    A function is traced as it is, as are those that workflows call: nothing of it is compiled.
+    """
+    flow = function if isinstance(function, Workflow) else workflow(rewrite=False)(function)
     found = errors_of(flow)
     source, first = inspect.getsourcelines(flow.fn)
     for diagnostic in found:

@@ -260,9 +260,9 @@ def test_async_and_generator_workflows() -> None:
     def stream(question: str) -> Any:
         yield question
 
-    for function in (flow, stream):
+    for wrong in (workflow(rewrite=False)(flow), workflow(stream)):
         with pytest.raises(TraceError) as caught:
-            record(workflow(function))
+            record(wrong)
         assert [error.code for error in caught.value.diagnostics] == ["ORCH-D003"]
 
 
@@ -391,7 +391,7 @@ def test_keys_and_checks_that_do_not_fit_the_tool() -> None:
 
 
 def test_all_errors_come_at_once_in_order() -> None:
-    @workflow(slo="soon", budget="cheap")
+    @workflow(slo="soon", budget="cheap", rewrite=False)
     def flow(question: str) -> str:
         if question:  # D004
             llm(question, temperature=-1)  # D041
@@ -411,6 +411,5 @@ def test_all_errors_come_at_once_in_order() -> None:
 
 
 def test_every_code_of_the_table_is_raised_by_a_test() -> None:
-    files = ("test_errors.py", "test_value_errors.py", "test_static.py")
-    source = "".join(Path(__file__).with_name(name).read_text() for name in files)
+    source = "".join(each.read_text() for each in Path(__file__).parent.rglob("test_*.py"))
     assert [code for code in CODES if code[5:] not in source] == []

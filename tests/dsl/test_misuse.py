@@ -219,7 +219,8 @@ OF_WORKFLOWS: dict[str, list[Any]] = {
 }  # fmt: skip
 DECLARATIONS: list[Row] = [
     *each_option(lambda x, **wrong: workflow(plain, **wrong).trace(), OF_WORKFLOWS),
-    *each(lambda wrong, x: workflow(wrong).trace(), 5, "x", waits, yields, len, lambda x: x, partial(waits, x="x")),
+    *each(lambda wrong, x: workflow(wrong).trace(), 5, "x", yields, len, lambda x: x),
+    *each(lambda wrong, x: workflow(rewrite=False)(wrong).trace(), waits, partial(waits, x="x")),
     *each(lambda wrong, x: plain_workflow(*wrong), (), (5,), ("a", "b")),
     lambda x: plain_workflow.run(y="a"),
     lambda x: asyncio.run(plain_workflow.arun()),

@@ -12,10 +12,26 @@ from orchestrator.dsl.operations.calls import builtin_call, has_builtin
 from orchestrator.dsl.operations.conditions import contains, is_instance, same, truth
 from orchestrator.dsl.operations.items import appended, concat, item, with_item, without_item
 from orchestrator.dsl.operations.methods import method
+from orchestrator.dsl.operations.operands import as_value, holds_symbolic
 from orchestrator.dsl.pure.table import MAY_FAIL
 from orchestrator.dsl.ranges import SymbolicRange
 
 __all__ = [
-    "MAY_FAIL", "Fact", "SymbolicRange", "appended", "builtin_call", "concat", "contains", "has_builtin", "is_instance",
-    "item", "method", "same", "truth", "with_item", "without_item",
+    "MAY_FAIL",
+    "Fact",
+    "SymbolicRange",
+    "appended",
+    "as_value",
+    "builtin_call",
+    "concat",
+    "contains",
+    "has_builtin",
+    "holds_symbolic",
+    "is_instance",
+    "item",
+    "method",
+    "same",
+    "truth",
+    "with_item",
+    "without_item",
 ]  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from orchestrator.errors import RunError
+
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
@@ -170,3 +172,26 @@ SET_METHODS: Final[Mapping[str, Callable[..., Any]]] = {
     "symmetric_difference": symmetric_difference, "issubset": issubset, "issuperset": issuperset,
     "isdisjoint": isdisjoint,
 }  # fmt: skip
+
+
+def bounded(items: Sequence[T], most: int) -> Sequence[T]:
+    """``items``, of which there must be at most so many."""
+    if len(items) <= most:
+        return items
+    raise RunError(
+        "ORCH-R005",
+        f"a list of {len(items)} items is gone through, with a limit of {most}",
+        why="the plan and its cost were made for at most that many",
+        fix="raise @workflow(max_items=...), or cut the list first: items[:n]",
+    )
+
+
+def unpacked(items: Iterable[T], count: int, exactly: bool) -> list[T]:
+    """The items, of which there must be ``count``, or else at least so many."""
+    found = list(items)
+    if len(found) < count:
+        least = "" if exactly else "at least "
+        raise ValueError(f"not enough values to unpack (expected {least}{count}, got {len(found)})")
+    if exactly and len(found) > count:
+        raise ValueError(f"too many values to unpack (expected {count})")
+    return found

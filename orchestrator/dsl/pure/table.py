@@ -57,6 +57,8 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "zip": containers.zipped,
     "range": containers.counted,
     "concat": containers.concatenated,
+    "bounded": containers.bounded,
+    "unpacked": containers.unpacked,
     "with_item": containers.with_item,
     "without_item": containers.without_item,
     "list.count": containers.count,

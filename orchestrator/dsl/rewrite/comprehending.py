@@ -1,0 +1,115 @@
+"""Comprehensions: Python's own over what is concrete, else maps; a symbolic test gives parts of one item or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sized
+from functools import partial
+from typing import Any
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.control import map_op
+from orchestrator.dsl.rewrite.bounds import bound_of
+from orchestrator.dsl.rewrite.changing import fresh
+from orchestrator.dsl.rewrite.deciding import choose
+from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
+from orchestrator.dsl.rewrite.values import iterated
+from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.value import Value
+
+Test = Callable[[Any], Any] | None
+Member = Callable[[Any], Any] | None
+Further = Callable[[Any], tuple[Any, ...]] | None
+"""What gives, for an item, a further source and its test, member and further sources."""
+
+
+def list_of(source: Any, test: Test, member: Member, further: Further = None) -> Any:
+    """``[member for item in source if test]``."""
+    tracer = current_tracer()
+    if tracer is None:
+        return list(_concretely(source, test, member, further))
+    return _listed(tracer, source, test, member, further)
+
+
+def set_of(source: Any, test: Test, member: Member, further: Further = None) -> Any:
+    """A set comprehension."""
+    members = list_of(source, test, member, further)
+    if isinstance(members, Value) or any(map(is_symbolic, members)):
+        return operations.builtin_call(set, (members,), {})
+    return fresh(set(members))
+
+
+def dict_of(source: Any, test: Test, member: Member, further: Further = None) -> Any:
+    """A dict comprehension, whose members are pairs."""
+    pairs = list_of(source, test, member, further)
+    if isinstance(pairs, Value) or any(is_symbolic(key) for key, _ in pairs):
+        return operations.builtin_call(dict, (pairs,), {})
+    return fresh(dict(pairs))
+
+
+def generated(source: Any, test: Test, member: Member, further: Further = None) -> Any:
+    """A generator expression; of what is symbolic, or has an end, a list: whoever takes it goes through it once."""
+    if current_tracer() is None or not (is_symbolic(source) or isinstance(source, (Sized, operations.SymbolicRange))):
+        return _concretely(source, test, member, further)
+    return list_of(source, test, member, further)
+
+
+def _concretely(source: Any, test: Test, member: Member, further: Further) -> Iterator[Any]:
+    for item in source:
+        if test is None or test(item):
+            if further is None:
+                assert member is not None
+                yield member(item)
+            else:
+                following, *rest = further(item)
+                yield from _concretely(following, *_three(rest))
+
+
+def _listed(tracer: Tracer, source: Any, test: Test, member: Member, further: Further) -> Any:
+    if is_symbolic(source) or isinstance(source, operations.SymbolicRange):
+        return _mapped(tracer, source, test, member, further)
+    parts: list[Any] = []
+    for item in source:
+        passed = True if test is None else test(item)
+        if is_symbolic(passed):
+            parts.append(choose(passed, partial(_part, tracer, item, member, further), list))
+        elif passed:
+            parts.append(_part(tracer, item, member, further))
+    if any(isinstance(part, Value) for part in parts):
+        return operations.concat(tracer.lift(parts))
+    return fresh([each for part in parts for each in part])
+
+
+def _part(tracer: Tracer, item: Any, member: Member, further: Further) -> Any:
+    """What an item contributes, as a list."""
+    if further is not None:
+        following, *rest = further(item)
+        return _listed(tracer, following, *_three(rest))
+    return [_member(item, member)]
+
+
+def _member(item: Any, member: Member) -> Any:
+    assert member is not None
+    return member(item)
+
+
+def _three(rest: list[Any]) -> tuple[Any, Any, Any]:
+    test, member, *others = rest
+    return test, member, others[0] if others else None
+
+
+def _mapped(tracer: Tracer, source: Any, test: Test, member: Member, further: Further) -> Any:
+    if isinstance(source, operations.SymbolicRange):
+        values, most = source.as_list(), tracer.max_iterations
+    else:
+        values = iterated(as_value(source))
+        most = bound_of(tracer, values)
+    if test is None and further is None:
+        return map_op(tracer, lambda item: tracer.lift(_member(item, member)), [values], most, in_order=True)
+
+    def parts(item: Any) -> Any:
+        passed = True if test is None else test(item)
+        if is_symbolic(passed):
+            return choose(passed, lambda: _part(tracer, item, member, further), list)
+        return _part(tracer, item, member, further) if passed else []
+
+    return operations.concat(map_op(tracer, lambda item: tracer.lift(parts(item)), [values], most, in_order=True))

@@ -1,0 +1,142 @@
+"""``if``, ``and``, ``or``, ``not``, ``a if c else b``: Python's own on a concrete condition, else a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.rewrite.arms import RETURNED, emit, trace
+from orchestrator.dsl.rewrite.cells import Cells, cells_of, held
+from orchestrator.dsl.rewrite.plain import is_symbolic, is_truth
+from orchestrator.dsl.rewrite.values import narrowed
+from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.value import Value
+
+Thunk = Callable[[], Any]
+
+
+def if_(test: Any, then: Thunk, otherwise: Thunk | None, names: Sequence[str]) -> None:
+    """The statement ``if``."""
+    if not is_symbolic(test):
+        chosen = then if test else otherwise
+        if chosen is not None:
+            chosen()
+        return
+    decide(test, then, otherwise or _nothing, names)
+
+
+def choose(test: Any, then: Thunk, otherwise: Thunk) -> Any:
+    """``then() if test else otherwise()``."""
+    if not is_symbolic(test):
+        return then() if test else otherwise()
+    return decide(test, then, otherwise, ())
+
+
+def decide(test: Any, then: Thunk, otherwise: Thunk, names: Sequence[str], cells: Cells | None = None) -> Any:
+    """A branch over a symbolic condition. ``cells`` are the names, by default those of the two functions."""
+    condition = operations.truth(test)
+    if isinstance(condition, bool):  # its type says so
+        return then() if condition else otherwise()
+    tracer = condition._tracer
+    cells = cells_of((then, otherwise)) if cells is None else cells
+    where = tracer.here().line
+    called = {f"the `if` at line {where}": then, f"the `else` of line {where}": otherwise}
+    narrow = narrowings(condition, cells)
+    arms = trace(tracer, called, cells, narrow=narrow)
+    return emit(tracer, "branch", [condition], arms, names, cells, {})
+
+
+def narrowings(condition: Value[Any], cells: Cells) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What names are known to hold where a condition is true, and where it is false."""
+    true: dict[str, Any] = {}
+    false: dict[str, Any] = {}
+    for value, if_true, if_false in getattr(condition, "_facts", ()):
+        for name, cell in cells.items():
+            if held(cell) is value:
+                for known, tp in ((true, if_true), (false, if_false)):
+                    if tp is not None and tp != value._type:
+                        known[name] = tp
+    return true, false
+
+
+def and_(first: Any, *others: Thunk) -> Any:
+    """``first and other() and …``."""
+    return _short_circuit(first, others, stops=False)
+
+
+def or_(first: Any, *others: Thunk) -> Any:
+    """``first or other() or …``."""
+    return _short_circuit(first, others, stops=True)
+
+
+def _short_circuit(value: Any, others: Sequence[Thunk], *, stops: bool) -> Any:
+    """``value`` if its truth is ``stops``, else what the others come to."""
+    for position, other in enumerate(others):
+        if is_symbolic(value):
+            return _symbolic(value, other, others[position + 1 :], stops=stops)
+        if bool(value) is stops:
+            return value
+        value = other()
+    return value
+
+
+def _symbolic(value: Any, other: Thunk, others: Sequence[Thunk], *, stops: bool) -> Any:
+    tracer = current_tracer()
+    assert tracer is not None
+    condition = operations.truth(value)
+    if isinstance(condition, bool):
+        return value if condition is stops else _short_circuit(other(), others, stops=stops)
+    cells = cells_of((other, *others))
+    first = value if isinstance(value, Value) else tracer.template(value)
+
+    def rest() -> Any:
+        return _short_circuit(other(), others, stops=stops)
+
+    def same() -> Any:
+        narrow = [fact for fact in getattr(condition, "_facts", ()) if fact[0] is first]
+        known = narrow[0][1 if stops else 2] if narrow else None
+        return first if known is None else narrowed(first, known)
+
+    true, false = narrowings(condition, cells)
+    where, word = tracer.here().line, "or" if stops else "and"
+    emitted = tracer.emitted
+    (right,) = trace(tracer, {f"the right of `{word}` at line {where}": rest}, cells, narrow=[false if stops else true])
+    if tracer.emitted == emitted and right.contents is not None:
+        joined = _as_one_op(first, right.contents[RETURNED], stops=stops)
+        if joined is not None:
+            right.drop()
+            return joined
+    (left,) = trace(tracer, {f"the left of `{word}` at line {where}": same}, cells)
+    return emit(tracer, "branch", [condition], [left, right] if stops else [right, left], (), cells, {})
+
+
+def _as_one_op(first: Value[Any], right: Any, *, stops: bool) -> Any:
+    """The truth of two values that are there already; None where they are no truths."""
+    if not is_truth(first):
+        return None
+    if isinstance(right, bool):
+        return right if right is stops else first
+    if not isinstance(right, Value) or not is_truth(right):
+        return None
+    return _with_facts(first | right if stops else first & right, first, right, stops=stops)
+
+
+def _with_facts(made: Any, first: Value[Any], right: Value[Any], *, stops: bool) -> Any:
+    both = [*getattr(first, "_facts", ()), *getattr(right, "_facts", ())]
+    kept = tuple((value, None, no) if stops else (value, yes, None) for value, yes, no in both)
+    if kept:
+        made._facts = kept
+    return made
+
+
+def not_(value: Any) -> Any:
+    """``not value``."""
+    if not is_symbolic(value):
+        return not value
+    condition = operations.truth(value)
+    return not condition if isinstance(condition, bool) else ~condition
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,291 @@
+"""Making a function's control flow structured: no ``return``, ``break`` or ``continue`` in the middle.
+
+What follows a conditional exit moves into the other arm, which needs no flag::
+
+    if c:                      if c:
+        return a                   result_ = a
+    b = f()             →      else:
+    return b                       b = f()
+                                   result_ = b
+
+So does what follows a conditional ``raise`` or an ``assert``: it runs only if nothing is raised. Where both arms may go
+on, or the exit is inside a loop, it sets a flag, and what follows is guarded by it; loops stop once one of their flags
+(``exits`` of the node) holds. On concrete conditions flags are Python's own booleans.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from orchestrator.dsl.rewrite.scopes import SCOPES, own_nodes
+
+N = TypeVar("N", bound=ast.AST)
+Exits = frozenset[str]
+"""Names of flags that a statement may set."""
+
+
+_EXITS = (ast.Return, ast.Break, ast.Continue, ast.Raise, ast.Assert)
+
+
+class Flags(NamedTuple):
+    """The flags that an exit in some place sets."""
+
+    returned: str
+    broke: str | None = None
+    skipped: str | None = None
+
+
+class Structured(NamedTuple):
+    """A body without exits, and the names that were made up for it."""
+
+    body: list[ast.stmt]
+    made: tuple[str, ...]
+    flags: frozenset[str] = frozenset()
+    """The names among them that say that an exit has been taken."""
+    result: str = ""
+    """The name that holds what is returned: bound wherever it is read, though that cannot always be seen."""
+
+
+def structured(function: ast.FunctionDef | ast.AsyncFunctionDef, taken: frozenset[str]) -> Structured:
+    """The body of ``function`` with at most one ``return``, its last statement; ``taken`` are names in use."""
+    body = function.body
+    exits = [node for node in own_nodes(*body) if isinstance(node, _EXITS) or getattr(node, "orelse", None)]
+    if not exits or exits == [body[-1]]:
+        return Structured(list(body), ())
+    maker = _Maker(taken)
+    if not any(isinstance(node, ast.Return) for node in exits):
+        made = maker.block(body, Flags(""))
+        return Structured(made, tuple(maker.made), frozenset(maker.made))
+    result, returned = maker.name("result_"), maker.name("returned_")
+    if not never_ends(body):
+        end = ast.Return(ast.Constant(None))
+        body = [*body, _at_end(end, function)]
+    maker.result = result
+    made = maker.block(body, Flags(returned))
+    is_read = returned in _read_in(made)
+    made = [_set(returned, False, function.body[0]), *made] if is_read else _without(made, returned)
+    final = _at_end(ast.Return(ast.Name(result, ast.Load())), function)
+    return Structured([*made, final], tuple(maker.made), frozenset(maker.made) - {result}, result)
+
+
+def never_ends(body: Sequence[ast.stmt]) -> bool:
+    """Whether control never gets behind the end of a block."""
+    return any(map(_leaves, body))
+
+
+def _leaves(node: ast.stmt) -> bool:  # noqa: PLR0911 - a case each
+    match node:
+        case ast.Return() | ast.Raise() | ast.Break() | ast.Continue():
+            return True
+        case ast.If(body=body, orelse=orelse):
+            return never_ends(body) and never_ends(orelse)
+        case ast.With(body=body) | ast.AsyncWith(body=body):
+            return never_ends(body)
+        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
+            ends = never_ends(body) or never_ends(orelse)
+            return never_ends(finalbody) or (ends and all(never_ends(each.body) for each in handlers))
+        case ast.While(test=ast.Constant(value=value), body=body) if value:
+            return not any(isinstance(each, ast.Break) for each in _of_this_loop(body))
+        case ast.For(body=body, orelse=orelse) | ast.While(body=body, orelse=orelse):
+            return never_ends(orelse) and not any(isinstance(each, ast.Break) for each in _of_this_loop(body))
+        case ast.Match(cases=cases):
+            return _is_total(node) and all(never_ends(each.body) for each in cases)
+    return False
+
+
+def _is_total(node: ast.Match) -> bool:
+    last = node.cases[-1]
+    return last.guard is None and isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
+
+
+def _of_this_loop(body: Sequence[ast.stmt]) -> list[ast.AST]:
+    found: list[ast.AST] = []
+    todo: list[ast.AST] = list(body)
+    while todo:
+        node = todo.pop()
+        found.append(node)
+        if isinstance(node, (ast.For, ast.While, ast.AsyncFor)):
+            todo += node.orelse
+        elif not isinstance(node, SCOPES):
+            todo += ast.iter_child_nodes(node)
+    return found
+
+
+class _Maker:
+    """The statements of one function, made structured."""
+
+    def __init__(self, taken: frozenset[str]) -> None:
+        self._taken = set(taken)
+        self.made: list[str] = []
+        self.result = ""
+
+    def name(self, wanted: str) -> str:
+        """A name that nothing else has."""
+        while wanted in self._taken:
+            wanted += "_"
+        self._taken.add(wanted)
+        self.made.append(wanted)
+        return wanted
+
+    def block(self, body: Sequence[ast.stmt], flags: Flags) -> list[ast.stmt]:
+        """A block without exits."""
+        done: list[ast.stmt] = []
+        for position, node in enumerate(body):
+            rest = body[position + 1 :]
+            if isinstance(node, (ast.Return, ast.Break, ast.Continue)):
+                return [*done, *self._exit(node, flags)]
+            if isinstance(node, ast.Raise):
+                return [*done, node]
+            if isinstance(node, ast.Assert):
+                node = _raising(node)  # noqa: PLW2901
+            if isinstance(node, ast.If) and rest and never_ends(node.body):
+                return [*done, self._if(node, node.body, [*node.orelse, *rest], flags)]
+            if isinstance(node, ast.If) and rest and node.orelse and never_ends(node.orelse):
+                return [*done, self._if(node, [*node.body, *rest], node.orelse, flags)]
+            done += self._inner(node, flags)
+            exits = self._exits(node, flags)
+            if exits and rest and not _leaves(node):
+                return [*done, _guarded(exits, self.block(rest, flags), rest[0])]
+        return done
+
+    def _if(self, node: ast.If, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt], flags: Flags) -> ast.stmt:
+        made = ast.If(node.test, self.block(body, flags) or [ast.Pass()], self.block(orelse, flags))
+        return ast.copy_location(made, node)
+
+    def _exit(self, node: ast.stmt, flags: Flags) -> list[ast.stmt]:
+        if isinstance(node, ast.Return):
+            value = node.value or ast.Constant(None)
+            kept = ast.Assign([ast.Name(self.result, ast.Store())], value)
+            return [_at(kept, node), _set(flags.returned, True, node)]
+        flag = flags.broke if isinstance(node, ast.Break) else flags.skipped
+        assert flag is not None
+        return [_set(flag, True, node)]
+
+    def _exits(self, node: ast.stmt, flags: Flags) -> Exits:
+        """The flags that leaving ``node`` abruptly sets; its own loop's are not among them."""
+        found: set[str] = set()
+        own = isinstance(node, (ast.For, ast.While))
+        mine = set(map(id, _of_this_loop([node]))) if not own else set()
+        for each in own_nodes(node):
+            if isinstance(each, ast.Return):
+                found.add(flags.returned)
+            elif isinstance(each, ast.Break) and id(each) in mine and flags.broke is not None:
+                found.add(flags.broke)
+            elif isinstance(each, ast.Continue) and id(each) in mine and flags.skipped is not None:
+                found.add(flags.skipped)
+        if own and isinstance(node, (ast.For, ast.While)):
+            for each in _of_this_loop(node.orelse):
+                if isinstance(each, ast.Break) and flags.broke is not None:
+                    found.add(flags.broke)
+                elif isinstance(each, ast.Continue) and flags.skipped is not None:
+                    found.add(flags.skipped)
+        return frozenset(found)
+
+    def _inner(self, node: ast.stmt, flags: Flags) -> list[ast.stmt]:
+        """``node`` with the blocks in it made structured."""
+        match node:
+            case ast.If():
+                return [self._if(node, node.body, node.orelse, flags)]
+            case ast.For() | ast.While():
+                return self._loop(node, flags)
+            case ast.With():
+                return [_at(ast.With(node.items, self.block(node.body, flags)), node)]
+            case ast.Try():
+                handlers = [
+                    ast.copy_location(ast.ExceptHandler(each.type, each.name, self.block(each.body, flags)), each)
+                    for each in node.handlers
+                ]
+                body, orelse = self.block(node.body, flags), self.block(node.orelse, flags)
+                return [_at(ast.Try(body, handlers, orelse, self.block(node.finalbody, flags)), node)]
+            case ast.Match():
+                cases = [ast.match_case(each.pattern, each.guard, self.block(each.body, flags)) for each in node.cases]
+                return [_at(ast.Match(node.subject, cases), node)]
+        return [node]
+
+    def _loop(self, node: ast.For | ast.While, flags: Flags) -> list[ast.stmt]:
+        inside = _of_this_loop(node.body)
+        breaks = any(isinstance(each, ast.Break) for each in inside)
+        skips = any(isinstance(each, ast.Continue) for each in inside)
+        returns = any(isinstance(each, ast.Return) for each in own_nodes(*node.body))
+        broke = self.name(f"broke_{node.lineno}_") if breaks else None
+        skipped = self.name(f"skipped_{node.lineno}_") if skips else None
+        body = self.block(node.body, Flags(flags.returned, broke, skipped))
+        if skipped is not None:
+            body = [_set(skipped, False, node), *body] if skipped in _read_in(body) else _without(body, skipped)
+        exits = [*([] if broke is None else [broke]), *([flags.returned] if returns else [])]
+        body = body or [_at(ast.Pass(), node)]
+        made: ast.For | ast.While
+        made = (
+            ast.For(node.target, node.iter, body, []) if isinstance(node, ast.For) else ast.While(node.test, body, [])
+        )
+        made.exits = tuple(exits)  # type: ignore[union-attr]
+        statements: list[ast.stmt] = [] if broke is None else [_set(broke, False, node)]
+        statements.append(_at(made, node))
+        if node.orelse:
+            orelse = self.block(node.orelse, flags)
+            statements += [_guarded(frozenset(exits), orelse, node)] if exits else orelse
+        return statements
+
+
+def _raising(node: ast.Assert) -> ast.If:
+    """``assert test, message`` as what it means."""
+    arguments = [] if node.msg is None else [node.msg]
+    failure = ast.Raise(ast.Call(ast.Name("AssertionError", ast.Load()), arguments, []), None)
+    return _at(ast.If(ast.UnaryOp(ast.Not(), node.test), [failure], []), node)
+
+
+def _guarded(exits: Exits, body: list[ast.stmt], like: ast.AST) -> ast.stmt:
+    """``body``, unless one of the flags holds."""
+    flags: list[ast.expr] = [ast.Name(flag, ast.Load()) for flag in sorted(exits)]
+    test = flags[0] if len(flags) == 1 else ast.BoolOp(ast.Or(), flags)
+    return _at(ast.If(ast.UnaryOp(ast.Not(), test), body or [ast.Pass()], []), like)
+
+
+def _read_in(body: Sequence[ast.stmt]) -> set[str]:
+    """The names that statements read, flags of loops among them."""
+    nodes = [node for each in body for node in ast.walk(each)]
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return read | {flag for node in nodes for flag in getattr(node, "exits", ())}
+
+
+_BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.ExceptHandler, ast.match_case)
+
+
+class _Dropping(ast.NodeTransformer):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
+        target = node.targets[0]
+        return None if isinstance(target, ast.Name) and target.id == self._name else node
+
+
+def _without(body: list[ast.stmt], name: str) -> list[ast.stmt]:
+    """Without assignments of ``name``; what becomes empty passes."""
+    module = ast.Module(body, [])
+    _Dropping(name).visit(module)
+    for node in ast.walk(module):
+        if isinstance(node, _BLOCKS) and not node.body:
+            node.body.append(ast.Pass())
+    return module.body
+
+
+def _set(name: str, value: bool, like: ast.AST) -> ast.stmt:
+    return _at(ast.Assign([ast.Name(name, ast.Store())], ast.Constant(value)), like)
+
+
+def _at(node: N, like: ast.AST) -> N:
+    """``node`` at the place of ``like``, and whatever in it has no place."""
+    ast.copy_location(node, like)
+    for each in ast.walk(node):
+        if not hasattr(each, "lineno") and "lineno" in each._attributes:
+            ast.copy_location(each, like)
+    return node
+
+
+def _at_end(node: ast.stmt, function: ast.stmt) -> ast.stmt:
+    """``node`` at the last line of a function."""
+    last = function.body[-1]  # type: ignore[attr-defined]
+    return _at(node, ast.Pass(lineno=last.end_lineno, col_offset=0, end_lineno=last.end_lineno, end_col_offset=0))

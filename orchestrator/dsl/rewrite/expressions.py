@@ -1,0 +1,235 @@
+"""Python's expressions as calls of operators, which take Python's own path on concrete operands.
+
+``a and b``, ``x if c else y`` and comprehensions delay what Python would not evaluate; a lambda does that::
+
+    reply.strip() or "none"       →     orch.or_(orch.method(reply, "strip")(), lambda: "none")
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from orchestrator.dsl.rewrite.scopes import NONE, Names, own_nodes
+
+N = TypeVar("N", bound=ast.AST)
+
+_COMPARISONS: Final[dict[type[ast.cmpop], str]] = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.In: "in", ast.NotIn: "not in", ast.Is: "is", ast.IsNot: "is not",
+}  # fmt: skip
+
+
+class Expressions(ast.NodeTransformer):
+    """Rewrites expressions. ``operators`` is the name that the operators have in the rewritten code."""
+
+    def __init__(self, operators: str, taken: Names, foreign: Names) -> None:
+        self.operators = operators
+        self.taken = taken
+        self.foreign = foreign
+        """Names of functions that are not the user's."""
+        self.changeable: Names = NONE
+        """Names whose object may be replaced by a changed one."""
+
+    # Making nodes
+
+    def name(self, wanted: str) -> str:
+        """A name that nothing else has."""
+        while wanted in self.taken:
+            wanted += "_"
+        self.taken |= {wanted}
+        return wanted
+
+    def at(self, node: N, like: ast.AST) -> N:
+        """``node`` where ``like`` is, and whatever in it is nowhere."""
+        ast.copy_location(node, like)
+        for each in ast.walk(node):
+            if "lineno" in each._attributes and not hasattr(each, "lineno"):
+                ast.copy_location(each, like)
+        return node
+
+    def call(self, operator: str, like: ast.AST, *args: ast.expr) -> ast.expr:
+        """``orch.operator(...)``."""
+        function = ast.Attribute(ast.Name(self.operators, ast.Load()), operator, ast.Load())
+        return self.at(ast.Call(function, list(args), []), like)
+
+    def delayed(self, node: ast.expr) -> ast.expr:
+        """``lambda: node``."""
+        if any(isinstance(each, ast.NamedExpr) for each in own_nodes(node)):
+            return self.call("refused", node, ast.Constant("`:=` in what may not be evaluated"))
+        return self.at(ast.Lambda(_no_arguments(), self.visit(node)), node)
+
+    def unpacked(self, value: ast.expr, target: ast.expr) -> ast.expr:
+        """``value`` as what may be assigned to a target of several names."""
+        if not isinstance(target, (ast.Tuple, ast.List)):
+            return value
+        starred = [position for position, each in enumerate(target.elts) if isinstance(each, ast.Starred)]
+        star = ast.Constant(starred[0] if starred else None)
+        made = self.call("unpacked", target, value, ast.Constant(len(target.elts)), star)
+        target.elts = [each.value if isinstance(each, ast.Starred) else each for each in target.elts]
+        if not any(isinstance(each, (ast.Tuple, ast.List)) for each in target.elts):
+            return made
+        names = [self.name("part_") for _ in target.elts]
+        parts = [self.unpacked(ast.Name(name, ast.Load()), each) for name, each in zip(names, target.elts, strict=True)]
+        arguments = ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
+        taking = ast.Lambda(arguments, ast.Tuple(parts, ast.Load()))
+        return self.at(ast.Call(taking, [ast.Starred(made, ast.Load())], []), target)
+
+    def _key(self, key: ast.expr) -> ast.expr:
+        """What is in the brackets, slices as objects."""
+        if isinstance(key, ast.Slice):
+            bounds = [
+                ast.Constant(None) if each is None else self.visit(each) for each in (key.lower, key.upper, key.step)
+            ]
+            return self.call("slice", key, *bounds)
+        if isinstance(key, ast.Tuple) and any(isinstance(each, ast.Slice) for each in key.elts):
+            return self.at(ast.Tuple([self._key(each) for each in key.elts], ast.Load()), key)
+        made: ast.expr = self.visit(key)
+        return made
+
+    # Truth
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        operator = "and_" if isinstance(node.op, ast.And) else "or_"
+        first, *others = node.values
+        return self.call(operator, node, self.visit(first), *map(self.delayed, others))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        operand = self.visit(node.operand)
+        if isinstance(node.op, ast.Not):
+            return self.call("not_", node, operand)
+        return self.at(ast.UnaryOp(node.op, operand), node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        return self.call("choose", node, self.visit(node.test), self.delayed(node.body), self.delayed(node.orelse))
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        left = self.visit(node.left)
+        if len(node.ops) == 1:
+            sign = ast.Constant(_COMPARISONS[type(node.ops[0])])
+            return self.call("compare", node, left, sign, self.visit(node.comparators[0]))
+        pairs: list[ast.expr] = []
+        for op, each in zip(node.ops, node.comparators, strict=True):
+            pairs += [ast.Constant(_COMPARISONS[type(op)]), self.delayed(each)]
+        return self.call("chain", node, left, *pairs)
+
+    # Items, methods and builtin functions
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = self.visit(node.left), self.visit(node.right)
+        return self.call("binary", node, ast.Constant(type(node.op).__name__), left, right)
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        if not isinstance(node.ctx, ast.Load):
+            return self.at(ast.Subscript(self.visit(node.value), self._key(node.slice), node.ctx), node)
+        return self.call("item", node, self.visit(node.value), self._key(node.slice))
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        args = [self.visit(each) for each in node.args]
+        keywords = [ast.keyword(each.arg, self.visit(each.value)) for each in node.keywords]
+        match node.func:
+            case ast.Name(id="super") if not node.args:
+                return node
+            case ast.Name(id=name) if name in self.foreign:
+                function = self.call("function", node.func, node.func)
+            case ast.Attribute(value=inner, attr=attr):
+                function = self.call("method", node.func, self.visit(inner), ast.Constant(attr))
+            case _:
+                function = self.visit(node.func)
+        return self.at(ast.Call(function, args, keywords), node)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        value = self.visit(node.value)
+        if node.conversion == -1 and node.format_spec is None and isinstance(node.value, (ast.Constant, ast.JoinedStr)):
+            return self.at(ast.FormattedValue(value, -1, None), node)
+        spec = ast.Constant("") if node.format_spec is None else self.visit(node.format_spec)
+        made = self.call("formatted", node, value, ast.Constant(node.conversion), spec)
+        return self.at(ast.FormattedValue(made, -1, None), node)
+
+    def visit_Await(self, node: ast.Await) -> ast.expr:
+        return self.call("awaited", node, self.visit(node.value))
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        if any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(node.body)):
+            return node
+        outer, self.changeable = self.changeable, NONE
+        node.args.defaults = [self.visit(each) for each in node.args.defaults]
+        made = ast.Lambda(node.args, self.visit(node.body))
+        self.changeable = outer
+        return self.at(made, node)
+
+    # Comprehensions
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
+        return self._comprehension(node, "list_of", node.elt)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
+        return self._comprehension(node, "set_of", node.elt)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        return self._comprehension(node, "generated", node.elt)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
+        return self._comprehension(node, "dict_of", ast.Tuple([node.key, node.value], ast.Load()))
+
+    def _comprehension(self, node: Any, operator: str, elt: ast.expr) -> ast.expr:
+        inner = [each for generator in node.generators for each in (*generator.ifs, generator.iter)]
+        if any(isinstance(each, ast.NamedExpr) for root in (*inner, elt) for each in own_nodes(root)):
+            return self.call("refused", node, ast.Constant("`:=` in a comprehension"))
+        if any(generator.is_async for generator in node.generators):
+            return self.call("refused", node, ast.Constant("async for"))
+        generators: Sequence[ast.comprehension] = node.generators
+        outer = generators[0].iter
+        return self.call(operator, node, self.visit(outer), *self._turns(generators, elt))
+
+    def _turns(self, generators: Sequence[ast.comprehension], elt: ast.expr) -> list[ast.expr]:
+        """For each ``for``: what is tested of an item, and what it gives: a member, or a further source and its own."""
+        (first, *rest) = generators
+        test = ast.Constant(None) if not first.ifs else self._taking(first.target, _all(first.ifs))
+        if not rest:
+            return [test, self._taking(first.target, elt)]
+        return [test, ast.Constant(None), self._taking_with(first.target, rest, elt)]
+
+    def _taking(self, target: ast.expr, body: ast.expr) -> ast.expr:
+        """A function of one item that gives ``body``."""
+        return self._lambda(target, self.visit(body), body)
+
+    def _taking_with(self, target: ast.expr, rest: Sequence[ast.comprehension], elt: ast.expr) -> ast.expr:
+        """A function of one item that gives the next source and what is done with its items."""
+        parts = [self.visit(rest[0].iter), *self._turns(rest, elt)]
+        return self._lambda(target, ast.Tuple(parts, ast.Load()), rest[0].iter)
+
+    def _lambda(self, target: ast.expr, body: ast.expr, like: ast.AST) -> ast.expr:
+        if isinstance(target, ast.Name):
+            arguments = ast.arguments([], [ast.arg(target.id)], None, [], [], None, [])
+            return self.at(ast.Lambda(arguments, body), like)
+        item = self.name("item_")
+        names = [each.id for each in ast.walk(target) if isinstance(each, ast.Name)]
+        inner = ast.Lambda(ast.arguments([], [ast.arg(each) for each in names], None, [], [], None, []), body)
+        flat = self._flattened(target, ast.Name(item, ast.Load()))
+        made = ast.Call(inner, flat, [])
+        arguments = ast.arguments([], [ast.arg(item)], None, [], [], None, [])
+        return self.at(ast.Lambda(arguments, made), like)
+
+    def _flattened(self, target: ast.expr, value: ast.expr) -> list[ast.expr]:
+        """The parts of ``value`` that go to the names in ``target``, from left to right."""
+        if isinstance(target, ast.Name):
+            return [value]
+        if not isinstance(target, (ast.Tuple, ast.List)):
+            return [self.call("refused", target, ast.Constant("such a target"))]
+        parts: list[ast.expr] = []
+        for position, each in enumerate(target.elts):
+            taken = self.call("part", target, value, ast.Constant(position), ast.Constant(len(target.elts)))
+            if isinstance(each, ast.Starred):
+                return [self.call("refused", target, ast.Constant("a starred name in a comprehension"))]
+            parts += self._flattened(each, taken)
+        return parts
+
+
+def _all(tests: Sequence[ast.expr]) -> ast.expr:
+    return tests[0] if len(tests) == 1 else ast.copy_location(ast.BoolOp(ast.And(), list(tests)), tests[0])
+
+
+def _no_arguments() -> ast.arguments:
+    return ast.arguments([], [], None, [], [], None, [])

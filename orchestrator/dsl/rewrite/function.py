@@ -1,0 +1,166 @@
+"""Rewriting a function: its source, as ``ast``, with operators in it; compiled under the user's file and lines.
+
+The new function has the globals, defaults and closure cells of the old one, so it reads and binds the same names;
+tracebacks, breakpoints and coverage are the user's. Rewritten code is kept by code object. Functions without source
+(typed at Python's prompt, made by ``exec``) are traced as they are, and a warning says so once.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import builtins
+import copy
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any, Final
+
+from orchestrator.dsl.location import BY_VALUE, definition_of, is_rewritten, is_user_file, note_rewritten
+from orchestrator.dsl.rewrite import operators
+from orchestrator.dsl.rewrite.statements import rewritten
+from orchestrator.dsl.syntax import function_at, has_source
+from orchestrator.dsl.typing import fields_of
+
+OPERATORS: Final = "orch"
+"""What the operators are called in rewritten code, unless the user has such a name."""
+_FLAGS: Final = __future__.annotations.compiler_flag
+
+_MADE: Final = re.compile(r"(then|else|while|body|for|try|except|orelse|finally|case|match)_\d*_*")
+"""Functions that statements become."""
+
+_made: dict[CodeType, CodeType | None] = {}
+"""Rewritten code by the user's; None where there is no source."""
+
+
+def rewrite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` rewritten; itself where that cannot be, or is not to be."""
+    if isinstance(function, MethodType):
+        return MethodType(rewrite(function.__func__), function.__self__)
+    if not isinstance(function, FunctionType) or is_rewritten(function.__code__):
+        return function
+    code = _code_for(function)
+    if code is None:
+        return function
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    closure = tuple(cells.get(name) or CellType(operators) for name in code.co_freevars)
+    made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__annotations__ = function.__annotations__
+    made.__qualname__ = function.__qualname__
+    made.__module__ = function.__module__
+    made.__doc__ = function.__doc__
+    return made
+
+
+def source_of(function: Callable[..., Any]) -> str | None:
+    """The rewritten source, for people; None where there is none."""
+    inner = getattr(function, "__func__", function)
+    module = _module_for(inner) if isinstance(inner, FunctionType) else None
+    if module is None:
+        return None
+    return ast.unparse(_definition(module, inner.__name__))
+
+
+def _code_for(function: FunctionType) -> CodeType | None:
+    key = function.__code__
+    if key not in _made:
+        module = _module_for(function)
+        _made[key] = None if module is None else _compiled(module, function)
+        if module is None:
+            _warn(function)
+    return _made[key]
+
+
+def _module_for(function: FunctionType) -> ast.Module | None:
+    """A module in which a function is defined as it is to be, within one that has the names from around it."""
+    code = function.__code__
+    node = function_at(code)
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return None
+    node = copy.deepcopy(node)
+    taken = frozenset(
+        name for each in ast.walk(node) for name in (getattr(each, "id", None), getattr(each, "arg", None)) if name
+    ) | frozenset((*code.co_freevars, *function.__globals__))
+    name = OPERATORS
+    while name in taken:
+        name += "_"
+    made = rewritten(node, name, taken | {name}, _foreign(node, function))
+    made.args.defaults = [ast.copy_location(ast.Constant(None), each) for each in made.args.defaults]
+    made.args.kw_defaults = [
+        None if each is None else ast.copy_location(ast.Constant(None), each) for each in made.args.kw_defaults
+    ]
+    around: ast.stmt = ast.FunctionDef(
+        "around", ast.arguments([], [ast.arg(each) for each in (*code.co_freevars, name)], None, [], [], None, []),
+        [made], [],
+    )  # fmt: skip
+    owner = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
+    if owner and owner != "<locals>":  # for the names that Python mangles
+        inner = ast.FunctionDef("around", around.args, [made], [])  # type: ignore[attr-defined]
+        around = ast.ClassDef(owner, [], [], [inner], [])
+    ast.copy_location(around, node)
+    return ast.fix_missing_locations(ast.Module([around], []))
+
+
+def _foreign(node: ast.AST, function: FunctionType) -> frozenset[str]:
+    """The names of functions that are Python's or its library's, of classes, and of what nobody knows beforehand."""
+    own = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    own |= {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+    own |= {*function.__code__.co_freevars}
+    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} - own
+    foreign = {name for name in names if _is_foreign(function.__globals__.get(name, vars(builtins).get(name)))}
+    return frozenset(foreign | own)
+
+
+def _is_foreign(thing: Any) -> bool:
+    if not callable(thing) or (isinstance(thing, type) and issubclass(thing, BaseException)):
+        return False
+    if isinstance(thing, type) and fields_of(thing) is not None:
+        return True
+    module = getattr(thing, "__module__", None) or type(thing).__module__
+    return str(module).lstrip("_").partition(".")[0] in sys.stdlib_module_names
+
+
+def _definition(module: ast.Module, name: str) -> ast.stmt:
+    return next(node for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and node.name == name)
+
+
+def _compiled(module: ast.Module, function: FunctionType) -> CodeType:
+    old = function.__code__
+    whole = compile(module, old.co_filename, "exec", flags=old.co_flags & _FLAGS, dont_inherit=True)
+    made = _named(_within(whole, old.co_name, "around"), old)
+    note_rewritten(made, old.co_name)
+    return made
+
+
+def _named(code: CodeType, user: CodeType) -> CodeType:
+    """Code with the names that the user knows, in tracebacks say: bodies that became functions have the user's."""
+    inner = tuple(_named(each, user) if isinstance(each, CodeType) else each for each in code.co_consts)
+    name = user.co_name if _MADE.fullmatch(code.co_name) else code.co_name
+    return code.replace(co_consts=inner, co_name=name, co_qualname=name if name != user.co_name else user.co_qualname)
+
+
+def _within(code: CodeType, name: str, around: str) -> CodeType:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_name == name and code.co_name == around:
+                return each
+            try:
+                return _within(each, name, around)
+            except LookupError:
+                continue
+    raise LookupError(name)
+
+
+def _warn(function: FunctionType) -> None:
+    file = function.__code__.co_filename
+    if function.__name__ == "<lambda>" or not is_user_file(file) or has_source(file) or file == BY_VALUE:
+        return
+    where = definition_of(function)
+    warnings.warn(
+        f"the source of workflow `{function.__name__}` is not to be had ({where}), so its `if`, `for` and `while` "
+        "cannot be compiled: use branch, map_ and loop, or write it into a file",
+        stacklevel=2,
+    )

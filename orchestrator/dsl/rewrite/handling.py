@@ -1,0 +1,266 @@
+"""``try`` and ``raise``: Python's own while nothing symbolic is involved, else an attempt that is decided when it runs.
+
+A body without ops is done when it has been traced, or has raised and is handled as Python does. One with ops becomes an
+``agent.attempt``; an exception that is raised while it is traced stands at its end, as it would when it runs.
+
+What a handler sees of a name that the body assigns is not known: the failure may have come before or after. So such a
+name is unbound there, unless the last statement alone assigns it: then it holds what it held before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator.dsl.failing import fail_op, names_of, reraise_op
+from orchestrator.dsl.location import user_location
+from orchestrator.dsl.region import EndedError
+from orchestrator.dsl.rewrite.arms import RETURNED, Arm, Joining, emit, run
+from orchestrator.dsl.rewrite.cells import (
+    OPTIONAL,
+    UNBOUND,
+    Cells,
+    Contents,
+    cells_of,
+    contents_of,
+    hold,
+    plain_name,
+    restore,
+)
+from orchestrator.dsl.rewrite.deciding import if_
+from orchestrator.dsl.tracer import Result, Tracer, current_tracer
+from orchestrator.dsl.value import Origin, Value
+from orchestrator.errors import Error, OrchError, TraceError, described
+
+Thunk = Callable[[], object]
+Handler = tuple[Callable[[], Any] | None, Callable[[Any], object]]
+"""What gives the classes it takes, and what is done with an error."""
+Names = Sequence[str]
+
+
+def try_(  # noqa: PLR0917 - what the statement consists of
+    body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None, names: Names, last: Names
+) -> None:
+    """The statement ``try``. ``last`` are names that only the body's last statement assigns."""
+    tracer = current_tracer()
+    if tracer is None:
+        _natively(body, handlers, orelse, cleanup)
+        return
+    if cleanup is not None:
+        _cleaned(tracer, body, handlers, orelse, cleanup, names, last)
+    else:
+        _handled(tracer, body, handlers, orelse, names, last)
+
+
+def _natively(body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None) -> None:
+    try:
+        try:
+            body()
+        except BaseException as error:
+            handle = _native_handler(error, handlers)
+            if handle is None:
+                raise
+            handle(error)
+        else:
+            if orelse is not None:
+                orelse()
+    finally:
+        if cleanup is not None:
+            cleanup()
+
+
+def _native_handler(error: BaseException, handlers: Sequence[Handler]) -> Callable[[Any], object] | None:
+    for kinds, handle in handlers:
+        if kinds is None or isinstance(error, kinds()):
+            return handle
+    return None
+
+
+def _handled(  # noqa: PLR0917
+    tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, names: Names, last: Names
+) -> None:
+    """``try`` with its handlers, and without a ``finally``."""
+    cells = cells_of((body, orelse, *(handle for _, handle in handlers)))
+    before, emitted = contents_of(cells), tracer.emitted
+    arm, raised = _tried(tracer, body, cells)
+    if tracer.emitted == emitted and not arm.scope.raises:
+        arm.drop()
+        _without_ops(raised, handlers, orelse)
+        return
+    arms = [arm]
+    assigned = [name for name, content in before.items() if arm.contents is None or arm.contents[name] is not content]
+    for number, (_, handle) in enumerate(handlers, 1):
+        restore(cells, before)
+        for name in assigned:
+            if name not in last:
+                hold(cells[name], UNBOUND)
+                tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
+        caught = Arm(tracer, f"handler {number} of the `try`")
+        arms.append(caught)
+        with caught.open([Error]):
+            error_value: Value[Any] = tracer.value(
+                caught.arguments[0], Result(Error), Origin("the error", tracer.here()), caught.scope
+            )
+            _Handling(tracer, error_value, handle).run(caught, cells)
+    restore(cells, before)
+    catches = [list(_names(tracer, kinds)) for kinds, _ in handlers]
+    if orelse is None:
+        emit(tracer, "attempt", [], arms, names, cells, {"catches": catches})
+        return
+    _then_else(tracer, arms, catches, orelse, names, cells)
+
+
+def _then_else(  # noqa: PLR0917
+    tracer: Tracer, arms: Sequence[Arm], catches: list[list[str]], orelse: Thunk, names: Names, cells: Cells
+) -> None:
+    """``else`` runs where the body got to its end, and its failures are not caught."""
+    for position, arm in enumerate(arms):
+        if arm.contents is not None:
+            arm.contents[RETURNED] = position == 0
+    every = sorted({*map(plain_name, names), *cells})
+    kept = [f"{OPTIONAL}{name}" for name in every if name in cells]
+    got_to_end = emit(tracer, "attempt", [], arms, kept, cells, {"catches": catches})
+    if_(got_to_end, orelse, None, names)
+
+
+def _without_ops(raised: Exception | None, handlers: Sequence[Handler], orelse: Thunk | None) -> None:
+    """What Python does; nothing has been asked of a model or a tool."""
+    if raised is None:
+        if orelse is not None:
+            orelse()
+        return
+    handle = _native_handler(raised, handlers)
+    try:
+        raise raised
+    except Exception as error:
+        if handle is None:
+            raise
+        handle(error)
+
+
+class _Handling:
+    """A handler while it is traced: what a ``raise`` without an exception raises again."""
+
+    def __init__(self, tracer: Tracer, error: Value[Any], handle: Callable[[Any], object]) -> None:
+        self._tracer = tracer
+        self._error = error
+        self._handle = handle
+
+    def run(self, arm: Arm, cells: Cells) -> None:
+        """Trace it."""
+        handled = self._tracer.handled
+        handled.append(self._error)
+        try:
+            run(arm, lambda: self._handle(self._error), cells)
+        finally:
+            handled.pop()
+
+
+def _names(tracer: Tracer, kinds: Callable[[], Any] | None) -> tuple[str, ...]:
+    if kinds is None:
+        return ()
+    given = kinds()
+    classes = given if isinstance(given, tuple) else (given,)
+    if not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
+        tracer.report(
+            "ORCH-D056", f"`except {given!r}` is no class of exceptions", fix="name a class, or a tuple of some"
+        )
+        return ()
+    return names_of(classes)
+
+
+def _cleaned(  # noqa: PLR0917
+    tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk, names: Names,
+    last: Names,
+) -> None:  # fmt: skip
+    """``finally``: an attempt around it all, of which nothing is caught."""
+    cells = cells_of((body, orelse, cleanup, *(handle for _, handle in handlers)))
+    before, emitted = contents_of(cells), tracer.emitted
+    every = [f"{OPTIONAL}{name}" for name in cells]
+    arm, raised = _tried(tracer, lambda: _handled(tracer, body, handlers, orelse, every, last), cells)
+    if tracer.emitted == emitted and not arm.scope.raises:
+        arm.drop()
+        cleanup()
+        if raised is not None:
+            raise raised
+        return
+    restore(cells, before)
+    assigned = [name for name, content in before.items() if arm.contents is None or arm.contents[name] is not content]
+    for name in assigned:
+        hold(cells[name], UNBOUND)
+        tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
+    end = Arm(tracer, "the `finally`")
+    with end.open():
+        run(end, cleanup, cells)
+    _refuse_changes(tracer, end.contents, before, assigned, names)
+    joining = Joining(tracer, [end])
+    end.contents = {}
+    joining.finish()
+    restore(cells, before)
+    emit(tracer, "attempt", [], [arm], names, cells, {"catches": []}, further=[end.region])
+
+
+def _refuse_changes(tracer: Tracer, contents: Contents | None, before: Contents, assigned: Names, names: Names) -> None:
+    for name in names:
+        plain = plain_name(name)
+        if contents is None or plain not in contents:
+            continue
+        was = UNBOUND if plain in assigned else before[plain]
+        if contents[plain] is not was:
+            tracer.report(
+                "ORCH-D056",
+                f"`{plain}` is assigned in a `finally` and read behind it",
+                why="the `finally` also runs where the run fails or is cancelled, and gives nothing back",
+                fix="assign it behind the `try`",
+            )
+
+
+def _tried(tracer: Tracer, body: Thunk, cells: Cells) -> tuple[Arm, Exception | None]:
+    """The block of a ``try``, and what was raised while it was traced; behind ops, it stands at their end."""
+    arm = Arm(tracer, f"the `try` at line {tracer.here().line}")
+    arm.scope.is_tried = True
+    emitted = tracer.emitted
+    raised: Exception | None = None
+    with arm.open():
+        try:
+            run(arm, body, cells)
+        except Exception as error:
+            if isinstance(error, OrchError):
+                raise
+            tracer.check_bound(error)
+            raised = error
+            if tracer.emitted > emitted:
+                fail_op(tracer, type(error), str(error))
+    return arm, raised
+
+
+def raise_(exc: Any, cause: Any) -> None:
+    """The statement ``raise``: where it depends on symbolic values if it is reached, it fails when it runs."""
+    tracer = current_tracer()
+    if exc is None:
+        if tracer is not None and tracer.handled:
+            reraise_op(tracer, tracer.handled[-1])
+            raise EndedError
+        raise  # noqa: PLE0704 - within Python's own handler
+    if tracer is None or tracer.scope.outer is None or tracer.scope.is_tried:
+        raise exc if cause is None else _caused(exc, cause)
+    if isinstance(exc, Value):
+        reraise_op(tracer, exc)
+        raise EndedError
+    kind = exc if isinstance(exc, type) else type(exc)
+    if not issubclass(kind, BaseException):
+        raise TypeError("exceptions must derive from BaseException")
+    try:
+        message = "" if isinstance(exc, type) else str(exc)
+    except Exception as error:
+        raise TraceError(
+            "ORCH-D001", f"the text of {kind.__name__} cannot be made: {described(error)}", where=user_location()
+        ) from error
+    fail_op(tracer, kind, message)
+    raise EndedError
+
+
+def _caused(exc: Any, cause: Any) -> BaseException:
+    made: BaseException = exc() if isinstance(exc, type) else exc
+    made.__cause__ = cause
+    return made

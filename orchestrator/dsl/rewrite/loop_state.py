@@ -1,0 +1,101 @@
+"""A loop op whose state are names: those that a turn may read of the one before, or that are read afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.control import loop_op
+from orchestrator.dsl.rewrite.arms import never
+from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, contents_of, held, hold, plain_name, restore
+from orchestrator.dsl.rewrite.changing import refuse_aliases
+from orchestrator.dsl.rewrite.deciding import or_
+from orchestrator.dsl.tracer import Tracer
+
+Extra = tuple[Any, ...]
+
+
+class LoopState:
+    """The names of a loop while it is traced. ``until`` are flags that end it, ``after`` names read behind it."""
+
+    def __init__(
+        self, tracer: Tracer, cells: Cells, carried: Sequence[str], until: Sequence[str], after: Sequence[str]
+    ) -> None:
+        self._tracer = tracer
+        self._cells = cells
+        self._until = until
+        self._after = after
+        self._first = contents_of(cells)
+        self._sure = {*until, *(plain_name(name) for name in carried if name.startswith(OPTIONAL))}
+        """Those that are read only where they are bound."""
+        names = list(map(plain_name, carried))
+        self._names = [name for name in names if name in cells and _is_state(self._first[name])]
+        """Those that are handed on; others hold what only Python knows, and must stay as they are."""
+
+    def loop(
+        self,
+        turn: Callable[[Extra], Extra],
+        over: Callable[[Extra], Any],
+        extra: Extra,
+        bound: int,
+        *,
+        runs: bool,
+        must_end: bool,
+    ) -> None:
+        """Emit the loop and have the names hold what it leaves.
+
+        ``turn`` traces a turn and gives the next ``extra``, state that has no name; ``over`` says whether there is a
+        further one. ``runs``: there is a first one for certain. ``must_end``: to reach the bound is a failure.
+        """
+
+        def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
+            self._take(state)
+            for flag in self._until:
+                hold(self._cells[flag], False)
+            following = turn(state[len(self._names) :])
+            return (*self._left(), *following)
+
+        def stop(state: tuple[Any, ...]) -> Any:
+            self._take(state)
+            flags = [held(self._cells[flag]) for flag in self._until]
+            rest: Callable[[], Any] = lambda: over(state[len(self._names) :])  # noqa: E731
+            return or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]), rest) if flags else rest()
+
+        start = (*(self._initial(name) for name in self._names), *extra)
+        final = loop_op(self._tracer, step, start, bound, stop, must_end=must_end)
+        restore(self._cells, self._first)
+        for name, value in zip(self._names, final, strict=False):
+            if self._first[name] is UNBOUND and not runs and name not in self._sure:
+                self._tracer.unbound[name] = "the loop may not run at all, so bind it before"
+            else:
+                hold(self._cells[name], value)
+
+    def _initial(self, name: str) -> Any:
+        content = self._first[name]
+        if content is UNBOUND:
+            return never(self._tracer)
+        refuse_aliases(content, name)
+        return content
+
+    def _take(self, state: Sequence[Any]) -> None:
+        restore(self._cells, self._first)
+        for name, value in zip(self._names, state, strict=False):
+            is_new = self._first[name] is UNBOUND and name not in self._until
+            hold(self._cells[name], UNBOUND if is_new else value)
+
+    def _left(self) -> tuple[Any, ...]:
+        for name in self._after:
+            if name in self._cells and name not in self._names and held(self._cells[name]) is not self._first[name]:
+                self._tracer.report(
+                    "ORCH-D023",
+                    f"`{name}` changes in the loop, and holds a {type(self._first[name]).__name__}",
+                    why="what a loop hands on is computed when it runs",
+                    fix="hand on what models or tools made, or constants",
+                )
+        found = [held(self._cells[name]) for name in self._names]
+        return tuple(never(self._tracer) if each is UNBOUND else each for each in found)
+
+
+def _is_state(content: Any) -> bool:
+    return content is UNBOUND or is_symbolic(content) or constant_type(content) is not None

@@ -1,0 +1,200 @@
+"""``for`` and ``while``: unrolled over what is concrete, else a map or a loop with a bound.
+
+- Over a symbolic list, a body that hands nothing from one turn to the next is a map. Lists that it only appends to
+  count as nothing: each turn makes its own part of them.
+- Any other body is a loop (:mod:`.loop_state`).
+- Over something concrete the body is unrolled, unless it depends on a symbolic value whether a turn is the last one:
+  then it is a loop over a ``range``, and nested conditions over a few items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.control import map_op
+from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
+from orchestrator.dsl.rewrite.bounds import bound_of
+from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
+from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
+from orchestrator.dsl.rewrite.deciding import decide, not_, or_
+from orchestrator.dsl.rewrite.loop_state import LoopState
+from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
+from orchestrator.dsl.rewrite.values import bounded, iterated
+from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.typing import is_list
+from orchestrator.dsl.value import Value
+
+MOST_NESTED: Final = 16
+"""Turns over concrete items that may be conditions in each other; more are a loop."""
+Names = Sequence[str]
+
+
+def while_(test: Callable[[], Any], body: Callable[[], object], carried: Names, until: Names, after: Names) -> None:
+    """The statement ``while``."""
+    tracer, cells = current_tracer(), cells_of((test, body))
+    while True:
+        found = test() if tracer is None else _condition(tracer, test, cells)
+        if is_symbolic(found):
+            break
+        if not found:
+            return
+        body()
+        flags = [held(cells[flag]) for flag in until]
+        if any(flag is True for flag in flags):
+            return
+        if any(map(is_symbolic, flags)):
+            break
+    assert tracer is not None
+
+    def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
+        body()
+        return extra
+
+    state = LoopState(tracer, cells, carried, until, after)
+    state.loop(turn, lambda _: not_(test()), (), tracer.max_iterations, runs=False, must_end=True)
+
+
+def _condition(tracer: Tracer, test: Callable[[], Any], cells: Cells) -> Any:
+    """What the condition comes to. Where that is symbolic its ops are dropped: the loop has its own."""
+    mark, before, emitted = tracer.mark(), contents_of(cells), tracer.emitted
+    arm = Arm(tracer, "the condition of `while`")
+    with arm.open():
+        run(arm, test, cells)
+    arm.drop()
+    found = UNBOUND if arm.contents is None else arm.contents[RETURNED]
+    if found is not UNBOUND and not is_symbolic(found) and tracer.emitted == emitted:
+        return found
+    tracer.rollback(mark)
+    restore(cells, before)
+    return found if is_symbolic(found) else test()
+
+
+def for_(  # noqa: PLR0917 - what the statement consists of
+    items: Any, body: Callable[[Any], object], carried: Names, gathers: Names, until: Names, after: Names
+) -> None:
+    """The statement ``for``. ``gathers`` are lists among ``carried`` that the body only appends to."""
+    tracer, cells = current_tracer(), cells_of((body,))
+    if tracer is not None and (is_symbolic(items) or isinstance(items, operations.SymbolicRange)):
+        _over_symbolic(tracer, items, body, cells, carried, gathers, until, after)
+        return
+    iterator = iter(items)
+    for item in iterator:
+        if tracer is not None and until and _is_perhaps_last(tracer, body, item, cells, until):
+            rest = [item, *iterator]
+            if len(rest) > MOST_NESTED or (isinstance(items, range) and len(rest) > 1):
+                _loop_over(tracer, rest, body, cells, carried, until, after)
+            else:
+                _nested(rest, body, cells, until, carried)
+            return
+        body(item)
+        if any(held(cells[flag]) is True for flag in until):
+            return
+
+
+def _is_perhaps_last(tracer: Tracer, body: Callable[[Any], object], item: Any, cells: Cells, until: Names) -> bool:
+    """Whether it depends on a symbolic value if a turn is the last one."""
+    mark, before = tracer.mark(), contents_of(cells)
+    arm = Arm(tracer, "a turn of `for`")
+    with arm.open():
+        run(arm, lambda: body(item), cells)
+    arm.drop()
+    left = arm.contents
+    tracer.rollback(mark)
+    restore(cells, before)
+    return left is not None and any(is_symbolic(left[flag]) for flag in until)
+
+
+def _nested(items: Sequence[Any], body: Callable[[Any], object], cells: Cells, until: Names, names: Names) -> None:
+    """A turn for each item, unless one before was the last."""
+    first, *rest = items
+    body(first)
+    flags = [held(cells[flag]) for flag in until]
+    if not rest or any(flag is True for flag in flags):
+        return
+    over = or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]))
+
+    def further() -> None:
+        _nested(rest, body, cells, until, names)
+
+    if is_symbolic(over):
+        decide(not_(over), further, lambda: None, names, cells)
+    else:
+        further()
+
+
+def _loop_over(  # noqa: PLR0917
+    tracer: Tracer, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, carried: Names, until: Names,
+    after: Names,
+) -> None:  # fmt: skip
+    """A loop over concrete items that may be left early."""
+    known = tracer.lift(list(items))
+    is_counted = items == list(range(len(items)))
+
+    def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
+        (position,) = extra
+        body(position if is_counted else operations.item(known, position))
+        return (position + 1,)
+
+    state = LoopState(tracer, cells, carried, until, after)
+    state.loop(turn, lambda _: False, (0,), len(items), runs=True, must_end=False)
+
+
+def _over_symbolic(  # noqa: PLR0917
+    tracer: Tracer, items: Any, body: Callable[[Any], object], cells: Cells, carried: Names, gathers: Names,
+    until: Names, after: Names,
+) -> None:  # fmt: skip
+    if isinstance(items, operations.SymbolicRange):
+        values, most = items.as_list(), tracer.max_iterations
+    else:
+        values = iterated(as_value(items))
+        most = bound_of(tracer, values)
+    lists = {name: held(cells[name]) for name in gathers}
+    if not until and set(map(plain_name, carried)) <= lists.keys() and all(_is_list(each) for each in lists.values()):
+        _mapped(tracer, values, most, body, cells, lists)
+        return
+    values = bounded(tracer, values, most)
+    count = operations.builtin_call(len, (values,), {})
+
+    def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
+        (position,) = extra
+        body(operations.item(values, position))
+        return (position + 1,)
+
+    state = LoopState(tracer, cells, carried, until, after)
+    state.loop(turn, lambda extra: extra[0] >= count, (0,), most, runs=False, must_end=False)
+
+
+def _is_list(content: Any) -> bool:
+    if isinstance(content, Value):
+        return is_list(content._type)
+    return type(content) is list
+
+
+def _mapped(  # noqa: PLR0917
+    tracer: Tracer, values: Value[Any], most: int, body: Callable[[Any], object], cells: Cells, lists: dict[str, Any]
+) -> None:
+    """A map; each turn gives its part of the lists."""
+    before = contents_of(cells)
+    is_one = dict.fromkeys(lists, False)
+
+    def turn(item: Any) -> tuple[Any, ...]:
+        restore(cells, before)
+        for name in lists:
+            hold(cells[name], fresh([]))
+        body(item)
+        parts = []
+        for name in lists:
+            part = held(cells[name])
+            is_one[name] = type(part) is list and len(part) == 1
+            parts.append(tracer.lift(part[0] if is_one[name] else part))
+        return tuple(parts)
+
+    mapped = map_op(tracer, turn, [values], most, in_order=True)
+    restore(cells, before)
+    for name, part in zip(lists, mapped, strict=False):  # none where every turn raises
+        items = part if is_one[name] else operations.concat(part)
+        known = lists[name]
+        refuse_aliases(known, name)
+        hold(cells[name], items if type(known) is list and not known else tracer.lift(known) + items)

@@ -1,0 +1,211 @@
+"""``match``: Python's own on a concrete subject, else one switch over constants, or conditions one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.constants import constant_type
+from orchestrator.dsl.rewrite.arms import emit, trace
+from orchestrator.dsl.rewrite.cells import Cells, cells_of, contents_of, hold, restore
+from orchestrator.dsl.rewrite.deciding import and_, decide, or_
+from orchestrator.dsl.rewrite.plain import as_value, compare, is_symbolic
+from orchestrator.dsl.rewrite.values import narrowed
+from orchestrator.dsl.switching import encoded_cases
+from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a case asks of its subject: one of ``values``, all of ``tests``; ``binds`` gives names to parts of it."""
+
+    values: tuple[Any, ...] | None = None
+    test: Callable[[Any], Any] | None = None
+    binds: Callable[[Any], Mapping[str, Any]] | None = None
+    is_known: bool = True
+    source: str = ""
+
+    def holds(self, subject: Any) -> Any:
+        """Whether the subject fits, as a Python bool or a symbolic one."""
+        if self.values is not None:
+            return reduce(lambda a, b: or_(a, lambda: b), [compare(subject, "==", each) for each in self.values])
+        return True if self.test is None else self.test(subject)
+
+    def bound(self, subject: Any) -> Mapping[str, Any]:
+        """What the names of the pattern hold."""
+        return {} if self.binds is None else self.binds(subject)
+
+
+Case = tuple[Pattern, Callable[[], Any] | None, Callable[[], object]]
+"""The pattern, the guard, and the body."""
+
+
+def value_pattern(value: Any) -> Pattern:
+    """A constant, as ``case "yes":`` or ``case Color.RED:``."""
+    if value is None or isinstance(value, bool):
+        return Pattern(
+            test=lambda subject: compare(subject, "is", value) if value is None else compare(subject, "==", value)
+        )
+    return Pattern(values=(value,))
+
+
+def or_pattern(*patterns: Pattern) -> Pattern:
+    """``case "a" | "b":``."""
+    if all(each.values is not None for each in patterns):
+        return Pattern(values=tuple(value for each in patterns for value in each.values or ()))
+    if any(each.binds is not None for each in patterns) or not all(each.is_known for each in patterns):
+        return no_pattern(" | ".join(each.source for each in patterns))
+
+    def test(subject: Any) -> Any:
+        first, *others = patterns
+        return or_(first.holds(subject), *(lambda each=each: each.holds(subject) for each in others))
+
+    return Pattern(test=test)
+
+
+def any_pattern(name: str | None) -> Pattern:
+    """``case _:`` or ``case name:``."""
+    return Pattern(binds=None if name is None else lambda subject: {name: subject})
+
+
+def as_pattern(pattern: Pattern, name: str) -> Pattern:
+    """``case ... as name:``."""
+    return Pattern(
+        pattern.values, pattern.test, lambda subject: {**pattern.bound(subject), name: subject}, pattern.is_known
+    )
+
+
+def class_pattern(cls: Any, fields: Mapping[str, Pattern]) -> Pattern:
+    """``case Row(name="x", size=size):``."""
+
+    def test(subject: Any) -> Any:
+        is_one = operations.builtin_call(isinstance, (subject, cls), {})
+
+        def inside(name: str, pattern: Pattern) -> Callable[[], Any]:
+            return lambda: pattern.holds(getattr(narrowed(subject, cls), name))
+
+        return and_(is_one, *(inside(name, each) for name, each in fields.items()))
+
+    def binds(subject: Any) -> Mapping[str, Any]:
+        own = narrowed(subject, cls)
+        return {key: value for name, each in fields.items() for key, value in each.bound(getattr(own, name)).items()}
+
+    known = all(each.is_known for each in fields.values())
+    return Pattern(test=test, binds=binds if any(each.binds for each in fields.values()) else None, is_known=known)
+
+
+def no_pattern(source: str) -> Pattern:
+    """A pattern that only concrete subjects may be matched with."""
+    return Pattern(is_known=False, source=source)
+
+
+def match_(subject: Any, native: Callable[[Any], int], cases: Sequence[Case], names: Sequence[str]) -> None:
+    """The statement ``match``; ``native`` says which case a concrete subject fits, and binds its names."""
+    if not is_symbolic(subject):
+        number = native(subject)
+        if number >= 0:
+            cases[number][2]()
+        return
+    value: Value[Any] = as_value(subject)
+    tracer = value._tracer
+    cells = cells_of((*(body for _, _, body in cases), *(guard for _, guard, _ in cases)))
+    unknown = [pattern.source for pattern, _, _ in cases if not pattern.is_known]
+    if unknown:
+        tracer.report(
+            "ORCH-D054",
+            f"`case {unknown[0]}:` on `{value._origin.name}`, which is only known when the workflow runs",
+            fix="match constants, classes with their fields, or `_`; take anything else apart in a tool",
+        )
+        return
+    if _is_switch(cases):
+        _switch(tracer, value, cases, names, cells)
+    else:
+        _in_turn(value, cases, names, cells)
+
+
+def _is_switch(cases: Sequence[Case]) -> bool:
+    """Whether all cases but a last one are constants."""
+    *most, last = cases
+    plain = [*most, last] if last[0].values is not None else most
+    is_default = last[0].values is not None or (last[0].test is None and last[1] is None)
+    return is_default and all(
+        pattern.values is not None
+        and guard is None
+        and pattern.binds is None
+        and all(map(_is_constant, pattern.values))
+        for pattern, guard, _ in plain
+    )
+
+
+def _is_constant(value: Any) -> bool:
+    return constant_type(value) is not None and not isinstance(value, float)
+
+
+def _switch(tracer: Tracer, subject: Value[Any], cases: Sequence[Case], names: Sequence[str], cells: Cells) -> None:
+    told = [(pattern.values, body) for pattern, _, body in cases if pattern.values is not None]
+    default = next((case for case in cases if case[0].values is None), None)
+    where = tracer.here().line
+    bodies: dict[str, Callable[[], object]] = {
+        f"`case {' | '.join(map(repr, values))}` of the `match` at line {where}": body for values, body in told
+    }
+    before = contents_of(cells)
+
+    def otherwise() -> None:
+        if default is not None:
+            for name, value in default[0].bound(subject).items():
+                hold(cells[name], value)
+            default[2]()
+
+    attrs = {"cases": encoded_cases(tracer, subject, [values for values, _ in told])}
+    bodies[f"the other cases of the `match` at line {where}"] = otherwise
+    arms = trace(tracer, bodies, cells)
+    restore(cells, before)
+    emit(tracer, "switch", [subject], arms, names, cells, attrs)
+
+
+def _in_turn(subject: Any, cases: Sequence[Case], names: Sequence[str], cells: Cells) -> None:
+    """One condition after the other."""
+    if not cases:
+        return
+    (pattern, guard, body), *others = cases
+
+    def bind() -> None:
+        for name, value in pattern.bound(subject).items():
+            if name in cells:
+                hold(cells[name], value)
+
+    def then() -> None:
+        bind()
+        body()
+
+    def guarded() -> None:
+        bind()
+        assert guard is not None
+        found = guard()
+        if is_symbolic(found):
+            decide(found, body, rest, names, cells)
+        elif found:
+            body()
+        else:
+            rest()
+
+    def rest() -> None:
+        _in_turn(subject, others, names, cells)
+
+    taken = then if guard is None else guarded
+    test = pattern.holds(subject)
+    if is_symbolic(test):
+        decide(test, taken, rest, names, cells)
+    elif test:
+        taken()
+    else:
+        rest()
+
+
+__all__ = [
+    "any_pattern", "as_pattern", "class_pattern", "match_", "no_pattern", "or_pattern", "value_pattern",
+]  # fmt: skip

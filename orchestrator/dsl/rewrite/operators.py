@@ -1,0 +1,65 @@
+"""What rewritten code calls: the operators of :mod:`orchestrator.dsl.rewrite`, under one name."""
+
+from __future__ import annotations
+
+from builtins import slice as slice  # noqa: A004, PLC0414 - `a[b:c]` makes one
+from typing import Any
+
+from orchestrator.dsl.location import user_location
+from orchestrator.dsl.rewrite.changing import (
+    augmented,
+    changed,
+    delete_attribute,
+    delete_item,
+    fresh,
+    set_attribute,
+    set_item,
+    with_item,
+    without_item,
+)
+from orchestrator.dsl.rewrite.comprehending import dict_of, generated, list_of, set_of
+from orchestrator.dsl.rewrite.deciding import and_, choose, if_, not_, or_
+from orchestrator.dsl.rewrite.handling import raise_, try_
+from orchestrator.dsl.rewrite.looping import for_, while_
+from orchestrator.dsl.rewrite.matching import (
+    any_pattern,
+    as_pattern,
+    class_pattern,
+    match_,
+    no_pattern,
+    or_pattern,
+    value_pattern,
+)
+from orchestrator.dsl.rewrite.plain import (
+    awaited,
+    binary,
+    chain,
+    compare,
+    formatted,
+    function,
+    item,
+    method,
+    part,
+    unpacked,
+)
+from orchestrator.dsl.rewrite.within import with_
+from orchestrator.errors import TraceError
+
+__all__ = [
+    "and_", "any_pattern", "as_pattern", "augmented", "awaited", "binary", "chain", "changed", "choose",
+    "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of", "for_", "formatted", "fresh", "function",
+    "generated", "if_", "item", "list_of", "match_", "method", "no_pattern", "not_", "or_", "or_pattern", "part",
+    "raise_", "refused", "set_attribute", "set_item", "set_of", "slice", "try_", "unpacked", "value_pattern", "while_",
+    "with_", "with_item", "without_item",
+]  # fmt: skip
+
+
+def refused(what: str) -> Any:
+    """A construct that cannot be rewritten."""
+    raise TraceError(
+        "ORCH-D050",
+        f"{what} cannot be compiled",
+        where=user_location(),
+        fix="write it with `if`, `for`, `while` and assignments of their own, or in a tool; "
+        "@workflow(rewrite=False) traces the function as it is",
+    )

@@ -1,0 +1,212 @@
+"""Which names a function binds, and which are read later: what a construct that becomes functions must hand over.
+
+A body that becomes a function of its own assigns the names of the function around it, so they are declared
+``nonlocal``. Of those only the ones that may be read afterwards are results of the construct; :func:`live_before` finds
+them with one pass backwards over the structured statements, loops twice.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+Names: TypeAlias = frozenset[str]
+FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
+
+NONE: Final[Names] = frozenset()
+FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+SCOPES: Final = (*FUNCTIONS, ast.ClassDef)
+COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+MUTATORS: Final = frozenset(
+    {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "add", "discard", "update"}
+    | {"setdefault", "popitem", "appendleft", "popleft", "extendleft", "difference_update", "intersection_update"}
+    | {"symmetric_difference_update"}
+)  # fmt: skip
+"""Methods that change their object."""
+
+
+def own_nodes(*roots: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of one scope in the order of the source: nested functions and classes, not what is in them."""
+    todo: list[ast.AST] = [*reversed(roots)]
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, ast.ClassDef):
+            todo += reversed([*node.decorator_list, *node.bases, *node.keywords])
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            todo += reversed([*node.decorator_list, *_defaults(node)])
+        elif isinstance(node, ast.Lambda):
+            todo += reversed(_defaults(node))
+        else:
+            todo += reversed([*ast.iter_child_nodes(node)])
+
+
+def _defaults(node: FunctionNode) -> list[ast.expr]:
+    return [each for each in (*node.args.defaults, *node.args.kw_defaults) if each is not None]
+
+
+def parameters(node: FunctionNode) -> list[str]:
+    """The names of a function's parameters."""
+    args = node.args
+    given = [*args.posonlyargs, *args.args, *args.kwonlyargs, *(each for each in (args.vararg, args.kwarg) if each)]
+    return [each.arg for each in given]
+
+
+def assigned(*roots: ast.AST) -> dict[str, int]:
+    """The names that statements of one scope bind or whose objects they change in place, with the first line."""
+    found: dict[str, int] = {}
+    for node in own_nodes(*roots):
+        for name in (*_bound_by(node), *_changed_by(node)):
+            found.setdefault(name, getattr(node, "lineno", 0))
+    return found
+
+
+def bound(*roots: ast.AST) -> Names:
+    """The names that statements of one scope bind; the targets of comprehensions are none."""
+    return frozenset(name for node in own_nodes(*roots) for name in _bound_by(node))
+
+
+def _bound_by(node: ast.AST) -> Iterable[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if not getattr(node, "is_drawn", False):
+            return (name,)
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return (name,)
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            return (name,)
+        case ast.MatchMapping(rest=str(name)):
+            return (name,)
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return [(each.asname or each.name).partition(".")[0] for each in names]
+    return ()
+
+
+def _changed_by(node: ast.AST) -> Iterable[str]:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)) if attr in MUTATORS:
+            return (name,)
+        case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+            return (name,)
+    return ()
+
+
+def mark_comprehensions(root: ast.AST) -> None:
+    """Mark the targets of comprehensions, which are names of another scope."""
+    for node in ast.walk(root):
+        if isinstance(node, ast.comprehension):
+            for name in ast.walk(node.target):
+                if isinstance(name, ast.Name):
+                    name.is_drawn = True  # type: ignore[attr-defined]
+
+
+def read(*roots: ast.AST) -> Names:
+    """The names that statements or expressions may read, in nested functions too."""
+    return frozenset(
+        node.id for root in roots for node in ast.walk(root) if isinstance(node, ast.Name) and _is_read(node)
+    )
+
+
+def _is_read(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def captured(*roots: ast.AST) -> Names:
+    """The names that nested functions and classes use: they may be read at any time."""
+    inner = [node for node in own_nodes(*roots) if isinstance(node, SCOPES)]
+    return frozenset(name.id for each in inner for name in ast.walk(each) if isinstance(name, ast.Name))
+
+
+class Liveness:
+    """What may be read after each statement of a function's structured body."""
+
+    def __init__(self, body: Sequence[ast.stmt], always: Names) -> None:
+        self._always = always
+        self._after: dict[int, Names] = {}
+        self._before: dict[int, Names] = {}
+        self._block(body, NONE)
+
+    def after(self, statement: ast.stmt) -> Names:
+        """The names that may be read after it."""
+        return self._after.get(id(statement), NONE) | self._always
+
+    def before(self, statement: ast.stmt) -> Names:
+        """For a loop: the names that its body may read before it binds them."""
+        return self._before.get(id(statement), NONE)
+
+    def _block(self, body: Sequence[ast.stmt], live: Names) -> Names:
+        for statement in reversed(body):
+            self._after[id(statement)] = self._after.get(id(statement), NONE) | live
+            live = self._statement(statement, live)
+        return live
+
+    def _statement(self, node: ast.stmt, live: Names) -> Names:  # noqa: PLR0911 - a case each
+        match node:
+            case ast.If(test=test, body=body, orelse=orelse):
+                return self._block(body, live) | self._block(orelse, live) | read(test)
+            case ast.For(target=target, iter=source, body=body, orelse=orelse):
+                after = self._block(orelse, live)
+                start = self._loop(body, after | _exits(node)) - bound(target)
+                self._before[id(node)] = start
+                return after | start | read(source)
+            case ast.While(test=test, body=body, orelse=orelse):
+                after = self._block(orelse, live) | read(test)
+                start = self._loop(body, after | _exits(node))
+                self._before[id(node)] = start
+                return after | start
+            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
+                end = self._block(finalbody, live)
+                caught = frozenset[str]()
+                for handler in handlers:
+                    own = NONE if handler.name is None else frozenset((handler.name,))
+                    caught |= (self._block(handler.body, end) - own) | (read(handler.type) if handler.type else NONE)
+                inside = self._block(body, self._block(orelse, end) | caught | end)
+                return inside | caught | end
+            case ast.With(items=items, body=body):
+                return self._block(body, live) - bound(*items) | read(*items)
+            case ast.Match(subject=subject, cases=cases):
+                found = live | read(subject)
+                for case in cases:
+                    guard = NONE if case.guard is None else read(case.guard)
+                    found |= (self._block(case.body, live) | guard | read(case.pattern)) - bound(case.pattern)
+                return found
+        return (live - _surely_bound(node)) | read(node) | frozenset(_changed(node))
+
+    def _loop(self, body: Sequence[ast.stmt], live: Names) -> Names:
+        start = self._block(body, live)
+        while True:  # what one turn leaves the next may read
+            again = self._block(body, live | start)
+            if again <= start:
+                return start
+            start |= again
+
+
+def _exits(loop: ast.stmt) -> Names:
+    """The flags that end a loop: they are read after each turn."""
+    return frozenset(getattr(loop, "exits", ()))
+
+
+def _surely_bound(node: ast.stmt) -> Names:
+    match node:
+        case ast.Assign(targets=targets):
+            return frozenset(each.id for target in targets for each in _names(target))
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+            return frozenset((name,))
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return frozenset((name,))
+    return NONE
+
+
+def _names(target: ast.expr) -> Iterator[ast.Name]:
+    if isinstance(target, ast.Name):
+        yield target
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for each in target.elts:
+            yield from _names(each.value if isinstance(each, ast.Starred) else each)
+
+
+def _changed(node: ast.stmt) -> Iterator[str]:
+    for each in own_nodes(node):
+        yield from _changed_by(each)
+        if isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name):
+            yield each.target.id

@@ -1,0 +1,425 @@
+"""Python's statements as calls of operators (:mod:`.operators`), which decide while tracing.
+
+Each body becomes a function of its own with the lines it had; what it assigns it declares ``nonlocal``::
+
+    if verdict == "yes":                def then_3():
+        reply = llm(...)                    nonlocal reply
+    else:                       →           reply = llm(...)
+        reply = "no"                    def else_3():
+                                            nonlocal reply
+                                            reply = "no"
+                                        orch.if_(orch.eq(verdict, "yes"), then_3, else_3, ("reply",))
+
+The last argument are the names that are assigned inside and may be read afterwards.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
+from orchestrator.dsl.rewrite.exits import structured
+from orchestrator.dsl.rewrite.expressions import Expressions
+from orchestrator.dsl.rewrite.scopes import (
+    MUTATORS,
+    NONE,
+    Liveness,
+    Names,
+    assigned,
+    bound,
+    captured,
+    mark_comprehensions,
+    own_nodes,
+    parameters,
+)
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Statements(Expressions):
+    """Rewrites one function, and those in it by further instances."""
+
+    def __init__(self, operators: str, taken: Names, foreign: Names) -> None:
+        super().__init__(operators, taken, foreign)
+        self._locals: Names = NONE
+        self._globals: Names = NONE
+        self._live: Liveness
+        self._result = ""
+        self._flags: Names = NONE
+
+    def function(self, node: Function) -> ast.FunctionDef:
+        """The function rewritten, in place of ``node``; awaiting is left out, as calls do not wait while tracing."""
+        body = structured(node, self.taken)
+        self.taken |= frozenset(body.made)
+        self._result, self._flags = body.result, body.flags
+        given = frozenset(parameters(node))
+        self._globals = frozenset(
+            name for each in own_nodes(*node.body) if isinstance(each, ast.Global) for name in each.names
+        )
+        outer = frozenset(
+            name for each in own_nodes(*node.body) if isinstance(each, ast.Nonlocal) for name in each.names
+        )
+        self._locals = (given | frozenset(assigned(*body.body)) & (bound(*body.body) | given)) - self._globals
+        self.changeable = self._locals - outer
+        always = captured(*node.body) | outer | self._globals
+        self._live = Liveness(body.body, always)
+        statements = self.block(body.body)
+        declared = sorted((bound(*body.body) | frozenset(body.made)) - given - self._globals - outer)
+        if declared:
+            statements = [_declared(declared, node.body[0]), *statements]
+        made = ast.FunctionDef(node.name, node.args, statements, [], node.returns)
+        return self.at(made, node)
+
+    def block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """Statements in their order."""
+        done: list[ast.stmt] = []
+        for node in body:
+            made = self.visit(node)
+            done += made if isinstance(made, list) else [] if made is None else [made]
+        return done
+
+    # Bodies as functions
+
+    def _body(
+        self, what: str, body: Sequence[ast.stmt], like: ast.AST, *params: str, start: Sequence[ast.stmt] = ()
+    ) -> tuple[str, ast.stmt]:
+        """A function of these statements, ``start`` of which are made up."""
+        name = self.name(f"{what}_{getattr(like, 'lineno', 0)}")
+        names = (frozenset(assigned(*start, *body)) & self._locals) - frozenset(params)
+        statements: list[ast.stmt] = []
+        stored = frozenset(assigned(*start, *body)) & self._globals
+        if stored:
+            statements.append(ast.Global(sorted(stored)))
+        if names:
+            statements.append(ast.Nonlocal(sorted(names)))
+        statements += [*start, *self.block(body)]
+        args = ast.arguments([], [ast.arg(each) for each in params], None, [], [], None, [])
+        made = ast.FunctionDef(name, args, statements or [ast.Pass()], [])
+        return name, self.at(made, body[0] if body else like)
+
+    def _results(self, node: ast.stmt, *parts: ast.AST) -> list[str]:
+        """What is assigned inside and may be read after ``node``."""
+        return self._marked(frozenset(assigned(*parts)) & self._locals & self._live.after(node))
+
+    def _carried(self, node: ast.For | ast.While, *parts: ast.AST) -> list[str]:
+        """What a loop assigns that a turn may read of the one before, or that is read afterwards."""
+        read = self._live.after(node) | self._live.before(node) | frozenset(getattr(node, "exits", ()))
+        return self._marked(frozenset(assigned(*parts)) & self._locals & read)
+
+    def _marked(self, names: Names) -> list[str]:
+        return sorted(
+            OPTIONAL + name if name == self._result else FLAG + name if name in self._flags else name for name in names
+        )
+
+    def _do(self, operator: str, like: ast.AST, *args: ast.expr, **named: ast.expr) -> ast.stmt:
+        return self.at(ast.Expr(self.call(operator, like, *args, **named)), like)
+
+    # Control flow
+
+    def visit_If(self, node: ast.If) -> list[ast.stmt]:
+        if isinstance(node.test, ast.Constant):
+            return self.block(node.body if node.test.value else node.orelse)
+        results = self._results(node, *node.body, *node.orelse)
+        test = self.visit(node.test)
+        then, made = self._body("then", node.body, node)
+        functions, otherwise = [made], _none()
+        if node.orelse:
+            name, made = self._body("else", node.orelse, node)
+            functions.append(made)
+            otherwise = _load(name)
+        return [*functions, self._do("if_", node, test, _load(then), otherwise, _texts(results))]
+
+    def visit_While(self, node: ast.While) -> list[ast.stmt]:
+        parts = [ast.Expr(node.test), *node.body]
+        carried = self._carried(node, *parts)
+        test, test_made = self._body("while", [self.at(ast.Return(node.test), node.test)], node)
+        body, body_made = self._body("body", node.body, node)
+        until = _texts(getattr(node, "exits", ()))
+        after = _texts(sorted(self._live.after(node) & frozenset(carried)))
+        return [test_made, body_made, self._do("while_", node, _load(test), _load(body), _texts(carried), until, after)]
+
+    def visit_For(self, node: ast.For) -> list[ast.stmt]:
+        item = self.name("item_")
+        take = self.at(ast.Assign([node.target], self.unpacked(_load(item), node.target)), node.target)
+        parts = [take, *node.body]
+        carried = self._carried(node, *parts)
+        gathers = sorted(frozenset(carried) & _gathered(node.body))
+        source = self.visit(node.iter)
+        start = self.block([take])
+        body, made = self._body("for", node.body, node, item, start=start)
+        until = _texts(getattr(node, "exits", ()))
+        after = _texts(sorted(self._live.after(node) & frozenset(carried)))
+        return [made, self._do("for_", node, source, _load(body), _texts(carried), _texts(gathers), until, after)]
+
+    def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
+        handlers = node.handlers
+        results = self._results(node, *node.body, *handlers, *node.orelse, *node.finalbody)
+        body, made = self._body("try", node.body, node)
+        functions = [made]
+        caught: list[ast.expr] = []
+        for handler in handlers:
+            error = self.name("error_")
+            start = [] if handler.name is None else [self.at(_assign(handler.name, _load(error)), handler)]
+            name, made = self._body("except", handler.body, handler, error, start=start)
+            functions.append(made)
+            kinds = ast.Constant(None) if handler.type is None else self.delayed(handler.type)
+            caught.append(ast.Tuple([kinds, _load(name)], ast.Load()))
+        others: list[ast.expr] = []
+        for what, statements in (("orelse", node.orelse), ("finally", node.finalbody)):
+            if statements:
+                name, made = self._body(what, statements, statements[0])
+                functions.append(made)
+                others.append(_load(name))
+            else:
+                others.append(_none())
+        last = _texts(sorted(_only_at_the_end(node.body)))
+        call = self._do("try_", node, _load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), last)
+        return [*functions, call]
+
+    def visit_Raise(self, node: ast.Raise) -> ast.stmt:
+        exc = _none() if node.exc is None else self.visit(node.exc)
+        cause = _none() if node.cause is None else self.visit(node.cause)
+        return self._do("raise_", node, exc, cause)
+
+    def visit_Match(self, node: ast.Match) -> list[ast.stmt]:
+        return self._match(node)
+
+    def _match(self, node: ast.Match) -> list[ast.stmt]:
+        """A function a case, and Python's own ``match`` that says which one, for a subject that is concrete."""
+        results = self._results(node, *node.cases)
+        subject = self.name("subject_")
+        functions: list[ast.stmt] = []
+        told: list[ast.expr] = []
+        native: list[ast.match_case] = []
+        chosen = self.name("case_")
+        for number, case in enumerate(node.cases):
+            name, made = self._body("case", case.body, case.body[0])
+            guard = _none() if case.guard is None else self.delayed(case.guard)
+            functions.append(made)
+            told.append(ast.Tuple([self._pattern(case.pattern), guard, _load(name)], ast.Load()))
+            tested = None if case.guard is None else self.visit(case.guard)
+            native.append(
+                ast.match_case(case.pattern, tested, [self.at(_assign(chosen, ast.Constant(number)), case.pattern)])
+            )
+        took = self.name("match_")
+        inner = [
+            ast.Nonlocal(sorted((frozenset(assigned(*node.cases)) & self._locals) | {chosen})),
+            ast.Match(_load(subject), native),
+        ]
+        arguments = ast.arguments([], [ast.arg(subject)], None, [], [], None, [])
+        functions.append(self.at(ast.FunctionDef(took, arguments, [*inner, ast.Return(_load(chosen))], []), node))
+        start = self.at(_assign(chosen, ast.Constant(-1)), node)
+        call = self._do(
+            "match_", node, self.visit(node.subject), _load(took), ast.Tuple(told, ast.Load()), _texts(results)
+        )
+        return [start, *functions, call]
+
+    def _pattern(self, pattern: ast.pattern) -> ast.expr:  # noqa: PLR0911 - a case each
+        """What a pattern is to a symbolic subject, as an expression that makes it."""
+        match pattern:
+            case ast.MatchValue(value=value):
+                return self.call("value_pattern", pattern, self.visit(value))
+            case ast.MatchSingleton(value=value):
+                return self.call("value_pattern", pattern, ast.Constant(value))
+            case ast.MatchOr(patterns=patterns):
+                return self.call("or_pattern", pattern, *map(self._pattern, patterns))
+            case ast.MatchAs(pattern=None, name=name):
+                return self.call("any_pattern", pattern, ast.Constant(name))
+            case ast.MatchAs(pattern=ast.pattern() as inner, name=name):
+                return self.call("as_pattern", pattern, self._pattern(inner), ast.Constant(name))
+            case ast.MatchClass(cls=cls, patterns=[], kwd_attrs=names, kwd_patterns=inside):
+                fields = ast.Dict([ast.Constant(each) for each in names], [self._pattern(each) for each in inside])
+                return self.call("class_pattern", pattern, self.visit(cls), fields)
+        return self.call("no_pattern", pattern, ast.Constant(ast.unparse(pattern)))
+
+    # Assignments that change an object
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
+        value = self.visit(node.value)
+        if len(node.targets) == 1 and (changed := self._changed(node.targets[0], value, node)) is not None:
+            return changed
+        if all(isinstance(target, (ast.Name, ast.Tuple, ast.List)) for target in node.targets):
+            value = self.unpacked(value, node.targets[0])
+            return self.at(ast.Assign(node.targets, value), node)
+        kept = self.name("value_")
+        done: list[ast.stmt] = [self.at(_assign(kept, value), node)]
+        for target in node.targets:
+            changed = self._changed(target, _load(kept), node)
+            done.append(changed or self.at(ast.Assign([target], self.unpacked(_load(kept), target)), node))
+        return done
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
+        if node.value is None or not isinstance(node.target, ast.Name):
+            return node if node.value is None else self.visit(self.at(ast.Assign([node.target], node.value), node))
+        return self.at(ast.Assign([node.target], self.visit(node.value)), node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt | list[ast.stmt]:
+        operator = ast.Constant(type(node.op).__name__)
+        first: list[ast.stmt] = []
+
+        def once(each: ast.expr) -> ast.expr:
+            """An expression that may stand twice."""
+            if isinstance(each, (ast.Name, ast.Constant)):
+                return each
+            kept = self.name("value_")
+            first.append(self.at(_assign(kept, self._key(each)), node))
+            return _load(kept)
+
+        match node.target:
+            case ast.Name(id=name):
+                made = self.call("augmented", node, ast.Name(name, ast.Load()), operator, self.visit(node.value))
+                return self.at(_assign(name, made), node)
+            case ast.Subscript(value=inner, slice=key):
+                inner, key = once(inner), once(key)
+                before = self.call("item", node, inner, self._key(key))
+                changed = self._changed(
+                    ast.Subscript(inner, key, ast.Store()),
+                    self.call("augmented", node, before, operator, self.visit(node.value)),
+                    node,
+                )
+            case ast.Attribute(value=inner, attr=attr):
+                inner = once(inner)
+                before = ast.Attribute(inner, attr, ast.Load())
+                changed = self._changed(
+                    ast.Attribute(inner, attr, ast.Store()),
+                    self.call("augmented", node, before, operator, self.visit(node.value)),
+                    node,
+                )
+        assert changed is not None
+        return [*first, changed]
+
+    def _changed(self, target: ast.expr, value: ast.expr, like: ast.AST) -> ast.stmt | None:
+        """The assignment of an item or an attribute; None for any other target."""
+        match target:
+            case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
+                made = self.call("with_item", like, ast.Name(name, ast.Load()), self._key(key), value)
+                return self.at(_assign(name, made), like)
+            case ast.Subscript(value=inner, slice=key):
+                return self._do("set_item", like, self.visit(inner), self._key(key), value)
+            case ast.Attribute(value=inner, attr=attr):
+                return self._do("set_attribute", like, self.visit(inner), ast.Constant(attr), value)
+        return None
+
+    def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
+        done: list[ast.stmt] = []
+        for target in node.targets:
+            match target:
+                case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
+                    made = self.call("without_item", node, ast.Name(name, ast.Load()), self._key(key))
+                    done.append(self.at(_assign(name, made), node))
+                case ast.Subscript(value=inner, slice=key):
+                    done.append(self._do("delete_item", node, self.visit(inner), self._key(key)))
+                case ast.Attribute(value=inner, attr=attr):
+                    done.append(self._do("delete_attribute", node, self.visit(inner), ast.Constant(attr)))
+                case _:
+                    done.append(self.at(ast.Delete([target]), node))
+        return done
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        match node.value:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr), args=args, keywords=keywords) if (
+                name in self.changeable and attr in MUTATORS
+            ):
+                made = self.call(
+                    "changed", node, ast.Name(name, ast.Load()), ast.Constant(attr),
+                    ast.Tuple([self.visit(each) for each in args], ast.Load()),
+                    ast.Dict(
+                        [None if each.arg is None else ast.Constant(each.arg) for each in keywords],
+                        [self.visit(each.value) for each in keywords],
+                    ),
+                )  # fmt: skip
+                return self.at(_assign(name, made), node)
+        return self.at(ast.Expr(self.visit(node.value)), node)
+
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        items = [
+            ast.withitem(self.call("with_", each.context_expr, self.visit(each.context_expr)), each.optional_vars)
+            for each in node.items
+        ]
+        return self.at(ast.With(items, self.block(node.body)), node)
+
+    def _refused(self, node: ast.stmt, what: str) -> ast.stmt:
+        return self._do("refused", node, ast.Constant(what))
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.stmt:
+        return self._refused(node, "async for")
+
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.stmt:
+        return self._refused(node, "async with")
+
+    def visit_TryStar(self, node: Any) -> ast.stmt:
+        return self._refused(node, "except*")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return self._nested(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
+        return self._nested(node)
+
+    def _nested(self, node: Function) -> ast.stmt:
+        """A function in the workflow. One with a decorator is left alone: a tool, a workflow of its own, a wrapper."""
+        if node.decorator_list or any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body)):
+            return node
+        made = type(self)(self.operators, self.taken, self.foreign).function(node)
+        made.args.defaults = [self.visit(each) for each in node.args.defaults]
+        made.args.kw_defaults = [None if each is None else self.visit(each) for each in node.args.kw_defaults]
+        return made
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
+        return node
+
+
+def rewritten(node: Function, operators: str, taken: Names, foreign: Names) -> ast.FunctionDef:
+    """A workflow's function rewritten.
+
+    ``operators`` is the name of what has the operators, ``taken`` are names in use, ``foreign`` those of functions of
+    Python and its library.
+    """
+    mark_comprehensions(node)
+    return Statements(operators, taken, foreign).function(node)
+
+
+def _gathered(body: Sequence[ast.stmt]) -> Names:
+    """The lists that a loop's body only appends to."""
+    uses: dict[str, int] = {}
+    appends: dict[str, int] = {}
+    for root in body:
+        for node in ast.walk(root):
+            match node:
+                case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append" | "extend"))):
+                    appends[name] = appends.get(name, 0) + 1
+                case ast.Name(id=name):
+                    uses[name] = uses.get(name, 0) + 1
+    return frozenset(name for name, count in appends.items() if uses[name] == count)
+
+
+def _only_at_the_end(body: Sequence[ast.stmt]) -> Names:
+    """The names that a block assigns in its last statement alone: where it fails they are what they were."""
+    last = body[-1]
+    if not isinstance(last, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)):
+        return NONE
+    return frozenset(assigned(last)) - frozenset(assigned(*body[:-1]))
+
+
+def _declared(names: Sequence[str], like: ast.AST) -> ast.stmt:
+    """What makes names local to a function without binding them."""
+    deleted = ast.If(ast.Constant(False), [ast.Delete([ast.Name(each, ast.Del()) for each in names])], [])
+    return ast.fix_missing_locations(ast.copy_location(deleted, like))
+
+
+def _assign(name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+def _load(name: str) -> ast.expr:
+    return ast.Name(name, ast.Load())
+
+
+def _none() -> ast.expr:
+    return ast.Constant(None)
+
+
+def _texts(texts: Sequence[str]) -> ast.expr:
+    return ast.Tuple([ast.Constant(each) for each in texts], ast.Load())

@@ -1,0 +1,110 @@
+"""Symbolic values as Python's statements take them: gone through, taken apart, narrowed, changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, get_args
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.typing import TypeForm, element_type, is_list, list_of, origin_of, plain
+from orchestrator.dsl.value import Length, Value
+
+
+def iterated(value: Value[Any]) -> Value[Any]:
+    """What ``for`` goes through, as a list: of a dict its keys, of a text its characters."""
+    return value if is_list(value._type) else operations.builtin_call(list, (value,), {})
+
+
+def bounded(tracer: Tracer, values: Value[Any], most: int) -> Value[Any]:
+    """A list of at most so many items; one with more fails (ORCH-R005)."""
+    if values._length is not None and values._length.most <= most:
+        return values
+    given = {"items": values, "most": tracer.lift(most)}
+    return tracer.builtin("bounded", given, values._type, Length(most))
+
+
+def unpacked(value: Value[Any], count: int, star: int | None) -> Any:
+    """What several names are assigned: the items, of which there must be as many."""
+    tp = plain(value._type)
+    arguments = get_args(tp)
+    if origin_of(tp) is tuple and Ellipsis not in arguments and len(arguments) != count and star is None:
+        return value._tracer.report(
+            "ORCH-D005",
+            f"{count} names for the {len(arguments)} items of `{value._origin.name}`",
+            fix=f"write {len(arguments)} names, or index the items",
+        )
+    if origin_of(tp) is tuple and Ellipsis not in arguments:
+        parts = [value[position] for position in range(len(arguments))]
+        if star is None:
+            return parts
+        behind = count - star - 1
+        return [*parts[:star], parts[star : len(parts) - behind], *parts[len(parts) - behind :]]
+    items = iterated(value)
+    tracer, item = value._tracer, element_type(items._type)
+    least = count if star is None else count - 1
+    given = {"items": items, "count": tracer.lift(least), "exactly": tracer.lift(star is None)}
+    length = Length(count, count) if star is None else None
+    known = tracer.builtin("unpacked", given, list_of(Any if item is None else item), length)
+    if star is None:
+        return [known[position] for position in range(count)]
+    behind = count - star - 1
+    end = -behind if behind else None
+    front = [operations.item(known, position) for position in range(star)]
+    return [*front, known[star:end], *(operations.item(known, position - behind) for position in range(behind))]
+
+
+def narrowed(value: Any, tp: TypeForm) -> Any:
+    """A value as one of a narrower type, after a test."""
+    if not isinstance(value, Value) or value._type == tp:
+        return value
+    return value._tracer.builtin("narrow", {"value": value}, tp)
+
+
+def changed(target: Value[Any], method: str, args: Sequence[Any]) -> Any:
+    """What a name holds after a method that changes its object; None if there is no such method here."""
+    change = _CHANGES.get((_kind(target), method))
+    return None if change is None else change(target, *args)
+
+
+def _kind(value: Value[Any]) -> type | None:
+    cls = origin_of(plain(value._type)) or plain(value._type)
+    return cls if isinstance(cls, type) else None
+
+
+def _extended(target: Value[Any], items: Any) -> Any:
+    return operations.concat([target, iterated(items) if isinstance(items, Value) else list(items)])
+
+
+def _inserted(target: Value[Any], position: Any, item: Any) -> Any:
+    return operations.concat([target[:position], [item], target[position:]])
+
+
+def _popped(target: Value[Any], position: Any = -1) -> Any:
+    return operations.without_item(target, position)
+
+
+def _merged(target: Value[Any], *others: Any, **more: Any) -> Any:
+    for other in (*others, *([more] if more else [])):
+        target = target | other
+    return target
+
+
+def _sorted(target: Value[Any], *, key: Any = None, reverse: Any = False) -> Any:
+    return operations.builtin_call(sorted, (target,), {"key": key, "reverse": reverse})
+
+
+_CHANGES: Final[Mapping[tuple[type | None, str], Callable[..., Any]]] = {
+    (list, "append"): lambda target, item: operations.appended(target, [item]),
+    (list, "extend"): _extended,
+    (list, "insert"): _inserted,
+    (list, "pop"): _popped,
+    (list, "clear"): lambda target: target[:0],
+    (list, "reverse"): lambda target: target[::-1],
+    (list, "sort"): _sorted,
+    (dict, "update"): _merged,
+    (dict, "pop"): operations.without_item,
+    (set, "add"): lambda target, item: target | {item},
+    (set, "update"): _merged,
+    (set, "discard"): lambda target, item: target - {item},
+}
