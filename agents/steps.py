@@ -1,206 +1,134 @@
-"""What a model says in one step of an agent, and how it is read: never as an exception, because the model is told.
+"""What becomes of a tool that a model calls: never an exception, because the model is told.
 
-For a list of tools there is a JSON schema of the legal steps, ``{"thought": ..., "action": {"tool": ..., "args":
-{...}}}``, and a *decision* about a reply: which tool it calls (by position) and with which typed arguments, or the
-final answer, or what was wrong with it.
+A *decision* about a call says which tool it is (by position) and has its typed arguments, or says what is wrong with
+it. It is read when the workflow runs; what follows it, :func:`perform`, is ordinary language: a switch over the tools.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.dsl.location import definition_of, user_location
-from orchestrator.dsl.same import same_function
+from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.expressions import narrow
+from orchestrator.dsl.failing import attempt
+from orchestrator.dsl.location import user_location
+from orchestrator.dsl.messages import Message, ToolCall
+from orchestrator.dsl.offered import Offered, offered, tagged, tools_of
+from orchestrator.dsl.switching import switch
 from orchestrator.dsl.tool import Tool, tool
-from orchestrator.dsl.typing import TypeForm, json_schema, type_string, union
-from orchestrator.errors import Diagnostic, TraceError
+from orchestrator.dsl.tracer import require_tracer
+from orchestrator.dsl.typing import union
+from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-FINISH: Final = "finish"
-"""The action that ends the conversation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter that the model gives; ``field`` is its name in the pydantic model of the arguments."""
-
-    name: str
-    type: TypeForm
-    default: Any
-    field: str
-
-    @property
-    def is_required(self) -> bool:
-        """Whether the model must give it."""
-        return self.default is inspect.Parameter.empty
+LONGEST_FAILURE: Final = 2_000
+"""Characters that a model is told of a failure."""
 
 
 @dataclass(frozen=True)
-class Steps:
-    """The legal steps with some tools. ``read`` is a tool from a reply to a ``decision``."""
+class Toolbox:
+    """Tools as an agent has them: what the model is offered, and what the workflow gives beside."""
 
-    schema: str
-    parameters: tuple[tuple[Parameter, ...], ...]
-    """For each tool."""
+    tools: tuple[Tool[..., Any], ...]
+    offered: Offered
+    deps: Mapping[str, Any]
+    """Arguments that no model sees."""
+
+    @classmethod
+    def of(cls, callee: str, tools: Any, deps: Any = None) -> Toolbox:
+        """Raises :class:`TraceError` with all that is wrong with the tools, or with what no tool takes."""
+        known, given = tools_of(callee, tools), {} if deps is None else deps
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            fix = 'deps is a dict from names of parameters to what they get: deps={"db": db}'
+            raise TraceError("ORCH-D041", f"{callee}: deps", where=user_location(), fix=fix)
+        unknown = [name for name in given if not any(name in each.boundary.params for each in known)]
+        if unknown:
+            names = sorted({name for each in known for name in each.boundary.params})
+            fix = f"the tools' parameters are {', '.join(names)}"
+            raise TraceError("ORCH-D041", f"{callee}: no tool takes `{unknown[0]}`", where=user_location(), fix=fix)
+        bound = tuple(_bound(each, given) for each in known)
+        late = {name: value for name, value in given.items() if _is_value(value)}
+        return cls(bound, offered(callee, bound, list(given)), late)
+
+
+def _is_value(given: object) -> bool:
+    """Whether it can be an argument of an op; anything else is bound to the function."""
+    return is_symbolic(given) or constant_type(given) is not None
+
+
+def _bound(each: Tool[..., Any], deps: Mapping[str, Any]) -> Tool[..., Any]:
+    held = {n: value for n, value in deps.items() if n in each.boundary.params and not _is_value(value)}
+    return replace(each, fn=partial(each.fn, **held)) if held else each
+
+
+def perform(call: ToolCall, box: Toolbox) -> Message:
+    """Make a call that a model wants; the message that tells it what came of that."""
+    reading = _reading(box.offered)
+    decision: Any = reading.read(call)
+    action: Any = decision.action
+
+    def called(position: int) -> str:
+        each, parameters = box.tools[position], box.offered.parameters[position]
+        arguments: Any = narrow(action, reading.calls[position]).args  # type: ignore[attr-defined]
+        given = {p.name: getattr(arguments, p.field) for p in parameters}
+        given |= {name: value for name, value in box.deps.items() if name in each.boundary.params}
+        return attempt(
+            lambda: f"{each(**given)}",
+            lambda error: f"{each.name} failed: {error.kind}: {error.message[:LONGEST_FAILURE]}",
+        )
+
+    cases: dict[int, Callable[[], str]] = {number: partial(called, number) for number in range(len(box.tools))}
+    told = switch(decision.position, cases, lambda: narrow(action, reading.invalid).problem)  # type: ignore[attr-defined]
+    tracer = require_tracer("react")
+    args = {"role": tracer.lift("tool"), "call_id": tracer.lift(call.id), "content0": tracer.text(told, "a result")}
+    return tracer.builtin("message", args, Message)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How calls of some tools are read."""
+
     calls: tuple[type[BaseModel], ...]
-    """For each tool, what the decision's ``action`` is at its position; two more follow."""
-    finish: type[BaseModel]
-    """Of a decision for the final ``answer``."""
+    """For each tool, what a decision's ``action`` is at its position."""
     invalid: type[BaseModel]
-    """Of a reply that is no legal step: what the ``problem`` is."""
-    decision: type[BaseModel]
+    """Of a call that is none: what the ``problem`` is."""
     read: Tool[..., Any]
-
-
-def steps_of(tools: Sequence[Tool[..., Any]]) -> Steps:
-    """The legal steps with ``tools``; raises :class:`TraceError` with all that keeps a model from calling them."""
-    problems = [*_clashes(tools), *(problem for each in tools for problem in each.boundary.problems)]
-    if not problems:
-        problems = [problem for each in tools for problem in _ungivable(each)]
-    if problems:
-        raise TraceError.collect(problems)
-    return _steps_of(tuple(map(_Known, tools)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Known:
-    """A tool as the key of a cache: the same function with the same types under the same name is the same tool."""
-
-    tool: Tool[..., Any]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Known) or self.tool.name != other.tool.name:
-            return False
-        ours, theirs = self.tool.boundary, other.tool.boundary  # annotations are no part of a function's code
-        is_typed_alike = (ours.params, ours.returns) == (theirs.params, theirs.returns)
-        return is_typed_alike and self.tool.key == other.tool.key and same_function(self.tool.fn, other.tool.fn)
-
-    def __hash__(self) -> int:
-        return hash(self.tool.name)
+    """From a call to a decision."""
 
 
 @lru_cache(maxsize=128)
-def _steps_of(known: tuple[_Known, ...]) -> Steps:
-    from pydantic import ConfigDict, Field, create_model
+def _reading(known: Offered) -> _Reading:
+    from pydantic import Field, create_model
 
-    from orchestrator.runtime.values import readable_again
+    pairs = list(zip(known.names, known.arguments, strict=True))
+    calls = tuple(tagged(f"{name}_action_{known.suffix}", name, args=arguments) for name, arguments in pairs)
+    invalid = tagged(f"invalid_{known.suffix}", "", problem=str)
+    chosen = Field(discriminator="tool") if calls else ...
+    decided: dict[str, Any] = {"position": (int, ...), "action": (union(*calls, invalid), chosen)}
+    decision = create_model(f"decision_{known.suffix}", **decided)
 
-    tools = [each.tool for each in known]
-    parameters = tuple(tuple(_parameters(each)) for each in tools)
-    described = [
-        (each.name, [(p.name, type_string(p.type)) for p in own]) for each, own in zip(tools, parameters, strict=True)
-    ]
-    suffix = sha256(repr(described).encode()).hexdigest()[:8]
-
-    def tagged(name: str, tag: str, **fields: Any) -> type[BaseModel]:
-        members: dict[str, Any] = {"tool": (Literal[tag], tag), **{field: (tp, ...) for field, tp in fields.items()}}
-        return create_model(f"{name}_{suffix}", **members)
-
-    calls = []
-    for each, own in _pairs(tools, parameters):
-        fields: dict[str, Any] = {p.field: (readable_again(p.type), _field(p)) for p in own}
-        forbid = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-        arguments = create_model(f"{each.name}_arguments_{suffix}", __config__=forbid, **fields)
-        calls.append(tagged(f"{each.name}_call", each.name, args=arguments))
-    finish = tagged(FINISH, FINISH, answer=str)
-    invalid = tagged("invalid", "", problem=str)
-    said: dict[str, Any] = {"thought": (str, ...), "action": (union(*calls, finish), _by_tool(calls))}
-    step = create_model(f"step_{suffix}", **said)
-    decided: dict[str, Any] = {
-        "position": (int, ...),
-        "action": (union(*calls, finish, invalid), Field(discriminator="tool")),
-    }
-    decision = create_model(f"decision_{suffix}", **decided)
-    positions = {name: position for position, name in enumerate([*(each.name for each in tools), FINISH])}
-
-    def read_step(reply: str) -> Any:
+    def read_call(call: ToolCall) -> Any:
         from orchestrator.runtime.failures import ReplyError
         from orchestrator.runtime.values import parsed_reply
 
+        if call.name not in known.names:
+            offered_names = ", ".join(known.names) or "none"
+            problem = f"There is no tool {call.name[:200]!r}; the tools are: {offered_names}"
+            return decision(position=len(pairs), action=invalid(problem=problem))
+        position = known.names.index(call.name)
         try:
-            action = parsed_reply(step, reply).action
+            arguments = parsed_reply(known.arguments[position], call.arguments.strip() or "{}")
         except ReplyError as error:
-            return decision(position=len(positions), action=invalid(problem=f"This is no legal step: {error}"))
-        return decision(position=positions[action.tool], action=action)
+            problem = f"This is no legal call of {call.name}: {error}"
+            return decision(position=len(pairs), action=invalid(problem=problem))
+        return decision(position=position, action=calls[position](args=arguments))
 
-    read_step.__annotations__["return"] = decision
+    read_call.__annotations__["return"] = decision
     # a builtin: it takes no time worth planning, and no conversation pauses for it
-    read = tool(read_step, name=f"builtin.read_step_{suffix}", effects="pure")
-    schema = json_schema(step)
-    assert schema is not None
-    return Steps(schema, parameters, tuple(calls), finish, invalid, decision, read)
-
-
-def _pairs(
-    tools: Sequence[Tool[..., Any]], parameters: Sequence[Sequence[Parameter]]
-) -> Iterator[tuple[Tool[..., Any], Sequence[Parameter]]]:
-    return zip(tools, parameters, strict=True)
-
-
-def _by_tool(calls: Sequence[type[BaseModel]]) -> Any:
-    from pydantic import Field
-
-    return Field(discriminator="tool") if calls else ...
-
-
-def _field(parameter: Parameter) -> Any:
-    from pydantic import Field
-
-    default: dict[str, Any] = {}
-    if not parameter.is_required:
-        default["default_factory"] = lambda: parameter.default
-    return Field(alias=parameter.name, **default)
-
-
-def _parameters(each: Tool[..., Any]) -> Iterator[Parameter]:
-    """The parameters that a model gives: all but an idempotency key, and what it cannot give and may be left out."""
-    from pydantic import BaseModel
-
-    defaults = {p.name: p.default for p in inspect.signature(each.fn).parameters.values()}
-    for number, (name, tp) in enumerate(each.boundary.params.items()):
-        if name != each.key and _has_schema(tp):
-            unsafe = name.startswith(("_", "model_")) or hasattr(BaseModel, name)
-            yield Parameter(name, tp, defaults[name], f"p{number}" if unsafe else name)
-
-
-def _has_schema(tp: TypeForm) -> bool:
-    try:
-        json_schema(tp)
-    except Exception:  # noqa: BLE001 - pydantic raises several kinds, and each means the same
-        return False
-    return True
-
-
-def _clashes(tools: Sequence[Tool[..., Any]]) -> Iterator[Diagnostic]:
-    counts = Counter(each.name for each in tools)
-    for each in {each.name: each for each in tools}.values():
-        where = definition_of(each.fn) or user_location()
-        fix = f'give it another name: tool({getattr(each.fn, "__name__", "fn")}, name="{each.name}_2")'
-        if each.name == FINISH:
-            why = f"`{FINISH}` is how the model ends the conversation"
-            yield Diagnostic("ORCH-D031", f"react cannot have a tool called `{FINISH}`", where, why, fix)
-        elif counts[each.name] > 1:
-            why = "the model calls tools by their names"
-            yield Diagnostic("ORCH-D031", f"react has {counts[each.name]} tools called `{each.name}`", where, why, fix)
-
-
-def _ungivable(each: Tool[..., Any]) -> Iterator[Diagnostic]:
-    where = definition_of(each.fn) or user_location()
-    for name in each.boundary.params:
-        tp = each.boundary.params[name]
-        if name in each.boundary.required and name != each.key and not _has_schema(tp):
-            yield Diagnostic(
-                "ORCH-D041",
-                f"a model cannot give `{name}` of tool `{each.name}`, which is {type_string(tp)}",
-                where,
-                "the model gives arguments as JSON, and that type has no JSON schema",
-                f"bind it before: functools.partial({each.name}, {name}=...)",
-            )
+    read = tool(read_call, name=f"builtin.read_call_{known.suffix}", effects="pure")
+    return _Reading(calls, invalid, read)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from orchestrator.dsl.expressions import narrow
     from orchestrator.dsl.failing import attempt
     from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
-    from orchestrator.dsl.messages import Message, ToolCall, assistant, system, user
+    from orchestrator.dsl.messages import Message, Reply, ToolCall, assistant, system, user
     from orchestrator.dsl.observing import now, random, uuid
+    from orchestrator.dsl.offered import Hidden
     from orchestrator.dsl.once import Happened
     from orchestrator.dsl.parts import Part, file, image
     from orchestrator.dsl.policy import Budget, Retry
@@ -40,7 +41,8 @@ _HOME = {
     "orchestrator.dsl.expressions": ("narrow",),
     "orchestrator.dsl.failing": ("attempt",),
     "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
-    "orchestrator.dsl.messages": ("Message", "ToolCall", "assistant", "system", "user"),
+    "orchestrator.dsl.messages": ("Message", "Reply", "ToolCall", "assistant", "system", "user"),
+    "orchestrator.dsl.offered": ("Hidden",),
     "orchestrator.dsl.observing": ("now", "random", "uuid"),
     "orchestrator.dsl.once": ("Happened",),
     "orchestrator.dsl.parts": ("Part", "file", "image"),
@@ -58,10 +60,10 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "Error", "Happened", "Message", "OrchError", "Part", "Retry", "RunResult", "Session", "Static",
-    "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask", "assistant", "astream", "attempt",
-    "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow", "now", "options", "race", "random",
-    "react", "run", "stream", "switch", "system", "tool", "user", "uuid", "vote", "workflow",
+    "Budget", "Chat", "Error", "Happened", "Hidden", "Message", "OrchError", "Part", "Reply", "Retry", "RunResult",
+    "Session", "Static", "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask", "assistant",
+    "astream", "attempt", "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow", "now", "options",
+    "race", "random", "react", "run", "stream", "switch", "system", "tool", "user", "uuid", "vote", "workflow",
 ]  # fmt: skip
 
 

@@ -47,8 +47,9 @@ def fake(
     """Run the workflows that are called in the block, sync or async, on a scripted engine.
 
     ``engine`` gives the replies in the order of the model calls, or is a function from messages to a reply; a reply is
-    a text, a model instance, or an exception to raise. A mapping does so by op: to the id of a model call, which is its
-    ``name=`` where it has one, either of these, or one reply that all its calls get; ``"*"`` to all other calls::
+    a text, a model instance, a tool to call (``ToolCall("search", '{"query": "x"}')``), or an exception to raise. A
+    mapping does so by op: to the id of a model call, which is its ``name=`` where it has one, either of these, or one
+    reply that all its calls get; ``"*"`` to all other calls::
 
         fake({"classify": "billing", "draft": ["first", "second"], "*": lambda messages: "ok"})
 

@@ -85,6 +85,10 @@ class _Prompt:
     """Where the conversation's last turn ran, and its KV is."""
     has_parts: bool = False
 
+    def longer(self, tokens: Interval) -> _Prompt:
+        """The prompt with something in front, such as tools, that is the same in each turn."""
+        return self if not tokens.hi else replace(self, tokens=self.tokens + tokens)
+
     def within(self, window: float | None) -> _Prompt:
         """The prompt as an engine with this context window can take it: a longer one is refused, and costs nothing."""
         return replace(self, tokens=within(self.tokens, window), new=within(self.new, window))
@@ -294,7 +298,7 @@ class Estimator:
         late = "model" in node.opts.get("late", ())
         placement = self._placer.costliest(node) if late else self._placer.model_call(node, model)
         window = placement.serving.context_tokens if placement and placement.serving else None
-        prompt = prompt.within(window)
+        prompt = prompt.longer(text_tokens(len(node.opts.get("tools", "")))).within(window)
         self._set(
             node.results,
             [

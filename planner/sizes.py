@@ -25,6 +25,8 @@ from orchestrator.planner.tokens import (
     text_tokens,
 )
 
+CALLS: Final = Interval(0.0, 1.0, 32.0)
+"""What a model wants to call in a turn: mostly one thing."""
 _CONTAINERS = frozenset({"builtin.list", "builtin.tuple"})
 
 
@@ -118,7 +120,8 @@ def conversation(_node: Node, system: Sequence[Size]) -> Size:
 def projection(node: Node, whole: Sequence[Size]) -> Size:
     """``value.path``, or of each item of a list."""
     [of] = whole
-    return Size(part_of(of.tokens), of.items if node.opts.get("each") else None, of.guessed)
+    items = of.items if node.opts.get("each") else CALLS if _returns(node) == "list[ToolCall]" else None
+    return Size(part_of(of.tokens), items, of.guessed)
 
 
 def answer(node: Node, _question: Sequence[Size]) -> Size:

@@ -66,4 +66,7 @@ class Asked:
             spec.constraint,
             spec.passed,
             spec.extra_body,
+            spec.tools,
+            spec.tool_choice,
+            spec.steps,
         )

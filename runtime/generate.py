@@ -34,7 +34,7 @@ from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Generate, Op
 from orchestrator.runtime.received import Display, Received
-from orchestrator.runtime.reply import reply_of
+from orchestrator.runtime.reply import reply_of, turn_of
 from orchestrator.runtime.reservation import Reservation
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         usage = received.used(reservation, counter)
         cost_usd = reservation.settle(usage)  # before the check, which may take any time
         replies = await checked(
-            execution, spec.returns, partial(received.replies, engine, reservation.max_tokens), attempt
+            execution, spec.returns, partial(received.replies, engine, reservation.max_tokens, len(messages)), attempt
         )
     except BaseException as error:
         execution.sessions.fail(session, conversation)
@@ -108,8 +108,8 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         execution.show(_kv_turn(frame.path, op.id, session, hint=hint, had_tokens=had_tokens, usage=usage))
     shared = spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
     chats = [
-        conversation.then(asked.prompt, Message("assistant", text), session, key, shared=shared)
-        for text in received.texts.values()
+        conversation.then(asked.prompt, turn_of(reply, text), session, key, shared=shared)
+        for reply, text in zip(replies, received.texts.values(), strict=True)
     ]
     values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
     return Outcome(values[: op.count], usage, cost_usd, received.finish)
@@ -168,9 +168,9 @@ async def _counted(
     has counted is known better than by its bytes.
     """
     counter = await counter_of(engine) if ledger.bounds_calls else at_hand(engine)
-    length = await prompt_tokens(counter, messages, spec.schema)
+    length = await prompt_tokens(counter, messages, spec.described)
     if before[1]:
-        length = min(length, before[1] + await prompt_tokens(counter, messages[before[0] :], spec.schema))
+        length = min(length, before[1] + await prompt_tokens(counter, messages[before[0] :], spec.described))
     repeats = spec.samples if spec.samples > 1 and may_repeat_prompts(engine) else 1
     return counter, length * repeats
 

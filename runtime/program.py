@@ -146,9 +146,12 @@ class Generate:
     seed: int | None = None
     schema: Mapping[str, object] | None = None
     constraint: tuple[str, object] | None = None
-    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next two."""
+    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next five."""
     passed: Mapping[str, object] = field(default_factory=dict)
     extra_body: Mapping[str, object] = field(default_factory=dict)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str = "auto"
+    steps: Mapping[str, object] | None = None
     late: tuple[str, ...] = ()
     """Options that are values: ``system``, ``model``, ``temperature``. They are arguments, behind the conversation."""
     pause: Pause | None = None
@@ -161,6 +164,16 @@ class Generate:
     """Expected seconds from the end of this call to the end of the run."""
     expected_output_tokens: int | None = None
     """The plan's upper estimate per sample, for budgets, where ``max_tokens`` is not given."""
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools, so that its reply is a :class:`~orchestrator.dsl.messages.Reply`."""
+        return bool(self.tools) and self.tool_choice != "none"
+
+    @property
+    def described(self) -> list[Any]:
+        """What of it may stand in the prompt besides."""
+        return [each for each in (self.schema, self.steps, *self.tools) if each]
 
 
 @dataclass(frozen=True, slots=True)

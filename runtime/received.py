@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.cached import cached_property
+from orchestrator.dsl.messages import ToolCall
 from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
@@ -16,6 +17,7 @@ from orchestrator.runtime.engines.errors import SILENT, withheld
 from orchestrator.runtime.engines.token_count import LONGEST_TOKEN, TokenCounter, completed
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
+from orchestrator.runtime.reply import MOST_CALLS, numbered, said_by
 from orchestrator.runtime.reservation import Reservation
 
 Display = Callable[[int, str], None]
@@ -37,6 +39,8 @@ class Received:
         self._reasons: dict[int, FinishReason] = {}
         self._parts: list[list[str]] = [[] for _ in self.asked]
         self._thoughts: list[list[str]] = [[] for _ in self.asked]
+        self._calls: dict[int, tuple[ToolCall, ...]] = {}
+        """What an engine that calls tools says each sample wants to call; of one that does not, nothing."""
 
     @cached_property
     def texts(self) -> dict[int, str]:
@@ -57,6 +61,8 @@ class Received:
                 parts[chunk.sample].append(chunk.text)
                 if chunk.thought:
                     thoughts[chunk.sample].append(chunk.thought)
+                if chunk.calls is not None:
+                    self._calls[chunk.sample] = chunk.calls
                 if chunk.finish_reason is not None:
                     self._reasons[self.asked[chunk.sample]] = chunk.finish_reason
                 self.tokens += chunk.tokens
@@ -68,20 +74,28 @@ class Received:
         if len(self._reasons) < len(self.asked):
             raise ReplyError(f"the engine `{engine.name}` ended its reply without finishing it")
 
-    def replies(self, engine: Engine, max_tokens: int | None) -> list[Any]:
-        """The reply of each sample as what the call declares.
+    def replies(self, engine: Engine, max_tokens: int | None, messages: int) -> list[Any]:
+        """The reply of each sample, to so many messages, as what the call declares.
 
         Raises ORCH-E024 to E026 for a reply that was withheld, :class:`UnfitReplyError` for one of another type.
         """
         texts = self.texts
         for sample, reason in self._reasons.items():
-            if reason not in ("stop", "length"):
+            if reason not in ("stop", "length") and not (reason == "tool_calls" and self._spec.offers_tools):
                 raise withheld(engine.name, reason, texts[sample])
+        if self._spec.offers_tools:
+            said = [said_by(texts[sample], self._calls.get(number)) for number, sample in enumerate(self.asked)]
+            return [numbered(reply, messages) for reply in said]
         return parsed(self._spec, texts, self._reasons, self._limit(max_tokens))
 
     def warnings(self, op: str, max_tokens: int | None) -> list[str]:
         """What the run says about replies that are not whole answers."""
-        found = unfinished(op, self.texts, self._reasons, self._limit(max_tokens))
+        calling = {self.asked[number] for number, calls in self._calls.items() if calls}
+        reasons = {sample: reason for sample, reason in self._reasons.items() if sample not in calling}
+        found = unfinished(op, self.texts, reasons, self._limit(max_tokens))
+        most = max(map(len, self._calls.values()), default=0)
+        if most > MOST_CALLS:
+            found.append(f"the reply to `{op}` has {most} calls of tools, and the first {MOST_CALLS} are taken")
         allowed = None if max_tokens is None else max_tokens * len(self.asked)
         written = 0 if self.usage is None else self.usage.output_tokens
         if allowed is not None and written > allowed + len(self.asked):  # some count the end of a reply as well
@@ -99,7 +113,7 @@ class Received:
         self, error: BaseException, reservation: Reservation, counter: TokenCounter, *, was_sent: bool
     ) -> Usage:
         """What a call that gives no result has used; nothing, if it was refused or given up while it waited."""
-        has_begun = any(any(parts) for parts in (*self._parts, *self._thoughts))
+        has_begun = bool(self._calls) or any(any(parts) for parts in (*self._parts, *self._thoughts))
         if self._has_ended or self.usage is not None:
             return self.used(reservation, counter)
         if was_sent and isinstance(error, EngineError) and error.code in SILENT:
@@ -115,8 +129,12 @@ class Received:
         """Tokens of the reply: as the engine counts them while it streams, or as they are counted here."""
         if self.tokens:
             return self.tokens
-        written = zip(self._thoughts, self._parts, strict=True)
-        return sum(_count("".join([*thoughts, *parts]), most, counter) for thoughts, parts in written)
+        called = [
+            [text for call in self._calls.get(n, ()) for text in (call.name, call.arguments)]
+            for n in range(len(self.asked))
+        ]
+        written = zip(self._thoughts, self._parts, called, strict=True)
+        return sum(_count("".join([*thoughts, *parts, *calls]), most, counter) for thoughts, parts, calls in written)
 
     def _limit(self, max_tokens: int | None) -> str:
         """What cuts a reply off, for people."""

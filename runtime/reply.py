@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from orchestrator.dsl.messages import Message, Reply, ToolCall
 from orchestrator.dsl.sampling import matches
+from orchestrator.runtime.engines.tool_steps import reply_in
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
 from orchestrator.runtime.values import parsed_reply
 
+MOST_CALLS: Final = 32
+"""Of one reply. What a model wants to call beyond is left out of the conversation, too, and the run says so."""
+EMPTY: Final = "The reply is empty: answer, or call a tool."
 _MOST_SHOWN: Final = 200
 
 
@@ -22,3 +29,27 @@ def reply_of(spec: Generate, text: str) -> Any:
         if not matches(pattern, text):
             raise ReplyError(f"it does not match the regular expression {pattern[:_MOST_SHOWN]}")
     return parsed_reply(spec.returns, text)
+
+
+def said_by(text: str, calls: Sequence[ToolCall] | None) -> Reply:
+    """What a model says that was offered tools; without ``calls`` of an engine that calls none its text is a step."""
+    if calls is None:
+        return reply_in(text)
+    if not calls and not text.strip():
+        return Reply(problem=EMPTY, is_final=False)
+    return Reply(text, list(calls[:MOST_CALLS]), is_final=not calls)
+
+
+def numbered(reply: Reply, position: int) -> Reply:
+    """A reply to so many messages, whose calls have ids, which their answers name."""
+    if all(call.id for call in reply.calls):
+        return reply
+    calls = [replace(call, id=call.id or f"call_{position}_{number}") for number, call in enumerate(reply.calls)]
+    return replace(reply, calls=calls)
+
+
+def turn_of(reply: Any, text: str) -> Message:
+    """What a reply is in the conversation."""
+    if isinstance(reply, Reply):
+        return Message("assistant", reply.text or text, calls=tuple(reply.calls))
+    return Message("assistant", text)

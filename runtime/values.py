@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import collections.abc
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CoroutineType
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, get_args, get_origin
 
-from pydantic import BeforeValidator, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.messages import Message
 from orchestrator.dsl.own_code import has_own_code
 from orchestrator.dsl.parts import Part
-from orchestrator.dsl.typing import UNIONS, list_of, union
+from orchestrator.dsl.read_again import readable_again
 from orchestrator.errors import Error
 from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.content import turns_of
@@ -27,9 +26,6 @@ from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import ReplyError, WrongResultError, first_line
 from orchestrator.runtime.numpy_scalars import plain, plain_within
 from orchestrator.runtime.reply_text import bare_text, json_in, with_whole_characters
-
-_READ_ONCE: Final = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator)
-_CONTAINERS: Final = (list, dict, tuple, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +99,6 @@ def at_run_time(tp: Any) -> Any:
     if get_origin(tp) is list and (arguments := get_args(tp)):
         return list[at_run_time(arguments[0])]  # type: ignore[misc]
     return tp
-
-
-def readable_again(tp: Any) -> Any:
-    """``tp`` with a list for what may be an iterator, which only its first reader, or first attempt, would get."""
-    origin, arguments = get_origin(tp) or tp, get_args(tp)
-    if origin in _READ_ONCE:
-        item = readable_again(arguments[0]) if arguments else Any
-        return Annotated[list_of(item), BeforeValidator(_listed)]
-    if origin not in _CONTAINERS and origin not in UNIONS:
-        return tp
-    inner = tuple(map(readable_again, arguments))
-    if inner == arguments:
-        return tp
-    return union(*inner) if origin in UNIONS else origin[inner]
-
-
-def _listed(value: object) -> object:
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else value
 
 
 @lru_cache(maxsize=4096)

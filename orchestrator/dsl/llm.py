@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.constants import is_symbolic, shown
-from orchestrator.dsl.messages import Message, prompted
+from orchestrator.dsl.messages import Message, Reply, prompted
+from orchestrator.dsl.offered import Offered, offered, tools_of
 from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, merged
 from orchestrator.dsl.sampling import CONSTRAINTS, Sampling, sampling_opts
+from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.tracer import Result, Tracer, require_tracer
 from orchestrator.dsl.typing import (
     TypeForm,
@@ -23,6 +25,7 @@ from orchestrator.dsl.typing import (
     type_string,
 )
 from orchestrator.dsl.value import Length, Value
+from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:
     from orchestrator.dsl.value import Each
@@ -51,13 +54,25 @@ class CallOptions(Sampling, total=False):
 
 
 class LlmOptions(CallOptions, total=False):
-    """:class:`CallOptions` and the system prompt of this call alone."""
+    """:class:`CallOptions` and the system prompt of this call alone.
+
+    ``tool_choice`` is ``"auto"``, ``"none"``, ``"required"`` or the name of a tool, of the ``tools=`` of the call.
+    """
 
     system: str | None
+    tool_choice: str | None
+
+
+class _AllOptions(LlmOptions, total=False):
+    tools: Any
+    deps: Any
 
 
 Prompt = str | Message | Mapping[str, Any] | Sequence[Message | Mapping[str, Any]]
 """What a model is asked: a text, which the user says, or messages; dicts are messages in OpenAI's words."""
+Tools = Sequence[Tool[..., Any] | Callable[..., Any]]
+Deps = Mapping[str, Any] | Sequence[str]
+"""Parameters that no model sees, by name."""
 
 
 class AskOptions(TypedDict, total=False):
@@ -94,6 +109,8 @@ class Chat(Value[Any]):
         return self._tracer.builtin("messages", {"chat": self}, list_of(Message))  # type: ignore[return-value]
 
     @overload
+    def say(self, prompt: Prompt, *, tools: Tools, deps: Deps = ..., **options: Unpack[LlmOptions]) -> Turn[Reply]: ...
+    @overload
     def say(self, prompt: Prompt, **options: Unpack[LlmOptions]) -> Turn[str]: ...
     @overload
     def say(self, prompt: Prompt, *, returns: type[T], **options: Unpack[LlmOptions]) -> Turn[T]: ...
@@ -101,7 +118,7 @@ class Chat(Value[Any]):
     def say(self, prompt: Prompt, *, returns: type[T], samples: int, **options: Unpack[LlmOptions]) -> Turns[T]: ...
     @overload
     def say(self, prompt: Prompt, *, samples: int, **options: Unpack[LlmOptions]) -> Turns[str]: ...
-    def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Unpack[LlmOptions]) -> Any:
+    def say(self, prompt: Any, *, returns: Any = str, samples: int = 1, **options: Any) -> Any:
         """One turn and the model's reply to it; takes the options of :func:`llm`.
 
         ``system`` stands in the place of the conversation's system prompt for this turn alone.
@@ -111,13 +128,7 @@ class Chat(Value[Any]):
         return Turns(reply, chat) if is_count(samples) and samples > 1 else Turn(reply, chat)
 
 
-def say_json(conversation: Chat, prompt: str, schema: str, **options: Unpack[CallOptions]) -> Turn[str]:
-    """A turn whose reply is the text of something that fits a JSON schema, or is meant to: the caller reads it."""
-    given = _in_conversation(cast("LlmOptions", options))
-    return Turn(*_generate(conversation._tracer, prompt, conversation, str, 1, given, schema))
-
-
-def _in_conversation(options: LlmOptions) -> LlmOptions:
+def _in_conversation(options: Any) -> Any:
     """The options of a turn, whose model is the conversation's unless it names another."""
     return options if options.get("model") is not None else {**options, "model": "default"}
 
@@ -131,6 +142,10 @@ def chat(system: str | None = None, model: str | None = None, *, messages: Promp
 
 
 @overload
+def llm(
+    prompt: Prompt = ..., *, messages: Prompt = ..., tools: Tools, deps: Deps = ..., **options: Unpack[LlmOptions]
+) -> Reply: ...
+@overload
 def llm(prompt: Prompt = ..., *, messages: Prompt = ..., **options: Unpack[LlmOptions]) -> str: ...
 @overload
 def llm(prompt: Prompt = ..., *, messages: Prompt = ..., returns: type[T], **options: Unpack[LlmOptions]) -> T: ...
@@ -140,13 +155,13 @@ def llm(
 ) -> Each[T]: ...
 @overload
 def llm(prompt: Prompt = ..., *, messages: Prompt = ..., samples: int, **options: Unpack[LlmOptions]) -> Each[str]: ...
-def llm(
-    prompt: Any = None, *, messages: Any = None, returns: Any = str, samples: int = 1, **options: Unpack[LlmOptions]
-) -> Any:
+def llm(prompt: Any = None, *, messages: Any = None, returns: Any = str, samples: int = 1, **options: Any) -> Any:
     """Ask a model once: with a text, or with messages, ``llm([system("Be brief."), user(f"Why {x}?")])``.
 
     ``returns`` is the type of the reply; anything but ``str`` is decoded under its JSON schema. ``samples=n`` gives a
     list of n replies to one prompt, whose KV cache they share. ``messages=`` is another word for a prompt of messages.
+    With ``tools`` the reply is a :class:`~orchestrator.dsl.messages.Reply`: a text, or calls; what ``deps`` names is
+    hidden from the model.
     """
     tracer = require_tracer("llm")
     if (prompt is None) == (messages is None):
@@ -207,10 +222,11 @@ def _generate(  # noqa: PLR0917
     context: Chat | None,
     returns: TypeForm,
     samples: int,
-    options: LlmOptions,
-    schema: str | None = None,
+    options: Mapping[str, Any],
 ) -> tuple[Any, Any]:
-    given = merged(tracer.defaults, _known(tracer, options, LlmOptions, "llm or say"))
+    tools, deps = options.get("tools"), options.get("deps")
+    options = {name: value for name, value in options.items() if name not in ("tools", "deps")}
+    given = merged(tracer.defaults, _known(tracer, options, _AllOptions, "llm or say"))
     returns = decodable(returns)
     operands = [prompted(tracer, prompt, "the prompt")]
     late = {name: given.pop(name) for name in LATE if isinstance(given.get(name), Value)}
@@ -223,8 +239,10 @@ def _generate(  # noqa: PLR0917
     operands += cast("list[Value[Any]]", list(late.values()))
     model = given.pop("model", "default")
     opts |= sampling_opts(given)
-    returns = _constrained(tracer, returns, opts)
-    schema = schema or (None if "choice" in opts else _schema(tracer, returns))
+    opts |= _tool_opts(tracer, tools, deps, given.get("tool_choice", "auto"))
+    is_offered = "tools" in opts and opts.get("tool_choice") != "none"
+    returns = _reply_to_tools(tracer, returns, opts) if is_offered else _constrained(tracer, returns, opts)
+    schema = None if is_offered or "choice" in opts else _schema(tracer, returns)
     if schema is not None:
         opts["schema"] = schema
     samples = option(tracer, "samples", samples, 1)
@@ -265,6 +283,40 @@ def _late_opts(late: Mapping[str, object]) -> Opts:
         if names is not None and all(isinstance(name, str) for name in names):
             opts["models"] = list(names)
     return opts
+
+
+def _tool_opts(tracer: Tracer, tools: object, deps: Any, choice: object) -> Opts:
+    """What the op says of the tools that a model is offered."""
+    if tools is None:
+        return {}
+    known = tools if isinstance(tools, Offered) else _offered(tracer, tools, deps or ())
+    if known is None:
+        return {}
+    choices = ("auto", "none", "required", *known.names)
+    if choice not in choices:
+        fix = f"tool_choice is one of {', '.join(choices)}"
+        tracer.report("ORCH-D041", f"tool_choice={shown(choice)}", fix=fix)
+        return {}
+    opts: Opts = {"tools": known.tools, "steps": known.schema}
+    return opts if choice == "auto" else {**opts, "tool_choice": choice}
+
+
+def _offered(tracer: Tracer, tools: object, hidden: Any) -> Offered | None:
+    try:
+        return offered("llm", tools_of("llm", tools), list(hidden))
+    except TraceError as error:
+        tracer.report_once(error.diagnostics)
+        return None
+
+
+def _reply_to_tools(tracer: Tracer, returns: TypeForm, opts: Opts) -> TypeForm:
+    """The type of a reply that may call tools; reports what bounds it otherwise."""
+    given = [*(["returns"] if returns is not str else []), *(each for each in CONSTRAINTS if each in opts)]
+    for each in given:
+        fix = f"leave {each}= out, or ask for it in a call of its own: with tools the reply is a Reply"
+        tracer.report("ORCH-D041", f"{each}= and tools= in one call", fix=fix)
+        opts.pop(each, None)
+    return Reply
 
 
 def _constrained(tracer: Tracer, returns: TypeForm, opts: Opts) -> TypeForm:

@@ -9,7 +9,7 @@ In a workflow a message may hold symbolic values; it is then a symbolic value it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from orchestrator.dsl.constants import is_symbolic, shown
@@ -56,6 +56,18 @@ class Message:
         more = {"parts": self.parts, "calls": self.calls, "call_id": self.call_id}
         shown_too = "".join(f", {name}={value!r}" for name, value in more.items() if value)
         return f"Message(role={self.role!r}, content={self.content!r}{shown_too})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model says that was offered tools: a text, calls, or both."""
+
+    text: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    problem: str = ""
+    """What is wrong with a reply that is neither, for the model to read."""
+    is_final: bool = True
+    """Whether it is an answer: it calls nothing, and nothing is wrong with it."""
 
 
 def system(*content: Any) -> Message:
@@ -208,8 +220,9 @@ def _lifted(tracer: Tracer, item: object) -> Any:
 # What builtins do at run time
 
 
-def _message(role: Role, **items: Any) -> Message:
-    return message_of(role, list(items.values()))
+def _message(role: Role, call_id: str = "", **items: Any) -> Message:
+    made = message_of(role, list(items.values()))
+    return replace(made, call_id=call_id) if call_id else made
 
 
 def _of_chat(chat: Any) -> list[Message]:

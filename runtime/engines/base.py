@@ -21,9 +21,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.messages import Message, ToolCall
 from orchestrator.holding import Holding
 from orchestrator.runtime.kv.hints import KvHint
 
@@ -54,6 +54,12 @@ class Sampling:
     """Further options by the names that OpenAI and vLLM give them (:data:`orchestrator.dsl.sampling.PASSED`)."""
     extra_body: Mapping[str, object] = field(default_factory=dict)
     """Fields of the request's body, for endpoints; they come last."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Tools that the model may call (:class:`orchestrator.dsl.offered.Offered`)."""
+    tool_choice: str = "auto"
+    """``auto``, ``none``, ``required``, or the name of a tool."""
+    steps: Mapping[str, object] | None = None
+    """The JSON schema of a step, for an engine that calls no tools (:mod:`.tool_steps`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,8 @@ class Chunk(NamedTuple):
     """Seconds from submission to the first token, set on the very last chunk."""
     thought: str = ""
     """Reasoning, which is no part of the reply, and paid for like it."""
+    calls: tuple[ToolCall, ...] | None = None
+    """With the finish reason, of a request with tools: what the model wants to call; None if the text is a step."""
 
 
 @dataclass(frozen=True, slots=True)

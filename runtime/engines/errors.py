@@ -275,7 +275,7 @@ def withheld(engine: str, reason: FinishReason, text: str) -> EngineError:
                 "ORCH-E026",
                 f"the model behind `{engine}` wants to call a tool, and this request offers none",
                 why=said,
-                fix="take tools out of the engine's `extra_body`; let a workflow call tools, as `react` does",
+                fix="take tools out of the engine's `extra_body`, and offer them by `tools=` or `react`",
             )
 
 

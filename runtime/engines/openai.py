@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
+from orchestrator.dsl.messages import ToolCall
 from orchestrator.errors import EngineError
 from orchestrator.redaction import redacted, shown
 from orchestrator.runtime.engines import errors
@@ -170,6 +171,7 @@ class OpenAIEngine:
         ttft_s: float | None = None
         usages: list[Usage | None] = []
         ends: dict[int, FinishReason] = {}
+        calls: dict[int, tuple[ToolCall, ...] | None] = {}
         in_flight = InFlight()
         while missing:
             parts = [missing] if self._dialect.takes_n else [[sample] for sample in missing]
@@ -186,6 +188,8 @@ class OpenAIEngine:
             for part, reply in zip(parts, replies, strict=True):
                 usages.append(reply.counted())
                 ends |= {part[number]: reason for number, reason in reply.reasons().items()}
+                if reply.offers_tools:
+                    calls |= {part[number]: wanted for number, wanted in reply.calls().items()}
             missing = [sample for sample in missing if sample not in ends]
             if missing:
                 self._dialect.takes_n = False  # whoever ignores it will do so again
@@ -193,9 +197,10 @@ class OpenAIEngine:
         usage = sum(known, Usage()) if len(known) == len(usages) else None
         ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
         last = request.sampling.samples - 1
-        for sample in range(last):
-            yield Chunk(sample, "", 0, ends[sample - sample % copies])
-        yield Chunk(last, "", 0, ends[last - last % copies], usage, ttft_s)
+        for sample in range(last + 1):
+            first = sample - sample % copies
+            end = Chunk(sample, "", 0, ends[first], calls=calls.get(first))
+            yield end if sample < last else end._replace(usage=usage, ttft_s=ttft_s)
 
     async def _ask(
         self, request: GenerateRequest, part: Sequence[int], reply: Reply, in_flight: InFlight
@@ -265,6 +270,7 @@ class OpenAIEngine:
         is_over = is_writing = False
         while not is_over:
             body = self._body_now(request, reply)
+            reply.offers_tools = "tools" in body
             try:
                 async with aclosing(self._sender.send(body, reply)) as pieces:
                     async for piece in pieces:

@@ -17,22 +17,24 @@ from typing import Final, cast
 
 from pydantic import BaseModel
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.messages import Message, ToolCall
+from orchestrator.dsl.messages import Reply as Said
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.sim import cut, interleave, tokenize
 from orchestrator.runtime.engines.token_count import texts_of
+from orchestrator.runtime.engines.tool_steps import in_steps, is_step
 
-One = str | BaseModel | Mapping[str, object] | int | float | bool | None
+One = str | BaseModel | Mapping[str, object] | int | float | bool | ToolCall | Said | None
 Reply = One | list[One] | BaseException
-"""A text, something JSON-able, a list with one reply per sample, or an exception to raise."""
+"""A text, something JSON-able, a tool to call, a list with one reply per sample, or an exception to raise."""
 Lines = Iterable[Reply] | Callable[[GenerateRequest], Reply | Awaitable[Reply]]
 Script = Lines | Mapping[str, Lines | Reply]
 
 NO_LIMIT = 1 << 30
 OTHERS: Final = "*"
 """In a script by name: the ops that it does not name."""
-_ONES: Final = (str, BaseModel, Mapping, int, float, BaseException)
+_ONES: Final = (str, BaseModel, Mapping, int, float, BaseException, ToolCall, Said)
 """Classes of what is one reply, and no list of them."""
 
 
@@ -50,13 +52,20 @@ class ScriptedEngine:
     workflow, ``sub/llm_1`` or ``llm_1``); ``"*"`` stands for all ops that it does not name.
 
     With ``samples=n`` each sample takes the next reply of the list, unless that reply is itself a list. ``requests``
-    holds everything that was asked, for the test to look at.
+    holds everything that was asked, for the test to look at. Where tools are offered, a ``ToolCall`` calls one and a
+    text is the answer; a text that is a step as JSON is read as one. ``takes_tools=False`` is asked in steps alone.
     """
 
     simulated = True
 
     def __init__(
-        self, script: Script, *, name: str = "scripted", model: str = "scripted", seconds_per_reply: float = 0.0
+        self,
+        script: Script,
+        *,
+        name: str = "scripted",
+        model: str = "scripted",
+        seconds_per_reply: float = 0.0,
+        takes_tools: bool = True,
     ) -> None:
         self.name = name
         self.model = model
@@ -65,6 +74,7 @@ class ScriptedEngine:
             raise TypeError("the script is a list of replies or a function of the request, not one string")
         named = script if isinstance(script, Mapping) else {OTHERS: script}
         self._scripts = {op: _Script(lines) for op, lines in named.items()}
+        self._takes_tools = takes_tools
         self._seconds = seconds_per_reply
         self._closed = False
         self._running = self._aborted = 0
@@ -77,21 +87,25 @@ class ScriptedEngine:
         """Stream the scripted reply, word by word; raises the scripted exception instead where there is one."""
         if self._closed:
             raise errors.not_running(self.name, is_closed=True)
+        request = request if self._takes_tools else in_steps(request)
         self.requests.append(request)
         self._running += 1
         done = False
         try:
-            texts = await self._texts(request)
+            given = await self._replies(request)
+            texts = list(map(_text, given))
+            calls = [_calls(one, request.sampling) for one in given]
             await asyncio.sleep(self._seconds)
             limit = request.sampling.max_tokens or NO_LIMIT
             replies = [cut(text, request.sampling.stop, limit) for text in texts]
             usage = Usage(self.count_prompt(request.messages), 0, sum(len(tokens) for tokens, _ in replies))
-            for chunk, last in interleave(replies, flush_tokens=8):
+            for each, last in interleave(replies, flush_tokens=8):
+                chunk = each if each.finish_reason is None else each._replace(calls=calls[each.sample])
                 if last:
                     done = True
                     self._usage += usage
                     self._running -= 1
-                    yield Chunk(chunk.sample, chunk.text, chunk.tokens, chunk.finish_reason, usage, self._seconds)
+                    yield chunk._replace(usage=usage, ttft_s=self._seconds)
                 else:
                     yield chunk
                     await asyncio.sleep(0)
@@ -119,18 +133,18 @@ class ScriptedEngine:
         """Refuse further requests."""
         self._closed = True
 
-    async def _texts(self, request: GenerateRequest) -> list[str]:
+    async def _replies(self, request: GenerateRequest) -> list[One]:
         samples = request.sampling.samples
         script = self._script_for(request.op)
         first = await script.take(request, self.name)
         if isinstance(first, list):
             if len(first) != samples:
                 raise errors.rejected(self.name, f"the script gives {len(first)} replies, the request wants {samples}")
-            return [_text(one) for one in first]
+            return first
         if script.is_function:
-            return [_text(first)] * samples
+            return [first] * samples
         rest = [await script.take(request, self.name) for _ in range(samples - 1)]
-        return [_text(cast("One", one)) for one in [first, *rest]]
+        return [cast("One", one) for one in [first, *rest]]
 
     def _script_for(self, op: str) -> _Script:
         for name in (op, op.rpartition("/")[2], OTHERS):
@@ -168,9 +182,22 @@ class _Script:
         return reply
 
 
+def _calls(reply: One, sampling: Sampling) -> tuple[ToolCall, ...] | None:
+    """What a reply calls; None for a step as JSON, which is read as engines without tools are."""
+    if not sampling.tools:
+        return None
+    if isinstance(reply, ToolCall):
+        return (reply,)
+    if isinstance(reply, Said):
+        return tuple(reply.calls)
+    return None if is_step(_text(reply)) else ()
+
+
 def _text(reply: One) -> str:
     if isinstance(reply, str):
         return reply
+    if isinstance(reply, (ToolCall, Said)):
+        return reply.text if isinstance(reply, Said) else ""
     if isinstance(reply, BaseModel):
         return reply.model_dump_json()
     return json.dumps(reply)

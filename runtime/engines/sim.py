@@ -25,6 +25,7 @@ from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Chunk, EngineStats, FinishReason, GenerateRequest, Usage
 from orchestrator.runtime.engines.prefix_cache import PrefixCache
 from orchestrator.runtime.engines.schema_instance import WORDS, instance
+from orchestrator.runtime.engines.tool_steps import in_steps
 from orchestrator.runtime.turns import Turns
 
 _TOKEN = re.compile(r"\s?\w{1,5}|\s|[^\w\s]")
@@ -67,6 +68,7 @@ class SimEngine:
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Make up a reply; see the module docstring for its content and its timing."""
+        request = in_steps(request)
         prompt = self._admit(request)
         started = time.monotonic()
         self._requests += 1

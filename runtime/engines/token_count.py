@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -106,9 +106,9 @@ async def counter_of(engine: Engine) -> TokenCounter:
     return counter if counter is not BYTES else await asyncio.to_thread(_best_for, engine.model)
 
 
-async def prompt_tokens(counter: TokenCounter, messages: Sequence[Message], schema: Mapping[str, object] | None) -> int:
-    """Tokens of a prompt, at most. Some endpoints put the reply's schema into it."""
-    described = 0 if schema is None else counter.count_text(json.dumps(schema, ensure_ascii=False))
+async def prompt_tokens(counter: TokenCounter, messages: Sequence[Message], beside: Sequence[object]) -> int:
+    """Tokens of a prompt, at most. Some endpoints put the reply's schema into it, and all put the tools."""
+    described = sum(counter.count_text(json.dumps(each, ensure_ascii=False)) for each in beside)
     if counter is not BYTES and sum(len(message.content) for message in messages) > LONG_CHARS:
         return described + await asyncio.to_thread(counter.count_prompt, messages)
     return described + counter.count_prompt(messages)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from orchestrator import Tool, react, tool, workflow
-from tests.dsl.recording import record
+from tests.dsl.recording import Block, Op, record
 
 
 @tool(effects="pure")
@@ -21,6 +21,12 @@ def add(left: int, right: int) -> int:
     return left + right
 
 
+def calls_of(loop: Op) -> Block:
+    """What happens to each call of a turn."""
+    (each,) = [op for op in loop.regions[1].ops if op.kind == "map"]
+    return each.regions[0]
+
+
 @workflow
 def assistant(question: str) -> str:
     return react(question, tools=[search, add], max_steps=6)
@@ -30,9 +36,10 @@ def test_it_is_one_bounded_loop_that_dispatches_by_position() -> None:
     graph = record(assistant)
     (loop,) = [op for op in graph.ops if op.kind == "loop"]
     assert loop.attrs["max"] == 6
-    assert [result.type for result in loop.results] == ["Chat", "str", "bool"]
+    assert [result.type for result in loop.results] == ["Chat", "list[Message]", "str", "bool"]
     body = loop.regions[1]
-    assert [op.kind for op in body.ops if op.kind in ("generate", "switch")] == ["generate", "switch"]
+    assert [op.kind for op in body.ops if op.kind in ("generate", "map")] == ["generate", "map"]
+    assert [op.kind for op in calls_of(loop).ops if op.kind == "switch"] == ["switch"]
     called = {op.attrs["callee"] for op in graph.ops if op.kind == "tool"}
     assert {"search", "add", "builtin.narrow"} <= called
 
@@ -52,9 +59,9 @@ def test_a_step_is_dispatched_at_once_however_many_tools_there_are(count: int) -
         return react(question, tools)
 
     (loop,) = [op for op in record(agent).ops if op.kind == "loop"]
-    (switch,) = [op for op in loop.regions[1].ops if op.kind == "switch"]
-    assert len(switch.regions) == count + 2
-    attempts = [op.kind for region in switch.regions[:-2] for op in region.ops if op.regions]
+    (switch,) = [op for op in calls_of(loop).ops if op.kind == "switch"]
+    assert len(switch.regions) == count + 1
+    attempts = [op.kind for region in switch.regions[:-1] for op in region.ops if op.regions]
     assert attempts == ["attempt"] * count
 
 
@@ -66,7 +73,7 @@ def test_arguments_reach_the_tools_with_their_types() -> None:
 
 
 def test_replies_are_made_under_a_schema_of_the_legal_calls() -> None:
-    schema = json.loads(record(assistant)["llm_1"].opts["schema"])
+    schema = json.loads(record(assistant)["llm_1"].opts["steps"])
     tags = schema["properties"]["action"]["discriminator"]["mapping"]
     assert set(tags) == {"search", "add", "finish"}
     arguments = next(value for name, value in schema["$defs"].items() if name.startswith("search_arguments"))
@@ -99,7 +106,17 @@ def test_options_of_the_turns() -> None:
 
 
 def test_the_model_is_told_the_signatures() -> None:
-    (system,) = [op for op in record(assistant).ops if op.id == "prompt_1"]
-    lines = system.attrs["parts"][0].splitlines()
-    assert "- search(query: str, top: int = 2) -> list[str]: Search the web." in lines
-    assert "- add(left: int, right: int) -> int" in lines
+    tools = json.loads(record(assistant)["llm_1"].opts["tools"])
+    assert [each["signature"] for each in tools] == [
+        "search(query: str, top: int = 2) -> list[str]: Search the web.",
+        "add(left: int, right: int) -> int",
+    ]
+    assert tools[0]["parameters"]["required"] == ["query"]
+    assert tools[0]["parameters"]["properties"]["top"]["type"] == "integer"
+
+    @workflow
+    def listed(question: str) -> str:
+        return react(question, [search], system="You have:\n{tools}")
+
+    (system,) = [op for op in record(listed).ops if op.id == "prompt_1"]
+    assert system.attrs["parts"][0].splitlines()[1] == f"- {tools[0]['signature']}"

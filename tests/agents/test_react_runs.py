@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import Retry, react, tool, workflow
+from orchestrator import Hidden, Reply, Retry, ToolCall, react, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.policy import Budget
 from orchestrator.errors import OrchError, RunError, TraceError
@@ -34,6 +34,9 @@ class Unstorable:
     pass
 
 
+CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),))
+
+
 def call(name: str, **args: Any) -> str:
     return json.dumps({"thought": "t", "action": {"tool": name, "args": args}})
 
@@ -41,14 +44,38 @@ def call(name: str, **args: Any) -> str:
 DONE = json.dumps({"thought": "t", "action": {"tool": "finish", "answer": "done"}})
 
 
-def told(tools: list[Any], *replies: str, max_steps: int = 8) -> list[str]:
-    """What the model is told after each of its replies; the agent must come to its end."""
+def native(step: str) -> ToolCall | str:
+    """What an engine that calls tools says in the place of a step."""
+    action = json.loads(step)["action"]
+    return action["answer"] if "answer" in action else ToolCall(action["tool"], json.dumps(action["args"]))
+
+
+def told(tools: list[Any], *replies: str, deps: Any = None) -> list[str]:
+    """What the model is told after each of its replies, whether it calls tools itself or writes steps."""
 
     def agent(question: str) -> str:
-        return react(question, tools, max_steps=max_steps)
+        return react(question, tools, deps=deps)
 
-    with fake([*replies, DONE]) as engine:
+    with fake([native(reply) for reply in (*replies, DONE)]) as engine:
         assert workflow(agent)("q") == "done"
+    return [message.content for message in engine.requests[-1].messages if message.role == "tool"]
+
+
+def told_of_steps(tools: list[Any], *replies: str) -> list[str]:
+    """What a model is told that is asked for steps."""
+
+    @workflow
+    def agent(question: str) -> str:
+        return react(question, tools)
+
+    engine = ScriptedEngine([*replies, DONE], takes_tools=False)
+
+    async def run() -> Any:
+        async with Runtime({"main": engine}) as runtime:
+            return (await runtime.run(compile_workflow(agent, CLUSTER), {"question": "q"})).value
+
+    assert asyncio.run(run()) == "done"
+    assert not any(message.calls or message.role == "tool" for message in engine.requests[-1].messages)
     return [message.content for message in engine.requests[-1].messages if message.role == "user"][1:]
 
 
@@ -132,10 +159,6 @@ def test_a_tool_is_retried_as_it_declares_before_the_model_is_told() -> None:
 @pytest.mark.parametrize(
     ("reply", "problem"),
     [
-        (call("nope", left=1), "'nope'"),
-        (call("add", left="one"), "action.add.args.left: Input should be a valid integer"),
-        (call("add"), "action.add.args.left: Field required"),
-        (call("add", left=1, more=2), "action.add.args.more: Extra inputs are not permitted"),
         ("I think I should add them.", "Invalid JSON"),
         ('{"thought": "t", "action": {"tool": "ad', "Invalid JSON"),
         ("", "Invalid JSON"),
@@ -145,26 +168,120 @@ def test_a_tool_is_retried_as_it_declares_before_the_model_is_told() -> None:
     ],
 )
 def test_a_reply_that_is_no_step_is_an_observation(reply: str, problem: str) -> None:
-    first, second = told([add], reply, call("add", left=40))
+    first, second = told_of_steps([add], reply, call("add", left=40))
     assert first.startswith("This is no legal step: ")
     assert problem in first
     assert second == "42"
 
 
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (call("nope", left=1), "There is no tool 'nope'; the tools are: add"),
+        (call("add", left="one"), "This is no legal call of add: left: Input should be a valid integer"),
+        (call("add"), "This is no legal call of add: left: Field required"),
+        (call("add", left=1, more=2), "This is no legal call of add: more: Extra inputs are not permitted"),
+    ],
+)
+def test_a_call_that_is_none_is_an_observation(reply: str, problem: str) -> None:
+    for observed in (told([add], reply, call("add", left=40)), told_of_steps([add], reply, call("add", left=40))):
+        assert observed[0].startswith(problem)
+        assert observed[1] == "42"
+
+
+def test_arguments_that_are_no_json_are_an_observation() -> None:
+    def agent(question: str) -> str:
+        return react(question, [add])
+
+    with fake([ToolCall("add", '{"left": 1'), Reply(), ToolCall("add", ""), "done"]) as engine:
+        assert workflow(agent)("q") == "done"
+    said = [message for message in engine.requests[-1].messages if message.role in ("tool", "user")][1:]
+    assert [message.role for message in said] == ["tool", "user", "tool"]
+    assert said[0].content.startswith("This is no legal call of add: Invalid JSON")
+    assert said[1].content == "The reply is empty: answer, or call a tool."
+    assert "left: Field required" in said[2].content
+
+
+def test_several_calls_of_one_turn_are_answered_by_their_ids() -> None:
+    calls = [ToolCall("add", '{"left": 1}', "a"), ToolCall("nope", "{}", "b"), ToolCall("add", '{"left": 2}')]
+
+    def agent(question: str) -> str:
+        return react(question, [add])
+
+    with fake([Reply("let me see", calls), "done"]) as engine:
+        assert workflow(agent)("q") == "done"
+    turn, *answers = engine.requests[-1].messages[-4:]
+    assert (turn.content, [call.id for call in turn.calls]) == ("let me see", ["a", "b", "call_2_2"])
+    assert [(each.role, each.call_id) for each in answers] == [("tool", "a"), ("tool", "b"), ("tool", "call_2_2")]
+    assert [each.content for each in answers][::2] == ["3", "4"]
+
+
+def test_calls_with_effects_are_made_in_the_order_of_the_model() -> None:
+    made: list[int] = []
+
+    @tool(effects="idempotent")
+    async def write(number: int) -> int:
+        await asyncio.sleep(0.01 * (5 - number))
+        made.append(number)
+        return number
+
+    def agent(question: str) -> str:
+        return react(question, [write])
+
+    with fake([Reply("", [ToolCall("write", json.dumps({"number": n})) for n in range(5)]), "done"]):
+        workflow(agent)("q")
+    assert made == [0, 1, 2, 3, 4]
+
+
+def test_a_hidden_dependency_is_given_and_never_seen() -> None:
+    class Database:
+        rows: ClassVar = {"a": 1}
+
+    @tool(effects="pure")
+    def look(key: str, db: Hidden[Database], tenant: str = "none") -> str:
+        """Look it up."""
+        return f"{db.rows[key]} for {tenant}"
+
+    def agent(question: str, tenant: str) -> str:
+        return react(question, [look], deps={"db": Database(), "tenant": tenant})
+
+    with fake([ToolCall("look", '{"key": "a"}'), ToolCall("look", '{"key": "a", "tenant": "evil"}'), "done"]) as engine:
+        assert workflow(agent)("q", "acme") == "done"
+    last = engine.requests[-1]
+    (offered,) = last.sampling.tools
+    assert set(offered["parameters"]["properties"]) == {"key"}
+    assert offered["signature"] == "look(key: str) -> str: Look it up."
+    said = [message.content for message in last.messages if message.role == "tool"]
+    assert said[0] == "1 for acme"
+    assert said[1].startswith("This is no legal call of look: tenant: Extra inputs are not permitted")
+
+    def lacking(question: str) -> str:
+        return react(question, [look])
+
+    def superfluous(question: str) -> str:
+        return react(question, [look], deps={"db": Database(), "dn": 1})
+
+    for flow, message in ((lacking, "nobody gives `db` of tool `look`"), (superfluous, "react: no tool takes `dn`")):
+        with pytest.raises(TraceError) as caught:
+            record(workflow(flow))
+        assert caught.value.diagnostics[0].message == message
+
+
 def test_a_step_may_stand_in_a_fence_or_behind_reasoning() -> None:
     fenced = f"<think>Hm {{}}.</think>\n```json\n{call('add', left=1)}\n```"
-    assert told([add], fenced) == ["3"]
+    assert told_of_steps([add], fenced) == ["3"]
 
 
 def test_mistakes_use_up_the_steps() -> None:
     def agent(question: str) -> str:
         return react(question, [add], max_steps=3)
 
-    with fake(["no", "no", "no", "It is 3."]) as engine:
+    with fake([Reply(), ToolCall("nope"), ToolCall("add"), "It is 3."]) as engine:
         assert workflow(agent)("q") == "It is 3."
     assert len(engine.requests) == 4
     assert engine.requests[-1].messages[-1].content.startswith("No steps are left")
-    assert engine.requests[-1].sampling.schema is None
+    assert engine.requests[-1].sampling.tool_choice == "none"
+    assert engine.requests[-1].messages[-2].role == "tool"
 
 
 def test_arguments_may_be_left_out_and_have_any_name_and_type() -> None:
@@ -211,7 +328,8 @@ def test_the_advice_for_what_a_model_cannot_give_works() -> None:
 
     with pytest.raises(TraceError) as caught:
         record(workflow(agent))
-    assert caught.value.diagnostics[0].fix == "bind it before: functools.partial(query, db=...)"
+    assert caught.value.diagnostics[0].fix == 'give it: deps={"db": …}'
+    assert told([query], call("query", text="x"), deps={"db": Unstorable()}) == ["Unstorable x"]
     assert told([partial(query, db=Unstorable())], call("query", text="x")) == ["Unstorable x"]
 
 
@@ -261,9 +379,6 @@ def test_what_is_no_number_of_steps(wrong: Any) -> None:
     with pytest.raises(TraceError) as caught:
         record(workflow(agent))
     assert caught.value.diagnostics[0].fix == "max_steps is a Python int of 1 or more"
-
-
-CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),))
 
 
 async def test_a_once_tool_is_called_once_for_each_step_also_after_a_crash() -> None:

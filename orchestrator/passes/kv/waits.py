@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from orchestrator.ir.walk import Body, Node, attr, opt
+from orchestrator.ir.walk import Body, Node, attr, opt, type_string
 from orchestrator.passes.kv.conversations import ARMS, Conversations, arms, repeats
 
 DEFAULT_TOOL_S: Final = 2.0
@@ -152,10 +152,14 @@ def _attempt(node: Node) -> Wait:
 
 
 def _repeated(node: Node) -> Wait:
+    if node.name == "agent.map" and type_string(node.op.operands[0]) == CALLS:
+        return tuple(step for body in node.bodies for step in _in_body(body))
     rounds = repeats(node).expected if node.name == "agent.loop" else 1.0
     return tuple(_anonymous(step, rounds) for body in node.bodies for step in _in_body(body))
 
 
+CALLS: Final = "list[ToolCall]"
+"""The type of what a model wants to call in a turn: mostly one thing, so when that starts the wait is known."""
 _WAITS: Final[dict[str, Callable[[Node], Wait]]] = {
     "agent.tool": _call,
     "agent.retrieve": _call,

@@ -8,6 +8,7 @@ engine lives. A run says so where the words change what it gets."""
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,16 +16,19 @@ from urllib.parse import urlsplit
 
 from orchestrator.dsl.sampling import PASSED
 from orchestrator.runtime.engines.base import GenerateRequest
-from orchestrator.runtime.engines.endpoint.message import wire
+from orchestrator.runtime.engines.endpoint.message import wire, wire_tools
 from orchestrator.runtime.engines.endpoint.strict_schema import strict_schema, takes_objects
 from orchestrator.runtime.engines.errors import NO_SYSTEM
+from orchestrator.runtime.engines.tool_steps import in_steps
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _CHOSEN: Final = ("temperature", "top_p", "stop", "seed")
 """What a workflow asks for, and nobody may leave out for it."""
+_log = logging.getLogger(__name__)
 CONSTRAINED: Final = "structured_outputs"
 """The field by which vLLM takes a choice, a regular expression or a grammar."""
 _ROLES: Final = re.compile(r"system role|roles must alternate|role.{0,20}system", re.I)
+_TOOLS: Final = re.compile(r"\btools?\b|tool[_ -](?:choice|call)|function[_ -]call", re.I)
 _UNKNOWN: Final = re.compile(
     r"unsupported|not (?:be )?(?:supported|permitted|allowed|known|recogni[sz]ed)|unknown|unrecogni[sz]ed|unexpected"
     r"|extra (?:inputs|fields)|instead|forbidden|invalid (?:field|parameter|argument)|no such"
@@ -51,6 +55,8 @@ class Dialect:
         self._sends_n = True
         self.counts = True
         """Whether the endpoint may be asked for the usage of a stream."""
+        self.takes_tools = True
+        """Whether the endpoint may be offered tools."""
         self._constrains = not is_openai
         """Whether the endpoint may be asked to bound a reply's text, as vLLM takes it."""
         self._extra_body = extra_body
@@ -61,6 +67,8 @@ class Dialect:
 
     def body(self, request: GenerateRequest, model: str, samples: int) -> dict[str, Any]:
         """The JSON of a request, apart from what goes into the client's own arguments."""
+        if not self.takes_tools:
+            request = in_steps(request)
         sampling = request.sampling
         messages = list(map(wire, request.messages))
         body: dict[str, Any] = {
@@ -76,6 +84,8 @@ class Dialect:
             "seed": sampling.seed,
             "extra_body": {**self._extra_body, **sampling.passed} or None,
         }
+        if sampling.tools:
+            body |= wire_tools(sampling)
         if sampling.schema is not None:
             level = self._level(sampling.schema)
             body["response_format"] = _response_format(sampling.schema, level)
@@ -97,6 +107,9 @@ class Dialect:
             self.takes_n = False
         elif self._constrains and CONSTRAINED in body.get("extra_body", {}) and _names(CONSTRAINED, words):
             self._constrains = False
+        elif self.takes_tools and "tools" in body and _TOOLS.search(words):
+            self.takes_tools = False
+            _log.warning("an endpoint calls no tools itself (%s): models are asked for steps as JSON", words[:200])
         elif not _UNKNOWN.search(words):
             self._less_format(words, body, request)
         elif _names(self.limit, words) and self.limit in body:
@@ -112,6 +125,9 @@ class Dialect:
         """What the endpoint does without, so that the user gets something else than was asked for."""
         if not self.counts:
             yield "it does not report the usage of a stream"
+        if request.sampling.tools and not self.takes_tools:
+            yield "it calls no tools itself, so the model was asked for a step as JSON"
+            request = in_steps(request)
         schema, constraint = request.sampling.schema, request.sampling.constraint
         if constraint is not None and not self._constrains and constraint[0] != "grammar":
             yield f"it does not bound a reply by {constraint[0]}=, which stands in the prompt, and the reply is checked"
@@ -133,7 +149,7 @@ class Dialect:
         return f"leave {' and '.join(named)} out for this model, or set what it takes"
 
     def _less_format(self, words: str, body: dict[str, Any], request: GenerateRequest) -> None:
-        schema = request.sampling.schema
+        schema = (request if self.takes_tools else in_steps(request)).sampling.schema
         if schema is None or "response_format" not in body:
             return
         if not re.search(r"response_format|json_schema|schema|structured|guided|grammar|strict|json", words, re.I):

@@ -10,12 +10,31 @@ from typing import Any
 
 from orchestrator.dsl.messages import Message
 from orchestrator.dsl.parts import Part, audio_format
+from orchestrator.runtime.engines.base import Sampling
 
 
 def wire(message: Message) -> dict[str, Any]:
     """The message as JSON; its files have been read."""
     content: Any = [_part(part) for part in message.parts] if message.parts else message.content
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "content": content}
+    if message.calls:
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.calls
+        ]
+        return {"role": message.role, "content": content or None, "tool_calls": calls}
     return {"role": message.role, "content": content}
+
+
+def wire_tools(sampling: Sampling) -> dict[str, Any]:
+    """The fields that offer tools."""
+    names = ("name", "description", "parameters")
+    tools = [{"type": "function", "function": {name: each[name] for name in names}} for each in sampling.tools]
+    choice: Any = sampling.tool_choice
+    if choice not in ("auto", "none", "required"):
+        choice = {"type": "function", "function": {"name": choice}}
+    return {"tools": tools, "tool_choice": choice}
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -12,10 +12,12 @@ servers send text behind their finish reasons, and reasons that are none (``""``
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from orchestrator.dsl.messages import ToolCall
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.engines.surrogates import Joiner, well_formed
 from orchestrator.runtime.engines.token_count import LONGEST_TOKEN
@@ -42,14 +44,24 @@ class UnfinishedError(Exception):
 
 
 @dataclass(slots=True)
+class _Call:
+    """A tool that the model wants to call, as it arrives."""
+
+    name: str
+    id: str
+    index: Any
+    """What the endpoint numbers it, if it does."""
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Sample:
     joiner: Joiner = field(default_factory=Joiner)
     reason: str = ""
     chars: int = 0
     """Of its text."""
     refusal: list[str] = field(default_factory=list)
-    calls: list[tuple[str, list[str]]] = field(default_factory=list)
-    """Names, and their arguments in pieces."""
+    calls: list[_Call] = field(default_factory=list)
     usage: Usage | None = None
     """Of this sample alone, where an endpoint counts so."""
 
@@ -68,6 +80,8 @@ class Reply:
         self._samples: dict[int, _Sample] = {}
         self.samples = samples
         """Asked for."""
+        self.offers_tools = False
+        """Whether the request that it answers offers tools."""
         self._only: Any = None
         """What the endpoint numbers the only sample."""
 
@@ -94,15 +108,24 @@ class Reply:
         """What is left to pass on when the stream has ended: half characters, and the words of refusals and calls."""
         for number, sample in sorted(self._samples.items()):
             text = sample.joiner.end() + "".join(sample.refusal)
-            if not text and not sample.chars and sample.calls:
-                text = "; ".join(f"{name}({''.join(arguments)})" for name, arguments in sample.calls)
+            if not text and not sample.chars and sample.calls and not self.offers_tools:
+                text = "; ".join(f"{call.name}({''.join(call.arguments)})" for call in sample.calls)
             if text:
                 yield number, well_formed(text), ""
+
+    def calls(self) -> dict[int, tuple[ToolCall, ...]]:
+        """What each sample that has come wants to call."""
+        return {
+            number: tuple(
+                ToolCall(call.name, well_formed("".join(call.arguments)) or "{}", call.id) for call in each.calls
+            )
+            for number, each in self._samples.items()
+        }
 
     def counted(self) -> Usage | None:
         """The usage, where the endpoint counted what it wrote."""
         usage = self.usage or self._by_sample()
-        wrote = any(sample.chars for sample in self._samples.values())
+        wrote = any(sample.chars or sample.calls for sample in self._samples.values())
         return None if usage is None or (wrote and not usage.output_tokens) else usage
 
     def _by_sample(self) -> Usage | None:
@@ -239,11 +262,27 @@ def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> int:
         function = call.get("function", call) if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping):
             continue
-        if function.get("name") or not sample.calls:
-            name = str(function.get("name") or "?")
-            sample.calls.append((name, []))
-            chars += len(name) + _CALL_CHARS
-        if arguments := str(function.get("arguments") or ""):
-            sample.calls[-1][1].append(arguments)
-            chars += len(arguments)
+        found = _call_of(sample, call, str(function.get("name") or ""))
+        if found is None:
+            found = _Call(str(function.get("name") or "?"), str(call.get("id") or ""), call.get("index"))
+            sample.calls.append(found)
+            chars += len(found.name) + _CALL_CHARS
+        else:
+            chars += len(str(function.get("name") or ""))
+        arguments = function.get("arguments") or ""
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)  # some send the object itself
+        if text:
+            found.arguments.append(text)
+            chars += len(text)
     return chars
+
+
+def _call_of(sample: _Sample, call: Mapping[str, Any], name: str) -> _Call | None:
+    """The call that a piece goes on with; None where it begins another. Some number all calls 0, and some none."""
+    given = str(call.get("id") or "")
+    index = call.get("index")
+    known = [each for each in sample.calls if index is not None and each.index == index]
+    last = (known or (sample.calls if index is None else []))[-1:]
+    if not last or (given and last[0].id and given != last[0].id):
+        return None
+    return None if name and not given else last[0]

@@ -26,6 +26,7 @@ from orchestrator.runtime.engines.base import (
     complete,
 )
 from orchestrator.runtime.engines.errors import NO_SYSTEM
+from orchestrator.runtime.engines.tool_steps import in_steps
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.loading import loaded
 from orchestrator.runtime.engines.vllm.log import last_failure, own_log
@@ -95,6 +96,7 @@ class LocalVllm:
             raise errors.not_running(self.name, is_closed=self._closed)
         if request.model not in (DEFAULT_MODEL, self.model, self.name):
             raise errors.unknown_model(request.model, [self.model])
+        request = in_steps(request)
         prompt = self._tokens(request)
         window = int(self._llm.model_config.max_model_len)
         if len(prompt) >= window:

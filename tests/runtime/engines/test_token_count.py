@@ -52,9 +52,10 @@ def test_normalising_first_does_not_break_the_bound(text: str, form: str) -> Non
 
 async def test_messages_and_the_schema_of_the_reply_count() -> None:
     messages = [Message("system", "abc"), Message("user", "de")]
-    bare = await prompt_tokens(BYTES, messages, None)
+    bare = await prompt_tokens(BYTES, messages, [])
     assert bare == 5 + 2 * TOKENS_PER_MESSAGE + TOKENS_PER_PROMPT
-    assert await prompt_tokens(BYTES, messages, {"type": "object"}) == bare + len('{"type": "object"}')
+    beside = [{"type": "object"}, {"name": "add"}]
+    assert await prompt_tokens(BYTES, messages, beside) == bare + sum(len(json.dumps(each)) for each in beside)
 
 
 async def test_engines_that_know_their_tokenizer_count_themselves() -> None:
