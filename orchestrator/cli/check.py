@@ -68,8 +68,8 @@ class Checked:
 def command(target: str, as_json: bool, debug: bool) -> None:
     """Trace TARGET without running anything; report all its errors at once.
 
-    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Of a file, every workflow is
-    checked.
+    TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. Of a file,
+    every workflow is checked.
     """
     from orchestrator.cli.target import load_targets
 

@@ -23,24 +23,29 @@ TRACE = "trace"
 @click.command(
     cls=Command,
     name="compile",
-    epilog="Examples:  orch compile flow.py  |  orch compile flow.py:answer --print-after kv-lifetime",
+    epilog="Examples:  orch compile flow.py  |  orch compile flow.py:answer -o flow.mlir",
 )
 @click.argument("target")
 @click.option("--print-after", "passes", multiple=True, metavar="PASS", help="Print the IR after this pass; or `all`.")
 @click.option(
     "--level",
     type=click.Choice(["agent", "op"]),
-    default="op",
-    help="agent: what you said; op: what the hardware does (default).",
+    help="agent: what you said, the default with --output; op: what the hardware does, the default without.",
 )
 @click.option("--locations", is_flag=True, help="Say of each op which of your lines made it.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the IR to a file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the IR to a file, which `orch run` takes.",
+)
 @json_option
 @debug_option
 def command(  # noqa: PLR0917 - one parameter an option
     target: str,
     passes: tuple[str, ...],
-    level: Level,
+    level: Level | None,
     locations: bool,
     output: Path | None,
     as_json: bool,
@@ -48,8 +53,11 @@ def command(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Trace and optimise TARGET; print its IR as MLIR text.
 
-    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py.
+    TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. What --output
+    writes names tools and types by their files, seen from its own, and by what they are: it can be compared, checked
+    in, and run with `orch run FILE.mlir`.
     """
+    from orchestrator.cli.stored import stored_text
     from orchestrator.cli.target import load_target
     from orchestrator.ir.text import to_text
     from orchestrator.passes.pipeline import PIPELINE, run_pipeline
@@ -67,7 +75,10 @@ def command(  # noqa: PLR0917 - one parameter an option
             texts[name] = to_text(module, locations=locations)
 
     level2, _ = run_pipeline(traced.module, observe)
+    level = level or ("op" if output is None else "agent")
     final = start if level == "agent" else to_text(level2, locations=locations)
+    if output is not None and level == "agent":
+        final = stored_text(traced, workflow.defaults, output, locations=locations)
     if output is not None:
         write_whole(output, final)
     if as_json:

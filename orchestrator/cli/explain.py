@@ -81,8 +81,8 @@ def command(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Plan TARGET and print the plan: every op's place, predicted time, tokens and cost.
 
-    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Nothing is started. What is
-    unknown is shown as `?`, never as 0.
+    TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. Nothing is
+    started. What is unknown is shown as `?`, never as 0.
     """
     del debug
     mode = _mode(target, scenarios, sides, record, form, as_json=as_json)

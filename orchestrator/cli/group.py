@@ -116,7 +116,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     cls=OrchGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="TARGET is FILE.py[:workflow], package.module:workflow, or a directory that holds an app.py.",
+    epilog="TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory that holds an app.py.",
 )
 @click.option(
     "-V",

@@ -83,10 +83,10 @@ def command(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Plan TARGET; print the plan, or write it to a file that can be checked in.
 
-    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. Nothing is started. With
-    --check, the cluster, objective, rate and SLA are those of the checked-in plan unless they are given, and so are
-    TARGET and what was learned from measured runs. `orch plan predict --help` prices rows of a table, and `orch plan
-    serve --help` plans one model on given devices instead.
+    TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. Nothing is
+    started. With --check, the cluster, objective, rate and SLA are those of the checked-in plan unless they are
+    given, and so are TARGET and what was learned from measured runs. `orch plan predict --help` prices rows of a
+    table, and `orch plan serve --help` plans one model on given devices instead.
     """
     from orchestrator.cli.quantities import share
     from orchestrator.cli.target import load_target

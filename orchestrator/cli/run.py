@@ -166,8 +166,8 @@ def command(  # noqa: PLR0917 - one parameter an option
 ) -> int:
     """Run TARGET and print its result.
 
-    TARGET is FILE.py[:workflow], package.module:workflow, or a directory with an app.py. WORDS are the input of a
-    workflow that takes one text, or what the directory's app makes of them.
+    TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. WORDS are the
+    input of a workflow that takes one text, or what the directory's app makes of them.
     """
     from orchestrator.cli.engines import EngineChoice, require_engine
     from orchestrator.cli.failure import FAILED, INTERRUPTED

@@ -1,7 +1,8 @@
 """Finding the workflow that a TARGET names.
 
-``path/to/file.py:workflow``, ``path/to/file.py`` (when it defines exactly one), ``package.module:workflow``, or a
-directory whose ``app.py`` defines ``app`` (:class:`orchestrator.cli.app.App`).
+``path/to/file.py:workflow``, ``path/to/file.py`` (when it defines exactly one), ``package.module:workflow``,
+``path/to/file.mlir`` (what ``orch compile -o`` wrote), or a directory whose ``app.py`` defines ``app``
+(:class:`orchestrator.cli.app.App`).
 
 A file is imported as Python would import it from the directory above its outermost package, so relative imports work,
 and both that directory and the current one are importable.
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.app import App
     from orchestrator.dsl.workflow import Workflow
 
-FORMS = "a target is FILE.py[:workflow], package.module:workflow, or a directory that holds an app.py"
+FORMS = "a target is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory that holds an app.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ def load_targets(text: str, *, several: bool = True) -> list[Target]:
             )
         return [_load_app(text, path)]
     if path.is_file():
+        if path.suffix == ".mlir":
+            return [Target(text, _stored(path))]
         module = import_file(path)
         if name == "" and _has_app(module):
             return [_app_target(text, module, path)]
@@ -58,6 +61,29 @@ def load_targets(text: str, *, several: bool = True) -> list[Target]:
     if place.endswith(".py") or "/" in place or not all(part.isidentifier() for part in place.split(".")):
         raise _no_such_path(text, path)
     return [Target(text, each) for each in _pick(_named(place, text), name, place, several=several)]
+
+
+def _stored(path: Path) -> Workflow[..., Any]:
+    from orchestrator.cli.stored import load_stored
+
+    return load_stored(path, _found)
+
+
+def _found(place: str, name: str) -> Any:
+    """What a compiled text names."""
+    if place.endswith(".py"):
+        if not Path(place).is_file():
+            raise LookupError(f"there is no file `{place}`")
+        module: Any = import_file(Path(place))
+    else:
+        module = import_named(place)
+        if isinstance(module, str):
+            raise LookupError(f"Python finds no module `{module}` from here")
+    for part in name.split("."):
+        if not hasattr(module, part):
+            raise LookupError(f"`{place}` has no `{name}`")
+        module = getattr(module, part)
+    return module
 
 
 def _named(name: str, text: str) -> ModuleType:

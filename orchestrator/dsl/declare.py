@@ -107,12 +107,15 @@ def _type_attributes(name: str, cls: Any, asked: Mapping[str, type]) -> dict[str
         made |= {"kind": "record", "fields": fields}
     made["fields"] = {field: type_string(tp) for field, tp in made["fields"].items()}  # type: ignore[attr-defined]
     made["bases"] = _bases(name, cls, asked, is_record=made["kind"] == "record")
-    if made["kind"] != "class":
-        made["schema"] = _schema(cls)
+    made["schema"] = schema_of(cls)
     return made
 
 
-def _schema(cls: Any) -> str:
+def schema_of(cls: Any) -> str:
+    """The JSON schema of a class that has fields or members; nothing for any other, and for what has none."""
+    is_enum = isinstance(cls, type) and issubclass(cls, Enum)
+    if not is_enum and not is_typed_dict(cls) and fields_of(cls) is None:
+        return ""
     with suppress(Exception):  # pydantic raises several kinds for what has none, and so may the user's hooks
         return json_schema(cls) or ""
     return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError, SourceLoc
@@ -43,13 +44,22 @@ def parse(text: str, *, file: str = "<text>") -> Any:
     return module
 
 
+def parse_file(path: Path) -> Any:
+    """As :func:`parse`; what has no location of its own is where it stands in the file."""
+    from orchestrator.ir.verify import verify
+
+    module = read(path.read_text(encoding="utf-8"), file=str(path), of_file=True)
+    verify(module)
+    return module
+
+
 def _in_file(found: Diagnostic, file: str) -> Diagnostic:
     where = found.where
     return replace(found, where=SourceLoc(file, where.line)) if where is not None and where.file == _TEXT else found
 
 
-def read(text: str, *, file: str = "<text>") -> Any:
-    """As :func:`parse`, without a look at what the module means."""
+def read(text: str, *, file: str = "<text>", of_file: bool = False) -> Any:
+    """As :func:`parse`, without a look at what the module means; the text may be that ``of_file`` ``file``."""
     from orchestrator.ir.dialect import new_context
 
     depth = 0
@@ -60,7 +70,7 @@ def read(text: str, *, file: str = "<text>") -> Any:
             raise IRError("ORCH-I003", f"brackets are nested more than {_MOST_BRACKETS} deep", where=where)
     context = new_context()
     try:
-        return ir.Module.parse(text, context)
+        return ir.Module.parseFile(file, context) if of_file else ir.Module.parse(text, context)
     except ir.MLIRError as error:
         first = error.error_diagnostics[0] if error.error_diagnostics else None
         place = _PLACE.search(str(first.location)) if first is not None else None

@@ -44,6 +44,8 @@ def test_an_unknown_pass_is_answered_with_the_known_ones(orch: Orch, folder: Pat
 def test_output_goes_to_a_file(orch: Orch, folder: Path) -> None:
     ended = orch("compile", "flow.py", "-o", "flow.mlir")
     assert (ended.code, ended.out) == (0, "")
+    assert "agent.generate" in (folder / "flow.mlir").read_text()
+    assert orch("compile", "flow.py", "--level", "op", "-o", "flow.mlir").code == 0
     assert "op.prefill" in (folder / "flow.mlir").read_text()
 
 

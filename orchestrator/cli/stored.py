@@ -1,0 +1,252 @@
+"""Workflows that were compiled to a text: checked in, compared and run without their source.
+
+The text says where the tools and classes that it names are defined, and what they were then: a tool by the hash of what
+it does, a class by its JSON schema. Reading it finds them again and refuses those that have changed, since the workflow
+would be another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Never
+
+from orchestrator.dsl.boundary import Boundary
+from orchestrator.dsl.builtins import TOOLS
+from orchestrator.dsl.constants import LossyConstantError, constant_json
+from orchestrator.dsl.declare import schema_of
+from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
+from orchestrator.dsl.tool import Tool, tool
+from orchestrator.dsl.trace import Bindings, Traced
+from orchestrator.dsl.workflow import Workflow
+from orchestrator.errors import Diagnostic, SourceLoc, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.typing import TypeForm
+    from orchestrator.ir.declarations import Declarations, DeclaredTool
+
+SUFFIX: Final = ".mlir"
+Find = Callable[[str, str], Any]
+"""What a path names, given the file or module and the name in it; raises ``LookupError`` for what is not there."""
+
+
+class StoredWorkflow(Workflow[..., Any]):
+    """A workflow out of a text; to its callers it is as one that is traced."""
+
+    def __init__(self, traced: Traced, where: SourceLoc, defaults: Mapping[str, object]) -> None:
+        def stored(**_: object) -> Never:
+            message = f"workflow `{traced.name}` is a text, and cannot be called in another workflow"
+            raise UsageError("ORCH-U017", message, where=where, fix="call the one that it was compiled from")
+
+        super().__init__(stored, name=traced.name)
+        params = [Parameter(n, Parameter.KEYWORD_ONLY, default=defaults.get(n, Parameter.empty)) for n in traced.params]
+        self.signature = Signature(params)
+        self.where = where
+        required = frozenset(name for name in traced.params if name not in defaults)
+        self.__dict__["boundary"] = Boundary(traced.params, required, 0, traced.returns, ())
+        self._traced = traced
+
+    def trace(self) -> Traced:
+        """The graph as it was read."""
+        return self._traced
+
+
+# Writing
+
+
+def stored_text(traced: Traced, defaults: Mapping[str, object], file: Path, *, locations: bool = False) -> str:
+    """The text of a traced workflow for ``file``: it names the user's own files relative to that.
+
+    Raises ``UsageError`` ORCH-U017 with every tool and type that a text cannot name.
+    """
+    from orchestrator.ir.attributes import to_attribute
+    from orchestrator.ir.declarations import WORKFLOW, declarations, top_level
+    from orchestrator.ir.text import to_text
+
+    declared = declarations(traced.module)
+    paths = [*(each.path for each in declared.tools.values()), *(each.path for each in declared.types.values())]
+    if any(path.partition(":")[0].endswith(".py") for path in paths):
+        fix = "copy that file, or compile the workflow from its source"
+        raise UsageError("ORCH-U017", f"workflow `{traced.name}` is a text already", fix=fix)
+    problems = [*_unnamed(declared), *_unreadable(traced, declared)]
+    values: dict[str, str] = {}
+    for name, value in defaults.items():
+        if name in traced.params:
+            try:
+                values[name] = constant_json(value, traced.params[name])
+            except LossyConstantError as error:
+                problems.append(Diagnostic("ORCH-U017", f"the default of `{name}` cannot be written: {error}"))
+    if problems:
+        raise UsageError.collect(problems)
+    made = traced.module.operation.clone()
+    with made.context:
+        for op in top_level(made):
+            if op.name == WORKFLOW:
+                op.attributes["defaults"] = to_attribute(values)
+            else:
+                op.attributes["path"] = to_attribute(_relative(op.attributes["path"].value, file))
+    return to_text(made, locations=locations)
+
+
+def _unnamed(declared: Declarations) -> Iterator[Diagnostic]:
+    """Tools and types that are at no place where they can be found again."""
+    why = "a text names tools and types by where they are defined: at the top of a module or file"
+    for name, each in declared.tools.items():
+        if not each.path or each.path.startswith("__main__:"):
+            fix = "define its function there; what it holds on to, or is bound to, can be its argument"
+            yield Diagnostic("ORCH-U017", f"tool `{name}` cannot be written to a text", None, why, fix)
+    for name, cls in declared.types.items():
+        if cls.kind != "alias" and (not cls.path or cls.path.startswith("__main__:")):
+            yield Diagnostic("ORCH-U017", f"type `{name}` cannot be written to a text", None, why, "define it there")
+
+
+def _unreadable(traced: Traced, declared: Declarations) -> Iterator[Diagnostic]:
+    """Types whose names do not say all of them."""
+    classes = {name: _at(cls.path) for name, cls in declared.types.items() if cls.path}
+    for text in traced.bindings.types:
+        try:
+            resolve(text, classes)
+        except (UnresolvedTypeError, LookupError, TypeError) as error:
+            fix = "give it a name of its own: a model or a dataclass"
+            yield Diagnostic("ORCH-U017", f"type `{text}` cannot be written to a text", None, str(error), fix)
+
+
+def _at(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return _named(sys.modules[module], name)
+
+
+def _named(module: Any, name: str) -> Any:
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise LookupError(f"it has no `{name}`")
+        found = getattr(found, part)
+    return found
+
+
+def _relative(path: str, file: Path) -> str:
+    """A path with the user's own file, seen from the folder of ``file``, in the place of its module."""
+    module, _, name = path.partition(":")
+    source = getattr(sys.modules.get(module), "__file__", None)
+    if source is None or not is_user_file(source) or not Path(source).is_file():
+        return path
+    return f"{Path(os.path.relpath(source, file.resolve().parent)).as_posix()}:{name}"
+
+
+# Reading
+
+
+def load_stored(file: Path, find: Find) -> StoredWorkflow:
+    """The workflow that a file holds, with its tools and types as ``find(place, name)`` gives them.
+
+    Raises :class:`IRError` for what is wrong with the text, and ``UsageError`` with everything that is not there
+    (ORCH-U015) or has changed (ORCH-U016), or ORCH-U018 where the text is of the wrong level.
+    """
+    from orchestrator.ir.declarations import declarations
+    from orchestrator.ir.text import parse_file
+    from orchestrator.ir.walk import attr, nodes, op_id, opts, tree, type_string
+
+    module = parse_file(file)
+    root = tree(module)
+    if any(node.name.startswith("op.") for node in nodes(root.bodies[0])):
+        why = "what hardware does is made of what you said, for the machines that are there when it runs"
+        fix = f"write that: orch compile --level agent -o {file} …"
+        raise UsageError("ORCH-U018", f"`{file}` holds the level `op`", where=SourceLoc(str(file), 1), why=why, fix=fix)
+    given = opts(root.op)
+    names = given.get("params", [])
+    if "returns" not in given or len(names) != len(root.bodies[0].arguments):
+        message = f"`{file}` does not say the parameters and the result of its workflow"
+        fix = "write it with `orch compile -o`"
+        raise UsageError("ORCH-U018", message, where=SourceLoc(str(file), 1), fix=fix)
+    found = _Found(file, find)
+    declared = declarations(module)
+    classes = {name: found.type(name, cls.path, cls.schema) for name, cls in declared.types.items() if cls.path}
+    tools = {name: found.tool(each) for name, each in declared.tools.items()}
+    if found.problems:
+        raise UsageError.collect(found.problems)
+    texts = {type_string(value): None for value in _values(root) if str(value.type).startswith("!agent.value<")}
+    types = {text: resolve(text, classes) for text in (*texts, given["returns"])}
+    params = {name: types[type_string(each)] for name, each in zip(names, root.bodies[0].arguments, strict=True)}
+    bindings = Bindings({**TOOLS, **tools}, types)
+    traced = Traced(module, module.context, op_id(root.op), params, types[given["returns"]], bindings)
+    defaults = {name: json.loads(text) for name, text in attr(root.op, "defaults", {}).items()}
+    return StoredWorkflow(traced, SourceLoc(str(file), 1), defaults)
+
+
+def _values(root: Any) -> Iterator[Any]:
+    from orchestrator.ir.walk import bodies
+
+    for body in bodies(root):
+        yield from body.arguments
+        for node in body.nodes:
+            yield from node.op.results
+
+
+@dataclass
+class _Found:
+    """What a text names, looked up; and what is wrong with it."""
+
+    file: Path
+    find: Find
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def type(self, name: str, path: str, schema: str) -> TypeForm:
+        """A class, if it is as it was."""
+        cls = self._find(f"type `{name}`", path)
+        if cls is not None and (now := schema_of(cls)) != schema:
+            self._changed(f"type `{name}`", path, _digest(schema), _digest(now))
+        return cls
+
+    def tool(self, declared: DeclaredTool) -> Tool[..., Any]:
+        """A tool, if it is as it was."""
+        what, options = f"tool `{declared.name}`", dict(declared.opts)
+        found = self._find(what, declared.path)
+        check = options.pop("check", None)
+        if check is not None:
+            options["check"] = self._find(f"the check of {what}", check)
+        if key := options.get("key"):
+            options["key"] = key[0] if len(key) == 1 else tuple(key)
+        if not callable(found):
+            if found is not None:
+                self._missing(what, declared.path, "what is there cannot be called")
+            return TOOLS["builtin.not"]
+        plain = {"key": None, "check": None, "cheap": False, "isolation": None, "memory": None}
+        made = tool(found)
+        made = replace(made, name=declared.name, effects=declared.effects, **{**plain, **options})  # type: ignore[arg-type]
+        if made.code != declared.code:
+            self._changed(what, declared.path, declared.code, made.code)
+        return made
+
+    def _find(self, what: str, path: str) -> Any:
+        place, _, name = path.rpartition(":")
+        if not place:
+            self._missing(what, path, "the text does not say where it is defined")
+            return None
+        try:
+            return self.find(str(self.file.parent / place) if place.endswith(".py") else place, name)
+        except LookupError as error:
+            self._missing(what, path, str(error.args[0]))
+            return None
+
+    def _missing(self, what: str, path: str, why: str) -> None:
+        fix = "put it back, or compile the workflow again where it is now: orch compile -o"
+        message = f"{what} of `{self.file}` is not at `{path}`"
+        self.problems.append(Diagnostic("ORCH-U015", message, SourceLoc(str(self.file), 1), why, fix))
+
+    def _changed(self, what: str, path: str, then: str, now: str) -> None:
+        why = "it would be another workflow than the one that was compiled"
+        fix = f"compile it again, and look at the difference: orch compile … -o {self.file}"
+        message = f"{what} at `{path}` has changed since `{self.file}` was compiled: it was {then}, and is {now}"
+        self.problems.append(Diagnostic("ORCH-U016", message, SourceLoc(str(self.file), 1), why, fix))
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest() if text else "without a schema"
