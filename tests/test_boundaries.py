@@ -157,6 +157,10 @@ async def waiting(a: int) -> int:
     return a
 
 
+def lazy(a: int) -> Iterable[int]:
+    yield a
+
+
 def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -207,7 +211,7 @@ class Table:
 
 FUNCTIONS: list[tuple[Any, tuple[Any, ...], Any]] = [
     (plain, (1,), 6), (plain, (1, 1), 5), (mutable, (1,), [1]),
-    (forward, (Node(value=1),), Node(value=1)), (waiting, (1,), 1),
+    (forward, (Node(value=1),), Node(value=1)), (waiting, (1,), 1), (lazy, (1,), [1]),
     (generic, (1,), 1), (Thing().method, (1,), 1), (Thing().waits, (1,), 1), (Thing.of_class, (1,), 1),
     (Thing.static, (1,), 1), (Thing(), (1,), 1), (Waiter(), (1,), 1), (decorated(plain), (1,), 6),
     (decorated(decorated(plain)), (1,), 6), (functools.partial(plain, b=5),
@@ -256,10 +260,6 @@ def unknown(a: Nowhere) -> int:  # type: ignore[name-defined]  # noqa: F821
     return 1
 
 
-def lazy(a: int) -> Iterable[int]:
-    yield a
-
-
 def promised(a: int) -> Awaitable[int]:
     return waiting(a)
 
@@ -269,7 +269,7 @@ async def streamed(a: int):  # type: ignore[no-untyped-def]
 
 
 REFUSED = [
-    unannotated, no_return, positional, variable, unknown, lazy, promised, streamed, Thing.method, len, str.upper, int,
+    unannotated, no_return, positional, variable, unknown, promised, streamed, Thing.method, len, str.upper, int,
     Colour, print, 5, "text", lambda a: a, functools.partial(len, [1]), Table.of_object,
 ]  # fmt: skip
 
