@@ -72,10 +72,11 @@ def _of_function(code: CodeType) -> Definition | None:
 def _of_class(cls: type) -> Definition | None:
     functions = [each for each in functions_in(cls) if each.__qualname__ == f"{cls.__qualname__}.{each.__name__}"]
     own = [each for each in functions if _is_written(each.__code__.co_filename)]
-    file = own[0].__code__.co_filename if own else getattr(sys.modules.get(cls.__module__), "__file__", None)
-    if file is None or not all(_is_as_loaded(each.__code__) for each in own):
+    if not all(_is_as_loaded(each.__code__) for each in own):
         return None
-    nodes = source_of(file).classes.get(cls.__qualname__, [])
+    of_module = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+    files = [of_module, *(each.__code__.co_filename for each in own)]
+    nodes = next((found for file in files if (found := source_of(file).classes.get(cls.__qualname__))), [])
     if len(nodes) > 1:  # in the arms of an `if`
         nodes = [each for each in nodes if _is_at(each, cls, own)] or nodes
     if not nodes:
@@ -85,8 +86,9 @@ def _of_class(cls: type) -> Definition | None:
 
 
 def _is_written(file: str) -> bool:
-    """Whether it is the user's and has a text: the methods that a dataclass gets have none."""
-    return is_user_file(file) and has_source(file)
+    """Whether it is the user's and has a text; the methods that a dataclass gets are of none, and those of attrs of
+    one that it has made up."""
+    return is_user_file(file) and has_source(file) and not file.startswith("<attrs ")
 
 
 def _is_at(node: ast.ClassDef, cls: type, methods: list[FunctionType]) -> bool:

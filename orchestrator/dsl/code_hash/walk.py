@@ -31,7 +31,7 @@ from orchestrator.dsl.code_hash.objects import (
     qualified,
 )
 from orchestrator.dsl.code_hash.reads import Chain
-from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.location import is_user_file, name_of
 from orchestrator.dsl.syntax import source_of
 
 Token: TypeAlias = "str | Iterator[Token]"
@@ -106,8 +106,7 @@ class Walk:
 
     def function_like(self, value: Any) -> Iterator[Token]:
         """What is called as a tool: its annotations are those of a boundary, and count."""
-        name = getattr(value, "__name__", type(value).__name__)
-        yield self.value(value, _Reader(str(name), {}, {}), "self", is_boundary=True)
+        yield self.value(value, _Reader(name_of(value), {}, {}), "self", is_boundary=True)
 
     def value(  # noqa: C901, PLR0912 - one case for each kind of thing
         self, value: Any, reader: _Reader, name: str, rest: Chain = (), *, is_boundary: bool = False
@@ -164,7 +163,7 @@ class Walk:
         if issubclass(kind, partial):
             yield from ("partial", self.value(value.func, reader, name), self.value(value.args, reader, name))
             for each in sorted(value.keywords):
-                yield from (each, self.value(value.keywords[each], reader, f"{name}({each}=)"))
+                yield from (each, self.value(value.keywords[each], reader, f"{each}="))
         elif issubclass(kind, MethodType):
             yield from ("method", self.value(value.__func__, reader, name))
             yield self.value(value.__self__, _Reader(value.__func__.__name__, {}, {}), "self")
@@ -299,6 +298,9 @@ class Walk:
         yield known.text
         yield from self._reads(known, own)
         yield from self._chains(known.reads.annotations, own, is_certain=False)
+        for each, shared in vars(cls).items() if not issubclass(cls, Enum) else ():
+            if type(shared) in _PLAIN and not each.startswith("__") and each != "model_config":
+                self._leave_out(own, f"{cls.__name__}.{each}", _a(type(shared)))
 
     def _attribute_of_class(self, cls: type, reader: _Reader, name: str, rest: Chain) -> Iterator[Token]:
         """What the reader takes from the class itself."""

@@ -68,3 +68,12 @@ def test_classes_that_a_call_makes_count_by_what_they_hold(imported: Imported, m
 def test_another_class_that_a_call_makes_is_named(imported: Imported) -> None:
     found = covered(imported("C = type('C', (), {})\ndef f(): return C").f)
     assert ["its source" in str(each) for each in found.unseen] == [True]
+
+
+def test_classes_whose_methods_are_made_are_found_in_their_module(imported: Imported) -> None:
+    pytest.importorskip("attrs")
+    for made in ("import attrs\n@attrs.define", "import dataclasses\n@dataclasses.dataclass(frozen=True)"):
+        module = imported(f"{made}\nclass A:\n    x: int = 7\n")
+        found = definition_of_class(module.A)
+        assert found is not None
+        assert "0x7" in found.text
