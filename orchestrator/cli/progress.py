@@ -22,7 +22,7 @@ from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen, printable
 from orchestrator.planner.figures import dollars, duration, tokens
 from orchestrator.planner.table import cut
-from orchestrator.runtime.events import Feed, MapProgress, OpFailed, OpsDone, OpStarted, Spent
+from orchestrator.runtime.events import Feed, MapProgress, OpCaught, OpFailed, OpsDone, OpStarted, Spent
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.records import Spending
 
@@ -187,6 +187,10 @@ class _Watch(Subscription):
                 self._inside.add(entry.frame, (entry.frame, entry.op))
         elif isinstance(entry, MapProgress):
             self._advance(entry)
+        elif isinstance(entry, OpCaught):  # what ran beside the failure has no end of its own
+            for key in self._inside.within(entry.frame + entry.op):
+                self._running.pop(key, None)
+                self._inside.remove(key[0], key)
         elif isinstance(entry, (OpsDone, OpFailed)) and entry.op is not None:
             self._maps.pop((entry.frame, entry.op), None)
             losers = self._inside.within(entry.frame + entry.op) if entry.op in progress.races else []

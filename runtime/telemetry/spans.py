@@ -21,6 +21,7 @@ from orchestrator.runtime.engines.base import Engine, Usage
 from orchestrator.runtime.events import (
     Feed,
     KvTurn,
+    OpCaught,
     OpFailed,
     OpsDone,
     OpStarted,
@@ -108,6 +109,8 @@ class SpanListener:
             self._kept(event)
         elif isinstance(event, OpFailed):
             self._failed(event)
+        elif isinstance(event, OpCaught):
+            self._cut_short((event.frame, event.op), event.at)
         elif isinstance(event, OpUnsettled):
             self._unsettled(event)
         elif isinstance(event, (RunStarted, RunResumed)):

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from orchestrator.errors import RunError
+from orchestrator.errors import Error, RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
@@ -19,6 +19,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine
 from orchestrator.runtime.events import (
     Feed,
+    OpCaught,
     OpFailed,
     OpsDone,
     OpStarted,
@@ -190,6 +191,35 @@ def test_the_loser_of_a_race_ends_with_the_race_and_not_with_the_run() -> None:
     assert spans["execute_tool slow"].end_time == 2_000_000_000
     assert attributes(spans["execute_tool slow"])["error.type"] == "cancelled"
     assert "error.type" not in attributes(spans["execute_tool fast"])
+
+
+def test_what_ran_beside_a_failure_ends_when_that_is_caught() -> None:
+    body = RegionBuilder("", 0)
+    tried = RegionBuilder("attempt.try/", 0, body)
+    calls = [ToolCall(work, name, "pure", True, "async") for name in ("bad", "beside")]
+    values = [tried.suspend(call.callee, call, [], types=[str])[0] for call in calls]
+    caught = RegionBuilder("attempt.except/", [Error], body)
+    bodies: list[tuple[str, Any, list[Any]]] = [
+        ("try", tried.finish(values[:1]), []),
+        ("except", caught.finish(caught.suspend("handle", calls[0], [], types=[str])), []),
+    ]
+    spec = Structure("attempt", catches=((),))
+    (value,) = body.suspend("attempt", spec, [], types=[str], bodies=bodies)
+    error = Error("ORCH-R001", "no", "builtins.KeyError")
+    spans = spans_from(
+        Program("demo", "hash", (), body.finish([value]), str),
+        OpStarted("", "attempt", 1, 1.0),
+        OpStarted("attempt.try/", "bad", 1, 1.0),
+        OpStarted("attempt.try/", "beside", 1, 1.0),
+        OpFailed("attempt.try/", "bad", 1, "ORCH-R001", "no", None, 2.0, raised=error),
+        OpCaught("", "attempt", 1, 0, error, 3.0),
+        OpsDone("", 0, ("x",), 5.0, "attempt"),
+        RunDone("x", 9.0),
+    )
+    assert spans["execute_tool beside"].end_time == 3_000_000_000
+    assert attributes(spans["execute_tool beside"])["error.type"] == "cancelled"
+    assert attributes(spans["execute_tool bad"])["error.type"] == "ORCH-R001"
+    assert "error.type" not in attributes(spans["op attempt"])
 
 
 def test_so_does_what_is_inside_of_it() -> None:
