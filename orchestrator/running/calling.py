@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.running.answerer import ClusterLike, EngineLike
 from orchestrator.running.feed import RunFeed
-from orchestrator.running.session import How, Session
+from orchestrator.running.how import How
+from orchestrator.running.session import Session
 from orchestrator.running.streams import AsyncStream, Stream
 from orchestrator.runtime.result import RunResult
 
 if TYPE_CHECKING:
-    from orchestrator.running.session import AnswersLike, BudgetOfRun
+    from orchestrator.running.how import AnswersLike, BudgetOfRun
     from orchestrator.runtime.journal.base import Journal
     from orchestrator.runtime.observe import Subscription
 

@@ -11,7 +11,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.workflow import Workflow, blocking
-from orchestrator.errors import RunError, SourceLoc
+from orchestrator.errors import OrchError, SourceLoc
 from orchestrator.running.answerer import Answerer, ClusterLike, EngineLike, answerer, require_engine
 from orchestrator.running.feed import RunFeed
 from orchestrator.running.host import Host, Logged
+from orchestrator.running.how import How
 from orchestrator.running.inputs import inputs_of
 from orchestrator.running.loop_thread import Call
 from orchestrator.running.opened import Opened
@@ -32,38 +33,11 @@ from orchestrator.running.streams import AsyncStream, Stream
 from orchestrator.runtime.result import RunResult
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.policy import Budget
-    from orchestrator.runtime.human import Human
+    from orchestrator.running.how import AnswersLike, BudgetOfRun
     from orchestrator.runtime.journal.base import Journal
     from orchestrator.runtime.observe import Subscription
-    from orchestrator.runtime.program import Limits
-
-    BudgetOfRun = Limits | Budget | str | None
-    AnswersLike = Mapping[str, object] | Human | None
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """What a run is given besides its inputs."""
-
-    run_id: str | None = None
-    budget: BudgetOfRun = None
-    """In place of the workflow's own."""
-    tenant: str | None = None
-    """On whose behalf: tenants get fair shares of the engines."""
-    observers: Sequence[Subscription] = ()
-    answers: AnswersLike = None
-    """What people say: by the id of the ``ask``, or somebody who is asked."""
-    beside: Mapping[str, bool] = field(default_factory=dict)
-    """What the session was offered in the same call, and whether it was given."""
-
-    @property
-    def given(self) -> dict[str, bool]:
-        """What the call takes besides inputs, and whether it was given."""
-        own = (each.name for each in fields(self) if each.name != "beside")
-        return {**self.beside, **{name: getattr(self, name) not in (None, ()) for name in own}}
 
 
 class Session:
@@ -206,6 +180,7 @@ class Session:
         """Compile here, and begin a run that this thread will wait for."""
         self.host.check()
         self.host.check_not_here()
+        how.check()
         where = user_location()
         inputs = inputs_of(workflow, given, named, how.given)
         workflow, inputs = workflow.for_inputs(inputs)
@@ -222,6 +197,7 @@ class Session:
     ) -> Call[RunResult[R]]:
         """Begin a run, and compile for it in a thread: this one's event loop goes on."""
         self.host.check()
+        how.check()
         where = user_location()
         inputs = inputs_of(workflow, given, named, how.given)
         workflow, inputs = workflow.for_inputs(inputs)
@@ -258,13 +234,13 @@ class Session:
         if isinstance(human, Mapping):
             human = answering(compiled.program, human, where)
         observers = [*how.observers, *([] if feed is None else [feed])]
-        if runtime is None:
-            runtime = await self.host.ready(compiled, self._open)
-        else:
-            observers += self._observers
         if feed is not None:
             feed.of(compiled.program)
         try:
+            if runtime is None:
+                runtime = await self.host.ready(compiled, self._open)
+            else:
+                observers += self._observers
             return await runtime.run(
                 compiled,
                 inputs,
@@ -274,8 +250,9 @@ class Session:
                 observers=observers,
                 human=human,
             )
-        except RunError as error:
-            raise _placed(error, where) from error.__cause__
+        except OrchError as error:
+            error.diagnostics = [replace(each, where=each.where or where) for each in error.diagnostics]
+            raise
 
     def _open(self) -> Opened:
         lent = {} if self._found is None else self._found.lent
@@ -288,10 +265,3 @@ def _blocking_context() -> Context:
     except RuntimeError:
         return copy_context()
     return blocking(loop)
-
-
-def _placed(error: RunError, where: SourceLoc | None) -> RunError:
-    """Wrong inputs stand where the run was called."""
-    if error.code == "ORCH-R007":
-        error.diagnostics = [replace(each, where=each.where or where) for each in error.diagnostics]
-    return error

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import orchestrator
-from orchestrator import Session, arun, ask, llm, map_, run, tool, workflow
+from orchestrator import Session, arun, ask, astream, llm, map_, run, stream, tool, workflow
 from orchestrator.errors import RunError, TraceError, UsageError
 from orchestrator.events import Text
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -336,6 +336,33 @@ def test_people_answer_ahead_or_are_asked(answers: Any, found: str) -> None:
     assert run(order, "tea", answers=answers).value == found
     with fake():
         assert run(order, "tea", answers=answers).value == found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"run_id": 3}, {"run_id": ""}, {"tenant": 3}, {"observers": print}, {"observers": [print]}, {"answers": ["yes"]}],
+    ids=str,
+)
+async def test_options_that_make_no_sense_are_said_at_once(options: dict[str, Any]) -> None:
+    for call in (run, arun, stream, astream):
+        with pytest.raises(RunError) as caught:
+            made = call(answer, "x", engine="sim", **options)
+            await made  # type: ignore[misc]
+        (told,) = caught.value.diagnostics
+        assert told.code == "ORCH-R074"
+        assert told.fix
+        assert told.where is not None
+        assert told.where.file == __file__
+
+
+def test_what_is_wrong_with_a_run_stands_where_it_is_called() -> None:
+    with Session(engine=ScriptedEngine(echo)) as session:
+        session.run(answer, "x", run_id="r")
+        for options, code in (({"run_id": "r"}, "ORCH-R029"), ({"budget": "cheap"}, "ORCH-R028")):
+            with pytest.raises(RunError) as caught:
+                session.run(answer, "x", **options)  # type: ignore[arg-type]
+            assert caught.value.code == code
+            assert caught.value.diagnostics[0].where.file == __file__  # type: ignore[union-attr]
 
 
 def test_an_answer_that_nobody_asks_for() -> None:
