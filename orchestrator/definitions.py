@@ -121,7 +121,7 @@ class _Walk:
             yield repr({name: each for name, each in declared.items() if name != "local_names"})
         elif issubclass(kind, Workflow):
             yield _Same(getattr(value.fn, "__func__", value.fn))
-            yield repr((value.name, value.slo, value.budget, value.model))
+            yield repr((value.name, value.slo, value.budget, value.model, value.max_depth))
             yield value.rewrite, value.max_items, value.max_iterations
             yield None if value.static is None else str({name: written(each) for name, each in value.static.items()})
             yield _Look(value.fn, names)

@@ -62,6 +62,7 @@ def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
 
     Raises one :class:`TraceError` with everything that is wrong with the workflow.
     """
+    workflow = workflow.given()
     boundary = workflow.boundary
     ir = graph or _mlir()
     tracer = Tracer(workflow.name, ir)
@@ -122,6 +123,11 @@ def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
         tracer.diagnostics += error.diagnostics
         return tracer.poison()
     where = raised_in(error)
+    if isinstance(error, RecursionError):
+        message = "a function that is traced calls itself without an end"
+        why = "what decides whether it goes on is only known when the workflow runs"
+        fix = "make it a workflow with a bound, @workflow(max_depth=3), or repeat with `for` or loop(...)"
+        return tracer.report("ORCH-D032", message, why=why, fix=fix, where=where)
     fix = "fix the exception; work on concrete data belongs into a tool: @tool(effects='pure')"
     raised = tracer.readable(described(error))
     if has_marker(raised):

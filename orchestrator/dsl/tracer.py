@@ -133,6 +133,8 @@ class Tracer:
         self.hashes: dict[object, tuple[object, str]] = {}
         """Of tools by the identity of their functions, with these."""
         self.inlining: list[Workflow[..., Any]] = []
+        self.recursions = 0
+        """Calls of workflows within themselves."""
         self.truths: dict[tuple[CodeType, int], int] = {}
         self.ids: dict[str, SourceLoc] = {}
         self.runs = Runs()

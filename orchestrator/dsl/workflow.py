@@ -34,6 +34,7 @@ from orchestrator.dsl.location import definition_of, is_method, name_of, user_lo
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
+from orchestrator.dsl.recursion import stopped
 from orchestrator.dsl.rewrite.function import rewrite
 from orchestrator.dsl.static import shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
@@ -89,6 +90,7 @@ class WorkflowOptions(TypedDict, total=False):
     rewrite: bool
     max_items: int
     max_iterations: int
+    max_depth: int | None
 
 
 class Workflow(Generic[P, R]):
@@ -97,6 +99,7 @@ class Workflow(Generic[P, R]):
     ``slo`` ("p95 < 8s") and ``budget`` ("$0.02") bound one run of it, ``model`` is the default of its model calls.
     Its ``if``, ``for``, ``while``, ``try`` and ``match`` over symbolic values are compiled (:mod:`.rewrite`), unless
     ``rewrite=False``. ``max_items`` and ``max_iterations`` bound lists and loops that nothing else bounds.
+    ``max_depth`` bounds the calls of it within each other, if it calls itself.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Workflow(Generic[P, R]):
         rewrite: bool = True,
         max_items: int = MAX_ITEMS,
         max_iterations: int = MAX_ITERATIONS,
+        max_depth: int | None = None,
     ) -> None:
         if not callable(fn):
             fix = "decorate a function: @workflow, or @workflow(slo=...)"
@@ -122,6 +126,7 @@ class Workflow(Generic[P, R]):
         self.rewrite = rewrite
         self.max_items = max_items
         self.max_iterations = max_iterations
+        self.max_depth = max_depth
         self.signature = inspect.signature(fn)
         self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
         self.unbound: Workflow[..., Any] = self
@@ -220,7 +225,7 @@ class Workflow(Generic[P, R]):
         """The graph of this workflow; raises one ``TraceError`` with everything that is wrong with it."""
         from orchestrator.dsl.trace import trace
 
-        return trace(self.given())
+        return trace(self)
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -230,9 +235,14 @@ class Workflow(Generic[P, R]):
     @property
     def problems(self) -> list[Diagnostic]:
         """Why the function cannot be traced at all, if so."""
+        options = (
+            ("name", self.name, NAME),
+            ("model", self.model, ACCEPTED["model"]),
+            ("max_depth", self.max_depth, ACCEPTED["concurrency"]),
+        )
         found = [
             Diagnostic("ORCH-D041", f"a workflow with {name}={shown(value)}", self.where, None, f"{name} is {what}")
-            for name, value, (what, test) in (("name", self.name, NAME), ("model", self.model, ACCEPTED["model"]))
+            for name, value, (what, test) in options
             if value is not None and not test(value)
         ]
         kinds: list[Callable[[Any], bool]] = [inspect.isgeneratorfunction, inspect.isasyncgenfunction]
@@ -282,14 +292,6 @@ class Workflow(Generic[P, R]):
         return result
 
     def _inline(self, tracer: Tracer, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Value[Any]:
-        if any(each.fn == self.fn for each in tracer.inlining):
-            path = " -> ".join(f"`{name}`" for name in (*(outer.name for outer in tracer.inlining), self.name))
-            return tracer.report(
-                "ORCH-D032",
-                f"workflow `{self.name}` calls itself: {path}",
-                why="calls are inlined, and this one would never end",
-                fix="repeat with loop(body, init, max=...)",
-            )
         tracer.report_once(self.boundary.problems)
         tracer.report_once(self.problems)
         bound = bind(tracer, self.boundary, f"workflow `{self.name}`", args, kwargs)
@@ -301,6 +303,8 @@ class Workflow(Generic[P, R]):
             for each in problems:
                 tracer.report("ORCH-D044", each, why=why, fix="pass a value that is known while tracing")
             return tracer.poison() if problems else self._for(values)._inline(tracer, (), bound)
+        if (reached := stopped(tracer, self)) is not None:
+            return reached
         params = {
             name: tracer.feed(argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")
             for name, argument in {**self.defaults, **bound}.items()

@@ -1,0 +1,51 @@
+"""Workflows that call themselves: a call is inlined, so how deep they go has to be known while tracing.
+
+Where the condition to stop is concrete, as one on a static parameter, Python's own recursion ends by itself. Otherwise
+``@workflow(max_depth=3)`` says how many calls are within each other, and the one too many fails when the workflow runs,
+should the data ever lead there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.dsl.failing import fail_op
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tracer import Tracer
+    from orchestrator.dsl.value import Value
+    from orchestrator.dsl.workflow import Workflow
+
+MOST_INLINED: Final = 2_000
+"""Calls of a workflow within itself, in one trace: two such calls in one body double with every level."""
+FIX: Final = "bound it, @workflow(max_depth=3), or repeat with `for` or loop(body, init, max=...)"
+
+
+def stopped(tracer: Tracer, workflow: Workflow[..., Any]) -> Value[Any] | None:
+    """What stands for a call of ``workflow`` that is not inlined, because it is within itself; None if it may be."""
+    outer = [each for each in tracer.inlining if each.fn == workflow.fn]
+    if not outer:
+        return None
+    tracer.recursions += 1
+    ends_by_itself = all(each.static != workflow.static for each in outer)
+    if workflow.max_depth is None and (ends_by_itself or _is_bounded_elsewhere(tracer, outer[-1])):
+        return None
+    path = " -> ".join(f"`{name}`" for name in (*(each.name for each in tracer.inlining), workflow.name))
+    if workflow.max_depth is None:
+        why = "calls are inlined, and this one would never end"
+        return tracer.report("ORCH-D032", f"workflow `{workflow.name}` calls itself: {path}", why=why, fix=FIX)
+    if tracer.recursions > MOST_INLINED:
+        message = f"workflow `{workflow.name}` calls itself more than {MOST_INLINED} times"
+        why = "calls are inlined, and several in one body double with every level"
+        return tracer.report("ORCH-D032", message, why=why, fix="lower max_depth=")
+    if len(outer) < workflow.max_depth:
+        return None
+    message = f"workflow `{workflow.name}` calls itself more than max_depth={workflow.max_depth} levels deep"
+    fail_op(tracer, RecursionError, message)
+    return tracer.builtin("too_deep", {"message": tracer.lift(message)}, workflow.boundary.returns)
+
+
+def _is_bounded_elsewhere(tracer: Tracer, outer: Workflow[..., Any]) -> bool:
+    """Whether another workflow of the circle that ``outer`` has begun is bounded."""
+    begin = max(position for position, each in enumerate(tracer.inlining) if each is outer)
+    return any(each.max_depth is not None for each in tracer.inlining[begin:])
