@@ -92,13 +92,14 @@ def _module_for(function: FunctionType) -> ast.Module | None:
     made.args.kw_defaults = [
         None if each is None else ast.copy_location(ast.Constant(None), each) for each in made.args.kw_defaults
     ]
+    its_own = [] if made.name in code.co_freevars else [ast.Global([made.name])]  # a function that calls itself
     around: ast.stmt = ast.FunctionDef(
         "around", ast.arguments([], [ast.arg(each) for each in (*code.co_freevars, name)], None, [], [], None, []),
-        [made], [],
+        [*its_own, made], [],
     )  # fmt: skip
     owner = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
     if owner and owner != "<locals>":  # for the names that Python mangles
-        inner = ast.FunctionDef("around", around.args, [made], [])  # type: ignore[attr-defined]
+        inner = ast.FunctionDef("around", around.args, [*its_own, made], [])  # type: ignore[attr-defined]
         around = ast.ClassDef(owner, [], [], [inner], [])
     ast.copy_location(around, node)
     return ast.fix_missing_locations(ast.Module([around], []))
