@@ -20,7 +20,7 @@ from orchestrator.errors import OrchError
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.catching import as_value, handler_for, is_catchable
-from orchestrator.runtime.events import OpCaught, is_within, occurrence
+from orchestrator.runtime.events import OpCaught, occurrence
 from orchestrator.runtime.program import Body, Op, Structure
 
 if TYPE_CHECKING:
@@ -81,13 +81,12 @@ class _Attempted:
         if handler is None or not is_catchable(failure, self._ledger) or self._execution.log.failure is not None:
             return None
         once, own = self._execution.once, occurrence(self._frame.path, self._op.id)
-        if any(is_within(each, own) for each in once.unsettled):
+        if any(once.within(own)):
             await once.check()
-        for path, ran in once.unsettled.items():
-            if is_within(path, own):
-                doubt = failures.unsettled(ran.frame + ran.op, ran.reason, self._op.where)
-                doubt.diagnostics += failure.diagnostics
-                raise doubt from failure
+        for path, reason in once.within(own):
+            doubt = failures.unsettled(path, reason, self._op.where)
+            doubt.diagnostics += failure.diagnostics
+            raise doubt from failure
         number = self._path.removeprefix(self._frame.path + self._op.id).removeprefix("#")
         return OpCaught(self._frame.path, self._op.id, int(number or 1), handler, error, time())
 

@@ -23,7 +23,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent
+from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent, occurrence
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.inputs import inputs_apart, inputs_of
 from orchestrator.runtime.once_within import admit, within
@@ -100,6 +100,12 @@ class Within:
         execution.bill = _Bill(by, execution).note
         try:
             return await execution.result(values)
+        except BaseException:
+            doubts = {path: ran.reason for path, ran in execution.once.unsettled.items()} | execution.once.doubts
+            if doubts:
+                why = "; ".join(f"`{path}` of `{program.name}`: {reason}" for path, reason in doubts.items())
+                outer.once.doubts[occurrence(by.frame, by.op.id)] = why
+            raise
         finally:
             outer.simulated |= execution.simulated
 

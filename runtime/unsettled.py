@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from orchestrator.errors import OrchError
 from orchestrator.runtime import failures
-from orchestrator.runtime.events import region_key
+from orchestrator.runtime.events import is_within, region_key
 from orchestrator.runtime.journal.replay import Ran, State
 from orchestrator.runtime.program import Program
 
@@ -18,13 +18,15 @@ from orchestrator.runtime.program import Program
 class Occurrences:
     """Of one run, and of the run that it resumes."""
 
-    __slots__ = ("_checks", "ran", "unsettled")
+    __slots__ = ("_checks", "doubts", "ran", "unsettled")
 
     def __init__(self, program: Program, state: State | None) -> None:
         self.ran: dict[str, Ran] = {} if state is None else dict(state.ran)
         """How the latest attempt at each has ended."""
         self.unsettled: dict[str, Ran] = {} if state is None else lost(program, state)
         """Those of which nobody knows whether they happened."""
+        self.doubts: dict[str, str] = {}
+        """By the occurrence of a tool that has called a workflow which did not end: what in that is unsettled."""
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
 
     def lose(self, path: str, ran: Ran, check: Callable[[], Awaitable[None]]) -> None:
@@ -41,6 +43,11 @@ class Occurrences:
         """It did not happen."""
         self.ran.pop(path, None)
         self.unsettled.pop(path, None)
+
+    def within(self, path: str) -> Iterator[tuple[str, str]]:
+        """The ops inside one with this path of which nobody knows whether they happened, and why."""
+        yield from ((each, ran.reason) for each, ran in self.unsettled.items() if is_within(each, path))
+        yield from ((each, why) for each, why in self.doubts.items() if is_within(each, path))
 
     async def check(self) -> None:
         """The run goes on without what this part of it has lost; the checks may still tell what has become of it."""

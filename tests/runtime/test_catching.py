@@ -177,6 +177,38 @@ async def test_a_tool_that_must_run_once_and_was_cut_is_in_doubt_so_nothing_is_c
             await runtime.resume(compiled, "r")
 
 
+async def test_so_it_is_in_a_workflow_that_a_tool_calls() -> None:
+    started = asyncio.Event()
+
+    @tool(effects="once")
+    async def pay(n: int) -> int:
+        started.set()
+        await asyncio.sleep(60)
+        return n
+
+    @workflow
+    def inner(n: int) -> int:
+        return pay(n)
+
+    @tool(effects="idempotent")
+    async def calls(n: int) -> int:
+        return await inner.arun(n)
+
+    @tool(effects="idempotent")
+    async def fails(n: int) -> int:
+        await started.wait()
+        raise KeyError(n)
+
+    @workflow
+    def flow(n: int) -> str:
+        return attempt(lambda: f"{calls(n)}{fails(n)}", lambda e: "caught")
+
+    with pytest.raises(UnsettledError) as raised:
+        await compile_and_run(flow, {"n": 1})
+    assert "`pay_1` of `inner`: it was cancelled while it ran" in raised.value.message
+    assert raised.value.diagnostics[1].code == "ORCH-R001"
+
+
 async def test_a_check_that_tells_makes_the_failure_one_that_is_caught() -> None:
     started = asyncio.Event()
 
