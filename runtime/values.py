@@ -18,6 +18,7 @@ from orchestrator.dsl.messages import Message
 from orchestrator.dsl.own_code import has_own_code
 from orchestrator.dsl.parts import Part
 from orchestrator.dsl.read_again import readable_again
+from orchestrator.dsl.typing import UNIONS, union
 from orchestrator.errors import Error
 from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.content import turns_of
@@ -96,9 +97,13 @@ def at_run_time(tp: Any) -> Any:
     """The type of the concrete values of type ``tp``: conversations are not symbolic then."""
     if tp is Chat:
         return Conversation
-    if get_origin(tp) is list and (arguments := get_args(tp)):
-        return list[at_run_time(arguments[0])]  # type: ignore[misc]
-    return tp
+    origin, arguments = get_origin(tp), get_args(tp)
+    if origin not in (list, dict, tuple, *UNIONS):
+        return tp
+    inner = tuple(map(at_run_time, arguments))
+    if inner == arguments:
+        return tp
+    return union(*inner) if origin in UNIONS else origin[inner]
 
 
 @lru_cache(maxsize=4096)

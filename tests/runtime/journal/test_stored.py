@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from datetime import date
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import Error
+from orchestrator import Chat, Error
+from orchestrator.dsl.messages import Message
 from orchestrator.runtime.journal.stored import dump, load
+from orchestrator.runtime.values import Conversation, at_run_time
 
 
 class Point(BaseModel):
@@ -60,6 +62,16 @@ def test_a_value_comes_back_as_what_it_was(tp: Any, value: Any) -> None:
     again = load(tp, json.loads(json.dumps(dump(tp, value))))
     assert again == value
     assert type(again) is type(value)
+
+
+@pytest.mark.parametrize("tp", [Chat | None, list[Chat | None], dict[str, Chat], tuple[int, Chat]])
+def test_a_conversation_comes_back_wherever_it_is(tp: Any) -> None:
+    talk = Conversation((Message("user", "hello"),), "m", "session")
+    value: Any = {None: talk, list: [talk, None], dict: {"a": talk}, tuple: (1, talk)}[
+        get_origin(tp) if get_origin(tp) in (list, dict, tuple) else None
+    ]
+    concrete = at_run_time(tp)
+    assert load(concrete, json.loads(json.dumps(dump(concrete, value)))) == value
 
 
 def test_what_may_be_one_thing_or_none_is_written_as_it_is() -> None:

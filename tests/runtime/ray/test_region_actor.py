@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import chat, llm, loop, map_, tool, workflow
+from orchestrator import Error, attempt, chat, llm, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -99,6 +99,33 @@ async def test_a_run_outlives_its_worker_and_repeats_nothing(ray_session: RaySes
     assert (await second.resume(compiled, "run")).value == 3
     assert (tmp_path / "notes").read_text() == "0\n2\n"
     await second.close()
+
+
+@workflow
+def careful(file: str, marker: str) -> str:
+    def handled(error: Error) -> str:
+        return f"{error.message} {dies_once(noted(7, file), marker)}"
+
+    return attempt(lambda: refused_once(noted(0, file)), handled, catching=LookupError)  # type: ignore[return-value]
+
+
+@tool(effects="idempotent")
+def refused_once(number: int) -> str:
+    raise KeyError("no")
+
+
+async def test_a_failure_that_was_caught_in_a_worker_that_died_is_not_tried_again(
+    ray_session: RaySession, tmp_path: Path
+) -> None:
+    compiled = compile_workflow(careful)
+    inputs = {"file": str(tmp_path / "notes"), "marker": str(tmp_path / "marker")}
+    first = RegionActor(num_cpus=0)
+    with pytest.raises(RunError) as died:
+        await first.run(compiled, inputs, run_id="run")
+    assert died.value.code == "ORCH-R025"
+    async with RegionActor(num_cpus=0, journal=first.journal) as second:
+        assert (await second.resume(compiled, "run")).value == "'no' 9"
+    assert (tmp_path / "notes").read_text() == "0\n7\n"
 
 
 async def test_a_run_can_go_on_in_process(ray_session: RaySession, tmp_path: Path) -> None:

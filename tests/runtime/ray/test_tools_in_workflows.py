@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import Retry, map_, tool, workflow
+from orchestrator import Retry, attempt, map_, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
@@ -274,3 +274,24 @@ async def test_exceptions_keep_their_type_and_line(ray_session: RaySession, plac
     with pytest.raises(RunError, match="SystemExit: bad row") as left:
         await run(placed(refusing, place), how="leave")
     assert left.value.code == "ORCH-R001"
+
+
+class ApiError(FileNotFoundError):
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+
+
+@tool(effects="idempotent")
+def denies(number: int) -> int:
+    raise ApiError(number)
+
+
+@workflow
+def denied(number: int) -> list[str]:
+    by_base = attempt(lambda: f"{denies(number)}", lambda error: f"{error.message} {error.kind}", catching=OSError)
+    return [by_base, attempt(lambda: f"{denies(number)}", lambda error: error.bases[0], catching=ApiError)]
+
+
+async def test_a_failure_on_ray_is_caught_by_its_class_and_a_base_of_it(ray_session: RaySession) -> None:
+    result = await run(placed(denied, "ray-task", "ray-task"), number=404)
+    assert result.value == [f"status 404 {__name__}.ApiError", "builtins.FileNotFoundError"]
