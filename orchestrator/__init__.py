@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.observing import now, random, uuid
     from orchestrator.dsl.offered import Hidden
     from orchestrator.dsl.once import Happened
+    from orchestrator.dsl.order import parallel
     from orchestrator.dsl.parts import Part, file, image
     from orchestrator.dsl.policy import Budget, Retry
     from orchestrator.dsl.static import Static
@@ -45,6 +46,7 @@ _HOME = {
     "orchestrator.dsl.offered": ("Hidden",),
     "orchestrator.dsl.observing": ("now", "random", "uuid"),
     "orchestrator.dsl.once": ("Happened",),
+    "orchestrator.dsl.order": ("parallel",),
     "orchestrator.dsl.parts": ("Part", "file", "image"),
     "orchestrator.dsl.policy": ("Budget", "Retry"),
     "orchestrator.dsl.switching": ("switch",),
@@ -63,7 +65,8 @@ __all__ = [
     "Budget", "Chat", "Error", "Happened", "Hidden", "Message", "OrchError", "Part", "Reply", "Retry", "RunResult",
     "Session", "Static", "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask", "assistant",
     "astream", "attempt", "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow", "now", "options",
-    "race", "random", "react", "run", "stream", "switch", "system", "tool", "user", "uuid", "vote", "workflow",
+    "parallel", "race", "random", "react", "run", "stream", "switch", "system", "tool", "user", "uuid", "vote",
+    "workflow",
 ]  # fmt: skip
 
 

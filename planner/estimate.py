@@ -160,7 +160,7 @@ class Estimator:
                     busy[device] = busy.get(device, ZERO) + seconds
                 done = Ready(start.at + outcome.seconds, (node.id,), Step(node.id, start.last))
                 ends.append(done)
-            for value in node.results:
+            for value in node.results if node.token is None else (*node.results, node.token):
                 ready[value] = done
         end = latest_of(ends)
         return Outcome(latest([end.at, *busy.values()]), Busy(busy), chain(end.last))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from orchestrator.errors import SourceLoc
 from orchestrator.ir import walk
+from orchestrator.ir.tokens import DONE, TOKEN
 from orchestrator.ir.walk import op_id, opts, python_type, to_python, tree
 from orchestrator.planner.dataflow import EXCEPT, FINALLY, OTHERWISE, TRY
 
@@ -53,8 +54,12 @@ class Node:
     handle: Any
     """The MLIR operation."""
     regions: tuple[Region, ...] = ()
+    behind: tuple[int, ...] = ()
+    """Values that it waits for and does not use: the tokens of effects before it, and what its token is made of."""
+    token: int | None = None
+    """What those wait for that come behind its effects."""
     reads: Sequence[int] = ()
-    """Values that it or anything inside it uses, in that order."""
+    """Values that it or anything inside it uses or waits for, in that order."""
 
     @property
     def where(self) -> SourceLoc | None:
@@ -89,19 +94,37 @@ class _Reader:
         self._numbers: dict[Any, int] = {}
         self._types: dict[Any, str] = {}
         self._values: dict[Any, Any] = {}
+        self._tokens: dict[int, tuple[int, ...]] = {}
+        """What those wait for who take a token: the token itself, or what it is made of."""
 
     def region(self, body: walk.Body, name: str) -> Region:
         """One block and all that is inside it."""
         args, types = self._add(body.arguments)
-        nodes = [self._node(each) for each in body.nodes]
-        return Region(name, args, types, nodes, [] if body.terminator is None else list(self._known(body.terminator)))
+        nodes = [node for each in body.nodes if (node := self._node(each)) is not None]
+        yields = [] if body.terminator is None else self._known(body.terminator)
+        return Region(name, tuple(args), tuple(types), nodes, yields)
 
-    def _node(self, given: walk.Node) -> Node:
+    def _note_done(self, op: Any) -> None:
+        """A token that is made of values stands for them; it is nothing that runs."""
+        given = self._known(op)
+        (token,), _ = self._add(op.results)
+        self._tokens[token] = tuple(value for each in given for value in self._tokens.get(each, (each,)))
+
+    def _node(self, given: walk.Node) -> Node | None:
         handle = given.op
+        if given.name == DONE:
+            self._note_done(handle)
+            return None
         attrs = {name: self._python(value) for name, value in handle.attributes.items() if name not in _IGNORED}
         options = attrs.pop("opts", {})
-        operands = self._known(handle)
+        operands, behind = self._given(handle)
         results, types = self._add(handle.results)
+        token = None
+        if types and types[-1] == TOKEN:
+            *results, token = results
+            types.pop()
+            self._tokens[token] = (token,)
+        waits = (*operands, *behind)
         kind = given.name.partition(".")[2]
         names = _region_names(kind, attrs, len(given.bodies))
         regions = tuple(self.region(body, name) for body, name in zip(given.bodies, names, strict=False))
@@ -111,12 +134,14 @@ class _Reader:
             attrs=attrs,
             opts=options,
             operands=operands,
-            results=results,
-            result_types=types,
+            results=tuple(results),
+            result_types=tuple(types),
             source=_source(handle.location),
             handle=handle,
             regions=regions,
-            reads=tuple(dict.fromkeys(_reads(operands, regions))) if regions else operands,
+            behind=behind,
+            token=token,
+            reads=tuple(dict.fromkeys(_reads(waits, regions))) if regions else waits,
         )
 
     def _python(self, attribute: Any) -> Any:
@@ -126,12 +151,20 @@ class _Reader:
             known = self._values[attribute] = to_python(attribute)
         return known
 
-    def _known(self, op: Any) -> tuple[int, ...]:
+    def _given(self, op: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What an op computes with, and what else it waits for."""
+        known = self._known(op)
+        if not known or known[-1] not in self._tokens:
+            return tuple(known), ()
+        behind = dict.fromkeys(value for each in known for value in self._tokens.get(each, ()))
+        return tuple(each for each in known if each not in self._tokens), tuple(behind)
+
+    def _known(self, op: Any) -> list[int]:
         """The numbers of what an op takes."""
         numbers = self._numbers
-        return tuple([numbers[value] for value in op.operands])
+        return [numbers[value] for value in op.operands]
 
-    def _add(self, values: Iterable[Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    def _add(self, values: Iterable[Any]) -> tuple[list[int], list[str]]:
         """Number new values; their numbers and Python types."""
         numbers, types = [], []
         for value in values:
@@ -140,7 +173,7 @@ class _Reader:
                 self._types[kind] = python_type(kind)
             numbers.append(self._numbers.setdefault(value, len(self._numbers)))
             types.append(self._types[kind])
-        return tuple(numbers), tuple(types)
+        return numbers, types
 
 
 def _region_names(kind: str, attrs: Mapping[str, Any], count: int) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """How long everything that is not a model call takes: tools, people, dispatch.
 
 A tool that declares ``typical_s`` is taken at its word within a factor of three. Any other gets a default by its
-effects, wide on purpose and reported as a guess: what has side effects usually talks to another machine.
+effects, wide on purpose and reported as a guess: what observes or changes the world usually talks to another machine.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ TYPICAL_FACTOR: Final = 3.0
 
 TOOL_S: Final = {
     "pure": Interval(1e-4, 1e-2, 1.0),
+    "reads": Interval(1e-3, 0.2, 5.0),
     "idempotent": Interval(1e-3, 0.2, 5.0),
     "once": Interval(1e-3, 0.5, 10.0),
 }

@@ -84,13 +84,15 @@ class RegionBuilder:
         bind: object = None,
         check: Classes | None = None,
         tool: str | None = None,
+        behind: Sequence[Val] = (),
     ) -> Val:
         """An op computed by a Python expression: ``emit(*operand names)``, or ``emit(name of bind, *operands)``.
 
-        ``check`` is what the result must be an instance of, ``tool`` the user's tool that it calls.
+        ``check`` is what the result must be an instance of, ``tool`` the user's tool that it calls; ``behind`` it waits
+        for as well.
         """
         own = [self.use(arg) for arg in args]
-        index = self._segment_for(own)
+        index = self._segment_for([*own, *map(self.use, behind)])
         name = () if bind is None else (self._names.of(bind),)
         value = Val(self, type, index)
         self._segments[index].lines.append(Line(op_id, where, value, own, emit, name, check, tool))
@@ -108,18 +110,23 @@ class RegionBuilder:
         bodies: Sequence[tuple[str, Region, Sequence[Val]]] = (),
         behind: Sequence[Val] = (),
     ) -> list[Val]:
-        """An op that the executor starts once its inputs exist, and ``behind``, values of this region.
+        """An op that the executor starts once its inputs exist, and ``behind``, which it does not take.
 
         ``bodies`` are finished regions with the values they capture.
         """
         own = [self.use(arg) for arg in args]
         inner = [(name, region, [self.use(each) for each in captures]) for name, region, captures in bodies]
-        index = self._segment_for([*own, *(each for _, _, captures in inner for each in captures), *behind])
+        waits = [*own, *(each for _, _, captures in inner for each in captures), *map(self.use, behind)]
+        index = self._segment_for(waits)
         after = len(self._segments)
         self._segments.append(_Segment(parents=frozenset((index,))))
         outs = [Val(self, tp, after) for tp in types]
         self._segments[index].starts.append(_Suspending(op_id, spec, own, outs, after, where, policy, inner))
         return outs
+
+    def end_of_last(self) -> Val:
+        """What is there once the latest op that :meth:`suspend` has added is done: for ``behind``, it has no slot."""
+        return Val(self, None, len(self._segments) - 1)
 
     def use(self, value: Val) -> Val:
         """``value`` as one of this region: itself, or a capture from the regions around."""

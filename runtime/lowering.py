@@ -118,8 +118,10 @@ def _fill(state: _Lowering, builder: RegionBuilder, source: GraphRegion, key: st
         if node.kind == "prefill":
             state.prefills[node.results[0]] = node
             continue
-        for number, value in zip(node.results, _lower_node(state, builder, node, key), strict=True):
-            state.values[number] = value
+        made = _lower_node(state, builder, node, key)
+        state.values.update(zip(node.results, made, strict=True))
+        if node.token is not None:
+            state.values[node.token] = made[0] if made else builder.end_of_last()
     return builder.finish([state.values[number] for number in source.yields])
 
 
@@ -258,8 +260,10 @@ def _default_place(tool: Tool[..., Any]) -> str:
 
 def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
     operands = node.operands
+    behind: Sequence[int] = node.behind
     if node.kind == "decode":
-        operands = state.prefills[operands[0]].operands
+        prefill = state.prefills[operands[0]]
+        operands, behind = prefill.operands, prefill.behind
     planned = state.plans.get(node.id)
     after = node.results[1] if len(node.results) > 1 else None
     pin = None if after is None or node.id in state.moves else state.pins.get(after)
@@ -295,7 +299,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         critical_path_s=state.critical_path_s.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
     )
-    return _suspend(state, builder, node, spec, operands)
+    return _suspend(state, builder, node, spec, operands, behind)
 
 
 def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:
@@ -359,8 +363,9 @@ def _called_inline(
     args += [value for _, _, captures in bodies for value in captures]
     types = [_type(state, name) for name in node.result_types]
     whole = builder.inline(
-        node.id, emit.called, args, type=types[0] if single else Any, where=node.where, bind=function
-    )
+        node.id, emit.called, args, type=types[0] if single else Any, where=node.where, bind=function,
+        behind=_behind(state, node.behind),
+    )  # fmt: skip
     if single:
         return [whole]
     return [
@@ -386,22 +391,24 @@ def _inline(  # noqa: PLR0917 - the last two are of tools alone
         bind=expression.bind,
         check=check,
         tool=tool,
+        behind=_behind(state, node.behind),
     )
 
 
-def _suspend(
+def _suspend(  # noqa: PLR0917 - the last two differ from the node's for a model call alone
     state: _Lowering,
     builder: RegionBuilder,
     node: Node,
     spec: Any,
     operands: Sequence[int] | None = None,
+    behind: Sequence[int] | None = None,
     *,
     bodies: Sequence[tuple[str, Region, Sequence[Val]]] = (),
 ) -> Sequence[Val]:
     ordered = state.in_order and calls_a_model(node)
-    behind = [state.latest[builder.key]] if ordered and builder.key in state.latest else []
+    waits = [state.latest[builder.key]] if ordered and builder.key in state.latest else []
     if isinstance(spec, Raise):  # all that comes before it has happened
-        behind = state.suspended.get(builder.key, [])
+        waits = state.suspended.get(builder.key, [])
     made = builder.suspend(
         node.id,
         spec,
@@ -410,12 +417,17 @@ def _suspend(
         where=node.where,
         policy=policy_of(node),
         bodies=bodies,
-        behind=behind,
+        behind=[*waits, *_behind(state, node.behind if behind is None else behind)],
     )
     state.suspended.setdefault(builder.key, []).extend(made[:1])
     if ordered and made:
         state.latest[builder.key] = made[0]
     return made
+
+
+def _behind(state: _Lowering, numbers: Sequence[int]) -> Sequence[Val]:
+    """What an op waits for and does not take."""
+    return [state.values[number] for number in numbers]
 
 
 def _type(state: _Lowering, name: str) -> Any:

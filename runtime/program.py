@@ -30,7 +30,7 @@ from orchestrator.runtime.apart import OwnCode
 from orchestrator.runtime.cases import Select, by_truth
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
 
-Effects = Literal["pure", "idempotent", "once"]
+Effects = Literal["pure", "reads", "idempotent", "once"]
 
 
 @dataclass(frozen=True, slots=True)

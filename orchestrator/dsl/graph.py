@@ -50,8 +50,14 @@ class Graph(Protocol):
         opts: Mapping[str, object],
         where: SourceLoc,
         regions: Sequence[Any] = (),
+        behind: Sequence[Any] = (),
+        ordered: bool = False,
     ) -> Sequence[Any]:
-        """Append ``agent.<kind>`` and give its results; ``regions`` become its regions, in order."""
+        """Append ``agent.<kind>`` and give its results; ``regions`` become its regions, in order.
+
+        It waits for the tokens ``behind`` (:mod:`orchestrator.dsl.order`); where it is ``ordered``, the last of what
+        this gives is a token.
+        """
         ...
 
     def declare(self, kind: str, name: str, attrs: Mapping[str, object]) -> None:

@@ -40,7 +40,8 @@ class CallOptions(Sampling, total=False):
 
     ``at_least=n`` is for ``samples``: so many of them must fit the type in the end, and the others are left out, with
     a warning. Without it all must. ``choice``, ``regex`` and ``grammar`` bound the text of the reply: it is one of
-    these texts, matches the regular expression, or is of the grammar.
+    these texts, matches the regular expression, or is of the grammar. ``after`` is a value, or several, that the call
+    waits for and does not take.
     """
 
     choice: Sequence[str] | None
@@ -51,6 +52,7 @@ class CallOptions(Sampling, total=False):
     retry: RetryLike
     timeout: TimeoutLike
     budget: BudgetLike
+    after: Any
 
 
 class LlmOptions(CallOptions, total=False):
@@ -82,6 +84,7 @@ class AskOptions(TypedDict, total=False):
     retry: RetryLike
     timeout: TimeoutLike
     budget: BudgetLike
+    after: Any
 
 
 class Turn(NamedTuple, Generic[T]):

@@ -15,19 +15,19 @@ from orchestrator.dsl.tool import tool
 __all__ = ["now", "random", "uuid"]
 
 
-@tool(effects="idempotent", typical_s=0.0)
+@tool(effects="reads", typical_s=0.0)
 def now() -> datetime:
     """The time, with UTC as its zone."""
     return datetime.now(UTC)
 
 
-@tool(effects="idempotent", typical_s=0.0)
+@tool(effects="reads", typical_s=0.0)
 def random() -> float:
     """A number from 0 up to, and without, 1."""
     return _random.random()
 
 
-@tool(effects="idempotent", typical_s=0.0)
+@tool(effects="reads", typical_s=0.0)
 def uuid() -> str:
     """A new random identifier, as text: ``f81d4fae-7dec-41d0-a765-00a0c91e6bf6``."""
     return str(_uuid.uuid4())

@@ -80,6 +80,7 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
         "an int of 64 bits",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63,
     ),
+    "cache": Accepted("True or False", lambda value: isinstance(value, bool)),
     "at_least": _COUNT,
     "concurrency": _COUNT,
     "choices": Accepted("a list of different texts", _is_choices),
@@ -98,6 +99,8 @@ _ELSEWHERE: Final = {
     "guided_json": "write returns= and a type, such as a pydantic model",
 }
 """Options of other libraries, and what says the same here."""
+_VALUES: Final = frozenset({"after"})
+"""Options that are values of the workflow."""
 
 
 def unknown_option(name: str, known: type, callee: str, where: SourceLoc) -> Diagnostic:
@@ -131,6 +134,8 @@ def option(tracer: Tracer, name: str, value: Any, default: Any = None) -> Any:
     """``value``, or ``default`` where it is None, or after reporting that it is nothing that the option may be."""
     if value is None:
         return default
+    if name in _VALUES:
+        return value
     accepted = ACCEPTED.get(name)
     if is_symbolic(value):
         expected = accepted.expected if accepted else "known"
@@ -144,9 +149,11 @@ def option(tracer: Tracer, name: str, value: Any, default: Any = None) -> Any:
 
 
 def take_policies(tracer: Tracer, given: Opts) -> tuple[str | None, Opts]:
-    """Take ``name`` and the policies out of an op's options, and return the name and the policies' opts."""
-    name = given.pop("name", None)
+    """Take ``name``, ``after`` and the policies out of an op's options, and return the name and opts of the others."""
+    name, after = given.pop("name", None), given.pop("after", None)
     opts = policies(tracer, given.pop("retry", None), given.pop("timeout", None), given.pop("budget", None))  # type: ignore[arg-type]
+    if after is not None:
+        opts["after"] = after
     return name, opts  # type: ignore[return-value]
 
 
@@ -170,12 +177,13 @@ def checked(tracer: Tracer, parse: Callable[..., Opts], *args: object, **kwargs:
 
 
 class Policy(TypedDict, total=False):
-    """Name and policies of a structured op."""
+    """Name and policies of a structured op, and what it waits for besides the values that it takes."""
 
     name: str | None
     retry: RetryLike
     timeout: TimeoutLike
     budget: BudgetLike
+    after: Any
 
 
 def policy_of(tracer: Tracer, callee: str, given: Policy) -> tuple[str | None, Opts]:

@@ -25,7 +25,8 @@ CONSTRAINTS: Final = ("choice", "regex", "grammar")
 class Sampling(TypedDict, total=False):
     """How a model decodes; what is not given is the model's own default. ``docs/models.md`` has a table.
 
-    ``temperature=0`` declares the call deterministic, so that equal calls are shared.
+    ``cache=True`` has one answer serve all calls of the workflow that are equal: same prompt, conversation and options.
+    Without it each call is made, at ``temperature=0``, too.
     """
 
     model: str | None
@@ -45,6 +46,7 @@ class Sampling(TypedDict, total=False):
     bad_words: Sequence[str] | None
     allowed_token_ids: Sequence[int] | None
     ignore_eos: bool | None
+    cache: bool | None
     skip_special_tokens: bool | None
     spaces_between_special_tokens: bool | None
     include_stop_str_in_output: bool | None
@@ -166,6 +168,7 @@ def sampling_opts(given: Opts) -> Opts:
     """The ``opts`` of a model call for the options that it was given."""
     opts: Opts = {name: _plain(given[name]) for name in PASSED if name in given}
     opts |= {name: given[name] for name in ("max_tokens", "seed", "regex", "grammar") if name in given}
+    opts |= {"cache": True} if given.get("cache") else {}
     opts |= {name: float(given[name]) for name in ("temperature", "top_p") if name in given}  # type: ignore[arg-type]
     if "stop" in given:
         stop: Any = given["stop"]

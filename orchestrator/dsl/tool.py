@@ -51,7 +51,7 @@ from orchestrator.errors import Diagnostic, TraceError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Effects = Literal["pure", "idempotent", "once"]
+Effects = Literal["pure", "reads", "idempotent", "once"]
 Kind = Literal["tool", "retrieve"]
 
 
@@ -81,6 +81,7 @@ class CallOptions(TypedDict, total=False):
     retry: RetryLike
     timeout: TimeoutLike
     budget: BudgetLike
+    after: Any
 
 
 _NOTHING: Mapping[str, Callable[..., Any]] = {}
@@ -106,6 +107,8 @@ class Tool(Generic[P, R]):
     isolation: Isolation | None = None
     memory: str | int | None = None
     op_name: str | None = None
+    after: Any = None
+    """Of one call: values of the workflow that it waits for and does not take."""
     local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -115,7 +118,10 @@ class Tool(Generic[P, R]):
         return cast(R, _emit(tracer, self, args, kwargs))
 
     def options(self, **options: Unpack[CallOptions]) -> Tool[P, R]:
-        """The same tool with other policies; ``name`` is the id of the op in the workflow."""
+        """The same tool with other policies; ``name`` is the id of the op in the workflow.
+
+        ``after`` is a value, or several, that the call waits for and does not take.
+        """
         refuse_unknown(options, CallOptions, f"tool `{self.name}`")
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         return replace(self, op_name=given.pop("name", None), **given)
@@ -202,7 +208,9 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     ``effects`` says what a call does to the world, and so what the runtime may do with the call:
 
     - ``"pure"``: equal arguments give an equal result, and nothing else happens. A call may be shared between equal
-      ones, dropped where nobody uses its result, moved, and repeated.
+      ones, moved, and repeated; it waits for its arguments alone.
+    - ``"reads"``: it observes the world and changes nothing. Every call is made, behind the write before it, and may be
+      repeated; what it has seen is kept, so a resumed run does not look again.
     - ``"idempotent"``: it has effects, but doing it twice is as good as once. Every call is made, and may be repeated,
       by ``retry`` or after a crash.
     - ``"once"``, the default: it must not be repeated. An exception that it raises is its outcome. Where an attempt
@@ -217,7 +225,10 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     ``check=was_paid`` is a function of some of the tool's parameters that says what has become of an attempt without an
     outcome: ``Happened(result)``, ``"did not happen"`` or ``"unknown"``; see ``docs/effects-and-budgets.md``.
 
-    Calls that take nothing of each other's results may run at the same time, whatever their effects.
+    Effects happen in the order in which they are written: a call that may write (``"idempotent"``, ``"once"``, and so
+    every tool that declares nothing) waits for the write before it and the reads since. ``with parallel():`` lifts
+    that, ``map_`` does among its items, and ``tool.options(after=value)`` has one call wait for a value that it does
+    not take.
 
     ``timeout`` (``5``, ``"5s"`` or a ``timedelta``; ``timeout_s`` is another word for it), ``retry`` and ``budget`` are
     those of :func:`llm`. ``name`` is what plans, traces and models call the tool, by default the function's;
@@ -325,7 +336,7 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
         solve(wanted, value._type, variables)
         operands.append(value)
     returns = substitute(boundary.returns, variables)
-    register_tool(tracer, tool)
+    register_tool(tracer, tool if tool.after is None else replace(tool, after=None))
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
     if is_unrepeatable(tool):
@@ -353,6 +364,8 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
     opts.update(place_opts(tool))
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)
+    if tool.after is not None:
+        opts["after"] = tool.after
     return opts
 
 

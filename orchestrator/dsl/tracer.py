@@ -27,6 +27,7 @@ from orchestrator.dsl.constants import (
 from orchestrator.dsl.location import raised_in, user_frame, user_location
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
+from orchestrator.dsl.order import Order, Tokens, done, effect_of
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.ran import Runs
 from orchestrator.dsl.ranges import SymbolicRange
@@ -79,7 +80,9 @@ def require_tracer(callee: str) -> Tracer:
 class Scope:
     """A region under construction; its values may be used until it is closed."""
 
-    __slots__ = ("closed", "inner", "is_tried", "made", "name", "once", "outer", "raises")
+    __slots__ = (
+        "closed", "inner", "is_tried", "made", "name", "once", "order", "outer", "raises", "reads", "writes",
+    )  # fmt: skip
 
     def __init__(self, name: str, outer: Scope | None = None) -> None:
         self.name = name
@@ -91,6 +94,12 @@ class Scope:
         """Whether it is the block of a `try`, which handles what is raised directly in it."""
         self.made: dict[int, object] = {}
         """Lists and dicts that were made in it, by identity: nobody outside of it has them."""
+        self.order = Order()
+        """Of the effects in it so far."""
+        self.writes = False
+        """Whether something in it, or in a region in it, writes."""
+        self.reads = False
+        """Whether something in it, or in a region in it, observes the world."""
         self.once: dict[SourceLoc, str] = {}
         """Calls in it of tools that must run at most once, by where."""
         self.inner: list[Scope] = []
@@ -107,7 +116,7 @@ class Result(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The names used and the errors reported at some point of a trace."""
+    """The names used, the errors reported and the effects of the open region at some point of a trace."""
 
     diagnostics: int
     tools: dict[str, Tool[..., Any]]
@@ -115,6 +124,10 @@ class Mark(NamedTuple):
     ids: dict[str, SourceLoc]
     counts: dict[str, int]
     truths: dict[tuple[CodeType, int], int]
+    tokens: Tokens
+    writes: bool
+    reads: bool
+    inner: int
 
 
 class Tracer:
@@ -371,18 +384,32 @@ class Tracer:
         label: str | None = None,
         regions: Sequence[Region | None] = (),
     ) -> list[Value[Any]]:
-        """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages."""
-        where = self.here()
+        """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages.
+
+        Where it has effects, it waits for those before it (:mod:`orchestrator.dsl.order`).
+        """
+        where, scope, opts = self.here(), self.scope, dict(opts or {})
         self.emitted += 1
+        after = opts.pop("after", None)
+        effect = effect_of(scope, kind, attrs, has_regions=bool(regions))
         if regions and kind != "arm":
-            note_once(self, kind, opts or {})
-        op_id = self._new_id(base or kind, name, where)
+            note_once(self, kind, opts)
+        op_id = self.new_id(base or kind, name, where)
         types = [register_type(self, result.type) for result in results]
+        waits = [] if after is None else done(self, after)
         values: Sequence[Any] = [None] * len(results)
+        if effect is not None:
+            scope.writes |= effect == "write"
+            scope.reads |= effect == "read"
         if not self.diagnostics:
             inputs = [value._ssa for value in operands]
+            behind = waits if effect is None else [*scope.order.before(effect), *waits]
+            given: Mapping[str, Any] = {"id": op_id, "opts": opts, "where": where, "regions": regions}
             try:
-                values = self.ir.op(kind, inputs, types, attrs, id=op_id, opts=opts or {}, where=where, regions=regions)
+                values = self.ir.op(kind, inputs, types, attrs, **given, behind=behind, ordered=effect is not None)
+                if effect is not None:
+                    *values, token = values
+                    scope.order.add(effect, token)
             except UnrepresentableError as error:
                 why = "what a workflow holds is written into the IR, as UTF-8 text and 64-bit integers"
                 self.report("ORCH-D013", f"{error} in `{op_id}`", why=why, fix=error.fix, where=where)
@@ -408,15 +435,23 @@ class Tracer:
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
         names = dict(self.tools), dict(self.types), dict(self.ids), dict(self._counts), dict(self.truths)
-        return Mark(len(self.diagnostics), *names)
+        scope = self.scope
+        return Mark(len(self.diagnostics), *names, scope.order.so_far, scope.writes, scope.reads, len(scope.inner))
 
     def rollback(self, mark: Mark) -> None:
-        """Forget the names and errors since ``mark``, before tracing a region again; its ops are dropped with it."""
+        """Forget the names, errors and effects since ``mark``, before tracing a region again; its ops are dropped with
+        it."""
         del self.diagnostics[mark.diagnostics :]
         self.tools, self.types = dict(mark.tools), dict(mark.types)
         self.ids, self._counts, self.truths = dict(mark.ids), dict(mark.counts), dict(mark.truths)
+        scope = self.scope
+        scope.order.go_back(mark.tokens)
+        scope.writes, scope.reads = mark.writes, mark.reads
+        del scope.inner[mark.inner :]
 
-    def _new_id(self, base: str, name: str | None, where: SourceLoc) -> str:
+    def new_id(self, base: str, name: str | None = None, where: SourceLoc | None = None) -> str:
+        """The id of an op: ``name``, or ``base`` and a number."""
+        where = where or self.here()
         if name is not None:
             op_id = self.prefix + name
             if op_id in self.ids:

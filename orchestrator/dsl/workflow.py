@@ -32,6 +32,7 @@ from orchestrator.dsl.boundary import Boundary, bind, boundary_of
 from orchestrator.dsl.constants import shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
+from orchestrator.dsl.order import in_sequence
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.recursion import stopped
@@ -312,7 +313,8 @@ class Workflow(Generic[P, R]):
         outer = tracer.prefix
         tracer.prefix = tracer.new_prefix(self.name)
         try:
-            return self.apply(tracer, params)
+            with in_sequence(tracer):
+                return self.apply(tracer, params)
         finally:
             tracer.prefix = outer
 

@@ -22,6 +22,7 @@ from orchestrator.errors import SourceLoc
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.attributes import to_attribute
 from orchestrator.ir.dialect import context
+from orchestrator.ir.tokens import TOKEN
 
 
 class OpenRegion:
@@ -46,6 +47,7 @@ class Builder:
         self._unknown = ir.Location.unknown(self.context)
         self.module = ir.Module.create(self._unknown)
         self._types: dict[str, Any] = {}
+        self._token = ir.Type.parse(TOKEN, self.context)
         self._insertion: list[Any] = []
         self._holders: list[Any] = []
         self._workflow: Any = None
@@ -104,15 +106,20 @@ class Builder:
         opts: Mapping[str, object],
         where: SourceLoc,
         regions: Sequence[OpenRegion] = (),
+        behind: Sequence[Any] = (),
+        ordered: bool = False,
     ) -> list[Any]:
-        """Append ``agent.<kind>`` and give its results; the regions become its own, in order."""
+        """Append ``agent.<kind>`` and give its results; the regions become its own, in order.
+
+        It waits for the tokens ``behind``; where it is ``ordered``, its last result is a token.
+        """
         attributes = {name: to_attribute(value) for name, value in attrs.items()}
         attributes["id"] = to_attribute(id)
         attributes["opts"] = to_attribute(opts)
         created = ir.Operation.create(
             f"agent.{kind}",
-            results=[self._type(result) for result in results],
-            operands=list(operands),
+            results=[*map(self._type, results), self._token] if ordered else list(map(self._type, results)),
+            operands=[*operands, *behind],
             attributes=attributes,
             regions=len(regions),
             loc=self._location(id, where),

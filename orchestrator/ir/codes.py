@@ -27,4 +27,5 @@ CODES: Final[dict[str, str]] = {
     "ORCH-I025": "a tool that is not declared, or declared otherwise",
     "ORCH-I026": "a declaration or constant that means nothing",
     "ORCH-I027": "an attribute that holds something else than it must",
+    "ORCH-I028": "a token where none may be",
 }

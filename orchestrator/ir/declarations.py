@@ -27,7 +27,7 @@ from orchestrator.ir.walk import attr, source
 
 TYPE, TOOL, WORKFLOW = "agent.type", "agent.declare_tool", "agent.workflow"
 KINDS: Final = ("record", "dict", "class", "alias")
-EFFECTS: Final = ("pure", "idempotent", "once")
+EFFECTS: Final = ("pure", "reads", "idempotent", "once")
 
 
 @dataclass(frozen=True, slots=True)

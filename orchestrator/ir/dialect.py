@@ -2,7 +2,8 @@
 
 Every op but the terminator carries ``id`` (unique, user-facing; the workflow has ``sym_name``) and ``opts`` (optional
 things, absent = default), and its location is ``loc("id"("file.py":line:col))``. A value has the type
-``!agent.value<"list[Query]">``, a Python type string (``Chat`` for conversations), or ``!op.kv``.
+``!agent.value<"list[Query]">``, a Python type string (``Chat`` for conversations), ``!agent.token``, which orders
+effects (:mod:`orchestrator.ir.tokens`), or ``!op.kv``.
 
 The ops are declared here as data and checked by :mod:`orchestrator.ir.verify`; MLIR checks SSA form and dominance, and
 prints and parses. They are not registered through IRDL, which gives all operands of a variadic list one type: see
@@ -25,7 +26,7 @@ MANY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class OpSpec:
-    """One op: required attributes, the least and most operands and results, and the number of regions."""
+    """One op: required attributes, the least and most operands and results without tokens, the number of regions."""
 
     attributes: tuple[str, ...]
     operands: tuple[int, int] = (0, 0)
@@ -63,6 +64,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "agent.tool": OpSpec(_CALL, (0, MANY), (1, 1)),
     "agent.retrieve": OpSpec(_CALL, (0, MANY), (1, 1)),
     "agent.field": OpSpec((*_COMMON, "path"), (1, 1), (1, 1)),
+    "agent.done": OpSpec(_COMMON, (1, MANY)),
     "agent.ask": OpSpec((*_COMMON, "returns"), (1, 1), (1, 1)),
     "agent.branch": OpSpec(_COMMON, (1, 1), (0, MANY), 2),
     "agent.switch": OpSpec((*_COMMON, "cases"), (1, 1), (0, MANY), None),

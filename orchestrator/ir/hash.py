@@ -6,7 +6,7 @@ concurrency and hints (:data:`NOT_MEANING`). A tool's ``opts.code`` carries the 
 changes all that depends on it. A block argument counts as its position and nesting depth. Linear.
 
 The order of ops counts only where it is one of effects: within a region, of those with a token. The tokens themselves
-do not count, so that an op keeps its hash whatever stands before it.
+do not count, so that an op keeps its hash whatever stands before it; the hash of the module tells who waits for whom.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Any, Final
 
-from orchestrator.ir.walk import Body, Node, entries, is_pure, op_id, tree
+from orchestrator.ir.effects import has_effects
+from orchestrator.ir.tokens import DONE, TOKEN
+from orchestrator.ir.walk import Body, Node, entries, op_id, tree
 
 _NAMES: Final = frozenset({"id", "sym_name"})
 NOT_MEANING: Final = frozenset(
@@ -24,13 +26,13 @@ NOT_MEANING: Final = frozenset(
     | {"prefix_group", "static_prefix_chars", "fork", "defaults"}
 )
 """Attributes and options that say how an op is run, and not what it gives."""
-_TOKEN: Final = "!agent.token"
-"""The type of what orders effects."""
 
 
 def module_hash(module: Any) -> str:
     """16 hex digits for the whole workflow."""
-    return _Hasher().node(tree(module), 0)
+    hasher = _Hasher()
+    content = hasher.node(tree(module), 0)
+    return _digest([_framed(content), *map(_framed, hasher.order)]) if hasher.order else content
 
 
 def op_hashes(module: Any) -> dict[str, str]:
@@ -43,6 +45,9 @@ def op_hashes(module: Any) -> dict[str, str]:
 class _Hasher:
     def __init__(self) -> None:
         self.by_id: dict[str, str] = {}
+        self.order: list[str] = []
+        """Who waits for whom for the sake of order, by the numbers of their tokens."""
+        self._tokens: dict[Any, int] = {}
         self._values: dict[Any, bytes] = {}
         self._types: dict[Any, bytes] = {}
         self._attributes: dict[tuple[str, Any], bytes] = {}
@@ -52,7 +57,7 @@ class _Hasher:
         op = node.op
         content = [_framed(node.name)]
         content += [self._attribute(*each) for each in op.attributes.items()]
-        content += [self._values[value] for value in op.operands]
+        content += [self._values.get(value, b"") for value in op.operands]
         content += [self._type(value.type) for value in op.results]
         content += [_framed(self._body(body, depth + 1, index)) for index, body in enumerate(node.bodies)]
         digest = self.by_id[op_id(op)] = _digest(content)
@@ -67,11 +72,14 @@ class _Hasher:
         for node in body.nodes:
             digest = self.node(node, depth)
             values = [value for value in node.op.results if self._type(value.type)]
-            (free if len(values) == len(node.op.results) else ordered).append(digest)
-            is_drawn = bool(values) and not is_pure(node)
+            gives_token = len(values) < len(node.op.results)
+            self._note_order(node, digest, gives_token=gives_token)
+            if node.name == DONE:
+                continue
+            (ordered if gives_token else free).append(digest)
+            is_drawn = bool(values) and (bool(node.bodies) or has_effects(node))
             which = f"{depth} {met[digest]}" if is_drawn else ""  # two equal calls of a model give two replies
             met[digest] += is_drawn
-            self._values.update(dict.fromkeys(node.op.results, b""))
             self._values.update((value, _framed(f"{digest} {which} {index}")) for index, value in enumerate(values))
         content = [_framed(f"{len(body.arguments)} arguments, {len(ordered)} in order"), *map(_framed, ordered)]
         content += map(_framed, sorted(free))
@@ -79,12 +87,22 @@ class _Hasher:
             content += [self._values[value] for value in body.terminator.operands]
         return _digest(content)
 
+    def _note_order(self, node: Node, digest: str, *, gives_token: bool) -> None:
+        waiting = digest
+        if gives_token:
+            waiting = str(self._tokens.setdefault(list(node.op.results)[-1], len(self._tokens)))
+        for value in node.op.operands if self._tokens else ():
+            if value in self._tokens:
+                self.order.append(f"{waiting} waits for {self._tokens[value]}")
+            elif node.name == DONE:
+                self.order.append(f"{waiting} is made of {self._values[value]!r}")
+
     def _type(self, part: Any) -> bytes:
         """The text of a type, empty for a token; most are shared by many ops."""
         known = self._types.get(part)
         if known is None:
             text = str(part)
-            known = self._types[part] = b"" if text == _TOKEN else _framed(text)
+            known = self._types[part] = b"" if text == TOKEN else _framed(text)
         return known
 
     def _attribute(self, name: str, value: Any) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orchestrator.ir.declarations import Declarations, DeclaredTool
 from orchestrator.ir.subtypes import Subtypes
+from orchestrator.ir.tokens import operands, results
 from orchestrator.ir.typecheck import given, yields
 from orchestrator.ir.types import ANY, BOOL, NEVER, Type, union_of
 from orchestrator.ir.walk import Node
@@ -34,8 +35,8 @@ class Signatures:
         kind = attributes["kind"].value if node.name == "op.call" else _KIND_OF.get(node.name)
         check = _OF_KIND.get(kind)
         if check is not None:
-            operands, results = self._types_of(node.op.operands), self._types_of(node.op.results)
-            yield from check(self, node, attributes, operands, results)
+            taken, made = self._types_of(operands(node.op)), self._types_of(results(node.op))
+            yield from check(self, node, attributes, taken, made)
 
     def _types_of(self, values: Any) -> list[Type]:
         """Types that nobody knows, which are reported elsewhere, fit everywhere."""

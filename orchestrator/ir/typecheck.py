@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from orchestrator.ir.tokens import operands, results
 from orchestrator.ir.types import names_in
 from orchestrator.ir.walk import opt, python_type
 
@@ -44,7 +45,7 @@ def _ask(node: Node) -> Iterator[Edge]:
 
 
 def _given(node: Node) -> Iterator[Edge]:
-    prompt, *others = node.op.operands
+    prompt, *others = operands(node.op)
     yield Edge("the prompt", prompt.type, _prompted(prompt))
     for chat in others[:1]:
         yield Edge("the conversation", chat.type, "Chat")
@@ -88,18 +89,18 @@ def _workflow(node: Node) -> Iterator[Edge]:
 def _branch(node: Node) -> Iterator[Edge]:
     yield Edge("the condition", node.op.operands[0].type, "bool")
     for body in node.bodies:
-        yield from pairs("what an arm yields", yields(body), types_of(node.op.results))
+        yield from pairs("what an arm yields", yields(body), types_of(results(node.op)))
 
 
 def _switch(node: Node) -> Iterator[Edge]:
     for body in node.bodies:
-        yield from pairs("what a case yields", yields(body), types_of(node.op.results))
+        yield from pairs("what a case yields", yields(body), types_of(results(node.op)))
 
 
 def _attempt(node: Node) -> Iterator[Edge]:
     handlers = len(node.op.attributes["catches"])
     for body in node.bodies[: handlers + 1]:
-        yield from pairs("what an arm yields", yields(body), types_of(node.op.results))
+        yield from pairs("what an arm yields", yields(body), types_of(results(node.op)))
     for body in node.bodies[1 : handlers + 1]:
         for argument in body.arguments:
             yield Edge("what a handler is given", argument.type, "Error", True)
@@ -112,15 +113,15 @@ def _fail(node: Node) -> Iterator[Edge]:
 
 def _race(node: Node) -> Iterator[Edge]:
     for arm in node.bodies[0].nodes:
-        yield from pairs("what an arm yields", yields(arm.bodies[0]), types_of(node.op.results))
+        yield from pairs("what an arm yields", yields(arm.bodies[0]), types_of(results(node.op)))
 
 
 def _loop(node: Node) -> Iterator[Edge]:
-    results = types_of(node.op.results)
-    yield from pairs("the initial state", types_of(node.op.operands), results)
-    yield from pairs("the next state", yields(node.bodies[1]), results)
+    made = types_of(results(node.op))
+    yield from pairs("the initial state", types_of(operands(node.op)), made)
+    yield from pairs("the next state", yields(node.bodies[1]), made)
     for body in node.bodies:
-        for argument, result in zip(body.arguments, results, strict=False):
+        for argument, result in zip(body.arguments, made, strict=False):
             yield Edge("the state inside", argument.type, result, True)
     yield Edge("the condition", yields(node.bodies[0])[0], "bool")
 

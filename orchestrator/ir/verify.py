@@ -14,6 +14,8 @@ from orchestrator.ir.declarations import EFFECTS, Declarations, checked_declarat
 from orchestrator.ir.dialect import OPS, is_of_its_kind
 from orchestrator.ir.signatures import Signatures, Violation
 from orchestrator.ir.subtypes import OTHERS, Subtypes
+from orchestrator.ir.tokencheck import misplaced
+from orchestrator.ir.tokens import operands, results
 from orchestrator.ir.typecheck import EDGES
 from orchestrator.ir.types import Type, parse_type
 from orchestrator.ir.walk import Node, nodes, op_id, python_type, source, tree
@@ -47,6 +49,8 @@ def verify(module: Any) -> Node:
             wrong += signatures.of(node, attributes)
         for code, message in (*values.unknown(node), *wrong):
             found.append(Diagnostic(code, f"`{op_id(op)}`: {message}", source(op)))
+    if not found:
+        found = [Diagnostic("ORCH-I028", f"`{op_id(at.op)}`: {what}", source(at.op)) for at, what in misplaced(root)]
     if found:
         raise IRError.collect(found)
     return root
@@ -125,7 +129,7 @@ def _violations(node: Node, attributes: Mapping[str, Any]) -> list[Violation]:
     if mistaken:
         return [("ORCH-I027", f"{name} has something else than it takes in {', '.join(mistaken)}")]
     found: list[Violation] = []
-    counts = ("operands", spec.operands, len(op.operands)), ("results", spec.results, len(op.results))
+    counts = ("operands", spec.operands, len(operands(op))), ("results", spec.results, len(results(op)))
     for what, (least, most), count in counts:
         if not least <= count <= most:
             found.append(("ORCH-I019", f"{name} has {count} {what}; {least} to {most} are allowed"))
@@ -138,15 +142,15 @@ def _violations(node: Node, attributes: Mapping[str, Any]) -> list[Violation]:
 
 
 def _prompt(node: Node, given: Mapping[str, Any]) -> Iterator[Violation]:
-    parts, holes = len(given["parts"]), len(node.op.operands)
+    parts, holes = len(given["parts"]), len(operands(node.op))
     if parts != holes + 1:
         yield "ORCH-I012", f"{parts} parts around {holes} holes; one more is needed"
 
 
 def _call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
-    params, effects = len(attributes["params"]), attributes["effects"].value
-    if params != len(node.op.operands) and attributes["callee"].value:
-        yield "ORCH-I021", f"{len(node.op.operands)} arguments for {params} parameters"
+    params, effects, arguments = len(attributes["params"]), attributes["effects"].value, len(operands(node.op))
+    if params != arguments and attributes["callee"].value:
+        yield "ORCH-I021", f"{arguments} arguments for {params} parameters"
     if effects not in EFFECTS:
         yield "ORCH-I022", f"effects are {effects!r}, and must be {', '.join(EFFECTS)}"
 
@@ -195,9 +199,9 @@ def _regions_of(node: Node) -> Sequence[int]:
 
 def _attempt_violations(node: Node, yields: list[int], arguments: list[int]) -> Iterator[Violation]:
     """The body and the handlers yield the results, and the cleanup nothing; handlers take the error."""
-    handlers, results = len(node.op.attributes["catches"]), len(node.op.results)
-    if yields != [*[results] * (handlers + 1), 0][: len(yields)]:
-        yield "ORCH-I015", f"regions yield {', '.join(map(str, yields))} values for {results} results"
+    handlers, made = len(node.op.attributes["catches"]), len(results(node.op))
+    if yields != [*[made] * (handlers + 1), 0][: len(yields)]:
+        yield "ORCH-I015", f"regions yield {', '.join(map(str, yields))} values for {made} results"
     if arguments != [0, *[1] * handlers, 0][: len(arguments)]:
         yield "ORCH-I016", f"regions take {arguments} arguments, and only handlers take one, the error"
 
@@ -226,19 +230,19 @@ def _wrong_counts(node: Node) -> Iterator[Violation]:
     name = node.name
     yields = [len(body.terminator.operands) for body in node.bodies]
     arguments = [len(body.arguments) for body in node.bodies]
-    results, operands = len(node.op.results), len(node.op.operands)
+    made, given = len(results(node.op)), len(operands(node.op))
     if name == "agent.attempt":
         yield from _attempt_violations(node, yields, arguments)
     match name:
-        case "agent.branch" if yields != [results, results]:
-            yield "ORCH-I015", f"arms yield {yields[0]} and {yields[1]} values for {results} results"
-        case "agent.switch" if yields != [results] * len(yields):
-            yield "ORCH-I015", f"cases yield {', '.join(map(str, yields))} values for {results} results"
-        case "agent.loop" if yields != [1, results]:
-            yield "ORCH-I015", f"cond and body yield {yields[0]} and {yields[1]} values instead of 1 and {results}"
-        case "agent.map" if yields != [results]:
-            yield "ORCH-I015", f"the body yields {yields[0]} values for {results} lists"
-    if name == "agent.loop" and (results != operands or arguments != [operands, operands]):
-        yield "ORCH-I016", f"{operands} initial values, {arguments} region arguments and {results} results differ"
-    if name == "agent.map" and arguments != [operands]:
-        yield "ORCH-I016", f"the body takes {arguments[0]} arguments for {operands} lists"
+        case "agent.branch" if yields != [made, made]:
+            yield "ORCH-I015", f"arms yield {yields[0]} and {yields[1]} values for {made} results"
+        case "agent.switch" if yields != [made] * len(yields):
+            yield "ORCH-I015", f"cases yield {', '.join(map(str, yields))} values for {made} results"
+        case "agent.loop" if yields != [1, made]:
+            yield "ORCH-I015", f"cond and body yield {yields[0]} and {yields[1]} values instead of 1 and {made}"
+        case "agent.map" if yields != [made]:
+            yield "ORCH-I015", f"the body yields {yields[0]} values for {made} lists"
+    if name == "agent.loop" and (made != given or arguments != [given, given]):
+        yield "ORCH-I016", f"{given} initial values, {arguments} region arguments and {made} results differ"
+    if name == "agent.map" and arguments != [given]:
+        yield "ORCH-I016", f"the body takes {arguments[0]} arguments for {given} lists"

@@ -6,7 +6,6 @@ one ``walk`` and hands out plain lists. A pass that changes the ops under a tree
 - ``tree(module)``: the workflow as nested :class:`Node` and :class:`Body` records; ``nodes(body)`` goes through all.
 - ``op_id(op)``, ``attr(op, "max")``, ``opts(op)`` and one of them, ``opt(op, "seed")``, ``source(op)``,
   ``type_string(value)``: attributes as Python values.
-- ``is_pure(node)``: may it be dropped or shared?
 """
 
 from __future__ import annotations
@@ -22,11 +21,7 @@ from orchestrator.errors import IRError, SourceLoc
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.dialect import OPS
 
-_ALWAYS_PURE: Final = frozenset({"agent.const", "agent.prompt", "agent.chat", "agent.field"})
 _LEAVES: Final = frozenset(name for name, spec in OPS.items() if spec.regions == 0)
-_STRUCTURED: Final = frozenset(
-    {"agent.branch", "agent.switch", "agent.attempt", "agent.loop", "agent.map", "agent.race", "agent.arm"}
-)
 _PLAIN: Final = frozenset({"str", "int", "float", "bool", "None"})
 _VALUE: Final = '!agent.value<"', '">'
 _ESCAPED = re.compile(rb"\\(?:([0-9A-Fa-f]{2})|(.))", re.DOTALL)
@@ -202,22 +197,3 @@ def entries(dictionary: Any) -> dict[str, Any]:
     as an entry."""
     names = [dictionary[position].name for position in range(len(dictionary))]
     return {name: dictionary[name] for name in names}
-
-
-def is_pure(node: Node) -> bool:
-    """Whether equal ops may be shared and unused ones dropped: a model call at temperature 0, a tool declared pure."""
-    name = node.name
-    if name in _ALWAYS_PURE:
-        return True
-    if name == "agent.generate":
-        return bool(opt(node.op, "temperature") == 0.0)
-    if name in ("agent.tool", "agent.retrieve"):
-        return bool(attr(node.op, "effects") == "pure")
-    return False
-
-
-def has_effects(node: Node) -> bool:
-    """Whether the op, or anything inside it, must happen even if nobody reads its results."""
-    if node.name in _STRUCTURED:
-        return any(has_effects(inner) for body in node.bodies for inner in body.nodes)
-    return not is_pure(node)

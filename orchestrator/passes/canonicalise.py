@@ -1,4 +1,4 @@
-"""Canonicalise: fold, share equal pure ops, drop unused ones.
+"""Canonicalise: fold, share equal ops without effects, drop unused ones that cannot fail.
 
 MLIR's own CSE compares all attributes, and every op here has an ``id``: it would never find two equal ops. This one
 leaves the id out. It is scoped: an op is replaced by an equal one that comes before it in its own region or in one
@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from orchestrator.ir.walk import Body, Node, attr, is_plain, is_pure, opt
+from orchestrator.ir.effects import has_effects
+from orchestrator.ir.walk import Body, Node, attr, is_plain, opt
 from orchestrator.passes.rewrite import editing, replace, sweep
 
 _CONTAINERS: Final = frozenset({"builtin.tuple", "builtin.list", "builtin.dict"})
@@ -32,7 +33,8 @@ class Canonicalise:
 
         %r = "agent.tool"(%a) {callee = "run", effects = "once", id = "run_1", …}
 
-    Ops with effects are never removed, nor shared: two equal ``once`` tools are two calls.
+    Ops with effects are never removed, nor shared: two equal ``once`` tools are two calls. What can fail is shared, and
+    not removed (:mod:`orchestrator.ir.effects`).
     """
 
     name: ClassVar[str] = "canonicalise"
@@ -56,7 +58,7 @@ def _share(body: Body, scopes: list[dict[Key, Any]], containers: dict[Any, dict[
         if folded is not None:
             replace(op, [folded])
             continue
-        if not node.bodies and is_pure(node) and not _is_fresh(node):
+        if not node.bodies and not has_effects(node) and not _is_fresh(node):
             key = _key(op)
             equal = next((known[key] for known in scopes if key in known), None)
             if equal is not None:

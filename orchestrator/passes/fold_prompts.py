@@ -34,18 +34,21 @@ class FoldPrompts:
         with editing(root):
             known = made_by(root, ("agent.const", "agent.prompt"))
             prompts = [node for node in known.values() if node.name == "agent.prompt"]
-            folded = [node for node in prompts if _fold(node, known)]
+            spent: set[int] = set()
+            folded = [node for node in prompts if _fold(node, known, spent)]
             if folded:
-                sweep(root.bodies[0])
+                sweep(root.bodies[0], spent=spent)
 
 
-def _fold(node: Node, known: dict[Any, Node]) -> bool:
-    """Rebuild one prompt, if there is text for it; those that it uses come before it and are folded already."""
+def _fold(node: Node, known: dict[Any, Node], spent: set[int]) -> bool:
+    """Rebuild one prompt, if there is text for it; those that it uses come before it and are folded already. What it
+    shows in the place of others is ``spent``."""
     op = node.op
     given = list(op.operands)
     inlined = [_inlined(value, known.get(value)) for value in given]
     if not any(inlined):
         return False
+    spent.update(id(known[value]) for value, inner in zip(given, inlined, strict=True) if inner is not None)
     first, *rest = attr(op, "parts")
     parts, holes = [first], []
     for value, inner, part in zip(given, inlined, rest, strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
+from orchestrator.ir.tokens import operands
 from orchestrator.ir.walk import Body, Node, attr, bodies, is_plain
 from orchestrator.passes.rewrite import editing, made_by, note
 
@@ -90,7 +91,7 @@ def _shown(node: Node) -> Sequence[Any]:
 
 def _prefix(op: Any, known: Mapping[Any, Node]) -> tuple[tuple[Any, ...], int]:
     """What the call's prompt starts with, as a key, and the characters of it that are known now."""
-    prompt, *chats = op.operands
+    prompt, *chats = operands(op)
     if chats:
         started = _called(known.get(chats[0]), "agent.chat")
         system = started.operands[0] if started is not None and len(started.operands) else None

@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.attributes import to_attribute
-from orchestrator.ir.walk import Body, Node, bodies, entries, has_effects
+from orchestrator.ir.effects import is_droppable
+from orchestrator.ir.walk import Body, Node, bodies, entries
 
 
 def editing(root: Node) -> AbstractContextManager[Any]:
@@ -71,23 +72,25 @@ def replace(op: Any, values: Sequence[Any]) -> None:
     op.erase()
 
 
-def sweep(body: Body, live: set[Any] | None = None) -> set[Any]:
+def sweep(body: Body, live: set[Any] | None = None, spent: Collection[int] = ()) -> set[Any]:
     """Dead code elimination: erase ops that nothing needs, last ones first; gives the values that are needed.
 
-    An op stays if it or anything in it has effects, or if a result is needed. One backward pass is enough, because
-    whatever uses a value comes after it.
+    An op stays if a result is needed, or if it or anything in it has effects or can fail, unless it is ``spent`` (by
+    the identity of its node): others do what it did. One backward pass is enough, because whatever uses a value comes
+    after it.
     """
     live = set() if live is None else live
     if body.terminator is not None:
         live.update(body.terminator.operands)
     kept = []
     for node in reversed(body.nodes):
-        if live.isdisjoint(node.op.results) and node.name != "agent.arm" and not has_effects(node):
+        is_needed = node.name == "agent.arm" or not live.isdisjoint(node.op.results)
+        if not is_needed and (id(node) in spent or is_droppable(node)):
             node.op.erase()
             continue
         kept.append(node)
         for inner in node.bodies:
-            sweep(inner, live)
+            sweep(inner, live, spent)
         live.update(node.op.operands)
     body.nodes[:] = reversed(kept)
     return live

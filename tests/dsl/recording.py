@@ -28,6 +28,8 @@ class Op:
     opts: Mapping[str, Any]
     where: SourceLoc
     regions: list[Block]
+    behind: list[Ssa]
+    """The tokens that it waits for."""
 
 
 @dataclass(eq=False)
@@ -74,14 +76,17 @@ class Recording:
     def op(
         self, kind: str, operands: Sequence[Ssa], results: Sequence[str], attrs: Mapping[str, object], *, id: str,  # noqa: A002
 
-        opts: Mapping[str, object], where: SourceLoc, regions: Sequence[Block] = (),
+        opts: Mapping[str, object], where: SourceLoc, regions: Sequence[Block] = (), behind: Sequence[Ssa] = (),
+        ordered: bool = False,
     ) -> list[Ssa]:  # fmt: skip
-        assert all(isinstance(operand, Ssa) for operand in operands)
-        op = Op(kind, id, list(operands), [Ssa(tp) for tp in results], attrs, opts, where, list(regions))
-        for result in op.results:
+        assert all(isinstance(operand, Ssa) for operand in (*operands, *behind))
+        made = [Ssa(tp) for tp in results]
+        op = Op(kind, id, list(operands), made, attrs, opts, where, list(regions), list(behind))
+        given = [*made, Ssa("!agent.token")] if ordered else made
+        for result in given:
             result.producer = op
         self._open[-1].ops.append(op)
-        return op.results
+        return given
 
     def declare(self, kind: str, name: str, attrs: Mapping[str, object]) -> None:
         self.declared[kind, name] = attrs

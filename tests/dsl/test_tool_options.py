@@ -49,8 +49,12 @@ def test_the_former_name_of_the_timeout_means_the_same() -> None:
     ("options", "message", "fix"),
     [
         ({"effects": "prue"}, "tool `fetch`: effects='prue'", 'did you mean "pure"?'),
-        ({"effects": None}, "tool `fetch`: effects=None", "effects is one of 'pure', 'idempotent', 'once'"),
-        ({"effects": ["pure"]}, "tool `fetch`: effects=['pure']", "effects is one of 'pure', 'idempotent', 'once'"),
+        ({"effects": None}, "tool `fetch`: effects=None", "effects is one of 'pure', 'reads', 'idempotent', 'once'"),
+        (
+            {"effects": ["pure"]},
+            "tool `fetch`: effects=['pure']",
+            "effects is one of 'pure', 'reads', 'idempotent', 'once'",
+        ),
         ({"kind": "retreive"}, "tool `fetch`: kind='retreive'", 'did you mean "retrieve"?'),
         ({"typical_s": "0.5"}, "tool `fetch`: typical_s='0.5'", "typical_s is a number of seconds, such as 0.5"),
         ({"typical_s": -1}, "tool `fetch`: typical_s=-1", "typical_s is a number of seconds, such as 0.5"),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import SourceLoc
 from orchestrator.ir.build import Builder
+from orchestrator.ir.effects import has_effects
 from orchestrator.ir.hash import module_hash, op_hashes
 from orchestrator.ir.text import parse, read, to_text
-from orchestrator.ir.walk import Node, attr, bodies, has_effects, nodes, op_id, opts, source, tree, type_string
+from orchestrator.ir.walk import Node, attr, bodies, nodes, op_id, opts, source, tree, type_string
 from orchestrator.passes.canonicalise import Canonicalise
 from orchestrator.passes.fold_prompts import FoldPrompts
 from orchestrator.passes.pipeline import PIPELINE, run_pipeline

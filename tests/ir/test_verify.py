@@ -151,7 +151,7 @@ def test_reading_names_every_mistake_with_its_line() -> None:
         (7, "ORCH-I024", "`field_1`: the type `Banana` names `Banana`, which is neither builtin nor declared"),
         (7, "ORCH-I023", "`field_1`: int has no field 'no.such field'"),
         (9, "ORCH-I021", "`t_1`: 1 arguments for 3 parameters"),
-        (9, "ORCH-I022", "`t_1`: effects are 'prue', and must be pure, idempotent, once"),
+        (9, "ORCH-I022", "`t_1`: effects are 'prue', and must be pure, reads, idempotent, once"),
         (9, "ORCH-I025", "`t_1`: there is no tool `nobody` among the declarations"),
         (11, "ORCH-I020", "`branch_1`: the condition is str, and must be bool"),
         (11, "ORCH-I020", "`branch_1`: what an arm yields is int, and must be Chat"),

@@ -13,12 +13,12 @@ from orchestrator.runtime.critical_path import remaining_s
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="sim", model="m"),))
 
 
-@tool(effects="once", typical_s=5.0)
+@tool(effects="reads", typical_s=5.0)
 def slow(text: str) -> str:
     return text
 
 
-@tool(effects="once", typical_s=1.0)
+@tool(effects="reads", typical_s=1.0)
 def quick(text: str) -> str:
     return text
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import branch, loop, tool
+from orchestrator import branch, loop, parallel, tool
 from orchestrator.errors import RunError, UnsettledError
 from orchestrator.runtime.events import OpFailed, OpsDone, OpStarted, OpUnsettled, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -127,7 +127,8 @@ async def test_a_failure_beside_it_names_it_too() -> None:
         raise ValueError("broken")
 
     def flow(cents: int) -> tuple[int, str]:
-        return breaks(cents), pay(cents)
+        with parallel():
+            return breaks(cents), pay(cents)
 
     async with Runtime() as runtime:
         with pytest.raises(RunError) as raised:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from orchestrator import Retry, branch, map_, tool, workflow
+from orchestrator import Retry, branch, map_, parallel, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError, UnsettledError
 from orchestrator.runtime.budget import Need
@@ -105,10 +105,8 @@ async def test_after_a_crash_only_calls_whose_turn_had_come_are_in_doubt() -> No
 
     @workflow
     def flow(amounts: list[int]) -> list[list[int]]:
-        return [
-            map_(pay, amounts, limit=99),
-            map_(pay_apart, amounts, limit=99),
-        ]
+        with parallel():
+            return [map_(pay, amounts, limit=99), map_(pay_apart, amounts, limit=99)]
 
     flow_ = compile_workflow(flow)
     async with Runtime() as runtime:

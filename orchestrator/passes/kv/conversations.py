@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orchestrator.ir.tokens import operands
 from orchestrator.ir.walk import Body, Node, attr, bodies, type_string
 
 ARMS: Final = frozenset({"agent.branch", "agent.switch", "agent.race", "agent.attempt"})
@@ -233,7 +234,7 @@ class Conversations:
     def _continued_by(self, node: Node) -> Iterator[Any]:
         op = node.op
         if node.name == "agent.generate":
-            yield from list(op.operands)[1:2]
+            yield from operands(op)[1:2]
         elif node.bodies:
             yield from (value for value in op.operands if self.is_chat(value))
             for inner in arms(node):

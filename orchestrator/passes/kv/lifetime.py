@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from orchestrator.ir.tokens import operands, results
 from orchestrator.ir.walk import Body, Node, attr, bodies, op_id, type_string
 from orchestrator.passes.kv.conversations import ARMS, Conversations, arms
 from orchestrator.passes.kv.prefetch import prefetch
@@ -116,7 +117,8 @@ class _Marking:
 
     def _turn(self, op: Any, body: Body, follower: Any) -> None:
         after = op.results[1]
-        if len(op.operands) > 1 and self._sharing.forks(op.operands[1]):
+        before = operands(op)[1:]
+        if before and self._sharing.forks(before[0]):
             note(op, {"fork": True})
         turns = self._flow.ahead(after, body)
         if turns is None:
@@ -128,7 +130,7 @@ class _Marking:
             note(op, {"turns_left": LEAST_TURNS_LEFT})
             return
         note(op, {"turns_left": 0.0})
-        if len(op.operands) < 2 or self._flow.continues(after, body):
+        if not before or self._flow.continues(after, body):
             return
         if op.results[0] in self._summaries_in(body):
             self._hint(op, "supersede", [after], follower, opts={"over": 1})
@@ -149,10 +151,10 @@ class _Marking:
             ttl_s, known["because"] = 0.0, "waits for a human"
         elif quickest_s(wait) > LONGEST_TTL_S:
             ttl_s, known["because"] = 0.0, "waits for longer than a pin lasts"
-        operands, features = self._early_features(wait, op)
+        values, features = self._early_features(wait, op)
         if features:
             known["features"] = features
-        self._hint(op, "pin", [chat, *operands], follower, ttl_s=ttl_s, opts=known)
+        self._hint(op, "pin", [chat, *values], follower, ttl_s=ttl_s, opts=known)
         self._extend(op, wait, has_features=bool(features))
 
     def _extend(self, op: Any, wait: Wait, *, has_features: bool) -> None:
@@ -173,8 +175,8 @@ class _Marking:
                 known["features"] = [each for each, _ in features]
             ttl_s = 0.0 if human or quickest_s(resolved) > LONGEST_TTL_S else LONGEST_TTL_S
             given = {"id": name, "ttl_s": ttl_s, "opts": known, "place": "", "resources": {}}
-            operands = [op.results[1], *(value for _, value in features)]
-            self._hints.before(step.op, "op.kv_extend", operands, [], given)
+            values = [op.results[1], *(value for _, value in features)]
+            self._hints.before(step.op, "op.kv_extend", values, [], given)
 
     def _hint(self, op: Any, kind: str, values: list[Any], at: Any, **attrs: object) -> None:
         given = {"id": f"{op_id(op)}.{kind}", "opts": {}, "place": "", "resources": {}, **attrs}
@@ -229,10 +231,10 @@ class _Marking:
         users = self._flow.users(chat, body)
         if not users or self._flow.leaves(chat, body) or not self._is_forked(chat, body.nodes[users[0]]):
             return
-        results = [list(body.nodes[index].op.results) for index in users]
-        kept = [value for values in results for value in values]
+        made = [results(body.nodes[index].op) for index in users]
+        kept = [value for values in made for value in values]
         at = body.nodes[users[-1] + 1].op if users[-1] + 1 < len(body.nodes) else body.terminator
-        if at is not None and all(results) and not any(map(_is_nested, [chat, *kept])):
+        if at is not None and all(made) and not any(map(_is_nested, [chat, *kept])):
             self._hint(op, kind, [chat, *kept], at, opts={"over": 1})
 
     def _is_forked(self, chat: Any, user: Node) -> bool:
@@ -249,8 +251,8 @@ class _Marking:
                 if self._flow.is_chat(end) and not self._flow.continues(end, body) and self._sharing.is_owned(end):
                     self._hint(op, f"release.{position}", [end], follower)
         elif node.name == "agent.race":
-            if len(arms(node)) > 1 and any(map(_has_turn, arms(node))) and list(op.results):
-                self._hint(op, "supersede", list(op.results), follower, opts={"over": 0, "scope": op_id(op)})
+            if len(arms(node)) > 1 and any(map(_has_turn, arms(node))) and results(op):
+                self._hint(op, "supersede", results(op), follower, opts={"over": 0, "scope": op_id(op)})
         elif node.name in ("agent.branch", "agent.switch"):
             self._other_arms(node, body)
 
@@ -290,7 +292,7 @@ def _features(step: Step) -> list[tuple[str, Any]]:
     """Names and values of the arguments of a call that the user named as telling how long it takes."""
     if not step.features:
         return []
-    values = dict(zip(attr(step.op, "params", ()), step.op.operands, strict=True))
+    values = dict(zip(attr(step.op, "params", ()), operands(step.op), strict=True))
     return [(name, values[name]) for name in step.features if name in values]
 
 

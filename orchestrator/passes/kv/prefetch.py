@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orchestrator.ir.tokens import operands
 from orchestrator.ir.walk import Body, Node, attr, op_id, opt, opts
 from orchestrator.passes.kv.waits import LONGEST_TTL_S, is_declared, key, needs_human, quickest_s, seconds, wait_of
 from orchestrator.passes.rewrite import Additions
@@ -29,7 +30,8 @@ def prefetch(body: Body, hints: Additions) -> None:
     for index, node in enumerate(body.nodes):
         op = node.op
         if node.name == "agent.generate":
-            prefix = op.operands[1] if len(op.operands) > 1 else opt(op, "prefix_group") or op_id(op)
+            chats = operands(op)[1:]
+            prefix = chats[0] if chats else opt(op, "prefix_group") or op_id(op)
             if _has_long_prefix(node) and wait is not None and prefix not in warm:
                 made = made or _made_in(body)
                 _prefetch_before(*wait, op, made, hints)
@@ -49,16 +51,17 @@ def _made_in(body: Body) -> dict[Any, tuple[int, Any]]:
 
 def _prefetch_before(position: int, wait: Node, op: Any, made: dict[Any, tuple[int, Any]], hints: Additions) -> None:
     """Hint at the conversation of ``op`` if it is open by then, else at the first part of its (system) prompt."""
-    start = op.operands[min(len(op.operands) - 1, 1)]
+    given = operands(op)
+    start = given[min(len(given) - 1, 1)]
     opened, source = made.get(start, (-1, None))
-    if len(op.operands) > 1:
+    if len(given) > 1:
         if opened < position:
             _hint(op, start, wait, hints)
         elif source.name == "agent.chat":
             text = _first_part(op, made.get(source.operands[0], (-1, None))[1], wait, hints)
             if text is not None:
-                given = {"id": f"{op_id(op)}.prefix_chat", "opts": opts(source)}
-                early = hints.before(op, "agent.chat", [text], [start.type], given, at=wait.op)
+                attrs = {"id": f"{op_id(op)}.prefix_chat", "opts": opts(source)}
+                early = hints.before(op, "agent.chat", [text], [start.type], attrs, at=wait.op)
                 _hint(op, early.results[0], wait, hints)
     else:
         text = _first_part(op, source, wait, hints)

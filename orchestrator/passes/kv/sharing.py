@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from orchestrator.ir.tokens import operands
 from orchestrator.ir.walk import Body, Node, attr, bodies
 from orchestrator.passes.kv.conversations import ARMS, Conversations, arms
 
@@ -141,8 +142,9 @@ class Sharing:
         found: Names = {}
         for body in bodies(root):
             for node in body.nodes:
-                if node.name == "agent.generate" and len(node.op.operands) > 1 and not self.forks(node.op.operands[1]):
-                    found.setdefault(node.op.operands[1], []).append(node.op.results[1])
+                before = operands(node.op)[1:] if node.name == "agent.generate" else []
+                if before and not self.forks(before[0]):
+                    found.setdefault(before[0], []).append(node.op.results[1])
         return found
 
     def _add_exits(self, body: Body, regions: Names, states: Names, handed_on: set[Any]) -> None:
