@@ -63,9 +63,10 @@ class Checked:
 
 @click.command(cls=Command, name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
 @click.argument("target")
+@click.option("--show-rewritten", is_flag=True, help="Print what each workflow's source is rewritten into.")
 @json_option
 @debug_option
-def command(target: str, as_json: bool, debug: bool) -> None:
+def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> None:
     """Trace TARGET without running anything; report all its errors at once.
 
     TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. Of a file,
@@ -78,6 +79,8 @@ def command(target: str, as_json: bool, debug: bool) -> None:
     problems: list[Diagnostic] = []
     kind: type[OrchError] = OrchError
     for each in load_targets(target):
+        if show_rewritten and not as_json:
+            deliver(printable(_rewritten(each.workflow)))
         try:
             checked.append(summary(each.workflow))
         except OrchError as error:
@@ -122,6 +125,14 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
         any(op.name == "agent.ask" for op in ops),
         {name: _hashed(traced.bindings.tools[name].covered) for name in tools},
     )
+
+
+def _rewritten(workflow: Workflow[..., Any]) -> str:
+    """The source that is traced, of which :mod:`orchestrator.dsl.rewrite` says what its operators do."""
+    from orchestrator.dsl.rewrite.function import source_of
+
+    source = source_of(workflow.fn) if workflow.rewrite else None
+    return f"# {workflow.name} is traced as it is\n" if source is None else f"{source}\n"
 
 
 def _hashed(covered: Covered) -> Hashed:

@@ -226,7 +226,8 @@ def map_(
 ) -> Any:
     """Apply ``fn`` to each item (or to corresponding items of several lists), all at once or ``concurrency`` at a time.
 
-    ``limit`` bounds the number of items; it may be left out where tracing knows the length, as after ``samples=5``. If
+    ``limit`` bounds the number of items, by default to what is known of the length, as after ``samples=5``, or to the
+    workflow's ``max_items``; more items fail the op (ORCH-R005). If
     ``fn`` returns a tuple or dict, so does ``map_``, with a list in each place. The first item that fails fails them
     all; with ``on_error="collect"`` the others go on, and there is an :class:`Error` in its place.
     """
@@ -308,15 +309,8 @@ def _map_length(tracer: Tracer, lists: Sequence[Value[Any]], limit: int | None) 
     elif len(exact) > 1:
         lengths = ", ".join(f"`{v._origin.name}` has {v._length.most}" for v in lists if v._length is not None)
         tracer.report("ORCH-D021", f"map_ over lists of different lengths: {lengths}", fix="pass lists of one length")
-    elif limit is None and not known and any(value._type is not Any for value in lists):
-        tracer.report(
-            "ORCH-D021",
-            f"map_ over `{lists[0]._origin.name}`, whose length is only known when the workflow runs",
-            why="a plan is finite and its cost is an interval, so the number of items needs an upper bound",
-            fix="map_(fn, values, limit=...): more items than that fail the op instead of the budget",
-        )
     elif limit is not None and exact and limit < max(exact):
         tracer.report("ORCH-D021", f"limit={limit}, but the list has {max(exact)} items", fix="leave the limit out")
     bounds = [length.most for length in known] + ([limit] if limit is not None else [])
-    most = min(bounds, default=1)
+    most = min(bounds, default=tracer.max_items)
     return Length(most, min(most, max((length.least for length in known), default=0)))

@@ -42,10 +42,11 @@ from orchestrator.dsl.options import NAME, option, policies, refuse_unknown
 from orchestrator.dsl.own_code import is_built_quickly
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, is_number
 from orchestrator.dsl.same import held_by
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
+from orchestrator.dsl.value import Length
 from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")
@@ -67,6 +68,7 @@ class ToolOptions(TypedDict, total=False):
     budget: BudgetLike
     typical_s: float | None
     pause_features: Sequence[str]
+    max_items: int | None
     key: str | Sequence[str] | None
     check: Callable[..., Any] | None
     cheap: bool
@@ -101,6 +103,7 @@ class Tool(Generic[P, R]):
     budget: BudgetLike = None
     typical_s: float | None = None
     pause_features: Sequence[str] = ()
+    max_items: int | None = None
     key: str | Sequence[str] | None = None
     check: Callable[..., Any] | None = None
     cheap: bool = False
@@ -239,7 +242,7 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     too: for functions that compute for less than a millisecond and wait for nothing. ``isolation="process"`` calls it
     in a process of its own, which a timeout or a cancellation kills; ``memory="512 MiB"`` bounds what it may take
     there. ``isolation="thread"`` gives an async tool that blocks a thread and an event loop of its own.
-    ``docs/tools.md`` has more.
+    ``max_items`` bounds the list that it returns, where that is gone through. ``docs/tools.md`` has more.
 
     ``pause_features`` names parameters whose values tell how long a call takes (``("suite",)``): pauses are learned for
     each value, a scalar of which the beginning counts; nothing else of the arguments is remembered. A model or
@@ -342,7 +345,8 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     if is_unrepeatable(tool):
         runs_once(tracer, tool.name, opts)
     name = option(tracer, "name", tool.op_name)
-    return tracer.op(tool.kind, operands, [Result(returns)], attrs, opts, base=tool.name, name=name)[0]
+    length = None if tool.max_items is None else Length(tool.max_items)
+    return tracer.op(tool.kind, operands, [Result(returns, length)], attrs, opts, base=tool.name, name=name)[0]
 
 
 def _captures(tracer: Tracer, tool: Tool[..., Any], held: object) -> object:
@@ -394,6 +398,9 @@ def _option_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
     if seconds is not None and not (is_number(seconds) and seconds >= 0):
         message = f"tool `{tool.name}`: typical_s={seconds!r}"
         fix = "typical_s is a number of seconds, such as 0.5"
+        yield Diagnostic("ORCH-D041", message, definition_of(tool.fn), None, fix)
+    if tool.max_items is not None and not is_count(tool.max_items):
+        message, fix = f"tool `{tool.name}`: max_items={shown(tool.max_items)}", "max_items is a number of 1 or more"
         yield Diagnostic("ORCH-D041", message, definition_of(tool.fn), None, fix)
     for message, why, fix in place_problems(tool):
         yield Diagnostic("ORCH-D041", f"tool `{tool.name}`: {message}", definition_of(tool.fn), why, fix)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from orchestrator.dsl.bounds import length_by_type
 from orchestrator.dsl.constants import (
     LossyConstantError,
     constant_json,
@@ -223,7 +224,8 @@ class Tracer:
         from orchestrator.dsl.llm import Chat
 
         kind = Chat if result.type is Chat else Value
-        return kind(self, ssa, result.type, scope or self.scope, origin, result.length)
+        length = result.length or length_by_type(result.type)
+        return kind(self, ssa, result.type, scope or self.scope, origin, length)
 
     def lift(self, obj: object, expected: TypeForm = Any) -> Value[Any]:
         """``obj`` as a value: itself, a prompt template, a list of values, or a constant."""

@@ -36,7 +36,7 @@ from orchestrator.dsl.order import in_sequence
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.recursion import stopped
-from orchestrator.dsl.rewrite.function import rewrite
+from orchestrator.dsl.rewrite.function import findings, rewrite
 from orchestrator.dsl.static import shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
 from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Tracer, current_tracer
@@ -271,6 +271,9 @@ class Workflow(Generic[P, R]):
 
     def apply(self, tracer: Tracer, params: Mapping[str, object]) -> Value[Any]:
         """Call the function on values and check its result against the return annotation."""
+        if self.rewrite and (found := findings(self.fn)):
+            tracer.report_once(found)
+            return tracer.poison()
         outer = tracer.defaults
         if self.model is not None:
             tracer.defaults = {**outer, "model": self.model}

@@ -36,9 +36,7 @@ TWO = (
 @workflow
 def wrong(question: str) -> str:
     reply = llm(question + 1)
-    if reply:
-        return reply
-    return question
+    return llm(reply, temperature=-1)
 """
 )
 

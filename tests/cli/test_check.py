@@ -20,7 +20,7 @@ def test_all_errors_of_all_workflows_of_a_file_at_once(orch: Orch, folder: Path)
     ended = orch("check", "two.py")
     assert ended.code == 1
     assert "ok answer" in ended.out
-    assert "error[ORCH-D004]" in ended.err
+    assert "error[ORCH-D041]" in ended.err
     assert "error[ORCH-D014]" in ended.err
     assert ended.err.count("two.py:") >= 2
     assert "2 errors" in ended.err
@@ -32,7 +32,7 @@ def test_json_has_workflows_or_errors(orch: Orch, folder: Path) -> None:
     failed = orch("check", "two.py:wrong", "--json")
     data = json.loads(failed.out)
     assert (failed.code, data["ok"]) == (1, False)
-    assert {each["code"] for each in data["errors"]} == {"ORCH-D004", "ORCH-D014"}
+    assert {each["code"] for each in data["errors"]} == {"ORCH-D041", "ORCH-D014"}
 
 
 def test_an_app_directory_is_checked_by_its_workflow(orch: Orch) -> None:
@@ -70,3 +70,25 @@ def test_what_a_tool_reads_beside_its_hash_is_named_once(orch: Orch, folder: Pat
     assert hashed["unseen"] == [{"reader": "run_sql", "name": "DB", "what": "a sqlite3.Connection"}]
     assert list(hashed["versions"]) == ["PyYAML"]
     assert len(hashed["code"]) == 16
+
+
+def test_what_a_workflow_is_rewritten_into(orch: Orch, folder: Path) -> None:
+    (folder / "decides.py").write_text(DECIDES)
+    shown = orch("check", "decides.py", "--show-rewritten")
+    assert shown.code == 0
+    assert "orch.if_(orch.compare(text, '==', 'a'), then_5, else_5, ('?result_',))" in shown.out
+    assert "# left is traced as it is" in shown.out
+
+
+DECIDES = """from orchestrator import llm, workflow
+
+@workflow
+def decides(text: str) -> str:
+    if text == "a":
+        return "b"
+    return llm(text)
+
+@workflow(rewrite=False)
+def left(text: str) -> str:
+    return llm(text)
+"""

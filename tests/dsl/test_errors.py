@@ -27,14 +27,13 @@ def test_unbounded_loop() -> None:
 
 def test_map_limits() -> None:
     def flow(questions: list[str]) -> str:
-        map_(run_sql, questions)  # D021
+        map_(run_sql, questions)
         map_(lambda a, b: a + b, llm("x", samples=2), llm("x", samples=3))  # D021
         map_(run_sql, llm("x", samples=3), limit=2)  # D021
         map_(run_sql, questions, limit=0)  # D021
         return "x"
 
-    fixes = [error.fix or "" for error in diagnose(flow)]
-    assert fixes[0].startswith("map_(fn, values, limit=...)")
+    assert len(diagnose(flow)) == 3
 
 
 def test_branch_arms() -> None:
@@ -180,7 +179,7 @@ def test_values_stay_in_their_region() -> None:
 def test_values_stay_in_their_workflow() -> None:
     leaked: list[Any] = []
 
-    @workflow
+    @workflow(rewrite=False)
     def first(question: str) -> str:
         leaked.extend((question, f"{question}"))
         return question
@@ -398,7 +397,7 @@ def test_all_errors_come_at_once_in_order() -> None:
         rows = run_sql(llm(question, returns=int))  # D010
         rows.nothing  # type: ignore[attr-defined]  # noqa: B018  # D011
         best = loop(lambda s: s, rows)  # D020
-        map_(run_sql, best)  # D021
+        map_(run_sql, best, limit=0)  # D021
         return llm(f"{best!r}")  # D007
 
     with pytest.raises(TraceError) as caught:

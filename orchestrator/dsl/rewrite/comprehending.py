@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.bounds import bound_of
 from orchestrator.dsl.control import map_op
-from orchestrator.dsl.rewrite.bounds import bound_of
 from orchestrator.dsl.rewrite.changing import fresh
 from orchestrator.dsl.rewrite.deciding import choose
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic

@@ -20,9 +20,11 @@ from typing import Any, Final
 
 from orchestrator.dsl.location import BY_VALUE, definition_of, is_rewritten, is_user_file, note_rewritten
 from orchestrator.dsl.rewrite import operators
+from orchestrator.dsl.rewrite.lint import lint
 from orchestrator.dsl.rewrite.statements import rewritten
 from orchestrator.dsl.syntax import function_at, has_source
 from orchestrator.dsl.typing import fields_of
+from orchestrator.errors import Diagnostic
 
 OPERATORS: Final = "orch"
 """What the operators are called in rewritten code, unless the user has such a name."""
@@ -55,13 +57,31 @@ def rewrite(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+def findings(function: Callable[..., Any]) -> list[Diagnostic]:
+    """What in a workflow's function is asked or changed while it is traced; see :mod:`.lint`."""
+    inner = getattr(function, "__func__", function)
+    if not isinstance(inner, FunctionType):
+        return []
+    node = function_at(inner.__code__)
+    return list(lint(node, inner)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+
+
 def source_of(function: Callable[..., Any]) -> str | None:
     """The rewritten source, for people; None where there is none."""
     inner = getattr(function, "__func__", function)
     module = _module_for(inner) if isinstance(inner, FunctionType) else None
     if module is None:
         return None
-    return ast.unparse(_definition(module, inner.__name__))
+    definition = _Shown().visit(_definition(module, inner.__name__))
+    return ast.unparse(ast.fix_missing_locations(definition))
+
+
+class _Shown(ast.NodeTransformer):
+    """Leaves out what only makes names local."""
+
+    def visit_If(self, node: ast.If) -> ast.stmt | None:
+        is_never = isinstance(node.test, ast.Constant) and node.test.value is False
+        return None if is_never else self.generic_visit(node)  # type: ignore[return-value]
 
 
 def _code_for(function: FunctionType) -> CodeType | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.bounds import bound_of
 from orchestrator.dsl.control import map_op
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
-from orchestrator.dsl.rewrite.bounds import bound_of
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_

@@ -1,0 +1,158 @@
+"""What still runs while a workflow is traced, but looks as if it ran with it: found in its source.
+
+A clock or a random number would be asked once, when the workflow is compiled, and every run would get that answer. The
+same goes for a change of something that is not the workflow's own, like a list of the module.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import os
+import random
+import secrets
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from orchestrator.dsl.rewrite.scopes import MUTATORS, FunctionNode, bound, own_nodes, parameters
+from orchestrator.errors import Diagnostic, SourceLoc
+
+_WHY: Final = "the workflow is traced once, so every run would get the same answer"
+
+
+class Asked(NamedTuple):
+    """What is asked while tracing, and what to write instead."""
+
+    what: str
+    fix: str
+
+
+_CLOCK: Final = Asked("the time", "use now(), which is asked in each run and is the same when a run is resumed")
+_CHANCE: Final = Asked("chance", "use random() or uuid(), which are drawn in each run; or draw in a tool")
+_NAMES: Final = Asked("a new name", "use uuid(), which is made in each run and is the same when a run is resumed")
+_FUNCTIONS: Final[Mapping[Any, Asked]] = {
+    **{
+        getattr(time, name): _CLOCK
+        for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "localtime",
+                     "gmtime", "ctime", "strftime", "process_time")
+    },
+    time.sleep: Asked("to wait", "wait in a tool: @tool async def pause() -> None: await asyncio.sleep(1)"),
+    **{getattr(uuid, name): _NAMES for name in ("uuid1", "uuid4")},
+    os.urandom: _CHANCE,
+}  # fmt: skip
+_BY_MODULE: Final[Mapping[str, Asked]] = {"random": _CHANCE, "secrets": _CHANCE, "numpy.random": _CHANCE}
+_OF_DATES: Final = frozenset({"now", "utcnow", "today"})
+
+
+def lint(node: ast.FunctionDef | ast.AsyncFunctionDef, function: FunctionType) -> Iterator[Diagnostic]:
+    """What in a workflow's function, and in the functions in it, is asked or changed while it is traced."""
+    yield from _Reader(function).read(node, frozenset())
+
+
+class _Reader:
+    def __init__(self, function: FunctionType) -> None:
+        code = function.__code__
+        self._file = code.co_filename
+        self._name = code.co_name
+        self._globals: Mapping[str, Any] = function.__globals__
+        self._around: dict[str, Any] = {}
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                self._around[name] = cell.cell_contents
+            except ValueError:  # not bound yet
+                continue
+
+    def read(self, node: FunctionNode, outer: frozenset[str]) -> Iterator[Diagnostic]:
+        """The findings in one function; ``outer`` are names of the functions around it, which are the workflow's."""
+        body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
+        own = outer | _bound_in(node, body)
+        for each in own_nodes(*body):
+            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if not each.decorator_list:
+                    yield from self.read(each, own)
+            elif isinstance(each, ast.Lambda):
+                yield from self.read(each, own)
+            else:
+                yield from self._of(each, own)
+
+    def _of(self, node: ast.AST, own: frozenset[str]) -> Iterator[Diagnostic]:
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name) as owner, attr=attr)) if (
+                attr in MUTATORS and name not in own and _is_changeable(self._held(owner, own))
+            ):
+                yield self._changes(node, name)
+            case ast.Call(func=callee):
+                asked = self._asked(callee, own)
+                if asked is not None:
+                    yield self._finding(node, f"`{ast.unparse(callee)}()` asks for {asked.what}", asked)
+            case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name not in own:
+                yield self._changes(node, name)
+            case ast.Attribute(value=ast.Name(id=name), attr=attr, ctx=ast.Store() | ast.Del()) if (
+                name not in own or name in ("self", "cls")
+            ):
+                yield self._changes(node, f"{name}.{attr}")
+            case ast.Global(names=names):
+                yield self._changes(node, names[0])
+
+    def _changes(self, node: ast.AST, name: str) -> Diagnostic:
+        return Diagnostic(
+            "ORCH-D052",
+            f"`{name}` is changed, which is not the workflow's own",
+            SourceLoc(self._file, getattr(node, "lineno", 0), self._name),
+            "it would be changed once, while the workflow is traced, and not when it runs",
+            "change it in a tool, or keep it in a local name",
+        )
+
+    def _finding(self, node: ast.AST, message: str, asked: Asked) -> Diagnostic:
+        where = SourceLoc(self._file, getattr(node, "lineno", 0), self._name)
+        return Diagnostic("ORCH-D057", message, where, _WHY, asked.fix)
+
+    def _asked(self, callee: ast.expr, own: frozenset[str]) -> Asked | None:
+        held = self._held(callee, own)
+        if held is None:
+            return None
+        try:
+            known = _FUNCTIONS.get(held)
+        except TypeError:
+            return None
+        if known is not None:
+            return known
+        owner = getattr(held, "__self__", None)
+        if getattr(held, "__name__", "") in _OF_DATES and isinstance(owner, type) and issubclass(owner, datetime.date):
+            return _CLOCK
+        if isinstance(owner, (random.Random, secrets.SystemRandom)):
+            return _CHANCE
+        module = str(getattr(held, "__module__", None) or "")
+        modules = [name for name in _BY_MODULE if module == name or module.startswith(f"{name}.")]
+        return _BY_MODULE[modules[0]] if modules else None
+
+    def _held(self, node: ast.expr, own: frozenset[str]) -> Any:
+        """The object that an expression of names and attributes stands for, as far as that can be told."""
+        if isinstance(node, ast.Name):
+            if node.id in own:
+                return None
+            return self._around.get(node.id, self._globals.get(node.id))
+        if isinstance(node, ast.Attribute):
+            owner = self._held(node.value, own)
+            if isinstance(owner, (ModuleType, type, random.Random)):
+                return getattr(owner, node.attr, None)
+        return None
+
+
+def _bound_in(node: FunctionNode, body: list[ast.AST]) -> frozenset[str]:
+    drawn = {
+        name.id
+        for each in own_nodes(*body)
+        if isinstance(each, ast.comprehension)
+        for name in ast.walk(each.target)
+        if isinstance(name, ast.Name)
+    }
+    declared = {n for each in own_nodes(*body) if isinstance(each, (ast.Global, ast.Nonlocal)) for n in each.names}
+    return (bound(*body) | frozenset(parameters(node)) | drawn) - declared
+
+
+def _is_changeable(thing: Any) -> bool:
+    return isinstance(thing, (list, dict, set))

@@ -1,0 +1,93 @@
+"""What looks as if it ran with the workflow, and runs while it is traced, is an error that names what to write."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random as chance
+import time
+import uuid as ids
+from datetime import datetime
+from random import choice
+from typing import Any
+
+import pytest
+
+from orchestrator import now, random, tool, uuid, workflow
+from orchestrator.errors import TraceError
+
+SEEN: list[str] = []
+COUNTS: dict[str, int] = {}
+
+
+def errors_of(function: Any) -> list[tuple[str, str]]:
+    with pytest.raises(TraceError) as caught:
+        workflow(function).trace()
+    return [(each.code[5:], (each.fix or "").partition(",")[0]) for each in caught.value.diagnostics]
+
+
+def test_clocks_and_chance() -> None:
+    def flow(text: str) -> str:
+        a = [time.time(), time.perf_counter(), dt.date.today(), datetime.now(), datetime.utcnow()]
+        b = [chance.random(), choice(["a", "b"]), ids.uuid4()]
+        later = lambda: dt.datetime.now(dt.UTC)  # noqa: E731
+        return f"{text}{len(a)}{len(b)}{later}"
+
+    found = errors_of(flow)
+    assert [code for code, _ in found] == ["D057"] * 9
+    assert [fix for _, fix in found[:5]] == ["use now()"] * 5
+    assert found[5:8] == [
+        ("D057", "use random() or uuid()"),
+        ("D057", "use random() or uuid()"),
+        ("D057", "use uuid()"),
+    ]
+
+
+def test_the_replacements_and_tools_may_ask() -> None:
+    @tool
+    def stamped(text: str) -> str:
+        return f"{text} {time.time()}"
+
+    @workflow
+    def flow(text: str) -> str:
+        @tool
+        def inner(text: str) -> str:
+            return f"{text} {chance.random()}"
+
+        return f"{stamped(text)} {inner(text)} {now()} {random()} {uuid()}"
+
+    flow.trace()
+
+
+def test_changes_of_what_is_not_the_workflows() -> None:
+    def appended(text: str) -> str:
+        SEEN.append(text)
+        return text
+
+    def assigned(text: str) -> str:
+        COUNTS[text] = 1
+        return text
+
+    def counted(text: str) -> str:
+        global SEEN  # noqa: PLW0603
+        SEEN = [text]
+        return text
+
+    for function in (appended, assigned, counted):
+        assert errors_of(function)[0][0] == "D052"
+    assert not SEEN
+    assert not COUNTS
+
+
+def test_a_workflows_own_lists_may_change() -> None:
+    @workflow
+    def flow(text: str) -> list[str]:
+        found: list[str] = []
+
+        def add(more: str) -> None:
+            found.append(more)
+
+        add(text)
+        add("x")
+        return found
+
+    flow.trace()
