@@ -95,3 +95,14 @@ def test_a_structured_reply_is_values_and_says_nothing_twice() -> None:
             assert isinstance(event, Partial)
             seen.append(event.value)
     assert seen == [{}, {"x": 1}, {"x": 12}, {"x": 12, "y": "a"}, {"x": 12, "y": "abc"}]
+
+
+def test_a_choice_is_text() -> None:
+    @workflow
+    def sort(question: str) -> str:
+        return llm(question, choice=["yes", "no"], name="kind")
+
+    made = feed()
+    made.of(compile_workflow(sort, CLUSTER).program)
+    made.push(Token("", "kind", 0, "ye"))
+    assert made.take() == Text("kind", "ye", "kind")
