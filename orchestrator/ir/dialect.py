@@ -7,7 +7,8 @@ effects (:mod:`orchestrator.ir.tokens`), or ``!op.kv``.
 
 The ops are declared here as data and checked by :mod:`orchestrator.ir.verify`; MLIR checks SSA form and dominance, and
 prints and parses. They are not registered through IRDL, which gives all operands of a variadic list one type: see
-``docs/decisions/003-dialects-as-data.md``.
+``docs/decisions/003-dialects-as-data.md``. Beside the workflow stand its declarations, see
+:mod:`orchestrator.ir.declarations`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from orchestrator import Workflow, branch, llm, loop, map_, race, workflow
@@ -23,6 +25,10 @@ from orchestrator.ir.walk import Node
 from orchestrator.passes.pipeline import PIPELINE, run_pipeline
 from orchestrator.planner.cluster import Cluster, EngineSpec
 
+KINDS = ("loop", "branch", "race", "map", "unprintable")
+"""Of mistakes."""
+MOST_GROWTH_MIB = 48
+"""Of the process, from a fifth of the rounds to their end: less than one round in ten could leave behind."""
 CLUSTER = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
 
 
@@ -60,13 +66,13 @@ def mistaken(kind: str) -> Workflow[..., Any]:
     def flow(topic: str) -> Any:
         first = llm(topic)
         if kind == "loop":
-            return loop(lambda text: "end" if llm(f"{first} {text}") == "x" else text, topic, max=2)
+            return loop(lambda text: hash(llm(f"{first} {text}")), topic, max=2)
         if kind == "branch":
             return branch(first == "x", then=lambda: llm(f"{first}") + llm(topic), otherwise=lambda: 3)
         if kind == "race":
             return race(lambda: llm(f"{first} a"), lambda: llm(f"{first} b").missing)  # type: ignore[attr-defined]
         if kind == "map":
-            return map_(lambda text: llm(f"{first} {text}").upper(), llm(topic, samples=3))[0]
+            return map_(lambda text: llm(f"{first} {text}").nowhere, llm(topic, samples=3))[0]  # type: ignore[attr-defined]
         return branch(first == "x", then=lambda: llm(f"{first} \ud800"), otherwise=lambda: "no")
 
     flow.__annotations__ = {"topic": str, "return": str}
@@ -75,7 +81,7 @@ def mistaken(kind: str) -> Workflow[..., Any]:
 
 def mistakes() -> None:
     """Errors in each kind of region, the op behind which is never built."""
-    for kind in ("loop", "branch", "race", "map", "unprintable"):
+    for kind in KINDS:
         try:
             mistaken(kind).trace()
         except Exception:  # noqa: BLE001 - what is asked is whether the process survives it
@@ -104,6 +110,31 @@ def interrupted() -> None:
         return
 
 
+def traced() -> None:
+    """A program of a few lines, right every other time, and else wrong in one of the ways above."""
+    turn = next(turns)
+    if turn % 2:
+        small().trace()
+        return
+    try:
+        mistaken(KINDS[turn // 2 % len(KINDS)]).trace()
+    except TraceError:
+        return
+    raise AssertionError("nothing was wrong")
+
+
+def small() -> Workflow[..., Any]:
+    """A loop that is traced twice, as its state widens, and a map."""
+
+    def flow(topic: str) -> str:
+        first = llm(topic)
+        final = loop(lambda text: llm(f"{topic} {text}"), None, max=2, until=lambda text: text == first)
+        return f"{map_(lambda text: llm(f'{final} {text}'), llm(topic, samples=2))}"
+
+    return workflow(flow)
+
+
+turns = count()
 kept: list[Any] = []
 
 
@@ -217,7 +248,19 @@ def at_exit() -> None:
 
 SOAKS = {
     soak.__name__: soak
-    for soak in (mistakes, retraced, interrupted, outliving, failing_pass, compiled, stopped, together, forked, at_exit)
+    for soak in (
+        traced,
+        mistakes,
+        retraced,
+        interrupted,
+        outliving,
+        failing_pass,
+        compiled,
+        stopped,
+        together,
+        forked,
+        at_exit,
+    )
 }
 
 
@@ -226,11 +269,21 @@ def main(name: str, rounds: int) -> None:
     random.seed(0)
     signal.signal(signal.SIGVTALRM, signal.default_int_handler)
     compiled()
+    warm_mib = 0.0
     for done in range(1, rounds + 1):
         SOAKS[name]()
         if done % 50 == 0:
             gc.collect()
+        if done == rounds // 5:
+            warm_mib = resident_mib()
+    grown_mib = resident_mib() - warm_mib
+    assert rounds < 1000 or grown_mib < MOST_GROWTH_MIB, f"it has grown by {grown_mib:.0f} MiB"
     print(rounds)
+
+
+def resident_mib() -> float:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

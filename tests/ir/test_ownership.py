@@ -11,8 +11,8 @@ import pytest
 
 from tests.ir.soak import SOAKS
 
-ROUNDS = {"compiled": 60, "together": 60, "forked": 30, "at_exit": 40}
-TIMEOUT_S = 120
+ROUNDS = {"traced": 10_000, "compiled": 60, "together": 60, "forked": 30, "at_exit": 40}
+TIMEOUT_S = 240
 """Of a process that waits for a lock which nobody will release."""
 ROOT = Path(__file__).parents[2]
 
