@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.expressions import narrow
     from orchestrator.dsl.failing import attempt
     from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
+    from orchestrator.dsl.logprobs import Logprobs, Scored
     from orchestrator.dsl.messages import Message, Reply, ToolCall, assistant, system, user
     from orchestrator.dsl.observing import now, random, uuid
     from orchestrator.dsl.offered import Hidden
@@ -42,6 +43,7 @@ _HOME = {
     "orchestrator.dsl.expressions": ("narrow",),
     "orchestrator.dsl.failing": ("attempt",),
     "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
+    "orchestrator.dsl.logprobs": ("Logprobs", "Scored"),
     "orchestrator.dsl.messages": ("Message", "Reply", "ToolCall", "assistant", "system", "user"),
     "orchestrator.dsl.offered": ("Hidden",),
     "orchestrator.dsl.observing": ("now", "random", "uuid"),
@@ -62,11 +64,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Budget", "Chat", "Error", "Happened", "Hidden", "Message", "OrchError", "Part", "Reply", "Retry", "RunResult",
-    "Session", "Static", "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask", "assistant",
-    "astream", "attempt", "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow", "now", "options",
-    "parallel", "race", "random", "react", "run", "stream", "switch", "system", "tool", "user", "uuid", "vote",
-    "workflow",
+    "Budget", "Chat", "Error", "Happened", "Hidden", "Logprobs", "Message", "OrchError", "Part", "Reply", "Retry",
+    "RunResult", "Scored", "Session", "Static", "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask",
+    "assistant", "astream", "attempt", "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow",
+    "now", "options", "parallel", "race", "random", "react", "run", "stream", "switch", "system", "tool", "user",
+    "uuid", "vote", "workflow",
 ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ from orchestrator.planner.resources import NO_RESOURCES, Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
 from orchestrator.planner.takes import refusals
-from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, is_scalar, reply_tokens, text_tokens
+from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, LOGPROB_TOKENS, is_scalar, reply_tokens, text_tokens
 
 HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
@@ -304,6 +304,7 @@ class Estimator:
             [
                 Size(replies, items, guessed=not reply.is_exact),
                 Size(within(prompt.tokens + reply, window).scaled(samples), items, True, prompt.has_parts),
+                Size(replies.scaled(LOGPROB_TOKENS), items, guessed=True),
             ],
         )
         if placement is None or placement.serving is None:

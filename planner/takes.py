@@ -15,7 +15,7 @@ from orchestrator.planner.graph import Node
 _OF_ENDPOINTS: Final = frozenset({"extra_body", "reasoning_effort", "service_tier", "verbosity"})
 _REFUSED: Final[Mapping[str, frozenset[str]]] = {
     "vllm": _OF_ENDPOINTS | {"parts"},
-    "sim": _OF_ENDPOINTS | {"grammar", "regex"},
+    "sim": _OF_ENDPOINTS | {"grammar", "logprobs", "regex"},
 }
 """By the kind of the engine. The simulator makes up a reply under a schema, and has none for these."""
 _ENDPOINT: Final = "serve the model behind an endpoint (an [[engine]] of kind `openai`)"
@@ -37,7 +37,7 @@ def _called(name: str) -> str:
 
 def refusals(node: Node, engine: str, kind: str, *, has_parts: bool) -> Iterator[Diagnostic]:
     """ORCH-P014 for each option of a model call that the engine it is placed on does not take, and for parts."""
-    given = [name for name in (*PASSED, "choice", "regex", "grammar", "extra_body") if name in node.opts]
+    given = [name for name in (*PASSED, "choice", "regex", "grammar", "extra_body", "logprobs") if name in node.opts]
     for name in refused(kind, [*given, *(["parts"] if has_parts else [])]):
         yield Diagnostic(
             "ORCH-P014",

@@ -33,6 +33,8 @@ CHAT_TEMPLATE_TOKENS: Final = Interval(3, 8, 40)
 PART_TOKENS: Final = Interval(85, 800, 5000)
 """An image or a file in a message. A guess: OpenAI counts 85 for an image at low detail and some hundreds for a large
 one, other models up to a few thousand; a page of a PDF is about a large image."""
+LOGPROB_TOKENS: Final = 20.0
+"""What one token's probability takes in a prompt, where somebody writes it into one."""
 
 _SCALAR = re.compile(r"(?:(?:bool|int|float|None|NoneType|Literal\[.*\])(?: \| )?)+")
 

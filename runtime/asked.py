@@ -68,5 +68,6 @@ class Asked:
             spec.extra_body,
             spec.tools,
             spec.tool_choice,
+            spec.logprobs,
             spec.steps,
         )

@@ -72,7 +72,7 @@ def parsed(spec: Generate, texts: Mapping[int, str], reasons: Mapping[int, Finis
         why = f"{limit} cut it off before its end ({why})"
     text = texts[sample]
     fix = _CUT_FIX if is_cut else "retry=2 shows the model what was wrong"
-    kept = {each: texts[each] for each in values}
+    kept = {} if spec.logprobs is not None else {each: texts[each] for each in values}
     turns = (
         _shortened(text, MOST_SHOWN_CHARS) or "(nothing)",
         _request(why, "text" if spec.constraint else "JSON", is_cut=is_cut),

@@ -106,13 +106,18 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     execution.sessions.leave(session, spec, hint, len(conversation.messages) + len(asked.prompt) + 1, tokens)
     if execution.listeners and (had_tokens or spec.pause is not None):
         execution.show(_kv_turn(frame.path, op.id, session, hint=hint, had_tokens=had_tokens, usage=usage))
-    shared = spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
     chats = [
-        conversation.then(asked.prompt, turn_of(reply, text), session, key, shared=shared)
+        conversation.then(asked.prompt, turn_of(reply, text), session, key, shared=_is_shared(spec))
         for reply, text in zip(replies, received.texts.values(), strict=True)
     ]
-    values = (replies[0], chats[0]) if spec.samples == 1 else (replies, chats)
-    return Outcome(values[: op.count], usage, cost_usd, received.finish)
+    given = (replies, chats, received.scores(engine))[: op.count]
+    values = given if spec.samples > 1 else [each[0] for each in given]
+    return Outcome(tuple(values), usage, cost_usd, received.finish)
+
+
+def _is_shared(spec: Generate) -> bool:
+    """Whether several turns go on with what the call gives."""
+    return spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
 
 
 async def without_unfit(

@@ -291,6 +291,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         extra_body=json.loads(given(node, "extra_body", "{}")),
         tools=tuple(json.loads(given(node, "tools", "[]"))),
         tool_choice=str(given(node, "tool_choice", "auto")),
+        logprobs=given(node, "logprobs", None),
         steps=json.loads(given(node, "steps", "null")),
         late=late,
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),

@@ -146,11 +146,12 @@ class Generate:
     seed: int | None = None
     schema: Mapping[str, object] | None = None
     constraint: tuple[str, object] | None = None
-    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next five."""
+    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next six."""
     passed: Mapping[str, object] = field(default_factory=dict)
     extra_body: Mapping[str, object] = field(default_factory=dict)
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str = "auto"
+    logprobs: int | None = None
     steps: Mapping[str, object] | None = None
     late: tuple[str, ...] = ()
     """Options that are values: ``system``, ``model``, ``temperature``. They are arguments, behind the conversation."""

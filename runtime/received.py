@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.cached import cached_property
+from orchestrator.dsl.logprobs import Logprobs
 from orchestrator.dsl.messages import ToolCall
 from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage
-from orchestrator.runtime.engines.errors import SILENT, withheld
+from orchestrator.runtime.engines.errors import SILENT, not_taken, withheld
 from orchestrator.runtime.engines.token_count import LONGEST_TOKEN, TokenCounter, completed
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.program import Generate
@@ -39,6 +40,7 @@ class Received:
         self._reasons: dict[int, FinishReason] = {}
         self._parts: list[list[str]] = [[] for _ in self.asked]
         self._thoughts: list[list[str]] = [[] for _ in self.asked]
+        self._scores: dict[int, Logprobs] = {}
         self._calls: dict[int, tuple[ToolCall, ...]] = {}
         """What an engine that calls tools says each sample wants to call; of one that does not, nothing."""
 
@@ -63,6 +65,8 @@ class Received:
                     thoughts[chunk.sample].append(chunk.thought)
                 if chunk.calls is not None:
                     self._calls[chunk.sample] = chunk.calls
+                if chunk.logprobs is not None:
+                    self._scores[chunk.sample] = Logprobs.of(chunk.logprobs)
                 if chunk.finish_reason is not None:
                     self._reasons[self.asked[chunk.sample]] = chunk.finish_reason
                 self.tokens += chunk.tokens
@@ -83,10 +87,23 @@ class Received:
         for sample, reason in self._reasons.items():
             if reason not in ("stop", "length") and not (reason == "tool_calls" and self._spec.offers_tools):
                 raise withheld(engine.name, reason, texts[sample])
+        self.scores(engine)
         if self._spec.offers_tools:
             said = [said_by(texts[sample], self._calls.get(number)) for number, sample in enumerate(self.asked)]
             return [numbered(reply, messages) for reply in said]
         return parsed(self._spec, texts, self._reasons, self._limit(max_tokens))
+
+    def scores(self, engine: Engine) -> list[Logprobs]:
+        """How likely each sample was, where that is asked for; raises ORCH-E029 where the engine does not say."""
+        if self._spec.logprobs is None:
+            return []
+        for number, sample in enumerate(self.asked):
+            if number not in self._scores:
+                if self.texts[sample] or self._calls.get(number):
+                    fix = "leave logprobs= out, or ask an engine that gives them"
+                    raise not_taken(engine.name, "`logprobs=`", fix, "its reply has none")
+                self._scores[number] = Logprobs([], 0.0)
+        return [self._scores[number] for number in range(len(self.asked))]
 
     def warnings(self, op: str, max_tokens: int | None) -> list[str]:
         """What the run says about replies that are not whole answers."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.constants import is_symbolic, shown
+from orchestrator.dsl.logprobs import Logprobs, Scored, ScoredTurn
 from orchestrator.dsl.messages import Message, Reply, prompted
 from orchestrator.dsl.offered import Offered, offered, tools_of
 from orchestrator.dsl.options import known_options, option, take_policies
@@ -68,6 +69,7 @@ class LlmOptions(CallOptions, total=False):
 class _AllOptions(LlmOptions, total=False):
     tools: Any
     deps: Any
+    logprobs: int | None
 
 
 Prompt = str | Message | Mapping[str, Any] | Sequence[Message | Mapping[str, Any]]
@@ -114,6 +116,12 @@ class Chat(Value[Any]):
     @overload
     def say(self, prompt: Prompt, *, tools: Tools, deps: Deps = ..., **options: Unpack[LlmOptions]) -> Turn[Reply]: ...
     @overload
+    def say(self, prompt: Prompt, *, logprobs: int, **options: Unpack[LlmOptions]) -> ScoredTurn[str]: ...
+    @overload
+    def say(
+        self, prompt: Prompt, *, logprobs: int, returns: type[T], **options: Unpack[LlmOptions]
+    ) -> ScoredTurn[T]: ...
+    @overload
     def say(self, prompt: Prompt, **options: Unpack[LlmOptions]) -> Turn[str]: ...
     @overload
     def say(self, prompt: Prompt, *, returns: type[T], **options: Unpack[LlmOptions]) -> Turn[T]: ...
@@ -127,7 +135,9 @@ class Chat(Value[Any]):
         ``system`` stands in the place of the conversation's system prompt for this turn alone.
         """
         given = _in_conversation(options)
-        reply, chat = _generate(self._tracer, prompt, self, returns, samples, given)
+        reply, chat, *scores = _generate(self._tracer, prompt, self, returns, samples, given)
+        if scores:
+            return ScoredTurn(reply, chat, scores[0])
         return Turns(reply, chat) if is_count(samples) and samples > 1 else Turn(reply, chat)
 
 
@@ -149,6 +159,18 @@ def llm(
     prompt: Prompt = ..., *, messages: Prompt = ..., tools: Tools, deps: Deps = ..., **options: Unpack[LlmOptions]
 ) -> Reply: ...
 @overload
+def llm(
+    prompt: Prompt = ..., *, messages: Prompt = ..., logprobs: int, **options: Unpack[LlmOptions]
+) -> Scored[str]: ...
+@overload
+def llm(
+    prompt: Prompt = ..., *, messages: Prompt = ..., logprobs: int, returns: type[T], **options: Unpack[LlmOptions]
+) -> Scored[T]: ...
+@overload
+def llm(
+    prompt: Prompt = ..., *, messages: Prompt = ..., logprobs: int, samples: int, **options: Unpack[LlmOptions]
+) -> Scored[Each[str]]: ...
+@overload
 def llm(prompt: Prompt = ..., *, messages: Prompt = ..., **options: Unpack[LlmOptions]) -> str: ...
 @overload
 def llm(prompt: Prompt = ..., *, messages: Prompt = ..., returns: type[T], **options: Unpack[LlmOptions]) -> T: ...
@@ -164,7 +186,8 @@ def llm(prompt: Any = None, *, messages: Any = None, returns: Any = str, samples
     ``returns`` is the type of the reply; anything but ``str`` is decoded under its JSON schema. ``samples=n`` gives a
     list of n replies to one prompt, whose KV cache they share. ``messages=`` is another word for a prompt of messages.
     With ``tools`` the reply is a :class:`~orchestrator.dsl.messages.Reply`: a text, or calls; what ``deps`` names is
-    hidden from the model.
+    hidden from the model. With ``logprobs=n`` the result is :class:`~orchestrator.dsl.logprobs.Scored`: the reply, and
+    how likely each of its tokens was, with n alternatives.
     """
     tracer = require_tracer("llm")
     if (prompt is None) == (messages is None):
@@ -173,7 +196,8 @@ def llm(prompt: Any = None, *, messages: Any = None, returns: Any = str, samples
         return tracer.report("ORCH-D041", f"llm gets {given}", fix=fix)
     system = options.pop("system", None)
     context = None if system is None else _chat(tracer, system, None)
-    return _generate(tracer, messages if prompt is None else prompt, context, returns, samples, options)[0]
+    reply, _, *scores = _generate(tracer, messages if prompt is None else prompt, context, returns, samples, options)
+    return Scored(reply, scores[0]) if scores else reply
 
 
 @overload
@@ -226,7 +250,7 @@ def _generate(  # noqa: PLR0917
     returns: TypeForm,
     samples: int,
     options: Mapping[str, Any],
-) -> tuple[Any, Any]:
+) -> list[Any]:
     tools, deps = options.get("tools"), options.get("deps")
     options = {name: value for name, value in options.items() if name not in ("tools", "deps")}
     given = merged(tracer.defaults, _known(tracer, options, _AllOptions, "llm or say"))
@@ -255,13 +279,14 @@ def _generate(  # noqa: PLR0917
         tracer.report("ORCH-D041", f"at_least={at_least}, and there are samples={samples}", fix=fix)
     elif at_least < samples:
         opts["at_least"] = at_least
-    results = [Result(returns), Result(Chat)]
-    if samples > 1:
-        length = Length(samples, min(at_least, samples))
-        results = [Result(list_of(returns), length), Result(list_of(Chat), length)]
+        if "logprobs" in opts:
+            fix = "leave one of them out: what a sample was kept for is not known any more"
+            tracer.report("ORCH-D041", "at_least= and logprobs= in one call", fix=fix)
+    types = [returns, Chat, *([Logprobs] if "logprobs" in opts else [])]
+    length = Length(samples, min(at_least, samples))
+    results = [Result(list_of(tp), length) if samples > 1 else Result(tp) for tp in types]
     attrs = {"model": model, "returns": type_string(returns), "samples": samples}
-    reply, chat = tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)
-    return reply, chat
+    return tracer.op("generate", operands, results, attrs, opts, base="llm", name=name)
 
 
 def _known(tracer: Tracer, given: Mapping[str, object], known: type, callee: str) -> Opts:

@@ -91,7 +91,7 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
 """By the option's name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
 _RENAMED: Final = {
     "timeout_s": "timeout", "sla": "slo", "max_completion_tokens": "max_tokens", "guided_choice": "choice",
-    "guided_regex": "regex", "guided_grammar": "grammar", "extra_args": "extra_body",
+    "guided_regex": "regex", "guided_grammar": "grammar", "top_logprobs": "logprobs", "extra_args": "extra_body",
 }  # fmt: skip
 _ELSEWHERE: Final = {
     "n": "write samples=n: it gives a list of n replies",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, TypedDict
 
+from orchestrator.dsl.logprobs import MOST_ALTERNATIVES
 from orchestrator.dsl.policy import Opts, is_count, is_number
 
 Test = Callable[[Any], bool]
@@ -160,6 +161,10 @@ MEANT: Final[Mapping[str, tuple[str, Test]]] = {
     ),
     "extra_body": ("a dict that is JSON, with keys of text", _is_json_object),
     "samples": ("a Python int of 1 or more", is_count),
+    "logprobs": (
+        f"an int from 0 to {MOST_ALTERNATIVES}",
+        lambda value: _is_int(value) and value <= MOST_ALTERNATIVES,
+    ),
 }
 """Further options of a model call that are no policies: what each may be."""
 
@@ -167,7 +172,7 @@ MEANT: Final[Mapping[str, tuple[str, Test]]] = {
 def sampling_opts(given: Opts) -> Opts:
     """The ``opts`` of a model call for the options that it was given."""
     opts: Opts = {name: _plain(given[name]) for name in PASSED if name in given}
-    opts |= {name: given[name] for name in ("max_tokens", "seed", "regex", "grammar") if name in given}
+    opts |= {name: given[name] for name in ("max_tokens", "seed", "regex", "grammar", "logprobs") if name in given}
     opts |= {"cache": True} if given.get("cache") else {}
     opts |= {name: float(given[name]) for name in ("temperature", "top_p") if name in given}  # type: ignore[arg-type]
     if "stop" in given:

@@ -59,10 +59,12 @@ def _prompted(value: Any) -> Any:
 
 
 def _made(node: Node) -> Iterator[Edge]:
-    reply, chat = node.op.results
+    reply, chat, *scores = node.op.results
     returns, several = given(node, "returns"), given(node, "samples") > 1
     yield Edge("the reply", reply.type, f"list[{returns}]" if several else returns, True)
     yield Edge("the new conversation", chat.type, "list[Chat]" if several else "Chat", True)
+    for each in scores:
+        yield Edge("the probabilities", each.type, "list[Logprobs]" if several else "Logprobs", True)
 
 
 def _generate(node: Node) -> Iterator[Edge]:

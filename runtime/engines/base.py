@@ -23,6 +23,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from orchestrator.dsl.logprobs import TokenLogprob
 from orchestrator.dsl.messages import Message, ToolCall
 from orchestrator.holding import Holding
 from orchestrator.runtime.kv.hints import KvHint
@@ -58,6 +59,8 @@ class Sampling:
     """Tools that the model may call (:class:`orchestrator.dsl.offered.Offered`)."""
     tool_choice: str = "auto"
     """``auto``, ``none``, ``required``, or the name of a tool."""
+    logprobs: int | None = None
+    """Tell how likely each token was, with so many alternatives."""
     steps: Mapping[str, object] | None = None
     """The JSON schema of a step, for an engine that calls no tools (:mod:`.tool_steps`)."""
 
@@ -117,6 +120,8 @@ class Chunk(NamedTuple):
     """Reasoning, which is no part of the reply, and paid for like it."""
     calls: tuple[ToolCall, ...] | None = None
     """With the finish reason, of a request with tools: what the model wants to call; None if the text is a step."""
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """With the finish reason, where they were asked for: of all tokens of the sample."""
 
 
 @dataclass(frozen=True, slots=True)

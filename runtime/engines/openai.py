@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
+from orchestrator.dsl.logprobs import TokenLogprob
 from orchestrator.dsl.messages import ToolCall
 from orchestrator.errors import EngineError
 from orchestrator.redaction import redacted, shown
@@ -172,6 +173,7 @@ class OpenAIEngine:
         usages: list[Usage | None] = []
         ends: dict[int, FinishReason] = {}
         calls: dict[int, tuple[ToolCall, ...] | None] = {}
+        scores: dict[int, tuple[TokenLogprob, ...]] = {}
         in_flight = InFlight()
         while missing:
             parts = [missing] if self._dialect.takes_n else [[sample] for sample in missing]
@@ -188,6 +190,7 @@ class OpenAIEngine:
             for part, reply in zip(parts, replies, strict=True):
                 usages.append(reply.counted())
                 ends |= {part[number]: reason for number, reason in reply.reasons().items()}
+                scores |= {part[number]: tokens for number, tokens in reply.logprobs().items()}
                 if reply.offers_tools:
                     calls |= {part[number]: wanted for number, wanted in reply.calls().items()}
             missing = [sample for sample in missing if sample not in ends]
@@ -199,7 +202,7 @@ class OpenAIEngine:
         last = request.sampling.samples - 1
         for sample in range(last + 1):
             first = sample - sample % copies
-            end = Chunk(sample, "", 0, ends[first], calls=calls.get(first))
+            end = Chunk(sample, "", 0, ends[first], calls=calls.get(first), logprobs=scores.get(first))
             yield end if sample < last else end._replace(usage=usage, ttft_s=ttft_s)
 
     async def _ask(

@@ -17,6 +17,7 @@ from typing import Final, cast
 
 from pydantic import BaseModel
 
+from orchestrator.dsl.logprobs import TokenLogprob
 from orchestrator.dsl.messages import Message, ToolCall
 from orchestrator.dsl.messages import Reply as Said
 from orchestrator.runtime.engines import errors
@@ -100,7 +101,11 @@ class ScriptedEngine:
             replies = [cut(text, request.sampling.stop, limit) for text in texts]
             usage = Usage(self.count_prompt(request.messages), 0, sum(len(tokens) for tokens, _ in replies))
             for each, last in interleave(replies, flush_tokens=8):
-                chunk = each if each.finish_reason is None else each._replace(calls=calls[each.sample])
+                chunk = each
+                if each.finish_reason is not None:
+                    chunk = each._replace(calls=calls[each.sample])
+                    if request.sampling.logprobs is not None:
+                        chunk = chunk._replace(logprobs=_certain(replies[each.sample][0]))
                 if last:
                     done = True
                     self._usage += usage
@@ -180,6 +185,11 @@ class _Script:
         if isinstance(reply, BaseException):
             raise reply
         return reply
+
+
+def _certain(tokens: Sequence[str]) -> tuple[TokenLogprob, ...]:
+    """A script is sure of each of its tokens."""
+    return tuple(TokenLogprob(token, 0.0, {token: 0.0}) for token in tokens)
 
 
 def _calls(reply: One, sampling: Sampling) -> tuple[ToolCall, ...] | None:

@@ -68,6 +68,8 @@ class SimEngine:
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Make up a reply; see the module docstring for its content and its timing."""
+        if request.sampling.logprobs is not None:
+            raise errors.not_taken(self.name, "`logprobs=`", "leave it out where the reply is to be simulated")
         request = in_steps(request)
         prompt = self._admit(request)
         started = time.monotonic()

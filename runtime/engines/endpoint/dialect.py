@@ -22,7 +22,7 @@ from orchestrator.runtime.engines.errors import NO_SYSTEM
 from orchestrator.runtime.engines.tool_steps import in_steps
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
-_CHOSEN: Final = ("temperature", "top_p", "stop", "seed")
+_CHOSEN: Final = ("temperature", "top_p", "stop", "seed", "logprobs")
 """What a workflow asks for, and nobody may leave out for it."""
 _log = logging.getLogger(__name__)
 CONSTRAINED: Final = "structured_outputs"
@@ -84,6 +84,8 @@ class Dialect:
             "seed": sampling.seed,
             "extra_body": {**self._extra_body, **sampling.passed} or None,
         }
+        if sampling.logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": sampling.logprobs}
         if sampling.tools:
             body |= wire_tools(sampling)
         if sampling.schema is not None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from orchestrator.dsl.logprobs import LEAST, MOST_ALTERNATIVES, TokenLogprob
 from orchestrator.dsl.messages import ToolCall
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.engines.surrogates import Joiner, well_formed
@@ -28,6 +29,8 @@ _TOOLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
 MOST_CHARS: Final = 64 << 20
 """Of all samples, with what was thought, refused and called; no model writes as much."""
+_LOGPROB_CHARS: Final = 100
+"""What a token with its probability takes, about."""
 _CALL_CHARS: Final = 500
 """What a call takes beside its name and arguments."""
 _MOST_TOKENS: Final = 10**12
@@ -62,6 +65,7 @@ class _Sample:
     """Of its text."""
     refusal: list[str] = field(default_factory=list)
     calls: list[_Call] = field(default_factory=list)
+    logprobs: list[TokenLogprob] | None = None
     usage: Usage | None = None
     """Of this sample alone, where an endpoint counts so."""
 
@@ -122,6 +126,10 @@ class Reply:
             for number, each in self._samples.items()
         }
 
+    def logprobs(self) -> dict[int, tuple[TokenLogprob, ...]]:
+        """How likely each token was of the samples of which the endpoint said it."""
+        return {n: tuple(each.logprobs) for n, each in self._samples.items() if each.logprobs is not None}
+
     def counted(self) -> Usage | None:
         """The usage, where the endpoint counted what it wrote."""
         usage = self.usage or self._by_sample()
@@ -171,7 +179,7 @@ class Reply:
             raise UnfinishedError(f"a delta is {str(delta)[:80]!r}")
         if refusal := _refusal(delta):
             sample.refusal.append(refusal)
-        self._chars += len(refusal) + _add_calls(sample, delta)
+        self._chars += len(refusal) + _add_calls(sample, delta) + _add_logprobs(sample, choice.get("logprobs"))
         text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
         sample.chars += len(text)
         self.is_endless |= self._most_chars is not None and sample.chars > self._most_chars and not sample.reason
@@ -275,6 +283,31 @@ def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> int:
             found.arguments.append(text)
             chars += len(text)
     return chars
+
+
+def _add_logprobs(sample: _Sample, given: Any) -> int:
+    """Note how likely some tokens were; gives how many characters that takes, about."""
+    content = given.get("content") if isinstance(given, Mapping) else None
+    if not isinstance(content, list):
+        return 0
+    found = [one for each in content if (one := _logprob(each)) is not None]
+    if sample.logprobs is None:
+        sample.logprobs = []
+    sample.logprobs += found
+    return sum(_LOGPROB_CHARS * (1 + len(each.alternatives)) for each in found)
+
+
+def _logprob(given: Any) -> TokenLogprob | None:
+    """One token; None for what is none."""
+    if not isinstance(given, Mapping) or not isinstance(given.get("logprob"), int | float):
+        return None
+    top = given.get("top_logprobs")
+    alternatives = {
+        well_formed(str(each.get("token"))): max(float(each["logprob"]), LEAST)
+        for each in (top if isinstance(top, list) else [])[:MOST_ALTERNATIVES]
+        if isinstance(each, Mapping) and isinstance(each.get("logprob"), int | float)
+    }
+    return TokenLogprob(well_formed(str(given.get("token"))), max(float(given["logprob"]), LEAST), alternatives)
 
 
 def _call_of(sample: _Sample, call: Mapping[str, Any], name: str) -> _Call | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+from orchestrator.dsl.logprobs import LEAST, TokenLogprob
 from orchestrator.errors import EngineError, described
 from orchestrator.planner.takes import advice, refused
 from orchestrator.runtime.engines import errors
@@ -197,7 +198,9 @@ class LocalVllm:
         started = time.monotonic()
         ttft_s: float | None = None
         cached = written = ended = 0
+        scores: dict[int, list[TokenLogprob]] = {}
         sampling = request.sampling
+        is_scored = sampling.logprobs is not None
         copies = sampling.samples if sampling.temperature == 0 else 1  # vLLM refuses n > 1 for greedy decoding
         try:
             parameters = _parameters(self.name, sampling, copies, window - len(prompt), seeds=self._seeds)
@@ -208,6 +211,7 @@ class LocalVllm:
                     ttft_s = ttft_s if ttft_s is not None else time.monotonic() - started
                     cached = max(cached, output.num_cached_tokens or 0)
                     for piece in output.outputs:
+                        scores.setdefault(piece.index, []).extend(_scores(piece))
                         written += len(piece.token_ids)
                         reason = _reason(piece.finish_reason)
                         ended += reason is not None
@@ -223,6 +227,7 @@ class LocalVllm:
                                 reason,
                                 usage if final else None,
                                 ttft_s if final else None,
+                                logprobs=tuple(scores[piece.index]) if is_scored and reason is not None else None,
                             )
         except VLLMClientError as error:
             raise errors.rejected(self.name, str(error)) from error
@@ -255,6 +260,7 @@ def _parameters(engine: str, sampling: Sampling, copies: int, room: int, *, seed
         n=sampling.samples // copies,
         max_tokens=min(room, sampling.max_tokens or room),
         stop=list(sampling.stop),
+        logprobs=sampling.logprobs,
         output_kind=RequestOutputKind.DELTA,
         structured_outputs=structure,
         **cast("dict[str, Any]", {name: value for name, value in chosen.items() if value is not None}),
@@ -267,6 +273,15 @@ def _structure(sampling: Sampling) -> dict[str, Any]:
         kind, what = sampling.constraint
         return {kind: list(what) if isinstance(what, list | tuple) else what}
     return {"grammar": grammar(sampling.schema or {})}
+
+
+def _scores(piece: Any) -> Iterator[TokenLogprob]:
+    """How likely the tokens of a piece were; nothing where that was not asked for."""
+    for token, found in zip(piece.token_ids, piece.logprobs or (), strict=False):
+        ranked = sorted(found.items(), key=lambda each: each[1].rank or 0)
+        alternatives = {each.decoded_token or "": max(each.logprob, LEAST) for _, each in ranked}
+        own = found[token]
+        yield TokenLogprob(own.decoded_token or "", max(own.logprob, LEAST), alternatives)
 
 
 def _reason(found: str | None) -> FinishReason | None:
