@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orchestrator.ir.declarations import Declarations, DeclaredTool
 from orchestrator.ir.subtypes import Subtypes
-from orchestrator.ir.tokens import operands, results
+from orchestrator.ir.tokens import TOKEN
 from orchestrator.ir.typecheck import given, yields
 from orchestrator.ir.types import ANY, BOOL, NEVER, Type, union_of
 from orchestrator.ir.walk import Node
@@ -35,12 +35,15 @@ class Signatures:
         kind = attributes["kind"].value if node.name == "op.call" else _KIND_OF.get(node.name)
         check = _OF_KIND.get(kind)
         if check is not None:
-            taken, made = self._types_of(operands(node.op)), self._types_of(results(node.op))
+            taken, made = self._types_of(node.op.operands), self._types_of(node.op.results)
             yield from check(self, node, attributes, taken, made)
 
     def _types_of(self, values: Any) -> list[Type]:
-        """Types that nobody knows, which are reported elsewhere, fit everywhere."""
-        return [self._type_of(value.type) or ANY for value in values]
+        """Types that nobody knows, which are reported elsewhere, fit everywhere; tokens are left out."""
+        types = [self._type_of(value.type) or ANY for value in values]
+        while types and types[-1].name == TOKEN:
+            types.pop()
+        return types
 
     def call(
         self, node: Node, attributes: Mapping[str, Any], operands: list[Type], results: list[Type]

@@ -44,7 +44,7 @@ def _taken(node: Node, own: set[Any], around: set[Any]) -> Iterator[str]:
     given = list(node.op.operands)
     if not around.isdisjoint(given):
         yield "it takes a token from outside of its region"
-    elif len(tokens(given)) < sum(value in own for value in given):
+    elif not own.isdisjoint(given) and len(tokens(given)) < sum(value in own for value in given):
         yield "a token stands before another operand"
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from orchestrator.ir.tokens import operands, results
-from orchestrator.ir.types import names_in
-from orchestrator.ir.walk import opt, python_type
+from orchestrator.ir.tokens import is_token, operands, results
+from orchestrator.ir.walk import opt
 
 if TYPE_CHECKING:
     from orchestrator.ir.walk import Node
 
 KV: Final = "!op.kv"
+
+
+PROMPT: Final = "a prompt"
+"""Stands for what a model may be asked: text, a message or a list of messages."""
 
 
 class Edge(NamedTuple):
@@ -35,7 +38,7 @@ def _prompt(node: Node) -> Iterator[Edge]:
 
 def _chat(node: Node) -> Iterator[Edge]:
     for text in node.op.operands:
-        yield Edge("what the conversation begins with", text.type, _prompted(text))
+        yield Edge("what the conversation begins with", text.type, PROMPT)
     yield Edge("the result", node.op.results[0].type, "Chat", True)
 
 
@@ -45,17 +48,13 @@ def _ask(node: Node) -> Iterator[Edge]:
 
 
 def _given(node: Node) -> Iterator[Edge]:
-    prompt, *others = operands(node.op)
-    yield Edge("the prompt", prompt.type, _prompted(prompt))
+    prompt, *others = node.op.operands
+    others = [each for each in others if not is_token(each)]
+    yield Edge("the prompt", prompt.type, PROMPT)
     for chat in others[:1]:
         yield Edge("the conversation", chat.type, "Chat")
     for name, value in zip(opt(node.op, "late", ()), others[1:], strict=False):
         yield Edge(f"the {name}", value.type, "float" if name == "temperature" else "str")
-
-
-def _prompted(value: Any) -> Any:
-    """What a prompt may be: text, a message or a list of messages."""
-    return value.type if "Message" in names_in(python_type(value.type)) else "str"
 
 
 def _made(node: Node) -> Iterator[Edge]:

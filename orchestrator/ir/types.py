@@ -96,14 +96,6 @@ def parse_type(text: str) -> Type:
     return found
 
 
-def names_in(text: str) -> frozenset[str]:
-    """The names in a type string; none in what is no type."""
-    try:
-        return frozenset(parse_type(text).names())
-    except TypeSyntaxError:
-        return frozenset()
-
-
 def union_of(members: Sequence[Type]) -> Type:
     """The union, flattened, without repetition and in the order in which type strings are written."""
     flat = {str(each): each for member in members for each in member.members}

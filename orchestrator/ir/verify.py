@@ -16,8 +16,8 @@ from orchestrator.ir.signatures import Signatures, Violation
 from orchestrator.ir.subtypes import OTHERS, Subtypes
 from orchestrator.ir.tokencheck import misplaced
 from orchestrator.ir.tokens import operands, results
-from orchestrator.ir.typecheck import EDGES
-from orchestrator.ir.types import Type, parse_type
+from orchestrator.ir.typecheck import EDGES, PROMPT
+from orchestrator.ir.types import STR, Type, parse_type
 from orchestrator.ir.walk import Node, nodes, op_id, python_type, source, tree
 
 _OPTS_OF_KIND: Final = {"const": ("value",), "prompt": ("parts",), "field": ("path",), "ask": ("returns",)}
@@ -110,7 +110,11 @@ class _Values:
         """Edges whose types do not fit."""
         find = EDGES.get(node.name)
         for each in find(node) if find is not None else ():
-            have, want = self.type_of(each.have), self.type_of(each.want)
+            have = self.type_of(each.have)
+            if each.want is PROMPT:
+                want: Type | None = have if have is not None and "Message" in have.names() else STR
+            else:
+                want = self.type_of(each.want)
             if have is want or have is None or want is None or have == want:
                 continue
             if each.is_same or not self.types.fits(have, want):
@@ -129,8 +133,11 @@ def _violations(node: Node, attributes: Mapping[str, Any]) -> list[Violation]:
     if mistaken:
         return [("ORCH-I027", f"{name} has something else than it takes in {', '.join(mistaken)}")]
     found: list[Violation] = []
-    counts = ("operands", spec.operands, len(operands(op))), ("results", spec.results, len(results(op)))
-    for what, (least, most), count in counts:
+    counts = ("operands", spec.operands, op.operands, operands), ("results", spec.results, op.results, results)
+    for what, (least, most), values, without_tokens in counts:
+        count = len(values)
+        if count > most:  # a token more than there is of data is the rule, and looking at each costs
+            count = len(without_tokens(op))
         if not least <= count <= most:
             found.append(("ORCH-I019", f"{name} has {count} {what}; {least} to {most} are allowed"))
     check = _CHECKS.get(name)
@@ -142,14 +149,14 @@ def _violations(node: Node, attributes: Mapping[str, Any]) -> list[Violation]:
 
 
 def _prompt(node: Node, given: Mapping[str, Any]) -> Iterator[Violation]:
-    parts, holes = len(given["parts"]), len(operands(node.op))
-    if parts != holes + 1:
+    parts, holes = len(given["parts"]), len(node.op.operands)
+    if parts != holes + 1 and parts != (holes := len(operands(node.op))) + 1:
         yield "ORCH-I012", f"{parts} parts around {holes} holes; one more is needed"
 
 
 def _call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
-    params, effects, arguments = len(attributes["params"]), attributes["effects"].value, len(operands(node.op))
-    if params != arguments and attributes["callee"].value:
+    params, effects, arguments = len(attributes["params"]), attributes["effects"].value, len(node.op.operands)
+    if params != arguments and attributes["callee"].value and params != (arguments := len(operands(node.op))):
         yield "ORCH-I021", f"{arguments} arguments for {params} parameters"
     if effects not in EFFECTS:
         yield "ORCH-I022", f"effects are {effects!r}, and must be {', '.join(EFFECTS)}"
