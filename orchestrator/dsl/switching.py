@@ -112,6 +112,8 @@ def encoded_cases(tracer: Tracer, subject: Value[Any], cases: Sequence[Sequence[
 def _check_exhaustive(tracer: Tracer, subject: Value[Any], cases: Sequence[object]) -> None:
     possible = possibilities(subject._type)
     why = f"`{subject._origin.name}` at {subject._origin.where} is {type_string(subject._type)}"
+    if possible is None and subject._type is Any and tracer.diagnostics:
+        return  # what stands for the result of an erroneous op
     if possible is None:
         fix = "give otherwise=, or declare its type as a Literal, an Enum or a union of classes"
         tracer.report("ORCH-D025", "a switch that may have no case", why=why, fix=fix)

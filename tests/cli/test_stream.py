@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.stream import Replies
-from orchestrator.runtime.events import Feed, OpFailed, OpsDone, RunDone, RunFailed, Token
+from orchestrator.errors import Error
+from orchestrator.runtime.events import Feed, OpCaught, OpFailed, OpsDone, RunDone, RunFailed, Token
 
 
 def shown(capfd: pytest.CaptureFixture[str], *entries: Feed | tuple[str, Feed], several: bool = False) -> list[str]:
@@ -93,3 +94,17 @@ def test_what_comes_after_the_close_finds_nothing_to_end(capfd: pytest.CaptureFi
 
 def test_a_reply_cannot_command_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     assert shown(capfd, Token("", "a", 0, "\x1b]0;title\x07ok\tgood"), done("a")) == ["a: ]0;titleok\tgood"]
+
+
+def test_a_reply_that_was_cut_beside_a_failure_keeps_nothing_waiting(capfd: pytest.CaptureFixture[str]) -> None:
+    error = Error("ORCH-R001", "no", "builtins.KeyError")
+    lines = shown(
+        capfd,
+        Token("attempt.try/", "a", 0, "one "),
+        OpFailed("attempt.try/", "bad", 1, "ORCH-R001", "no", None, 0.0),
+        OpCaught("", "attempt", 1, 0, error, 0.0),
+        Token("attempt.except/", "b", 0, "two"),
+        done("b", "attempt.except/"),
+        done("attempt"),
+    )
+    assert lines == ["attempt.try/a: one ", "attempt.except/b: two"]
