@@ -206,3 +206,36 @@ def test_a_map_collects_what_only_computes_and_what_always_raises() -> None:
         return fine + raised  # type: ignore[return-value]
 
     assert [str(each) for each in flow([1, -1])] == ["1", "400 -1 is negative", "1", "-1"]
+
+
+@pytest.mark.parametrize("n", [1, 0])
+def test_effects_keep_their_order_in_and_around_attempts(n: int) -> None:
+    @workflow
+    def flow(n: int) -> str:
+        note("a")
+
+        def body() -> object:
+            note("b")
+            check(n)
+            return note("c")
+
+        attempt(body, lambda error: note(f"caught {error}"), cleanup=lambda: note("cleaned"))
+        return note("d")
+
+    assert flow(n) == "d"
+    last = "c" if n else "caught zero"
+    assert DONE == ["a", "b", f"check {n}", last, "cleaned", "d"]
+
+
+def test_nothing_is_written_behind_what_raises() -> None:
+    @workflow
+    def flow(n: int) -> str:
+        def body() -> str:
+            note("before")
+            branch(n > 1, lambda: raises(KeyError, "too many"), lambda: None)
+            return note("behind")
+
+        return attempt(body, lambda error: note(f"{error}"))
+
+    assert (flow(1), flow(2)) == ("behind", "too many")
+    assert DONE == ["before", "behind", "before", "too many"]

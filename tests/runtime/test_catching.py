@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import Error, attempt, llm, map_, race, tool, workflow
+from orchestrator import Error, attempt, llm, parallel, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.failing import attempt_op
 from orchestrator.dsl.policy import Budget
@@ -34,6 +34,12 @@ def named(function: Any, catching: Any) -> Any:
     return attempt(
         lambda: attempt(lambda: f"{function()}", lambda error: "yes", catching=catching), lambda error: error.kind
     )
+
+
+def side_by_side(first: Any, second: Any, n: Any) -> str:
+    """Both tools, in no order."""
+    with parallel():
+        return f"{first(n)}{second(n)}"
 
 
 def test_a_reply_that_does_not_fit_is_a_validation_error() -> None:
@@ -137,10 +143,10 @@ async def test_what_runs_beside_a_failure_is_cancelled_before_the_handler_starts
         return n
 
     @workflow
-    def flow(n: int) -> int:
-        return attempt(lambda: map_(lambda f: f, [beside(n), fails(n)])[0], lambda e: handles(n))
+    def flow(n: int) -> str:
+        return attempt(lambda: side_by_side(beside, fails, n), lambda e: f"{handles(n)}")
 
-    assert (await compile_and_run(flow, {"n": 1})) == 1
+    assert (await compile_and_run(flow, {"n": 1})) == "1"
     assert log == ["cut", "handled"]
 
 
@@ -165,7 +171,7 @@ async def test_a_tool_that_must_run_once_and_was_cut_is_in_doubt_so_nothing_is_c
 
     @workflow
     def flow(n: int) -> str:
-        return attempt(lambda: f"{pay(n)}{fails(n)}", lambda e: "caught")
+        return attempt(lambda: side_by_side(pay, fails, n), lambda e: "caught")
 
     compiled = compile_workflow(flow)
     async with Runtime() as runtime:
@@ -201,7 +207,7 @@ async def test_so_it_is_in_a_workflow_that_a_tool_calls() -> None:
 
     @workflow
     def flow(n: int) -> str:
-        return attempt(lambda: f"{calls(n)}{fails(n)}", lambda e: "caught")
+        return attempt(lambda: side_by_side(calls, fails, n), lambda e: "caught")
 
     with pytest.raises(UnsettledError) as raised:
         await compile_and_run(flow, {"n": 1})
@@ -228,7 +234,7 @@ async def test_a_check_that_tells_makes_the_failure_one_that_is_caught() -> None
 
     @workflow
     def flow(n: int) -> str:
-        return attempt(lambda: f"{pay(n)}{fails(n)}", lambda e: "caught")
+        return attempt(lambda: side_by_side(pay, fails, n), lambda e: "caught")
 
     assert await compile_and_run(flow, {"n": 1}) == "caught"
 
@@ -494,7 +500,7 @@ async def test_threads_that_were_left_behind_do_not_keep_a_handler_waiting() -> 
 
     @workflow
     def flow(n: int) -> str:
-        return attempt(lambda: f"{blocks(n)}{fails(n)}", lambda e: "caught")
+        return attempt(lambda: side_by_side(blocks, fails, n), lambda e: "caught")
 
     try:
         assert await compile_and_run(flow, {"n": 1}) == "caught"
