@@ -8,7 +8,7 @@ from operator import index as as_int
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from orchestrator.dsl.arithmetic import SYMBOLS, comparable, result_type, unary_type
-from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.kinds import attribute_type, class_of, is_text, items_of, key_and_value
 from orchestrator.dsl.narrowing import Fact, both, either, equality, opposite
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.typing import (
@@ -161,6 +161,8 @@ def field(value: Value[Any], name: str) -> Any:
     each = fields_of(item) if item is not None else None
     if each is not None and name in each:
         return tracer.field(value, name, list_of(each[name]), each=True)
+    if (attribute := attribute_type(tp, name)) is not None:
+        return tracer.builtin("attribute", {"value": tracer.lift(value), "name": tracer.lift(name)}, attribute)
     from orchestrator.dsl.operations.methods import method
 
     if (found := method(value, name)) is not None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import collections.abc
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from enum import Enum
 from typing import Any, Final, Never, get_args
 
 from orchestrator.dsl.typing import (
@@ -17,6 +20,23 @@ from orchestrator.dsl.typing import (
 )
 
 _ORDERED: Final = (list, tuple, bytes, collections.abc.Sequence)
+
+
+_PARTS: Final[Mapping[type, tuple[str, ...]]] = {
+    datetime: ("year", "month", "day", "hour", "minute", "second", "microsecond"),
+    date: ("year", "month", "day"),
+    time: ("hour", "minute", "second", "microsecond"),
+    timedelta: ("days", "seconds", "microseconds"),
+}
+"""Attributes of dates and times, which are all ints."""
+
+
+def attribute_type(tp: TypeForm, name: str) -> TypeForm | None:
+    """The type of an attribute of a date, a time or a member of an enumeration; None if it has none of that name."""
+    cls = class_of(tp) or object
+    if issubclass(cls, Enum) and name in ("name", "value") and len(cls):
+        return str if name == "name" else union(*{type(each.value): None for each in cls})
+    return int if any(issubclass(cls, base) and name in parts for base, parts in _PARTS.items()) else None
 
 
 def class_of(tp: TypeForm) -> type | None:

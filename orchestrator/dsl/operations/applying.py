@@ -79,7 +79,7 @@ def apply(
 
 def method_of(said: str) -> int:
     """1 for the name of a method, whose first parameter is the object."""
-    return int("." in said and not said.startswith("math."))
+    return int("." in said and not said.startswith(("math.", "json.", "text.")))
 
 
 def wrong_operand(tracer: Tracer, said: str, value: Value[Any], wanted: TypeForm) -> Value[Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, MethodDescriptorType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from orchestrator.dsl.arithmetic import result_type, unary_type
 from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
@@ -17,7 +18,7 @@ from orchestrator.dsl.operations.operands import as_value, holds_symbolic, trace
 from orchestrator.dsl.pure.numbers import IN_BASES, MATH
 from orchestrator.dsl.ranges import SymbolicRange
 from orchestrator.dsl.tracer import Tracer
-from orchestrator.dsl.typing import TypeForm, assignable, join, list_of, plain, tuple_of, union
+from orchestrator.dsl.typing import NoneType, TypeForm, assignable, join, list_of, plain, tuple_of, type_string, union
 from orchestrator.dsl.value import Length, Value
 
 Call = Callable[..., Any]
@@ -161,10 +162,17 @@ def _pow(tracer: Tracer, base: Any, exp: Any, mod: object = None) -> Any:
     return apply(tracer, "pow_mod", [base, exp, mod], {}, said="pow()")
 
 
-def _no_key(name: str, key: object) -> None:
-    if key is not None:
-        fix = f"map_ the items to (key, item) pairs, or call {name}() in a pure tool that takes the items"
-        raise _WrongArgumentsError(f"{name}() with key= of values that are only known when the workflow runs", fix)
+def _by_key(tracer: Tracer, name: str, items: Value[Any], key: Any, *more: object) -> Value[Any]:
+    """``sorted(items, key=key)`` and the like: the keys are mapped, for each item, and the items ordered by them."""
+    from orchestrator.dsl.control import map_
+
+    known = items._length is not None
+    keys = map_(key, items) if known else map_(key, items, limit=tracer.max_items)
+    if isinstance(keys, tuple):  # one list for each part of the keys, which are ordered like the tuples of the parts
+        keys = _zip(tracer, *keys)
+    if plain(keys._type) is not Any and not _has_order(keys._type):
+        return wrong_operands(tracer, f"{name}() by keys", [keys])
+    return apply(tracer, f"{name}_by", [items, keys, *more], {}, said=f"{name}()")
 
 
 def _has_order(items: TypeForm) -> bool:
@@ -177,8 +185,11 @@ _MISSING: Final = object()
 
 def _extreme(name: str) -> Call:
     def extreme(tracer: Tracer, *args: object, key: object = None, default: object = _MISSING) -> Any:
-        _no_key(name, key)
         items = as_value(args[0] if len(args) == 1 else list(args), tracer)
+        if key is not None:
+            if default is not _MISSING:
+                raise _WrongArgumentsError(f"{name}() with key= and default=", "decide first: `if items:`")
+            return _by_key(tracer, name, items, key)
         if plain(items._type) is not Any and not _has_order(items._type):
             return wrong_operands(tracer, f"{name}()", [items])
         if default is _MISSING:
@@ -210,8 +221,9 @@ def _sum(tracer: Tracer, items: object, start: object = 0) -> Any:
 
 
 def _sorted(tracer: Tracer, items: object, *, key: object = None, reverse: object = False) -> Any:
-    _no_key("sorted", key)
     given = as_value(items, tracer)
+    if key is not None:
+        return _by_key(tracer, "sorted", given, key, reverse)
     if plain(given._type) is not Any and not _has_order(given._type):
         return wrong_operands(tracer, "sorted()", [given])
     return apply(tracer, "sorted", [given, reverse], {}, said="sorted()", length=given._length)
@@ -275,6 +287,27 @@ def _isinstance(_tracer: Tracer, value: object, classes: object) -> Any:
     return is_instance(value, classes)
 
 
+def _loads(tracer: Tracer, s: object) -> Any:
+    return apply(tracer, "json.loads", [as_value(s, tracer)], {}, said="json.loads()")
+
+
+def _dumps(tracer: Tracer, obj: object, **options: object) -> Any:
+    given = as_value(obj, tracer)
+    if (unfit := _without_json(given._type)) is not None:
+        fix = "write a model with value.model_dump_json(), or what it is made of"
+        return tracer.report("ORCH-D010", f"json.dumps() of {type_string(unfit)}", fix=fix)
+    return apply(tracer, "json.dumps", [given], options, said="json.dumps()")
+
+
+def _without_json(tp: TypeForm) -> TypeForm | None:
+    """What in a type ``json.dumps`` does not take; what it does may still fail when the workflow runs."""
+    cls = class_of(tp)
+    if cls in (list, tuple, dict):
+        members = [each for each in get_args(plain(tp)) if each is not Ellipsis]
+        return next((found for each in members if (found := _without_json(each)) is not None), None)
+    return tp if cls is not None and not issubclass(cls, (str, int, float, NoneType)) else None
+
+
 _CALLS: Final[Mapping[Any, Call]] = {
     len: _len,
     str: _str,
@@ -305,6 +338,8 @@ _CALLS: Final[Mapping[Any, Call]] = {
     ord: _applied("ord"),
     chr: _applied("chr"),
     isinstance: _isinstance,
+    json.loads: _loads,
+    json.dumps: _dumps,
     **{getattr(builtins, name): _applied(name) for name in IN_BASES},
     **{getattr(math, name): _applied(f"math.{name}") for name in MATH},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from orchestrator.dsl.arithmetic import comparable
@@ -23,14 +24,23 @@ _TEXT: Final = {name: f"str.{name}" for name in TEXT_METHODS}
 _LIST: Final = {"count": "list.count", "index": "list.index", "copy": "list_of"}
 _DICT: Final = {"get": "dict.get", "keys": "dict.keys", "values": "dict.values", "items": "dict.items", "copy": "copy"}
 _SET: Final = {**{name: f"set.{name}" for name in SET_METHODS}, "copy": "set_of"}
+_DATE: Final = {name: f"date.{name}" for name in ("isoformat", "strftime", "weekday", "isoweekday", "toordinal")}
 _METHODS: Final[Mapping[type, Mapping[str, str]]] = {
     str: _TEXT,
+    bytes: {"decode": "bytes.decode", "hex": "bytes.hex"},
+    int: {"bit_length": "int.bit_length"},
+    float: {"is_integer": "float.is_integer"},
+    datetime: {**_DATE, **{name: f"date.{name}" for name in ("date", "time", "timestamp")}},
+    date: _DATE,
+    time: {name: _DATE[name] for name in ("isoformat", "strftime")},
+    timedelta: {"total_seconds": "date.total_seconds"},
     list: _LIST,
     tuple: {name: _LIST[name] for name in ("count", "index")},
     dict: _DICT,
     set: _SET,
     frozenset: {**_SET, "copy": "frozenset_of"},
 }
+_OF_MODELS: Final = {"model_dump": "model.dump", "model_dump_json": "model.dump_json"}
 _COMPARING: Final = ("count", "index")
 """Methods of lists that compare their members."""
 
@@ -67,6 +77,8 @@ def _callee(tp: TypeForm, name: str) -> str | None:
         found = {table[name] for table in _METHODS.values() if name in table}
         return found.pop() if len(found) == 1 else None
     cls = class_of(tp) or object
+    if name in _OF_MODELS and hasattr(cls, "model_fields"):
+        return _OF_MODELS[name]
     return next((table[name] for base, table in _METHODS.items() if issubclass(cls, base) and name in table), None)
 
 
@@ -79,7 +91,7 @@ def bound(receiver: object, name: str, callee: str) -> Method:
         if special is not None:
             return special(tracer, receiver, *args, **kwargs)
         owner = callee.partition(".")[0]
-        said = f"{owner if owner in ('str', 'list', 'dict', 'set') else 'copy'}.{name}()"
+        said = f"{owner}.{name}()" if "." in callee else f"object.{name}()"
         given = [as_value(each, tracer) for each in (receiver, *args)]
         return apply(tracer, callee, given, kwargs, said=said)
 

@@ -63,6 +63,26 @@ def ordered(items: Iterable[T], reverse: bool = False) -> list[T]:
     return sorted(items, reverse=reverse)  # type: ignore[type-var]
 
 
+def ordered_by(items: Iterable[T], keys: Iterable[Any], reverse: bool = False) -> list[T]:
+    """``sorted(items, key=...)``, where ``keys`` are those of the items."""
+    pairs = sorted(zip(items, keys, strict=True), key=_key, reverse=reverse)
+    return [item for item, _ in pairs]
+
+
+def least_by(items: Iterable[T], keys: Iterable[Any]) -> T:
+    """``min(items, key=...)``."""
+    return min(zip(items, keys, strict=True), key=_key)[0]
+
+
+def greatest_by(items: Iterable[T], keys: Iterable[Any]) -> T:
+    """``max(items, key=...)``."""
+    return max(zip(items, keys, strict=True), key=_key)[0]
+
+
+def _key(pair: tuple[Any, Any]) -> Any:
+    return pair[1]
+
+
 def backwards(items: Sequence[T]) -> list[T]:
     """``reversed(items)``, as a list."""
     return list(reversed(items))

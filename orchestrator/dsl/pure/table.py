@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from orchestrator.dsl.pure import containers, numbers, operators, texts
+from orchestrator.dsl.pure import containers, numbers, objects, operators, texts
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: operators.by_name(function) for name, function in operators.BINARY.items()},
@@ -43,6 +43,27 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "chr": numbers.character,
     **numbers.IN_BASES,
     **{f"math.{name}": function for name, function in numbers.MATH.items()},
+    "attribute": objects.attribute,
+    "float.is_integer": objects.is_integer,
+    "int.bit_length": objects.bit_length,
+    "bytes.decode": objects.decode,
+    "bytes.hex": objects.hex_of,
+    "date.isoformat": objects.isoformat,
+    "date.strftime": objects.strftime,
+    "date.weekday": objects.weekday,
+    "date.isoweekday": objects.isoweekday,
+    "date.toordinal": objects.toordinal,
+    "date.date": objects.date_of,
+    "date.time": objects.time_of,
+    "date.timestamp": objects.timestamp,
+    "date.total_seconds": objects.total_seconds,
+    "model.dump": objects.dumped,
+    "model.dump_json": objects.dumped_json,
+    "json.loads": objects.loads,
+    "json.dumps": objects.dumps,
+    "min_by": containers.least_by,
+    "max_by": containers.greatest_by,
+    "sorted_by": containers.ordered_by,
     "len": containers.length,
     "any": containers.any_of,
     "all": containers.all_of,
@@ -75,7 +96,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 """By the name without ``builtin.``."""
 
 _NEVER_FAIL: Final = frozenset(
-    {"eq", "ne", "and", "or", "is", "not", "truth", "list", "tuple", "dict", "narrow", "isinstance"}
+    {"attribute", "eq", "ne", "and", "or", "is", "not", "truth", "list", "tuple", "dict", "narrow", "isinstance"}
     | {"str", "repr", "any", "all", "list_of", "tuple_of", "enumerate", "copy"}
     | {"dict.keys", "dict.values", "dict.items"}
     | {f"str.{name}" for name in texts.METHODS if name.startswith("is")}

@@ -164,7 +164,7 @@ def test_wrong_types_are_errors() -> None:
         return builtin_call(int, (x,), {})  # D010
 
     def keyed(x: list[int]) -> Any:
-        return builtin_call(max, (x,), {"key": lambda each: -each})  # D012
+        return builtin_call(max, (x,), {"key": lambda each: -each, "default": 1})  # D012
 
     def crowded(x: int) -> Any:
         return builtin_call(abs, (x, x), {})  # D012
