@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.dsl.alternatives import trace_arm
 from orchestrator.dsl.failing import fail_op
+from orchestrator.dsl.tracer import Result
+from orchestrator.dsl.typing import TypeForm
 
 if TYPE_CHECKING:
     from orchestrator.dsl.tracer import Tracer
@@ -41,8 +44,20 @@ def stopped(tracer: Tracer, workflow: Workflow[..., Any]) -> Value[Any] | None:
     if len(outer) < workflow.max_depth:
         return None
     message = f"workflow `{workflow.name}` calls itself more than max_depth={workflow.max_depth} levels deep"
-    fail_op(tracer, RecursionError, message)
-    return tracer.builtin("too_deep", {"message": tracer.lift(message)}, workflow.boundary.returns)
+    return _failure(tracer, message, workflow.boundary.returns)
+
+
+def _failure(tracer: Tracer, message: str, tp: TypeForm) -> Value[Any]:
+    """A value that never comes: what needs it waits for an op that fails, after all that was written before it."""
+
+    def fail() -> None:
+        fail_op(tracer, RecursionError, message)
+
+    arms = [trace_arm(tracer, f"`{each}` of branch", fail) for each in ("then", "otherwise")]
+    for arm in arms:
+        arm.end(tracer, 1)
+    tracer.scope.raises = True
+    return tracer.op("branch", [tracer.lift(True)], [Result(tp)], {}, regions=[arm.region for arm in arms])[0]
 
 
 def _is_bounded_elsewhere(tracer: Tracer, outer: Workflow[..., Any]) -> bool:

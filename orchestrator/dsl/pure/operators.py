@@ -78,11 +78,6 @@ def is_instance(value: object, classes: list[str]) -> bool:
     return any(f"{cls.__module__}.{cls.__qualname__}" in classes for cls in type(value).__mro__)
 
 
-def too_deep(message: str) -> Any:
-    """What a call gives that is a level too many: a failure, and to whatever needs its result, none."""
-    raise RecursionError(message)
-
-
 def getitem(items: Any, key: Any) -> Any:
     """``items[key]``."""
     return items[key]

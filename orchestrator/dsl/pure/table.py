@@ -20,7 +20,6 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "narrow": operators.narrowed,
     "contains": operators.contains,
     "isinstance": operators.is_instance,
-    "too_deep": operators.too_deep,
     "getitem": operators.getitem,
     "slice": operators.sliced,
     "str": numbers.text,
