@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import inspect
 import operator
+import sys
 from collections.abc import Callable
 from io import StringIO
 from typing import Any, Final
@@ -125,7 +125,7 @@ def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
     if isinstance(receiver, Value):
         if name in MUTATORS and operations.method(receiver, name) is None and not _has_field(receiver, name):
             return _refusing_change(receiver, name)
-    elif receiver is asyncio and name == "gather":
+    elif name == "gather" and receiver is sys.modules.get("asyncio"):  # which costs too much to import here
         return _gathered
     elif name in MUTATORS and isinstance(receiver, (list, dict, set)):
         from orchestrator.dsl.rewrite.changing import changeable_here
