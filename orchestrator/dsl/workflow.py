@@ -19,6 +19,7 @@ from typing import (
     Final,
     Generic,
     ParamSpec,
+    Protocol,
     SupportsIndex,
     TypedDict,
     TypeVar,
@@ -348,10 +349,21 @@ def _with_static(workflow: Workflow[..., Any], static: Mapping[str, object]) -> 
     return workflow.given(**static)
 
 
+class WorkflowDecorator(Protocol):
+    """Makes a workflow of a function; of an ``async def``, one that gives what the function returns."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Workflow[P, R]: ...
+
+
+@overload
+def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
 def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
-def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(**options: Unpack[WorkflowOptions]) -> WorkflowDecorator: ...
 def workflow(fn: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     """Make a workflow: ``@workflow`` or ``@workflow(slo="p95 < 8s", budget="$0.02", model="small")``."""
     refuse_unknown(options, WorkflowOptions, "workflow")
