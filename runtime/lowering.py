@@ -6,16 +6,12 @@ modules lower as well, which is how a workflow runs without passes or a plan: pl
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from orchestrator.dsl.once import key_params, parameters_of, takes
-from orchestrator.dsl.policy import parse_memory
 from orchestrator.dsl.sampling import CONSTRAINTS, PASSED
-from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.trace import Bindings
 from orchestrator.errors import CompileError
 from orchestrator.planner.plan import OpPlan, Plan
@@ -30,7 +26,6 @@ from orchestrator.runtime.program import (
     NO_POLICY,
     Ask,
     Generate,
-    Once,
     Pause,
     Prefetch,
     Program,
@@ -41,7 +36,7 @@ from orchestrator.runtime.program import (
     Supersede,
     ToolCall,
 )
-from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync
+from orchestrator.runtime.tool_calls import default_place, tool_call
 from orchestrator.runtime.values import at_run_time
 
 if TYPE_CHECKING:
@@ -209,53 +204,11 @@ def _lower_tool(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
 
 def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...], kind: str) -> ToolCall:
     tool = state.bindings.tools[callee]
-    place = str(node.attrs.get("place") or _default_place(tool))
+    place = str(node.attrs.get("place") or default_place(tool))
     known = state.calls.get((callee, params, place))
     if known is None:
-        known = ToolCall(
-            _collecting(tool),
-            callee,
-            tool.effects,
-            tool.is_async,
-            place,
-            None if _positional(tool, params) else params,
-            kind == "retrieve",
-            once=_once(tool, params) if tool.effects == "once" else None,
-            memory_bytes=None if tool.memory is None else parse_memory(tool.memory),
-        )
-        state.calls[callee, params, place] = known
+        known = state.calls[callee, params, place] = tool_call(tool, callee, params, place, retrieve=kind == "retrieve")
     return known
-
-
-def _collecting(tool: Tool[..., Any]) -> Callable[..., Any]:
-    """What is called: of a generator, what makes a list of it."""
-    if not tool.is_streaming:
-        return tool.fn
-    return StreamedAsync(tool.fn) if tool.is_async else Streamed(tool.fn)
-
-
-def _once(tool: Tool[..., Any], params: tuple[str, ...]) -> Once:
-    key = key_params(tool)
-    made = tuple(name for name in key if name not in params and takes(tool.fn, name))
-    check_params = parameters_of(tool.check) if tool.check is not None else ()
-    return Once(key, made, params, tool.check, check_params)
-
-
-def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
-    try:
-        parameters = inspect.signature(tool.fn).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return tuple(names[: len(params)]) == params
-
-
-def _default_place(tool: Tool[..., Any]) -> str:
-    if tool.isolation is not None:
-        return tool.isolation
-    if tool.is_async:
-        return "async"
-    return "inline" if tool.cheap and tool.effects == "pure" and tool.timeout is None else "thread"
 
 
 def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:

@@ -12,12 +12,12 @@ from orchestrator.dsl.failing import attempt_op, fail_op, reraise_op
 from orchestrator.dsl.tracer import require_tracer
 from orchestrator.errors import RunError
 
-DONE: list[str] = []
+log: list[str] = []
 
 
 @pytest.fixture(autouse=True)
 def _nothing_done() -> None:
-    DONE.clear()
+    log.clear()
 
 
 class ApiError(ValueError):
@@ -27,7 +27,7 @@ class ApiError(ValueError):
 
 @tool(effects="idempotent")
 def check(n: int) -> int:
-    DONE.append(f"check {n}")
+    log.append(f"check {n}")
     if n < 0:
         raise ApiError(400, f"{n} is negative")
     if n == 0:
@@ -44,7 +44,7 @@ def inline(n: int) -> int:
 
 @tool(effects="idempotent")
 def note(text: str) -> str:
-    DONE.append(text)
+    log.append(text)
     return text
 
 
@@ -152,7 +152,7 @@ def test_attempts_of_the_ops_come_first() -> None:
         return attempt(lambda: check.options(retry=Retry(attempts=3, backoff_s=0))(n), lambda error: 7)
 
     assert flow(0) == 7
-    assert DONE == ["check 0"] * 3
+    assert log == ["check 0"] * 3
 
 
 def test_cleanup_runs_whatever_happens() -> None:
@@ -164,7 +164,7 @@ def test_cleanup_runs_whatever_happens() -> None:
     assert flow(-1) == 7
     with pytest.raises(RunError, match="zero"):
         flow(0)
-    assert DONE == ["check 1", "cleaned", "check -1", "cleaned", "check 0", "cleaned"]
+    assert log == ["check 1", "cleaned", "check -1", "cleaned", "check 0", "cleaned"]
 
 
 def test_a_failure_in_the_cleanup_replaces_the_first() -> None:
@@ -224,7 +224,7 @@ def test_effects_keep_their_order_in_and_around_attempts(n: int) -> None:
 
     assert flow(n) == "d"
     last = "c" if n else "caught zero"
-    assert DONE == ["a", "b", f"check {n}", last, "cleaned", "d"]
+    assert log == ["a", "b", f"check {n}", last, "cleaned", "d"]
 
 
 def test_nothing_is_written_behind_what_raises() -> None:
@@ -238,4 +238,4 @@ def test_nothing_is_written_behind_what_raises() -> None:
         return attempt(body, lambda error: note(f"{error}"))
 
     assert (flow(1), flow(2)) == ("behind", "too many")
-    assert DONE == ["before", "behind", "before", "too many"]
+    assert log == ["before", "behind", "before", "too many"]
