@@ -169,10 +169,11 @@ def _is_traced(value: Value[Any]) -> bool:
 
 def called(value: Value[Any]) -> Value[Any]:
     """``value(...)``: silent after the error that made ``value`` a poison value, as in ``reply.strip()``."""
-    if value._type is not Any:
+    if value._type is not Any or value._ssa is not None:
+        of_any = "say what it is before you call a method of it: narrow(value, str).strip()"
         value._tracer.report(
             "ORCH-D006",
             f"`{value._origin.name}` is a value of type {type_string(value._type)}, not a function",
-            fix="call tools and workflows by name",
+            fix=of_any if value._type is Any else "call tools and workflows by name",
         )
     return value._tracer.poison()

@@ -120,7 +120,7 @@ def get(items: dict[K, V], key: Any, default: D = None) -> V | D:  # type: ignor
 
 def keys(items: dict[K, V]) -> list[K]:
     """``list(items.keys())``."""
-    return list(items)
+    return list(items.keys())  # and not of what is no dict, where nobody knows the type
 
 
 def values(items: dict[K, V]) -> list[V]:

@@ -6,10 +6,19 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+
+def power(left: Any, right: Any) -> Any:
+    """``left ** right`` among real numbers; Python goes on with complex ones, which no type here says."""
+    made = left**right
+    if isinstance(made, complex) and not isinstance(left, complex):
+        raise ValueError(f"{left!r} ** {right!r} is a complex number")
+    return made
+
+
 BINARY: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
-    "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow, "lshift": operator.lshift,
+    "floordiv": operator.floordiv, "mod": operator.mod, "pow": power, "lshift": operator.lshift,
     "rshift": operator.rshift, "and": operator.and_, "or": operator.or_, "xor": operator.xor, "is": operator.is_,
 }  # fmt: skip
 

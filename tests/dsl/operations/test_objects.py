@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.dsl.operations import builtin_call
+from orchestrator import workflow
+from orchestrator.dsl.operations import builtin_call, method
+from orchestrator.errors import RunError
 from tests.dsl.diagnosing import the_error
 from tests.dsl.operations.parity import assert_agrees, run
 
@@ -106,3 +108,31 @@ def test_keys_without_an_order_are_an_error() -> None:
         return builtin_call(max, (x,), {"key": lambda row: row.score})  # D014
 
     the_error(flow)
+
+
+@pytest.mark.parametrize(("left", "right"), [(2, 3), (2, -1), (2.0, 0.5), (-2.0, 2)])
+def test_powers(left: float, right: float) -> None:
+    assert_agrees(lambda x, y: x**y, lambda x, y: x**y, x=(type(left), left), y=(type(right), right))
+
+
+def test_a_power_that_is_no_real_number_is_a_failure() -> None:
+    with pytest.raises(RunError, match="complex number"):
+        run(lambda x, y: x**y, x=(float, -2.0), y=(float, 0.5))
+
+
+def test_of_a_value_of_any_type_a_method_is_that_of_its_class() -> None:
+    def keys(x: Any) -> Any:
+        found: Any = method(x, "keys")
+        return found()
+
+    assert run(keys, x=(Any, {"a": 1})) == ["a"]
+    with pytest.raises(RunError, match="has no attribute 'keys'"):
+        run(keys, x=(Any, ["a"]))
+
+
+def test_where_the_source_is_not_compiled_a_field_of_any_type_is_not_called() -> None:
+    @workflow(rewrite=False)
+    def flow(x: Any) -> Any:
+        return x.keys()  # D006
+
+    assert "narrow(value, str)" in (the_error(flow).fix or "")
