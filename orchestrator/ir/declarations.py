@@ -91,7 +91,7 @@ def checked_declarations(module: Any) -> tuple[Declarations, list[Diagnostic]]:
     found: list[Diagnostic] = []
     seen: set[tuple[str, str]] = set()
     for op in top_level(module):
-        name = attr(op, "sym_name" if op.name == WORKFLOW else "name", "")
+        name = str(attr(op, "sym_name" if op.name == WORKFLOW else "name", ""))
         for code, message in _structural(op):
             found.append(Diagnostic(code, f"`{name}`: {message}", source(op)))
         if (op.name, name) in seen:
@@ -127,6 +127,8 @@ def _structural(op: Any) -> Iterator[tuple[str, str]]:
             yield "ORCH-I021", f"{len(attr(op, 'params'))} parameters have {len(attr(op, 'types'))} types"
         if attr(op, "effects") not in EFFECTS:
             yield "ORCH-I022", f"effects are {attr(op, 'effects')!r}, and must be {', '.join(EFFECTS)}"
+    elif not all(isinstance(each, str) for each in attr(op, "fields").values()):
+        yield "ORCH-I027", "a field has no type"
     elif attr(op, "kind") not in KINDS:
         yield "ORCH-I026", f"the kind is {attr(op, 'kind')!r}, and must be {', '.join(KINDS)}"
     elif attr(op, "kind") == "alias" and len(attr(op, "bases")) != 1:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orchestrator.ir.tokens import is_token, operands, results
-from orchestrator.ir.walk import opt
+from orchestrator.ir.walk import opt, to_python
 
 if TYPE_CHECKING:
     from orchestrator.ir.walk import Node
@@ -84,7 +84,7 @@ def _decode(node: Node) -> Iterator[Edge]:
 def _workflow(node: Node) -> Iterator[Edge]:
     given = node.op.attributes["opts"]
     if "returns" in given:
-        yield from pairs("the result", yields(node.bodies[0]), [given["returns"].value])
+        yield from pairs("the result", yields(node.bodies[0]), [str(to_python(given["returns"]))])
 
 
 def _branch(node: Node) -> Iterator[Edge]:

@@ -37,7 +37,7 @@ def verify(module: Any) -> Node:
     for node in (root, *nodes(root.bodies[0])):
         op = node.op
         attributes = dict(op.attributes.items())
-        if node is not root and "id" in attributes:
+        if node is not root and is_of_its_kind("id", attributes.get("id")):
             identity = attributes["id"].value
             other = seen.setdefault(identity, op)
             if other is not op:

@@ -123,7 +123,7 @@ def op_id(op: Any) -> str:
     attributes = op.attributes
     for name in ("id", "sym_name"):
         if name in attributes:
-            return str(attributes[name].value)
+            return str(to_python(attributes[name]))
     return str(op.name)
 
 
@@ -189,7 +189,10 @@ def to_python(attribute: Any) -> Any:
         return {name: to_python(each) for name, each in entries(attribute).items()}
     if kind is _ARRAY:
         return [to_python(each) for each in attribute]
-    return attribute.value
+    try:
+        return attribute.value
+    except AttributeError:  # an attribute that nothing here makes, such as `unit`
+        return str(attribute)
 
 
 def entries(dictionary: Any) -> dict[str, Any]:
