@@ -156,7 +156,7 @@ class Tracer:
         """Ops so far, those that were dropped included."""
         self.unbound: dict[str, str] = {}
         """Why a name holds nothing."""
-        self.handled: list[Value[Any]] = []
+        self.handled: list[Any] = []
         """The errors whose handlers are being traced."""
         self.max_items = MAX_ITEMS
         """Of a list whose length nobody has bounded, the most that is gone through."""

@@ -254,6 +254,7 @@ def emit(  # noqa: PLR0917 - what an op with regions consists of
 
     Raises :class:`EndedError` where no body gets to its end.
     """
+    names = [name for name in names if plain_name(name) in cells]  # no body has any other
     joining = Joining(tracer, arms, contents_of(cells), [plain_name(name) for name in names if name.startswith(FLAG)])
     if not joining.live:
         regions = joining.finish()

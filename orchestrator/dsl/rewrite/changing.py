@@ -15,10 +15,12 @@ from types import FrameType
 from typing import Any
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.kinds import class_of
 from orchestrator.dsl.location import is_rewritten
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
 from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.typing import type_string
 from orchestrator.dsl.value import Value
 
 _MADE_UP = re.compile(r"(item|value|part|error|subject)_+")
@@ -51,12 +53,15 @@ def _writable(target: Any, name: str | None = None) -> Any:
 def changed(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a local name holds after ``name.method(...)`` stood there as a statement."""
     if isinstance(target, Value):
-        return _changed_value(target, method, args)
+        refuse_aliases(target, None)
+        return _changed_value(target, method, args, kwargs)
     if isinstance(target, _CONTAINERS):
-        if any(map(is_symbolic, args)) and not (method in ("append", "insert") and isinstance(target, list)):
+        if any(map(is_symbolic, (*args, *kwargs.values()))) and not (
+            method in ("append", "insert") and isinstance(target, list)
+        ):
             tracer = current_tracer()
             if tracer is not None and (method, type(target)) not in _HOLDING:
-                return _changed_value(tracer.lift(target), method, args)
+                return _changed_value(tracer.lift(target), method, args, kwargs)
         target = _writable(target)
     getattr(target, method)(*args, **kwargs)
     return target
@@ -66,8 +71,8 @@ _HOLDING = frozenset({("setdefault", dict)})
 """Changes that put a symbolic value into a concrete container, apart from those of lists."""
 
 
-def _changed_value(target: Value[Any], method: str, args: tuple[Any, ...]) -> Any:
-    found = values.changed(target, method, args)
+def _changed_value(target: Value[Any], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    found = values.changed(target, method, args, kwargs)
     if found is not None:
         return found
     return target._tracer.report(
@@ -83,6 +88,8 @@ def augmented(target: Any, name: str, value: Any) -> Any:
         if isinstance(value, Value) or is_symbolic(value):
             return binary(name, as_value(target), as_value(value))
         return IN_PLACE[name](_writable(target), value)
+    if isinstance(target, Value):
+        refuse_aliases(target, None)
     if isinstance(target, Value) or isinstance(value, Value) or isinstance(target, str):
         return binary(name, target, value)
     return IN_PLACE[name](target, value)
@@ -91,6 +98,7 @@ def augmented(target: Any, name: str, value: Any) -> Any:
 def with_item(target: Any, key: Any, value: Any) -> Any:
     """What a local name holds after ``name[key] = value``."""
     if isinstance(target, Value) or is_symbolic(key):
+        refuse_aliases(target, None)
         return operations.with_item(target, key, value)
     if isinstance(target, _CONTAINERS):
         target = _writable(target)
@@ -103,6 +111,7 @@ def with_item(target: Any, key: Any, value: Any) -> Any:
 def without_item(target: Any, key: Any) -> Any:
     """What a local name holds after ``del name[key]``."""
     if isinstance(target, Value) or is_symbolic(key):
+        refuse_aliases(target, None)
         return operations.without_item(target, key)
     if isinstance(target, _CONTAINERS):
         target = _writable(target)
@@ -175,7 +184,8 @@ def changeable_here(target: Any, how: str) -> bool:
 def refuse_aliases(target: Any, name: str | None) -> None:
     """Report a change of an object that several names hold: they would not all see it."""
     tracer = current_tracer()
-    if tracer is None or not isinstance(target, _CONTAINERS) or isinstance(target, Value):
+    kind = class_of(target._type) if isinstance(target, Value) else type(target)
+    if tracer is None or kind not in _CONTAINERS:
         return
     others = _holders(target, sys._getframe(1))
     if name is not None:
@@ -184,10 +194,14 @@ def refuse_aliases(target: Any, name: str | None) -> None:
         names = " and ".join(f"`{each}`" for each in sorted(others | ({name} if name else set())))
         tracer.report(
             "ORCH-D052",
-            f"{names} hold one {type(target).__name__}, which {tracer.scope.name} changes",
+            f"{names} hold one {_said(target)}, which {tracer.scope.name} changes",
             why="what changes there is the name, and the others would go on holding the old one",
             fix="copy it first: ys = list(xs)",
         )
+
+
+def _said(target: Any) -> str:
+    return type_string(target._type) if isinstance(target, Value) else type(target).__name__
 
 
 def _holders(target: Any, frame: FrameType | None) -> set[str]:

@@ -85,7 +85,7 @@ def _handled(  # noqa: PLR0917
     arm, raised = _tried(tracer, body, cells)
     if tracer.emitted == emitted and not arm.scope.raises:
         arm.drop()
-        _without_ops(raised, handlers, orelse)
+        _without_ops(tracer, raised, handlers, orelse)
         return
     arms = [arm]
     assigned = [name for name, content in before.items() if arm.contents is None or arm.contents[name] is not content]
@@ -123,19 +123,23 @@ def _then_else(  # noqa: PLR0917
     if_(got_to_end, orelse, None, names)
 
 
-def _without_ops(raised: Exception | None, handlers: Sequence[Handler], orelse: Thunk | None) -> None:
+def _without_ops(tracer: Tracer, raised: Exception | None, handlers: Sequence[Handler], orelse: Thunk | None) -> None:
     """What Python does; nothing has been asked of a model or a tool."""
     if raised is None:
         if orelse is not None:
             orelse()
         return
     handle = _native_handler(raised, handlers)
+    if handle is None:
+        raise_(raised, None)
+        return
+    tracer.handled.append(raised)
     try:
         raise raised
     except Exception as error:
-        if handle is None:
-            raise
         handle(error)
+    finally:
+        tracer.handled.pop()
 
 
 class _Handling:
@@ -182,7 +186,7 @@ def _cleaned(  # noqa: PLR0917
         arm.drop()
         cleanup()
         if raised is not None:
-            raise raised
+            raise_(raised, None)
         return
     restore(cells, before)
     assigned = [name for name, content in before.items() if arm.contents is None or arm.contents[name] is not content]
@@ -238,15 +242,14 @@ def raise_(exc: Any, cause: Any) -> None:
     """The statement ``raise``: where it depends on symbolic values if it is reached, it fails when it runs."""
     tracer = current_tracer()
     if exc is None:
-        if tracer is not None and tracer.handled:
-            reraise_op(tracer, tracer.handled[-1])
-            raise EndedError
-        raise  # noqa: PLE0704 - within Python's own handler
-    if tracer is None or tracer.scope.outer is None or tracer.scope.is_tried:
-        raise exc if cause is None else _caused(exc, cause)
-    if isinstance(exc, Value):
+        if tracer is None or not tracer.handled:
+            raise  # noqa: PLE0704 - within Python's own handler
+        exc = tracer.handled[-1]
+    if tracer is not None and isinstance(exc, Value):
         reraise_op(tracer, exc)
         raise EndedError
+    if tracer is None or tracer.scope.outer is None or tracer.scope.is_tried:
+        raise exc if cause is None else _caused(exc, cause)
     kind = exc if isinstance(exc, type) else type(exc)
     if not issubclass(kind, BaseException):
         raise TypeError("exceptions must derive from BaseException")

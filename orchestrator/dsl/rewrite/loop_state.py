@@ -12,6 +12,7 @@ from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, contents_of
 from orchestrator.dsl.rewrite.changing import refuse_aliases
 from orchestrator.dsl.rewrite.deciding import or_
 from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.value import Value
 
 Extra = tuple[Any, ...]
 
@@ -75,7 +76,8 @@ class LoopState:
         content = self._first[name]
         if content is UNBOUND:
             return never(self._tracer)
-        refuse_aliases(content, name)
+        if not isinstance(content, Value):
+            refuse_aliases(content, name)
         return content
 
     def _take(self, state: Sequence[Any]) -> None:

@@ -156,8 +156,7 @@ def _switch(tracer: Tracer, subject: Value[Any], cases: Sequence[Case], names: S
 
     def otherwise() -> None:
         if default is not None:
-            for name, value in default[0].bound(subject).items():
-                hold(cells[name], value)
+            _bind(default[0], subject, cells)
             default[2]()
 
     attrs = {"cases": encoded_cases(tracer, subject, [values for values, _ in told])}
@@ -167,23 +166,25 @@ def _switch(tracer: Tracer, subject: Value[Any], cases: Sequence[Case], names: S
     emit(tracer, "switch", [subject], arms, names, cells, attrs)
 
 
+def _bind(pattern: Pattern, subject: Any, cells: Cells) -> None:
+    """Have the names of a pattern hold what fits them; one that no case reads has no cell."""
+    for name, value in pattern.bound(subject).items():
+        if name in cells:
+            hold(cells[name], value)
+
+
 def _in_turn(subject: Any, cases: Sequence[Case], names: Sequence[str], cells: Cells) -> None:
     """One condition after the other."""
     if not cases:
         return
     (pattern, guard, body), *others = cases
 
-    def bind() -> None:
-        for name, value in pattern.bound(subject).items():
-            if name in cells:
-                hold(cells[name], value)
-
     def then() -> None:
-        bind()
+        _bind(pattern, subject, cells)
         body()
 
     def guarded() -> None:
-        bind()
+        _bind(pattern, subject, cells)
         assert guard is not None
         found = guard()
         if is_symbolic(found):

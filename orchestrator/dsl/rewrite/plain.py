@@ -189,6 +189,8 @@ def function(called: Any) -> Any:
         return _building(called)
     if called is map or called is filter:
         return _mapping if called is map else _filtering
+    if called is next:
+        return _next
     if not operations.has_builtin(called):
         return _refusing(called) if _reads(called) else called
 
@@ -209,6 +211,11 @@ def _building(model: type) -> Callable[..., Any]:
         return model(*args, **kwargs)
 
     return built
+
+
+def _next(items: Any, *default: Any) -> Any:
+    """``next(...)``: a generator expression is a list here, of which this is the first."""
+    return _refusing(next)(iter(items) if isinstance(items, list) else items, *default)
 
 
 def _mapping(applied: Any, *sources: Any) -> Any:

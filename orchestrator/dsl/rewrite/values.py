@@ -61,10 +61,15 @@ def narrowed(value: Any, tp: TypeForm) -> Any:
     return value._tracer.builtin("narrow", {"value": value}, tp)
 
 
-def changed(target: Value[Any], method: str, args: Sequence[Any]) -> Any:
+def changed(target: Value[Any], method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What a name holds after a method that changes its object; None if there is no such method here."""
     change = _CHANGES.get((_kind(target), method))
-    return None if change is None else change(target, *args)
+    try:
+        return None if change is None else change(target, *args, **kwargs)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        return None  # not with such arguments
 
 
 def _kind(value: Value[Any]) -> type | None:

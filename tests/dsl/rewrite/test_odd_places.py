@@ -1,0 +1,141 @@
+"""Control flow in odd places: names that only one part of a statement knows, failures within handlers, objects shared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator import tool, workflow
+from orchestrator.errors import TraceError
+from tests.dsl.rewrite.both import noting, same
+
+
+def _kind(text: str) -> str:
+    return "bug" if "b" in text else "other"
+
+
+def _look(text: str) -> str:
+    if "no" in text:
+        raise KeyError(text)
+    return text.upper()
+
+
+def _parts(text: str) -> list[str]:
+    return text.split()
+
+
+kind, parts = noting(_kind, effects="pure"), noting(_parts, effects="pure")
+look = noting(_look)
+
+
+def captured_and_not_read(text: str) -> str:
+    match kind(text):
+        case "bug":
+            found = "a bug"
+        case other:  # noqa: F841 - what it is about
+            found = "none"
+    return found
+
+
+def name_that_the_else_does_not_know(text: str) -> str:
+    found = "default"
+    try:
+        found = look(text)
+    except ValueError:
+        pass
+    else:
+        look(text + "!")
+    return found
+
+
+def raised_in_a_handler_under_another(text: str) -> str:
+    try:
+        return look(text)
+    except KeyError:
+        try:
+            raise RuntimeError(text)
+        except ValueError:
+            return "never"
+
+
+def raised_again_in_python(text: str) -> str:
+    try:
+        return look(text)
+    except KeyError:
+        try:
+            int("zz")
+        except ValueError:
+            raise
+    return "never"
+
+
+def first_of_a_generator(text: str) -> str:
+    return next((each for each in ["x", "y"] if each != "x"), "z") + text
+
+
+def sorted_backwards(text: str) -> list[str]:
+    found = parts(text)
+    found.sort(reverse=True)
+    return found
+
+
+PROGRAMS = [
+    captured_and_not_read, name_that_the_else_does_not_know, raised_in_a_handler_under_another,
+    raised_again_in_python, first_of_a_generator, sorted_backwards,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda each: each.__name__)
+def test_it_means_what_python_means(program: Any) -> None:
+    for text in ["", "b", "no", "a c b"]:
+        same(program, text)
+
+
+def _codes(program: Any) -> list[str]:
+    with pytest.raises(TraceError) as caught:
+        workflow(program).trace()
+    return [each.code for each in caught.value.diagnostics]
+
+
+@tool(effects="pure")
+def listed(text: str) -> list[str]:
+    return [text]
+
+
+def test_a_list_that_two_names_hold_is_not_changed() -> None:
+    def alias(text: str) -> list[str]:
+        first = listed(text)
+        second = first
+        second.append("x")
+        return first
+
+    def of_the_caller(text: str) -> list[str]:
+        def extend(given: list[str]) -> None:
+            given.append("x")
+
+        found = listed(text)
+        extend(found)
+        return found
+
+    def item(text: str) -> list[str]:
+        first = second = listed(text)
+        second[0] = "x"
+        return first
+
+    def in_place(text: str) -> list[str]:
+        first = second = listed(text)
+        second += ["x"]
+        return first
+
+    for program in (alias, of_the_caller, item, in_place):
+        assert _codes(program) == ["ORCH-D052"]
+
+
+def test_a_change_with_arguments_that_are_not_known_is_refused() -> None:
+    def program(text: str) -> dict[str, int]:
+        found = {"a": 1}
+        found.pop(text, None)
+        return found
+
+    assert _codes(program) == ["ORCH-D052"]
