@@ -94,7 +94,7 @@ def trace_region(
     finally:
         scope.closed = True
         tracer.scope = outer
-    traced = Traced(region, lifted, shape, scope.raises, getattr(scope, "writes", False))
+    traced = Traced(region, lifted, shape, scope.raises, scope.writes)
     if scope.raises and not is_arm:
         traced.end(tracer, 1)
     return traced

@@ -42,6 +42,7 @@ from orchestrator.dsl.typing import (
     type_string,
     typed_items,
 )
+from orchestrator.dsl.undo import Past, Undoable
 from orchestrator.dsl.value import Length, Origin, Value
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError
 
@@ -117,14 +118,10 @@ class Result(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The names used, the errors reported and the effects of the open region at some point of a trace."""
+    """How many errors were reported and names used, and the effects of the open region at some point of a trace."""
 
     diagnostics: int
-    tools: dict[str, Tool[..., Any]]
-    types: dict[str, TypeForm]
-    ids: dict[str, SourceLoc]
-    counts: dict[str, int]
-    truths: dict[tuple[CodeType, int], int]
+    names: int
     tokens: Tokens
     writes: bool
     reads: bool
@@ -142,15 +139,16 @@ class Tracer:
         self.place: SourceLoc | None = None
         self.diagnostics: list[Diagnostic] = []
         self.defaults: Opts = {}
-        self.types: dict[str, TypeForm] = {}
-        self.tools: dict[str, Tool[..., Any]] = {}
+        self._past = Past()
+        self.types: Undoable[str, TypeForm] = Undoable(self._past)
+        self.tools: Undoable[str, Tool[..., Any]] = Undoable(self._past)
         self.hashes: dict[object, tuple[object, str]] = {}
         """Of tools by the identity of their functions, with these."""
         self.inlining: list[Workflow[..., Any]] = []
         self.recursions = 0
         """Calls of workflows within themselves."""
-        self.truths: dict[tuple[CodeType, int], int] = {}
-        self.ids: dict[str, SourceLoc] = {}
+        self.truths: Undoable[tuple[CodeType, int], int] = Undoable(self._past)
+        self.ids: Undoable[str, SourceLoc] = Undoable(self._past)
         self.runs = Runs()
         self.emitted = 0
         """Ops so far, those that were dropped included."""
@@ -162,7 +160,7 @@ class Tracer:
         """Of a list whose length nobody has bounded, the most that is gone through."""
         self.max_iterations = MAX_ITERATIONS
         """The most turns of a `while`, or of a `for` over a symbolic range."""
-        self._counts: dict[str, int] = {}
+        self._counts: Undoable[str, int] = Undoable(self._past)
         self._markers = Markers()
         self._holes: list[Value[Any]] = []
 
@@ -436,16 +434,14 @@ class Tracer:
 
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
-        names = dict(self.tools), dict(self.types), dict(self.ids), dict(self._counts), dict(self.truths)
-        scope = self.scope
-        return Mark(len(self.diagnostics), *names, scope.order.so_far, scope.writes, scope.reads, len(scope.inner))
+        scope, names = self.scope, self._past.now()
+        return Mark(len(self.diagnostics), names, scope.order.so_far, scope.writes, scope.reads, len(scope.inner))
 
     def rollback(self, mark: Mark) -> None:
         """Forget the names, errors and effects since ``mark``, before tracing a region again; its ops are dropped with
         it."""
         del self.diagnostics[mark.diagnostics :]
-        self.tools, self.types = dict(mark.tools), dict(mark.types)
-        self.ids, self._counts, self.truths = dict(mark.ids), dict(mark.counts), dict(mark.truths)
+        self._past.go_back(mark.names)
         scope = self.scope
         scope.order.go_back(mark.tokens)
         scope.writes, scope.reads = mark.writes, mark.reads

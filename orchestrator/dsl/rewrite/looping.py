@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from orchestrator.dsl import operations
@@ -34,13 +35,18 @@ Names = Sequence[str]
 def while_(test: Callable[[], Any], body: Callable[[], object], carried: Names, until: Names, after: Names) -> None:
     """The statement ``while``."""
     tracer, cells = current_tracer(), cells_of((test, body))
+    runs = False
     while True:
         found = test() if tracer is None else _condition(tracer, test, cells)
         if is_symbolic(found):
             break
         if not found:
             return
+        if tracer is not None and until and not runs and _is_perhaps_last(tracer, body, cells, until):
+            runs = True
+            break
         body()
+        runs = True
         flags = [held(cells[flag]) for flag in until]
         if any(flag is True for flag in flags):
             return
@@ -53,7 +59,7 @@ def while_(test: Callable[[], Any], body: Callable[[], object], carried: Names, 
         return extra
 
     state = LoopState(tracer, cells, carried, until, after)
-    state.loop(turn, lambda _: not_(test()), (), tracer.max_iterations, runs=False, must_end=True)
+    state.loop(turn, lambda _: not_(test()), (), tracer.max_iterations, runs=runs, must_end=True)
 
 
 def _condition(tracer: Tracer, test: Callable[[], Any], cells: Cells) -> Any:
@@ -80,25 +86,53 @@ def for_(  # noqa: PLR0917 - what the statement consists of
         _over_symbolic(tracer, items, body, cells, carried, gathers, until, after)
         return
     iterator = iter(items)
-    for item in iterator:
-        if tracer is not None and until and _is_perhaps_last(tracer, body, item, cells, until):
-            rest = [item, *iterator]
-            if len(rest) > MOST_NESTED or (isinstance(items, range) and len(rest) > 1):
-                _loop_over(tracer, rest, body, cells, carried, until, after)
-            else:
-                _nested(rest, body, cells, until, carried)
+    for turn, item in enumerate(iterator):
+        if not turn and tracer is not None and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
+            _perhaps_all(tracer, items, [item, *iterator], body, cells, carried, until, after)
             return
         body(item)
-        if any(held(cells[flag]) is True for flag in until):
+        flags = [held(cells[flag]) for flag in until]
+        if any(flag is True for flag in flags):
+            return
+        if any(map(is_symbolic, flags)):
+            rest = list(iterator)
+            if rest:
+                assert tracer is not None
+                _unless(
+                    flags,
+                    partial(_perhaps_all, tracer, items, rest, body, cells, carried, until, after),
+                    carried,
+                    cells,
+                )
             return
 
 
-def _is_perhaps_last(tracer: Tracer, body: Callable[[Any], object], item: Any, cells: Cells, until: Names) -> bool:
+def _perhaps_all(  # noqa: PLR0917
+    tracer: Tracer, source: Any, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, carried: Names,
+    until: Names, after: Names,
+) -> None:  # fmt: skip
+    """The turns for concrete items, each of which may be the last."""
+    if len(items) > MOST_NESTED or (isinstance(source, range) and len(items) > 1):
+        _loop_over(tracer, items, body, cells, carried, until, after)
+    else:
+        _nested(items, body, cells, until, carried)
+
+
+def _unless(flags: Sequence[Any], further: Callable[[], None], names: Names, cells: Cells) -> None:
+    """Go on, unless a flag says that the last turn was the last."""
+    over = or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]))
+    if is_symbolic(over):
+        decide(not_(over), further, lambda: None, names, cells)
+    else:
+        further()
+
+
+def _is_perhaps_last(tracer: Tracer, turn: Callable[[], object], cells: Cells, until: Names) -> bool:
     """Whether it depends on a symbolic value if a turn is the last one."""
     mark, before = tracer.mark(), contents_of(cells)
-    arm = Arm(tracer, "a turn of `for`")
+    arm = Arm(tracer, "a turn of the loop")
     with arm.open():
-        run(arm, lambda: body(item), cells)
+        run(arm, turn, cells)
     arm.drop()
     left = arm.contents
     tracer.rollback(mark)
@@ -111,17 +145,8 @@ def _nested(items: Sequence[Any], body: Callable[[Any], object], cells: Cells, u
     first, *rest = items
     body(first)
     flags = [held(cells[flag]) for flag in until]
-    if not rest or any(flag is True for flag in flags):
-        return
-    over = or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]))
-
-    def further() -> None:
-        _nested(rest, body, cells, until, names)
-
-    if is_symbolic(over):
-        decide(not_(over), further, lambda: None, names, cells)
-    else:
-        further()
+    if rest and not any(flag is True for flag in flags):
+        _unless(flags, partial(_nested, rest, body, cells, until, names), names, cells)
 
 
 def _loop_over(  # noqa: PLR0917
