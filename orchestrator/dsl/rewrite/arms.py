@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Never
 
 from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.region import EndedError
 from orchestrator.dsl.rewrite.cells import (
@@ -28,7 +29,7 @@ from orchestrator.dsl.rewrite.cells import (
     restore,
 )
 from orchestrator.dsl.tracer import Result, Scope, Tracer
-from orchestrator.dsl.typing import TypeForm, join, type_string
+from orchestrator.dsl.typing import TypeForm, join, type_string, union
 from orchestrator.dsl.value import Length, Value
 from orchestrator.errors import SourceLoc
 
@@ -145,13 +146,15 @@ class Joining:
         lifted: list[Value[Any]] = []
         for arm, content in zip(self.live, contents, strict=True):
             if content is not UNBOUND and not _liftable(content):
-                reason = f"it is {type(content).__name__} in {arm.scope.name}, which only Python knows"
+                reason = f"it is a {type(content).__name__} in {arm.scope.name}, which only Python knows"
                 return lambda _: self._unbound(name, reason)
             with arm.reopened():
                 lifted.append(never(self.tracer) if content is UNBOUND else self.tracer.lift(content))
         tp: TypeForm | None = lifted[0]._type
         for arm, value in zip(self.live[1:], lifted[1:], strict=True):
             joined = join(tp, value._type)
+            if joined is None and name == RETURNED and Chat not in (tp, value._type):
+                joined = union(tp, value._type)  # an expression's, of which what takes it says whether it fits
             if joined is None:
                 reason = (
                     f"it is {type_string(tp)} in {self.live[0].scope.name} (`{lifted[0]._origin.name}`, "
@@ -167,6 +170,13 @@ class Joining:
         return lambda results: results[position]
 
     def _unbound(self, name: str, reason: str) -> Any:
+        if name == RETURNED:
+            return self.tracer.report(
+                "ORCH-D022",
+                "an expression may have values that cannot be told apart when the workflow runs",
+                why=reason,
+                fix="use values that models or tools made, or constants, of one type",
+            )
         self.tracer.unbound[plain_name(name)] = reason
         return UNBOUND
 

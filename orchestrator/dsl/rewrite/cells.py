@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
 from types import CellType, FunctionType
 from typing import Any, Final, TypeAlias
 
 
-class _Unbound(Enum):
-    UNBOUND = "unbound"
+class _Unbound:
+    """Nothing: no value, and no constant of a workflow."""
+
+    __slots__ = ()
 
 
-UNBOUND: Final = _Unbound.UNBOUND
+UNBOUND: Final = _Unbound()
 """What an empty cell holds."""
 OPTIONAL: Final = "?"
 """Before a name that is read only where it has been bound, though that cannot be seen."""

@@ -159,6 +159,29 @@ class Expressions(ast.NodeTransformer):
         self.changeable = outer
         return self.at(made, node)
 
+    # Displays
+
+    def visit_List(self, node: ast.List) -> ast.expr:
+        return self._display(node, "list")
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.expr:
+        return self._display(node, "tuple")
+
+    def visit_Set(self, node: ast.Set) -> ast.expr:
+        return self._display(node, "set")
+
+    def _display(self, node: Any, kind: str) -> ast.expr:
+        """A display; one with ``*xs`` in it is put together of parts, as ``xs`` may be symbolic."""
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or not any(map(_is_starred, node.elts)):
+            return self.generic_visit(node)  # type: ignore[return-value]
+        parts: list[ast.expr] = []
+        for each in node.elts:
+            if isinstance(each, ast.Starred):
+                parts.append(self.visit(each.value))
+            else:
+                parts.append(ast.List([self.visit(each)], ast.Load()))
+        return self.call("displayed", node, ast.Constant(kind), *parts)
+
     # Comprehensions
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
@@ -229,6 +252,10 @@ class Expressions(ast.NodeTransformer):
 
 def _all(tests: Sequence[ast.expr]) -> ast.expr:
     return tests[0] if len(tests) == 1 else ast.copy_location(ast.BoolOp(ast.And(), list(tests)), tests[0])
+
+
+def _is_starred(node: ast.expr) -> bool:
+    return isinstance(node, ast.Starred)
 
 
 def _no_arguments() -> ast.arguments:

@@ -136,7 +136,7 @@ def _without_ops(tracer: Tracer, raised: Exception | None, handlers: Sequence[Ha
     tracer.handled.append(raised)
     try:
         raise raised
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the user's
         handle(error)
     finally:
         tracer.handled.pop()

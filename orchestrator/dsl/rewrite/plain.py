@@ -222,6 +222,7 @@ def _mapping(applied: Any, *sources: Any) -> Any:
     """``map(f, xs)``."""
     from orchestrator.dsl.rewrite.comprehending import list_of
 
+    applied = function(applied)
     if not any(map(_asks, sources)):
         return map(applied, *sources)
     if len(sources) == 1:
@@ -234,6 +235,7 @@ def _filtering(applied: Any, source: Any) -> Any:
     """``filter(f, xs)``."""
     from orchestrator.dsl.rewrite.comprehending import list_of
 
+    applied = None if applied is None else function(applied)
     if not _asks(source):
         return filter(applied, source)
     return list_of(source, applied if applied is not None else lambda item: item, lambda item: item)
@@ -291,6 +293,22 @@ def _asks(argument: Any) -> bool:
     if isinstance(argument, (list, tuple, set, frozenset)):
         return any(map(is_symbolic, argument))
     return is_symbolic(argument) or isinstance(argument, operations.SymbolicRange)
+
+
+def displayed(kind: str, *parts: Any) -> Any:
+    """``[a, *xs, b]``, and tuples and sets like it: the items of the parts in turn."""
+    made = {"list": list, "tuple": tuple, "set": set}[kind]
+    if not any(isinstance(each, (Value, operations.SymbolicRange)) or is_text(each) for each in parts):
+        items = [item for each in parts for item in each]
+        symbolic = kind == "set" and any(map(is_symbolic, items))
+        return operations.builtin_call(set, (items,), {}) if symbolic else made(items)
+    lists = [values.iterated(each) if isinstance(each, Value) else list(as_value(each)) for each in map(_listed, parts)]
+    whole = operations.concat(lists)
+    return whole if kind == "list" else operations.builtin_call(made, (whole,), {})
+
+
+def _listed(part: Any) -> Any:
+    return part.as_list() if isinstance(part, operations.SymbolicRange) else as_value(part)
 
 
 def formatted(value: Any, conversion: int, spec: Any) -> Any:

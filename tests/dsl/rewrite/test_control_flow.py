@@ -95,6 +95,19 @@ def value_of_or(text: str) -> str:
     return maybe(text) or "nothing"
 
 
+def list_or_text(text: str) -> str:
+    found = [word for word in words(text) if ok(word)]
+    both = found or "nothing"
+    one = found if ok(text) else text
+    return f"{len(both)} {len(one)}"
+
+
+def displays(text: str) -> str:
+    found = [*words(text), "end", *[text]]
+    pair = (*found, text)
+    return f"{'-'.join(found)} {len(pair)} {len({*words(text), 'x'})} {'|'.join(map(str.upper, found))}"
+
+
 def short_circuit_calls(text: str) -> bool:
     return (ok(text) and ok(text + "!")) or size(text) > 2
 

@@ -245,6 +245,14 @@ def test_types_that_do_not_join_are_an_error_where_the_name_is_read() -> None:
     assert _errors(program) == ["ORCH-D051"]
 
 
+def test_an_expression_that_may_be_one_of_two_functions_is_refused() -> None:
+    def program(text: str) -> str:
+        said = (lambda one: one) if even(text) else (lambda one: f"{one}!")
+        return said(text)
+
+    assert _errors(program)[0] == "ORCH-D022"
+
+
 def test_a_change_that_others_would_not_see_is_refused() -> None:
     seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Control flow in odd places: names that only one part of a statement knows, failures within handlers, objects shared."""
+"""Control flow in odd places: names that one part of a statement knows, failures in handlers, shared objects."""
 
 from __future__ import annotations
 
