@@ -198,6 +198,9 @@ class _Maker:
                     for each in node.handlers
                 ]
                 body, orelse = self.block(node.body, flags), self.block(node.orelse, flags)
+                exits = frozenset[str]().union(*(self._exits(each, flags) for each in node.body))
+                if exits and orelse:
+                    orelse = [_guarded(exits, orelse, node.orelse[0])]
                 return [_at(ast.Try(body, handlers, orelse, self.block(node.finalbody, flags)), node)]
             case ast.Match():
                 cases = [ast.match_case(each.pattern, each.guard, self.block(each.body, flags)) for each in node.cases]

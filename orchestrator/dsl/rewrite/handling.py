@@ -17,6 +17,7 @@ from orchestrator.dsl.location import user_location
 from orchestrator.dsl.region import EndedError
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, Joining, emit, run
 from orchestrator.dsl.rewrite.cells import (
+    FLAG,
     OPTIONAL,
     UNBOUND,
     Cells,
@@ -27,7 +28,8 @@ from orchestrator.dsl.rewrite.cells import (
     plain_name,
     restore,
 )
-from orchestrator.dsl.rewrite.deciding import if_
+from orchestrator.dsl.rewrite.deciding import decide
+from orchestrator.dsl.rewrite.plain import is_symbolic
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.value import Origin, Value
 from orchestrator.errors import Error, OrchError, TraceError, described
@@ -119,8 +121,26 @@ def _then_else(  # noqa: PLR0917
             arm.contents[RETURNED] = position == 0
     every = sorted({*map(plain_name, names), *cells})
     kept = [f"{OPTIONAL}{name}" for name in every if name in cells]
+    lost = _lost(arms[1:], names)
     got_to_end = emit(tracer, "attempt", [], arms, kept, cells, {"catches": catches})
-    if_(got_to_end, orelse, None, names)
+
+    def handled() -> None:
+        for name in lost:
+            hold(cells[name], UNBOUND)
+            tracer.unbound[name] = "a handler of the `try` does not bind it"
+
+    if is_symbolic(got_to_end):
+        decide(got_to_end, orelse, handled, names, cells)
+    else:
+        (orelse if got_to_end else handled)()
+
+
+def _lost(handlers: Sequence[Arm], names: Names) -> list[str]:
+    """The names that a handler leaves unbound, and does not leave the statement itself."""
+    flags = [plain_name(name) for name in names if name.startswith(FLAG)]
+    ending = [arm.contents for arm in handlers if arm.contents is not None]
+    staying = [each for each in ending if not any(each.get(flag) is True for flag in flags)]
+    return [name for name in names if any(each.get(name) is UNBOUND for each in staying)]
 
 
 def _without_ops(tracer: Tracer, raised: Exception | None, handlers: Sequence[Handler], orelse: Thunk | None) -> None:
@@ -180,7 +200,8 @@ def _cleaned(  # noqa: PLR0917
     """``finally``: an attempt around it all, of which nothing is caught."""
     cells = cells_of((body, orelse, cleanup, *(handle for _, handle in handlers)))
     before, emitted = contents_of(cells), tracer.emitted
-    every = [f"{OPTIONAL}{name}" for name in cells]
+    read = frozenset(map(plain_name, names))
+    every = [*names, *(f"{OPTIONAL}{name}" for name in cells if name not in read)]
     arm, raised = _tried(tracer, lambda: _handled(tracer, body, handlers, orelse, every, last), cells)
     if tracer.emitted == emitted and not arm.scope.raises:
         arm.drop()

@@ -70,6 +70,43 @@ def raised_again_in_python(text: str) -> str:
     return "never"
 
 
+def left_before_the_else(text: str) -> str:
+    try:
+        if kind(text) == "bug":
+            return "left"
+    except KeyError:
+        return "never"
+    else:
+        look(text)
+    return "end"
+
+
+def left_before_the_else_of_a_loop(text: str) -> list[str]:
+    found = []
+    for part in ["b", "c", text]:
+        try:
+            if kind(part + text) == "bug":
+                continue
+        except KeyError:
+            break
+        else:
+            look("else")
+        found.append(part)
+    return found
+
+
+def returned_from_the_handler(text: str) -> str:
+    try:
+        look(text)
+        found = look(text + "!")
+        look("x")
+    except KeyError:
+        return "none"
+    else:
+        look(found)
+    return found
+
+
 def first_of_a_generator(text: str) -> str:
     return next((each for each in ["x", "y"] if each != "x"), "z") + text
 
@@ -82,7 +119,7 @@ def sorted_backwards(text: str) -> list[str]:
 
 PROGRAMS = [
     captured_and_not_read, name_that_the_else_does_not_know, raised_in_a_handler_under_another,
-    raised_again_in_python, first_of_a_generator, sorted_backwards,
+    raised_again_in_python, left_before_the_else, left_before_the_else_of_a_loop, returned_from_the_handler, first_of_a_generator, sorted_backwards,
 ]  # fmt: skip
 
 
@@ -139,3 +176,30 @@ def test_a_change_with_arguments_that_are_not_known_is_refused() -> None:
         return found
 
     assert _codes(program) == ["ORCH-D052"]
+
+
+def test_what_the_body_assigned_is_not_known_behind_an_else_or_a_finally() -> None:
+    def with_else(text: str) -> str:
+        found = "default"
+        try:
+            found = look(text)
+            look(found)
+        except KeyError:
+            pass
+        else:
+            look("else")
+        return found
+
+    def with_finally(text: str) -> str:
+        found = "default"
+        try:
+            found = look(text)
+            look(found)
+        except KeyError:
+            pass
+        finally:
+            look("finally")
+        return found
+
+    for program in (with_else, with_finally):
+        assert _codes(program) == ["ORCH-D051"]
