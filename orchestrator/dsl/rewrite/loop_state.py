@@ -95,8 +95,21 @@ class LoopState:
                     why="what a loop hands on is computed when it runs",
                     fix="hand on what models or tools made, or constants",
                 )
+        self._refuse_lost()
         found = [held(self._cells[name]) for name in self._names]
         return tuple(never(self._tracer) if each is UNBOUND else each for each in found)
+
+    def _refuse_lost(self) -> None:
+        """Report the names that a turn was given, and does not give to the next."""
+        for name in self._names:
+            is_lost = held(self._cells[name]) is UNBOUND and self._first[name] is not UNBOUND
+            if is_lost and name not in self._sure:
+                self._tracer.report(
+                    "ORCH-D051",
+                    f"`{name}` holds nothing at the end of a turn, and the next one reads it, or what follows the loop",
+                    why=self._tracer.unbound.get(name, ""),
+                    fix=f"assign `{name}` on every path through the loop",
+                )
 
 
 def _is_state(content: Any) -> bool:

@@ -119,7 +119,8 @@ def sorted_backwards(text: str) -> list[str]:
 
 PROGRAMS = [
     captured_and_not_read, name_that_the_else_does_not_know, raised_in_a_handler_under_another,
-    raised_again_in_python, left_before_the_else, left_before_the_else_of_a_loop, returned_from_the_handler, first_of_a_generator, sorted_backwards,
+    raised_again_in_python, left_before_the_else,
+    left_before_the_else_of_a_loop, returned_from_the_handler, first_of_a_generator, sorted_backwards,
 ]  # fmt: skip
 
 
@@ -203,3 +204,17 @@ def test_what_the_body_assigned_is_not_known_behind_an_else_or_a_finally() -> No
 
     for program in (with_else, with_finally):
         assert _codes(program) == ["ORCH-D051"]
+
+
+def test_a_turn_that_may_lose_a_name_is_refused() -> None:
+    def program(text: str) -> str:
+        found = text
+        for part in parts(text):
+            try:
+                found = look(part + found)
+                look(part)
+            except KeyError:
+                pass
+        return found
+
+    assert _codes(program) == ["ORCH-D051"]
