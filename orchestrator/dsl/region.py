@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Never
 
 from orchestrator.dsl.constants import named, shown
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.location import is_rewritten, user_location
 from orchestrator.dsl.naming import register_type
+from orchestrator.dsl.rewrite.cells import Kept
 from orchestrator.dsl.structure import LEAF, Shape, flatten
 from orchestrator.dsl.tracer import Result, Scope, Tracer
 from orchestrator.dsl.value import Origin, Value
@@ -41,6 +43,12 @@ class Traced:
             with tracer.ir.reopened(self.region):
                 nothing = tracer.op("const", [], [Result(Never)], {"value": "null"})[0] if count else None
                 tracer.ir.yield_([nothing._ssa] * count if nothing is not None else [])
+
+
+def _kept(function: Callable[..., object]) -> Kept | None:
+    """What a function of the user's must not bind anew; what statements become hands it on."""
+    is_users = isinstance(function, FunctionType) and is_rewritten(function.__code__)
+    return Kept({"": CellType(function)}) if is_users else None
 
 
 def is_traceable(tracer: Tracer, name: str, function: object) -> bool:
@@ -81,9 +89,11 @@ def trace_region(
         with tracer.ir.region([register_type(tracer, argument.type) for argument in arguments]) as region:
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
-            returned = None
+            returned, kept = None, _kept(function)
             with suppress(EndedError):
                 returned = apply(function, values) if apply else tracer.call(function, *values)
+            if kept is not None:
+                kept.check(tracer, name)
             if scope.raises:
                 lifted, shape = [tracer.value(None, Result(Never), origin)], LEAF
             else:

@@ -22,6 +22,7 @@ from orchestrator.dsl.rewrite.cells import (
     UNBOUND,
     Cells,
     Contents,
+    Kept,
     contents_of,
     held,
     hold,
@@ -229,10 +230,13 @@ def trace(
 def run(arm: Arm, body: Callable[[], Any], cells: Cells) -> None:
     """Trace a body into the open region of an arm, and keep what it leaves."""
     arm.where = arm.tracer.here()
+    kept = Kept(cells)
     try:
         returned = body()
     except EndedError:
         return
+    finally:
+        kept.check(arm.tracer, arm.scope.name)
     if arm.scope.raises:
         return
     arm.contents = {**contents_of(cells), RETURNED: returned}

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import CellType, FunctionType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from orchestrator.dsl.location import is_rewritten
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tracer import Tracer
 
 
 class _Unbound:
@@ -35,6 +40,40 @@ def cells_of(functions: Iterable[Callable[..., object] | None]) -> Cells:
         if isinstance(function, FunctionType):
             found.update(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     return found
+
+
+def within(cells: Mapping[str, CellType]) -> dict[int, tuple[str, CellType]]:
+    """The names that functions held by names use, and those that these hold: what calling them may bind anew."""
+    found: dict[int, tuple[str, CellType]] = {}
+    own = {id(cell) for cell in cells.values()}
+    todo = [held(cell) for cell in cells.values()]
+    while todo:
+        function = todo.pop()
+        if isinstance(function, FunctionType) and is_rewritten(function.__code__):
+            for name, cell in cells_of((function,)).items():
+                if id(cell) not in own and id(cell) not in found:
+                    found[id(cell)] = name, cell
+                    todo.append(held(cell))
+    return found
+
+
+class Kept:
+    """Names that nothing hands on: binding them anew while a region is traced would be done once and seen by all."""
+
+    def __init__(self, cells: Mapping[str, CellType]) -> None:
+        self._before = [(name, cell, held(cell)) for name, cell in within(cells).values()]
+
+    def check(self, tracer: Tracer, where: str) -> None:
+        """Report the names that have been bound anew since, and have them hold what they held."""
+        for name, cell, before in self._before:
+            if held(cell) is not before:
+                hold(cell, before)
+                tracer.report(
+                    "ORCH-D052",
+                    f"`{name}` is bound anew by a function that is called in {where}",
+                    why="that may not run, or run several times; the name would be bound once, while it is traced",
+                    fix=f"return the new value and bind it there: {name} = f({name})",
+                )
 
 
 def held(cell: CellType) -> Any:

@@ -108,7 +108,9 @@ def _symbolic(value: Any, other: Thunk, others: Sequence[Thunk], *, stops: bool)
             right.drop()
             return joined
     (left,) = trace(tracer, {f"the left of `{word}` at line {where}": same}, cells)
-    return emit(tracer, "branch", [condition], [left, right] if stops else [right, left], (), cells, {})
+    made = emit(tracer, "branch", [condition], [left, right] if stops else [right, left], (), cells, {})
+    is_test = isinstance(made, Value) and is_truth(made)
+    return _with_facts(made, condition, right.contents and right.contents[RETURNED], stops=stops) if is_test else made
 
 
 def _as_one_op(first: Value[Any], right: Any, *, stops: bool) -> Any:
@@ -122,9 +124,11 @@ def _as_one_op(first: Value[Any], right: Any, *, stops: bool) -> Any:
     return _with_facts(first | right if stops else first & right, first, right, stops=stops)
 
 
-def _with_facts(made: Any, first: Value[Any], right: Value[Any], *, stops: bool) -> Any:
+def _with_facts(made: Any, first: Value[Any], right: Any, *, stops: bool) -> Any:
+    """A conjunction holds only if both do, and a disjunction fails only if both fail."""
     both = [*getattr(first, "_facts", ()), *getattr(right, "_facts", ())]
-    kept = tuple((value, None, no) if stops else (value, yes, None) for value, yes, no in both)
+    known = [fact for fact in both if not fact[0]._scope.closed]
+    kept = tuple((value, None, no) if stops else (value, yes, None) for value, yes, no in known)
     if kept:
         made._facts = kept
     return made

@@ -36,6 +36,9 @@ _MADE: Final = re.compile(r"(then|else|while|body|for|try|except|orelse|finally|
 _made: dict[CodeType, CodeType | None] = {}
 """Rewritten code by the user's; None where there is no source."""
 
+_linted: dict[int, tuple[CodeType, list[Diagnostic]]] = {}
+"""What :mod:`.lint` found, by the identity of the code."""
+
 
 def rewrite(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` rewritten; itself where that cannot be, or is not to be."""
@@ -62,8 +65,12 @@ def findings(function: Callable[..., Any]) -> list[Diagnostic]:
     inner = getattr(function, "__func__", function)
     if not isinstance(inner, FunctionType):
         return []
-    node = function_at(inner.__code__)
-    return list(lint(node, inner)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+    code = inner.__code__
+    if id(code) not in _linted:
+        node = function_at(code)
+        is_definition = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        _linted[id(code)] = code, list(lint(node, inner)) if is_definition else []
+    return _linted[id(code)][1]
 
 
 def source_of(function: Callable[..., Any]) -> str | None:

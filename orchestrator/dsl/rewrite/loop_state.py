@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator.dsl import operations
 from orchestrator.dsl.constants import constant_type, is_symbolic
 from orchestrator.dsl.control import loop_op
 from orchestrator.dsl.rewrite.arms import never
-from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, contents_of, held, hold, plain_name, restore
+from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import refuse_aliases
 from orchestrator.dsl.rewrite.deciding import or_
 from orchestrator.dsl.tracer import Tracer
 from orchestrator.dsl.value import Value
 
 Extra = tuple[Any, ...]
+
+
+class _WholeError(Exception):
+    """A dict that a turn gives other keys: it is handed on as one value."""
 
 
 class LoopState:
@@ -26,6 +31,8 @@ class LoopState:
         self._tracer = tracer
         self._cells = cells
         self._until = until
+        self._whole: set[str] = set()
+        """Names of dicts that are handed on as one value, and not key by key."""
         self._after = after
         self._first = contents_of(cells)
         self._sure = {*until, *(plain_name(name) for name in carried if name.startswith(OPTIONAL))}
@@ -52,9 +59,11 @@ class LoopState:
 
         def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
             self._take(state)
+            kept = Kept(self._cells)
             for flag in self._until:
                 hold(self._cells[flag], False)
             following = turn(state[len(self._names) :])
+            kept.check(self._tracer, "the loop")
             return (*self._left(), *following)
 
         def stop(state: tuple[Any, ...]) -> Any:
@@ -63,8 +72,16 @@ class LoopState:
             rest: Callable[[], Any] = lambda: over(state[len(self._names) :])  # noqa: E731
             return or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]), rest) if flags else rest()
 
-        start = (*(self._initial(name) for name in self._names), *extra)
-        final = loop_op(self._tracer, step, start, bound, stop, must_end=must_end)
+        mark = self._tracer.mark()
+        while True:
+            start = (*(self._initial(name) for name in self._names), *extra)
+            try:
+                final = loop_op(self._tracer, step, start, bound, stop, must_end=must_end)
+                break
+            except _WholeError as found:
+                self._tracer.rollback(mark)
+                restore(self._cells, self._first)
+                self._whole.add(found.args[0])
         restore(self._cells, self._first)
         for name, value in zip(self._names, final, strict=False):
             if self._first[name] is UNBOUND and not runs and name not in self._sure:
@@ -78,7 +95,8 @@ class LoopState:
             return never(self._tracer)
         if not isinstance(content, Value):
             refuse_aliases(content, name)
-        return content
+        is_whole = type(content) is dict and (not content or name in self._whole)
+        return operations.as_value(content, self._tracer) if is_whole else content
 
     def _take(self, state: Sequence[Any]) -> None:
         restore(self._cells, self._first)
@@ -96,6 +114,11 @@ class LoopState:
                     fix="hand on what models or tools made, or constants",
                 )
         self._refuse_lost()
+        for name in self._names:
+            if type(self._first[name]) is dict and self._first[name] and name not in self._whole:
+                left = held(self._cells[name])
+                if type(left) is not dict or left.keys() != self._first[name].keys():
+                    raise _WholeError(name)
         found = [held(self._cells[name]) for name in self._names]
         return tuple(never(self._tracer) if each is UNBOUND else each for each in found)
 

@@ -88,7 +88,8 @@ def class_pattern(cls: Any, fields: Mapping[str, Pattern]) -> Pattern:
         def inside(name: str, pattern: Pattern) -> Callable[[], Any]:
             return lambda: pattern.holds(getattr(narrowed(subject, cls), name))
 
-        return and_(is_one, *(inside(name, each) for name, each in fields.items()))
+        asked = {name: each for name, each in fields.items() if each.values is not None or each.test is not None}
+        return and_(is_one, *(inside(name, each) for name, each in asked.items()))
 
     def binds(subject: Any) -> Mapping[str, Any]:
         own = narrowed(subject, cls)
@@ -195,10 +196,11 @@ def _in_turn(subject: Any, cases: Sequence[Case], names: Sequence[str], cells: C
             rest()
 
     def rest() -> None:
-        _in_turn(subject, others, names, cells)
+        _in_turn(subject if left is None else narrowed(subject, left), others, names, cells)
 
     taken = then if guard is None else guarded
     test = pattern.holds(subject)
+    left = next((fact[2] for fact in getattr(test, "_facts", ()) if fact[0] is subject and guard is None), None)
     if is_symbolic(test):
         decide(test, taken, rest, names, cells)
     elif test:

@@ -49,9 +49,9 @@ from orchestrator.errors import TraceError
 __all__ = [
     "and_", "any_pattern", "as_pattern", "augmented", "awaited", "binary", "chain", "changed", "choose",
     "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of", "displayed", "for_", "formatted",
-    "fresh", "function", "generated", "if_", "item", "list_of", "match_", "method", "no_pattern", "not_", "or_", "or_pattern", "part",
-    "raise_", "refused", "set_attribute", "set_item", "set_of", "slice", "try_", "unpacked", "value_pattern", "while_",
-    "with_", "with_item", "without_item",
+    "fresh", "function", "generated", "if_", "item", "list_of", "match_", "method", "no_pattern", "not_", "or_",
+    "or_pattern", "part", "raise_", "refused", "set_attribute", "set_item", "set_of", "slice", "try_", "unpacked",
+    "value_pattern", "while_", "with_", "with_item", "without_item",
 ]  # fmt: skip
 
 

@@ -108,6 +108,36 @@ def displays(text: str) -> str:
     return f"{'-'.join(found)} {len(pair)} {len({*words(text), 'x'})} {'|'.join(map(str.upper, found))}"
 
 
+def counted(text: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for word in words(text):
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def keyed(text: str) -> str:
+    state = {"last": "", "n": 0}
+    for word in words(text):
+        state["last"] = word
+        state["n"] += 1
+    return f"{state['last']} {state['n']}"
+
+
+def new_keys(text: str) -> dict[str, int]:
+    sizes = {"all": size(text)}
+    for word in words(text):
+        sizes[word] = size(word)
+    return sizes
+
+
+def exhaustive(text: str) -> str:
+    match maybe(text):
+        case str():
+            return "found"
+        case None:
+            return "none"
+
+
 def short_circuit_calls(text: str) -> bool:
     return (ok(text) and ok(text + "!")) or size(text) > 2
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import llm, workflow
+from orchestrator import llm, loop, workflow
 from orchestrator.errors import TraceError
 from tests.dsl.rewrite.both import compiled, noting, same, say
 
@@ -251,6 +251,44 @@ def test_an_expression_that_may_be_one_of_two_functions_is_refused() -> None:
         return said(text)
 
     assert _errors(program)[0] == "ORCH-D022"
+
+
+def test_names_that_a_called_function_binds_anew_are_refused_in_a_region() -> None:
+    def counted(text: str) -> str:
+        count = 0
+
+        def body(state: str) -> str:
+            nonlocal count
+            count += 1
+            return llm(f"{state}{count}")
+
+        return loop(body, text, max=3)
+
+    def bumped(text: str) -> int:
+        count = 0
+
+        def bump() -> None:
+            nonlocal count
+            count += 1
+
+        if even(text):
+            bump()
+        return count
+
+    def outside(text: str) -> int:
+        count = 0
+
+        def bump() -> None:
+            nonlocal count
+            count += 1
+
+        bump()
+        bump()
+        return count
+
+    assert _errors(counted)[0] == "ORCH-D052"
+    assert _errors(bumped)[0] == "ORCH-D052"
+    assert compiled(outside, "a").value == 2
 
 
 def test_a_change_that_others_would_not_see_is_refused() -> None:
