@@ -1,16 +1,23 @@
-"""The user's source: which construct is being executed, and the functions and classes in a file."""
+"""The user's source: which construct is being executed, and the functions and classes in a file.
+
+A file may have been edited since Python loaded it, as under a service that is deployed again. Its text is then not that
+of the functions which run, so they count as functions without a source.
+"""
 
 from __future__ import annotations
 
 import ast
 import linecache
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final, NamedTuple, TypeAlias
 
 from orchestrator.cached import cached_property
+from orchestrator.dsl.location import is_rewritten
 
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -27,6 +34,7 @@ class Condition(NamedTuple):
     negated: bool = False
 
 
+_STARTED: Final = time.time()
 _MOST_SOURCES: Final = 32
 _sources: dict[str, Source] = {}
 UNKNOWN = Condition("Python", None)
@@ -61,7 +69,9 @@ def has_source(file: str) -> bool:
 
 
 def function_at(code: CodeType) -> FunctionNode | None:
-    """The definition of a function, or None if the source is not available."""
+    """The definition of a function, or None if the source is not available, or no longer that of the function."""
+    if not is_as_loaded(code):
+        return None
     found = source_of(code.co_filename).functions.get((code.co_firstlineno, code.co_name), [])
     if len(found) < 2:
         return found[0] if found else None
@@ -73,12 +83,45 @@ def function_at(code: CodeType) -> FunctionNode | None:
     return fitting[-1] if fitting else None  # the innermost
 
 
+def is_as_loaded(code: CodeType) -> bool:
+    """Whether the text of a file is still what Python has loaded; compared where it is newer than this process."""
+    file = code.co_filename
+    if is_rewritten(code):
+        return True
+    try:
+        stamp = Path(file).stat()
+    except (OSError, ValueError):  # a cell of a notebook
+        return True
+    if max(stamp.st_mtime, stamp.st_ctime) < _STARTED or source_of(file).has(code):
+        return True
+    linecache.checkcache(file)  # it may have been loaded again
+    return source_of(file).has(code)
+
+
 class Source:
     """A file as it was read, parsed once; nothing where it cannot be parsed."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], file: str) -> None:
         self.lines = lines
+        self.file = file
         self.tree = _parsed("".join(lines))
+
+    def has(self, code: CodeType) -> bool:
+        """Whether it is what code was compiled from."""
+        return code in self._codes.get((code.co_firstlineno, code.co_name), ())
+
+    @cached_property
+    def _codes(self) -> Mapping[tuple[int, str], list[CodeType]]:
+        named: dict[tuple[int, str], list[CodeType]] = defaultdict(list)
+        try:
+            unfinished = [compile("".join(self.lines), self.file, "exec", dont_inherit=True)]
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return named
+        while unfinished:
+            code = unfinished.pop()
+            named[code.co_firstlineno, code.co_name].append(code)
+            unfinished += (each for each in code.co_consts if isinstance(each, CodeType))
+        return named
 
     @cached_property
     def functions(self) -> Mapping[tuple[int, str], list[FunctionNode]]:
@@ -122,7 +165,7 @@ def source_of(file: str) -> Source:
     if known is None or known.lines is not lines:  # the same list as long as Python has not read it again
         while len(_sources) >= _MOST_SOURCES:
             _sources.pop(next(iter(_sources)), None)
-        known = _sources[file] = Source(lines)
+        known = _sources[file] = Source(lines, file)
     return known
 
 

@@ -166,12 +166,6 @@ CASES: list[tuple[Callable[[str], Any], str, Callable[[str], Any], object]] = [
         2,
     ),
     (
-        lambda x: map_(lambda each: each, _words(x)),
-        "map_(fn, values, limit=...)",
-        lambda x: map_(lambda each: each, _words(x), limit=3),
-        ["q"],
-    ),
-    (
         lambda x: Row(name=x),
         "build a model of symbolic values as an op: call(Model, field=value)",
         lambda x: call(Row, name=x),

@@ -180,18 +180,16 @@ def test_branch() -> None:
 
 
 def test_loop_checks_first_and_widens_its_state() -> None:
-    class State(NamedTuple):
-        tries: int
-        best: str | None
-        seen: list[str]
+    State = tuple[int, str | None, list[str]]
 
     @workflow
     def flow(question: str) -> list[str]:
         def body(state: State) -> State:
-            best = llm(f"{question} not {state.seen}", name="attempt")
-            return State(state.tries + 1, best, state.seen + [best])  # noqa: RUF005
+            tries, _, seen = state
+            best = llm(f"{question} not {seen}", name="attempt")
+            return tries + 1, best, seen + [best]  # noqa: RUF005
 
-        return loop(body, State(0, None, []), max=4, until=lambda state: state.tries > 2).seen
+        return loop(body, (0, None, []), max=4, until=lambda state: state[0] > 2)[2]
 
     graph = record(flow)
     (op,) = [op for op in graph.ops if op.kind == "loop"]
@@ -201,6 +199,22 @@ def test_loop_checks_first_and_widens_its_state() -> None:
     assert [argument.type for argument in body.arguments] == [result.type for result in op.results]
     assert cond.yields[0].type == "bool"
     assert sum(op.id == "attempt" for op in graph.ops) == 1
+
+
+def test_a_named_tuple_of_values_is_one_value_of_its_type() -> None:
+    class State(NamedTuple):
+        tries: int
+        best: str | None
+
+    @workflow
+    def flow(question: str) -> str | None:
+        def body(state: State) -> State:
+            return State(state.tries + 1, llm(f"{question} not {state.best}"))
+
+        return loop(body, State(0, None), max=4, until=lambda state: state.tries > 2).best
+
+    (op,) = [op for op in record(flow).ops if op.kind == "loop"]
+    assert [result.type for result in op.results] == ["State"]
 
 
 def test_race_holds_an_arm_each() -> None:

@@ -2,7 +2,8 @@
 
 The new function has the globals, defaults and closure cells of the old one, so it reads and binds the same names;
 tracebacks, breakpoints and coverage are the user's. Rewritten code is kept by code object. Functions without source
-(typed at Python's prompt, made by ``exec``) are traced as they are, and a warning says so once.
+(typed at Python's prompt, made by ``exec``, in a file that has been edited since) are traced as they are, and a warning
+says so once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from orchestrator.dsl.location import BY_VALUE, definition_of, is_rewritten, is_
 from orchestrator.dsl.rewrite import operators
 from orchestrator.dsl.rewrite.lint import lint
 from orchestrator.dsl.rewrite.statements import rewritten
-from orchestrator.dsl.syntax import function_at, has_source
+from orchestrator.dsl.syntax import function_at
 from orchestrator.dsl.typing import fields_of
 from orchestrator.errors import Diagnostic
 
@@ -33,8 +34,9 @@ _FLAGS: Final = __future__.annotations.compiler_flag
 _MADE: Final = re.compile(r"(then|else|while|body|for|try|except|orelse|finally|case|match)_\d*_*")
 """Functions that statements become."""
 
-_made: dict[CodeType, CodeType | None] = {}
-"""Rewritten code by the user's; None where there is no source."""
+_made: dict[int, tuple[CodeType, CodeType | None]] = {}
+"""The user's code and the rewritten one, None where there is no source; by identity, as functions of two files may have
+equal code."""
 
 _linted: dict[int, tuple[CodeType, list[Diagnostic]]] = {}
 """What :mod:`.lint` found, by the identity of the code."""
@@ -92,13 +94,13 @@ class _Shown(ast.NodeTransformer):
 
 
 def _code_for(function: FunctionType) -> CodeType | None:
-    key = function.__code__
+    key = id(function.__code__)
     if key not in _made:
         module = _module_for(function)
-        _made[key] = None if module is None else _compiled(module, function)
+        _made[key] = function.__code__, None if module is None else _compiled(module, function)
         if module is None:
             _warn(function)
-    return _made[key]
+    return _made[key][1]
 
 
 def _module_for(function: FunctionType) -> ast.Module | None:
@@ -184,11 +186,11 @@ def _within(code: CodeType, name: str, around: str) -> CodeType:
 
 def _warn(function: FunctionType) -> None:
     file = function.__code__.co_filename
-    if function.__name__ == "<lambda>" or not is_user_file(file) or has_source(file) or file == BY_VALUE:
+    if function.__name__ == "<lambda>" or not is_user_file(file) or file == BY_VALUE:
         return
     where = definition_of(function)
     warnings.warn(
-        f"the source of workflow `{function.__name__}` is not to be had ({where}), so its `if`, `for` and `while` "
-        "cannot be compiled: use branch, map_ and loop, or write it into a file",
+        f"the source of workflow `{function.__name__}` is not to be had, or not what runs ({where}), so its `if`, "
+        "`for` and `while` cannot be compiled: use branch, map_ and loop, or write it into a file",
         stacklevel=2,
     )

@@ -1,0 +1,64 @@
+"""What is rewritten is the text that Python has loaded, under its own file and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from orchestrator.dsl.rewrite.function import rewrite, source_of
+
+Loaded = Callable[[str, str], ModuleType]
+
+CHOOSES = "def choose(x):\n    return 'a' if x else 'b'\n"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    """``loaded(name, source)``: the module of a file, which may have been there with another text."""
+
+    def load(name: str, source: str) -> ModuleType:
+        file = tmp_path / name
+        file.write_text(source)
+        spec = spec_from_file_location(file.stem, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        exec(compile(source, file, "exec", dont_inherit=True), vars(module))
+        return module
+
+    return load
+
+
+def test_functions_with_equal_code_keep_their_own_files(loaded: Loaded) -> None:
+    first, second = loaded("first.py", CHOOSES).choose, loaded("second.py", CHOOSES).choose
+    assert first.__code__ == second.__code__
+    files = [Path(rewrite(each).__code__.co_filename).name for each in (first, second)]
+    assert files == ["first.py", "second.py"]
+
+
+def test_a_file_that_is_loaded_again_is_read_again(loaded: Loaded) -> None:
+    assert "'a'" in str(source_of(loaded("flow.py", CHOOSES).choose))
+    again = loaded("flow.py", CHOOSES.replace("'a'", "'other'")).choose
+    assert "'other'" in str(source_of(again))
+    assert rewrite(again)(True) == "other"
+
+
+def test_the_text_that_was_known_when_a_file_was_edited_is_that_of_its_functions(
+    loaded: Loaded, tmp_path: Path
+) -> None:
+    choose = loaded("flow.py", CHOOSES).choose
+    assert source_of(choose) is not None
+    (tmp_path / "flow.py").write_text(CHOOSES.replace("'a'", "'other'"))
+    assert rewrite(choose)(True) == "a"
+
+
+def test_an_edited_file_is_not_the_source_of_what_was_loaded_before(loaded: Loaded, tmp_path: Path) -> None:
+    choose = loaded("flow.py", CHOOSES).choose
+    (tmp_path / "flow.py").write_text(CHOOSES.replace("'a'", "'other'"))
+    with pytest.warns(UserWarning, match="the source of workflow `choose` is not to be had, or not what runs"):
+        assert rewrite(choose) is choose
+    assert source_of(choose) is None
