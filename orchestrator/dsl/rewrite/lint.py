@@ -86,7 +86,8 @@ class _Reader:
                 yield self._changes(node, name)
             case ast.Call(func=callee):
                 asked = self._asked(callee, own)
-                if asked is not None:
+                is_seeded = self._held(callee, own) is random.Random and _has_seed(node)
+                if asked is not None and not is_seeded:
                     yield self._finding(node, f"`{ast.unparse(callee)}()` asks for {asked.what}", asked)
             case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name not in own:
                 yield self._changes(node, name)
@@ -140,6 +141,14 @@ class _Reader:
             if isinstance(owner, (ModuleType, type, random.Random)):
                 return getattr(owner, node.attr, None)
         return None
+
+
+def _has_seed(node: ast.AST) -> bool:
+    """Whether a call of ``Random`` gives what it draws from: the same in each run."""
+    match node:
+        case ast.Call(args=[ast.Constant(value=None)]) | ast.Call(args=[], keywords=[]):
+            return False
+    return True
 
 
 def _bound_in(node: FunctionNode, body: list[ast.AST]) -> frozenset[str]:

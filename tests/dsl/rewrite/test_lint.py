@@ -25,6 +25,18 @@ def errors_of(function: Any) -> list[tuple[str, str]]:
     return [(each.code[5:], (each.fix or "").partition(",")[0]) for each in caught.value.diagnostics]
 
 
+def test_a_generator_with_a_seed_draws_the_same_in_each_run() -> None:
+    def seeded(text: str) -> str:
+        return f"{text}{chance.Random(7).random()}"
+
+    def unseeded(text: str) -> str:
+        return f"{text}{chance.Random()}{chance.Random(None)}"
+
+    drawn = f"a{chance.Random(7).random()}"
+    assert workflow(seeded)("a") == drawn
+    assert [code for code, _ in errors_of(unseeded)] == ["D057"] * 2
+
+
 def test_clocks_and_chance() -> None:
     def flow(text: str) -> str:
         a = [time.time(), time.perf_counter(), dt.date.today(), datetime.now(), datetime.utcnow()]
