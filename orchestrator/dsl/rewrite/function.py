@@ -69,9 +69,10 @@ def findings(function: Callable[..., Any]) -> list[Diagnostic]:
         return []
     code = inner.__code__
     if id(code) not in _linted:
-        node = function_at(code)
-        is_definition = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        _linted[id(code)] = code, list(lint(node, inner)) if is_definition else []
+        node, found = function_at(code), list[Diagnostic]()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            found += lint(node, inner)
+        _linted[id(code)] = code, found
     return _linted[id(code)][1]
 
 
