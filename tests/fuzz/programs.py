@@ -144,7 +144,8 @@ class Programs(Expressions):
     def _for(self, names: Names, indent: int) -> set[str]:
         item, own = self.fresh("i"), dict(names)
         source, tp = self.random.choice([
-            (self.any(names, TEXTS), STR), (self.any(names, TEXTS), STR), (self.any(names, INTS), INT),
+            (f"{self.any(names, TEXTS, 1)}[:6]", STR), (f"list({self.any(names, TEXTS, 1)})", STR),
+            (f"{self.any(names, INTS, 1)}[:6]", INT),
             (f"range({self.random.randint(1, 4)})", INT), (f"range({self.any(names, INT, 1)} % 4)", INT),
             (f"{self.any(names, STR, 1)}[:3]", STR), (self.any(names, TABLE), STR),
         ])  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.narrowing import Fact
 from orchestrator.dsl.rewrite.arms import RETURNED, emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, held
 from orchestrator.dsl.rewrite.plain import is_symbolic, is_truth
@@ -128,7 +129,7 @@ def _with_facts(made: Any, first: Value[Any], right: Any, *, stops: bool) -> Any
     """A conjunction holds only if both do, and a disjunction fails only if both fail."""
     both = [*getattr(first, "_facts", ()), *getattr(right, "_facts", ())]
     known = [fact for fact in both if not fact[0]._scope.closed]
-    kept = tuple((value, None, no) if stops else (value, yes, None) for value, yes, no in known)
+    kept = tuple(Fact(value, None, no) if stops else Fact(value, yes, None) for value, yes, no in known)
     if kept:
         made._facts = kept
     return made

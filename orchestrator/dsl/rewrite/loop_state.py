@@ -72,14 +72,15 @@ class LoopState:
             rest: Callable[[], Any] = lambda: over(state[len(self._names) :])  # noqa: E731
             return or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]), rest) if flags else rest()
 
-        mark = self._tracer.mark()
+        inner = self._tracer.scope.inner
+        before = len(inner)
         while True:
             start = (*(self._initial(name) for name in self._names), *extra)
             try:
                 final = loop_op(self._tracer, step, start, bound, stop, must_end=must_end)
                 break
             except _WholeError as found:
-                self._tracer.rollback(mark)
+                del inner[before:]  # what it has made so far is dropped, but for constants in front of it
                 restore(self._cells, self._first)
                 self._whole.add(found.args[0])
         restore(self._cells, self._first)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from orchestrator.dsl import operations
 from orchestrator.dsl.bounds import bound_of
 from orchestrator.dsl.control import map_op
+from orchestrator.dsl.location import user_location
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
@@ -26,6 +27,7 @@ from orchestrator.dsl.rewrite.values import bounded, iterated
 from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import is_list
 from orchestrator.dsl.value import Value
+from orchestrator.errors import TraceError
 
 MOST_NESTED: Final = 16
 """Turns over concrete items that may be conditions in each other; more are a loop."""
@@ -47,7 +49,7 @@ def while_(test: Callable[[], Any], body: Callable[[], object], carried: Names, 
             break
         body()
         runs = True
-        flags = [held(cells[flag]) for flag in until]
+        flags = _flags(cells, until)
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
@@ -91,7 +93,7 @@ def for_(  # noqa: PLR0917 - what the statement consists of
             _perhaps_all(tracer, items, [item, *iterator], body, cells, carried, until, after)
             return
         body(item)
-        flags = [held(cells[flag]) for flag in until]
+        flags = _flags(cells, until)
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
@@ -116,6 +118,19 @@ def _perhaps_all(  # noqa: PLR0917
         _loop_over(tracer, items, body, cells, carried, until, after)
     else:
         _nested(items, body, cells, until, carried)
+
+
+def _flags(cells: Cells, until: Names) -> list[Any]:
+    """What the flags of the exits hold; one that may hold nothing would let a loop go on that is over."""
+    flags = [held(cells[flag]) for flag in until]
+    if any(flag is UNBOUND for flag in flags):
+        raise TraceError(
+            "ORCH-D050",
+            "it cannot be told whether the loop is left here",
+            where=user_location(),
+            fix="leave it with `break` or `return` outside of the `try`",
+        )
+    return flags
 
 
 def _unless(flags: Sequence[Any], further: Callable[[], None], names: Names, cells: Cells) -> None:
@@ -144,7 +159,7 @@ def _nested(items: Sequence[Any], body: Callable[[Any], object], cells: Cells, u
     """A turn for each item, unless one before was the last."""
     first, *rest = items
     body(first)
-    flags = [held(cells[flag]) for flag in until]
+    flags = _flags(cells, until)
     if rest and not any(flag is True for flag in flags):
         _unless(flags, partial(_nested, rest, body, cells, until, names), names, cells)
 

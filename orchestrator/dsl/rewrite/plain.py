@@ -185,7 +185,7 @@ def function(called: Any) -> Any:
     """A function of Python or its library, which is given symbolic arguments as well, or refuses them."""
     if current_tracer() is None:
         return called
-    if isinstance(called, type) and fields_of(called) is not None and not issubclass(called, tuple):
+    if isinstance(called, type) and fields_of(called) is not None:
         return _building(called)
     if called is map or called is filter:
         return _mapping if called is map else _filtering

@@ -174,7 +174,8 @@ class Statements(Expressions):
                 others.append(_load(name))
             else:
                 others.append(_none())
-        last = _texts(sorted(_only_at_the_end(node.body)))
+        exits = (frozenset(assigned(*node.body)) & self._flags) | {self._result}  # behind an exit nothing can fail
+        last = _texts(sorted(_only_at_the_end(node.body) | exits))
         call = self._do("try_", node, _load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), last)
         return [*functions, call]
 
@@ -397,10 +398,17 @@ def _gathered(body: Sequence[ast.stmt]) -> Names:
 
 def _only_at_the_end(body: Sequence[ast.stmt]) -> Names:
     """The names that a block assigns in its last statement alone: where it fails they are what they were."""
+    while len(body) > 1 and _cannot_fail(body[-1]):
+        body = body[:-1]
     last = body[-1]
     if not isinstance(last, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)):
         return NONE
     return frozenset(assigned(last)) - frozenset(assigned(*body[:-1]))
+
+
+def _cannot_fail(node: ast.stmt) -> bool:
+    """Whether a statement only gives a name a constant, as an exit sets its flag."""
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant))
 
 
 def _declared(names: Sequence[str], like: ast.AST) -> ast.stmt:

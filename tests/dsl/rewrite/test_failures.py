@@ -169,6 +169,17 @@ def in_a_loop(text: str) -> list[str]:
     return found
 
 
+def until_it_works(text: str) -> str:
+    found = "none"
+    for word in ["no", text, "key"]:
+        try:
+            found = look(word)
+            break
+        except (ValueError, KeyError):
+            send(word)
+    return found
+
+
 def concrete(text: str) -> str:
     try:
         number = int("zz")
@@ -190,7 +201,7 @@ def returns_within(text: str) -> str:
 
 PROGRAMS = [
     handled, default_before, several, unhandled, orelse, cleanup, cleanup_and_handler, nested, again, another,
-    raised_under_a_condition, caught_own, asserted, in_a_loop, concrete, returns_within,
+    raised_under_a_condition, caught_own, asserted, in_a_loop, until_it_works, concrete, returns_within,
 ]  # fmt: skip
 
 

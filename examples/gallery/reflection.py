@@ -1,0 +1,16 @@
+"""Reflection: the model answers, criticises its own answer in the same conversation, and answers again.
+
+orch run examples/gallery/reflection.py 'Why is the sky blue?' --model examples/text2sql/model
+"""
+
+from orchestrator import chat, workflow
+
+
+@workflow
+def reflection(question: str) -> str:
+    conversation = chat("You are careful.")
+    answer, conversation = conversation.say(question, name="answer")
+    critique, conversation = conversation.say("What is wrong or missing in that? Say 'nothing' if all is well.")
+    if "nothing" in critique.lower():
+        return answer
+    return conversation.say("Answer again, with that mended.", name="mended").reply
