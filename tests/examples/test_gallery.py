@@ -32,13 +32,14 @@ def test_there_are_twenty() -> None:
     assert len(NAMES) == 20
 
 
+TWO_PARTS = '[{"title": "Tea", "instructions": "x"}, {"title": "Tea", "instructions": "x"}]'
 INVOICE = {"number": "7", "amounts": [3.0, 3.0], "total": 6.0}
 THOUGHT = {"step": "8 / 8 = 1", "promise": 3, "solved": True}
 RUNS: list[tuple[str, tuple[Any, ...], Any, Any]] = [
     ("routing", ("My invoice is wrong",), {"classify": "billing", "billing": "We mend it."}, "We mend it."),
     ("prompt_chain", ("tides",), {"outline": "one", "again": "a\nb\nc", "write": "long", "edit": "short"}, "short"),
     ("parallel_votes", ("Six?",), {"draft": ["6", " 6 ", "5", "6", "7"]}, "6"),
-    ("orchestrator_workers", ("Compare",), {"split": '[{"title": "Tea", "instructions": "x"}, {"title": "Tea", "instructions": "x"}]', "work": ["t", "c"],
+    ("orchestrator_workers", ("Compare",), {"split": TWO_PARTS, "work": ["t", "c"],
                                             "join": lambda messages: messages[-1].content[-11:]}, "t\n\n## Tea\nc"),
     ("evaluator_optimiser", ("a slogan",), {"first": "bad", "judge": [{"good": False, "advice": "shorter"},
                                             {"good": True, "advice": ""}], "improve": ["better"]}, "better"),
