@@ -24,7 +24,7 @@ from orchestrator.planner.compare import Compared, Difference, compare, render_c
 from orchestrator.planner.dot import to_dot
 from orchestrator.planner.interval import ZERO, total
 from orchestrator.planner.pins import NOT_KNOWN
-from orchestrator.planner.plan import Bill, OpPlan, Pin, Plan, Rejected, Site
+from orchestrator.planner.plan import Bill, OpPlan, Pin, Plan, Rejected, Site, Undeclared
 from orchestrator.planner.table import Column, table, wrap
 
 __all__ = ["Compared", "Difference", "Format", "compare", "render", "render_comparison"]
@@ -119,6 +119,7 @@ def _text(plan: Plan, *, every_op: bool, width: int | None) -> Iterator[str]:
         "critical path": [_critical_path(plan)],
         "dominated by": [_dominant(plan)],
         "time goes into": [_parts(on_critical_path(plan), plan.seconds.mid)] if on_critical_path(plan) else [],
+        "effects": [_undeclared(each, plan) for each in plan.undeclared],
         "not shown": [f"{hidden} bookkeeping ops on the event loop (prompts, fields, constants)"] if hidden else [],
         "other plans": _other_plans(plan),
         "rejected": _rejected(shown),
@@ -299,6 +300,15 @@ def _critical_path(plan: Plan) -> str:
     whole = plan.seconds.mid
     named = [f"{op.id} ({figures.share(op.seconds.mid, whole)})" for op in steps if not is_bookkeeping(op)]
     return " → ".join(named) or "nothing that takes time"
+
+
+def _undeclared(each: Undeclared, plan: Plan) -> str:
+    calls = "its call counts as a write" if each.calls == 1 else f"its {each.calls} calls count as writes"
+    saved = f"about {figures.duration(each.saved_s)} of {figures.duration(plan.seconds.mid)}"
+    return (
+        f"`{each.tool}` declares none, so {calls} and {'waits' if each.calls == 1 else 'wait'} for others, and others for "
+        f'{"it" if each.calls == 1 else "them"}: effects="reads" or "pure", if that is true, saves up to {saved}'
+    )
 
 
 def _dominant(plan: Plan) -> str:

@@ -181,6 +181,18 @@ class Bill(BaseModel):
     """By device and by service. A service is unknown also where no rate says how many runs use it."""
 
 
+class Undeclared(BaseModel):
+    """A tool that declares no effects, so that its calls count as writes (:mod:`orchestrator.planner.undeclared`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool: str
+    calls: int = Field(ge=1)
+    """Ops that call it."""
+    saved_s: float = Field(gt=0)
+    """Expected seconds of a run that a declaration as pure, or as reading between no writes, would save."""
+
+
 class Plan(BaseModel):
     """A placed and priced workflow."""
 
@@ -218,6 +230,8 @@ class Plan(BaseModel):
     """Engines whose devices the planner chose."""
     bill: Bill | None = None
     """``None``: no price is known."""
+    undeclared: tuple[Undeclared, ...] = ()
+    """Tools whose effects are kept in order only because nobody has declared them; empty where that costs nothing."""
     rejected: tuple[Rejected, ...] = ()
     """The best of the other plans, best first."""
     target: str = ""

@@ -38,6 +38,7 @@ from orchestrator.planner.rent import rented
 from orchestrator.planner.serving import Serving, resolve
 from orchestrator.planner.siting import Siting, anywhere, problem_of, proof, sited, unsited
 from orchestrator.planner.tail import p95_s
+from orchestrator.planner.undeclared import undeclared
 
 if TYPE_CHECKING:
     from orchestrator.planner.placement import Problem, Solution, Workload
@@ -90,7 +91,7 @@ class Planning:
         keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown.
         """
         plan = self._chosen(asked)
-        return plan.model_copy(update={"bill": bill(plan)})
+        return plan.model_copy(update={"bill": bill(plan), "undeclared": undeclared(self._graph, plan)})
 
     def _chosen(self, asked: Asked) -> Plan:
         if unsited(asked.cluster):

@@ -109,6 +109,8 @@ class Tool(Generic[P, R]):
     cheap: bool = False
     isolation: Isolation | None = None
     memory: str | int | None = None
+    is_undeclared: bool = False
+    """Whether nobody has said what its effects are, so that they are the default."""
     op_name: str | None = None
     after: Any = None
     """Of one call: values of the workflow that it waits for and does not take."""
@@ -269,13 +271,15 @@ def _make(fn: Callable[..., Any], options: ToolOptions) -> Tool[..., Any]:
         message, fix = "tool has two options for its timeout", "leave out `timeout_s`"
         raise TraceError("ORCH-D041", message, where=user_location(), fix=fix)
     given: dict[str, Any] = {("timeout" if name == "timeout_s" else name): each for name, each in options.items()}
+    says = bool({"effects", "key", "check"} & set(given))
     if isinstance(fn, Tool):
-        return replace(fn, **given)
+        return replace(fn, is_undeclared=fn.is_undeclared and not says, **given)
     given.setdefault("name", name_of(fn))
     if isinstance(fn, type):
         given.setdefault("effects", "pure")
         is_plain = given["effects"] == "pure" and not {"timeout", "isolation"} & set(given)
         given.setdefault("cheap", is_plain and is_record(fn) and is_built_quickly(fn))
+    given["is_undeclared"] = not says and "effects" not in given
     made: Tool[..., Any] = Tool(fn, local_names=enclosing_names(fn), **given)
     made.__dict__["__doc__"] = getattr(underlying(fn), "__doc__", None)
     return made
@@ -368,6 +372,8 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
     opts.update(place_opts(tool))
     if tool.pause_features:
         opts["pause_features"] = list(tool.pause_features)
+    if tool.is_undeclared:
+        opts["undeclared"] = True
     if tool.after is not None:
         opts["after"] = tool.after
     return opts

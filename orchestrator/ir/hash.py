@@ -23,7 +23,7 @@ _NAMES: Final = frozenset({"id", "sym_name"})
 NOT_MEANING: Final = frozenset(
     {"retry", "timeout_s", "budget_usd", "budget_tokens", "budget_seconds", "slo", "concurrency", "typical_s"}
     | {"pause_features", "cheap", "is_async", "isolation", "memory_bytes", "place", "resources"}
-    | {"prefix_group", "static_prefix_chars", "fork", "defaults"}
+    | {"prefix_group", "static_prefix_chars", "fork", "defaults", "undeclared"}
 )
 """Attributes and options that say how an op is run, and not what it gives."""
 

@@ -54,7 +54,7 @@ def test_what_can_neither_fail_nor_do_anything_goes_when_nobody_reads_it() -> No
     def flow(q: str, row: Row, n: int, ok: bool) -> str:
         chat("system")
         row.name  # noqa: B018
-        (row.size == 3) & ~ok  # noqa: B018
+        (row.size == 3) & ~ok
         n + 1 < 2  # noqa: B015
         branch(ok, lambda: row.name, lambda: q)
         return q
@@ -68,7 +68,7 @@ def test_what_can_fail_stays() -> None:
         compute(q)
         names[0]
         names[n]
-        n / 2  # noqa: B018
+        n / 2
         narrow(maybe, Row)
         branch(ok, lambda: compute("x"), lambda: q)
         map_(lambda name: name, names, limit=3)
