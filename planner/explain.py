@@ -306,8 +306,8 @@ def _undeclared(each: Undeclared, plan: Plan) -> str:
     calls = "its call counts as a write" if each.calls == 1 else f"its {each.calls} calls count as writes"
     saved = f"about {figures.duration(each.saved_s)} of {figures.duration(plan.seconds.mid)}"
     return (
-        f"`{each.tool}` declares none, so {calls} and {'waits' if each.calls == 1 else 'wait'} for others, and others for "
-        f'{"it" if each.calls == 1 else "them"}: effects="reads" or "pure", if that is true, saves up to {saved}'
+        f"`{each.tool}` declares none, so {calls} and {'waits' if each.calls == 1 else 'wait'} for others, and others "
+        f'for {"it" if each.calls == 1 else "them"}: effects="reads" or "pure", if that is true, saves up to {saved}'
     )
 
 
