@@ -7,7 +7,7 @@ related; see :mod:`orchestrator.ir.declarations`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -97,18 +97,32 @@ def _tool_attributes(tool: Tool[..., Any], params: Mapping[str, TypeForm], retur
 
 
 def _type_attributes(name: str, cls: Any, asked: Mapping[str, type]) -> dict[str, object]:
-    made: dict[str, object] = {"kind": "class", "path": path_of(cls), "bases": [], "fields": {}, "schema": ""}
+    made: dict[str, object] = {
+        "kind": "class",
+        "path": path_of(cls),
+        "bases": [],
+        "params": [],
+        "fields": {},
+        "schema": "",
+    }
     alias = _alias(cls)
     if alias is not None:
         return {**made, "kind": "alias", "bases": [type_string(alias)]}
     if is_typed_dict(cls):
         made |= {"kind": "dict", "fields": typed_items(cls)}
     elif (fields := fields_of(cls)) is not None:
-        made |= {"kind": "record", "fields": fields}
+        made |= {"kind": "record", "fields": fields, "params": [each.__name__ for each in _variables(cls)]}
     made["fields"] = {field: type_string(tp) for field, tp in made["fields"].items()}  # type: ignore[attr-defined]
     made["bases"] = _bases(name, cls, asked, is_record=made["kind"] == "record")
     made["schema"] = schema_of(cls)
     return made
+
+
+def _variables(cls: Any) -> Sequence[Any]:
+    """The type variables of a generic class; pydantic keeps those of its models for itself."""
+    metadata = getattr(cls, "__pydantic_generic_metadata__", None)
+    found = getattr(cls, "__parameters__", ()) if metadata is None else metadata["parameters"]
+    return [each for each in found if isinstance(each, TypeVar)]
 
 
 def schema_of(cls: Any) -> str:

@@ -2,8 +2,9 @@
 
 ::
 
-    "agent.type"() {name = "Query", kind = "record", path = "flow:Query", bases = [], fields = {sql = "str"},
-                    schema = "{…}"} : () -> ()
+    "agent.type"() {name = "Query", kind = "record", path = "flow:Query", bases = [], params = [],
+        fields = {sql = "str"},
+        schema = "{…}"} : () -> ()
     "agent.declare_tool"() {name = "run_sql", path = "flow:run_sql", code = "5f…", effects = "pure",
                             params = ["query"], types = ["str"], returns = "list[Row]", opts = {}} : () -> ()
 
@@ -77,7 +78,8 @@ def declarations(module: Any) -> Declarations:
         name = str(attr(op, "name"))
         if op.name == TYPE:
             read = {each: attr(op, each) for each in ("kind", "path", "fields", "schema")}
-            types[name] = DeclaredType(name, bases=tuple(attr(op, "bases")), **read)
+            bases, params = tuple(attr(op, "bases")), tuple(attr(op, "params"))
+            types[name] = DeclaredType(name, bases=bases, params=params, **read)
         elif op.name == TOOL:
             read = {each: attr(op, each) for each in ("path", "code", "effects", "returns", "opts")}
             tools[name] = DeclaredTool(

@@ -55,7 +55,7 @@ KINDS_OF_ATTRIBUTES: Final[dict[str, Any]] = {
 """What each required attribute is in MLIR."""
 
 OPS: Final[dict[str, OpSpec]] = {
-    "agent.type": OpSpec(("name", "kind", "path", "bases", "fields", "schema")),
+    "agent.type": OpSpec(("name", "kind", "path", "bases", "params", "fields", "schema")),
     "agent.declare_tool": OpSpec(("name", "path", "code", "effects", "params", "types", "returns", "opts")),
     "agent.workflow": OpSpec(("sym_name", "opts"), regions=1),
     "agent.const": OpSpec((*_COMMON, "value"), (0, 0), (1, 1)),

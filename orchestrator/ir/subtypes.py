@@ -7,7 +7,7 @@ bases.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.ir.types import (
@@ -47,13 +47,16 @@ class DeclaredType:
     kind: str
     path: str
     bases: tuple[str, ...]
+    params: tuple[str, ...]
+    """Names of the type variables of a generic class, which its fields mention."""
     fields: Mapping[str, str]
     schema: str
 
     @property
     def attributes(self) -> dict[str, object]:
         """As :meth:`orchestrator.ir.build.Builder.declare` takes it."""
-        return {"kind": self.kind, "path": self.path, "bases": self.bases, "fields": self.fields, "schema": self.schema}
+        made: dict[str, object] = {"kind": self.kind, "path": self.path, "bases": self.bases, "params": self.params}
+        return {**made, "fields": self.fields, "schema": self.schema}
 
 
 class Subtypes:
@@ -196,7 +199,15 @@ class Subtypes:
             return {n: union_of([fields[n] for fields in known]) for n in known[0] if all(n in one for one in known)}
         if tp.name == "Error" and tp.name not in self._declared:
             return _ERROR
-        return self._parsed_fields(tp.name) if self._kind(tp.name) == "record" else None
+        return self._fields_of_record(tp) if self._kind(tp.name) == "record" else None
+
+    def _fields_of_record(self, tp: Type) -> Mapping[str, Type]:
+        """The fields of a class; those of a generic one with its arguments in the place of its variables."""
+        found, declared = self._parsed_fields(tp.name), self._declared.get(tp.name)
+        if declared is None or not declared.params:
+            return found
+        given = {**dict.fromkeys(declared.params, ANY), **dict(zip(declared.params, tp.args, strict=False))}
+        return {name: _substituted(each, given) for name, each in found.items()}
 
     def item(self, tp: Type, key: int | str) -> Type | None:  # noqa: PLR0911 - a case each
         """The type of ``value[key]``; None if there is no such item."""
@@ -248,6 +259,12 @@ class Subtypes:
             read = {field: _parsed(text) for field, text in self._declared[name].fields.items()}
             known = self._fields[name] = read
         return known
+
+
+def _substituted(tp: Type, given: Mapping[str, Type]) -> Type:
+    if not tp.args:
+        return given.get(tp.name, tp)
+    return replace(tp, args=tuple(_substituted(each, given) for each in tp.args))
 
 
 def _parsed(text: str) -> Type:

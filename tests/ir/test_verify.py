@@ -170,8 +170,9 @@ def test_reading_names_every_mistake_with_its_line() -> None:
 
 TOOL = '"agent.declare_tool"() {{name = "f", path = "", code = "", effects = "{0}", params = ["q"], types = ["{1}"], '
 TOOL += 'returns = "{2}", opts = {{}}}} : () -> ()\n'
-ROW = '"agent.type"() {name = "Row", kind = "record", path = "", bases = ["Base"], fields = {sql = "str"}, schema = ""}'
-BASE = '"agent.type"() {name = "Base", kind = "record", path = "", bases = [], fields = {}, schema = ""} : () -> ()\n'
+RECORD = '"agent.type"() {kind = "record", path = "", params = [], schema = "", '
+ROW = RECORD + 'name = "Row", bases = ["Base"], fields = {sql = "str"}}'
+BASE = RECORD + 'name = "Base", bases = [], fields = {}} : () -> ()\n'
 CLASSES = f"{BASE}{ROW} : () -> ()\n"
 
 
