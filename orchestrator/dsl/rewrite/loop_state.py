@@ -31,6 +31,8 @@ class LoopState:
         self._tracer = tracer
         self._cells = cells
         self._until = until
+        self._lost: set[str] = set()
+        """Names that hold nothing at the end of some turns, and so behind the loop."""
         self._whole: set[str] = set()
         """Names of dicts that are handed on as one value, and not key by key."""
         self._after = after
@@ -85,7 +87,10 @@ class LoopState:
                 self._whole.add(found.args[0])
         restore(self._cells, self._first)
         for name, value in zip(self._names, final, strict=False):
-            if self._first[name] is UNBOUND and not runs and name not in self._sure:
+            if name in self._lost:
+                self._tracer.unbound.setdefault(name, "not every turn of the loop binds it")
+                hold(self._cells[name], UNBOUND)
+            elif self._first[name] is UNBOUND and not runs and name not in self._sure:
                 self._tracer.unbound[name] = "the loop may not run at all, so bind it before"
             else:
                 hold(self._cells[name], value)
@@ -115,6 +120,8 @@ class LoopState:
                     fix="hand on what models or tools made, or constants",
                 )
         self._refuse_lost()
+        new = {name for name in self._names if self._first[name] is UNBOUND} - self._sure
+        self._lost = {name for name in new if held(self._cells[name]) is UNBOUND}
         for name in self._names:
             if type(self._first[name]) is dict and self._first[name] and name not in self._whole:
                 left = held(self._cells[name])

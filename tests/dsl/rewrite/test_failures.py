@@ -302,6 +302,21 @@ def test_names_that_a_called_function_binds_anew_are_refused_in_a_region() -> No
     assert compiled(outside, "a").value == 2
 
 
+def test_what_only_some_turns_bind_is_unbound_behind_the_loop() -> None:
+    def program(text: str) -> str:
+        for _ in range(3):
+            try:
+                found = look(text)
+                break
+            except ValueError:
+                send("again")
+        else:
+            return "never"
+        return found
+
+    assert "ORCH-D051" in _errors(program)
+
+
 def test_a_change_that_others_would_not_see_is_refused() -> None:
     seen: list[str] = []
 
