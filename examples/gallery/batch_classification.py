@@ -1,6 +1,6 @@
-"""Batch classification: each text gets a label, twenty at a time; what cannot be read is counted and not fatal.
+"""Batch classification: each text gets a label; what cannot be read is counted and not fatal.
 
-orch run examples/gallery/batch_classification.py '["great!", "broken again"]'
+orch run examples/gallery/batch_classification.py --input 'texts=["great!", "bad"]' --model examples/text2sql/model
 """
 
 from typing import Literal

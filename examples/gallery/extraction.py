@@ -31,4 +31,6 @@ def extraction(text: str) -> Invoice:
             break
         except ValueError as error:
             advice = f" Careful: {error}."
+    else:
+        raise ValueError(f"no invoice that fits:{advice}")
     return invoice

@@ -1,4 +1,4 @@
-"""Hand-offs between agents: each has its own tools and says who goes on; the customer sees one answer.
+"""Hand-offs between agents: each knows its own part and says who goes on; the customer sees one answer.
 
 orch run examples/gallery/hand_offs.py 'Change my seat and the bill' --model examples/text2sql/model
 """

@@ -1,6 +1,6 @@
 """A long chat with compaction: where the talk has become long, it is summarised, and a new one begins with that.
 
-orch run examples/gallery/long_chat.py '["Hi", "I like tea", "What do I like?"]'
+orch run examples/gallery/long_chat.py --input 'messages=["Hi", "What is tea?"]' --model examples/text2sql/model
 """
 
 from orchestrator import chat, llm, workflow

@@ -1,6 +1,6 @@
 """Map and reduce: up to 200 documents are summarised at once, and the summaries in groups of ten.
 
-orch run examples/gallery/map_reduce.py '["first text", "second text"]'
+orch run examples/gallery/map_reduce.py --input 'documents=["one", "two"]' --model examples/text2sql/model
 """
 
 from orchestrator import llm, tool, workflow

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from orchestrator import llm, tool, workflow
 
 TABLE = "CREATE TABLE planets (name TEXT, moons INTEGER); INSERT INTO planets VALUES ('Mars', 2), ('Venus', 0);"
+READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION)
 
 
 class Query(BaseModel):
@@ -20,12 +21,13 @@ class Query(BaseModel):
 def execute(sql: str) -> list[str]:
     database = sqlite3.connect(":memory:")
     database.executescript(TABLE)
+    database.set_authorizer(lambda action, *_: 0 if action in READING else 1)
     return [", ".join(map(str, row)) for row in database.execute(sql).fetchmany(20)]
 
 
 @workflow
 def sql_agent(question: str) -> str:
-    rows, told = ["no rows"], ""
+    rows, told = [], ""
     for _ in range(3):
         query = llm(f"{TABLE}\n{told}Question: {question}\nSQL:", returns=Query, name="write")
         try:
@@ -33,4 +35,6 @@ def sql_agent(question: str) -> str:
             break
         except Exception as error:
             told = f"This failed: {error}\n"
+    else:
+        return f"No query worked. {told}"
     return llm(f"Question: {question}\nRows: {rows}\nAnswer in a sentence:", name="answer")

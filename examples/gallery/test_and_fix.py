@@ -1,5 +1,7 @@
 """Test and fix: code is written, tested in a process of its own, and mended by what the test said.
 
+The process may do what you may: run a model's code in a container of its own.
+
 orch run examples/gallery/test_and_fix.py 'a function add(a, b)' --model examples/text2sql/model
 """
 

@@ -3,13 +3,15 @@
 orch run examples/gallery/translation.py 'Good morning' --model examples/text2sql/model
 """
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from orchestrator import llm, workflow
 
 
 class Judgement(BaseModel):
-    better: int
+    better: Literal[1, 2]
     mend: str | None
 
 

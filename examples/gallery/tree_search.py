@@ -1,4 +1,4 @@
-"""A tree search with a bound: three thoughts a level, the best one goes on, four levels at most.
+"""A greedy tree search with a bound: three thoughts a level, the best goes on, four levels at most.
 
 orch run examples/gallery/tree_search.py 'Make 24 of 4, 6, 8 and 8' --model examples/text2sql/model
 """

@@ -1,6 +1,6 @@
 """Support triage with a person's approval: a refund above a limit waits for a yes, for days if need be.
 
-orch run examples/gallery/triage.py 'I paid twice' 'A-17' --answer approve=yes --model examples/text2sql/model
+orch run examples/gallery/triage.py --input ticket=Twice! --input order=A-17 --model examples/text2sql/model
 """
 
 from pydantic import BaseModel

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.dsl.workflow import Workflow
+from orchestrator.errors import RunError
 from orchestrator.testing import fake
 
 FOLDER = Path(__file__).parents[2] / "examples" / "gallery"
@@ -79,6 +80,28 @@ def test_a_citation_that_is_none_is_sent_back() -> None:
     with fake(answers) as engine:
         assert flow("rag")("When was the bridge built?").sources == ["p1"]
     assert "There is no p9" in engine.requests[1].messages[-1].content
+
+
+def test_an_invoice_that_never_fits_fails_the_run() -> None:
+    with fake({"read": [{**INVOICE, "total": 7.0}] * 3}), pytest.raises(RunError) as caught:
+        flow("extraction")("2 pens")
+    assert "not 7" in str(caught.value)
+
+
+def test_a_query_may_only_read(tmp_path: Path) -> None:
+    written = tmp_path / "copy.db"
+    with fake({"write": [{"sql": f"VACUUM INTO '{written}'"}] * 3}):
+        assert flow("sql_agent")("Copy it").startswith("No query worked. This failed: ")
+    assert not written.exists()
+
+
+def test_two_hundred_documents_are_the_most() -> None:
+    with fake({"map": ["s"] * 200, "group": ["g"] * 20, "reduce": "r"}) as engine:
+        assert flow("map_reduce")(["text"] * 200) == "r"
+    assert len(engine.requests) == 221
+    with fake([]), pytest.raises(RunError) as caught:
+        flow("map_reduce")(["text"] * 201)
+    assert caught.value.code == "ORCH-R005"
 
 
 def test_a_large_refund_waits_for_a_person() -> None:
