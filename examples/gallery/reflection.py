@@ -9,8 +9,9 @@ from orchestrator import chat, workflow
 @workflow
 def reflection(question: str) -> str:
     conversation = chat("You are careful.")
-    answer, conversation = conversation.say(question, name="answer")
-    critique, conversation = conversation.say("What is wrong or missing in that? Say 'nothing' if all is well.")
+    answer, conversation = conversation.say(question, max_tokens=300, name="answer")
+    doubts = "What is wrong or missing in that? Say 'nothing' if all is well."
+    critique, conversation = conversation.say(doubts, max_tokens=300)
     if "nothing" in critique.lower():
         return answer
-    return conversation.say("Answer again, with that mended.", name="mended").reply
+    return conversation.say("Answer again, with that mended.", max_tokens=300, name="mended").reply

@@ -29,8 +29,8 @@ def execute(sql: str) -> list[str]:
 def sql_agent(question: str) -> str:
     rows, told = [], ""
     for _ in range(3):
-        query = llm(f"{TABLE}\n{told}Question: {question}\nSQL:", returns=Query, name="write")
         try:
+            query = llm(f"{TABLE}\n{told}Question: {question}\nSQL:", returns=Query, max_tokens=96, name="write")
             rows = execute(query.sql)
             break
         except Exception as error:
