@@ -34,7 +34,7 @@ def sql_agent(question: str) -> str:
             rows = execute(query.sql)
             break
         except Exception as error:
-            told = f"This failed: {error}\n"
+            told = f"This failed: {f'{error}'[:200]}\n"
     else:
         return f"No query worked. {told}"
-    return llm(f"Question: {question}\nRows: {rows}\nAnswer in a sentence:", name="answer")
+    return llm(f"Question: {question}\nRows: {rows}\nAnswer in a sentence:", max_tokens=100, name="answer")
