@@ -12,7 +12,6 @@ servers send text behind their finish reasons, and reasons that are none (``""``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -20,6 +19,7 @@ from typing import Any, Final
 from orchestrator.dsl.logprobs import LEAST, MOST_ALTERNATIVES, TokenLogprob
 from orchestrator.dsl.messages import ToolCall
 from orchestrator.runtime.engines.base import FinishReason, Usage
+from orchestrator.runtime.engines.endpoint.called import Calls
 from orchestrator.runtime.engines.surrogates import Joiner, well_formed
 from orchestrator.runtime.engines.token_count import LONGEST_TOKEN
 
@@ -31,8 +31,6 @@ MOST_CHARS: Final = 64 << 20
 """Of all samples, with what was thought, refused and called; no model writes as much."""
 _LOGPROB_CHARS: Final = 100
 """What a token with its probability takes, about."""
-_CALL_CHARS: Final = 500
-"""What a call takes beside its name and arguments."""
 _MOST_TOKENS: Final = 10**12
 """More than any request has: such a count is none."""
 _BROKEN: Final = frozenset({"error", "abort", "aborted", "cancelled", "canceled", "network_error"})
@@ -47,24 +45,13 @@ class UnfinishedError(Exception):
 
 
 @dataclass(slots=True)
-class _Call:
-    """A tool that the model wants to call, as it arrives."""
-
-    name: str
-    id: str
-    index: Any
-    """What the endpoint numbers it, if it does."""
-    arguments: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Sample:
     joiner: Joiner = field(default_factory=Joiner)
     reason: str = ""
     chars: int = 0
     """Of its text."""
     refusal: list[str] = field(default_factory=list)
-    calls: list[_Call] = field(default_factory=list)
+    calls: Calls = field(default_factory=Calls)
     logprobs: list[TokenLogprob] | None = None
     usage: Usage | None = None
     """Of this sample alone, where an endpoint counts so."""
@@ -104,6 +91,8 @@ class Reply:
             return
         if not isinstance(choices, list):
             raise UnfinishedError(f"its choices are {str(choices)[:80]!r}")
+        if _number_alike(choices):
+            raise UnfinishedError("it sent several whole replies with one index")
         for choice in choices:
             if choice is not None:
                 yield from self._choice(choice, is_alone=len(choices) == 1)
@@ -113,18 +102,13 @@ class Reply:
         for number, sample in sorted(self._samples.items()):
             text = sample.joiner.end() + "".join(sample.refusal)
             if not text and not sample.chars and sample.calls and not self.offers_tools:
-                text = "; ".join(f"{call.name}({''.join(call.arguments)})" for call in sample.calls)
+                text = str(sample.calls)
             if text:
                 yield number, well_formed(text), ""
 
     def calls(self) -> dict[int, tuple[ToolCall, ...]]:
         """What each sample that has come wants to call."""
-        return {
-            number: tuple(
-                ToolCall(call.name, well_formed("".join(call.arguments)) or "{}", call.id) for call in each.calls
-            )
-            for number, each in self._samples.items()
-        }
+        return {number: each.calls.found() for number, each in self._samples.items()}
 
     def logprobs(self) -> dict[int, tuple[TokenLogprob, ...]]:
         """How likely each token was of the samples of which the endpoint said it."""
@@ -174,12 +158,14 @@ class Reply:
             sample.reason = reason
         if isinstance(counts := choice.get("usage"), Mapping):
             sample.usage = usage_in(counts) or sample.usage
-        delta = choice.get("delta") or choice.get("message") or {}
+        delta = choice.get("delta")
+        if delta is None:  # the last chunk of some has the whole message beside an empty delta
+            delta = choice.get("message") or {}
         if not isinstance(delta, Mapping):
             raise UnfinishedError(f"a delta is {str(delta)[:80]!r}")
         if refusal := _refusal(delta):
             sample.refusal.append(refusal)
-        self._chars += len(refusal) + _add_calls(sample, delta) + _add_logprobs(sample, choice.get("logprobs"))
+        self._chars += len(refusal) + sample.calls.add(delta) + _add_logprobs(sample, choice.get("logprobs"))
         text = sample.joiner.feed(_text(delta.get("content", choice.get("text"))))
         sample.chars += len(text)
         self.is_endless |= self._most_chars is not None and sample.chars > self._most_chars and not sample.reason
@@ -241,6 +227,12 @@ def _count_in(counts: Mapping[str, Any], name: str) -> int | None:
     return found
 
 
+def _number_alike(choices: list[Any]) -> bool:
+    """Whether choices that are whole replies, and not pieces of one, have the same index."""
+    whole = [each.get("index") for each in choices if isinstance(each, Mapping) and each.get("message")]
+    return any(whole.count(index) > 1 for index in whole)
+
+
 def _text(content: Any) -> str:
     """The text of a delta: a string, or parts of which some are text."""
     if content is None:
@@ -260,29 +252,6 @@ def _refusal(delta: Mapping[str, Any]) -> str:
     parts = [each for each in content if isinstance(each, Mapping)] if isinstance(content, list) else []
     said = (each.get("refusal") for each in (delta, *parts))
     return "".join(each for each in said if isinstance(each, str))
-
-
-def _add_calls(sample: _Sample, delta: Mapping[str, Any]) -> int:
-    """Note which tools the model wants to call; their arguments come in pieces, too. Gives how much that was."""
-    chars = 0
-    calls = delta.get("tool_calls")
-    for call in [*(calls if isinstance(calls, list) else []), delta.get("function_call")]:
-        function = call.get("function", call) if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping):
-            continue
-        found = _call_of(sample, call, str(function.get("name") or ""))
-        if found is None:
-            found = _Call(str(function.get("name") or "?"), str(call.get("id") or ""), call.get("index"))
-            sample.calls.append(found)
-            chars += len(found.name) + _CALL_CHARS
-        else:
-            chars += len(str(function.get("name") or ""))
-        arguments = function.get("arguments") or ""
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments)  # some send the object itself
-        if text:
-            found.arguments.append(text)
-            chars += len(text)
-    return chars
 
 
 def _add_logprobs(sample: _Sample, given: Any) -> int:
@@ -308,14 +277,3 @@ def _logprob(given: Any) -> TokenLogprob | None:
         if isinstance(each, Mapping) and isinstance(each.get("logprob"), int | float)
     }
     return TokenLogprob(well_formed(str(given.get("token"))), max(float(given["logprob"]), LEAST), alternatives)
-
-
-def _call_of(sample: _Sample, call: Mapping[str, Any], name: str) -> _Call | None:
-    """The call that a piece goes on with; None where it begins another. Some number all calls 0, and some none."""
-    given = str(call.get("id") or "")
-    index = call.get("index")
-    known = [each for each in sample.calls if index is not None and each.index == index]
-    last = (known or (sample.calls if index is None else []))[-1:]
-    if not last or (given and last[0].id and given != last[0].id):
-        return None
-    return None if name and not given else last[0]
