@@ -98,12 +98,12 @@ def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> No
 def summary(workflow: Workflow[..., Any]) -> Checked:
     """Trace and verify a workflow; where static parameters have no defaults, for each of their values, and tell of the
     first. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
-    from orchestrator.dsl.static import shown_parameter, variants
+    from orchestrator.dsl.static import shown_parameter
     from orchestrator.dsl.typing import type_string
     from orchestrator.ir.verify import verify
     from orchestrator.ir.walk import attr, bodies, tree
 
-    *others, traced = [each.trace() for each in reversed(list(variants(workflow)))]
+    *others, traced = [each.trace() for each in reversed(list(workflow.variants()))]
     for each in (traced, *others):
         verify(each.module)
     ops = [node.op for body in bodies(tree(traced.module)) for node in body.nodes]

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from orchestrator.dsl.static import static_parameters
 from orchestrator.dsl.typing import type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
 
@@ -52,7 +51,7 @@ def parameters_of(workflow: Workflow[..., Any]) -> list[Parameter]:
     boundary = workflow.boundary
     if boundary.problems:
         raise TraceError.collect(boundary.problems)
-    static = static_parameters(workflow)
+    static = workflow.static_parameters
     params = {**boundary.params, **static}
     return [Parameter(name, tp, name in boundary.required, name in static) for name, tp in params.items()]
 

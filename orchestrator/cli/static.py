@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 def static_options(workflow: Workflow[..., Any]) -> list[click.Option]:
     """``--verbose true|false`` for ``verbose: Static[bool]``."""
-    from orchestrator.dsl.static import static_parameters
     from orchestrator.dsl.typing import type_string
 
     if workflow.boundary.problems:
         return []
     return [
         click.Option([f"--{name.replace('_', '-')}", name], metavar="true|false" if tp is bool else type_string(tp))
-        for name, tp in static_parameters(workflow).items()
+        for name, tp in workflow.static_parameters.items()
     ]
 
 
@@ -32,9 +31,7 @@ def for_static(workflow: Workflow[..., Any], job: Job) -> tuple[Workflow[..., An
 
     Raises ``UsageError`` ORCH-U010 where runs of one command differ in them.
     """
-    from orchestrator.dsl.static import static_parameters
-
-    static = static_parameters(workflow)
+    static = workflow.static_parameters
     if not static:
         return workflow, job
     found = [workflow.for_inputs({n: v for n, v in case.inputs.items() if n in static})[0] for case in job.cases]

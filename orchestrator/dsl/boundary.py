@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.dsl.generators import streams, yielded
 from orchestrator.dsl.location import definition_of, name_of, underlying, user_location
 from orchestrator.dsl.typing import TypeForm, decodable, fields_of, is_awaitable, is_read_once, list_of, type_string
 from orchestrator.errors import Diagnostic
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
 
 _WHY = "types at the boundary are what the compiler checks and what results are decoded into"
 _ONCE = "an iterator is used up by whoever reads it first, and a result is stored and may be read again"
@@ -129,40 +125,3 @@ def _parameter_problems(
         elif name not in hints:
             message = f"parameter `{name}` of {called} has no annotation"
             yield message, f"write `{name}: str`, or its type", _WHY
-
-
-def bind(
-    tracer: Tracer,
-    boundary: Boundary,
-    callee: str,
-    args: tuple[object, ...],
-    kwargs: Mapping[str, object],
-    *,
-    may_lack: Collection[str] = (),
-) -> dict[str, object] | None:
-    """Arguments by name, in the order of the parameters; None after reporting that they do not fit.
-
-    The parameters ``may_lack`` are given by others if they are not given here.
-    """
-    names = list(boundary.params)
-    given = dict(zip(names[: boundary.positional], args, strict=False))
-    problems: list[str] = []
-    if len(args) > boundary.positional:
-        problems.append(f"takes {boundary.positional} positional arguments, but gets {len(args)}")
-    for name in kwargs:
-        if name not in boundary.params:
-            close = get_close_matches(name, names, n=1)
-            problems.append(f"has no parameter `{name}`" + (f", did you mean `{close[0]}`?" if close else ""))
-        elif name in given:
-            problems.append(f"gets `{name}` twice")
-    given.update(kwargs)
-    missing = [name for name in names if name in boundary.required and name not in given and name not in may_lack]
-    if missing:
-        problems.append(f"needs {', '.join(f'`{name}`' for name in missing)}")
-    if problems and not boundary.problems:
-        tracer.report(
-            "ORCH-D012",
-            f"{callee} {'; '.join(problems)}",
-            fix=f"its parameters are ({', '.join(names)})",
-        )
-    return None if problems else {name: given[name] for name in names if name in given}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 from orchestrator.dsl.constants import is_symbolic, shown
-from orchestrator.dsl.logprobs import Logprobs, Scored, ScoredTurn
+from orchestrator.dsl.logprobs import Logprobs, Scored
 from orchestrator.dsl.messages import Message, Reply, prompted
 from orchestrator.dsl.offered import Offered, offered, tools_of
 from orchestrator.dsl.options import known_options, option, take_policies
@@ -101,6 +101,14 @@ class Turns(NamedTuple, Generic[T]):
 
     replies: Each[T]
     chats: Each[Chat]
+
+
+class ScoredTurn(NamedTuple, Generic[T]):
+    """What ``Chat.say(logprobs=n)`` returns."""
+
+    reply: T
+    chat: Chat
+    logprobs: Logprobs
 
 
 class Chat(Value[Any]):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.llm import Chat
+from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 MOST_ALTERNATIVES: Final = 20
@@ -46,12 +43,4 @@ class Scored(NamedTuple, Generic[T]):
     """What ``llm(logprobs=n)`` returns."""
 
     reply: T
-    logprobs: Logprobs
-
-
-class ScoredTurn(NamedTuple, Generic[T]):
-    """What ``Chat.say(logprobs=n)`` returns."""
-
-    reply: T
-    chat: Chat
     logprobs: Logprobs

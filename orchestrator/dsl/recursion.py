@@ -7,44 +7,40 @@ should the data ever lead there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.dsl.alternatives import trace_arm
 from orchestrator.dsl.failing import fail_op
-from orchestrator.dsl.tracer import Result
+from orchestrator.dsl.tracer import Inlined, Result, Tracer
 from orchestrator.dsl.typing import TypeForm
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
-    from orchestrator.dsl.value import Value
-    from orchestrator.dsl.workflow import Workflow
+from orchestrator.dsl.value import Value
 
 MOST_INLINED: Final = 2_000
 """Calls of a workflow within itself, in one trace: two such calls in one body double with every level."""
 FIX: Final = "bound it, @workflow(max_depth=3), or repeat with `for` or loop(body, init, max=...)"
 
 
-def stopped(tracer: Tracer, workflow: Workflow[..., Any]) -> Value[Any] | None:
-    """What stands for a call of ``workflow`` that is not inlined, because it is within itself; None if it may be."""
-    outer = [each for each in tracer.inlining if each.fn == workflow.fn]
+def stopped(tracer: Tracer, call: Inlined, returns: TypeForm) -> Value[Any] | None:
+    """What stands for a call of a workflow that is not inlined, because it is within itself; None if it may be."""
+    outer = [each for each in tracer.inlining if each.fn == call.fn]
     if not outer:
         return None
     tracer.recursions += 1
-    ends_by_itself = all(each.static != workflow.static for each in outer)
-    if workflow.max_depth is None and (ends_by_itself or _is_bounded_elsewhere(tracer, outer[-1])):
+    ends_by_itself = all(each.static != call.static for each in outer)
+    if call.max_depth is None and (ends_by_itself or _is_bounded_elsewhere(tracer, outer[-1])):
         return None
-    path = " -> ".join(f"`{name}`" for name in (*(each.name for each in tracer.inlining), workflow.name))
-    if workflow.max_depth is None:
+    path = " -> ".join(f"`{name}`" for name in (*(each.name for each in tracer.inlining), call.name))
+    if call.max_depth is None:
         why = "calls are inlined, and this one would never end"
-        return tracer.report("ORCH-D032", f"workflow `{workflow.name}` calls itself: {path}", why=why, fix=FIX)
+        return tracer.report("ORCH-D032", f"workflow `{call.name}` calls itself: {path}", why=why, fix=FIX)
     if tracer.recursions > MOST_INLINED:
-        message = f"workflow `{workflow.name}` calls itself more than {MOST_INLINED} times"
+        message = f"workflow `{call.name}` calls itself more than {MOST_INLINED} times"
         why = "calls are inlined, and several in one body double with every level"
         return tracer.report("ORCH-D032", message, why=why, fix="lower max_depth=")
-    if len(outer) < workflow.max_depth:
+    if len(outer) < call.max_depth:
         return None
-    message = f"workflow `{workflow.name}` calls itself more than max_depth={workflow.max_depth} levels deep"
-    return _failure(tracer, message, workflow.boundary.returns)
+    message = f"workflow `{call.name}` calls itself more than max_depth={call.max_depth} levels deep"
+    return _failure(tracer, message, returns)
 
 
 def _failure(tracer: Tracer, message: str, tp: TypeForm) -> Value[Any]:
@@ -60,7 +56,7 @@ def _failure(tracer: Tracer, message: str, tp: TypeForm) -> Value[Any]:
     return tracer.op("branch", [tracer.lift(True)], [Result(tp)], {}, regions=[arm.region for arm in arms])[0]
 
 
-def _is_bounded_elsewhere(tracer: Tracer, outer: Workflow[..., Any]) -> bool:
+def _is_bounded_elsewhere(tracer: Tracer, outer: Inlined) -> bool:
     """Whether another workflow of the circle that ``outer`` has begun is bounded."""
     begin = max(position for position, each in enumerate(tracer.inlining) if each is outer)
     return any(each.max_depth is not None for each in tracer.inlining[begin:])

@@ -10,15 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import EnumMeta
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from math import prod
+from typing import Annotated, Final, TypeVar
 
 from orchestrator.dsl.boundary import Boundary
 from orchestrator.dsl.constants import LossyConstantError, constant_json, constant_type, is_symbolic, named, shown
 from orchestrator.dsl.typing import TypeForm, literals_of, plain, type_string
 from orchestrator.errors import described
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.workflow import Workflow
 
 T = TypeVar("T")
 MOST_VARIANTS: Final = 16
@@ -35,25 +33,24 @@ Static = Annotated[T, _STATIC]
 """``verbose: Static[bool]``: a parameter of a workflow whose value is known while it is traced."""
 
 
-def static_parameters(workflow: Workflow[..., Any]) -> dict[str, TypeForm]:
-    """The types of the static parameters of a workflow that have no value yet."""
-    if workflow.static is not None:
-        return {}
-    return {name: plain(tp) for name, tp in workflow.boundary.params.items() if _is_static(tp)}
+def static_parameters(boundary: Boundary) -> dict[str, TypeForm]:
+    """The types of the static parameters of a workflow with this boundary."""
+    return {name: plain(tp) for name, tp in boundary.params.items() if _is_static(tp)}
 
 
 def _is_static(tp: TypeForm) -> bool:
     return _STATIC in getattr(tp, "__metadata__", ())
 
 
-def static_values(workflow: Workflow[..., Any], given: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
-    """The values of the static parameters, given or by default, and what is wrong with them."""
-    parameters, defaults = static_parameters(workflow), workflow.defaults
+def static_values(
+    parameters: Mapping[str, TypeForm], defaults: Mapping[str, object], given: Mapping[str, object], workflow: str
+) -> tuple[dict[str, object], list[str]]:
+    """The values of static parameters, given or by default, and what is wrong with them; ``workflow`` is its name."""
     unknown = given.keys() - parameters.keys()
-    problems = [f"workflow `{workflow.name}` has no static parameter `{name}`" for name in sorted(unknown)]
+    problems = [f"workflow `{workflow}` has no static parameter `{name}`" for name in sorted(unknown)]
     values: dict[str, object] = {}
     for name, tp in parameters.items():
-        called = f"the static parameter `{name}` of workflow `{workflow.name}`"
+        called = f"the static parameter `{name}` of workflow `{workflow}`"
         if name not in given and name not in defaults:
             problems.append(f"{called} has no value")
             continue
@@ -101,21 +98,15 @@ def written(value: object) -> str:
         raise ValueError(f"{shown(value)} cannot be written as JSON: {described(error)}") from error
 
 
-def variants(workflow: Workflow[..., Any]) -> Iterator[Workflow[..., Any]]:
-    """The workflow for its static defaults or, where one has no default but few values, for each of its values.
-
-    Raises :class:`TraceError` ORCH-D044 for a parameter without either.
-    """
-    static, defaults = static_parameters(workflow), workflow.defaults
-    choices = {name: _values_of(tp) for name, tp in static.items() if name not in defaults}
-    several = 1
-    for values in choices.values():
-        several *= len(values)
+def choices_of(parameters: Mapping[str, TypeForm], defaults: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    """What to give of static parameters: nothing where there are defaults, or else, where the values are few, each."""
+    choices = {name: _values_of(tp) for name, tp in parameters.items() if name not in defaults}
+    several = prod(map(len, choices.values()))
     if not choices or not 0 < several <= MOST_VARIANTS:
-        yield workflow.given()
+        yield {}
         return
     for values in product(*choices.values()):
-        yield workflow.given(**dict(zip(choices, values, strict=True)))
+        yield dict(zip(choices, values, strict=True))
 
 
 def _values_of(tp: TypeForm) -> tuple[object, ...]:

@@ -31,7 +31,8 @@ from typing import (
 )
 
 from orchestrator.cached import cached_property
-from orchestrator.dsl.boundary import Boundary, bind, boundary_of
+from orchestrator.dsl.binding import bind
+from orchestrator.dsl.boundary import Boundary, boundary_of
 from orchestrator.dsl.code_hash import Covered, covered
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.generators import is_kind_of, streams, streams_async

@@ -7,8 +7,9 @@ together and the module is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, Protocol
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
@@ -22,12 +23,12 @@ from orchestrator.dsl.tracer import Result, Tracer
 from orchestrator.dsl.typing import TypeForm, type_string
 from orchestrator.dsl.unasked import report_unasked
 from orchestrator.dsl.value import Origin, Value
-from orchestrator.errors import TraceError, UnrepresentableError, described
+from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError, described
 
 if TYPE_CHECKING:
+    from orchestrator.dsl.boundary import Boundary
     from orchestrator.dsl.graph import Graph
     from orchestrator.dsl.tool import Tool
-    from orchestrator.dsl.workflow import Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,43 @@ class Traced:
         return str(module_hash(self.module))
 
 
-def trace(workflow: Workflow[..., Any], graph: Graph | None = None) -> Traced:
+class Traceable(Protocol):
+    """What can be traced; :class:`~orchestrator.dsl.workflow.Workflow` is."""
+
+    @property
+    def name(self) -> str:
+        """The name of the graph."""
+        ...
+
+    @property
+    def where(self) -> SourceLoc:
+        """Where it is defined."""
+        ...
+
+    @property
+    def boundary(self) -> Boundary:
+        """Its parameters and result."""
+        ...
+
+    @property
+    def problems(self) -> list[Diagnostic]:
+        """Why it cannot be traced at all, if so."""
+        ...
+
+    def given(self) -> Traceable:
+        """It for the defaults of what is known before it is traced."""
+        ...
+
+    def opts(self, tracer: Tracer) -> Opts:
+        """Its policies; invalid ones are reported."""
+        ...
+
+    def apply(self, tracer: Tracer, params: Mapping[str, object]) -> Value[Any]:
+        """What its function gives of these values."""
+        ...
+
+
+def trace(workflow: Traceable, graph: Graph | None = None) -> Traced:
     """Trace ``workflow`` into ``graph``, by default a new MLIR module.
 
     Raises one :class:`TraceError` with everything that is wrong with the workflow.
@@ -101,7 +138,7 @@ def _mlir() -> Graph:
     return graph
 
 
-def _run(tracer: Tracer, workflow: Workflow[..., Any], params: dict[str, Value[Any]]) -> Value[Any]:
+def _run(tracer: Tracer, workflow: Traceable, params: dict[str, Value[Any]]) -> Value[Any]:
     try:
         return workflow.apply(tracer, params)
     except EndedError:  # it always raises, when it runs

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     from orchestrator.dsl.graph import Graph, Region
     from orchestrator.dsl.tool import Tool
-    from orchestrator.dsl.workflow import Workflow
 
 _UNBOUND: Final = re.compile(r"variable '(\w+)'")
 MAX_ITEMS: Final = 100
@@ -117,6 +116,16 @@ class Result(NamedTuple):
     length: Length | None = None
 
 
+class Inlined(NamedTuple):
+    """A workflow whose function is being traced."""
+
+    fn: Callable[..., Any]
+    name: str
+    static: Mapping[str, object] | None
+    """The values of its static parameters."""
+    max_depth: int | None
+
+
 class Mark(NamedTuple):
     """How many errors were reported and names used, and the effects of the open region at some point of a trace."""
 
@@ -144,7 +153,8 @@ class Tracer:
         self.tools: Undoable[str, Tool[..., Any]] = Undoable(self._past)
         self.hashes: dict[object, tuple[object, str]] = {}
         """Of tools by the identity of their functions, with these."""
-        self.inlining: list[Workflow[..., Any]] = []
+        self.inlining: list[Inlined] = []
+        """The workflows whose functions are being traced, each called in the one before."""
         self.recursions = 0
         """Calls of workflows within themselves."""
         self.truths: Undoable[tuple[CodeType, int], int] = Undoable(self._past)

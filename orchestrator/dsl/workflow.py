@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar, copy_context
 from functools import update_wrapper
@@ -29,7 +29,8 @@ from typing import (
 )
 
 from orchestrator.cached import cached_property
-from orchestrator.dsl.boundary import Boundary, bind, boundary_of
+from orchestrator.dsl.binding import bind
+from orchestrator.dsl.boundary import Boundary, boundary_of
 from orchestrator.dsl.constants import shown
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
@@ -38,10 +39,10 @@ from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, refer
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.recursion import stopped
 from orchestrator.dsl.rewrite.function import findings, rewrite
-from orchestrator.dsl.static import shown_parameter, static_parameters, static_values, without
+from orchestrator.dsl.static import choices_of, shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
-from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Tracer, current_tracer
-from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Inlined, Tracer, current_tracer
+from orchestrator.dsl.typing import TypeForm, type_string
 from orchestrator.dsl.value import Value
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
 from orchestrator.holding import Holding
@@ -180,19 +181,28 @@ class Workflow(Generic[P, R]):
 
         Raises ``TraceError`` ORCH-D044 for what is missing, or is no value of its type.
         """
-        values, problems = static_values(self, static)
+        values, problems = static_values(self.static_parameters, self.defaults, static, self.name)
         if problems:
             fix = "give it a default, or a value: workflow.given(name=value)"
             raise TraceError.collect([Diagnostic("ORCH-D044", each, self.where, None, fix) for each in problems])
         return self._for(values)
+
+    def variants(self) -> Iterator[Workflow[..., R]]:
+        """The workflow for its static defaults or, where one has no default but few values, for each of its values.
+
+        Raises ``TraceError`` ORCH-D044 for a parameter without either.
+        """
+        for values in choices_of(self.static_parameters, self.defaults):
+            yield self.given(**values)
 
     def for_inputs(self, inputs: Mapping[str, object]) -> tuple[Workflow[..., R], dict[str, object]]:
         """The workflow for what the inputs say of its static parameters, and the other inputs.
 
         Raises ``RunError`` ORCH-R007 for what is missing, or is no value of its type.
         """
-        parameters = static_parameters(self)
-        values, problems = static_values(self, {name: inputs[name] for name in parameters if name in inputs})
+        parameters = self.static_parameters
+        given = {name: inputs[name] for name in parameters if name in inputs}
+        values, problems = static_values(parameters, self.defaults, given, self.name)
         if problems:
             where = user_location()
             raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", where) for each in problems])
@@ -233,6 +243,11 @@ class Workflow(Generic[P, R]):
     def boundary(self) -> Boundary:
         """Parameters and result by their annotations."""
         return boundary_of(self.fn, "workflow", self._local_names)
+
+    @property
+    def static_parameters(self) -> dict[str, TypeForm]:
+        """The types of the static parameters that have no value yet."""
+        return {} if self.static is not None else static_parameters(self.boundary)
 
     @property
     def problems(self) -> list[Diagnostic]:
@@ -278,7 +293,7 @@ class Workflow(Generic[P, R]):
         outer = tracer.defaults
         if self.model is not None:
             tracer.defaults = {**outer, "model": self.model}
-        tracer.inlining.append(self)
+        tracer.inlining.append(self._call)
         if self.static is not None:
             params = {name: (params if name in params else self.static)[name] for name in self._order}
         bounds = tracer.max_items, tracer.max_iterations
@@ -296,19 +311,24 @@ class Workflow(Generic[P, R]):
         tracer.place = caller
         return result
 
+    @property
+    def _call(self) -> Inlined:
+        return Inlined(self.fn, self.name, self.static, self.max_depth)
+
     def _inline(self, tracer: Tracer, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Value[Any]:
         tracer.report_once(self.boundary.problems)
         tracer.report_once(self.problems)
         bound = bind(tracer, self.boundary, f"workflow `{self.name}`", args, kwargs)
         if bound is None or self.problems:
             return tracer.poison()
-        if static := static_parameters(self):
-            values, problems = static_values(self, {name: bound.pop(name) for name in static if name in bound})
+        if static := self.static_parameters:
+            given = {name: bound.pop(name) for name in static if name in bound}
+            values, problems = static_values(static, self.defaults, given, self.name)
             why = "it decides which ops the workflow has, so its value is needed before the workflow runs"
             for each in problems:
                 tracer.report("ORCH-D044", each, why=why, fix="pass a value that is known while tracing")
             return tracer.poison() if problems else self._for(values)._inline(tracer, (), bound)
-        if (reached := stopped(tracer, self)) is not None:
+        if (reached := stopped(tracer, self._call, self.boundary.returns)) is not None:
             return reached
         params = {
             name: tracer.feed(argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")

@@ -10,7 +10,6 @@ import pytest
 
 from orchestrator import Static, llm, run, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.static import variants
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import RunError, TraceError
 from orchestrator.testing import fake
@@ -108,13 +107,13 @@ def test_variants() -> None:
     def endless(x: str, times: Static[int]) -> str:
         return x
 
-    assert [each.static for each in variants(answer)] == [
+    assert [each.static for each in answer.variants()] == [
         {"verbose": False, "style": Style.PLAIN},
         {"verbose": True, "style": Style.PLAIN},
     ]
-    assert len(list(variants(counted))) == 4
+    assert len(list(counted.variants())) == 4
     with pytest.raises(TraceError, match="ORCH-D044"):
-        list(variants(endless))
+        list(endless.variants())
 
 
 def test_a_workflow_with_its_values_is_pickled_with_them() -> None:
