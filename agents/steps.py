@@ -6,15 +6,17 @@ it. It is read when the workflow runs; what follows it, :func:`perform`, is ordi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.declare import path_of
 from orchestrator.dsl.expressions import narrow
 from orchestrator.dsl.failing import attempt
 from orchestrator.dsl.location import user_location
+from orchestrator.dsl.made import Made, is_made_by
 from orchestrator.dsl.messages import Message, ToolCall
 from orchestrator.dsl.offered import Offered, offered, tagged, tools_of
 from orchestrator.dsl.switching import switch
@@ -101,6 +103,11 @@ class _Reading:
     """From a call to a decision."""
 
 
+def call_reader(tools: Sequence[Tool[..., Any]], hidden: Collection[str] = ()) -> Tool[..., Any]:
+    """The tool that reads a call of one of ``tools``, by a model that does not see the parameters ``hidden``."""
+    return _reading(offered("react", tools, hidden)).read
+
+
 @lru_cache(maxsize=128)
 def _reading(known: Offered) -> _Reading:
     from pydantic import Field, create_model
@@ -129,6 +136,8 @@ def _reading(known: Offered) -> _Reading:
         return decision(position=position, action=calls[position](args=arguments))
 
     read_call.__annotations__["return"] = decision
+    types = {each.__name__: each for each in (decision, invalid, *calls, *known.arguments)}
+    is_made_by(read_call, Made(path_of(call_reader), known.of, known.hidden, types))
     # a builtin: it takes no time worth planning, and no conversation pauses for it
     read = tool(read_call, name=f"builtin.read_call_{known.suffix}", effects="pure")
     return _Reading(calls, invalid, read)

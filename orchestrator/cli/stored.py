@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, Never
 from orchestrator.dsl.boundary import Boundary
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.constants import LossyConstantError, constant_json
-from orchestrator.dsl.declare import schema_of
+from orchestrator.dsl.declare import path_of, schema_of
 from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.made import made_of
 from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
-from orchestrator.dsl.tool import Tool, tool
+from orchestrator.dsl.tool import Tool, in_force, tool
 from orchestrator.dsl.trace import Bindings, Traced
 from orchestrator.dsl.workflow import Workflow
-from orchestrator.errors import Diagnostic, SourceLoc, UsageError
+from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.dsl.typing import TypeForm
@@ -54,8 +55,10 @@ class StoredWorkflow(Workflow[..., Any]):
         self._traced = traced
 
     def trace(self) -> Traced:
-        """The graph as it was read."""
-        return self._traced
+        """The graph as it was read, with the tools that are in force."""
+        bindings = self._traced.bindings
+        tools = {name: in_force(each) for name, each in bindings.tools.items()}
+        return replace(self._traced, bindings=Bindings(tools, bindings.types))
 
 
 # Writing
@@ -109,7 +112,12 @@ def _unnamed(declared: Declarations) -> Iterator[Diagnostic]:
 
 def _unreadable(traced: Traced, declared: Declarations) -> Iterator[Diagnostic]:
     """Types whose names do not say all of them."""
-    classes = {name: _at(cls.path) for name, cls in declared.types.items() if cls.path}
+    made = {name: made_of(tool.fn) for name, tool in traced.bindings.tools.items()}
+    classes = {}
+    for name, cls in declared.types.items():
+        by = made.get(cls.path.partition(":")[0])
+        if cls.path:
+            classes[name] = _at(cls.path) if by is None else by.types[name]
     for text in traced.bindings.types:
         try:
             resolve(text, classes)
@@ -168,8 +176,8 @@ def load_stored(file: Path, find: Find) -> StoredWorkflow:
         raise UsageError("ORCH-U018", message, where=SourceLoc(str(file), 1), fix=fix)
     found = _Found(file, find)
     declared = declarations(module)
+    tools = found.tools(declared.tools)
     classes = {name: found.type(name, cls.path, cls.schema) for name, cls in declared.types.items() if cls.path}
-    tools = {name: found.tool(each) for name, each in declared.tools.items()}
     if found.problems:
         raise UsageError.collect(found.problems)
     texts = {type_string(value): None for value in _values(root) if str(value.type).startswith("!agent.value<")}
@@ -197,15 +205,55 @@ class _Found:
     file: Path
     find: Find
     problems: list[Diagnostic] = field(default_factory=list)
+    _made: dict[str, Mapping[str, type] | None] = field(default_factory=dict)
+    """Types that tools were made with, by the tool; None for what could not be made, or is another one now."""
 
     def type(self, name: str, path: str, schema: str) -> TypeForm:
         """A class, if it is as it was."""
-        cls = self._find(f"type `{name}`", path)
+        by, _, of_tool = path.partition(":")
+        if by not in self._made:
+            cls: Any = self._find(f"type `{name}`", path)
+        elif (types := self._made[by]) is None:
+            return None
+        elif (cls := types.get(of_tool)) is None:
+            self._missing(f"type `{name}`", path, f"`{by}` makes no such type")
         if cls is not None and (now := schema_of(cls)) != schema:
             self._changed(f"type `{name}`", path, _digest(schema), _digest(now))
         return cls
 
-    def tool(self, declared: DeclaredTool) -> Tool[..., Any]:
+    def tools(self, declared: Mapping[str, DeclaredTool]) -> dict[str, Tool[..., Any]]:
+        """The tools; those that are made of others once these are there."""
+        made = [each for each in declared.values() if "of" in each.opts]
+        self._made = dict.fromkeys(each.name for each in made)
+        found = {name: self._tool(each) for name, each in declared.items() if "of" not in each.opts}
+        if not self.problems:
+            found |= {each.name: self._made_tool(each, found) for each in made}
+        return found
+
+    def _made_tool(self, declared: DeclaredTool, tools: Mapping[str, Tool[..., Any]]) -> Tool[..., Any]:
+        """A tool that a library makes of others."""
+        from orchestrator.agents.steps import call_reader
+
+        what, names = f"tool `{declared.name}`", declared.opts["of"]
+        made = TOOLS["builtin.not"]
+        if declared.path != path_of(call_reader):
+            self._missing(what, declared.path, "nothing there makes tools of others")
+        elif unknown := [name for name in names if name not in tools]:
+            self._missing(what, declared.path, f"it is made of `{unknown[0]}`, which is none of the other tools")
+        else:
+            try:
+                made = call_reader([tools[name] for name in names], declared.opts.get("hidden", ()))
+            except TraceError as error:
+                self._missing(what, declared.path, error.message)
+                return made
+            if (made.name, made.code) == (declared.name, declared.code) and (of := made_of(made.fn)) is not None:
+                self._made[declared.name] = of.types
+            else:
+                was, now = f"{declared.name} {declared.code}", f"{made.name} {made.code}"
+                self._changed(what, declared.path, was, now)
+        return made
+
+    def _tool(self, declared: DeclaredTool) -> Tool[..., Any]:
         """A tool, if it is as it was."""
         what, options = f"tool `{declared.name}`", dict(declared.opts)
         found = self._find(what, declared.path)

@@ -7,13 +7,14 @@ related; see :mod:`orchestrator.ir.declarations`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from enum import Enum
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
+from orchestrator.dsl.made import made_of
 from orchestrator.dsl.once import key_params
 from orchestrator.dsl.typing import (
     UNIONS,
@@ -52,8 +53,10 @@ def declare(tracer: Tracer) -> None:
         return
     used = {name for tp in types for name in parse_type(type_string(tp)).names()}
     asked = _asked(named, used)
+    places = dict(_made_types(tracer.tools.values()))
     for name, cls in sorted(named.items()):
-        tracer.ir.declare("type", name, _type_attributes(name, cls, asked))
+        attributes = _type_attributes(name, cls, asked)
+        tracer.ir.declare("type", name, {**attributes, "path": places.get(cls) or attributes["path"]})
     for tool, (params, returns) in zip(tracer.tools.values(), signatures, strict=True):
         tracer.ir.declare("declare_tool", tool.name, _tool_attributes(tool, params, returns))
 
@@ -71,6 +74,13 @@ def path_of(thing: Any) -> str:
     return f"{module}:{name}" if is_found else ""
 
 
+def _made_types(tools: Iterable[Tool[..., Any]]) -> Iterator[tuple[type, str]]:
+    """Types that are made with a tool, which is where they are found again: ``tool:name``."""
+    for tool in tools:
+        if (made := made_of(tool.fn)) is not None:
+            yield from ((cls, f"{tool.name}:{name}") for name, cls in made.types.items())
+
+
 def _signature(tool: Tool[..., Any]) -> tuple[dict[str, TypeForm], TypeForm]:
     boundary = tool.boundary
     return {name: substitute(tp, {}) for name, tp in boundary.params.items()}, substitute(boundary.returns, {})
@@ -85,8 +95,11 @@ def _tool_attributes(tool: Tool[..., Any], params: Mapping[str, TypeForm], retur
     for name in ("cheap", "isolation", "memory"):
         if value := getattr(tool, name):
             opts[name] = value
+    made = made_of(tool.fn)
+    if made is not None:
+        opts |= {"of": list(made.of), "hidden": list(made.hidden)}
     return {
-        "path": path_of(tool.fn),
+        "path": path_of(tool.fn) if made is None else made.maker,
         "code": tool.code,
         "effects": tool.effects,
         "params": list(params),

@@ -68,6 +68,10 @@ class Offered:
     """The JSON schema of a step."""
     suffix: str
     """A hash of all this."""
+    of: tuple[str, ...]
+    """The names of the tools."""
+    hidden: tuple[str, ...]
+    """The parameters that no model sees, as far as ``deps=`` names them."""
 
     @property
     def listing(self) -> str:
@@ -145,7 +149,8 @@ def _offered(known: tuple[_Known, ...], hidden: frozenset[str]) -> Offered:
         {"name": name, "description": _about(each), "parameters": own.model_json_schema(), "signature": signature}
         for name, each, own, signature in zip(names, tools, arguments, signatures, strict=True)
     ]
-    return Offered(names, parameters, tuple(arguments), json.dumps(described, sort_keys=True), schema, suffix)
+    said_of_tools, of = json.dumps(described, sort_keys=True), tuple(each.name for each in tools)
+    return Offered(names, parameters, tuple(arguments), said_of_tools, schema, suffix, of, tuple(sorted(hidden)))
 
 
 def tagged(name: str, tag: str, **fields: Any) -> type[BaseModel]:

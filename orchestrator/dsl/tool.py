@@ -304,7 +304,8 @@ def substitutes() -> Mapping[str, Callable[..., Any]]:
     return _substitutes.get()
 
 
-def _substitute(tool: Tool[..., Any]) -> Tool[..., Any]:
+def in_force(tool: Tool[..., Any]) -> Tool[..., Any]:
+    """The tool, or what :func:`substituted` has put in its place."""
     fn = _substitutes.get().get(tool.name)
     if fn is None:
         return tool
@@ -324,7 +325,7 @@ def enclosing_names(fn: Callable[..., Any]) -> Mapping[str, object]:
 
 
 def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
-    tool = _substitute(tool)
+    tool = in_force(tool)
     boundary = tool.boundary
     known = tracer.tools.get(tool.name)
     if known is None or known.fn is not tool.fn:  # what it holds may be large
