@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.dsl import operations
 from orchestrator.dsl.bounds import bound_of
 from orchestrator.dsl.control import map_op
+from orchestrator.dsl.rewrite.cells import Kept, cells_of
 from orchestrator.dsl.rewrite.changing import fresh
 from orchestrator.dsl.rewrite.deciding import choose
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
@@ -28,6 +29,15 @@ def list_of(source: Any, test: Test, member: Member, further: Further = None) ->
     if tracer is None:
         return list(_concretely(source, test, member, further))
     return _listed(tracer, source, test, member, further)
+
+
+def _handing_nothing_on(tracer: Tracer, functions: tuple[Any, ...], traced: Callable[[], Any]) -> Any:
+    """What ``traced`` gives, which calls these functions within a region; names that they bind anew are reported."""
+    kept = Kept(cells_of(functions))
+    try:
+        return traced()
+    finally:
+        kept.check(tracer, "a comprehension")
 
 
 def set_of(source: Any, test: Test, member: Member, further: Further = None) -> Any:
@@ -71,7 +81,8 @@ def _listed(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
     for item in source:
         passed = True if test is None else test(item)
         if is_symbolic(passed):
-            parts.append(choose(passed, partial(_part, tracer, item, member, further), list))
+            part = partial(_part, tracer, item, member, further)
+            parts.append(choose(passed, partial(_handing_nothing_on, tracer, (member, further), part), list))
         elif passed:
             parts.append(_part(tracer, item, member, further))
     if any(isinstance(part, Value) for part in parts):
@@ -104,9 +115,16 @@ def _mapped(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
         values = iterated(as_value(source))
         most = bound_of(tracer, values)
     if test is None and further is None:
-        return map_op(tracer, lambda item: tracer.lift(_member(item, member)), [values], most, in_order=True)
+
+        def given(item: Any) -> Any:
+            return tracer.lift(_handing_nothing_on(tracer, (member,), lambda: _member(item, member)))
+
+        return map_op(tracer, given, [values], most, in_order=True)
 
     def parts(item: Any) -> Any:
+        return _handing_nothing_on(tracer, (test, member, further), lambda: _parts(item))
+
+    def _parts(item: Any) -> Any:
         passed = True if test is None else test(item)
         if is_symbolic(passed):
             return choose(passed, lambda: _part(tracer, item, member, further), list)

@@ -10,7 +10,8 @@ What follows a conditional exit moves into the other arm, which needs no flag::
 
 So does what follows a conditional ``raise`` or an ``assert``: it runs only if nothing is raised. Where both arms may go
 on, or the exit is inside a loop, it sets a flag, and what follows is guarded by it; loops stop once one of their flags
-(``exits`` of the node) holds. On concrete conditions flags are Python's own booleans.
+(``exits`` of the node) holds. On concrete conditions flags are Python's own booleans. A ``while`` whose condition binds
+names is one that asks it within its body, where they are handed on.
 """
 
 from __future__ import annotations
@@ -48,13 +49,20 @@ class Structured(NamedTuple):
     """The name that holds what is returned: bound wherever it is read, though that cannot always be seen."""
 
 
-def structured(function: ast.FunctionDef | ast.AsyncFunctionDef, taken: frozenset[str]) -> Structured:
-    """The body of ``function`` with at most one ``return``, its last statement; ``taken`` are names in use."""
+def structured(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, taken: frozenset[str], binding: frozenset[str] = frozenset()
+) -> Structured:
+    """The body of ``function`` with at most one ``return``, its last statement.
+
+    ``taken`` are names in use, ``binding`` those of functions that bind names of this one when they are called.
+    """
     body = function.body
-    exits = [node for node in own_nodes(*body) if isinstance(node, _EXITS) or getattr(node, "orelse", None)]
+    exits = [
+        node for node in own_nodes(*body) if isinstance(node, (*_EXITS, ast.While)) or getattr(node, "orelse", None)
+    ]
     if not exits or exits == [body[-1]]:
         return Structured(list(body), ())
-    maker = _Maker(taken)
+    maker = _Maker(taken, binding)
     if not any(isinstance(node, ast.Return) for node in exits):
         made = maker.block(body, Flags(""))
         return Structured(made, tuple(maker.made), frozenset(maker.made))
@@ -116,8 +124,9 @@ def _of_this_loop(body: Sequence[ast.stmt]) -> list[ast.AST]:
 class _Maker:
     """The statements of one function, made structured."""
 
-    def __init__(self, taken: frozenset[str]) -> None:
+    def __init__(self, taken: frozenset[str], binding: frozenset[str]) -> None:
         self._taken = set(taken)
+        self._binding = binding
         self.made: list[str] = []
         self.result = ""
 
@@ -219,17 +228,33 @@ class _Maker:
             body = [_set(skipped, False, node), *body] if skipped in _read_in(body) else _without(body, skipped)
         exits = [*([] if broke is None else [broke]), *([flags.returned] if returns else [])]
         body = body or [_at(ast.Pass(), node)]
-        made: ast.For | ast.While
-        made = (
-            ast.For(node.target, node.iter, body, []) if isinstance(node, ast.For) else ast.While(node.test, body, [])
-        )
-        made.exits = tuple(exits)  # type: ignore[union-attr]
         statements: list[ast.stmt] = [] if broke is None else [_set(broke, False, node)]
+        made: ast.For | ast.While
+        if isinstance(node, ast.For):
+            made = ast.For(node.target, node.iter, body, [])
+        elif self._binds(node.test):
+            over = self.name(f"over_{node.lineno}_")
+            statements.append(_set(over, False, node))
+            asked = _at(ast.If(node.test, body, [_set(over, True, node.test)]), node.test)
+            made = ast.While(ast.Constant(True), [asked], [])
+            made.asks_within = True  # type: ignore[attr-defined]
+            made.exits = (over, *exits)  # type: ignore[attr-defined]
+        else:
+            made = ast.While(node.test, body, [])
+        if not hasattr(made, "exits"):
+            made.exits = tuple(exits)  # type: ignore[union-attr]
         statements.append(_at(made, node))
         if node.orelse:
             orelse = self.block(node.orelse, flags)
             statements += [_guarded(frozenset(exits), orelse, node)] if exits else orelse
         return statements
+
+    def _binds(self, test: ast.expr) -> bool:
+        """Whether to ask a condition binds names."""
+        return any(
+            isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and each.id in self._binding)
+            for each in own_nodes(test)
+        )
 
 
 def _raising(node: ast.Assert) -> ast.If:

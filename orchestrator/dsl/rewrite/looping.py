@@ -34,8 +34,10 @@ MOST_NESTED: Final = 16
 Names = Sequence[str]
 
 
-def while_(test: Callable[[], Any], body: Callable[[], object], carried: Names, until: Names, after: Names) -> None:
-    """The statement ``while``."""
+def while_(  # noqa: PLR0917 - what the statement consists of
+    test: Callable[[], Any], body: Callable[[], object], carried: Names, until: Names, after: Names, further: int
+) -> None:
+    """The statement ``while``. ``further`` turns beyond the bound only find that the loop is over."""
     tracer, cells = current_tracer(), cells_of((test, body))
     runs = False
     while True:
@@ -61,7 +63,7 @@ def while_(test: Callable[[], Any], body: Callable[[], object], carried: Names, 
         return extra
 
     state = LoopState(tracer, cells, carried, until, after)
-    state.loop(turn, lambda _: not_(test()), (), tracer.max_iterations, runs=runs, must_end=True)
+    state.loop(turn, lambda _: not_(test()), (), tracer.max_iterations + further, runs=runs, must_end=True)
 
 
 def _condition(tracer: Tracer, test: Callable[[], Any], cells: Cells) -> Any:

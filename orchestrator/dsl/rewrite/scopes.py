@@ -117,6 +117,39 @@ def captured(*roots: ast.AST) -> Names:
     return frozenset(name.id for each in inner for name in ast.walk(each) if isinstance(name, ast.Name))
 
 
+def bound_by_calls(body: Sequence[ast.stmt], around: Names) -> dict[str, Names]:
+    """The functions of one scope, by name, with the names outside of them that calling them may bind anew.
+
+    ``around`` are the names of the functions around the scope. A function that changes a list of theirs in place counts
+    as binding its name anew; so does one that calls such a function.
+    """
+    functions = {
+        node.name: node for node in own_nodes(*body) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    names = around | bound(*body)
+    binds = {name: rebound_outside(node, names) for name, node in functions.items()}
+    uses = {name: read(*node.body) & functions.keys() for name, node in functions.items()}
+    while True:  # until what the ones that they call bind has come through
+        wider = {name: own.union(*(binds[each] for each in uses[name])) for name, own in binds.items()}
+        if wider == binds:
+            return {name: own for name, own in binds.items() if own}
+        binds = wider
+
+
+def rebound_outside(node: ast.FunctionDef | ast.AsyncFunctionDef, around: Names) -> Names:
+    """The names of the functions around that a function, and those in it, bind anew or change in place."""
+    if node.decorator_list:
+        return NONE
+    declared = {name for each in own_nodes(*node.body) if isinstance(each, ast.Nonlocal) for name in each.names}
+    elsewhere = {name for each in own_nodes(*node.body) if isinstance(each, ast.Global) for name in each.names}
+    own = (bound(*node.body) | frozenset(parameters(node))) - declared
+    found = frozenset(assigned(*node.body)) | frozenset(declared)
+    for each in own_nodes(*node.body):
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            found |= rebound_outside(each, around | own)
+    return (found - own - elsewhere) & around
+
+
 class Liveness:
     """What may be read after each statement of a function's structured body."""
 

@@ -29,10 +29,12 @@ from orchestrator.dsl.rewrite.scopes import (
     Names,
     assigned,
     bound,
+    bound_by_calls,
     captured,
     mark_comprehensions,
     own_nodes,
     parameters,
+    rebound_outside,
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -41,8 +43,13 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 class Statements(Expressions):
     """Rewrites one function, and those in it by further instances."""
 
-    def __init__(self, operators: str, taken: Names, foreign: Names) -> None:
+    def __init__(self, operators: str, taken: Names, foreign: Names, around: Names = NONE) -> None:
         super().__init__(operators, taken, foreign)
+        self._around = around
+        """The names of the functions around this one, which are rewritten too."""
+        self._by_calls: dict[str, Names] = {}
+        """What calling a function of this scope may bind anew."""
+        self._captured: Names = NONE
         self._locals: Names = NONE
         self._globals: Names = NONE
         self._live: Liveness
@@ -51,9 +58,6 @@ class Statements(Expressions):
 
     def function(self, node: Function) -> ast.FunctionDef:
         """The function rewritten, in place of ``node``; awaiting is left out, as calls do not wait while tracing."""
-        body = structured(node, self.taken)
-        self.taken |= frozenset(body.made)
-        self._result, self._flags = body.result, body.flags
         given = frozenset(parameters(node))
         self._globals = frozenset(
             name for each in own_nodes(*node.body) if isinstance(each, ast.Global) for name in each.names
@@ -61,11 +65,20 @@ class Statements(Expressions):
         outer = frozenset(
             name for each in own_nodes(*node.body) if isinstance(each, ast.Nonlocal) for name in each.names
         )
-        self._locals = (given | frozenset(assigned(*body.body)) & (bound(*body.body) | given)) - self._globals
-        self.changeable = self._locals - outer
-        always = captured(*node.body) | outer | self._globals
-        self._live = Liveness(body.body, always)
+        changed = rebound_outside(node, self._around)
+        self._by_calls = bound_by_calls(node.body, self._around | given)
+        body = structured(node, self.taken, frozenset(self._by_calls))
+        self.taken |= frozenset(body.made)
+        self._result, self._flags = body.result, body.flags
+        own = (given | bound(*body.body)) - outer - self._globals
+        by_calls = NONE.union(*self._by_calls.values())
+        self._locals = own | outer | changed | by_calls
+        self.changeable = own | changed
+        self._captured = captured(*node.body)
+        self._live = Liveness(body.body, self._captured | outer | changed | self._globals)
         statements = self.block(body.body)
+        if changed - outer:
+            statements = [self.at(ast.Nonlocal(sorted(changed - outer)), node.body[0]), *statements]
         declared = sorted((bound(*body.body) | frozenset(body.made)) - given - self._globals - outer)
         if declared:
             statements = [_declared(declared, node.body[0]), *statements]
@@ -82,12 +95,22 @@ class Statements(Expressions):
 
     # Bodies as functions
 
+    def _assigned(self, *roots: ast.AST) -> Names:
+        """The names that statements bind or change, themselves or by calling functions of the workflow."""
+        return frozenset(assigned(*roots)).union(self._assigned_by_calls(*roots))
+
+    def _assigned_by_calls(self, *roots: ast.AST) -> Names:
+        if not self._by_calls:
+            return NONE
+        called = {each.id for each in own_nodes(*roots) if isinstance(each, ast.Name)} & self._by_calls.keys()
+        return NONE.union(*(self._by_calls[name] for name in called))
+
     def _body(
         self, what: str, body: Sequence[ast.stmt], like: ast.AST, *params: str, start: Sequence[ast.stmt] = ()
     ) -> tuple[str, ast.stmt]:
         """A function of these statements, ``start`` of which are made up."""
         name = self.name(f"{what}_{getattr(like, 'lineno', 0)}")
-        names = (frozenset(assigned(*start, *body)) & self._locals) - frozenset(params)
+        names = (self._assigned(*start, *body) & self._locals) - frozenset(params)
         statements: list[ast.stmt] = []
         stored = frozenset(assigned(*start, *body)) & self._globals
         if stored:
@@ -101,12 +124,12 @@ class Statements(Expressions):
 
     def _results(self, node: ast.stmt, *parts: ast.AST) -> list[str]:
         """What is assigned inside and may be read after ``node``."""
-        return self._marked(frozenset(assigned(*parts)) & self._locals & self._live.after(node))
+        return self._marked(self._assigned(*parts) & self._locals & self._live.after(node))
 
     def _carried(self, node: ast.For | ast.While, *parts: ast.AST) -> list[str]:
         """What a loop assigns that a turn may read of the one before, or that is read afterwards."""
         read = self._live.after(node) | self._live.before(node) | frozenset(getattr(node, "exits", ()))
-        return self._marked(frozenset(assigned(*parts)) & self._locals & read)
+        return self._marked(self._assigned(*parts) & self._locals & read)
 
     def _marked(self, names: Names) -> list[str]:
         return sorted(
@@ -138,14 +161,16 @@ class Statements(Expressions):
         body, body_made = self._body("body", node.body, node)
         until = _texts(getattr(node, "exits", ()))
         after = _texts(sorted(self._live.after(node) & frozenset(carried)))
-        return [test_made, body_made, self._do("while_", node, _load(test), _load(body), _texts(carried), until, after)]
+        further = ast.Constant(int(getattr(node, "asks_within", False)))
+        call = self._do("while_", node, _load(test), _load(body), _texts(carried), until, after, further)
+        return [test_made, body_made, call]
 
     def visit_For(self, node: ast.For) -> list[ast.stmt]:
         item = self.name("item_")
         take = self.at(ast.Assign([node.target], self.unpacked(_load(item), node.target)), node.target)
         parts = [take, *node.body]
         carried = self._carried(node, *parts)
-        gathers = sorted(frozenset(carried) & _gathered(node.body))
+        gathers = sorted((frozenset(carried) & _gathered(node.body)) - self._captured)
         source = self.visit(node.iter)
         start = self.block([take])
         body, made = self._body("for", node.body, node, item, start=start)
@@ -175,7 +200,7 @@ class Statements(Expressions):
             else:
                 others.append(_none())
         exits = (frozenset(assigned(*node.body)) & self._flags) | {self._result}  # behind an exit nothing can fail
-        last = _texts(sorted(_only_at_the_end(node.body) | exits))
+        last = _texts(sorted((_only_at_the_end(node.body) - self._assigned_by_calls(*node.body)) | exits))
         call = self._do("try_", node, _load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), last)
         return [*functions, call]
 
@@ -363,7 +388,7 @@ class Statements(Expressions):
         """A function in the workflow. One with a decorator is left alone: a tool, a workflow of its own, a wrapper."""
         if node.decorator_list or any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body)):
             return node
-        made = type(self)(self.operators, self.taken, self.foreign).function(node)
+        made = type(self)(self.operators, self.taken, self.foreign, self._around | self._locals).function(node)
         made.args.defaults = [self.visit(each) for each in node.args.defaults]
         made.args.kw_defaults = [None if each is None else self.visit(each) for each in node.args.kw_defaults]
         return made

@@ -275,17 +275,6 @@ def test_names_that_a_called_function_binds_anew_are_refused_in_a_region() -> No
 
         return loop(body, text, max=3)
 
-    def bumped(text: str) -> int:
-        count = 0
-
-        def bump() -> None:
-            nonlocal count
-            count += 1
-
-        if even(text):
-            bump()
-        return count
-
     def outside(text: str) -> int:
         count = 0
 
@@ -298,7 +287,6 @@ def test_names_that_a_called_function_binds_anew_are_refused_in_a_region() -> No
         return count
 
     assert _errors(counted)[0] == "ORCH-D052"
-    assert _errors(bumped)[0] == "ORCH-D052"
     assert compiled(outside, "a").value == 2
 
 
