@@ -11,13 +11,16 @@ import datetime
 import os
 import random
 import secrets
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
+from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.rewrite.scopes import MUTATORS, FunctionNode, bound, own_nodes, parameters
+from orchestrator.dsl.syntax import function_at
 from orchestrator.errors import Diagnostic, SourceLoc
 
 _WHY: Final = "the workflow is traced once, so every run would get the same answer"
@@ -39,7 +42,7 @@ _FUNCTIONS: Final[Mapping[Any, Asked]] = {
         for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "localtime",
                      "gmtime", "ctime", "strftime", "process_time")
     },
-    time.sleep: Asked("to wait", "wait in a tool: @tool async def pause() -> None: await asyncio.sleep(1)"),
+    time.sleep: Asked("a pause", "wait in a tool: @tool async def pause() -> None: await asyncio.sleep(1)"),
     **{getattr(uuid, name): _NAMES for name in ("uuid1", "uuid4")},
     os.urandom: _CHANCE,
 }  # fmt: skip
@@ -48,13 +51,18 @@ _OF_DATES: Final = frozenset({"now", "utcnow", "today"})
 
 
 def lint(node: ast.FunctionDef | ast.AsyncFunctionDef, function: FunctionType) -> Iterator[Diagnostic]:
-    """What in a workflow's function, and in the functions in it, is asked or changed while it is traced."""
-    yield from _Reader(function).read(node, frozenset())
+    """What in a workflow's function, and in the functions in it, is asked or changed while it is traced.
+
+    The user's functions that it calls are read too, for what they ask: what they change may be their own.
+    """
+    yield from _Reader(function, {id(function.__code__)}).read(node, frozenset())
 
 
 class _Reader:
-    def __init__(self, function: FunctionType) -> None:
+    def __init__(self, function: FunctionType, seen: set[int]) -> None:
         code = function.__code__
+        self._seen = seen
+        """The identities of the code that has been read."""
         self._file = code.co_filename
         self._name = code.co_name
         self._globals: Mapping[str, Any] = function.__globals__
@@ -68,7 +76,7 @@ class _Reader:
     def read(self, node: FunctionNode, outer: frozenset[str]) -> Iterator[Diagnostic]:
         """The findings in one function; ``outer`` are names of the functions around it, which are the workflow's."""
         body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
-        own = outer | _bound_in(node, body)
+        own = (outer | _bound_in(node, body)) - self._import(body)
         for each in own_nodes(*body):
             if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 if not each.decorator_list:
@@ -77,6 +85,27 @@ class _Reader:
                 yield from self.read(each, own)
             else:
                 yield from self._of(each, own)
+
+    def _import(self, body: list[ast.AST]) -> frozenset[str]:
+        """Note what a function imports, as far as it has been loaded; its names, where they have no other meaning."""
+        imports = [each for each in own_nodes(*body) if isinstance(each, (ast.Import, ast.ImportFrom))]
+        if not imports:
+            return frozenset()
+        found: dict[str, Any] = {}
+        for each in imports:
+            for alias in each.names:
+                if isinstance(each, ast.ImportFrom):
+                    module = sys.modules.get(each.module or "") if not each.level else None
+                    found[alias.asname or alias.name] = getattr(module, alias.name, None)
+                else:
+                    name = alias.name if alias.asname else alias.name.partition(".")[0]
+                    found[alias.asname or name] = sys.modules.get(name)
+        stored = {
+            each.id for each in own_nodes(*body) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+        }
+        known = {name: held for name, held in found.items() if name not in stored and held is not None}
+        self._around |= known
+        return frozenset(known)
 
     def _of(self, node: ast.AST, own: frozenset[str]) -> Iterator[Diagnostic]:
         match node:
@@ -89,6 +118,8 @@ class _Reader:
                 is_seeded = self._held(callee, own) is random.Random and _has_seed(node)
                 if asked is not None and not is_seeded:
                     yield self._finding(node, f"`{ast.unparse(callee)}()` asks for {asked.what}", asked)
+                elif asked is None:
+                    yield from self._within(self._held(callee, own))
             case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name not in own:
                 yield self._changes(node, name)
             case ast.Attribute(value=ast.Name(id=name), attr=attr, ctx=ast.Store() | ast.Del()) if (
@@ -97,6 +128,17 @@ class _Reader:
                 yield self._changes(node, f"{name}.{attr}")
             case ast.Global(names=names):
                 yield self._changes(node, names[0])
+
+    def _within(self, called: Any) -> Iterator[Diagnostic]:
+        """What a function of the user's asks, the first time that one is met."""
+        if not isinstance(called, FunctionType) or not is_user_file(called.__code__.co_filename):
+            return
+        if id(called.__code__) not in self._seen:
+            self._seen.add(id(called.__code__))
+            node = function_at(called.__code__)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found = _Reader(called, self._seen).read(node, frozenset())
+                yield from (each for each in found if each.code == "ORCH-D057")
 
     def _changes(self, node: ast.AST, name: str) -> Diagnostic:
         return Diagnostic(

@@ -54,6 +54,48 @@ def test_clocks_and_chance() -> None:
     ]
 
 
+def stamp_of(text: str) -> str:
+    return f"{text} {today()}"
+
+
+def today() -> str:
+    SEEN.append("today")
+    return f"{datetime.now():%d.%m.} {stamp_of.__name__}"
+
+
+def test_what_functions_of_the_user_ask_that_are_called() -> None:
+    def flow(text: str) -> str:
+        return stamp_of(text) + today()
+
+    with pytest.raises(TraceError) as caught:
+        workflow(flow).trace()
+    (only,) = caught.value.diagnostics
+    assert (only.code, only.where.function) == ("ORCH-D057", "today")
+
+
+def test_what_the_workflow_imports_itself() -> None:
+    def flow(text: str) -> str:
+        import random as dice
+        import time
+        from datetime import datetime as clock
+
+        def later() -> float:
+            import secrets
+
+            return secrets.randbelow(6) + time.time()
+
+        return f"{text}{dice.random()}{clock.now()}{later()}"
+
+    def own(text: str) -> str:
+        import time
+
+        time = now()  # noqa: F811
+        return f"{text}{time.time()}"
+
+    assert [code for code, _ in errors_of(flow)] == ["D057"] * 4
+    workflow(own).trace()
+
+
 def test_the_replacements_and_tools_may_ask() -> None:
     @tool
     def stamped(text: str) -> str:
