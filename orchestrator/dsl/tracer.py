@@ -30,6 +30,7 @@ from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.once import note_once
 from orchestrator.dsl.order import Order, Tokens, done, effect_of
 from orchestrator.dsl.policy import Opts
+from orchestrator.dsl.pure.table import FAIL_BY_TYPE, NEVER_FAIL
 from orchestrator.dsl.ran import Runs
 from orchestrator.dsl.ranges import SymbolicRange
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
@@ -76,6 +77,16 @@ def require_tracer(callee: str) -> Tracer:
             fix="move it into a function decorated with @workflow and call that",
         )
     return tracer
+
+
+def _demands(kind: str, attrs: Mapping[str, object], operands: Sequence[Value[Any]], opts: Opts) -> bool:
+    """Whether somebody could tell that an op ran: it asks, does something or may fail."""
+    callee = str(attrs.get("callee", "")).removeprefix("builtin.")
+    if kind == "tool" and callee in FAIL_BY_TYPE:
+        return any(each._type is Any for each in operands)
+    if kind == "field":
+        return bool(opts.get("keyed")) or str(attrs["path"]).lstrip("-").isdigit()
+    return callee not in NEVER_FAIL if kind == "tool" else kind not in ("const", "prompt", "branch", "switch", "map")
 
 
 class Scope:
@@ -162,6 +173,8 @@ class Tracer:
         self.runs = Runs()
         self.emitted = 0
         """Ops so far, those that were dropped included."""
+        self.demands = 0
+        """Those among them that ask, do something or may fail."""
         self.unbound: dict[str, str] = {}
         """Why a name holds nothing."""
         self.handled: list[Any] = []
@@ -400,6 +413,7 @@ class Tracer:
         """
         where, scope, opts = self.here(), self.scope, dict(opts or {})
         self.emitted += 1
+        self.demands += _demands(kind, attrs, operands, opts)
         after = opts.pop("after", None)
         effect = effect_of(scope, kind, attrs, has_regions=bool(regions))
         if regions and kind != "arm":

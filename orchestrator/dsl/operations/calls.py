@@ -6,6 +6,7 @@ import builtins
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any, Final, get_args
 
@@ -18,7 +19,18 @@ from orchestrator.dsl.operations.operands import as_value, holds_symbolic, trace
 from orchestrator.dsl.pure.numbers import IN_BASES, MATH
 from orchestrator.dsl.ranges import SymbolicRange
 from orchestrator.dsl.tracer import Tracer
-from orchestrator.dsl.typing import NoneType, TypeForm, assignable, join, list_of, plain, tuple_of, type_string, union
+from orchestrator.dsl.typing import (
+    NoneType,
+    TypeForm,
+    assignable,
+    is_list,
+    join,
+    list_of,
+    plain,
+    tuple_of,
+    type_string,
+    union,
+)
 from orchestrator.dsl.value import Length, Value
 
 Call = Callable[..., Any]
@@ -166,6 +178,10 @@ def _by_key(tracer: Tracer, name: str, items: Value[Any], key: Any, *more: objec
     """``sorted(items, key=key)`` and the like: the keys are mapped, for each item, and the items ordered by them."""
     from orchestrator.dsl.control import map_
 
+    if has_builtin(key):  # as `len`, which is asked for the length of each
+        key = partial(_of_one, key)
+    if plain(items._type) is not Any and not is_list(items._type):
+        items = apply(tracer, "list_of", [items], {}, said=f"{name}()")
     known = items._length is not None
     keys = map_(key, items) if known else map_(key, items, limit=tracer.max_items)
     if isinstance(keys, tuple):  # one list for each part of the keys, which are ordered like the tuples of the parts
@@ -173,6 +189,10 @@ def _by_key(tracer: Tracer, name: str, items: Value[Any], key: Any, *more: objec
     if plain(keys._type) is not Any and not _has_order(keys._type):
         return wrong_operands(tracer, f"{name}() by keys", [keys])
     return apply(tracer, f"{name}_by", [items, keys, *more], {}, said=f"{name}()")
+
+
+def _of_one(function: Any, item: object) -> Any:
+    return builtin_call(function, (item,), {})
 
 
 def _has_order(items: TypeForm) -> bool:

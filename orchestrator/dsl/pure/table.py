@@ -94,7 +94,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 """By the name without ``builtin.``."""
 
-_NEVER_FAIL: Final = frozenset(
+NEVER_FAIL: Final = frozenset(
     {"attribute", "eq", "ne", "and", "or", "is", "not", "truth", "list", "tuple", "dict", "narrow", "isinstance"}
     | {"str", "repr", "any", "all", "list_of", "tuple_of", "enumerate", "copy"}
     | {"dict.keys", "dict.values", "dict.items"}
@@ -105,5 +105,8 @@ _NEVER_FAIL: Final = frozenset(
 )
 """Those that give a result for every operand of their types."""
 
-MAY_FAIL: Final = frozenset(f"builtin.{name}" for name in FUNCTIONS.keys() - _NEVER_FAIL)
+FAIL_BY_TYPE: Final = frozenset({"len", "lt", "le", "gt", "ge", "contains", "add", "sub", "mul", "neg", "concat"})
+"""Those that give a result for every operand of types that are known to fit."""
+
+MAY_FAIL: Final = frozenset(f"builtin.{name}" for name in FUNCTIONS.keys() - NEVER_FAIL)
 """The callees that may raise, as ``builtin.truediv`` and ``builtin.getitem``: a use of one is a check."""

@@ -126,6 +126,12 @@ class Expressions(ast.NodeTransformer):
         return self.call("item", node, self.visit(node.value), self._key(node.slice))
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
+        match node:
+            case ast.Call(
+                func=ast.Name(id="any" | "all" | "next"), args=[ast.GeneratorExp() as of, *more], keywords=[]
+            ):
+                default = ast.Tuple([self.visit(each) for each in more], ast.Load())
+                return self._comprehension(of, "searched", of.elt, node.func, default)
         args = [self.visit(each) for each in node.args]
         keywords = [ast.keyword(each.arg, self.visit(each.value)) for each in node.keywords]
         match node.func:
@@ -154,10 +160,15 @@ class Expressions(ast.NodeTransformer):
         if any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(node.body)):
             return node
         outer, self.changeable = self.changeable, NONE
-        node.args.defaults = [self.visit(each) for each in node.args.defaults]
+        self.visit_defaults(node.args)
         made = ast.Lambda(node.args, self.visit(node.body))
         self.changeable = outer
         return self.at(made, node)
+
+    def visit_defaults(self, arguments: ast.arguments) -> None:
+        """Rewrite the defaults of a function, which are made where it is defined."""
+        arguments.defaults = [self.visit(each) for each in arguments.defaults]
+        arguments.kw_defaults = [None if each is None else self.visit(each) for each in arguments.kw_defaults]
 
     # Displays
 
@@ -170,9 +181,19 @@ class Expressions(ast.NodeTransformer):
     def visit_Set(self, node: ast.Set) -> ast.expr:
         return self._display(node, "set")
 
+    def visit_Dict(self, node: ast.Dict) -> ast.expr:
+        if all(map(_is_constant, node.keys)):
+            return self.generic_visit(node)  # type: ignore[return-value]
+        parts: list[ast.expr] = []
+        for key, value in zip(node.keys, node.values, strict=True):
+            part = [self.visit(value)] if key is None else [self.visit(key), self.visit(value)]
+            parts.append(ast.Tuple(part, ast.Load()))
+        return self.call("mapping", node, *parts)
+
     def _display(self, node: Any, kind: str) -> ast.expr:
-        """A display; one with ``*xs`` in it is put together of parts, as ``xs`` may be symbolic."""
-        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or not any(map(_is_starred, node.elts)):
+        """A display; one with ``*xs`` in it is put together of parts, as ``xs`` may be symbolic, and so is a set."""
+        is_plain = all(map(_is_constant, node.elts)) if kind == "set" else not any(map(_is_starred, node.elts))
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or is_plain:
             return self.generic_visit(node)  # type: ignore[return-value]
         parts: list[ast.expr] = []
         for each in node.elts:
@@ -196,7 +217,7 @@ class Expressions(ast.NodeTransformer):
     def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
         return self._comprehension(node, "dict_of", ast.Tuple([node.key, node.value], ast.Load()))
 
-    def _comprehension(self, node: Any, operator: str, elt: ast.expr) -> ast.expr:
+    def _comprehension(self, node: Any, operator: str, elt: ast.expr, *given: ast.expr) -> ast.expr:
         inner = [each for generator in node.generators for each in (*generator.ifs, generator.iter)]
         if any(isinstance(each, ast.NamedExpr) for root in (*inner, elt) for each in own_nodes(root)):
             return self.call("refused", node, ast.Constant("`:=` in a comprehension"))
@@ -204,7 +225,7 @@ class Expressions(ast.NodeTransformer):
             return self.call("refused", node, ast.Constant("async for"))
         generators: Sequence[ast.comprehension] = node.generators
         outer = generators[0].iter
-        return self.call(operator, node, self.visit(outer), *self._turns(generators, elt))
+        return self.call(operator, node, *given, self.visit(outer), *self._turns(generators, elt))
 
     def _turns(self, generators: Sequence[ast.comprehension], elt: ast.expr) -> list[ast.expr]:
         """For each ``for``: what is tested of an item, and what it gives: a member, or a further source and its own."""
@@ -256,6 +277,10 @@ def _all(tests: Sequence[ast.expr]) -> ast.expr:
 
 def _is_starred(node: ast.expr) -> bool:
     return isinstance(node, ast.Starred)
+
+
+def _is_constant(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant)
 
 
 def _no_arguments() -> ast.arguments:

@@ -111,9 +111,8 @@ def _module_for(function: FunctionType) -> ast.Module | None:
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return None
     node = copy.deepcopy(node)
-    taken = frozenset(
-        name for each in ast.walk(node) for name in (getattr(each, "id", None), getattr(each, "arg", None)) if name
-    ) | frozenset((*code.co_freevars, *function.__globals__))
+    words = (word for each in ast.walk(node) for _, word in ast.iter_fields(each) if isinstance(word, str))
+    taken = frozenset((*words, *code.co_freevars, *function.__globals__))
     name = OPERATORS
     while name in taken:
         name += "_"

@@ -46,11 +46,12 @@ Case = tuple[Pattern, Callable[[], Any] | None, Callable[[], object]]
 
 def value_pattern(value: Any) -> Pattern:
     """A constant, as ``case "yes":`` or ``case Color.RED:``."""
-    if value is None or isinstance(value, bool):
-        return Pattern(
-            test=lambda subject: compare(subject, "is", value) if value is None else compare(subject, "==", value)
-        )
     return Pattern(values=(value,))
+
+
+def singleton_pattern(value: object) -> Pattern:
+    """``case None:``, ``case True:`` or ``case False:``, which 1 is not."""
+    return Pattern(test=lambda subject: compare(subject, "is", value))
 
 
 def or_pattern(*patterns: Pattern) -> Pattern:
@@ -210,5 +211,6 @@ def _in_turn(subject: Any, cases: Sequence[Case], names: Sequence[str], cells: C
 
 
 __all__ = [
-    "any_pattern", "as_pattern", "class_pattern", "match_", "no_pattern", "or_pattern", "value_pattern",
+    "any_pattern", "as_pattern", "class_pattern", "match_", "no_pattern", "or_pattern", "singleton_pattern",
+    "value_pattern",
 ]  # fmt: skip

@@ -28,6 +28,7 @@ from orchestrator.dsl.rewrite.matching import (
     match_,
     no_pattern,
     or_pattern,
+    singleton_pattern,
     value_pattern,
 )
 from orchestrator.dsl.rewrite.plain import (
@@ -39,19 +40,21 @@ from orchestrator.dsl.rewrite.plain import (
     formatted,
     function,
     item,
+    mapping,
     method,
     part,
     unpacked,
 )
+from orchestrator.dsl.rewrite.searching import searched
 from orchestrator.dsl.rewrite.within import with_
 from orchestrator.errors import TraceError
 
 __all__ = [
     "and_", "any_pattern", "as_pattern", "augmented", "awaited", "binary", "chain", "changed", "choose",
     "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of", "displayed", "for_", "formatted",
-    "fresh", "function", "generated", "if_", "item", "list_of", "match_", "method", "no_pattern", "not_", "or_",
-    "or_pattern", "part", "raise_", "refused", "set_attribute", "set_item", "set_of", "slice", "try_", "unpacked",
-    "value_pattern", "while_", "with_", "with_item", "without_item",
+    "fresh", "function", "generated", "if_", "item", "list_of", "mapping", "match_", "method", "no_pattern", "not_",
+    "or_", "or_pattern", "part", "raise_", "refused", "searched", "set_attribute", "set_item", "set_of",
+    "singleton_pattern", "slice", "try_", "unpacked", "value_pattern", "while_", "with_", "with_item", "without_item",
 ]  # fmt: skip
 
 

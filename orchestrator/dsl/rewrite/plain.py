@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from orchestrator.dsl import operations
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.meaning import LAYOUT
 from orchestrator.dsl.rewrite import values
+from orchestrator.dsl.rewrite.percent import filled
 from orchestrator.dsl.rewrite.scopes import MUTATORS
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tool import call
@@ -66,21 +66,17 @@ def as_value(operand: Any) -> Any:
 def compare(left: Any, sign: str, right: Any) -> Any:
     """``left sign right``."""
     if sign in ("in", "not in"):
-        found = operations.contains(right, left) if _holds(left) or _holds(right) else left in right
+        asks = operations.holds_symbolic(left) or operations.holds_symbolic(right)
+        found = operations.contains(right, left) if asks else left in right
         return found if sign == "in" else ~found if isinstance(found, Value) else not found
     if sign in ("is", "is not"):
         if not (is_symbolic(left) or is_symbolic(right)):
             return left is right if sign == "is" else left is not right
         same = operations.same(left, right)
         return same if sign == "is" else ~same if isinstance(same, Value) else not same
-    return _COMPARING[sign](as_value(left), as_value(right))
-
-
-def _holds(operand: object) -> bool:
-    """Whether it is symbolic, or a display that has something symbolic in it."""
-    if isinstance(operand, (list, tuple, set, frozenset)):
-        return any(map(is_symbolic, operand))
-    return is_symbolic(operand)
+    if operations.holds_symbolic(left) or operations.holds_symbolic(right):
+        left, right = operations.as_value(left), operations.as_value(right)
+    return _COMPARING[sign](left, right)
 
 
 def chain(left: Any, *rest: Any) -> Any:
@@ -95,8 +91,10 @@ def chain(left: Any, *rest: Any) -> Any:
 
 def binary(name: str, left: Any, right: Any) -> Any:
     """``left + right`` and the like; ``%`` of a text fills it."""
-    if name in ("Add", "Mod") and isinstance(left, str) and not isinstance(right, Value):
-        return _BINARY[name](left, right)  # texts with values in them stay texts
+    if name == "Mod" and isinstance(left, str) and (is_text(left) or operations.holds_symbolic(right)):
+        return filled(left, right)
+    if name == "Add" and isinstance(left, str) and not isinstance(right, Value):
+        return left + right  # texts with values in them stay texts
     if name == "Mult":
         return _BINARY[name](as_value(left), as_value(right))
     return _BINARY[name](left, right)
@@ -307,6 +305,20 @@ def displayed(kind: str, *parts: Any) -> Any:
     return whole if kind == "list" else operations.builtin_call(made, (whole,), {})
 
 
+def mapping(*parts: tuple[Any, ...]) -> Any:
+    """``{key: value, **others}``: each part is a key with its value, or what others are taken from."""
+    made: Any = {}
+    for part in parts:
+        if len(part) == 1:
+            (others,) = part
+            made = made | others if isinstance(made, Value) or isinstance(others, Value) else {**made, **others}
+        elif isinstance(made, Value) or is_symbolic(part[0]):
+            made = operations.with_item(made, *part)
+        else:
+            made[part[0]] = part[1]
+    return made
+
+
 def _listed(part: Any) -> Any:
     return part.as_list() if isinstance(part, operations.SymbolicRange) else as_value(part)
 
@@ -315,23 +327,21 @@ def formatted(value: Any, conversion: int, spec: Any) -> Any:
     """``{value!r:spec}`` in an f-string."""
     if not isinstance(value, (Value, str)) and operations.holds_symbolic(value):
         value = operations.as_value(value)
-    if is_symbolic(value):
-        if conversion in (ord("r"), ord("a")):
-            value = operations.builtin_call(builtins.repr, (value,), {})
+    convert = _CONVERSIONS.get(conversion)
+    if convert is not None and not (convert is str and not spec and is_symbolic(value)):
+        value = function(convert)(value)
+    if is_symbolic(value) or is_symbolic(spec):
         return operations.builtin_call(format, (value, spec), {}) if spec else value
-    if conversion == ord("r"):
-        value = repr(value)
-    elif conversion == ord("s"):
-        value = str(value)
-    elif conversion == ord("a"):
-        value = ascii(value)
     return format(value, spec)
+
+
+_CONVERSIONS: Final[Mapping[int, Callable[[Any], str]]] = {ord("s"): str, ord("r"): repr, ord("a"): ascii}
 
 
 def unpacked(value: Any, count: int, star: int | None) -> Any:
     """What several names are assigned."""
-    if isinstance(value, Value):
-        return values.unpacked(value, count, star)
+    if is_symbolic(value):
+        return values.unpacked(as_value(value), count, star)
     if star is None:
         return value
     items, behind = list(value), count - star - 1

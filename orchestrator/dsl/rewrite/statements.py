@@ -16,7 +16,8 @@ The last argument are the names that are assigned inside and may be read afterwa
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
@@ -77,11 +78,14 @@ class Statements(Expressions):
         self._captured = captured(*node.body)
         self._live = Liveness(body.body, self._captured | outer | changed | self._globals)
         statements = self.block(body.body)
-        if changed - outer:
-            statements = [self.at(ast.Nonlocal(sorted(changed - outer)), node.body[0]), *statements]
+        start: list[ast.stmt] = []
         declared = sorted((bound(*body.body) | frozenset(body.made)) - given - self._globals - outer)
         if declared:
-            statements = [_declared(declared, node.body[0]), *statements]
+            start.append(_declared(declared, node.body[0]))
+        if changed - outer:
+            start.append(self.at(ast.Nonlocal(sorted(changed - outer)), node.body[0]))
+        text = int(ast.get_docstring(node, clean=False) is not None)
+        statements[text:text] = start
         made = ast.FunctionDef(node.name, node.args, statements, [], node.returns)
         return self.at(made, node)
 
@@ -167,7 +171,7 @@ class Statements(Expressions):
 
     def visit_For(self, node: ast.For) -> list[ast.stmt]:
         item = self.name("item_")
-        take = self.at(ast.Assign([node.target], self.unpacked(_load(item), node.target)), node.target)
+        take = self.at(ast.Assign([node.target], _load(item)), node.target)
         parts = [take, *node.body]
         carried = self._carried(node, *parts)
         gathers = sorted((frozenset(carried) & _gathered(node.body)) - self._captured)
@@ -248,7 +252,7 @@ class Statements(Expressions):
             case ast.MatchValue(value=value):
                 return self.call("value_pattern", pattern, self.visit(value))
             case ast.MatchSingleton(value=value):
-                return self.call("value_pattern", pattern, ast.Constant(value))
+                return self.call("singleton_pattern", pattern, ast.Constant(value))
             case ast.MatchOr(patterns=patterns):
                 return self.call("or_pattern", pattern, *map(self._pattern, patterns))
             case ast.MatchAs(pattern=None, name=name):
@@ -264,22 +268,32 @@ class Statements(Expressions):
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
         value = self.visit(node.value)
-        if len(node.targets) == 1 and (changed := self._changed(node.targets[0], value, node)) is not None:
-            return changed
-        if all(isinstance(target, (ast.Name, ast.Tuple, ast.List)) for target in node.targets):
-            value = self.unpacked(value, node.targets[0])
+        if len(node.targets) == 1:
+            return self._stored(node.targets[0], value, node)
+        if all(isinstance(target, ast.Name) for target in node.targets):
             return self.at(ast.Assign(node.targets, value), node)
         kept = self.name("value_")
-        done: list[ast.stmt] = [self.at(_assign(kept, value), node)]
-        for target in node.targets:
-            changed = self._changed(target, _load(kept), node)
-            done.append(changed or self.at(ast.Assign([target], self.unpacked(_load(kept), target)), node))
+        stored = [self._stored(target, _load(kept), node) for target in node.targets]
+        return [self.at(_assign(kept, value), node), *chain.from_iterable(stored)]
+
+    def _stored(self, target: ast.expr, value: ast.expr, like: ast.AST) -> list[ast.stmt]:
+        """The assignment of a value to one target; items and attributes among several names each on its own."""
+        if (changed := self._changed(target, value, like)) is not None:
+            return [changed]
+        if not isinstance(target, (ast.Tuple, ast.List)) or all(isinstance(each, ast.Name) for each in _leaves(target)):
+            return [self.at(ast.Assign([target], self.unpacked(value, target)), like)]
+        parts = [self.name("part_") for _ in target.elts]
+        several = ast.Tuple([_starred(each, name) for each, name in zip(target.elts, parts, strict=True)], ast.Store())
+        done: list[ast.stmt] = [self.at(ast.Assign([several], self.unpacked(value, several)), like)]
+        for each, name in zip(target.elts, parts, strict=True):
+            done += self._stored(each.value if isinstance(each, ast.Starred) else each, _load(name), like)
         return done
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
-        if node.value is None or not isinstance(node.target, ast.Name):
-            return node if node.value is None else self.visit(self.at(ast.Assign([node.target], node.value), node))
-        return self.at(ast.Assign([node.target], self.visit(node.value)), node)
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | list[ast.stmt]:
+        """Without a value it binds nothing, but makes the name local, which :func:`_declared` has done."""
+        if node.value is None:
+            return self.at(ast.Pass(), node)
+        return self.visit_Assign(self.at(ast.Assign([node.target], node.value), node))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt | list[ast.stmt]:
         operator = ast.Constant(type(node.op).__name__)
@@ -389,8 +403,7 @@ class Statements(Expressions):
         if node.decorator_list or any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body)):
             return node
         made = type(self)(self.operators, self.taken, self.foreign, self._around | self._locals).function(node)
-        made.args.defaults = [self.visit(each) for each in node.args.defaults]
-        made.args.kw_defaults = [None if each is None else self.visit(each) for each in node.args.kw_defaults]
+        self.visit_defaults(made.args)
         return made
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
@@ -444,6 +457,20 @@ def _declared(names: Sequence[str], like: ast.AST) -> ast.stmt:
 
 def _assign(name: str, value: ast.expr) -> ast.Assign:
     return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+def _leaves(target: ast.expr) -> Iterator[ast.expr]:
+    """What is assigned in a target of several names."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        for each in target.elts:
+            yield from _leaves(each)
+    else:
+        yield target.value if isinstance(target, ast.Starred) else target
+
+
+def _starred(like: ast.expr, name: str) -> ast.expr:
+    made = ast.Name(name, ast.Store())
+    return ast.Starred(made, ast.Store()) if isinstance(like, ast.Starred) else made
 
 
 def _load(name: str) -> ast.expr:

@@ -1,0 +1,76 @@
+"""``any``, ``all`` and ``next`` of a generator expression: they go through it only as far as they must.
+
+What a generator expression gives is made when it is asked for, so nothing behind the first that decides may happen.
+That is a loop that is left early. Where nothing in it could be noticed, as in ``any(len(word) > 9 for word in words)``,
+all members are made at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.rewrite.arms import Arm, run
+from orchestrator.dsl.rewrite.cells import FLAG
+from orchestrator.dsl.rewrite.comprehending import Further, Member, Test, generated
+from orchestrator.dsl.rewrite.deciding import if_, not_
+from orchestrator.dsl.rewrite.looping import for_
+from orchestrator.dsl.rewrite.plain import function
+from orchestrator.dsl.tracer import Tracer, current_tracer
+
+_SEARCHING: Final = (any, all, next)
+
+
+def searched(  # noqa: PLR0917 - what the expression consists of
+    called: Callable[..., Any], default: tuple[Any, ...], source: Any, test: Test, member: Member,
+    further: Further = None,
+) -> Any:  # fmt: skip
+    """``called(member for item in source if test)``, with a ``default`` behind it for ``next``."""
+    tracer = current_tracer()
+    is_endless = called is next and not default  # then there is an error to raise, for which Python has its own
+    if tracer is None or called not in _SEARCHING or is_endless:
+        return function(called)(generated(source, test, member, further), *default)
+    if called is not next and _is_unnoticed(tracer, source, test, member, further):
+        return function(called)(generated(source, test, member, further))
+    found, given = _search(called, default, source, test, member, further)
+    return given if called is next else found if called is any else not_(found)
+
+
+def _is_unnoticed(tracer: Tracer, source: Any, test: Test, member: Member, further: Further) -> bool:
+    """Whether nobody could tell that members are made which are not needed: nothing in them asks, does or may fail."""
+    mark, demands = tracer.mark(), tracer.demands
+    arm = Arm(tracer, "a generator expression")
+    with arm.open():
+        run(arm, lambda: generated(source, test, member, further), {})
+    arm.drop()
+    tracer.rollback(mark)
+    return tracer.demands == demands and not arm.scope.raises
+
+
+def _search(  # noqa: PLR0917
+    called: Callable[..., Any], default: tuple[Any, ...], source: Any, test: Test, member: Member,
+    further: Further = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Whether the search ended before the source did, and the member that it ended with, or the default."""
+    found: Any = False
+    given: Any = default[0] if default else None
+
+    def turn(item: Any) -> None:
+        def take() -> None:
+            nonlocal found, given
+            if further is not None:
+                following, inner_test, inner_member, *rest = further(item)
+                found, given = _search(called, (given,), following, inner_test, inner_member, *rest)
+                return
+            assert member is not None
+            given = member(item)
+            found = True if called is next else operations.truth(given)
+            if called is all:
+                found = not_(found)
+
+        if_(True if test is None else test(item), take, None, (f"{FLAG}found", "given"))
+
+    carried = (f"{FLAG}found", "given") if called is next else (f"{FLAG}found",)
+    for_(source, turn, carried, (), ("found",), carried[1:])
+    return found, given
