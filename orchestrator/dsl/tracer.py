@@ -177,6 +177,8 @@ class Tracer:
         """Those among them that ask, do something or may fail."""
         self.unbound: dict[str, str] = {}
         """Why a name holds nothing."""
+        self.lacking: dict[tuple[int, int], Any] = {}
+        """Names that hold nothing where an exit of a loop was taken, by cell and content."""
         self.handled: list[Any] = []
         """The errors whose handlers are being traced."""
         self.max_items = MAX_ITEMS

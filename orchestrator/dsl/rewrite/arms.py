@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CellType
 from typing import Any, Final, Never
 
 from orchestrator.dsl.constants import constant_type, is_symbolic
@@ -29,6 +30,7 @@ from orchestrator.dsl.rewrite.cells import (
     plain_name,
     restore,
 )
+from orchestrator.dsl.rewrite.lacking import lacks, note, taken
 from orchestrator.dsl.tracer import Result, Scope, Tracer
 from orchestrator.dsl.typing import TypeForm, join, type_string, union
 from orchestrator.dsl.value import Length, Value
@@ -123,6 +125,17 @@ class Joining:
             if all(each is bound[0] for each in bound) and not is_symbolic(bound[0]):
                 return lambda _: bound[0]
         return self._part(contents, name)
+
+    def lacking(self, name: str, cell: CellType) -> frozenset[str]:
+        """The exits of loops behind which a name holds nothing, where it seems to hold something."""
+        if name.startswith((OPTIONAL, FLAG)):
+            return frozenset()
+        found: frozenset[str] = frozenset()
+        for arm in self.live:
+            assert arm.contents is not None
+            content = arm.contents[name]
+            found |= taken(self.flags, arm.contents) if content is UNBOUND else lacks(self.tracer, cell, content)
+        return found
 
     def _leaves(self, arm: Arm) -> bool:
         """Whether a body has taken an exit, so that what it has not bound is not read."""
@@ -279,8 +292,11 @@ def emit(  # noqa: PLR0917 - what an op with regions consists of
     regions = joining.finish()
     results = [Result(tp, length) for tp, length in zip(joining.types, joining.lengths, strict=True)]
     values = tracer.op(kind, operands, results, attrs, regions=[*regions, *further])
+    missing = {name: joining.lacking(name, cells[plain_name(name)]) for name in names}
     for name in names:
-        restore(cells, {plain_name(name): made[name](values)})
+        cell = cells[plain_name(name)]
+        hold(cell, made[name](values))
+        note(tracer, cell, missing[name])
     return made[RETURNED](values)
 
 

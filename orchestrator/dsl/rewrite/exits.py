@@ -20,6 +20,7 @@ import ast
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
+from orchestrator.dsl.rewrite.lacking import BROKE, SKIPPED
 from orchestrator.dsl.rewrite.scopes import SCOPES, own_nodes
 
 N = TypeVar("N", bound=ast.AST)
@@ -221,8 +222,8 @@ class _Maker:
         breaks = any(isinstance(each, ast.Break) for each in inside)
         skips = any(isinstance(each, ast.Continue) for each in inside)
         returns = any(isinstance(each, ast.Return) for each in own_nodes(*node.body))
-        broke = self.name(f"broke_{node.lineno}_") if breaks else None
-        skipped = self.name(f"skipped_{node.lineno}_") if skips else None
+        broke = self.name(f"{BROKE}{node.lineno}_") if breaks else None
+        skipped = self.name(f"{SKIPPED}{node.lineno}_") if skips else None
         body = self.block(node.body, Flags(flags.returned, broke, skipped))
         if skipped is not None:
             body = [_set(skipped, False, node), *body] if skipped in _read_in(body) else _without(body, skipped)

@@ -29,6 +29,7 @@ from orchestrator.dsl.rewrite.cells import (
     restore,
 )
 from orchestrator.dsl.rewrite.deciding import decide
+from orchestrator.dsl.rewrite.lacking import note, taken
 from orchestrator.dsl.rewrite.plain import is_symbolic
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.value import Origin, Value
@@ -122,17 +123,27 @@ def _then_else(  # noqa: PLR0917
     every = sorted({*map(plain_name, names), *cells})
     kept = [f"{OPTIONAL}{name}" for name in every if name in cells]
     lost = _lost(arms[1:], names)
+    flags = [plain_name(name) for name in names if name.startswith(FLAG)]
+    left = {name: _left(arms[1:], name, flags) for name in names if not name.startswith((FLAG, OPTIONAL))}
     got_to_end = emit(tracer, "attempt", [], arms, kept, cells, {"catches": catches})
 
     def handled() -> None:
         for name in lost:
             hold(cells[name], UNBOUND)
             tracer.unbound[name] = "a handler of the `try` does not bind it"
+        for name, exits in left.items():
+            note(tracer, cells[name], exits)
 
     if is_symbolic(got_to_end):
         decide(got_to_end, orelse, handled, names, cells)
     else:
         (orelse if got_to_end else handled)()
+
+
+def _left(handlers: Sequence[Arm], name: str, flags: Names) -> frozenset[str]:
+    """The exits of loops that handlers take without binding a name."""
+    contents = [arm.contents for arm in handlers if arm.contents is not None and arm.contents.get(name) is UNBOUND]
+    return frozenset[str]().union(*(taken(flags, each) for each in contents))
 
 
 def _lost(handlers: Sequence[Arm], names: Names) -> list[str]:

@@ -12,6 +12,7 @@ from orchestrator.dsl.rewrite.arms import never
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import refuse_aliases
 from orchestrator.dsl.rewrite.deciding import or_
+from orchestrator.dsl.rewrite.lacking import lacks, reason
 from orchestrator.dsl.tracer import Tracer
 from orchestrator.dsl.value import Value
 
@@ -119,6 +120,10 @@ class LoopState:
                     why="what a loop hands on is computed when it runs",
                     fix="hand on what models or tools made, or constants",
                 )
+        for name in self._names:
+            if name not in self._sure and (flags := lacks(self._tracer, self._cells[name], held(self._cells[name]))):
+                self._tracer.unbound[name] = reason(flags)
+                hold(self._cells[name], UNBOUND)
         self._refuse_lost()
         new = {name for name in self._names if self._first[name] is UNBOUND} - self._sure
         self._lost = {name for name in new if held(self._cells[name]) is UNBOUND}

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
+from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.loop_state import LoopState
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
 from orchestrator.dsl.rewrite.values import bounded, iterated
@@ -39,6 +40,16 @@ def while_(  # noqa: PLR0917 - what the statement consists of
 ) -> None:
     """The statement ``while``. ``further`` turns beyond the bound only find that the loop is over."""
     tracer, cells = current_tracer(), cells_of((test, body))
+    known = set() if tracer is None else set(tracer.lacking)
+    _while(tracer, cells, test, body, carried, until, after, further, known)
+    if tracer is not None:
+        settle(tracer, cells, carried, known)
+
+
+def _while(  # noqa: PLR0917 - what the statement consists of
+    tracer: Tracer | None, cells: Cells, test: Callable[[], Any], body: Callable[[], object], carried: Names,
+    until: Names, after: Names, further: int, known: Collection[Any],
+) -> None:  # fmt: skip
     runs = False
     while True:
         found = test() if tracer is None else _condition(tracer, test, cells)
@@ -50,6 +61,8 @@ def while_(  # noqa: PLR0917 - what the statement consists of
             runs = True
             break
         body()
+        if tracer is not None:
+            settle(tracer, cells, carried, known, turn=True)
         runs = True
         flags = _flags(cells, until)
         if any(flag is True for flag in flags):
@@ -86,40 +99,55 @@ def for_(  # noqa: PLR0917 - what the statement consists of
 ) -> None:
     """The statement ``for``. ``gathers`` are lists among ``carried`` that the body only appends to."""
     tracer, cells = current_tracer(), cells_of((body,))
-    if tracer is not None and (is_symbolic(items) or isinstance(items, operations.SymbolicRange)):
-        _over_symbolic(tracer, items, body, cells, carried, gathers, until, after)
+    if tracer is None:
+        _natively(items, body, cells, until)
         return
+    known = set(tracer.lacking)
+    if is_symbolic(items) or isinstance(items, operations.SymbolicRange):
+        _over_symbolic(tracer, items, body, cells, carried, gathers, until, after)
+    else:
+        _over_concrete(tracer, items, body, cells, carried, until, after, known)
+    settle(tracer, cells, carried, known)
+
+
+def _natively(items: Any, body: Callable[[Any], object], cells: Cells, until: Names) -> None:
+    for item in items:
+        body(item)
+        if any(_flags(cells, until)):
+            return
+
+
+def _over_concrete(  # noqa: PLR0917
+    tracer: Tracer, items: Any, body: Callable[[Any], object], cells: Cells, carried: Names, until: Names,
+    after: Names, known: Collection[Any],
+) -> None:  # fmt: skip
     iterator = iter(items)
     for turn, item in enumerate(iterator):
-        if not turn and tracer is not None and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
-            _perhaps_all(tracer, items, [item, *iterator], body, cells, carried, until, after)
+        if not turn and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
+            _perhaps_all(tracer, items, [item, *iterator], body, cells, carried, until, after, known)
             return
         body(item)
+        settle(tracer, cells, carried, known, turn=True)
         flags = _flags(cells, until)
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
             rest = list(iterator)
             if rest:
-                assert tracer is not None
-                _unless(
-                    flags,
-                    partial(_perhaps_all, tracer, items, rest, body, cells, carried, until, after),
-                    carried,
-                    cells,
-                )
+                further = partial(_perhaps_all, tracer, items, rest, body, cells, carried, until, after, known)
+                _unless(tracer, until, further, carried, cells)
             return
 
 
 def _perhaps_all(  # noqa: PLR0917
     tracer: Tracer, source: Any, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, carried: Names,
-    until: Names, after: Names,
+    until: Names, after: Names, known: Collection[Any],
 ) -> None:  # fmt: skip
     """The turns for concrete items, each of which may be the last."""
     if len(items) > MOST_NESTED or (isinstance(source, range) and len(items) > 1):
         _loop_over(tracer, items, body, cells, carried, until, after)
     else:
-        _nested(items, body, cells, until, carried)
+        _nested(tracer, items, body, cells, until, carried, known)
 
 
 def _flags(cells: Cells, until: Names) -> list[Any]:
@@ -135,11 +163,17 @@ def _flags(cells: Cells, until: Names) -> list[Any]:
     return flags
 
 
-def _unless(flags: Sequence[Any], further: Callable[[], None], names: Names, cells: Cells) -> None:
+def _unless(tracer: Tracer, until: Names, further: Callable[[], None], names: Names, cells: Cells) -> None:
     """Go on, unless a flag says that the last turn was the last."""
+    flags = _flags(cells, until)
     over = or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]))
+
+    def going_on() -> None:
+        with where_none_is_taken(tracer, until):
+            further()
+
     if is_symbolic(over):
-        decide(not_(over), further, lambda: None, names, cells)
+        decide(not_(over), going_on, lambda: None, names, cells)
     else:
         further()
 
@@ -157,13 +191,16 @@ def _is_perhaps_last(tracer: Tracer, turn: Callable[[], object], cells: Cells, u
     return left is not None and any(is_symbolic(left[flag]) for flag in until)
 
 
-def _nested(items: Sequence[Any], body: Callable[[Any], object], cells: Cells, until: Names, names: Names) -> None:
+def _nested(  # noqa: PLR0917
+    tracer: Tracer, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, until: Names, names: Names,
+    known: Collection[Any],
+) -> None:  # fmt: skip
     """A turn for each item, unless one before was the last."""
     first, *rest = items
     body(first)
-    flags = _flags(cells, until)
-    if rest and not any(flag is True for flag in flags):
-        _unless(flags, partial(_nested, rest, body, cells, until, names), names, cells)
+    settle(tracer, cells, names, known, turn=True)
+    if rest and not any(flag is True for flag in _flags(cells, until)):
+        _unless(tracer, until, partial(_nested, tracer, rest, body, cells, until, names, known), names, cells)
 
 
 def _loop_over(  # noqa: PLR0917

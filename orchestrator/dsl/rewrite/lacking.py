@@ -1,0 +1,88 @@
+"""Names that an exit of a loop leaves without a value, though one stands for what they hold.
+
+Behind ``if done: break`` nobody sees what the arm with the ``break`` did not bind, as long as the turn lasts: what
+follows runs only where it was not taken. So the joined value counts as what the name holds, and it is noted here that
+it does not where the exit was taken::
+
+    for word in words:
+        if word == "stop":
+            break
+        last = word         # the same as ever, up to the end of the turn
+    return last             # holds nothing if the first turn was the last
+
+At the end of the turn, or of the loop, such a name holds nothing. (A ``return`` reads no name of the function's.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import CellType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, held, hold, plain_name
+
+if TYPE_CHECKING:
+    from orchestrator.dsl.tracer import Tracer
+
+BROKE: Final = "broke_"
+SKIPPED: Final = "skipped_"
+"""How the names of flags begin that say that a ``break``, or a ``continue``, has been taken."""
+
+
+class Lack(NamedTuple):
+    """A name that holds nothing where one of these flags holds. The cell and the content are those it is noted for."""
+
+    cell: CellType
+    content: Any
+    flags: frozenset[str]
+
+
+def taken(flags: Sequence[str], contents: Mapping[str, Any]) -> frozenset[str]:
+    """The exits of loops that a body with these contents has taken; none where it has returned."""
+    found = frozenset(flag for flag in flags if contents.get(flag) is True)
+    return found if all(flag.startswith((BROKE, SKIPPED)) for flag in found) else frozenset()
+
+
+def note(tracer: Tracer, cell: CellType, flags: frozenset[str]) -> None:
+    """Note that what a name holds now is nothing where one of the flags holds."""
+    content = held(cell)
+    if flags and content is not UNBOUND:
+        tracer.lacking[id(cell), id(content)] = Lack(cell, content, flags)
+
+
+def lacks(tracer: Tracer, cell: CellType, content: Any) -> frozenset[str]:
+    """The flags where a name that holds ``content`` holds nothing."""
+    found = tracer.lacking.get((id(cell), id(content)))
+    return frozenset() if found is None else found.flags
+
+
+def reason(flags: Collection[str]) -> str:
+    """Why a name holds nothing behind a turn, or a loop."""
+    words = {"break" if flag.startswith(BROKE) else "continue" for flag in flags}
+    return f"{' and '.join(f'`{word}`' for word in sorted(words))} may come before it is bound"
+
+
+def settle(tracer: Tracer, cells: Cells, names: Sequence[str], known: Collection[Any], *, turn: bool = False) -> None:
+    """Have names hold nothing that a loop, or a ``turn`` of it, may leave so; ``known`` was noted before it."""
+    for marked in names:
+        name = plain_name(marked)
+        if marked.startswith(OPTIONAL) or name not in cells:
+            continue
+        key = id(cells[name]), id(held(cells[name]))
+        flags = lacks(tracer, cells[name], held(cells[name]))
+        if turn:
+            flags = frozenset(flag for flag in flags if flag.startswith(SKIPPED))
+        if flags and key not in known:
+            tracer.unbound[name] = reason(flags)
+            hold(cells[name], UNBOUND)
+
+
+@contextmanager
+def where_none_is_taken(tracer: Tracer, flags: Sequence[str]) -> Iterator[None]:
+    """In the block, what lacks only where one of the flags holds does not lack."""
+    kept = {key: lack for key, lack in tracer.lacking.items() if lack.flags <= frozenset(flags)}
+    for key in kept:
+        del tracer.lacking[key]
+    yield
+    tracer.lacking.update(kept)
