@@ -9,7 +9,7 @@ from orchestrator.dsl import operations
 from orchestrator.dsl.narrowing import Fact
 from orchestrator.dsl.rewrite.arms import RETURNED, emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, held
-from orchestrator.dsl.rewrite.plain import is_symbolic, is_truth
+from orchestrator.dsl.rewrite.plain import compare, is_symbolic, is_truth
 from orchestrator.dsl.rewrite.values import narrowed
 from orchestrator.dsl.tracer import current_tracer
 from orchestrator.dsl.value import Value
@@ -145,3 +145,11 @@ def not_(value: Any) -> Any:
 
 def _nothing() -> None:
     return None
+
+
+def chain(left: Any, *rest: Any) -> Any:
+    """``left < middle() < right()``, each evaluated once, and not at all behind one that does not hold."""
+    sign, other, *more = rest
+    right = other()
+    first = compare(left, sign, right)
+    return and_(first, lambda: chain(right, *more)) if more else first

@@ -6,6 +6,7 @@ from builtins import slice as slice  # noqa: A004, PLC0414 - `a[b:c]` makes one
 from typing import Any
 
 from orchestrator.dsl.location import user_location
+from orchestrator.dsl.rewrite.calling import formatted, function, method
 from orchestrator.dsl.rewrite.changing import (
     augmented,
     changed,
@@ -18,7 +19,7 @@ from orchestrator.dsl.rewrite.changing import (
     without_item,
 )
 from orchestrator.dsl.rewrite.comprehending import dict_of, generated, list_of, set_of
-from orchestrator.dsl.rewrite.deciding import and_, choose, if_, not_, or_
+from orchestrator.dsl.rewrite.deciding import and_, chain, choose, if_, not_, or_
 from orchestrator.dsl.rewrite.handling import raise_, try_
 from orchestrator.dsl.rewrite.looping import for_, while_
 from orchestrator.dsl.rewrite.matching import (
@@ -31,20 +32,7 @@ from orchestrator.dsl.rewrite.matching import (
     singleton_pattern,
     value_pattern,
 )
-from orchestrator.dsl.rewrite.plain import (
-    awaited,
-    binary,
-    chain,
-    compare,
-    displayed,
-    formatted,
-    function,
-    item,
-    mapping,
-    method,
-    part,
-    unpacked,
-)
+from orchestrator.dsl.rewrite.plain import awaited, binary, compare, displayed, item, mapping, part, unpacked
 from orchestrator.dsl.rewrite.searching import searched
 from orchestrator.dsl.rewrite.within import with_
 from orchestrator.errors import TraceError

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.rewrite.arms import Arm, run
+from orchestrator.dsl.rewrite.calling import function
 from orchestrator.dsl.rewrite.cells import FLAG
 from orchestrator.dsl.rewrite.comprehending import Further, Member, Test, generated
 from orchestrator.dsl.rewrite.deciding import if_, not_
 from orchestrator.dsl.rewrite.looping import for_
-from orchestrator.dsl.rewrite.plain import function
 from orchestrator.dsl.tracer import Tracer, current_tracer
 
 _SEARCHING: Final = (any, all, next)

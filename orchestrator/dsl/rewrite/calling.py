@@ -1,0 +1,188 @@
+"""Methods and functions that rewritten code calls, and f-strings: Python's own on concrete arguments, else ops."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from io import StringIO
+from typing import Any, Final
+
+from orchestrator.dsl import operations
+from orchestrator.dsl.meaning import LAYOUT
+from orchestrator.dsl.rewrite.changing import changeable_here
+from orchestrator.dsl.rewrite.comprehending import list_of
+from orchestrator.dsl.rewrite.plain import is_symbolic, part
+from orchestrator.dsl.rewrite.scopes import MUTATORS
+from orchestrator.dsl.tool import call
+from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.typing import fields_of
+from orchestrator.dsl.unasked import READERS
+from orchestrator.dsl.value import Value
+
+
+def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
+    """``receiver.name``, to be called."""
+    if isinstance(receiver, Value):
+        if name in MUTATORS and operations.method(receiver, name) is None and not _has_field(receiver, name):
+            return _refusing_change(receiver, name)
+    elif name == "gather" and receiver is sys.modules.get("asyncio"):  # which costs too much to import here
+        return _gathered
+    elif name in MUTATORS and isinstance(receiver, (list, dict, set)) and not changeable_here(receiver, f".{name}()"):
+        return _nothing
+    if current_tracer() is None:
+        return getattr(receiver, name)
+    if isinstance(receiver, (Value, str, list, tuple, dict, set, frozenset)):
+        found = operations.method(receiver, name)
+        return getattr(receiver, name) if found is None else found
+    if isinstance(receiver, StringIO):
+        return getattr(receiver, name)
+    return function(getattr(receiver, name))
+
+
+def _has_field(value: Value[Any], name: str) -> bool:
+    return value._type is Any or name in (fields_of(value._type) or ())
+
+
+def _refusing_change(receiver: Value[Any], name: str) -> Any:
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        return receiver._tracer.report(
+            "ORCH-D052",
+            f"`.{name}()` changes `{receiver._origin.name}`, which others may hold, and its result is used",
+            why="a value of a workflow is never changed; a name can be given a changed one",
+            fix="write it as a statement of its own on a local name, or build the new value: xs + [x]",
+        )
+
+    return refused
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """In place of a change that has been reported."""
+
+
+def _gathered(*awaitables: Any, **_: Any) -> list[Any]:
+    return list(awaitables)
+
+
+def function(called: Any) -> Any:
+    """A function of Python or its library, which is given symbolic arguments as well, or refuses them."""
+    if current_tracer() is None:
+        return called
+    if isinstance(called, type) and fields_of(called) is not None:
+        return _building(called)
+    if called is map or called is filter:
+        return _mapping if called is map else _filtering
+    if called is next:
+        return _next
+    if not operations.has_builtin(called):
+        return _refusing(called) if _reads(called) else called
+
+    def applied(*args: Any, **kwargs: Any) -> Any:
+        if any(map(_asks, args)) or any(map(_asks, kwargs.values())):
+            return operations.builtin_call(called, args, kwargs)
+        return called(*args, **kwargs)
+
+    return applied
+
+
+def _building(model: type) -> Callable[..., Any]:
+    """A model or dataclass, which is built of symbolic values when the workflow runs."""
+
+    def built(*args: Any, **kwargs: Any) -> Any:
+        if any(map(operations.holds_symbolic, (*args, *kwargs.values()))):
+            return call(model, *args, **kwargs)
+        return model(*args, **kwargs)
+
+    return built
+
+
+def _next(items: Any, *default: Any) -> Any:
+    """``next(...)``: a generator expression is a list here, of which this is the first."""
+    return _refusing(next)(iter(items) if isinstance(items, list) else items, *default)
+
+
+def _mapping(applied: Any, *sources: Any) -> Any:
+    """``map(f, xs)``."""
+    applied = function(applied)
+    if not any(map(_asks, sources)):
+        return map(applied, *sources)
+    if len(sources) == 1:
+        return list_of(sources[0], None, applied)
+    pairs = operations.builtin_call(zip, sources, {})
+    return list_of(pairs, None, lambda item: applied(*(part(item, at, len(sources)) for at in range(len(sources)))))
+
+
+def _filtering(applied: Any, source: Any) -> Any:
+    """``filter(f, xs)``."""
+    applied = None if applied is None else function(applied)
+    if not _asks(source):
+        return filter(applied, source)
+    return list_of(source, applied if applied is not None else lambda item: item, lambda item: item)
+
+
+def _reads(called: Any) -> bool:
+    """Whether a function looks into what it is given, so that it would answer for the placeholder."""
+    kind = type(called)
+    module = getattr(called, "__module__", None) or kind.__module__
+    if module == "builtins":
+        return called in _OF_VALUES
+    return str(module).lstrip("_").partition(".")[0] in READERS and getattr(called, "__name__", "") not in LAYOUT
+
+
+_OF_VALUES: Final = (
+    print,
+    hash,
+    type,
+    id,
+    iter,
+    next,
+    callable,
+    ascii,
+    vars,
+    dir,
+    open,
+    eval,
+    exec,
+    bytes,
+    bytearray,
+    complex,
+)
+
+
+def _refusing(called: Callable[..., Any]) -> Callable[..., Any]:
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        writes = called is print and isinstance(kwargs.get("file"), StringIO)  # where a prompt is put together
+        if writes or not any(map(operations.holds_symbolic, (*args, *kwargs.values()))):
+            return called(*args, **kwargs)
+        tracer = current_tracer()
+        assert tracer is not None
+        name = getattr(called, "__qualname__", repr(called))
+        return tracer.report(
+            "ORCH-D006",
+            f"{name}() is given something that is only known when the workflow runs",
+            why="it would answer for the placeholder: the workflow is traced before any model or tool has answered",
+            fix="call it in a tool that takes the values: @tool(effects='pure')",
+        )
+
+    return refused
+
+
+def _asks(argument: Any) -> bool:
+    """Whether a builtin function needs more of an argument than Python has."""
+    if isinstance(argument, (list, tuple, set, frozenset)):
+        return any(map(is_symbolic, argument))
+    return is_symbolic(argument) or isinstance(argument, operations.SymbolicRange)
+
+
+def formatted(value: Any, conversion: int, spec: Any) -> Any:
+    """``{value!r:spec}`` in an f-string."""
+    if not isinstance(value, (Value, str)) and operations.holds_symbolic(value):
+        value = operations.as_value(value)
+    convert = _CONVERSIONS.get(conversion)
+    if convert is not None and not (convert is str and not spec and is_symbolic(value)):
+        value = function(convert)(value)
+    if is_symbolic(value) or is_symbolic(spec):
+        return operations.builtin_call(format, (value, spec), {}) if spec else value
+    return format(value, spec)
+
+
+_CONVERSIONS: Final[Mapping[int, Callable[[Any], str]]] = {ord("s"): str, ord("r"): repr, ord("a"): ascii}
