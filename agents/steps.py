@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.dsl.constants import constant_type, is_symbolic
 from orchestrator.dsl.declare import path_of
-from orchestrator.dsl.expressions import narrow
 from orchestrator.dsl.failing import attempt
+from orchestrator.dsl.lifting import feed_text, lift
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.made import Made, is_made_by
 from orchestrator.dsl.messages import Message, ToolCall
 from orchestrator.dsl.offered import Offered, offered, tagged, tools_of
+from orchestrator.dsl.operations.expressions import narrow
 from orchestrator.dsl.switching import switch
 from orchestrator.dsl.tool import Tool, tool
 from orchestrator.dsl.tracer import require_tracer
@@ -87,7 +88,11 @@ def perform(call: ToolCall, box: Toolbox) -> Message:
     cases: dict[int, Callable[[], str]] = {number: partial(called, number) for number in range(len(box.tools))}
     told = switch(decision.position, cases, lambda: narrow(action, reading.invalid).problem)  # type: ignore[attr-defined]
     tracer = require_tracer("react")
-    args = {"role": tracer.lift("tool"), "call_id": tracer.lift(call.id), "content0": tracer.text(told, "a result")}
+    args = {
+        "role": lift(tracer, "tool"),
+        "call_id": lift(tracer, call.id),
+        "content0": feed_text(tracer, told, "a result"),
+    }
     return tracer.builtin("message", args, Message)  # type: ignore[return-value]
 
 

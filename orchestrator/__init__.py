@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from orchestrator.agents.react import react
     from orchestrator.agents.vote import vote
     from orchestrator.dsl.control import branch, loop, map_, race
-    from orchestrator.dsl.expressions import narrow
     from orchestrator.dsl.failing import attempt
     from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
     from orchestrator.dsl.logprobs import Logprobs, Scored
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
     from orchestrator.dsl.observing import now, random, uuid
     from orchestrator.dsl.offered import Hidden
     from orchestrator.dsl.once import Happened
-    from orchestrator.dsl.order import parallel
+    from orchestrator.dsl.operations.expressions import narrow
+    from orchestrator.dsl.parallel import parallel
     from orchestrator.dsl.parts import Part, file, image
     from orchestrator.dsl.policy import Budget, Retry
     from orchestrator.dsl.static import Static
     from orchestrator.dsl.switching import switch
+    from orchestrator.dsl.symbol import Symbol as Value
     from orchestrator.dsl.tool import Tool, call, tool
-    from orchestrator.dsl.value import Value
     from orchestrator.dsl.workflow import Workflow, workflow
     from orchestrator.errors import Error, OrchError
     from orchestrator.running.calling import arun, astream, run, stream
@@ -40,7 +40,6 @@ _HOME = {
     "orchestrator.agents.react": ("react",),
     "orchestrator.agents.vote": ("vote",),
     "orchestrator.dsl.control": ("branch", "loop", "map_", "race"),
-    "orchestrator.dsl.expressions": ("narrow",),
     "orchestrator.dsl.failing": ("attempt",),
     "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
     "orchestrator.dsl.logprobs": ("Logprobs", "Scored"),
@@ -48,13 +47,14 @@ _HOME = {
     "orchestrator.dsl.offered": ("Hidden",),
     "orchestrator.dsl.observing": ("now", "random", "uuid"),
     "orchestrator.dsl.once": ("Happened",),
-    "orchestrator.dsl.order": ("parallel",),
+    "orchestrator.dsl.operations.expressions": ("narrow",),
+    "orchestrator.dsl.parallel": ("parallel",),
     "orchestrator.dsl.parts": ("Part", "file", "image"),
     "orchestrator.dsl.policy": ("Budget", "Retry"),
     "orchestrator.dsl.switching": ("switch",),
     "orchestrator.dsl.static": ("Static",),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
-    "orchestrator.dsl.value": ("Value",),
+    "orchestrator.dsl.tracer": ("Value",),
     "orchestrator.dsl.workflow": ("Workflow", "workflow"),
     "orchestrator.errors": ("Error", "OrchError"),
     "orchestrator.running.calling": ("arun", "astream", "run", "stream"),

@@ -8,12 +8,14 @@ from typing import Any
 
 from orchestrator.dsl.once import key_params, parameters_of, takes
 from orchestrator.dsl.policy import parse_memory
-from orchestrator.dsl.tool import Tool
+from orchestrator.dsl.tool_spec import ToolSpec
 from orchestrator.runtime.program import Once, ToolCall
 from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync
 
 
-def tool_call(tool: Tool[..., Any], callee: str, params: tuple[str, ...], place: str, *, retrieve: bool) -> ToolCall:
+def tool_call(
+    tool: ToolSpec[..., Any], callee: str, params: tuple[str, ...], place: str, *, retrieve: bool
+) -> ToolCall:
     """A call of ``tool``, which the IR calls ``callee``, with these parameters."""
     return ToolCall(
         _collecting(tool),
@@ -28,7 +30,7 @@ def tool_call(tool: Tool[..., Any], callee: str, params: tuple[str, ...], place:
     )
 
 
-def default_place(tool: Tool[..., Any]) -> str:
+def default_place(tool: ToolSpec[..., Any]) -> str:
     """Where the tool runs if nobody has placed it."""
     if tool.isolation is not None:
         return tool.isolation
@@ -37,21 +39,21 @@ def default_place(tool: Tool[..., Any]) -> str:
     return "inline" if tool.cheap and tool.effects == "pure" and tool.timeout is None else "thread"
 
 
-def _collecting(tool: Tool[..., Any]) -> Callable[..., Any]:
+def _collecting(tool: ToolSpec[..., Any]) -> Callable[..., Any]:
     """What is called: of a generator, what makes a list of it."""
     if not tool.is_streaming:
         return tool.fn
     return StreamedAsync(tool.fn) if tool.is_async else Streamed(tool.fn)
 
 
-def _once(tool: Tool[..., Any], params: tuple[str, ...]) -> Once:
+def _once(tool: ToolSpec[..., Any], params: tuple[str, ...]) -> Once:
     key = key_params(tool)
     made = tuple(name for name in key if name not in params and takes(tool.fn, name))
     check_params = parameters_of(tool.check) if tool.check is not None else ()
     return Once(key, made, params, tool.check, check_params)
 
 
-def _positional(tool: Tool[..., Any], params: tuple[str, ...]) -> bool:
+def _positional(tool: ToolSpec[..., Any], params: tuple[str, ...]) -> bool:
     try:
         parameters = inspect.signature(tool.fn).parameters.values()
     except (TypeError, ValueError):

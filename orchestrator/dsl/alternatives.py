@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
-from orchestrator.dsl.llm import Chat
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.region import Traced, trace_region
 from orchestrator.dsl.structure import LEAF, unflatten
-from orchestrator.dsl.tracer import Result, Tracer
+from orchestrator.dsl.tracer import Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm, join, type_string, union
-from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
     from orchestrator.dsl.policy import Opts
@@ -78,7 +77,7 @@ def _either(tracer: Tracer, kind: str, tp: TypeForm, first: Value[Any], other: V
 
 
 def _holds_chats(tp: TypeForm) -> bool:
-    return tp is Chat or "Chat" in type_string(tp).replace("[", " ").replace("]", " ").split()
+    return "Chat" in type_string(tp).replace("[", " ").replace("]", " ").split()
 
 
 def _common_length(arms: Sequence[Traced], position: int) -> Length | None:

@@ -1,25 +1,24 @@
-"""How many items a list may have: by its type, by the tool that made it, or by the workflow's ``max_items``."""
+"""How many items a list may have: what is known of its length, and what its type says of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
-    from orchestrator.dsl.value import Length, Value
+from typing import Any, NamedTuple
 
 
-def bound_of(tracer: Tracer, value: Value[Any]) -> int:
-    """The most items that are gone through; a list with more fails when it is."""
-    if value._length is not None:
-        return value._length.most
-    return tracer.max_items
+class Length(NamedTuple):
+    """What tracing knows about the length of a list: its bounds."""
+
+    most: int
+    least: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is known."""
+        return self.least == self.most
 
 
 def length_by_type(tp: Any) -> Length | None:
     """What an ``Annotated`` type says of the length of its lists: ``MaxLen``, or pydantic's ``Field(max_length=)``."""
-    from orchestrator.dsl.value import Length
-
     most = _most(tp)
     return None if most is None else Length(most)
 

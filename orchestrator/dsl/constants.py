@@ -14,6 +14,7 @@ from typing import Any, Literal, Never
 from uuid import UUID
 
 from orchestrator.dsl.template import has_marker
+from orchestrator.dsl.tracer import Value
 from orchestrator.dsl.typing import (
     TypeForm,
     assignable,
@@ -28,7 +29,6 @@ from orchestrator.dsl.typing import (
     typed_items,
     union,
 )
-from orchestrator.dsl.value import Value
 
 _SCALARS = (bool, int, float, str)
 _VALUES = (Enum, date, time, timedelta, UUID, Decimal)

@@ -11,15 +11,16 @@ from functools import partial
 from typing import Any, Final, Literal, Never, TypeVar, TypeVarTuple, Unpack, overload
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.failing import attempt_op
+from orchestrator.dsl.lifting import feed, lift
 from orchestrator.dsl.options import Policy, option, policy_of
 from orchestrator.dsl.policy import Opts, is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
-from orchestrator.dsl.tracer import Mark, Result, Tracer, require_tracer
+from orchestrator.dsl.tracer import Mark, Result, Tracer, Value, require_tracer
 from orchestrator.dsl.typing import TypeForm, assignable, element_type, join, list_of, type_string
-from orchestrator.dsl.value import Length, Value
 from orchestrator.errors import Error
 
 A = TypeVar("A")
@@ -38,7 +39,7 @@ def branch(cond: Any, then: Callable[[], T], otherwise: Callable[[], T], **polic
     """Run ``then()`` if ``cond`` holds, else ``otherwise()``; where their types differ, the result is of either."""
     tracer = require_tracer("branch")
     name, opts = policy_of(tracer, "branch", policy)
-    test = tracer.feed(cond, bool, "the condition of branch")
+    test = feed(tracer, cond, bool, "the condition of branch")
     arms = [trace_arm(tracer, "`then` of branch", then), trace_arm(tracer, "`otherwise` of branch", otherwise)]
     return alternatives(tracer, "branch", [test], arms, opts=opts, name=name)  # type: ignore[no-any-return]
 
@@ -101,14 +102,14 @@ def loop_op(  # noqa: PLR0917 - what a loop consists of
 ) -> Any:
     """:func:`loop` with checked options; with ``must_end`` a loop that reaches its bound fails (ORCH-R055)."""
     leaves, shape = flatten(init)
-    state = [tracer.lift(leaf) for leaf in leaves]
+    state = [lift(tracer, leaf) for leaf in leaves]
     types = [value._type for value in state]
 
     def on_structure(function: Callable[..., object], values: Sequence[Value[Any]]) -> object:
         return tracer.call(function, unflatten(shape, values))
 
     def stop(structure: Any) -> object:
-        return False if until is None else tracer.feed(tracer.call(until, structure), bool, "`until` of loop")
+        return False if until is None else feed(tracer, tracer.call(until, structure), bool, "`until` of loop")
 
     for widenings_left in reversed(range(_WIDENINGS * (len(types) + 1))):
         mark = tracer.mark()
@@ -155,7 +156,7 @@ def _as_one_value(tracer: Tracer, init: object, step: Traced, mark: Mark) -> Val
         return None
     expected = step.leaves[0]._type
     tracer.rollback(mark)
-    whole = tracer.lift(init, expected)
+    whole = lift(tracer, init, expected)
     return whole if assignable(whole._type, expected) else None
 
 
@@ -233,7 +234,7 @@ def map_(
     """
     tracer = require_tracer("map_")
     name, opts = policy_of(tracer, "map_", policy)
-    values = [tracer.lift(items) for items in lists]
+    values = [lift(tracer, items) for items in lists]
     arguments: list[Result] = []
     for value in values:
         item = element_type(value._type)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from orchestrator.dsl.made import made_of
 from orchestrator.dsl.once import key_params
+from orchestrator.dsl.tracer import Tracer
 from orchestrator.dsl.typing import (
     UNIONS,
     TypeForm,
@@ -31,8 +32,7 @@ from orchestrator.dsl.typing import (
 from orchestrator.ir.types import BUILTINS, WORDS, parse_type
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.tool import Tool
-    from orchestrator.dsl.tracer import Tracer
+    from orchestrator.dsl.tool_spec import ToolSpec
 
 _CONTAINERS: Final = {name: BUILTINS[name] for name in ("Mapping", "Sequence", "Set", "Iterable")}
 
@@ -74,19 +74,19 @@ def path_of(thing: Any) -> str:
     return f"{module}:{name}" if is_found else ""
 
 
-def _made_types(tools: Iterable[Tool[..., Any]]) -> Iterator[tuple[type, str]]:
+def _made_types(tools: Iterable[ToolSpec[..., Any]]) -> Iterator[tuple[type, str]]:
     """Types that are made with a tool, which is where they are found again: ``tool:name``."""
     for tool in tools:
         if (made := made_of(tool.fn)) is not None:
             yield from ((cls, f"{tool.name}:{name}") for name, cls in made.types.items())
 
 
-def _signature(tool: Tool[..., Any]) -> tuple[dict[str, TypeForm], TypeForm]:
+def _signature(tool: ToolSpec[..., Any]) -> tuple[dict[str, TypeForm], TypeForm]:
     boundary = tool.boundary
     return {name: substitute(tp, {}) for name, tp in boundary.params.items()}, substitute(boundary.returns, {})
 
 
-def _tool_attributes(tool: Tool[..., Any], params: Mapping[str, TypeForm], returns: TypeForm) -> dict[str, object]:
+def _tool_attributes(tool: ToolSpec[..., Any], params: Mapping[str, TypeForm], returns: TypeForm) -> dict[str, object]:
     opts: dict[str, object] = {"kind": tool.kind}
     if tool.key is not None:
         opts["key"] = list(key_params(tool))

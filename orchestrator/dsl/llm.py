@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import is_symbolic, shown
+from orchestrator.dsl.lifting import feed, feed_text
 from orchestrator.dsl.logprobs import Logprobs, Scored
 from orchestrator.dsl.messages import Message, Reply, prompted
 from orchestrator.dsl.offered import Offered, offered, tools_of
 from orchestrator.dsl.options import known_options, option, take_policies
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, merged
 from orchestrator.dsl.sampling import CONSTRAINTS, Sampling, sampling_opts
+from orchestrator.dsl.symbol import Symbol
 from orchestrator.dsl.tool import Tool
-from orchestrator.dsl.tracer import Result, Tracer, require_tracer
+from orchestrator.dsl.tracer import Result, Tracer, Value, require_tracer
 from orchestrator.dsl.typing import (
     TypeForm,
     decodable,
@@ -25,11 +28,10 @@ from orchestrator.dsl.typing import (
     literals_of,
     type_string,
 )
-from orchestrator.dsl.value import Length, Value
 from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.value import Each
+    from orchestrator.dsl.symbol import Each
 
 T = TypeVar("T")
 LATE: Final = ("system", "model", "temperature")
@@ -111,7 +113,7 @@ class ScoredTurn(NamedTuple, Generic[T]):
     logprobs: Logprobs
 
 
-class Chat(Value[Any]):
+class Chat(Symbol[Any]):
     """A conversation. It is immutable: each turn gives a new one, and the old one may be continued differently."""
 
     __slots__ = ()
@@ -221,7 +223,7 @@ def ask(
     tracer, returns = require_tracer("ask"), decodable(returns)
     given = known_options(tracer, policy, AskOptions, "ask")
     choices = option(tracer, "choices", choices)
-    prompt = tracer.text(question, "the question of ask")
+    prompt = feed_text(tracer, question, "the question of ask")
     name, opts = take_policies(tracer, given)
     if choices is not None:
         opts["choices"] = list(choices)
@@ -241,7 +243,7 @@ def options(**defaults: Unpack[Sampling]) -> Iterator[None]:
 
 
 def _chat(tracer: Tracer, system: object, model: object, messages: object = None) -> Chat:
-    begun = [] if system is None else [tracer.text(system, "the system prompt")]
+    begun = [] if system is None else [feed_text(tracer, system, "the system prompt")]
     if messages is not None:
         begun.append(prompted(tracer, messages, "what the conversation begins with"))
     default = tracer.defaults.get("model")
@@ -267,7 +269,7 @@ def _generate(  # noqa: PLR0917
     late = {name: given.pop(name) for name in LATE if isinstance(given.get(name), Value)}
     if context is not None or late:
         operands.append(
-            tracer.feed(context if context is not None else _chat(tracer, None, None), Chat, "the conversation")
+            feed(tracer, context if context is not None else _chat(tracer, None, None), Chat, "the conversation")
         )
     name, opts = take_policies(tracer, given)
     opts |= _late_opts(late)
@@ -303,11 +305,13 @@ def _known(tracer: Tracer, given: Mapping[str, object], known: type, callee: str
     opts = known_options(tracer, {name: value for name, value in given.items() if name not in late}, known, callee)
     for name, value in late.items():
         if name == "system":
-            opts[name] = tracer.text(value, "the system prompt")
+            opts[name] = feed_text(tracer, value, "the system prompt")
         else:
-            opts[name] = tracer.text(value, "model=") if name == "model" else tracer.feed(value, float, "temperature=")
+            opts[name] = (
+                feed_text(tracer, value, "model=") if name == "model" else feed(tracer, value, float, "temperature=")
+            )
     if isinstance(opts.get("system"), str):
-        opts["system"] = tracer.text(opts["system"], "the system prompt")
+        opts["system"] = feed_text(tracer, opts["system"], "the system prompt")
     return opts
 
 

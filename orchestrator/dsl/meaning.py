@@ -22,7 +22,7 @@ from orchestrator.dsl.operators import as_expression
 from orchestrator.dsl.ran import Ran, as_called
 from orchestrator.dsl.syntax import FunctionNode, function_at
 from orchestrator.dsl.template import A_MARKER, has_marker
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.tracer import Value
 
 UNKNOWN: Final = object()
 """What an expression stands for that is not known."""

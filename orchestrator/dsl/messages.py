@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from orchestrator.dsl.constants import is_symbolic, shown
+from orchestrator.dsl.lifting import feed, feed_text, lift, template_of
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.parts import Part, PartError, part_of
+from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import assignable, list_of, type_string
-from orchestrator.dsl.value import Value
 from orchestrator.errors import TraceError
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Final = get_args(Role)
@@ -152,7 +150,6 @@ def _part(item: Any) -> str | Part:
 
 
 def _made(role: Role, content: tuple[Any, ...]) -> Message:
-    from orchestrator.dsl.tracer import current_tracer
 
     tracer = current_tracer()
     if tracer is not None and is_symbolic(content):
@@ -167,12 +164,12 @@ def _made(role: Role, content: tuple[Any, ...]) -> Message:
 
 def _symbolic(tracer: Tracer, role: Role, content: Sequence[Any]) -> Message:
     """The op that makes a message of values; what is neither text nor a part is shown as in an f-string."""
-    args = {"role": tracer.lift(role)}
+    args = {"role": lift(tracer, role)}
     for number, item in enumerate(content):
-        value = tracer.template(item) if isinstance(item, str) else tracer.lift(item)
+        value = template_of(tracer, item) if isinstance(item, str) else lift(tracer, item)
         is_part = assignable(value._type, Part) or assignable(value._type, list_of(Part))
         if not (is_part or assignable(value._type, str)):
-            value = tracer.template(f"{value}")
+            value = template_of(tracer, f"{value}")
         args[f"content{number}"] = value
     return tracer.builtin("message", args, Message)  # type: ignore[return-value]
 
@@ -185,18 +182,22 @@ def is_messages(tp: Any) -> bool:
 def prompted(tracer: Tracer, prompt: object, role: str) -> Value[Any]:
     """What a model is asked, as a value: a text, a message, or a list of messages; reports what is none of these."""
     if isinstance(prompt, str):
-        return tracer.template(prompt)
+        return template_of(tracer, prompt)
     if isinstance(prompt, Value):
-        return tracer.feed(prompt, prompt._type if is_messages(prompt._type) else str, role)
+        return feed(tracer, prompt, prompt._type if is_messages(prompt._type) else str, role)
     if isinstance(prompt, (list, tuple)):
         items = [_lifted(tracer, each) for each in prompt]
         if not items:
             return tracer.report("ORCH-D041", f"{role} is an empty list", fix="ask something: " + _FIX)
         if not is_symbolic(items):
-            return tracer.lift(items)
-        values = [tracer.feed(item, Message, "a message of the list") for item in items]
+            return lift(tracer, items)
+        values = [feed(tracer, item, Message, "a message of the list") for item in items]
         return tracer.builtin("list", {str(n): value for n, value in enumerate(values)}, list_of(Message))
-    return tracer.lift(_lifted(tracer, prompt)) if isinstance(prompt, (Message, Mapping)) else tracer.text(prompt, role)
+    return (
+        lift(tracer, _lifted(tracer, prompt))
+        if isinstance(prompt, (Message, Mapping))
+        else feed_text(tracer, prompt, role)
+    )
 
 
 def _lifted(tracer: Tracer, item: object) -> Any:

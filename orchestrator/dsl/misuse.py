@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 from orchestrator.dsl.location import is_asked_by_user, user_frame
+from orchestrator.dsl.operations.expressions import index as at
 from orchestrator.dsl.syntax import UNKNOWN, condition_at
+from orchestrator.dsl.tracer import Value, current_tracer
 from orchestrator.dsl.typing import assignable, origin_of, plain, type_string
 from orchestrator.errors import TraceError
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.value import Value
 
 TRACED_ONCE: Final = "the function is traced once, before any model or tool has answered"
 ON_THE_PLACEHOLDER: Final = "it works on the placeholder, not on the text that will be there"
@@ -85,7 +84,7 @@ def items(value: Value[Any]) -> Iterator[Any]:
     """``iter(value)``: the items of a tuple of known arity; an error for anything else."""
     arguments = get_args(plain(value._type))
     if origin_of(plain(value._type)) is tuple and Ellipsis not in arguments:
-        return iter([value[position] for position in range(len(arguments))])
+        return iter([at(value, position) for position in range(len(arguments))])
     length = value._length
     value._tracer.report(
         "ORCH-D005",
@@ -162,7 +161,6 @@ def class_of(value: Value[Any]) -> type:
 
 
 def _is_traced(value: Value[Any]) -> bool:
-    from orchestrator.dsl.tracer import current_tracer
 
     return current_tracer() is value._tracer
 

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.dsl.location import definition_of
 from orchestrator.dsl.same import same_function
-from orchestrator.dsl.typing import TypeForm, decodable, same_type, type_string
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tool import Tool
-    from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.tool_spec import ToolSpec
+from orchestrator.dsl.typing import TypeForm, same_type, type_string
 
 _DECLARED: Final = ("kind", "effects", "key", "check", "cheap", "isolation", "memory")
 """What a tool is, as opposed to the policies of one call."""
 
 
-def register_type(tracer: Tracer, tp: TypeForm) -> str:
-    """Bind the name of a type, and return it; reports another type of that name."""
-    name = type_string(tp)
-    if tracer.types.get(name) is tp:
-        return name
-    tp = decodable(tp)
-    known = tracer.types.setdefault(name, tp)
-    if not same_type(known, tp):
-        why, fix = "type names identify types in the IR and in stored results", "rename one of the two classes"
-        if _definition(known) == _definition(tp):
-            why, fix = f"the definition of {name} ran twice; {why}", f"define {name} once, at the top of the module"
-        tracer.report("ORCH-D031", f"two different types are called {name}", why=why, fix=fix)
-    return name
+def type_clash(name: str, known: TypeForm, tp: TypeForm) -> tuple[str, str] | None:
+    """Why two types of one name cannot be in one workflow, and the fix; None if they are the same."""
+    if same_type(known, tp):
+        return None
+    if _definition(known) == _definition(tp):
+        why = f"the definition of {name} ran twice; type names identify types in the IR and in stored results"
+        return why, f"define {name} once, at the top of the module"
+    return "type names identify types in the IR and in stored results", "rename one of the two classes"
 
 
-def register_tool(tracer: Tracer, tool: Tool[..., Any]) -> None:
-    """Bind the name of a tool; reports another tool of that name, or the same declared otherwise."""
-    known = tracer.tools.setdefault(tool.name, tool)
-    if known is tool:
-        return
+def tool_clash(known: ToolSpec[..., Any], tool: ToolSpec[..., Any]) -> tuple[str, str] | None:
+    """Why two tools of one name cannot be in one workflow, and the fix; None if they are declared alike."""
     why, fix = _difference(known, tool)
-    if why is not None:
-        tracer.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=why, fix=fix)
+    return None if why is None else (why, fix)
 
 
-def _difference(known: Tool[..., Any], tool: Tool[..., Any]) -> tuple[str | None, str]:
+def _difference(known: ToolSpec[..., Any], tool: ToolSpec[..., Any]) -> tuple[str | None, str]:
     fix = "give one of them another name: @tool(name=...)"
     if same_function(known.fn, tool.fn):
         pairs = [(name, getattr(known, name), getattr(tool, name)) for name in _DECLARED]
@@ -57,7 +45,7 @@ def _difference(known: Tool[..., Any], tool: Tool[..., Any]) -> tuple[str | None
     return f"they are defined at {first} and {second}", fix
 
 
-def _signature(tool: Tool[..., Any]) -> str:
+def _signature(tool: ToolSpec[..., Any]) -> str:
     params = ", ".join(f"{name}: {type_string(tp)}" for name, tp in tool.boundary.params.items())
     return f"({params}) -> {type_string(tool.boundary.returns)}"
 

@@ -8,26 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, get_args
 
+from orchestrator.dsl.tracer import Fact, Value
 from orchestrator.dsl.typing import UNIONS, NoneType, TypeForm, origin_of, plain, type_string, union
 
-if TYPE_CHECKING:
-    from orchestrator.dsl.value import Value
-
 _SIZED: Final = ("__bool__", "__len__")
-
-
-class Fact(NamedTuple):
-    """The type of ``value`` where a test holds, and where it does not; None where it says nothing."""
-
-    value: Value[Any]
-    if_true: TypeForm | None
-    if_false: TypeForm | None
-
-    def swapped(self) -> Fact:
-        """The same of the opposite test."""
-        return Fact(self.value, self.if_false, self.if_true)
 
 
 def members(tp: TypeForm) -> tuple[TypeForm, ...]:
@@ -97,7 +83,6 @@ def equals(constant: object) -> Callable[[TypeForm], bool | None]:
 
 def equality(left: object, right: object) -> tuple[Fact, ...]:
     """What ``left == right`` says: of a value, that it is the constant, or no more than what it is compared with."""
-    from orchestrator.dsl.value import Value
 
     found: tuple[Fact, ...] = ()
     for one, other in ((left, right), (right, left)):

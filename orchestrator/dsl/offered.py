@@ -22,8 +22,8 @@ from orchestrator.dsl.location import definition_of, underlying, user_location
 from orchestrator.dsl.read_again import readable_again
 from orchestrator.dsl.same import same_function
 from orchestrator.dsl.tool import Tool, tool
+from orchestrator.dsl.tracer import Value
 from orchestrator.dsl.typing import TypeForm, json_schema, type_string, union
-from orchestrator.dsl.value import Value
 from orchestrator.errors import Diagnostic, TraceError
 
 if TYPE_CHECKING:

@@ -18,19 +18,16 @@ idempotency key, or if its check says that it did not happen::
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from orchestrator.dsl.location import definition_of
+from orchestrator.dsl.policy import Opts
+from orchestrator.dsl.tool_spec import ToolSpec
 from orchestrator.dsl.typing import assignable, type_string
-from orchestrator.errors import Diagnostic
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.policy import Opts
-    from orchestrator.dsl.tool import Tool
-    from orchestrator.dsl.tracer import Tracer
+from orchestrator.errors import Diagnostic, SourceLoc
 
 R = TypeVar("R")
 
@@ -48,7 +45,7 @@ Verdict = Happened[R] | DidNotHappen | Unknown
 """What a check answers. An exception means unknown, and so does anything else."""
 
 
-def is_unrepeatable(tool: Tool[..., Any]) -> bool:
+def is_unrepeatable(tool: ToolSpec[..., Any]) -> bool:
     """Whether nothing says that the tool may be repeated."""
     return tool.effects == "once" and tool.key is None and tool.check is None
 
@@ -65,7 +62,7 @@ def takes(function: Callable[..., Any], name: str) -> bool:
     return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
-def once_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+def once_problems(tool: ToolSpec[..., Any]) -> Iterator[Diagnostic]:
     """What is wrong with the tool's ``key`` and ``check``."""
     where, params = definition_of(tool.fn), tool.boundary.params
     for option, given in (("key", tool.key), ("check", tool.check)):
@@ -90,19 +87,19 @@ def once_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
             )
 
 
-def key_params(tool: Tool[..., Any]) -> tuple[str, ...]:
+def key_params(tool: ToolSpec[..., Any]) -> tuple[str, ...]:
     """The parameters that are the tool's key."""
     key = tool.key
     return (key,) if isinstance(key, str) else tuple(key) if isinstance(key, (list, tuple)) else ()
 
 
-def made_params(tool: Tool[..., Any]) -> tuple[str, ...]:
+def made_params(tool: ToolSpec[..., Any]) -> tuple[str, ...]:
     """Those of them that the runtime can make: texts."""
     params = tool.boundary.params
     return tuple(name for name in params if name in key_params(tool) and assignable(str, params[name]))
 
 
-def _key_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+def _key_problems(tool: ToolSpec[..., Any]) -> Iterator[Diagnostic]:
     where, boundary, key = definition_of(tool.fn), tool.boundary, tool.key
     is_many = isinstance(key, (list, tuple)) and len(key) > 0
     if not is_many and not isinstance(key, str):
@@ -132,36 +129,33 @@ def _required(function: Callable[..., Any]) -> Iterator[str]:
             yield name
 
 
-def runs_once(tracer: Tracer, tool: str, opts: Opts) -> None:
-    """A call of a tool that must not be repeated is traced; a retry of it is reported."""
-    tracer.scope.once[tracer.here()] = tool
-    if _repeats(opts):
-        tracer.report(
-            "ORCH-D043",
-            f"tool `{tool}` has a retry, and must run at most once",
-            why='its effects are "once", the default, and an attempt that took too long or died may have happened',
-            fix='leave retry out, or say why it may be repeated: key="..." if it takes an idempotency key, '
-            'check=... if something tells whether it happened, effects="idempotent" if doing it twice is harmless',
-        )
-
-
-def note_once(tracer: Tracer, kind: str, opts: Opts) -> None:
-    """The calls in an op's regions are calls in this region too; a retry of the op is reported."""
-    inside = {where: tool for scope in tracer.scope.inner for where, tool in scope.once.items()}
-    tracer.scope.inner.clear()
-    tracer.scope.once |= inside
-    if inside and _repeats(opts):
-        name = "map_" if kind == "map" else kind
-        calls = ", ".join(f"`{tool}` at {where}" for where, tool in inside.items())
-        tracer.report(
-            "ORCH-D043",
-            f"{name} has a retry, and there is a tool in it that must run at most once",
-            why=f"a retry of {name} would repeat {calls}",
-            fix="move the retry to those ops inside that may be repeated, or give the tool a key= (it takes an "
-            "idempotency key), a check= (it tells whether a call happened) or the effects that it has",
-        )
-
-
-def _repeats(opts: Opts) -> bool:
+def repeats(opts: Opts) -> bool:
+    """Whether an op with these opts is tried again."""
     retry = opts.get("retry")
     return isinstance(retry, dict) and retry["attempts"] > 1
+
+
+def retried(tool: str, where: SourceLoc) -> Diagnostic:
+    """What is said of a call with a retry, of a tool that must not be repeated."""
+    return Diagnostic(
+        "ORCH-D043",
+        f"tool `{tool}` has a retry, and must run at most once",
+        where,
+        'its effects are "once", the default, and an attempt that took too long or died may have happened',
+        'leave retry out, or say why it may be repeated: key="..." if it takes an idempotency key, '
+        'check=... if something tells whether it happened, effects="idempotent" if doing it twice is harmless',
+    )
+
+
+def retried_around(kind: str, inside: Mapping[SourceLoc, str], where: SourceLoc) -> Diagnostic:
+    """What is said of an op with a retry, with such calls inside."""
+    name = "map_" if kind == "map" else kind
+    calls = ", ".join(f"`{tool}` at {place}" for place, tool in inside.items())
+    return Diagnostic(
+        "ORCH-D043",
+        f"{name} has a retry, and there is a tool in it that must run at most once",
+        where,
+        f"a retry of {name} would repeat {calls}",
+        "move the retry to those ops inside that may be repeated, or give the tool a key= (it takes an "
+        "idempotency key), a check= (it tells whether a call happened) or the effects that it has",
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from orchestrator.dsl.constants import is_symbolic, named, shown
+from orchestrator.dsl.lifting import waited_for
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.policy import (
     BudgetLike,
@@ -19,10 +20,8 @@ from orchestrator.dsl.policy import (
     policy_opts,
 )
 from orchestrator.dsl.sampling import MEANT, PASSED
+from orchestrator.dsl.tracer import Tracer
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
 
 LONGEST_NAME: Final = 200
 _RESERVED: Final = ("/", "[", "]", "`", '"')
@@ -153,7 +152,7 @@ def take_policies(tracer: Tracer, given: Opts) -> tuple[str | None, Opts]:
     name, after = given.pop("name", None), given.pop("after", None)
     opts = policies(tracer, given.pop("retry", None), given.pop("timeout", None), given.pop("budget", None))  # type: ignore[arg-type]
     if after is not None:
-        opts["after"] = after
+        opts["after"] = waited_for(tracer, after)
     return name, opts  # type: ignore[return-value]
 
 

@@ -16,14 +16,8 @@ it waits for all that is in it. A workflow that is called in it keeps its own or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
-
-from orchestrator.dsl.constants import is_symbolic, shown
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Scope, Tracer
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 Effect = Literal["write", "read"]
 
@@ -83,90 +77,3 @@ class Unordered(Order):
     def add(self, effect: Effect, token: Any) -> None:
         """One more."""
         (self.writes if effect == "write" else self.reads).append(token)
-
-
-def effect_of(scope: Scope, kind: str, attrs: Mapping[str, object], *, has_regions: bool) -> Effect | None:
-    """How an op counts in the order of ``scope``, whose regions that are closed and belong to no op are the op's."""
-    if kind == "arm":
-        return None
-    if has_regions:
-        if any(inner.writes for inner in scope.inner):
-            return "write"
-        return "read" if any(inner.reads for inner in scope.inner) else None
-    if kind in ("tool", "retrieve"):
-        effects = attrs["effects"]
-        return None if effects == "pure" else "read" if effects == "reads" else "write"
-    return _OTHERS.get(kind)
-
-
-_OTHERS: Mapping[str, Effect] = {"ask": "write", "fail": "read"}
-"""Nothing is written behind a failure, and what was written before it stays."""
-
-
-def done(tracer: Tracer, after: object) -> list[Any]:
-    """A token that is there once the values in ``after=`` are; none if something is wrong, which is reported."""
-    leaves = list(_leaves(after))
-    for leaf in leaves:
-        if not is_symbolic(leaf):
-            fix = "after= takes what ops of the workflow return: after=receipt, or after=[first, second]"
-            tracer.report("ORCH-D041", f"after={shown(leaf)}, which nothing has to wait for", fix=fix)
-    values = [tracer.lift(leaf) for leaf in leaves]
-    if tracer.diagnostics or not values:
-        return []
-    made = tracer.ir.op(
-        "done", [value._ssa for value in values], [], {}, id=tracer.new_id("after"), opts={}, where=tracer.here(),
-        ordered=True,
-    )  # fmt: skip
-    return list(made)
-
-
-def _leaves(after: object) -> Iterator[object]:
-    if isinstance(after, (list, tuple, dict)):
-        for each in after.values() if isinstance(after, dict) else after:
-            yield from _leaves(each)
-    else:
-        yield after
-
-
-@contextmanager
-def parallel() -> Iterator[None]:
-    """The effects in the block keep no order among themselves: ``with parallel(): notify(a); notify(b)``.
-
-    They still come behind all effects in front of the block, and before those behind it; and what takes a value still
-    waits for it. A workflow that is called in the block, and each region in it, keeps its own order.
-    """
-    from orchestrator.dsl.tracer import require_tracer
-
-    scope = require_tracer("parallel").scope
-    around = scope.order
-    if isinstance(around, Unordered):
-        yield
-        return
-    scope.order = within = Unordered(around)
-    try:
-        yield
-    finally:
-        scope.order = around
-        if within.writes:
-            around.writes, around.reads = within.writes, within.reads
-        else:
-            around.reads += within.reads
-
-
-@contextmanager
-def in_sequence(tracer: Tracer) -> Iterator[None]:
-    """What is traced in the block keeps its order, also in a parallel block."""
-    scope = tracer.scope
-    around = scope.order
-    if not isinstance(around, Unordered):
-        yield
-        return
-    before = around.around.so_far
-    scope.order = within = Order(before)
-    try:
-        yield
-    finally:
-        scope.order = around
-        wrote = tuple(within.writes) != before.writes
-        around.writes += within.writes if wrote else []
-        around.reads += within.reads if wrote else within.reads[len(before.reads) :]

@@ -14,16 +14,15 @@ import mimetypes
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator.dsl.constants import is_symbolic, shown
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import user_location
+from orchestrator.dsl.tracer import Tracer, current_tracer
 from orchestrator.dsl.typing import assignable, plain, type_string
 from orchestrator.errors import TraceError
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
 
 Kind = Literal["text", "image", "audio", "file"]
 T = TypeVar("T")
@@ -112,7 +111,6 @@ def file(source: Any = None, /, *, path: Any = None, name: str | None = None, me
 
 
 def _part(kind: Literal["image", "file"], source: Any, path: Any, given: dict[str, str | None]) -> Part:
-    from orchestrator.dsl.tracer import current_tracer
 
     options = {name: value for name, value in given.items() if value is not None}
     tracer = current_tracer()
@@ -148,19 +146,19 @@ def _check_option(kind: str, name: str, value: object) -> None:
 def _symbolic(tracer: Tracer, kind: str, source: Any, path: Any, options: dict[str, str]) -> Part:
     """The op that makes a part of a value; the value's type says what it is."""
     if path is not None:
-        value = tracer.lift(path)
+        value = lift(tracer, path)
         if not any(assignable(value._type, each) for each in (str, Path)):
             raise PartError(f"path={type_string(value._type)}", "a path is a str or a Path")
         role = "path"
     else:
-        value = tracer.lift(source)
+        value = lift(tracer, source)
         tp = plain(value._type)
         role = "path" if isinstance(tp, type) and issubclass(tp, PurePath) else "source"
         allowed = (bytes, str, Part) if kind == "image" else (bytes, Part)
         if role == "source" and not any(assignable(value._type, each) for each in allowed):
             what = "a Path or bytes" if kind == "file" else "a URL, a Path or bytes"
             raise PartError(f"a value of type {type_string(value._type)}", f"pass {what}; path= takes a text")
-    args = {"kind": tracer.lift(kind), role: value, **{name: tracer.lift(each) for name, each in options.items()}}
+    args = {"kind": lift(tracer, kind), role: value, **{name: lift(tracer, each) for name, each in options.items()}}
     return tracer.builtin("part", args, Part)  # type: ignore[return-value]
 
 

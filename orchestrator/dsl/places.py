@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, get_args
 
 from orchestrator.dsl.policy import Opts, PolicyError, parse_memory
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tool import Tool
-
-Isolation = Literal["thread", "process"]
+from orchestrator.dsl.tool_spec import Isolation, ToolSpec
 
 
 def is_record(cls: type) -> bool:
@@ -19,7 +15,7 @@ def is_record(cls: type) -> bool:
     return is_dataclass(cls) or issubclass(cls, tuple) or hasattr(cls, "__pydantic_validator__")
 
 
-def place_opts(tool: Tool[..., Any]) -> Opts:
+def place_opts(tool: ToolSpec[..., Any]) -> Opts:
     """The ``opts`` of a tool whose options have no :func:`place_problems`."""
     opts: Opts = {}
     if tool.cheap:
@@ -31,7 +27,7 @@ def place_opts(tool: Tool[..., Any]) -> Opts:
     return opts
 
 
-def place_problems(tool: Tool[..., Any]) -> Iterator[tuple[str, str | None, str]]:
+def place_problems(tool: ToolSpec[..., Any]) -> Iterator[tuple[str, str | None, str]]:
     """What is wrong with them: what, why, and the fix."""
     if tool.isolation not in (None, *get_args(Isolation)):
         yield f"isolation={tool.isolation!r}", None, 'isolation is "thread" or "process", or is left out'
@@ -49,7 +45,7 @@ def place_problems(tool: Tool[..., Any]) -> Iterator[tuple[str, str | None, str]
             yield f'memory={tool.memory!r} without isolation="process"', why, 'add isolation="process"'
 
 
-def _cheap_problems(tool: Tool[..., Any]) -> Iterator[tuple[str, str | None, str]]:
+def _cheap_problems(tool: ToolSpec[..., Any]) -> Iterator[tuple[str, str | None, str]]:
     why = "a cheap tool is called on the event loop, between other steps, and nothing can stop it"
     if tool.effects != "pure":
         yield f'cheap=True with effects="{tool.effects}"', why, 'leave cheap out, or declare effects="pure"'

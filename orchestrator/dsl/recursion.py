@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from orchestrator.dsl.alternatives import trace_arm
 from orchestrator.dsl.failing import fail_op
-from orchestrator.dsl.tracer import Inlined, Result, Tracer
+from orchestrator.dsl.lifting import lift
+from orchestrator.dsl.tracer import Inlined, Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm
-from orchestrator.dsl.value import Value
 
 MOST_INLINED: Final = 2_000
 """Calls of a workflow within itself, in one trace: two such calls in one body double with every level."""
@@ -53,7 +53,7 @@ def _failure(tracer: Tracer, message: str, tp: TypeForm) -> Value[Any]:
     for arm in arms:
         arm.end(tracer, 1)
     tracer.scope.raises = True
-    return tracer.op("branch", [tracer.lift(True)], [Result(tp)], {}, regions=[arm.region for arm in arms])[0]
+    return tracer.op("branch", [lift(tracer, True)], [Result(tp)], {}, regions=[arm.region for arm in arms])[0]
 
 
 def _is_bounded_elsewhere(tracer: Tracer, outer: Inlined) -> bool:

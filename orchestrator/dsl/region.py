@@ -10,12 +10,12 @@ from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Never
 
 from orchestrator.dsl.constants import named, shown
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import is_rewritten, user_location
-from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.rewrite.cells import Kept
+from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.structure import LEAF, Shape, flatten
-from orchestrator.dsl.tracer import Result, Scope, Tracer
-from orchestrator.dsl.value import Origin, Value
+from orchestrator.dsl.tracer import Origin, Result, Tracer, Value
 
 if TYPE_CHECKING:
     from orchestrator.dsl.graph import Region
@@ -86,7 +86,7 @@ def trace_region(
     origin = Origin(f"the argument of {name}", user_location())
     tracer.scope = scope
     try:
-        with tracer.ir.region([register_type(tracer, argument.type) for argument in arguments]) as region:
+        with tracer.ir.region([tracer.register_type(argument.type) for argument in arguments]) as region:
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
             returned, kept = None, _kept(function)
@@ -98,7 +98,7 @@ def trace_region(
                 lifted, shape = [tracer.value(None, Result(Never), origin)], LEAF
             else:
                 leaves, shape = flatten(returned)
-                lifted = [tracer.lift(leaf) for leaf in leaves]
+                lifted = [lift(tracer, leaf) for leaf in leaves]
             if not tracer.diagnostics and not scope.raises:
                 tracer.ir.yield_([leaf._ssa for leaf in lifted])
     finally:

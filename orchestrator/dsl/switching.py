@@ -14,12 +14,11 @@ from typing import Any, Final, TypeVar, Unpack, get_args
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import LossyConstantError, constant_json, describe, is_symbolic, named, shown
-from orchestrator.dsl.naming import register_type
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.options import Policy, policy_of
 from orchestrator.dsl.policy import Opts
-from orchestrator.dsl.tracer import Tracer, require_tracer
+from orchestrator.dsl.tracer import Tracer, Value, require_tracer
 from orchestrator.dsl.typing import UNIONS, NoneType, TypeForm, literals_of, origin_of, plain, type_string
-from orchestrator.dsl.value import Value
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ def switch(
     if not cases and otherwise is None:
         return tracer.report("ORCH-D025", "a switch without cases", fix="give it a case, or decide nothing")  # type: ignore[return-value]
     given = [(case if isinstance(case, tuple) else (case,), function) for case, function in cases.items()]
-    return switch_op(tracer, tracer.lift(value), given, otherwise, opts=opts, name=name)  # type: ignore[no-any-return]
+    return switch_op(tracer, lift(tracer, value), given, otherwise, opts=opts, name=name)  # type: ignore[no-any-return]
 
 
 def switch_op(
@@ -62,7 +61,7 @@ def switch_op(
     name: str | None = None,
 ) -> Any:
     """What the first case that ``subject`` is of gives, else ``default``; without one, the cases cover its type."""
-    subject = tracer.lift(subject)
+    subject = lift(tracer, subject)
     reported = len(tracer.diagnostics)
     encoded = encoded_cases(tracer, subject, [values for values, _ in cases])
     if default is None and len(tracer.diagnostics) == reported:
@@ -93,7 +92,7 @@ def _encoded(tracer: Tracer, subject: Value[Any], case: object) -> str | None:
         )
         return None
     if isinstance(case, type):
-        return json.dumps(None if case is NoneType else {"type": register_type(tracer, case)})
+        return json.dumps(None if case is NoneType else {"type": tracer.register_type(case)})
     try:
         text = constant_json(case, type(case))
     except LossyConstantError as error:
@@ -101,7 +100,7 @@ def _encoded(tracer: Tracer, subject: Value[Any], case: object) -> str | None:
         return None
     if not isinstance(case, Enum):
         return text
-    return json.dumps({"type": register_type(tracer, type(case)), "value": json.loads(text)}, ensure_ascii=False)
+    return json.dumps({"type": tracer.register_type(type(case)), "value": json.loads(text)}, ensure_ascii=False)
 
 
 def encoded_cases(tracer: Tracer, subject: Value[Any], cases: Sequence[Sequence[object]]) -> list[list[str | None]]:

@@ -6,19 +6,15 @@ Inside a trace a call of a tool adds an op; outside it is the plain function. Wh
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from types import MethodType
 from typing import (
     Any,
-    Generic,
-    Literal,
     ParamSpec,
     Protocol,
     SupportsIndex,
@@ -26,35 +22,31 @@ from typing import (
     TypeVar,
     Unpack,
     cast,
-    get_args,
     overload,
 )
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.binding import bind
-from orchestrator.dsl.boundary import Boundary, boundary_of
-from orchestrator.dsl.code_hash import Covered, covered
-from orchestrator.dsl.constants import is_symbolic, named, shown
-from orchestrator.dsl.generators import is_kind_of, streams, streams_async
-from orchestrator.dsl.location import definition_of, is_method, name_of, underlying, user_location
-from orchestrator.dsl.naming import register_tool
-from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, runs_once
-from orchestrator.dsl.options import NAME, option, policies, refuse_unknown
+from orchestrator.dsl.bounds import Length
+from orchestrator.dsl.constants import is_symbolic, named
+from orchestrator.dsl.lifting import feed, waited_for
+from orchestrator.dsl.location import is_method, name_of, underlying, user_location
+from orchestrator.dsl.naming import tool_clash
+from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, repeats, retried
+from orchestrator.dsl.options import option, policies, refuse_unknown
 from orchestrator.dsl.own_code import is_built_quickly
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
-from orchestrator.dsl.places import Isolation, is_record, place_opts, place_problems
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_count, is_number
+from orchestrator.dsl.places import is_record, place_opts
+from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
+from orchestrator.dsl.tool_checks import feature_problems, option_problems
+from orchestrator.dsl.tool_spec import Effects, Isolation, Kind, ToolSpec
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
-from orchestrator.dsl.typing import TypeForm, may_be_scalar, solve, substitute, type_string
-from orchestrator.dsl.value import Length
+from orchestrator.dsl.typing import TypeForm, solve, substitute
 from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Effects = Literal["pure", "reads", "idempotent", "once"]
-Kind = Literal["tool", "retrieve"]
 
 
 class ToolOptions(TypedDict, total=False):
@@ -92,30 +84,8 @@ _substitutes = ContextVar("orchestrator_substitutes", default=_NOTHING)
 
 
 @dataclass(frozen=True, eq=False)
-class Tool(Generic[P, R]):
+class Tool(ToolSpec[P, R]):
     """A function as an op: ``fn`` itself, what it does to the world, and its policies."""
-
-    fn: Callable[P, R]
-    name: str
-    effects: Effects = "once"
-    kind: Kind = "tool"
-    timeout: TimeoutLike = None
-    retry: RetryLike = None
-    budget: BudgetLike = None
-    typical_s: float | None = None
-    pause_features: Sequence[str] = ()
-    max_items: int | None = None
-    key: str | Sequence[str] | None = None
-    check: Callable[..., Any] | None = None
-    cheap: bool = False
-    isolation: Isolation | None = None
-    memory: str | int | None = None
-    is_undeclared: bool = False
-    """Whether nobody has said what its effects are, so that they are the default."""
-    op_name: str | None = None
-    after: Any = None
-    """Of one call: values of the workflow that it waits for and does not take."""
-    local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         tracer = current_tracer()
@@ -141,34 +111,9 @@ class Tool(Generic[P, R]):
         return replace(self, fn=MethodType(self.fn, instance))
 
     @cached_property
-    def is_async(self) -> bool:
-        """Whether ``fn`` returns a coroutine, which without ``isolation`` runs on the coordinator's event loop."""
-        return is_kind_of(inspect.iscoroutinefunction, self.fn) or streams_async(self.fn)
-
-    @cached_property
-    def is_streaming(self) -> bool:
-        """Whether ``fn`` is a generator, sync or async; the result of a call in a workflow is a list."""
-        return streams(self.fn)
-
-    @cached_property
-    def boundary(self) -> Boundary:
-        """Parameters and result by their annotations."""
-        return boundary_of(self.fn, "tool", self.local_names)
-
-    @cached_property
     def problems(self) -> tuple[Diagnostic, ...]:
         """What is wrong with its options."""
-        return (*_option_problems(self), *_feature_problems(self), *once_problems(self))
-
-    @property
-    def covered(self) -> Covered:
-        """The hash of what the tool does as it is now, and what it reads that is not part of it."""
-        return covered(self.fn, self.effects)
-
-    @property
-    def code(self) -> str:
-        """The hash of what the tool does; see :mod:`orchestrator.dsl.code_hash`."""
-        return self.covered.hash
+        return (*option_problems(self), *feature_problems(self), *once_problems(self))
 
     @property
     def __wrapped__(self) -> Callable[P, R]:
@@ -341,18 +286,28 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
     operands = []
     for name, argument in bound.items():
         wanted = boundary.params[name]
-        value = tracer.feed(argument, wanted, f"parameter `{name}` of tool `{tool.name}`")
+        value = feed(tracer, argument, wanted, f"parameter `{name}` of tool `{tool.name}`")
         solve(wanted, value._type, variables)
         operands.append(value)
     returns = substitute(boundary.returns, variables)
-    register_tool(tracer, tool if tool.after is None else replace(tool, after=None))
+    _register(tracer, tool)
     attrs = {"callee": tool.name, "params": list(bound), "effects": tool.effects}
     opts = _opts(tracer, tool)
     if is_unrepeatable(tool):
-        runs_once(tracer, tool.name, opts)
+        tracer.scope.once[where := tracer.here()] = tool.name
+        if repeats(opts):
+            tracer.diagnostics.append(retried(tool.name, where))
     name = option(tracer, "name", tool.op_name)
     length = None if tool.max_items is None else Length(tool.max_items)
     return tracer.op(tool.kind, operands, [Result(returns, length)], attrs, opts, base=tool.name, name=name)[0]
+
+
+def _register(tracer: Tracer, tool: Tool[..., Any]) -> None:
+    """Bind the name of a tool; reports another tool of that name, or the same declared otherwise."""
+    tool = tool if tool.after is None else replace(tool, after=None)
+    known = tracer.tools.setdefault(tool.name, tool)
+    if known is not tool and (clash := tool_clash(known, tool)) is not None:
+        tracer.report("ORCH-D031", f"two different tools are called `{tool.name}`", why=clash[0], fix=clash[1])
 
 
 def _captures(tracer: Tracer, tool: Tool[..., Any], held: object) -> object:
@@ -377,7 +332,7 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
     if tool.is_undeclared:
         opts["undeclared"] = True
     if tool.after is not None:
-        opts["after"] = tool.after
+        opts["after"] = waited_for(tracer, tool.after)
     return opts
 
 
@@ -389,47 +344,3 @@ def _code(tracer: Tracer, tool: Tool[..., Any]) -> str:
     if key not in tracer.hashes:
         tracer.hashes[key] = parts, tool.code
     return tracer.hashes[key][1]
-
-
-def _option_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
-    """What is wrong with the options that are no policies."""
-    for name, given, accepted in (("effects", tool.effects, get_args(Effects)), ("kind", tool.kind, get_args(Kind))):
-        if given not in accepted:
-            close = get_close_matches(given, accepted, n=1) if isinstance(given, str) else []
-            fix = f'did you mean "{close[0]}"?' if close else f"{name} is one of {', '.join(map(repr, accepted))}"
-            yield Diagnostic("ORCH-D041", f"tool `{tool.name}`: {name}={given!r}", definition_of(tool.fn), None, fix)
-    is_ours = (getattr(tool.fn, "__module__", None) or "").startswith("orchestrator.")
-    if not NAME.test(tool.name) or (tool.name.startswith("builtin.") and not is_ours):
-        fix = f"name is {NAME.expected}, and does not begin with `builtin.`"
-        yield Diagnostic("ORCH-D041", f"a tool called {shown(tool.name)}", definition_of(tool.fn), None, fix)
-    seconds = tool.typical_s
-    if seconds is not None and not (is_number(seconds) and seconds >= 0):
-        message = f"tool `{tool.name}`: typical_s={seconds!r}"
-        fix = "typical_s is a number of seconds, such as 0.5"
-        yield Diagnostic("ORCH-D041", message, definition_of(tool.fn), None, fix)
-    if tool.max_items is not None and not is_count(tool.max_items):
-        message, fix = f"tool `{tool.name}`: max_items={shown(tool.max_items)}", "max_items is a number of 1 or more"
-        yield Diagnostic("ORCH-D041", message, definition_of(tool.fn), None, fix)
-    for message, why, fix in place_problems(tool):
-        yield Diagnostic("ORCH-D041", f"tool `{tool.name}`: {message}", definition_of(tool.fn), why, fix)
-
-
-def _feature_problems(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
-    """What is wrong with ``pause_features``."""
-
-    def problem(message: str, why: str | None, fix: str) -> Diagnostic:
-        return Diagnostic("ORCH-D042", f"tool `{tool.name}`: {message}", definition_of(tool.fn), why, fix)
-
-    given, params = tool.pause_features, tool.boundary.params
-    if not isinstance(given, (list, tuple)):
-        fix = f"pause_features=({given!r},)" if isinstance(given, str) else 'pause_features=("path",)'
-        yield problem(f"pause_features={given!r}", "it takes names of parameters", fix)
-        return
-    for name in given:
-        if name not in params:
-            close = get_close_matches(str(name), params, n=1)
-            fix = f"did you mean `{close[0]}`?" if close else f"its parameters are ({', '.join(params)})"
-            yield problem(f"there is no parameter `{name}` to be a feature of its pauses", None, fix)
-        elif not may_be_scalar(params[name]):
-            why = f"it is {type_string(params[name])}, and pauses are remembered for each value"
-            yield problem(f"`{name}` cannot be a feature of its pauses", why, "name a str, int, float or bool")

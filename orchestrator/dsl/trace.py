@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING, Any, Never, Protocol
 from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.declare import declare
+from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.location import raised_in, trace_boundary
-from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.region import EndedError
+from orchestrator.dsl.symbol import Symbol
 from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Result, Tracer
+from orchestrator.dsl.tracer import Origin, Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm, type_string
 from orchestrator.dsl.unasked import report_unasked
-from orchestrator.dsl.value import Origin, Value
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError, described
 
 if TYPE_CHECKING:
     from orchestrator.dsl.boundary import Boundary
     from orchestrator.dsl.graph import Graph
-    from orchestrator.dsl.tool import Tool
+    from orchestrator.dsl.tool_spec import ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
     """What names in the IR mean: ``callee`` to the tool, type strings to the type."""
 
-    tools: dict[str, Tool[..., Any]]
+    tools: dict[str, ToolSpec[..., Any]]
     types: dict[str, TypeForm]
 
 
@@ -102,13 +102,13 @@ def trace(workflow: Traceable, graph: Graph | None = None) -> Traced:
     workflow = workflow.given()
     boundary = workflow.boundary
     ir = graph or _mlir()
-    tracer = Tracer(workflow.name, ir)
+    tracer = Tracer(workflow.name, ir, class_of)
     tracer.report_once(boundary.problems)
     tracer.report_once(workflow.problems)
     opts: Opts = {**workflow.opts(tracer), "params": list(boundary.params), "returns": type_string(boundary.returns)}
     if workflow.problems:  # calling it would give a coroutine, and a name may not be one
         raise TraceError.collect(tracer.diagnostics)
-    types = [register_type(tracer, tp) for tp in boundary.params.values()]
+    types = [tracer.register_type(tp) for tp in boundary.params.values()]
     try:
         with tracer.active(), ir.workflow(workflow.name, types, opts=opts, where=workflow.where) as arguments:
             params: dict[str, Value[Any]] = {}
@@ -122,13 +122,18 @@ def trace(workflow: Traceable, graph: Graph | None = None) -> Traced:
         tracer.report("ORCH-D013", f"{error} in the declaration of the workflow", fix=error.fix, where=workflow.where)
     finally:
         tracer.runs.forget()
-    register_type(tracer, boundary.returns)
+    tracer.register_type(boundary.returns)
     if not tracer.diagnostics:
         declare(tracer)
     if tracer.diagnostics:
         raise TraceError.collect(tracer.diagnostics)
     bindings = Bindings({**TOOLS, **tracer.tools}, tracer.types)
     return Traced(ir.finish(), ir.context, workflow.name, dict(boundary.params), boundary.returns, bindings)
+
+
+def class_of(tp: TypeForm) -> type[Value[Any]]:
+    """The class of the values of a type: conversations have their own."""
+    return Chat if tp is Chat else Symbol
 
 
 def _mlir() -> Graph:

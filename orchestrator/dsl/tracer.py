@@ -10,49 +10,29 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from orchestrator.dsl.bounds import length_by_type
-from orchestrator.dsl.constants import (
-    LossyConstantError,
-    constant_json,
-    constant_type,
-    culprit,
-    describe,
-    endless,
-    fits_typed_dict,
-    is_symbolic,
-    joined,
-    remedy,
-)
+from orchestrator.dsl.bounds import Length, length_by_type
 from orchestrator.dsl.location import raised_in, user_frame, user_location
-from orchestrator.dsl.naming import register_type
-from orchestrator.dsl.once import note_once
-from orchestrator.dsl.order import Order, Tokens, done, effect_of
+from orchestrator.dsl.naming import type_clash
+from orchestrator.dsl.once import repeats, retried_around
+from orchestrator.dsl.order import Tokens
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.pure.table import FAIL_BY_TYPE, NEVER_FAIL
 from orchestrator.dsl.ran import Runs
-from orchestrator.dsl.ranges import SymbolicRange
-from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, Markers, has_marker
-from orchestrator.dsl.typing import (
-    TypeForm,
-    assignable,
-    dict_of,
-    list_of,
-    tuple_of,
-    type_string,
-    typed_items,
-)
+from orchestrator.dsl.scope import Scope
+from orchestrator.dsl.template import Markers
+from orchestrator.dsl.tool_spec import ToolSpec
+from orchestrator.dsl.typing import TypeForm, decodable, type_string
 from orchestrator.dsl.undo import Past, Undoable
-from orchestrator.dsl.value import Length, Origin, Value
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError
 
 if TYPE_CHECKING:
     from types import CodeType
 
     from orchestrator.dsl.graph import Graph, Region
-    from orchestrator.dsl.tool import Tool
 
+T = TypeVar("T")
 _UNBOUND: Final = re.compile(r"variable '(\w+)'")
 MAX_ITEMS: Final = 100
 MAX_ITERATIONS: Final = 25
@@ -89,35 +69,45 @@ def _demands(kind: str, attrs: Mapping[str, object], operands: Sequence[Value[An
     return callee not in NEVER_FAIL if kind == "tool" else kind not in ("const", "prompt", "branch", "switch", "map")
 
 
-class Scope:
-    """A region under construction; its values may be used until it is closed."""
+class Origin(NamedTuple):
+    """The op (or parameter) that produces a value, for messages."""
 
-    __slots__ = (
-        "closed", "inner", "is_tried", "made", "name", "once", "order", "outer", "raises", "reads", "writes",
-    )  # fmt: skip
+    name: str
+    where: SourceLoc
 
-    def __init__(self, name: str, outer: Scope | None = None) -> None:
-        self.name = name
-        self.outer = outer
-        self.closed = False
-        self.raises = False
-        """Whether something in it always raises, so that what comes behind never runs."""
-        self.is_tried = False
-        """Whether it is the block of a `try`, which handles what is raised directly in it."""
-        self.made: dict[int, object] = {}
-        """Lists and dicts that were made in it, by identity: nobody outside of it has them."""
-        self.order = Order()
-        """Of the effects in it so far."""
-        self.writes = False
-        """Whether something in it, or in a region in it, writes."""
-        self.reads = False
-        """Whether something in it, or in a region in it, observes the world."""
-        self.once: dict[SourceLoc, str] = {}
-        """Calls in it of tools that must run at most once, by where."""
-        self.inner: list[Scope] = []
-        """Regions of the op that is traced now."""
-        if outer is not None:
-            outer.inner.append(self)
+
+class Fact(NamedTuple):
+    """The type of ``value`` where a test holds, and where it does not; None where it says nothing."""
+
+    value: Value[Any]
+    if_true: TypeForm | None
+    if_false: TypeForm | None
+
+    def swapped(self) -> Fact:
+        """The same of the opposite test."""
+        return Fact(self.value, self.if_false, self.if_true)
+
+
+class Value(Generic[T]):
+    """Something of type ``T`` that is only known when the workflow runs: an op's result, or a parameter.
+
+    What Python's operators do with one is said above, in :class:`~orchestrator.dsl.symbol.Symbol`.
+    """
+
+    __slots__ = ("_facts", "_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
+
+    def __init__(  # noqa: PLR0917 - positional because every op makes one
+        self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
+    ) -> None:
+        self._tracer = tracer
+        self._ssa = ssa
+        self._type = tp
+        self._scope = scope
+        self._origin = origin
+        self._length = length
+        self._hole: int | None = None
+        self._facts: tuple[Fact, ...] = ()
+        """Of a condition, what it says about the types of values."""
 
 
 class Result(NamedTuple):
@@ -149,11 +139,12 @@ class Mark(NamedTuple):
 
 
 class Tracer:
-    """One trace; see the module's docstring. ``ir`` receives the ops."""
+    """One trace; see the module's docstring. ``ir`` receives the ops, ``class_of`` has a class for values of a type."""
 
-    def __init__(self, name: str, ir: Graph) -> None:
+    def __init__(self, name: str, ir: Graph, class_of: Callable[[TypeForm], type[Value[Any]]]) -> None:
         self.name = name
         self.ir = ir
+        self._class_of = class_of
         self.scope = Scope(f"workflow `{name}`")
         self.prefix = ""
         self.place: SourceLoc | None = None
@@ -161,7 +152,7 @@ class Tracer:
         self.defaults: Opts = {}
         self._past = Past()
         self.types: Undoable[str, TypeForm] = Undoable(self._past)
-        self.tools: Undoable[str, Tool[..., Any]] = Undoable(self._past)
+        self.tools: Undoable[str, ToolSpec[..., Any]] = Undoable(self._past)
         self.hashes: dict[object, tuple[object, str]] = {}
         """Of tools by the identity of their functions, with these."""
         self.inlining: list[Inlined] = []
@@ -213,7 +204,7 @@ class Tracer:
 
     def poison(self) -> Value[Any]:
         """A value that fits everywhere, standing for the result of an erroneous op."""
-        return Value(self, None, Any, self.scope, Origin("the result of an erroneous op", self.here()))
+        return self._class_of(Any)(self, None, Any, self.scope, Origin("the result of an erroneous op", self.here()))
 
     def here(self) -> SourceLoc:
         """The user's current line, or ``place`` if that is set."""
@@ -240,114 +231,17 @@ class Tracer:
         self.runs.note_call(function, args)
         return function(*args)
 
-    # Values out of Python objects
+    # Values
 
     def value(self, ssa: Any, result: Result, origin: Origin, scope: Scope | None = None) -> Value[Any]:
-        """A value of the trace; conversations get their own class."""
-        from orchestrator.dsl.llm import Chat
-
-        kind = Chat if result.type is Chat else Value
+        """A value of the trace."""
+        kind = self._class_of(result.type)
         length = result.length or length_by_type(result.type)
         return kind(self, ssa, result.type, scope or self.scope, origin, length)
 
-    def lift(self, obj: object, expected: TypeForm = Any) -> Value[Any]:
-        """``obj`` as a value: itself, a prompt template, a list of values, or a constant."""
-        if isinstance(obj, Value):
-            return self._usable(obj)
-        if isinstance(obj, SymbolicRange):
-            return self._usable(obj.as_list())
-        if (problem := endless(obj)) is not None:
-            return self.report(
-                "ORCH-D013",
-                f"{describe(obj)} {problem}",
-                why="what a workflow holds is written into the IR, level by level",
-                fix="build it in a tool, from what it is made of",
-            )
-        if is_symbolic(obj):
-            return self.template(obj) if isinstance(obj, str) else self._container(obj, expected)
-        return self._constant(obj, expected)
-
-    def _constant(self, obj: object, expected: TypeForm) -> Value[Any]:
-        tp = constant_type(obj, expected)
-        if tp is None:
-            return self.report(
-                "ORCH-D013",
-                f"{describe(culprit(obj))} cannot be a constant of a workflow",
-                why="constants are written into the IR as JSON",
-                fix=remedy(culprit(obj)),
-            )
-        length = Length(len(obj), len(obj)) if isinstance(obj, (list, tuple)) else None
-        try:
-            text = constant_json(obj, tp)
-        except LossyConstantError as error:
-            message, fix = (
-                f"{describe(obj)} cannot be a constant of a workflow",
-                "build it in a tool, from what it is made of",
-            )
-            return self.report("ORCH-D013", message, why=f"constants are written into the IR as JSON: {error}", fix=fix)
-        if has_marker(text):
-            return self.report(
-                "ORCH-D013",
-                f"{describe(obj)} holds a text with a symbolic value",
-                why="constants are known before the workflow runs",
-                fix="build it as an op: call(Model, field=value), or in a tool that takes the text",
-            )
-        return self.op("const", [], [Result(tp, length)], {"value": text})[0]
-
-    def feed(self, obj: object, expected: TypeForm, role: str) -> Value[Any]:
-        """``obj`` as a value where ``expected`` is required; ``role`` names the place in the message."""
-        value = self.lift(obj, expected)
-        if not assignable(value._type, expected):
-            origin, wanted, got = value._origin, type_string(expected), type_string(value._type)
-            why = f"`{origin.name}` at {origin.where} produces {got}"
-            fix = f"convert it in a tool, or change one of the two types to {wanted}"
-            if got == wanted:  # a cell or a module has run again
-                got = "another type of that name"
-                why += ", of a class that was defined again since the other was"
-                fix = "define again, too, what was defined with the earlier class"
-            return self.report("ORCH-D010", f"{role} expects {wanted}, but gets {got}", why=why, fix=fix)
-        return value
-
-    def text(self, obj: object, role: str) -> Value[str]:
-        """A prompt: like :meth:`feed` of a string, but a literal becomes a template without holes."""
-        if isinstance(obj, str):
-            return self.template(obj)
-        return self.feed(obj, str, role)
-
-    def template(self, text: str) -> Value[str]:
-        """The prompt template of a string that may contain markers."""
-        try:
-            split = self._markers.split(text)
-        except ConvertedMarkerError as error:
-            return self.report(
-                "ORCH-D007",
-                f"`!r` on `{self._holes[error.hole]._origin.name}` in an f-string",
-                why="a hole of a prompt template is filled with the value's text",
-                fix="write {value} without !r; format it inside a tool if the model needs quotes",
-            )
-        except ForeignMarkerError:
-            return self.report(
-                "ORCH-D033",
-                "a prompt contains a value of another workflow",
-                fix="pass the value in as a parameter of this workflow",
-            )
-        except CutMarkerError:
-            return self.report(
-                "ORCH-D008",
-                "a string operation cut or changed the placeholder of a symbolic value",
-                why="what changes a text changes the placeholder, and not the text that will be there",
-                fix="slice or replace inside a tool, and put its result into the f-string",
-            )
-        holes = [self._usable(self._holes[hole]) for hole in split.holes]
-        return self.op("prompt", holes, [Result(str)], {"parts": list(split.parts)})[0]
-
-    def marker(self, value: Value[Any], spec: str = "") -> str:
+    def marker(self, value: Value[Any]) -> str:
         """The text that stands for ``value`` in an f-string."""
         self.runs.note(user_frame())
-        if spec:
-            from orchestrator.dsl.operations import builtin_call
-
-            value = builtin_call(format, (value, spec), {})
         return self._markers.of(self._hole(value))
 
     def readable(self, text: str) -> str:
@@ -364,7 +258,8 @@ class Tracer:
             self._holes.append(value)
         return value._hole
 
-    def _usable(self, value: Value[Any]) -> Value[Any]:
+    def usable(self, value: Value[Any]) -> Value[Any]:
+        """``value`` where it is computed; an error where it belongs to another trace, or to a region that has ended."""
         if value._tracer is self and not value._scope.closed:
             return value
         origin, owner = value._origin, value._scope.name
@@ -374,25 +269,6 @@ class Tracer:
             why=f"it is computed at {origin.where}, possibly several times or not at all",
             fix="return it from there: what the function returns is the result of the combinator",
         )
-
-    def _container(self, obj: object, expected: TypeForm) -> Value[Any]:
-        if isinstance(obj, dict):
-            if not all(isinstance(key, str) and not has_marker(key) for key in obj):
-                return self.report(
-                    "ORCH-D013",
-                    "a dict whose keys are no strings known while tracing cannot hold symbolic values",
-                    fix="use text keys, or build the dict in a tool",
-                )
-            wanted = typed_items(expected) or {}
-            items = {key: self.lift(item, wanted.get(key, Any)) for key, item in obj.items()}
-            values = {key: item._type for key, item in items.items()}
-            is_typed = fits_typed_dict(values, expected)
-            return self.builtin("dict", items, expected if is_typed else dict_of(joined(list(values.values()))))
-        assert isinstance(obj, (list, tuple))
-        items = {str(position): self.lift(item) for position, item in enumerate(obj)}
-        types = [item._type for item in items.values()]
-        kind, tp = ("tuple", tuple_of(types)) if isinstance(obj, tuple) else ("list", list_of(joined(types)))
-        return self.builtin(kind, items, tp, length=Length(len(items), len(items)))
 
     # Ops
 
@@ -416,13 +292,15 @@ class Tracer:
         where, scope, opts = self.here(), self.scope, dict(opts or {})
         self.emitted += 1
         self.demands += _demands(kind, attrs, operands, opts)
-        after = opts.pop("after", None)
-        effect = effect_of(scope, kind, attrs, has_regions=bool(regions))
+        after = opts.pop("after", ())
+        effect = scope.effect_of(kind, attrs, has_regions=bool(regions))
         if regions and kind != "arm":
-            note_once(self, kind, opts)
+            inside = scope.take_once()
+            if inside and repeats(opts):
+                self.diagnostics.append(retried_around(kind, inside, where))
         op_id = self.new_id(base or kind, name, where)
-        types = [register_type(self, result.type) for result in results]
-        waits = [] if after is None else done(self, after)
+        types = [self.register_type(result.type) for result in results]
+        waits = self._done(after)  # type: ignore[arg-type]
         values: Sequence[Any] = [None] * len(results)
         if effect is not None:
             scope.writes |= effect == "write"
@@ -442,6 +320,13 @@ class Tracer:
         origin = Origin(label or op_id, where)
         return [self.value(ssa, result, origin) for ssa, result in zip(values, results, strict=True)]
 
+    def _done(self, values: Sequence[Value[Any]]) -> Sequence[Any]:
+        """A token that is there once these values are; none where nothing is emitted any more."""
+        if self.diagnostics or not values:
+            return []
+        inputs = [value._ssa for value in values]
+        return self.ir.op("done", inputs, [], {}, id=self.new_id("after"), opts={}, where=self.here(), ordered=True)
+
     def builtin(
         self, op: str, args: Mapping[str, Value[Any]], result: TypeForm, length: Length | None = None
     ) -> Value[Any]:
@@ -456,7 +341,17 @@ class Tracer:
         opts: Opts = {key: True for key, on in (("each", each), ("keyed", keyed)) if on}
         result = Result(tp, value._length if each else None)
         label = f"{value._origin.name}.{path}"
-        return self.op("field", [self._usable(value)], [result], {"path": path}, opts, label=label)[0]
+        return self.op("field", [self.usable(value)], [result], {"path": path}, opts, label=label)[0]
+
+    def register_type(self, tp: TypeForm) -> str:
+        """Bind the name of a type, and return it; reports another type of that name."""
+        name = type_string(tp)
+        if self.types.get(name) is tp:
+            return name
+        tp = decodable(tp)
+        if (clash := type_clash(name, self.types.setdefault(name, tp), tp)) is not None:
+            self.report("ORCH-D031", f"two different types are called {name}", why=clash[0], fix=clash[1])
+        return name
 
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""

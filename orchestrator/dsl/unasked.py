@@ -26,19 +26,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import islice, pairwise, zip_longest
 from types import BuiltinFunctionType, CodeType, MethodDescriptorType, WrapperDescriptorType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from orchestrator.dsl.location import BY_VALUE, is_rewritten
 from orchestrator.dsl.meaning import LAYOUT, UNKNOWN, Functions, Kind, Meaning, arguments_of, module_of, understand
 from orchestrator.dsl.misuse import IN_A_TOOL, ON_THE_PLACEHOLDER, TRACED_ONCE
 from orchestrator.dsl.syntax import has_source
 from orchestrator.dsl.template import has_marker, without_markers
+from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.dsl.typing import assignable
-from orchestrator.dsl.value import Value
 from orchestrator.errors import SourceLoc
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
 
 _OF_VALUES: Final = frozenset({"type", "id", "callable", "print", "repr", "ascii", "vars", "dir"})
 _OF_TEXTS: Final = frozenset(

@@ -32,18 +32,18 @@ from orchestrator.cached import cached_property
 from orchestrator.dsl.binding import bind
 from orchestrator.dsl.boundary import Boundary, boundary_of
 from orchestrator.dsl.constants import shown
+from orchestrator.dsl.lifting import feed
 from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
-from orchestrator.dsl.order import in_sequence
+from orchestrator.dsl.parallel import in_sequence
 from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.recursion import stopped
 from orchestrator.dsl.rewrite.function import findings, rewrite
 from orchestrator.dsl.static import choices_of, shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
-from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Inlined, Tracer, current_tracer
+from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Inlined, Tracer, Value, current_tracer
 from orchestrator.dsl.typing import TypeForm, type_string
-from orchestrator.dsl.value import Value
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
 from orchestrator.holding import Holding
 
@@ -307,7 +307,7 @@ class Workflow(Generic[P, R]):
             tracer.defaults = outer
             tracer.max_items, tracer.max_iterations = bounds
         caller, tracer.place = tracer.place, self.where
-        result = tracer.feed(returned, self.boundary.returns, f"the return of workflow `{self.name}`")
+        result = feed(tracer, returned, self.boundary.returns, f"the return of workflow `{self.name}`")
         tracer.place = caller
         return result
 
@@ -331,7 +331,7 @@ class Workflow(Generic[P, R]):
         if (reached := stopped(tracer, self._call, self.boundary.returns)) is not None:
             return reached
         params = {
-            name: tracer.feed(argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")
+            name: feed(tracer, argument, self.boundary.params[name], f"parameter `{name}` of workflow `{self.name}`")
             for name, argument in {**self.defaults, **bound}.items()
         }
         outer = tracer.prefix

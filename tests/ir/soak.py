@@ -225,12 +225,13 @@ def forked() -> None:
 
 def _unfinished() -> Iterator[None]:
     """A trace that stays open until the interpreter takes it away."""
+    from orchestrator.dsl.trace import class_of
     from orchestrator.dsl.tracer import Tracer
     from orchestrator.errors import SourceLoc
     from orchestrator.ir.build import Builder
 
     builder = Builder()
-    tracer = Tracer("open", builder)
+    tracer = Tracer("open", builder, class_of)
     here = SourceLoc("flow.py", 1)
     with builder.workflow("open", ["str"], opts={}, where=here) as (topic,), builder.region(["str"]) as region:
         builder.op("prompt", [topic, *region.arguments], ["str"], {"parts": ["", " ", ""]}, id="p", opts={}, where=here)

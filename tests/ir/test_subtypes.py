@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchestrator import llm, workflow
 from orchestrator.dsl.declare import declare
-from orchestrator.dsl.naming import register_type
+from orchestrator.dsl.trace import class_of
 from orchestrator.dsl.tracer import Tracer
 from orchestrator.dsl.typing import assignable, element_type, fields_of, item_type, type_string, union
 from orchestrator.ir.subtypes import DeclaredType, Subtypes
@@ -75,9 +75,9 @@ TYPES: list[Any] = [
 @pytest.fixture(scope="module")
 def types() -> Subtypes:
     graph = Recording()
-    tracer = Tracer("all", graph)
+    tracer = Tracer("all", graph, class_of)
     for tp in TYPES:
-        register_type(tracer, tp)
+        tracer.register_type(tp)
     declare(tracer)
     assert not tracer.diagnostics
     return Subtypes({name: DeclaredType(name, **attrs) for (_, name), attrs in graph.declared.items()})

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator import branch, llm, loop, map_, tool
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.tracer import Value
 
 
 class BoomError(Exception):

@@ -7,13 +7,16 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Never, TypeVar, get_args
+from typing import Any, Final, Never, TypeVar, get_args
 
-from orchestrator.dsl.expressions import without_none
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.kinds import is_set, items_of, key_and_value
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.pure.table import FUNCTIONS
+from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.dsl.typing import (
     UNIONS,
+    NoneType,
     TypeForm,
     assignable,
     origin_of,
@@ -22,10 +25,6 @@ from orchestrator.dsl.typing import (
     substitute,
     type_string,
 )
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
-    from orchestrator.dsl.value import Length, Value
 
 _ITERABLES: Final = (collections.abc.Iterable, collections.abc.Collection, collections.abc.Sequence)
 Rule = Callable[[Mapping[str, TypeForm]], TypeForm | None]
@@ -65,7 +64,7 @@ def apply(
         fix = f"its parameters are ({', '.join(list(signature.parameters)[method_of(said) :])})"
         return tracer.report("ORCH-D012", f"{said}: {error}", fix=fix)
     variables: dict[TypeVar, TypeForm] = {}
-    operands = {each: tracer.lift(argument) for each, argument in bound.items()}
+    operands = {each: lift(tracer, argument) for each, argument in bound.items()}
     for each, value in operands.items():
         if not takes(hints[each], value._type, variables):
             return wrong_operand(tracer, said, value, hints[each])
@@ -98,6 +97,13 @@ def wrong_operands(tracer: Tracer, said: str, values: Sequence[Value[Any]]) -> V
     types = ", ".join(type_string(value._type) for value in values)
     fix = next(filter(None, map(without_none, values)), "convert them first, or compute it in a pure tool")
     return tracer.report("ORCH-D014", f"{said} is not supported for {types}", fix=fix)
+
+
+def without_none(value: Value[Any]) -> str | None:
+    """What to do about a value that may be None, if it may."""
+    if NoneType not in get_args(plain(value._type)):
+        return None
+    return f"`{value._origin.name}` may be None: decide first, with `if {value._origin.name} is not None:`"
 
 
 def readable(wanted: TypeForm) -> str:

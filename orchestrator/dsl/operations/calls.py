@@ -11,14 +11,17 @@ from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any, Final, get_args
 
 from orchestrator.dsl.arithmetic import result_type, unary_type
+from orchestrator.dsl.bounds import Length
+from orchestrator.dsl.control import map_
 from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.lifting import SymbolicRange, lift
 from orchestrator.dsl.operations.applying import apply, wrong_operand, wrong_operands
 from orchestrator.dsl.operations.conditions import is_instance, truth
+from orchestrator.dsl.operations.expressions import binary
 from orchestrator.dsl.operations.methods import method
 from orchestrator.dsl.operations.operands import as_value, holds_symbolic, tracer_of
 from orchestrator.dsl.pure.numbers import IN_BASES, MATH
-from orchestrator.dsl.ranges import SymbolicRange
-from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.dsl.typing import (
     NoneType,
     TypeForm,
@@ -31,7 +34,6 @@ from orchestrator.dsl.typing import (
     type_string,
     union,
 )
-from orchestrator.dsl.value import Length, Value
 
 Call = Callable[..., Any]
 Types = Mapping[str, TypeForm]
@@ -170,13 +172,12 @@ def _divmod(tracer: Tracer, left: object, right: object) -> Any:
 
 def _pow(tracer: Tracer, base: Any, exp: Any, mod: object = None) -> Any:
     if mod is None:
-        return as_value(base, tracer) ** exp
+        return binary(tracer, "pow", as_value(base, tracer), exp)
     return apply(tracer, "pow_mod", [base, exp, mod], {}, said="pow()")
 
 
 def _by_key(tracer: Tracer, name: str, items: Value[Any], key: Any, *more: object) -> Value[Any]:
     """``sorted(items, key=key)`` and the like: the keys are mapped, for each item, and the items ordered by them."""
-    from orchestrator.dsl.control import map_
 
     if has_builtin(key):  # as `len`, which is asked for the length of each
         key = partial(_of_one, key)
@@ -273,7 +274,7 @@ def _dict(tracer: Tracer, items: object = (), **more: object) -> Any:
     given = as_value(items, tracer)
     callee = "copy" if key_and_value(given._type) is not None else "dict_of"
     made = apply(tracer, callee, [given], {}, said="dict()")
-    return made | more if more else made
+    return binary(tracer, "or", made, more) if more else made
 
 
 def _zip(tracer: Tracer, *lists: object, strict: object = False) -> Any:
@@ -294,7 +295,7 @@ def _zip(tracer: Tracer, *lists: object, strict: object = False) -> Any:
 def _range(tracer: Tracer, *bounds: object) -> Any:
     if not 1 <= len(bounds) <= 3:
         raise _WrongArgumentsError(f"range() gets {len(bounds)} arguments", "range(stop) or range(start, stop, step)")
-    for each in map(tracer.lift, bounds):
+    for each in [lift(tracer, bound) for bound in bounds]:
         if not assignable(each._type, int):
             return wrong_operand(tracer, "range()", each, int)
     start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]

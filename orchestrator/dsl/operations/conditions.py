@@ -9,20 +9,17 @@ from __future__ import annotations
 from enum import Enum
 from inspect import isabstract
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from orchestrator.dsl.arithmetic import comparable
 from orchestrator.dsl.kinds import is_text, items_of
-from orchestrator.dsl.narrowing import Fact, equals, is_none, is_true, members, narrowed, together
+from orchestrator.dsl.lifting import SymbolicRange, lift
+from orchestrator.dsl.narrowing import equals, is_none, is_true, members, narrowed, together
 from orchestrator.dsl.operations.applying import wrong_operand, wrong_operands
 from orchestrator.dsl.operations.operands import as_value, in_some_order, tracer_of
-from orchestrator.dsl.ranges import SymbolicRange
 from orchestrator.dsl.template import has_marker, without_markers
+from orchestrator.dsl.tracer import Fact, Tracer, Value
 from orchestrator.dsl.typing import NoneType, TypeForm, is_typed_dict, origin_of, plain, type_string
-from orchestrator.dsl.value import Value
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
 
 _NATIVE: Final = (str, bytes, list, tuple, dict, set, frozenset, bool, int, float, complex, NoneType, range)
 _SINGLETONS: Final = (NoneType, bool, Enum)
@@ -43,7 +40,7 @@ def truth(value: object) -> Value[bool] | bool:
     answers = {is_true(member) for member in members(value._type)}
     if len(answers) == 1 and (answer := answers.pop()) is not None:
         return answer
-    return _test(value._tracer.builtin("truth", {"value": value._tracer.lift(value)}, bool), narrowed(value, is_true))
+    return _test(value._tracer.builtin("truth", {"value": lift(value._tracer, value)}, bool), narrowed(value, is_true))
 
 
 def _test(made: Value[Any], facts: tuple[Fact, ...]) -> Value[bool]:
@@ -64,7 +61,7 @@ def same(a: object, b: object) -> Value[bool] | bool:
             return True
         if answers == {False}:
             return False
-        operands = {"left": tracer.lift(value), "right": tracer.lift(other)}
+        operands = {"left": lift(tracer, value), "right": lift(tracer, other)}
         return _test(tracer.builtin("is", operands, bool), narrowed(value, holds))
     if not isinstance(value, Value) and (a is None or b is None):  # a text is not None
         return False
@@ -104,7 +101,7 @@ def _among(tracer: Tracer, container: Any, item: object) -> Value[bool] | bool:
     items = in_some_order(container) if isinstance(container, (set, frozenset)) else list(container)
     if not items:
         return False
-    whole, part = tracer.lift(items), as_value(item, tracer)
+    whole, part = lift(tracer, items), as_value(item, tracer)
     inside = items_of(whole._type)
     if not comparable(inside, part._type):
         return wrong_operands(tracer, "`in`", [part, whole])
@@ -146,7 +143,7 @@ def is_instance(value: object, classes: object) -> Value[bool] | bool:
     names = sorted(
         {name for cls in wanted for name in _names(cls)} | {_name(_class(m)) for m, a in answers.values() if a}
     )
-    operands = {"value": tracer.lift(value), "classes": tracer.lift(names)}
+    operands = {"value": lift(tracer, value), "classes": lift(tracer, names)}
     return _test(tracer.builtin("isinstance", operands, bool), (Fact(value, together(true), together(false)),))
 
 

@@ -6,12 +6,14 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.dsl.arithmetic import comparable
-from orchestrator.dsl.expressions import index
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.operations.applying import wrong_operand, wrong_operands
+from orchestrator.dsl.operations.expressions import index
 from orchestrator.dsl.operations.operands import as_value, tracer_of
+from orchestrator.dsl.tracer import Value
 from orchestrator.dsl.typing import TypeForm, assignable, join, list_of, typed_items, union
-from orchestrator.dsl.value import Length, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,7 @@ def item(container: object, key: object) -> Value[Any]:
 def appended(items: object, added: Sequence[object]) -> Value[Any]:
     """The list ``[*items, *added]``."""
     tracer = tracer_of(items, *added)
-    return concat([as_value(items, tracer), tracer.lift(list(added))])
+    return concat([as_value(items, tracer), lift(tracer, list(added))])
 
 
 def concat(lists: Sequence[object] | Value[Any]) -> Value[Any]:

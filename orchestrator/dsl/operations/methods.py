@@ -8,15 +8,14 @@ from typing import Any, Final
 
 from orchestrator.dsl.arithmetic import comparable
 from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.lifting import SymbolicRange, lift
 from orchestrator.dsl.operations.applying import apply, wrong_operand, wrong_operands
 from orchestrator.dsl.operations.operands import as_value, holds_symbolic, tracer_of
 from orchestrator.dsl.pure.containers import SET_METHODS
 from orchestrator.dsl.pure.texts import METHODS as TEXT_METHODS
-from orchestrator.dsl.ranges import SymbolicRange
 from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.dsl.typing import TypeForm, join, plain, typed_items, union
-from orchestrator.dsl.value import Value
 
 Method = Callable[..., Any]
 
@@ -113,8 +112,8 @@ def _formatted(tracer: Tracer, text: object, *args: object, **kwargs: object) ->
     """``text.format(...)`` of a text that is only known when the workflow runs."""
     if isinstance(text, str) and not has_marker(text):
         return text.format(*args, **kwargs)
-    given: dict[str, Value[Any]] = {"text": as_value(text, tracer), "args": tracer.lift(args)}
-    return tracer.builtin("str.format", {**given, "kwargs": tracer.lift(kwargs)}, str)
+    given: dict[str, Value[Any]] = {"text": as_value(text, tracer), "args": lift(tracer, args)}
+    return tracer.builtin("str.format", {**given, "kwargs": lift(tracer, kwargs)}, str)
 
 
 def _got(tracer: Tracer, items: object, *args: object) -> Any:

@@ -7,10 +7,9 @@ from typing import Any, get_args
 
 from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.kinds import items_of
-from orchestrator.dsl.ranges import SymbolicRange
+from orchestrator.dsl.lifting import SymbolicRange, lift
 from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Tracer, require_tracer
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.tracer import Tracer, Value, require_tracer
 
 
 def tracer_of(*operands: object) -> Tracer:
@@ -34,14 +33,14 @@ def as_value(operand: object, tracer: Tracer | None = None) -> Value[Any]:
     """An operand as a value: a text with markers is its template, a set or a dict with other keys than texts an op."""
     tracer = tracer or tracer_of(operand)
     if isinstance(operand, (set, frozenset)):
-        items = tracer.lift(in_some_order(operand))
+        items = lift(tracer, in_some_order(operand))
         tp = type(operand)[items_of(items._type)]  # type: ignore[index]
         return tracer.builtin("set_of" if type(operand) is set else "frozenset_of", {"items": items}, tp)
     if isinstance(operand, dict) and not all(isinstance(key, str) and not has_marker(key) for key in operand):
-        pairs = tracer.lift(list(operand.items()))
+        pairs = lift(tracer, list(operand.items()))
         key, value = get_args(items_of(pairs._type)) or (Any, Any)
         return tracer.builtin("dict_of", {"items": pairs}, dict[key, value])  # type: ignore[valid-type]
-    return tracer.lift(operand)
+    return lift(tracer, operand)
 
 
 def in_some_order(items: Iterable[object]) -> list[object]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Final, Never
 
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.llm import Chat
-from orchestrator.dsl.naming import register_type
 from orchestrator.dsl.region import EndedError
 from orchestrator.dsl.rewrite.cells import (
     FLAG,
@@ -31,9 +32,9 @@ from orchestrator.dsl.rewrite.cells import (
     restore,
 )
 from orchestrator.dsl.rewrite.lacking import lacks, note, taken
-from orchestrator.dsl.tracer import Result, Scope, Tracer
+from orchestrator.dsl.scope import Scope
+from orchestrator.dsl.tracer import Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm, join, type_string, union
-from orchestrator.dsl.value import Length, Value
 from orchestrator.errors import SourceLoc
 
 RETURNED: Final = "(value)"
@@ -58,7 +59,7 @@ class Arm:
         tracer = self.tracer
         tracer.scope = self.scope
         try:
-            with tracer.ir.region([register_type(tracer, tp) for tp in types]) as self.region:
+            with tracer.ir.region([tracer.register_type(tp) for tp in types]) as self.region:
                 self.arguments = self.region.arguments
                 yield self
         finally:
@@ -163,7 +164,7 @@ class Joining:
                 reason = f"it is a {type(content).__name__} in {arm.scope.name}, which only Python knows"
                 return lambda _: self._unbound(name, reason)
             with arm.reopened():
-                lifted.append(never(self.tracer) if content is UNBOUND else self.tracer.lift(content))
+                lifted.append(never(self.tracer) if content is UNBOUND else lift(self.tracer, content))
         tp: TypeForm | None = lifted[0]._type
         for arm, value in zip(self.live[1:], lifted[1:], strict=True):
             joined = join(tp, value._type)
@@ -259,7 +260,7 @@ def _narrowed(tracer: Tracer, cells: Cells, types: Mapping[str, Any]) -> dict[st
     made: dict[str, tuple[Any, Any]] = {}
     for name, tp in types.items():
         original = held(cells[name])
-        own = tracer.builtin("narrow", {"value": tracer.lift(original)}, tp)
+        own = tracer.builtin("narrow", {"value": lift(tracer, original)}, tp)
         made[name] = own, original
         hold(cells[name], own)
     return made

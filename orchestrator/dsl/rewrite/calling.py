@@ -14,10 +14,9 @@ from orchestrator.dsl.rewrite.comprehending import list_of
 from orchestrator.dsl.rewrite.plain import is_symbolic, part
 from orchestrator.dsl.rewrite.scopes import MUTATORS
 from orchestrator.dsl.tool import call
-from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.tracer import Value, current_tracer
 from orchestrator.dsl.typing import fields_of
 from orchestrator.dsl.unasked import READERS
-from orchestrator.dsl.value import Value
 
 
 def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each

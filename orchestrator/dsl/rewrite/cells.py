@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import CellType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from orchestrator.dsl.location import is_rewritten
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.tracer import Tracer
 
 
 class _Unbound:

@@ -16,12 +16,12 @@ from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.kinds import class_of
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import is_rewritten
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
-from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import type_string
-from orchestrator.dsl.value import Value
 
 _MADE_UP = re.compile(r"(item|value|part|error|subject)_+")
 """Names of the rewriting."""
@@ -61,7 +61,7 @@ def changed(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, A
         ):
             tracer = current_tracer()
             if tracer is not None and (method, type(target)) not in _HOLDING:
-                return _changed_value(tracer.lift(target), method, args, kwargs)
+                return _changed_value(lift(tracer, target), method, args, kwargs)
         target = _writable(target)
     getattr(target, method)(*args, **kwargs)
     return target

@@ -7,15 +7,14 @@ from functools import partial
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.bounds import bound_of
 from orchestrator.dsl.control import map_op
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.rewrite.cells import Kept, cells_of
 from orchestrator.dsl.rewrite.changing import fresh
 from orchestrator.dsl.rewrite.deciding import choose
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
-from orchestrator.dsl.rewrite.values import iterated
-from orchestrator.dsl.tracer import Tracer, current_tracer
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.rewrite.values import bound_of, iterated
+from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 
 Test = Callable[[Any], Any] | None
 Member = Callable[[Any], Any] | None
@@ -86,7 +85,7 @@ def _listed(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
         elif passed:
             parts.append(_part(tracer, item, member, further))
     if any(isinstance(part, Value) for part in parts):
-        return operations.concat(tracer.lift(parts))
+        return operations.concat(lift(tracer, parts))
     return fresh([each for part in parts for each in part])
 
 
@@ -117,7 +116,7 @@ def _mapped(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
     if test is None and further is None:
 
         def given(item: Any) -> Any:
-            return tracer.lift(_handing_nothing_on(tracer, (member,), lambda: _member(item, member)))
+            return lift(tracer, _handing_nothing_on(tracer, (member,), lambda: _member(item, member)))
 
         return map_op(tracer, given, [values], most, in_order=True)
 
@@ -130,4 +129,4 @@ def _mapped(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
             return choose(passed, lambda: _part(tracer, item, member, further), list)
         return _part(tracer, item, member, further) if passed else []
 
-    return operations.concat(map_op(tracer, lambda item: tracer.lift(parts(item)), [values], most, in_order=True))
+    return operations.concat(map_op(tracer, lambda item: lift(tracer, parts(item)), [values], most, in_order=True))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.narrowing import Fact
+from orchestrator.dsl.lifting import template_of
+from orchestrator.dsl.operations.expressions import binary, negate
 from orchestrator.dsl.rewrite.arms import RETURNED, emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, held
 from orchestrator.dsl.rewrite.plain import compare, is_symbolic, is_truth
 from orchestrator.dsl.rewrite.values import narrowed
-from orchestrator.dsl.tracer import current_tracer
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.tracer import Fact, Value, current_tracer
 
 Thunk = Callable[[], Any]
 
@@ -89,7 +89,7 @@ def _symbolic(value: Any, other: Thunk, others: Sequence[Thunk], *, stops: bool)
     if isinstance(condition, bool):
         return value if condition is stops else _short_circuit(other(), others, stops=stops)
     cells = cells_of((other, *others))
-    first = value if isinstance(value, Value) else tracer.template(value)
+    first = value if isinstance(value, Value) else template_of(tracer, value)
 
     def rest() -> Any:
         return _short_circuit(other(), others, stops=stops)
@@ -122,7 +122,7 @@ def _as_one_op(first: Value[Any], right: Any, *, stops: bool) -> Any:
         return right if right is stops else first
     if not isinstance(right, Value) or not is_truth(right):
         return None
-    return _with_facts(first | right if stops else first & right, first, right, stops=stops)
+    return _with_facts(binary(first._tracer, "or" if stops else "and", first, right), first, right, stops=stops)
 
 
 def _with_facts(made: Any, first: Value[Any], right: Any, *, stops: bool) -> Any:
@@ -140,7 +140,7 @@ def not_(value: Any) -> Any:
     if not is_symbolic(value):
         return not value
     condition = operations.truth(value)
-    return not condition if isinstance(condition, bool) else ~condition
+    return not condition if isinstance(condition, bool) else negate(condition)
 
 
 def _nothing() -> None:

@@ -31,8 +31,7 @@ from orchestrator.dsl.rewrite.cells import (
 from orchestrator.dsl.rewrite.deciding import decide
 from orchestrator.dsl.rewrite.lacking import note, taken
 from orchestrator.dsl.rewrite.plain import is_symbolic
-from orchestrator.dsl.tracer import Result, Tracer, current_tracer
-from orchestrator.dsl.value import Origin, Value
+from orchestrator.dsl.tracer import Origin, Result, Tracer, Value, current_tracer
 from orchestrator.errors import Error, OrchError, TraceError, described
 
 Thunk = Callable[[], object]

@@ -18,12 +18,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import CellType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, held, hold, plain_name
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.tracer import Tracer
 
 BROKE: Final = "broke_"
 SKIPPED: Final = "skipped_"

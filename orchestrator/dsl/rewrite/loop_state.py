@@ -13,8 +13,7 @@ from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, conte
 from orchestrator.dsl.rewrite.changing import refuse_aliases
 from orchestrator.dsl.rewrite.deciding import or_
 from orchestrator.dsl.rewrite.lacking import lacks, reason
-from orchestrator.dsl.tracer import Tracer
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.tracer import Tracer, Value
 
 Extra = tuple[Any, ...]
 

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.bounds import bound_of
 from orchestrator.dsl.control import map_op
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import user_location
+from orchestrator.dsl.operations.expressions import binary
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
@@ -24,10 +25,9 @@ from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.loop_state import LoopState
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
-from orchestrator.dsl.rewrite.values import bounded, iterated
-from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.rewrite.values import bound_of, bounded, iterated
+from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import is_list
-from orchestrator.dsl.value import Value
 from orchestrator.errors import TraceError
 
 MOST_NESTED: Final = 16
@@ -208,7 +208,7 @@ def _loop_over(  # noqa: PLR0917
     after: Names,
 ) -> None:  # fmt: skip
     """A loop over concrete items that may be left early."""
-    known = tracer.lift(list(items))
+    known = lift(tracer, list(items))
     is_counted = items == list(range(len(items)))
 
     def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -267,7 +267,7 @@ def _mapped(  # noqa: PLR0917
         for name in lists:
             part = held(cells[name])
             is_one[name] = type(part) is list and len(part) == 1
-            parts.append(tracer.lift(part[0] if is_one[name] else part))
+            parts.append(lift(tracer, part[0] if is_one[name] else part))
         return tuple(parts)
 
     mapped = map_op(tracer, turn, [values], most, in_order=True)
@@ -276,4 +276,5 @@ def _mapped(  # noqa: PLR0917
         items = part if is_one[name] else operations.concat(part)
         known = lists[name]
         refuse_aliases(known, name)
-        hold(cells[name], items if type(known) is list and not known else tracer.lift(known) + items)
+        begins_empty = type(known) is list and not known
+        hold(cells[name], items if begins_empty else binary(tracer, "add", lift(tracer, known), items))

@@ -15,8 +15,7 @@ from orchestrator.dsl.rewrite.deciding import and_, decide, or_
 from orchestrator.dsl.rewrite.plain import as_value, compare, is_symbolic
 from orchestrator.dsl.rewrite.values import narrowed
 from orchestrator.dsl.switching import encoded_cases
-from orchestrator.dsl.tracer import Tracer
-from orchestrator.dsl.value import Value
+from orchestrator.dsl.tracer import Tracer, Value
 
 
 @dataclass(frozen=True, slots=True)

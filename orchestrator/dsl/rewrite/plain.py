@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.lifting import template_of
 from orchestrator.dsl.location import user_location
+from orchestrator.dsl.operations.expressions import negate
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.percent import filled
 from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.tracer import Value, current_tracer
 from orchestrator.dsl.typing import assignable
-from orchestrator.dsl.value import Value
 from orchestrator.errors import TraceError
 
 _BINARY: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -53,7 +54,7 @@ def as_value(operand: Any) -> Any:
     if is_text(operand):
         tracer = current_tracer()
         if tracer is not None:
-            return tracer.template(operand)
+            return template_of(tracer, operand)
     return operand
 
 
@@ -62,12 +63,12 @@ def compare(left: Any, sign: str, right: Any) -> Any:
     if sign in ("in", "not in"):
         asks = operations.holds_symbolic(left) or operations.holds_symbolic(right)
         found = operations.contains(right, left) if asks else left in right
-        return found if sign == "in" else ~found if isinstance(found, Value) else not found
+        return found if sign == "in" else negate(found) if isinstance(found, Value) else not found
     if sign in ("is", "is not"):
         if not (is_symbolic(left) or is_symbolic(right)):
             return left is right if sign == "is" else left is not right
         same = operations.same(left, right)
-        return same if sign == "is" else ~same if isinstance(same, Value) else not same
+        return same if sign == "is" else negate(same) if isinstance(same, Value) else not same
     if operations.holds_symbolic(left) or operations.holds_symbolic(right):
         left, right = operations.as_value(left), operations.as_value(right)
     return _COMPARING[sign](left, right)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.bounds import Length
+from orchestrator.dsl.lifting import lift
+from orchestrator.dsl.operations.expressions import index
+from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.dsl.typing import TypeForm, element_type, is_list, list_of, origin_of, plain
-from orchestrator.dsl.value import Length, Value
 
 
 def iterated(value: Value[Any]) -> Value[Any]:
@@ -16,11 +18,16 @@ def iterated(value: Value[Any]) -> Value[Any]:
     return value if is_list(value._type) else operations.builtin_call(list, (value,), {})
 
 
+def bound_of(tracer: Tracer, value: Value[Any]) -> int:
+    """The most items of a list that are gone through; one with more fails when it is."""
+    return tracer.max_items if value._length is None else value._length.most
+
+
 def bounded(tracer: Tracer, values: Value[Any], most: int) -> Value[Any]:
     """A list of at most so many items; one with more fails (ORCH-R005)."""
     if values._length is not None and values._length.most <= most:
         return values
-    given = {"items": values, "most": tracer.lift(most)}
+    given = {"items": values, "most": lift(tracer, most)}
     return tracer.builtin("bounded", given, values._type, Length(most))
 
 
@@ -35,7 +42,7 @@ def unpacked(value: Value[Any], count: int, star: int | None) -> Any:
             fix=f"write {len(arguments)} names, or index the items",
         )
     if origin_of(tp) is tuple and Ellipsis not in arguments:
-        parts = [value[position] for position in range(len(arguments))]
+        parts = [index(value, position) for position in range(len(arguments))]
         if star is None:
             return parts
         behind = count - star - 1
@@ -43,15 +50,16 @@ def unpacked(value: Value[Any], count: int, star: int | None) -> Any:
     items = iterated(value)
     tracer, item = value._tracer, element_type(items._type)
     least = count if star is None else count - 1
-    given = {"items": items, "count": tracer.lift(least), "exactly": tracer.lift(star is None)}
+    given = {"items": items, "count": lift(tracer, least), "exactly": lift(tracer, star is None)}
     length = Length(count, count) if star is None else None
     known = tracer.builtin("unpacked", given, list_of(Any if item is None else item), length)
     if star is None:
-        return [known[position] for position in range(count)]
+        return [index(known, position) for position in range(count)]
     behind = count - star - 1
     end = -behind if behind else None
     front = [operations.item(known, position) for position in range(star)]
-    return [*front, known[star:end], *(operations.item(known, position - behind) for position in range(behind))]
+    back = [operations.item(known, position - behind) for position in range(behind)]
+    return [*front, index(known, slice(star, end)), *back]
 
 
 def narrowed(value: Any, tp: TypeForm) -> Any:
@@ -82,7 +90,7 @@ def _extended(target: Value[Any], items: Any) -> Any:
 
 
 def _inserted(target: Value[Any], position: Any, item: Any) -> Any:
-    return operations.concat([target[:position], [item], target[position:]])
+    return operations.concat([index(target, slice(position)), [item], index(target, slice(position, None))])
 
 
 def _popped(target: Value[Any], position: Any = -1) -> Any:

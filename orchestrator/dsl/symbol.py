@@ -1,6 +1,6 @@
 """Symbolic values: what a workflow's function computes with while it is traced.
 
-A :class:`Value` stands for something that is only known when the workflow runs. Operators on it add ops to the graph;
+A :class:`Symbol` stands for something that is only known when the workflow runs. Operators on it add ops to the graph;
 anything for which Python needs the concrete thing is recorded as an error, and tracing goes on.
 
 To a type checker a workflow is ordinary code: ``llm(..., returns=Query)`` *is* a ``Query``. That is why a function
@@ -9,67 +9,25 @@ annotated ``-> str`` may return what ``llm`` returns, and why editors complete t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from orchestrator.dsl import misuse
-from orchestrator.dsl.expressions import binary, field, index, negate, unary
-from orchestrator.errors import SourceLoc
-
-if TYPE_CHECKING:
-    from orchestrator.dsl.narrowing import Fact
-    from orchestrator.dsl.tracer import Scope, Tracer
+from orchestrator.dsl.operations.calls import builtin_call
+from orchestrator.dsl.operations.expressions import binary, field, index, negate, unary
+from orchestrator.dsl.tracer import Value
 
 T = TypeVar("T")
 
 
-def builtin_call(function: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-    """A builtin function of symbolic arguments; imported when one is called, because it is made of values."""
-    from orchestrator.dsl.operations.calls import builtin_call
-
-    return builtin_call(function, args, kwargs)
-
-
-class Length(NamedTuple):
-    """What tracing knows about the length of a list: its bounds."""
-
-    most: int
-    least: int = 0
-
-    @property
-    def exact(self) -> bool:
-        """Whether it is known."""
-        return self.least == self.most
-
-
-class Origin(NamedTuple):
-    """The op (or parameter) that produces a value, for messages."""
-
-    name: str
-    where: SourceLoc
-
-
-class Value(Generic[T]):
-    """Something of type ``T`` that is only known when the workflow runs.
+class Symbol(Value[T]):
+    """A value, and what Python's operators do with it.
 
     ``value.field`` and ``value[0]`` project, and over a list of models ``values.field`` projects each;
     operators (``== < + - * / // % ** & | ~`` …) and methods of texts and containers build pure expressions; in an
     f-string it becomes a hole of the prompt template.
     """
 
-    __slots__ = ("_facts", "_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
-
-    def __init__(  # noqa: PLR0917 - positional because every op makes one
-        self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
-    ) -> None:
-        self._tracer = tracer
-        self._ssa = ssa
-        self._type = tp
-        self._scope = scope
-        self._origin = origin
-        self._length = length
-        self._hole: int | None = None
-        self._facts: tuple[Fact, ...] = ()
-        """Of a condition, what it says about the types of values."""
+    __slots__ = ()
 
     # Projections
 
@@ -206,7 +164,7 @@ class Value(Generic[T]):
         return self._tracer.marker(self)
 
     def __format__(self, spec: str) -> str:
-        return self._tracer.marker(self, spec)
+        return self._tracer.marker(builtin_call(format, (self, spec), {}) if spec else self)
 
     def __repr__(self) -> str:
         return f"<Value {self._origin.name}{self._tracer.repr_marker(self)}>"

@@ -5,14 +5,19 @@ from __future__ import annotations
 from difflib import get_close_matches
 from enum import Enum
 from operator import index as as_int
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from orchestrator.dsl.arithmetic import SYMBOLS, comparable, result_type, unary_type
+from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.kinds import attribute_type, class_of, is_text, items_of, key_and_value
-from orchestrator.dsl.narrowing import Fact, both, either, equality, opposite
+from orchestrator.dsl.lifting import lift, template_of
+from orchestrator.dsl.narrowing import both, either, equality, opposite
+from orchestrator.dsl.operations.applying import without_none
+from orchestrator.dsl.operations.methods import method
+from orchestrator.dsl.operations.operands import as_value
 from orchestrator.dsl.template import has_marker
+from orchestrator.dsl.tracer import Fact, Tracer, Value
 from orchestrator.dsl.typing import (
-    NoneType,
     TypeForm,
     assignable,
     element_type,
@@ -27,21 +32,15 @@ from orchestrator.dsl.typing import (
     union,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    from orchestrator.dsl.tracer import Tracer
-    from orchestrator.dsl.value import Length, Value
-
 T = TypeVar("T")
 
 
 def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
     """``left op right``; adding to a string extends a prompt template."""
     if op == "add" and _is_text(left) and _is_text(right):
-        return tracer.template(f"{left}{right}")
+        return template_of(tracer, f"{left}{right}")
     if op in ("eq", "ne") and (never := _never_equal(left, right)) is not None:
         return never
-    from orchestrator.dsl.operations.operands import as_value
-
     a, b = as_value(left, tracer), as_value(right, tracer)
     result = result_type(op, a._type, b._type)
     if op == "pow" and isinstance(right, int) and right >= 0 and class_of(a._type) in (bool, int):
@@ -73,17 +72,8 @@ def _facts(op: str, left: object, right: object) -> tuple[Fact, ...]:
     return ()
 
 
-def without_none(value: Value[Any]) -> str | None:
-    """What to do about a value that may be None, if it may."""
-    if NoneType not in get_args(plain(value._type)):
-        return None
-    return f"`{value._origin.name}` may be None: decide first, with `if {value._origin.name} is not None:`"
-
-
 def _never_equal(left: object, right: object) -> Value[Any] | None:
     """An error for the comparison with a constant that a value of its type cannot be; else None."""
-    from orchestrator.dsl.value import Value
-
     value, constant = (left, right) if isinstance(left, Value) else (right, left)
     scalar = constant is None or isinstance(constant, (str, int, Enum))
     if not isinstance(value, Value) or not scalar or (isinstance(constant, str) and has_marker(constant)):
@@ -113,7 +103,7 @@ def negate(value: Value[Any]) -> Value[Any]:
     tracer = value._tracer
     if not assignable(value._type, bool):
         return unary("invert", value)
-    made = tracer.builtin("not", {"value": tracer.lift(value)}, bool)
+    made = tracer.builtin("not", {"value": lift(tracer, value)}, bool)
     made._facts = opposite(value._facts)
     return made
 
@@ -126,7 +116,7 @@ def unary(op: str, value: Value[Any]) -> Value[Any]:
         fix = "~ negates a bool; compare first" if op == "invert" else "- and + are for numbers"
         message = f"`{sign}{type_string(value._type)}` is not supported"
         return tracer.report("ORCH-D014", message, fix=without_none(value) or fix)
-    return tracer.builtin(op, {"value": tracer.lift(value)}, tp)
+    return tracer.builtin(op, {"value": lift(tracer, value)}, tp)
 
 
 def narrow(value: Any, to: type[T]) -> T:
@@ -146,7 +136,7 @@ def narrow(value: Any, to: type[T]) -> T:
             why=f"`{value._origin.name}` at {value._origin.where} produces {type_string(value._type)}",
             fix="narrow to a member of its union",
         )
-    return tracer.builtin("narrow", {"value": tracer.lift(value)}, to)  # type: ignore[no-any-return]
+    return tracer.builtin("narrow", {"value": lift(tracer, value)}, to)  # type: ignore[no-any-return]
 
 
 def field(value: Value[Any], name: str) -> Any:
@@ -162,9 +152,7 @@ def field(value: Value[Any], name: str) -> Any:
     if each is not None and name in each:
         return tracer.field(value, name, list_of(each[name]), each=True)
     if (attribute := attribute_type(tp, name)) is not None:
-        return tracer.builtin("attribute", {"value": tracer.lift(value), "name": tracer.lift(name)}, attribute)
-    from orchestrator.dsl.operations.methods import method
-
+        return tracer.builtin("attribute", {"value": lift(tracer, value), "name": lift(tracer, name)}, attribute)
     if (found := method(value, name)) is not None:
         return found
     return _unknown_field(value, name, fields or each)
@@ -195,8 +183,6 @@ def _sliced(length: Length, key: slice) -> Length:
 
     As the list grows, both ends of the slice stay or move with it, which changes at the lengths its bounds name only.
     """
-    from orchestrator.dsl.value import Length
-
     turns = [abs(as_int(bound)) + near for bound in (key.start, key.stop) if bound is not None for near in (-1, 0, 1)]
     of = [length.least, length.most, *(turn for turn in turns if length.least < turn < length.most)]
     lengths = [len(range(*key.indices(each))) for each in of]
@@ -231,11 +217,10 @@ def _looked_up(tp: TypeForm, key: TypeForm) -> TypeForm | None:
 
 
 def _slice(value: Value[Any], key: slice) -> Value[Any]:
-    from orchestrator.dsl.value import Length, Value
 
     tracer, length = value._tracer, value._length
     tp, is_known = plain(value._type), not any(isinstance(each, Value) for each in (key.start, key.stop, key.step))
-    bounds = {"start": tracer.lift(key.start), "stop": tracer.lift(key.stop), "step": tracer.lift(key.step)}
+    bounds = {"start": lift(tracer, key.start), "stop": lift(tracer, key.stop), "step": lift(tracer, key.step)}
     for each in bounds.values():
         if not assignable(each._type, int | None):
             return tracer.report(
@@ -254,20 +239,18 @@ def _slice(value: Value[Any], key: slice) -> Value[Any]:
     elif is_text(tp):
         tp = str
     rest = _sliced(length, key) if is_known and length is not None else length and Length(length.most)
-    return tracer.builtin("slice", {"items": tracer.lift(value), **bounds}, tp, length=rest)
+    return tracer.builtin("slice", {"items": lift(tracer, value), **bounds}, tp, length=rest)
 
 
 def index(value: Value[Any], key: object) -> Value[Any]:
     """``value[key]`` for a constant or symbolic key, and ``value[a:b]`` of a list, tuple or text."""
-    from orchestrator.dsl.value import Value
-
     tracer, tp, length = value._tracer, value._type, value._length
     if isinstance(key, str) and has_marker(key):
-        key = tracer.template(key)
+        key = template_of(tracer, key)
     if isinstance(key, Value):
         item = _looked_up(tp, key._type)
         if item is not None:
-            return tracer.builtin("getitem", {"items": tracer.lift(value), "key": tracer.lift(key)}, item)
+            return tracer.builtin("getitem", {"items": lift(tracer, value), "key": lift(tracer, key)}, item)
     if isinstance(key, slice):
         return _slice(value, key)
     if isinstance(key, (int, str)):
