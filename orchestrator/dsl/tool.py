@@ -47,6 +47,7 @@ from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=ToolSpec[..., Any])
 
 
 class ToolOptions(TypedDict, total=False):
@@ -249,7 +250,7 @@ def substitutes() -> Mapping[str, Callable[..., Any]]:
     return _substitutes.get()
 
 
-def in_force(tool: Tool[..., Any]) -> Tool[..., Any]:
+def in_force(tool: S) -> S:
     """The tool, or what :func:`substituted` has put in its place."""
     fn = _substitutes.get().get(tool.name)
     if fn is None:

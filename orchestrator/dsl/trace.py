@@ -1,6 +1,6 @@
 """Tracing: run a workflow's function once on symbolic values and keep the graph of what it did.
 
-The function is called with one :class:`~orchestrator.dsl.value.Value` per parameter. Ops it performs are emitted into
+The function is called with one :class:`~orchestrator.dsl.symbol.Symbol` per parameter. Ops it performs are emitted into
 an MLIR module as they happen; there is no second representation in between. If anything is wrong, all errors are raised
 together and the module is dropped.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Bindings:
     """What names in the IR mean: ``callee`` to the tool, type strings to the type."""
 
-    tools: dict[str, ToolSpec[..., Any]]
+    tools: Mapping[str, ToolSpec[..., Any]]
     types: dict[str, TypeForm]
 
 

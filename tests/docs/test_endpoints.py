@@ -51,7 +51,7 @@ def test_every_code_of_an_endpoint_stands_there() -> None:
         for code in re.findall(r"ORCH-E\d+", body)
     }
     local = {"ORCH-E015"}  # an engine that was not started
-    short = re.sub(r"(?<=)E(?=\d)", "ORCH-E", PAGE)
+    short = re.sub(r"(?<=, )E(?=\d)", "ORCH-E", PAGE)
     assert made - local <= set(re.findall(r"ORCH-E\d+", short))
 
 

@@ -1,0 +1,114 @@
+"""Imports run one way: no module reaches itself by what it imports.
+
+What counts is the text: an import within a function or under ``TYPE_CHECKING`` is one too. The package of what is
+imported is imported with it, since its ``__init__`` runs first.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import networkx as nx
+import pytest
+
+import orchestrator
+
+ROOT: Final = Path(orchestrator.__file__).parent
+
+
+def modules_in(root: Path, package: str) -> dict[str, Path]:
+    """The source of every module of a package, by name; component folders are linked into it."""
+    found = {package: root / "__init__.py"} if (root / "__init__.py").exists() else {}
+    for path in sorted(root.iterdir()):
+        if path.is_dir():
+            found |= modules_in(path, f"{package}.{path.name}")
+        elif path.suffix == ".py" and path.stem != "__init__":
+            found[f"{package}.{path.stem}"] = path
+    return found
+
+
+def imported(module: str, tree: ast.AST, modules: Mapping[str, Path]) -> Iterator[str]:
+    """The modules among ``modules`` that the source of one imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno} is a relative import"
+            names = [f"{node.module}.{each.name}" for each in node.names]
+            yield from (name if name in modules else str(node.module) for name in names)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+
+
+def import_graph(modules: Mapping[str, Path]) -> nx.DiGraph[str]:
+    """An edge from each module to those that are loaded by its imports: what they name, and the packages of that."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(modules)
+    for module, path in modules.items():
+        for name in imported(module, ast.parse(path.read_text()), modules):
+            parts = name.split(".")
+            loaded = {".".join(parts[: n + 1]) for n in range(len(parts))} & modules.keys()
+            graph.add_edges_from((module, each) for each in loaded if not f"{module}.".startswith(f"{each}."))
+    return graph
+
+
+CIRCLES: Final = {
+    "runtime": """
+        apart asked attempt attempted budget by_value calls cases catching content control correction engines.tool_steps
+        events executor failures generate human inline journal.base journal.replay journal.run_log observe once
+        once_within perform prefetching pricing program received records reply reservation result retry services
+        sessions tools.call tools.caller tools.processes tools.streamed tools.tasks tools.threads tools.worker_process
+        unsettled value_digest values
+    """,
+    "planner": "catalogue cluster cluster_file machine nvidia_smi",
+    "running": "session streams",
+}
+"""By package, the modules in it that do reach themselves, to become fewer; in no other package there are any."""
+
+
+@pytest.fixture(scope="module")
+def graph() -> nx.DiGraph[str]:
+    return import_graph(modules_in(ROOT, "orchestrator"))
+
+
+def in_circles(graph: nx.DiGraph[str]) -> list[list[str]]:
+    return [sorted(found) for found in nx.strongly_connected_components(graph) if len(found) > 1]
+
+
+def test_no_module_reaches_itself_by_what_it_imports(graph: nx.DiGraph[str]) -> None:
+    known = {f"orchestrator.{package}.{name}" for package, names in CIRCLES.items() for name in names.split()}
+    new = [circle for circle in in_circles(graph) if not known.issuperset(circle)]
+    assert not new, "these import each other; move what both use into a module that imports neither"
+
+
+def test_a_module_that_is_out_of_its_circle_is_no_exception_any_more(graph: nx.DiGraph[str]) -> None:
+    found = {module for circle in in_circles(graph) for module in circle}
+    known = {f"orchestrator.{package}.{name}" for package, names in CIRCLES.items() for name in names.split()}
+    assert known <= found, "take it out of CIRCLES"
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("import room.below", "from room.above import x"),
+        ("from room import below", "def late():\n    from room import above"),
+        ("def late():\n    import room.below", "import room.above"),
+        ("if TYPE_CHECKING:\n    from room.below import X", "from room.above import x"),
+        ("from room.inner import x", "import room.above"),
+    ],
+)
+def test_an_import_counts_wherever_it_stands(tmp_path: Path, above: str, below: str) -> None:
+    (tmp_path / "inner").mkdir()
+    sources = {"above": above, "below": below, "inner/__init__": "from room import below"}
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    circles = in_circles(import_graph(modules_in(tmp_path, "room")))
+    assert [set(circle) >= {"room.above", "room.below"} for circle in circles] == [True]
+
+
+def test_one_way_is_no_circle(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "above.py").write_text("from room import below\nfrom room.below import x")
+    (tmp_path / "below.py").write_text("import ast")
+    assert in_circles(import_graph(modules_in(tmp_path, "room"))) == []
