@@ -69,13 +69,12 @@ def structured(
         return Structured(made, tuple(maker.made), frozenset(maker.made))
     result, returned = maker.name("result_"), maker.name("returned_")
     if not never_ends(body):
-        end = ast.Return(ast.Constant(None))
-        body = [*body, _at_end(end, function)]
+        body = [*body, _at_start(ast.Return(ast.Constant(None)), body[-1])]
     maker.result = result
     made = maker.block(body, Flags(returned))
     is_read = returned in _read_in(made)
     made = [_set(returned, False, function.body[0]), *made] if is_read else _without(made, returned)
-    final = _at_end(ast.Return(ast.Name(result, ast.Load())), function)
+    final = _at_start(ast.Return(ast.Name(result, ast.Load())), function)
     return Structured([*made, final], tuple(maker.made), frozenset(maker.made) - {result}, result)
 
 
@@ -157,7 +156,7 @@ class _Maker:
             done += self._inner(node, flags)
             exits = self._exits(node, flags)
             if exits and rest and not _leaves(node):
-                return [*done, _guarded(exits, self.block(rest, flags), rest[0])]
+                return [*done, _guarded(exits, self.block(rest, flags), node)]
         return done
 
     def _if(self, node: ast.If, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt], flags: Flags) -> ast.stmt:
@@ -210,7 +209,7 @@ class _Maker:
                 body, orelse = self.block(node.body, flags), self.block(node.orelse, flags)
                 exits = frozenset[str]().union(*(self._exits(each, flags) for each in node.body))
                 if exits and orelse:
-                    orelse = [_guarded(exits, orelse, node.orelse[0])]
+                    orelse = [_guarded(exits, orelse, node)]
                 return [_at(ast.Try(body, handlers, orelse, self.block(node.finalbody, flags)), node)]
             case ast.Match():
                 cases = [ast.match_case(each.pattern, each.guard, self.block(each.body, flags)) for each in node.cases]
@@ -279,25 +278,29 @@ def _read_in(body: Sequence[ast.stmt]) -> set[str]:
     return read | {flag for node in nodes for flag in getattr(node, "exits", ())}
 
 
-_BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.ExceptHandler, ast.match_case)
-
-
 class _Dropping(ast.NodeTransformer):
     def __init__(self, name: str) -> None:
         self._name = name
+        self.passes: list[ast.stmt] = []
 
-    def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
         target = node.targets[0]
-        return None if isinstance(target, ast.Name) and target.id == self._name else node
+        if not isinstance(target, ast.Name) or target.id != self._name:
+            return node
+        self.passes.append(ast.copy_location(ast.Pass(), node))
+        return self.passes[-1]
 
 
 def _without(body: list[ast.stmt], name: str) -> list[ast.stmt]:
-    """Without assignments of ``name``; what becomes empty passes."""
+    """Without assignments of ``name``; what becomes empty passes, at the line of the exit that it was."""
     module = ast.Module(body, [])
-    _Dropping(name).visit(module)
+    dropping = _Dropping(name)
+    dropping.visit(module)
     for node in ast.walk(module):
-        if isinstance(node, _BLOCKS) and not node.body:
-            node.body.append(ast.Pass())
+        for block in ("body", "orelse", "finalbody"):
+            inside = getattr(node, block, None)
+            if isinstance(inside, list):
+                inside[:] = [each for each in inside if each not in dropping.passes] or inside[:1]
     return module.body
 
 
@@ -314,7 +317,6 @@ def _at(node: N, like: ast.AST) -> N:
     return node
 
 
-def _at_end(node: ast.stmt, function: ast.stmt) -> ast.stmt:
-    """``node`` at the last line of a function."""
-    last = function.body[-1]  # type: ignore[attr-defined]
-    return _at(node, ast.Pass(lineno=last.end_lineno, col_offset=0, end_lineno=last.end_lineno, end_col_offset=0))
+def _at_start(node: ast.stmt, like: ast.stmt) -> ast.stmt:
+    """``node`` at the first line of a statement, which is run whatever happens in it."""
+    return _at(node, ast.Pass(lineno=like.lineno, col_offset=0, end_lineno=like.lineno, end_col_offset=0))

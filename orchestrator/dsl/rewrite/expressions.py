@@ -50,8 +50,10 @@ class Expressions(ast.NodeTransformer):
         return node
 
     def call(self, operator: str, like: ast.AST, *args: ast.expr) -> ast.expr:
-        """``orch.operator(...)``."""
+        """``orch.operator(...)``, at the first line of ``like``: Python has a method called where its name ends."""
         function = ast.Attribute(ast.Name(self.operators, ast.Load()), operator, ast.Load())
+        line, column = like.lineno, like.col_offset  # type: ignore[attr-defined]
+        self.at(function, ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column))
         return self.at(ast.Call(function, list(args), []), like)
 
     def delayed(self, node: ast.expr) -> ast.expr:

@@ -112,7 +112,11 @@ class Statements(Expressions):
     def _body(
         self, what: str, body: Sequence[ast.stmt], like: ast.AST, *params: str, start: Sequence[ast.stmt] = ()
     ) -> tuple[str, ast.stmt]:
-        """A function of these statements, ``start`` of which are made up."""
+        """A function of these statements, ``start`` of which are made up.
+
+        It is defined at the line of the whole statement, ``like``: a line of the body would count as run, and stop at
+        its breakpoint, wherever the body itself does not run.
+        """
         name = self.name(f"{what}_{getattr(like, 'lineno', 0)}")
         names = (self._assigned(*start, *body) & self._locals) - frozenset(params)
         statements: list[ast.stmt] = []
@@ -124,7 +128,7 @@ class Statements(Expressions):
         statements += [*start, *self.block(body)]
         args = ast.arguments([], [ast.arg(each) for each in params], None, [], [], None, [])
         made = ast.FunctionDef(name, args, statements or [ast.Pass()], [])
-        return name, self.at(made, body[0] if body else like)
+        return name, self.at(made, like)
 
     def _results(self, node: ast.stmt, *parts: ast.AST) -> list[str]:
         """What is assigned inside and may be read after ``node``."""
@@ -191,14 +195,15 @@ class Statements(Expressions):
         for handler in handlers:
             error = self.name("error_")
             start = [] if handler.name is None else [self.at(_assign(handler.name, _load(error)), handler)]
-            name, made = self._body("except", handler.body, handler, error, start=start)
+            name, made = self._body("except", handler.body, node, error, start=start)
             functions.append(made)
             kinds = ast.Constant(None) if handler.type is None else self.delayed(handler.type)
+            ast.copy_location(kinds, node)
             caught.append(ast.Tuple([kinds, _load(name)], ast.Load()))
         others: list[ast.expr] = []
         for what, statements in (("orelse", node.orelse), ("finally", node.finalbody)):
             if statements:
-                name, made = self._body(what, statements, statements[0])
+                name, made = self._body(what, statements, node)
                 functions.append(made)
                 others.append(_load(name))
             else:
@@ -225,7 +230,7 @@ class Statements(Expressions):
         native: list[ast.match_case] = []
         chosen = self.name("case_")
         for number, case in enumerate(node.cases):
-            name, made = self._body("case", case.body, case.body[0])
+            name, made = self._body("case", case.body, node)
             guard = _none() if case.guard is None else self.delayed(case.guard)
             functions.append(made)
             told.append(ast.Tuple([self._pattern(case.pattern), guard, _load(name)], ast.Load()))
