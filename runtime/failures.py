@@ -32,7 +32,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R002": "a tool returned something else than it declares",
     "ORCH-R003": "a model's reply does not fit the declared type",
     "ORCH-R004": "an op took longer than its timeout",
-    "ORCH-R005": "a map got more items than its limit, or lists of different lengths",
+    "ORCH-R005": "a map or a generator got more items than its limit, or a map lists of different lengths",
     "ORCH-R006": "every arm of a race failed",
     "ORCH-R007": "the inputs of the workflow are wrong",
     "ORCH-R008": "the runtime has no engine for a model call",

@@ -43,7 +43,8 @@ def _collecting(tool: ToolSpec[..., Any]) -> Callable[..., Any]:
     """What is called: of a generator, what makes a list of it."""
     if not tool.is_streaming:
         return tool.fn
-    return StreamedAsync(tool.fn) if tool.is_async else Streamed(tool.fn)
+    made = StreamedAsync if tool.is_async else Streamed
+    return made(tool.fn, tool.max_items)
 
 
 def _once(tool: ToolSpec[..., Any], params: tuple[str, ...]) -> Once:

@@ -10,10 +10,12 @@ import sys
 import traceback
 from functools import cache, partial
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType, MethodType
-from typing import Final
+from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
+from typing import Final, TypeVar
 
 from orchestrator.errors import SourceLoc
+
+Error = TypeVar("Error", bound=BaseException)
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
@@ -81,6 +83,20 @@ def raised_in(error: BaseException) -> SourceLoc | None:
     """The innermost line of the user's that an exception came from."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_file(frame.filename)]
     return SourceLoc(frames[-1].filename, frames[-1].lineno or 0, frames[-1].name) if frames else None
+
+
+def without_own_frames(error: Error) -> Error:
+    """An exception whose traceback leads from the user's lines to theirs, without what is between them in here."""
+    kept: TracebackType | None = None
+    tracebacks = []
+    each = error.__traceback__
+    while each is not None:
+        tracebacks.append(each)
+        each = each.tb_next
+    for each in reversed(tracebacks):
+        if not each.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return error.with_traceback(kept)
 
 
 @cache

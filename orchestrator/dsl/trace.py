@@ -15,7 +15,7 @@ from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.declare import declare
 from orchestrator.dsl.llm import Chat
-from orchestrator.dsl.location import raised_in, trace_boundary
+from orchestrator.dsl.location import raised_in, trace_boundary, without_own_frames
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.region import EndedError
 from orchestrator.dsl.symbol import Symbol
@@ -126,7 +126,7 @@ def trace(workflow: Traceable, graph: Graph | None = None) -> Traced:
     if not tracer.diagnostics:
         declare(tracer)
     if tracer.diagnostics:
-        raise TraceError.collect(tracer.diagnostics)
+        raise TraceError.collect(tracer.diagnostics) from tracer.raised
     bindings = Bindings({**TOOLS, **tracer.tools}, tracer.types)
     return Traced(ir.finish(), ir.context, workflow.name, dict(boundary.params), boundary.returns, bindings)
 
@@ -178,6 +178,7 @@ def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
         fix = "build a model of symbolic values as an op: call(Model, field=value)"
     elif isinstance(error, TypeError) and "expected str instance" in raised:
         fix = 'join texts, which f-strings are: ", ".join(f"{value}" for value in values)'
+    tracer.raised = without_own_frames(error)
     return tracer.report(
         "ORCH-D001",
         f"the workflow raised {raised.splitlines()[0]}",

@@ -149,6 +149,8 @@ class Tracer:
         self.prefix = ""
         self.place: SourceLoc | None = None
         self.diagnostics: list[Diagnostic] = []
+        self.raised: Exception | None = None
+        """What the user's function raised, which is then one of the diagnostics."""
         self.defaults: Opts = {}
         self._past = Past()
         self.types: Undoable[str, TypeForm] = Undoable(self._past)

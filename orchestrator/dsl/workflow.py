@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import Context, ContextVar, copy_context
 from functools import update_wrapper
 from types import MethodType
@@ -399,9 +399,10 @@ def _wait_for(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     from orchestrator.event_loop import run
 
-    try:
+    running = None
+    with suppress(RuntimeError):
         running = asyncio.get_running_loop()
-    except RuntimeError:
+    if running is None:
         return run(start())
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(blocking(running).run, lambda: run(start())).result()

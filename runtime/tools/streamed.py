@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import get_ident
 from typing import Any, Final
 
+from orchestrator.errors import RunError
 from orchestrator.runtime.events import ToolItem
 from orchestrator.runtime.tools.caller import Caller
+
+MOST_ITEMS: Final = 1_000_000
+"""Of a generator whose tool declares no ``max_items``: without a bound one that never ends would take all memory."""
 
 Show = Callable[[int, object], None]
 _show: Final[ContextVar[Show]] = ContextVar("orchestrator_show", default=lambda number, item: None)
@@ -25,10 +29,13 @@ class Streamed:
     """
 
     fn: Callable[..., Iterable[Any]]
+    most: int | None = None
+    """The tool's ``max_items``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> list[Any]:
         show, items = _show.get(), list[Any]()
         for item in self.fn(*args, **kwargs):
+            _make_room(items, self.most)
             items.append(item)
             show(len(items), item)
         return items
@@ -39,13 +46,35 @@ class StreamedAsync:
     """An async generator function as a coroutine function that returns a list."""
 
     fn: Callable[..., AsyncIterable[Any]]
+    most: int | None = None
+    """The tool's ``max_items``."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> list[Any]:
         show, items = _show.get(), list[Any]()
-        async for item in self.fn(*args, **kwargs):
-            items.append(item)
-            show(len(items), item)
+        yielded = self.fn(*args, **kwargs)
+        try:
+            async for item in yielded:
+                _make_room(items, self.most)
+                items.append(item)
+                show(len(items), item)
+        finally:
+            if isinstance(yielded, AsyncGenerator):  # else it is left as it stands until it is collected
+                await yielded.aclose()
         return items
+
+
+def _make_room(items: list[Any], declared: int | None) -> None:
+    """Raise ORCH-R005 where a generator yields more than it may."""
+    most = MOST_ITEMS if declared is None else declared
+    if len(items) < most:
+        return
+    fix = "raise the tool's max_items=" if declared is not None else "declare the tool's max_items="
+    raise RunError(
+        "ORCH-R005",
+        f"a tool yields more than {most} items",
+        why="the result of a generator is the list of all that it yields",
+        fix=f"{fix}, or end the generator",
+    )
 
 
 def show_items(by: Caller) -> None:

@@ -6,6 +6,7 @@ that it runs in plain Python, and no others."""
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from orchestrator import tool, workflow
 from orchestrator.dsl.rewrite.function import rewrite
+from orchestrator.errors import TraceError
 from orchestrator.ir.walk import nodes, op_id, source, tree
 
 
@@ -164,3 +166,31 @@ def test_an_op_of_several_lines_is_at_its_first_one() -> None:
     lines = {op_id(op): where.line for op in ops if (where := source(op)) is not None}
     assert lines["loop_1"] == first + 3
     assert lines["branch_1"] == first + 4
+
+
+def fragile(value: object) -> str:
+    raise KeyError(f"{type(value).__name__} here")
+
+
+@workflow
+def calls(query: str) -> str:
+    text = ""
+    if query == "x":
+        text = fragile(query)
+    return text
+
+
+def test_what_a_function_raises_while_it_is_traced_leads_along_the_users_lines() -> None:
+    with pytest.raises(TraceError, match="ORCH-D001") as found:
+        calls.trace()
+    assert isinstance(found.value.__cause__, KeyError)
+    frames = traceback.extract_tb(found.value.__cause__.__traceback__)
+    lines = ['if query == "x":', "text = fragile(query)", 'raise KeyError(f"{type(value).__name__} here")']
+    assert [frame.line for frame in frames] == lines
+    assert found.value.__cause__.__context__ is None
+
+
+def test_no_other_exception_was_being_handled_when_a_workflow_fails() -> None:
+    with pytest.raises(TraceError) as found:
+        calls("x")
+    assert found.value.__context__ is found.value.__cause__

@@ -16,6 +16,7 @@ from orchestrator.events import Done, Item
 from orchestrator.runtime.events import ToolItem
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.tools import streamed
 from orchestrator.testing import fake
 from tests.dsl.recording import record
 
@@ -195,3 +196,36 @@ def _traced(each: Any) -> object:
         return each(to)  # type: ignore[no-any-return]
 
     return record(flow)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_generator_without_an_end_fails_at_its_bound(isolation: Any) -> None:
+    with pytest.raises(RunError, match=r"ORCH-R005.*more than 3 items"):
+        observed(tool(endless, effects="reads", isolation=isolation, max_items=3))
+
+
+def endless(to: int) -> Iterator[int]:
+    while True:
+        yield to
+
+
+def test_an_async_generator_that_yields_too_much_is_closed() -> None:
+    closed: list[bool] = []
+
+    @tool(effects="reads", max_items=2)
+    async def ticks(to: int) -> AsyncIterator[int]:
+        try:
+            while True:
+                yield to
+        finally:
+            closed.append(True)
+
+    with pytest.raises(RunError, match="ORCH-R005"):
+        observed(ticks)
+    assert closed == [True]
+
+
+def test_a_generator_that_declares_no_bound_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamed, "MOST_ITEMS", 5)
+    with pytest.raises(RunError, match=r"more than 5 items(.|\n)*declare the tool's max_items="):
+        observed(tool(endless, effects="reads"))
