@@ -38,7 +38,8 @@ from examples.text2sql.sandbox import execute
 from orchestrator import chat, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import OrchError
-from orchestrator.planner.cluster import Cluster, EngineSpec, detect
+from orchestrator.planner.cluster import Cluster, EngineSpec
+from orchestrator.planner.machine import detect
 from orchestrator.runtime.engines.registry import create
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run import Runtime

@@ -185,6 +185,6 @@ if hasattr(os, "register_at_fork"):
 @cache
 def this_machine() -> Cluster:
     """The hardware here, looked at once."""
-    from orchestrator.planner.cluster import detect
+    from orchestrator.planner.machine import detect
 
     return detect()

@@ -2,7 +2,7 @@
 
 A :class:`Device` carries the figures of one device, all its cores included; :class:`EngineSpec` says which model is
 served where and is everything a worker needs to start the engine, so it pickles. Figures come from the catalogue
-(:mod:`orchestrator.planner.catalogue`), from ``detect()`` on this machine, or from a cluster file::
+(:mod:`orchestrator.planner.catalogue`), this machine (:mod:`orchestrator.planner.machine`), or a cluster file::
 
     [[device]]
     name = "gpu"
@@ -27,7 +27,6 @@ served where and is everything a worker needs to start the engine, so it pickles
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -188,18 +187,3 @@ class Cluster(BaseModel):
             if each.name == name:
                 return each
         raise KeyError(name)
-
-    @classmethod
-    def from_file(cls, path: Path) -> Cluster:
-        """Read a cluster file; see :mod:`orchestrator.planner.cluster_file` for the errors."""
-        from orchestrator.planner.cluster_file import read_cluster
-
-        return read_cluster(path)
-
-
-def detect() -> Cluster:
-    """The machine this runs on: its cores, memory and NVIDIA GPUs; no engines."""
-    from orchestrator.planner.machine import detect_devices
-
-    devices, warnings = detect_devices()
-    return Cluster(devices=devices, warnings=warnings)

@@ -16,11 +16,17 @@ from typing import Final
 from orchestrator.errors import PlanError
 from orchestrator.planner import cgroup
 from orchestrator.planner.catalogue import DeviceType, load, read_device_type
-from orchestrator.planner.cluster import Device
+from orchestrator.planner.cluster import Cluster, Device
 from orchestrator.planner.nvidia_smi import MEASURED, detect_gpus
 from orchestrator.userdata import data_folder
 
 ASSUMED_MEMORY: Final = 4 * 2**30
+
+
+def detect() -> Cluster:
+    """The machine this runs on: its cores, memory and NVIDIA GPUs; no engines."""
+    devices, warnings = detect_devices()
+    return Cluster(devices=devices, warnings=warnings)
 
 
 def detect_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:

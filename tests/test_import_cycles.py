@@ -61,8 +61,6 @@ CIRCLES: Final = {
         sessions tools.call tools.caller tools.processes tools.streamed tools.tasks tools.threads tools.worker_process
         unsettled value_digest values
     """,
-    "planner": "catalogue cluster cluster_file machine nvidia_smi",
-    "running": "session streams",
 }
 """By package, the modules in it that do reach themselves, to become fewer; in no other package there are any."""
 

@@ -19,8 +19,9 @@ from benchmarks.arms.sample_workflow import build
 from orchestrator import Workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.ir.walk import nodes, tree
-from orchestrator.planner.cluster import Cluster, EngineSpec, detect
+from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import graph_of
+from orchestrator.planner.machine import detect
 from orchestrator.planner.place import plan_graph
 from orchestrator.runtime.lowering import lower
 

@@ -192,7 +192,7 @@ def _vllm(has_gpu: bool) -> Iterator[Finding]:
 
 
 def _cluster() -> Cluster:
-    from orchestrator.planner.cluster import detect
+    from orchestrator.planner.machine import detect
 
     return detect()
 

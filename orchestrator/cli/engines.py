@@ -43,7 +43,7 @@ class EngineChoice:
         return self._cluster().model_copy(update={"ray": True})
 
     def _cluster(self) -> Cluster:
-        from orchestrator.planner.cluster import detect
+        from orchestrator.planner.machine import detect
 
         if self.base_url is not None:
             from orchestrator.runtime.engines.endpoint.address import checked_url

@@ -68,7 +68,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     do everything or prefill and decode apart. Nothing is started; figures are the calibrated cost model's.
     """
     from orchestrator.cli.quantities import per_second, seconds
-    from orchestrator.planner.cluster import Cluster
+    from orchestrator.planner.cluster_file import read_cluster
     from orchestrator.planner.serving_plan import model_asked, serve
     from orchestrator.planner.solver.one_model import Demand
 
@@ -76,7 +76,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     limits = seconds(ttft, "--ttft"), seconds(tpot, "--tpot")
     demand = Demand(float(isl), float(osl), *limits, rate_per_s=per_second(rate, "--rate"))
     asked = model_asked(model, weights)
-    cluster = Cluster.from_file(cluster_file)
+    cluster = read_cluster(cluster_file)
     served = serve(asked, cluster, demand, objective=objective, backend=backend)
     if as_json:
         doubts = {"note": asked.facts.note} if asked.facts.note else {}

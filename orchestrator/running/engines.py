@@ -12,6 +12,7 @@ from orchestrator.redaction import shown
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster, EngineSpec
+    from orchestrator.planner.cluster_file import read_cluster
     from orchestrator.planner.plan import Plan
 
 Kind = Literal["vllm", "openai", "sim"]
@@ -45,11 +46,10 @@ def engine_of(
 
 def cluster_of_file(file: Path) -> Cluster:
     """The cluster of a file. Raises what reading it raises, and ORCH-E016 with every engine whose options are wrong."""
-    from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.datafile import line_of
     from orchestrator.runtime.engines.registry import check_options
 
-    cluster = Cluster.from_file(file)
+    cluster = read_cluster(file)
     problems: list[Diagnostic] = []
     text = file.read_text(encoding="utf-8")
     for index, engine in enumerate(cluster.engines):

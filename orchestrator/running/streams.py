@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from orchestrator.dsl.location import user_location
 from orchestrator.errors import RunError
 from orchestrator.events import Event
 from orchestrator.running.feed import RunFeed
+from orchestrator.running.host import Host
 from orchestrator.running.loop_thread import Call, alarm
 from orchestrator.runtime.result import RunResult
-
-if TYPE_CHECKING:
-    from orchestrator.running.session import Session
 
 R = TypeVar("R")
 
 
+class Running(Protocol):
+    """What a run is running on, kept while its stream is: a :class:`~orchestrator.running.session.Session`."""
+
+    @property
+    def host(self) -> Host:
+        """Where it lives."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything, and return when it has stopped."""
+        ...
+
+    async def aclose(self) -> None:
+        """The same, beside the event loop."""
+        ...
+
+
 class _Streamed(Generic[R]):
-    def __init__(self, session: Session, call: Call[RunResult[R]], feed: RunFeed) -> None:
+    def __init__(self, session: Running, call: Call[RunResult[R]], feed: RunFeed) -> None:
         self.owns_session = False
         """Whether the session is closed with it."""
         self._session = session

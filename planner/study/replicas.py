@@ -14,6 +14,7 @@ from typing import Final
 
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
+from orchestrator.planner.cluster_file import read_cluster
 from orchestrator.planner.models import ModelFacts, facts_of
 from orchestrator.planner.serving import replica_of
 from orchestrator.planner.simulate.speed import ReplicaSpec, roofline_speed
@@ -33,7 +34,7 @@ def replicas_of(path: Path, model: str | None = None) -> tuple[ReplicaSpec, ...]
     cannot be simulated (on no known device, without room for the model, or of another model than the first), ORCH-P077
     for a file without engines, or none of ``model``.
     """
-    cluster = Cluster.from_file(path)
+    cluster = read_cluster(path)
     if not cluster.engines:
         raise PlanError(
             "ORCH-P077",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planner.catalogue import catalogue
-from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.cluster_file import _DeviceEntry
+from orchestrator.planner.cluster import EngineSpec
+from orchestrator.planner.cluster_file import _DeviceEntry, read_cluster
 from orchestrator.runtime.engines.openai import OpenAIOptions
 from orchestrator.runtime.engines.registry import PLANNER_OPTIONS, check_options
 from orchestrator.runtime.engines.scripted import ScriptedOptions
@@ -27,7 +27,7 @@ OPTIONS = (OpenAIOptions, SimOptions, ScriptedOptions, VllmOptions)
 @pytest.mark.parametrize("text", FILES)
 def test_a_file_loads_with_options_that_its_engines_take(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text, encoding="utf-8")
-    for engine in Cluster.from_file(tmp_path / "c.toml").engines:
+    for engine in read_cluster(tmp_path / "c.toml").engines:
         check_options(engine)
 
 

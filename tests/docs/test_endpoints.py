@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.cluster_file import read_cluster
 from orchestrator.runtime.engines import errors, openai
 from orchestrator.runtime.engines.endpoint import pace, probe
 from orchestrator.runtime.engines.endpoint.statuses import GATEWAY_TIMEOUTS, PASSING, REFUSED
@@ -31,7 +31,7 @@ def test_every_option_stands_there_with_its_default() -> None:
 def test_the_file_makes_an_engine(tmp_path: Path) -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
     (tmp_path / "c.toml").write_text(text, encoding="utf-8")
-    (spec,) = Cluster.from_file(tmp_path / "c.toml").engines
+    (spec,) = read_cluster(tmp_path / "c.toml").engines
     assert create(spec).model == "gpt-4o-mini"
 
 

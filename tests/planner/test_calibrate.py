@@ -15,7 +15,7 @@ from orchestrator.errors import PlanError
 from orchestrator.planner import calibrate, machine
 from orchestrator.planner.calibrate import Calibration, Speed
 from orchestrator.planner.catalogue import read_device_type
-from orchestrator.planner.cluster import detect
+from orchestrator.planner.machine import detect
 
 CORES = machine.usable_cores()
 FOUND = Calibration(

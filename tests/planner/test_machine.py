@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planner import machine
-from orchestrator.planner.cluster import detect
+from orchestrator.planner.machine import detect
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from orchestrator.dsl.policy import parse_seconds
 from orchestrator.errors import PlanError
 from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.cluster_file import read_cluster
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.placement import Workload
 from orchestrator.planner.plan import Plan
@@ -79,7 +80,7 @@ def planning() -> Planning:
 def cluster(folder: Path, l40s: str = "0.6", text: str = CLUSTER) -> Cluster:
     path = folder / "c.toml"
     path.write_text(text.format(l40s=l40s))
-    return Cluster.from_file(path)
+    return read_cluster(path)
 
 
 def planned(folder: Path, **asked: object) -> Plan:
