@@ -26,6 +26,8 @@ class SourceLoc:
     file: str
     line: int
     function: str | None = None
+    column: int = 0
+    """In a text that was read, counted from 1; 0 where only the line is known."""
 
     def __str__(self) -> str:
         try:
@@ -33,7 +35,8 @@ class SourceLoc:
         except (ValueError, OSError):
             file = self.file
         inside = f" in {self.function}" if self.function else ""
-        return f"{file}:{self.line}{inside}"
+        column = f":{self.column}" if self.column else ""
+        return f"{file}:{self.line}{column}{inside}"
 
 
 class UnrepresentableError(ValueError):
@@ -66,7 +69,10 @@ class Diagnostic:
 
     def as_dict(self) -> dict[str, object]:
         """A JSON-ready form, as printed by ``--json``."""
-        where = {"file": self.where.file, "line": self.where.line} if self.where else None
+        where: dict[str, object] | None = None
+        if self.where:
+            where = {"file": self.where.file, "line": self.where.line}
+            where |= {"column": self.where.column} if self.where.column else {}
         return {"code": self.code, "message": self.message, "where": where, "why": self.why, "fix": self.fix}
 
 

@@ -15,7 +15,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from orchestrator.dsl.made import made_of
-from orchestrator.dsl.once import key_params
+from orchestrator.dsl.once import key_params, made_params
 from orchestrator.dsl.tracer import Tracer
 from orchestrator.dsl.typing import (
     UNIONS,
@@ -95,6 +95,7 @@ def _tool_attributes(tool: ToolSpec[..., Any], params: Mapping[str, TypeForm], r
     for name in ("cheap", "isolation", "memory"):
         if value := getattr(tool, name):
             opts[name] = value
+    needed = tool.boundary.required - set(made_params(tool))
     made = made_of(tool.fn)
     if made is not None:
         opts |= {"of": list(made.of), "hidden": list(made.hidden)}
@@ -104,6 +105,7 @@ def _tool_attributes(tool: ToolSpec[..., Any], params: Mapping[str, TypeForm], r
         "effects": tool.effects,
         "params": list(params),
         "types": [type_string(tp) for tp in params.values()],
+        "required": [name for name in params if name in needed],
         "returns": type_string(returns),
         "opts": opts,
     }

@@ -28,4 +28,6 @@ CODES: Final[dict[str, str]] = {
     "ORCH-I026": "a declaration or constant that means nothing",
     "ORCH-I027": "an attribute that holds something else than it must",
     "ORCH-I028": "a token where none may be",
+    "ORCH-I029": "an attribute or option that no such op has",
+    "ORCH-I030": "a value that is used where it is not there yet, or not at all",
 }

@@ -6,7 +6,8 @@
         fields = {sql = "str"},
         schema = "{…}"} : () -> ()
     "agent.declare_tool"() {name = "run_sql", path = "flow:run_sql", code = "5f…", effects = "pure",
-                            params = ["query"], types = ["str"], returns = "list[Row]", opts = {}} : () -> ()
+                            params = ["query"], types = ["str"], required = ["query"], returns = "list[Row]",
+                            opts = {}} : () -> ()
 
 Types and tools have names of their own, and so their ops have no ``sym_name``, which would be one namespace for both.
 
@@ -19,12 +20,14 @@ in the module may ask for, builtin or declared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic
+from orchestrator.ir.builtins import BUILTINS as CALLEES
 from orchestrator.ir.dialect import OPS, is_of_its_kind
+from orchestrator.ir.options import Checked, is_json
 from orchestrator.ir.subtypes import DeclaredType, Subtypes
 from orchestrator.ir.walk import attr, source
 
@@ -42,6 +45,8 @@ class DeclaredTool:
     code: str
     effects: str
     params: Mapping[str, str]
+    required: Sequence[str]
+    """Those of them that a call must give."""
     returns: str
     opts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,6 +59,7 @@ class DeclaredTool:
             "effects": self.effects,
             "params": list(self.params),
             "types": list(self.params.values()),
+            "required": list(self.required),
             "returns": self.returns,
             "opts": self.opts,
         }
@@ -83,7 +89,7 @@ def declarations(module: Any) -> Declarations:
             bases, params = tuple(attr(op, "bases")), tuple(attr(op, "params"))
             types[name] = DeclaredType(name, bases=bases, params=params, **read)
         elif op.name == TOOL:
-            read = {each: attr(op, each) for each in ("path", "code", "effects", "returns", "opts")}
+            read = {each: attr(op, each) for each in ("path", "code", "effects", "required", "returns", "opts")}
             tools[name] = DeclaredTool(
                 name, params=dict(zip(attr(op, "params"), attr(op, "types"), strict=True)), **read
             )
@@ -110,6 +116,8 @@ def checked_declarations(module: Any) -> tuple[Declarations, list[Diagnostic]]:
     for op in top_level(module):
         name, where = attr(op, "name"), source(op)
         found += [Diagnostic("ORCH-I024", f"`{name}`: {problem}", where) for problem in _unknown_types(op, types)]
+        if op.name == TYPE and types.is_endless(name):
+            found.append(Diagnostic("ORCH-I026", f"`{name}` is an alias of itself", where))
     return declared, found
 
 
@@ -119,6 +127,9 @@ def _structural(op: Any) -> Iterator[tuple[str, str]]:
     if op.name not in (TYPE, TOOL):
         yield "ORCH-I017", f"{op.name} stands beside the workflow"
         return
+    if len(op.operands) or len(op.results) or len(op.regions):
+        yield "ORCH-I019", f"{op.name} has operands, results or regions"
+        return
     missing = [each for each in OPS[op.name].attributes if each not in op.attributes]
     if missing:
         yield "ORCH-I018", f"{op.name} lacks {', '.join(missing)}"
@@ -126,17 +137,39 @@ def _structural(op: Any) -> Iterator[tuple[str, str]]:
     mistaken = [each for each in OPS[op.name].attributes if not is_of_its_kind(each, op.attributes[each])]
     if mistaken:
         yield "ORCH-I027", f"{op.name} has something else than it takes in {', '.join(mistaken)}"
+    elif unknown := [name for name in dict(op.attributes.items()) if name not in OPS[op.name].attributes]:
+        yield "ORCH-I029", f"{op.name} has no attribute `{unknown[0]}`"
     elif op.name == TOOL:
-        if len(attr(op, "params")) != len(attr(op, "types")):
-            yield "ORCH-I021", f"{len(attr(op, 'params'))} parameters have {len(attr(op, 'types'))} types"
-        if attr(op, "effects") not in EFFECTS:
-            yield "ORCH-I022", f"effects are {attr(op, 'effects')!r}, and must be {', '.join(EFFECTS)}"
-    elif not all(isinstance(each, str) for each in attr(op, "fields").values()):
+        yield from _of_tool(op)
+    else:
+        yield from _of_type(op)
+
+
+def _of_tool(op: Any) -> Iterator[tuple[str, str]]:
+    name, params, required = attr(op, "name"), attr(op, "params"), attr(op, "required")
+    if name in CALLEES:
+        yield "ORCH-I026", "a builtin is declared by nobody"
+    if len(params) != len(attr(op, "types")):
+        yield "ORCH-I021", f"{len(params)} parameters have {len(attr(op, 'types'))} types"
+    if len(set(params)) < len(params) or not all(each.isidentifier() for each in params):
+        yield "ORCH-I021", f"the parameters are {', '.join(params)}"
+    if len(set(required)) < len(required) or not set(required) <= set(params):
+        yield "ORCH-I021", f"{', '.join(required)} are required, and the parameters are {', '.join(params)}"
+    if attr(op, "effects") not in EFFECTS:
+        yield "ORCH-I022", f"effects are {attr(op, 'effects')!r}, and must be {', '.join(EFFECTS)}"
+    yield from Checked().of(TOOL, "", op.attributes["opts"])
+
+
+def _of_type(op: Any) -> Iterator[tuple[str, str]]:
+    schema = attr(op, "schema")
+    if not all(isinstance(each, str) for each in attr(op, "fields").values()):
         yield "ORCH-I027", "a field has no type"
     elif attr(op, "kind") not in KINDS:
         yield "ORCH-I026", f"the kind is {attr(op, 'kind')!r}, and must be {', '.join(KINDS)}"
     elif attr(op, "kind") == "alias" and len(attr(op, "bases")) != 1:
         yield "ORCH-I026", "an alias has one base"
+    elif schema and not is_json(schema):
+        yield "ORCH-I026", f"the schema {schema!r} is no JSON"
 
 
 def _unknown_types(op: Any, types: Subtypes) -> Iterator[str]:

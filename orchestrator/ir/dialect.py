@@ -46,17 +46,17 @@ _LISTS: Final = (_LIST,)
 KINDS_OF_ATTRIBUTES: Final[dict[str, Any]] = {
     **dict.fromkeys(("name", "sym_name", "id", "kind", "path", "schema", "code", "effects", "returns"), _TEXT),
     **dict.fromkeys(("value", "model", "callee", "place"), _TEXT),
-    **dict.fromkeys(("bases", "params", "types", "parts"), _LIST),
+    **dict.fromkeys(("bases", "params", "types", "required", "parts"), _LIST),
     **dict.fromkeys(("cases", "catches"), _LISTS),
     **dict.fromkeys(("opts", "fields"), _ENTRIES),
-    **dict.fromkeys(("samples", "max", "limit"), _NUMBER),
+    **dict.fromkeys(("samples", "max", "limit", "concurrency"), _NUMBER),
     "ttl_s": ir.FloatAttr,
 }
 """What each required attribute is in MLIR."""
 
 OPS: Final[dict[str, OpSpec]] = {
     "agent.type": OpSpec(("name", "kind", "path", "bases", "params", "fields", "schema")),
-    "agent.declare_tool": OpSpec(("name", "path", "code", "effects", "params", "types", "returns", "opts")),
+    "agent.declare_tool": OpSpec(("name", "path", "code", "effects", "params", "types", "required", "returns", "opts")),
     "agent.workflow": OpSpec(("sym_name", "opts"), regions=1),
     "agent.const": OpSpec((*_COMMON, "value"), (0, 0), (1, 1)),
     "agent.prompt": OpSpec((*_COMMON, "parts"), (0, MANY), (1, 1)),
@@ -72,7 +72,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "agent.attempt": OpSpec((*_COMMON, "catches"), (0, 0), (0, MANY), None),
     "agent.fail": OpSpec((*_COMMON, "kind", "bases"), (1, 1)),
     "agent.loop": OpSpec((*_COMMON, "max"), (0, MANY), (0, MANY), 2),
-    "agent.map": OpSpec((*_COMMON, "limit"), (1, MANY), (0, MANY), 1),
+    "agent.map": OpSpec((*_COMMON, "limit", "concurrency"), (1, MANY), (0, MANY), 1),
     "agent.race": OpSpec(_COMMON, (0, 0), (0, MANY), 1),
     "agent.arm": OpSpec(("id",), regions=1),
     "op.prefill": OpSpec((*_COMMON, "model", "place"), (1, 5), (1, 1)),
@@ -82,7 +82,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "op.kv_extend": OpSpec((*_COMMON, "ttl_s"), (1, MANY)),
     "op.kv_release": OpSpec(_COMMON, (1, 1)),
     "op.kv_supersede": OpSpec(_COMMON, (1, MANY)),
-    "op.kv_prefetch": OpSpec(_COMMON, (1, 1)),
+    "op.kv_prefetch": OpSpec((*_COMMON, "ttl_s"), (1, 1)),
 }
 """Every op of both dialects but the terminator ``agent.yield``, which takes any values."""
 

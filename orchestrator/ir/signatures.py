@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from orchestrator.ir.builtins import BUILTINS, Builtin
 from orchestrator.ir.declarations import Declarations, DeclaredTool
 from orchestrator.ir.subtypes import Subtypes
 from orchestrator.ir.tokens import TOKEN
@@ -18,7 +19,8 @@ Violation = tuple[str, str]
 """A code, and what is wrong."""
 _COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "not"})
 _PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
-_FAILURE: Final = Type("Failure")
+_POSITIONS: Final = frozenset({"tuple", "list"})
+"""Builtins of which the arguments are named by their places."""
 
 
 class Signatures:
@@ -50,26 +52,30 @@ class Signatures:
     ) -> Iterator[Violation]:
         """A tool gets what it is declared to take, and gives what it is declared to give."""
         callee, params = attributes["callee"].value, [each.value for each in attributes["params"]]
-        if callee.startswith("builtin."):
-            yield from self._builtin(callee, params, operands, results[0])
+        if len(set(params)) < len(params):
+            twice = next(name for name in params if params.count(name) > 1)
+            yield "ORCH-I021", f"the argument `{twice}` is given twice"
+            return
+        builtin = BUILTINS.get(callee)
+        if builtin is not None:
+            if attributes["effects"].value != "pure":
+                yield "ORCH-I025", f"effects are {attributes['effects'].value!r}, and `{callee}` is pure"
+            yield from self._builtin(callee, builtin, params, operands, results[0])
             return
         declared = self._tools.get(callee)
         if declared is None:
             yield "ORCH-I025", f"there is no tool `{callee}` among the declarations"
             return
-        if attributes["effects"].value != declared.effects:
-            yield (
-                "ORCH-I025",
-                f"effects are {attributes['effects'].value!r}, and `{callee}` declares {declared.effects!r}",
-            )
+        yield from _otherwise(attributes, declared)
         wanted, returns = self._signature(declared)
         for param, have in zip(params, operands, strict=False):
             if param not in wanted:
                 yield "ORCH-I021", f"`{callee}` has no parameter `{param}`"
             elif not self._types.fits(have, wanted[param]):
                 yield "ORCH-I020", f"the argument `{param}` is {have}, and must be {wanted[param]}"
-        if "caught" in attributes["opts"] and returns != ANY:
-            returns = union_of([returns, _FAILURE])
+        for param in declared.required:
+            if param not in params:
+                yield "ORCH-I021", f"`{callee}` is called without `{param}`"
         if not self._types.fits(returns, results[0]):
             yield "ORCH-I020", f"the result is {results[0]}, and `{callee}` gives {returns}"
 
@@ -81,8 +87,17 @@ class Signatures:
             known = self._signatures[tool.name] = params, parsed(tool.returns)
         return known
 
-    def _builtin(self, callee: str, params: list[str], operands: list[Type], result: Type) -> Iterator[Violation]:
+    def _builtin(
+        self, callee: str, builtin: Builtin, params: list[str], operands: list[Type], result: Type
+    ) -> Iterator[Violation]:
         name, fits = callee.removeprefix("builtin."), self._types.fits
+        problem = builtin.problem(params)
+        if problem is not None:
+            yield "ORCH-I021", f"`{callee}` {problem}"
+            return
+        if name in _POSITIONS and params != [str(position) for position in range(len(params))]:
+            yield "ORCH-I021", f"the arguments of `{callee}` are {', '.join(params)}, and must be numbered in order"
+            return
         expected: Type | None = None
         if name in _COMPARISONS or (name in ("and", "or") and operands == [BOOL, BOOL]):
             expected = BOOL
@@ -159,6 +174,18 @@ class Signatures:
             return
         if not self._types.holds(results[0], value):
             yield "ORCH-I020", f"the value {text} is no {results[0]}"
+
+
+def _otherwise(attributes: Mapping[str, Any], declared: DeclaredTool) -> Iterator[Violation]:
+    """What a call says of its tool, and the declaration otherwise."""
+    opts = attributes["opts"]
+    code = opts["code"].value if "code" in opts else declared.code
+    for what, here, there in (
+        ("effects are", attributes["effects"].value, declared.effects),
+        ("code is", code, declared.code),
+    ):
+        if here != there:
+            yield "ORCH-I025", f"{what} {here!r}, and `{declared.name}` declares {there!r}"
 
 
 def _has(want: Type | None) -> str:

@@ -90,6 +90,7 @@ class Subtypes:
             return True
         known = self._known.get((source, target))
         if known is None:
+            self._known[source, target] = True  # of a type that mentions itself, until something else is found
             known = self._known[source, target] = self._fits(source, target)
         return known
 
@@ -117,6 +118,22 @@ class Subtypes:
                 tp = parse_type(declared.bases[0])
             else:
                 return tp
+
+    def is_endless(self, name: str) -> bool:
+        """Whether an alias stands for nothing but itself."""
+        met: set[str] = set()
+        while name not in met:
+            met.add(name)
+            declared = self._declared.get(name)
+            if declared is None or declared.kind != "alias":
+                return False
+            base = _parsed(declared.bases[0])
+            while base.name == ANNOTATED:
+                base = base.args[0]
+            if base.args:
+                return False
+            name = base.name
+        return True
 
     def _literal_fits(self, source: Type, target: Type) -> bool:
         if target.name == UNION:

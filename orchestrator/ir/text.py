@@ -48,26 +48,40 @@ def parse_file(path: Path) -> Any:
     """As :func:`parse`; what has no location of its own is where it stands in the file."""
     from orchestrator.ir.verify import verify
 
-    module = read(path.read_text(encoding="utf-8"), file=str(path), of_file=True)
-    verify(module)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise IRError("ORCH-I002", f"the file is no text: {error}", where=SourceLoc(str(path), 1, column=1)) from None
+    module = read(text, file=str(path), of_file=True)
+    try:
+        verify(module)
+    except IRError as error:
+        raise IRError.collect([_in_file(each, str(path)) for each in error.diagnostics]) from None
     return module
 
 
 def _in_file(found: Diagnostic, file: str) -> Diagnostic:
     where = found.where
-    return replace(found, where=SourceLoc(file, where.line)) if where is not None and where.file == _TEXT else found
+    if where is None:  # of the text as a whole
+        return replace(found, where=SourceLoc(file, 1, column=1))
+    return replace(found, where=replace(where, file=file)) if where.file == _TEXT else found
 
 
 def read(text: str, *, file: str = "<text>", of_file: bool = False) -> Any:
     """As :func:`parse`, without a look at what the module means; the text may be that ``of_file`` ``file``."""
     from orchestrator.ir.dialect import new_context
 
-    depth = 0
+    depth, before = 0, None
     for found in _BRACKETS.finditer(text):
         depth += bool(found[1]) - bool(found[2])
         if depth > _MOST_BRACKETS:
-            where = SourceLoc(file, text.count("\n", 0, found.start()) + 1)
-            raise IRError("ORCH-I003", f"brackets are nested more than {_MOST_BRACKETS} deep", where=where)
+            message = f"brackets are nested more than {_MOST_BRACKETS} deep"
+            raise IRError("ORCH-I003", message, where=_place(text, found.start(), file))
+        if before is not None and found[0] == "{" and not text[before : found.start()].strip():
+            raise IRError(
+                "ORCH-I002", "an op has properties, which none has here", where=_place(text, before - 1, file)
+            )
+        before = found.end() if found[0] == "<" else None
     context = new_context()
     try:
         return ir.Module.parseFile(file, context) if of_file else ir.Module.parse(text, context)
@@ -79,5 +93,10 @@ def read(text: str, *, file: str = "<text>", of_file: bool = False) -> Any:
         raise IRError(
             "ORCH-I002",
             f"cannot read the IR, at line {line}, column {column}: {message}",
-            where=SourceLoc(file, line),
+            where=SourceLoc(file, line, column=column),
         ) from error
+
+
+def _place(text: str, at: int, file: str) -> SourceLoc:
+    """Where a character of the text stands."""
+    return SourceLoc(file, text.count("\n", 0, at) + 1, column=at - text.rfind("\n", 0, at))

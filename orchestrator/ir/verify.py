@@ -11,14 +11,16 @@ from typing import Any, Final
 from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.declarations import EFFECTS, Declarations, checked_declarations
-from orchestrator.ir.dialect import OPS, is_of_its_kind
+from orchestrator.ir.dialect import OPS, OpSpec, is_of_its_kind
+from orchestrator.ir.options import ATTRIBUTES, MOST, Checked, defaults_are_texts, is_json
+from orchestrator.ir.placement import misplaced
 from orchestrator.ir.signatures import Signatures, Violation
 from orchestrator.ir.subtypes import OTHERS, Subtypes
-from orchestrator.ir.tokencheck import misplaced
+from orchestrator.ir.tokencheck import misplaced as misplaced_tokens
 from orchestrator.ir.tokens import operands, results
 from orchestrator.ir.typecheck import EDGES, PROMPT
 from orchestrator.ir.types import STR, Type, parse_type
-from orchestrator.ir.walk import Node, nodes, op_id, python_type, source, tree
+from orchestrator.ir.walk import Node, nodes, op_id, place, python_type, source, to_python, tree
 
 _OPTS_OF_KIND: Final = {"const": ("value",), "prompt": ("parts",), "field": ("path",), "ask": ("returns",)}
 
@@ -28,11 +30,13 @@ def verify(module: Any) -> Node:
     try:
         module.operation.verify()
     except ir.MLIRError as error:
-        raise IRError("ORCH-I010", f"MLIR rejects the module: {error}") from error
+        where = next((loc for each in error.error_diagnostics if (loc := place(each.location)) is not None), None)
+        raise IRError("ORCH-I010", f"MLIR rejects the module: {error}", where=where) from error
     root = tree(module)
     declared, found = checked_declarations(module)
     values = _Values(declared)
     signatures = Signatures(declared, values.types, values.type_of)
+    options = Checked()
     seen: dict[str, Any] = {}
     for node in (root, *nodes(root.bodies[0])):
         op = node.op
@@ -43,21 +47,23 @@ def verify(module: Any) -> Node:
             if other is not op:
                 why = f"the other one is at {source(other)}"
                 found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", source(op), why))
-        wrong = _violations(node, attributes)
+        wrong = _violations(node, attributes, options)
         if not wrong or not any(code in _INCOMPLETE for code, _ in wrong):
             wrong += values.misfits(node)
             wrong += signatures.of(node, attributes)
         for code, message in (*values.unknown(node), *wrong):
             found.append(Diagnostic(code, f"`{op_id(op)}`: {message}", source(op)))
+    found += [Diagnostic(code, f"`{op_id(op)}`: {what}", source(op)) for op, code, what in misplaced(root)]
     if not found:
-        found = [Diagnostic("ORCH-I028", f"`{op_id(at.op)}`: {what}", source(at.op)) for at, what in misplaced(root)]
+        wrong_tokens = misplaced_tokens(root)
+        found = [Diagnostic("ORCH-I028", f"`{op_id(at.op)}`: {what}", source(at.op)) for at, what in wrong_tokens]
     if found:
         raise IRError.collect(found)
     return root
 
 
 _INCOMPLETE: Final = frozenset(
-    {"ORCH-I014", "ORCH-I015", "ORCH-I016", "ORCH-I017", "ORCH-I018", "ORCH-I019", "ORCH-I027"}
+    {"ORCH-I014", "ORCH-I015", "ORCH-I016", "ORCH-I017", "ORCH-I018", "ORCH-I019", "ORCH-I027", "ORCH-I029"}
 )
 """Violations after which the types of an op cannot be looked at."""
 
@@ -121,17 +127,32 @@ class _Values:
                 yield "ORCH-I020", f"{each.what} is {have}, and must be {want}"
 
 
-def _violations(node: Node, attributes: Mapping[str, Any]) -> list[Violation]:
-    op, name = node.op, node.name
-    spec = OPS.get(name)
-    if spec is None:
-        return [("ORCH-I017", f"there is no op {name}")]
+def _wrong_attributes(node: Node, spec: OpSpec, attributes: Mapping[str, Any], options: Checked) -> list[Violation]:
+    """An op has the attributes that it must, the options that it may, and no others."""
+    name = node.name
     missing = [each for each in spec.attributes if each not in attributes]
     if missing:
         return [("ORCH-I018", f"{name} lacks {', '.join(missing)}")]
     mistaken = [each for each in spec.attributes if not is_of_its_kind(each, attributes[each])]
     if mistaken:
         return [("ORCH-I027", f"{name} has something else than it takes in {', '.join(mistaken)}")]
+    if len(attributes) > len(spec.attributes):
+        known = {*spec.attributes, *ATTRIBUTES.get(name, ())}
+        unknown = [each for each in attributes if each not in known]
+        if unknown:
+            return [("ORCH-I029", f"{name} has no attribute `{unknown[0]}`")]
+    kind = attributes["kind"].value if name == "op.call" else ""
+    return list(options.of(name, kind, attributes["opts"])) if "opts" in attributes else []
+
+
+def _violations(node: Node, attributes: Mapping[str, Any], options: Checked) -> list[Violation]:
+    op, name = node.op, node.name
+    spec = OPS.get(name)
+    if spec is None:
+        return [("ORCH-I017", f"there is no op {name}")]
+    wrong = _wrong_attributes(node, spec, attributes, options)
+    if wrong:
+        return wrong
     found: list[Violation] = []
     counts = ("operands", spec.operands, op.operands, operands), ("results", spec.results, op.results, results)
     for what, (least, most), values, without_tokens in counts:
@@ -176,22 +197,71 @@ def _lowered_call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violati
         yield from _prompt(node, given)
 
 
-def _bound(name: str) -> Check:
+def _bound(name: str, least: int = 1) -> Check:
     def check(_node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
         bound = attributes[name].value
-        if bound < 1:
-            yield "ORCH-I013", f"{name} is {bound}, and must be 1 or more"
+        if not least <= bound < MOST:
+            yield "ORCH-I013", f"{name} is {bound}, and must be from {least} to {MOST - 1}"
 
     return check
 
 
+def _map(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    yield from _LIMIT(node, attributes)
+    yield from _CONCURRENCY(node, attributes)
+
+
+def _model_call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    """A model call gives probabilities where it asks for them, and keeps no more samples than it has."""
+    yield from _SAMPLES(node, attributes)
+    given, samples = attributes["opts"], attributes["samples"].value
+    least = 3 if "logprobs" in given else 2
+    if len(results(node.op)) != least:
+        yield "ORCH-I019", f"it has {len(results(node.op))} results, and must have {least}"
+    if "at_least" in given and given["at_least"].value > samples:
+        yield "ORCH-I013", f"at_least is {given['at_least'].value}, and there are {samples} samples"
+
+
+def _generate(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    yield from _model_call(node, attributes)
+    given = attributes["opts"]
+    late, taken = len(given["late"]) if "late" in given else 0, len(operands(node.op)) - 1
+    if taken != late + 1 and (late or taken > 1):
+        yield "ORCH-I019", f"it takes {taken} values beside its prompt, and must take a conversation and {late} options"
+
+
+def _switch(_node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    for text in (text.value for case in attributes["cases"] for text in case):
+        if not is_json(text):
+            yield "ORCH-I026", f"the case {text!r} is no JSON"
+
+
+def _workflow(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    """Its parameters are as many as it says."""
+    given, taken = attributes["opts"], len(node.bodies[0].arguments) if node.bodies else 0
+    names = to_python(given["params"]) if "params" in given else None
+    if names is not None and (len(names) != taken or len(set(names)) < len(names)):
+        yield "ORCH-I021", f"its parameters are {', '.join(names)}, and it takes {taken} arguments"
+    defaults = attributes.get("defaults")
+    if defaults is not None and not defaults_are_texts(defaults):
+        yield "ORCH-I027", "the defaults are something else than JSON by the names of parameters"
+    elif defaults is not None and not set(to_python(defaults)) <= set(names or ()):
+        yield "ORCH-I021", f"there are defaults of {', '.join(to_python(defaults))}, and not all are parameters"
+
+
+_SAMPLES: Final = _bound("samples")
+_LIMIT: Final = _bound("limit")
+_CONCURRENCY: Final = _bound("concurrency", 0)
 _CHECKS: Final[dict[str, Check]] = {
+    "agent.workflow": _workflow,
     "agent.prompt": _prompt,
     **dict.fromkeys(("agent.tool", "agent.retrieve"), _call),
     "op.call": _lowered_call,
-    **dict.fromkeys(("agent.generate", "op.decode"), _bound("samples")),
+    "agent.generate": _generate,
+    "op.decode": _model_call,
+    "agent.switch": _switch,
     "agent.loop": _bound("max"),
-    "agent.map": _bound("limit"),
+    "agent.map": _map,
 }
 
 
@@ -220,8 +290,10 @@ def _region_violations(node: Node) -> Iterator[Violation]:
         yield "ORCH-I016", f"{name} has {len(node.bodies)} regions instead of {' or '.join(map(str, allowed))}"
         return
     if name == "agent.race":
-        if any(inner.op.name != "agent.arm" for inner in node.bodies[0].nodes):
-            yield "ORCH-I014", "the region of agent.race holds only agent.arm"
+        if not node.bodies[0].nodes:
+            yield "ORCH-I016", "agent.race has no arm"
+        if node.bodies[0].terminator is not None or node.bodies[0].arguments:
+            yield "ORCH-I014", "the region of agent.race takes and yields nothing"
         return
     if any(len(list(region.blocks)) != 1 for region in op.regions):
         yield "ORCH-I016", f"each region of {name} has one block"
@@ -229,6 +301,10 @@ def _region_violations(node: Node) -> Iterator[Violation]:
     if any(body.terminator is None for body in node.bodies):
         yield "ORCH-I014", f"a region of {name} does not end with agent.yield"
         return
+    for body in node.bodies:
+        end = body.terminator
+        if len(end.attributes) or len(end.results) or len(end.regions):
+            yield "ORCH-I014", f"the agent.yield of {name} has attributes, results or regions"
     yield from _wrong_counts(node)
 
 
@@ -251,5 +327,9 @@ def _wrong_counts(node: Node) -> Iterator[Violation]:
             yield "ORCH-I015", f"the body yields {yields[0]} values for {made} lists"
     if name == "agent.loop" and (made != given or arguments != [given, given]):
         yield "ORCH-I016", f"{given} initial values, {arguments} region arguments and {made} results differ"
+    if name in ("agent.branch", "agent.switch", "agent.arm") and any(arguments):
+        yield "ORCH-I016", f"a region of {name} takes arguments"
+    if name == "agent.workflow" and yields != [1] and "returns" in node.op.attributes["opts"]:
+        yield "ORCH-I015", f"the workflow yields {yields[0]} values instead of one"
     if name == "agent.map" and arguments != [given]:
         yield "ORCH-I016", f"the body takes {arguments[0]} arguments for {given} lists"

@@ -147,9 +147,15 @@ def opt(op: Any, name: str, default: Any = None) -> Any:
 
 def source(op: Any) -> SourceLoc | None:
     """The user's line that made the op, if the IR knows it."""
-    location = op.location
+    return place(op.location)
+
+
+def place(location: Any) -> SourceLoc | None:
+    """The file, line and column of a location, if it has them."""
     inner = getattr(location, "child_loc", location)
-    return SourceLoc(inner.filename, inner.start_line) if hasattr(inner, "filename") else None
+    if not hasattr(inner, "filename"):
+        return None
+    return SourceLoc(inner.filename, inner.start_line, None, inner.start_col)
 
 
 def type_string(value: Any) -> str:

@@ -126,8 +126,8 @@ def test_its_inputs_are_checked(orch: Orch, stored: Path) -> None:
         ("out/flow.mlir", '"../flow.py:send"', '""', "does not say where it is defined"),
         (
             "out/flow.mlir",
-            'returns = "str"}, sym',
-            'return = "str"}, sym',
+            ', returns = "str"}, sym',
+            "}, sym",
             "does not say the parameters and the result",
         ),
         ("out/flow.mlir", "agent.prompt", "op.prompt", "there is no op op.prompt"),

@@ -77,6 +77,6 @@ def build(plan: list[Step], prefix: str = "") -> Any:
                 chats += made[1:]
         builder.yield_([values[-1]])
         for effects, (name, gives) in TOOLS.items():
-            tool = DeclaredTool(name, "", "", effects, {"x": "str"}, gives)
+            tool = DeclaredTool(name, "", "", effects, {"x": "str"}, ["x"], gives)
             builder.declare("declare_tool", name, tool.attributes)
     return builder.finish()

@@ -16,14 +16,21 @@ from orchestrator.passes.pipeline import run_pipeline
 STR, TOKEN = '!agent.value<"str">', "!agent.token"
 
 
+DECLARED = "".join(
+    f'"agent.declare_tool"() {{name = "{effects}", path = "", code = "", effects = "{effects}", params = ["x"], '
+    'types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()\n'
+    for effects in ("pure", "reads", "once")
+)
+
+
 def call(name: str, effects: str, takes: str, gives: str) -> str:
-    attrs = f'callee = "builtin.x", effects = "{effects}", id = "{name}", opts = {{}}, params = ["x"]'
+    attrs = f'callee = "{effects}", effects = "{effects}", id = "{name}", opts = {{}}, params = ["x"]'
     return f'"agent.tool"({takes}) {{{attrs}}} : ({", ".join([STR, *[TOKEN] * takes.count(",")])}) -> {gives}'
 
 
 def flow(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
     return (
-        f'"agent.workflow"() ({{\n^bb0(%q: {STR}):\n'
+        f'{DECLARED}"agent.workflow"() ({{\n^bb0(%q: {STR}):\n'
         + "\n".join([*ops, last])
         + '\n}) {sym_name = "w", opts = {}} : () -> ()'
     )
@@ -42,9 +49,7 @@ COND = '%c = "agent.const"() {id = "c", opts = {}, value = "true"} : () -> !agen
             "b",
             flow(
                 FIRST,
-                '"agent.tool"(%t, %q) {callee = "builtin.x", effects = "pure", id = "b", opts = {}, '
-                'params = ["x", "y"]} '
-                f": ({TOKEN}, {STR}) -> {STR}",
+                f'"agent.prompt"(%t, %q) {{id = "b", opts = {{}}, parts = ["", "", ""]}} : ({TOKEN}, {STR}) -> {STR}',
             ),
         ),
         ("a token leaves its region", "w", flow(FIRST, last=f'"agent.yield"(%t) : ({TOKEN}) -> ()')),

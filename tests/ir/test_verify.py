@@ -81,6 +81,11 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> !agent.value<"Banana">'),
         ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> !agent.value<"list[">'),
         ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> i32'),
+        ("ORCH-I025", f'"agent.tool"() {{callee = "builtin.x", effects = "pure", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I021", f'"agent.tool"() {{callee = "builtin.len", effects = "pure", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I029", f'"agent.prompt"() {{parts = [""], {B}, colour = 1}} : () -> {STR}'),
+        ("ORCH-I029", f'"agent.prompt"() {{parts = [""], id = "b", opts = {{retry = 1}}}} : () -> {STR}'),
+        ("ORCH-I027", '"agent.chat"() {id = "b", opts = {model = 1}} : () -> !agent.value<"Chat">'),
         ("ORCH-I025", f'"agent.tool"() {{callee = "nobody", effects = "pure", params = [], {B}}} : () -> {STR}'),
         ("ORCH-I027", f'"agent.tool"() {{callee = 3 : i64, effects = "pure", params = [], {B}}} : () -> {STR}'),
         ("ORCH-I027", f'"agent.tool"() {{callee = "f", effects = "pure", params = [1], {B}}} : () -> {STR}'),
@@ -99,6 +104,37 @@ def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
     where = caught.value.diagnostics[0].where
     assert where is not None
     assert (caught.value.code, where.file, where.line) == (code, "app.py", 3 if op is PROMPT else 7)
+
+
+CHAT, END = '!agent.value<"Chat">', '"agent.yield"() : () -> ()'
+P = f'%0 = "agent.prompt"() {{id = "p", parts = ["x"], opts = {{}}}} : () -> {STR}'
+CALL = '%1:2 = "agent.generate"(%p) {model = "m", returns = "str", samples = 1 : i64, id = "b", opts = OPTS}'
+CALL += f" : ({STR}) -> ({STR}, {CHAT})"
+
+
+@pytest.mark.parametrize(
+    ("code", "op", "column"),
+    [
+        ("ORCH-I017", f'"agent.workflow"() ({{\n{END}\n}}) {{sym_name = "b", opts = {{}}}} : () -> ()', 1),
+        ("ORCH-I017", f'"agent.arm"() ({{\n{END}\n}}) {{id = "b"}} : () -> ()', 1),
+        ("ORCH-I030", f'%1 = "agent.prompt"(%0) {{parts = ["", ""], {B}}} : ({STR}) -> {STR}\n{P}', 6),
+        ("ORCH-I019", CALL.replace("OPTS", "{logprobs = 2 : i64}"), 8),
+        ("ORCH-I019", CALL.replace("OPTS", '{late = ["model"]}'), 8),
+        ("ORCH-I002", f'%1 = "agent.chat"() <{{model = "m"}}> {{{B}}} : () -> {CHAT}', 21),
+        ("ORCH-I016", f'"agent.race"() ({{}}) {{{B}}} : () -> ()', 1),
+        (
+            "ORCH-I014",
+            f'"agent.attempt"() ({{\n"agent.yield"() {{a = 1}} : () -> ()\n}}) {{catches = [], {B}}} : () -> ()',
+            1,
+        ),
+    ],
+)
+def test_a_violation_has_its_place_in_the_text(code: str, op: str, column: int) -> None:
+    with pytest.raises(IRError) as caught:
+        parse(module(f"^bb0(%p: {STR}):", op), file="flow.mlir")
+    where = caught.value.diagnostics[0].where
+    assert where is not None
+    assert (caught.value.code, where.file, where.line, where.column) == (code, "flow.mlir", 3, column)
 
 
 def test_every_edge_of_an_op_is_checked() -> None:
@@ -169,16 +205,20 @@ def test_reading_names_every_mistake_with_its_line() -> None:
 
 
 TOOL = '"agent.declare_tool"() {{name = "f", path = "", code = "", effects = "{0}", params = ["q"], types = ["{1}"], '
-TOOL += 'returns = "{2}", opts = {{}}}} : () -> ()\n'
+TOOL += 'required = ["q"], returns = "{2}", opts = {{}}}} : () -> ()\n'
 RECORD = '"agent.type"() {kind = "record", path = "", params = [], schema = "", '
 ROW = RECORD + 'name = "Row", bases = ["Base"], fields = {sql = "str"}}'
 BASE = RECORD + 'name = "Base", bases = [], fields = {}} : () -> ()\n'
 CLASSES = f"{BASE}{ROW} : () -> ()\n"
 
 
-def calling(params: str, argument: str, result: str, effects: str = "pure") -> str:
-    given = f'{{id = "f_1", callee = "f", params = ["{params}"], effects = "{effects}", opts = {{}}}}'
-    call = f'"agent.tool"(%q) {given} : (!agent.value<"{argument}">) -> !agent.value<"{result}">'
+def calling(params: str, argument: str, result: str, effects: str = "pure", code: str = "") -> str:
+    opts = f'{{code = "{code}"}}' if code else "{}"
+    names = f'["{params}"]' if params else "[]"
+    given = f'{{id = "f_1", callee = "f", params = {names}, effects = "{effects}", opts = {opts}}}'
+    taken = ("%q", f'!agent.value<"{argument}">') if params else ("", "")
+    call = f'"agent.tool"({taken[0]}) {given} : ({taken[1]}) -> !agent.value<"{result}">'
+    argument = argument or "str"
     return module(call).replace("({\n", f'({{\n^bb0(%q: !agent.value<"{argument}">):\n', 1)
 
 
@@ -189,6 +229,8 @@ def calling(params: str, argument: str, result: str, effects: str = "pure") -> s
         (TOOL.format("pure", "Row", "Row"), calling("q", "Base", "Base"), "the argument `q` is Base, and must be Row"),
         (TOOL.format("pure", "Any", "Base"), calling("q", "str", "Row"), "the result is Row, and `f` gives Base"),
         (TOOL.format("pure", "str", "str"), calling("r", "str", "str"), "`f` has no parameter `r`"),
+        (TOOL.format("pure", "str", "str"), calling("", "", "str"), "`f` is called without `q`"),
+        (TOOL.format("pure", "str", "str"), calling("q", "str", "str", code="5f"), "code is '5f', and `f` declares"),
         (TOOL.format("once", "str", "str"), calling("q", "str", "str"), "effects are 'pure', and `f` declares 'once'"),
         (TOOL.format("prue", "str", "str"), calling("q", "str", "str"), "effects are 'prue'"),
         (TOOL.format("pure", "Thing", "str"), calling("q", "str", "str"), "names `Thing`, which is neither"),
@@ -199,6 +241,27 @@ def calling(params: str, argument: str, result: str, effects: str = "pure") -> s
         (BASE.replace("Base", "B").replace('"B"', "[]"), calling("q", "str", "str"), "has something else"),
         (BASE.replace("record", "alias").replace("Base", "B"), calling("q", "str", "str"), "an alias has one base"),
         ('"agent.const"() {id = "c"} : () -> ()\n', calling("q", "str", "str"), "agent.const stands beside"),
+        (
+            TOOL.format("pure", "str", "str").replace('required = ["q"]', 'required = ["r"]'),
+            calling("q", "str", "str"),
+            "r are required, and the parameters are q",
+        ),
+        (TOOL.format("pure", "str", "str").replace('"f"', '"builtin.eq"'), calling("q", "str", "str"), "by nobody"),
+        (
+            TOOL.format("pure", "str", "str").replace("code", "cod = 1, code"),
+            calling("q", "str", "str"),
+            "no attribute `cod`",
+        ),
+        (
+            TOOL.format("pure", "str", "str").replace("opts = {}", "opts = {chep = true}"),
+            calling("q", "str", "str"),
+            "no option `chep`",
+        ),
+        (
+            RECORD.replace("record", "alias") + 'name = "A", bases = ["A"], fields = {}} : () -> ()',
+            calling("q", "str", "str"),
+            "`A` is an alias of itself",
+        ),
         (TOOL.format("pure", "str", "str").replace(", path", ", to"), calling("q", "str", "str"), "lacks path"),
         (module().replace('"w"', '"v"'), calling("q", "str", "str"), "`w` is a second workflow"),
     ],

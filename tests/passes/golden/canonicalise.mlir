@@ -1,8 +1,8 @@
 // RUN: canonicalise
 // Fields of tuples fold, equal pure ops are shared whatever their ids, also from inside a region, and unused ones go.
 // Ops with effects stay: two equal "once" tools are two calls, and an unused one still happens.
-"agent.declare_tool"() {name = "shout", path = "", code = "", effects = "pure", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "send", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "shout", path = "", code = "", effects = "pure", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "send", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">):
   %t = "agent.tool"(%q, %q) {id = "tuple_1", callee = "builtin.tuple", params = ["0", "1"], effects = "pure", opts = {}} : (!agent.value<"str">, !agent.value<"str">) -> !agent.value<"tuple[str, str]">

@@ -1,6 +1,6 @@
 // RUN: inline-cheap
-"agent.declare_tool"() {name = "f", path = "", code = "", effects = "pure", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "g", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "f", path = "", code = "", effects = "pure", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "g", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">):
   %a = "op.call"(%q) {id = "cheap", kind = "tool", callee = "f", params = ["x"], effects = "pure", opts = {cheap = true}, place = ""} : (!agent.value<"str">) -> !agent.value<"str">

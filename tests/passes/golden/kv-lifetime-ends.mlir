@@ -1,8 +1,8 @@
 // RUN: kv-lifetime
 // Nothing is kept for a human, nor for longer than any pin lasts. What a race's losers leave is superseded behind it, and
 // so is a conversation that a new one is a summary of. One that is returned is left alone.
-"agent.declare_tool"() {name = "walk", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "slow", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "walk", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "slow", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">, %path: !agent.value<"str">):
   %c0 = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">

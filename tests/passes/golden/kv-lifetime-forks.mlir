@@ -1,9 +1,9 @@
 // RUN: kv-lifetime
 // Forks: what they share is pinned once, and is superseded behind the last of them. Of samples one is picked, and the
 // others are over.
-"agent.declare_tool"() {name = "run", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "walk", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "check", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "run", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "walk", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "check", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">, %path: !agent.value<"str">):
   %c0 = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">

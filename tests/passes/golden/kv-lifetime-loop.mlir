@@ -2,7 +2,7 @@
 // An agent's loop: the turn at the end of an iteration continues in the next one, through whichever tool it chose. The
 // tool says so when it starts, with the features of its arguments; for a human nothing is kept. An arm that does not
 // go on with the conversation ends it.
-"agent.declare_tool"() {name = "read", path = "", code = "", effects = "once", params = ["sql", "path"], types = ["str", "str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "read", path = "", code = "", effects = "once", params = ["sql", "path"], types = ["str", "str"], required = ["sql", "path"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">, %path: !agent.value<"str">):
   %c0 = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">
@@ -13,7 +13,7 @@
   }, {
   ^bb0(%s0: !agent.value<"str">, %s1: !agent.value<"Chat">, %s2: !agent.value<"bool">):
     %r, %c = "agent.generate"(%s0, %s1) {id = "llm_1", model = "m", returns = "str", samples = 1 : i64, opts = {}} : (!agent.value<"str">, !agent.value<"Chat">) -> (!agent.value<"str">, !agent.value<"Chat">)
-    %is = "agent.tool"(%r) {id = "eq_1", callee = "builtin.eq", params = ["left"], effects = "pure", opts = {}} : (!agent.value<"str">) -> !agent.value<"bool">
+    %is = "agent.tool"(%r) {id = "eq_1", callee = "builtin.truth", params = ["value"], effects = "pure", opts = {}} : (!agent.value<"str">) -> !agent.value<"bool">
     %o = "agent.branch"(%is) ({
         %x = "agent.tool"(%r, %path) {id = "read_1", callee = "read", params = ["sql", "path"], effects = "once", opts = {typical_s = 1.5 : f64, pause_features = ["path"]}} : (!agent.value<"str">, !agent.value<"str">) -> !agent.value<"str">
       "agent.yield"(%x) : (!agent.value<"str">) -> ()

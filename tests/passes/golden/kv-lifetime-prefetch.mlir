@@ -1,7 +1,7 @@
 // RUN: kv-lifetime
 // What is known before a tool answers is prefetched while it runs, once for calls that start alike; a conversation that
 // only a loop carries is over with the loop.
-"agent.declare_tool"() {name = "run", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "run", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">):
   %s = "agent.prompt"() {id = "prompt_1", parts = ["You answer from the rows alone, briefly, with every number as it stands there. Never guess, never round, and say so when the rows do not tell."], opts = {}} : () -> !agent.value<"str">

@@ -1,7 +1,7 @@
 // RUN: kv-lifetime
 // Sharing under other names: what a loop carries is forked by its condition, whose body goes on in the same session;
 // what a body forks is superseded in each iteration; the items of a list that two maps take fork in both.
-"agent.declare_tool"() {name = "check", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "bool", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "check", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "bool", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">, %qs: !agent.value<"list[str]">):
   %c0 = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">

@@ -1,9 +1,9 @@
 // RUN: kv-lifetime
 // A wait is named by its tools, in order; how long it may last is the user's word or unknown. A tool whose result the
 // next turn does not need is no part of the wait, and neither is a conversation's text in a prompt.
-"agent.declare_tool"() {name = "run", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "walk", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
-"agent.declare_tool"() {name = "log", path = "", code = "", effects = "once", params = ["x"], types = ["str"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "run", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "walk", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
+"agent.declare_tool"() {name = "log", path = "", code = "", effects = "once", params = ["x"], types = ["str"], required = ["x"], returns = "str", opts = {}} : () -> ()
 "agent.workflow"() ({
 ^bb0(%q: !agent.value<"str">, %path: !agent.value<"str">):
   %c0 = "agent.chat"() {id = "chat_1", opts = {}} : () -> !agent.value<"Chat">
