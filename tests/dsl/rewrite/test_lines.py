@@ -193,4 +193,4 @@ def test_what_a_function_raises_while_it_is_traced_leads_along_the_users_lines()
 def test_no_other_exception_was_being_handled_when_a_workflow_fails() -> None:
     with pytest.raises(TraceError) as found:
         calls("x")
-    assert found.value.__context__ is found.value.__cause__
+    assert found.value.__context__ is None
