@@ -1,19 +1,12 @@
-"""Runs from Python: from threads, from running event loops, interrupted, closed, forked, left open."""
+"""Runs from Python: from threads, from running event loops, with what they are given, and in sessions that stay."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,61 +16,13 @@ from orchestrator import Session, arun, ask, astream, llm, map_, run, stream, to
 from orchestrator.errors import RunError, TraceError, UsageError
 from orchestrator.events import Text
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.testing import fake
+from tests.running.answering import Counted, answer, double, echo
 from tests.runtime.engines.chat_server import chat_server
-
-
-class Counted(ScriptedEngine):
-    """Counts how often it is started and closed, and tells on which loop it is asked."""
-
-    def __init__(self, script: Any) -> None:
-        super().__init__(script)
-        self.starts = self.closes = 0
-        self.loops: set[int] = set()
-        self.began = threading.Event()
-        self.ended = threading.Event()
-
-    async def start(self) -> None:
-        self.starts += 1
-
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
-        self.loops.add(id(asyncio.get_running_loop()))
-        self.began.set()
-        try:
-            async for chunk in super().generate(request):
-                yield chunk
-        finally:
-            self.ended.set()
-
-    async def close(self) -> None:
-        self.closes += 1
-
-
-def echo(request: GenerateRequest) -> str:
-    return request.messages[-1].content
-
-
-def hanging() -> Counted:
-    async def reply(request: GenerateRequest) -> str:
-        await asyncio.sleep(3600)
-        return "never"
-
-    return Counted(reply)
-
-
-@workflow
-def answer(question: str, tone: str = "kind") -> str:
-    return llm(f"{tone} {question}", name="say")
-
-
-@workflow
-def double(n: int) -> int:
-    return n * 2
 
 
 def test_a_run_gives_value_usage_and_id() -> None:
@@ -111,93 +56,6 @@ def test_engines_start_once_and_stay() -> None:
     assert engine.starts == 1
     assert len(engine.loops) == 1
     assert engine.closes == 0  # whoever lends an engine closes it
-
-
-def test_engines_of_its_own_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Counted(echo)
-    monkeypatch.setattr("orchestrator.runtime.engines.registry.create", lambda spec, ray=None: engine)
-    with Session(engine="sim") as session:
-        session.run(answer, "x")
-        session.run(answer, "y")
-        assert engine.closes == 0
-    assert (engine.starts, engine.closes) == (1, 1)
-    run(answer, "x", engine="sim")
-    assert (engine.starts, engine.closes) == (2, 2)
-
-
-def test_one_that_is_forgotten_closes_its_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = threading.Event()
-
-    class Closing(Counted):
-        async def close(self) -> None:
-            closed.set()
-
-    monkeypatch.setattr("orchestrator.runtime.engines.registry.create", lambda spec, ray=None: Closing(echo))
-    session = Session(engine="sim")
-    session.run(answer, "x")
-    del session
-    gc.collect()
-    assert closed.wait(30)
-
-
-def test_after_it_is_closed_it_says_so() -> None:
-    session = Session(engine=ScriptedEngine(echo))
-    session.run(answer, "x")
-    session.close()
-    session.close()
-    for use in (lambda: session.run(answer, "x"), session.__enter__, lambda: session.stream(answer, "x")):
-        with pytest.raises(RunError) as caught:
-            use()
-        assert caught.value.code == "ORCH-R070"
-        assert caught.value.diagnostics[0].where.file == __file__  # type: ignore[union-attr]
-
-
-def test_closing_cancels_what_is_under_way() -> None:
-    engine = hanging()
-    session = Session(engine=engine)
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(session.run, answer, "x")
-        assert engine.began.wait(30)
-        session.close()
-        with pytest.raises(RunError) as caught:
-            running.result(30)
-    assert caught.value.code == "ORCH-R024"
-    assert engine.ended.is_set()
-
-
-async def test_cancelling_the_waiting_cancels_the_run_and_waits_for_that() -> None:
-    engine = hanging()
-    async with Session(engine=engine) as session:
-        task = asyncio.create_task(session.arun(answer, "x"))
-        await asyncio.to_thread(engine.began.wait, 30)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert engine.ended.is_set()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(session.arun(answer, "x"), 0.05)
-
-
-@pytest.mark.parametrize("inside_a_loop", [False, True])
-def test_ctrl_c_cancels_the_run(inside_a_loop: bool) -> None:
-    engine = hanging()
-
-    def press() -> None:
-        engine.began.wait(30)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    async def inside() -> None:
-        run(answer, "x", engine=engine)
-
-    finger = threading.Thread(target=press)
-    finger.start()
-    with pytest.raises(KeyboardInterrupt):
-        if inside_a_loop:
-            asyncio.run(inside())
-        else:
-            run(answer, "x", engine=engine)
-    finger.join()
-    assert engine.ended.is_set()
 
 
 def test_runs_see_the_context_they_are_called_in() -> None:
@@ -254,56 +112,6 @@ def test_nothing_is_run_while_a_workflow_is_traced() -> None:
         run(outer, "x", engine="sim")
     assert caught.value.code == "ORCH-R045"
     assert caught.value.diagnostics[0].fix == "call it: answer(...)"
-
-
-def test_a_fork_says_what_it_lacks() -> None:
-    with Session(engine=ScriptedEngine(echo)) as session:
-        session.run(answer, "x")
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            code = b"none"
-            try:
-                session.run(answer, "x")
-            except RunError as error:
-                code = error.code.encode()
-            session.close()  # leaves the parent's engines alone
-            os.write(writing, code + b" " + run(answer, "y", engine=ScriptedEngine(["new"])).value.encode())
-            os._exit(0)
-        os.close(writing)
-        assert os.waitpid(child, 0)[1] == 0
-        assert os.read(reading, 100) == b"ORCH-R071 new"
-        os.close(reading)
-        assert session.run(answer, "x").value == "kind x"
-
-
-LEFT_OPEN = """
-import asyncio
-from orchestrator import Session, llm, workflow
-from orchestrator.runtime.engines import registry
-from orchestrator.runtime.engines.scripted import ScriptedEngine
-
-class Engine(ScriptedEngine):
-    async def close(self):
-        await asyncio.sleep(0.01)
-        print("closed")
-
-registry.create = lambda spec, ray=None: Engine(["hi"])
-
-@workflow
-def answer(q: str) -> str:
-    return llm(q)
-
-session = Session(engine="sim")
-print(session.run(answer, "x").value)
-"""
-
-
-def test_one_that_is_left_open_is_closed_by_the_interpreter(tmp_path: Path) -> None:
-    script = tmp_path / "left_open.py"
-    script.write_text(LEFT_OPEN)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["hi", "closed"], "")
 
 
 def test_journal_observers_tenant_and_budget_reach_the_run() -> None:
@@ -493,19 +301,3 @@ def test_tools_that_wait_for_runs_leave_threads_to_the_tools_of_those(monkeypatc
             return map_(outer, ns, limit=9)
 
         assert session.run(large, list(range(6))).value == list(range(1, 7))
-
-
-def test_a_session_that_calls_itself_for_ever_is_stopped() -> None:
-    with Session() as session:
-
-        @tool(effects="idempotent")
-        async def again(n: int) -> int:
-            return (await session.arun(endless, n + 1)).value
-
-        @workflow
-        def endless(n: int) -> int:
-            return again(n)
-
-        with pytest.raises(RunError) as caught:
-            session.run(endless, 0)
-        assert caught.value.code == "ORCH-R045"
