@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ def list_of(source: Any, test: Test, member: Member, further: Further = None) ->
     """``[member for item in source if test]``."""
     tracer = current_tracer()
     if tracer is None:
-        return list(_concretely(source, test, member, further))
+        return list(concretely(source, test, member, further))
     return _listed(tracer, source, test, member, further)
 
 
@@ -55,14 +55,8 @@ def dict_of(source: Any, test: Test, member: Member, further: Further = None) ->
     return fresh(dict(pairs))
 
 
-def generated(source: Any, test: Test, member: Member, further: Further = None) -> Any:
-    """A generator expression; of what is symbolic, or has an end, a list: whoever takes it goes through it once."""
-    if current_tracer() is None or not (is_symbolic(source) or isinstance(source, (Sized, operations.SymbolicRange))):
-        return _concretely(source, test, member, further)
-    return list_of(source, test, member, further)
-
-
-def _concretely(source: Any, test: Test, member: Member, further: Further) -> Iterator[Any]:
+def concretely(source: Any, test: Test, member: Member, further: Further) -> Iterator[Any]:
+    """Python's own generator."""
     for item in source:
         if test is None or test(item):
             if further is None:
@@ -70,7 +64,7 @@ def _concretely(source: Any, test: Test, member: Member, further: Further) -> It
                 yield member(item)
             else:
                 following, *rest = further(item)
-                yield from _concretely(following, *_three(rest))
+                yield from concretely(following, *_three(rest))
 
 
 def _listed(tracer: Tracer, source: Any, test: Test, member: Member, further: Further) -> Any:

@@ -139,6 +139,8 @@ class Expressions(ast.NodeTransformer):
         match node.func:
             case ast.Name(id="super") if not node.args:
                 return node
+            case ast.Name(id="map" | "filter") if not keywords and not any(map(_is_starred, args)):
+                return self.call("drawn_by", node, ast.Constant(getattr(node, "use", "once")), node.func, *args)
             case ast.Name(id=name) if name in self.foreign:
                 function = self.call("function", node.func, node.func)
             case ast.Attribute(value=inner, attr=attr):
@@ -214,7 +216,7 @@ class Expressions(ast.NodeTransformer):
         return self._comprehension(node, "set_of", node.elt)
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
-        return self._comprehension(node, "generated", node.elt)
+        return self._comprehension(node, "drawn", node.elt, ast.Constant(getattr(node, "use", "once")))
 
     def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
         return self._comprehension(node, "dict_of", ast.Tuple([node.key, node.value], ast.Load()))

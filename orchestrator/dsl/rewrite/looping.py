@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
+from orchestrator.dsl.rewrite.drawing import refused_drawing
 from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.loop_state import LoopState
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
@@ -124,7 +125,8 @@ def _over_concrete(  # noqa: PLR0917
     iterator = iter(items)
     for turn, item in enumerate(iterator):
         if not turn and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
-            _perhaps_all(tracer, items, [item, *iterator], body, cells, carried, until, after, known)
+            items_left = [item, *_rest(tracer, iterator)]
+            _perhaps_all(tracer, items, items_left, body, cells, carried, until, after, known)
             return
         body(item)
         settle(tracer, cells, carried, known, turn=True)
@@ -132,11 +134,18 @@ def _over_concrete(  # noqa: PLR0917
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
-            rest = list(iterator)
+            rest = _rest(tracer, iterator)
             if rest:
                 further = partial(_perhaps_all, tracer, items, rest, body, cells, carried, until, after, known)
                 _unless(tracer, until, further, carried, cells)
             return
+
+
+def _rest(tracer: Tracer, iterator: Iterator[Any]) -> list[Any]:
+    """The items that are left, which must be there before the turns for them are traced."""
+    demands = tracer.demands
+    rest = list(iterator)
+    return rest if tracer.demands == demands else refused_drawing()
 
 
 def _perhaps_all(  # noqa: PLR0917

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.rewrite.arms import Arm, run
 from orchestrator.dsl.rewrite.calling import function
 from orchestrator.dsl.rewrite.cells import FLAG
-from orchestrator.dsl.rewrite.comprehending import Further, Member, Test, generated
+from orchestrator.dsl.rewrite.comprehending import Further, Member, Test
 from orchestrator.dsl.rewrite.deciding import if_, not_
+from orchestrator.dsl.rewrite.drawing import drawn, is_unnoticed
 from orchestrator.dsl.rewrite.looping import for_
-from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.tracer import current_tracer
 
 _SEARCHING: Final = (any, all, next)
 
@@ -30,22 +30,11 @@ def searched(  # noqa: PLR0917 - what the expression consists of
     tracer = current_tracer()
     is_endless = called is next and not default  # then there is an error to raise, for which Python has its own
     if tracer is None or called not in _SEARCHING or is_endless:
-        return function(called)(generated(source, test, member, further), *default)
-    if called is not next and _is_unnoticed(tracer, source, test, member, further):
-        return function(called)(generated(source, test, member, further))
+        return function(called)(drawn("whole", source, test, member, further), *default)
+    if called is not next and is_unnoticed(tracer, lambda: drawn("whole", source, test, member, further)):
+        return function(called)(drawn("whole", source, test, member, further))
     found, given = _search(called, default, source, test, member, further)
     return given if called is next else found if called is any else not_(found)
-
-
-def _is_unnoticed(tracer: Tracer, source: Any, test: Test, member: Member, further: Further) -> bool:
-    """Whether nobody could tell that members are made which are not needed: nothing in them asks, does or may fail."""
-    mark, demands = tracer.mark(), tracer.demands
-    arm = Arm(tracer, "a generator expression")
-    with arm.open():
-        run(arm, lambda: generated(source, test, member, further), {})
-    arm.drop()
-    tracer.rollback(mark)
-    return tracer.demands == demands and not arm.scope.raises
 
 
 def _search(  # noqa: PLR0917

@@ -37,6 +37,7 @@ from orchestrator.dsl.rewrite.scopes import (
     parameters,
     rebound_outside,
 )
+from orchestrator.dsl.rewrite.uses import mark_uses
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -422,6 +423,7 @@ def rewritten(node: Function, operators: str, taken: Names, foreign: Names) -> a
     Python and its library.
     """
     mark_comprehensions(node)
+    mark_uses(node)
     return Statements(operators, taken, foreign).function(node)
 
 
