@@ -12,12 +12,11 @@ from typing import Any, Final, TypeVar, Unpack, overload
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.constants import shown
-from orchestrator.dsl.lifting import feed, feed_text
 from orchestrator.dsl.options import Policy, policy_of
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.region import trace_region
 from orchestrator.dsl.tracer import Result, Tracer, Value, require_tracer
-from orchestrator.errors import Error, bases_of, qualified
+from orchestrator.errors import Error, qualified
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,18 +104,3 @@ def _nothing(function: Callable[..., object], _: Sequence[Value[Any]]) -> object
     """Call a function for what it does."""
     require_tracer("attempt").call(function)
     return ()
-
-
-def fail_op(tracer: Tracer, kind: type[BaseException], message: object) -> None:
-    """Fail here, as an exception of this class with this text would; what comes behind never runs."""
-    text = message if isinstance(message, str) else f"{message}"
-    attrs = {"kind": qualified(kind), "bases": list(bases_of(kind))}
-    tracer.op("fail", [feed_text(tracer, text, "the message of an exception")], [], attrs)
-    tracer.scope.raises = True
-
-
-def reraise_op(tracer: Tracer, error: Value[Any]) -> None:
-    """Fail here as what a handler was given did."""
-    attrs: dict[str, object] = {"kind": "", "bases": []}
-    tracer.op("fail", [feed(tracer, error, Error, "what is raised again")], [], attrs)
-    tracer.scope.raises = True

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.dsl.alternatives import trace_arm
-from orchestrator.dsl.failing import fail_op
 from orchestrator.dsl.lifting import lift
+from orchestrator.dsl.raising import fail_op
 from orchestrator.dsl.tracer import Inlined, Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm
 

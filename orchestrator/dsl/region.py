@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Never
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Never
 from orchestrator.dsl.constants import named, shown
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import is_rewritten, user_location
+from orchestrator.dsl.raising import EndedError, fails_here
 from orchestrator.dsl.rewrite.cells import Kept
 from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.structure import LEAF, Shape, flatten
@@ -19,10 +19,6 @@ from orchestrator.dsl.tracer import Origin, Result, Tracer, Value
 
 if TYPE_CHECKING:
     from orchestrator.dsl.graph import Region
-
-
-class EndedError(BaseException):
-    """Unwinds the tracing of a body that goes no further, because it raises when it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +86,13 @@ def trace_region(
             pairs = zip(region.arguments, arguments, strict=True)
             values = [tracer.value(ssa, argument, origin) for ssa, argument in pairs]
             returned, kept = None, _kept(function)
-            with suppress(EndedError):
+            try:
                 returned = apply(function, values) if apply else tracer.call(function, *values)
+            except EndedError:
+                pass
+            except Exception as error:
+                if not fails_here(tracer, error):
+                    raise
             if kept is not None:
                 kept.check(tracer, name)
             if scope.raises:

@@ -17,7 +17,7 @@ from orchestrator.dsl.declare import declare
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.location import raised_in, trace_boundary, without_own_frames
 from orchestrator.dsl.policy import Opts
-from orchestrator.dsl.region import EndedError
+from orchestrator.dsl.raising import EndedError
 from orchestrator.dsl.symbol import Symbol
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Origin, Result, Tracer, Value

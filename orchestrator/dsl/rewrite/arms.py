@@ -17,7 +17,7 @@ from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import constant_type, is_symbolic
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.llm import Chat
-from orchestrator.dsl.region import EndedError
+from orchestrator.dsl.raising import EndedError, fails_here
 from orchestrator.dsl.rewrite.cells import (
     FLAG,
     OPTIONAL,
@@ -248,6 +248,10 @@ def run(arm: Arm, body: Callable[[], Any], cells: Cells) -> None:
     try:
         returned = body()
     except EndedError:
+        return
+    except Exception as error:
+        if not fails_here(arm.tracer, error):
+            raise
         return
     finally:
         kept.check(arm.tracer, arm.scope.name)

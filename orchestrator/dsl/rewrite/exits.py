@@ -210,7 +210,10 @@ class _Maker:
                 exits = frozenset[str]().union(*(self._exits(each, flags) for each in node.body))
                 if exits and orelse:
                     orelse = [_guarded(exits, orelse, node)]
-                return [_at(ast.Try(body, handlers, orelse, self.block(node.finalbody, flags)), node)]
+                made = _at(ast.Try(body, handlers, orelse, self.block(node.finalbody, flags)), node)
+                left = any(self._exits(each, flags) for each in node.finalbody)
+                made.is_left_in_the_end = left  # type: ignore[attr-defined]
+                return [made]
             case ast.Match():
                 cases = [ast.match_case(each.pattern, each.guard, self.block(each.body, flags)) for each in node.cases]
                 return [_at(ast.Match(node.subject, cases), node)]

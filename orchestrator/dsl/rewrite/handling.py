@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.dsl.failing import fail_op, names_of, reraise_op
+from orchestrator.dsl.failing import names_of
 from orchestrator.dsl.location import user_location
-from orchestrator.dsl.region import EndedError
+from orchestrator.dsl.raising import EndedError, fail_op, message_of, reraise_op
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, Joining, emit, run
 from orchestrator.dsl.rewrite.cells import (
     FLAG,
@@ -41,17 +41,22 @@ Names = Sequence[str]
 
 
 def try_(  # noqa: PLR0917 - what the statement consists of
-    body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None, names: Names, last: Names
-) -> None:
-    """The statement ``try``. ``last`` are names that only the body's last statement assigns."""
+    body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None, names: Names, tried: Names,
+    handled: Names, last: Names,
+) -> None:  # fmt: skip
+    """The statement ``try``.
+
+    ``tried`` are names that the body assigns, ``handled`` those that the other blocks do, and ``last`` those that only
+    the body's last statement assigns.
+    """
     tracer = current_tracer()
     if tracer is None:
         _natively(body, handlers, orelse, cleanup)
         return
     if cleanup is not None:
-        _cleaned(tracer, body, handlers, orelse, cleanup, names, last)
+        _cleaned(tracer, body, handlers, orelse, cleanup, names, tried, handled, last)
     else:
-        _handled(tracer, body, handlers, orelse, names, last)
+        _handled(tracer, body, handlers, orelse, names, tried, last)
 
 
 def _natively(body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None) -> None:
@@ -79,8 +84,9 @@ def _native_handler(error: BaseException, handlers: Sequence[Handler]) -> Callab
 
 
 def _handled(  # noqa: PLR0917
-    tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, names: Names, last: Names
-) -> None:
+    tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, names: Names, tried: Names,
+    last: Names,
+) -> None:  # fmt: skip
     """``try`` with its handlers, and without a ``finally``."""
     cells = cells_of((body, orelse, *(handle for _, handle in handlers)))
     before, emitted = contents_of(cells), tracer.emitted
@@ -90,7 +96,7 @@ def _handled(  # noqa: PLR0917
         _without_ops(tracer, raised, handlers, orelse)
         return
     arms = [arm]
-    assigned = [name for name, content in before.items() if arm.contents is None or arm.contents[name] is not content]
+    assigned = _assigned(arm, before, tried)
     for number, (_, handle) in enumerate(handlers, 1):
         restore(cells, before)
         for name in assigned:
@@ -110,6 +116,13 @@ def _handled(  # noqa: PLR0917
         emit(tracer, "attempt", [], arms, names, cells, {"catches": catches})
         return
     _then_else(tracer, arms, catches, orelse, names, cells)
+
+
+def _assigned(arm: Arm, before: Contents, names: Names) -> list[str]:
+    """The names that a block has bound anew, or may have before it failed."""
+    if arm.contents is None:
+        return [name for name in names if name in before]
+    return [name for name, content in before.items() if arm.contents[name] is not content]
 
 
 def _then_else(  # noqa: PLR0917
@@ -205,14 +218,14 @@ def _names(tracer: Tracer, kinds: Callable[[], Any] | None) -> tuple[str, ...]:
 
 def _cleaned(  # noqa: PLR0917
     tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk, names: Names,
-    last: Names,
+    tried: Names, handled: Names, last: Names,
 ) -> None:  # fmt: skip
     """``finally``: an attempt around it all, of which nothing is caught."""
     cells = cells_of((body, orelse, cleanup, *(handle for _, handle in handlers)))
     before, emitted = contents_of(cells), tracer.emitted
     read = frozenset(map(plain_name, names))
     every = [*names, *(f"{OPTIONAL}{name}" for name in cells if name not in read)]
-    arm, raised = _tried(tracer, lambda: _handled(tracer, body, handlers, orelse, every, last), cells)
+    arm, raised = _tried(tracer, lambda: _handled(tracer, body, handlers, orelse, every, tried, last), cells)
     if tracer.emitted == emitted and not arm.scope.raises:
         arm.drop()
         cleanup()
@@ -220,7 +233,7 @@ def _cleaned(  # noqa: PLR0917
             raise_(raised, None)
         return
     restore(cells, before)
-    assigned = [name for name, content in before.items() if arm.contents is None or arm.contents[name] is not content]
+    assigned = _assigned(arm, before, (*tried, *handled))
     for name in assigned:
         hold(cells[name], UNBOUND)
         tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
@@ -265,7 +278,7 @@ def _tried(tracer: Tracer, body: Thunk, cells: Cells) -> tuple[Arm, Exception | 
             tracer.check_bound(error)
             raised = error
             if tracer.emitted > emitted:
-                fail_op(tracer, type(error), str(error))
+                fail_op(tracer, type(error), message_of(tracer, error))
     return arm, raised
 
 
@@ -279,13 +292,14 @@ def raise_(exc: Any, cause: Any) -> None:
     if tracer is not None and isinstance(exc, Value):
         reraise_op(tracer, exc)
         raise EndedError
-    if tracer is None or tracer.scope.outer is None or tracer.scope.is_tried:
+    is_first = tracer is not None and tracer.scope.outer is None and not tracer.emitted  # an error of the program
+    if tracer is None or is_first or tracer.scope.is_tried:
         raise exc if cause is None else _caused(exc, cause)
     kind = exc if isinstance(exc, type) else type(exc)
     if not issubclass(kind, BaseException):
         raise TypeError("exceptions must derive from BaseException")
     try:
-        message = "" if isinstance(exc, type) else str(exc)
+        message = "" if isinstance(exc, type) else message_of(tracer, exc)
     except Exception as error:
         raise TraceError(
             "ORCH-D001", f"the text of {kind.__name__} cannot be made: {described(error)}", where=user_location()

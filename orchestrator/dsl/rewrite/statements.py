@@ -188,6 +188,8 @@ class Statements(Expressions):
         return [made, self._do("for_", node, source, _load(body), _texts(carried), _texts(gathers), until, after)]
 
     def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
+        if getattr(node, "is_left_in_the_end", False):
+            return [self._refused(node, "`return`, `break` or `continue` in a `finally`, which drops a failure,")]
         handlers = node.handlers
         results = self._results(node, *node.body, *handlers, *node.orelse, *node.finalbody)
         body, made = self._body("try", node.body, node)
@@ -195,8 +197,12 @@ class Statements(Expressions):
         caught: list[ast.expr] = []
         for handler in handlers:
             error = self.name("error_")
-            start = [] if handler.name is None else [self.at(_assign(handler.name, _load(error)), handler)]
-            name, made = self._body("except", handler.body, node, error, start=start)
+            start, statements = list[ast.stmt](), handler.body
+            if handler.name is not None:  # which holds nothing behind the handler
+                start = [self.at(_assign(handler.name, _load(error)), handler)]
+                end = ast.Delete([ast.Name(handler.name, ast.Del())])
+                statements = [*statements, self.at(_assign(handler.name, _none()), handler), self.at(end, handler)]
+            name, made = self._body("except", statements, node, error, start=start)
             functions.append(made)
             kinds = ast.Constant(None) if handler.type is None else self.delayed(handler.type)
             ast.copy_location(kinds, node)
@@ -211,7 +217,12 @@ class Statements(Expressions):
                 others.append(_none())
         exits = (frozenset(assigned(*node.body)) & self._flags) | {self._result}  # behind an exit nothing can fail
         last = _texts(sorted((_only_at_the_end(node.body) - self._assigned_by_calls(*node.body)) | exits))
-        call = self._do("try_", node, _load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), last)
+        bound = [
+            _texts(sorted(self._assigned(*each) & self._locals)) for each in (node.body, [*handlers, *node.orelse])
+        ]
+        call = self._do(
+            "try_", node, _load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), *bound, last
+        )
         return [*functions, call]
 
     def visit_Raise(self, node: ast.Raise) -> ast.stmt:
