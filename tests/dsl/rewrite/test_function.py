@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 
 from orchestrator.dsl.rewrite.function import rewrite, source_of
+from orchestrator.errors import TraceError
+from tests.dsl.recording import record
 
 Loaded = Callable[[str, str], ModuleType]
 
@@ -62,3 +64,52 @@ def test_an_edited_file_is_not_the_source_of_what_was_loaded_before(loaded: Load
     with pytest.warns(UserWarning, match="the source of workflow `choose` is not to be had, or not what runs"):
         assert rewrite(choose) is choose
     assert source_of(choose) is None
+
+
+STATEMENTS = """\
+from orchestrator import llm, workflow
+
+
+@workflow
+def flow(task: str, names: list[str]) -> str:
+    draft = llm(task)
+    if draft == "x":
+        draft = llm("a")
+        draft += llm("b")
+    for name in names:
+        draft += llm(
+            name
+        )
+    while draft != "y":
+        draft = llm(draft)
+        draft = llm(draft)
+    match draft:
+        case "z":
+            return llm("c")
+        case _:
+            return llm("d")
+"""
+
+
+def test_the_op_of_a_statement_is_where_the_statement_begins(loaded: Loaded) -> None:
+    ops = record(loaded("statements.py", STATEMENTS).flow).ops
+    assert [op.where.line for op in ops if op.kind in ("branch", "loop", "switch")] == [7, 10, 14, 17]
+
+
+ONE_PATH = """\
+from orchestrator import llm, workflow
+
+
+@workflow
+def flow(task: str) -> str:
+    draft = llm(task)
+    if draft == "x":
+        note = "fine"
+        draft = "y"
+    return note
+"""
+
+
+def test_a_name_that_one_path_leaves_unbound_names_the_line_of_the_test(loaded: Loaded) -> None:
+    with pytest.raises(TraceError, match="the `else` of line 7 does not bind it"):
+        loaded("one_path.py", ONE_PATH).flow.trace()
