@@ -1,4 +1,4 @@
-"""Retrieval with citations: passages are found, the answer names them, and a name that is none is sent back.
+"""Retrieval with citations: passages are found, the answer names them, and one that is none is sent back once.
 
 orch run examples/gallery/rag.py 'When was the bridge built?' --model examples/text2sql/model
 """

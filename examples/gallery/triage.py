@@ -1,4 +1,4 @@
-"""Support triage with a person's approval: a refund above a limit waits for a yes, for days if need be.
+"""Support triage with a person's approval: a refund above a limit waits for a yes.
 
 orch run examples/gallery/triage.py --input ticket=Twice! --input order=A-17 --model examples/text2sql/model
 """
