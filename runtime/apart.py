@@ -5,7 +5,7 @@ So a validator that sleeps stalls nobody, ends with the timeout of its op, and d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,14 +54,3 @@ async def in_checks(
 ) -> T:
     """What ``work`` returns or raises in one of the threads; it sees the caller's context variables."""
     return await checks.call(partial(copy_context().run, work), tenant=tenant, depth=depth, began=began)
-
-
-class OwnCode(dict[int, bool]):
-    """By slot, whether checking its values calls functions of the user's; looked into when first asked for."""
-
-    def __init__(self, types: Sequence[Any]) -> None:
-        self._types = types
-
-    def __missing__(self, slot: int) -> bool:
-        found = self[slot] = runs_own_code(self._types[slot])
-        return found

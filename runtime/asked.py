@@ -11,7 +11,7 @@ from orchestrator.dsl.policy import is_number
 from orchestrator.runtime.content import instructed, turns_of
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Sampling
 from orchestrator.runtime.failures import wrong_option
-from orchestrator.runtime.program import Generate
+from orchestrator.runtime.specs import Generate
 from orchestrator.runtime.values import Conversation
 
 

@@ -111,7 +111,13 @@ class Attempt:
         if self._now() >= self._ends_s and seconds is not None:
             raise failures.out_of_time(self.op.id, seconds, self.op.where)
         assert policy.timeout_s is not None
-        raise failures.timed_out(self.op, policy.timeout_s, has_returned=self.has_returned)
+        raise failures.timed_out(
+            self.op.id,
+            policy.timeout_s,
+            self.op.where,
+            has_returned=self.has_returned,
+            may_repeat=self.op.may_repeat,
+        )
 
     def begin(self) -> None:
         """Its turn has come; does nothing while it goes on."""

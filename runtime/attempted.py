@@ -21,7 +21,8 @@ from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.catching import as_value, handler_for, is_catchable
 from orchestrator.runtime.events import OpCaught, occurrence
-from orchestrator.runtime.program import Body, Op, Structure
+from orchestrator.runtime.program import Body, Op
+from orchestrator.runtime.specs import Structure
 
 if TYPE_CHECKING:
     from orchestrator.runtime.budget import Ledger

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.failures import over_budget
-from orchestrator.runtime.program import Limits
+from orchestrator.runtime.specs import Limits
 
 
 class Need(NamedTuple):

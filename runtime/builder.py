@@ -21,7 +21,8 @@ from typing import Any
 
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.codegen import Classes, Line, Names, region_source
-from orchestrator.runtime.program import NO_POLICY, Body, Inline, Op, Policy, Region, Segment, Spec
+from orchestrator.runtime.program import Body, Inline, Op, Region, Segment
+from orchestrator.runtime.specs import NO_POLICY, Policy, Spec
 
 ENTRY = 0
 

@@ -21,7 +21,8 @@ from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.generate import generate
 from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import Ask, Generate, Op, Pause, Prefetch, Raise, Release, Supersede, ToolCall
+from orchestrator.runtime.program import Op
+from orchestrator.runtime.specs import Ask, Generate, Pause, Prefetch, Raise, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync, show_items

@@ -20,7 +20,8 @@ from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import SLICE_S, does_not_end, items_in_turn, map_length, turns
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import Body, Op, Structure
+from orchestrator.runtime.program import Body, Op
+from orchestrator.runtime.specs import Structure
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame

@@ -14,8 +14,8 @@ from typing import Any, Final
 from orchestrator.dsl.messages import Message
 from orchestrator.runtime.engines.base import FinishReason
 from orchestrator.runtime.failures import ReplyError
-from orchestrator.runtime.program import Generate
 from orchestrator.runtime.reply import reply_of
+from orchestrator.runtime.specs import Generate
 
 MOST_SHOWN_CHARS: Final = 8_000
 """Of the bad reply; its beginning and its end are kept."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.runtime.program import NO_POLICY, Limits, Pause, Policy
+from orchestrator.runtime.specs import NO_POLICY, Limits, Pause, Policy
 
 if TYPE_CHECKING:
     from orchestrator.planner.graph import Node

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from orchestrator.runtime.program import ToolCall
+from orchestrator.runtime.specs import ToolCall
 from orchestrator.runtime.values import adapter, open_conversation, prompt_text
 
 Emitter = Callable[..., str]

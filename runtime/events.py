@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 
 from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
-from orchestrator.runtime.program import Limits
+from orchestrator.runtime.specs import Limits
 
 EVENT_VERSION: Final = 3
 """Raised by one whenever a reader of the previous version would misread an encoded event."""

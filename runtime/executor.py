@@ -58,11 +58,12 @@ from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
-from orchestrator.runtime.program import NO_LIMITS, Limits, Op, Program, Region, failing_op
+from orchestrator.runtime.program import Op, Program, Region, failing_op
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
+from orchestrator.runtime.specs import NO_LIMITS, Limits
 from orchestrator.runtime.tools.caller import caller
 from orchestrator.runtime.tools.tasks import contain_tasks
 from orchestrator.runtime.unsettled import Occurrences, name_in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -23,9 +23,6 @@ from orchestrator.errors import (
 )
 from orchestrator.runtime.codegen import ResultTypeError
 from orchestrator.runtime.raised import raised, raised_at
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.program import Op
 
 CODES: Final[dict[str, str]] = {
     "ORCH-R001": "an op raised an exception",
@@ -154,12 +151,12 @@ def out_of_time(what: str, seconds: float, where: SourceLoc | None) -> BudgetErr
     return BudgetError("ORCH-R010", message, where=where, fix="raise the budget, or do less")
 
 
-def timed_out(op: Op, timeout_s: float, *, has_returned: bool) -> RunError:
+def timed_out(op: str, timeout_s: float, where: SourceLoc | None, *, has_returned: bool, may_repeat: bool) -> RunError:
     """ORCH-R004."""
-    message = f"`{op.id}` took longer than its timeout of {timeout_s:g} s"
-    fix = "raise its timeout, or give it a retry" if op.may_repeat else "raise its timeout, or have it do less"
+    message = f"`{op}` took longer than its timeout of {timeout_s:g} s"
+    fix = "raise its timeout, or give it a retry" if may_repeat else "raise its timeout, or have it do less"
     why = "it has returned, and the check of its result goes on" if has_returned else None
-    return RunError("ORCH-R004", message, where=op.where, why=why, fix=fix)
+    return RunError("ORCH-R004", message, where=where, why=why, fix=fix)
 
 
 def unsettled(op: str, reason: str, where: SourceLoc | None, *, asked: str | None = None) -> UnsettledError:

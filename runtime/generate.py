@@ -32,10 +32,11 @@ from orchestrator.runtime.engines.token_count import (
 from orchestrator.runtime.events import KvTurn, ReplyUnfit, Spent, Token
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import Generate, Op
+from orchestrator.runtime.program import Op
 from orchestrator.runtime.received import Display, Received
 from orchestrator.runtime.reply import reply_of, turn_of
 from orchestrator.runtime.reservation import Reservation
+from orchestrator.runtime.specs import Generate
 
 if TYPE_CHECKING:
     from orchestrator.errors import RunError

@@ -22,15 +22,14 @@ from orchestrator.runtime.codegen import Classes, outer_classes
 from orchestrator.runtime.critical_path import remaining_s
 from orchestrator.runtime.declared import calls_a_model, declared_limits, engine_of, given, pause_of, policy_of
 from orchestrator.runtime.inline import MOST_STEPS, InlineChoice, InlineLoop, InlineMap
-from orchestrator.runtime.program import (
+from orchestrator.runtime.program import Program, Region
+from orchestrator.runtime.specs import (
     NO_POLICY,
     Ask,
     Generate,
     Pause,
     Prefetch,
-    Program,
     Raise,
-    Region,
     Release,
     Structure,
     Supersede,

@@ -32,7 +32,8 @@ from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import Op, Program, ToolCall
+from orchestrator.runtime.program import Op, Program
+from orchestrator.runtime.specs import ToolCall
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.on_loop import on_loop
 from orchestrator.runtime.unsettled import once_ran

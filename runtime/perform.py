@@ -20,9 +20,10 @@ from orchestrator.runtime.events import OpFailed, OpStarted
 from orchestrator.runtime.generate import without_unfit
 from orchestrator.runtime.once import OnceOp
 from orchestrator.runtime.outcome import Outcome
-from orchestrator.runtime.program import NO_POLICY, Op, Structure, ToolCall
+from orchestrator.runtime.program import Op
 from orchestrator.runtime.raised import raised
 from orchestrator.runtime.retry import wait_s
+from orchestrator.runtime.specs import NO_POLICY, Structure, ToolCall
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame

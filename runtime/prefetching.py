@@ -23,7 +23,8 @@ from orchestrator.runtime.engines.token_count import at_hand
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.kv.hints import KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import forecast_of
-from orchestrator.runtime.program import Op, Prefetch
+from orchestrator.runtime.program import Op
+from orchestrator.runtime.specs import Prefetch
 from orchestrator.runtime.values import Conversation
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from orchestrator.dsl.policy import Budget, PolicyError, checked_budget
 from orchestrator.errors import Diagnostic, RunError
-from orchestrator.runtime.program import Generate, Limits, Op, Program
+from orchestrator.runtime.program import Op, Program
+from orchestrator.runtime.specs import Generate, Limits
 
 
 def limits_of(budget: Limits | Budget | str | None) -> Limits | None:

@@ -17,9 +17,9 @@ from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequ
 from orchestrator.runtime.engines.errors import SILENT, not_taken, withheld
 from orchestrator.runtime.engines.token_count import LONGEST_TOKEN, TokenCounter, completed
 from orchestrator.runtime.failures import ReplyError
-from orchestrator.runtime.program import Generate
 from orchestrator.runtime.reply import MOST_CALLS, numbered, said_by
 from orchestrator.runtime.reservation import Reservation
+from orchestrator.runtime.specs import Generate
 
 Display = Callable[[int, str], None]
 """Takes the number of a sample and a piece of its reply."""

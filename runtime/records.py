@@ -8,7 +8,8 @@ from typing import Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.events import Event, OpsDone, OpStarted, OpUnsettled, region_key
-from orchestrator.runtime.program import Generate, Op, Prefetch, Program, Release, Structure, Supersede, ToolCall
+from orchestrator.runtime.program import Op, Program
+from orchestrator.runtime.specs import Generate, Prefetch, Release, Structure, Supersede, ToolCall
 
 NO_USAGE: Final = Usage()
 

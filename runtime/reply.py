@@ -10,7 +10,7 @@ from orchestrator.dsl.messages import Message, Reply, ToolCall
 from orchestrator.dsl.sampling import matches
 from orchestrator.runtime.engines.tool_steps import reply_in
 from orchestrator.runtime.failures import ReplyError
-from orchestrator.runtime.program import Generate
+from orchestrator.runtime.specs import Generate
 from orchestrator.runtime.values import parsed_reply
 
 MOST_CALLS: Final = 32

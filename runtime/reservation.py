@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import Reserved, Spent
-from orchestrator.runtime.program import Generate, Op
+from orchestrator.runtime.program import Op
+from orchestrator.runtime.specs import Generate
 
 if TYPE_CHECKING:
     from orchestrator.runtime.executor import Execution, Frame

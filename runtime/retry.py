@@ -10,7 +10,7 @@ import random
 
 from orchestrator.errors import BudgetError, OrchError, UnsettledError
 from orchestrator.runtime.engines.errors import is_transient
-from orchestrator.runtime.program import Policy
+from orchestrator.runtime.specs import Policy
 
 _BUGS = (TypeError, NameError, AttributeError, NotImplementedError, SyntaxError, AssertionError, ImportError)
 """Errors of the program rather than of the world: repeating changes nothing."""

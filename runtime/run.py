@@ -35,10 +35,11 @@ from orchestrator.runtime.observe import Subscription, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.once_within import refused
 from orchestrator.runtime.pricing import limits_of
-from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
+from orchestrator.runtime.specs import Limits
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.runtime.engines.base import Engine, KvControl
 from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import features, forecast_of
-from orchestrator.runtime.program import Generate, Pause
+from orchestrator.runtime.specs import Generate, Pause
 from orchestrator.runtime.turns import Turns
 from orchestrator.runtime.values import Conversation
 

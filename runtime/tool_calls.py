@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.dsl.once import key_params, parameters_of, takes
 from orchestrator.dsl.policy import parse_memory
 from orchestrator.dsl.tool_spec import ToolSpec
-from orchestrator.runtime.program import Once, ToolCall
+from orchestrator.runtime.specs import Once, ToolCall
 from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync
 
 

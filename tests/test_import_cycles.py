@@ -55,11 +55,8 @@ def import_graph(modules: Mapping[str, Path]) -> nx.DiGraph[str]:
 
 CIRCLES: Final = {
     "runtime": """
-        apart asked attempt attempted budget by_value calls cases catching content control correction engines.tool_steps
-        events executor failures generate human inline journal.base journal.replay journal.run_log observe once
-        once_within perform prefetching pricing program received records reply reservation result retry services
-        sessions tools.call tools.caller tools.processes tools.streamed tools.tasks tools.threads tools.worker_process
-        unsettled value_digest values
+        apart attempt attempted calls control executor generate once once_within perform prefetching received
+        reservation sessions tools.call tools.caller tools.streamed tools.tasks
     """,
 }
 """By package, the modules in it that do reach themselves, to become fewer; in no other package there are any."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.cli.results import Results
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.kv.durations import DurationModel
-    from orchestrator.runtime.program import Limits
     from orchestrator.runtime.run import Runtime
+    from orchestrator.runtime.specs import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.app import App, Job
     from orchestrator.cli.target import Target
     from orchestrator.running.engines import Kind
-    from orchestrator.runtime.program import Limits
+    from orchestrator.runtime.specs import Limits
 
 CONCURRENCY = 4
 """Runs in flight at once."""
@@ -263,7 +263,7 @@ def _limits(text: str | None) -> Limits | None:
     if text is None:
         return None
     from orchestrator.dsl.policy import PolicyError, parse_budget
-    from orchestrator.runtime.program import Limits
+    from orchestrator.runtime.specs import Limits
 
     try:
         budget = parse_budget(text)

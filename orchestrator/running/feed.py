@@ -17,7 +17,7 @@ from orchestrator.events import Done, Event, Failed, Item, Partial, Progress, St
 from orchestrator.running.partial_json import Nothing, partial_json
 from orchestrator.runtime import events
 from orchestrator.runtime.observe import FEED_LIMIT, Subscription
-from orchestrator.runtime.program import Generate
+from orchestrator.runtime.specs import Generate
 
 if TYPE_CHECKING:
     from orchestrator.runtime.program import Op, Program

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from orchestrator.errors import RunError
 from orchestrator.running.engines import engine_label, short_model, used_engines
-from orchestrator.runtime.program import Generate
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled

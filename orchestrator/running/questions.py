@@ -39,7 +39,7 @@ class Question:
 
 def questions_of(program: Program) -> list[Question]:
     """Everything that a program may ask."""
-    from orchestrator.runtime.program import Ask
+    from orchestrator.runtime.specs import Ask
 
     return [
         Question(f"{key}{op.id}", region.types[op.first], op.spec.choices, op.where)

@@ -37,8 +37,9 @@ from orchestrator.runtime.events import (
     occurrence,
 )
 from orchestrator.runtime.failures import SETTLED_AS_FAILED
-from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.records import Spending
+from orchestrator.runtime.specs import Limits
 
 Key = tuple[str, str]
 """A frame and an op."""

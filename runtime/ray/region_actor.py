@@ -40,11 +40,12 @@ from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, PauseStore
 from orchestrator.runtime.observe import Listeners, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.pricing import limits_of
-from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.ray.region_host import Ended, Observation, PlannedFor, RegionHost
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.run_ids import RunIds
+from orchestrator.runtime.specs import Limits
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.unsettled import lost, name_in

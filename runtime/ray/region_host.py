@@ -20,9 +20,10 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within
-from orchestrator.runtime.program import Limits, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.specs import Limits
 
 FLUSH_S: Final = 0.05
 """Events that nobody waits for travel at least this often, for observers."""

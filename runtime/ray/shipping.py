@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
-from orchestrator.runtime.program import Program, ToolCall
+from orchestrator.runtime.program import Program
+from orchestrator.runtime.specs import ToolCall
 
 _by_value: set[str] = set()
 

@@ -33,8 +33,9 @@ from orchestrator.runtime.events import (
     Spent,
     region_key,
 )
-from orchestrator.runtime.program import Generate, Inline, Op, Program, Structure, ToolCall
+from orchestrator.runtime.program import Inline, Op, Program
 from orchestrator.runtime.records import Spending, place_of
+from orchestrator.runtime.specs import Generate, Structure, ToolCall
 from orchestrator.runtime.telemetry import names
 from orchestrator.runtime.telemetry.server import server_attributes
 

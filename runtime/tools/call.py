@@ -12,7 +12,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.once import marked, marked_async
 from orchestrator.runtime.once_within import may_run_again
-from orchestrator.runtime.program import ToolCall
+from orchestrator.runtime.specs import ToolCall
 from orchestrator.runtime.tools.caller import Caller
 from orchestrator.runtime.tools.on_loop import on_loop
 

@@ -17,7 +17,8 @@ from orchestrator.errors import Error, bases_of, qualified
 from orchestrator.runtime.builder import RegionBuilder, Val
 from orchestrator.runtime.cases import Cases, by_truth
 from orchestrator.runtime.inline import InlineLoop
-from orchestrator.runtime.program import Policy, Program, Raise, Region, Structure, ToolCall
+from orchestrator.runtime.program import Program, Region
+from orchestrator.runtime.specs import Policy, Raise, Structure, ToolCall
 
 
 class BoomError(Exception):

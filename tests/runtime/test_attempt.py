@@ -13,9 +13,10 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.attempt import Attempt, begin_enclosing
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.events import OpFailed, OpsDone
-from orchestrator.runtime.program import Limits, Op, Policy, Program, Structure, ToolCall
+from orchestrator.runtime.program import Op, Program
 from orchestrator.runtime.ray.tools import RayTools, _Host
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Limits, Policy, Structure, ToolCall
 
 
 def op(**policy: Any) -> Op:

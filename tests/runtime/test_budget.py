@@ -16,8 +16,8 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.program import Limits
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Limits
 
 STEPS = st.lists(st.tuples(st.integers(0, 50), st.floats(0, 1)), max_size=20)
 

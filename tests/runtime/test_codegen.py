@@ -13,9 +13,10 @@ from orchestrator.runtime.builder import RegionBuilder, Val
 from orchestrator.runtime.codegen import OneOf, ResultTypeError, check_result
 from orchestrator.runtime.inline import InlineMap
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import Program, ToolCall
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.specs import ToolCall
 from orchestrator.testing import fake
 from tests.runtime.executing import execute
 

@@ -16,8 +16,9 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import Generate, Policy, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import RunResult, Runtime
+from orchestrator.runtime.specs import Generate, Policy
 from orchestrator.testing import fake
 
 

@@ -30,7 +30,7 @@ from orchestrator.runtime.events import (
     occurrence,
     region_key,
 )
-from orchestrator.runtime.program import Limits
+from orchestrator.runtime.specs import Limits
 
 EVENTS: list[Event] = [
     RunStarted("r", "w", "hash", ("question", 3), 1.0),

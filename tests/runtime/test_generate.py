@@ -21,9 +21,10 @@ from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
 from orchestrator.runtime.kv.replicas import ReplicaOptions, ReplicaSet
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import NO_POLICY, Generate, Limits, Policy, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.specs import NO_POLICY, Generate, Limits, Policy
 from tests.awaiting import until
 
 

@@ -14,8 +14,9 @@ from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.replicas import ReplicaSet
-from orchestrator.runtime.program import Generate, Limits, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.specs import Generate, Limits
 from tests.runtime.kv.replica_sets import Flaky
 
 PROMPT = "one two three four"

@@ -17,9 +17,10 @@ from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Generate, Limits, Policy, Program, ToolCall
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate, Limits, Policy, ToolCall
 
 
 class Point(BaseModel):

@@ -17,8 +17,9 @@ from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Generate, Prefetch, Program, Region, Release, Supersede, ToolCall
+from orchestrator.runtime.program import Program, Region
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate, Prefetch, Release, Supersede, ToolCall
 from tests.runtime.test_sessions_properties import flow_of
 
 

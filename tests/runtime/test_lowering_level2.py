@@ -10,8 +10,8 @@ from orchestrator.dsl.trace import Bindings
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Generate, Pause, Release, ToolCall
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate, Pause, Release, ToolCall
 
 
 @tool(effects="idempotent")

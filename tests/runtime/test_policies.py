@@ -18,8 +18,9 @@ from orchestrator.runtime.events import OpFailed, OpStarted, Token
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import NO_POLICY, Ask, Generate, Limits, Policy, Program, Spec, Structure, ToolCall
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.specs import NO_POLICY, Ask, Generate, Limits, Policy, Spec, Structure, ToolCall
 from orchestrator.runtime.values import Conversation
 from tests.runtime.executing import execute
 

@@ -14,8 +14,8 @@ from orchestrator.runtime.events import Event, OpsDone, RunFailed, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
-from orchestrator.runtime.program import Limits
 from orchestrator.runtime.services import Services
+from orchestrator.runtime.specs import Limits
 from tests.awaiting import until
 from tests.runtime.session_runs import PREFIX, Controlled, OneEngine, Run, prefetching, text
 

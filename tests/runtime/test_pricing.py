@@ -12,8 +12,9 @@ from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.pricing import require_prices
-from orchestrator.runtime.program import Limits, Region
+from orchestrator.runtime.program import Region
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Limits
 from orchestrator.testing import fake
 
 FREE = EngineSpec(name="main", kind="scripted", model="m")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import BudgetError, EngineError, RunError
-from orchestrator.runtime.program import Policy
 from orchestrator.runtime.retry import wait_s
+from orchestrator.runtime.specs import Policy
 
 
 @given(st.integers(1, 50), st.floats(0, 100), st.floats(0, 100), st.booleans())

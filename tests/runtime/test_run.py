@@ -28,9 +28,10 @@ from orchestrator.runtime.inputs import checked_inputs
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.prefetching import Prefetches
-from orchestrator.runtime.program import Generate, Policy, Program, ToolCall
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.sessions import Sessions
+from orchestrator.runtime.specs import Generate, Policy, ToolCall
 from orchestrator.runtime.tools.caller import Caller
 
 

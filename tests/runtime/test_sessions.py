@@ -13,7 +13,7 @@ from orchestrator.runtime.engines.base import KvControl
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.forecast import Forecast
 from orchestrator.runtime.kv.hints import KvHint, PauseKey
-from orchestrator.runtime.program import Generate, Pause
+from orchestrator.runtime.specs import Generate, Pause
 from orchestrator.runtime.values import Conversation
 from tests.awaiting import until
 from tests.runtime.session_runs import (

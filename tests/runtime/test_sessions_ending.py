@@ -20,9 +20,10 @@ from orchestrator.runtime.events import OpsDone
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
-from orchestrator.runtime.program import Generate, Limits, Pause, Prefetch, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import MOST_AT_ONCE
+from orchestrator.runtime.specs import Generate, Limits, Pause, Prefetch
 from orchestrator.runtime.values import Conversation
 from tests.runtime.session_runs import Engine, OneEngine, Run, linger, look_up, text
 

@@ -11,8 +11,8 @@ from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import Generate
 from orchestrator.runtime.services import Services
+from orchestrator.runtime.specs import Generate
 from tests.runtime.session_runs import Engine
 
 CLUSTER = Cluster(

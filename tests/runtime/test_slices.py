@@ -12,8 +12,8 @@ from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime import inline, lowering
-from orchestrator.runtime.program import Structure
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Structure
 
 FOR_EVER = 10**9
 

@@ -14,8 +14,9 @@ from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Generate, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate
 from tests.runtime.engines.answering import chunk, serving
 
 

@@ -12,8 +12,9 @@ from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage, complete, held, sent, when_sent
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.replicas import ReplicaSet
-from orchestrator.runtime.program import Generate, Policy, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate, Policy
 from tests.awaiting import until
 from tests.runtime.kv.replica_sets import Flaky, ask, slots
 

@@ -22,8 +22,9 @@ from orchestrator.runtime.engines.openai import MOST_REFUSALS, OpenAIEngine, Ope
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Generate, Limits, Policy, Program
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Generate, Limits, Policy
 from tests.awaiting import until
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
 

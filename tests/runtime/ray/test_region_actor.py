@@ -19,10 +19,10 @@ from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpsDone, RunDone, RunFailed, Token
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Limits
 from orchestrator.runtime.ray.region_actor import RegionActor
 from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.specs import Limits
 from tests.awaiting import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]

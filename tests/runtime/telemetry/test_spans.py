@@ -31,8 +31,9 @@ from orchestrator.runtime.events import (
     Spent,
 )
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import Generate, Program, Structure, ToolCall
+from orchestrator.runtime.program import Program
 from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.specs import Generate, Structure, ToolCall
 from orchestrator.runtime.telemetry.server import server_attributes
 from orchestrator.runtime.telemetry.spans import SpanListener, recording_listener
 from tests.runtime.executing import execute
