@@ -300,7 +300,8 @@ class Statements(Expressions):
         if not isinstance(target, (ast.Tuple, ast.List)) or all(isinstance(each, ast.Name) for each in _leaves(target)):
             return [self.at(ast.Assign([target], self.unpacked(value, target)), like)]
         parts = [self.name("part_") for _ in target.elts]
-        several = ast.Tuple([_starred(each, name) for each, name in zip(target.elts, parts, strict=True)], ast.Store())
+        named = [_starred(each, name) for each, name in zip(target.elts, parts, strict=True)]
+        several = self.at(ast.Tuple(named, ast.Store()), target)
         done: list[ast.stmt] = [self.at(ast.Assign([several], self.unpacked(value, several)), like)]
         for each, name in zip(target.elts, parts, strict=True):
             done += self._stored(each.value if isinstance(each, ast.Starred) else each, _load(name), like)
