@@ -17,10 +17,11 @@ from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
+from orchestrator.cli.stored_differences import of_op, of_tool, of_type
 from orchestrator.dsl.boundary import Boundary
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.constants import LossyConstantError, constant_json
-from orchestrator.dsl.declare import path_of, schema_of
+from orchestrator.dsl.declare import path_of
 from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.made import made_of
 from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
@@ -32,6 +33,8 @@ from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UsageError
 if TYPE_CHECKING:
     from orchestrator.dsl.typing import TypeForm
     from orchestrator.ir.declarations import Declarations, DeclaredTool
+    from orchestrator.ir.subtypes import DeclaredType
+    from orchestrator.ir.walk import Node
 
 SUFFIX: Final = ".mlir"
 Find = Callable[[str, str], Any]
@@ -177,7 +180,10 @@ def load_stored(file: Path, find: Find) -> StoredWorkflow:
     found = _Found(file, find)
     declared = declarations(module)
     tools = found.tools(declared.tools)
-    classes = {name: found.type(name, cls.path, cls.schema) for name, cls in declared.types.items() if cls.path}
+    classes = {name: found.type(cls) for name, cls in declared.types.items() if cls.path}
+    found.compare(declared.types, classes)
+    if not found.problems:
+        found.compare_ops(nodes(root.bodies[0]), tools, classes)
     if found.problems:
         raise UsageError.collect(found.problems)
     texts = {type_string(value): None for value in _values(root) if str(value.type).startswith("!agent.value<")}
@@ -208,8 +214,9 @@ class _Found:
     _made: dict[str, Mapping[str, type] | None] = field(default_factory=dict)
     """Types that tools were made with, by the tool; None for what could not be made, or is another one now."""
 
-    def type(self, name: str, path: str, schema: str) -> TypeForm:
-        """A class, if it is as it was."""
+    def type(self, declared: DeclaredType) -> TypeForm:
+        """A class, where it was."""
+        name, path = declared.name, declared.path
         by, _, of_tool = path.partition(":")
         if by not in self._made:
             cls: Any = self._find(f"type `{name}`", path)
@@ -217,9 +224,26 @@ class _Found:
             return None
         elif (cls := types.get(of_tool)) is None:
             self._missing(f"type `{name}`", path, f"`{by}` makes no such type")
-        if cls is not None and (now := schema_of(cls)) != schema:
-            self._changed(f"type `{name}`", path, _digest(schema), _digest(now))
         return cls
+
+    def compare(self, types: Mapping[str, DeclaredType], classes: Mapping[str, Any]) -> None:
+        """Note the classes that are not as they were."""
+        for name, cls in classes.items():
+            if cls is not None and (found := of_type(types[name], cls, classes)) is not None:
+                what, then, now = found
+                self._changed(f"{what} of type `{name}`", types[name].path, _short(then), _short(now))
+
+    def compare_ops(self, ops: Iterator[Node], tools: Mapping[str, Tool[..., Any]], classes: Mapping[str, Any]) -> None:
+        """Note the ops that say otherwise than what they name."""
+        from orchestrator.ir.walk import op_id, source
+
+        for node in ops:
+            found = of_op(node, tools, classes)
+            if found is not None:
+                what, then, now = found
+                message = f"`{op_id(node.op)}` of `{self.file}`: {what} is {_short(then)}, and must be {_short(now)}"
+                fix = f"compile it again: orch compile … -o {self.file}"
+                self.problems.append(Diagnostic("ORCH-U016", message, source(node.op), None, fix))
 
     def tools(self, declared: Mapping[str, DeclaredTool]) -> dict[str, Tool[..., Any]]:
         """The tools; those that are made of others once these are there."""
@@ -256,21 +280,23 @@ class _Found:
     def _tool(self, declared: DeclaredTool) -> Tool[..., Any]:
         """A tool, if it is as it was."""
         what, options = f"tool `{declared.name}`", dict(declared.opts)
-        found = self._find(what, declared.path)
+        function = self._find(what, declared.path)
         check = options.pop("check", None)
         if check is not None:
             options["check"] = self._find(f"the check of {what}", check)
         if key := options.get("key"):
             options["key"] = key[0] if len(key) == 1 else tuple(key)
-        if not callable(found):
-            if found is not None:
+        if not callable(function):
+            if function is not None:
                 self._missing(what, declared.path, "what is there cannot be called")
             return TOOLS["builtin.not"]
         plain = {"key": None, "check": None, "cheap": False, "isolation": None, "memory": None}
-        made = tool(found)
+        made = tool(function)
         made = replace(made, name=declared.name, effects=declared.effects, **{**plain, **options})  # type: ignore[arg-type]
         if made.code != declared.code:
             self._changed(what, declared.path, declared.code, made.code)
+        elif (found := of_tool(declared, made)) is not None:
+            self._changed(f"{found[0]} of {what}", declared.path, _short(found[1]), _short(found[2]))
         return made
 
     def _find(self, what: str, path: str) -> Any:
@@ -296,5 +322,9 @@ class _Found:
         self.problems.append(Diagnostic("ORCH-U016", message, SourceLoc(str(self.file), 1), why, fix))
 
 
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=8).hexdigest() if text else "without a schema"
+def _short(value: object) -> str:
+    """What fits into a message; of a long text its hash."""
+    if value in ("", None):
+        return "nothing"
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 100 else blake2b(text.encode(), digest_size=8).hexdigest()

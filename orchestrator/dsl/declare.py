@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from enum import Enum
 from functools import partial
-from types import MethodType
+from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from orchestrator.dsl.made import made_of
@@ -55,10 +55,10 @@ def declare(tracer: Tracer) -> None:
     asked = _asked(named, used)
     places = dict(_made_types(tracer.tools.values()))
     for name, cls in sorted(named.items()):
-        attributes = _type_attributes(name, cls, asked)
+        attributes = type_attributes(name, cls, asked)
         tracer.ir.declare("type", name, {**attributes, "path": places.get(cls) or attributes["path"]})
-    for tool, (params, returns) in zip(tracer.tools.values(), signatures, strict=True):
-        tracer.ir.declare("declare_tool", tool.name, _tool_attributes(tool, params, returns))
+    for tool in tracer.tools.values():
+        tracer.ir.declare("declare_tool", tool.name, tool_attributes(tool))
 
 
 def path_of(thing: Any) -> str:
@@ -86,7 +86,9 @@ def _signature(tool: ToolSpec[..., Any]) -> tuple[dict[str, TypeForm], TypeForm]
     return {name: substitute(tp, {}) for name, tp in boundary.params.items()}, substitute(boundary.returns, {})
 
 
-def _tool_attributes(tool: ToolSpec[..., Any], params: Mapping[str, TypeForm], returns: TypeForm) -> dict[str, object]:
+def tool_attributes(tool: ToolSpec[..., Any]) -> dict[str, object]:
+    """What is declared of a tool."""
+    params, returns = _signature(tool)
     opts: dict[str, object] = {"kind": tool.kind}
     if tool.key is not None:
         opts["key"] = list(key_params(tool))
@@ -111,7 +113,8 @@ def _tool_attributes(tool: ToolSpec[..., Any], params: Mapping[str, TypeForm], r
     }
 
 
-def _type_attributes(name: str, cls: Any, asked: Mapping[str, type]) -> dict[str, object]:
+def type_attributes(name: str, cls: Any, asked: Mapping[str, type] = MappingProxyType({})) -> dict[str, object]:
+    """What is declared of a class; its bases are those that are ``asked`` for."""
     made: dict[str, object] = {
         "kind": "class",
         "path": path_of(cls),

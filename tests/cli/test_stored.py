@@ -13,7 +13,7 @@ from tests.cli.conftest import Ended, Orch
 FLOW = '''
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 from orchestrator import branch, map_, tool, workflow
@@ -115,6 +115,26 @@ def test_its_inputs_are_checked(orch: Orch, stored: Path) -> None:
             "limit: Annotated[int, Field(ge=0)]",
             "limit: int",
             "type `Query` at `../flow.py:Query` has changed",
+        ),
+        (
+            "flow.py",
+            "def run_sql(query: Query, colour",
+            "def run_sql(query: Any, colour",
+            "`types` of tool `run_sql` at",
+        ),
+        (
+            "flow.py",
+            "-> list[Row]",
+            "-> list[Query]",
+            "`returns` of tool `run_sql` at `../flow.py:run_sql` has changed",
+        ),
+        ("flow.py", 'key: str = ""', "key: str", "tool `send` at `../flow.py:send` has changed"),
+        ("out/flow.mlir", 'count = "int"', 'count = "float"', "`fields` of type `Row` at `../flow.py:Row` has changed"),
+        (
+            "out/flow.mlir",
+            'opts = {code = "',
+            'opts = {is_async = true, code = "',
+            "`is_async` is True, and must be nothing",
         ),
         ("flow.py", 'RED = "red"', 'RED = "rosso"', "type `Colour` at `../flow.py:Colour` has changed"),
         ("parts/cut.py", "text[:9]", "text[:8]", "tool `shorten` at `../parts/cut.py:cut` has changed"),

@@ -155,6 +155,19 @@ def _word(text: str, random: Random) -> str | None:
     return _replaced(text, [((token.start, token.end), new)])
 
 
+def _types(text: str, random: Random) -> str | None:
+    """A type, everywhere in its line or in the whole text, or of one value alone."""
+    found = list(re.finditer(r'!agent\.value<"([^"]*)">', text))
+    one, two = random.choice(found), random.choice(found)
+    match random.randrange(3):
+        case 0:
+            return text.replace(one[0], two[0])
+        case 1:
+            start, end = text.rfind("\n", 0, one.start()) + 1, (text + "\n").find("\n", one.end())
+            return text[:start] + text[start:end].replace(one[0], two[0]) + text[end:]
+    return text[: one.start()] + two[0] + text[one.end() :]
+
+
 def _name(text: str, random: Random) -> str | None:
     """An attribute with another name."""
     names = list(re.finditer(r"[{ ](\w+) = ", text))
@@ -194,6 +207,6 @@ def _regions(text: str, random: Random) -> str | None:
 
 
 _MUTATIONS: Final[tuple[Callable[[str, Random], str | None], ...]] = (
-    _list, _list, _operands, _operands, _operands, _lines, _lines, _same_kind, _same_kind, _word, _word, _name,
-    _attribute, _attribute, _token, _character, _regions,
+    *(_list, _operands, _operands, _types, _types, _lines, _same_kind, _word, _word, _word, _name, _name, _attribute),
+    *(_attribute, _attribute, _regions, _token, _character),
 )  # fmt: skip
