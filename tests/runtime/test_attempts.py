@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator import Error, Retry, attempt, branch, map_, tool, workflow
-from orchestrator.dsl.failing import attempt_op, fail_op, reraise_op
+from orchestrator.dsl.failing import attempt_op
+from orchestrator.dsl.raising import fail_op, reraise_op
 from orchestrator.dsl.tracer import require_tracer
 from orchestrator.errors import RunError
 
