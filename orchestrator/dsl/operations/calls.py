@@ -204,8 +204,15 @@ def _has_order(items: TypeForm) -> bool:
 _MISSING: Final = object()
 
 
+def _is_empty(items: object) -> bool:
+    """Whether it is known to have no items."""
+    return isinstance(items, (list, tuple, set, frozenset, dict)) and not items
+
+
 def _extreme(name: str) -> Call:
     def extreme(tracer: Tracer, *args: object, key: object = None, default: object = _MISSING) -> Any:
+        if default is not _MISSING and len(args) == 1 and _is_empty(args[0]):
+            return default
         items = as_value(args[0] if len(args) == 1 else list(args), tracer)
         if key is not None:
             if default is not _MISSING:

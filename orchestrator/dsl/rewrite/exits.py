@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from orchestrator.dsl.rewrite.lacking import BROKE, SKIPPED
-from orchestrator.dsl.rewrite.scopes import SCOPES, own_nodes
+from orchestrator.dsl.rewrite.scopes import SCOPES, children, own_nodes, place_inside, walk
 
 N = TypeVar("N", bound=ast.AST)
 Exits = frozenset[str]
@@ -117,7 +117,7 @@ def _of_this_loop(body: Sequence[ast.stmt]) -> list[ast.AST]:
         if isinstance(node, (ast.For, ast.While, ast.AsyncFor)):
             todo += node.orelse
         elif not isinstance(node, SCOPES):
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
     return found
 
 
@@ -138,7 +138,7 @@ class _Maker:
         self.made.append(wanted)
         return wanted
 
-    def block(self, body: Sequence[ast.stmt], flags: Flags) -> list[ast.stmt]:
+    def block(self, body: Sequence[ast.stmt], flags: Flags) -> list[ast.stmt]:  # noqa: PLR0911 - a case each
         """A block without exits."""
         done: list[ast.stmt] = []
         for position, node in enumerate(body):
@@ -155,7 +155,9 @@ class _Maker:
                 return [*done, self._if(node, [*node.body, *rest], node.orelse, flags)]
             done += self._inner(node, flags)
             exits = self._exits(node, flags)
-            if exits and rest and not _leaves(node):
+            if _leaves(node):  # what is behind it is never reached
+                return done
+            if exits and rest:
                 return [*done, _guarded(exits, self.block(rest, flags), node)]
         return done
 
@@ -276,7 +278,7 @@ def _guarded(exits: Exits, body: list[ast.stmt], like: ast.AST) -> ast.stmt:
 
 def _read_in(body: Sequence[ast.stmt]) -> set[str]:
     """The names that statements read, flags of loops among them."""
-    nodes = [node for each in body for node in ast.walk(each)]
+    nodes = [node for each in body for node in walk(each)]
     read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     return read | {flag for node in nodes for flag in getattr(node, "exits", ())}
 
@@ -314,9 +316,7 @@ def _set(name: str, value: bool, like: ast.AST) -> ast.stmt:
 def _at(node: N, like: ast.AST) -> N:
     """``node`` at the place of ``like``, and whatever in it has no place."""
     ast.copy_location(node, like)
-    for each in ast.walk(node):
-        if not hasattr(each, "lineno") and "lineno" in each._attributes:
-            ast.copy_location(each, like)
+    place_inside(node, like)
     return node
 
 

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
-from orchestrator.dsl.rewrite.scopes import NONE, Names, own_nodes
+from orchestrator.dsl.rewrite.scopes import NONE, Names, own_nodes, place_inside
 
 N = TypeVar("N", bound=ast.AST)
 
@@ -44,9 +44,7 @@ class Expressions(ast.NodeTransformer):
     def at(self, node: N, like: ast.AST) -> N:
         """``node`` where ``like`` is, and whatever in it is nowhere."""
         ast.copy_location(node, like)
-        for each in ast.walk(node):
-            if "lineno" in each._attributes and not hasattr(each, "lineno"):
-                ast.copy_location(each, like)
+        place_inside(node, like)
         return node
 
     def call(self, operator: str, like: ast.AST, *args: ast.expr) -> ast.expr:

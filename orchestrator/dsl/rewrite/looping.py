@@ -281,7 +281,9 @@ def _mapped(  # noqa: PLR0917
 
     mapped = map_op(tracer, turn, [values], most, in_order=True)
     restore(cells, before)
-    for name, part in zip(lists, mapped, strict=False):  # none where every turn raises
+    if isinstance(mapped, Value):  # every turn raises, so behind the map there was none
+        return
+    for name, part in zip(lists, mapped, strict=True):
         items = part if is_one[name] else operations.concat(part)
         known = lists[name]
         refuse_aliases(known, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final, TypeAlias
 
 Names: TypeAlias = frozenset[str]
@@ -26,6 +27,48 @@ MUTATORS: Final = frozenset(
 """Methods that change their object."""
 
 
+_LEAVES: Final = frozenset({"ctx", "op", "ops", "id", "arg", "attr", "name", "kind", "type_comment", "lineno"})
+"""Fields in which there are no nodes, or none that says anything about names."""
+
+
+@cache
+def _inner_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    return () if kind is ast.Constant else tuple(name for name in kind._fields if name not in _LEAVES)
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes directly in a node, but for contexts and signs: rewriting looks at each node often."""
+    found: list[ast.AST] = []
+    for name in _inner_fields(type(node)):  # type: ignore[arg-type]
+        value = getattr(node, name, None)
+        if type(value) is list:
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
+
+
+def walk(root: ast.AST) -> Iterator[ast.AST]:
+    """A node and all :func:`children` in it, in no order."""
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo += children(node)
+
+
+def place_inside(node: ast.AST, like: ast.AST) -> None:
+    """Give what has no place in a node that of ``like``; what has one has placed what is in it."""
+    todo = children(node)
+    while todo:
+        each = todo.pop()
+        if "lineno" not in each._attributes:
+            todo += children(each)
+        elif not hasattr(each, "lineno"):
+            ast.copy_location(each, like)
+            todo += children(each)
+
+
 def own_nodes(*roots: ast.AST) -> Iterator[ast.AST]:
     """The nodes of one scope in the order of the source: nested functions and classes, not what is in them."""
     todo: list[ast.AST] = [*reversed(roots)]
@@ -39,7 +82,7 @@ def own_nodes(*roots: ast.AST) -> Iterator[ast.AST]:
         elif isinstance(node, ast.Lambda):
             todo += reversed(_defaults(node))
         else:
-            todo += reversed([*ast.iter_child_nodes(node)])
+            todo += reversed(children(node))
 
 
 def _defaults(node: FunctionNode) -> list[ast.expr]:
@@ -93,18 +136,16 @@ def _changed_by(node: ast.AST) -> Iterable[str]:
 
 def mark_comprehensions(root: ast.AST) -> None:
     """Mark the targets of comprehensions, which are names of another scope."""
-    for node in ast.walk(root):
+    for node in walk(root):
         if isinstance(node, ast.comprehension):
-            for name in ast.walk(node.target):
+            for name in walk(node.target):
                 if isinstance(name, ast.Name):
                     name.is_drawn = True  # type: ignore[attr-defined]
 
 
 def read(*roots: ast.AST) -> Names:
     """The names that statements or expressions may read, in nested functions too."""
-    return frozenset(
-        node.id for root in roots for node in ast.walk(root) if isinstance(node, ast.Name) and _is_read(node)
-    )
+    return frozenset(node.id for root in roots for node in walk(root) if isinstance(node, ast.Name) and _is_read(node))
 
 
 def _is_read(node: ast.Name) -> bool:
@@ -114,7 +155,7 @@ def _is_read(node: ast.Name) -> bool:
 def captured(*roots: ast.AST) -> Names:
     """The names that nested functions and classes use: they may be read at any time."""
     inner = [node for node in own_nodes(*roots) if isinstance(node, SCOPES)]
-    return frozenset(name.id for each in inner for name in ast.walk(each) if isinstance(name, ast.Name))
+    return frozenset(name.id for each in inner for name in walk(each) if isinstance(name, ast.Name))
 
 
 def bound_by_calls(body: Sequence[ast.stmt], around: Names) -> dict[str, Names]:
@@ -164,7 +205,7 @@ class Liveness:
         return self._after.get(id(statement), NONE) | self._always
 
     def before(self, statement: ast.stmt) -> Names:
-        """For a loop: the names that its body may read before it binds them."""
+        """For a loop: the names that its body may read before it binds them, and those that its condition reads."""
         return self._before.get(id(statement), NONE)
 
     def _block(self, body: Sequence[ast.stmt], live: Names) -> Names:
@@ -185,7 +226,7 @@ class Liveness:
             case ast.While(test=test, body=body, orelse=orelse):
                 after = self._block(orelse, live) | read(test)
                 start = self._loop(body, after | _exits(node))
-                self._before[id(node)] = start
+                self._before[id(node)] = start | read(test)  # the condition comes behind each turn
                 return after | start
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
                 end = self._block(finalbody, live)

@@ -36,6 +36,7 @@ from orchestrator.dsl.rewrite.scopes import (
     own_nodes,
     parameters,
     rebound_outside,
+    walk,
 )
 from orchestrator.dsl.rewrite.uses import mark_uses
 
@@ -444,7 +445,7 @@ def _gathered(body: Sequence[ast.stmt]) -> Names:
     uses: dict[str, int] = {}
     appends: dict[str, int] = {}
     for root in body:
-        for node in ast.walk(root):
+        for node in walk(root):
             match node:
                 case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append" | "extend"))):
                     appends[name] = appends.get(name, 0) + 1
@@ -454,13 +455,23 @@ def _gathered(body: Sequence[ast.stmt]) -> Names:
 
 
 def _only_at_the_end(body: Sequence[ast.stmt]) -> Names:
-    """The names that a block assigns in its last statement alone: where it fails they are what they were."""
-    while len(body) > 1 and _cannot_fail(body[-1]):
+    """The names that a block assigns where nothing in it can fail any more: if it fails they are what they were."""
+    return frozenset(assigned(*body)) - _early(body)
+
+
+def _early(body: Sequence[ast.stmt]) -> Names:
+    """The names that a block assigns while something in it may still fail."""
+    while body and _cannot_fail(body[-1]):
         body = body[:-1]
-    last = body[-1]
-    if not isinstance(last, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)):
+    if not body:
         return NONE
-    return frozenset(assigned(last)) - frozenset(assigned(*body[:-1]))
+    *before, last = body
+    match last:
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign() | ast.Expr():
+            return frozenset(assigned(*before))
+        case ast.If(test=test, body=then, orelse=orelse):
+            return frozenset(assigned(*before, test)) | _early(then) | _early(orelse)
+    return frozenset(assigned(*body))
 
 
 def _cannot_fail(node: ast.stmt) -> bool:

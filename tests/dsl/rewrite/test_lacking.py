@@ -125,7 +125,6 @@ WRONG = [
     first_item_breaks,
     first_number_breaks,
     constant_before_a_break,
-    handler_breaks,
     handler_goes_on,
     handler_breaks_before_the_else,
     handler_breaks_before_the_finally,
@@ -194,7 +193,14 @@ def handler_returns(text: str) -> str:
     return found
 
 
-RIGHT = [bound_before, read_in_the_turn_only, read_behind_the_guard, nested_known_items, handler_returns]
+RIGHT = [
+    bound_before,
+    read_in_the_turn_only,
+    read_behind_the_guard,
+    nested_known_items,
+    handler_returns,
+    handler_breaks,
+]
 
 
 @pytest.mark.parametrize("text", ["", "a", "b", "no", "a no b", "a b c d e"])

@@ -117,7 +117,102 @@ def sorted_backwards(text: str) -> list[str]:
     return found
 
 
+def left_from_the_else_of_a_loop(text: str) -> str:
+    for part in parts(text):
+        look(part)
+    else:  # noqa: PLW0120 - what it is about
+        return "else"
+    return "never"  # type: ignore[unreachable]
+
+
+def left_from_all_of_a_try(text: str) -> str:
+    try:
+        return look(text)
+    except KeyError:
+        return "none"
+    return "never"  # type: ignore[unreachable]
+
+
+def failing_in_every_turn(text: str) -> list[str]:
+    found = []
+    for part in parts(text):
+        found.append(part)
+        raise ValueError(part)
+    return found
+
+
+def failing_whatever_comes(text: str) -> str:
+    found = "old"
+    try:
+        if "a" in text:
+            raise ValueError(text)
+        raise ValueError(f"not {text}")
+    except ValueError as error:
+        return f"{error} {found}"
+
+
+def failing_whatever_comes_and_cleaned(text: str) -> str:
+    found = "old"
+    try:
+        look(text)
+        raise ValueError(text)
+    finally:
+        look(f"{found}!")
+
+
+def bound_last_on_each_path(text: str) -> str:
+    found = "old"
+    try:
+        if text == "b":
+            return "left"
+        if "a" in text:
+            found = look(text)
+        elif text:
+            found = look(text + "x")
+    except KeyError:
+        found += "!"
+    return found
+
+
+def key_that_is_missing(text: str) -> str:
+    try:
+        if text != "b":
+            raise KeyError(text)
+        raise KeyError(f"{text}'s")
+    except KeyError as error:
+        return f"{error}"
+
+
+def display_with_the_items_of_a_dict(text: str) -> dict[str, int]:
+    lengths = {part: len(part) for part in parts(text)}
+    found = {"b": 0, "z": 1, **lengths, "a": 7}
+    found["new"] = len(found)
+    return {**found, **{"z": 2}}
+
+
+def in_the_order_of_a_builtin(text: str) -> list[str]:
+    return [*sorted(parts(text), key=len), max(["bb", *parts(text)], key=str.lower)]
+
+
+def greatest_of_nothing(text: str) -> int:
+    return max([], default=len(text))
+
+
+def ended_by_what_the_body_sets(text: str) -> str:
+    found = kind(text) == "bug"
+    turns = 0
+    while turns < 3 and not found:
+        turns += 1
+        found = True
+        look(text)
+    return text
+
+
 PROGRAMS = [
+    ended_by_what_the_body_sets,
+    left_from_the_else_of_a_loop, left_from_all_of_a_try, failing_in_every_turn, failing_whatever_comes,
+    failing_whatever_comes_and_cleaned, bound_last_on_each_path, key_that_is_missing, display_with_the_items_of_a_dict,
+    in_the_order_of_a_builtin, greatest_of_nothing,
     captured_and_not_read, name_that_the_else_does_not_know, raised_in_a_handler_under_another,
     raised_again_in_python, left_before_the_else,
     left_before_the_else_of_a_loop, returned_from_the_handler, first_of_a_generator, sorted_backwards,
