@@ -49,8 +49,12 @@ def main() -> int:
                 verdict = judge(text)
             if faults[verdict.fault] <= 6:
                 print(f"--- seed {seed}: {verdict.fault}\n{text}\n{verdict.detail}", flush=True)
-    seconds = time.perf_counter() - start
-    print(f"{options.programs} programs from seed {options.seed} in {seconds:.0f} s: {sum(faults.values())} faults")
+    seconds, busy = time.perf_counter() - start, time.process_time()
+    print(
+        f"{options.programs} programs from seed {options.seed} in {seconds:.0f} s ({busy:.0f} s of a core): "
+        f"{sum(faults.values())} faults",
+        flush=True,
+    )
     for name, count in [*sorted(counts.items()), *faults.most_common()]:
         print(f"{count:8} {name}")
     return 1 if faults else 0

@@ -15,9 +15,13 @@ TABLE: Final = "dict[str, int]"
 MAYBE: Final = "str | None"
 ITEM: Final = "Item"
 KIND: Final = "Kind"
-TYPES: Final = (STR, STR, STR, INT, INT, BOOL, TEXTS, TEXTS, INTS, TABLE, MAYBE, ITEM, KIND)
+COLOR: Final = "Color"
+SET: Final = "set[str]"
+TALK: Final = "a conversation"
+TYPES: Final = (STR, STR, STR, INT, INT, BOOL, TEXTS, TEXTS, INTS, TABLE, MAYBE, ITEM, KIND, COLOR, SET)
 WORDS: Final = ("", "a", "b c", "ab", "bug", "why?", "ümläut 漢", "x y z", "one two three", "{b}")
 KINDS: Final = ("bug", "question", "other")
+COLORS: Final = ("Color.RED", "Color.GREEN", "Color.BLUE")
 Names = Mapping[str, str]
 """The names in reach, and their types."""
 
@@ -30,6 +34,9 @@ class Expressions:
         self.number = 0
         self.is_pure = False
         """Whether effects are to be left out: Python's order of them is not promised there."""
+        self.is_calm = False
+        """Whether what may fail is to be left out."""
+        self.is_async = False
         self.functions: dict[str, tuple[tuple[str, ...], str]] = {}
         """The functions in reach, and what they take and give."""
 
@@ -58,7 +65,8 @@ class Expressions:
     def _made(self, names: Names, tp: str, depth: int) -> str:
         makers: dict[str, Callable[[Names, int], list[str]]] = {
             STR: self._str, INT: self._int, BOOL: self._bool, TEXTS: self._texts, INTS: self._ints,
-            TABLE: self._table, MAYBE: self._maybe, ITEM: self._item, KIND: self._kind,
+            TABLE: self._table, MAYBE: self._maybe, ITEM: self._item, KIND: self._kind, COLOR: self._color,
+            SET: self._set,
         }  # fmt: skip
         return self.random.choice(makers[tp](names, depth))
 
@@ -77,6 +85,13 @@ class Expressions:
 
     def _effect(self, text: str, otherwise: str) -> str:
         return otherwise if self.is_pure else text
+
+    def _risk(self, text: str, otherwise: str) -> str:
+        return otherwise if self.is_pure or self.is_calm else text
+
+    def _new(self, names: Names, depth: int) -> str:
+        """A kind that nothing is known of: a case that cannot be is refused."""
+        return self._kind(names, depth)[0]
 
     def _str(self, names: Names, depth: int) -> list[str]:
         random = self.random
@@ -99,11 +114,20 @@ class Expressions:
             lambda e: f"({e(TEXTS)} + [{e(STR)}])[0]",
             lambda e: f"max([{e(STR)}, {e(STR)}])",
             lambda e: f"min({e(TEXTS)}, default={e(STR)})",
-            lambda e: f"str({e(KIND)})",
+            lambda e: f"('is ' + {self._new(names, depth)})",
+            lambda e: f"{e(COLOR)}.{random.choice(['value', 'name', 'value.upper()'])}",
+            lambda e: f"', '.join(sorted({e(SET)}))",
+            lambda e: f"framed({e(STR)}{self._options(e)})",
+            lambda e: f"describe(text={e(STR)})",
+            lambda e: f"say([user({e(STR)}), assistant({e(STR)}), user({e(STR)})])",
+            lambda e: f"''.join(f'{{x[:2]!r}}/{{len(x):>2}}' for x in {e(TEXTS)} if x)",
+            lambda e: f"attempt(lambda: strict({self._still(names, STR, depth)}), otherwise=lambda error: 'no')",
+            lambda e: f"(lambda a, b='q': a + b)({e(STR)})",
+            lambda e: f"min({e(STR)}, {e(STR)}, key=len)",
             lambda e: self._effect(f"peek({e(STR)})", e(STR)),
             lambda e: self._effect(f"send({e(STR)})", e(STR)),
-            lambda e: self._effect(f"look({e(STR)})", e(STR)),
-            lambda e: f"describe({e(STR)}, loud={random.choice(['True', 'False'])})",
+            lambda e: self._risk(f"look({e(STR)})", e(STR)),
+            lambda e: f"describe({e(STR)}, loud={random.choice(['True', 'False', 'True'])})",
             lambda e: f"('%s=%s' % ({e(STR)}, {e(INT)}))",
             lambda e: f"'{{}}:{{}}'.format({e(STR)}, {e(INT)})",
             lambda e: f"branch({e(BOOL)}, lambda: {e(STR)}, lambda: {e(STR)})",
@@ -149,9 +173,13 @@ class Expressions:
             lambda e: f"({e(INTS)} + [{e(INT)}])[{random.choice([0, -1])}]",
             lambda e: f"sum({self._comprehended(names, INTS, depth - 1)})",
             lambda e: f"({e(INT)} or {e(INT)})",
-            lambda e: self._effect(f"pay({e(INT)})", e(INT)),
-            lambda e: self._effect(f"fetch({e(INT)})", e(INT)),
+            lambda e: self._risk(f"pay({e(INT)})", e(INT)),
+            lambda e: self._risk(f"fetch({e(INT)})", e(INT)),
             lambda e: f"len(set({e(TEXTS)}))",
+            lambda e: f"len({e(SET)})",
+            lambda e: self._risk(f"settle({e(INT)}{self.random.choice(['', ', note=' + e(STR)])})", e(INT)),
+            lambda e: f"sum(1 for x in {e(TEXTS)} if {self._with(names, 'x', STR, BOOL, depth)})",
+            lambda e: f"sorted({e(INTS)} + [{e(INT)}], key=lambda x: -x)[0]",
         ])  # fmt: skip
 
     def _bool(self, names: Names, depth: int) -> list[str]:
@@ -171,14 +199,22 @@ class Expressions:
             lambda e: f"{e(STR)}.isalpha()",
             lambda e: f"bool({e(random.choice([STR, TEXTS, INT]))})",
             lambda e: f"{random.choice(['any', 'all'])}({self._comprehended(names, 'bools', depth - 1)})",
-            lambda e: f"({e(KIND)} == {random.choice(KINDS)!r})",
-            lambda e: f"({e(KIND)} in ('bug', 'other'))",
+            lambda e: f"({self._new(names, depth)} == {random.choice(KINDS)!r})",
+            lambda e: f"({self._new(names, depth)} in ('bug', 'other'))",
+            lambda e: f"(color({e(STR)}) {random.choice(['is', '==', 'is not'])} {random.choice(COLORS)})",
+            lambda e: f"({e(STR)} in {e(SET)})",
+            lambda e: f"({e(SET)} {random.choice(['<=', '==', '>'])} {e(SET)})",
+            lambda e: f"({e(INT)} < {e(INT)} <= {e(INT)})",
+            lambda e: f"({e(STR)} == {e(STR)} != {e(STR)})",
+            lambda e: f"({e(STR)} < {e(STR)} < {e(STR)})",
             lambda e: f"({e(TEXTS)} == {e(TEXTS)})",
         ])  # fmt: skip
 
     def _texts(self, names: Names, depth: int) -> list[str]:
         random = self.random
-        simple = random.choice(["[]", f"[{random.choice(WORDS)!r}]", "['a', 'bb', 'c d']"])
+        simple = random.choice(
+            ["[]" if self.chance(20) else "['']", f"[{random.choice(WORDS)!r}]", "['a', 'bb', 'c d']"]
+        )
         return self._few([simple], names, depth, [
             lambda e: f"words({e(STR)})",
             lambda e: f"words({e(STR)})",
@@ -197,6 +233,11 @@ class Expressions:
             lambda e: f"[k + str(v) for k, v in {e(TABLE)}.items()]",
             lambda e: f"map_(lambda m: {self._free(names, 'm', STR, STR, depth)}, {e(TEXTS)})",
             lambda e: f"[f'{{i}}{{w}}' for i, w in enumerate({e(TEXTS)})]",
+            lambda e: f"[*{e(TEXTS)}, {e(STR)}][:5]",
+            lambda e: f"[*{e(TEXTS)}, *{e(TEXTS)}][:5]",
+            lambda e: f"sorted({e(SET)})",
+            lambda e: f"[x if isinstance(x, str) else x.message for x in map_(strict, {e(TEXTS)}, on_error='collect')]",
+            lambda e: f"list(map(lambda x: {self._with(names, 'x', STR, STR, depth)}, {e(TEXTS)}))",
             lambda e: f"[a + b for a in {e(TEXTS)}[:2] for b in {e(TEXTS)}[:2] if a != b]",
         ])  # fmt: skip
 
@@ -221,7 +262,7 @@ class Expressions:
 
     def _ints(self, names: Names, depth: int) -> list[str]:
         random = self.random
-        simple = random.choice(["[]", "[1, 2, 3]", "[4]", "list(range(3))"])
+        simple = random.choice(["[]" if self.chance(20) else "[0]", "[1, 2, 3]", "[4]", "list(range(3))"])
         return self._few([simple], names, depth, [
             lambda e: f"numbers({e(STR)})",
             lambda e: f"[{self._comprehended(names, INTS, depth)}]",
@@ -239,17 +280,19 @@ class Expressions:
         return self._few([simple], names, depth, [
             lambda e: f"table({e(STR)})",
             lambda e: f"{{k: {self._with(names, 'k', STR, INT, depth)} for k in {e(TEXTS)}}}",
+            lambda e: f"{{k: v for k, v in {e(TABLE)}.items() if {self._with(names, 'k', STR, BOOL, depth)}}}",
+            lambda e: f"{{k: i for i, k in enumerate({e(TEXTS)}) if k}}",
             lambda e: f"{{**{e(TABLE)}, 'k': {e(INT)}}}",
             lambda e: f"({e(TABLE)} | {e(TABLE)})",
             lambda e: f"dict(zip({e(TEXTS)}, {e(INTS)}))",
-            lambda e: f"{{{e(STR) if self.chance(20) else repr('key')}: {e(INT)}}}",
+            lambda e: f"{{{e(STR) if self.chance(4) else repr('key')}: {e(INT)}}}",
         ])  # fmt: skip
 
     def _maybe(self, names: Names, depth: int) -> list[str]:
         return self._few([f"maybe({self.any(names, STR, 0)})"], names, depth, [
             lambda e: f"maybe({e(STR)})",
             lambda e: f"({e(STR)} if {e(BOOL)} else None)",
-            lambda e: f"next(({self._comprehended(names, TEXTS, depth - 1)}), None)" if self.chance(20) else e(MAYBE),
+            lambda e: f"next(({self._comprehended(names, TEXTS, depth - 1)}), None)" if self.chance(4) else e(MAYBE),
         ])  # fmt: skip
 
     def _item(self, names: Names, depth: int) -> list[str]:
@@ -260,3 +303,27 @@ class Expressions:
 
     def _kind(self, names: Names, depth: int) -> list[str]:
         return [f"kind({self.any(names, STR, depth - 1)})"]
+
+    def _color(self, names: Names, depth: int) -> list[str]:
+        return [f"color({self.any(names, STR, depth - 1)})"] * 3 + [self.random.choice(COLORS)]
+
+    def _set(self, names: Names, depth: int) -> list[str]:
+        return self._few([f"letters({self.any(names, STR, 0)})"], names, depth, [
+            lambda e: f"set({e(TEXTS)})",
+            lambda e: f"letters({e(STR)})",
+            lambda e: f"{{{self._comprehended(names, TEXTS, depth)}}}",
+            lambda e: f"({e(SET)} {self.random.choice('|&-^')} {e(SET)})",
+            lambda e: f"{{{e(STR)}, {e(STR)}}}" if self.chance(10) else e(SET),
+        ])  # fmt: skip
+
+    def _options(self, inner: Callable[..., str]) -> str:
+        """Some of the options of a workflow, others by default."""
+        options = [f"times={self.random.choice(['0', '1', '2', 'len([1, 2])'])}", f"mark={inner(STR)}"]
+        return "".join(f", {each}" for each in options if self.chance(50))
+
+    def _still(self, names: Names, tp: str, depth: int) -> str:
+        """An expression without effects."""
+        outer, self.is_pure = self.is_pure, True
+        made = self.any(names, tp, depth - 1)
+        self.is_pure = outer
+        return made

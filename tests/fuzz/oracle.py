@@ -9,28 +9,33 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import groupby
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final, TypeVar
 
-from orchestrator.cli.stored import load_stored, stored_text
+from orchestrator.cli.stored import StoredWorkflow, load_stored, stored_text
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.trace import Traced
-from orchestrator.dsl.workflow import Workflow, workflow
-from orchestrator.errors import OrchError, RunError
+from orchestrator.dsl.workflow import workflow
+from orchestrator.errors import OrchError, RunError, SourceLoc
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import read
+from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.lowering import lower
 from orchestrator.runtime.program import Program
+from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run import Runtime
 from tests.fuzz import surface
 from tests.fuzz.programs import HEADER, INPUTS
 
+T = TypeVar("T")
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="main"),))
 SAID = frozenset({"DeniedError", "MissingError", "BusyError", "ValueError", "RuntimeError", "AssertionError"})
 """What programs raise on purpose."""
@@ -39,13 +44,23 @@ BOUNDS = frozenset({"ORCH-R005", "ORCH-R055"})
 
 
 @dataclass(frozen=True, slots=True)
+class Effects:
+    """What a run did to the world, and saw of it."""
+
+    writes: tuple[str, ...]
+    """In their order; those of one ``parallel()`` sorted, as they have none."""
+    reads: tuple[Counter[str], ...]
+    """What was read before each write, and after the last: reads have no order among themselves."""
+    blocks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a program on some inputs."""
 
     value: object
     raised: str | None
-    done: tuple[object, ...]
-    """Reads and writes, those that may change places in one order."""
+    effects: Effects
     asked: Counter[str]
     failed: bool = False
     """Whether anything was raised, caught or not."""
@@ -64,70 +79,100 @@ class Verdict:
     messages: list[str] = field(default_factory=list)
 
 
-def _in_order(done: Sequence[tuple[str, str, object]]) -> tuple[object, ...]:
-    """Effects in their order; reads between two writes have none among themselves."""
-    found: list[object] = []
-    reads: list[str] = []
-    for kind, name, given in done:
+def _noted(blocks: Sequence[int | None] = ()) -> Effects:
+    """The writes of a run in their order, and what was read between them.
+
+    ``blocks`` says of each write which ``parallel()`` it is in, if it is: by plain Python, which comes first.
+    """
+    writes: list[str] = []
+    reads: list[Counter[str]] = [Counter()]
+    found: list[int | None] = []
+    for kind, name, given, block in surface.DONE.get():
         if kind == "reads":
-            reads.append(f"{name}({given!r})")
+            reads[-1][f"{name}({given!r})"] += 1
         else:
-            found += [*sorted(reads), f"{name}({given!r})"]
-            reads = []
-    return (*found, *sorted(reads))
+            writes.append(f"{name}({given!r})")
+            reads.append(Counter())
+            found.append(block)
+    blocks = blocks or found
+    for block, start, end in _runs(blocks[: len(writes)]):
+        if block is not None:
+            writes[start:end] = sorted(writes[start:end])
+    for has_order, start, end in _runs([each is None for each in blocks[: len(writes)]]):
+        if not has_order:
+            reads[start : end + 1] = [sum(reads[start : end + 1], Counter()), *[Counter()] * (end - start)]
+    return Effects(tuple(writes), tuple(reads), tuple(blocks))
+
+
+def _runs(items: Sequence[T]) -> Iterator[tuple[T, int, int]]:
+    """Equal items beside each other: what they are, where they start and where they end."""
+    start = 0
+    for item, members in groupby(items):
+        end = start + len(list(members))
+        yield item, start, end
+        start = end
 
 
 def plainly(function: Callable[..., Any], inputs: Sequence[Any]) -> Outcome:
     """The outcome as plain Python."""
-    surface.DONE.clear()
+    surface.DONE.set([])
     surface.ASKED.clear()
     value, raised = None, None
     surface.RAISED.clear()
     vars(sys.modules[function.__module__]).update(surface.PLAIN)
     try:
         made = function(*_copied(inputs))
-        value = asyncio.run(made) if inspect.iscoroutine(made) else made
+        value = RUNNER.run(made, context=copy_context()) if inspect.iscoroutine(made) else made
     except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever it is, the workflow must raise it too
         raised = type(error).__name__
     failed = raised is not None or bool(surface.RAISED)
-    return Outcome(value, raised, _in_order(surface.DONE), Counter(surface.ASKED), failed)
+    return Outcome(value, raised, _noted(), Counter(surface.ASKED), failed)
 
 
 def _copied(inputs: Sequence[Any]) -> list[Any]:
     return [list(each) if isinstance(each, list) else each for each in inputs]
 
 
-class Run:
-    """Runs of one program in one way."""
+RUNNER: Final = asyncio.Runner()
+"""One event loop for all runs: a loop each costs more than most of the runs."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
 
-    async def outcome(self, inputs: Sequence[Any], journal: MemoryJournal | None = None) -> Outcome:
-        surface.DONE.clear()
-        engine = ScriptedEngine(lambda request: surface.shout(request.messages[-1].content))
-        value, raised = None, None
-        async with Runtime({"main": engine}, journal=journal or MemoryJournal()) as runtime:
-            try:
-                value = (await runtime.run_program(self.program, tuple(_copied(inputs)), run_id="r")).value
-            except RunError as error:
-                raised = _kind(error)
-        asked = Counter(str(request.messages[-1].content) for request in engine.requests)
-        return Outcome(value, raised, _in_order(surface.DONE), asked)
+def _asked(request: GenerateRequest) -> str:
+    return "|".join(str(each.content) for each in request.messages)
 
-    async def resumed(self, events: Sequence[Any]) -> Outcome:
-        surface.DONE.clear()
-        journal = MemoryJournal()
+
+class Runs:
+    """Runs of programs on one runtime."""
+
+    def __init__(self) -> None:
+        self.journal = MemoryJournal()
+        self._engine = ScriptedEngine(lambda request: surface.shout(_asked(request)))
+        self._runtime = Runtime({"main": self._engine}, journal=self.journal)
+
+    def outcome(self, program: Program, inputs: Sequence[Any], run_id: str, blocks: Sequence[int | None]) -> Outcome:
+        return self._outcome(self._runtime.run_program(program, tuple(_copied(inputs)), run_id=run_id), blocks)
+
+    def resumed(self, program: Program, events: Sequence[Any], run_id: str) -> Outcome:
         for event in events:
-            journal.append("r", event)
-        engine = ScriptedEngine(lambda request: surface.shout(request.messages[-1].content))
+            self.journal.append(run_id, event)
+        return self._outcome(self._runtime.resume_program(program, run_id))
+
+    def events(self, run_id: str) -> Sequence[Any]:
+        return RUNNER.run(self.journal.load(run_id))
+
+    def _outcome(self, running: Coroutine[Any, Any, RunResult], blocks: Sequence[int | None] = ()) -> Outcome:
+        surface.DONE.set([])
+        self._engine.requests.clear()
         value, raised = None, None
-        async with Runtime({"main": engine}, journal=journal) as runtime:
-            try:
-                value = (await runtime.resume_program(self.program, "r")).value
-            except RunError as error:
-                raised = _kind(error)
-        return Outcome(value, raised, _in_order(surface.DONE), Counter())
+        try:
+            value = RUNNER.run(running, context=copy_context()).value
+        except RunError as error:
+            raised = _kind(error)
+        asked = Counter(map(_asked, self._engine.requests))
+        return Outcome(value, raised, _noted(blocks), asked)
+
+    def close(self) -> None:
+        RUNNER.run(self._runtime.close())
 
 
 def _kind(error: RunError) -> str:
@@ -159,12 +204,12 @@ def _find(place: str, name: str) -> Any:
     return found
 
 
-def _ways(flow: Workflow[..., Any], traced: Traced, folder: Path) -> Iterator[tuple[str, Callable[[], Program]]]:
+def _ways(traced: Traced, folder: Path) -> Iterator[tuple[str, Callable[[], Program]]]:
     def plain() -> Program:
         return lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="plain")
 
     def passed() -> Program:
-        return compile_workflow(flow, CLUSTER).program
+        return compile_workflow(StoredWorkflow(traced, SourceLoc(__file__, 1), {}), CLUSTER).program
 
     def again() -> Program:
         file = folder / "flow.mlir"
@@ -179,17 +224,19 @@ def _ways(flow: Workflow[..., Any], traced: Traced, folder: Path) -> Iterator[tu
 def judge(source: str, seed: int = 0, inputs: Sequence[Sequence[Any]] = INPUTS) -> Verdict:
     """What comes of the program of a source."""
     verdict = Verdict()
+    runs = Runs()
     with tempfile.TemporaryDirectory() as folder:
         name = f"fuzzed_{abs(hash(source))}"
         try:
-            _judge(verdict, source, Random(seed), inputs, Path(folder), name)
+            _judge(verdict, source, Random(seed), inputs, Path(folder), name, runs)
         finally:
             sys.modules.pop(name, None)
+            runs.close()
     return verdict
 
 
 def _judge(  # noqa: C901 - a way to go wrong each
-    verdict: Verdict, source: str, random: Random, inputs: Any, folder: Path, name: str
+    verdict: Verdict, source: str, random: Random, inputs: Any, folder: Path, name: str, runs: Runs
 ) -> None:
     program = loaded(source, folder, name)
     expected: list[Outcome] = []
@@ -215,16 +262,16 @@ def _judge(  # noqa: C901 - a way to go wrong each
         _fault(verdict, f"tracing: {type(error).__name__}", repr(error), error)
         return
     all_asked = not re.search(r"\b(raise|assert)\b", source)  # what is behind a call may end before the call does
-    for way, lowered in _ways(flow, traced, folder):
+    for way, lowered in _ways(traced, folder):
         try:
-            run = Run(lowered())
+            lowered_program = lowered()
         except Exception as error:  # noqa: BLE001 - what was traced compiles
             _fault(verdict, f"{way}: {type(error).__name__} {getattr(error, 'code', '')}", str(error), error)
             return
-        for given, outcome in zip(inputs, expected, strict=True):
-            journal = MemoryJournal()
+        for number, (given, outcome) in enumerate(zip(inputs, expected, strict=True)):
+            run_id = f"{way} {number}"
             try:
-                found = asyncio.run(run.outcome(given, journal))
+                found = runs.outcome(lowered_program, given, run_id, outcome.effects.blocks)
             except Exception as error:  # noqa: BLE001
                 _fault(verdict, f"{way}: {type(error).__name__}", repr(error), error)
                 return
@@ -237,39 +284,50 @@ def _judge(  # noqa: C901 - a way to go wrong each
                 _fault(verdict, f"{way}: {difference}", detail)
                 return
             if way == "with passes" and random.randrange(4) == 0:
-                _resume(verdict, run, random, journal, outcome, given)
-                if verdict.fault:
+                events = runs.events(run_id)
+                cut = random.randrange(1, len(events)) if len(events) > 1 else 1
+                again = runs.resumed(lowered_program, events[:cut], f"{run_id} resumed")
+                if difference := _difference_resumed(outcome, again):
+                    detail = f"on {given!r}, after {cut} of {len(events)}\n{outcome}\n{again}"
+                    _fault(verdict, f"resumed: {difference}", detail)
                     return
 
 
-def _resume(verdict: Verdict, run: Run, random: Random, journal: MemoryJournal, outcome: Outcome, given: Any) -> None:
-    async def events() -> list[Any]:
-        return list(await journal.load("r"))
+def _difference_resumed(expected: Outcome, found: Outcome) -> str:
+    """In what the rest of a run differs from what the whole one should be."""
+    if found.raised == "ORCH-R020" or found.raised in BOUNDS:  # a `once` that may have happened
+        return ""
+    if (found.value, found.raised) != (expected.value, expected.raised):
+        return "value or raised"
+    if expected.failed:
+        return ""
+    return "effects" if _all(found.effects) - _all(expected.effects) else ""
 
-    every = asyncio.run(events())
-    cut = random.randrange(1, len(every)) if len(every) > 1 else 1
-    found = asyncio.run(run.resumed(every[:cut]))
-    if found.raised == "ORCH-R020" or found.raised in BOUNDS:
-        return
-    if (found.value, found.raised) != (outcome.value, outcome.raised):
-        _fault(verdict, "resumed: value or raised", f"on {given!r}, after {cut} of {len(every)}\n{outcome}\n{found}")
-    elif not outcome.failed and Counter(found.done) - Counter(outcome.done):
-        _fault(verdict, "resumed: effects", f"on {given!r}, after {cut} of {len(every)}\n{outcome}\n{found}")
+
+def _all(effects: Effects) -> Counter[str]:
+    return sum(effects.reads, Counter(effects.writes))
 
 
 def _difference(expected: Outcome, found: Outcome, *, exactly: bool) -> str:
-    """In what an outcome differs."""
+    """In what an outcome differs.
+
+    Where something fails, there may be other reads than in Python, and other model calls: they keep their order against
+    writes alone, so those of a later item, or a later line, need not wait for a check that fails, nor the check for
+    them.
+    """
     if expected.raised != found.raised:
         return f"raised {expected.raised} {found.raised}"
     if expected.value != found.value or type(expected.value) is not type(found.value):
         return "value"
-    if expected.done != found.done:
-        return "effects"
-    if not expected.failed and found.asked - expected.asked:
+    if expected.effects.writes != found.effects.writes:
+        return "writes"
+    if expected.failed:
+        return ""
+    if expected.effects.reads != found.effects.reads:
+        return "reads"
+    if found.asked - expected.asked:
         return "more asked"
-    if not expected.failed and exactly and found.asked != expected.asked:
-        return "less asked"
-    return ""
+    return "less asked" if exactly and found.asked != expected.asked else ""
 
 
 def _fault(verdict: Verdict, kind: str, detail: str, error: BaseException | None = None) -> None:

@@ -58,15 +58,10 @@ def walk(root: ast.AST) -> Iterator[ast.AST]:
 
 
 def place_inside(node: ast.AST, like: ast.AST) -> None:
-    """Give what has no place in a node that of ``like``; what has one has placed what is in it."""
-    todo = children(node)
-    while todo:
-        each = todo.pop()
-        if "lineno" not in each._attributes:
-            todo += children(each)
-        elif not hasattr(each, "lineno"):
+    """Give what has no place in a node that of ``like``."""
+    for each in walk(node):
+        if "lineno" in each._attributes and not hasattr(each, "lineno"):
             ast.copy_location(each, like)
-            todo += children(each)
 
 
 def own_nodes(*roots: ast.AST) -> Iterator[ast.AST]:
