@@ -23,6 +23,7 @@ from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of
 from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.drawing import refused_drawing
+from orchestrator.dsl.rewrite.gone_through import refuse_changed
 from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.loop_state import LoopState
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
@@ -96,9 +97,14 @@ def _condition(tracer: Tracer, test: Callable[[], Any], cells: Cells) -> Any:
 
 
 def for_(  # noqa: PLR0917 - what the statement consists of
-    items: Any, body: Callable[[Any], object], carried: Names, gathers: Names, until: Names, after: Names
-) -> None:
-    """The statement ``for``. ``gathers`` are lists among ``carried`` that the body only appends to."""
+    items: Any, body: Callable[[Any], object], carried: Names, gathers: Names, until: Names, after: Names,
+    changed: str | None,
+) -> None:  # fmt: skip
+    """The statement ``for``.
+
+    ``gathers`` are lists among ``carried`` that the body only appends to; ``changed`` is what it goes through, if the
+    body changes that.
+    """
     tracer, cells = current_tracer(), cells_of((body,))
     if tracer is None:
         _natively(items, body, cells, until)
@@ -107,7 +113,7 @@ def for_(  # noqa: PLR0917 - what the statement consists of
     if is_symbolic(items) or isinstance(items, operations.SymbolicRange):
         _over_symbolic(tracer, items, body, cells, carried, gathers, until, after)
     else:
-        _over_concrete(tracer, items, body, cells, carried, until, after, known)
+        _over_concrete(tracer, items, body, cells, carried, until, after, changed, known)
     settle(tracer, cells, carried, known)
 
 
@@ -120,11 +126,13 @@ def _natively(items: Any, body: Callable[[Any], object], cells: Cells, until: Na
 
 def _over_concrete(  # noqa: PLR0917
     tracer: Tracer, items: Any, body: Callable[[Any], object], cells: Cells, carried: Names, until: Names,
-    after: Names, known: Collection[Any],
+    after: Names, changed: str | None, known: Collection[Any],
 ) -> None:  # fmt: skip
     iterator = iter(items)
     for turn, item in enumerate(iterator):
         if not turn and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
+            if changed is not None:
+                refuse_changed(tracer, changed)
             items_left = [item, *_rest(tracer, iterator)]
             _perhaps_all(tracer, items, items_left, body, cells, carried, until, after, known)
             return
@@ -134,6 +142,8 @@ def _over_concrete(  # noqa: PLR0917
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
+            if changed is not None:
+                refuse_changed(tracer, changed)
             rest = _rest(tracer, iterator)
             if rest:
                 further = partial(_perhaps_all, tracer, items, rest, body, cells, carried, until, after, known)

@@ -21,6 +21,7 @@ from orchestrator.dsl.rewrite.changing import (
 from orchestrator.dsl.rewrite.comprehending import dict_of, list_of, set_of
 from orchestrator.dsl.rewrite.deciding import and_, chain, choose, if_, not_, or_
 from orchestrator.dsl.rewrite.drawing import drawn, drawn_by
+from orchestrator.dsl.rewrite.gone_through import kept, unchanged
 from orchestrator.dsl.rewrite.handling import raise_, try_
 from orchestrator.dsl.rewrite.looping import for_, while_
 from orchestrator.dsl.rewrite.matching import (
@@ -41,9 +42,10 @@ from orchestrator.errors import TraceError
 __all__ = [
     "and_", "any_pattern", "as_pattern", "augmented", "awaited", "binary", "chain", "changed", "choose",
     "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by",
-    "for_", "formatted", "fresh", "function", "if_", "item", "list_of", "mapping", "match_", "method", "no_pattern",
+    "for_", "formatted", "fresh", "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method",
+    "no_pattern",
     "not_", "or_", "or_pattern", "part", "raise_", "refused", "searched", "set_attribute", "set_item", "set_of",
-    "singleton_pattern", "slice", "try_", "unpacked", "value_pattern", "while_", "with_", "with_item",
+    "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_", "with_", "with_item",
     "without_item",
 ]  # fmt: skip
 

@@ -23,6 +23,7 @@ from typing import Any
 from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.exits import structured
 from orchestrator.dsl.rewrite.expressions import Expressions
+from orchestrator.dsl.rewrite.gone_through import Changed, mark_gone_through
 from orchestrator.dsl.rewrite.scopes import (
     MUTATORS,
     NONE,
@@ -181,12 +182,17 @@ class Statements(Expressions):
         parts = [take, *node.body]
         carried = self._carried(node, *parts)
         gathers = sorted((frozenset(carried) & _gathered(node.body)) - self._captured)
+        changed: Changed | None = getattr(node.iter, "changed", None)
         source = self.visit(node.iter)
+        if changed is not None:
+            named = ast.Constant(changed.name), ast.Constant(changed.has_items_assigned)
+            source = self.call("unchanged", node.iter, source, _load(changed.name), *named)
         start = self.block([take])
         body, made = self._body("for", node.body, node, item, start=start)
         until = _texts(getattr(node, "exits", ()))
         after = _texts(sorted(self._live.after(node) & frozenset(carried)))
-        return [made, self._do("for_", node, source, _load(body), _texts(carried), _texts(gathers), until, after)]
+        name = ast.Constant(None if changed is None else changed.name)
+        return [made, self._do("for_", node, source, _load(body), _texts(carried), _texts(gathers), until, after, name)]
 
     def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
         if getattr(node, "is_left_in_the_end", False):
@@ -285,7 +291,7 @@ class Statements(Expressions):
     # Assignments that change an object
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
-        value = self.visit(node.value)
+        value = self._kept(node)
         if len(node.targets) == 1:
             return self._stored(node.targets[0], value, node)
         if all(isinstance(target, ast.Name) for target in node.targets):
@@ -293,6 +299,12 @@ class Statements(Expressions):
         kept = self.name("value_")
         stored = [self._stored(target, _load(kept), node) for target in node.targets]
         return [self.at(_assign(kept, value), node), *chain.from_iterable(stored)]
+
+    def _kept(self, node: ast.Assign) -> ast.expr:
+        """What is assigned; a lazy value that is not gone through at once is refused where it is symbolic."""
+        name: str | None = getattr(node.value, "kept_as", None)
+        value: ast.expr = self.visit(node.value)
+        return value if name is None else self.call("kept", node, value, ast.Constant(name))
 
     def _stored(self, target: ast.expr, value: ast.expr, like: ast.AST) -> list[ast.stmt]:
         """The assignment of a value to one target; items and attributes among several names each on its own."""
@@ -436,6 +448,7 @@ def rewritten(node: Function, operators: str, taken: Names, foreign: Names) -> a
     Python and its library.
     """
     mark_comprehensions(node)
+    mark_gone_through(node)
     mark_uses(node)
     return Statements(operators, taken, foreign).function(node)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -207,3 +208,13 @@ RIGHT = [
 @pytest.mark.parametrize("program", RIGHT, ids=lambda program: program.__name__)
 def test_what_is_bound_wherever_it_is_read_is_compiled(program: Callable[[str], object], text: str) -> None:
     same(program, text)
+
+
+@pytest.mark.parametrize("program", WRONG, ids=lambda program: program.__name__)
+def test_the_line_is_that_of_the_loop_or_of_what_reads_the_name(program: Callable[[str], str]) -> None:
+    with pytest.raises(TraceError) as caught:
+        compiled(program, "a b")
+    lines, first = inspect.getsource(program).splitlines(), program.__code__.co_firstlineno
+    for each in caught.value.diagnostics:
+        assert each.where is not None
+        assert "# D051" in lines[each.where.line - first]
