@@ -16,7 +16,7 @@ from orchestrator.errors import RunError
 from orchestrator.events import Done, Event, Failed, Partial, Progress, Started, Text
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from tests.running.test_session import Counted, hanging
+from tests.running.answering import Counted, hanging
 
 
 class Planet(BaseModel):
