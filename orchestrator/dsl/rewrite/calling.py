@@ -64,7 +64,7 @@ def _gathered(*awaitables: Any, **_: Any) -> list[Any]:
 
 def function(called: Any) -> Any:
     """A function of Python or its library, which is given symbolic arguments as well, or refuses them."""
-    if current_tracer() is None:
+    if current_tracer() is None or isinstance(called, Value):  # which says itself that it cannot be called
         return called
     if isinstance(called, type) and fields_of(called) is not None:
         return _building(called)
