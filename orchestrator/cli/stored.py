@@ -24,6 +24,7 @@ from orchestrator.dsl.constants import LossyConstantError, constant_json
 from orchestrator.dsl.declare import path_of
 from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.made import made_of
+from orchestrator.dsl.once import key_params
 from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
 from orchestrator.dsl.tool import Tool, in_force, tool
 from orchestrator.dsl.trace import Bindings, Traced
@@ -108,6 +109,8 @@ def _unnamed(declared: Declarations) -> Iterator[Diagnostic]:
         if not each.path or each.path.startswith("__main__:"):
             fix = "define its function there; what it holds on to, or is bound to, can be its argument"
             yield Diagnostic("ORCH-U017", f"tool `{name}` cannot be written to a text", None, why, fix)
+        if (check := each.opts.get("check")) is not None and (not check or check.startswith("__main__:")):
+            yield Diagnostic("ORCH-U017", f"the check of tool `{name}` cannot be written", None, why, "define it there")
     for name, cls in declared.types.items():
         if cls.kind != "alias" and (not cls.path or cls.path.startswith("__main__:")):
             yield Diagnostic("ORCH-U017", f"type `{name}` cannot be written to a text", None, why, "define it there")
@@ -293,11 +296,23 @@ class _Found:
         plain = {"key": None, "check": None, "cheap": False, "isolation": None, "memory": None}
         made = tool(function)
         made = replace(made, name=declared.name, effects=declared.effects, **{**plain, **options})  # type: ignore[arg-type]
-        if made.code != declared.code:
+        if not self._is_defined_at(made.fn, declared.path):
+            self._missing(what, declared.path, "what is there is defined elsewhere")
+        elif made.code != declared.code:
             self._changed(what, declared.path, declared.code, made.code)
-        elif (found := of_tool(declared, made)) is not None:
-            self._changed(f"{found[0]} of {what}", declared.path, _short(found[1]), _short(found[2]))
+        elif (other := of_tool(declared, made)) is not None:
+            self._changed(f"{other[0]} of {what}", declared.path, _short(other[1]), _short(other[2]))
+        elif isinstance(function, Tool) and function.name == declared.name and _declares(function) != _declares(made):
+            self._changed(what, declared.path, _declares(made), _declares(function))
         return made
+
+    def _is_defined_at(self, function: Any, path: str) -> bool:
+        """Whether a function is what a text would say is there, and not one that was imported to that place."""
+        place, _, name = path.rpartition(":")
+        module, _, own = path_of(function).partition(":")
+        source = getattr(sys.modules.get(module), "__file__", None)
+        is_file = source is not None and Path(source).resolve() == (self.file.parent / place).resolve()
+        return own == name and (is_file or module == place)
 
     def _find(self, what: str, path: str) -> Any:
         place, _, name = path.rpartition(":")
@@ -328,3 +343,9 @@ def _short(value: object) -> str:
         return "nothing"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 100 else blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _declares(tool: Tool[..., Any]) -> str:
+    """What a tool declares of how often it may run."""
+    declared = [f"`{tool.effects}`", *(f"key={name}" for name in (() if tool.key is None else key_params(tool)))]
+    return " ".join([*declared, *([] if tool.check is None else [f"check={path_of(tool.check)}"])])

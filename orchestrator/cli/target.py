@@ -72,10 +72,12 @@ def _stored(path: Path) -> Workflow[..., Any]:
 def _found(place: str, name: str) -> Any:
     """What a compiled text names."""
     if place.endswith(".py"):
-        if not Path(place).is_file():
+        if not _is_file(place):
             raise LookupError(f"there is no file `{place}`")
         module: Any = import_file(Path(place))
     else:
+        if not all(part.isidentifier() for part in place.split(".")):
+            raise LookupError(f"`{place}` is no name of a module")
         module = import_named(place)
         if isinstance(module, str):
             raise LookupError(f"Python finds no module `{module}` from here")
@@ -84,6 +86,13 @@ def _found(place: str, name: str) -> Any:
             raise LookupError(f"`{place}` has no `{name}`")
         module = getattr(module, part)
     return module
+
+
+def _is_file(place: str) -> bool:
+    try:
+        return Path(place).is_file()
+    except OSError:  # a name that is too long for any
+        return False
 
 
 def _named(name: str, text: str) -> ModuleType:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError, SourceLoc
 from orchestrator.ir._mlir import ir
-from orchestrator.ir.walk import MOST_NESTED
+from orchestrator.ir.walk import MOST_NESTED, literal_bytes
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|//.*|->|([(\[{<])|([)\]}>])')
 _MOST_BRACKETS: Final = 4 * MOST_NESTED
@@ -60,6 +60,15 @@ def parse_file(path: Path) -> Any:
     return module
 
 
+def _is_text(literal: str) -> bool:
+    """Whether a string literal, or a comment, holds text; to read any other one from MLIR may end the process."""
+    try:
+        literal_bytes(literal).decode()
+    except UnicodeDecodeError:
+        return literal.startswith("//")
+    return True
+
+
 def _in_file(found: Diagnostic, file: str) -> Diagnostic:
     where = found.where
     if where is None:  # of the text as a whole
@@ -77,6 +86,8 @@ def read(text: str, *, file: str = "<text>", of_file: bool = False) -> Any:
         if depth > _MOST_BRACKETS:
             message = f"brackets are nested more than {_MOST_BRACKETS} deep"
             raise IRError("ORCH-I003", message, where=_place(text, found.start(), file))
+        if "\\" in found[0] and not _is_text(found[0]):
+            raise IRError("ORCH-I002", "a string is no UTF-8", where=_place(text, found.start(), file))
         if before is not None and found[0] == "{" and not text[before : found.start()].strip():
             raise IRError(
                 "ORCH-I002", "an op has properties, which none has here", where=_place(text, before - 1, file)

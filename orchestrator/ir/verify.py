@@ -6,6 +6,7 @@ All violations are reported together; :mod:`orchestrator.ir.codes` lists them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError
@@ -48,6 +49,9 @@ def verify(module: Any) -> Node:
                 why = f"the other one is at {source(other)}"
                 found.append(Diagnostic("ORCH-I011", f"two ops have the id `{identity}`", source(op), why))
         wrong = _violations(node, attributes, options)
+        named: Any = attributes.get("sym_name" if node is root else "id")
+        if type(named) is ir.StringAttr and not (named.value and named.value.isprintable()):
+            wrong.append(("ORCH-I027", f"{named.value!r} is no name: it is empty, or cannot be printed"))
         if not wrong or not any(code in _INCOMPLETE for code, _ in wrong):
             wrong += values.misfits(node)
             wrong += signatures.of(node, attributes)
@@ -242,6 +246,8 @@ def _workflow(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
     names = to_python(given["params"]) if "params" in given else None
     if names is not None and (len(names) != taken or len(set(names)) < len(names)):
         yield "ORCH-I021", f"its parameters are {', '.join(names)}, and it takes {taken} arguments"
+    elif names is not None and (odd := [name for name in names if not name.isidentifier() or iskeyword(name)]):
+        yield "ORCH-I021", f"{odd[0]!r} cannot be the name of a parameter"
     defaults = attributes.get("defaults")
     if defaults is not None and not defaults_are_texts(defaults):
         yield "ORCH-I027", "the defaults are something else than JSON by the names of parameters"

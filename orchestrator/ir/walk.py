@@ -176,14 +176,17 @@ def python_type(mlir_type: Any) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """MLIR's string literals back into text: bytes that are not printable ASCII are written in hexadecimal."""
-    if "\\" not in text:
-        return text
+    """MLIR's string literals back into text."""
+    return literal_bytes(text).decode(errors="replace") if "\\" in text else text
+
+
+def literal_bytes(text: str) -> bytes:
+    """What a string literal of MLIR holds: bytes that are not printable ASCII are written in hexadecimal."""
 
     def byte(escape: re.Match[bytes]) -> bytes:
         return bytes.fromhex(escape[1].decode()) if escape[1] else {b"n": b"\n", b"t": b"\t"}.get(escape[2], escape[2])
 
-    return _ESCAPED.sub(byte, text.encode()).decode(errors="replace")
+    return _ESCAPED.sub(byte, text.encode())
 
 
 def to_python(attribute: Any) -> Any:

@@ -37,7 +37,10 @@ def run_sql(query: Query, colour: Colour = Colour.RED) -> list[Row]:
     """Rows."""
     return [Row(f"{query.sql}{colour.value}", n) for n in range(query.limit)]
 
-@tool(effects="once", key="key")
+def was_sent(text: str) -> bool:
+    return False
+
+@tool(effects="once", key="key", check=was_sent)
 def send(text: str, key: str = "") -> Annotated[int, Field(ge=0)]:
     return len(text)
 
@@ -150,6 +153,19 @@ def test_its_inputs_are_checked(orch: Orch, stored: Path) -> None:
             "}, sym",
             "does not say the parameters and the result",
         ),
+        (
+            "flow.py",
+            'effects="once", key="key", check=was_sent',
+            'effects="pure"',
+            "was `once` key=key check=flow:was_sent",
+        ),
+        ("flow.py", 'effects="pure")\ndef run', 'effects="reads")\ndef run', "it was `pure`, and is `reads`"),
+        ("flow.py", "check=was_sent", "", "it was `once` key=key check=flow:was_sent, and is `once` key=key"),
+        ("out/flow.mlir", "../flow.py:run_sql", "../flow.py:shorten", "what is there is defined elsewhere"),
+        ("out/flow.mlir", "../flow.py:run_sql", "os:system", "what is there is defined elsewhere"),
+        ("out/flow.mlir", "../flow.py:run_sql", ".flow:run_sql", "`.flow` is no name of a module"),
+        ("out/flow.mlir", "../flow.py:run_sql", "x" * 5000 + ".py:run_sql", "there is no file"),
+        ("out/flow.mlir", '"question", "colour"', '"class", "colour"', "cannot be the name of a parameter"),
         ("out/flow.mlir", "agent.prompt", "op.prompt", "there is no op op.prompt"),
         ("out/flow.mlir", "module {", "module", "ORCH-I002"),
     ],
@@ -175,6 +191,7 @@ def test_both_hashes_are_named(orch: Orch, stored: Path) -> None:
     [
         ("def f(x: str) -> str:\n        return x\n    return tool(f)(question)", "tool `f`"),
         ("return tool(Holder('x').fill)(question)", "tool `fill`"),
+        ("return tool(sent, effects='once', check=lambda x: True)(question)", "the check of tool `sent`"),
         ("class Local(BaseModel):\n        x: str\n    return llm(question, returns=Local).x", "type `Local`"),
         ("return llm(question, returns=Annotated[str, Field(pattern='a')])", "type `Annotated[str"),
     ],
@@ -183,6 +200,7 @@ def test_what_cannot_be_found_again_is_not_written(orch: Orch, tmp_path: Path, b
     head = "from typing import Annotated\nfrom pydantic import BaseModel, Field\n"
     head += "from orchestrator import llm, tool, workflow\n"
     source = tmp_path / "local.py"
+    head += "def sent(x: str) -> str:\n    return x\n"
     head += "class Holder:\n    def __init__(self, text: str) -> None:\n        self.text = text\n"
     head += "    def fill(self, x: str) -> str:\n        return self.text + x\n"
     source.write_text(f"{head}@workflow\ndef flow(question: str) -> str:\n    {body}\n")

@@ -93,6 +93,8 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I027", '"agent.const"() {value = "3", id = [], opts = {}} : () -> !agent.value<"int">'),
         ("ORCH-I027", '"agent.const"() {value = "3", id = unit, opts = {}} : () -> !agent.value<"int">'),
         ("ORCH-I027", '"agent.const"() {value = "3", id = {}, opts = unit} : () -> !agent.value<"int">'),
+        ("ORCH-I027", '"agent.const"() {value = "3", id = "", opts = {}} : () -> !agent.value<"int">'),
+        ("ORCH-I027", '"agent.const"() {value = "3", id = "a\\1B[2J", opts = {}} : () -> !agent.value<"int">'),
         ("ORCH-I016", f'"agent.race"() ({{\n^bb0:\n}}, {{\n^bb0:\n}}) {{{B}}} : () -> ()'),
         ("ORCH-I016", f'"agent.loop"() ({{}}, {{}}) {{max = 3 : i64, {B}}} : () -> ()'),
     ],
@@ -322,6 +324,15 @@ def test_text_that_is_not_mlir_names_line_and_column() -> None:
     where = caught.value.diagnostics[0].where
     assert where is not None
     assert (where.file, where.line) == ("flow.mlir", 2)
+
+
+@pytest.mark.parametrize("attribute", ['value = "\\FF"', '"\\C3" = 3', 'id = "\\ED\\A0\\80"'])
+def test_bytes_that_are_no_text_are_refused_where_they_stand(attribute: str) -> None:
+    with pytest.raises(IRError, match="no UTF-8") as caught:
+        parse(f'module {{ // \\FF in a comment\n  "agent.const"() {{{attribute}}} : () -> ()\n}}')
+    assert caught.value.code == "ORCH-I002"
+    assert caught.value.diagnostics[0].where is not None
+    assert caught.value.diagnostics[0].where.line == 2
 
 
 def test_a_module_without_a_workflow() -> None:
