@@ -86,7 +86,7 @@ def map_length(lists: Sequence[Sequence[Any]], limit: int) -> int:
             "ORCH-R005",
             f"a map over {length} items, with a limit of {limit}",
             why="the plan and its cost were made for at most that many",
-            fix="raise limit=, or cut the list first: items[:n]",
+            fix="raise limit= of the map_, or @workflow(max_items=...), or cut the list first: items[:n]",
         )
     return length
 

@@ -123,6 +123,12 @@ def _check_exhaustive(tracer: Tracer, subject: Value[Any], cases: Sequence[objec
         tracer.report("ORCH-D025", f"no case of the switch is for {', '.join(missing)}", why=why, fix=fix)
 
 
+def are_exhaustive(cases: Sequence[object], tp: TypeForm) -> bool:
+    """Whether each value of the type has a case."""
+    possible = possibilities(tp)
+    return possible is not None and all(any(_covers(case, each) for case in cases) for each in possible)
+
+
 def possibilities(tp: TypeForm) -> list[object] | None:
     """What a value of the type is one of: values, and classes of which there are more; None where nobody knows."""
     tp = plain(tp)

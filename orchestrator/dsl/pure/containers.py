@@ -202,7 +202,7 @@ def bounded(items: Sequence[T], most: int) -> Sequence[T]:
         "ORCH-R005",
         f"a list of {len(items)} items is gone through, with a limit of {most}",
         why="the plan and its cost were made for at most that many",
-        fix="raise @workflow(max_items=...), or cut the list first: items[:n]",
+        fix="raise @workflow(max_items=...), of a range max_iterations=..., or cut the list first: items[:n]",
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.constants import constant_type
+from orchestrator.dsl.region import EndedError
 from orchestrator.dsl.rewrite.arms import emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, contents_of, hold, restore
 from orchestrator.dsl.rewrite.deciding import and_, decide, or_
 from orchestrator.dsl.rewrite.plain import as_value, compare, is_symbolic
 from orchestrator.dsl.rewrite.values import narrowed
-from orchestrator.dsl.switching import encoded_cases
+from orchestrator.dsl.switching import are_exhaustive, encoded_cases
 from orchestrator.dsl.tracer import Tracer, Value
 
 
@@ -159,6 +160,8 @@ def _switch(tracer: Tracer, subject: Value[Any], cases: Sequence[Case], names: S
         if default is not None:
             _bind(default[0], subject, cells)
             default[2]()
+        elif are_exhaustive([each for values, _ in told for each in values], subject._type):
+            raise EndedError
 
     attrs = {"cases": encoded_cases(tracer, subject, [values for values, _ in told])}
     bodies[f"the other cases of the `match` at line {where}"] = otherwise

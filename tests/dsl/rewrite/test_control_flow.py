@@ -285,6 +285,15 @@ def match_literals(text: str) -> str:
     return result + text
 
 
+def match_all_literals(text: str) -> str:
+    match kind(text):
+        case "bug":
+            return "B"
+        case "question" | "other":
+            result = "Q"
+    return result + text
+
+
 def match_guard(text: str) -> str:
     match text:
         case "a":
