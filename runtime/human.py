@@ -29,7 +29,7 @@ class Nobody:
             "ORCH-R030",
             f"`{id}` asks: {question}",
             why="this run is not interactive, and no answer was given with it",
-            fix=f"give the answer ahead, as in Runtime(human=Answers({{{id!r}: ...}})), or run it at a terminal",
+            fix=f"answer ahead, by answers={{{id!r}: ...}} or --answer '{id}=...', or run it at a terminal",
         )
 
 

@@ -74,9 +74,7 @@ class Engines:
             if key == name if name is not None else model in (DEFAULT_MODEL, key, engine.name, engine.model):
                 return key, engine
         if not self._engines:
-            fix = (
-                "run it with an engine: orch run --cluster FILE, or Runtime(engines=...), or orchestrator.testing.fake"
-            )
+            fix = "run it with an engine: orchestrator.run(..., engine=...), orch run, or orchestrator.testing.fake"
             raise RunError("ORCH-R008", "the workflow calls a model, and the runtime has no engine", fix=fix)
         known = ", ".join(f"{key} ({engine.model})" for key, engine in self._engines.items())
         raise RunError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.constants import constant_type
-from orchestrator.dsl.region import EndedError
+from orchestrator.dsl.raising import EndedError
 from orchestrator.dsl.rewrite.arms import emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, contents_of, hold, restore
 from orchestrator.dsl.rewrite.deciding import and_, decide, or_
