@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -177,10 +178,27 @@ def _names(given: Sequence[str]) -> Iterator[str]:
 def _signature(name: str, each: Tool[..., Any], parameters: Sequence[Parameter]) -> str:
     """What people, and models that read steps, are told of a tool: its parameters, and the first line about it."""
     shown = ", ".join(
-        f"{p.name}: {type_string(p.type)}{'' if p.is_required else f' = {p.default!r}'}" for p in parameters
+        f"{p.name}: {type_string(p.type)}{'' if p.is_required else f' = {_written(p.default)}'}" for p in parameters
     )
     about = _about(each).splitlines()
     return f"{name}({shown}) -> {type_string(each.boundary.returns)}" + (f": {about[0]}" if about else "")
+
+
+def _written(value: Any) -> str:
+    """A default as it is shown: the same in every process, which ``repr`` is not of a set or an object."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str, bytes):
+        return repr(value)
+    if isinstance(value, Enum):
+        return str(value)
+    if kind in (set, frozenset):
+        return f"{{{', '.join(sorted(map(_written, value)))}}}" if value else f"{kind.__name__}()"
+    if kind in (list, tuple):
+        items = ", ".join(map(_written, value))
+        return f"[{items}]" if kind is list else f"({items},)" if len(value) == 1 else f"({items})"
+    if kind is dict:
+        return f"{{{', '.join(f'{_written(key)}: {_written(each)}' for key, each in value.items())}}}"
+    return f"{kind.__name__}(…)"
 
 
 def _about(each: Tool[..., Any]) -> str:

@@ -13,6 +13,7 @@ prints and parses. They are not registered through IRDL, which gives all operand
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,6 +96,24 @@ def is_of_its_kind(name: str, attribute: Any) -> bool:
     if kind is not None and type(attribute) is not kind:
         return False
     return kind is not _LIST or all(type(each) is _TEXT for each in attribute)
+
+
+def mistaken(name: str, attributes: Mapping[str, Any]) -> list[str]:
+    """Those required attributes of an op that are something else than they must be; they are all there."""
+    plain, others = _KINDS_OF_OP[name]
+    found = [each for each, kind in plain if type(attributes[each]) is not kind]
+    return found + [each for each in others if not is_of_its_kind(each, attributes[each])]
+
+
+_KINDS_OF_OP: Final = {
+    name: (
+        tuple((each, kind) for each in spec.attributes if isinstance(kind := KINDS_OF_ATTRIBUTES.get(each), type)
+              and kind is not _LIST),
+        tuple(each for each in spec.attributes if KINDS_OF_ATTRIBUTES.get(each) in (_LIST, _LISTS)),
+    )
+    for name, spec in OPS.items()
+}  # fmt: skip
+"""By op: the attributes that a class is enough for, with it, and the lists."""
 
 
 _current: list[Any] = [None, 0]

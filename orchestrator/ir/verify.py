@@ -12,7 +12,7 @@ from typing import Any, Final
 from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.declarations import EFFECTS, Declarations, checked_declarations
-from orchestrator.ir.dialect import OPS, OpSpec, is_of_its_kind
+from orchestrator.ir.dialect import OPS, OpSpec, is_of_its_kind, mistaken
 from orchestrator.ir.options import ATTRIBUTES, MOST, Checked, defaults_are_texts, is_json
 from orchestrator.ir.placement import misplaced
 from orchestrator.ir.signatures import Signatures, Violation
@@ -137,9 +137,9 @@ def _wrong_attributes(node: Node, spec: OpSpec, attributes: Mapping[str, Any], o
     missing = [each for each in spec.attributes if each not in attributes]
     if missing:
         return [("ORCH-I018", f"{name} lacks {', '.join(missing)}")]
-    mistaken = [each for each in spec.attributes if not is_of_its_kind(each, attributes[each])]
-    if mistaken:
-        return [("ORCH-I027", f"{name} has something else than it takes in {', '.join(mistaken)}")]
+    wrong = mistaken(name, attributes)
+    if wrong:
+        return [("ORCH-I027", f"{name} has something else than it takes in {', '.join(wrong)}")]
     if len(attributes) > len(spec.attributes):
         known = {*spec.attributes, *ATTRIBUTES.get(name, ())}
         unknown = [each for each in attributes if each not in known]
@@ -220,8 +220,8 @@ def _model_call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation
     yield from _SAMPLES(node, attributes)
     given, samples = attributes["opts"], attributes["samples"].value
     least = 3 if "logprobs" in given else 2
-    if len(results(node.op)) != least:
-        yield "ORCH-I019", f"it has {len(results(node.op))} results, and must have {least}"
+    if len(node.op.results) != least and (made := len(results(node.op))) != least:
+        yield "ORCH-I019", f"it has {made} results, and must have {least}"
     if "at_least" in given and given["at_least"].value > samples:
         yield "ORCH-I013", f"at_least is {given['at_least'].value}, and there are {samples} samples"
 
@@ -229,7 +229,9 @@ def _model_call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation
 def _generate(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
     yield from _model_call(node, attributes)
     given = attributes["opts"]
-    late, taken = len(given["late"]) if "late" in given else 0, len(operands(node.op)) - 1
+    late, taken = len(given["late"]) if "late" in given else 0, len(node.op.operands) - 1
+    if taken > late + 1:
+        taken = len(operands(node.op)) - 1
     if taken != late + 1 and (late or taken > 1):
         yield "ORCH-I019", f"it takes {taken} values beside its prompt, and must take a conversation and {late} options"
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +161,32 @@ def test_equal_in_another_process_with_other_hashes_of_texts() -> None:
         env = {**os.environ, "PYTHONHASHSEED": seed}
         run = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True, env=env)
         assert json.loads(run.stdout) == PLAIN
+
+
+SEEDED = """
+from orchestrator import react, tool, workflow
+from orchestrator.ir.hash import module_hash
+
+class Missing: ...
+
+@tool(effects="pure")
+def keep(x: str, skip: frozenset[str] = frozenset({"a", "b", "c"}), other: object = Missing()) -> str:
+    return x if x in {"q", "w", "e"} else ""
+
+@workflow
+def agent(q: str) -> str:
+    return react(q, tools=[keep])
+
+print(module_hash(agent.trace().module))
+"""
+
+
+def test_what_an_agent_offers_is_equal_in_another_process(tmp_path: Path) -> None:
+    """A default may be a set, or an object that is shown by its address."""
+    (tmp_path / "seeded.py").write_text(SEEDED)
+    found = set()
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-W", "ignore", str(tmp_path / "seeded.py")]
+        found.add(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout)
+    assert len(found) == 1
