@@ -12,7 +12,6 @@ from orchestrator.redaction import shown
 
 if TYPE_CHECKING:
     from orchestrator.planner.cluster import Cluster, EngineSpec
-    from orchestrator.planner.cluster_file import read_cluster
     from orchestrator.planner.plan import Plan
 
 Kind = Literal["vllm", "openai", "sim"]
@@ -46,6 +45,7 @@ def engine_of(
 
 def cluster_of_file(file: Path) -> Cluster:
     """The cluster of a file. Raises what reading it raises, and ORCH-E016 with every engine whose options are wrong."""
+    from orchestrator.planner.cluster_file import read_cluster
     from orchestrator.planner.datafile import line_of
     from orchestrator.runtime.engines.registry import check_options
 
