@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from typing import Any, Final
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.meaning import LAYOUT
-from orchestrator.dsl.rewrite.changing import changeable_here
+from orchestrator.dsl.rewrite.changing import changeable_here, drawable_here, fresh
 from orchestrator.dsl.rewrite.comprehending import list_of
 from orchestrator.dsl.rewrite.plain import is_symbolic, part
 from orchestrator.dsl.rewrite.scopes import MUTATORS
@@ -78,7 +78,8 @@ def function(called: Any) -> Any:
     def applied(*args: Any, **kwargs: Any) -> Any:
         if any(map(_asks, args)) or any(map(_asks, kwargs.values())):
             return operations.builtin_call(called, args, kwargs)
-        return called(*args, **kwargs)
+        made = called(*args, **kwargs)
+        return fresh(made) if isinstance(made, Iterator) else made
 
     return applied
 
@@ -96,6 +97,8 @@ def _building(model: type) -> Callable[..., Any]:
 
 def _next(items: Any, *default: Any) -> Any:
     """``next(...)``: a generator expression is a list here, of which this is the first."""
+    if not drawable_here(items):
+        return _nothing()
     return _refusing(next)(iter(items) if isinstance(items, list) else items, *default)
 
 
@@ -151,7 +154,8 @@ def _refusing(called: Callable[..., Any]) -> Callable[..., Any]:
     def refused(*args: Any, **kwargs: Any) -> Any:
         writes = called is print and isinstance(kwargs.get("file"), StringIO)  # where a prompt is put together
         if writes or not any(map(operations.holds_symbolic, (*args, *kwargs.values()))):
-            return called(*args, **kwargs)
+            made = called(*args, **kwargs)
+            return fresh(made) if called is iter else made
         tracer = current_tracer()
         assert tracer is not None
         name = getattr(called, "__qualname__", repr(called))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 import re
 import sys
-from types import FrameType
+from collections.abc import Iterator
+from types import FrameType, GeneratorType
 from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.kinds import class_of
 from orchestrator.dsl.lifting import lift
-from orchestrator.dsl.location import is_rewritten
+from orchestrator.dsl.location import is_rewritten, is_user_file
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
@@ -179,6 +180,15 @@ def changeable_here(target: Any, how: str) -> bool:
         fix="keep it in a local name of the workflow, and change that: xs.append(x), d[k] = v",
     )
     return False
+
+
+def drawable_here(items: Any) -> bool:
+    """Whether the region that is being traced may take items of something; an iterator with a name is used up by it."""
+    if isinstance(items, GeneratorType) and not is_user_file(items.gi_code.co_filename):
+        return True  # a generator expression's, which sees to it itself
+    if not isinstance(items, Iterator) or not _holders(items, sys._getframe(1)):
+        return True
+    return changeable_here(items, "next()")
 
 
 def refuse_aliases(target: Any, name: str | None) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from orchestrator.dsl import operations
@@ -20,7 +21,7 @@ from orchestrator.dsl.location import user_location
 from orchestrator.dsl.operations.expressions import binary
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
-from orchestrator.dsl.rewrite.changing import fresh, refuse_aliases
+from orchestrator.dsl.rewrite.changing import drawable_here, fresh, refuse_aliases
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.drawing import refused_drawing
 from orchestrator.dsl.rewrite.gone_through import refuse_changed
@@ -34,6 +35,8 @@ from orchestrator.errors import TraceError
 
 MOST_NESTED: Final = 16
 """Turns over concrete items that may be conditions in each other; more are a loop."""
+_MOST_KNOWN: Final = 100_000
+"""Items that may be gone through, so that what has no end is noticed."""
 Names = Sequence[str]
 
 
@@ -128,7 +131,9 @@ def _over_concrete(  # noqa: PLR0917
     tracer: Tracer, items: Any, body: Callable[[Any], object], cells: Cells, carried: Names, until: Names,
     after: Names, changed: str | None, known: Collection[Any],
 ) -> None:  # fmt: skip
-    iterator = iter(items)
+    if not drawable_here(items):
+        return
+    iterator, before = iter(items), held(cells[changed]) if changed in cells else None
     for turn, item in enumerate(iterator):
         if not turn and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
             if changed is not None:
@@ -137,6 +142,9 @@ def _over_concrete(  # noqa: PLR0917
             _perhaps_all(tracer, items, items_left, body, cells, carried, until, after, known)
             return
         body(item)
+        if changed in cells and held(cells[changed]) is not before:  # by a branch, say, which gives the name another
+            refuse_changed(tracer, changed)
+            return
         settle(tracer, cells, carried, known, turn=True)
         flags = _flags(cells, until)
         if any(flag is True for flag in flags):
@@ -154,7 +162,15 @@ def _over_concrete(  # noqa: PLR0917
 def _rest(tracer: Tracer, iterator: Iterator[Any]) -> list[Any]:
     """The items that are left, which must be there before the turns for them are traced."""
     demands = tracer.demands
-    rest = list(iterator)
+    rest = list(islice(iterator, _MOST_KNOWN + 1))
+    if len(rest) > _MOST_KNOWN:
+        raise TraceError(
+            "ORCH-D020",
+            f"a loop over more than {_MOST_KNOWN:,} items that depends on a reply whether it goes on",
+            where=user_location(),
+            why="a plan is finite, and what is gone through seems to have no end",
+            fix="bound it: for n in range(10), or `while True` with a `break`",
+        )
     return rest if tracer.demands == demands else refused_drawing()
 
 

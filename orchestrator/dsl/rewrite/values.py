@@ -112,6 +112,7 @@ _CHANGES: Final[Mapping[tuple[type | None, str], Callable[..., Any]]] = {
     (list, "extend"): _extended,
     (list, "insert"): _inserted,
     (list, "pop"): _popped,
+    (list, "remove"): lambda target, item: operations.without_item(target, target.index(item)),
     (list, "clear"): lambda target: target[:0],
     (list, "reverse"): lambda target: target[::-1],
     (list, "sort"): _sorted,
