@@ -31,7 +31,7 @@ class Programs(Blocks):
             names["deep"] = BOOL
             self.kept = {"deep"}
         self.lines = [f"{'async ' * self.is_async}def {name}({parameters}) -> {self.returns}:"]
-        self.block(names, 1, self.random.randint(2, 6), top=True)
+        self.block(names, 1, self.random.randint(1, 4), top=True)
         self._return(names, 1)
         return "\n".join(self.lines) + "\n"
 
