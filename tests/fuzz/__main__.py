@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--refused", action="store_true", help="print what was refused and why")
     parser.add_argument("--verbose", action="store_true", help="print each seed before its program runs")
     options = parser.parse_args()
+    gc.set_threshold(100_000, 50, 100)  # what compiling leaves is gone with the program
     counts: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     start = time.perf_counter()

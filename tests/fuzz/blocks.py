@@ -47,7 +47,7 @@ class Blocks(Assigning):
         self.may_return = True
         self.loops = 0
         """How many loops are around that may be left."""
-        self.budget = random.randint(3, 11)
+        self.budget = random.choice([3, 4, 5, 6, 7, 9, 14])
         """How many statements there may still be."""
 
     @abstractmethod

@@ -122,7 +122,7 @@ def plainly(function: Callable[..., Any], inputs: Sequence[Any]) -> Outcome:
     vars(sys.modules[function.__module__]).update(surface.PLAIN)
     try:
         made = function(*_copied(inputs))
-        value = RUNNER.run(made, context=copy_context()) if inspect.iscoroutine(made) else made
+        value = _completed(made) if inspect.iscoroutine(made) else made
     except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever it is, the workflow must raise it too
         raised = type(error).__name__
     failed = raised is not None or bool(surface.RAISED)
@@ -133,8 +133,13 @@ def _copied(inputs: Sequence[Any]) -> list[Any]:
     return [list(each) if isinstance(each, list) else each for each in inputs]
 
 
-RUNNER: Final = asyncio.Runner()
+LOOP: Final = asyncio.new_event_loop()
 """One event loop for all runs: a loop each costs more than most of the runs."""
+
+
+def _completed(running: Coroutine[Any, Any, T]) -> T:
+    """What comes of it, in a context of its own."""
+    return LOOP.run_until_complete(LOOP.create_task(running, context=copy_context()))
 
 
 def _asked(request: GenerateRequest) -> str:
@@ -158,21 +163,21 @@ class Runs:
         return self._outcome(self._runtime.resume_program(program, run_id))
 
     def events(self, run_id: str) -> Sequence[Any]:
-        return RUNNER.run(self.journal.load(run_id))
+        return _completed(self.journal.load(run_id))
 
     def _outcome(self, running: Coroutine[Any, Any, RunResult], blocks: Sequence[int | None] = ()) -> Outcome:
         surface.DONE.set([])
         self._engine.requests.clear()
         value, raised = None, None
         try:
-            value = RUNNER.run(running, context=copy_context()).value
+            value = _completed(running).value
         except RunError as error:
             raised = _kind(error)
         asked = Counter(map(_asked, self._engine.requests))
         return Outcome(value, raised, _noted(blocks), asked)
 
     def close(self) -> None:
-        RUNNER.run(self._runtime.close())
+        _completed(self._runtime.close())
 
 
 def _kind(error: RunError) -> str:
