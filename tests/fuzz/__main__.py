@@ -1,4 +1,4 @@
-"""A long run: ``python -m tests.fuzz --programs 20000 --seed 0``; prints each fault with its program."""
+"""A long run: ``python -m tests.fuzz --programs 500 --seed 20000``; prints each fault with its program."""
 
 from __future__ import annotations
 

@@ -146,7 +146,8 @@ class Expressions:
                 if tp == STR
                 else ""
             )
-            parts.append(f"{{{inner(tp)}{spec}}}")
+            value = inner(tp)
+            parts.append(f"{{({value}){spec}}}" if value.startswith("{") else f"{{{value}{spec}}}")
         return (
             f'f"""{self.random.choice(["", "<", "a "])}{" ".join(parts)}"""'
             if not any('"""' in each for each in parts)

@@ -247,7 +247,11 @@ def judge(source: str, seed: int = 0, inputs: Sequence[Sequence[Any]] = INPUTS) 
 def _judge(  # noqa: C901 - a way to go wrong each
     verdict: Verdict, source: str, random: Random, inputs: Any, folder: Path, name: str, runs: Runs
 ) -> None:
-    program = loaded(source, folder, name)
+    try:
+        program = loaded(source, folder, name)
+    except SyntaxError as error:
+        verdict.invalid = repr(error)
+        return
     expected: list[Outcome] = []
     for each in inputs:
         outcome = plainly(program, each)
