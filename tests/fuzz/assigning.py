@@ -37,7 +37,12 @@ class Assigning(Expressions):
             names[other] = tp
             if tp in COPIES:
                 value = COPIES[tp].format(value)
-        self.write(indent, f"{name} = {value}")
+        if tp not in COPIES and self.chance(6):
+            twin = self.fresh("v")
+            self.write(indent, f"{twin} = {name} = {value}")
+            names[twin] = tp
+        else:
+            self.write(indent, f"{name} = {value}")
         names[name] = tp
         return {name}
 

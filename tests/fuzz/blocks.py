@@ -115,7 +115,15 @@ class Blocks(Assigning):
             (f"sorted({self.any(names, SET)})", STR), (f"reversed({self.any(names, TEXTS)})", STR),
         ])  # fmt: skip
         target = item
-        if self.chance(20):
+        if self.chance(15):
+            extra = self.fresh("i")
+            target, source, own[extra], tp = self.random.choice([
+                (f"{item}, {extra}", f"{self.any(names, TABLE, 1)}.items()", INT, STR),
+                (f"{item}, {extra}", f"zip({self.any(names, TEXTS, 1)}, {self.any(names, INTS, 1)})", INT, STR),
+                (f"{extra}, {item}", f"zip({self.any(names, TEXTS, 1)}, {self.any(names, TEXTS, 1)}[:2])", STR, STR),
+                (f"_, ({item}, {extra})", f"enumerate({self.any(names, TABLE, 1)}.items())", INT, STR),
+            ])  # fmt: skip
+        elif self.chance(20):
             extra = self.fresh("i")
             target, source = f"{extra}, {item}", f"enumerate({source})"
             own[extra] = INT
@@ -132,9 +140,15 @@ class Blocks(Assigning):
     def _while(self, names: Names, indent: int) -> set[str]:
         count = self.fresh("c")
         self.write(indent, f"{count} = {self.random.choice(['0', 'size(text) % 3', 'n % 2'])}")
-        test = f" and {self.any(names, BOOL, 1)}" if self.chance(60) else ""
-        self.write(indent, f"while {count} < {self.random.randint(1, 4)}{test}:")
-        self.write(indent + 1, f"{count} += 1")
+        if self.chance(30):
+            self.write(indent, "while True:")
+            self.write(indent + 1, f"{count} += 1")
+            self.write(indent + 1, f"if {count} > {self.random.randint(1, 3)} or {self.any(names, BOOL, 1)}:")
+            self.write(indent + 2, "break")
+        else:
+            test = f" and {self.any(names, BOOL, 1)}" if self.chance(60) else ""
+            self.write(indent, f"while {count} < {self.random.randint(1, 4)}{test}:")
+            self.write(indent + 1, f"{count} += 1")
         assigned = self._looped({**names}, indent + 1) & set(names)
         if self.chance(20):
             self.write(indent, "else:")
@@ -166,6 +180,7 @@ class Blocks(Assigning):
         self.write(indent + 1, call if name is None else f"{name} = {call}")
         kept = names if only else {each: tp for each, tp in names.items() if each not in assigned}
         changed = assigned | ({name} if name is not None else set())
+        source = {each: tp for each, tp in names.items() if each not in changed}
         kinds = self.random.sample(CAUGHT, self.random.randint(0, 3))
         if "Exception" in kinds:
             kinds = [each for each in kinds if each != "Exception"] + ["Exception"]
@@ -177,15 +192,22 @@ class Blocks(Assigning):
                 self.write(indent + 1, f"{found} = f'{{{error}}}'[:20]")
                 changed.add(found)
             changed |= self.inner(inside, indent + 1, set() if only else changed)
-            if self.lines[-1].strip() != "raise" and self.chance(10):
-                self.write(indent + 1, "raise")
+            if self.lines[-1].strip() != "raise" and self.chance(12):
+                again = f"raise RuntimeError({self.any(source, STR, 1)})" if self.chance(40) else "raise"
+                self.write(indent + 1, f"{again} from {error}" if has_name and again != "raise" else again)
         if kinds and self.chance(25):
             self.write(indent, "else:")
             changed |= self.inner(names, indent + 1)
         if not kinds or self.chance(35):
             self.write(indent, "finally:")
             source = {each: tp for each, tp in names.items() if each not in changed}
-            self.write(indent + 1, f"send({self.any(source, STR, 1)})")
+            if self.chance(25) and not self.is_calm:
+                self.write(indent + 1, "try:")
+                self.write(indent + 2, f"look({self.any(source, STR, 1)})")
+                self.write(indent + 1, f"except {self.random.choice(CAUGHT)}:")
+                self.write(indent + 2, f"send({self.any(source, STR, 1)})")
+            else:
+                self.write(indent + 1, f"send({self.any(source, STR, 1)})")
         if kinds and not only:
             for each in sorted(changed):
                 self.write(indent, f"{each} = {ANEW[names[each]]}")
@@ -236,6 +258,12 @@ class Blocks(Assigning):
         some = self.random.sample(cases, self.random.randint(1, min(3, len(cases))))
         if tp in (KIND, COLOR) and any("|" in each for each in some):  # a case that cannot be is refused
             some = [each for each in some if "|" in each]
+        if tp == ITEM and self.chance(40):
+            first, second = self.fresh("m"), self.fresh("m")
+            self.write(
+                indent + 1, f"case Item(name={first}, count={second}) if {self.any({**names, second: INT}, BOOL, 1)}:"
+            )
+            assigned |= self.inner({**names, first: STR, second: INT}, indent + 2) & set(names)
         for case in some:
             guard = f" if {self.any(names, BOOL, 1)}" if self.chance(25) else ""
             self.write(indent + 1, f"case {case}{guard}:")

@@ -66,13 +66,16 @@ class Programs(Blocks):
         else:
             self.returns, self.loops = gives, 0
             self.write(indent, f"def {name}({', '.join(f'{each}: {tp}' for each, tp in params.items())}) -> {gives}:")
-            own = dict(params)
+            own, kept = dict(params), self.kept
             shared = self._of(names, INT, STR) if self.chance(25) else None
+            if shared is None and self.chance(50):  # it reads what is around it
+                own, self.kept = {**names, **params}, kept | set(names)
             if shared is not None:
                 self.write(indent + 1, f"nonlocal {shared}")
                 self.write(indent + 1, f"{shared} = ({self.any({**own, shared: names[shared]}, names[shared], 1)})")
             self.block(own, indent + 1, self.random.randint(0, 2))
             self._return(own, indent + 1)
+            self.kept = kept
             self.returns, self.loops, _ = outer
         self.may_return, self.is_async, self.turns = around
         self.functions = {**outer[2], name: (takes, gives)}
@@ -83,8 +86,14 @@ class Programs(Blocks):
     def _await(self, names: Names, indent: int) -> set[str]:
         if not self.is_async:
             return self._assign(names, indent)
-        name = self.fresh("v")
-        self.write(indent, f"{name} = await ping({self.any(names, STR)})")
+        name, called = self.fresh("v"), "ping"
+        if self.chance(40) and indent == 1:
+            called = self.fresh("f")
+            self.write(indent, f"async def {called}(p: str) -> str:")
+            self.write(indent + 1, f"if {self.any({**names, 'p': STR}, BOOL, 1)}:")
+            self.write(indent + 2, f"p = await ping({self.any({**names, 'p': STR}, STR, 1)})")
+            self.write(indent + 1, f"return {self.any({**names, 'p': STR}, STR, 1)}")
+        self.write(indent, f"{name} = await {called}({self.any(names, STR)})")
         names[name] = STR
         return {name}
 
