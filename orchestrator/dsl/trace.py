@@ -158,7 +158,7 @@ trace_boundary(_run.__code__)
 def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
     """Record an exception of the user's function, at the innermost line of user code."""
     try:
-        tracer.check_bound(error)
+        tracer.check_bound(error, why="nothing on the way here binds it")
     except TraceError as unbound:
         error = unbound
     if isinstance(error, TraceError):

@@ -216,15 +216,15 @@ class Tracer:
         self.runs.note(frame)
         return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
-    def check_bound(self, error: Exception) -> None:
-        """Raise :class:`TraceError` if the error is that a name holds nothing, and why is known."""
+    def check_bound(self, error: Exception, *, why: str | None = None) -> None:
+        """Raise :class:`TraceError` if a name holds nothing, and it is known why; ``why`` is what to say otherwise."""
         found = _UNBOUND.search(str(error)) if isinstance(error, NameError) else None
-        if found is not None and found[1] in self.unbound:
+        if found is not None and (reason := self.unbound.get(found[1], why)) is not None:
             raise TraceError(
                 "ORCH-D051",
                 f"`{found[1]}` holds nothing here",
                 where=raised_in(error),
-                why=self.unbound[found[1]],
+                why=reason,
                 fix=f"bind `{found[1]}` on every path, with values of one type",
             ) from error
 

@@ -223,3 +223,34 @@ RIGHT = [
 @pytest.mark.parametrize("program", RIGHT, ids=lambda program: program.__name__)
 def test_what_looks_the_same_is_compiled(program: Callable[[str], Any], text: str) -> None:
     same(program, text)
+
+
+def read_before_any_turn_binds_it(text: str) -> str:
+    found = ""
+    for word in words(text):
+        if len(word) > 1:
+            found = seen  # noqa: F821  # D051
+        else:
+            seen = word  # noqa: F841
+    return found
+
+
+def bound_in_the_other_branch(text: str) -> str:
+    if text:
+        seen = "yes"
+    else:
+        note(seen)  # D051
+    return "done"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [read_before_any_turn_binds_it, bound_in_the_other_branch],
+    ids=lambda program: program.__name__,
+)
+def test_a_name_that_nothing_binds_on_the_way_is_named_at_its_line(program: Callable[[str], Any]) -> None:
+    with pytest.raises(TraceError) as caught:
+        compiled(program, "a b")
+    (found,), lines = caught.value.diagnostics, inspect.getsource(program).splitlines()
+    assert found.where is not None
+    assert lines[found.where.line - program.__code__.co_firstlineno].endswith(f"# {found.code[5:]}")
