@@ -69,9 +69,12 @@ def compare(left: Any, sign: str, right: Any) -> Any:
             return left is right if sign == "is" else left is not right
         same = operations.same(left, right)
         return same if sign == "is" else negate(same) if isinstance(same, Value) else not same
-    if operations.holds_symbolic(left) or operations.holds_symbolic(right):
-        left, right = operations.as_value(left), operations.as_value(right)
-    return _COMPARING[sign](left, right)
+    return _COMPARING[sign](_compared(left), _compared(right))
+
+
+def _compared(operand: Any) -> Any:
+    """A display of values as one value; a constant stays one, of which it is known what never equals it."""
+    return operations.as_value(operand) if operations.holds_symbolic(operand) else operand
 
 
 def binary(name: str, left: Any, right: Any) -> Any:
