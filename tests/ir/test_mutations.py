@@ -8,7 +8,6 @@ of it, and where its hash is that of the text before the change, what came of th
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 import traceback
@@ -31,7 +30,7 @@ from orchestrator.ir.text import parse, to_text
 from orchestrator.planner.graph import read
 from orchestrator.runtime.lowering import lower
 from tests.fuzz import surface
-from tests.fuzz.oracle import CLUSTER, Outcome, Run, _find, loaded
+from tests.fuzz.oracle import CLUSTER, Outcome, Runs, _find, loaded
 from tests.fuzz.programs import INPUTS, source
 from tests.ir.mutations import mutated
 
@@ -68,7 +67,11 @@ def outcomes(flow: Any, traced: Traced, *, with_passes: bool) -> list[Outcome]:
         program = compiler.compile(flow, CLUSTER).program
     else:
         program = lower(read(traced.module), traced.bindings, returns=traced.returns, program_hash="plain")
-    return [asyncio.run(Run(program).outcome(given)) for given in INPUTS]
+    runs = Runs()
+    try:
+        return [runs.outcome(program, given, f"run_{number}", ()) for number, given in enumerate(INPUTS)]
+    finally:
+        runs.close()
 
 
 def judge(text: str, before: str, file: Path) -> Found:
@@ -104,7 +107,7 @@ def judge(text: str, before: str, file: Path) -> Found:
 def same(ours: list[Outcome], theirs: list[Outcome]) -> bool:
     """Whether the outcomes are equal; equal calls of a model need not be as many."""
     pairs = zip(ours, theirs, strict=True)
-    return all((a.value, a.raised, a.done) == (b.value, b.raised, b.done) for a, b in pairs)
+    return all((a.value, a.raised, a.effects) == (b.value, b.raised, b.effects) for a, b in pairs)
 
 
 def tried(seeds: Iterator[int], each: int = EACH) -> Iterator[tuple[int, int, str, str, Found]]:
