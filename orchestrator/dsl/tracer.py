@@ -172,6 +172,8 @@ class Tracer:
         """Why a name holds nothing."""
         self.lacking: dict[tuple[int, int], Any] = {}
         """Names that hold nothing where an exit of a loop was taken, by cell and content."""
+        self.within: dict[Any, tuple[Any, str]] = {}
+        """What a parameter of a region is the ``same`` as, or a ``member`` of; see :mod:`.rewrite.sharing`."""
         self.handled: list[Any] = []
         """The errors whose handlers are being traced."""
         self.max_items = MAX_ITEMS

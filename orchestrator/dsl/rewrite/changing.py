@@ -21,6 +21,7 @@ from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import is_rewritten, is_user_file
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
+from orchestrator.dsl.rewrite.sharing import may_share
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import type_string
 
@@ -226,8 +227,17 @@ def _holders(target: Any, frame: FrameType | None) -> set[str]:
                     found.add(name)
                 elif _contains(held, target):
                     found.add(f"{name}[...]")
+                elif _shares(held, target):
+                    found.add(name)
         frame = frame.f_back
     return found
+
+
+def _shares(held: Any, target: Any) -> bool:
+    """Whether two values may have an object in common, which a change of one changes for both."""
+    if not isinstance(held, Value) or not isinstance(target, Value):
+        return False
+    return may_share(target._tracer, target, held)
 
 
 def _contains(held: Any, target: Any) -> bool:

@@ -60,6 +60,9 @@ class LoopState:
         """
 
         def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
+            for begun, value in zip(start, state, strict=True):
+                if isinstance(begun, Value) and isinstance(value, Value):
+                    self._tracer.within[value._ssa] = begun._ssa, "same"
             self._take(state)
             kept = Kept(self._cells)
             for flag in self._until:

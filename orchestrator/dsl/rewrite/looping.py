@@ -264,6 +264,8 @@ def _over_symbolic(  # noqa: PLR0917
     else:
         values = iterated(as_value(items))
         most = bound_of(tracer, values)
+    if not most:  # nothing to go through
+        return
     lists = {name: held(cells[name]) for name in gathers}
     if not until and set(map(plain_name, carried)) <= lists.keys() and all(_is_list(each) for each in lists.values()):
         _mapped(tracer, values, most, body, cells, lists)
@@ -297,6 +299,7 @@ def _mapped(  # noqa: PLR0917
         restore(cells, before)
         for name in lists:
             hold(cells[name], fresh([]))
+        tracer.within[item._ssa] = values._ssa, "member"
         body(item)
         parts = []
         for name in lists:
