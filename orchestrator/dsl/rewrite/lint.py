@@ -55,14 +55,23 @@ def lint(node: ast.FunctionDef | ast.AsyncFunctionDef, function: FunctionType) -
 
     The user's functions that it calls are read too, for what they ask: what they change may be their own.
     """
-    yield from _Reader(function, {id(function.__code__)}).read(node, frozenset())
+    called: list[FunctionType] = []
+    yield from _Reader(function, called).read(node, frozenset())
+    seen = {id(function.__code__)}
+    while called:
+        each = called.pop()
+        found = None if id(each.__code__) in seen else function_at(each.__code__)
+        seen.add(id(each.__code__))
+        if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            asked = _Reader(each, called).read(found, frozenset())
+            yield from (finding for finding in asked if finding.code == "ORCH-D057")
 
 
 class _Reader:
-    def __init__(self, function: FunctionType, seen: set[int]) -> None:
+    def __init__(self, function: FunctionType, called: list[FunctionType]) -> None:
         code = function.__code__
-        self._seen = seen
-        """The identities of the code that has been read."""
+        self._called = called
+        """The user's functions that are called, to be read as well."""
         self._file = code.co_filename
         self._name = code.co_name
         self._globals: Mapping[str, Any] = function.__globals__
@@ -118,8 +127,9 @@ class _Reader:
                 is_seeded = self._held(callee, own) is random.Random and _has_seed(node)
                 if asked is not None and not is_seeded:
                     yield self._finding(node, f"`{ast.unparse(callee)}()` asks for {asked.what}", asked)
-                elif asked is None:
-                    yield from self._within(self._held(callee, own))
+                held = self._held(callee, own)
+                if isinstance(held, FunctionType) and is_user_file(held.__code__.co_filename):
+                    self._called.append(held)
             case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name not in own:
                 yield self._changes(node, name)
             case ast.Attribute(value=ast.Name(id=name), attr=attr, ctx=ast.Store() | ast.Del()) if (
@@ -128,17 +138,6 @@ class _Reader:
                 yield self._changes(node, f"{name}.{attr}")
             case ast.Global(names=names):
                 yield self._changes(node, names[0])
-
-    def _within(self, called: Any) -> Iterator[Diagnostic]:
-        """What a function of the user's asks, the first time that one is met."""
-        if not isinstance(called, FunctionType) or not is_user_file(called.__code__.co_filename):
-            return
-        if id(called.__code__) not in self._seen:
-            self._seen.add(id(called.__code__))
-            node = function_at(called.__code__)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found = _Reader(called, self._seen).read(node, frozenset())
-                yield from (each for each in found if each.code == "ORCH-D057")
 
     def _changes(self, node: ast.AST, name: str) -> Diagnostic:
         return Diagnostic(
