@@ -38,8 +38,17 @@ def lift(tracer: Tracer, obj: object, expected: TypeForm = Any) -> Value[Any]:
             fix="build it in a tool, from what it is made of",
         )
     if is_symbolic(obj):
-        return template_of(tracer, obj) if isinstance(obj, str) else _container(tracer, obj, expected)
-    return _constant(tracer, obj, expected)
+        return (
+            template_of(tracer, obj) if isinstance(obj, str) else _noted(tracer, obj, _container(tracer, obj, expected))
+        )
+    return _noted(tracer, obj, _constant(tracer, obj, expected))
+
+
+def _noted(tracer: Tracer, obj: object, value: Value[Any]) -> Value[Any]:
+    """Note what a value was made of, if that can be changed."""
+    if isinstance(obj, (list, dict)) and value._ssa is not None:
+        tracer.lifted[value._ssa] = obj
+    return value
 
 
 def _constant(tracer: Tracer, obj: object, expected: TypeForm) -> Value[Any]:

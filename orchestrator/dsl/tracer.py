@@ -172,8 +172,10 @@ class Tracer:
         """Why a name holds nothing."""
         self.lacking: dict[tuple[int, int], Any] = {}
         """Names that hold nothing where an exit of a loop was taken, by cell and content."""
-        self.within: dict[Any, tuple[Any, str]] = {}
+        self.within: Undoable[Any, tuple[Any, str]] = Undoable(self._past)
         """What a parameter of a region is the ``same`` as, or a ``member`` of; see :mod:`.rewrite.sharing`."""
+        self.lifted: Undoable[Any, object] = Undoable(self._past)
+        """The lists and dicts that became values."""
         self.handled: list[Any] = []
         """The errors whose handlers are being traced."""
         self.max_items = MAX_ITEMS

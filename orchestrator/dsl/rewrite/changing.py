@@ -21,7 +21,7 @@ from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.location import is_rewritten, is_user_file
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
-from orchestrator.dsl.rewrite.sharing import may_share
+from orchestrator.dsl.rewrite.sharing import may_be_of, may_share
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import type_string
 
@@ -235,9 +235,11 @@ def _holders(target: Any, frame: FrameType | None) -> set[str]:
 
 def _shares(held: Any, target: Any) -> bool:
     """Whether two values may have an object in common, which a change of one changes for both."""
-    if not isinstance(held, Value) or not isinstance(target, Value):
+    if not isinstance(target, Value):
         return False
-    return may_share(target._tracer, target, held)
+    if isinstance(held, _CONTAINERS):
+        return may_be_of(target._tracer, target, held)
+    return isinstance(held, Value) and may_share(target._tracer, target, held)
 
 
 def _contains(held: Any, target: Any) -> bool:

@@ -37,6 +37,13 @@ def may_share(tracer: Tracer, target: Value[Any], other: Value[Any]) -> bool:
     return any(ssa in whole or (is_part and ssa in inside) for ssa, is_part in _places(tracer, target._ssa))
 
 
+def may_be_of(tracer: Tracer, target: Value[Any], known: object) -> bool:
+    """Whether a value may be, or be a part of, a list or dict that tracing knows."""
+    return target._ssa is not None and any(
+        ssa in tracer.lifted and tracer.lifted[ssa] is known for ssa, _ in _places(tracer, target._ssa)
+    )
+
+
 def _places(tracer: Tracer, start: Any) -> set[tuple[Any, bool]]:
     """The objects that a value may be, or lie in."""
     found: set[tuple[Any, bool]] = set()

@@ -84,7 +84,15 @@ def handed_on_by_a_loop(text: str) -> list[str]:
     return first
 
 
+def part_of_a_model_of_a_known_list(text: str) -> list[str]:
+    tags = [text]
+    found = Note(text, tags).tags
+    found += ["q"]
+    return tags
+
+
 SHARED = [
+    part_of_a_model_of_a_known_list,
     field, item_of_a_dict, each_item, put_into_a_model, one_of_two, one_or_the_other, handed_on_by_a_loop,
 ]  # fmt: skip
 
