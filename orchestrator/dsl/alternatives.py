@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.region import Traced, trace_region
+from orchestrator.dsl.sharing import either, note, of
 from orchestrator.dsl.structure import LEAF, unflatten
 from orchestrator.dsl.tracer import Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm, join, type_string, union
@@ -55,6 +56,8 @@ def alternatives(
     results = [Result(tp, _common_length(ending, position)) for position, tp in enumerate(types)]
     given = [arm.region for arm in arms] if regions is None else regions
     values = tracer.op(kind, operands, results, attrs or {}, opts, name=name, regions=given)
+    for position, value in enumerate(values):
+        note(value, either(of(arm.leaves[position]) for arm in ending if not arm.raises))
     tracer.scope.raises |= all(arm.raises for arm in arms)
     return unflatten(shape, values)
 

@@ -6,7 +6,7 @@ from around them; what they compute leaves only as their result, which may be on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, Literal, Never, TypeVar, TypeVarTuple, Unpack, overload
 
@@ -14,10 +14,12 @@ from orchestrator.dsl.alternatives import alternatives, trace_arm
 from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import is_symbolic, named, shown
 from orchestrator.dsl.failing import attempt_op
+from orchestrator.dsl.known import known_objects
 from orchestrator.dsl.lifting import feed, lift
 from orchestrator.dsl.options import Policy, option, policy_of
 from orchestrator.dsl.policy import Opts, is_count
 from orchestrator.dsl.region import Traced, is_traceable, trace_region
+from orchestrator.dsl.sharing import Carried, Shares, container, of, part
 from orchestrator.dsl.structure import LEAF, flatten, unflatten
 from orchestrator.dsl.tracer import Mark, Result, Tracer, Value, require_tracer
 from orchestrator.dsl.typing import TypeForm, assignable, element_type, join, list_of, type_string
@@ -111,9 +113,10 @@ def loop_op(  # noqa: PLR0917 - what a loop consists of
     def stop(structure: Any) -> object:
         return False if until is None else feed(tracer, tracer.call(until, structure), bool, "`until` of loop")
 
+    carried, before = Carried(tracer.scope, state), known_objects()
     for widenings_left in reversed(range(_WIDENINGS * (len(types) + 1))):
         mark = tracer.mark()
-        arguments = [Result(tp) for tp in types]
+        arguments = [Result(tp, shares=shares) for tp, shares in zip(types, carried.shares, strict=True)]
         cond = trace_region(tracer, "`until` of loop", stop, arguments, on_structure)
         step = trace_region(tracer, "the body of loop", body, arguments, on_structure)
         if step.raises:
@@ -127,6 +130,7 @@ def loop_op(  # noqa: PLR0917 - what a loop consists of
         if step.shape != shape:
             if widenings_left and (whole := _as_one_value(tracer, init, step, mark)) is not None:
                 state, types, shape = [whole], [whole._type], LEAF
+                carried = Carried(tracer.scope, state)
                 continue
             if step.shape == LEAF and len(tracer.diagnostics) > mark.diagnostics:
                 break  # what stands for the result of an error has no structure
@@ -137,14 +141,16 @@ def loop_op(  # noqa: PLR0917 - what a loop consists of
             )
             break
         wider = _next_state(tracer, types, step)
-        if wider == types:
+        shares_more = carried.widen(step.leaves, partial(step.has_made, before=before))
+        if wider == types and (not shares_more or len(tracer.diagnostics) > mark.diagnostics):
             break
         if not widenings_left:
             _report_growth(tracer, types, wider)
             break
         types = wider
         tracer.rollback(mark)
-    results = [Result(tp) for tp in types]
+    shares = carried.results(step.leaves) if step.shape == shape else carried.shares
+    results = [Result(tp, shares=each) for tp, each in zip(types, shares, strict=True)]
     opts = {**(opts or {}), **({"must_end": True} if must_end else {})}
     values = tracer.op("loop", state, results, {"max": bound}, opts, name=name, regions=[cond.region, step.region])
     return unflatten(shape, values)
@@ -161,7 +167,7 @@ def _as_one_value(tracer: Tracer, init: object, step: Traced, mark: Mark) -> Val
 
 
 def _report_growth(tracer: Tracer, types: list[TypeForm], wider: list[TypeForm]) -> None:
-    grown = next(tp for before, tp in zip(types, wider, strict=True) if tp != before)
+    grown = next((tp for before, tp in zip(types, wider, strict=True) if tp != before), wider[0])
     tracer.report(
         "ORCH-D023",
         f"the type of the loop's state grows with every iteration, by now to {type_string(grown)}",
@@ -243,7 +249,7 @@ def map_(
             why = f"`{value._origin.name}` at {value._origin.where} produces {got}"
             fix = "pass lists after the function"
             tracer.report("ORCH-D010", f"map_ expects lists, but gets {got}", why=why, fix=fix)
-        arguments.append(Result(Any if item in (None, Never) else item))
+        arguments.append(Result(Any if item in (None, Never) else item, shares=part(of(value))))
     length = _map_length(tracer, values, limit)
     concurrency = option(tracer, "concurrency", concurrency)
     if on_error not in _ON_ERROR:
@@ -256,7 +262,7 @@ def map_(
 
 def map_op(tracer: Tracer, fn: Callable[..., Any], lists: Sequence[Value[Any]], most: int, *, in_order: bool) -> Any:
     """A map over at most ``most`` items; with ``in_order`` the writes in it keep the order of the items."""
-    arguments = [Result(element_type(each._type)) for each in lists]
+    arguments = [Result(element_type(each._type), shares=part(of(each))) for each in lists]
     known = max((each._length.least for each in lists if each._length is not None), default=0)
     return _map(tracer, fn, lists, arguments, Length(most, min(known, most)), 0, {}, None, in_order=in_order)
 
@@ -273,13 +279,21 @@ def _map(  # noqa: PLR0917
     *,
     in_order: bool = False,
 ) -> Any:
+    before = known_objects()
     body = trace_region(tracer, "the function of map_", fn, arguments)
     if in_order and body.writes:
         concurrency = 1
-    results = [Result(list_of(leaf._type), length) for leaf in body.leaves]
+    results = [Result(list_of(leaf._type), length, _all_turns(tracer, body, leaf, before)) for leaf in body.leaves]
     attrs = {"limit": max(length.most, 1), "concurrency": concurrency}
     mapped = tracer.op("map", values, results, attrs, opts, name=name, regions=[body.region])
     return unflatten(body.shape, mapped)
+
+
+def _all_turns(tracer: Tracer, body: Traced, leaf: Value[Any], before: Collection[int]) -> Shares:
+    """What the list shares that has what each turn gives: what a turn has not made, several may give."""
+    shares = of(leaf)
+    twice = shares.twice or not all(body.has_made(thing, before) for thing in shares.all)
+    return container([shares.all], tracer.scope, twice=twice)
 
 
 def _or_error(tracer: Tracer, fn: Callable[..., Any], *items: Value[Any]) -> Any:

@@ -22,6 +22,14 @@ from orchestrator.dsl.typing import (
 _ORDERED: Final = (list, tuple, bytes, collections.abc.Sequence)
 
 
+MUTATORS: Final = frozenset(
+    {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "add", "discard", "update"}
+    | {"setdefault", "popitem", "appendleft", "popleft", "extendleft", "difference_update", "intersection_update"}
+    | {"symmetric_difference_update"}
+)  # fmt: skip
+"""Methods that change their object."""
+
+
 _PARTS: Final[Mapping[type, tuple[str, ...]]] = {
     datetime: ("year", "month", "day", "hour", "minute", "second", "microsecond"),
     date: ("year", "month", "day"),

@@ -19,6 +19,8 @@ from orchestrator.dsl.constants import (
     remedy,
     shown,
 )
+from orchestrator.dsl.known import is_fixed, of_object
+from orchestrator.dsl.sharing import note
 from orchestrator.dsl.template import ConvertedMarkerError, CutMarkerError, ForeignMarkerError, has_marker
 from orchestrator.dsl.tracer import Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm, assignable, dict_of, list_of, tuple_of, type_string, typed_items
@@ -37,18 +39,10 @@ def lift(tracer: Tracer, obj: object, expected: TypeForm = Any) -> Value[Any]:
             why="what a workflow holds is written into the IR, level by level",
             fix="build it in a tool, from what it is made of",
         )
-    if is_symbolic(obj):
-        return (
-            template_of(tracer, obj) if isinstance(obj, str) else _noted(tracer, obj, _container(tracer, obj, expected))
-        )
-    return _noted(tracer, obj, _constant(tracer, obj, expected))
-
-
-def _noted(tracer: Tracer, obj: object, value: Value[Any]) -> Value[Any]:
-    """Note what a value was made of, if that can be changed."""
-    if isinstance(obj, (list, dict)) and value._ssa is not None:
-        tracer.lifted[value._ssa] = obj
-    return value
+    if is_symbolic(obj) and isinstance(obj, str):
+        return template_of(tracer, obj)
+    made = (_container if is_symbolic(obj) else _constant)(tracer, obj, expected)
+    return made if is_fixed(obj) else note(made, of_object(tracer, obj))
 
 
 def _constant(tracer: Tracer, obj: object, expected: TypeForm) -> Value[Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Container, Iterator
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from orchestrator.errors import SourceLoc
 
@@ -28,16 +29,43 @@ _boundaries: dict[int, CodeType] = {}
 """By identity: to hash a code object is to hash all that is in it."""
 
 
-_rewritten: dict[int, tuple[CodeType, str]] = {}
-"""Code that the rewriting made, by identity, and the user's function that it is part of."""
+class Rewritten(NamedTuple):
+    """Code that the rewriting made."""
+
+    code: CodeType
+    owner: CodeType
+    """That of the user's function or lambda whose statements it has."""
+    made_up: frozenset[str]
+    """Names that are the rewriting's own."""
+    around: Rewritten | None
+    """What it stands in."""
+
+    def is_within(self, owner: CodeType) -> bool:
+        """Whether it stands in a function."""
+        return self.owner is owner or (self.around is not None and self.around.is_within(owner))
 
 
-def note_rewritten(code: CodeType, function: str) -> None:
-    """Remember that code, with the code in it, was made out of a function of the user's."""
-    _rewritten[id(code)] = code, function
+_rewritten: dict[int, Rewritten] = {}
+"""By identity."""
+
+
+def note_rewritten(
+    code: CodeType, bodies: Container[int], made_up: frozenset[str], around: Rewritten | None = None
+) -> None:
+    """Remember that code, with the code in it, was made out of a function of the user's.
+
+    ``bodies`` are the identities of code that was made of statements of the function around it.
+    """
+    owner = around.owner if around is not None and id(code) in bodies else code
+    noted = _rewritten[id(code)] = Rewritten(code, owner, made_up, around)
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            note_rewritten(each, function)
+            note_rewritten(each, bodies, made_up, noted)
+
+
+def rewritten(code: CodeType) -> Rewritten | None:
+    """What is known of code that the rewriting made; None for any other."""
+    return _rewritten.get(id(code))
 
 
 def is_rewritten(code: CodeType) -> bool:
@@ -62,6 +90,15 @@ def user_frame() -> FrameType:
             return frame
         frame = frame.f_back
     return _outside_the_front_end(sys._getframe(1))
+
+
+def user_frames() -> Iterator[FrameType]:
+    """The frames of user code in the trace, from the innermost."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and id(code := frame.f_code) not in _boundaries:
+        if id(code) in _rewritten or is_user_file(code.co_filename):
+            yield frame
+        frame = frame.f_back
 
 
 def _outside_the_front_end(innermost: FrameType) -> FrameType:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final, get_args
 
+from orchestrator.dsl.kinds import class_of as class_of_type
 from orchestrator.dsl.location import is_asked_by_user, user_frame
 from orchestrator.dsl.operations.expressions import index as at
 from orchestrator.dsl.syntax import UNKNOWN, condition_at
@@ -146,6 +147,18 @@ def hashed(value: Value[Any]) -> int:
             fix="compare with ==, which builds an expression, or look it up in a tool: @tool(effects='pure')",
         )
     return object.__hash__(value)
+
+
+def in_place(value: Value[Any], operator: str, made: Any) -> Any:
+    """``value += other``, where that is ``made``."""
+    if class_of_type(value._type) in (list, dict, set):
+        value._tracer.report(
+            "ORCH-D052",
+            f"`{operator}` changes `{value._origin.name}`, in a function that is not compiled",
+            why="a value of a workflow is never changed: only the name here would hold the new one, and nobody else",
+            fix=f"give the name a new value: xs = xs {operator[0]} ys, and return it; or do it in the workflow",
+        )
+    return made
 
 
 def class_of(value: Value[Any]) -> type:

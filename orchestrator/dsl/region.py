@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Never
@@ -19,6 +19,7 @@ from orchestrator.dsl.tracer import Origin, Result, Tracer, Value
 
 if TYPE_CHECKING:
     from orchestrator.dsl.graph import Region
+    from orchestrator.dsl.sharing import Thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,16 @@ class Traced:
     """Whether it never yields, because it always raises."""
     writes: bool = False
     """Whether something in it changes the world, in an order that matters."""
+    scope: Scope | None = None
+
+    def has_made(self, thing: Thing, before: Collection[int]) -> bool:
+        """Whether what stands for an object was made in it; ``before`` are the objects that were there."""
+        if thing.known is not None:
+            return id(thing.known) not in before
+        scope: Scope | None = thing.scope
+        while scope is not None and scope is not self.scope:
+            scope = scope.outer
+        return scope is not None
 
     def end(self, tracer: Tracer, count: int) -> None:
         """End a region that always raises, and was left open, with ``count`` values that there will never be."""
@@ -105,7 +116,7 @@ def trace_region(
     finally:
         scope.closed = True
         tracer.scope = outer
-    traced = Traced(region, lifted, shape, scope.raises, scope.writes)
+    traced = Traced(region, lifted, shape, scope.raises, scope.writes, scope)
     if scope.raises and not is_arm:
         traced.end(tracer, 1)
     return traced

@@ -158,6 +158,26 @@ class Symbol(Value[T]):
     def __invert__(self) -> Any:
         return negate(self)
 
+    # In code that is not compiled `xs += ys` would give the name a new value, which others do not see.
+
+    def __iadd__(self, other: object) -> Any:
+        return misuse.in_place(self, "+=", self + other)
+
+    def __imul__(self, other: object) -> Any:
+        return misuse.in_place(self, "*=", self * other)
+
+    def __ior__(self, other: object) -> Any:
+        return misuse.in_place(self, "|=", self | other)
+
+    def __iand__(self, other: object) -> Any:
+        return misuse.in_place(self, "&=", self & other)
+
+    def __isub__(self, other: object) -> Any:
+        return misuse.in_place(self, "-=", self - other)
+
+    def __ixor__(self, other: object) -> Any:
+        return misuse.in_place(self, "^=", self ^ other)
+
     # Prompt templates
 
     def __str__(self) -> str:

@@ -39,6 +39,7 @@ from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, refer
 from orchestrator.dsl.places import is_record, place_opts
 from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
 from orchestrator.dsl.same import held_by
+from orchestrator.dsl.sharing import container, note, of
 from orchestrator.dsl.tool_checks import feature_problems, option_problems
 from orchestrator.dsl.tool_spec import Effects, Isolation, Kind, ToolSpec
 from orchestrator.dsl.tracer import Result, Tracer, current_tracer
@@ -300,7 +301,10 @@ def _emit(tracer: Tracer, tool: Tool[..., Any], args: tuple[object, ...], kwargs
             tracer.diagnostics.append(retried(tool.name, where))
     name = option(tracer, "name", tool.op_name)
     length = None if tool.max_items is None else Length(tool.max_items)
-    return tracer.op(tool.kind, operands, [Result(returns, length)], attrs, opts, base=tool.name, name=name)[0]
+    made = tracer.op(tool.kind, operands, [Result(returns, length)], attrs, opts, base=tool.name, name=name)[0]
+    if isinstance(tool.fn, type) and operands:  # a model holds what it was given
+        note(made, container([of(each).all for each in operands], tracer.scope))
+    return made
 
 
 def _register(tracer: Tracer, tool: Tool[..., Any]) -> None:

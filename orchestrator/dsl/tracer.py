@@ -21,6 +21,7 @@ from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.pure.table import FAIL_BY_TYPE, NEVER_FAIL
 from orchestrator.dsl.ran import Runs
 from orchestrator.dsl.scope import Scope
+from orchestrator.dsl.sharing import Shares, Things, changeable, container, note, of, of_builtin, part
 from orchestrator.dsl.template import Markers
 from orchestrator.dsl.tool_spec import ToolSpec
 from orchestrator.dsl.typing import TypeForm, decodable, type_string
@@ -94,7 +95,7 @@ class Value(Generic[T]):
     What Python's operators do with one is said above, in :class:`~orchestrator.dsl.symbol.Symbol`.
     """
 
-    __slots__ = ("_facts", "_hole", "_length", "_origin", "_scope", "_ssa", "_tracer", "_type")
+    __slots__ = ("_facts", "_hole", "_length", "_origin", "_scope", "_shares", "_ssa", "_tracer", "_type")
 
     def __init__(  # noqa: PLR0917 - positional because every op makes one
         self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
@@ -108,6 +109,8 @@ class Value(Generic[T]):
         self._hole: int | None = None
         self._facts: tuple[Fact, ...] = ()
         """Of a condition, what it says about the types of values."""
+        self._shares: Shares | None = None
+        """The objects that it may be and may hold (:mod:`orchestrator.dsl.sharing`); None where they are its own."""
 
 
 class Result(NamedTuple):
@@ -115,6 +118,8 @@ class Result(NamedTuple):
 
     type: TypeForm
     length: Length | None = None
+    shares: Shares | None = None
+    """With what else, if not nothing."""
 
 
 class Inlined(NamedTuple):
@@ -172,10 +177,6 @@ class Tracer:
         """Why a name holds nothing."""
         self.lacking: dict[tuple[int, int], Any] = {}
         """Names that hold nothing where an exit of a loop was taken, by cell and content."""
-        self.within: Undoable[Any, tuple[Any, str]] = Undoable(self._past)
-        """What a parameter of a region is the ``same`` as, or a ``member`` of; see :mod:`.rewrite.sharing`."""
-        self.lifted: Undoable[Any, object] = Undoable(self._past)
-        """The lists and dicts that became values."""
         self.handled: list[Any] = []
         """The errors whose handlers are being traced."""
         self.max_items = MAX_ITEMS
@@ -185,6 +186,10 @@ class Tracer:
         self._counts: Undoable[str, int] = Undoable(self._past)
         self._markers = Markers()
         self._holes: list[Value[Any]] = []
+        self.things: dict[int, tuple[object, Things]] = {}
+        """By the identity of objects of which values were made: what stands for them there."""
+        self.pinned: list[tuple[Callable[[], object], str]] = []
+        """What gives objects that no name holds, and that are still to be used, and what these are."""
 
     @contextmanager
     def active(self) -> Iterator[Tracer]:
@@ -194,6 +199,15 @@ class Tracer:
             yield self
         finally:
             _current.reset(token)
+
+    @contextmanager
+    def holding(self, what: Callable[[], object], said: str) -> Iterator[None]:
+        """Have something be held while the block is traced, though no name holds it; ``said`` is what messages say."""
+        self.pinned.append((what, said))
+        try:
+            yield
+        finally:
+            self.pinned.remove((what, said))
 
     # Errors
 
@@ -243,7 +257,8 @@ class Tracer:
         """A value of the trace."""
         kind = self._class_of(result.type)
         length = result.length or length_by_type(result.type)
-        return kind(self, ssa, result.type, scope or self.scope, origin, length)
+        made = kind(self, ssa, result.type, scope or self.scope, origin, length)
+        return made if result.shares is None else note(made, result.shares)
 
     def marker(self, value: Value[Any]) -> str:
         """The text that stands for ``value`` in an f-string."""
@@ -338,7 +353,8 @@ class Tracer:
     ) -> Value[Any]:
         """A pure expression; see :mod:`orchestrator.dsl.builtins`."""
         attrs = {"callee": f"builtin.{op}", "params": list(args), "effects": "pure"}
-        return self.op("tool", list(args.values()), [Result(result, length)], attrs, base=op.rpartition(".")[2])[0]
+        made = self.op("tool", list(args.values()), [Result(result, length)], attrs, base=op.rpartition(".")[2])[0]
+        return of_builtin(made, op, args)
 
     def field(
         self, value: Value[Any], path: str, tp: TypeForm, *, each: bool = False, keyed: bool = False
@@ -347,7 +363,11 @@ class Tracer:
         opts: Opts = {key: True for key, on in (("each", each), ("keyed", keyed)) if on}
         result = Result(tp, value._length if each else None)
         label = f"{value._origin.name}.{path}"
-        return self.op("field", [self.usable(value)], [result], {"path": path}, opts, label=label)[0]
+        made = self.op("field", [self.usable(value)], [result], {"path": path}, opts, label=label)[0]
+        if any(changeable(tp)):
+            inner = of(value).inner
+            note(made, container([inner], self.scope, twice=of(value).twice) if each else part(of(value)))
+        return made
 
     def register_type(self, tp: TypeForm) -> str:
         """Bind the name of a type, and return it; reports another type of that name."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from orchestrator.dsl.arithmetic import SYMBOLS, comparable, result_type, unary_type
 from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.kinds import attribute_type, class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.kinds import MUTATORS, attribute_type, class_of, is_text, items_of, key_and_value
 from orchestrator.dsl.lifting import lift, template_of
 from orchestrator.dsl.narrowing import both, either, equality, opposite
 from orchestrator.dsl.operations.applying import without_none
@@ -160,6 +160,13 @@ def field(value: Value[Any], name: str) -> Any:
 
 def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
     tracer, tp = value._tracer, value._type
+    if name in MUTATORS and class_of(tp) in (list, dict, set):
+        return tracer.report(
+            "ORCH-D052",
+            f"`.{name}` changes `{value._origin.name}` elsewhere than in a statement of the workflow",
+            why="a value of a workflow is never changed: a name is given a changed one, in the code that is compiled",
+            fix="write it in the workflow on a local name, xs.append(x); elsewhere return the new one: xs + [x]",
+        )
     if hasattr(plain(tp), name) and name not in (fields or {}):
         why = "methods and properties run on concrete objects, and this one exists only when the workflow runs"
         fix = f"use `.{name}` inside a tool: @tool(effects='pure')"

@@ -7,7 +7,9 @@ from typing import Any, get_args
 
 from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.kinds import items_of
+from orchestrator.dsl.known import of_object
 from orchestrator.dsl.lifting import SymbolicRange, lift
+from orchestrator.dsl.sharing import note
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Tracer, Value, require_tracer
 
@@ -35,11 +37,13 @@ def as_value(operand: object, tracer: Tracer | None = None) -> Value[Any]:
     if isinstance(operand, (set, frozenset)):
         items = lift(tracer, in_some_order(operand))
         tp = type(operand)[items_of(items._type)]  # type: ignore[index]
-        return tracer.builtin("set_of" if type(operand) is set else "frozenset_of", {"items": items}, tp)
+        made = tracer.builtin("set_of" if type(operand) is set else "frozenset_of", {"items": items}, tp)
+        return note(made, of_object(tracer, operand))
     if isinstance(operand, dict) and not all(isinstance(key, str) and not has_marker(key) for key in operand):
         pairs = lift(tracer, list(operand.items()))
         key, value = get_args(items_of(pairs._type)) or (Any, Any)
-        return tracer.builtin("dict_of", {"items": pairs}, dict[key, value])  # type: ignore[valid-type]
+        made = tracer.builtin("dict_of", {"items": pairs}, dict[key, value])  # type: ignore[valid-type]
+        return note(made, of_object(tracer, operand))
     return lift(tracer, operand)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Never
 
 from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.known import is_changeable, joined
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.raising import EndedError, fails_here
@@ -33,6 +34,8 @@ from orchestrator.dsl.rewrite.cells import (
 )
 from orchestrator.dsl.rewrite.lacking import lacks, note, taken
 from orchestrator.dsl.scope import Scope
+from orchestrator.dsl.sharing import either, of
+from orchestrator.dsl.sharing import note as share
 from orchestrator.dsl.tracer import Result, Tracer, Value
 from orchestrator.dsl.typing import TypeForm, join, type_string, union
 from orchestrator.errors import SourceLoc
@@ -151,11 +154,15 @@ class Joining:
             if type(first) in (list, tuple) and len({len(each) for each in contents}) == 1:
                 made = [self._part([each[position] for each in contents], name) for position in range(len(first))]
                 kind = type(first)
-                return lambda results: kind(part(results) for part in made)
+                return lambda results: self._one_of(contents, kind(part(results) for part in made))
             if type(first) is dict and all(list(each) == list(first) for each in contents):
                 items = {key: self._part([each[key] for each in contents], name) for key in first}
-                return lambda results: {key: part(results) for key, part in items.items()}
+                return lambda results: self._one_of(contents, {key: part(results) for key, part in items.items()})
         return self._leaf(contents, name)
+
+    def _one_of(self, contents: Sequence[Any], made: Any) -> Any:
+        """A structure that stands for whichever an arm leaves: to change it is to change that."""
+        return joined(self.tracer, made, contents) if is_changeable(made) else made
 
     def _leaf(self, contents: Sequence[Any], name: str) -> Callable[[Sequence[Value[Any]]], Any]:
         lifted: list[Value[Any]] = []
@@ -297,6 +304,8 @@ def emit(  # noqa: PLR0917 - what an op with regions consists of
     regions = joining.finish()
     results = [Result(tp, length) for tp, length in zip(joining.types, joining.lengths, strict=True)]
     values = tracer.op(kind, operands, results, attrs, regions=[*regions, *further])
+    for value, yielded in zip(values, joining.yields, strict=True):
+        share(value, either(map(of, yielded)))
     missing = {name: joining.lacking(name, cells[plain_name(name)]) for name in names}
     for name in names:
         cell = cells[plain_name(name)]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from typing import Any, Final
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.kinds import MUTATORS
 from orchestrator.dsl.meaning import LAYOUT
-from orchestrator.dsl.rewrite.changing import changeable_here, drawable_here, fresh
 from orchestrator.dsl.rewrite.comprehending import list_of
+from orchestrator.dsl.rewrite.owning import changeable_here, drawable_here, fresh
 from orchestrator.dsl.rewrite.plain import is_symbolic, part
-from orchestrator.dsl.rewrite.scopes import MUTATORS
+from orchestrator.dsl.rewrite.watching import changing, is_changing, is_users, watched
 from orchestrator.dsl.tool import call
 from orchestrator.dsl.tracer import Value, current_tracer
 from orchestrator.dsl.typing import fields_of
@@ -26,8 +28,10 @@ def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
             return _refusing_change(receiver, name)
     elif name == "gather" and receiver is sys.modules.get("asyncio"):  # which costs too much to import here
         return _gathered
-    elif name in MUTATORS and isinstance(receiver, (list, dict, set)) and not changeable_here(receiver, f".{name}()"):
-        return _nothing
+    elif name in MUTATORS and isinstance(receiver, (list, dict, set, deque)):
+        fix = "write it as a statement of its own, on a local name; what it gives before: last = xs[-1], then xs.pop()"
+        if not changeable_here(receiver, f".{name}()", fix):
+            return _nothing
     if current_tracer() is None:
         return getattr(receiver, name)
     if isinstance(receiver, (Value, str, list, tuple, dict, set, frozenset)):
@@ -48,7 +52,8 @@ def _refusing_change(receiver: Value[Any], name: str) -> Any:
             "ORCH-D052",
             f"`.{name}()` changes `{receiver._origin.name}`, which others may hold, and its result is used",
             why="a value of a workflow is never changed; a name can be given a changed one",
-            fix="write it as a statement of its own on a local name, or build the new value: xs + [x]",
+            fix="write it as a statement of its own on a local name, or build the new value: xs + [x]; of an item "
+            "d[k] = d.get(k, []) + [x]",
         )
 
     return refused
@@ -62,7 +67,7 @@ def _gathered(*awaitables: Any, **_: Any) -> list[Any]:
     return list(awaitables)
 
 
-def function(called: Any) -> Any:
+def function(called: Any) -> Any:  # noqa: PLR0911 - a case each
     """A function of Python or its library, which is given symbolic arguments as well, or refuses them."""
     if current_tracer() is None or isinstance(called, Value):  # which says itself that it cannot be called
         return called
@@ -73,6 +78,10 @@ def function(called: Any) -> Any:
     if called is next:
         return _next
     if not operations.has_builtin(called):
+        if is_changing(called):
+            return changing(called)
+        if is_users(called):
+            return watched(called)
         return _refusing(called) if _reads(called) else called
 
     def applied(*args: Any, **kwargs: Any) -> Any:

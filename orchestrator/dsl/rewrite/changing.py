@@ -1,76 +1,69 @@
 """Changing objects in place, as ``xs.append(x)`` and ``d[k] = v`` do.
 
-What a region changes must not be seen by its siblings, nor by anyone where it does not run. So inside a region an
-object from outside is never changed: its *name* is given a changed copy, which is a result of the region like any
-other. That is Python's meaning as long as nobody else holds the object; if somebody does, it is refused. Objects that
-were made inside are changed as ever.
+What a region changes must not be seen by its siblings, nor by anyone where it does not run; and a symbolic value is
+never changed at all. So the *name* is given a changed copy, which is a result of the region like any other. That is
+Python's meaning as long as nobody else can get at the object; if somebody may (:mod:`.holders`), the change is refused.
+Objects that tracing knows are changed as ever where they were made in the region, or there is none, unless a value has
+been made of them that would go on saying what they were.
 """
 
 from __future__ import annotations
 
-import copy
-import re
-import sys
-from collections.abc import Iterator
-from types import FrameType, GeneratorType
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.kinds import class_of
-from orchestrator.dsl.lifting import lift
-from orchestrator.dsl.location import is_rewritten, is_user_file
+from orchestrator.dsl.known import of_object
 from orchestrator.dsl.rewrite import values
+from orchestrator.dsl.rewrite.holders import Slot
+from orchestrator.dsl.rewrite.owning import CONTAINERS, changeable_here, named, refuse_others, writable
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
-from orchestrator.dsl.rewrite.sharing import may_be_of, may_share
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
-from orchestrator.dsl.typing import type_string
-
-_MADE_UP = re.compile(r"(item|value|part|error|subject)_+")
-"""Names of the rewriting."""
-_CONTAINERS = (list, dict, set)
+from orchestrator.dsl.rewrite.watching import is_users, watched
+from orchestrator.dsl.sharing import Shares, note, of
+from orchestrator.dsl.tracer import Value, current_tracer
 
 
-def fresh(made: Any) -> Any:
-    """An object that has just been made: the region that is being traced may change it."""
+def changed(name: str, target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the local name holds after ``name.method(...)`` stood there as a statement."""
     tracer = current_tracer()
-    if tracer is not None and tracer.scope.outer is not None:
-        tracer.scope.made[id(made)] = made
-    return made
-
-
-def _is_own(tracer: Tracer, target: Any) -> bool:
-    """Whether the region being traced made the object, or none is: then there is nobody to hide a change from."""
-    return tracer.scope.outer is None or id(target) in tracer.scope.made
-
-
-def _writable(target: Any, name: str | None = None) -> Any:
-    """``target``, or a copy that the region may change."""
-    tracer = current_tracer()
-    if tracer is None or _is_own(tracer, target):
-        return target
-    refuse_aliases(target, name)
-    return fresh(copy.copy(target))
-
-
-def changed(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a local name holds after ``name.method(...)`` stood there as a statement."""
     if isinstance(target, Value):
-        refuse_aliases(target, None)
-        return _changed_value(target, method, args, kwargs)
-    if isinstance(target, _CONTAINERS):
-        if any(map(is_symbolic, (*args, *kwargs.values()))) and not (
-            method in ("append", "insert") and isinstance(target, list)
-        ):
-            tracer = current_tracer()
-            if tracer is not None and (method, type(target)) not in _HOLDING:
-                return _changed_value(lift(tracer, target), method, args, kwargs)
-        target = _writable(target)
-    getattr(target, method)(*args, **kwargs)
+        refuse_others(target, name)
+        return _still(target, _changed_value(target, method, args, kwargs))
+    if isinstance(target, CONTAINERS):
+        if tracer is not None and not _holds(target, method, args, kwargs):
+            refuse_others(target, name)
+            known = as_value(operations.as_value(target, tracer))
+            return _still(known, _changed_value(known, method, args, kwargs))
+        target = writable(target, name)
+        getattr(target, method)(*args, **kwargs)
+        return target
+    found = getattr(target, method)
+    if type(target).__module__ in _OF_PYTHON and not changeable_here(target, f".{method}()"):
+        return target
+    (watched(found) if is_users(found) else found)(*args, **kwargs)
     return target
 
 
-_HOLDING = frozenset({("setdefault", dict)})
-"""Changes that put a symbolic value into a concrete container, apart from those of lists."""
+_OF_PYTHON = ("collections", "array", "builtins")
+"""Modules whose other classes are containers too."""
+
+
+def _holds(target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a container of Python takes these arguments as they are: it can hold symbolic values, not find them."""
+    if isinstance(target, list) and method in ("append", "insert"):
+        return method == "append" or not args or not is_symbolic(args[0])
+    if isinstance(target, dict) and method == "setdefault":
+        return not args or not is_symbolic(args[0])
+    if isinstance(target, dict) and method == "update":
+        return not any(map(is_symbolic, args))
+    return not any(map(is_symbolic, (*args, *kwargs.values())))
+
+
+def _still(before: Value[Any], after: Any) -> Any:
+    """``after``, which is the object that ``before`` was."""
+    if isinstance(after, Value):
+        made = of(after)
+        note(after, Shares(of(before).own | made.own, made.inner, made.twice))
+    return after
 
 
 def _changed_value(target: Value[Any], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -84,43 +77,114 @@ def _changed_value(target: Value[Any], method: str, args: tuple[Any, ...], kwarg
     )
 
 
-def augmented(target: Any, name: str, value: Any) -> Any:
-    """What ``target += value`` leaves in the name."""
-    if isinstance(target, _CONTAINERS) and not isinstance(target, Value):
-        if isinstance(value, Value) or is_symbolic(value):
-            return binary(name, as_value(target), as_value(value))
-        return IN_PLACE[name](_writable(target), value)
+def augmented(name: str | None, target: Any, operator: str, value: Any, slot: Slot | None = None) -> Any:
+    """What ``target += value`` leaves in the name, or in the slot."""
+    tracer = current_tracer()
+    if isinstance(target, CONTAINERS) and not isinstance(target, Value):
+        if tracer is not None and is_symbolic(value):
+            refuse_others(target, name, slot=slot)
+            known = operations.as_value(target, tracer)
+            return _still(known, binary(operator, known, as_value(value)))
+        return IN_PLACE[operator](writable(target, name, slot), value)
     if isinstance(target, Value):
-        refuse_aliases(target, None)
-    if isinstance(target, Value) or isinstance(value, Value) or isinstance(target, str):
-        return binary(name, target, value)
-    return IN_PLACE[name](target, value)
+        refuse_others(target, name, slot=slot)
+        return _still(target, binary(operator, target, value))
+    if isinstance(value, Value) or isinstance(target, str):
+        return binary(operator, target, value)
+    in_place = f"__{IN_PLACE[operator].__name__}__"
+    if hasattr(type(target), in_place) and not changeable_here(target, f"{in_place[3:-2]}="):
+        return target
+    return IN_PLACE[operator](target, value)
 
 
-def with_item(target: Any, key: Any, value: Any) -> Any:
-    """What a local name holds after ``name[key] = value``."""
+def augmented_item(  # noqa: PLR0917 - what the statement consists of
+    name: str, target: Any, key: Any, before: Any, operator: str, value: Any
+) -> Any:
+    """What the local name holds after ``name[key] += value``; ``before`` is the item."""
+    twice = isinstance(target, Value) and of(target).twice
+    made = with_item(name, target, key, _augmented_part(name, target, key, before, operator, value))
+    if isinstance(made, Value):  # the item is put where it was
+        note(made, of(made)._replace(twice=twice))
+    return made
+
+
+def augment_item(target: Any, key: Any, before: Any, operator: str, value: Any) -> None:
+    """``expression[key] += value``."""
+    set_item(target, key, _augmented_part(None, target, key, before, operator, value))
+
+
+def augment_attribute(target: Any, name: str, before: Any, operator: str, value: Any) -> None:
+    """``expression.name += value``."""
+    if not isinstance(target, Value):
+        before = augmented(None, before, operator, value, Slot(target, name))
+    set_attribute(target, name, before)
+
+
+def _augmented_part(  # noqa: PLR0917
+    name: str | None, target: Any, key: Any, before: Any, operator: str, value: Any
+) -> Any:
+    """What is to be at the key. An item that can be changed is still the same, which others may hold."""
+    tracer = current_tracer()
+    if not isinstance(target, Value) and not is_symbolic(key):
+        return augmented(None, before, operator, value, Slot(target, key))
+    whole = of(target) if isinstance(target, Value) or tracer is None else of_object(tracer, target)
+    if isinstance(before, Value) and of(before).own and whole.twice and tracer is not None:
+        tracer.report(
+            "ORCH-D052",
+            f"an item of {named(target, name)} is changed, which it may have at several places",
+            why="what changes is that place, and the others would go on holding the item as it was",
+            fix="put a new one there: xs[i] = xs[i] + [x]",
+        )
+    return augmented(name, before, operator, value)
+
+
+def with_item(name: str, target: Any, key: Any, value: Any) -> Any:
+    """What the local name holds after ``name[key] = value``."""
+    if isinstance(key, slice) and _refuses_slice(target, key, value):
+        return target
     if isinstance(target, Value) or is_symbolic(key):
-        refuse_aliases(target, None)
-        return operations.with_item(target, key, value)
-    if isinstance(target, _CONTAINERS):
-        target = _writable(target)
+        refuse_others(target, name)
+        return _still(as_whole(target), operations.with_item(target, key, value))
+    if isinstance(target, CONTAINERS):
+        target = writable(target, name)
     elif not changeable_here(target, "[...] ="):
         return target
     target[key] = value
     return target
 
 
-def without_item(target: Any, key: Any) -> Any:
-    """What a local name holds after ``del name[key]``."""
+def without_item(name: str, target: Any, key: Any) -> Any:
+    """What the local name holds after ``del name[key]``."""
+    if isinstance(key, slice) and _refuses_slice(target, key):
+        return target
     if isinstance(target, Value) or is_symbolic(key):
-        refuse_aliases(target, None)
-        return operations.without_item(target, key)
-    if isinstance(target, _CONTAINERS):
-        target = _writable(target)
+        refuse_others(target, name)
+        return _still(as_whole(target), operations.without_item(target, key))
+    if isinstance(target, CONTAINERS):
+        target = writable(target, name)
     elif not changeable_here(target, "del"):
         return target
     del target[key]
     return target
+
+
+def _refuses_slice(target: Any, key: slice, value: Any = None) -> bool:
+    """Report that items of something symbolic are put in the place of others, or left out; whether that is so."""
+    tracer = current_tracer()
+    symbolic = any(map(is_symbolic, (target, value, key.start, key.stop, key.step)))
+    if symbolic and tracer is not None:
+        tracer.report(
+            "ORCH-D052",
+            f"a slice of {named(target, None)} is changed, and not everything in it is known",
+            why="a slice may be of any length when the workflow runs",
+            fix="build the new list: xs = [*xs[:2], *new, *xs[4:]]",
+        )
+    return symbolic and tracer is not None
+
+
+def as_whole(target: Any) -> Value[Any]:
+    """A container as a value."""
+    return operations.as_value(target)
 
 
 def set_item(target: Any, key: Any, value: Any) -> None:
@@ -167,82 +231,3 @@ def _refused(target: Any, what: str) -> None:
         why="a value of a workflow is never changed: others may use it",
         fix="build a new one: call(Model, field=value), {**d, key: value}; or do it in a tool: @tool(effects='pure')",
     )
-
-
-def changeable_here(target: Any, how: str) -> bool:
-    """Whether the region that is being traced may change an object; reports it where that is from outside."""
-    tracer = current_tracer()
-    if tracer is None or _is_own(tracer, target):
-        return True
-    tracer.report(
-        "ORCH-D052",
-        f"`{how}` changes a {type(target).__name__} from outside of {tracer.scope.name}",
-        why="that may not run, or run several times; the change would be made once, while the workflow is traced",
-        fix="keep it in a local name of the workflow, and change that: xs.append(x), d[k] = v",
-    )
-    return False
-
-
-def drawable_here(items: Any) -> bool:
-    """Whether the region that is being traced may take items of something; an iterator with a name is used up by it."""
-    if isinstance(items, GeneratorType) and not is_user_file(items.gi_code.co_filename):
-        return True  # a generator expression's, which sees to it itself
-    if not isinstance(items, Iterator) or not _holders(items, sys._getframe(1)):
-        return True
-    return changeable_here(items, "next()")
-
-
-def refuse_aliases(target: Any, name: str | None) -> None:
-    """Report a change of an object that several names hold: they would not all see it."""
-    tracer = current_tracer()
-    kind = class_of(target._type) if isinstance(target, Value) else type(target)
-    if tracer is None or kind not in _CONTAINERS:
-        return
-    others = _holders(target, sys._getframe(1))
-    if name is not None:
-        others.discard(name)
-    if len(others) > (name is None):
-        names = " and ".join(f"`{each}`" for each in sorted(others | ({name} if name else set())))
-        tracer.report(
-            "ORCH-D052",
-            f"{names} hold one {_said(target)}, which {tracer.scope.name} changes",
-            why="what changes there is the name, and the others would go on holding the old one",
-            fix="copy it first: ys = list(xs)",
-        )
-
-
-def _said(target: Any) -> str:
-    return type_string(target._type) if isinstance(target, Value) else type(target).__name__
-
-
-def _holders(target: Any, frame: FrameType | None) -> set[str]:
-    """The names of rewritten functions that hold an object, or a container with it."""
-    found: set[str] = set()
-    while frame is not None:
-        if is_rewritten(frame.f_code):
-            for name, held in frame.f_locals.items():
-                if _MADE_UP.fullmatch(name):
-                    continue
-                if held is target:
-                    found.add(name)
-                elif _contains(held, target):
-                    found.add(f"{name}[...]")
-                elif _shares(held, target):
-                    found.add(name)
-        frame = frame.f_back
-    return found
-
-
-def _shares(held: Any, target: Any) -> bool:
-    """Whether two values may have an object in common, which a change of one changes for both."""
-    if not isinstance(target, Value):
-        return False
-    if isinstance(held, _CONTAINERS):
-        return may_be_of(target._tracer, target, held)
-    return isinstance(held, Value) and may_share(target._tracer, target, held)
-
-
-def _contains(held: Any, target: Any) -> bool:
-    kind = type(held)
-    members: Any = held.values() if kind is dict else held if kind in (list, tuple) else ()
-    return any(each is target for each in members)

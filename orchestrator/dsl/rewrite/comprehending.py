@@ -10,8 +10,8 @@ from orchestrator.dsl import operations
 from orchestrator.dsl.control import map_op
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.rewrite.cells import Kept, cells_of
-from orchestrator.dsl.rewrite.changing import fresh
 from orchestrator.dsl.rewrite.deciding import choose
+from orchestrator.dsl.rewrite.owning import fresh
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
 from orchestrator.dsl.rewrite.values import bound_of, iterated
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer

@@ -24,8 +24,10 @@ _COMPARISONS: Final[dict[type[ast.cmpop], str]] = {
 class Expressions(ast.NodeTransformer):
     """Rewrites expressions. ``operators`` is the name that the operators have in the rewritten code."""
 
-    def __init__(self, operators: str, taken: Names, foreign: Names) -> None:
+    def __init__(self, operators: str, taken: Names, foreign: Names, made_up: set[str]) -> None:
         self.operators = operators
+        self.made_up = made_up
+        """Names that have been made up, in functions within too."""
         self.taken = taken
         self.foreign = foreign
         """Names of functions that are not the user's."""
@@ -39,6 +41,7 @@ class Expressions(ast.NodeTransformer):
         while wanted in self.taken:
             wanted += "_"
         self.taken |= {wanted}
+        self.made_up.add(wanted)
         return wanted
 
     def at(self, node: N, like: ast.AST) -> N:
@@ -143,8 +146,10 @@ class Expressions(ast.NodeTransformer):
                 function = self.call("function", node.func, node.func)
             case ast.Attribute(value=inner, attr=attr):
                 function = self.call("method", node.func, self.visit(inner), ast.Constant(attr))
-            case _:
+            case ast.Name() | ast.Lambda():
                 function = self.visit(node.func)
+            case _:
+                function = self.call("function", node.func, self.visit(node.func))
         return self.at(ast.Call(function, args, keywords), node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:

@@ -12,7 +12,6 @@ import __future__
 import ast
 import builtins
 import copy
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from orchestrator.dsl.location import BY_VALUE, definition_of, is_rewritten, is_
 from orchestrator.dsl.rewrite import operators
 from orchestrator.dsl.rewrite.lint import lint
 from orchestrator.dsl.rewrite.statements import rewritten
+from orchestrator.dsl.rewrite.watching import is_users
 from orchestrator.dsl.syntax import function_at
 from orchestrator.dsl.typing import fields_of
 from orchestrator.errors import Diagnostic
@@ -30,9 +30,6 @@ from orchestrator.errors import Diagnostic
 OPERATORS: Final = "orch"
 """What the operators are called in rewritten code, unless the user has such a name."""
 _FLAGS: Final = __future__.annotations.compiler_flag
-
-_MADE: Final = re.compile(r"(then|else|while|body|for|try|except|orelse|finally|case|match)_\d*_*")
-"""Functions that statements become."""
 
 _made: dict[int, tuple[CodeType, CodeType | None]] = {}
 """The user's code and the rewritten one, None where there is no source; by identity, as functions of two files may have
@@ -82,7 +79,7 @@ def source_of(function: Callable[..., Any]) -> str | None:
     module = _module_for(inner) if isinstance(inner, FunctionType) else None
     if module is None:
         return None
-    definition = _Shown().visit(_definition(module, inner.__name__))
+    definition = _Shown().visit(_definition(module[0], inner.__name__))
     return ast.unparse(ast.fix_missing_locations(definition))
 
 
@@ -98,14 +95,17 @@ def _code_for(function: FunctionType) -> CodeType | None:
     key = id(function.__code__)
     if key not in _made:
         module = _module_for(function)
-        _made[key] = function.__code__, None if module is None else _compiled(module, function)
+        _made[key] = function.__code__, None if module is None else _compiled(*module, function)
         if module is None:
             _warn(function)
     return _made[key][1]
 
 
-def _module_for(function: FunctionType) -> ast.Module | None:
-    """A module in which a function is defined as it is to be, within one that has the names from around it."""
+def _module_for(function: FunctionType) -> tuple[ast.Module, frozenset[str]] | None:
+    """A module in which a function is defined as it is to be, within one that has the names from around it.
+
+    With it come the names in it that are made up.
+    """
     code = function.__code__
     node = function_at(code)
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -116,7 +116,8 @@ def _module_for(function: FunctionType) -> ast.Module | None:
     name = OPERATORS
     while name in taken:
         name += "_"
-    made = rewritten(node, name, taken | {name}, _foreign(node, function))
+    made_up: set[str] = set()
+    made = rewritten(node, name, taken | {name}, _foreign(node, function), made_up)
     made.args.defaults = [ast.copy_location(ast.Constant(None), each) for each in made.args.defaults]
     made.args.kw_defaults = [
         None if each is None else ast.copy_location(ast.Constant(None), each) for each in made.args.kw_defaults
@@ -131,7 +132,7 @@ def _module_for(function: FunctionType) -> ast.Module | None:
         inner = ast.FunctionDef("around", around.args, [*its_own, made], [])  # type: ignore[attr-defined]
         around = ast.ClassDef(owner, [], [], [inner], [])
     ast.copy_location(around, node)
-    return ast.fix_missing_locations(ast.Module([around], []))
+    return ast.fix_missing_locations(ast.Module([around], [])), frozenset(made_up)
 
 
 def _foreign(node: ast.AST, function: FunctionType) -> frozenset[str]:
@@ -149,6 +150,8 @@ def _is_foreign(thing: Any) -> bool:
         return False
     if isinstance(thing, type) and fields_of(thing) is not None:
         return True
+    if is_users(thing):
+        return True
     module = getattr(thing, "__module__", None) or type(thing).__module__
     return str(module).lstrip("_").partition(".")[0] in sys.stdlib_module_names
 
@@ -157,19 +160,26 @@ def _definition(module: ast.Module, name: str) -> ast.stmt:
     return next(node for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and node.name == name)
 
 
-def _compiled(module: ast.Module, function: FunctionType) -> CodeType:
+def _compiled(module: ast.Module, made_up: frozenset[str], function: FunctionType) -> CodeType:
     old = function.__code__
     whole = compile(module, old.co_filename, "exec", flags=old.co_flags & _FLAGS, dont_inherit=True)
-    made = _named(_within(whole, old.co_name, "around"), old)
-    note_rewritten(made, old.co_name)
+    bodies: set[int] = set()
+    made = _named(_within(whole, old.co_name, "around"), old, made_up, bodies)
+    note_rewritten(made, bodies, made_up)
     return made
 
 
-def _named(code: CodeType, user: CodeType) -> CodeType:
+def _named(code: CodeType, user: CodeType, made_up: frozenset[str], bodies: set[int]) -> CodeType:
     """Code with the names that the user knows, in tracebacks say: bodies that became functions have the user's."""
-    inner = tuple(_named(each, user) if isinstance(each, CodeType) else each for each in code.co_consts)
-    name = user.co_name if _MADE.fullmatch(code.co_name) else code.co_name
-    return code.replace(co_consts=inner, co_name=name, co_qualname=name if name != user.co_name else user.co_qualname)
+    consts = code.co_consts
+    inner = tuple(_named(each, user, made_up, bodies) if isinstance(each, CodeType) else each for each in consts)
+    is_body = code.co_name in made_up
+    name = user.co_name if is_body else code.co_name
+    qualified = name if name != user.co_name else user.co_qualname
+    made = code.replace(co_consts=inner, co_name=name, co_qualname=qualified)
+    if is_body:
+        bodies.add(id(made))
+    return made
 
 
 def _within(code: CodeType, name: str, around: str) -> CodeType:

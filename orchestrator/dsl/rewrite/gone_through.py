@@ -19,9 +19,9 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from orchestrator.dsl.kinds import class_of
+from orchestrator.dsl.kinds import MUTATORS, class_of
 from orchestrator.dsl.location import user_location
-from orchestrator.dsl.rewrite.scopes import FUNCTIONS, MUTATORS, assigned, own_nodes
+from orchestrator.dsl.rewrite.scopes import FUNCTIONS, assigned, own_nodes
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import plain
 from orchestrator.errors import TraceError

@@ -226,9 +226,15 @@ def _cleaned(  # noqa: PLR0917
     read = frozenset(map(plain_name, names))
     every = [*names, *(f"{OPTIONAL}{name}" for name in cells if name not in read)]
     arm, raised = _tried(tracer, lambda: _handled(tracer, body, handlers, orelse, every, tried, last), cells)
+
+    def returned() -> list[Any]:
+        left = arm.contents or {}
+        return [left.get(plain_name(name)) for name in names if name.startswith(OPTIONAL)]
+
     if tracer.emitted == emitted and not arm.scope.raises:
         arm.drop()
-        cleanup()
+        with tracer.holding(returned, "what the `try` returns"):
+            cleanup()
         if raised is not None:
             raise_(raised, None)
         return
@@ -238,7 +244,7 @@ def _cleaned(  # noqa: PLR0917
         hold(cells[name], UNBOUND)
         tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
     end = Arm(tracer, "the `finally`")
-    with end.open():
+    with end.open(), tracer.holding(returned, "what the `try` returns"):
         run(end, cleanup, cells)
     _refuse_changes(tracer, end.contents, before, assigned, names)
     joining = Joining(tracer, [end])

@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
+from orchestrator.dsl.kinds import MUTATORS
 from orchestrator.dsl.location import is_user_file
-from orchestrator.dsl.rewrite.scopes import MUTATORS, FunctionNode, bound, own_nodes, parameters
+from orchestrator.dsl.rewrite.scopes import FunctionNode, bound, own_nodes, parameters
 from orchestrator.dsl.syntax import function_at
 from orchestrator.errors import Diagnostic, SourceLoc
 

@@ -10,10 +10,9 @@ from orchestrator.dsl.constants import constant_type, is_symbolic
 from orchestrator.dsl.control import loop_op
 from orchestrator.dsl.rewrite.arms import never
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
-from orchestrator.dsl.rewrite.changing import refuse_aliases
 from orchestrator.dsl.rewrite.deciding import or_
 from orchestrator.dsl.rewrite.lacking import lacks, reason
-from orchestrator.dsl.tracer import Tracer, Value
+from orchestrator.dsl.tracer import Tracer
 
 Extra = tuple[Any, ...]
 
@@ -60,9 +59,6 @@ class LoopState:
         """
 
         def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
-            for begun, value in zip(start, state, strict=True):
-                if isinstance(begun, Value) and isinstance(value, Value):
-                    self._tracer.within[value._ssa] = begun._ssa, "same"
             self._take(state)
             kept = Kept(self._cells)
             for flag in self._until:
@@ -102,8 +98,6 @@ class LoopState:
         content = self._first[name]
         if content is UNBOUND:
             return never(self._tracer)
-        if not isinstance(content, Value):
-            refuse_aliases(content, name)
         is_whole = type(content) is dict and (not content or name in self._whole)
         return operations.as_value(content, self._tracer) if is_whole else content
 

@@ -21,14 +21,15 @@ from orchestrator.dsl.location import user_location
 from orchestrator.dsl.operations.expressions import binary
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
-from orchestrator.dsl.rewrite.changing import drawable_here, fresh, refuse_aliases
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.drawing import refused_drawing
 from orchestrator.dsl.rewrite.gone_through import refuse_changed
 from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.loop_state import LoopState
+from orchestrator.dsl.rewrite.owning import drawable_here, stand_in
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
 from orchestrator.dsl.rewrite.values import bound_of, bounded, iterated
+from orchestrator.dsl.sharing import Shares, either, note, of
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.dsl.typing import is_list
 from orchestrator.errors import TraceError
@@ -37,6 +38,7 @@ MOST_NESTED: Final = 16
 """Turns over concrete items that may be conditions in each other; more are a loop."""
 _MOST_KNOWN: Final = 100_000
 """Items that may be gone through, so that what has no end is noticed."""
+_TO_COME: Final = "what the `for` still goes through"
 Names = Sequence[str]
 
 
@@ -133,7 +135,7 @@ def _over_concrete(  # noqa: PLR0917
 ) -> None:  # fmt: skip
     if not drawable_here(items):
         return
-    iterator, before = iter(items), held(cells[changed]) if changed in cells else None
+    iterator, before = _in_turn(tracer, items), held(cells[changed]) if changed in cells else None
     for turn, item in enumerate(iterator):
         if not turn and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
             if changed is not None:
@@ -172,6 +174,16 @@ def _rest(tracer: Tracer, iterator: Iterator[Any]) -> list[Any]:
             fix="bound it: for n in range(10), or `while True` with a `break`",
         )
     return rest if tracer.demands == demands else refused_drawing()
+
+
+def _in_turn(tracer: Tracer, items: Any) -> Iterator[Any]:
+    """The items; those to come are held meanwhile, whatever names hold."""
+    iterator, turns = iter(items), 0
+    is_known = isinstance(items, (list, tuple))
+    with tracer.holding(lambda: items[turns:] if is_known else iterator, _TO_COME):
+        for item in iterator:
+            turns += 1
+            yield item
 
 
 def _perhaps_all(  # noqa: PLR0917
@@ -232,7 +244,8 @@ def _nested(  # noqa: PLR0917
 ) -> None:  # fmt: skip
     """A turn for each item, unless one before was the last."""
     first, *rest = items
-    body(first)
+    with tracer.holding(lambda: rest, _TO_COME):
+        body(first)
     settle(tracer, cells, names, known, turn=True)
     if rest and not any(flag is True for flag in _flags(cells, until)):
         _unless(tracer, until, partial(_nested, tracer, rest, body, cells, until, names, known), names, cells)
@@ -252,7 +265,8 @@ def _loop_over(  # noqa: PLR0917
         return (position + 1,)
 
     state = LoopState(tracer, cells, carried, until, after)
-    state.loop(turn, lambda _: False, (0,), len(items), runs=True, must_end=False)
+    with tracer.holding(lambda: known if of(known).twice else None, _TO_COME):
+        state.loop(turn, lambda _: False, (0,), len(items), runs=True, must_end=False)
 
 
 def _over_symbolic(  # noqa: PLR0917
@@ -264,9 +278,15 @@ def _over_symbolic(  # noqa: PLR0917
     else:
         values = iterated(as_value(items))
         most = bound_of(tracer, values)
-    if not most:  # nothing to go through
-        return
     lists = {name: held(cells[name]) for name in gathers}
+    with tracer.holding(lambda: values if of(values).twice else None, _TO_COME):
+        _turns(tracer, values, most, body, cells, carried, lists, until, after)
+
+
+def _turns(  # noqa: PLR0917
+    tracer: Tracer, values: Value[Any], most: int, body: Callable[[Any], object], cells: Cells, carried: Names,
+    lists: dict[str, Any], until: Names, after: Names,
+) -> None:  # fmt: skip
     if not until and set(map(plain_name, carried)) <= lists.keys() and all(_is_list(each) for each in lists.values()):
         _mapped(tracer, values, most, body, cells, lists)
         return
@@ -297,9 +317,8 @@ def _mapped(  # noqa: PLR0917
 
     def turn(item: Any) -> tuple[Any, ...]:
         restore(cells, before)
-        for name in lists:
-            hold(cells[name], fresh([]))
-        tracer.within[item._ssa] = values._ssa, "member"
+        for name, known in lists.items():
+            hold(cells[name], stand_in(known, []))
         body(item)
         parts = []
         for name in lists:
@@ -315,6 +334,6 @@ def _mapped(  # noqa: PLR0917
     for name, part in zip(lists, mapped, strict=True):
         items = part if is_one[name] else operations.concat(part)
         known = lists[name]
-        refuse_aliases(known, name)
-        begins_empty = type(known) is list and not known
-        hold(cells[name], items if begins_empty else binary(tracer, "add", lift(tracer, known), items))
+        start = lift(tracer, known)
+        whole = items if type(known) is list and not known else binary(tracer, "add", start, items)
+        hold(cells[name], note(whole, either([of(start), Shares(inner=of(whole).inner, twice=of(whole).twice)])))

@@ -8,11 +8,13 @@ from typing import Any
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.rewrite.calling import formatted, function, method
 from orchestrator.dsl.rewrite.changing import (
+    augment_attribute,
+    augment_item,
     augmented,
+    augmented_item,
     changed,
     delete_attribute,
     delete_item,
-    fresh,
     set_attribute,
     set_item,
     with_item,
@@ -34,19 +36,19 @@ from orchestrator.dsl.rewrite.matching import (
     singleton_pattern,
     value_pattern,
 )
+from orchestrator.dsl.rewrite.owning import fresh
 from orchestrator.dsl.rewrite.plain import awaited, binary, compare, displayed, item, mapping, part, unpacked
 from orchestrator.dsl.rewrite.searching import searched
 from orchestrator.dsl.rewrite.within import with_
 from orchestrator.errors import TraceError
 
 __all__ = [
-    "and_", "any_pattern", "as_pattern", "augmented", "awaited", "binary", "chain", "changed", "choose",
-    "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by",
-    "for_", "formatted", "fresh", "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method",
-    "no_pattern",
-    "not_", "or_", "or_pattern", "part", "raise_", "refused", "searched", "set_attribute", "set_item", "set_of",
-    "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_", "with_", "with_item",
-    "without_item",
+    "and_", "any_pattern", "as_pattern", "augment_attribute", "augment_item", "augmented", "augmented_item", "awaited",
+    "binary", "chain", "changed", "choose", "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of",
+    "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh", "function", "if_", "item", "kept", "list_of",
+    "mapping", "match_", "method", "no_pattern", "not_", "or_", "or_pattern", "part", "raise_", "refused", "searched",
+    "set_attribute", "set_item", "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked",
+    "value_pattern", "while_", "with_", "with_item", "without_item",
 ]  # fmt: skip
 
 

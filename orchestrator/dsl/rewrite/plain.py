@@ -129,7 +129,7 @@ def displayed(kind: str, *parts: Any) -> Any:
         symbolic = kind == "set" and any(map(is_symbolic, items))
         return operations.builtin_call(set, (items,), {}) if symbolic else made(items)
     lists = [values.iterated(each) if isinstance(each, Value) else list(as_value(each)) for each in map(_listed, parts)]
-    whole = operations.concat(lists)
+    whole = operations.builtin_call(list, lists, {}) if len(lists) == 1 else operations.concat(lists)
     return whole if kind == "list" else operations.builtin_call(made, (whole,), {})
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Final, TypeAlias
 
+from orchestrator.dsl.kinds import MUTATORS
+
 Names: TypeAlias = frozenset[str]
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -19,12 +21,6 @@ NONE: Final[Names] = frozenset()
 FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 SCOPES: Final = (*FUNCTIONS, ast.ClassDef)
 COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-MUTATORS: Final = frozenset(
-    {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "add", "discard", "update"}
-    | {"setdefault", "popitem", "appendleft", "popleft", "extendleft", "difference_update", "intersection_update"}
-    | {"symmetric_difference_update"}
-)  # fmt: skip
-"""Methods that change their object."""
 
 
 _LEAVES: Final = frozenset({"ctx", "op", "ops", "id", "arg", "attr", "name", "kind", "type_comment", "lineno"})

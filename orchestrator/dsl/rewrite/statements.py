@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from orchestrator.dsl.kinds import MUTATORS
 from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.exits import structured
 from orchestrator.dsl.rewrite.expressions import Expressions
 from orchestrator.dsl.rewrite.gone_through import Changed, mark_gone_through
 from orchestrator.dsl.rewrite.scopes import (
-    MUTATORS,
     NONE,
     Liveness,
     Names,
@@ -47,8 +47,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 class Statements(Expressions):
     """Rewrites one function, and those in it by further instances."""
 
-    def __init__(self, operators: str, taken: Names, foreign: Names, around: Names = NONE) -> None:
-        super().__init__(operators, taken, foreign)
+    def __init__(self, operators: str, taken: Names, foreign: Names, made_up: set[str], around: Names = NONE) -> None:
+        super().__init__(operators, taken, foreign, made_up)
         self._around = around
         """The names of the functions around this one, which are rewritten too."""
         self._by_calls: dict[str, Names] = {}
@@ -73,6 +73,7 @@ class Statements(Expressions):
         self._by_calls = bound_by_calls(node.body, self._around | given)
         body = structured(node, self.taken, frozenset(self._by_calls))
         self.taken |= frozenset(body.made)
+        self.made_up |= {*body.made}
         self._result, self._flags = body.result, body.flags
         own = (given | bound(*body.body)) - outer - self._globals
         by_calls = NONE.union(*self._by_calls.values())
@@ -113,15 +114,21 @@ class Statements(Expressions):
         return NONE.union(*(self._by_calls[name] for name in called))
 
     def _body(
-        self, what: str, body: Sequence[ast.stmt], like: ast.AST, *params: str, start: Sequence[ast.stmt] = ()
+        self,
+        what: str,
+        body: Sequence[ast.stmt],
+        like: ast.AST,
+        *params: str,
+        start: Sequence[ast.stmt] = (),
+        binds: Names = NONE,
     ) -> tuple[str, ast.stmt]:
-        """A function of these statements, ``start`` of which are made up.
+        """A function of these statements, ``start`` of which are made up; ``binds`` are names that it is given.
 
         It is defined at the line of the whole statement, ``like``: a line of the body would count as run, and stop at
         its breakpoint, wherever the body itself does not run.
         """
         name = self.name(f"{what}_{getattr(like, 'lineno', 0)}")
-        names = (self._assigned(*start, *body) & self._locals) - frozenset(params)
+        names = ((self._assigned(*start, *body) | binds) & self._locals) - frozenset(params)
         statements: list[ast.stmt] = []
         stored = frozenset(assigned(*start, *body)) & self._globals
         if stored:
@@ -249,7 +256,7 @@ class Statements(Expressions):
         native: list[ast.match_case] = []
         chosen = self.name("case_")
         for number, case in enumerate(node.cases):
-            name, made = self._body("case", case.body, node)
+            name, made = self._body("case", case.body, node, binds=bound(case.pattern))
             guard = _none() if case.guard is None else self.delayed(case.guard)
             functions.append(made)
             told.append(ast.Tuple([self._pattern(case.pattern), guard, _load(name)], ast.Load()))
@@ -340,32 +347,35 @@ class Statements(Expressions):
 
         match node.target:
             case ast.Name(id=name):
-                made = self.call("augmented", node, ast.Name(name, ast.Load()), operator, self.visit(node.value))
+                held = ast.Name(name, ast.Load())
+                made = self.call("augmented", node, ast.Constant(name), held, operator, self.visit(node.value))
                 return self.at(_assign(name, made), node)
+            case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
+                key = once(key)
+                held = ast.Name(name, ast.Load())
+                before = self.call("item", node, held, self._key(key))
+                made = self.call(
+                    "augmented_item", node, ast.Constant(name), held, self._key(key), before, operator,
+                    self.visit(node.value),
+                )  # fmt: skip
+                return [*first, self.at(_assign(name, made), node)]
             case ast.Subscript(value=inner, slice=key):
                 inner, key = once(inner), once(key)
                 before = self.call("item", node, inner, self._key(key))
-                changed = self._changed(
-                    ast.Subscript(inner, key, ast.Store()),
-                    self.call("augmented", node, before, operator, self.visit(node.value)),
-                    node,
-                )
+                value = self.visit(node.value)
+                return [*first, self._do("augment_item", node, inner, self._key(key), before, operator, value)]
             case ast.Attribute(value=inner, attr=attr):
                 inner = once(inner)
-                before = ast.Attribute(inner, attr, ast.Load())
-                changed = self._changed(
-                    ast.Attribute(inner, attr, ast.Store()),
-                    self.call("augmented", node, before, operator, self.visit(node.value)),
-                    node,
-                )
-        assert changed is not None
-        return [*first, changed]
+                before, value = ast.Attribute(inner, attr, ast.Load()), self.visit(node.value)
+                named = ast.Constant(attr)
+                return [*first, self._do("augment_attribute", node, inner, named, before, operator, value)]
 
     def _changed(self, target: ast.expr, value: ast.expr, like: ast.AST) -> ast.stmt | None:
         """The assignment of an item or an attribute; None for any other target."""
         match target:
             case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
-                made = self.call("with_item", like, ast.Name(name, ast.Load()), self._key(key), value)
+                held = ast.Name(name, ast.Load())
+                made = self.call("with_item", like, ast.Constant(name), held, self._key(key), value)
                 return self.at(_assign(name, made), like)
             case ast.Subscript(value=inner, slice=key):
                 return self._do("set_item", like, self.visit(inner), self._key(key), value)
@@ -378,7 +388,8 @@ class Statements(Expressions):
         for target in node.targets:
             match target:
                 case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
-                    made = self.call("without_item", node, ast.Name(name, ast.Load()), self._key(key))
+                    held = ast.Name(name, ast.Load())
+                    made = self.call("without_item", node, ast.Constant(name), held, self._key(key))
                     done.append(self.at(_assign(name, made), node))
                 case ast.Subscript(value=inner, slice=key):
                     done.append(self._do("delete_item", node, self.visit(inner), self._key(key)))
@@ -394,7 +405,7 @@ class Statements(Expressions):
                 name in self.changeable and attr in MUTATORS
             ):
                 made = self.call(
-                    "changed", node, ast.Name(name, ast.Load()), ast.Constant(attr),
+                    "changed", node, ast.Constant(name), ast.Name(name, ast.Load()), ast.Constant(attr),
                     ast.Tuple([self.visit(each) for each in args], ast.Load()),
                     ast.Dict(
                         [None if each.arg is None else ast.Constant(each.arg) for each in keywords],
@@ -433,7 +444,9 @@ class Statements(Expressions):
         """A function in the workflow. One with a decorator is left alone: a tool, a workflow of its own, a wrapper."""
         if node.decorator_list or any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body)):
             return node
-        made = type(self)(self.operators, self.taken, self.foreign, self._around | self._locals).function(node)
+        made = type(self)(self.operators, self.taken, self.foreign, self.made_up, self._around | self._locals).function(
+            node
+        )
         self.visit_defaults(made.args)
         return made
 
@@ -441,8 +454,8 @@ class Statements(Expressions):
         return node
 
 
-def rewritten(node: Function, operators: str, taken: Names, foreign: Names) -> ast.FunctionDef:
-    """A workflow's function rewritten.
+def rewritten(node: Function, operators: str, taken: Names, foreign: Names, made_up: set[str]) -> ast.FunctionDef:
+    """A workflow's function rewritten, with the names that are made up in ``made_up``.
 
     ``operators`` is the name of what has the operators, ``taken`` are names in use, ``foreign`` those of functions of
     Python and its library.
@@ -450,7 +463,7 @@ def rewritten(node: Function, operators: str, taken: Names, foreign: Names) -> a
     mark_comprehensions(node)
     mark_gone_through(node)
     mark_uses(node)
-    return Statements(operators, taken, foreign).function(node)
+    return Statements(operators, taken, foreign, made_up).function(node)
 
 
 def _gathered(body: Sequence[ast.stmt]) -> Names:
