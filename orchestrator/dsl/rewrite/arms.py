@@ -14,7 +14,7 @@ from types import CellType
 from typing import Any, Final, Never
 
 from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.constants import constant_type, is_symbolic
+from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.known import is_changeable, joined
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.llm import Chat
@@ -32,6 +32,7 @@ from orchestrator.dsl.rewrite.cells import (
     plain_name,
     restore,
 )
+from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
 from orchestrator.dsl.rewrite.lacking import lacks, note, taken
 from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.sharing import either, of
@@ -167,11 +168,11 @@ class Joining:
     def _leaf(self, contents: Sequence[Any], name: str) -> Callable[[Sequence[Value[Any]]], Any]:
         lifted: list[Value[Any]] = []
         for arm, content in zip(self.live, contents, strict=True):
-            if content is not UNBOUND and not _liftable(content):
+            if content is not UNBOUND and not can_be_handed_on(content):
                 reason = f"it is a {type(content).__name__} in {arm.scope.name}, which only Python knows"
                 return lambda _: self._unbound(name, reason)
             with arm.reopened():
-                lifted.append(never(self.tracer) if content is UNBOUND else lift(self.tracer, content))
+                lifted.append(never(self.tracer) if content is UNBOUND else handed_on(self.tracer, content))
         tp: TypeForm | None = lifted[0]._type
         for arm, value in zip(self.live[1:], lifted[1:], strict=True):
             joined = join(tp, value._type)
@@ -222,10 +223,6 @@ def _common(values: Sequence[Value[Any]]) -> Length | None:
     if len(known) < len(lengths):
         return None
     return Length(max(each.most for each in known), min(each.least for each in known))
-
-
-def _liftable(content: Any) -> bool:
-    return isinstance(content, Value) or is_symbolic(content) or constant_type(content) is not None
 
 
 def trace(

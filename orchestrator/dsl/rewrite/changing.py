@@ -22,18 +22,25 @@ from orchestrator.dsl.sharing import Shares, note, of
 from orchestrator.dsl.tracer import Value, current_tracer
 
 
-def changed(name: str, target: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What the local name holds after ``name.method(...)`` stood there as a statement."""
+def changed(  # noqa: PLR0917 - what the statement consists of
+    name: str | None,
+    target: Any,
+    method: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    slot: Slot | None = None,
+) -> Any:
+    """What the local name, or the slot, holds after ``name.method(...)`` stood there as a statement."""
     tracer = current_tracer()
     if isinstance(target, Value):
-        refuse_others(target, name)
+        refuse_others(target, name, slot=slot)
         return _still(target, _changed_value(target, method, args, kwargs))
     if isinstance(target, CONTAINERS):
         if tracer is not None and not _holds(target, method, args, kwargs):
-            refuse_others(target, name)
+            refuse_others(target, name, slot=slot)
             known = as_value(operations.as_value(target, tracer))
             return _still(known, _changed_value(known, method, args, kwargs))
-        target = writable(target, name)
+        target = writable(target, name, slot)
         getattr(target, method)(*args, **kwargs)
         return target
     found = getattr(target, method)
@@ -108,6 +115,36 @@ def augmented_item(  # noqa: PLR0917 - what the statement consists of
     return made
 
 
+def changed_item(  # noqa: PLR0917 - what the statement consists of
+    name: str, target: Any, key: Any, before: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """What the local name holds after ``name[key].method(...)``; ``before`` is the item."""
+    if not isinstance(before, (Value, *CONTAINERS)):
+        getattr(before, method)(*args, **kwargs)
+        return target
+    if not isinstance(target, Value) and not is_symbolic(key):
+        after = changed(None, before, method, args, kwargs, Slot(target, key))
+        return target if after is before else with_item(name, target, key, after)
+    if _is_at_several_places(name, target, before):
+        return target
+    twice = isinstance(target, Value) and of(target).twice
+    made = with_item(name, target, key, changed(name, before, method, args, kwargs))
+    if isinstance(made, Value):
+        note(made, of(made)._replace(twice=twice))
+    return made
+
+
+def with_default(name: str, target: Any, key: Any, default: Any) -> Any:
+    """What the local name holds after ``name.setdefault(key, default)``, with a default that has just been made."""
+    if not isinstance(target, Value) and not is_symbolic(key):
+        return changed(name, target, "setdefault", (key, default), {})
+    known = as_whole(target)
+    made = changed(name, known, "setdefault", (key, default), {})
+    if isinstance(made, Value):  # an item that was there is put where it was
+        note(made, of(made)._replace(twice=of(known).twice))
+    return made
+
+
 def augment_item(target: Any, key: Any, before: Any, operator: str, value: Any) -> None:
     """``expression[key] += value``."""
     set_item(target, key, _augmented_part(None, target, key, before, operator, value))
@@ -124,18 +161,25 @@ def _augmented_part(  # noqa: PLR0917
     name: str | None, target: Any, key: Any, before: Any, operator: str, value: Any
 ) -> Any:
     """What is to be at the key. An item that can be changed is still the same, which others may hold."""
-    tracer = current_tracer()
     if not isinstance(target, Value) and not is_symbolic(key):
         return augmented(None, before, operator, value, Slot(target, key))
-    whole = of(target) if isinstance(target, Value) or tracer is None else of_object(tracer, target)
-    if isinstance(before, Value) and of(before).own and whole.twice and tracer is not None:
-        tracer.report(
-            "ORCH-D052",
-            f"an item of {named(target, name)} is changed, which it may have at several places",
-            why="what changes is that place, and the others would go on holding the item as it was",
-            fix="put a new one there: xs[i] = xs[i] + [x]",
-        )
+    _is_at_several_places(name, target, before)
     return augmented(name, before, operator, value)
+
+
+def _is_at_several_places(name: str | None, target: Any, item: Any) -> bool:
+    """Whether an item that is to be changed may be in a container more than once, which is reported."""
+    tracer = current_tracer()
+    whole = of(target) if isinstance(target, Value) or tracer is None else of_object(tracer, target)
+    if not isinstance(item, Value) or not of(item).own or not whole.twice or tracer is None:
+        return False
+    tracer.report(
+        "ORCH-D052",
+        f"an item of {named(target, name)} is changed, which it may have at several places",
+        why="what changes is that place, and the others would go on holding the item as it was",
+        fix="put a new one there: xs[i] = xs[i] + [x]",
+    )
+    return True
 
 
 def with_item(name: str, target: Any, key: Any, value: Any) -> Any:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.constants import constant_type, is_symbolic
 from orchestrator.dsl.control import loop_op
 from orchestrator.dsl.rewrite.arms import never
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.deciding import or_
+from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
 from orchestrator.dsl.rewrite.lacking import lacks, reason
 from orchestrator.dsl.tracer import Tracer
 
@@ -98,6 +98,8 @@ class LoopState:
         content = self._first[name]
         if content is UNBOUND:
             return never(self._tracer)
+        if isinstance(content, (set, frozenset)):
+            return handed_on(self._tracer, content)
         is_whole = type(content) is dict and (not content or name in self._whole)
         return operations.as_value(content, self._tracer) if is_whole else content
 
@@ -145,4 +147,4 @@ class LoopState:
 
 
 def _is_state(content: Any) -> bool:
-    return content is UNBOUND or is_symbolic(content) or constant_type(content) is not None
+    return content is UNBOUND or can_be_handed_on(content)

@@ -278,6 +278,8 @@ def _over_symbolic(  # noqa: PLR0917
     else:
         values = iterated(as_value(items))
         most = bound_of(tracer, values)
+    if not most:  # nothing to go through
+        return
     lists = {name: held(cells[name]) for name in gathers}
     with tracer.holding(lambda: values if of(values).twice else None, _TO_COME):
         _turns(tracer, values, most, body, cells, carried, lists, until, after)

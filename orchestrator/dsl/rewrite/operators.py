@@ -13,10 +13,12 @@ from orchestrator.dsl.rewrite.changing import (
     augmented,
     augmented_item,
     changed,
+    changed_item,
     delete_attribute,
     delete_item,
     set_attribute,
     set_item,
+    with_default,
     with_item,
     without_item,
 )
@@ -43,12 +45,13 @@ from orchestrator.dsl.rewrite.within import with_
 from orchestrator.errors import TraceError
 
 __all__ = [
-    "and_", "any_pattern", "as_pattern", "augment_attribute", "augment_item", "augmented", "augmented_item", "awaited",
-    "binary", "chain", "changed", "choose", "class_pattern", "compare", "delete_attribute", "delete_item", "dict_of",
-    "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh", "function", "if_", "item", "kept", "list_of",
-    "mapping", "match_", "method", "no_pattern", "not_", "or_", "or_pattern", "part", "raise_", "refused", "searched",
-    "set_attribute", "set_item", "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked",
-    "value_pattern", "while_", "with_", "with_item", "without_item",
+    "and_", "any_pattern", "as_pattern", "augment_attribute", "augment_item", "augmented", "augmented_item",
+    "awaited", "binary", "chain", "changed", "changed_item", "choose", "class_pattern", "compare",
+    "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh",
+    "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method", "no_pattern", "not_", "or_",
+    "or_pattern", "part", "raise_", "refused", "searched", "set_attribute", "set_item", "set_of",
+    "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_", "with_",
+    "with_default", "with_item", "without_item",
 ]  # fmt: skip
 
 

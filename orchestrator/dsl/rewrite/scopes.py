@@ -118,9 +118,13 @@ def _bound_by(node: ast.AST) -> Iterable[str]:
 
 def _changed_by(node: ast.AST) -> Iterable[str]:
     match node:
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)) if attr in MUTATORS:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)), attr=attr)
+        ) if attr in MUTATORS:
             return (name,)
-        case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+        case ast.Subscript(
+            value=ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)), ctx=ast.Store() | ast.Del()
+        ):
             return (name,)
     return ()
 

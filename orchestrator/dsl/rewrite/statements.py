@@ -16,14 +16,12 @@ The last argument are the names that are assigned inside and may be read afterwa
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.dsl.kinds import MUTATORS
+from orchestrator.dsl.rewrite.assigning import Assignments, assign, load
 from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.exits import structured
-from orchestrator.dsl.rewrite.expressions import Expressions
 from orchestrator.dsl.rewrite.gone_through import Changed, mark_gone_through
 from orchestrator.dsl.rewrite.scopes import (
     NONE,
@@ -44,7 +42,7 @@ from orchestrator.dsl.rewrite.uses import mark_uses
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Statements(Expressions):
+class Statements(Assignments):
     """Rewrites one function, and those in it by further instances."""
 
     def __init__(self, operators: str, taken: Names, foreign: Names, made_up: set[str], around: Names = NONE) -> None:
@@ -154,9 +152,6 @@ class Statements(Expressions):
             OPTIONAL + name if name == self._result else FLAG + name if name in self._flags else name for name in names
         )
 
-    def _do(self, operator: str, like: ast.AST, *args: ast.expr, **named: ast.expr) -> ast.stmt:
-        return self.at(ast.Expr(self.call(operator, like, *args, **named)), like)
-
     # Control flow
 
     def visit_If(self, node: ast.If) -> list[ast.stmt]:
@@ -169,8 +164,8 @@ class Statements(Expressions):
         if node.orelse:
             name, made = self._body("else", node.orelse, node)
             functions.append(made)
-            otherwise = _load(name)
-        return [*functions, self._do("if_", node, test, _load(then), otherwise, _texts(results))]
+            otherwise = load(name)
+        return [*functions, self.do("if_", node, test, load(then), otherwise, _texts(results))]
 
     def visit_While(self, node: ast.While) -> list[ast.stmt]:
         parts = [ast.Expr(node.test), *node.body]
@@ -180,12 +175,12 @@ class Statements(Expressions):
         until = _texts(getattr(node, "exits", ()))
         after = _texts(sorted(self._live.after(node) & frozenset(carried)))
         further = ast.Constant(int(getattr(node, "asks_within", False)))
-        call = self._do("while_", node, _load(test), _load(body), _texts(carried), until, after, further)
+        call = self.do("while_", node, load(test), load(body), _texts(carried), until, after, further)
         return [test_made, body_made, call]
 
     def visit_For(self, node: ast.For) -> list[ast.stmt]:
         item = self.name("item_")
-        take = self.at(ast.Assign([node.target], _load(item)), node.target)
+        take = self.at(ast.Assign([node.target], load(item)), node.target)
         parts = [take, *node.body]
         carried = self._carried(node, *parts)
         gathers = sorted((frozenset(carried) & _gathered(node.body)) - self._captured)
@@ -193,13 +188,13 @@ class Statements(Expressions):
         source = self.visit(node.iter)
         if changed is not None:
             named = ast.Constant(changed.name), ast.Constant(changed.has_items_assigned)
-            source = self.call("unchanged", node.iter, source, _load(changed.name), *named)
+            source = self.call("unchanged", node.iter, source, load(changed.name), *named)
         start = self.block([take])
         body, made = self._body("for", node.body, node, item, start=start)
         until = _texts(getattr(node, "exits", ()))
         after = _texts(sorted(self._live.after(node) & frozenset(carried)))
         name = ast.Constant(None if changed is None else changed.name)
-        return [made, self._do("for_", node, source, _load(body), _texts(carried), _texts(gathers), until, after, name)]
+        return [made, self.do("for_", node, source, load(body), _texts(carried), _texts(gathers), until, after, name)]
 
     def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
         if getattr(node, "is_left_in_the_end", False):
@@ -213,20 +208,20 @@ class Statements(Expressions):
             error = self.name("error_")
             start, statements = list[ast.stmt](), handler.body
             if handler.name is not None:  # which holds nothing behind the handler
-                start = [self.at(_assign(handler.name, _load(error)), handler)]
+                start = [self.at(assign(handler.name, load(error)), handler)]
                 end = ast.Delete([ast.Name(handler.name, ast.Del())])
-                statements = [*statements, self.at(_assign(handler.name, _none()), handler), self.at(end, handler)]
+                statements = [*statements, self.at(assign(handler.name, _none()), handler), self.at(end, handler)]
             name, made = self._body("except", statements, node, error, start=start)
             functions.append(made)
             kinds = ast.Constant(None) if handler.type is None else self.delayed(handler.type)
             ast.copy_location(kinds, node)
-            caught.append(ast.Tuple([kinds, _load(name)], ast.Load()))
+            caught.append(ast.Tuple([kinds, load(name)], ast.Load()))
         others: list[ast.expr] = []
         for what, statements in (("orelse", node.orelse), ("finally", node.finalbody)):
             if statements:
                 name, made = self._body(what, statements, node)
                 functions.append(made)
-                others.append(_load(name))
+                others.append(load(name))
             else:
                 others.append(_none())
         exits = (frozenset(assigned(*node.body)) & self._flags) | {self._result}  # behind an exit nothing can fail
@@ -234,15 +229,13 @@ class Statements(Expressions):
         bound = [
             _texts(sorted(self._assigned(*each) & self._locals)) for each in (node.body, [*handlers, *node.orelse])
         ]
-        call = self._do(
-            "try_", node, _load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), *bound, last
-        )
+        call = self.do("try_", node, load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), *bound, last)
         return [*functions, call]
 
     def visit_Raise(self, node: ast.Raise) -> ast.stmt:
         exc = _none() if node.exc is None else self.visit(node.exc)
         cause = _none() if node.cause is None else self.visit(node.cause)
-        return self._do("raise_", node, exc, cause)
+        return self.do("raise_", node, exc, cause)
 
     def visit_Match(self, node: ast.Match) -> list[ast.stmt]:
         return self._match(node)
@@ -259,21 +252,21 @@ class Statements(Expressions):
             name, made = self._body("case", case.body, node, binds=bound(case.pattern))
             guard = _none() if case.guard is None else self.delayed(case.guard)
             functions.append(made)
-            told.append(ast.Tuple([self._pattern(case.pattern), guard, _load(name)], ast.Load()))
+            told.append(ast.Tuple([self._pattern(case.pattern), guard, load(name)], ast.Load()))
             tested = None if case.guard is None else self.visit(case.guard)
             native.append(
-                ast.match_case(case.pattern, tested, [self.at(_assign(chosen, ast.Constant(number)), case.pattern)])
+                ast.match_case(case.pattern, tested, [self.at(assign(chosen, ast.Constant(number)), case.pattern)])
             )
         took = self.name("match_")
         inner = [
             ast.Nonlocal(sorted((frozenset(assigned(*node.cases)) & self._locals) | {chosen})),
-            ast.Match(_load(subject), native),
+            ast.Match(load(subject), native),
         ]
         arguments = ast.arguments([], [ast.arg(subject)], None, [], [], None, [])
-        functions.append(self.at(ast.FunctionDef(took, arguments, [*inner, ast.Return(_load(chosen))], []), node))
-        start = self.at(_assign(chosen, ast.Constant(-1)), node)
-        call = self._do(
-            "match_", node, self.visit(node.subject), _load(took), ast.Tuple(told, ast.Load()), _texts(results)
+        functions.append(self.at(ast.FunctionDef(took, arguments, [*inner, ast.Return(load(chosen))], []), node))
+        start = self.at(assign(chosen, ast.Constant(-1)), node)
+        call = self.do(
+            "match_", node, self.visit(node.subject), load(took), ast.Tuple(told, ast.Load()), _texts(results)
         )
         return [start, *functions, call]
 
@@ -295,126 +288,6 @@ class Statements(Expressions):
                 return self.call("class_pattern", pattern, self.visit(cls), fields)
         return self.call("no_pattern", pattern, ast.Constant(ast.unparse(pattern)))
 
-    # Assignments that change an object
-
-    def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
-        value = self._kept(node)
-        if len(node.targets) == 1:
-            return self._stored(node.targets[0], value, node)
-        if all(isinstance(target, ast.Name) for target in node.targets):
-            return self.at(ast.Assign(node.targets, value), node)
-        kept = self.name("value_")
-        stored = [self._stored(target, _load(kept), node) for target in node.targets]
-        return [self.at(_assign(kept, value), node), *chain.from_iterable(stored)]
-
-    def _kept(self, node: ast.Assign) -> ast.expr:
-        """What is assigned; a lazy value that is not gone through at once is refused where it is symbolic."""
-        name: str | None = getattr(node.value, "kept_as", None)
-        value: ast.expr = self.visit(node.value)
-        return value if name is None else self.call("kept", node, value, ast.Constant(name))
-
-    def _stored(self, target: ast.expr, value: ast.expr, like: ast.AST) -> list[ast.stmt]:
-        """The assignment of a value to one target; items and attributes among several names each on its own."""
-        if (changed := self._changed(target, value, like)) is not None:
-            return [changed]
-        if not isinstance(target, (ast.Tuple, ast.List)) or all(isinstance(each, ast.Name) for each in _leaves(target)):
-            return [self.at(ast.Assign([target], self.unpacked(value, target)), like)]
-        parts = [self.name("part_") for _ in target.elts]
-        named = [_starred(each, name) for each, name in zip(target.elts, parts, strict=True)]
-        several = self.at(ast.Tuple(named, ast.Store()), target)
-        done: list[ast.stmt] = [self.at(ast.Assign([several], self.unpacked(value, several)), like)]
-        for each, name in zip(target.elts, parts, strict=True):
-            done += self._stored(each.value if isinstance(each, ast.Starred) else each, _load(name), like)
-        return done
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | list[ast.stmt]:
-        """Without a value it binds nothing, but makes the name local, which :func:`_declared` has done."""
-        if node.value is None:
-            return self.at(ast.Pass(), node)
-        return self.visit_Assign(self.at(ast.Assign([node.target], node.value), node))
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt | list[ast.stmt]:
-        operator = ast.Constant(type(node.op).__name__)
-        first: list[ast.stmt] = []
-
-        def once(each: ast.expr) -> ast.expr:
-            """An expression that may stand twice."""
-            if isinstance(each, (ast.Name, ast.Constant)):
-                return each
-            kept = self.name("value_")
-            first.append(self.at(_assign(kept, self._key(each)), node))
-            return _load(kept)
-
-        match node.target:
-            case ast.Name(id=name):
-                held = ast.Name(name, ast.Load())
-                made = self.call("augmented", node, ast.Constant(name), held, operator, self.visit(node.value))
-                return self.at(_assign(name, made), node)
-            case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
-                key = once(key)
-                held = ast.Name(name, ast.Load())
-                before = self.call("item", node, held, self._key(key))
-                made = self.call(
-                    "augmented_item", node, ast.Constant(name), held, self._key(key), before, operator,
-                    self.visit(node.value),
-                )  # fmt: skip
-                return [*first, self.at(_assign(name, made), node)]
-            case ast.Subscript(value=inner, slice=key):
-                inner, key = once(inner), once(key)
-                before = self.call("item", node, inner, self._key(key))
-                value = self.visit(node.value)
-                return [*first, self._do("augment_item", node, inner, self._key(key), before, operator, value)]
-            case ast.Attribute(value=inner, attr=attr):
-                inner = once(inner)
-                before, value = ast.Attribute(inner, attr, ast.Load()), self.visit(node.value)
-                named = ast.Constant(attr)
-                return [*first, self._do("augment_attribute", node, inner, named, before, operator, value)]
-
-    def _changed(self, target: ast.expr, value: ast.expr, like: ast.AST) -> ast.stmt | None:
-        """The assignment of an item or an attribute; None for any other target."""
-        match target:
-            case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
-                held = ast.Name(name, ast.Load())
-                made = self.call("with_item", like, ast.Constant(name), held, self._key(key), value)
-                return self.at(_assign(name, made), like)
-            case ast.Subscript(value=inner, slice=key):
-                return self._do("set_item", like, self.visit(inner), self._key(key), value)
-            case ast.Attribute(value=inner, attr=attr):
-                return self._do("set_attribute", like, self.visit(inner), ast.Constant(attr), value)
-        return None
-
-    def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
-        done: list[ast.stmt] = []
-        for target in node.targets:
-            match target:
-                case ast.Subscript(value=ast.Name(id=name), slice=key) if name in self.changeable:
-                    held = ast.Name(name, ast.Load())
-                    made = self.call("without_item", node, ast.Constant(name), held, self._key(key))
-                    done.append(self.at(_assign(name, made), node))
-                case ast.Subscript(value=inner, slice=key):
-                    done.append(self._do("delete_item", node, self.visit(inner), self._key(key)))
-                case ast.Attribute(value=inner, attr=attr):
-                    done.append(self._do("delete_attribute", node, self.visit(inner), ast.Constant(attr)))
-                case _:
-                    done.append(self.at(ast.Delete([target]), node))
-        return done
-
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        match node.value:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr), args=args, keywords=keywords) if (
-                name in self.changeable and attr in MUTATORS
-            ):
-                made = self.call(
-                    "changed", node, ast.Constant(name), ast.Name(name, ast.Load()), ast.Constant(attr),
-                    ast.Tuple([self.visit(each) for each in args], ast.Load()),
-                    ast.Dict(
-                        [None if each.arg is None else ast.Constant(each.arg) for each in keywords],
-                        [self.visit(each.value) for each in keywords],
-                    ),
-                )  # fmt: skip
-                return self.at(_assign(name, made), node)
-        return self.at(ast.Expr(self.visit(node.value)), node)
-
     def visit_With(self, node: ast.With) -> ast.stmt:
         items = [
             ast.withitem(self.call("with_", each.context_expr, self.visit(each.context_expr)), each.optional_vars)
@@ -423,7 +296,7 @@ class Statements(Expressions):
         return self.at(ast.With(items, self.block(node.body)), node)
 
     def _refused(self, node: ast.stmt, what: str) -> ast.stmt:
-        return self._do("refused", node, ast.Constant(what))
+        return self.do("refused", node, ast.Constant(what))
 
     def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.stmt:
         return self._refused(node, "async for")
@@ -509,28 +382,6 @@ def _declared(names: Sequence[str], like: ast.AST) -> ast.stmt:
     """What makes names local to a function without binding them."""
     deleted = ast.If(ast.Constant(False), [ast.Delete([ast.Name(each, ast.Del()) for each in names])], [])
     return ast.fix_missing_locations(ast.copy_location(deleted, like))
-
-
-def _assign(name: str, value: ast.expr) -> ast.Assign:
-    return ast.Assign([ast.Name(name, ast.Store())], value)
-
-
-def _leaves(target: ast.expr) -> Iterator[ast.expr]:
-    """What is assigned in a target of several names."""
-    if isinstance(target, (ast.Tuple, ast.List)):
-        for each in target.elts:
-            yield from _leaves(each)
-    else:
-        yield target.value if isinstance(target, ast.Starred) else target
-
-
-def _starred(like: ast.expr, name: str) -> ast.expr:
-    made = ast.Name(name, ast.Store())
-    return ast.Starred(made, ast.Store()) if isinstance(like, ast.Starred) else made
-
-
-def _load(name: str) -> ast.expr:
-    return ast.Name(name, ast.Load())
 
 
 def _none() -> ast.expr:

@@ -107,6 +107,22 @@ def _sorted(target: Value[Any], *, key: Any = None, reverse: Any = False) -> Any
     return operations.builtin_call(sorted, (target,), {"key": key, "reverse": reverse})
 
 
+def set_by_default(target: Value[Any], key: Any, default: Any = None) -> Any:
+    """A dict after ``setdefault``."""
+    return operations.with_item(target, key, _asked(target, "get", key, default))
+
+
+def _asked(target: Value[Any], method: str, *args: Any) -> Any:
+    found = operations.method(target, method)
+    assert found is not None
+    return found(*args)
+
+
+def _one(item: Any) -> Any:
+    """A set of one item."""
+    return operations.builtin_call(set, ([item],), {})
+
+
 _CHANGES: Final[Mapping[tuple[type | None, str], Callable[..., Any]]] = {
     (list, "append"): lambda target, item: operations.appended(target, [item]),
     (list, "extend"): _extended,
@@ -115,10 +131,13 @@ _CHANGES: Final[Mapping[tuple[type | None, str], Callable[..., Any]]] = {
     (list, "remove"): lambda target, item: operations.without_item(target, target.index(item)),
     (list, "clear"): lambda target: target[:0],
     (list, "reverse"): lambda target: target[::-1],
+    (list, "__setitem__"): operations.with_item,
     (list, "sort"): _sorted,
+    (dict, "__setitem__"): operations.with_item,
+    (dict, "setdefault"): set_by_default,
     (dict, "update"): _merged,
     (dict, "pop"): operations.without_item,
-    (set, "add"): lambda target, item: target | {item},
+    (set, "add"): lambda target, item: target | _one(item),
     (set, "update"): _merged,
-    (set, "discard"): lambda target, item: target - {item},
+    (set, "discard"): lambda target, item: target - _one(item),
 }

@@ -208,7 +208,15 @@ def ended_by_what_the_body_sets(text: str) -> str:
     return text
 
 
+def through_nothing(text: str) -> int:
+    count = len(text)
+    for word, other in zip([], parts(text), strict=False):
+        count = count * 2 + len(word) + len(other)
+    return count
+
+
 PROGRAMS = [
+    through_nothing,
     ended_by_what_the_body_sets,
     left_from_the_else_of_a_loop, left_from_all_of_a_try, failing_in_every_turn, failing_whatever_comes,
     failing_whatever_comes_and_cleaned, bound_last_on_each_path, key_that_is_missing, display_with_the_items_of_a_dict,
