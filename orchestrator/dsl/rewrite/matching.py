@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.constants import constant_type
+from orchestrator.dsl.constants import constant_type, named
+from orchestrator.dsl.kinds import class_of
 from orchestrator.dsl.raising import EndedError
 from orchestrator.dsl.rewrite.arms import emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, contents_of, hold, restore
@@ -16,7 +17,8 @@ from orchestrator.dsl.rewrite.deciding import and_, decide, or_
 from orchestrator.dsl.rewrite.plain import as_value, compare, is_symbolic
 from orchestrator.dsl.rewrite.values import narrowed
 from orchestrator.dsl.switching import are_exhaustive, encoded_cases
-from orchestrator.dsl.tracer import Tracer, Value
+from orchestrator.dsl.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.typing import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +82,98 @@ def as_pattern(pattern: Pattern, name: str) -> Pattern:
     )
 
 
-def class_pattern(cls: Any, fields: Mapping[str, Pattern]) -> Pattern:
-    """``case Row(name="x", size=size):``."""
+def class_pattern(cls: Any, fields: Mapping[str, Pattern], *in_order: Pattern) -> Pattern:
+    """``case Row(name="x", size=size):``, ``case Point(x, y):`` or ``case str(text):``."""
+    is_whole = cls in _WHOLE and len(in_order) == 1
+    if not is_whole:
+        names = getattr(cls, "__match_args__", ())
+        if len(in_order) > len(names):
+            raise TypeError(f"{cls.__name__}() accepts {len(names)} positional sub-patterns ({len(in_order)} given)")
+        fields = {**dict(zip(names, in_order, strict=False)), **fields}
+    parts: list[tuple[Callable[[Any], Any], Pattern]] = [(_taking(name), each) for name, each in fields.items()]
+    if is_whole:
+        parts.append((lambda subject: subject, in_order[0]))
 
     def test(subject: Any) -> Any:
         is_one = operations.builtin_call(isinstance, (subject, cls), {})
+        return and_(is_one, *_tests(lambda: narrowed(subject, cls), parts))
 
-        def inside(name: str, pattern: Pattern) -> Callable[[], Any]:
-            return lambda: pattern.holds(getattr(narrowed(subject, cls), name))
+    return _of_parts(test, lambda subject: narrowed(subject, cls), parts)
 
-        asked = {name: each for name, each in fields.items() if each.values is not None or each.test is not None}
-        return and_(is_one, *(inside(name, each) for name, each in asked.items()))
 
+_WHOLE: Final = (bool, bytes, dict, float, frozenset, int, list, set, str, tuple)
+"""Classes of which one positional pattern is for the object itself."""
+
+
+def _taking(name: str) -> Callable[[Any], Any]:
+    return lambda subject: getattr(subject, name)
+
+
+def sequence_pattern(star: int | None, *patterns: Pattern) -> Pattern:
+    """``case [first, *rest]:`` or ``case (a, b):``; ``star`` is the place of what takes the rest."""
+    behind = 0 if star is None else len(patterns) - star - 1
+
+    def part(place: int) -> Callable[[Any], Any]:
+        def taken(subject: Any) -> Any:
+            if place == star:
+                rest = subject[place : -behind or None]
+                return operations.builtin_call(list, (rest,), {}) if isinstance(rest, Value) else list(rest)
+            at = place if star is None or place < star else place - len(patterns)
+            return operations.item(subject, at) if isinstance(subject, Value) else subject[at]
+
+        return taken
+
+    parts = [(part(place), each) for place, each in enumerate(patterns)]
+
+    def test(subject: Any) -> Any:
+        if isinstance(subject, Value):
+            tp = plain(subject._type)
+            if tp is not Any and not _is_ordered(tp):
+                return False
+            is_one = operations.builtin_call(isinstance, (subject, (list, tuple)), {}) if tp is Any else True
+        else:
+            is_one = isinstance(subject, (list, tuple))
+
+        def fits() -> Any:
+            count = operations.builtin_call(len, (subject,), {}) if isinstance(subject, Value) else len(subject)
+            return compare(count, "==" if star is None else ">=", len(patterns) - (star is not None))
+
+        return and_(is_one, fits, *_tests(lambda: subject, parts))
+
+    return _of_parts(test, lambda subject: subject, parts)
+
+
+def _is_ordered(tp: Any) -> bool:
+    """Whether a value of the type is a list or a tuple."""
+    return class_of(tp) in (list, tuple)
+
+
+def _tests(whole: Callable[[], Any], parts: Sequence[tuple[Callable[[Any], Any], Pattern]]) -> list[Callable[[], Any]]:
+    """What is asked of the parts of a subject, one after the other."""
+
+    def inside(taken: Callable[[Any], Any], pattern: Pattern) -> Callable[[], Any]:
+        return lambda: pattern.holds(taken(whole()))
+
+    return [inside(taken, each) for taken, each in parts if each.values is not None or each.test is not None]
+
+
+def _of_parts(
+    test: Callable[[Any], Any],
+    whole: Callable[[Any], Any],
+    parts: Sequence[tuple[Callable[[Any], Any], Pattern]],
+) -> Pattern:
     def binds(subject: Any) -> Mapping[str, Any]:
-        own = narrowed(subject, cls)
-        return {key: value for name, each in fields.items() for key, value in each.bound(getattr(own, name)).items()}
+        own = whole(subject)
+        return {key: value for taken, each in parts if each.binds for key, value in each.bound(taken(own)).items()}
 
-    known = all(each.is_known for each in fields.values())
-    return Pattern(test=test, binds=binds if any(each.binds for each in fields.values()) else None, is_known=known)
+    unknown = [each for _, each in parts if not each.is_known]
+    is_binding = any(each.binds for _, each in parts)
+    return Pattern(
+        test=test,
+        binds=binds if is_binding else None,
+        is_known=not unknown,
+        source=unknown[0].source if unknown else "",
+    )
 
 
 def no_pattern(source: str) -> Pattern:
@@ -107,23 +183,24 @@ def no_pattern(source: str) -> Pattern:
 
 def match_(subject: Any, native: Callable[[Any], int], cases: Sequence[Case], names: Sequence[str]) -> None:
     """The statement ``match``; ``native`` says which case a concrete subject fits, and binds its names."""
-    if not is_symbolic(subject):
+    if not is_symbolic(subject) and not (isinstance(subject, (list, tuple)) and operations.holds_symbolic(subject)):
         number = native(subject)
         if number >= 0:
             cases[number][2]()
         return
-    value: Value[Any] = as_value(subject)
-    tracer = value._tracer
+    value = as_value(subject)
+    tracer = current_tracer()
+    assert tracer is not None
     cells = cells_of((*(body for _, _, body in cases), *(guard for _, guard, _ in cases)))
     unknown = [pattern.source for pattern, _, _ in cases if not pattern.is_known]
     if unknown:
         tracer.report(
             "ORCH-D054",
-            f"`case {unknown[0]}:` on `{value._origin.name}`, which is only known when the workflow runs",
-            fix="match constants, classes with their fields, or `_`; take anything else apart in a tool",
+            f"`case {unknown[0]}:` on {named(value)}, which is only known when the workflow runs",
+            fix="match constants, sequences, classes with their fields, or `_`; take anything else apart in a tool",
         )
         return
-    if _is_switch(cases):
+    if isinstance(value, Value) and _is_switch(cases):
         _switch(tracer, value, cases, names, cells)
     else:
         _in_turn(value, cases, names, cells)
@@ -213,6 +290,7 @@ def _in_turn(subject: Any, cases: Sequence[Case], names: Sequence[str], cells: C
 
 
 __all__ = [
-    "any_pattern", "as_pattern", "class_pattern", "match_", "no_pattern", "or_pattern", "singleton_pattern",
+    "any_pattern", "as_pattern", "class_pattern", "match_", "no_pattern", "or_pattern", "sequence_pattern",
+    "singleton_pattern",
     "value_pattern",
 ]  # fmt: skip

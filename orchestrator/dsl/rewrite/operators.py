@@ -35,6 +35,7 @@ from orchestrator.dsl.rewrite.matching import (
     match_,
     no_pattern,
     or_pattern,
+    sequence_pattern,
     singleton_pattern,
     value_pattern,
 )
@@ -49,8 +50,8 @@ __all__ = [
     "awaited", "binary", "chain", "changed", "changed_item", "choose", "class_pattern", "compare",
     "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh",
     "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method", "no_pattern", "not_", "or_",
-    "or_pattern", "part", "raise_", "refused", "searched", "set_attribute", "set_item", "set_of",
-    "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_", "with_",
+    "or_pattern", "part", "raise_", "refused", "searched", "sequence_pattern", "set_attribute", "set_item",
+    "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_", "with_",
     "with_default", "with_item", "without_item",
 ]  # fmt: skip
 

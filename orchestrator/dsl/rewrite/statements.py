@@ -283,9 +283,15 @@ class Statements(Assignments):
                 return self.call("any_pattern", pattern, ast.Constant(name))
             case ast.MatchAs(pattern=ast.pattern() as inner, name=name):
                 return self.call("as_pattern", pattern, self._pattern(inner), ast.Constant(name))
-            case ast.MatchClass(cls=cls, patterns=[], kwd_attrs=names, kwd_patterns=inside):
+            case ast.MatchClass(cls=cls, patterns=in_order, kwd_attrs=names, kwd_patterns=inside):
                 fields = ast.Dict([ast.Constant(each) for each in names], [self._pattern(each) for each in inside])
-                return self.call("class_pattern", pattern, self.visit(cls), fields)
+                return self.call("class_pattern", pattern, self.visit(cls), fields, *map(self._pattern, in_order))
+            case ast.MatchSequence(patterns=patterns):
+                stars = [place for place, each in enumerate(patterns) if isinstance(each, ast.MatchStar)]
+                star = ast.Constant(stars[0] if stars else None)
+                return self.call("sequence_pattern", pattern, star, *map(self._pattern, patterns))
+            case ast.MatchStar(name=name):
+                return self.call("any_pattern", pattern, ast.Constant(name))
         return self.call("no_pattern", pattern, ast.Constant(ast.unparse(pattern)))
 
     def visit_With(self, node: ast.With) -> ast.stmt:

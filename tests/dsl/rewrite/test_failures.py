@@ -330,8 +330,8 @@ def test_constructs_that_cannot_be_compiled() -> None:
         return text if even(text) or (other := text + "!") else other
 
     def pattern(text: str) -> str:
-        match text.split():
-            case [first, *_]:
+        match {"a": text.split()}["a"]:
+            case {"first": first}:
                 return first
         return "none"
 
