@@ -135,7 +135,9 @@ _GENERATE: Final[Options] = {
     **_PREFIX,
     **dict.fromkeys(("schema", "tools", "steps"), is_json),
     "tool_choice": _text,
-    "late": lambda value: _texts(value) and set(value) <= {"system", "model", "temperature"} and len(set(value)) == len(value),
+    "late": lambda value: (
+        _texts(value) and set(value) <= {"system", "model", "temperature"} and len(set(value)) == len(value)
+    ),
     "models": _texts,
     "at_least": is_count,
     "cache": _on,

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
-from orchestrator.dsl.rewrite.scopes import NONE, Names, own_nodes, place_inside
+from orchestrator.dsl.rewrite.scopes import NONE, Names, own_nodes, parameters, place_inside, read
 
 N = TypeVar("N", bound=ast.AST)
 
@@ -230,6 +230,10 @@ class Expressions(ast.NodeTransformer):
             return self.call("refused", node, ast.Constant("`:=` in a comprehension"))
         if any(generator.is_async for generator in node.generators):
             return self.call("refused", node, ast.Constant("async for"))
+        drawn = {each.id for one in node.generators for each in ast.walk(one.target) if isinstance(each, ast.Name)}
+        if isinstance(elt, ast.Lambda) and read(elt.body) & drawn - {*parameters(elt)}:
+            what = "a function that a comprehension makes of its items, and that would find the last one in Python,"
+            return self.call("refused", node, ast.Constant(what))
         generators: Sequence[ast.comprehension] = node.generators
         outer = generators[0].iter
         return self.call(operator, node, *given, self.visit(outer), *self._turns(generators, elt))

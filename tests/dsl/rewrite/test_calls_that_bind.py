@@ -1,4 +1,4 @@
-# ruff: noqa: PERF401 - programs as people write them
+# ruff: noqa: B023, PERF401, RUF015 - programs as people write them
 """Functions in a workflow that bind its names or change its lists when they are called, and conditions that bind."""
 
 from __future__ import annotations
@@ -231,3 +231,14 @@ def test_behind_and_a_function_that_binds_names_is_refused() -> None:
         return f"{passed} {count}"
 
     assert _first_error(program)[0] == "ORCH-D052"
+
+
+def test_a_function_that_a_comprehension_makes_of_its_items_is_refused() -> None:
+    def late(text: str) -> int:
+        return [lambda: each for each in range(3)][0]() + len(text)
+
+    def bound(text: str) -> int:
+        return [lambda each=each: each for each in range(3)][0]() + len(text)
+
+    assert _first_error(late)[0] == "ORCH-D050"
+    assert same(bound, "a").value == 1
