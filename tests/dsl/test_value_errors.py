@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -314,23 +311,3 @@ def test_a_hundred_levels_are_a_part_of_a_workflow(kind: type) -> None:
         return [echo(nested(99, kind)), echo(nested(99, kind, question))]
 
     assert flow("?") == [nested(99, kind), nested(99, kind, "?")]
-
-
-@pytest.mark.parametrize(
-    ("constant", "why"),
-    [
-        (Counter("aab"), "answers for keys"),
-        ([defaultdict(int, a=1)], "answers for keys"),
-        (datetime(2026, 10, 25, 2, 30, fold=1), "`fold` would be lost"),
-        (datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")), "its zone would become"),
-        (10**5000, "digits"),
-    ],
-    ids=["counter", "defaultdict", "fold", "zone", "digits"],
-)
-def test_a_constant_that_json_does_not_say_all_of(constant: Any, why: str) -> None:
-    @workflow
-    def flow() -> Any:  # D013
-        return constant  # D013
-
-    [error] = diagnose(flow)
-    assert (error.code, why in str(error.why)) == ("ORCH-D013", True)
