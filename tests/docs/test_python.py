@@ -28,6 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "flow.py").write_text(FLOW, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
+    sys.modules.pop("flow", None)  # another test may have left its own
     yield tmp_path
     sys.modules.pop("flow", None)
 
