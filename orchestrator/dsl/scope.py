@@ -16,7 +16,7 @@ class Scope:
     """A region under construction; its values may be used until it is closed."""
 
     __slots__ = (
-        "closed", "inner", "is_tried", "made", "name", "once", "order", "outer", "raises", "reads", "writes",
+        "closed", "fails", "inner", "is_tried", "made", "name", "once", "order", "outer", "raises", "reads", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, outer: Scope | None = None) -> None:
@@ -35,6 +35,8 @@ class Scope:
         """Whether something in it, or in a region in it, writes."""
         self.reads = False
         """Whether something in it, or in a region in it, observes the world."""
+        self.fails = False
+        """Whether something in it, or in a region in it, fails on purpose."""
         self.once: dict[SourceLoc, str] = {}
         """Calls in it of tools that must run at most once, by where."""
         self.inner: list[Scope] = []
@@ -42,18 +44,33 @@ class Scope:
         if outer is not None:
             outer.inner.append(self)
 
-    def effect_of(self, kind: str, attrs: Mapping[str, object], *, has_regions: bool) -> Effect | None:
-        """How an op counts in the order of effects; ``inner`` are its regions."""
+    def take_effect(self, kind: str, attrs: Mapping[str, object], *, has_regions: bool) -> Effect | None:
+        """How the op that is traced now counts in the order of effects; the region counts what it does.
+
+        A region that may fail on purpose holds up whatever is ordered behind it: of two failures the first one counts.
+        """
         if kind == "arm":
             return None
         if has_regions:
-            if any(inner.writes for inner in self.inner):
-                return "write"
-            return "read" if any(inner.reads for inner in self.inner) else None
-        if kind in ("tool", "retrieve"):
-            effects = attrs["effects"]
-            return None if effects == "pure" else "read" if effects == "reads" else "write"
-        return _OTHERS.get(kind)
+            writes, reads = any(inner.writes for inner in self.inner), any(inner.reads for inner in self.inner)
+            fails = any(inner.fails for inner in self.inner)
+            effect: Effect | None = "write" if writes or fails else "read" if reads else None
+        else:
+            effect = _effect(kind, attrs)
+            writes, reads, fails = effect == "write", effect == "read", kind == "fail"
+        self.writes |= writes
+        self.reads |= reads
+        self.fails |= fails
+        return effect
+
+    @property
+    def effects(self) -> tuple[bool, bool, bool]:
+        """Whether something in it writes, reads, and fails on purpose."""
+        return self.writes, self.reads, self.fails
+
+    @effects.setter
+    def effects(self, effects: tuple[bool, bool, bool]) -> None:
+        self.writes, self.reads, self.fails = effects
 
     def take_once(self) -> dict[SourceLoc, str]:
         """The calls in the regions of the op that is traced now, which are calls in this region too."""
@@ -61,3 +78,11 @@ class Scope:
         self.inner.clear()
         self.once |= inside
         return inside
+
+
+def _effect(kind: str, attrs: Mapping[str, object]) -> Effect | None:
+    """How an op without regions counts."""
+    if kind in ("tool", "retrieve"):
+        effects = attrs["effects"]
+        return None if effects == "pure" else "read" if effects == "reads" else "write"
+    return _OTHERS.get(kind)

@@ -138,8 +138,7 @@ class Mark(NamedTuple):
     diagnostics: int
     names: int
     tokens: Tokens
-    writes: bool
-    reads: bool
+    effects: tuple[bool, bool, bool]
     inner: int
 
 
@@ -314,7 +313,7 @@ class Tracer:
         self.emitted += 1
         self.demands += _demands(kind, attrs, operands, opts)
         after = opts.pop("after", ())
-        effect = scope.effect_of(kind, attrs, has_regions=bool(regions))
+        effect = scope.take_effect(kind, attrs, has_regions=bool(regions))
         if regions and kind != "arm":
             inside = scope.take_once()
             if inside and repeats(opts):
@@ -323,9 +322,6 @@ class Tracer:
         types = [self.register_type(result.type) for result in results]
         waits = self._done(after)  # type: ignore[arg-type]
         values: Sequence[Any] = [None] * len(results)
-        if effect is not None:
-            scope.writes |= effect == "write"
-            scope.reads |= effect == "read"
         if not self.diagnostics:
             inputs = [value._ssa for value in operands]
             behind = waits if effect is None else [*scope.order.before(effect), *waits]
@@ -382,7 +378,7 @@ class Tracer:
     def mark(self) -> Mark:
         """The point to :meth:`rollback` to."""
         scope, names = self.scope, self._past.now()
-        return Mark(len(self.diagnostics), names, scope.order.so_far, scope.writes, scope.reads, len(scope.inner))
+        return Mark(len(self.diagnostics), names, scope.order.so_far, scope.effects, len(scope.inner))
 
     def rollback(self, mark: Mark) -> None:
         """Forget the names, errors and effects since ``mark``, before tracing a region again; its ops are dropped with
@@ -391,7 +387,7 @@ class Tracer:
         self._past.go_back(mark.names)
         scope = self.scope
         scope.order.go_back(mark.tokens)
-        scope.writes, scope.reads = mark.writes, mark.reads
+        scope.effects = mark.effects
         del scope.inner[mark.inner :]
 
     def new_id(self, base: str, name: str | None = None, where: SourceLoc | None = None) -> str:

@@ -101,6 +101,26 @@ def test_an_op_with_regions_counts_as_what_is_in_them_and_inside_order_starts_an
     assert not any(op.behind for op in graph.ops if op.kind == "arm")
 
 
+def test_what_may_raise_in_a_region_holds_up_what_is_ordered_behind_it() -> None:
+    """Of two failures Python has the first one, so the second does not start before it is known."""
+
+    @workflow(max_items=3)
+    def flow(q: str, rows: list[str], texts: list[str]) -> str:
+        for row in rows:
+            if row == q:
+                raise ValueError(row)
+        read(q)
+        for text in texts:
+            if text == q:
+                raise KeyError(text)
+        return llm(q)
+
+    graph = record(flow)
+    first, second = (op.id for op in graph.ops if op.kind in ("map", "loop"))
+    assert ordered(graph)["read_1"] == {first}
+    assert ordered(graph)[second] == {first, "read_1"}
+
+
 def test_a_loop_traced_again_leaves_no_tokens_behind() -> None:
     """The state widens from None to str | None, so the body is traced twice."""
 
