@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.dsl.messages import Message
@@ -54,20 +54,6 @@ class Asked:
 
     def sampling(self, max_tokens: int | None, samples: int) -> Sampling:
         """How to decode the reply, of so many samples."""
-        spec = self.spec
-        return Sampling(
-            self.late.get("temperature", spec.temperature),
-            spec.top_p,
-            max_tokens,
-            spec.stop,
-            spec.seed,
-            samples,
-            spec.schema,
-            spec.constraint,
-            spec.passed,
-            spec.extra_body,
-            spec.tools,
-            spec.tool_choice,
-            spec.logprobs,
-            spec.steps,
-        )
+        known = self.spec.sampling
+        temperature = self.late.get("temperature", known.temperature)
+        return replace(known, temperature=temperature, max_tokens=max_tokens, samples=samples)

@@ -72,10 +72,10 @@ def parsed(spec: Generate, texts: Mapping[int, str], reasons: Mapping[int, Finis
         why = f"{limit} cut it off before its end ({why})"
     text = texts[sample]
     fix = _CUT_FIX if is_cut else "retry=2 shows the model what was wrong"
-    kept = {} if spec.logprobs is not None else {each: texts[each] for each in values}
+    kept = {} if spec.sampling.logprobs is not None else {each: texts[each] for each in values}
     turns = (
         _shortened(text, MOST_SHOWN_CHARS) or "(nothing)",
-        _request(why, "text" if spec.constraint else "JSON", is_cut=is_cut),
+        _request(why, "text" if spec.sampling.constraint else "JSON", is_cut=is_cut),
     )
     shown = f"{why}; it was {_shortened(text, 200)!r}" if text else f"{why}; it was empty"
     raise UnfitReplyError(shown, fix, Correction(kept, turns))

@@ -112,13 +112,13 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
         for reply, text in zip(replies, received.texts.values(), strict=True)
     ]
     given = (replies, chats, received.scores(engine))[: op.count]
-    values = given if spec.samples > 1 else [each[0] for each in given]
+    values = given if spec.sampling.samples > 1 else [each[0] for each in given]
     return Outcome(tuple(values), usage, cost_usd, received.finish)
 
 
 def _is_shared(spec: Generate) -> bool:
     """Whether several turns go on with what the call gives."""
-    return spec.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
+    return spec.sampling.samples > 1 or (spec.pause is not None and spec.pause.is_shared)
 
 
 async def without_unfit(
@@ -145,7 +145,8 @@ async def without_unfit(
         return None
     first = failure.diagnostics[0]
     why = f"{first.message}: {first.why}" if first.why else first.message
-    execution.warn(f"{spec.samples - len(last.kept)} of {spec.samples} samples are left out, as {why}")
+    wanted = spec.sampling.samples
+    execution.warn(f"{wanted - len(last.kept)} of {wanted} samples are left out, as {why}")
     asked = Asked.of(spec, [frame.v[slot] for slot in op.args])
     chats = [asked.conversation.then(asked.prompt, Message("assistant", text), None, None) for text in texts]
     return Outcome((replies, chats)[: op.count])
@@ -177,7 +178,7 @@ async def _counted(
     length = await prompt_tokens(counter, messages, spec.described)
     if before[1]:
         length = min(length, before[1] + await prompt_tokens(counter, messages[before[0] :], spec.described))
-    repeats = spec.samples if spec.samples > 1 and may_repeat_prompts(engine) else 1
+    repeats = spec.sampling.samples if spec.sampling.samples > 1 and may_repeat_prompts(engine) else 1
     return counter, length * repeats
 
 

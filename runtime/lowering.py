@@ -21,6 +21,7 @@ from orchestrator.runtime.cases import Select, by_truth, cases_of, class_names
 from orchestrator.runtime.codegen import Classes, outer_classes
 from orchestrator.runtime.critical_path import remaining_s
 from orchestrator.runtime.declared import calls_a_model, declared_limits, engine_of, given, pause_of, policy_of
+from orchestrator.runtime.engines.base import Sampling
 from orchestrator.runtime.inline import MOST_STEPS, InlineChoice, InlineLoop, InlineMap
 from orchestrator.runtime.program import Program, Region
 from orchestrator.runtime.specs import (
@@ -222,7 +223,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
     if pin is not None:
         operands = (*operands, *pin.operands[1:])
     turns_left = 0.0 if node.id in state.moves else given(node if pin is None else pin, "turns_left", None)
-    schema, samples = given(node, "schema", None), int(given(node, "samples", 1))
+    samples = int(given(node, "samples", 1))
     late = tuple(given(node, "late", ()))
     reply = _type(state, node.result_types[0])
     returns = reply if samples == 1 else (get_args(reply) or (Any,))[0]
@@ -230,21 +231,8 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         model=str(given(node, "model", "default")),
         engine=None if "model" in late else _engine(state, node),
         returns=returns,
-        samples=samples,
+        sampling=_sampling(node, samples),
         at_least=given(node, "at_least", None),
-        temperature=given(node, "temperature", None),
-        top_p=given(node, "top_p", None),
-        max_tokens=given(node, "max_tokens", None),
-        stop=tuple(given(node, "stop", ())),
-        seed=given(node, "seed", None),
-        schema=json.loads(schema) if isinstance(schema, str) else schema,
-        constraint=next(((name, node.opts[name]) for name in CONSTRAINTS if name in node.opts), None),
-        passed={name: node.opts[name] for name in PASSED if name in node.opts},
-        extra_body=json.loads(given(node, "extra_body", "{}")),
-        tools=tuple(json.loads(given(node, "tools", "[]"))),
-        tool_choice=str(given(node, "tool_choice", "auto")),
-        logprobs=given(node, "logprobs", None),
-        steps=json.loads(given(node, "steps", "null")),
         late=late,
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
         is_fork=bool(given(node, "fork", False)),
@@ -253,6 +241,26 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
     )
     return _suspend(state, builder, node, spec, operands, behind)
+
+
+def _sampling(node: Node, samples: int) -> Sampling:
+    schema = given(node, "schema", None)
+    return Sampling(
+        temperature=given(node, "temperature", None),
+        top_p=given(node, "top_p", None),
+        max_tokens=given(node, "max_tokens", None),
+        stop=tuple(given(node, "stop", ())),
+        seed=given(node, "seed", None),
+        samples=samples,
+        schema=json.loads(schema) if isinstance(schema, str) else schema,
+        constraint=next(((name, node.opts[name]) for name in CONSTRAINTS if name in node.opts), None),
+        passed={name: node.opts[name] for name in PASSED if name in node.opts},
+        extra_body=json.loads(given(node, "extra_body", "{}")),
+        tools=tuple(json.loads(given(node, "tools", "[]"))),
+        tool_choice=str(given(node, "tool_choice", "auto")),
+        logprobs=given(node, "logprobs", None),
+        steps=json.loads(given(node, "steps", "null")),
+    )
 
 
 def _lower_structure(state: _Lowering, builder: RegionBuilder, node: Node, key: str) -> Sequence[Val]:

@@ -31,7 +31,7 @@ class Received:
     def __init__(self, spec: Generate, correction: Correction) -> None:
         self.tokens = 0
         self.usage: Usage | None = None
-        self.asked = [sample for sample in range(spec.samples) if sample not in correction.kept]
+        self.asked = [sample for sample in range(spec.sampling.samples) if sample not in correction.kept]
         """The samples that are asked for, by the numbers that the op knows them by."""
         self._spec = spec
         self._kept = correction.kept
@@ -53,7 +53,7 @@ class Received:
     @property
     def finish(self) -> tuple[FinishReason, ...]:
         """Why each sample ended."""
-        return tuple([self._reasons.get(sample, "stop") for sample in range(self._spec.samples)])
+        return tuple([self._reasons.get(sample, "stop") for sample in range(self._spec.sampling.samples)])
 
     async def stream(self, engine: Engine, request: GenerateRequest, display: Display | None) -> None:
         """Receive everything; raises :class:`ReplyError` if the engine stops in the middle."""
@@ -95,7 +95,7 @@ class Received:
 
     def scores(self, engine: Engine) -> list[Logprobs]:
         """How likely each sample was, where that is asked for; raises ORCH-E029 where the engine does not say."""
-        if self._spec.logprobs is None:
+        if self._spec.sampling.logprobs is None:
             return []
         for number, sample in enumerate(self.asked):
             if number not in self._scores:
@@ -157,7 +157,11 @@ class Received:
         """What cuts a reply off, for people."""
         if max_tokens is None:
             return "the engine's own limit"
-        return f"max_tokens={max_tokens}" if self._spec.max_tokens else f"the {max_tokens} tokens that its budget left"
+        return (
+            f"max_tokens={max_tokens}"
+            if self._spec.sampling.max_tokens
+            else f"the {max_tokens} tokens that its budget left"
+        )
 
 
 def _count(text: str, most: int | None, counter: TokenCounter) -> int:

@@ -24,8 +24,8 @@ def reply_of(spec: Generate, text: str) -> Any:
 
     A regular expression is asked here, too: an endpoint may not know it, or have ignored it.
     """
-    if spec.constraint is not None and spec.constraint[0] == "regex":
-        pattern = str(spec.constraint[1])
+    if spec.sampling.constraint is not None and spec.sampling.constraint[0] == "regex":
+        pattern = str(spec.sampling.constraint[1])
         if not matches(pattern, text):
             raise ReplyError(f"it does not match the regular expression {pattern[:_MOST_SHOWN]}")
     return parsed_reply(spec.returns, text)

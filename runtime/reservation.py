@@ -39,10 +39,10 @@ class Reservation:
         self._reserved = Need(0, 0.0)
         self._is_settled = False
         self._price = execution.program.prices.get(engine)
-        self.max_tokens = spec.max_tokens
+        self.max_tokens = spec.sampling.max_tokens
         """What the reply is to be cut at."""
-        wanted = spec.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS
-        if spec.max_tokens is None and ledger.bounds_calls:
+        wanted = spec.sampling.max_tokens or spec.expected_output_tokens or DEFAULT_OUTPUT_TOKENS
+        if spec.sampling.max_tokens is None and ledger.bounds_calls:
             wanted = self.max_tokens = self._affordable(wanted)
         self.most = Usage(prompt_tokens, None, wanted * self._samples, estimated=True)
         """What the call uses at most, with the output of all samples."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from orchestrator.runtime.cases import Select, by_truth
+from orchestrator.runtime.engines.base import Sampling
 
 Effects = Literal["pure", "reads", "idempotent", "once"]
 
@@ -38,6 +39,7 @@ class Policy:
 
 
 NO_POLICY: Final = Policy()
+AS_THE_ENGINE_LIKES: Final = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +116,10 @@ class Generate:
     """Name of the engine the plan chose; None leaves it to the model's name."""
     returns: Any = str
     """The type of one reply."""
-    samples: int = 1
+    sampling: Sampling = AS_THE_ENGINE_LIKES
+    """How the reply is decoded, as far as that is known before the call."""
     at_least: int | None = None
     """So many samples must fit, and the others may be left out; None: all must."""
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    schema: Mapping[str, object] | None = None
-    constraint: tuple[str, object] | None = None
-    """As of :class:`~orchestrator.runtime.engines.base.Sampling`, and so the next six."""
-    passed: Mapping[str, object] = field(default_factory=dict)
-    extra_body: Mapping[str, object] = field(default_factory=dict)
-    tools: tuple[Mapping[str, Any], ...] = ()
-    tool_choice: str = "auto"
-    logprobs: int | None = None
-    steps: Mapping[str, object] | None = None
     late: tuple[str, ...] = ()
     """Options that are values: ``system``, ``model``, ``temperature``. They are arguments, behind the conversation."""
     pause: Pause | None = None
@@ -142,17 +131,17 @@ class Generate:
     critical_path_s: float | None = None
     """Expected seconds from the end of this call to the end of the run."""
     expected_output_tokens: int | None = None
-    """The plan's upper estimate per sample, for budgets, where ``max_tokens`` is not given."""
+    """The plan's upper estimate per sample, for budgets, where the sampling has no ``max_tokens``."""
 
     @property
     def offers_tools(self) -> bool:
         """Whether the model may call tools, so that its reply is a :class:`~orchestrator.dsl.messages.Reply`."""
-        return bool(self.tools) and self.tool_choice != "none"
+        return bool(self.sampling.tools) and self.sampling.tool_choice != "none"
 
     @property
     def described(self) -> list[Any]:
         """What of it may stand in the prompt besides."""
-        return [each for each in (self.schema, self.steps, *self.tools) if each]
+        return [each for each in (self.sampling.schema, self.sampling.steps, *self.sampling.tools) if each]
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ class RunFeed(Subscription):
     def _is_structured(self, entry: events.Token) -> bool:
         op = self._ops.get((events.region_key(entry.frame), entry.op))
         spec = None if op is None else op.spec
-        return isinstance(spec, Generate) and spec.returns is not str and spec.constraint is None
+        return isinstance(spec, Generate) and spec.returns is not str and spec.sampling.constraint is None
 
     def _value(self, entry: events.OpsDone) -> object:
         """What the op gives; of a model call the reply, which the conversation goes with."""

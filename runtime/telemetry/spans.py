@@ -285,7 +285,7 @@ class SpanListener:
         spec = op.spec
         if isinstance(spec, Generate):
             server = server_attributes(spec, self._engines)
-            asked = {names.MAX_TOKENS: spec.max_tokens, names.TEMPERATURE: spec.temperature}
+            asked = {names.MAX_TOKENS: spec.sampling.max_tokens, names.TEMPERATURE: spec.sampling.temperature}
             given = {name: value for name, value in asked.items() if value is not None}
             return names.SPAN_CHAT, str(server[names.REQUEST_MODEL]), {**server, **given}
         if isinstance(spec, ToolCall):

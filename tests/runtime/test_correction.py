@@ -11,7 +11,7 @@ import pytest
 from orchestrator import Retry, chat, map_, workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.journal.codec import Codec
@@ -22,12 +22,11 @@ from orchestrator.runtime.specs import Generate, Policy
 from orchestrator.testing import fake
 
 
-def count(**spec: Any) -> Program:
+def count(*, attempts: int = 1, returns: Any = int, at_least: int | None = None, **sampling: Any) -> Program:
     body = RegionBuilder("", [str])
-    policy = Policy(attempts=spec.pop("attempts", 1), backoff_s=0.0)
-    tp = spec.get("returns", int)
-    generate = Generate("default", None, **{"returns": int, **spec})
-    types = [tp if spec.get("samples", 1) == 1 else list[tp], Any]  # type: ignore[valid-type]
+    policy = Policy(attempts=attempts, backoff_s=0.0)
+    generate = Generate("default", None, returns=returns, sampling=Sampling(**sampling), at_least=at_least)
+    types = [returns if generate.sampling.samples == 1 else list[returns], Any]
     (reply, _) = body.suspend("count", generate, body.args, types=types, policy=policy)
     return Program("demo", "hash", ("text",), body.finish([reply]), types[0])
 

@@ -13,7 +13,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import Chunk, EngineStats, FinishReason, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import Chunk, EngineStats, FinishReason, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpsDone, Reserved, Spent, Token
 from orchestrator.runtime.executor import Execution
@@ -58,7 +58,7 @@ async def test_each_attempt_is_a_request_of_its_own() -> None:
     said = iter(["not a number", "7"])
     engine = ScriptedEngine(lambda _: next(said))
     body = RegionBuilder("", 1)
-    spec = Generate("default", None, returns=int, schema={"type": "integer"})
+    spec = Generate("default", None, returns=int, sampling=Sampling(schema={"type": "integer"}))
     (reply,) = body.suspend("count", spec, body.args, types=[int], policy=Policy(attempts=2, backoff_s=0.0))
     program = Program("test", "hash", ("x",), body.finish([reply]), int)
     feed = Subscription()
@@ -142,7 +142,7 @@ class Wordless(Uncounted):
 
 @pytest.mark.parametrize("reason", ["stop", "content_filter", "refusal"])
 async def test_an_answer_without_a_word_has_cost_its_prompt(reason: FinishReason) -> None:
-    engine, spec = Wordless(reason), {"returns": int, "schema": {"type": "integer"}}
+    engine, spec = Wordless(reason), {"returns": int, "sampling": Sampling(schema={"type": "integer"})}
     program = one_call(Policy(attempts=2, backoff_s=0.0, on=("builtins.Exception",)), **spec)
     execution = Execution(program, Services(Engines({"main": engine})), MemoryJournal(), "run")
     with pytest.raises(RunError):

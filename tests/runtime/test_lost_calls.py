@@ -8,7 +8,7 @@ from orchestrator.errors import EngineError, RunError
 from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines import errors
-from orchestrator.runtime.engines.base import Engine, Usage
+from orchestrator.runtime.engines.base import Engine, Sampling, Usage
 from orchestrator.runtime.events import Reserved, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -24,7 +24,7 @@ PROMPT = "one two three four"
 
 def call(engine: Engine, limits: Limits | None = None) -> Execution:
     body = RegionBuilder("", 1)
-    (reply,) = body.suspend("op", Generate("default", None, max_tokens=40), body.args, types=[str])
+    (reply,) = body.suspend("op", Generate("default", None, sampling=Sampling(max_tokens=40)), body.args, types=[str])
     price = TokenPrice(input_usd=1e-3, output_usd=1e-2, cached_usd=1e-3)
     program = Program("test", "hash", ("x",), body.finish([reply]), str, limits, prices={"main": price})
     return Execution(program, Services(Engines({"main": engine})), MemoryJournal(), "run")

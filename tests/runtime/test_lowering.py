@@ -200,7 +200,7 @@ def test_policies_and_places_reach_the_program() -> None:
     assert (spec.place, spec.effects) == ("thread", "idempotent")
     spec = ops["llm_1"].spec
     assert isinstance(spec, Generate)
-    assert (spec.max_tokens, spec.temperature, spec.stop) == (5, 0.0, ("\n",))
+    assert (spec.sampling.max_tokens, spec.sampling.temperature, spec.sampling.stop) == (5, 0.0, ("\n",))
     assert str(ops["blocking_1"].where).partition(":")[0].endswith("test_lowering.py")
 
 

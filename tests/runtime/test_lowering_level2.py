@@ -66,7 +66,7 @@ async def test_pairs_pins_and_releases() -> None:
     assert set(specs) == {"llm_1", "shout_1", "llm_2", "release_1"}
     first = specs["llm_1"]
     assert isinstance(first, Generate)
-    assert (first.engine, first.max_tokens, first.pause) == ("main", 7, Pause(ttl_s=2.5))
+    assert (first.engine, first.sampling.max_tokens, first.pause) == ("main", 7, Pause(ttl_s=2.5))
     assert isinstance(specs["shout_1"], ToolCall)
     assert isinstance(specs["release_1"], Release)
     assert program.budget is not None

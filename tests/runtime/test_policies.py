@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from orchestrator.errors import BudgetError, RunError, SourceLoc
 from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.builder import RegionBuilder
+from orchestrator.runtime.engines.base import Sampling
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpStarted, Token
 from orchestrator.runtime.executor import Execution
@@ -226,7 +227,7 @@ async def test_a_model_call_without_an_engine_says_what_to_do() -> None:
 
 async def test_an_op_that_would_break_the_budget_is_not_started() -> None:
     engine = ScriptedEngine(["reply"])
-    program = one_op(Generate("default", None, max_tokens=1000), budget=Limits(tokens=500))
+    program = one_op(Generate("default", None, sampling=Sampling(max_tokens=1000)), budget=Limits(tokens=500))
     with pytest.raises(BudgetError) as raised:
         await outcome(program, "ask", engine)
     assert raised.value.code == "ORCH-R010"
@@ -236,8 +237,12 @@ async def test_an_op_that_would_break_the_budget_is_not_started() -> None:
 async def test_a_dollar_budget_uses_the_price_of_the_engine() -> None:
     engine = ScriptedEngine(["reply"])
     with pytest.raises(BudgetError):
-        await outcome(one_op(Generate("default", None, max_tokens=100), budget=Limits(usd=0.5)), "ask", engine)
-    run = execution(one_op(Generate("default", None, max_tokens=100), tp=str, budget=Limits(usd=2.0)), engine)
+        await outcome(
+            one_op(Generate("default", None, sampling=Sampling(max_tokens=100)), budget=Limits(usd=0.5)), "ask", engine
+        )
+    run = execution(
+        one_op(Generate("default", None, sampling=Sampling(max_tokens=100)), tp=str, budget=Limits(usd=2.0)), engine
+    )
     await run.run(("ask",))
     usage = (await engine.stats()).usage
     assert run.ledger.usd == pytest.approx(usage.input_tokens * 1e-3 + usage.output_tokens * 1e-2)
@@ -254,7 +259,11 @@ async def test_a_reply_without_max_tokens_is_bounded_by_what_is_left() -> None:
 async def test_what_a_failed_attempt_used_counts() -> None:
     engine = ScriptedEngine(["no json at all"] * 10)
     policy = Policy(attempts=10, backoff_s=0)
-    program = one_op(Generate("default", None, returns=Query, max_tokens=20), policy=policy, budget=Limits(tokens=50))
+    program = one_op(
+        Generate("default", None, returns=Query, sampling=Sampling(max_tokens=20)),
+        policy=policy,
+        budget=Limits(tokens=50),
+    )
     with pytest.raises(BudgetError):
         await outcome(program, "ask", engine)
     assert 1 <= len(engine.requests) < 10
@@ -264,7 +273,11 @@ async def test_the_budget_of_an_op_spans_its_attempts() -> None:
     engine = ScriptedEngine(["no json at all"] * 10)
     policy = Policy(attempts=10, backoff_s=0, budget=Limits(tokens=50))
     with pytest.raises(BudgetError):
-        await outcome(one_op(Generate("default", None, returns=Query, max_tokens=20), policy=policy), "ask", engine)
+        await outcome(
+            one_op(Generate("default", None, returns=Query, sampling=Sampling(max_tokens=20)), policy=policy),
+            "ask",
+            engine,
+        )
     assert 1 <= len(engine.requests) < 10
 
 

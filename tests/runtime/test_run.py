@@ -19,7 +19,7 @@ from orchestrator.errors import RunError
 from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.engines.base import Sampling, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine, SimOptions, tokenize
 from orchestrator.runtime.events import RunDone, RunFailed, RunStarted, Token
@@ -46,7 +46,7 @@ async def upper(text: str) -> str:
 def program(fn: Any = upper) -> Program:
     """A model call, and a tool on its reply."""
     body = RegionBuilder("", [str])
-    (reply,) = body.suspend("llm", Generate("default", None, max_tokens=9), body.args, types=[str])
+    (reply,) = body.suspend("llm", Generate("default", None, sampling=Sampling(max_tokens=9)), body.args, types=[str])
     (out,) = body.suspend("upper", ToolCall(fn, "upper", "idempotent", True, "async"), [reply], types=[str])
     return Program("demo", "hash", ("text",), body.finish([out]), str, prices={"main": TokenPrice(0.5, 2.0, 0.5)})
 
@@ -93,7 +93,7 @@ async def test_engines_are_told_on_whose_behalf() -> None:
 
 async def test_failed_attempts_and_earlier_parts_of_a_run_are_paid_for() -> None:
     body = RegionBuilder("", [str])
-    spec = Generate("default", None, returns=int, max_tokens=9)
+    spec = Generate("default", None, returns=int, sampling=Sampling(max_tokens=9))
     policy = Policy(attempts=2, backoff_s=0.0)
     (reply, _) = body.suspend("llm", spec, body.args, types=[int, Any], policy=policy)
     (out,) = body.suspend("stop", ToolCall(stop_once(), "stop", "idempotent", True, "async"), [reply], types=[int])

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Usage
+from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Spent
@@ -22,7 +22,9 @@ from tests.runtime.engines.answering import chunk, serving
 
 def asking(max_tokens: int | None = None) -> Program:
     body = RegionBuilder("", 1)
-    (reply,) = body.suspend("ask", Generate("default", None, max_tokens=max_tokens), body.args, types=[str])
+    (reply,) = body.suspend(
+        "ask", Generate("default", None, sampling=Sampling(max_tokens=max_tokens)), body.args, types=[str]
+    )
     return Program("test", "hash", ("x",), body.finish([reply]), str)
 
 

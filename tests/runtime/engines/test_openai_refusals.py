@@ -265,7 +265,7 @@ async def test_while_one_sample_is_refused_the_others_are_paid_for_and_take_thei
     def slowly(policy: Policy) -> Program:
         body = RegionBuilder("", 1)
         (reply,) = body.suspend(
-            "ask", Generate("default", None, samples=2), body.args, types=[list[str]], policy=policy
+            "ask", Generate("default", None, sampling=Sampling(samples=2)), body.args, types=[list[str]], policy=policy
         )
         return Program("test", "hash", ("x",), body.finish([reply]), list[str])
 
