@@ -50,12 +50,12 @@ class Expressions(ast.NodeTransformer):
         place_inside(node, like)
         return node
 
-    def call(self, operator: str, like: ast.AST, *args: ast.expr) -> ast.expr:
+    def call(self, operator: str, like: ast.AST, *args: ast.expr, **named: ast.expr) -> ast.expr:
         """``orch.operator(...)``, at the first line of ``like``: Python has a method called where its name ends."""
         function = ast.Attribute(ast.Name(self.operators, ast.Load()), operator, ast.Load())
         line, column = like.lineno, like.col_offset  # type: ignore[attr-defined]
         self.at(function, ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column))
-        return self.at(ast.Call(function, list(args), []), like)
+        return self.at(ast.Call(function, list(args), [ast.keyword(*each) for each in named.items()]), like)
 
     def delayed(self, node: ast.expr) -> ast.expr:
         """``lambda: node``."""

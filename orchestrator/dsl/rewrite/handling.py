@@ -10,7 +10,7 @@ name is unbound there, unless the last statement alone assigns it: then it holds
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.dsl.failing import names_of
 from orchestrator.dsl.location import user_location
@@ -40,37 +40,59 @@ Handler = tuple[Callable[[], Any] | None, Callable[[Any], object]]
 Names = Sequence[str]
 
 
-def try_(  # noqa: PLR0917 - what the statement consists of
-    body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None, names: Names, tried: Names,
-    handled: Names, last: Names,
-) -> None:  # fmt: skip
-    """The statement ``try``.
+class _Try(NamedTuple):
+    """The statement: its blocks, and the names that they assign."""
 
-    ``tried`` are names that the body assigns, ``handled`` those that the other blocks do, and ``last`` those that only
-    the body's last statement assigns.
-    """
-    tracer = current_tracer()
+    body: Thunk
+    handlers: Sequence[Handler]
+    orelse: Thunk | None
+    names: Names
+    """Names that are assigned in it and may be read behind it."""
+    tried: Names
+    """Names that the body assigns."""
+    handled: Names
+    """Names that the handlers and the ``else`` assign."""
+    last: Names
+    """Names that only the last statement of the body assigns."""
+
+    def cells(self, *further: Thunk) -> Cells:
+        """The names that its blocks, and ``further`` ones, use of the function around them."""
+        return cells_of((self.body, self.orelse, *further, *(handle for _, handle in self.handlers)))
+
+
+def try_(
+    body: Thunk,
+    handlers: Sequence[Handler] = (),
+    orelse: Thunk | None = None,
+    cleanup: Thunk | None = None,
+    *,
+    names: Names = (),
+    tried: Names = (),
+    handled: Names = (),
+    last: Names = (),
+) -> None:
+    """The statement ``try``; ``cleanup`` is its ``finally``. What the names are is told at :class:`_Try`."""
+    tracer, statement = current_tracer(), _Try(body, handlers, orelse, names, tried, handled, last)
     if tracer is None:
-        _natively(body, handlers, orelse, cleanup)
-        return
-    if cleanup is not None:
-        _cleaned(tracer, body, handlers, orelse, cleanup, names, tried, handled, last)
+        _natively(statement, cleanup)
+    elif cleanup is not None:
+        _cleaned(tracer, statement, cleanup)
     else:
-        _handled(tracer, body, handlers, orelse, names, tried, last)
+        _handled(tracer, statement, names)
 
 
-def _natively(body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk | None) -> None:
+def _natively(statement: _Try, cleanup: Thunk | None) -> None:
     try:
         try:
-            body()
+            statement.body()
         except BaseException as error:
-            handle = _native_handler(error, handlers)
+            handle = _native_handler(error, statement.handlers)
             if handle is None:
                 raise
             handle(error)
         else:
-            if orelse is not None:
-                orelse()
+            if statement.orelse is not None:
+                statement.orelse()
     finally:
         if cleanup is not None:
             cleanup()
@@ -83,24 +105,21 @@ def _native_handler(error: BaseException, handlers: Sequence[Handler]) -> Callab
     return None
 
 
-def _handled(  # noqa: PLR0917
-    tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, names: Names, tried: Names,
-    last: Names,
-) -> None:  # fmt: skip
-    """``try`` with its handlers, and without a ``finally``."""
-    cells = cells_of((body, orelse, *(handle for _, handle in handlers)))
+def _handled(tracer: Tracer, statement: _Try, names: Names) -> None:
+    """``try`` with its handlers, and without a ``finally``; ``names`` may be read behind it."""
+    cells = statement.cells()
     before, emitted = contents_of(cells), tracer.emitted
-    arm, raised = _tried(tracer, body, cells)
+    arm, raised = _tried(tracer, statement.body, cells)
     if tracer.emitted == emitted and not arm.scope.raises:
         arm.drop()
-        _without_ops(tracer, raised, handlers, orelse)
+        _without_ops(tracer, raised, statement)
         return
     arms = [arm]
-    assigned = _assigned(arm, before, tried)
-    for number, (_, handle) in enumerate(handlers, 1):
+    assigned = _assigned(arm, before, statement.tried)
+    for number, (_, handle) in enumerate(statement.handlers, 1):
         restore(cells, before)
         for name in assigned:
-            if name not in last:
+            if name not in statement.last:
                 hold(cells[name], UNBOUND)
                 tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
         caught = Arm(tracer, f"handler {number} of the `try`")
@@ -111,11 +130,11 @@ def _handled(  # noqa: PLR0917
             )
             _Handling(tracer, error_value, handle).run(caught, cells)
     restore(cells, before)
-    catches = [list(_names(tracer, kinds)) for kinds, _ in handlers]
-    if orelse is None:
+    catches = [list(_names(tracer, kinds)) for kinds, _ in statement.handlers]
+    if statement.orelse is None:
         emit(tracer, "attempt", [], arms, names, cells, {"catches": catches})
         return
-    _then_else(tracer, arms, catches, orelse, names, cells)
+    _then_else(tracer, arms, catches, statement.orelse, names, cells)
 
 
 def _assigned(arm: Arm, before: Contents, names: Names) -> list[str]:
@@ -166,13 +185,13 @@ def _lost(handlers: Sequence[Arm], names: Names) -> list[str]:
     return [name for name in names if any(each.get(name) is UNBOUND for each in staying)]
 
 
-def _without_ops(tracer: Tracer, raised: Exception | None, handlers: Sequence[Handler], orelse: Thunk | None) -> None:
+def _without_ops(tracer: Tracer, raised: Exception | None, statement: _Try) -> None:
     """What Python does; nothing has been asked of a model or a tool."""
     if raised is None:
-        if orelse is not None:
-            orelse()
+        if statement.orelse is not None:
+            statement.orelse()
         return
-    handle = _native_handler(raised, handlers)
+    handle = _native_handler(raised, statement.handlers)
     if handle is None:
         raise_(raised, None)
         return
@@ -216,16 +235,13 @@ def _names(tracer: Tracer, kinds: Callable[[], Any] | None) -> tuple[str, ...]:
     return names_of(classes)
 
 
-def _cleaned(  # noqa: PLR0917
-    tracer: Tracer, body: Thunk, handlers: Sequence[Handler], orelse: Thunk | None, cleanup: Thunk, names: Names,
-    tried: Names, handled: Names, last: Names,
-) -> None:  # fmt: skip
+def _cleaned(tracer: Tracer, statement: _Try, cleanup: Thunk) -> None:
     """``finally``: an attempt around it all, of which nothing is caught."""
-    cells = cells_of((body, orelse, cleanup, *(handle for _, handle in handlers)))
+    cells, names = statement.cells(cleanup), statement.names
     before, emitted = contents_of(cells), tracer.emitted
     read = frozenset(map(plain_name, names))
     every = [*names, *(f"{OPTIONAL}{name}" for name in cells if name not in read)]
-    arm, raised = _tried(tracer, lambda: _handled(tracer, body, handlers, orelse, every, tried, last), cells)
+    arm, raised = _tried(tracer, lambda: _handled(tracer, statement, every), cells)
 
     def returned() -> list[Any]:
         left = arm.contents or {}
@@ -239,7 +255,7 @@ def _cleaned(  # noqa: PLR0917
             raise_(raised, None)
         return
     restore(cells, before)
-    assigned = _assigned(arm, before, (*tried, *handled))
+    assigned = _assigned(arm, before, (*statement.tried, *statement.handled))
     for name in assigned:
         hold(cells[name], UNBOUND)
         tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"

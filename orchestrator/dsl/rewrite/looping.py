@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -25,7 +26,7 @@ from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.drawing import refused_drawing
 from orchestrator.dsl.rewrite.gone_through import refuse_changed
 from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
-from orchestrator.dsl.rewrite.loop_state import LoopState
+from orchestrator.dsl.rewrite.loop_state import Extra, LoopState
 from orchestrator.dsl.rewrite.owning import drawable_here, stand_in
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
 from orchestrator.dsl.rewrite.values import bound_of, bounded, iterated
@@ -42,52 +43,108 @@ _TO_COME: Final = "what the `for` still goes through"
 Names = Sequence[str]
 
 
-def while_(  # noqa: PLR0917 - what the statement consists of
-    test: Callable[[], Any], body: Callable[[], object], carried: Names, until: Names, after: Names, further: int
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """A loop while it is traced."""
+
+    tracer: Tracer
+    cells: Cells
+    """The names that its condition and its body use of the function around them."""
+    body: Callable[..., object]
+    """A turn; that of a ``for`` is given the item."""
+    carried: Names
+    """Names that it assigns, and that a turn reads of the one before, or that are read behind the loop."""
+    until: Names
+    """Names of flags that end it."""
+    after: Names
+    """Names among ``carried`` that are read behind it."""
+    known: Collection[Any]
+    """What was known before it of names that hold nothing where an exit was taken."""
+
+    @classmethod
+    def of(
+        cls, tracer: Tracer, body: Callable[..., object], *others: Callable[[], Any], carried: Names, until: Names,
+        after: Names,
+    ) -> _Loop:  # fmt: skip
+        """A loop that begins; ``others`` are functions of it beside the body."""
+        return cls(tracer, cells_of((*others, body)), body, carried, until, after, set(tracer.lacking))
+
+    def flags(self) -> list[Any]:
+        """What the flags of the exits hold."""
+        return _flags(self.cells, self.until)
+
+    def settle(self, *, turn: bool = False) -> None:
+        """Have names hold nothing that the loop, or a turn, may have left so."""
+        settle(self.tracer, self.cells, self.carried, self.known, turn=turn)
+
+    def as_op(
+        self,
+        turn: Callable[[Extra], Extra],
+        over: Callable[[Extra], Any],
+        extra: Extra,
+        bound: int,
+        *,
+        runs: bool = False,
+        must_end: bool = False,
+    ) -> None:
+        """Emit it as a loop op; the arguments are those of :meth:`.LoopState.loop`."""
+        state = LoopState(self.tracer, self.cells, self.carried, self.until, self.after)
+        state.loop(turn, over, extra, bound, runs=runs, must_end=must_end)
+
+
+def while_(
+    test: Callable[[], Any],
+    body: Callable[[], object],
+    *,
+    carried: Names = (),
+    until: Names = (),
+    after: Names = (),
+    further: int = 0,
 ) -> None:
-    """The statement ``while``. ``further`` turns beyond the bound only find that the loop is over."""
-    tracer, cells = current_tracer(), cells_of((test, body))
-    known = set() if tracer is None else set(tracer.lacking)
-    _while(tracer, cells, test, body, carried, until, after, further, known)
-    if tracer is not None:
-        settle(tracer, cells, carried, known)
+    """The statement ``while``. ``further`` turns beyond the bound only find that the loop is over.
+
+    What the names are is told at :class:`_Loop`.
+    """
+    tracer = current_tracer()
+    if tracer is None:
+        cells = cells_of((test, body))
+        while test():
+            body()
+            if any(_flags(cells, until)):
+                return
+        return
+    loop = _Loop.of(tracer, body, test, carried=carried, until=until, after=after)
+    _while(loop, test, tracer.max_iterations + further)
+    loop.settle()
 
 
-def _while(  # noqa: PLR0917 - what the statement consists of
-    tracer: Tracer | None, cells: Cells, test: Callable[[], Any], body: Callable[[], object], carried: Names,
-    until: Names, after: Names, further: int, known: Collection[Any],
-) -> None:  # fmt: skip
+def _while(loop: _Loop, test: Callable[[], Any], most: int) -> None:
     runs = False
-    while True:
-        found = test() if tracer is None else _condition(tracer, test, cells)
-        if is_symbolic(found):
-            break
+    while not is_symbolic(found := _condition(loop, test)):
         if not found:
             return
-        if tracer is not None and until and not runs and _is_perhaps_last(tracer, body, cells, until):
+        if loop.until and not runs and _is_perhaps_last(loop, loop.body):
             runs = True
             break
-        body()
-        if tracer is not None:
-            settle(tracer, cells, carried, known, turn=True)
+        loop.body()
+        loop.settle(turn=True)
         runs = True
-        flags = _flags(cells, until)
+        flags = loop.flags()
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
             break
-    assert tracer is not None
 
-    def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
-        body()
+    def turn(extra: Extra) -> Extra:
+        loop.body()
         return extra
 
-    state = LoopState(tracer, cells, carried, until, after)
-    state.loop(turn, lambda _: not_(test()), (), tracer.max_iterations + further, runs=runs, must_end=True)
+    loop.as_op(turn, lambda _: not_(test()), (), most, runs=runs, must_end=True)
 
 
-def _condition(tracer: Tracer, test: Callable[[], Any], cells: Cells) -> Any:
+def _condition(loop: _Loop, test: Callable[[], Any]) -> Any:
     """What the condition comes to. Where that is symbolic its ops are dropped: the loop has its own."""
+    tracer, cells = loop.tracer, loop.cells
     mark, before, emitted = tracer.mark(), contents_of(cells), tracer.emitted
     arm = Arm(tracer, "the condition of `while`")
     with arm.open():
@@ -101,54 +158,54 @@ def _condition(tracer: Tracer, test: Callable[[], Any], cells: Cells) -> Any:
     return found if is_symbolic(found) else test()
 
 
-def for_(  # noqa: PLR0917 - what the statement consists of
-    items: Any, body: Callable[[Any], object], carried: Names, gathers: Names, until: Names, after: Names,
-    changed: str | None,
-) -> None:  # fmt: skip
+def for_(
+    items: Any,
+    body: Callable[[Any], object],
+    *,
+    carried: Names = (),
+    gathers: Names = (),
+    until: Names = (),
+    after: Names = (),
+    changed: str | None = None,
+) -> None:
     """The statement ``for``.
 
     ``gathers`` are lists among ``carried`` that the body only appends to; ``changed`` is what it goes through, if the
-    body changes that.
+    body changes that. What the other names are is told at :class:`_Loop`.
     """
-    tracer, cells = current_tracer(), cells_of((body,))
+    tracer = current_tracer()
     if tracer is None:
-        _natively(items, body, cells, until)
+        cells = cells_of((body,))
+        for item in items:
+            body(item)
+            if any(_flags(cells, until)):
+                return
         return
-    known = set(tracer.lacking)
+    loop = _Loop.of(tracer, body, carried=carried, until=until, after=after)
     if is_symbolic(items) or isinstance(items, operations.SymbolicRange):
-        _over_symbolic(tracer, items, body, cells, carried, gathers, until, after)
+        _over_symbolic(loop, items, gathers)
     else:
-        _over_concrete(tracer, items, body, cells, carried, until, after, changed, known)
-    settle(tracer, cells, carried, known)
+        _over_concrete(loop, items, changed)
+    loop.settle()
 
 
-def _natively(items: Any, body: Callable[[Any], object], cells: Cells, until: Names) -> None:
-    for item in items:
-        body(item)
-        if any(_flags(cells, until)):
-            return
-
-
-def _over_concrete(  # noqa: PLR0917
-    tracer: Tracer, items: Any, body: Callable[[Any], object], cells: Cells, carried: Names, until: Names,
-    after: Names, changed: str | None, known: Collection[Any],
-) -> None:  # fmt: skip
+def _over_concrete(loop: _Loop, items: Any, changed: str | None) -> None:
     if not drawable_here(items):
         return
+    tracer, cells = loop.tracer, loop.cells
     iterator, before = _in_turn(tracer, items), held(cells[changed]) if changed in cells else None
     for turn, item in enumerate(iterator):
-        if not turn and until and _is_perhaps_last(tracer, partial(body, item), cells, until):
+        if not turn and loop.until and _is_perhaps_last(loop, partial(loop.body, item)):
             if changed is not None:
                 refuse_changed(tracer, changed)
-            items_left = [item, *_rest(tracer, iterator)]
-            _perhaps_all(tracer, items, items_left, body, cells, carried, until, after, known)
+            _perhaps_all(loop, items, [item, *_rest(tracer, iterator)])
             return
-        body(item)
+        loop.body(item)
         if changed in cells and held(cells[changed]) is not before:  # by a branch, say, which gives the name another
             refuse_changed(tracer, changed)
             return
-        settle(tracer, cells, carried, known, turn=True)
-        flags = _flags(cells, until)
+        loop.settle(turn=True)
+        flags = loop.flags()
         if any(flag is True for flag in flags):
             return
         if any(map(is_symbolic, flags)):
@@ -156,8 +213,7 @@ def _over_concrete(  # noqa: PLR0917
                 refuse_changed(tracer, changed)
             rest = _rest(tracer, iterator)
             if rest:
-                further = partial(_perhaps_all, tracer, items, rest, body, cells, carried, until, after, known)
-                _unless(tracer, until, further, carried, cells)
+                _unless_over(loop, partial(_perhaps_all, loop, items, rest))
             return
 
 
@@ -186,15 +242,12 @@ def _in_turn(tracer: Tracer, items: Any) -> Iterator[Any]:
             yield item
 
 
-def _perhaps_all(  # noqa: PLR0917
-    tracer: Tracer, source: Any, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, carried: Names,
-    until: Names, after: Names, known: Collection[Any],
-) -> None:  # fmt: skip
+def _perhaps_all(loop: _Loop, source: Any, items: Sequence[Any]) -> None:
     """The turns for concrete items, each of which may be the last."""
     if len(items) > MOST_NESTED or (isinstance(source, range) and len(items) > 1):
-        _loop_over(tracer, items, body, cells, carried, until, after)
+        _loop_over(loop, items)
     else:
-        _nested(tracer, items, body, cells, until, carried, known)
+        _nested(loop, items)
 
 
 def _flags(cells: Cells, until: Names) -> list[Any]:
@@ -210,23 +263,24 @@ def _flags(cells: Cells, until: Names) -> list[Any]:
     return flags
 
 
-def _unless(tracer: Tracer, until: Names, further: Callable[[], None], names: Names, cells: Cells) -> None:
+def _unless_over(loop: _Loop, further: Callable[[], None]) -> None:
     """Go on, unless a flag says that the last turn was the last."""
-    flags = _flags(cells, until)
+    flags = loop.flags()
     over = or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]))
 
     def going_on() -> None:
-        with where_none_is_taken(tracer, until):
+        with where_none_is_taken(loop.tracer, loop.until):
             further()
 
     if is_symbolic(over):
-        decide(not_(over), going_on, lambda: None, names, cells)
+        decide(not_(over), going_on, lambda: None, loop.carried, loop.cells)
     else:
         further()
 
 
-def _is_perhaps_last(tracer: Tracer, turn: Callable[[], object], cells: Cells, until: Names) -> bool:
+def _is_perhaps_last(loop: _Loop, turn: Callable[[], object]) -> bool:
     """Whether it depends on a symbolic value if a turn is the last one."""
+    tracer, cells = loop.tracer, loop.cells
     mark, before = tracer.mark(), contents_of(cells)
     arm = Arm(tracer, "a turn of the loop")
     with arm.open():
@@ -235,44 +289,35 @@ def _is_perhaps_last(tracer: Tracer, turn: Callable[[], object], cells: Cells, u
     left = arm.contents
     tracer.rollback(mark)
     restore(cells, before)
-    return left is not None and any(is_symbolic(left[flag]) for flag in until)
+    return left is not None and any(is_symbolic(left[flag]) for flag in loop.until)
 
 
-def _nested(  # noqa: PLR0917
-    tracer: Tracer, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, until: Names, names: Names,
-    known: Collection[Any],
-) -> None:  # fmt: skip
+def _nested(loop: _Loop, items: Sequence[Any]) -> None:
     """A turn for each item, unless one before was the last."""
     first, *rest = items
-    with tracer.holding(lambda: rest, _TO_COME):
-        body(first)
-    settle(tracer, cells, names, known, turn=True)
-    if rest and not any(flag is True for flag in _flags(cells, until)):
-        _unless(tracer, until, partial(_nested, tracer, rest, body, cells, until, names, known), names, cells)
+    with loop.tracer.holding(lambda: rest, _TO_COME):
+        loop.body(first)
+    loop.settle(turn=True)
+    if rest and not any(flag is True for flag in loop.flags()):
+        _unless_over(loop, partial(_nested, loop, rest))
 
 
-def _loop_over(  # noqa: PLR0917
-    tracer: Tracer, items: Sequence[Any], body: Callable[[Any], object], cells: Cells, carried: Names, until: Names,
-    after: Names,
-) -> None:  # fmt: skip
+def _loop_over(loop: _Loop, items: Sequence[Any]) -> None:
     """A loop over concrete items that may be left early."""
-    known = lift(tracer, list(items))
+    known = lift(loop.tracer, list(items))
     is_counted = items == list(range(len(items)))
 
-    def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
+    def turn(extra: Extra) -> Extra:
         (position,) = extra
-        body(position if is_counted else operations.item(known, position))
+        loop.body(position if is_counted else operations.item(known, position))
         return (position + 1,)
 
-    state = LoopState(tracer, cells, carried, until, after)
-    with tracer.holding(lambda: known if of(known).twice else None, _TO_COME):
-        state.loop(turn, lambda _: False, (0,), len(items), runs=True, must_end=False)
+    with loop.tracer.holding(lambda: known if of(known).twice else None, _TO_COME):
+        loop.as_op(turn, lambda _: False, (0,), len(items), runs=True)
 
 
-def _over_symbolic(  # noqa: PLR0917
-    tracer: Tracer, items: Any, body: Callable[[Any], object], cells: Cells, carried: Names, gathers: Names,
-    until: Names, after: Names,
-) -> None:  # fmt: skip
+def _over_symbolic(loop: _Loop, items: Any, gathers: Names) -> None:
+    tracer = loop.tracer
     if isinstance(items, operations.SymbolicRange):
         values, most = items.as_list(), tracer.max_iterations
     else:
@@ -280,28 +325,25 @@ def _over_symbolic(  # noqa: PLR0917
         most = bound_of(tracer, values)
     if not most:  # nothing to go through
         return
-    lists = {name: held(cells[name]) for name in gathers}
+    lists = {name: held(loop.cells[name]) for name in gathers}
+    only_gathers = set(map(plain_name, loop.carried)) <= lists.keys() and all(map(_is_list, lists.values()))
     with tracer.holding(lambda: values if of(values).twice else None, _TO_COME):
-        _turns(tracer, values, most, body, cells, carried, lists, until, after)
+        if only_gathers and not loop.until:
+            _mapped(loop, values, most, lists)
+        else:
+            _over_values(loop, bounded(tracer, values, most), most)
 
 
-def _turns(  # noqa: PLR0917
-    tracer: Tracer, values: Value[Any], most: int, body: Callable[[Any], object], cells: Cells, carried: Names,
-    lists: dict[str, Any], until: Names, after: Names,
-) -> None:  # fmt: skip
-    if not until and set(map(plain_name, carried)) <= lists.keys() and all(_is_list(each) for each in lists.values()):
-        _mapped(tracer, values, most, body, cells, lists)
-        return
-    values = bounded(tracer, values, most)
+def _over_values(loop: _Loop, values: Value[Any], most: int) -> None:
+    """A loop over the positions of a list."""
     count = operations.builtin_call(len, (values,), {})
 
-    def turn(extra: tuple[Any, ...]) -> tuple[Any, ...]:
+    def turn(extra: Extra) -> Extra:
         (position,) = extra
-        body(operations.item(values, position))
+        loop.body(operations.item(values, position))
         return (position + 1,)
 
-    state = LoopState(tracer, cells, carried, until, after)
-    state.loop(turn, lambda extra: extra[0] >= count, (0,), most, runs=False, must_end=False)
+    loop.as_op(turn, lambda extra: extra[0] >= count, (0,), most)
 
 
 def _is_list(content: Any) -> bool:
@@ -310,10 +352,9 @@ def _is_list(content: Any) -> bool:
     return type(content) is list
 
 
-def _mapped(  # noqa: PLR0917
-    tracer: Tracer, values: Value[Any], most: int, body: Callable[[Any], object], cells: Cells, lists: dict[str, Any]
-) -> None:
+def _mapped(loop: _Loop, values: Value[Any], most: int, lists: dict[str, Any]) -> None:
     """A map; each turn gives its part of the lists."""
+    tracer, cells = loop.tracer, loop.cells
     before = contents_of(cells)
     is_one = dict.fromkeys(lists, False)
 
@@ -321,7 +362,7 @@ def _mapped(  # noqa: PLR0917
         restore(cells, before)
         for name, known in lists.items():
             hold(cells[name], stand_in(known, []))
-        body(item)
+        loop.body(item)
         parts = []
         for name in lists:
             part = held(cells[name])

@@ -61,5 +61,5 @@ def _search(  # noqa: PLR0917
         if_(True if test is None else test(item), take, None, (f"{FLAG}found", "given"))
 
     carried = (f"{FLAG}found", "given") if called is next else (f"{FLAG}found",)
-    for_(source, turn, carried, (), ("found",), carried[1:], None)
+    for_(source, turn, carried=carried, until=("found",), after=carried[1:])
     return found, given

@@ -172,11 +172,16 @@ class Statements(Assignments):
         carried = self._carried(node, *parts)
         test, test_made = self._body("while", [self.at(ast.Return(node.test), node.test)], node)
         body, body_made = self._body("body", node.body, node)
-        until = _texts(getattr(node, "exits", ()))
-        after = _texts(sorted(self._live.after(node) & frozenset(carried)))
-        further = ast.Constant(int(getattr(node, "asks_within", False)))
-        call = self.do("while_", node, load(test), load(body), _texts(carried), until, after, further)
-        return [test_made, body_made, call]
+        names = self._names_of_loop(node, carried)
+        if getattr(node, "asks_within", False):
+            names["further"] = ast.Constant(1)
+        return [test_made, body_made, self.do("while_", node, load(test), load(body), **names)]
+
+    def _names_of_loop(
+        self, node: ast.For | ast.While, carried: Sequence[str], gathers: Sequence[str] = ()
+    ) -> dict[str, ast.expr]:
+        after = sorted(self._live.after(node) & frozenset(carried))
+        return _named(carried=carried, gathers=gathers, until=getattr(node, "exits", ()), after=after)
 
     def visit_For(self, node: ast.For) -> list[ast.stmt]:
         item = self.name("item_")
@@ -191,10 +196,10 @@ class Statements(Assignments):
             source = self.call("unchanged", node.iter, source, load(changed.name), *named)
         start = self.block([take])
         body, made = self._body("for", node.body, node, item, start=start)
-        until = _texts(getattr(node, "exits", ()))
-        after = _texts(sorted(self._live.after(node) & frozenset(carried)))
-        name = ast.Constant(None if changed is None else changed.name)
-        return [made, self.do("for_", node, source, load(body), _texts(carried), _texts(gathers), until, after, name)]
+        names = self._names_of_loop(node, carried, gathers)
+        if changed is not None:
+            names["changed"] = ast.Constant(changed.name)
+        return [made, self.do("for_", node, source, load(body), **names)]
 
     def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
         if getattr(node, "is_left_in_the_end", False):
@@ -216,21 +221,20 @@ class Statements(Assignments):
             kinds = ast.Constant(None) if handler.type is None else self.delayed(handler.type)
             ast.copy_location(kinds, node)
             caught.append(ast.Tuple([kinds, load(name)], ast.Load()))
-        others: list[ast.expr] = []
-        for what, statements in (("orelse", node.orelse), ("finally", node.finalbody)):
+        parts: dict[str, ast.expr] = {"handlers": ast.Tuple(caught, ast.Load())} if caught else {}
+        for what, statements in (("orelse", node.orelse), ("cleanup", node.finalbody)):
             if statements:
-                name, made = self._body(what, statements, node)
+                name, made = self._body("finally" if what == "cleanup" else what, statements, node)
                 functions.append(made)
-                others.append(load(name))
-            else:
-                others.append(_none())
+                parts[what] = load(name)
         exits = (frozenset(assigned(*node.body)) & self._flags) | {self._result}  # behind an exit nothing can fail
-        last = _texts(sorted((_only_at_the_end(node.body) - self._assigned_by_calls(*node.body)) | exits))
-        bound = [
-            _texts(sorted(self._assigned(*each) & self._locals)) for each in (node.body, [*handlers, *node.orelse])
-        ]
-        call = self.do("try_", node, load(body), ast.Tuple(caught, ast.Load()), *others, _texts(results), *bound, last)
-        return [*functions, call]
+        names = _named(
+            names=results,
+            tried=sorted(self._assigned(*node.body) & self._locals),
+            handled=sorted(self._assigned(*handlers, *node.orelse) & self._locals),
+            last=sorted((_only_at_the_end(node.body) - self._assigned_by_calls(*node.body)) | exits),
+        )
+        return [*functions, self.do("try_", node, load(body), **parts, **names)]
 
     def visit_Raise(self, node: ast.Raise) -> ast.stmt:
         exc = _none() if node.exc is None else self.visit(node.exc)
@@ -392,6 +396,11 @@ def _declared(names: Sequence[str], like: ast.AST) -> ast.stmt:
 
 def _none() -> ast.expr:
     return ast.Constant(None)
+
+
+def _named(**texts: Sequence[str]) -> dict[str, ast.expr]:
+    """Keyword arguments that are names; without those of which there are none."""
+    return {keyword: _texts(names) for keyword, names in texts.items() if names}
 
 
 def _texts(texts: Sequence[str]) -> ast.expr:
