@@ -24,9 +24,9 @@ from orchestrator.dsl.rewrite.changing import (
 )
 from orchestrator.dsl.rewrite.comprehending import dict_of, list_of, set_of
 from orchestrator.dsl.rewrite.deciding import and_, chain, choose, if_, not_, or_
-from orchestrator.dsl.rewrite.drawing import drawn, drawn_by
-from orchestrator.dsl.rewrite.gone_through import kept, unchanged
+from orchestrator.dsl.rewrite.gone_through import unchanged
 from orchestrator.dsl.rewrite.handling import raise_, try_
+from orchestrator.dsl.rewrite.lazy import drawn, drawn_by, kept
 from orchestrator.dsl.rewrite.looping import for_, while_
 from orchestrator.dsl.rewrite.matching import (
     any_pattern,

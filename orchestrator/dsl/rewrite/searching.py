@@ -1,8 +1,7 @@
 """``any``, ``all`` and ``next`` of a generator expression: they go through it only as far as they must.
 
-What a generator expression gives is made when it is asked for, so nothing behind the first that decides may happen.
-That is a loop that is left early. Where nothing in it could be noticed, as in ``any(len(word) > 9 for word in words)``,
-all members are made at once.
+Nothing behind the first item that decides may happen (:mod:`.lazy` has the rule), so that is a loop that is left early.
+Where nothing in it could be noticed, as in ``any(len(word) > 9 for word in words)``, all members are made at once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from orchestrator.dsl.rewrite.calling import function
 from orchestrator.dsl.rewrite.cells import FLAG
 from orchestrator.dsl.rewrite.comprehending import Further, Member, Test
 from orchestrator.dsl.rewrite.deciding import if_, not_
-from orchestrator.dsl.rewrite.drawing import drawn, is_unnoticed
+from orchestrator.dsl.rewrite.lazy import drawn, is_unnoticed
 from orchestrator.dsl.rewrite.looping import for_
 from orchestrator.dsl.tracer import current_tracer
 

@@ -22,7 +22,8 @@ from typing import Any
 from orchestrator.dsl.rewrite.assigning import Assignments, assign, load
 from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.exits import structured
-from orchestrator.dsl.rewrite.gone_through import Changed, mark_gone_through
+from orchestrator.dsl.rewrite.gone_through import Changed, mark_changed
+from orchestrator.dsl.rewrite.lazy import mark_lazy
 from orchestrator.dsl.rewrite.scopes import (
     NONE,
     Liveness,
@@ -37,7 +38,6 @@ from orchestrator.dsl.rewrite.scopes import (
     rebound_outside,
     walk,
 )
-from orchestrator.dsl.rewrite.uses import mark_uses
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -344,8 +344,8 @@ def rewritten(node: Function, operators: str, taken: Names, foreign: Names, made
     Python and its library.
     """
     mark_comprehensions(node)
-    mark_gone_through(node)
-    mark_uses(node)
+    mark_lazy(node)
+    mark_changed(node)
     return Statements(operators, taken, foreign, made_up).function(node)
 
 

@@ -7,11 +7,14 @@ must be the same.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from orchestrator.dsl.llm import llm
 from orchestrator.dsl.tool import Tool, tool
@@ -120,3 +123,14 @@ def same(program: Callable[..., Any], *args: Any, answer: Answer = shout, **opti
     found = compiled(program, *args, answer=answer, **options)
     assert found == expected, f"\nas Python:   {expected}\nas workflow: {found}"
     return found
+
+
+def refused_at_its_mark(program: Callable[..., Any], code: str) -> None:
+    """Assert that a program is refused with this code alone, at a line that the comment ``# D050``, say, marks."""
+    with pytest.raises(TraceError) as caught:
+        compiled(program, "a b")
+    assert {each.code for each in caught.value.diagnostics} == {code}
+    first, lines = program.__code__.co_firstlineno, inspect.getsource(program).splitlines()
+    where = caught.value.diagnostics[0].where
+    assert where is not None
+    assert lines[where.line - first].endswith(f"# {code.removeprefix('ORCH-')}")

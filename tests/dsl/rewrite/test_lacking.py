@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.errors import TraceError
-from tests.dsl.rewrite.both import compiled, noting, same
+from tests.dsl.rewrite.both import compiled, noting, refused_at_its_mark, same
 
 
 def _note(text: str) -> str:
@@ -218,3 +218,30 @@ def test_the_line_is_that_of_the_loop_or_of_what_reads_the_name(program: Callabl
     for each in caught.value.diagnostics:
         assert each.where is not None
         assert "# D051" in lines[each.where.line - first]
+
+
+def read_before_any_turn_binds_it(text: str) -> str:
+    found = ""
+    for word in words(text):
+        if len(word) > 1:
+            found = seen  # noqa: F821  # D051
+        else:
+            seen = word  # noqa: F841
+    return found
+
+
+def bound_in_the_other_branch(text: str) -> str:
+    if text:
+        seen = "yes"
+    else:
+        note(seen)  # D051
+    return "done"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [read_before_any_turn_binds_it, bound_in_the_other_branch],
+    ids=lambda program: program.__name__,
+)
+def test_a_name_that_nothing_binds_on_the_way_is_named_at_its_line(program: Callable[[str], object]) -> None:
+    refused_at_its_mark(program, "ORCH-D051")

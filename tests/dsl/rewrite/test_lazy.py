@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.dsl.workflow import workflow
 from orchestrator.errors import TraceError
-from tests.dsl.rewrite.both import noting, same, say
+from tests.dsl.rewrite.both import noting, refused_at_its_mark, same, say
 
 
 def _words(text: str) -> list[str]:
@@ -68,8 +68,26 @@ def between_turns(text: str) -> str:
     return text
 
 
+def taken_at_once(text: str) -> list[int]:
+    found = (len(word) for word in words(text))
+    total = sum(found)
+    pairs = zip(words(text), words(text), strict=True)
+    for one, other in pairs:
+        total += len(one + other)
+    pairs = zip(words(text), [1, 2], strict=False)
+    return [total, *[number for _, number in pairs]]
+
+
+def of_known_things(text: str) -> list[Any]:
+    pairs = zip(["a", "b"], [1, 2], strict=True)
+    first = next(pairs)
+    numbers = map(len, ["aa", "b"])
+    return [first, list(pairs), list(numbers), list(numbers), len(text)]
+
+
 ALIKE = [
     joined_later, used_up_where_they_stand, filtered, without_effects, one_by_one, in_one_arm, between_turns,
+    taken_at_once, of_known_things,
 ]  # fmt: skip
 
 
@@ -139,3 +157,73 @@ def test_what_could_be_told_apart_is_refused(program: Any) -> None:
     error = caught.value.diagnostics[0]
     assert error.code == "ORCH-D050"
     assert "write a list" in str(error.fix)
+
+
+def generator_twice(text: str) -> list[int]:
+    found = (len(word) for word in words(text))  # D050
+    return [sum(found), sum(found)]
+
+
+def generator_before_its_name_changes(text: str) -> list[str]:
+    end = "a"
+    found = (word + end for word in words(text))  # D050
+    end = "b"
+    return list(found)
+
+
+def generator_in_a_loop(text: str) -> int:
+    total = 0
+    found = (len(word) for word in words(text))  # D050
+    for _ in range(2):
+        total += sum(found)
+    return total
+
+
+def generator_by_next(text: str) -> str:
+    found = (word for word in words(text))  # D050
+    return next(found, "") + next(found, "")
+
+
+def generator_in_a_test_first(text: str) -> list[str]:
+    found = (word for word in words(text))  # D050
+    if "b" in found:
+        return list(found)
+    return []
+
+
+def pairs_twice(text: str) -> list[int]:
+    pairs = zip(words(text), words(text), strict=True)  # D050
+    return [len(list(pairs)), len(list(pairs))]
+
+
+def pairs_of_a_list_that_changes(text: str) -> int:
+    found = words(text)
+    pairs = enumerate(found)  # D050
+    found.append("more")
+    return len(list(pairs))
+
+
+def mapped_in_a_function(text: str) -> int:
+    found = map(len, words(text))  # D050
+
+    def total() -> int:
+        return sum(found)
+
+    return total() + total()
+
+
+WITH_A_NAME = [
+    generator_twice,
+    generator_before_its_name_changes,
+    generator_in_a_loop,
+    generator_by_next,
+    generator_in_a_test_first,
+    pairs_twice,
+    pairs_of_a_list_that_changes,
+    mapped_in_a_function,
+]
+
+
+@pytest.mark.parametrize("program", WITH_A_NAME, ids=lambda each: each.__name__)
+def test_what_has_a_name_is_refused_at_its_line_where_laziness_could_be_seen(program: Any) -> None:
+    refused_at_its_mark(program, "ORCH-D050")
