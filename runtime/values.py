@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import lru_cache
 from types import CoroutineType
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError, to_json
 
 from orchestrator.dsl.llm import Chat
@@ -61,19 +62,23 @@ def open_conversation(model: str | None, *begun: Any) -> Conversation:
     return Conversation(tuple(m for each in turns for m in ((each,) if isinstance(each, Message) else each)), model)
 
 
+_STRUCTURED: Final = (list, tuple, dict, set, frozenset, deque, Mapping, BaseModel)
+
+
 def prompt_text(value: object) -> str:
-    """What fills a hole of a prompt: text, scalars and errors as an f-string shows them, everything else as JSON."""
-    if isinstance(value, str):
+    """What fills a hole of a prompt: a container, a model and a dataclass as JSON, all else as an f-string shows it."""
+    if type(value) is str:
         return value
-    if value is None or isinstance(value, (bool, int, float, Error)):
-        return str(value)
     if isinstance(value, Conversation):
         return _told_messages(value.messages)
     if isinstance(value, (Message, Part)):
         return _told_messages((value,)) if isinstance(value, Message) else f"[{value}]"
     if isinstance(value, (list, tuple)) and value and all(isinstance(each, Message) for each in value):
         return _told_messages(value)
-    return to_json(value, fallback=_told).decode()
+    if isinstance(value, _STRUCTURED) or (is_dataclass(value) and not isinstance(value, Error)):
+        return to_json(value, fallback=_told).decode()
+    same = plain(value)
+    return f"{value}" if same is value else prompt_text(same)
 
 
 def _told_messages(messages: Iterable[Message]) -> str:
