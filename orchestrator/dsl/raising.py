@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.lifting import feed, feed_text, lift
+from orchestrator.dsl.rewrite.unbound import check_bound
 from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.errors import Error, OrchError, bases_of, qualified
@@ -45,7 +46,7 @@ def fails_here(tracer: Tracer, error: Exception) -> bool:
     scope = tracer.scope
     if isinstance(error, OrchError) or scope.is_tried or not _is_tried(scope):
         return False
-    tracer.check_bound(error)
+    check_bound(tracer, error)
     fail_op(tracer, type(error), message_of(tracer, error))
     return True
 

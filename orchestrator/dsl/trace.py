@@ -18,6 +18,7 @@ from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.location import raised_in, trace_boundary, without_own_frames
 from orchestrator.dsl.policy import Opts
 from orchestrator.dsl.raising import EndedError
+from orchestrator.dsl.rewrite.unbound import check_bound
 from orchestrator.dsl.symbol import Symbol
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Origin, Result, Tracer, Value
@@ -158,7 +159,7 @@ trace_boundary(_run.__code__)
 def report_exception(tracer: Tracer, error: Exception) -> Value[Any]:
     """Record an exception of the user's function, at the innermost line of user code."""
     try:
-        tracer.check_bound(error, why="nothing on the way here binds it")
+        check_bound(tracer, error, why="nothing on the way here binds it")
     except TraceError as unbound:
         error = unbound
     if isinstance(error, TraceError):

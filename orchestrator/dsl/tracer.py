@@ -6,14 +6,13 @@ everywhere, so one mistake is reported once. From the first error on nothing mor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from orchestrator.dsl.bounds import Length, length_by_type
-from orchestrator.dsl.location import raised_in, user_frame, user_location
+from orchestrator.dsl.location import user_frame, user_location
 from orchestrator.dsl.naming import type_clash
 from orchestrator.dsl.once import repeats, retried_around
 from orchestrator.dsl.order import Tokens
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from orchestrator.dsl.graph import Graph, Region
 
 T = TypeVar("T")
-_UNBOUND: Final = re.compile(r"variable '(\w+)'")
 MAX_ITEMS: Final = 100
 MAX_ITERATIONS: Final = 25
 
@@ -232,18 +230,6 @@ class Tracer:
         frame = user_frame()
         self.runs.note(frame)
         return SourceLoc(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
-
-    def check_bound(self, error: Exception, *, why: str | None = None) -> None:
-        """Raise :class:`TraceError` if a name holds nothing, and it is known why; ``why`` is what to say otherwise."""
-        found = _UNBOUND.search(str(error)) if isinstance(error, NameError) else None
-        if found is not None and (reason := self.unbound.get(found[1], why)) is not None:
-            raise TraceError(
-                "ORCH-D051",
-                f"`{found[1]}` holds nothing here",
-                where=raised_in(error),
-                why=reason,
-                fix=f"bind `{found[1]}` on every path, with values of one type",
-            ) from error
 
     def call(self, function: Callable[..., Any], *args: object) -> Any:
         """``function(*args)``, a function of the user's that is traced."""

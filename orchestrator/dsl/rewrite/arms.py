@@ -33,7 +33,7 @@ from orchestrator.dsl.rewrite.cells import (
     restore,
 )
 from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
-from orchestrator.dsl.rewrite.lacking import lacks, note, taken
+from orchestrator.dsl.rewrite.unbound import lacks, note, taken, unbound
 from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.sharing import either, of
 from orchestrator.dsl.sharing import note as share
@@ -200,8 +200,7 @@ class Joining:
                 why=reason,
                 fix="use values that models or tools made, or constants, of one type",
             )
-        self.tracer.unbound[plain_name(name)] = reason
-        return UNBOUND
+        return unbound(self.tracer, plain_name(name), reason)
 
     def finish(self) -> list[Any]:
         """Have every region yield; the regions."""

@@ -29,8 +29,8 @@ from orchestrator.dsl.rewrite.cells import (
     restore,
 )
 from orchestrator.dsl.rewrite.deciding import decide
-from orchestrator.dsl.rewrite.lacking import note, taken
 from orchestrator.dsl.rewrite.plain import is_symbolic
+from orchestrator.dsl.rewrite.unbound import BY_A_FAILURE, BY_A_HANDLER, check_bound, note, taken, unbound
 from orchestrator.dsl.tracer import Origin, Result, Tracer, Value, current_tracer
 from orchestrator.errors import Error, OrchError, TraceError, described
 
@@ -120,8 +120,7 @@ def _handled(tracer: Tracer, statement: _Try, names: Names) -> None:
         restore(cells, before)
         for name in assigned:
             if name not in statement.last:
-                hold(cells[name], UNBOUND)
-                tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
+                hold(cells[name], unbound(tracer, name, BY_A_FAILURE))
         caught = Arm(tracer, f"handler {number} of the `try`")
         arms.append(caught)
         with caught.open([Error]):
@@ -160,8 +159,7 @@ def _then_else(  # noqa: PLR0917
 
     def handled() -> None:
         for name in lost:
-            hold(cells[name], UNBOUND)
-            tracer.unbound[name] = "a handler of the `try` does not bind it"
+            hold(cells[name], unbound(tracer, name, BY_A_HANDLER))
         for name, exits in left.items():
             note(tracer, cells[name], exits)
 
@@ -257,8 +255,7 @@ def _cleaned(tracer: Tracer, statement: _Try, cleanup: Thunk) -> None:
     restore(cells, before)
     assigned = _assigned(arm, before, (*statement.tried, *statement.handled))
     for name in assigned:
-        hold(cells[name], UNBOUND)
-        tracer.unbound[name] = "the failure may have come before or after it was assigned in the `try`"
+        hold(cells[name], unbound(tracer, name, BY_A_FAILURE))
     end = Arm(tracer, "the `finally`")
     with end.open(), tracer.holding(returned, "what the `try` returns"):
         run(end, cleanup, cells)
@@ -297,7 +294,7 @@ def _tried(tracer: Tracer, body: Thunk, cells: Cells) -> tuple[Arm, Exception | 
         except Exception as error:
             if isinstance(error, OrchError):
                 raise
-            tracer.check_bound(error)
+            check_bound(tracer, error)
             raised = error
             if tracer.emitted > emitted:
                 fail_op(tracer, type(error), message_of(tracer, error))

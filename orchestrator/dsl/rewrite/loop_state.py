@@ -11,7 +11,7 @@ from orchestrator.dsl.rewrite.arms import never
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.deciding import or_
 from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
-from orchestrator.dsl.rewrite.lacking import lacks, reason
+from orchestrator.dsl.rewrite.unbound import BY_A_TURN, BY_NO_TURN, by_exits, lacks, reason, unbound
 from orchestrator.dsl.tracer import Tracer
 
 Extra = tuple[Any, ...]
@@ -87,10 +87,10 @@ class LoopState:
         restore(self._cells, self._first)
         for name, value in zip(self._names, final, strict=False):
             if name in self._lost:
-                self._tracer.unbound.setdefault(name, "not every turn of the loop binds it")
-                hold(self._cells[name], UNBOUND)
+                why = reason(self._tracer, name) or BY_A_TURN
+                hold(self._cells[name], unbound(self._tracer, name, why))
             elif self._first[name] is UNBOUND and not runs and name not in self._sure:
-                self._tracer.unbound[name] = "the loop may not run at all, so bind it before"
+                unbound(self._tracer, name, BY_NO_TURN)
             else:
                 hold(self._cells[name], value)
 
@@ -120,8 +120,7 @@ class LoopState:
                 )
         for name in self._names:
             if name not in self._sure and (flags := lacks(self._tracer, self._cells[name], held(self._cells[name]))):
-                self._tracer.unbound[name] = reason(flags)
-                hold(self._cells[name], UNBOUND)
+                hold(self._cells[name], unbound(self._tracer, name, by_exits(flags)))
         self._refuse_lost()
         new = {name for name in self._names if self._first[name] is UNBOUND} - self._sure
         self._lost = {name for name in new if held(self._cells[name]) is UNBOUND}
@@ -141,7 +140,7 @@ class LoopState:
                 self._tracer.report(
                     "ORCH-D051",
                     f"`{name}` holds nothing at the end of a turn, and the next one reads it, or what follows the loop",
-                    why=self._tracer.unbound.get(name, ""),
+                    why=reason(self._tracer, name),
                     fix=f"assign `{name}` on every path through the loop",
                 )
 

@@ -24,11 +24,11 @@ from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
 from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.gone_through import refuse_changed
-from orchestrator.dsl.rewrite.lacking import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.lazy import refused_drawing
 from orchestrator.dsl.rewrite.loop_state import Extra, LoopState
 from orchestrator.dsl.rewrite.owning import drawable_here, stand_in
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
+from orchestrator.dsl.rewrite.unbound import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.values import bound_of, bounded, iterated
 from orchestrator.dsl.sharing import Shares, either, note, of
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer

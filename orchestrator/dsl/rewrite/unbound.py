@@ -1,8 +1,12 @@
-"""Names that an exit of a loop leaves without a value, though one stands for what they hold.
+"""Names that hold nothing, and why.
 
-Behind ``if done: break`` nobody sees what the arm with the ``break`` did not bind, as long as the turn lasts: what
-follows runs only where it was not taken. So the joined value counts as what the name holds, and it is noted here that
-it does not where the exit was taken::
+A name holds nothing behind a construct that does not bind it, or not with one type, on every way through. Its cell is
+empty then, as in Python, and the reason is kept for whoever reads it (:func:`unbound`, :func:`check_bound`).
+
+An exit of a loop may leave a name without a value, though one stands for what it holds. Behind ``if done: break``
+nobody sees what the arm with the ``break`` did not bind, as long as the turn lasts: what follows runs only where it was
+not taken. So the joined value counts as what the name holds, and it is noted here that it does not where the exit was
+taken::
 
     for word in words:
         if word == "stop":
@@ -15,17 +19,52 @@ At the end of the turn, or of the loop, such a name holds nothing. (A ``return``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import CellType
 from typing import Any, Final, NamedTuple
 
+from orchestrator.dsl.location import raised_in
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, held, hold, plain_name
 from orchestrator.dsl.tracer import Tracer
+from orchestrator.errors import TraceError
 
+BY_A_FAILURE: Final = "the failure may have come before or after it was assigned in the `try`"
+BY_A_HANDLER: Final = "a handler of the `try` does not bind it"
+BY_A_TURN: Final = "not every turn of the loop binds it"
+BY_NO_TURN: Final = "the loop may not run at all, so bind it before"
+"""Why a name holds nothing."""
 BROKE: Final = "broke_"
 SKIPPED: Final = "skipped_"
 """How the names of flags begin that say that a ``break``, or a ``continue``, has been taken."""
+
+
+_NAME: Final = re.compile(r"variable '(\w+)'")
+
+
+def unbound(tracer: Tracer, name: str, why: str) -> Any:
+    """Keep why a name holds nothing; returns :data:`UNBOUND`, which its cell is to hold."""
+    tracer.unbound[name] = why
+    return UNBOUND
+
+
+def reason(tracer: Tracer, name: str) -> str:
+    """Why a name holds nothing; empty if nobody has said."""
+    return tracer.unbound.get(name, "")
+
+
+def check_bound(tracer: Tracer, error: Exception, *, why: str = "") -> None:
+    """Raise ORCH-D051 if ``error`` says that a name holds nothing and a reason is known: the one kept, else ``why``."""
+    found = _NAME.search(str(error)) if isinstance(error, NameError) else None
+    if found is not None and (known := reason(tracer, found[1]) or why):
+        raise TraceError(
+            "ORCH-D051",
+            f"`{found[1]}` holds nothing here",
+            where=raised_in(error),
+            why=known,
+            fix=f"bind `{found[1]}` on every path, with values of one type",
+        ) from error
 
 
 class Lack(NamedTuple):
@@ -55,8 +94,8 @@ def lacks(tracer: Tracer, cell: CellType, content: Any) -> frozenset[str]:
     return frozenset() if found is None else found.flags
 
 
-def reason(flags: Collection[str]) -> str:
-    """Why a name holds nothing behind a turn, or a loop."""
+def by_exits(flags: Collection[str]) -> str:
+    """Why a name holds nothing behind a turn, or a loop, that may end with one of these exits."""
     words = {"break" if flag.startswith(BROKE) else "continue" for flag in flags}
     return f"{' and '.join(f'`{word}`' for word in sorted(words))} may come before it is bound"
 
@@ -72,8 +111,7 @@ def settle(tracer: Tracer, cells: Cells, names: Sequence[str], known: Collection
         if turn:
             flags = frozenset(flag for flag in flags if flag.startswith(SKIPPED))
         if flags and key not in known:
-            tracer.unbound[name] = reason(flags)
-            hold(cells[name], UNBOUND)
+            hold(cells[name], unbound(tracer, name, by_exits(flags)))
 
 
 @contextmanager
