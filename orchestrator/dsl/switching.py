@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from enum import Enum
+from enum import Enum, Flag
 from typing import Any, Final, TypeVar, Unpack, get_args
 
 from orchestrator.dsl.alternatives import alternatives, trace_arm
@@ -148,7 +148,7 @@ def possibilities(tp: TypeForm) -> list[object] | None:
         return None
     if cls is bool:
         return [True, False]
-    return list(cls) if issubclass(cls, Enum) else [cls]
+    return list(cls) if issubclass(cls, Enum) and not issubclass(cls, Flag) else [cls]  # flags can be combined
 
 
 def _may_be(possible: object, case: object) -> bool:

@@ -93,7 +93,7 @@ class Value(Generic[T]):
     What Python's operators do with one is said above, in :class:`~orchestrator.dsl.symbol.Symbol`.
     """
 
-    __slots__ = ("_facts", "_hole", "_length", "_origin", "_scope", "_shares", "_ssa", "_tracer", "_type")
+    __slots__ = ("_among", "_facts", "_hole", "_length", "_origin", "_scope", "_shares", "_ssa", "_tracer", "_type")
 
     def __init__(  # noqa: PLR0917 - positional because every op makes one
         self, tracer: Tracer, ssa: Any, tp: Any, scope: Scope, origin: Origin, length: Length | None = None
@@ -107,6 +107,8 @@ class Value(Generic[T]):
         self._hole: int | None = None
         self._facts: tuple[Fact, ...] = ()
         """Of a condition, what it says about the types of values."""
+        self._among: tuple[TypeForm, ...] | None = None
+        """Which members of its type it is one of, where a test has left fewer than the type has."""
         self._shares: Shares | None = None
         """The objects that it may be and may hold (:mod:`orchestrator.dsl.sharing`); None where they are its own."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from orchestrator.dsl.arithmetic import comparable
 from orchestrator.dsl.kinds import is_text, items_of
 from orchestrator.dsl.lifting import SymbolicRange, lift
-from orchestrator.dsl.narrowing import equals, is_none, is_true, members, narrowed, together
+from orchestrator.dsl.narrowing import equals, is_none, is_the, is_true, members, narrowed, only, together
 from orchestrator.dsl.operations.applying import wrong_operand, wrong_operands
 from orchestrator.dsl.operations.operands import as_value, in_some_order, tracer_of
 from orchestrator.dsl.template import has_marker, without_markers
@@ -35,12 +35,12 @@ def truth(value: object) -> Value[bool] | bool:
         value = value.as_list()
     if not isinstance(value, Value):
         return bool(value)
+    if (answer := only(value, is_true)) is not None:
+        return answer
     if plain(value._type) is bool:
         return value
-    answers = {is_true(member) for member in members(value._type)}
-    if len(answers) == 1 and (answer := answers.pop()) is not None:
-        return answer
-    return _test(value._tracer.builtin("truth", {"value": lift(value._tracer, value)}, bool), narrowed(value, is_true))
+    made = value._tracer.builtin("truth", {"value": lift(value._tracer, value)}, bool)
+    return _test(made, (*value._facts, *narrowed(value, is_true)))
 
 
 def _test(made: Value[Any], facts: tuple[Fact, ...]) -> Value[bool]:
@@ -55,12 +55,9 @@ def same(a: object, b: object) -> Value[bool] | bool:
     tracer = tracer_of(a, b)
     value, other = (a, b) if isinstance(a, Value) else (b, a)
     if isinstance(value, Value) and isinstance(other, _SINGLETONS):
-        holds = is_none if other is None else equals(other)
-        answers = {holds(member) for member in members(value._type)}
-        if answers == {True} and (other is None or isinstance(other, (bool, Enum))):
-            return True
-        if answers == {False}:
-            return False
+        holds = is_none if other is None else is_the(other)
+        if (answer := only(value, holds)) is not None:
+            return answer
         operands = {"left": lift(tracer, value), "right": lift(tracer, other)}
         return _test(tracer.builtin("is", operands, bool), narrowed(value, holds))
     if not isinstance(value, Value) and (a is None or b is None):  # a text is not None
@@ -107,15 +104,15 @@ def _among(tracer: Tracer, container: Any, item: object) -> Value[bool] | bool:
         return wrong_operands(tracer, "`in`", [part, whole])
     known = all(isinstance(each, (str, int, float, Enum, NoneType)) for each in items)
     known = known and not any(isinstance(each, str) and has_marker(each) for each in items)
-    made = tracer.builtin("contains", {"container": whole, "item": part}, bool)
-    if not known or not isinstance(item, Value):
-        return made
 
     def holds(member: TypeForm) -> bool | None:
         answers = {equals(each)(member) for each in items}
         return True if True in answers else None if None in answers else False
 
-    return _test(made, narrowed(item, holds))
+    if known and isinstance(item, Value) and (answer := only(item, holds)) is not None:
+        return answer
+    made = tracer.builtin("contains", {"container": whole, "item": part}, bool)
+    return _test(made, narrowed(item, holds)) if known and isinstance(item, Value) else made
 
 
 def is_instance(value: object, classes: object) -> Value[bool] | bool:

@@ -11,7 +11,7 @@ from orchestrator.dsl.arithmetic import SYMBOLS, comparable, result_type, unary_
 from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.kinds import MUTATORS, attribute_type, class_of, is_text, items_of, key_and_value
 from orchestrator.dsl.lifting import lift, template_of
-from orchestrator.dsl.narrowing import both, either, equality, opposite
+from orchestrator.dsl.narrowing import always_equal, both, either, equality, opposite, said
 from orchestrator.dsl.operations.applying import without_none
 from orchestrator.dsl.operations.methods import method
 from orchestrator.dsl.operations.operands import as_value
@@ -35,12 +35,14 @@ from orchestrator.dsl.typing import (
 T = TypeVar("T")
 
 
-def binary(tracer: Tracer, op: str, left: object, right: object) -> Value[Any]:
+def binary(tracer: Tracer, op: str, left: object, right: object) -> Any:
     """``left op right``; adding to a string extends a prompt template."""
     if op == "add" and _is_text(left) and _is_text(right):
         return template_of(tracer, f"{left}{right}")
     if op in ("eq", "ne") and (never := _never_equal(left, right)) is not None:
         return never
+    if op in ("eq", "ne") and (answer := always_equal(left, right)) is not None:
+        return answer is (op == "eq")
     a, b = as_value(left, tracer), as_value(right, tracer)
     result = result_type(op, a._type, b._type)
     if op == "pow" and isinstance(right, int) and right >= 0 and class_of(a._type) in (bool, int):
@@ -68,7 +70,7 @@ def _facts(op: str, left: object, right: object) -> tuple[Fact, ...]:
     if op in ("eq", "ne"):
         return equality(left, right) if op == "eq" else opposite(equality(left, right))
     if op in ("and", "or"):
-        return (both if op == "and" else either)(getattr(left, "_facts", ()), getattr(right, "_facts", ()))
+        return (both if op == "and" else either)(said(left), said(right))
     return ()
 
 
@@ -104,7 +106,7 @@ def negate(value: Value[Any]) -> Value[Any]:
     if not assignable(value._type, bool):
         return unary("invert", value)
     made = tracer.builtin("not", {"value": lift(tracer, value)}, bool)
-    made._facts = opposite(value._facts)
+    made._facts = opposite(said(value))
     return made
 
 

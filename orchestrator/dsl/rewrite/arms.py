@@ -16,7 +16,6 @@ from typing import Any, Final, Never
 from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.known import is_changeable, joined
-from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.llm import Chat
 from orchestrator.dsl.raising import EndedError, fails_here
 from orchestrator.dsl.rewrite.cells import (
@@ -34,6 +33,7 @@ from orchestrator.dsl.rewrite.cells import (
 )
 from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
 from orchestrator.dsl.rewrite.unbound import lacks, note, taken, unbound
+from orchestrator.dsl.rewrite.values import narrowed
 from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.sharing import either, of
 from orchestrator.dsl.sharing import note as share
@@ -56,6 +56,8 @@ class Arm:
         self.arguments: Sequence[Any] = ()
         self.contents: Contents | None = None
         self.where: SourceLoc | None = None
+        self.narrowed: dict[str, tuple[Any, Any]] = {}
+        """Names that it sees narrower than they are: what they hold in it, and outside of it."""
 
     @contextmanager
     def open(self, types: Sequence[TypeForm] = ()) -> Iterator[Arm]:
@@ -225,7 +227,7 @@ def _common(values: Sequence[Value[Any]]) -> Length | None:
 
 
 def trace(
-    tracer: Tracer, names: Mapping[str, Callable[[], Any]], cells: Cells, *, narrow: Sequence[Mapping[str, Any]] = ()
+    tracer: Tracer, names: Mapping[str, Callable[[], Any]], cells: Cells, *, narrower: Sequence[Mapping[str, Any]] = ()
 ) -> list[Arm]:
     """Trace bodies, each from what the names hold now; ``names`` says what each is called in messages."""
     before = contents_of(cells)
@@ -234,10 +236,10 @@ def trace(
         arm = Arm(tracer, name)
         arms.append(arm)
         with arm.open():
-            narrowed = _narrowed(tracer, cells, narrow[position] if narrow else {})
+            arm.narrowed = narrow(cells, narrower[position]) if narrower else {}
             run(arm, body, cells)
             if arm.contents is not None:
-                for key, (own, original) in narrowed.items():
+                for key, (own, original) in arm.narrowed.items():
                     if arm.contents[key] is own:
                         arm.contents[key] = original
         restore(cells, before)
@@ -263,14 +265,22 @@ def run(arm: Arm, body: Callable[[], Any], cells: Cells) -> None:
     arm.contents = {**contents_of(cells), RETURNED: returned}
 
 
-def _narrowed(tracer: Tracer, cells: Cells, types: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def narrow(cells: Cells, types: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Have names hold what they hold as something of a narrower type; what that is, and what they held."""
     made: dict[str, tuple[Any, Any]] = {}
     for name, tp in types.items():
         original = held(cells[name])
-        own = tracer.builtin("narrow", {"value": lift(tracer, original)}, tp)
+        own = narrowed(original, tp)
         made[name] = own, original
         hold(cells[name], own)
     return made
+
+
+def widen(cells: Cells, seen: Mapping[str, tuple[Any, Any]]) -> None:
+    """Have names that still hold what :func:`narrow` made hold again what they held."""
+    for name, (own, original) in seen.items():
+        if held(cells[name]) is own:
+            hold(cells[name], original)
 
 
 def emit(  # noqa: PLR0917 - what an op with regions consists of

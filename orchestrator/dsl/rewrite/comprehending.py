@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import CellType
 from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.control import map_op
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.rewrite.cells import Kept, cells_of
-from orchestrator.dsl.rewrite.deciding import choose
+from orchestrator.dsl.rewrite.deciding import decide
 from orchestrator.dsl.rewrite.owning import fresh
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
 from orchestrator.dsl.rewrite.values import bound_of, iterated
@@ -74,13 +75,23 @@ def _listed(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
     for item in source:
         passed = True if test is None else test(item)
         if is_symbolic(passed):
-            part = partial(_part, tracer, item, member, further)
-            parts.append(choose(passed, partial(_handing_nothing_on, tracer, (member, further), part), list))
+            parts.append(_taken(tracer, passed, item, member, further))
         elif passed:
             parts.append(_part(tracer, item, member, further))
     if any(isinstance(part, Value) for part in parts):
         return operations.concat(lift(tracer, parts))
     return fresh([each for part in parts for each in part])
+
+
+def _taken(tracer: Tracer, passed: Any, item: Any, member: Member, further: Further) -> Any:
+    """What an item contributes if a symbolic test holds, which says what it and the names in the member are."""
+    drawn = CellType(item)
+
+    def part() -> Any:
+        return _part(tracer, drawn.cell_contents, member, further)
+
+    cells = {**cells_of((member, further)), "(item)": drawn}
+    return decide(passed, partial(_handing_nothing_on, tracer, (member, further), part), list, (), cells)
 
 
 def _part(tracer: Tracer, item: Any, member: Member, further: Further) -> Any:
@@ -120,7 +131,7 @@ def _mapped(tracer: Tracer, source: Any, test: Test, member: Member, further: Fu
     def _parts(item: Any) -> Any:
         passed = True if test is None else test(item)
         if is_symbolic(passed):
-            return choose(passed, lambda: _part(tracer, item, member, further), list)
+            return _taken(tracer, passed, item, member, further)
         return _part(tracer, item, member, further) if passed else []
 
     return operations.concat(map_op(tracer, lambda item: lift(tracer, parts(item)), [values], most, in_order=True))

@@ -7,8 +7,9 @@ from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.lifting import template_of
+from orchestrator.dsl.narrowing import said
 from orchestrator.dsl.operations.expressions import binary, negate
-from orchestrator.dsl.rewrite.arms import RETURNED, emit, trace
+from orchestrator.dsl.rewrite.arms import RETURNED, Arm, emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, held
 from orchestrator.dsl.rewrite.plain import compare, is_symbolic, is_truth
 from orchestrator.dsl.rewrite.values import narrowed
@@ -43,8 +44,7 @@ def decide(test: Any, then: Thunk, otherwise: Thunk, names: Sequence[str], cells
     cells = cells_of((then, otherwise)) if cells is None else cells
     where = tracer.here().line
     called = {f"the `if` at line {where}": then, f"the `else` of line {where}": otherwise}
-    narrow = narrowings(condition, cells)
-    arms = trace(tracer, called, cells, narrow=narrow)
+    arms = trace(tracer, called, cells, narrower=narrowings(condition, cells))
     return emit(tracer, "branch", [condition], arms, names, cells, {})
 
 
@@ -52,9 +52,13 @@ def narrowings(condition: Value[Any], cells: Cells) -> tuple[Mapping[str, Any], 
     """What names are known to hold where a condition is true, and where it is false."""
     true: dict[str, Any] = {}
     false: dict[str, Any] = {}
-    for value, if_true, if_false in getattr(condition, "_facts", ()):
-        for name, cell in cells.items():
-            if held(cell) is value:
+    facts = said(condition)
+    for name, cell in cells.items():
+        content = held(cell)
+        if not isinstance(content, Value):
+            continue
+        for value, if_true, if_false in facts:
+            if value is content:
                 for known, tp in ((true, if_true), (false, if_false)):
                     if tp is not None and tp != value._type:
                         known[name] = tp
@@ -95,39 +99,47 @@ def _symbolic(value: Any, other: Thunk, others: Sequence[Thunk], *, stops: bool)
         return _short_circuit(other(), others, stops=stops)
 
     def same() -> Any:
-        narrow = [fact for fact in getattr(condition, "_facts", ()) if fact[0] is first]
+        narrow = [fact for fact in said(condition) if fact[0] is first]
         known = narrow[0][1 if stops else 2] if narrow else None
         return first if known is None else narrowed(first, known)
 
     true, false = narrowings(condition, cells)
     where, word = tracer.here().line, "or" if stops else "and"
     emitted = tracer.emitted
-    (right,) = trace(tracer, {f"the right of `{word}` at line {where}": rest}, cells, narrow=[false if stops else true])
+    (right,) = trace(
+        tracer, {f"the right of `{word}` at line {where}": rest}, cells, narrower=[false if stops else true]
+    )
     if tracer.emitted == emitted and right.contents is not None:
-        joined = _as_one_op(first, right.contents[RETURNED], stops=stops)
+        joined = _as_one_op(first, right, stops=stops)
         if joined is not None:
             right.drop()
             return joined
     (left,) = trace(tracer, {f"the left of `{word}` at line {where}": same}, cells)
     made = emit(tracer, "branch", [condition], [left, right] if stops else [right, left], (), cells, {})
-    is_test = isinstance(made, Value) and is_truth(made)
-    return _with_facts(made, condition, right.contents and right.contents[RETURNED], stops=stops) if is_test else made
+    found = None if right.contents is None else right.contents[RETURNED]
+    return _with_facts(made, condition, found, right, stops=stops) if isinstance(made, Value) else made
 
 
-def _as_one_op(first: Value[Any], right: Any, *, stops: bool) -> Any:
+def _as_one_op(first: Value[Any], arm: Arm, *, stops: bool) -> Any:
     """The truth of two values that are there already; None where they are no truths."""
+    assert arm.contents is not None
+    right = arm.contents[RETURNED]
     if not is_truth(first):
         return None
     if isinstance(right, bool):
         return right if right is stops else first
     if not isinstance(right, Value) or not is_truth(right):
         return None
-    return _with_facts(binary(first._tracer, "or" if stops else "and", first, right), first, right, stops=stops)
+    return _with_facts(binary(first._tracer, "or" if stops else "and", first, right), first, right, arm, stops=stops)
 
 
-def _with_facts(made: Any, first: Value[Any], right: Any, *, stops: bool) -> Any:
-    """A conjunction holds only if both do, and a disjunction fails only if both fail."""
-    both = [*getattr(first, "_facts", ()), *getattr(right, "_facts", ())]
+def _with_facts(made: Any, first: Value[Any], right: Any, arm: Arm, *, stops: bool) -> Any:
+    """A conjunction holds only if both do, and a disjunction fails only if both fail.
+
+    What the right side, traced in ``arm``, says of a name that it sees narrower is said of what the name holds.
+    """
+    outside = {id(own): original for own, original in arm.narrowed.values()}
+    both = [(outside.get(id(value), value), yes, no) for value, yes, no in (*said(first), *said(right))]
     known = [fact for fact in both if not fact[0]._scope.closed]
     kept = tuple(Fact(value, None, no) if stops else Fact(value, yes, None) for value, yes, no in known)
     if kept:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.control import loop_op
-from orchestrator.dsl.rewrite.arms import never
+from orchestrator.dsl.rewrite.arms import narrow, never, widen
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
-from orchestrator.dsl.rewrite.deciding import or_
+from orchestrator.dsl.rewrite.deciding import narrowings, or_
 from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
 from orchestrator.dsl.rewrite.unbound import BY_A_TURN, BY_NO_TURN, by_exits, lacks, reason, unbound
 from orchestrator.dsl.tracer import Tracer
@@ -41,6 +41,8 @@ class LoopState:
         names = list(map(plain_name, carried))
         self._names = [name for name in names if name in cells and _is_state(self._first[name])]
         """Those that are handed on; others hold what only Python knows, and must stay as they are."""
+        self._goes_on: Mapping[str, Any] = {}
+        """What names are known to hold in a turn, as there is a further one."""
 
     def loop(
         self,
@@ -63,15 +65,19 @@ class LoopState:
             kept = Kept(self._cells)
             for flag in self._until:
                 hold(self._cells[flag], False)
+            seen = narrow(self._cells, self._goes_on)
             following = turn(state[len(self._names) :])
             kept.check(self._tracer, "the loop")
+            widen(self._cells, seen)
             return (*self._left(), *following)
 
         def stop(state: tuple[Any, ...]) -> Any:
             self._take(state)
             flags = [held(self._cells[flag]) for flag in self._until]
             rest: Callable[[], Any] = lambda: over(state[len(self._names) :])  # noqa: E731
-            return or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]), rest) if flags else rest()
+            found = or_(*flags[:1], *(lambda flag=flag: flag for flag in flags[1:]), rest) if flags else rest()
+            self._goes_on = narrowings(found, self._cells)[1]
+            return found
 
         inner = self._tracer.scope.inner
         before = len(inner)

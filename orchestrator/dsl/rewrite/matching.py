@@ -10,6 +10,7 @@ from typing import Any, Final
 from orchestrator.dsl import operations
 from orchestrator.dsl.constants import constant_type, named
 from orchestrator.dsl.kinds import class_of
+from orchestrator.dsl.narrowing import said
 from orchestrator.dsl.raising import EndedError
 from orchestrator.dsl.rewrite.arms import emit, trace
 from orchestrator.dsl.rewrite.cells import Cells, cells_of, contents_of, hold, restore
@@ -280,7 +281,7 @@ def _in_turn(subject: Any, cases: Sequence[Case], names: Sequence[str], cells: C
 
     taken = then if guard is None else guarded
     test = pattern.holds(subject)
-    left = next((fact[2] for fact in getattr(test, "_facts", ()) if fact[0] is subject and guard is None), None)
+    left = next((fact[2] for fact in said(test) if fact[0] is subject and guard is None), None)
     if is_symbolic(test):
         decide(test, taken, rest, names, cells)
     elif test:

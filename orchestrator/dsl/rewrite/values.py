@@ -8,9 +8,11 @@ from typing import Any, Final, get_args
 from orchestrator.dsl import operations
 from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.lifting import lift
+from orchestrator.dsl.narrowing import declared, members
 from orchestrator.dsl.operations.expressions import index
-from orchestrator.dsl.tracer import Tracer, Value
-from orchestrator.dsl.typing import TypeForm, element_type, is_list, list_of, origin_of, plain
+from orchestrator.dsl.sharing import of
+from orchestrator.dsl.tracer import Result, Tracer, Value
+from orchestrator.dsl.typing import TypeForm, element_type, is_list, list_of, origin_of, plain, type_string
 
 
 def iterated(value: Value[Any]) -> Value[Any]:
@@ -66,7 +68,15 @@ def narrowed(value: Any, tp: TypeForm) -> Any:
     """A value as one of a narrower type, after a test."""
     if not isinstance(value, Value) or value._type == tp:
         return value
-    return value._tracer.builtin("narrow", {"value": value}, tp)
+    tracer, left = value._tracer, declared(value._type, tp)
+    if type_string(left) != type_string(value._type):
+        made = tracer.builtin("narrow", {"value": value}, left)
+    else:
+        made = tracer.value(value._ssa, Result(value._type, value._length, of(value)), value._origin, value._scope)
+        made._facts = value._facts
+    if left != tp:
+        made._among = members(tp)
+    return made
 
 
 def changed(target: Value[Any], method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

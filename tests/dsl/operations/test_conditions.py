@@ -34,7 +34,8 @@ def facts(condition: Any) -> list[tuple[str, str | None, str | None]]:
         return None if tp is None else type_string(tp)
 
     assert isinstance(condition, Value)
-    return [(fact.value._origin.name, name(fact.if_true), name(fact.if_false)) for fact in condition._facts]
+    found = [fact for fact in condition._facts if fact.value._type is not bool]  # not of the tests in it
+    return [(fact.value._origin.name, name(fact.if_true), name(fact.if_false)) for fact in found]
 
 
 @pytest.mark.parametrize(
