@@ -122,7 +122,7 @@ def trace(workflow: Traceable, graph: Graph | None = None) -> Traced:
     except UnrepresentableError as error:
         tracer.report("ORCH-D013", f"{error} in the declaration of the workflow", fix=error.fix, where=workflow.where)
     finally:
-        tracer.runs.forget()
+        tracer.close()
     tracer.register_type(boundary.returns)
     if not tracer.diagnostics:
         declare(tracer)

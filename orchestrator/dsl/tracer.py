@@ -199,6 +199,13 @@ class Tracer:
         finally:
             _current.reset(token)
 
+    def close(self) -> None:
+        """Let go of the user's values and frames, which know the trace: it goes with its last value."""
+        self.runs.forget()
+        self._holes.clear()
+        self.things.clear()
+        self.lacking.clear()
+
     @contextmanager
     def holding(self, what: Callable[[], object], said: str) -> Iterator[None]:
         """Have something be held while the block is traced, though no name holds it; ``said`` is what messages say."""

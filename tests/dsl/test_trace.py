@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -25,6 +27,8 @@ from orchestrator import (
     workflow,
 )  # fmt: skip
 from orchestrator.dsl.tool import substituted
+from orchestrator.dsl.trace import trace
+from orchestrator.dsl.tracer import Tracer, current_tracer
 from tests.dsl.recording import Recording, record, traced
 
 
@@ -368,3 +372,32 @@ def test_substitutes_keep_the_types_of_the_tools_they_stand_for() -> None:
     assert fake.bindings.tools["run_sql"].fn(query="x") == ["fake"]
     assert fake.module["run_sql_1"].results[0].type == "list[str]"
     assert fake.module["run_sql_1"].opts["code"] != real.module["run_sql_1"].opts["code"]
+
+
+def test_a_trace_goes_without_the_garbage_collector() -> None:
+    class Seen(Recording):
+        tracer: weakref.ref[Tracer] | None = None
+
+        def op(self, *args: Any, **kwargs: Any) -> Any:
+            now = current_tracer()
+            assert now is not None
+            self.tracer = weakref.ref(now)
+            return super().op(*args, **kwargs)
+
+    @workflow
+    def flow(q: str) -> list[str]:
+        found = []
+        for word in llm(f"words of {q}").split():
+            if word == "stop":
+                break
+            found.append(llm(f"{q}: {word}"))
+        return found
+
+    seen = Seen()
+    gc.disable()
+    try:
+        trace(flow, seen)
+        assert seen.tracer is not None
+        assert seen.tracer() is None
+    finally:
+        gc.enable()
