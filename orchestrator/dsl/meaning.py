@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
+from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
@@ -30,6 +32,7 @@ LAYOUT: Final = frozenset({"strip", "lstrip", "rstrip", "join", "dedent"})
 """What shapes a template; the values are filled in afterwards, as they are."""
 _FILLING: Final = frozenset({"format", "format_map", "replace", "substitute", "safe_substitute"})
 """What makes a text with values of one without."""
+_END: Final = itemgetter(0)
 E = TypeVar("E", bound=ast.expr)
 Functions: TypeAlias = "dict[int, Meaning]"
 """By the identity of their code."""
@@ -243,17 +246,18 @@ class Meaning:
     def _looked_up(self, name: ast.Name) -> tuple[object, ast.expr | None]:
         """The object behind a name, or the expression that it was assigned."""
         bound = self._bound.get(name.id, [])
-        before = [value for end, value in bound if end <= (name.lineno, name.col_offset)]
+        before = bisect_right(bound, (name.lineno, name.col_offset), key=_END)
         if name.id in self._drawn_from and len(bound) < 2:  # a loop binds it once, a comprehension never
             drawn = self._drawn(*self._drawn_from[name.id])
             if isinstance(drawn, ast.expr):
                 return UNKNOWN, drawn
             if drawn is not UNKNOWN or not bound:
                 return drawn, None
+        last = bound[before - 1][1] if before else None
         if bound and not before and name.id in self._params:
             return self.ran.before.get(name.id, UNKNOWN), None
-        if name.id in self._locals and (len(before) < len(bound) or name.id not in self.ran.after.maps[0]):
-            return UNKNOWN, before[-1] if before else None
+        if name.id in self._locals and (before < len(bound) or name.id not in self.ran.after.maps[0]):
+            return UNKNOWN, last
         return self.ran.after.get(name.id, UNKNOWN), None
 
 
@@ -363,4 +367,4 @@ def _bindings(nodes: list[ast.AST]) -> dict[str, list[tuple[tuple[int, int], ast
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in in_comprehensions:
             whole, value = assigned.get(id(node), (node, None))
             bound[node.id].append(((whole.end_lineno or 0, whole.end_col_offset or 0), value))
-    return {name: sorted(each, key=lambda pair: pair[0]) for name, each in bound.items()}
+    return {name: sorted(each, key=_END) for name, each in bound.items()}

@@ -28,7 +28,9 @@ class Expressions(ast.NodeTransformer):
         self.operators = operators
         self.made_up = made_up
         """Names that have been made up, in functions within too."""
-        self.taken = taken
+        self.taken = set(taken)
+        self._made_of: dict[str, int] = {}
+        """How many names have been made of one that was wanted."""
         self.foreign = foreign
         """Names of functions that are not the user's."""
         self.changeable: Names = NONE
@@ -38,11 +40,13 @@ class Expressions(ast.NodeTransformer):
 
     def name(self, wanted: str) -> str:
         """A name that nothing else has."""
-        while wanted in self.taken:
-            wanted += "_"
-        self.taken |= {wanted}
-        self.made_up.add(wanted)
-        return wanted
+        name = wanted
+        while name in self.taken:
+            self._made_of[wanted] = number = self._made_of.get(wanted, 1) + 1
+            name = f"{wanted.removesuffix('_')}_{number}"
+        self.taken.add(name)
+        self.made_up.add(name)
+        return name
 
     def at(self, node: N, like: ast.AST) -> N:
         """``node`` where ``like`` is, and whatever in it is nowhere."""

@@ -11,12 +11,11 @@ import __future__
 
 import ast
 import builtins
-import copy
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CellType, CodeType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from orchestrator.dsl.location import BY_VALUE, definition_of, is_rewritten, is_user_file, note_rewritten
 from orchestrator.dsl.rewrite import operators
@@ -29,6 +28,8 @@ from orchestrator.errors import Diagnostic
 
 OPERATORS: Final = "orch"
 """What the operators are called in rewritten code, unless the user has such a name."""
+_SHARED: Final = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
+N = TypeVar("N", bound=ast.AST)
 _FLAGS: Final = __future__.annotations.compiler_flag
 
 _made: dict[int, tuple[CodeType, CodeType | None]] = {}
@@ -110,14 +111,15 @@ def _module_for(function: FunctionType) -> tuple[ast.Module, frozenset[str]] | N
     node = function_at(code)
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return None
-    node = copy.deepcopy(node)
-    words = (word for each in ast.walk(node) for _, word in ast.iter_fields(each) if isinstance(word, str))
+    node = _copy(node)
+    nodes = [*ast.walk(node)]
+    words = (word for each in nodes for word in vars(each).values() if isinstance(word, str))
     taken = frozenset((*words, *code.co_freevars, *function.__globals__))
     name = OPERATORS
     while name in taken:
         name += "_"
     made_up: set[str] = set()
-    made = rewritten(node, name, taken | {name}, _foreign(node, function), made_up)
+    made = rewritten(node, name, taken | {name}, _foreign(nodes, function), made_up)
     made.args.defaults = [ast.copy_location(ast.Constant(None), each) for each in made.args.defaults]
     made.args.kw_defaults = [
         None if each is None else ast.copy_location(ast.Constant(None), each) for each in made.args.kw_defaults
@@ -135,12 +137,25 @@ def _module_for(function: FunctionType) -> tuple[ast.Module, frozenset[str]] | N
     return ast.fix_missing_locations(ast.Module([around], [])), frozenset(made_up)
 
 
-def _foreign(node: ast.AST, function: FunctionType) -> frozenset[str]:
+def _copy(node: N) -> N:
+    """A syntax tree to change; ``copy.deepcopy`` takes four times as long. Contexts and operators are shared."""
+    made: N = type(node)()
+    for name, value in vars(node).items():
+        if type(value) is list:
+            value = [_copy(each) if isinstance(each, ast.AST) else each for each in value]  # noqa: PLW2901
+        elif isinstance(value, ast.AST) and not isinstance(value, _SHARED):
+            value = _copy(value)  # noqa: PLW2901
+        setattr(made, name, value)
+    return made
+
+
+def _foreign(nodes: Sequence[ast.AST], function: FunctionType) -> frozenset[str]:
     """The names of functions that are Python's or its library's, of classes, and of what nobody knows beforehand."""
-    own = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    own |= {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+    named = [each for each in nodes if isinstance(each, ast.Name)]
+    own = {each.id for each in named if isinstance(each.ctx, ast.Store)}
+    own |= {each.arg for each in nodes if isinstance(each, ast.arg)}
     own |= {*function.__code__.co_freevars}
-    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} - own
+    names = {each.id for each in named} - own
     foreign = {name for name in names if _is_foreign(function.__globals__.get(name, vars(builtins).get(name)))}
     return frozenset(foreign | own)
 

@@ -13,6 +13,7 @@ when what they go through turns out to be symbolic, or is a copy that a region h
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from orchestrator.dsl.kinds import MUTATORS, class_of
@@ -33,9 +34,9 @@ class Changed(NamedTuple):
     """Whether all that the body does to it is to assign items, which the keys of a dict do not show."""
 
 
-def mark_changed(root: ast.AST) -> None:
+def mark_changed(nodes: Iterable[ast.AST]) -> None:
     """Mark what loops go through and change, ``changed``."""
-    for node in ast.walk(root):
+    for node in nodes:
         if isinstance(node, ast.For):
             node.iter.changed = _changed(node)  # type: ignore[attr-defined]
 

@@ -23,16 +23,18 @@ rest is decided while tracing. ``any``, ``all`` and ``next``, which are loops th
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, Final, Literal, Never, TypeAlias
 
+from orchestrator.cached import cached_property
 from orchestrator.dsl import operations
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.rewrite.arms import Arm, run
 from orchestrator.dsl.rewrite.calling import function
 from orchestrator.dsl.rewrite.comprehending import Further, Member, Test, concretely, list_of
 from orchestrator.dsl.rewrite.plain import is_symbolic
-from orchestrator.dsl.rewrite.scopes import COMPREHENSIONS, FUNCTIONS, SCOPES, assigned, own_nodes
+from orchestrator.dsl.rewrite.scopes import COMPREHENSIONS, FUNCTIONS, SCOPES, last_assigned, own_nodes
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.errors import TraceError
 
@@ -50,13 +52,23 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 # What the source tells
 
 
-def mark_lazy(root: ast.AST) -> None:
-    """Note at the lazy expressions of code how they are gone through, ``use``, or a name to refuse, ``kept_as``."""
-    _mark_uses(root)
-    for node in ast.walk(root):
+def mark_lazy(root: ast.AST, nodes: Sequence[ast.AST]) -> None:
+    """Note at the lazy expressions of code how they are gone through, ``use``, or a name to refuse, ``kept_as``.
+
+    ``nodes`` are all that are in it.
+    """
+    if any(map(_is_drawn, nodes)):
+        _mark_uses(root)
+    for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            for name in {name for each in own_nodes(*node.body) if (name := _kept_as(each, node)) is not None}:
-                _mark_kept(node, name)
+            _Kept(node).mark()
+
+
+def _is_drawn(node: ast.AST) -> bool:
+    """Whether it is a generator expression, or a call of ``map`` or ``filter``."""
+    return isinstance(node, ast.GeneratorExp) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("map", "filter")
+    )
 
 
 def _mark_uses(function: ast.AST) -> None:
@@ -114,51 +126,60 @@ def _children(node: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
         yield each, repeats and each is not first
 
 
-def _kept_as(node: ast.AST, function: _Function) -> str | None:
-    """The name that is given what looks at things that may change."""
-    match node:
-        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-            return name if node.value is not None and _looks(node.value, function) else None
-    return None
+class _Kept:
+    """The names that a function gives to what looks at things that may change."""
 
+    def __init__(self, function: _Function) -> None:
+        self._function = function
+        self._own = [*own_nodes(*function.body)]
 
-def _looks(value: ast.expr, function: _Function) -> bool:
-    if isinstance(value, ast.GeneratorExp):
-        return _reads_what_changes(value, function)
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in _LOOKING
+    def mark(self) -> None:
+        """Mark the assignments of each name unless each of them is read once, at once."""
+        names = {self._name_of(each) for each in self._own} - {None}
+        if not names:
+            return
+        kept: dict[str, list[Any]] = {}
+        taken: Counter[str] = Counter()
+        for block in self._blocks():
+            for position, node in enumerate(block):
+                name = self._name_of(node)
+                if name is not None and name in names:
+                    kept.setdefault(name, []).append(node)
+                    taken[name] += any(_is_taken(each, name) for each in block[position + 1 : position + 2])
+        uses = Counter(each.id for each in ast.walk(self._function) if isinstance(each, ast.Name))
+        for name, found in kept.items():
+            if taken[name] < len(found) or uses[name] > 2 * len(found):
+                for node in found:
+                    node.value.kept_as = name
 
+    def _blocks(self) -> Iterator[Sequence[ast.stmt]]:
+        for each in (*self._own, self._function):
+            for name in ("body", "orelse", "finalbody"):
+                block = getattr(each, name, None)
+                if isinstance(block, list):
+                    yield block
 
-def _reads_what_changes(made: ast.GeneratorExp, function: _Function) -> bool:
-    """Whether a generator expression asks for a name, for each item, that is assigned further down."""
-    first, *_ = made.generators
-    given = {id(each) for each in ast.walk(first.iter)}
-    asked = {each.id for each in ast.walk(made) if isinstance(each, ast.Name) and id(each) not in given}
-    later = assigned(*(each for each in own_nodes(*function.body) if getattr(each, "lineno", 0) > made.lineno))
-    return bool(asked & later.keys())
+    def _name_of(self, node: ast.AST) -> str | None:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                return name if node.value is not None and self._looks(node.value) else None
+        return None
 
+    def _looks(self, value: ast.expr) -> bool:
+        if isinstance(value, ast.GeneratorExp):
+            return self._reads_what_changes(value)
+        return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in _LOOKING
 
-def _mark_kept(function: _Function, name: str) -> None:
-    """Mark the assignments of a name unless each is read once, at once."""
-    kept: list[Any] = []
-    taken = 0
-    for block in _blocks(function):
-        for position, node in enumerate(block):
-            if _kept_as(node, function) == name:
-                kept.append(node)
-                taken += any(_is_taken(each, name) for each in block[position + 1 : position + 2])
-    uses = [each for each in ast.walk(function) if isinstance(each, ast.Name) and each.id == name]
-    if taken < len(kept) or len(uses) > 2 * len(kept):
-        for node in kept:
-            node.value.kept_as = name
+    def _reads_what_changes(self, made: ast.GeneratorExp) -> bool:
+        """Whether a generator expression asks for a name, for each item, that is assigned further down."""
+        first, *_ = made.generators
+        given = {id(each) for each in ast.walk(first.iter)}
+        asked = {each.id for each in ast.walk(made) if isinstance(each, ast.Name) and id(each) not in given}
+        return any(self._last_assigned.get(name, 0) > made.lineno for name in asked)
 
-
-def _blocks(node: ast.AST) -> Iterator[Sequence[ast.stmt]]:
-    for each in own_nodes(*node.body):  # type: ignore[attr-defined]
-        for name in ("body", "orelse", "finalbody"):
-            block = getattr(each, name, None)
-            if isinstance(block, list):
-                yield block
-    yield node.body  # type: ignore[attr-defined]
+    @cached_property
+    def _last_assigned(self) -> dict[str, int]:
+        return last_assigned(*self._function.body)
 
 
 def _is_taken(node: ast.stmt, name: str) -> bool:

@@ -86,8 +86,9 @@ class _Reader:
     def read(self, node: FunctionNode, outer: frozenset[str]) -> Iterator[Diagnostic]:
         """The findings in one function; ``outer`` are names of the functions around it, which are the workflow's."""
         body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
-        own = (outer | _bound_in(node, body)) - self._import(body)
-        for each in own_nodes(*body):
+        nodes = [*own_nodes(*body)]
+        own = (outer | _bound_in(node, body, nodes)) - self._import(nodes)
+        for each in nodes:
             if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 if not each.decorator_list:
                     yield from self.read(each, own)
@@ -96,9 +97,9 @@ class _Reader:
             else:
                 yield from self._of(each, own)
 
-    def _import(self, body: list[ast.AST]) -> frozenset[str]:
+    def _import(self, nodes: list[ast.AST]) -> frozenset[str]:
         """Note what a function imports, as far as it has been loaded; its names, where they have no other meaning."""
-        imports = [each for each in own_nodes(*body) if isinstance(each, (ast.Import, ast.ImportFrom))]
+        imports = [each for each in nodes if isinstance(each, (ast.Import, ast.ImportFrom))]
         if not imports:
             return frozenset()
         found: dict[str, Any] = {}
@@ -110,9 +111,7 @@ class _Reader:
                 else:
                     name = alias.name if alias.asname else alias.name.partition(".")[0]
                     found[alias.asname or name] = sys.modules.get(name)
-        stored = {
-            each.id for each in own_nodes(*body) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
-        }
+        stored = {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
         known = {name: held for name, held in found.items() if name not in stored and held is not None}
         self._around |= known
         return frozenset(known)
@@ -193,15 +192,16 @@ def _has_seed(node: ast.AST) -> bool:
     return True
 
 
-def _bound_in(node: FunctionNode, body: list[ast.AST]) -> frozenset[str]:
+def _bound_in(node: FunctionNode, body: list[ast.AST], nodes: list[ast.AST]) -> frozenset[str]:
+    """The names of a function's own; ``nodes`` are those of its scope."""
     drawn = {
         name.id
-        for each in own_nodes(*body)
+        for each in nodes
         if isinstance(each, ast.comprehension)
         for name in ast.walk(each.target)
         if isinstance(name, ast.Name)
     }
-    declared = {n for each in own_nodes(*body) if isinstance(each, (ast.Global, ast.Nonlocal)) for n in each.names}
+    declared = {n for each in nodes if isinstance(each, (ast.Global, ast.Nonlocal)) for n in each.names}
     return (bound(*body) | frozenset(parameters(node)) | drawn) - declared
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Final, TypeAlias
 
 from orchestrator.dsl.kinds import MUTATORS
@@ -23,6 +23,11 @@ SCOPES: Final = (*FUNCTIONS, ast.ClassDef)
 COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
+_BINDING: Final = (
+    ast.Name, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.Import, ast.ImportFrom,
+    ast.MatchAs, ast.MatchStar, ast.MatchMapping,
+)  # fmt: skip
+"""What may bind names."""
 _LEAVES: Final = frozenset({"ctx", "op", "ops", "id", "arg", "attr", "name", "kind", "type_comment", "lineno"})
 """Fields in which there are no nodes, or none that says anything about names."""
 
@@ -54,10 +59,14 @@ def walk(root: ast.AST) -> Iterator[ast.AST]:
 
 
 def place_inside(node: ast.AST, like: ast.AST) -> None:
-    """Give what has no place in a node that of ``like``."""
-    for each in walk(node):
-        if "lineno" in each._attributes and not hasattr(each, "lineno"):
-            ast.copy_location(each, like)
+    """Give what has no place in a node that of ``like``; what has one is not looked into, as all in it has."""
+    todo = children(node)
+    while todo:
+        each = todo.pop()
+        if not hasattr(each, "lineno"):
+            if "lineno" in each._attributes:
+                ast.copy_location(each, like)
+            todo += children(each)
 
 
 def own_nodes(*roots: ast.AST) -> Iterator[ast.AST]:
@@ -66,14 +75,16 @@ def own_nodes(*roots: ast.AST) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
-        if isinstance(node, ast.ClassDef):
-            todo += reversed([*node.decorator_list, *node.bases, *node.keywords])
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            todo += reversed([*node.decorator_list, *_defaults(node)])
-        elif isinstance(node, ast.Lambda):
-            todo += reversed(_defaults(node))
-        else:
-            todo += reversed(children(node))
+        inner = _outside(node) if isinstance(node, SCOPES) else children(node)
+        inner.reverse()
+        todo += inner
+
+
+def _outside(node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
+    """What in the definition of a function or class belongs to the scope around it."""
+    if isinstance(node, ast.ClassDef):
+        return [*node.decorator_list, *node.bases, *node.keywords]
+    return [*getattr(node, "decorator_list", ()), *_defaults(node)]
 
 
 def _defaults(node: FunctionNode) -> list[ast.expr]:
@@ -96,20 +107,34 @@ def assigned(*roots: ast.AST) -> dict[str, int]:
     return found
 
 
+def last_assigned(*roots: ast.AST) -> dict[str, int]:
+    """The same names, with the last line."""
+    found: dict[str, int] = {}
+    for node in own_nodes(*roots):
+        for name in (*_bound_by(node), *_changed_by(node)):
+            found[name] = max(found.get(name, 0), getattr(node, "lineno", 0))
+    return found
+
+
 def bound(*roots: ast.AST) -> Names:
     """The names that statements of one scope bind; the targets of comprehensions are none."""
     return frozenset(name for node in own_nodes(*roots) for name in _bound_by(node))
 
 
 def _bound_by(node: ast.AST) -> Iterable[str]:
+    if not isinstance(node, _BINDING):
+        return ()
     match node:
-        case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if not getattr(node, "is_drawn", False):
-            return (name,)
+        case ast.Name(id=name):
+            return () if type(node.ctx) is ast.Load or getattr(node, "is_drawn", False) else (name,)
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return (name,)
-        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-            return (name,)
-        case ast.MatchMapping(rest=str(name)):
+        case (
+            ast.ExceptHandler(name=str(name))
+            | ast.MatchAs(name=str(name))
+            | ast.MatchStar(name=str(name))
+            | ast.MatchMapping(rest=str(name))
+        ):
             return (name,)
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             return [(each.asname or each.name).partition(".")[0] for each in names]
@@ -117,6 +142,8 @@ def _bound_by(node: ast.AST) -> Iterable[str]:
 
 
 def _changed_by(node: ast.AST) -> Iterable[str]:
+    if not isinstance(node, (ast.Call, ast.Subscript)):
+        return ()
     match node:
         case ast.Call(
             func=ast.Attribute(value=ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)), attr=attr)
@@ -129,9 +156,9 @@ def _changed_by(node: ast.AST) -> Iterable[str]:
     return ()
 
 
-def mark_comprehensions(root: ast.AST) -> None:
+def mark_comprehensions(nodes: Iterable[ast.AST]) -> None:
     """Mark the targets of comprehensions, which are names of another scope."""
-    for node in walk(root):
+    for node in nodes:
         if isinstance(node, ast.comprehension):
             for name in walk(node.target):
                 if isinstance(name, ast.Name):
@@ -147,9 +174,9 @@ def _is_read(node: ast.Name) -> bool:
     return isinstance(node.ctx, ast.Load)
 
 
-def captured(*roots: ast.AST) -> Names:
-    """The names that nested functions and classes use: they may be read at any time."""
-    inner = [node for node in own_nodes(*roots) if isinstance(node, SCOPES)]
+def captured(own: Iterable[ast.AST]) -> Names:
+    """The names that nested functions and classes use, given the nodes of a scope: they may be read at any time."""
+    inner = [node for node in own if isinstance(node, SCOPES)]
     return frozenset(name.id for each in inner for name in walk(each) if isinstance(name, ast.Name))
 
 
@@ -162,6 +189,8 @@ def bound_by_calls(body: Sequence[ast.stmt], around: Names) -> dict[str, Names]:
     functions = {
         node.name: node for node in own_nodes(*body) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
+    if not functions:
+        return {}
     names = around | bound(*body)
     binds = {name: rebound_outside(node, names) for name, node in functions.items()}
     uses = {name: read(*node.body) & functions.keys() for name, node in functions.items()}
@@ -186,68 +215,79 @@ def rebound_outside(node: ast.FunctionDef | ast.AsyncFunctionDef, around: Names)
     return (found - own - elsewhere) & around
 
 
+_COMPOUND: Final = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.Match)
+
+
 class Liveness:
-    """What may be read after each statement of a function's structured body."""
+    """What may be read after each statement, of a function's structured body, that has others in it."""
 
     def __init__(self, body: Sequence[ast.stmt], always: Names) -> None:
         self._always = always
         self._after: dict[int, Names] = {}
         self._before: dict[int, Names] = {}
-        self._block(body, NONE)
+        self._block(body, NONE, is_noted=True)
 
     def after(self, statement: ast.stmt) -> Names:
-        """The names that may be read after it."""
+        """The names that may be read after a statement that has others in it."""
         return self._after.get(id(statement), NONE) | self._always
 
     def before(self, statement: ast.stmt) -> Names:
         """For a loop: the names that its body may read before it binds them, and those that its condition reads."""
         return self._before.get(id(statement), NONE)
 
-    def _block(self, body: Sequence[ast.stmt], live: Names) -> Names:
+    def _block(self, body: Sequence[ast.stmt], live: Names, *, is_noted: bool) -> Names:
+        """What may be read before a block, behind which ``live`` may be."""
+        now = set(live)
         for statement in reversed(body):
-            self._after[id(statement)] = self._after.get(id(statement), NONE) | live
-            live = self._statement(statement, live)
-        return live
+            if isinstance(statement, _COMPOUND):
+                after = frozenset(now)
+                if is_noted:
+                    self._after[id(statement)] = after
+                now = set(self._statement(statement, after, is_noted=is_noted))
+            else:
+                now -= _surely_bound(statement)
+                now |= read(statement)
+                now.update(_changed(statement))
+        return frozenset(now)
 
-    def _statement(self, node: ast.stmt, live: Names) -> Names:  # noqa: PLR0911 - a case each
+    def _statement(self, node: ast.stmt, live: Names, *, is_noted: bool) -> Names:
+        block = partial(self._block, is_noted=is_noted)
         match node:
             case ast.If(test=test, body=body, orelse=orelse):
-                return self._block(body, live) | self._block(orelse, live) | read(test)
+                return block(body, live) | block(orelse, live) | read(test)
             case ast.For(target=target, iter=source, body=body, orelse=orelse):
-                after = self._block(orelse, live)
-                start = self._loop(body, after | _exits(node)) - bound(target)
+                after = block(orelse, live)
+                start = self._loop(body, after | _exits(node), is_noted=is_noted) - bound(target)
                 self._before[id(node)] = start
                 return after | start | read(source)
             case ast.While(test=test, body=body, orelse=orelse):
-                after = self._block(orelse, live) | read(test)
-                start = self._loop(body, after | _exits(node))
+                after = block(orelse, live) | read(test)
+                start = self._loop(body, after | _exits(node), is_noted=is_noted)
                 self._before[id(node)] = start | read(test)  # the condition comes behind each turn
                 return after | start
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
-                end = self._block(finalbody, live)
+                end = block(finalbody, live)
                 caught = frozenset[str]()
                 for handler in handlers:
                     own = NONE if handler.name is None else frozenset((handler.name,))
-                    caught |= (self._block(handler.body, end) - own) | (read(handler.type) if handler.type else NONE)
-                inside = self._block(body, self._block(orelse, end) | caught | end)
+                    caught |= (block(handler.body, end) - own) | (read(handler.type) if handler.type else NONE)
+                inside = block(body, block(orelse, end) | caught | end)
                 return inside | caught | end
             case ast.With(items=items, body=body):
-                return self._block(body, live) - bound(*items) | read(*items)
+                return block(body, live) - bound(*items) | read(*items)
             case ast.Match(subject=subject, cases=cases):
                 found = live | read(subject)
                 for case in cases:
                     guard = NONE if case.guard is None else read(case.guard)
-                    found |= (self._block(case.body, live) | guard | read(case.pattern)) - bound(case.pattern)
+                    found |= (block(case.body, live) | guard | read(case.pattern)) - bound(case.pattern)
                 return found
-        return (live - _surely_bound(node)) | read(node) | frozenset(_changed(node))
+        raise AssertionError(node)
 
-    def _loop(self, body: Sequence[ast.stmt], live: Names) -> Names:
-        start = self._block(body, live)
-        while True:  # what one turn leaves the next may read
-            again = self._block(body, live | start)
-            if again <= start:
-                return start
-            start |= again
+    def _loop(self, body: Sequence[ast.stmt], live: Names, *, is_noted: bool) -> Names:
+        """What may be read before the first turn. What a turn leaves the next may read; to note that takes a second
+        look, and none finds more than the first: a block adds and takes away the same names whatever is behind it."""
+        start = self._block(body, live, is_noted=False)
+        return self._block(body, live | start, is_noted=True) if is_noted else start
 
 
 def _exits(loop: ast.stmt) -> Names:

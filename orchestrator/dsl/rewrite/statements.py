@@ -61,23 +61,20 @@ class Statements(Assignments):
     def function(self, node: Function) -> ast.FunctionDef:
         """The function rewritten, in place of ``node``; awaiting is left out, as calls do not wait while tracing."""
         given = frozenset(parameters(node))
-        self._globals = frozenset(
-            name for each in own_nodes(*node.body) if isinstance(each, ast.Global) for name in each.names
-        )
-        outer = frozenset(
-            name for each in own_nodes(*node.body) if isinstance(each, ast.Nonlocal) for name in each.names
-        )
+        nodes = [*own_nodes(*node.body)]
+        self._globals = frozenset(name for each in nodes if isinstance(each, ast.Global) for name in each.names)
+        outer = frozenset(name for each in nodes if isinstance(each, ast.Nonlocal) for name in each.names)
         changed = rebound_outside(node, self._around)
         self._by_calls = bound_by_calls(node.body, self._around | given)
-        body = structured(node, self.taken, frozenset(self._by_calls))
-        self.taken |= frozenset(body.made)
+        body = structured(node, frozenset(self.taken), frozenset(self._by_calls))
+        self.taken.update(body.made)
         self.made_up |= {*body.made}
         self._result, self._flags = body.result, body.flags
         own = (given | bound(*body.body)) - outer - self._globals
         by_calls = NONE.union(*self._by_calls.values())
         self._locals = own | outer | changed | by_calls
         self.changeable = own | changed
-        self._captured = captured(*node.body)
+        self._captured = captured(nodes)
         self._live = Liveness(body.body, self._captured | outer | changed | self._globals)
         statements = self.block(body.body)
         start: list[ast.stmt] = []
@@ -327,9 +324,9 @@ class Statements(Assignments):
         """A function in the workflow. One with a decorator is left alone: a tool, a workflow of its own, a wrapper."""
         if node.decorator_list or any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body)):
             return node
-        made = type(self)(self.operators, self.taken, self.foreign, self.made_up, self._around | self._locals).function(
-            node
-        )
+        made = type(self)(
+            self.operators, frozenset(self.taken), self.foreign, self.made_up, self._around | self._locals
+        ).function(node)
         self.visit_defaults(made.args)
         return made
 
@@ -343,9 +340,10 @@ def rewritten(node: Function, operators: str, taken: Names, foreign: Names, made
     ``operators`` is the name of what has the operators, ``taken`` are names in use, ``foreign`` those of functions of
     Python and its library.
     """
-    mark_comprehensions(node)
-    mark_lazy(node)
-    mark_changed(node)
+    nodes = [*walk(node)]
+    mark_comprehensions(nodes)
+    mark_lazy(node, nodes)
+    mark_changed(nodes)
     return Statements(operators, taken, foreign, made_up).function(node)
 
 
