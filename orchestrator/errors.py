@@ -13,7 +13,7 @@ The letter names the stage: D front end, I IR, C passes, P planner, R runtime, E
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.leaving import passes_through
@@ -76,11 +76,11 @@ class Diagnostic:
         return {"code": self.code, "message": self.message, "where": where, "why": self.why, "fix": self.fix}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Error:
     """A failure as a value: what ``attempt`` and ``except`` give, and a ``map_`` that collects failures.
 
-    In a prompt it reads as its message, as an exception does in an f-string.
+    It reads as the exception does: as its message in an f-string, and as its class with its arguments by ``repr``.
     """
 
     code: str
@@ -92,9 +92,38 @@ class Error:
     ``model``, ``tool``, ``race`` or ``budget``."""
     bases: tuple[str, ...] = ()
     """Qualified names of the classes by which it can be caught, besides ``kind``; the same in every process."""
+    written: str | None = None
+    """The ``repr`` of the exception, where that is not its class with its text."""
 
     def __str__(self) -> str:
         return self.message
+
+    def __repr__(self) -> str:
+        return self._with_text() if self.written is None else self.written
+
+    @classmethod
+    def of(cls, code: str, error: BaseException) -> Error:
+        """What is kept of an exception."""
+        made = cls(code, text_of(error), qualified(type(error)), bases_of(type(error)))
+        try:
+            written = repr(error)
+        except BaseException as second:
+            if passes_through(second):
+                raise
+            return made
+        return made if written == made._with_text() else replace(made, written=written)
+
+    @property
+    def class_name(self) -> str:
+        """The ``__name__`` of the exception's class; of what is none, that of the one in Python that says the same."""
+        names = [name for name in self.bases if "." in name and not name.startswith("orchestrator.")]
+        name = self.kind if "." in self.kind or not names else names[0]
+        return name.rpartition(".")[2]
+
+    def _with_text(self) -> str:
+        """The ``repr`` of an exception whose one argument is its text; the text of a ``KeyError`` is written so."""
+        is_written = "builtins.KeyError" in (self.kind, *self.bases) or not self.message
+        return f"{self.class_name}({self.message if is_written else repr(self.message)})"
 
 
 class OrchError(Exception):

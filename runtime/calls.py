@@ -112,8 +112,8 @@ def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> l
 
 async def _raise(frame: Frame, op: Op, spec: Raise) -> Outcome:
     """Fail, as the workflow says."""
-    given = frame.v[op.args[0]]
-    error = given if isinstance(given, Error) else Error("ORCH-R050", given, spec.kind, spec.bases)
+    given, *written = (frame.v[slot] for slot in op.args)
+    error = given if isinstance(given, Error) else Error("ORCH-R050", given, spec.kind, spec.bases, *written)
     raise failures.raised_here(frame.path + op.id, error, op.where)
 
 

@@ -16,10 +16,7 @@ from orchestrator.errors import (
     RunError,
     SourceLoc,
     UnsettledError,
-    bases_of,
     described,
-    qualified,
-    text_of,
 )
 from orchestrator.runtime.codegen import ResultTypeError
 from orchestrator.runtime.raised import raised, raised_at
@@ -108,7 +105,7 @@ def of_op(error: BaseException, op: str, where: SourceLoc | None) -> RunError:
     why = None if at is None else f"it was raised at {at}"
     unfound = _NOT_THERE if at is None and isinstance(error, LookupError) else None
     failure = RunError("ORCH-R001", f"`{op}` failed: {described(error)}", where=where, why=why, fix=unfound)
-    failure.raised = Error("ORCH-R001", text_of(error), qualified(type(error)), bases_of(type(error)))
+    failure.raised = Error.of("ORCH-R001", error)
     return failure
 
 

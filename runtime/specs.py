@@ -195,7 +195,8 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """An exception of the workflow's; its argument is the text, or the error that is raised again."""
+    """An exception of the workflow's; its arguments are the text and how it is written by ``repr``, where that is not
+    its class with its text; or the error that is raised again."""
 
     kind: str
     """Qualified name of its class; empty where something is raised again."""

@@ -8,6 +8,7 @@ from orchestrator.dsl.constants import is_symbolic
 from orchestrator.dsl.lifting import feed, feed_text, lift
 from orchestrator.dsl.rewrite.unbound import check_bound
 from orchestrator.dsl.scope import Scope
+from orchestrator.dsl.template import without_markers
 from orchestrator.dsl.tracer import Tracer, Value
 from orchestrator.errors import Error, OrchError, bases_of, qualified
 
@@ -16,11 +17,14 @@ class EndedError(BaseException):
     """Unwinds the tracing of a body that goes no further, because it raises when it runs."""
 
 
-def fail_op(tracer: Tracer, kind: type[BaseException], message: object) -> None:
-    """Fail here, as an exception of this class with this text would; what comes behind never runs."""
-    text = message if isinstance(message, str) else f"{message}"
+def fail_op(tracer: Tracer, error: BaseException) -> None:
+    """Fail here, as this exception would; what comes behind never runs."""
+    kind, text, written = type(error), message_of(tracer, error), _written(tracer, error)
     attrs = {"kind": qualified(kind), "bases": list(bases_of(kind))}
-    tracer.op("fail", [feed_text(tracer, text, "the message of an exception")], [], attrs)
+    operands = [feed_text(tracer, text, "the message of an exception")]
+    if written is not None:
+        operands.append(feed_text(tracer, written, "an exception as repr() writes it"))
+    tracer.op("fail", operands, [], attrs)
     tracer.scope.raises = True
 
 
@@ -32,10 +36,30 @@ def reraise_op(tracer: Tracer, error: Value[Any]) -> None:
 
 
 def message_of(tracer: Tracer, error: BaseException) -> str:
-    """``str(error)``; a ``KeyError`` writes what it was raised with as ``repr`` does."""
-    if isinstance(error, KeyError) and len(error.args) == 1 and is_symbolic(error.args[0]):
-        return f"{tracer.builtin('repr', {'value': lift(tracer, error.args[0])}, str)}"
+    """``str(error)``; several arguments, and that of a ``KeyError``, are written as ``repr`` does."""
+    given = error.args
+    if any(map(is_symbolic, given)):
+        if len(given) > 1 and type(error).__str__ in (BaseException.__str__, KeyError.__str__):
+            return f"{tracer.builtin('repr', {'value': lift(tracer, given)}, str)}"
+        if isinstance(error, KeyError) and len(given) == 1:
+            return f"{tracer.builtin('repr', {'value': lift(tracer, given[0])}, str)}"
     return str(error)
+
+
+def _written(tracer: Tracer, error: BaseException) -> str | None:
+    """``repr(error)`` where that is not its class with its text, which is what an ``Error`` makes of itself."""
+    kind, given = type(error), error.args
+    if not any(map(is_symbolic, given)):
+        return Error.of("", error).written
+    if kind.__repr__ is not BaseException.__repr__:
+        return repr(error)
+    if len(given) == 1:
+        only = given[0]
+        is_sure = isinstance(only, str) and without_markers(only) != ""  # an empty one is as if there were none
+        if kind.__str__ is KeyError.__str__ or (is_sure and kind.__str__ is BaseException.__str__):
+            return None
+        return f"{kind.__name__}({tracer.builtin('repr', {'value': lift(tracer, only)}, str)})"
+    return f"{kind.__name__}{tracer.builtin('repr', {'value': lift(tracer, given)}, str)}"
 
 
 def fails_here(tracer: Tracer, error: Exception) -> bool:
@@ -47,7 +71,7 @@ def fails_here(tracer: Tracer, error: Exception) -> bool:
     if isinstance(error, OrchError) or scope.is_tried or not _is_tried(scope):
         return False
     check_bound(tracer, error)
-    fail_op(tracer, type(error), message_of(tracer, error))
+    fail_op(tracer, error)
     return True
 
 

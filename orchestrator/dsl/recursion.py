@@ -47,7 +47,7 @@ def _failure(tracer: Tracer, message: str, tp: TypeForm) -> Value[Any]:
     """A value that never comes: what needs it waits for an op that fails, after all that was written before it."""
 
     def fail() -> None:
-        fail_op(tracer, RecursionError, message)
+        fail_op(tracer, RecursionError(message))
 
     arms = [trace_arm(tracer, f"`{each}` of branch", fail) for each in ("then", "otherwise")]
     for arm in arms:

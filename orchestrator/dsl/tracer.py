@@ -178,6 +178,8 @@ class Tracer:
         """Names that hold nothing where an exit of a loop was taken, by cell and content."""
         self.handled: list[Any] = []
         """The errors whose handlers are being traced."""
+        self.caught: set[type[BaseException]] = set()
+        """The classes that handlers so far have named."""
         self.max_items = MAX_ITEMS
         """Of a list whose length nobody has bounded, the most that is gone through."""
         self.max_iterations = MAX_ITERATIONS

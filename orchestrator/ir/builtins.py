@@ -31,6 +31,7 @@ _OF_PARAMETERS: Final = {
     "character": "ord",
     "code": "chr",
     "value name": "attribute",
+    "error": "class_name",
     "data encoding? errors?": "bytes.decode",
     "data": "bytes.hex",
     "moment": "date.isoformat date.date date.time date.timestamp",

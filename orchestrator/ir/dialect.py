@@ -71,7 +71,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "agent.branch": OpSpec(_COMMON, (1, 1), (0, MANY), 2),
     "agent.switch": OpSpec((*_COMMON, "cases"), (1, 1), (0, MANY), None),
     "agent.attempt": OpSpec((*_COMMON, "catches"), (0, 0), (0, MANY), None),
-    "agent.fail": OpSpec((*_COMMON, "kind", "bases"), (1, 1)),
+    "agent.fail": OpSpec((*_COMMON, "kind", "bases"), (1, 2)),
     "agent.loop": OpSpec((*_COMMON, "max"), (0, MANY), (0, MANY), 2),
     "agent.map": OpSpec((*_COMMON, "limit", "concurrency"), (1, MANY), (0, MANY), 1),
     "agent.race": OpSpec(_COMMON, (0, 0), (0, MANY), 1),

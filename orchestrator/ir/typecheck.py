@@ -109,7 +109,9 @@ def _attempt(node: Node) -> Iterator[Edge]:
 
 def _fail(node: Node) -> Iterator[Edge]:
     is_new = bool(node.op.attributes["kind"].value)
-    yield Edge("the message", node.op.operands[0].type, "str" if is_new else "Error")
+    message, *written = types_of(operands(node.op))
+    yield Edge("the message", message, "str" if is_new else "Error")
+    yield from (Edge("how it is written", each, "str" if is_new else "nothing") for each in written)
 
 
 def _race(node: Node) -> Iterator[Edge]:

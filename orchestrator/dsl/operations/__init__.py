@@ -10,6 +10,7 @@ from __future__ import annotations
 from orchestrator.dsl.lifting import SymbolicRange
 from orchestrator.dsl.operations.calls import builtin_call, has_builtin
 from orchestrator.dsl.operations.conditions import contains, is_instance, same, truth
+from orchestrator.dsl.operations.expressions import field
 from orchestrator.dsl.operations.items import appended, concat, item, with_item, without_item
 from orchestrator.dsl.operations.methods import method
 from orchestrator.dsl.operations.operands import as_value, holds_symbolic
@@ -25,6 +26,7 @@ __all__ = [
     "builtin_call",
     "concat",
     "contains",
+    "field",
     "has_builtin",
     "holds_symbolic",
     "is_instance",

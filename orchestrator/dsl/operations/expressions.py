@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import Enum
 from operator import index as as_int
@@ -31,6 +32,7 @@ from orchestrator.dsl.typing import (
     type_string,
     union,
 )  # fmt: skip
+from orchestrator.errors import Error
 
 T = TypeVar("T")
 
@@ -141,11 +143,13 @@ def narrow(value: Any, to: type[T]) -> T:
     return tracer.builtin("narrow", {"value": lift(tracer, value)}, to)  # type: ignore[no-any-return]
 
 
-def field(value: Value[Any], name: str) -> Any:
+def field(value: Value[Any], name: str) -> Any:  # noqa: PLR0911 - a case each
     """``value.name`` by the declared fields of its type, or a method of it; over a list of models, of each item."""
     tracer, tp = value._tracer, value._type
     if tp is Any:
         return tracer.field(value, name, Any)
+    if tp is Error and (owner := _with_attribute(tracer.caught, name)) is not None:
+        return _of_the_exception(value, name, owner)
     fields = fields_of(tp)
     if fields is not None and name in fields:
         return tracer.field(value, name, fields[name])
@@ -160,6 +164,28 @@ def field(value: Value[Any], name: str) -> Any:
     return _unknown_field(value, name, fields or each)
 
 
+def _with_attribute(classes: Iterable[type], name: str) -> type | None:
+    """A class of the user's, among these, whose objects have an attribute of this name."""
+    for cls in classes:
+        for each in cls.__mro__:
+            own = vars(each)
+            if each.__module__.startswith("orchestrator."):
+                break
+            made = [code.co_names for member in own.values() if (code := getattr(member, "__code__", None)) is not None]
+            if name in own or name in own.get("__annotations__", ()) or any(name in names for names in made):
+                return cls
+    return None
+
+
+def _of_the_exception(value: Value[Any], name: str, owner: type) -> Value[Any]:
+    return value._tracer.report(
+        "ORCH-D011",
+        f"`.{name}` of what a handler caught, and {owner.__name__} has a `{name}` of its own",
+        why="what is recorded of an exception is its class and its text, and not its attributes",
+        fix="put it into the text of the exception, or catch it in the tool and return it",
+    )
+
+
 def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
     tracer, tp = value._tracer, value._type
     if name in MUTATORS and class_of(tp) in (list, dict, set):
@@ -169,7 +195,11 @@ def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
             why="a value of a workflow is never changed: a name is given a changed one, in the code that is compiled",
             fix="write it in the workflow on a local name, xs.append(x); elsewhere return the new one: xs + [x]",
         )
-    if hasattr(plain(tp), name) and name not in (fields or {}):
+    if tp is Error:
+        why = "what is recorded of an exception is its class and its text"
+        fix = "str(error) is the text, repr(error) the class with it, and type(error).__name__ its name; have the tool "
+        fix += "put anything else into the text, or catch it and return it"
+    elif hasattr(plain(tp), name) and name not in (fields or {}):
         why = "methods and properties run on concrete objects, and this one exists only when the workflow runs"
         fix = f"use `.{name}` inside a tool: @tool(effects='pure')"
     elif fields is not None:

@@ -6,10 +6,17 @@ import json
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from orchestrator.errors import Error
+
 
 def attribute(value: Any, name: str) -> Any:
     """``value.name`` of a date, a time or a member of an enumeration."""
     return getattr(value, name)
+
+
+def class_name(error: Error) -> str:
+    """``type(error).__name__`` of a caught exception."""
+    return error.class_name
 
 
 def is_integer(value: float) -> bool:

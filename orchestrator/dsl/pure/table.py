@@ -43,6 +43,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     **numbers.IN_BASES,
     **{f"math.{name}": function for name, function in numbers.MATH.items()},
     "attribute": objects.attribute,
+    "class_name": objects.class_name,
     "float.is_integer": objects.is_integer,
     "int.bit_length": objects.bit_length,
     "bytes.decode": objects.decode,
@@ -95,7 +96,22 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 """By the name without ``builtin.``."""
 
 NEVER_FAIL: Final = frozenset(
-    {"attribute", "eq", "ne", "and", "or", "is", "not", "truth", "list", "tuple", "dict", "narrow", "isinstance"}
+    {
+        "attribute",
+        "class_name",
+        "eq",
+        "ne",
+        "and",
+        "or",
+        "is",
+        "not",
+        "truth",
+        "list",
+        "tuple",
+        "dict",
+        "narrow",
+        "isinstance",
+    }
     | {"str", "repr", "any", "all", "list_of", "tuple_of", "enumerate", "copy"}
     | {"dict.keys", "dict.values", "dict.items"}
     | {f"str.{name}" for name in texts.METHODS if name.startswith("is")}

@@ -17,8 +17,9 @@ from orchestrator.dsl.rewrite.plain import is_symbolic, part
 from orchestrator.dsl.rewrite.watching import changing, is_changing, is_users, watched
 from orchestrator.dsl.tool import call
 from orchestrator.dsl.tracer import Value, current_tracer
-from orchestrator.dsl.typing import fields_of
+from orchestrator.dsl.typing import fields_of, type_string
 from orchestrator.dsl.unasked import READERS
+from orchestrator.errors import Error
 
 
 def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
@@ -40,6 +41,32 @@ def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
     if isinstance(receiver, StringIO):
         return getattr(receiver, name)
     return function(getattr(receiver, name))
+
+
+def own_attribute(receiver: Any, name: str) -> Any:
+    """``receiver._name``: a placeholder has some of its own, which are nothing of the value's."""
+    if not isinstance(receiver, Value):
+        return getattr(receiver, name)
+    if not name.startswith("__"):
+        return operations.field(receiver, name)
+    if receiver._type is Any and receiver._ssa is None:  # of what has been reported
+        return receiver
+    tp = type_string(receiver._type)
+    return receiver._tracer.report(
+        "ORCH-D011",
+        f"`.{name}` of {tp} `{receiver._origin.name}`, which is only known when the workflow runs",
+        why="it would be that of the placeholder: the workflow is traced before any model or tool has answered",
+        fix="take it in a tool: @tool(effects='pure')",
+    )
+
+
+def class_name(value: Any, ask: Any = None) -> Any:
+    """``type(value).__name__``, or ``value.__class__.__name__``."""
+    if isinstance(value, Value) and ask in (type, None):
+        if value._type is Error:
+            return value._tracer.builtin("class_name", {"error": value}, str)
+        return own_attribute(value, "__class__")
+    return (value.__class__ if ask is None else function(ask)(value)).__name__
 
 
 def _has_field(value: Value[Any], name: str) -> bool:

@@ -132,6 +132,20 @@ class Expressions(ast.NodeTransformer):
             return self.at(ast.Subscript(self.visit(node.value), self._key(node.slice), node.ctx), node)
         return self.call("item", node, self.visit(node.value), self._key(node.slice))
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Of a name with ``_`` a placeholder would give what is its own; the name of a class is asked for by two."""
+        name = node.attr
+        if not isinstance(node.ctx, ast.Load) or not name.startswith("_") or _is_mangled(name):
+            return self.at(ast.Attribute(self.visit(node.value), name, node.ctx), node)
+        match node:
+            case ast.Attribute(
+                value=ast.Call(func=ast.Name(id="type") as of, args=[value], keywords=[]), attr="__name__"
+            ):
+                return self.call("class_name", node, self.visit(value), of)
+            case ast.Attribute(value=ast.Attribute(value=value, attr="__class__"), attr="__name__"):
+                return self.call("class_name", node, self.visit(value))
+        return self.call("own_attribute", node, self.visit(node.value), ast.Constant(name))
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         match node:
             case ast.Call(
@@ -296,6 +310,11 @@ def _is_starred(node: ast.expr) -> bool:
 
 def _is_constant(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant)
+
+
+def _is_mangled(name: str) -> bool:
+    """Whether Python writes the name of a class before it."""
+    return name.startswith("__") and not name.endswith("__")
 
 
 def _no_arguments() -> ast.arguments:

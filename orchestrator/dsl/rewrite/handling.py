@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.dsl.failing import names_of
 from orchestrator.dsl.location import user_location
-from orchestrator.dsl.raising import EndedError, fail_op, message_of, reraise_op
+from orchestrator.dsl.raising import EndedError, fail_op, reraise_op
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, Joining, emit, run
 from orchestrator.dsl.rewrite.cells import (
     FLAG,
@@ -116,6 +116,7 @@ def _handled(tracer: Tracer, statement: _Try, names: Names) -> None:
         return
     arms = [arm]
     assigned = _assigned(arm, before, statement.tried)
+    catches = [list(_names(tracer, kinds)) for kinds, _ in statement.handlers]
     for number, (_, handle) in enumerate(statement.handlers, 1):
         restore(cells, before)
         for name in assigned:
@@ -129,7 +130,6 @@ def _handled(tracer: Tracer, statement: _Try, names: Names) -> None:
             )
             _Handling(tracer, error_value, handle).run(caught, cells)
     restore(cells, before)
-    catches = [list(_names(tracer, kinds)) for kinds, _ in statement.handlers]
     if statement.orelse is None:
         emit(tracer, "attempt", [], arms, names, cells, {"catches": catches})
         return
@@ -230,6 +230,7 @@ def _names(tracer: Tracer, kinds: Callable[[], Any] | None) -> tuple[str, ...]:
             "ORCH-D056", f"`except {given!r}` is no class of exceptions", fix="name a class, or a tuple of some"
         )
         return ()
+    tracer.caught.update(classes)
     return names_of(classes)
 
 
@@ -297,7 +298,7 @@ def _tried(tracer: Tracer, body: Thunk, cells: Cells) -> tuple[Arm, Exception | 
             check_bound(tracer, error)
             raised = error
             if tracer.emitted > emitted:
-                fail_op(tracer, type(error), message_of(tracer, error))
+                fail_op(tracer, error)
     return arm, raised
 
 
@@ -314,16 +315,17 @@ def raise_(exc: Any, cause: Any) -> None:
     is_first = tracer is not None and tracer.scope.outer is None and not tracer.emitted  # an error of the program
     if tracer is None or is_first or tracer.scope.is_tried:
         raise exc if cause is None else _caused(exc, cause)
-    kind = exc if isinstance(exc, type) else type(exc)
-    if not issubclass(kind, BaseException):
+    made = exc() if isinstance(exc, type) else exc
+    if not isinstance(made, BaseException):
         raise TypeError("exceptions must derive from BaseException")
     try:
-        message = "" if isinstance(exc, type) else message_of(tracer, exc)
+        fail_op(tracer, made)
+    except OrchError:
+        raise
     except Exception as error:
         raise TraceError(
-            "ORCH-D001", f"the text of {kind.__name__} cannot be made: {described(error)}", where=user_location()
+            "ORCH-D001", f"the text of {type(made).__name__} cannot be made: {described(error)}", where=user_location()
         ) from error
-    fail_op(tracer, kind, message)
     raise EndedError
 
 

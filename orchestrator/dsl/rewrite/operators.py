@@ -6,7 +6,7 @@ from builtins import slice as slice  # noqa: A004, PLC0414 - `a[b:c]` makes one
 from typing import Any
 
 from orchestrator.dsl.location import user_location
-from orchestrator.dsl.rewrite.calling import formatted, function, method
+from orchestrator.dsl.rewrite.calling import class_name, formatted, function, method, own_attribute
 from orchestrator.dsl.rewrite.changing import (
     augment_attribute,
     augment_item,
@@ -47,12 +47,12 @@ from orchestrator.errors import TraceError
 
 __all__ = [
     "and_", "any_pattern", "as_pattern", "augment_attribute", "augment_item", "augmented", "augmented_item",
-    "awaited", "binary", "chain", "changed", "changed_item", "choose", "class_pattern", "compare",
+    "awaited", "binary", "chain", "changed", "changed_item", "choose", "class_name", "class_pattern", "compare",
     "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh",
     "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method", "no_pattern", "not_", "or_",
-    "or_pattern", "part", "raise_", "refused", "searched", "sequence_pattern", "set_attribute", "set_item",
-    "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_", "with_",
-    "with_default", "with_item", "without_item",
+    "or_pattern", "own_attribute", "part", "raise_", "refused", "searched", "sequence_pattern", "set_attribute",
+    "set_item", "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_",
+    "with_", "with_default", "with_item", "without_item",
 ]  # fmt: skip
 
 
