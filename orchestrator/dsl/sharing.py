@@ -172,10 +172,12 @@ _DISPLAYS: Final = frozenset({"list", "tuple", "dict", "with_item", "sum"})
 """Those that put their arguments into something new."""
 _COPIES: Final = frozenset(
     {"list_of", "tuple_of", "set_of", "frozenset_of", "dict_of", "copy", "sorted", "sorted_by", "reversed"}
-    | {"enumerate", "zip", "concat", "slice", "unpacked", "without_item", "dict.keys", "dict.values", "dict.items"}
+    | {"enumerate", "zip", "concat", "slice", "unpacked", "without_item"}
     | {"add", "mul", "or", "and", "sub", "xor"}
 )
 """Those that put what is in their arguments into something new."""
+_VIEWS: Final = frozenset({"dict.keys", "dict.values", "dict.items"})
+"""Those whose result, in Python, shows what becomes of their argument: whoever holds it holds that too."""
 _NEW: Final = frozenset({"model.dump", "json.loads", "range", "divmod", "str.split", "str.splitlines"})
 """Those whose result has nothing of their arguments."""
 
@@ -200,6 +202,9 @@ def of_builtin(  # noqa: PLR0911 - a case each
         whole, item = of(arguments["items"]), of(arguments["value"])
         return note(value, container([whole.inner, item.all], scope, twice=whole.twice or item.twice))
     twice = any(each.twice for each in given)
+    if name in _VIEWS:
+        made = container([given[0].inner], scope, twice=twice)
+        return note(value, made._replace(own=made.own | given[0].own))
     if name in _DISPLAYS:
         return note(value, container([each.all for each in given], scope, twice=twice))
     if name in _COPIES or name.startswith("set."):

@@ -91,8 +91,30 @@ def part_of_a_model_of_a_known_list(text: str) -> list[str]:
     return tags
 
 
+def the_keys_of_a_dict(text: str) -> list[str]:
+    found = table(text)
+    names = found.keys()
+    found["z"] = []
+    return list(names)
+
+
+def its_values_on_one_path(text: str) -> int:
+    found = table(text)
+    held = [found.values()] if text else []
+    found["z"] = []
+    return len(held[0]) if held else 0
+
+
+def its_items_and_a_loop(text: str) -> int:
+    found = table(text)
+    pairs = found.items()
+    for word in text.split():
+        found[word] = []
+    return len(pairs)
+
+
 SHARED = [
-    part_of_a_model_of_a_known_list,
+    the_keys_of_a_dict, its_values_on_one_path, its_items_and_a_loop, part_of_a_model_of_a_known_list,
     field, item_of_a_dict, each_item, put_into_a_model, one_of_two, one_or_the_other, handed_on_by_a_loop,
 ]  # fmt: skip
 
@@ -126,6 +148,15 @@ def parts_of_what_nobody_holds(text: str) -> list[list[str]]:
     return [tags, *made]
 
 
+def keys_that_are_read_before_and_copied(text: str) -> list[str]:
+    found = table(text)
+    names = list(found.keys())
+    for name, tags in found.items():
+        names.append(f"{name} {len(tags)}")
+    found["z"] = []
+    return [*names, *found.keys(), *sorted(found.items())[0][1]]
+
+
 def changed_on_one_path(text: str) -> list[str]:
     found = text.split()
     if "a" in found:
@@ -134,7 +165,10 @@ def changed_on_one_path(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("program", [copies, parts_of_what_nobody_holds, changed_on_one_path])
+PROGRAMS = [copies, parts_of_what_nobody_holds, changed_on_one_path, keys_that_are_read_before_and_copied]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_change_that_nobody_else_sees_means_what_it_means_in_python(program: Callable[..., Any]) -> None:
     for text in ("", "a", "a b c"):
         same(program, text)

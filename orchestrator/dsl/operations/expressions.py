@@ -148,9 +148,10 @@ def field(value: Value[Any], name: str) -> Any:  # noqa: PLR0911 - a case each
     tracer, tp = value._tracer, value._type
     if tp is Any:
         return tracer.field(value, name, Any)
-    if tp is Error and (owner := _with_attribute(tracer.caught, name)) is not None:
-        return _of_the_exception(value, name, owner)
     fields = fields_of(tp)
+    is_own = tp is Error and name in (fields or ())
+    if is_own and (owner := _with_attribute(tracer.caught, name)) is not None:
+        return _of_the_exception(value, name, owner)
     if fields is not None and name in fields:
         return tracer.field(value, name, fields[name])
     item = element_type(tp) if fields is None else None
