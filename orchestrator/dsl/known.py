@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import is_dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -26,6 +26,16 @@ _NONE: Final[Things] = frozenset()
 def is_fixed(thing: object) -> bool:
     """Whether nobody can change an object, or reach another from it."""
     return not isinstance(thing, Value) and isinstance(thing, (*FIXED, type, ModuleType))
+
+
+_PLAIN: Final = frozenset({str, bytes, int, float, complex, bool, type(None)})
+
+
+def is_plain(thing: object) -> bool:
+    """Whether a container holds nothing but texts and numbers, which is quickly told."""
+    if isinstance(thing, dict):
+        return _PLAIN.issuperset(map(type, thing)) and _PLAIN.issuperset(map(type, thing.values()))
+    return isinstance(thing, (list, tuple, set, frozenset)) and _PLAIN.issuperset(map(type, thing))
 
 
 def members(thing: object) -> Collection[object]:
@@ -115,29 +125,55 @@ def known_objects() -> dict[int, object]:
     return found
 
 
-def known_outside(called: Callable[..., Any]) -> Mapping[int, object]:
-    """The containers that were there before a workflow was traced, by identity: of its globals, and from around it."""
+def is_known_outside(tracer: Tracer, thing: object) -> bool:
+    """Whether a container was there before the workflow was traced: in one of its globals, or around it.
+
+    It is asked at each change. So what can be reached from a name is looked through once in a trace, and again where
+    the name holds something else, or more or less: what else becomes of it is done by code that is watched.
+    """
+    found = tracer.outside
+    for call in tracer.inlining:
+        for root in _roots(call.fn):
+            if not isinstance(root, _CONTAINERS) or isinstance(root, Value):
+                continue
+            if (seen := found.get(id(root))) is None or seen[1] != len(root):
+                seen = found[id(root)] = root, len(root), _reached(root)
+            if id(thing) in seen[2]:
+                return True
+    return False
+
+
+_CONTAINERS: Final = (list, dict, set, tuple)
+
+
+def _roots(called: Callable[..., Any]) -> Iterator[object]:
     function = getattr(called, "__func__", called)
-    found: dict[int, object] = {}
     if not isinstance(function, FunctionType):
-        return found
-    todo: list[object] = [function.__globals__.get(name) for name in _names(function.__code__)]
+        return
+    for name in _names(function.__code__):
+        yield function.__globals__.get(name)
     for cell in function.__closure__ or ():
         with suppress(ValueError):  # not bound yet
-            todo.append(cell.cell_contents)
+            yield cell.cell_contents
+
+
+def _reached(root: object) -> dict[int, object]:
+    """The containers that can be reached from one, by identity, which lasts as long as they are held here."""
+    found: dict[int, object] = {}
+    todo = [root]
     while todo:
         each = todo.pop()
-        if isinstance(each, (list, dict, set, tuple)) and not isinstance(each, Value) and id(each) not in found:
+        if isinstance(each, _CONTAINERS) and not isinstance(each, Value) and id(each) not in found:
             found[id(each)] = each
-            todo += members(each)
+            todo += () if is_plain(each) else members(each)
     return found
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield from _names(each)
+@lru_cache(maxsize=256)
+def _names(code: CodeType) -> frozenset[str]:
+    """The names of globals and attributes in code."""
+    inner = (_names(each) for each in code.co_consts if isinstance(each, CodeType))
+    return frozenset(code.co_names).union(*inner)
 
 
 def joined(tracer: Tracer, made: object, contents: Sequence[object]) -> object:

@@ -189,6 +189,8 @@ class Tracer:
         self._holes: list[Value[Any]] = []
         self.things: dict[int, tuple[object, Things]] = {}
         """By the identity of objects of which values were made: what stands for them there."""
+        self.outside: dict[int, tuple[object, int, Mapping[int, object]]] = {}
+        """By the identity of containers that were there before: how many items each had, and what it led to."""
         self.pinned: list[tuple[Callable[[], object], str]] = []
         """What gives objects that no name holds, and that are still to be used, and what these are."""
 

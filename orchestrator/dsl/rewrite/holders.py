@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from orchestrator.dsl.known import is_fixed, members, registered
+from orchestrator.dsl.known import is_fixed, is_plain, members, registered
 from orchestrator.dsl.location import Rewritten, rewritten, user_frames
 from orchestrator.dsl.sharing import Things, of
 from orchestrator.dsl.tracer import Tracer, Value
@@ -82,7 +82,8 @@ class Holders:
                     return True
             elif self._things and not self._things.isdisjoint(registered(self._tracer, each)):
                 return True
-            todo += self._members(each)
+            if not is_plain(each):
+                todo += self._members(each)
         return False
 
     def _members(self, thing: object) -> list[object]:

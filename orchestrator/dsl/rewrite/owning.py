@@ -8,7 +8,7 @@ from types import GeneratorType
 from typing import Any, Final
 
 from orchestrator.dsl.kinds import class_of
-from orchestrator.dsl.known import known_outside, register, registered
+from orchestrator.dsl.known import is_known_outside, register, registered
 from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.rewrite.holders import Holders, Slot
 from orchestrator.dsl.sharing import of
@@ -53,7 +53,7 @@ def writable(target: Any, name: str | None, slot: Slot | None = None) -> Any:
 
 def refuse_foreign(tracer: Tracer, target: Any, name: str | None) -> bool:
     """Report a change of an object that was there before the workflow was traced; whether it was."""
-    if not any(id(target) in known_outside(each.fn) for each in tracer.inlining):
+    if not is_known_outside(tracer, target):
         return False
     kind = type(target).__name__
     tracer.report(
