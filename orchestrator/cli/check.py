@@ -47,6 +47,8 @@ class Checked:
     asks_a_human: bool = False
     hashes: dict[str, Hashed] = field(default_factory=dict)
     """By tool."""
+    warnings: list[Diagnostic] = field(default_factory=list)
+    """What is right as it stands, and would mean something else in plain Python."""
 
     def __str__(self) -> str:
         calls = f"{self.model_calls} model call{'s' * (self.model_calls != 1)}"
@@ -58,7 +60,8 @@ class Checked:
         parts += ["asks a human"] if self.asks_a_human else []
         unseen = dict.fromkeys(str(each) for hashed in self.hashes.values() for each in hashed.unseen)
         left_out = [f"not in a tool's hash: {each}" for each in unseen]
-        return "\n  ".join([self.signature, "; ".join(parts), *left_out])
+        warned = [str(each).replace("error", "warning", 1).replace("\n", "\n  ") for each in self.warnings]
+        return "\n  ".join([self.signature, "; ".join(parts), *left_out, *warned])
 
 
 @click.command(cls=Command, name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
@@ -98,6 +101,7 @@ def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> No
 def summary(workflow: Workflow[..., Any]) -> Checked:
     """Trace and verify a workflow; where static parameters have no defaults, for each of their values, and tell of the
     first. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
+    from orchestrator.dsl.arguments_changed import changed_arguments
     from orchestrator.dsl.static import shown_parameter
     from orchestrator.dsl.typing import type_string
     from orchestrator.ir.verify import verify
@@ -124,6 +128,7 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
         tools,
         any(op.name == "agent.ask" for op in ops),
         {name: _hashed(traced.bindings.tools[name].covered) for name in tools},
+        [warning for name in tools for warning in changed_arguments(traced.bindings.tools[name])],
     )
 
 

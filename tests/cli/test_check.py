@@ -92,3 +92,27 @@ def decides(text: str) -> str:
 def left(text: str) -> str:
     return llm(text)
 """
+
+
+CHANGES = """
+from orchestrator import tool, workflow
+
+@tool
+def add(xs: list[str], x: str) -> int:
+    xs.append(x)
+    return len(xs)
+
+@workflow
+def answer(query: str) -> int:
+    return add([query], query)
+"""
+
+
+def test_a_tool_that_changes_its_argument_is_warned_of(orch: Orch, folder: Path) -> None:
+    (folder / "changes.py").write_text(CHANGES)
+    ended = orch("check", "changes.py")
+    assert ended.code == 0
+    assert "warning[ORCH-D058]: tool `add` changes its argument `xs`" in ended.out
+    assert "changes.py:6 in add" in ended.out
+    (only,) = json.loads(orch("check", "changes.py", "--json").out)["workflows"]
+    assert [each["code"] for each in only["warnings"]] == ["ORCH-D058"]
