@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import reduce
@@ -114,7 +114,12 @@ class LossyConstantError(ValueError):
 def constant_json(obj: object, tp: TypeForm) -> str:
     """The JSON text of a constant of type ``tp``; raises :class:`LossyConstantError` if it does not say all of it."""
     if obj is None or type(obj) in _SCALARS:
-        return json.dumps(obj, ensure_ascii=False)
+        try:
+            return json.dumps(obj, ensure_ascii=False)
+        except ValueError as error:  # an integer of too many digits
+            raise LossyConstantError(str(error)) from error
+    if (lost := _unsaid(obj)) is not None:
+        raise LossyConstantError(lost)
     from pydantic import TypeAdapter
     from pydantic_core import to_json
 
@@ -129,6 +134,26 @@ def constant_json(obj: object, tp: TypeForm) -> str:
     except Exception as error:  # pydantic raises several kinds, and so may its hooks in the user's classes
         raise LossyConstantError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     return text
+
+
+def _unsaid(obj: object, *, declared: bool = False) -> str | None:
+    """What JSON does not say of an object that is equal to what is read again.
+
+    What a class declares of its fields is known where they are read again.
+    """
+    if isinstance(obj, (list, tuple, dict)):
+        if hasattr(type(obj), "__missing__") and not declared:
+            return f"a {type(obj).__qualname__} also answers for keys that it does not have"
+        members: Iterable[object] = obj.values() if isinstance(obj, dict) else obj
+        return next((lost for each in members if (lost := _unsaid(each, declared=declared)) is not None), None)
+    if (fields := fields_of(type(obj))) is not None:
+        held = (getattr(obj, name, None) for name in fields)
+        return next((lost for each in held if (lost := _unsaid(each, declared=True)) is not None), None)
+    if isinstance(obj, (datetime, time)) and obj.fold:
+        return "`fold` would be lost"
+    if isinstance(obj, (datetime, time)) and obj.tzinfo is not None and obj.tzinfo.utcoffset(None) is None:
+        return "its zone would become the offset that it has then"
+    return None
 
 
 def _is_plain(obj: object) -> bool:

@@ -9,7 +9,7 @@ In a workflow a message may hold symbolic values; it is then a symbolic value it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
 
 from orchestrator.dsl.constants import is_symbolic, shown
@@ -49,6 +49,13 @@ class Message:
     call_id: str = ""
     """Of a tool: the call that it answers."""
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Where data is validated, a message in OpenAI's words is one too, and none loses what it says."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_in_own_words, handler(source))
+
     def __repr__(self) -> str:
         """Without what is empty, and without the content of parts."""
         more = {"parts": self.parts, "calls": self.calls, "call_id": self.call_id}
@@ -83,6 +90,9 @@ def assistant(*content: Any) -> Message:
     return _made("assistant", content)
 
 
+_FIELDS: Final = frozenset(each.name for each in fields(Message))
+
+
 class MessageError(ValueError):
     """Something that is no message."""
 
@@ -113,6 +123,13 @@ def messages_of(value: Any) -> list[Message]:
     if isinstance(value, (list, tuple)) and not any(isinstance(each, (str, list, tuple)) for each in value):
         return [message for each in value for message in messages_of(each)]
     raise MessageError(f"{shown(value)} is no message")
+
+
+def _in_own_words(given: Any) -> Any:
+    """Data of a message as its fields are called; raises :class:`MessageError` for what no message has."""
+    if not isinstance(given, Mapping) or (set(given) <= _FIELDS and isinstance(given.get("content", ""), str)):
+        return given
+    return _of_dict(given)
 
 
 def _of_dict(given: Mapping[Any, Any]) -> Message:

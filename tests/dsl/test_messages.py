@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import Message, Part, assistant, chat, file, image, llm, system, tool, user, workflow
 from orchestrator.dsl.messages import MessageError, ToolCall, messages_of
@@ -170,3 +171,19 @@ def test_a_user_value_that_names_a_path_as_text_is_a_url() -> None:
     with pytest.raises(PartError):
         part_of("image", source="file:///etc/passwd")
     assert part_of("image", path="/tmp/a.png").path == "/tmp/a.png"
+
+
+def test_data_in_the_words_of_the_api_is_a_message_and_loses_nothing() -> None:
+    read = TypeAdapter(list[Message]).validate_python
+    url = "data:image/webp;base64,AAAA"
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    given: list[Any] = [
+        {"role": "user", "content": [{"type": "text", "text": "see"}, picture]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "found", "tool_call_id": "1"},
+    ]
+    assert read(given) == messages_of(given)
+    assert TypeAdapter(list[Message]).validate_json(TypeAdapter(list[Message]).dump_json(read(given))) == read(given)
+    with pytest.raises(ValidationError, match="a message with the key 'name'"):
+        read([{"role": "user", "content": "x", "name": "Bob"}])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from orchestrator import llm, map_, tool, workflow
 from orchestrator.dsl.bounds import Length
@@ -311,3 +315,38 @@ def test_a_hundred_levels_are_a_part_of_a_workflow(kind: type) -> None:
         return [echo(nested(99, kind)), echo(nested(99, kind, question))]
 
     assert flow("?") == [nested(99, kind), nested(99, kind, "?")]
+
+
+class Meeting(BaseModel):
+    at: datetime
+    votes: defaultdict[str, int] = Field(default_factory=lambda: defaultdict(int))
+
+
+def test_a_model_keeps_what_its_fields_say_of_dicts() -> None:
+    @workflow
+    def flow() -> Meeting:
+        return Meeting(at=datetime(2026, 1, 1), votes=defaultdict(int, yes=2))
+
+    assert flow().votes["no"] == 0
+
+
+@pytest.mark.parametrize(
+    ("constant", "why"),
+    [
+        (Counter("aab"), "answers for keys"),
+        ([defaultdict(int, a=1)], "answers for keys"),
+        (datetime(2026, 10, 25, 2, 30, fold=1), "`fold` would be lost"),
+        (datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")), "its zone would become"),
+        (10**5000, "digits"),
+        ({"at": Meeting(at=datetime(2026, 10, 25, 2, 30, fold=1))}, "`fold` would be lost"),
+        (Meeting(at=datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))), "its zone would become"),
+    ],
+    ids=["counter", "defaultdict", "fold", "zone", "digits", "fold in a model", "zone in a model"],
+)
+def test_a_constant_that_json_does_not_say_all_of(constant: Any, why: str) -> None:
+    @workflow  # D013
+    def flow() -> Any:
+        return constant
+
+    [error] = diagnose(flow)
+    assert (error.code, why in str(error.why)) == ("ORCH-D013", True)
