@@ -14,11 +14,9 @@ from typing import Any, Final
 from orchestrator.dsl.messages import Message
 from orchestrator.runtime.engines.base import FinishReason
 from orchestrator.runtime.failures import ReplyError
-from orchestrator.runtime.reply import reply_of
+from orchestrator.runtime.reply import MOST_SHOWN_CHARS, reply_of, shortened
 from orchestrator.runtime.specs import Generate
 
-MOST_SHOWN_CHARS: Final = 8_000
-"""Of the bad reply; its beginning and its end are kept."""
 _CUT_FIX: Final = "raise its max_tokens, or ask for less; retry=2 shows the model what was wrong"
 
 STILL_UNFIT: Final = "ask for a simpler type; of several samples, at_least=1 does without those that do not fit"
@@ -74,10 +72,10 @@ def parsed(spec: Generate, texts: Mapping[int, str], reasons: Mapping[int, Finis
     fix = _CUT_FIX if is_cut else "retry=2 shows the model what was wrong"
     kept = {} if spec.sampling.logprobs is not None else {each: texts[each] for each in values}
     turns = (
-        _shortened(text, MOST_SHOWN_CHARS) or "(nothing)",
+        shortened(text, MOST_SHOWN_CHARS) or "(nothing)",
         _request(why, "text" if spec.sampling.constraint else "JSON", is_cut=is_cut),
     )
-    shown = f"{why}; it was {_shortened(text, 200)!r}" if text else f"{why}; it was empty"
+    shown = f"{why}; it was {shortened(text, 200)!r}" if text else f"{why}; it was empty"
     raise UnfitReplyError(shown, fix, Correction(kept, turns))
 
 
@@ -85,12 +83,6 @@ def _request(why: str, form: str, *, is_cut: bool) -> str:
     if is_cut:
         return f"Your reply was cut off before its end. Answer again, much shorter, with the complete {form} only."
     return f"That reply does not fit: {why}. Answer again, with the corrected {form} only."
-
-
-def _shortened(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    return f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 def unfinished(op: str, texts: Mapping[int, str], reasons: Mapping[int, FinishReason], limit: str) -> list[str]:

@@ -89,7 +89,11 @@ class Received:
                 raise withheld(engine.name, reason, texts[sample])
         self.scores(engine)
         if self._spec.offers_tools:
-            said = [said_by(texts[sample], self._calls.get(number)) for number, sample in enumerate(self.asked)]
+            limit = self._limit(max_tokens)
+            said = [
+                said_by(texts[sample], self._calls.get(number), limit if self._reasons[sample] == "length" else None)
+                for number, sample in enumerate(self.asked)
+            ]
             return [numbered(reply, messages) for reply in said]
         return parsed(self._spec, texts, self._reasons, self._limit(max_tokens))
 
@@ -107,9 +111,8 @@ class Received:
 
     def warnings(self, op: str, max_tokens: int | None) -> list[str]:
         """What the run says about replies that are not whole answers."""
-        calling = {self.asked[number] for number, calls in self._calls.items() if calls}
-        reasons = {sample: reason for sample, reason in self._reasons.items() if sample not in calling}
-        found = unfinished(op, self.texts, reasons, self._limit(max_tokens))
+        called = {self.asked[number]: calls[0].name for number, calls in self._calls.items() if calls}
+        found = unfinished(op, {**self.texts, **called}, self._reasons, self._limit(max_tokens))
         most = max(map(len, self._calls.values()), default=0)
         if most > MOST_CALLS:
             found.append(f"the reply to `{op}` has {most} calls of tools, and the first {MOST_CALLS} are taken")

@@ -16,6 +16,8 @@ from orchestrator.runtime.values import parsed_reply
 MOST_CALLS: Final = 32
 """Of one reply. What a model wants to call beyond is left out of the conversation, too, and the run says so."""
 EMPTY: Final = "The reply is empty: answer, or call a tool."
+MOST_SHOWN_CHARS: Final = 8_000
+"""Of a bad reply that its model is shown; its beginning and its end are kept."""
 _MOST_SHOWN: Final = 200
 
 
@@ -31,13 +33,33 @@ def reply_of(spec: Generate, text: str) -> Any:
     return parsed_reply(spec.returns, text)
 
 
-def said_by(text: str, calls: Sequence[ToolCall] | None) -> Reply:
-    """What a model says that was offered tools; without ``calls`` of an engine that calls none its text is a step."""
+def said_by(text: str, calls: Sequence[ToolCall] | None, cut_by: str | None = None) -> Reply:
+    """What a model says that was offered tools; without ``calls`` of an engine that calls none its text is a step.
+
+    Of what was cut off, by a limit that ``cut_by`` names, no call is made, and the model is told: one that seems
+    whole may be what is left of another.
+    """
     if calls is None:
-        return reply_in(text)
+        reply = reply_in(text)
+        return replace(reply, problem=_cut("step", cut_by)) if cut_by and reply.problem else reply
+    if cut_by and calls:
+        shown = text or "; ".join(f"{call.name}({call.arguments})" for call in calls)
+        problem = _cut(f"call of {calls[-1].name[:_MOST_SHOWN]}", cut_by)
+        return Reply(shortened(shown, MOST_SHOWN_CHARS), problem=problem, is_final=False)
     if not calls and not text.strip():
         return Reply(problem=EMPTY, is_final=False)
     return Reply(text, list(calls[:MOST_CALLS]), is_final=not calls)
+
+
+def _cut(what: str, limit: str) -> str:
+    return f"Your {what} was cut off before its end by {limit}, and nothing was done. Answer again, much shorter."
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning and the end of a text that is longer than ``most`` characters."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 def numbered(reply: Reply, position: int) -> Reply:

@@ -65,6 +65,11 @@ class Calls:
     def __str__(self) -> str:
         return "; ".join(f"{call.name}({''.join(call.arguments)})" for call in self._calls)
 
+    @property
+    def are_cut(self) -> bool:
+        """Whether something may be missing of one of them, in a reply that was cut off."""
+        return not all(call.is_whole for call in self._calls)
+
     def found(self) -> tuple[ToolCall, ...]:
         """What has come of them."""
         return tuple(ToolCall(call.name, well_formed("".join(call.arguments)) or "{}", call.id) for call in self._calls)

@@ -144,6 +144,8 @@ class Reply:
             return "refusal"
         if found in _FILTERED:
             return "content_filter"
+        if self.offers_tools and found in _LENGTH and sample.calls.are_cut:
+            return "length"
         if sample.calls or (found in _TOOLS and not sample.chars):
             return "tool_calls"
         return "length" if found in _LENGTH else "stop"

@@ -111,6 +111,46 @@ async def test_a_call_without_an_id_gets_one() -> None:
     assert [call.id for call in reply.calls] == ["call_1_0"]
 
 
+CUT = [
+    [piece('{"left": 4', index=0, id="a", name="add")],
+    [piece("", index=0, id="a", name="add")],
+    [piece('{"left": 4}', index=0, id="a", name="add"), piece('{"le', index=1, id="b", name="add")],
+]
+
+
+@pytest.mark.parametrize("events", CUT, ids=["in its arguments", "before its arguments", "after one that is whole"])
+async def test_no_call_is_made_of_a_reply_that_was_cut_off_and_the_model_is_told(events: list[Any]) -> None:
+    answers = iter([[*events, chunk(None, "length"), usage()], [chunk("42", "stop"), usage()]])
+    with serving(lambda _: next(answers)) as endpoint:
+        result = await ran(endpoint, agent)
+    assert result.value == "42"
+    assert [each.finish_reasons for each in result.ops if each.finish_reasons] == [("length",), ("stop",)]
+    [warning] = result.warnings
+    assert "was cut off by the engine's own limit" in warning
+    said_by_model, told = endpoint.asked[1]["messages"][-2:]
+    assert (said_by_model["role"], "tool_calls" in said_by_model) == ("assistant", False)
+    assert said_by_model["content"].startswith("add(")
+    assert told["role"] == "user"
+    assert "call of add was cut off before its end" in told["content"]
+
+
+async def test_a_call_that_is_whole_is_made_though_the_reply_was_cut_off_behind_it() -> None:
+    with serving([piece('{"left": 40}', index=0, id="a", name="add"), chunk(None, "length"), usage()]) as endpoint:
+        result = await ran(endpoint, once)
+    assert [call.arguments for call in result.value.calls] == ['{"left": 40}']
+    assert result.ops[0].finish_reasons == ("tool_calls",)
+
+
+async def test_a_step_that_was_cut_off_is_said_to_be() -> None:
+    step = json.dumps({"thought": "t", "action": {"tool": "add", "args": {"left": 40}}})
+    answers = iter([[chunk(step[:-9], "length"), usage()], [chunk(FINISHED, "stop"), usage()]])
+    with serving(lambda body: (400, JSON, said(REFUSALS[1])) if "tools" in body else next(answers)) as endpoint:
+        result = await ran(endpoint, agent)
+    assert result.value == "42"
+    assert "Your step was cut off before its end" in endpoint.asked[-1]["messages"][-1]["content"]
+
+
+FINISHED = json.dumps({"thought": "t", "action": {"tool": "finish", "answer": "42"}})
 REFUSALS = [
     '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
     "registry.ollama.ai/library/gemma:2b does not support tools",
