@@ -19,7 +19,7 @@ from orchestrator.dsl.messages import Message
 from orchestrator.dsl.own_code import has_own_code
 from orchestrator.dsl.parts import Part
 from orchestrator.dsl.read_again import readable_again
-from orchestrator.dsl.typing import UNIONS, union
+from orchestrator.dsl.typing import UNIONS, decodable, union
 from orchestrator.errors import Error
 from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.content import turns_of
@@ -113,7 +113,7 @@ def at_run_time(tp: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _adapter(tp: Any) -> TypeAdapter[Any]:
-    tp = readable_again(tp)
+    tp = decodable(readable_again(tp))
     try:
         return TypeAdapter(tp)
     except PydanticSchemaGenerationError:
