@@ -1,8 +1,9 @@
 """Workflows that were compiled to a text: checked in, compared and run without their source.
 
 The text says where the tools and classes that it names are defined, and what they were then: a tool by the hash of what
-it does, a class by its JSON schema. Reading it finds them again and refuses those that have changed, since the workflow
-would be another one.
+it does, a class by what its JSON schema says of values. Reading it finds them again and refuses those that have
+changed, since the workflow would be another one. What a model is told of them, in docstrings and descriptions, is part
+of the ops that tell it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from orchestrator.dsl.constants import LossyConstantError, constant_json
 from orchestrator.dsl.declare import path_of
 from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.made import made_of
+from orchestrator.dsl.offered import Offered, offered
 from orchestrator.dsl.once import key_params
 from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
 from orchestrator.dsl.tool import Tool, in_force, tool
@@ -216,6 +218,8 @@ class _Found:
     problems: list[Diagnostic] = field(default_factory=list)
     _made: dict[str, Mapping[str, type] | None] = field(default_factory=dict)
     """Types that tools were made with, by the tool; None for what could not be made, or is another one now."""
+    _offers: list[Offered] = field(default_factory=list)
+    """What models are offered that call the tools by one that was made of them."""
 
     def type(self, declared: DeclaredType) -> TypeForm:
         """A class, where it was."""
@@ -241,7 +245,7 @@ class _Found:
         from orchestrator.ir.walk import op_id, source
 
         for node in ops:
-            found = of_op(node, tools, classes)
+            found = of_op(node, tools, classes, self._offers)
             if found is not None:
                 what, then, now = found
                 message = f"`{op_id(node.op)}` of `{self.file}`: {what} is {_short(then)}, and must be {_short(now)}"
@@ -269,7 +273,9 @@ class _Found:
             self._missing(what, declared.path, f"it is made of `{unknown[0]}`, which is none of the other tools")
         else:
             try:
-                made = call_reader([tools[name] for name in names], declared.opts.get("hidden", ()))
+                of_names = [tools[name] for name in names]
+                self._offers.append(offered("react", of_names, declared.opts.get("hidden", ())))
+                made = call_reader(of_names, declared.opts.get("hidden", ()))
             except TraceError as error:
                 self._missing(what, declared.path, error.message)
                 return made
@@ -341,7 +347,7 @@ def _short(value: object) -> str:
     """What fits into a message; of a long text its hash."""
     if value in ("", None):
         return "nothing"
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) <= 100 else blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -5,16 +5,19 @@ The hash of a tool's function says what it does. Annotations have no part in it,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.dsl.declare import tool_attributes, type_attributes
 from orchestrator.dsl.places import place_opts
 from orchestrator.dsl.resolve import resolve
 from orchestrator.dsl.typing import json_schema
+from orchestrator.ir.schemas import first_difference, meaning
 from orchestrator.ir.types import BUILTINS
 
 if TYPE_CHECKING:
+    from orchestrator.dsl.offered import Offered
     from orchestrator.dsl.tool import Tool
     from orchestrator.ir.declarations import DeclaredTool
     from orchestrator.ir.subtypes import DeclaredType
@@ -38,9 +41,11 @@ def of_tool(declared: DeclaredTool, tool: Tool[..., Any]) -> Difference | None:
 def of_type(declared: DeclaredType, cls: Any, classes: Mapping[str, Any]) -> Difference | None:
     """The first difference of a class; ``classes`` are those of the text."""
     now, then = type_attributes(declared.name, cls), declared.attributes
-    for name in ("kind", "params", "fields", "schema"):
+    for name in ("kind", "params", "fields"):
         if now[name] != (list(then[name]) if name == "params" else then[name]):  # type: ignore[call-overload]
             return f"`{name}`", then[name], now[name]
+    if meaning(declared.schema) != now["schema"]:
+        return "`schema`", declared.schema, now["schema"]
     for base in declared.bases if declared.kind != "alias" else ():
         if not _is_subclass(cls, classes.get(base, BUILTINS.get(base))):
             return "`bases`", base, "no such base"
@@ -54,8 +59,14 @@ def _is_subclass(cls: Any, base: Any) -> bool:
         return False
 
 
-def of_op(node: Node, tools: Mapping[str, Tool[..., Any]], classes: Mapping[str, Any]) -> Difference | None:
-    """The first difference between what an op says and what follows from its tool, or from the type of its reply."""
+def of_op(
+    node: Node, tools: Mapping[str, Tool[..., Any]], classes: Mapping[str, Any], offers: Sequence[Offered] = ()
+) -> Difference | None:
+    """The first difference between what an op says and what follows from its tool, or from the type of its reply.
+
+    A model is shown titles, descriptions and docstrings, so these are part of what an op says. Of what it is offered
+    those tools are known that the workflow calls: ``offers`` are the sets of them.
+    """
     from orchestrator.ir.walk import attr, opts
 
     op, given = node.op, opts(node.op)
@@ -69,5 +80,23 @@ def of_op(node: Node, tools: Mapping[str, Tool[..., Any]], classes: Mapping[str,
         is_offered = "tools" in given and given.get("tool_choice") != "none"
         wanted = None if is_offered or "choice" in given or returns == "str" else json_schema(resolve(returns, classes))
         if given.get("schema") != wanted:
-            return "`schema`", given.get("schema"), wanted
+            return _within("schema", given.get("schema"), wanted)
+        return _of_offer(given, offers)
     return None
+
+
+def _of_offer(given: Mapping[str, Any], offers: Sequence[Offered]) -> Difference | None:
+    """What differs of the tools that a model is told of, if it is offered one of the sets of tools."""
+    if "tools" not in given:
+        return None
+    names = tuple(each.get("name") for each in json.loads(given["tools"]))
+    known = [each for each in offers if each.names == names]
+    if not known or any((each.tools, each.schema) == (given["tools"], given.get("steps")) for each in known):
+        return None
+    name = "tools" if known[0].tools != given["tools"] else "steps"
+    return _within(name, given.get(name), known[0].tools if name == "tools" else known[0].schema)
+
+
+def _within(name: str, then: str | None, now: str | None) -> Difference:
+    path, ours, theirs = first_difference(then, now)
+    return f"`{path}` of `{name}`" if path else f"`{name}`", ours, theirs

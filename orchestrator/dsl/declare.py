@@ -29,6 +29,7 @@ from orchestrator.dsl.typing import (
     type_string,
     typed_items,
 )
+from orchestrator.ir.schemas import meaning
 from orchestrator.ir.types import BUILTINS, WORDS, parse_type
 
 if TYPE_CHECKING:
@@ -144,12 +145,15 @@ def _variables(cls: Any) -> Sequence[Any]:
 
 
 def schema_of(cls: Any) -> str:
-    """The JSON schema of a class that has fields or members; nothing for any other, and for what has none."""
+    """The JSON schema of a class that has fields or members; nothing for any other, and for what has none.
+
+    It has no descriptions: they are no part of what a type is. Where a model is shown them, its op says so.
+    """
     is_enum = isinstance(cls, type) and issubclass(cls, Enum)
     if not is_enum and not is_typed_dict(cls) and fields_of(cls) is None:
         return ""
     with suppress(Exception):  # pydantic raises several kinds for what has none, and so may the user's hooks
-        return json_schema(cls) or ""
+        return meaning(json_schema(cls) or "")
     return ""
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from weakref import ref
 
 from orchestrator.dsl.code_hash.canonical import canonical
-from orchestrator.dsl.code_hash.objects import functions_in
+from orchestrator.dsl.code_hash.described import without_words
+from orchestrator.dsl.code_hash.objects import functions_in, globals_of
 from orchestrator.dsl.code_hash.reads import Reads, reads_of
 from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.syntax import first_line, function_at, has_source, is_as_loaded, source_of
@@ -73,7 +74,7 @@ def _of_class(cls: type) -> Definition | None:
         nodes = [each for each in nodes if _is_at(each, cls, own)] or nodes
     if not nodes:
         return None
-    whole = nodes[0] if len(nodes) == 1 else ast.Module([*nodes], [])
+    whole = without_words(nodes[0] if len(nodes) == 1 else ast.Module([*nodes], []), globals_of(cls))
     return Definition(canonical(whole), reads_of(whole), [])
 
 
