@@ -17,7 +17,7 @@ names is one that asks it within its body, where they are handed on.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from orchestrator.dsl.rewrite.scopes import SCOPES, children, own_nodes, place_inside, walk
@@ -63,7 +63,7 @@ def structured(
     ]
     if not exits or exits == [body[-1]]:
         return Structured(list(body), ())
-    maker = _Maker(taken, binding)
+    maker = _Maker(body, taken, binding)
     if not any(isinstance(node, ast.Return) for node in exits):
         made = maker.block(body, Flags(""))
         return Structured(made, tuple(maker.made), frozenset(maker.made))
@@ -121,10 +121,40 @@ def _of_this_loop(body: Sequence[ast.stmt]) -> list[ast.AST]:
     return found
 
 
+def _leaving(body: Sequence[ast.stmt]) -> set[int]:
+    """The identities of the statements of one scope in which something leaves a loop or the function."""
+    found: set[int] = set()
+    todo = [_Inside(each) for each in body]
+    while todo:
+        inside = todo.pop()
+        if isinstance(inside.node, (ast.Return, ast.Break, ast.Continue)):
+            found |= inside.identities(found)
+        elif not isinstance(inside.node, SCOPES):
+            todo += [_Inside(each, inside) for each in children(inside.node) if not isinstance(each, ast.expr)]
+    return found
+
+
+class _Inside(NamedTuple):
+    """A node, and what it stands in."""
+
+    node: ast.AST
+    around: _Inside | None = None
+
+    def identities(self, known: Collection[int]) -> set[int]:
+        """Those of it and of all that is around it, up to what is known."""
+        found: set[int] = set()
+        each: _Inside | None = self
+        while each is not None and id(each.node) not in known:
+            found.add(id(each.node))
+            each = each.around
+        return found
+
+
 class _Maker:
     """The statements of one function, made structured."""
 
-    def __init__(self, taken: frozenset[str], binding: frozenset[str]) -> None:
+    def __init__(self, body: Sequence[ast.stmt], taken: frozenset[str], binding: frozenset[str]) -> None:
+        self._leaving = _leaving(body)
         self._taken = set(taken)
         self._binding = binding
         self.made: list[str] = []
@@ -176,6 +206,8 @@ class _Maker:
 
     def _exits(self, node: ast.stmt, flags: Flags) -> Exits:
         """The flags that leaving ``node`` abruptly sets; its own loop's are not among them."""
+        if id(node) not in self._leaving:
+            return frozenset()
         found: set[str] = set()
         own = isinstance(node, (ast.For, ast.While))
         mine = set(map(id, _of_this_loop([node]))) if not own else set()

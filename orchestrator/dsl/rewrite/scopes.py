@@ -20,6 +20,8 @@ FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 NONE: Final[Names] = frozenset()
 FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 SCOPES: Final = (*FUNCTIONS, ast.ClassDef)
+COMPOUND: Final = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.Match)
+"""Statements with others in them."""
 COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -105,6 +107,34 @@ def assigned(*roots: ast.AST) -> dict[str, int]:
         for name in (*_bound_by(node), *_changed_by(node)):
             found.setdefault(name, getattr(node, "lineno", 0))
     return found
+
+
+class Assigned:
+    """The names of :func:`assigned`; a statement with others in it is looked at once, for all that are around it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ast.AST, Names]] = {}
+        """By the identity of the statement, with it."""
+
+    def of(self, *roots: ast.AST) -> Names:
+        """The names that statements or expressions of one scope bind or change."""
+        return NONE.union(*map(self._of, roots))
+
+    def _of(self, root: ast.AST) -> Names:
+        if not isinstance(root, COMPOUND):
+            return frozenset(assigned(root))
+        if id(root) not in self._known:
+            found: set[str] = set()
+            todo = children(root)
+            while todo:
+                node = todo.pop()
+                if isinstance(node, (ast.stmt, ast.expr)):
+                    found |= self._of(node)
+                else:
+                    found.update(_bound_by(node))
+                    todo += children(node)
+            self._known[id(root)] = root, frozenset(found)
+        return self._known[id(root)][1]
 
 
 def last_assigned(*roots: ast.AST) -> dict[str, int]:
@@ -215,9 +245,6 @@ def rebound_outside(node: ast.FunctionDef | ast.AsyncFunctionDef, around: Names)
     return (found - own - elsewhere) & around
 
 
-_COMPOUND: Final = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.Match)
-
-
 class Liveness:
     """What may be read after each statement, of a function's structured body, that has others in it."""
 
@@ -239,7 +266,7 @@ class Liveness:
         """What may be read before a block, behind which ``live`` may be."""
         now = set(live)
         for statement in reversed(body):
-            if isinstance(statement, _COMPOUND):
+            if isinstance(statement, COMPOUND):
                 after = frozenset(now)
                 if is_noted:
                     self._after[id(statement)] = after

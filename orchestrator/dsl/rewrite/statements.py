@@ -26,6 +26,7 @@ from orchestrator.dsl.rewrite.gone_through import Changed, mark_changed
 from orchestrator.dsl.rewrite.lazy import mark_lazy
 from orchestrator.dsl.rewrite.scopes import (
     NONE,
+    Assigned,
     Liveness,
     Names,
     assigned,
@@ -54,6 +55,7 @@ class Statements(Assignments):
         self._captured: Names = NONE
         self._locals: Names = NONE
         self._globals: Names = NONE
+        self._assigns = Assigned()
         self._live: Liveness
         self._result = ""
         self._flags: Names = NONE
@@ -100,7 +102,7 @@ class Statements(Assignments):
 
     def _assigned(self, *roots: ast.AST) -> Names:
         """The names that statements bind or change, themselves or by calling functions of the workflow."""
-        return frozenset(assigned(*roots)).union(self._assigned_by_calls(*roots))
+        return self._assigns.of(*roots) | self._assigned_by_calls(*roots)
 
     def _assigned_by_calls(self, *roots: ast.AST) -> Names:
         if not self._by_calls:
@@ -125,7 +127,7 @@ class Statements(Assignments):
         name = self.name(f"{what}_{getattr(like, 'lineno', 0)}")
         names = ((self._assigned(*start, *body) | binds) & self._locals) - frozenset(params)
         statements: list[ast.stmt] = []
-        stored = frozenset(assigned(*start, *body)) & self._globals
+        stored = self._assigns.of(*start, *body) & self._globals
         if stored:
             statements.append(ast.Global(sorted(stored)))
         if names:
@@ -224,7 +226,7 @@ class Statements(Assignments):
                 name, made = self._body("finally" if what == "cleanup" else what, statements, node)
                 functions.append(made)
                 parts[what] = load(name)
-        exits = (frozenset(assigned(*node.body)) & self._flags) | {self._result}  # behind an exit nothing can fail
+        exits = (self._assigns.of(*node.body) & self._flags) | {self._result}  # behind an exit nothing can fail
         names = _named(
             names=results,
             tried=sorted(self._assigned(*node.body) & self._locals),
@@ -260,7 +262,7 @@ class Statements(Assignments):
             )
         took = self.name("match_")
         inner = [
-            ast.Nonlocal(sorted((frozenset(assigned(*node.cases)) & self._locals) | {chosen})),
+            ast.Nonlocal(sorted((self._assigns.of(*node.cases) & self._locals) | {chosen})),
             ast.Match(load(subject), native),
         ]
         arguments = ast.arguments([], [ast.arg(subject)], None, [], [], None, [])

@@ -115,7 +115,25 @@ def unpacked(lines: int) -> str:
     return "    (a, b), c = (x, x), x\n" * lines
 
 
-@pytest.mark.parametrize("body", [straight, wide, branches, loops, kept, unpacked])
+def deep(levels: int) -> str:
+    """Branches in each other."""
+    return "".join(
+        "    " * level + "if good(x):\n" + "    " * (level + 1) + "x = x + 'a'\n" for level in range(1, levels)
+    )
+
+
+def returns(lines: int) -> str:
+    """Returns from within branches, each of which makes the rest a branch in the one before."""
+    return "    if good(x):\n        return q\n" * lines
+
+
+def alternatives(lines: int) -> str:
+    """A chain of ``elif``, each in the one before."""
+    tests = "".join(f"    {'el' * (number > 0)}if x == '{number}':\n        x = q\n" for number in range(lines))
+    return tests + "    for hit in hits:\n        if good(hit):\n            break\n"
+
+
+@pytest.mark.parametrize("body", [straight, wide, branches, loops, kept, unpacked, deep, returns, alternatives])
 def test_twice_the_source_takes_twice_the_work(flow: Callable[[str], Any], body: Callable[[int], str]) -> None:
     """A function of twice as many statements takes about twice as many calls."""
     rewrite(flow(body(3)).fn)  # what is made once for a process
