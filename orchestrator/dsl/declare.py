@@ -14,6 +14,7 @@ from functools import partial
 from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
+import orchestrator
 from orchestrator.dsl.made import made_of
 from orchestrator.dsl.once import key_params, made_params
 from orchestrator.dsl.tracer import Tracer
@@ -63,11 +64,16 @@ def declare(tracer: Tracer) -> None:
 
 
 def path_of(thing: Any) -> str:
-    """Where a class, or the function of a tool, is found again: ``module:name``, or nothing."""
+    """Where a class, or the function of a tool, is found again: ``module:name``, or nothing.
+
+    What users import from this package is there, so a text stays good when a module of ours moves.
+    """
     if isinstance(thing, MethodType | partial):
         return ""
     module = getattr(thing, "__module__", None) or ""
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or "?"
+    if module.startswith("orchestrator.") and name in orchestrator.__all__ and getattr(orchestrator, name) is thing:
+        return f"orchestrator:{name}"
     named: Any = sys.modules.get(module)
     for part in name.split("."):
         named = getattr(named, part, None)
