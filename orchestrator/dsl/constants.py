@@ -35,7 +35,7 @@ _VALUES = (Enum, date, time, timedelta, UUID, Decimal)
 """Classes whose objects JSON says completely, as text or number."""
 _LONGEST_SHOWN = 80
 MOST_LEVELS = 100
-"""Of lists and dicts in each other; readers of JSON stop at some hundreds."""
+"""So many lists and dicts may be in each other; readers of JSON stop at some hundreds."""
 
 
 def endless(obj: object, around: tuple[int, ...] = ()) -> str | None:

@@ -1,4 +1,4 @@
-"""Where in the user's code an op was written.
+"""This module finds where in the user's code an op was written.
 
 Walking raw frames costs about a microsecond; ``inspect.stack`` reads source files and costs milliseconds.
 """
@@ -26,7 +26,7 @@ BY_VALUE: Final = "<dynamic-code>"
 """What cloudpickle puts in place of a code object's file."""
 
 _boundaries: dict[int, CodeType] = {}
-"""By identity: to hash a code object is to hash all that is in it."""
+"""Its keys are identities: to hash a code object is to hash all that is in it."""
 
 
 class Rewritten(NamedTuple):
@@ -46,7 +46,7 @@ class Rewritten(NamedTuple):
 
 
 _rewritten: dict[int, Rewritten] = {}
-"""By identity."""
+"""Its keys are the identities of code objects."""
 
 
 def note_rewritten(

@@ -8,7 +8,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 MOST_ALTERNATIVES: Final = 20
-"""For each token; no API gives more."""
+"""So many alternatives may be asked for with each token; no API gives more."""
 LEAST: Final = -9999.0
 """What stands for a probability of 0, as in OpenAI's API."""
 
@@ -30,7 +30,7 @@ class Logprobs:
 
     tokens: list[TokenLogprob]
     total: float
-    """Of the whole reply: the sum over its tokens."""
+    """It is the logarithm of how likely the whole reply was: the sum over its tokens."""
 
     @classmethod
     def of(cls, tokens: Iterable[TokenLogprob]) -> Logprobs:

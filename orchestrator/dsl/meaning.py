@@ -35,7 +35,7 @@ _FILLING: Final = frozenset({"format", "format_map", "replace", "substitute", "s
 _END: Final = itemgetter(0)
 E = TypeVar("E", bound=ast.expr)
 Functions: TypeAlias = "dict[int, Meaning]"
-"""By the identity of their code."""
+"""It has functions by the identity of their code."""
 
 
 class Kind(Enum):

@@ -43,11 +43,11 @@ class Message:
     role: Role
     content: str = ""
     parts: tuple[Part, ...] = ()
-    """In order, texts included; empty for a text alone."""
+    """These are its parts in order, texts included; there are none where it is a text alone."""
     calls: tuple[ToolCall, ...] = ()
-    """Of an assistant."""
+    """These are the calls that an assistant makes."""
     call_id: str = ""
-    """Of a tool: the call that it answers."""
+    """It names the call that a tool's message answers."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

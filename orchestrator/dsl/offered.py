@@ -59,10 +59,10 @@ class Offered:
     """What a model is offered."""
 
     names: tuple[str, ...]
-    """For each tool what the model calls it: its name, in the letters that APIs take."""
+    """It has what the model calls each tool: its name, in the letters that APIs take."""
     parameters: tuple[tuple[Parameter, ...], ...]
     arguments: tuple[type[BaseModel], ...]
-    """For each tool, what its arguments are read by."""
+    """It has what reads the arguments of each tool."""
     tools: str
     """A JSON list: ``name``, ``description``, ``parameters`` and, for people, ``signature``."""
     schema: str

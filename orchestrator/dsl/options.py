@@ -87,7 +87,7 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
     **{name: Accepted(*each) for name, each in {**PASSED, **MEANT}.items()},
     "name": NAME,
 }
-"""By the option's name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
+"""It has what each option may be, by its name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
 _RENAMED: Final = {
     "timeout_s": "timeout", "sla": "slo", "max_completion_tokens": "max_tokens", "guided_choice": "choice",
     "guided_regex": "regex", "guided_grammar": "grammar", "top_logprobs": "logprobs", "extra_args": "extra_body",

@@ -42,7 +42,7 @@ class Order:
 
     @property
     def so_far(self) -> Tokens:
-        """To go on from, or back to."""
+        """What has been ordered so far, which can be gone back to."""
         return Tokens(tuple(self.writes), tuple(self.reads))
 
     def go_back(self, so_far: Tokens) -> None:

@@ -27,9 +27,9 @@ from orchestrator.errors import TraceError
 Kind = Literal["text", "image", "audio", "file"]
 T = TypeVar("T")
 MOST_CONSTANT_BYTES: Final = 256 << 10
-"""Of bytes that stand in the workflow itself."""
+"""So many bytes may stand in the workflow itself."""
 MOST_PART_BYTES: Final = 20 << 20
-"""Of one part; the common endpoints take no larger ones."""
+"""One part may have so many bytes; the common endpoints take no larger ones."""
 DETAILS: Final = ("auto", "low", "high")
 _WEB: Final = ("http", "https")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -60,7 +60,7 @@ class Part:
 
     kind: Kind
     text: str = ""
-    """Of a text."""
+    """What it says, if it is a text."""
     url: str = ""
     """Where the endpoint finds it."""
     path: str = ""
@@ -69,7 +69,7 @@ class Part:
     """Its bytes, in base64."""
     media_type: str = ""
     name: str = ""
-    """Of a file."""
+    """What it is called, if it is a file."""
     detail: str = ""
     """How closely to look at an image."""
 
@@ -79,7 +79,7 @@ class Part:
         return len(self.data) * 3 // 4 - self.data.count("=")
 
     def __repr__(self) -> str:
-        """Without the content."""
+        """How it is shown: the content, which may be large, is left out."""
         return f"<{self}>"
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ Opts = dict[str, object]
 """Optional attributes of an op; see the ``opts`` dictionary in :mod:`orchestrator.ir.dialect`."""
 
 MOST_TOKENS: Final = 2**63 - 1
-"""Of a budget: what the IR's integers hold."""
+"""A budget may have so many: what the IR's integers hold."""
 BUDGET_FORMS: Final = 'write "$0.02", "2 cents", "2000 tokens", "400k tokens", "1.5M tokens", "30s" or "2 min"'
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b)\s*", re.IGNORECASE)
 _UNIT_BYTES = {

@@ -18,7 +18,7 @@ from orchestrator.dsl.policy import Opts, is_count, is_number
 Test = Callable[[Any], bool]
 MOST_TOKEN_ID: Final = 1 << 31
 MOST_CONSTRAINT_CHARS: Final = 100_000
-"""Of a regular expression or a grammar."""
+"""A regular expression, or a grammar, may have so many characters."""
 CONSTRAINTS: Final = ("choice", "regex", "grammar")
 """What bounds the text of a reply itself, in place of a type; a call has one of them at most."""
 

@@ -30,7 +30,7 @@ class Scope:
         self.made: dict[int, object] = {}
         """Lists and dicts that were made in it, by identity: nobody outside of it has them."""
         self.order = Order()
-        """Of the effects in it so far."""
+        """The order of the effects that are in it so far."""
         self.writes = False
         """Whether something in it, or in a region in it, writes."""
         self.reads = False

@@ -52,7 +52,7 @@ class Shares(NamedTuple):
 
     @property
     def all(self) -> Things:
-        """Both."""
+        """The objects that it may be, and those that it may hold."""
         return self.own | self.inner
 
 

@@ -20,7 +20,7 @@ from orchestrator.errors import described
 
 T = TypeVar("T")
 MOST_VARIANTS: Final = 16
-"""Of one workflow, that are checked when nothing says for which values."""
+"""So many variants of one workflow are checked when nothing says for which values."""
 
 
 class _Static:

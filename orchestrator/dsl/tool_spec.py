@@ -44,7 +44,7 @@ class ToolSpec(Generic[P, R]):
     """Whether nobody has said what its effects are, so that they are the default."""
     op_name: str | None = None
     after: Any = None
-    """Of one call: values of the workflow that it waits for and does not take."""
+    """These are values of the workflow that one call waits for and does not take."""
     local_names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @cached_property

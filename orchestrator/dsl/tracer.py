@@ -106,7 +106,7 @@ class Value(Generic[T]):
         self._length = length
         self._hole: int | None = None
         self._facts: tuple[Fact, ...] = ()
-        """Of a condition, what it says about the types of values."""
+        """What it says, if it is a condition, about the types of values."""
         self._among: tuple[TypeForm, ...] | None = None
         """Which members of its type it is one of, where a test has left fewer than the type has."""
         self._shares: Shares | None = None
@@ -119,7 +119,7 @@ class Result(NamedTuple):
     type: TypeForm
     length: Length | None = None
     shares: Shares | None = None
-    """With what else, if not nothing."""
+    """The objects that it may be and hold, if it is not new."""
 
 
 class Inlined(NamedTuple):
@@ -160,7 +160,7 @@ class Tracer:
         self.types: Undoable[str, TypeForm] = Undoable(self._past)
         self.tools: Undoable[str, ToolSpec[..., Any]] = Undoable(self._past)
         self.hashes: dict[object, tuple[object, str]] = {}
-        """Of tools by the identity of their functions, with these."""
+        """It has functions of tools with the hashes of the tools, by the identity of the functions."""
         self.inlining: list[Inlined] = []
         """The workflows whose functions are being traced, each called in the one before."""
         self.recursions = 0
@@ -181,14 +181,14 @@ class Tracer:
         self.caught: set[type[BaseException]] = set()
         """The classes that handlers so far have named."""
         self.max_items = MAX_ITEMS
-        """Of a list whose length nobody has bounded, the most that is gone through."""
+        """So many items of a list are gone through at most, if nobody has bounded its length."""
         self.max_iterations = MAX_ITERATIONS
         """The most turns of a `while`, or of a `for` over a symbolic range."""
         self._counts: Undoable[str, int] = Undoable(self._past)
         self._markers = Markers()
         self._holes: list[Value[Any]] = []
         self.things: dict[int, tuple[object, Things]] = {}
-        """By the identity of objects of which values were made: what stands for them there."""
+        """It has objects of which values were made, by their identity, with what stands for them there."""
         self.outside: dict[int, tuple[object, int, Mapping[int, object]]] = {}
         """By the identity of containers that were there before: how many items each had, and what it led to."""
         self.pinned: list[tuple[Callable[[], object], str]] = []

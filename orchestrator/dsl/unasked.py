@@ -101,7 +101,7 @@ def report_unasked(tracer: Tracer) -> None:
 
 
 def _each(functions: Functions) -> Iterator[Meaning]:
-    """With those that are come across meanwhile."""
+    """Give what is understood of each function, those included that are come across meanwhile."""
     read = 0
     while read < len(functions):
         new = list(islice(functions.values(), read, None))

@@ -47,7 +47,7 @@ class Undoable(dict[K, V]):
         super().__setitem__(key, value)
 
     def setdefault(self, key: K, default: V) -> V:
-        """As of any dict."""
+        """What there is at the key, which is ``default`` from now on if there was nothing."""
         if key not in self:
             self[key] = default
         return self[key]

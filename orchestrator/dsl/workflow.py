@@ -133,7 +133,7 @@ class Workflow(Generic[P, R]):
         self.signature = inspect.signature(fn)
         self.where = definition_of(fn) or SourceLoc("<unknown>", 0)
         self.unbound: Workflow[..., Any] = self
-        """For a method bound to an object, the method."""
+        """It is the workflow itself, or if that is a method bound to an object, the method."""
         self.static: Mapping[str, object] | None = None
         """The values of its static parameters; None where they have not been given."""
         self._order: tuple[str, ...] = ()

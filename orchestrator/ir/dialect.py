@@ -113,7 +113,7 @@ _KINDS_OF_OP: Final = {
     )
     for name, spec in OPS.items()
 }  # fmt: skip
-"""By op: the attributes that a class is enough for, with it, and the lists."""
+"""For each op, it has the attributes that a class is enough for, with that class, and those that are lists."""
 
 
 _current: list[Any] = [None, 0]

@@ -162,7 +162,7 @@ _OF_KIND: Final[dict[str, Options]] = {
     "tool": _CALL,
     "retrieve": _CALL,
 }
-"""Of the ops that level 2 knows as ``op.call``, by their kind."""
+"""These are the options of the ops that level 2 knows as ``op.call``, by their kind."""
 OPTIONS: Final[dict[str, Options]] = {
     "agent.declare_tool": {
         "kind": _one_of("tool", "retrieve"),
@@ -183,7 +183,7 @@ OPTIONS: Final[dict[str, Options]] = {
     "op.prefill": _PREFIX,
     **dict.fromkeys((f"op.kv_{kind}" for kind in ("pin", "extend", "release", "supersede", "prefetch")), _HINT),
 }
-"""By op; those that are not here have none."""
+"""It has the options of each op; those that are not here have none."""
 ATTRIBUTES: Final[dict[str, tuple[str, ...]]] = {
     "agent.workflow": ("defaults",),
     "agent.arm": ("opts",),

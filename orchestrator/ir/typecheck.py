@@ -160,7 +160,7 @@ OF_KIND: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     "chat": _chat,
     "ask": _ask,
 }
-"""By kind, for the ops of level 1 that level 2 knows as ``op.call``."""
+"""It has the edges of the ops of level 1 that level 2 knows as ``op.call``, by their kind."""
 EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     **{f"agent.{kind}": edges for kind, edges in OF_KIND.items()},
     "agent.workflow": _workflow,
@@ -175,4 +175,4 @@ EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     "agent.race": _race,
     "agent.loop": _loop,
 }
-"""By op, the edges whose types are known from its definition; asked only of ops that are complete."""
+"""It has the edges of each op whose types are known from its definition; it is asked only of ops that are complete."""

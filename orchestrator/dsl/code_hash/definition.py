@@ -18,7 +18,7 @@ from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.syntax import first_line, function_at, has_source, is_as_loaded, source_of
 
 _known: dict[int, tuple[ref[Any], Definition | None]] = {}
-"""By the identity of a code object or class, as code objects of different texts may be equal."""
+"""Its keys are the identities of code objects and classes, as code objects of different texts may be equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Definition:
     text: str
     reads: Reads
     defaults: list[ast.expr]
-    """Of the parameters of a function, as they are written."""
+    """These are the defaults of a function's parameters, as they are written."""
 
 
 def definition_of_function(code: CodeType) -> Definition | None:

@@ -39,7 +39,7 @@ class _Scope:
     chains: list[Chain] = field(default_factory=list)
     inner: list[ast.AST] = field(default_factory=list)
     annotations: list[Chain] = field(default_factory=list)
-    """Of the fields of a class."""
+    """These are the annotations of the fields of a class."""
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
     attributes: set[str] = field(default_factory=set)
 

@@ -56,7 +56,7 @@ class Unseen:
 
     reader: str
     name: str
-    """As the reader calls it; empty where it is the reader itself."""
+    """It is what the reader calls it; empty where it is the reader itself."""
     what: str
 
     def __str__(self) -> str:

@@ -93,7 +93,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "str.cut": texts.cut,
     **{f"str.{name}": function for name, function in texts.METHODS.items()},
 }
-"""By the name without ``builtin.``."""
+"""It has the functions by their name without ``builtin.``."""
 
 NEVER_FAIL: Final = frozenset(
     {

@@ -148,4 +148,4 @@ METHODS: Final[Mapping[str, Callable[..., Any]]] = {
     **{function.__name__: function for function in _WRITTEN},
     "format": format_,
 }
-"""By the method's name."""
+"""It has the functions by the name of the method that they stand for."""

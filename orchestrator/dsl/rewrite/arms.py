@@ -42,7 +42,7 @@ from orchestrator.dsl.typing import TypeForm, join, type_string, union
 from orchestrator.errors import SourceLoc
 
 RETURNED: Final = "(value)"
-"""In place of a name: what a body gives back."""
+"""It stands in the place of a name for what a body gives back."""
 
 
 class Arm:
@@ -102,7 +102,7 @@ class Joining:
     types: list[TypeForm] = field(default_factory=list)
     lengths: list[Length | None] = field(default_factory=list)
     yields: list[list[Value[Any]]] = field(default_factory=list)
-    """By result, then by arm that gets to its end."""
+    """For each result, it has the value of each arm that gets to its end."""
 
     @property
     def live(self) -> list[Arm]:

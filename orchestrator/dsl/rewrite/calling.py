@@ -87,7 +87,7 @@ def _refusing_change(receiver: Value[Any], name: str) -> Any:
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """In place of a change that has been reported."""
+    """Do nothing: it is called in the place of a change that has been reported."""
 
 
 def _gathered(*awaitables: Any, **_: Any) -> list[Any]:

@@ -19,9 +19,9 @@ class _Unbound:
 UNBOUND: Final = _Unbound()
 """What an empty cell holds."""
 OPTIONAL: Final = "?"
-"""Before a name that is read only where it has been bound, though that cannot be seen."""
+"""It marks a name that is read only where it has been bound, though that cannot be seen."""
 FLAG: Final = "!"
-"""Before a name that says that an exit has been taken: a body where it is set does not go on, whatever it has bound."""
+"""It marks a name that says that an exit was taken: a body where it is set does not go on, whatever it has bound."""
 Cells: TypeAlias = "dict[str, CellType]"
 Contents: TypeAlias = "dict[str, Any]"
 
