@@ -40,7 +40,7 @@ PIPELINE: Final[tuple[Pass, ...]] = (
     Decompose(),
     InlineCheap(),
 )
-"""From level 1 to level 2, ready for the planner."""
+"""These passes lead from level 1 to level 2, ready for the planner."""
 
 
 def run_pipeline(

@@ -41,7 +41,7 @@ class Additions:
 
     def __init__(self) -> None:
         self._in_front_of: dict[int, list[Node]] = {}
-        """By identity: MLIR hashes an op by its attributes, which may change."""
+        """Its keys are identities: MLIR hashes an op by its attributes, which may change."""
 
     def before(
         self, op: Any, name: str, operands: Sequence[Any], results: Sequence[Any], attrs: Mapping[str, object], *,

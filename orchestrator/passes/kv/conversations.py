@@ -76,7 +76,7 @@ class Conversations:
 
     def __init__(self, root: Node) -> None:
         self.places: dict[int, Place] = {}
-        """By the identity of the body; the workflow's own has none."""
+        """Its keys are identities of bodies; the workflow's own has none."""
         self.home: dict[Any, tuple[Body, int]] = {}
         """The body that each value is defined in, and by which of its nodes; -1 for an argument."""
         self._made: dict[int, list[tuple[int, Any]]] = {}

@@ -26,7 +26,7 @@ from orchestrator.passes.kv.waits import (
 from orchestrator.passes.rewrite import Additions, editing, note
 
 LEAST_TURNS_LEFT: Final = 0.01
-"""Of a conversation that may go on; 0 says that it does not."""
+"""A conversation that may go on has so many at least; 0 says that it does not."""
 AT_ONCE_S: Final = 0.01
 """Between a turn and the next where nothing runs in between."""
 _EXPRESSIONS: Final = frozenset({"agent.const", "agent.prompt", "agent.field"})

@@ -22,7 +22,7 @@ _NO_NAMES: Final = frozenset({"agent.generate", "agent.chat", "agent.prompt", "a
 """What gives no further name to the conversations that it takes."""
 
 Names = dict[Any, list[Any]]
-"""By conversation, further names of it."""
+"""It has the further names of each conversation."""
 
 
 class Sharing:
