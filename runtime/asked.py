@@ -25,7 +25,7 @@ class Asked:
     late: Mapping[str, Any]
     """Options that are values."""
     features: Sequence[Any]
-    """Of the pause behind the call."""
+    """These are the features of the pause behind the call."""
 
     @classmethod
     def of(cls, spec: Generate, args: Sequence[Any]) -> Asked:

@@ -23,7 +23,7 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: OrderedDict[asyncio.Task[Any], None] = OrderedDict()
-        """In the order in which they began."""
+        """These are the tasks in the order in which they began."""
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in the background."""

@@ -24,7 +24,7 @@ class Cases:
     """Of a switch: the first case that a value is of, as ``match`` compares them, else what is for everything else."""
 
     cases: tuple[tuple[object, ...], ...]
-    """By region, values and classes."""
+    """It has the values and classes that each region is for."""
     has_default: bool
 
     def __call__(self, value: object) -> int:

@@ -38,7 +38,7 @@ _KINDS: Final[dict[str, tuple[str, type[BaseException]]]] = {
     **dict.fromkeys(("ORCH-R060", "ORCH-R062"), ("model", ConnectionError)),
     **dict.fromkeys(("ORCH-E008", "ORCH-E013", "ORCH-E019"), ("model", ConnectionError)),
 }
-"""By code, the word for a failure that is no exception of the user's, and what it would be in Python."""
+"""It has, for each code, the word for a failure that is no exception of the user's, and what it would be in Python."""
 
 
 def as_value(failure: OrchError) -> Error:

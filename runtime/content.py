@@ -18,7 +18,7 @@ from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import unreadable_part, wrong_prompt
 
 MOST_REQUEST_BYTES: Final = 64 << 20
-"""Of the files of one request."""
+"""The files of one request may have so many bytes."""
 
 
 def turns_of(prompt: Any) -> tuple[Message, ...]:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from pydantic import TypeAdapter
 
 _NO_TYPES: Final = frozenset({"default", "metadata", "serialization"})
-"""Of a pydantic schema: values in there are the user's."""
+"""These keys of a pydantic schema hold no types: values in there are the user's."""
 _KNOWN: Final[WeakKeyDictionary[TypeAdapter[Any], bool]] = WeakKeyDictionary()
 """What :func:`takes_decimals` found; it keeps nobody's types."""
 

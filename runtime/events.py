@@ -53,7 +53,7 @@ class RunResumed(NamedTuple):
 
     at: float
     budget: Limits | None = None
-    """In place of the one that it had before."""
+    """It takes the place of the budget that the run had before."""
 
 
 class OpStarted(NamedTuple):
@@ -189,7 +189,7 @@ class ToolItem(NamedTuple):
     frame: str
     op: str
     number: int
-    """From 1; a later attempt begins anew."""
+    """It counts from 1; a later attempt begins anew."""
     value: object
 
 
@@ -216,9 +216,9 @@ class KvTurn(NamedTuple):
     pin_ttl_s: float | None
     """The compiler's bound on how long it is worth keeping."""
     had_tokens: int
-    """Of the conversation that it goes on with, when the engine had last finished a turn of that."""
+    """So many had the conversation that it goes on with, when the engine had last finished a turn of that."""
     recomputed_tokens: int | None
-    """Of those, the ones that the engine had to compute again; None where it does not say."""
+    """So many of those are what the engine had to compute again; None where it does not say."""
     ends: bool
     """Whether the session is over."""
     superseded: int

@@ -112,9 +112,9 @@ class Execution:
         self.services = services
         self.run_id = run_id
         self.tenant = tenant
-        """On whose behalf; engines are shared fairly between tenants."""
+        """It says on whose behalf the run is; engines are shared fairly between tenants."""
         self.warnings: dict[str, None] = {}
-        """In order, without repetitions."""
+        """The warnings of the run, in order and without repetitions."""
         self.listeners = Listeners(listeners, self.warnings)
         self.simulated = False
         """Whether a simulated engine has answered."""
@@ -122,13 +122,13 @@ class Execution:
         """What the part of the run before this one used, as far as its own events say."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
         self.budget = budget
-        """In place of the one that the run had before, or the workflow's own."""
+        """It takes the place of the budget that the run had before, or the workflow's own."""
         before = None if state is None else state.budget
         self.ledger = Ledger(budget or before or program.budget or NO_LIMITS, within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
         self.corrections: dict[str, Correction] = {} if state is None else dict(state.corrections)
-        """By op: what a failed attempt leaves to the next one."""
+        """It has, for each op, what a failed attempt leaves to the next one."""
         self.resumed = state
         """None for a run that is not resumed."""
         self.once = Occurrences(program, state)

@@ -61,12 +61,12 @@ class _Loop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.runs: dict[int, tuple[Watched, set[str]]] = {}
-        """And which tools they were told of."""
+        """These are the runs, and which tools they were told of."""
         self.is_over = False
         """There was no run when it turned last, so that it is not watched any more."""
         self._thread = threading.get_ident()
         self._named: set[str] = set()
-        """In the log."""
+        """These have been named in the log."""
         self._turned_s = monotonic()
         self.call: FrameType | None = None
         """The call of a tool that it was in at the latest look, if it had not turned for a while."""
@@ -112,7 +112,7 @@ def calls_tools(function: C) -> C:
 
 
 _callers: Final[set[int]] = set()
-"""By identity: to hash a code object is to hash all that is in it."""
+"""Its keys are identities: to hash a code object is to hash all that is in it."""
 
 
 class _Held(NamedTuple):

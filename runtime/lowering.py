@@ -58,13 +58,13 @@ class _Lowering:
     critical_path_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds from the end of an op to the end of the run."""
     pins: dict[int, Node] = field(default_factory=dict)
-    """By the conversation's value."""
+    """It has the pins by the values of their conversations."""
     moves: set[str] = field(default_factory=set)
     """Turns whose conversation goes on at another engine, so that this one need keep nothing."""
     refined: set[int] = field(default_factory=set)
     """Conversations of whose pauses an op in them says more."""
     extensions: dict[str, list[Node]] = field(default_factory=dict)
-    """By the op that they stand before."""
+    """It has the extensions by the op that they stand before."""
     turns: dict[str, Node] = field(default_factory=dict)
     """Model calls by their id, where a prefetch may be for them."""
     types: dict[str, Any] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class _Lowering:
     latest: dict[str, Val] = field(default_factory=dict)
     """What the latest op of a region that calls a model yields, by the region's key, if model calls are in order."""
     suspended: dict[str, list[Val]] = field(default_factory=dict)
-    """By the region's key, what its ops yield that do not only compute."""
+    """It has, by the region's key, what its ops yield that do not only compute."""
 
 
 def lower(

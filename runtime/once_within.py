@@ -40,14 +40,14 @@ class Within:
     """The outermost run."""
     frame: str
     op: str
-    """In the root's journal: the tool there, and the workflows and tools down to this run."""
+    """It is the path in the root's journal: the tool there, and the workflows and tools down to this run."""
     retried: str | None
     """An op around it that has a retry."""
     was_begun: bool
     """Whether the tool there was started before the root was resumed."""
     by: Caller
     called: str
-    """In the run of that tool: the tool and the workflow, the same in every attempt at what is around them."""
+    """The path in the run of that tool: the tool and the workflow, the same in every attempt at what is around them."""
     inputs: Sequence[object]
 
     @cached_property

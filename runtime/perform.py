@@ -101,7 +101,7 @@ class _Performance:
         limits, state = op.policy.budget, execution.resumed
         self._ledger = frame.ledger if limits is None else Ledger(limits, frame.ledger)
         self._number = 0
-        """Of the latest attempt."""
+        """It is the number of the latest attempt."""
         self._forgiven = 0
         """Attempts that do not count any more, because the run was resumed since."""
         self._began_s = 0.0 if limits is None else monotonic()

@@ -58,7 +58,7 @@ class Prefetches:
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._for: dict[tuple[str, str], _Prefetch] = {}
-        """By the frame and the id of the call."""
+        """Its keys are the frame and the id of the call."""
         self._made: dict[_Key, _Prefetch] = {}
         """Those of calls that have not all begun."""
 

@@ -114,7 +114,7 @@ class Region:
     """Slots after those."""
     segments: tuple[Segment, ...]
     pending: tuple[int, ...]
-    """For each segment, how many segments it waits for; 0 but for joins."""
+    """It has, for each segment, how many segments it waits for; 0 but for joins."""
     yields: tuple[int, ...]
     types: tuple[Any, ...]
     """The Python type of each slot."""
@@ -126,7 +126,7 @@ class Region:
     source: str
     """The generated Python."""
     lines: tuple[int | None, ...]
-    """For each line of ``source`` the index in ``inlined`` of the op it computes; None if it computes none."""
+    """It has, for each line of ``source``, the index in ``inlined`` of the op it computes; None if it computes none."""
     env: dict[str, Any] = field(repr=False)
     """Globals of the generated code."""
 
@@ -141,7 +141,7 @@ class Region:
 
     @cached_property
     def segment_functions(self) -> tuple[Callable[[list[Any]], None] | None, ...]:
-        """By segment."""
+        """The function of each segment."""
         return tuple(self.functions[each.name] if each.name else None for each in self.segments)
 
     @cached_property
@@ -151,7 +151,7 @@ class Region:
 
     @cached_property
     def own_code(self) -> OwnCode:
-        """Of which slots the values are checked apart."""
+        """The slots whose values are checked apart."""
         return OwnCode(self.types)
 
     def ops(self) -> Iterator[Op]:
@@ -199,13 +199,13 @@ class Program:
 
     name: str
     hash: str
-    """Of what the workflow means."""
+    """It is the hash of what the workflow means."""
     params: tuple[str, ...]
     body: Region
     returns: Any
     budget: Limits | None = None
     prices: Mapping[str, TokenPrice] = field(default_factory=dict)
-    """Of the engines whose price is known."""
+    """It has the prices of the engines whose price is known."""
 
     @cached_property
     def fingerprint(self) -> str:

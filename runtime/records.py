@@ -20,7 +20,7 @@ class Spending:
 
     usage: Usage = NO_USAGE
     cost_usd: float = 0.0
-    """Of the calls whose price is known."""
+    """The calls whose price is known have cost so much."""
     unpriced: bool = False
     """The price of some call is unknown."""
 
@@ -39,7 +39,7 @@ class OpRecord:
     frame: str
     place: str
     seconds: float
-    """From its first attempt to its result; for an op that did not finish, 0."""
+    """It is the time from its first attempt to its result; for an op that did not finish, 0."""
     attempts: int
     usage: Usage | None = None
     cost_usd: float | None = None

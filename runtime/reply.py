@@ -14,10 +14,10 @@ from orchestrator.runtime.specs import Generate
 from orchestrator.runtime.values import parsed_reply
 
 MOST_CALLS: Final = 32
-"""Of one reply. What a model wants to call beyond is left out of the conversation, too, and the run says so."""
+"""One reply may have so many. What a model wants to call beyond is left out of the conversation; the run says so."""
 EMPTY: Final = "The reply is empty: answer, or call a tool."
 MOST_SHOWN_CHARS: Final = 8_000
-"""Of a bad reply that its model is shown; its beginning and its end are kept."""
+"""A model is shown so much of its bad reply; its beginning and its end are kept."""
 _MOST_SHOWN: Final = 200
 
 

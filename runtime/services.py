@@ -129,7 +129,7 @@ class _Start:
         self.task = asyncio.create_task(engine.start(), context=Context())
         self.task.add_done_callback(self._wake)
         self._waiting: dict[asyncio.Future[None], None] = {}
-        """In the order in which they came, in which they go on."""
+        """These wait in the order in which they came, in which they go on."""
 
     @property
     def has_failed(self) -> bool:
@@ -164,14 +164,14 @@ class Services:
     human: Human = field(default_factory=Nobody)
     remote: Remote | None = None
     threads: ToolThreads = field(default_factory=ToolThreads)
-    """For blocking tools."""
+    """Blocking tools run in these."""
     checks: ToolThreads = field(default_factory=ToolThreads)
-    """For validators of the user's, and for checks of tools that must run at most once."""
+    """Validators of the user's run in these, and checks of tools that must run at most once."""
     processes: ToolProcesses = field(default_factory=ToolProcesses)
-    """For tools that are isolated."""
+    """Tools that are isolated run in these."""
     loop_watch: LoopWatch = field(default_factory=LoopWatch)
     """Names tools that block the event loop."""
     background: Background = field(default_factory=Background)
-    """For hints that nothing waits for."""
+    """Hints that nothing waits for are given here."""
     durations: DurationModel | None = None
     """Learns how long conversations pause, and forecasts it; None leaves that to the engines."""

@@ -64,9 +64,9 @@ class _Session:
     messages: int | _Turn
     """Length of the conversation that its KV belongs to."""
     tokens: int = 0
-    """Of that conversation."""
+    """That conversation has so many tokens."""
     paused_s: float | None = None
-    """Since when."""
+    """It has been paused since then; None if it is not."""
     key: PauseKey | None = None
     pause: Pause | None = None
     is_learning: bool = False

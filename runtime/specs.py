@@ -100,7 +100,7 @@ class ToolCall:
     in_pauses: tuple[Pause, ...] = ()
     """Pauses of which more is known once this starts. Each adds arguments: the conversation, and the features."""
     once: Once | None = None
-    """Of a tool that must run at most once; None if it may be repeated."""
+    """It is what a tool that must run at most once offers; None if it may be repeated."""
 
     def __post_init__(self) -> None:
         if self.effects == "once" and self.once is None:
@@ -150,7 +150,7 @@ class Ask:
 
     choices: tuple[str, ...] | None = None
     in_pauses: tuple[Pause, ...] = ()
-    """As of a tool call."""
+    """These are pauses as those of a tool call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +185,10 @@ class Structure:
     bound: int = 0
     concurrency: int = 0
     select: Select = by_truth
-    """Of a branch or switch, which region is for a value."""
+    """It says which region of a branch or switch is for a value."""
     catches: tuple[tuple[str, ...], ...] = ()
-    """Of an attempt, the names that each handler takes; none for every failure. Its regions are the body, these, and
-    then what is to be done in the end, if anything is."""
+    """Each handler of an attempt takes these names; none for every failure. Its regions are the body, these, and then
+    what is to be done in the end, if anything is."""
     must_end: bool = False
     """A loop that is not over after ``bound`` turns fails."""
 

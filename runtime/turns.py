@@ -19,7 +19,7 @@ class Turns:
     def __init__(self) -> None:
         self.running = 0
         self.waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
-        """In the order in which they came; any of them may leave, in constant time."""
+        """These wait in the order in which they came; any of them may leave, in constant time."""
 
     @property
     def is_idle(self) -> bool:

@@ -16,7 +16,7 @@ from orchestrator.runtime.program import Program
 
 
 class Occurrences:
-    """Of one run, and of the run that it resumes."""
+    """What has become of the tools of one run, and of the run that it resumes, that must run at most once."""
 
     __slots__ = ("_checks", "doubts", "ran", "unsettled")
 
@@ -26,7 +26,7 @@ class Occurrences:
         self.unsettled: dict[str, Ran] = {} if state is None else lost(program, state)
         """Those of which nobody knows whether they happened."""
         self.doubts: dict[str, str] = {}
-        """By the occurrence of a tool that has called a workflow which did not end: what in that is unsettled."""
+        """It has what is unsettled in a workflow that did not end, by the occurrence of the tool that has called it."""
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
 
     def lose(self, path: str, ran: Ran, check: Callable[[], Awaitable[None]]) -> None:

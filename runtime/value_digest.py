@@ -34,7 +34,7 @@ class _Digests:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[object, bytes]] = {}
-        """By identity, with the object, so that no other has it meanwhile; within an object, that of its class."""
+        """Its keys are identities; objects are kept, so that no other has theirs. In an object it is its class's."""
 
     def of(self, value: Any, depth: int) -> bytes:
         kind = type(value)

@@ -119,12 +119,12 @@ class Chunk(NamedTuple):
     thought: str = ""
     """Reasoning, which is no part of the reply, and paid for like it."""
     calls: tuple[ToolCall, ...] | None = None
-    """With the finish reason, of a request with tools: what the model wants to call; None if the text is a step.
+    """What the model wants to call is told with the finish reason of a request with tools; None if the text is a step.
 
     Beside the reason ``length`` something of them is missing, and none can be made.
     """
     logprobs: tuple[TokenLogprob, ...] | None = None
-    """With the finish reason, where they were asked for: of all tokens of the sample."""
+    """They stand with the finish reason, where they were asked for, and are those of all tokens of the sample."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from orchestrator.runtime.kv.wire import SESSION_HEADER, request_arguments
 UNTOLD_ROUNDS: Final = 6
 """Refusals in a row, by an endpoint that answers nobody and names no time, after which a call gives up."""
 MOST_REFUSALS: Final = 50
-"""Of one call, each with an answer to others before it: the endpoint will not take this one."""
+"""One call may be refused so often, each time after answers to others: the endpoint will not take this one."""
 TURNS_FIRST: Final = 3
 """So often a call that was refused goes first; then others may, which it would hold up for ever if nothing helps it."""
 
@@ -74,7 +74,7 @@ class OpenAIOptions:
     pauses; None: it is asked."""
 
     def __repr__(self) -> str:
-        """Without credentials."""
+        """How it is shown: without credentials."""
         given = ", ".join(f"{each.name}={redacted(getattr(self, each.name), each.name)!r}" for each in fields(self))
         return f"OpenAIOptions({given})"
 

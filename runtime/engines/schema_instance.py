@@ -19,7 +19,7 @@ Schema = Mapping[str, object]
 MAX_DEPTH = 24
 """Recursive schemas take their smallest branch well before this; deeper means there is no finite instance."""
 SHALLOW_DEPTH = 4
-"""From here on optional things are left out and arrays are as short as allowed."""
+"""From this depth on optional things are left out and arrays are as short as allowed."""
 
 WORDS = ("simulated", "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota")
 FORMATS = {

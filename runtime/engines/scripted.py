@@ -34,7 +34,7 @@ Script = Lines | Mapping[str, Lines | Reply]
 
 NO_LIMIT = 1 << 30
 OTHERS: Final = "*"
-"""In a script by name: the ops that it does not name."""
+"""It stands in a script by name for the ops that the script does not name."""
 _ONES: Final = (str, BaseModel, Mapping, int, float, BaseException, ToolCall, Said)
 """Classes of what is one reply, and no list of them."""
 

@@ -27,11 +27,11 @@ from orchestrator.runtime.engines.base import Engine, KvControl, Usage
 from orchestrator.runtime.kv.replicas import ReplicaSet
 
 TOKENS_PER_MESSAGE: Final = 8
-"""Of a chat template; the common ones need three to six."""
+"""A chat template takes so many tokens for each message; the common ones need three to six."""
 TOKENS_PER_PROMPT: Final = 96
-"""Of a chat template besides; the longest common one, gpt-oss, needs about 80."""
+"""A chat template takes so many tokens besides; the longest common one, gpt-oss, needs about 80."""
 TOKENS_PER_PART: Final = 5_000
-"""Of an image or a file, at most: a guess, as only its engine knows. A long PDF has more."""
+"""An image or a file has so many tokens at most: a guess, as only its engine knows. A long PDF has more."""
 LONGEST_TOKEN: Final = 128
 """Characters; the longest tokens of the common vocabularies are runs of blanks."""
 LONG_CHARS: Final = 50_000

@@ -57,10 +57,10 @@ class Ran:
     op: str
     outcome: Literal["lost", "failed", "done"]
     reason: str = ""
-    """Of a lost attempt: what became of it. Of a failed one: its error's message."""
+    """It says what became of a lost attempt, or is the message of a failed one's error."""
     code: str = ""
     raised: Error | None = None
-    """Of a failed attempt: the exception behind it."""
+    """It is the exception behind a failed attempt."""
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class State:
     started: RunStarted | None = None
     done: RunDone | None = None
     results: dict[str, dict[int, tuple[object, ...]]] = field(default_factory=dict)
-    """By frame: consecutive values by their first slot."""
+    """It has, for each frame, consecutive values by their first slot."""
     unfinished: dict[Key, float] = field(default_factory=dict)
     """Ops with an attempt that started and has not ended, and ``active_s`` at that time."""
     failures: dict[Key, int] = field(default_factory=dict)
@@ -79,11 +79,11 @@ class State:
     forgiven: dict[Key, int] = field(default_factory=dict)
     """Those of them that were made before the op was given up: a resumed run has all attempts again."""
     caught: dict[str, OpCaught] = field(default_factory=dict)
-    """By the path of an attempt: which handler has taken the failure of its body."""
+    """It has, by the path of an attempt, which handler has taken the failure of its body."""
     opened: Counter[str] = field(default_factory=Counter)
     """How often each frame was opened."""
     ran: dict[str, Ran] = field(default_factory=dict)
-    """By occurrence: what has been started, and may have happened."""
+    """It has, by occurrence, what has been started, and may have happened."""
     spending: Spending = field(default_factory=Spending)
     spent: list[tuple[str, Need]] = field(default_factory=list)
     """The same one by one, by the path of the op."""
@@ -94,9 +94,9 @@ class State:
     op_s: dict[Key, float] = field(default_factory=dict)
     """Seconds of the attempts that have ended, by frame and op."""
     corrections: dict[str, Correction] = field(default_factory=dict)
-    """By the path of a model call: what is wrong with its latest reply."""
+    """It has, by the path of a model call, what is wrong with its latest reply."""
     active_s: float = 0.0
-    """While the run was executed: how much of a budget of seconds is used up."""
+    """So long the run was executed: how much of a budget of seconds is used up."""
     budget: Limits | None = None
     """Given to the run in place of the workflow's own."""
     at: float | None = None

@@ -32,7 +32,7 @@ from orchestrator.errors import RunError
 
 DEAF_TURNS: Final = 500
 LEAST_SHARE: Final = 0.5
-"""Of the room an engine says it has: the bound does not fall below, whatever is lost to others than programs."""
+"""The bound does not fall below this share of the room an engine says it has, whatever others than programs take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CapOptions:
     programs: float = 8.0
     """Where slow start begins: a burst that is smaller never waits."""
     fixed: bool = False
-    """At most ``programs`` at once, whatever is observed."""
+    """There are at most ``programs`` at once, whatever is observed."""
     increase: float = 0.2
     """Programs' worth of tokens more per round without loss in which someone waited."""
     decrease: float = 0.3

@@ -25,7 +25,7 @@ from orchestrator.runtime.kv.prefixes import Prefix, SharedPrefixes, own
 MOST_TURNS: Final = 64
 """Turns looked ahead; later ones count as the last of these."""
 WEIGHT: Final = 0.1
-"""Of a new observation in the mean growth."""
+"""A new observation has this weight in the mean growth."""
 
 
 class Footprint:

@@ -70,7 +70,7 @@ class KvHint:
     prefetch: bool = False
     """Nobody waits for the reply: the request warms a prefix that a later turn begins with."""
     tenant: str | None = None
-    """On whose behalf; shares of an engine are fair between tenants."""
+    """It says on whose behalf the request is; shares of an engine are fair between tenants."""
 
     @property
     def key(self) -> PauseKey:

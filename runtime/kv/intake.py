@@ -53,14 +53,14 @@ class Intake:
         self.total_blocks = total_blocks
         self.footprint = Footprint(total_blocks)
         self.queue_s: defaultdict[str, float] = defaultdict(float)
-        """By cause: ``held`` back, refused ``memory``, or waiting for a place in the ``batch``."""
+        """It has the seconds by cause: ``held`` back, refused ``memory``, or waiting for a place in the ``batch``."""
         self.queued: Counter[str] = Counter()
         """Turns by cause."""
         self.miss_queue_s = 0.0
         """How long a turn waits that does not find its session's blocks, on average."""
         self._programs: OrderedDict[str, float] = OrderedDict()
         self._running: dict[str, list[Turn]] = {}
-        """By session, turns that are not held back and have not ended."""
+        """It has, by session, turns that are not held back and have not ended."""
         self._unfit: tuple[int, Prefix | None] | None = None
         """The footprint in which the most urgent turn that is held back did not fit, and how it begins."""
         self._patient: Turn | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 WEIGHT: Final = 0.05
-"""Of a new observation in a running mean: the last twenty or so count."""
+"""A new observation has this weight in a running mean: the last twenty or so count."""
 LEAST_PREFILL_TOKENS: Final = 48
 """Steps with fewer prompt tokens say little about the speed of prefill."""
 LONGEST_STEP_S: Final = 10.0

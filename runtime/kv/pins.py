@@ -67,9 +67,9 @@ class Pin(Generic[Held]):
     prefix: Prefix | None = None
     """The first of the blocks, where others hold them too."""
     tokens: int = 0
-    """In all of them."""
+    """So many tokens are in all of them."""
     forecast: Forecast | None = None
-    """Of the pause, from ``pinned_s`` on."""
+    """It says how long the pause lasts, from ``pinned_s`` on."""
 
     @property
     def own_blocks(self) -> int:

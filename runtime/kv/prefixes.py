@@ -34,7 +34,7 @@ class SharedPrefixes:
 
     def __init__(self) -> None:
         self.blocks = 0
-        """Of all of them."""
+        """All of them have so many blocks."""
         self._holders: dict[Prefix, int] = {}
 
     def join(self, prefix: Prefix | None) -> None:

@@ -23,7 +23,7 @@ LEAST_PREFILL_TOKENS = 64
 """Shorter prefills say nothing about the speed."""
 DOUBLING = 32.0
 SHARED = 0.5
-"""Of a program's longest prompt on a replica, what a new session of it is taken to begin with."""
+"""It is the share of a program's longest prompt on a replica that a new session of it is taken to begin with."""
 MOST_SHOWN = 64
 """Calls in flight, and calls that wait, that a policy is shown one by one; sums and counts are of all."""
 
@@ -78,7 +78,7 @@ class ReplicaLoad:
     sessions: dict[str, int] = field(default_factory=dict)
     """Tokens each session left here."""
     prefixes: dict[str, int] = field(default_factory=dict)
-    """By program: its longest prompt here."""
+    """It has the longest prompt of each program here."""
     done: int = 0
     """Calls that it answered."""
     failures: int = 0

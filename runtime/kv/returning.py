@@ -21,7 +21,7 @@ class _Program:
 
     def __init__(self) -> None:
         self.until_s: dict[str, float] = {}
-        """By session."""
+        """It has the times by session."""
         self.order: list[tuple[float, str]] = []
         """Heap; an entry is stale when the session has another time, or none."""
 

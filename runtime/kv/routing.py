@@ -57,13 +57,13 @@ class StickyRouter:
         """Calls that went elsewhere than the call of their session before."""
         self._gates = gates
         self._programs: OrderedDict[str, dict[str, int]] = OrderedDict()
-        """By program, the place of each session; the last one placed is the program's own."""
+        """It has, by program, the place of each session; the last one placed is the program's own."""
         self._owners: dict[str, str] = {}
         """The program of each session."""
         self._last_homes: OrderedDict[str, int] = OrderedDict()
         """Where the sessions of programs were that are over."""
         self._failed_at: dict[str, int] = {}
-        """By session whose last call failed, where."""
+        """It has where the last call of a session failed, by session."""
         self._numbers = count()
         self._draining: dict[int, asyncio.Event] = {}
         self._down_until_s: dict[int, float] = {}

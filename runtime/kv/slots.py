@@ -102,8 +102,8 @@ class _Program:
         self.lent = self.yielding = self.over = False
         self.paid = self.used = 0.0
         self.evidence: dict[str, tuple[int, int, int, int]] = {}
-        """By session: prompt tokens of its last turn, those of its context after it, the cap's epoch and the number of
-        slots given until then."""
+        """It has, by session, the prompt tokens of its last turn, those of its context after it, the cap's epoch and
+        the number of slots given until then."""
         self.size = 0
         """Tokens of the contexts of its sessions."""
         self.reserve = 0.0

@@ -21,7 +21,7 @@ class Turn:
     session: str
     hint: KvHint
     arrival_s: float
-    """Of its program, on the engine's clock."""
+    """It is when its program arrived, on the engine's clock."""
     queued_s: float
     blocks: int
     """That it leaves behind at most."""
@@ -38,9 +38,9 @@ class Turn:
     begun: bool = False
     prompt_tokens: int = 0
     repeated_tokens: int = 0
-    """Of the session's last turn, that the prompt begins with."""
+    """So many tokens of the session's last turn the prompt begins with."""
     is_over: bool = False
-    """While it ran, its session was said to be over."""
+    """It is set if, while it ran, its session was said to be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class LastTurns:
 
     def __init__(self) -> None:
         self.block_tokens = 1
-        """Of a KV block, once a turn has ended."""
+        """A KV block has so many tokens, which is known once a turn has ended."""
         self._left: OrderedDict[str, _Left] = OrderedDict()
 
     def __contains__(self, session: str) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COVERAGE: Final = 0.9
 WAITING: Final = 1
 ASSUMED_SHARE: Final = 0.05
-"""Of the KV memory, where its size is unknown."""
+"""So much of the KV memory is taken, where its size is unknown."""
 
 
 def with_worth(plan: Plan, durations: DurationModel | None = None) -> Plan:

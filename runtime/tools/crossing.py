@@ -22,7 +22,7 @@ Dumps = Callable[[Any], bytes]
 """``cloudpickle.dumps``, of whichever distribution the other process has too."""
 
 MOST_CHARS: Final = 20_000
-"""Of a text and of a traceback."""
+"""A text, and a traceback, may have so many characters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from orchestrator.runtime.events import ToolItem
 from orchestrator.runtime.tools.caller import Caller
 
 MOST_ITEMS: Final = 1_000_000
-"""Of a generator whose tool declares no ``max_items``: without a bound one that never ends would take all memory."""
+"""A generator whose tool declares no ``max_items`` gives so many at most: an endless one would take all memory."""
 
 Show = Callable[[int, object], None]
 _show: Final[ContextVar[Show]] = ContextVar("orchestrator_show", default=lambda number, item: None)

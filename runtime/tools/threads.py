@@ -49,7 +49,7 @@ class ToolThreads:
         self._tenants: dict[_Key, _Tenant] = {}
         self._idle: list[_Thread] = []
         self._lock = threading.Lock()
-        """Of ``_idle``, which threads leave by themselves."""
+        """It guards ``_idle``, which threads leave by themselves."""
         self._closed = False
 
     async def call(

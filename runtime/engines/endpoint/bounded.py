@@ -13,9 +13,9 @@ from contextlib import aclosing
 from typing import Any, Final
 
 MOST_ERROR_BYTES: Final = 64 << 10
-"""Of a body that says what is wrong."""
+"""A body that says what is wrong is read as far as this."""
 MOST_PAGE_BYTES: Final = 4 << 20
-"""Of a page that was asked for, such as metrics."""
+"""A page that was asked for, such as metrics, may have so many bytes."""
 MOST_S: Final = 10.0
 """How long the body of an error may take; what comes later is not read."""
 _EXPANDS: Final = 1024

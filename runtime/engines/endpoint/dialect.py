@@ -61,7 +61,7 @@ class Dialect:
         """Whether the endpoint may be asked to bound a reply's text, as vLLM takes it."""
         self._extra_body = extra_body
         self._formats: dict[str, int] = {}
-        """By schema: what the endpoint is asked for."""
+        """It has what the endpoint is asked for, by the schema."""
         self._first_format = _STRICT if is_openai else _DECLARED
         """Others hold a reply to the schema as it was declared, with fields that may be left out."""
 

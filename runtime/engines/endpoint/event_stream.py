@@ -13,9 +13,9 @@ from typing import Any, Final
 
 DONE: Final = "[DONE]"
 MOST_BYTES: Final = 64 << 20
-"""Of a document, and of one event."""
+"""A document, and one event, may have so many bytes."""
 MOST_OTHER_BYTES: Final = 64 << 10
-"""Of what is neither: people read how it begins."""
+"""So much is kept of what is neither: people read how it begins."""
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _OBJECT: Final = re.compile(r'\{\s*"')

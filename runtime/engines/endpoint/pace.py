@@ -54,7 +54,7 @@ class HeldError(Exception):
         super().__init__(words)
         self.for_s = for_s
         self.words = words
-        """Of the refusal that named the time."""
+        """These are the words of the refusal that named the time."""
 
 
 class Permit:
@@ -97,7 +97,7 @@ class Pace:
         self.epoch = 0
         """Decreases so far."""
         self.refused_rounds = 0
-        """Since the last answer."""
+        """It counts the rounds that were refused since the last answer."""
         self.refused_since_s: float | None = None
         """When the first of those was refused."""
         self.clock = clock
@@ -108,9 +108,9 @@ class Pace:
         """The words of the refusal that it is held for."""
         self._queue: FairQueue[tuple[float, asyncio.Future[Permit]]] = FairQueue()
         self._patience_s: dict[asyncio.Future[Permit], float] = {}
-        """Of those in the queue."""
+        """It has how long each of those in the queue will wait."""
         self._keys: dict[str, float] = {}
-        """By program: the place of the latest of its calls that waits."""
+        """It has, for each program, the place of the latest of its calls that waits."""
         self._served = 0.0
         self._will_resume = False
         """Whether a timer is set; it is not kept, as it would keep its event loop alive."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 2.0
 VLLM_PREFIX: Final = "vllm:"
-"""Of the metrics of any vLLM."""
+"""The names of the metrics of any vLLM begin with it."""
 NEVER: Final = ("api.openai.com",)
 """Hosts that are not asked."""
 

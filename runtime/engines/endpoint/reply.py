@@ -28,7 +28,7 @@ _FILTERED: Final = frozenset({"content_filter", "safety", "recitation", "blockli
 _TOOLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
 MOST_CHARS: Final = 64 << 20
-"""Of all samples, with what was thought, refused and called; no model writes as much."""
+"""All samples may have so many, with what was thought, refused and called; no model writes as much."""
 _LOGPROB_CHARS: Final = 100
 """What a token with its probability takes, about."""
 _MOST_TOKENS: Final = 10**12
@@ -37,7 +37,7 @@ _BROKEN: Final = frozenset({"error", "abort", "aborted", "cancelled", "canceled"
 
 
 Piece = tuple[int, str, str]
-"""Of which sample, its text, and its reasoning."""
+"""A piece is the number of its sample, its text, and its reasoning."""
 
 
 class UnfinishedError(Exception):
@@ -49,12 +49,12 @@ class _Sample:
     joiner: Joiner = field(default_factory=Joiner)
     reason: str = ""
     chars: int = 0
-    """Of its text."""
+    """Its text has so many characters."""
     refusal: list[str] = field(default_factory=list)
     calls: Calls = field(default_factory=Calls)
     logprobs: list[TokenLogprob] | None = None
     usage: Usage | None = None
-    """Of this sample alone, where an endpoint counts so."""
+    """It is what this sample alone has used, where an endpoint counts so."""
 
 
 class Reply:

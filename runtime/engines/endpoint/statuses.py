@@ -23,7 +23,7 @@ MOST_CHARS: Final = 400
 MOST_READ: Final = 16_000
 """Characters of an answer that are looked at: some send whole pages."""
 _MOST_LEVELS: Final = 8
-"""Of an error object within others."""
+"""An error object is looked for within so many others."""
 REFUSED: Final = frozenset({429, 503, 529})
 """Statuses of an endpoint that takes no more requests now."""
 PASSING: Final = frozenset({408, 409, 425})
@@ -48,7 +48,7 @@ _TOO_LONG: Final = re.compile(
     re.I,
 )
 _NEVER_FITS: Final = re.compile(r"request too large", re.I)
-"""Of a refusal: the request alone exceeds the limit per minute, and waiting changes nothing."""
+"""These words of a refusal say that the request alone exceeds the limit per minute, and waiting changes nothing."""
 _FILTERED: Final = re.compile(r"content[ _](?:filter|policy|management)|responsible ?ai|safety", re.I)
 _KEY: Final = re.compile(
     r"(?:invalid|incorrect|missing|expired) api[ _-]?key"

@@ -119,7 +119,7 @@ class RayVllm:
         self._closed = False
         self._has_died = False
         self._restarts = 0
-        """Since the last reply."""
+        """So often it was started again since the last reply."""
         self._restarting: asyncio.Task[None] | None = None
         self._seeds_ignored = version.on_cpu()
         """And nobody has been told yet."""

@@ -76,7 +76,7 @@ OTHERS: Final = (
 """Attributes that other classes of vLLM's set when they are made."""
 
 KEPT_KINDS: Final = ("FullAttentionSpec", "MLAAttentionSpec")
-"""Of KV cache: a hit needs nothing but the blocks of the prefix, and every full block stays until the turn ends."""
+"""A hit in these kinds of KV cache needs the blocks of the prefix alone, and full blocks stay until the turn ends."""
 
 
 def problems(vllm_config: Any, kv_cache_config: Any) -> list[str]:

@@ -28,7 +28,7 @@ class ProgramQueue(RequestQueue):  # type: ignore[misc]
         self._front: deque[Any] = deque()
         """Preempted and skipped requests: they were at the head already."""
         self._places: deque[Any] = deque()
-        """In order of arrival: a request without hints, or None, a place for a turn."""
+        """It has, in order of arrival, a request without hints, or None, a place for a turn."""
         self._turns: list[tuple[float, int, Any]] = []
         self._held: list[tuple[float, int, Any]] = []
         self._added = 0

@@ -59,7 +59,7 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         self._turns: dict[str, Turn] = {}
         self._steps = StepClock()
         self._reply_tokens = 0.0
-        """Of a turn, on average: ``max_tokens`` is often the whole context window."""
+        """The reply of a turn has so many tokens on average: ``max_tokens`` is often the whole context window."""
         self._refused = False
         """The last step had no memory for a request that waits."""
         self.waiting: ProgramQueue = ProgramQueue(self._urgency, self._holds)
