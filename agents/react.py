@@ -26,7 +26,7 @@ from orchestrator.dsl.tool import Tool, tool
 from orchestrator.errors import TraceError
 
 MOST_CALLS: Final = 32
-"""Of one turn."""
+"""One turn may have so many calls."""
 _SYSTEM: Final = "Answer the question. Use the tools where they help, and then give the answer alone."
 _OUT_OF_STEPS: Final = "No steps are left. Answer the question with what you know."
 

@@ -101,11 +101,11 @@ class _Reading:
     """How calls of some tools are read."""
 
     calls: tuple[type[BaseModel], ...]
-    """For each tool, what a decision's ``action`` is at its position."""
+    """It has, for each tool, what a decision's ``action`` is at its position."""
     invalid: type[BaseModel]
-    """Of a call that is none: what the ``problem`` is."""
+    """It is what the ``problem`` of a call is that is none."""
     read: Tool[..., Any]
-    """From a call to a decision."""
+    """It leads from a call to a decision."""
 
 
 def call_reader(tools: Sequence[Tool[..., Any]], hidden: Collection[str] = ()) -> Tool[..., Any]:

@@ -68,7 +68,7 @@ class Facts:
     """What every run of the job shares, for an honest footer."""
 
     model: str
-    """As the user would write it: a path or id."""
+    """It is the model as the user would write it: a path or id."""
     engine: str
     """Kind and version, such as ``vLLM 0.32.0 (CPU)``."""
     simulated: bool
@@ -76,9 +76,9 @@ class Facts:
     """Wall time of all the runs, engine start not included."""
     start_seconds: float
     plan: Plan
-    """Of one run of the workflow."""
+    """It is the plan of one run of the workflow."""
     spent: Spending
-    """By all runs, failed and cancelled ones included."""
+    """All runs have spent so much, failed and cancelled ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class App:
 
     workflow: Workflow[..., Any]
     prepare: Callable[[Options, Sequence[str]], Job]
-    """From the app's options and the words after the target to the runs. Raises ``UsageError``."""
+    """It leads from the app's options and the words after the target to the runs. Raises ``UsageError``."""
     report: Callable[[Job, Sequence[Outcome], Facts], Report]
     options: Sequence[click.Parameter] = ()
     model: str | None = None

@@ -26,7 +26,7 @@ class Hashed:
 
     code: str
     versions: dict[str, str]
-    """Of the third-party distributions that it uses."""
+    """These are the versions of the third-party distributions that it uses."""
     unseen: list[Unseen]
     """What it reads that is not part of its hash."""
 
@@ -39,14 +39,14 @@ class Checked:
     signature: str
     source: str
     ops: int
-    """Without prompts, constants and projections."""
+    """It counts the ops without prompts, constants and projections."""
     model_calls: int
     models: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
     """Effects by tool."""
     asks_a_human: bool = False
     hashes: dict[str, Hashed] = field(default_factory=dict)
-    """By tool."""
+    """It has the hash of each tool."""
     warnings: list[Diagnostic] = field(default_factory=list)
     """What is right as it stands, and would mean something else in plain Python."""
 

@@ -42,7 +42,7 @@ _NEEDED: Final = ("pydantic", "networkx", "ray", "openai", "opentelemetry-sdk", 
 _CUDA_EXTRAS: Final = ("torchvision", "torchaudio", "torchcodec")
 _SPACE_BYTES: Final = 2 * 2**30
 _ENGINE_BYTES: Final = 3 * 2**30
-"""Of an engine's process, without weights and KV cache."""
+"""The process of an engine takes so much memory, without weights and KV cache."""
 _OPEN_FILES: Final = 4096
 _CPU_INSTALL: Final = (
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu && "

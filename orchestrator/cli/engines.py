@@ -25,7 +25,7 @@ class EngineChoice:
     base_url: str | None = None
     cluster_file: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    """For the local engine."""
+    """These are options of the local engine."""
 
     def for_app(self, app: App | None) -> EngineChoice:
         """With the model and the options of an application, where they say who answers and the user does not."""

@@ -25,7 +25,7 @@ FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
 MOST_FILES: Final = 100
-"""Of a folder that are looked at for a workflow."""
+"""So many files of a folder are looked at for a workflow."""
 CTRL_C: Final = "ORCH-U093"
 """Code of what Ctrl-C ended."""
 PIPE_CLOSED: Final = 141

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Inputs = dict[str, object]
 
 MOST_PROBLEMS: Final = 20
-"""Of the lines of a file, in one error."""
+"""So many lines of a file are named in one error."""
 
 
 @dataclass(frozen=True, slots=True)

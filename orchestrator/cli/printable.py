@@ -172,7 +172,7 @@ class Printable:
         return [list(item) for item in value.items()]
 
     def _key(self, key: object) -> str:
-        """As ``json.dumps`` has it where it has one."""
+        """The key as ``json.dumps`` writes it, where it writes one."""
         if isinstance(key, tuple) and type(key) is tuple:
             return json.dumps(self.of(key), ensure_ascii=False)
         plain = self._opened(key)
@@ -224,7 +224,7 @@ def _as_lists(value: Any) -> object:
 
 
 def _attributes(value: object) -> dict[str, object]:
-    """By ``__dict__`` and ``__slots__``."""
+    """The attributes that an object has by ``__dict__`` and ``__slots__``."""
     slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
     names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
     found = {name: getattr(value, name) for name in names if hasattr(value, name) and not name.startswith("__")}

@@ -76,7 +76,7 @@ class Progress:
 
     def __init__(self, plan: Plan, screen: Screen) -> None:
         self.spent = Spending()
-        """By all runs, failed and cancelled ones included."""
+        """All runs have spent so much, failed and cancelled ones included."""
         self.shown_ops = {op.id for op in plan.ops if op.place != "inline"}
         self.races = {op.id for op in plan.ops if op.kind == "race"}
         self._screen = screen

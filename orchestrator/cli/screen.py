@@ -48,7 +48,7 @@ class Screen:
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" if live is None else live
         self._bars: Bars | None = None
         self._open: object = None
-        """Whose text the unfinished line is."""
+        """It says whose text the unfinished line is."""
         self._waiting: list[Callable[[], None]] | None = None
         """What is to be written once a question is answered; None: no question is open."""
 

@@ -35,7 +35,7 @@ from orchestrator.errors import OrchError
 
 MOST_PER_KEY: Final = 512
 MOST_ROWS: Final = 100_000
-"""Of all keys together; beyond, the oldest go."""
+"""All keys together may have so many; beyond, the oldest go."""
 MOST_GATHERED: Final = 10_000
 FLUSH_S: Final = 1.0
 BUSY_S: Final = 5.0

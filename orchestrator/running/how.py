@@ -27,9 +27,9 @@ class How:
 
     run_id: str | None = None
     budget: BudgetOfRun = None
-    """In place of the workflow's own."""
+    """It takes the place of the workflow's own budget."""
     tenant: str | None = None
-    """On whose behalf: tenants get fair shares of the engines."""
+    """It says on whose behalf the run is: tenants get fair shares of the engines."""
     observers: Sequence[Subscription] = ()
     answers: AnswersLike = None
     """What people say: by the id of the ``ask``, or somebody who is asked."""

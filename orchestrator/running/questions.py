@@ -21,14 +21,14 @@ class Question:
     """One ``ask`` of a program."""
 
     id: str
-    """With its region: ``turns/verdict``."""
+    """It is the op's id with its region: ``turns/verdict``."""
     type: Any
     choices: Sequence[str] | None
     where: SourceLoc | None = None
 
     @property
     def name(self) -> str:
-        """Without its region."""
+        """The op's id without its region."""
         return self.id.rpartition("/")[2]
 
     def is_meant_by(self, name: str) -> bool:

@@ -22,7 +22,7 @@ class Running(Protocol):
 
     @property
     def host(self) -> Host:
-        """Where it lives."""
+        """The event loop that it lives on."""
         ...
 
     def close(self) -> None:
