@@ -273,6 +273,8 @@ class Walk:
                 continue
             else:
                 found = own
+            if not is_certain and _is_notation(found):
+                continue
             if found is not own:
                 yield from (root, self.value(found, own, root, tuple(rest)))
             elif is_certain:
@@ -389,6 +391,15 @@ class Walk:
         self._numbers[id(value)] = len(self._met)
         self._met.append(value)
         return None
+
+
+def _is_notation(found: object) -> bool:
+    """Whether a name in an annotation only says how a type is written: ``Optional[str]`` is ``str | None``."""
+    if isinstance(found, ModuleType):
+        return found.__name__ in _OF_TYPES
+    return (
+        getattr(found, "__module__", None) in _OF_TYPES and type(found).__module__ in _OF_TYPES and not get_args(found)
+    )
 
 
 def _a(kind: type) -> str:
