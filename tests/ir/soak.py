@@ -1,11 +1,13 @@
 """Programs that would corrupt memory if anything of a module outlived it: ``python -m tests.ir.soak NAME ROUNDS``.
 
 Each is run many times in a process of its own, by ``tests/ir/test_ownership.py``: such faults kill the process, and
-only now and then. Prints the number of rounds that came to their end.
+only now and then. Prints the number of rounds that came to their end. A round that waits for a lock which nobody will
+release ends the process after :data:`STALLED_S` and says where each thread is; a machine that is slow ends nothing.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import random
@@ -29,6 +31,8 @@ KINDS = ("loop", "branch", "race", "map", "unprintable")
 """Of mistakes."""
 MOST_GROWTH_MIB = 48
 """Of the process, from a fifth of the rounds to their end: less than one round in ten could leave behind."""
+STALLED_S = 120
+"""Hundreds of times what a round takes."""
 CLUSTER = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
 
 
@@ -214,6 +218,7 @@ def forked() -> None:
     compiling.start()
     child = os.fork()  # lazy imports are done by now: Python itself cannot fork amid one
     if child == 0:
+        signal.alarm(STALLED_S)  # those of the parent are not its own
         kept.clear()
         compiled()
         mistakes()
@@ -269,14 +274,17 @@ def main(name: str, rounds: int) -> None:
     """Run one of them again and again."""
     random.seed(0)
     signal.signal(signal.SIGVTALRM, signal.default_int_handler)
+    faulthandler.register(signal.SIGALRM, chain=True)
     compiled()
     warm_mib = 0.0
     for done in range(1, rounds + 1):
+        signal.alarm(STALLED_S)
         SOAKS[name]()
         if done % 50 == 0:
             gc.collect()
         if done == rounds // 5:
             warm_mib = resident_mib()
+    signal.alarm(0)
     grown_mib = resident_mib() - warm_mib
     assert rounds < 1000 or grown_mib < MOST_GROWTH_MIB, f"it has grown by {grown_mib:.0f} MiB"
     print(rounds)

@@ -12,8 +12,6 @@ import pytest
 from tests.ir.soak import SOAKS
 
 ROUNDS = {"traced": 10_000, "compiled": 60, "together": 60, "forked": 30, "at_exit": 40}
-TIMEOUT_S = 240
-"""Of a process that waits for a lock which nobody will release."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,5 +21,5 @@ def test_survives(name: str) -> None:
     rounds = ROUNDS.get(name, 300)
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONMALLOC": "debug", "MALLOC_PERTURB_": "165"}
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.ir.soak", name, str(rounds)]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(rounds)), done.stderr[-4000:]
