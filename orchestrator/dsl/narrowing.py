@@ -64,11 +64,8 @@ def declared(before: TypeForm, left: TypeForm) -> TypeForm:
 
 
 def said(condition: Any) -> tuple[Fact, ...]:
-    """What a condition says: its facts, and that it is itself true where it holds."""
-    facts: tuple[Fact, ...] = getattr(condition, "_facts", ())
-    if isinstance(condition, Value) and plain(condition._type) is bool:
-        return (*facts, Fact(condition, Literal[True], Literal[False]))
-    return facts
+    """What a condition says: its facts, and what it is itself where it holds, and where it does not."""
+    return (*condition._facts, *narrowed(condition, is_true)) if isinstance(condition, Value) else ()
 
 
 def together(types: Sequence[TypeForm]) -> TypeForm:

@@ -28,6 +28,12 @@ class Assigning(Expressions):
 
     def _assign(self, names: Names, indent: int) -> set[str]:
         tp, name = self.random.choice(TYPES), self.fresh("v")
+        if self.chance(4):
+            item, taken = self.fresh("i"), self.fresh("w")
+            test = f"({taken} := {self.any({**names, item: STR}, STR, 1)})"
+            self.write(indent, f"{name} = [{taken} + {item} for {item} in {self.any(names, TEXTS, 1)} if {test}]")
+            names[name] = TEXTS
+            return {name}
         value = self.any(names, tp)
         if tp in COPIES and value in names and self.chance(93):  # two names for one object may not be changed
             value = COPIES[tp].format(value)
@@ -99,7 +105,7 @@ class Assigning(Expressions):
         name = self._of(names, TEXTS, INTS, TABLE, SET)
         if name is None:
             return self._rebind(names, indent)
-        tp, random = names[name], self.random
+        tp, random, last = names[name], self.random, self.fresh("v")
 
         def e(wanted: str) -> str:
             return f"({self.any(names, wanted, 1)})[:9]" if wanted == STR else self.any(names, wanted, 1)
@@ -110,6 +116,10 @@ class Assigning(Expressions):
                 f"{name}.update({e(TEXTS)})",
             ]))  # fmt: skip
         elif tp == TABLE:
+            if self.chance(15):
+                self.write(indent, f"{last} = {name}.pop({e(STR)}, {e(INT)})")
+                names[last] = INT
+                return {name, last}
             self.write(indent, random.choice([
                 f"{name}[{e(STR)}] = {e(INT)}", f"{name}.update({e(TABLE)})", f"{name}.pop({e(STR)}, None)",
                 f"{name}[{e(STR)}] = {name}.get({e(STR)}, 0) + 1", f"{name}.setdefault({e(STR)}, {e(INT)})",
@@ -118,6 +128,11 @@ class Assigning(Expressions):
             ]))  # fmt: skip
         else:
             member = STR if tp == TEXTS else INT
+            if self.chance(15):
+                self.write(indent, f"{name}.append({e(member)})")
+                self.write(indent, f"{last} = {name}.pop({random.choice(['', '0', '-1'])})")
+                names[last] = member
+                return {name, last}
             self.write(indent, random.choice([
                 f"{name}.append({e(member)})", f"{name}.append({e(member)})", f"{name}.extend({e(tp)}[:2])",
                 f"{name}.insert({random.choice([0, 1, -1])}, {e(member)})", f"{name}.reverse()", f"{name}.sort()",

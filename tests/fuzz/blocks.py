@@ -73,14 +73,23 @@ class Blocks(Assigning):
 
     def _if(self, names: Names, indent: int) -> set[str]:
         test = self.any(names, self.random.choice([BOOL, BOOL, BOOL, STR, TEXTS, MAYBE, INT]))
-        if self.chance(8):
+        within: Names = {}
+        if self.chance(10):
+            found, taken = self._of(names, MAYBE), self.fresh("w")
+            if found is None or self.chance(40):
+                self.write(indent, f"if {self.any(names, BOOL, 1)} and ({taken} := {self.any(names, STR)}):")
+                within = {taken: STR}
+            else:
+                self.write(indent, f"if {found} and len({found}) > {self.random.randint(0, 2)}:")
+                within = {found: STR}
+        elif self.chance(8):
             taken = self.fresh("w")
             self.write(indent, f"if ({taken} := {self.any(names, STR)}):")
             names[taken] = STR
         else:
             self.write(indent, f"if {test}:")
         new = {name: tp for name, tp in [(self.fresh("v"), self.random.choice(TYPES))] if self.chance(25)}
-        assigned = self._arm(names, indent + 1, new)
+        assigned = self._arm({**names, **within}, indent + 1, new) & set(names)
         if self.chance(25):
             self.write(indent, f"elif {self.any(names, BOOL)}:")
             assigned |= self._arm(names, indent + 1, new)
@@ -138,12 +147,15 @@ class Blocks(Assigning):
         return assigned
 
     def _while(self, names: Names, indent: int) -> set[str]:
-        count = self.fresh("c")
+        count, left = self.fresh("c"), None
         self.write(indent, f"{count} = {self.random.choice(['0', 'size(text) % 3', 'n % 2'])}")
         if self.chance(30):
             self.write(indent, "while True:")
             self.write(indent + 1, f"{count} += 1")
             self.write(indent + 1, f"if {count} > {self.random.randint(1, 3)} or {self.any(names, BOOL, 1)}:")
+            if self.chance(40):
+                left = self.fresh("v")
+                self.write(indent + 2, f"{left} = {self.any(names, STR, 1)}")
             self.write(indent + 2, "break")
         else:
             test = f" and {self.any(names, BOOL, 1)}" if self.chance(60) else ""
@@ -154,6 +166,8 @@ class Blocks(Assigning):
             self.write(indent, "else:")
             assigned |= self.inner(names, indent + 1)
         names[count] = INT
+        if left is not None:
+            names[left] = STR
         return assigned | {count}
 
     def _try(self, names: Names, indent: int) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from orchestrator.dsl.arithmetic import comparable
 from orchestrator.dsl.kinds import is_text, items_of
 from orchestrator.dsl.lifting import SymbolicRange, lift
-from orchestrator.dsl.narrowing import equals, is_none, is_the, is_true, members, narrowed, only, together
+from orchestrator.dsl.narrowing import equals, is_none, is_the, is_true, members, narrowed, only, said, together
 from orchestrator.dsl.operations.applying import wrong_operand, wrong_operands
 from orchestrator.dsl.operations.operands import as_value, in_some_order, tracer_of
 from orchestrator.dsl.template import has_marker, without_markers
@@ -40,7 +40,7 @@ def truth(value: object) -> Value[bool] | bool:
     if plain(value._type) is bool:
         return value
     made = value._tracer.builtin("truth", {"value": lift(value._tracer, value)}, bool)
-    return _test(made, (*value._facts, *narrowed(value, is_true)))
+    return _test(made, said(value))
 
 
 def _test(made: Value[Any], facts: tuple[Fact, ...]) -> Value[bool]:

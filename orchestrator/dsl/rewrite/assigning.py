@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from orchestrator.dsl.kinds import MUTATORS
 from orchestrator.dsl.rewrite.expressions import Expressions
+from orchestrator.dsl.rewrite.popping import binds
 
 
 class _Item(NamedTuple):
@@ -33,6 +34,10 @@ class Assignments(Expressions):
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
         value = self._kept(node)
+        if binds(node.value) and not all(isinstance(target, ast.Name) for target in node.targets):
+            first = self.name("value_")  # before what is changed is looked up
+            stored = [self._stored(target, load(first), node) for target in node.targets]
+            return [self.at(assign(first, value), node), *chain.from_iterable(stored)]
         if len(node.targets) == 1:
             return self._stored(node.targets[0], value, node)
         if all(isinstance(target, ast.Name) for target in node.targets):

@@ -30,7 +30,7 @@ def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
     elif name == "gather" and receiver is sys.modules.get("asyncio"):  # which costs too much to import here
         return _gathered
     elif name in MUTATORS and isinstance(receiver, (list, dict, set, deque)):
-        fix = "write it as a statement of its own, on a local name; what it gives before: last = xs[-1], then xs.pop()"
+        fix = "give it a line of its own, on a local name: last = xs.pop()"
         if not changeable_here(receiver, f".{name}()", fix):
             return _nothing
     if current_tracer() is None:
@@ -79,7 +79,9 @@ def _refusing_change(receiver: Value[Any], name: str) -> Any:
             "ORCH-D052",
             f"`.{name}()` changes `{receiver._origin.name}`, which others may hold, and its result is used",
             why="a value of a workflow is never changed; a name can be given a changed one",
-            fix="write it as a statement of its own on a local name, or build the new value: xs + [x]; of an item "
+            fix="give it a line of its own, on a local name: last = xs.pop()"
+            if name == "pop"
+            else "write it as a statement of its own on a local name, or build the new value: xs + [x]; of an item "
             "d[k] = d.get(k, []) + [x]",
         )
 

@@ -12,8 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.kinds import class_of
 from orchestrator.dsl.known import of_object
 from orchestrator.dsl.rewrite import values
+from orchestrator.dsl.rewrite.calling import method
+from orchestrator.dsl.rewrite.deciding import choose
 from orchestrator.dsl.rewrite.holders import Slot
 from orchestrator.dsl.rewrite.owning import CONTAINERS, changeable_here, named, refuse_others, writable
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
@@ -50,6 +53,20 @@ def changed(  # noqa: PLR0917 - what the statement consists of
     return target
 
 
+def popped(name: str, target: Any, args: tuple[Any, ...]) -> tuple[Any, Any]:
+    """What ``name.pop(...)`` gives, and what the local name then holds."""
+    kind = class_of(target._type) if isinstance(target, Value) else type(target)
+    is_known = not isinstance(target, Value) and not any(map(is_symbolic, args))
+    if kind not in (list, dict) or (current_tracer() is None and is_known):
+        return method(target, "pop")(*args), target
+    if is_known:
+        target = writable(target, name)
+        return target.pop(*args), target
+    known = as_whole(target)
+    taken = values.asked(known, "get", *args) if len(args) > 1 else operations.item(known, *(args or (-1,)))
+    return taken, changed(name, target, "pop", args, {})
+
+
 _OF_PYTHON = ("collections", "array", "builtins")
 """Modules whose other classes are containers too."""
 
@@ -74,6 +91,9 @@ def _still(before: Value[Any], after: Any) -> Any:
 
 
 def _changed_value(target: Value[Any], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if method == "pop" and class_of(target._type) is dict and len(args) > 1:  # which may do nothing
+        is_there = operations.contains(target, args[0])
+        return choose(is_there, lambda: _changed_value(target, method, args[:1], kwargs), lambda: target)
     found = values.changed(target, method, args, kwargs)
     if found is not None:
         return found

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from orchestrator.dsl.rewrite.popping import binds, is_pop
 from orchestrator.dsl.rewrite.scopes import NONE, Names, own_nodes, parameters, place_inside, read
 
 N = TypeVar("N", bound=ast.AST)
@@ -35,6 +36,8 @@ class Expressions(ast.NodeTransformer):
         """Names of functions that are not the user's."""
         self.changeable: Names = NONE
         """Names whose object may be replaced by a changed one."""
+        self.is_lambda = False
+        """Whether what is rewritten is in a lambda of the user's, in which nothing can be assigned."""
 
     # Making nodes
 
@@ -61,11 +64,15 @@ class Expressions(ast.NodeTransformer):
         self.at(function, ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column))
         return self.at(ast.Call(function, list(args), [ast.keyword(*each) for each in named.items()]), like)
 
+    def named_in(self, *_: ast.expr) -> dict[str, ast.expr]:
+        """The names that delayed expressions bind, as a keyword argument; a lambda's are nobody else's."""
+        return {}
+
     def delayed(self, node: ast.expr) -> ast.expr:
         """``lambda: node``."""
-        if any(isinstance(each, ast.NamedExpr) for each in own_nodes(node)):
-            return self.call("refused", node, ast.Constant("`:=` in what may not be evaluated"))
-        return self.at(ast.Lambda(_no_arguments(), self.visit(node)), node)
+        if binds(node):
+            return self.call("refused", node, ast.Constant("`:=` in what may not be evaluated, in a lambda,"))
+        return self.at(ast.Lambda(_arguments(()), self.visit(node)), node)
 
     def unpacked(self, value: ast.expr, target: ast.expr) -> ast.expr:
         """``value`` as what may be assigned to a target of several names."""
@@ -100,7 +107,7 @@ class Expressions(ast.NodeTransformer):
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         operator = "and_" if isinstance(node.op, ast.And) else "or_"
         first, *others = node.values
-        return self.call(operator, node, self.visit(first), *map(self.delayed, others))
+        return self.call(operator, node, self.visit(first), *map(self.delayed, others), **self.named_in(*others))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         operand = self.visit(node.operand)
@@ -109,7 +116,8 @@ class Expressions(ast.NodeTransformer):
         return self.at(ast.UnaryOp(node.op, operand), node)
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        return self.call("choose", node, self.visit(node.test), self.delayed(node.body), self.delayed(node.orelse))
+        arms = node.body, node.orelse
+        return self.call("choose", node, self.visit(node.test), *map(self.delayed, arms), **self.named_in(*arms))
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         left = self.visit(node.left)
@@ -119,7 +127,7 @@ class Expressions(ast.NodeTransformer):
         pairs: list[ast.expr] = []
         for op, each in zip(node.ops, node.comparators, strict=True):
             pairs += [ast.Constant(_COMPARISONS[type(op)]), self.delayed(each)]
-        return self.call("chain", node, left, *pairs)
+        return self.call("chain", node, left, *pairs, **self.named_in(*node.comparators[1:]))
 
     # Items, methods and builtin functions
 
@@ -153,6 +161,9 @@ class Expressions(ast.NodeTransformer):
             ):
                 default = ast.Tuple([self.visit(each) for each in more], ast.Load())
                 return self._comprehension(of, "searched", of.elt, node.func, default)
+        match node.func:
+            case ast.Attribute(value=ast.Name(id=name)) if is_pop(node) and name in self.changeable:
+                return self._popped(name, node)
         args = [self.visit(each) for each in node.args]
         keywords = [ast.keyword(each.arg, self.visit(each.value)) for each in node.keywords]
         match node.func:
@@ -170,6 +181,18 @@ class Expressions(ast.NodeTransformer):
                 function = self.call("function", node.func, self.visit(node.func))
         return self.at(ast.Call(function, args, keywords), node)
 
+    def _popped(self, name: str, node: ast.Call) -> ast.expr:
+        """``name.pop(...)``: the name is given what is left in the same expression."""
+        pair = self.name("popped_")
+        args = ast.Tuple([self.visit(each) for each in node.args], ast.Load())
+        made = self.call("popped", node, ast.Constant(name), ast.Name(name, ast.Load()), args)
+        parts: list[ast.expr] = [
+            ast.NamedExpr(ast.Name(pair, ast.Store()), made),
+            ast.NamedExpr(ast.Name(name, ast.Store()), _at_position(ast.Name(pair, ast.Load()), 1)),
+            _at_position(ast.Name(pair, ast.Load()), 0),
+        ]
+        return self.at(_at_position(ast.Tuple(parts, ast.Load()), 2), node)
+
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
         value = self.visit(node.value)
         if node.conversion == -1 and node.format_spec is None and isinstance(node.value, (ast.Constant, ast.JoinedStr)):
@@ -184,10 +207,10 @@ class Expressions(ast.NodeTransformer):
     def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
         if any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(node.body)):
             return node
-        outer, self.changeable = self.changeable, NONE
         self.visit_defaults(node.args)
+        outer, self.changeable, around, self.is_lambda = self.changeable, NONE, self.is_lambda, True
         made = ast.Lambda(node.args, self.visit(node.body))
-        self.changeable = outer
+        self.changeable, self.is_lambda = outer, around
         return self.at(made, node)
 
     def visit_defaults(self, arguments: ast.arguments) -> None:
@@ -243,9 +266,12 @@ class Expressions(ast.NodeTransformer):
         return self._comprehension(node, "dict_of", ast.Tuple([node.key, node.value], ast.Load()))
 
     def _comprehension(self, node: Any, operator: str, elt: ast.expr, *given: ast.expr) -> ast.expr:
-        inner = [each for generator in node.generators for each in (*generator.ifs, generator.iter)]
-        if any(isinstance(each, ast.NamedExpr) for root in (*inner, elt) for each in own_nodes(root)):
-            return self.call("refused", node, ast.Constant("`:=` in a comprehension"))
+        inner = [each for generator in node.generators for each in generator.ifs]
+        named = self.named_in(elt, *inner)
+        if any(map(binds, (elt, *inner))) and (not named or operator in ("drawn", "searched")):
+            if operator != "drawn" or getattr(node, "use", "once") != "whole" or not named:
+                return self.call("refused", node, ast.Constant("`:=` in a generator expression or a lambda"))
+            operator, given = "list_of", ()
         if any(generator.is_async for generator in node.generators):
             return self.call("refused", node, ast.Constant("async for"))
         drawn = {each.id for one in node.generators for each in ast.walk(one.target) if isinstance(each, ast.Name)}
@@ -254,7 +280,7 @@ class Expressions(ast.NodeTransformer):
             return self.call("refused", node, ast.Constant(what))
         generators: Sequence[ast.comprehension] = node.generators
         outer = generators[0].iter
-        return self.call(operator, node, *given, self.visit(outer), *self._turns(generators, elt))
+        return self.call(operator, node, *given, self.visit(outer), *self._turns(generators, elt), **named)
 
     def _turns(self, generators: Sequence[ast.comprehension], elt: ast.expr) -> list[ast.expr]:
         """For each ``for``: what is tested of an item, and what it gives: a member, or a further source and its own."""
@@ -266,22 +292,34 @@ class Expressions(ast.NodeTransformer):
 
     def _taking(self, target: ast.expr, body: ast.expr) -> ast.expr:
         """A function of one item that gives ``body``."""
-        return self._lambda(target, self.visit(body), body)
+        return self._of_item(target, self.function_of(drawn_names(target), body), body)
 
     def _taking_with(self, target: ast.expr, rest: Sequence[ast.comprehension], elt: ast.expr) -> ast.expr:
         """A function of one item that gives the next source and what is done with its items."""
-        parts = [self.visit(rest[0].iter), *self._turns(rest, elt)]
-        return self._lambda(target, ast.Tuple(parts, ast.Load()), rest[0].iter)
+        inner = [elt, *(test for each in rest for test in each.ifs)]
+        made = self.function_making(
+            drawn_names(target), lambda: [self.visit(rest[0].iter), *self._turns(rest, elt)], inner, rest[0].iter
+        )
+        return self._of_item(target, made, rest[0].iter)
 
-    def _lambda(self, target: ast.expr, body: ast.expr, like: ast.AST) -> ast.expr:
+    def function_of(self, params: Sequence[str], body: ast.expr) -> ast.expr:
+        """A function that gives an expression."""
+        return self.at(ast.Lambda(_arguments(params), self.visit(body)), body)
+
+    def function_making(
+        self, params: Sequence[str], parts: Callable[[], list[ast.expr]], inner: Sequence[ast.expr], like: ast.AST
+    ) -> ast.expr:
+        """A function that gives several expressions, in which there are ``inner`` ones."""
+        assert inner
+        return self.at(ast.Lambda(_arguments(params), ast.Tuple(parts(), ast.Load())), like)
+
+    def _of_item(self, target: ast.expr, called: ast.expr, like: ast.AST) -> ast.expr:
+        """A function of one item, of one of the names in the target."""
         if isinstance(target, ast.Name):
-            arguments = ast.arguments([], [ast.arg(target.id)], None, [], [], None, [])
-            return self.at(ast.Lambda(arguments, body), like)
+            return called
         item = self.name("item_")
-        names = [each.id for each in ast.walk(target) if isinstance(each, ast.Name)]
-        inner = ast.Lambda(ast.arguments([], [ast.arg(each) for each in names], None, [], [], None, []), body)
         flat = self._flattened(target, ast.Name(item, ast.Load()))
-        made = ast.Call(inner, flat, [])
+        made = ast.Call(called, flat, [])
         arguments = ast.arguments([], [ast.arg(item)], None, [], [], None, [])
         return self.at(ast.Lambda(arguments, made), like)
 
@@ -304,6 +342,10 @@ def _all(tests: Sequence[ast.expr]) -> ast.expr:
     return tests[0] if len(tests) == 1 else ast.copy_location(ast.BoolOp(ast.And(), list(tests)), tests[0])
 
 
+def _at_position(value: ast.expr, position: int) -> ast.expr:
+    return ast.Subscript(value, ast.Constant(position), ast.Load())
+
+
 def _is_starred(node: ast.expr) -> bool:
     return isinstance(node, ast.Starred)
 
@@ -317,5 +359,10 @@ def _is_mangled(name: str) -> bool:
     return name.startswith("__") and not name.endswith("__")
 
 
-def _no_arguments() -> ast.arguments:
-    return ast.arguments([], [], None, [], [], None, [])
+def drawn_names(target: ast.expr) -> list[str]:
+    """The names that an item of a comprehension is given."""
+    return [each.id for each in ast.walk(target) if isinstance(each, ast.Name)]
+
+
+def _arguments(names: Sequence[str]) -> ast.arguments:
+    return ast.arguments([], [ast.arg(each) for each in names], None, [], [], None, [])

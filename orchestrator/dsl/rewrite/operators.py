@@ -16,6 +16,7 @@ from orchestrator.dsl.rewrite.changing import (
     changed_item,
     delete_attribute,
     delete_item,
+    popped,
     set_attribute,
     set_item,
     with_default,
@@ -50,9 +51,9 @@ __all__ = [
     "awaited", "binary", "chain", "changed", "changed_item", "choose", "class_name", "class_pattern", "compare",
     "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh",
     "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method", "no_pattern", "not_", "or_",
-    "or_pattern", "own_attribute", "part", "raise_", "refused", "searched", "sequence_pattern", "set_attribute",
-    "set_item", "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked", "value_pattern", "while_",
-    "with_", "with_default", "with_item", "without_item",
+    "or_pattern", "own_attribute", "part", "popped", "raise_", "refused", "searched", "sequence_pattern",
+    "set_attribute", "set_item", "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked",
+    "value_pattern", "while_", "with_", "with_default", "with_item", "without_item",
 ]  # fmt: skip
 
 

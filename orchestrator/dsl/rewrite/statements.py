@@ -16,7 +16,7 @@ The last argument are the names that are assigned inside and may be read afterwa
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.dsl.rewrite.assigning import Assignments, assign, load
@@ -24,6 +24,7 @@ from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.exits import structured
 from orchestrator.dsl.rewrite.gone_through import Changed, mark_changed
 from orchestrator.dsl.rewrite.lazy import mark_lazy
+from orchestrator.dsl.rewrite.popping import binds, mark_pops
 from orchestrator.dsl.rewrite.scopes import (
     NONE,
     Assigned,
@@ -39,6 +40,7 @@ from orchestrator.dsl.rewrite.scopes import (
     rebound_outside,
     walk,
 )
+from orchestrator.dsl.rewrite.sure import surely_bound
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -59,6 +61,10 @@ class Statements(Assignments):
         self._live: Liveness
         self._result = ""
         self._flags: Names = NONE
+        self._sure: Names = NONE
+        self._before: list[ast.stmt] = []
+        """Functions that stand before the statement that is rewritten."""
+        self._statement: ast.AST
 
     def function(self, node: Function) -> ast.FunctionDef:
         """The function rewritten, in place of ``node``; awaiting is left out, as calls do not wait while tracing."""
@@ -68,6 +74,8 @@ class Statements(Assignments):
         outer = frozenset(name for each in nodes if isinstance(each, ast.Nonlocal) for name in each.names)
         changed = rebound_outside(node, self._around)
         self._by_calls = bound_by_calls(node.body, self._around | given)
+        mark_pops(nodes)
+        self._sure = surely_bound(node.body, nodes, given | outer | changed | self._globals)
         body = structured(node, frozenset(self.taken), frozenset(self._by_calls))
         self.taken.update(body.made)
         self.made_up |= {*body.made}
@@ -78,11 +86,11 @@ class Statements(Assignments):
         self.changeable = own | changed
         self._captured = captured(nodes)
         self._live = Liveness(body.body, self._captured | outer | changed | self._globals)
+        names = (bound(*body.body) | frozenset(body.made)) - given - self._globals - outer
         statements = self.block(body.body)
         start: list[ast.stmt] = []
-        declared = sorted((bound(*body.body) | frozenset(body.made)) - given - self._globals - outer)
-        if declared:
-            start.append(_declared(declared, node.body[0]))
+        if names:
+            start.append(_declared(sorted(names), node.body[0]))
         if changed - outer:
             start.append(self.at(ast.Nonlocal(sorted(changed - outer)), node.body[0]))
         text = int(ast.get_docstring(node, clean=False) is not None)
@@ -94,9 +102,45 @@ class Statements(Assignments):
         """Statements in their order."""
         done: list[ast.stmt] = []
         for node in body:
+            around, self._before, self._statement = (self._before, getattr(self, "_statement", node)), [], node
             made = self.visit(node)
+            done += self._before
             done += made if isinstance(made, list) else [] if made is None else [made]
+            self._before, self._statement = around
         return done
+
+    # Expressions that bind names, as functions
+
+    def named_in(self, *parts: ast.expr) -> dict[str, ast.expr]:
+        if self.is_lambda or not any(map(binds, parts)):
+            return {}
+        return _named(names=self._marked(self._assigned(*parts) & self._locals))
+
+    def delayed(self, node: ast.expr) -> ast.expr:
+        return super().delayed(node) if self.is_lambda or not binds(node) else self.function_of((), node)
+
+    def function_of(self, params: Sequence[str], body: ast.expr) -> ast.expr:
+        if self.is_lambda or not binds(body):
+            return super().function_of(params, body)
+        returned = self.at(ast.Return(body), body)
+        return self._before_it(*self._body("value", [returned], self._statement, *params))
+
+    def function_making(
+        self, params: Sequence[str], parts: Callable[[], list[ast.expr]], inner: Sequence[ast.expr], like: ast.AST
+    ) -> ast.expr:
+        if self.is_lambda or not any(map(binds, inner)):
+            return super().function_making(params, parts, inner, like)
+        around, self._before = self._before, []
+        given = ast.Tuple(parts(), ast.Load())
+        made = [*self._before, self.at(ast.Return(given), like)]
+        self._before = around
+        name = self.name(f"values_{getattr(like, 'lineno', 0)}")
+        arguments = ast.arguments([], [ast.arg(each) for each in params], None, [], [], None, [])
+        return self._before_it(name, self.at(ast.FunctionDef(name, arguments, made, []), self._statement))
+
+    def _before_it(self, name: str, function: ast.stmt) -> ast.expr:
+        self._before.append(function)
+        return load(name)
 
     # Bodies as functions
 
@@ -148,7 +192,12 @@ class Statements(Assignments):
 
     def _marked(self, names: Names) -> list[str]:
         return sorted(
-            OPTIONAL + name if name == self._result else FLAG + name if name in self._flags else name for name in names
+            OPTIONAL + name
+            if name == self._result or name in self._sure
+            else FLAG + name
+            if name in self._flags
+            else name
+            for name in names
         )
 
     # Control flow

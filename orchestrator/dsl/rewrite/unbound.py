@@ -33,8 +33,10 @@ from orchestrator.errors import TraceError
 BY_A_FAILURE: Final = "the failure may have come before or after it was assigned in the `try`"
 BY_A_HANDLER: Final = "a handler of the `try` does not bind it"
 BY_A_TURN: Final = "not every turn of the loop binds it"
+BY_AN_ITEM: Final = "`:=` in a comprehension binds it for each item on its own, as all items are made at once"
 BY_NO_TURN: Final = "the loop may not run at all, so bind it before"
 """Why a name holds nothing."""
+_FIXES: Final = {BY_AN_ITEM: "write a `for` loop that assigns it"}
 BROKE: Final = "broke_"
 SKIPPED: Final = "skipped_"
 """How the names of flags begin that say that a ``break``, or a ``continue``, has been taken."""
@@ -63,7 +65,7 @@ def check_bound(tracer: Tracer, error: Exception, *, why: str = "") -> None:
             f"`{found[1]}` holds nothing here",
             where=raised_in(error),
             why=known,
-            fix=f"bind `{found[1]}` on every path, with values of one type",
+            fix=_FIXES.get(known, f"bind `{found[1]}` on every path, with values of one type"),
         ) from error
 
 

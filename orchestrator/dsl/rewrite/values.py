@@ -119,10 +119,11 @@ def _sorted(target: Value[Any], *, key: Any = None, reverse: Any = False) -> Any
 
 def set_by_default(target: Value[Any], key: Any, default: Any = None) -> Any:
     """A dict after ``setdefault``."""
-    return operations.with_item(target, key, _asked(target, "get", key, default))
+    return operations.with_item(target, key, asked(target, "get", key, default))
 
 
-def _asked(target: Value[Any], method: str, *args: Any) -> Any:
+def asked(target: Value[Any], method: str, *args: Any) -> Any:
+    """What a method that changes nothing gives."""
     found = operations.method(target, method)
     assert found is not None
     return found(*args)

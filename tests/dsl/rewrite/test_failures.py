@@ -327,7 +327,7 @@ def test_a_change_that_others_would_not_see_is_refused() -> None:
 
 def test_constructs_that_cannot_be_compiled() -> None:
     def walrus(text: str) -> str:
-        return text if even(text) or (other := text + "!") else other
+        return str(any((other := each) > "b" for each in text.split())) + other
 
     def pattern(text: str) -> str:
         match {"a": text.split()}["a"]:
