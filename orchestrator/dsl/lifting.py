@@ -32,6 +32,13 @@ def lift(tracer: Tracer, obj: object, expected: TypeForm = Any) -> Value[Any]:
         return tracer.usable(obj)
     if isinstance(obj, SymbolicRange):
         return tracer.usable(obj.as_list())
+    if isinstance(obj, dict) and hasattr(type(obj), "__missing__"):
+        return tracer.report(
+            "ORCH-D013",
+            f"{describe(obj)} cannot be a value of a workflow",
+            why="a value is a plain dict, which does not make what it lacks",
+            fix="use a dict: d[key] = d.get(key, 0) + 1, d.setdefault(key, []).append(x); or hand on dict(d)",
+        )
     if (problem := endless(obj)) is not None:
         return tracer.report(
             "ORCH-D013",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import StringIO
 from typing import Any, Final
 
@@ -12,9 +13,9 @@ from orchestrator.dsl import operations
 from orchestrator.dsl.kinds import MUTATORS
 from orchestrator.dsl.meaning import LAYOUT
 from orchestrator.dsl.rewrite.comprehending import list_of
-from orchestrator.dsl.rewrite.owning import changeable_here, drawable_here, fresh
+from orchestrator.dsl.rewrite.owning import changeable_here, drawable_here, drawable_in_region, fresh
 from orchestrator.dsl.rewrite.plain import is_symbolic, part
-from orchestrator.dsl.rewrite.watching import changing, is_changing, is_users, watched
+from orchestrator.dsl.rewrite.watching import changing, is_changing, is_users, method_of, watched
 from orchestrator.dsl.tool import call
 from orchestrator.dsl.tracer import Value, current_tracer
 from orchestrator.dsl.typing import fields_of, type_string
@@ -22,7 +23,7 @@ from orchestrator.dsl.unasked import READERS
 from orchestrator.errors import Error
 
 
-def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
+def method(receiver: Any, name: str) -> Any:
     """``receiver.name``, to be called."""
     if isinstance(receiver, Value):
         if name in MUTATORS and operations.method(receiver, name) is None and not _has_field(receiver, name):
@@ -37,10 +38,10 @@ def method(receiver: Any, name: str) -> Any:  # noqa: PLR0911 - a case each
         return getattr(receiver, name)
     if isinstance(receiver, (Value, str, list, tuple, dict, set, frozenset)):
         found = operations.method(receiver, name)
-        return getattr(receiver, name) if found is None else found
-    if isinstance(receiver, StringIO):
-        return getattr(receiver, name)
-    return function(getattr(receiver, name))
+        return method_of(receiver, getattr(receiver, name)) if found is None else _drawing(found)
+    found = getattr(receiver, name)
+    made = found if isinstance(receiver, StringIO) else function(found)
+    return method_of(receiver, found) if made is found else made
 
 
 def own_attribute(receiver: Any, name: str) -> Any:
@@ -110,14 +111,32 @@ def function(called: Any) -> Any:  # noqa: PLR0911 - a case each
         if is_changing(called):
             return changing(called)
         if is_users(called):
+            return _making(watched(called)) if isinstance(called, type) else watched(called)
+        if isinstance(called, partial):
             return watched(called)
-        return _refusing(called) if _reads(called) else called
+        return _refusing(called) if _reads(called) else _making(called) if isinstance(called, type) else called
 
     def applied(*args: Any, **kwargs: Any) -> Any:
         if any(map(_asks, args)) or any(map(_asks, kwargs.values())):
             return operations.builtin_call(called, args, kwargs)
+        if not all(map(drawable_in_region, args)):
+            return _nothing()
         made = called(*args, **kwargs)
         return fresh(made) if isinstance(made, Iterator) else made
+
+    return applied
+
+
+def _making(made: Callable[..., Any]) -> Callable[..., Any]:
+    """A class, whose objects the region that makes them may change."""
+    return lambda *args, **kwargs: fresh(made(*args, **kwargs))
+
+
+def _drawing(found: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of Python's, which may go through what it is given."""
+
+    def applied(*args: Any, **kwargs: Any) -> Any:
+        return found(*args, **kwargs) if all(map(drawable_in_region, args)) else _nothing()
 
     return applied
 
@@ -192,8 +211,8 @@ def _refusing(called: Callable[..., Any]) -> Callable[..., Any]:
     def refused(*args: Any, **kwargs: Any) -> Any:
         writes = called is print and isinstance(kwargs.get("file"), StringIO)  # where a prompt is put together
         if writes or not any(map(operations.holds_symbolic, (*args, *kwargs.values()))):
-            made = called(*args, **kwargs)
-            return fresh(made) if called is iter else made
+            made = (watched(called) if writes else called)(*args, **kwargs)
+            return fresh(made) if called is iter or isinstance(called, type) else made
         tracer = current_tracer()
         assert tracer is not None
         name = getattr(called, "__qualname__", repr(called))

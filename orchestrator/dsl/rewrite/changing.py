@@ -18,7 +18,14 @@ from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.calling import method
 from orchestrator.dsl.rewrite.deciding import choose
 from orchestrator.dsl.rewrite.holders import Slot
-from orchestrator.dsl.rewrite.owning import CONTAINERS, changeable_here, named, refuse_others, writable
+from orchestrator.dsl.rewrite.owning import (
+    CONTAINERS,
+    changeable_here,
+    drawable_in_region,
+    named,
+    refuse_others,
+    writable,
+)
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
 from orchestrator.dsl.rewrite.watching import is_users, watched
 from orchestrator.dsl.sharing import Shares, note, of
@@ -35,6 +42,8 @@ def changed(  # noqa: PLR0917 - what the statement consists of
 ) -> Any:
     """What the local name, or the slot, holds after ``name.method(...)`` stood there as a statement."""
     tracer = current_tracer()
+    if not all(map(drawable_in_region, args)):
+        return target
     if isinstance(target, Value):
         refuse_others(target, name, slot=slot)
         return _still(target, _changed_value(target, method, args, kwargs))
@@ -104,9 +113,13 @@ def _changed_value(target: Value[Any], method: str, args: tuple[Any, ...], kwarg
     )
 
 
-def augmented(name: str | None, target: Any, operator: str, value: Any, slot: Slot | None = None) -> Any:
+def augmented(  # noqa: PLR0911 - a case each
+    name: str | None, target: Any, operator: str, value: Any, slot: Slot | None = None
+) -> Any:
     """What ``target += value`` leaves in the name, or in the slot."""
     tracer = current_tracer()
+    if not drawable_in_region(value):
+        return target
     if isinstance(target, CONTAINERS) and not isinstance(target, Value):
         if tracer is not None and is_symbolic(value):
             refuse_others(target, name, slot=slot)

@@ -35,6 +35,7 @@ from orchestrator.dsl.rewrite.calling import function
 from orchestrator.dsl.rewrite.comprehending import Further, Member, Test, concretely, list_of
 from orchestrator.dsl.rewrite.plain import is_symbolic
 from orchestrator.dsl.rewrite.scopes import COMPREHENSIONS, FUNCTIONS, SCOPES, last_assigned, own_nodes
+from orchestrator.dsl.scope import Scope
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 from orchestrator.errors import TraceError
 
@@ -233,12 +234,14 @@ def drawn_by(use: Use, called: Callable[..., Any], *args: Any) -> Any:
 def _drawn(tracer: Tracer, use: Use, whole: Callable[[], Any], lazily: Callable[[], Any] | None) -> Any:
     if use == "whole" or (use != "again" and is_unnoticed(tracer, whole, to_the_end=use == "later")):
         return whole()
-    return refused_drawing() if lazily is None else _here(tracer, iter(lazily()))
+    return (
+        refused_drawing() if lazily is None else _here(tracer, iter(lazily()), tracer.scope if use == "again" else None)
+    )
 
 
-def _here(tracer: Tracer, items: Iterator[Any]) -> Iterator[Any]:
-    """The items, as long as they are asked for in the region that asked for the first."""
-    scope = tracer.scope
+def _here(tracer: Tracer, items: Iterator[Any], scope: Scope | None) -> Iterator[Any]:
+    """The items, as long as they are asked for in one region: this one, or else the one that asked for the first."""
+    scope = scope or tracer.scope
     while True:
         if tracer.scope is not scope:
             refused_drawing()

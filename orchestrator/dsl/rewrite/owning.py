@@ -96,6 +96,13 @@ def drawable_here(items: Any) -> bool:
     return changeable_here(items, "next()")
 
 
+def drawable_in_region(items: Any) -> bool:
+    """The same of what would be gone through to its end, which is seen where that may not happen, or several times."""
+    tracer = current_tracer()
+    is_seen = tracer is not None and tracer.scope.outer is not None and isinstance(items, Iterator)
+    return not is_seen or drawable_here(items)
+
+
 def refuse_others(target: Any, name: str | None, *, in_place: bool = False, slot: Slot | None = None) -> bool:
     """Report a change of an object that others may hold, as they would not see it; whether there are any.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from orchestrator.dsl.lifting import template_of
 from orchestrator.dsl.location import user_location
 from orchestrator.dsl.operations.expressions import negate
 from orchestrator.dsl.rewrite import values
+from orchestrator.dsl.rewrite.owning import changeable_here, drawable_in_region
 from orchestrator.dsl.rewrite.percent import filled
 from orchestrator.dsl.template import has_marker
 from orchestrator.dsl.tracer import Value, current_tracer
@@ -61,6 +63,8 @@ def as_value(operand: Any) -> Any:
 def compare(left: Any, sign: str, right: Any) -> Any:
     """``left sign right``."""
     if sign in ("in", "not in"):
+        if not drawable_in_region(right):
+            return False
         asks = operations.holds_symbolic(left) or operations.holds_symbolic(right)
         found = operations.contains(right, left) if asks else left in right
         return found if sign == "in" else negate(found) if isinstance(found, Value) else not found
@@ -91,6 +95,9 @@ def binary(name: str, left: Any, right: Any) -> Any:
 def item(container: Any, key: Any) -> Any:
     """``container[key]``."""
     if not (is_symbolic(container) or _key_is_symbolic(key)):
+        adds = isinstance(container, defaultdict) and key not in container
+        if adds and not changeable_here(container, "[...]", "ask without adding: d.get(key, ...)"):
+            return container.default_factory() if container.default_factory is not None else None
         return container[key]
     if isinstance(container, (type, *_GENERIC)):
         return container[key]  # type: ignore[index]
@@ -124,6 +131,7 @@ def awaited(value: Any) -> Any:
 def displayed(kind: str, *parts: Any) -> Any:
     """``[a, *xs, b]``, and tuples and sets like it: the items of the parts in turn."""
     made = {"list": list, "tuple": tuple, "set": set}[kind]
+    parts = tuple(filter(drawable_in_region, parts))
     if not any(isinstance(each, (Value, operations.SymbolicRange)) or is_text(each) for each in parts):
         items = [item for each in parts for item in each]
         symbolic = kind == "set" and any(map(is_symbolic, items))
@@ -155,6 +163,8 @@ def unpacked(value: Any, count: int, star: int | None) -> Any:
     """What several names are assigned."""
     if is_symbolic(value):
         return values.unpacked(as_value(value), count, star)
+    if not drawable_in_region(value):
+        return [None] * count
     if star is None:
         return value
     items, behind = list(value), count - star - 1

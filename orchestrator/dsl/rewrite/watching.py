@@ -1,4 +1,4 @@
-"""Calls of functions that are not compiled, which may change what they are given.
+"""Calls of functions that are not compiled, which may change what they are given, or the object that they belong to.
 
 Such a function runs while the workflow is traced. What it changes of an object that the region being traced has not
 made would be changed where the region does not run as well. So the objects that it can get at are compared, before and
@@ -14,7 +14,9 @@ import random
 from bisect import insort, insort_left, insort_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import wraps
+from contextlib import contextmanager
+from functools import partial, wraps
+from io import StringIO
 from types import BuiltinMethodType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any, Final
 
@@ -25,7 +27,10 @@ from orchestrator.dsl.rewrite.owning import changeable_here, refuse_foreign, ref
 from orchestrator.dsl.tracer import Tracer, Value, current_tracer
 
 _CONTAINERS: Final = (list, dict, set, deque)
-_SPECIAL: Final = frozenset({"__setitem__", "__delitem__", "__iadd__", "__imul__", "__ior__", "__iand__", "__isub__"})
+_SPECIAL: Final = frozenset(
+    {"__setitem__", "__delitem__", "__iadd__", "__imul__", "__ior__", "__iand__", "__isub__"}
+    | {"__setattr__", "__delattr__"}
+)
 _CHANGING: Final = frozenset(
     {
         heapq.heappush,
@@ -74,13 +79,25 @@ def changing(called: Any) -> Callable[..., Any]:
 
 
 def is_users(called: Any) -> bool:
-    """Whether it is a function, method or class of the user's that is not compiled."""
+    """Whether it is a function, method or class of the user's that is not compiled, or an object with such a call."""
     function = called.__func__ if isinstance(called, MethodType) else called
     if isinstance(function, type):
         function = vars(function).get("__init__")
+    elif not isinstance(function, FunctionType):
+        function = vars(type(function)).get("__call__")
     if not isinstance(function, FunctionType):
         return False
     return not is_rewritten(function.__code__) and is_user_file(function.__code__.co_filename)
+
+
+def method_of(receiver: Any, called: Any) -> Any:
+    """A method of Python's or of a library's, which is watched where a change of its object would be seen."""
+    tracer = current_tracer()
+    if tracer is None or tracer.scope.outer is None or id(receiver) in tracer.scope.made:
+        return called
+    if not is_changeable(receiver) or type(receiver).__module__.startswith("orchestrator."):
+        return called
+    return watched(called)
 
 
 def watched(called: Any) -> Callable[..., Any]:
@@ -88,18 +105,25 @@ def watched(called: Any) -> Callable[..., Any]:
     tracer = current_tracer()
     if tracer is None:
         return called  # type: ignore[no-any-return]
+    name = getattr(called, "__name__", None) or type(called).__name__
+    owner = [] if isinstance(called, (FunctionType, type)) else [getattr(called, "__self__", called)]
 
     @wraps(called)
     def applied(*args: Any, **kwargs: Any) -> Any:
-        given = [*args, *kwargs.values(), *([called.__self__] if isinstance(called, MethodType) else [])]
-        before = [(each, _content(each)) for each in _objects(given)]
-        found = called(*args, **kwargs)
-        for each, content in before:
-            if not _has(each, content):
-                _refuse(tracer, each, content, getattr(called, "__name__", "a function"))
-        return found
+        with watching(tracer, [*args, *kwargs.values(), *owner], name):
+            return called(*args, **kwargs)
 
     return applied
+
+
+@contextmanager
+def watching(tracer: Tracer, given: list[Any], name: str) -> Iterator[None]:
+    """Refuse what is changed in the block, by what has this name, of what it is given."""
+    before = [(each, _content(each)) for each in _objects(given)]
+    yield
+    for each, content in before:
+        if not _has(each, content):
+            _refuse(tracer, each, content, name)
 
 
 def _refuse(tracer: Tracer, target: Any, content: Any, name: str) -> None:
@@ -127,15 +151,19 @@ def _objects(roots: list[Any]) -> Iterator[Any]:
         seen.add(id(each))
         if is_changeable(each) and _content(each) is not None:
             yield each
-        is_container = isinstance(each, (*_CONTAINERS, tuple, frozenset))
-        if is_container or (hasattr(each, "__dict__") and not isinstance(each, FunctionType)):
+        leads_on = isinstance(each, (*_CONTAINERS, tuple, frozenset, BuiltinMethodType, MethodType, partial))
+        if leads_on or (hasattr(each, "__dict__") and not isinstance(each, FunctionType)):
             todo += members(each)
 
 
 def _content(thing: Any) -> Any:
     """What is in a container, or the attributes of an object."""
+    if isinstance(thing, dict):
+        return [*thing.items()]
     if isinstance(thing, _CONTAINERS):
         return copy.copy(thing)
+    if isinstance(thing, StringIO):
+        return None if thing.closed else (thing.getvalue(), thing.tell())
     found = getattr(thing, "__dict__", None)
     return dict(found) if type(found) is dict else None
 
@@ -146,9 +174,13 @@ def _has(thing: Any, content: Any) -> bool:
         return bool(thing == content)
     if isinstance(thing, (list, deque)):
         return len(thing) == len(content) and all(a is b for a, b in zip(thing, content, strict=True))
-    now = thing if isinstance(thing, dict) else vars(thing)
-    is_longer = isinstance(thing, dict) and len(thing) != len(content)
-    return not is_longer and all(key in now and now[key] is each for key, each in content.items())
+    if isinstance(thing, dict):
+        pairs = zip(thing.items(), content, strict=False)
+        return len(thing) == len(content) and all(key is at and each is it for (key, each), (at, it) in pairs)
+    if isinstance(thing, StringIO):
+        return not thing.closed and (thing.getvalue(), thing.tell()) == content
+    now = vars(thing)
+    return all(key in now and now[key] is each for key, each in content.items())
 
 
 def _put_back(target: Any, content: Any) -> None:
@@ -158,5 +190,11 @@ def _put_back(target: Any, content: Any) -> None:
     elif isinstance(target, (dict, set)):
         target.clear()
         target.update(content)
+    elif isinstance(target, StringIO):
+        if not target.closed:
+            target.seek(0)
+            target.truncate()
+            target.write(content[0])
+            target.seek(content[1])
     else:
         vars(target).update(content)

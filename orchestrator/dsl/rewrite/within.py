@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from orchestrator.dsl.known import is_fixed
+from orchestrator.dsl.rewrite.watching import watching
 from orchestrator.dsl.tracer import current_tracer
 
 
@@ -14,8 +16,12 @@ def _foreign(inner: AbstractContextManager[Any]) -> Iterator[Any]:
     tracer = current_tracer()
     assert tracer is not None
     where, emitted = tracer.here(), tracer.emitted
-    with inner as given:
-        yield given
+    if tracer.scope.outer is None or is_fixed(inner):
+        with inner as given:
+            yield given
+    else:
+        with watching(tracer, [inner], type(inner).__name__), inner as given:
+            yield given
     if tracer.emitted > emitted:
         tracer.report(
             "ORCH-D055",
