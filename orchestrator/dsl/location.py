@@ -63,6 +63,14 @@ def note_rewritten(
             note_rewritten(each, bodies, made_up, noted)
 
 
+def forget_rewritten(code: CodeType) -> None:
+    """Forget such code, with the code in it: what it was made of is gone."""
+    _rewritten.pop(id(code), None)
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            forget_rewritten(each)
+
+
 def rewritten(code: CodeType) -> Rewritten | None:
     """What is known of code that the rewriting made; None for any other."""
     return _rewritten.get(id(code))

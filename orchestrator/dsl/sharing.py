@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
 from types import UnionType
 from typing import Any, Final, Literal, NamedTuple, Never, Protocol, TypeVar, Union, get_args
@@ -73,18 +74,19 @@ FIXED: Final = (
     str, bytes, int, float, complex, type(None), date, time, timedelta, Enum, UUID, Decimal, PurePath, range,
 )  # fmt: skip
 """Classes whose objects nobody can change."""
-_changeable: dict[Any, tuple[bool, bool]] = {}
 
 
 def changeable(tp: TypeForm) -> tuple[bool, bool]:
     """Whether an object of a type can be changed, and whether one that can be reached from it."""
     try:
-        found = _changeable.get(tp)
-        if found is None:
-            found = _changeable[tp] = _by_type(tp, ())
+        return _known(tp)
     except TypeError:  # not hashable
-        found = _by_type(tp, ())
-    return found
+        return _by_type(tp, ())
+
+
+@lru_cache(maxsize=4096)
+def _known(tp: TypeForm) -> tuple[bool, bool]:
+    return _by_type(tp, ())
 
 
 def _by_type(tp: TypeForm, around: tuple[TypeForm, ...]) -> tuple[bool, bool]:  # noqa: PLR0911 - a case each

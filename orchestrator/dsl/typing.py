@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal, Never, TypeVar, Union, get_args
 
 TypeForm = Any
@@ -319,7 +319,7 @@ def decodable(tp: TypeForm) -> TypeForm:
     return union(*inner) if origin in UNIONS else origin[inner]
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _backported(tp: TypeForm) -> TypeForm:
     import typing_extensions
 
@@ -383,7 +383,7 @@ def type_string(tp: TypeForm) -> str:
         return _type_string.__wrapped__(tp)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _type_string(tp: TypeForm) -> str:  # noqa: PLR0911 - a case each
     if tp is None or tp is NoneType:
         return "None"
@@ -408,7 +408,7 @@ def _literal(value: object) -> str:
     return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def json_schema(tp: TypeForm) -> str | None:
     """The JSON schema that constrains a reply of type ``tp``; None for ``str``, which needs none.
 

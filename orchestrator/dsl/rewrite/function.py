@@ -14,10 +14,19 @@ import builtins
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, Final, TypeVar
+from weakref import ref
 
-from orchestrator.dsl.location import BY_VALUE, definition_of, is_rewritten, is_user_file, note_rewritten
+from orchestrator.dsl.location import (
+    BY_VALUE,
+    definition_of,
+    forget_rewritten,
+    is_rewritten,
+    is_user_file,
+    note_rewritten,
+)
 from orchestrator.dsl.rewrite import operators
 from orchestrator.dsl.rewrite.lint import lint
 from orchestrator.dsl.rewrite.statements import rewritten
@@ -32,11 +41,11 @@ _SHARED: Final = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
 N = TypeVar("N", bound=ast.AST)
 _FLAGS: Final = __future__.annotations.compiler_flag
 
-_made: dict[int, tuple[CodeType, CodeType | None]] = {}
+_made: dict[int, tuple[ref[CodeType], CodeType | None]] = {}
 """The user's code and the rewritten one, None where there is no source; by identity, as functions of two files may have
-equal code."""
+equal code, for as long as the user's is there."""
 
-_linted: dict[int, tuple[CodeType, list[Diagnostic]]] = {}
+_linted: dict[int, tuple[ref[CodeType], list[Diagnostic]]] = {}
 """What :mod:`.lint` found, by the identity of the code."""
 
 
@@ -70,8 +79,18 @@ def findings(function: Callable[..., Any]) -> list[Diagnostic]:
         node, found = function_at(code), list[Diagnostic]()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             found += lint(node, inner)
-        _linted[id(code)] = code, found
+        _linted[id(code)] = ref(code, partial(_forget_findings, id(code))), found
     return _linted[id(code)][1]
+
+
+def _forget_findings(key: int, _: ref[CodeType]) -> None:
+    _linted.pop(key, None)
+
+
+def _forget_made(key: int, _: ref[CodeType]) -> None:
+    found = _made.pop(key, None)
+    if found is not None and found[1] is not None:
+        forget_rewritten(found[1])
 
 
 def source_of(function: Callable[..., Any]) -> str | None:
@@ -96,7 +115,8 @@ def _code_for(function: FunctionType) -> CodeType | None:
     key = id(function.__code__)
     if key not in _made:
         module = _module_for(function)
-        _made[key] = function.__code__, None if module is None else _compiled(*module, function)
+        made = None if module is None else _compiled(*module, function)
+        _made[key] = ref(function.__code__, partial(_forget_made, key)), made
         if module is None:
             _warn(function)
     return _made[key][1]

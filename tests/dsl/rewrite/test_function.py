@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -9,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from orchestrator.dsl import location
+from orchestrator.dsl.rewrite import function
 from orchestrator.dsl.rewrite.function import rewrite, source_of
 from orchestrator.errors import TraceError
 from tests.dsl.recording import record
@@ -113,3 +116,36 @@ def flow(task: str) -> str:
 def test_a_name_that_one_path_leaves_unbound_names_the_line_of_the_test(loaded: Loaded) -> None:
     with pytest.raises(TraceError, match="the `else` of line 7 does not bind it"):
         loaded("one_path.py", ONE_PATH).flow.trace()
+
+
+FLOW = """
+from orchestrator import tool, workflow
+
+@tool(effects="pure")
+def size(text: str) -> int:
+    return len(text)
+
+@workflow
+def flow(text: str) -> int:
+    count = 0
+    for word in text.split():
+        if size(word) > 2:
+            count += 1
+    return count
+"""
+
+
+def _known() -> list[int]:
+    return [len(function._made), len(function._linted), len(location._rewritten)]
+
+
+def test_what_is_known_of_a_function_goes_with_it(loaded: Loaded) -> None:
+    gc.collect()
+    before = _known()
+    flow = loaded("flow.py", FLOW).flow
+    flow.trace()
+    during = _known()
+    assert all(now > then for now, then in zip(during, before, strict=True))
+    del flow
+    gc.collect()
+    assert _known() == before
