@@ -30,8 +30,9 @@ from orchestrator.dsl.once import key_params
 from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
 from orchestrator.dsl.tool import Tool, in_force, tool
 from orchestrator.dsl.trace import Bindings, Traced
+from orchestrator.dsl.typing import decodable
 from orchestrator.dsl.workflow import Workflow
-from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UsageError
+from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.dsl.typing import TypeForm
@@ -90,7 +91,9 @@ def stored_text(traced: Traced, defaults: Mapping[str, object], file: Path, *, l
         if name in traced.params:
             try:
                 values[name] = constant_json(value, traced.params[name])
-            except LossyConstantError as error:
+                with traced.context:
+                    to_attribute(values[name])
+            except (LossyConstantError, UnrepresentableError) as error:
                 problems.append(Diagnostic("ORCH-U017", f"the default of `{name}` cannot be written: {error}"))
     if problems:
         raise UsageError.collect(problems)
@@ -125,7 +128,7 @@ def _unreadable(traced: Traced, declared: Declarations) -> Iterator[Diagnostic]:
     for name, cls in declared.types.items():
         by = made.get(cls.path.partition(":")[0])
         if cls.path:
-            classes[name] = _at(cls.path) if by is None else by.types[name]
+            classes[name] = decodable(_at(cls.path)) if by is None else by.types[name]
     for text in traced.bindings.types:
         try:
             resolve(text, classes)
@@ -226,7 +229,7 @@ class _Found:
         name, path = declared.name, declared.path
         by, _, of_tool = path.partition(":")
         if by not in self._made:
-            cls: Any = self._find(f"type `{name}`", path)
+            cls: Any = decodable(self._find(f"type `{name}`", path))
         elif (types := self._made[by]) is None:
             return None
         elif (cls := types.get(of_tool)) is None:

@@ -21,6 +21,7 @@ from orchestrator.dsl.tracer import Tracer
 from orchestrator.dsl.typing import (
     UNIONS,
     TypeForm,
+    decodable,
     fields_of,
     generic_of,
     is_typed_dict,
@@ -78,6 +79,8 @@ def path_of(thing: Any) -> str:
     for part in name.split("."):
         named = getattr(named, part, None)
     is_found = named is thing or (named is not None and getattr(named, "fn", None) is thing)
+    if is_typed_dict(thing) and is_typed_dict(named):
+        is_found = decodable(named) is thing
     return f"{module}:{name}" if is_found else ""
 
 
