@@ -46,7 +46,7 @@ DeviceKind = Literal["cpu", "gpu"]
 """``gpu`` is every accelerator that serves a model from memory of its own: TPUs and Gaudis too."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MOST: Final = 100_000
-"""Of devices alike, of cores in one, of devices in a node: more is a slip of the keyboard."""
+"""There may be so many devices alike, cores in one, and devices in a node: more is a slip of the keyboard."""
 EngineKind = Literal["vllm", "openai", "sim", "scripted"]
 
 

@@ -29,12 +29,12 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 
 MOST_FILES: Final = 1000
-"""Of a folder that are looked at for the one that was meant."""
+"""So many files of a folder are looked at for the one that was meant."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MOST_BYTES: Final = 256 * 2**20
-"""Of a data file; traces are the largest."""
+"""A data file may have so many bytes; traces are the largest."""
 _CODES = {"missing": ("ORCH-P004", "is missing"), "extra_forbidden": ("ORCH-P006", "is not a known field")}
 
 

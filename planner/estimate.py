@@ -80,7 +80,7 @@ class _Prompt:
     """The part of ``tokens`` that is not in the KV cache."""
     guessed: bool
     model: str
-    """Of the conversation; what a turn that names none takes."""
+    """It is the model of the conversation, which a turn that names none takes."""
     home: str | None
     """Where the conversation's last turn ran, and its KV is."""
     has_parts: bool = False
@@ -114,7 +114,7 @@ class Estimator:
         self.companions: dict[int, tuple[Node, Placement, Resources]] = {}
         """Prefills (priced with their decode) and hints, by identity: placed, but without an estimate of their own."""
         self.diagnostics: dict[str, Diagnostic] = {}
-        """By op id, for a loop's body is walked more than once."""
+        """It has them by op id, for a loop's body is walked more than once."""
         self._is_sizing = False
         self._graph = graph
         self._placer = placer

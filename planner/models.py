@@ -36,7 +36,7 @@ DTYPE_BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8":
 """Bytes of one parameter; four-bit formats with their scales (one byte for 16 values, two for 64)."""
 
 _DTYPES: Final = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
-"""By vLLM's names."""
+"""It has the types by vLLM's names."""
 
 _VARIANT = r"-(instruct|it|chat|base|thinking|fp8|fp4|nvfp4|int4|bf16|\d{4}|v0\.1)$"
 """What a name says of a model beyond its shape."""
@@ -46,9 +46,9 @@ ASSUMED_PARAMS: Final = 8.0e9
 _BESIDE: Final = "hf_quant_config.json"
 _ASSUMED_SPREAD, _NAMED_SPREAD = 8.0, 1.5
 _UNKNOWN_WIDTH_SPREAD: Final = 4.0
-"""Of weights in full 16 bits, or in as few as 4."""
+"""Weights in full 16 bits are so many times as large as those in 4."""
 DOUBT_SPREAD: Final = 1.5
-"""Of a model whose config is not understood in full."""
+"""It widens the figures of a model whose config is not understood in full."""
 LONG_CONTEXT: Final = 8192
 """Tokens of a context against which a sliding window is held."""
 
@@ -80,7 +80,7 @@ class ModelFacts:
     """Routed experts of one layer; 0: a dense model."""
     experts_per_token: int = 0
     expert_params: int = 0
-    """Of one expert."""
+    """One expert has so many parameters."""
     dense_layers: int = 0
     """Layers of a mixture of experts that have none."""
     latent: LatentAttention | None = None
@@ -88,13 +88,13 @@ class ModelFacts:
     """Layers that attend to the last ``sliding_window`` tokens only."""
     sliding_window: int = 0
     dense_weight_dtype: str | None = None
-    """Of all weights but the experts', where it is not ``weight_dtype`` (gpt-oss)."""
+    """It is the type of all weights but the experts', where it is not ``weight_dtype`` (gpt-oss)."""
     cached_values: int | None = None
     """Numbers cached of one token, all layers; ``None``: every layer caches keys and values, or its latent."""
     unquantised_params: int = 0
     """Of ``params``, those that stay in ``dtype`` whatever the method: the embeddings and the output layer."""
     cache_dtype: str | None = None
-    """Of what is cached, where it is not ``dtype``."""
+    """It is the type of what is cached, where it is not ``dtype``."""
     index_bytes: int = 0
     """Cached of one token besides its values, all layers, in a width of its own: what an indexer looks for."""
     tower_params: int = 0
@@ -106,7 +106,7 @@ class ModelFacts:
 
     @property
     def routed_params(self) -> float:
-        """In all experts of all layers."""
+        """The parameters in all experts of all layers."""
         return float(self.expert_layers * self.experts * self.expert_params)
 
     @property

@@ -81,7 +81,7 @@ class OpPlan(BaseModel):
     """What the middle estimate of ``seconds`` goes into, in seconds; empty for a region op, which is made of others.
     The keys are those of :mod:`orchestrator.planner.breakdown`."""
     correction: float = Field(default=1.0, gt=0)
-    """By what measured runs have scaled ``seconds``; see :mod:`orchestrator.planner.observations`."""
+    """It is the factor by which measured runs have scaled ``seconds``; see :mod:`orchestrator.planner.observations`."""
 
 
 class PinWorth(BaseModel):
@@ -90,7 +90,7 @@ class PinWorth(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     median_s: float | None
-    """Of the pause; ``None``: it may never end."""
+    """It is the median of the pause; ``None``: it may never end."""
     upper_s: float | None
     """What 90 % of the pauses stay below; ``None``: there is no such bound."""
     source: str
@@ -131,7 +131,7 @@ class Pin(BaseModel):
     typical_s: float | None = None
     """The user's word for how long the pause takes."""
     tokens: float = Field(ge=0)
-    """Of the conversation by then."""
+    """So many tokens the conversation has by then."""
     prefill_s: float | None = None
     """Seconds to compute them again on the engine of the turn; ``None``: unknown."""
     kv_share: float | None = None
@@ -178,7 +178,7 @@ class Bill(BaseModel):
     """``None``: of some part it is unknown."""
     usd_per_month: float | None
     parts_usd_per_hour: dict[str, float | None]
-    """By device and by service. A service is unknown also where no rate says how many runs use it."""
+    """It has parts by device and by service. A service is unknown also where no rate says how many runs use it."""
 
 
 class Undeclared(BaseModel):
@@ -201,11 +201,11 @@ class Plan(BaseModel):
     version: int = PLAN_VERSION
     workflow: str
     ir_hash: str
-    """Of what the workflow means that the plan was made for (:mod:`orchestrator.ir.hash`)."""
+    """It is the hash of what the workflow means that the plan was made for (:mod:`orchestrator.ir.hash`)."""
     cluster: Cluster
     objective: Objective = "latency"
     ops: tuple[OpPlan, ...]
-    """In program order, a region op directly before the ops inside it."""
+    """They are in program order, a region op directly before the ops inside it."""
     seconds: Interval
     """End to end: along the critical path."""
     tokens: Interval

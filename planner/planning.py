@@ -82,7 +82,7 @@ class Planning:
         self._ir_hash = ir_hash
         self._samples = dict(_samples(self._graph.body))
         self._tails: dict[tuple[float, float, str], SimulatedTail | None] = {}
-        """By rate, seconds at the rate, and plan of runs alone: a tightened problem often has the same solution."""
+        """Its keys are the rate, the seconds at it, and the plan of runs alone: tightened problems often share it."""
 
     def plan(self, asked: Asked) -> Plan:
         """The best plan with its bill, and the best rejected ones.

@@ -44,9 +44,9 @@ class Load:
     """Calls that one replica holds at once."""
     calls_per_run: float
     shared_s: float
-    """Per call, paid once for a whole batch."""
+    """A call costs so much once for a whole batch."""
     own_s: float
-    """Per call, paid by each."""
+    """A call costs so much for each in a batch."""
     variation: float
     """Squared coefficient of variation of the service time."""
 

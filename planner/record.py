@@ -41,7 +41,7 @@ class OpMeasured(BaseModel):
     """Which turn of which loop or map it was in."""
     place: str = ""
     seconds: float = Field(ge=0, allow_inf_nan=False)
-    """From its first attempt to its result."""
+    """It is the time from its first attempt to its result."""
     attempts: int = Field(default=1, ge=1)
     usage: Tokens | None = None
     """``None`` for anything but a model call."""

@@ -44,4 +44,4 @@ class Resources:
 
 
 NO_RESOURCES: Final = Resources()
-"""Of what needs none, or nobody knows what."""
+"""These are the resources of what needs none, or of what nobody knows."""

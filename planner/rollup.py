@@ -56,9 +56,9 @@ class Walk:
         self, plan: Plan, leaves: Mapping[str, Seconds], rules: Rules, *, reference: Walk | None = None, at: int = 0
     ) -> None:
         self.seconds: dict[str, Seconds] = {}
-        """Of one execution of each op."""
+        """It has the seconds of one execution of each op."""
         self.inside: dict[str, Seconds] = {}
-        """Of each region op, by the structure inside it alone."""
+        """It has the seconds of each region op by the structure inside it alone."""
         self._leaves, self._rules, self._reference, self._at = leaves, rules, reference, at
         self._children: dict[str | None, dict[str | None, list[OpPlan]]] = {}
         for op in plan.ops:

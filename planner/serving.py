@@ -31,7 +31,7 @@ class Replica:
 
     @property
     def usable_bytes(self) -> float:
-        """For weights and KV cache, of all devices."""
+        """The bytes of all devices that weights and KV cache may take."""
         share = USABLE_MEMORY[self.device.kind] if self.usable is None else self.usable
         return self.device.memory_bytes * share * self.parallel
 

@@ -275,7 +275,7 @@ class _Parts:
     prefill_s: float
     """What the kernels of one prompt take."""
     own_share: float
-    """Of TPOT, what is left without the prefills of other requests."""
+    """It is the share of TPOT that is left without the prefills of other requests."""
 
 
 def _parts(deployments: Sequence[Deployment]) -> list[_Parts]:

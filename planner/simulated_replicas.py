@@ -38,7 +38,7 @@ class EngineModel:
     error: Interval
     """Factor on all its seconds: 80 % of the outcomes, 1 in the middle."""
     cached: Mapping[str, float]
-    """Of each op, the share of its prompt whose KV a call before it left there."""
+    """It has, for each op, the share of its prompt whose KV a call before it left there."""
 
     @property
     def capacity_tokens(self) -> int:

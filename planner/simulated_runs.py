@@ -52,7 +52,7 @@ ELSEWHERE: Final = ReplicaSpec(
 NOTHING: Final = Stage(1, 1, "nothing", model=ELSEWHERE.model)
 """All there is of a run whose loops make no round, whose maps have no item and whose branches skip the rest."""
 UNIT_TOKENS: Final = 64
-"""Of a cached prefix."""
+"""A cached prefix is counted in units of so many tokens."""
 _DRAWN_AT_ONCE: Final = 256
 _UNITS_A_RUN: Final = 1 << 24
 

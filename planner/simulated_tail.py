@@ -37,13 +37,13 @@ MEASURED: Final = (60, 250)
 WARM_UP: Final = 2.0
 """How many times as long as a run takes passes before runs count, or half of the time if that is less."""
 MOST_STAGES: Final = 10_000
-"""Of all replications together: what a second or two is enough for."""
+"""All replications together have so many: what a second or two is enough for."""
 CROWD: Final = 128
 """Calls beside one on its replica that take as long to look at, when it is placed, as all else that is done for it."""
 PATIENCE: Final = 3
 """How many times as many stages are played where runs are long and many are in the system at a time."""
 LEAST_RUNS: Final = 40
-"""Of a replication; a workflow so large that not even these can be played is not simulated."""
+"""A replication has so many at least; a workflow so large that not even these can be played is not simulated."""
 FALLING_BEHIND: Final = (0.5, 0.7)
 """Share of the arrivals that ends while as many arrive, below which a replication is overloaded: where runs have
 arrived for as long as one takes alone, and, if enough of them count, as one takes among the others."""

@@ -34,7 +34,7 @@ NETWORK_BYTES_PER_S: Final = 1.25e9
 """Between pools: 10 Gb/s Ethernet."""
 NETWORK_LATENCY_S: Final = 2e-4
 BYTES_PER_TOKEN: Final = 4.0
-"""Of text that moves from op to op."""
+"""A token of text that moves from op to op has so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Siting:
 
     @cached_property
     def ways(self) -> dict[str, Way]:
-        """By name."""
+        """The ways by their names."""
         return {way.name: way for way in ways(self.cluster, BATCHES if self.batched else (None,))}
 
 

@@ -17,7 +17,7 @@ _REFUSED: Final[Mapping[str, frozenset[str]]] = {
     "vllm": _OF_ENDPOINTS | {"parts"},
     "sim": _OF_ENDPOINTS | {"grammar", "logprobs", "regex"},
 }
-"""By the kind of the engine. The simulator makes up a reply under a schema, and has none for these."""
+"""It has what each kind of engine refuses. The simulator makes up a reply under a schema, and has none for these."""
 _ENDPOINT: Final = "serve the model behind an endpoint (an [[engine]] of kind `openai`)"
 
 

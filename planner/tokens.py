@@ -16,7 +16,7 @@ from typing import Final
 from orchestrator.planner.interval import Interval
 
 CHARS_PER_TOKEN: Final = (6.0, 4.0, 2.5)
-"""For the low, middle and high count."""
+"""They are for the low, the middle and the high count."""
 
 SCALAR_TOKENS: Final = Interval(1, 2, 8)
 """A bool, a number, a choice."""

@@ -14,7 +14,7 @@ from orchestrator.planner.graph import Graph, Node, Region
 from orchestrator.planner.plan import Plan, Undeclared
 
 LEAST_SHARE: Final = 0.05
-"""Of a run's seconds: to save less is not worth a word."""
+"""It is a share of a run's seconds: to save less is not worth a word."""
 LEAST_S: Final = 0.01
 
 

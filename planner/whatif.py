@@ -32,7 +32,7 @@ class Change:
     """One scenario; ``None`` leaves a figure as it is."""
 
     text: str
-    """As it was written."""
+    """It is the text as it was written."""
     device: str | None = None
     count: int | None = None
     rate_per_s: float | None = None

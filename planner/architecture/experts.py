@@ -29,16 +29,16 @@ class Experts:
     per_token: int
     width: int
     shared_width: int
-    """Of what every token takes besides; 0: nothing."""
+    """It is the width of what every token takes besides; 0: nothing."""
 
 
 def matrices(fields: Fields) -> int:
-    """Of one MLP."""
+    """The matrices of one MLP."""
     return 2 if fields.model_type in _UNGATED else 3
 
 
 def mlp_widths(fields: Fields, hidden: int, layers: int) -> list[int]:
-    """Of each layer's MLP where it is no mixture."""
+    """The width of each layer's MLP where it is no mixture."""
     if fields.model_type in _NO_MLP:
         return [0] * layers
     by_layer = fields.numbers(layers, "intermediate_size", "ffn_hidden_sizes")

@@ -109,7 +109,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
 """What is asked for, and the fields that may hold it, in order."""
 MOST_LAYERS: Final = 10_000
 MOST_FIGURE: Final = 1e6
-"""Of a factor."""
+"""A factor may be so large."""
 
 
 def word_set(words: str) -> frozenset[str]:

@@ -23,7 +23,7 @@ class LatentAttention:
     v_dim: int
     index_heads: int = 0
     index_dim: int = 0
-    """Of an indexer that picks the tokens to attend to (DeepSeek-V3.2); 0: there is none."""
+    """It is the width of an indexer that picks the tokens to attend to (DeepSeek-V3.2); 0: there is none."""
 
     @property
     def cached_values(self) -> int:
@@ -40,7 +40,7 @@ class LatentAttention:
         return self.index_heads * self.index_dim * self.q_rank + (self.index_dim + self.index_heads) * hidden
 
     def params(self, hidden: int, heads: int) -> int:
-        """Of one layer's projections."""
+        """The parameters of one layer's projections."""
         width = heads * (self.nope_dim + self.rope_dim)
         q = hidden * self.q_rank + self.q_rank * width if self.q_rank else hidden * width
         kv = hidden * self.cached_values + self.kv_rank * heads * (self.nope_dim + self.v_dim)

@@ -66,12 +66,12 @@ class Read:
     tower_params: int
     experts: Experts | None
     expert_params: int
-    """Of one expert."""
+    """One expert has so many."""
     latent: LatentAttention | None
     cached_values: int
-    """Of one token, all layers."""
+    """So many values are cached for one token, in all layers."""
     cache_dtype: str | None
-    """Of those; None: ``dtype``."""
+    """It is the type of those; None: ``dtype``."""
     index_bytes: int
     """Besides those, of what an indexer keeps."""
     sliding_layers: int
@@ -229,7 +229,7 @@ def _gated(fields: Fields) -> bool:
 
 
 def _dense_params(fields: Fields, hidden: int, widths: list[int], words: list[str], experts: Experts | None) -> int:
-    """Of the MLPs of layers without experts."""
+    """The parameters of the MLPs of layers without experts."""
     if fields.model_type.startswith("nemotron_h"):  # a layer is either a mixer or an MLP
         letters = fields.letters("hybrid_override_pattern", "layers_block_type")
         return sum(each in {"-", "mlp"} for each in letters) * matrices(fields) * hidden * widths[0]

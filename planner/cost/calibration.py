@@ -67,7 +67,7 @@ class Fit:
     coefficients: dict[str, Array]
     kernel: Kernel
     stretch: float
-    """Of the deviation, so that intervals of measured groups hold ``LEVEL`` of rows."""
+    """The deviation is stretched by it, so that intervals of measured groups hold ``LEVEL`` of rows."""
     stretch_unmeasured: float
     transfer: float
     """How much of what other groups leave over holds for a group that was never measured: 1 all of it, 0 nothing."""

@@ -26,7 +26,7 @@ ARCHITECTURES: Final = {
     "a": AMPERE,
     "rtx-a": AMPERE,
 }
-"""By the letters before the first digit of a device type's name."""
+"""It has the architectures by the letters before the first digit of a device type's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Deployment:
 
     @property
     def weight_bytes(self) -> float:
-        """On one device of a decode worker."""
+        """The bytes of weights on one device of a decode worker."""
         facts, at = self.facts, self.decode
         shared = facts.shared_params * DTYPE_BYTES[facts.dense_weight_dtype or facts.weight_dtype]
         routed = facts.routed_params * DTYPE_BYTES[facts.weight_dtype]

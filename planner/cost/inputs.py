@@ -149,7 +149,7 @@ def points_of(shapes: Sequence[Shape], shares: Array, columns: Sequence[int], tp
 
 
 SHARE_SCALE: Final = 5.0
-"""So that a unit means about as much in a share as in an octave: shares vary by about 0.2."""
+"""It makes a unit mean about as much in a share as in an octave: shares vary by about 0.2."""
 
 
 def _octaves(shape: Shape, tpot_s: float) -> list[float]:

@@ -30,7 +30,7 @@ REWEIGHTINGS: Final = 8
 LEAST_RELATIVE_ERROR: Final = 0.05
 """Errors below it are weighted alike."""
 SMOOTH: Final = 0.02
-"""Of the largest coefficient: what a coefficient of zero may grow by at the price of one ridge unit."""
+"""It is the share of the largest coefficient that a coefficient of zero may grow by at the price of one ridge unit."""
 
 
 def nonnegative_least_squares(a: Array, b: Array) -> Array:
@@ -107,7 +107,7 @@ class Kernel:
 
     @property
     def variance(self) -> float:
-        """Of a point with itself."""
+        """The covariance of a point with itself."""
         return float((self.constant**2).sum() + (self.smooth**2).sum())
 
 

@@ -98,7 +98,7 @@ class ReplicaView(Protocol):
 
     @property
     def link_bytes_per_s(self) -> float:
-        """Of the link its KV could leave by."""
+        """The bytes a second of the link its KV could leave by."""
 
     @property
     def running_count(self) -> int:

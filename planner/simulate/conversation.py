@@ -18,7 +18,7 @@ class Turn(NamedTuple):
     """One model call, and the tool that runs before it."""
 
     new_tokens: int
-    """Of the prompt, behind the conversation so far."""
+    """So many tokens of the prompt stand behind the conversation so far."""
     output_tokens: int
     tool: str = ""
     tool_s: float = 0.0

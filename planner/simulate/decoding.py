@@ -19,7 +19,7 @@ class DecodeBatch:
 
     def __init__(self, block_tokens: int) -> None:
         self.requests: dict[int, Request] = {}
-        """By sequence number."""
+        """It has the requests by sequence number."""
         self.step = 0
         """Engine steps so far."""
         self.context = 0

@@ -127,9 +127,9 @@ class Gates:
     def __init__(self, gates: Sequence[Gate]) -> None:
         self._gates = gates
         self._waiting: dict[int, dict[str, list[Request]]] = {}
-        """By replica and program; nothing for a replica where none waits."""
+        """It has those that wait by replica and program; nothing for a replica where none waits."""
         self._passed: dict[str, set[int]] = {}
-        """By program, the replicas at whose gates it was."""
+        """It has, by program, the replicas at whose gates it was."""
         self._asked: set[int] = set()
         """Replicas whose gates may have let somebody in since :meth:`let_in`."""
 

@@ -40,10 +40,10 @@ class MeasuredStep:
     decodes: float
     """Sequences that get one token each."""
     context_tokens: float
-    """In the KV of those sequences, all together."""
+    """So many tokens are in the KV of those sequences, all together."""
     seconds: float
     cached_tokens: float = 0.0
-    """In the KV before the prompt tokens."""
+    """So many tokens are in the KV before the prompt tokens."""
     calls: float = 0.0
     """1 where ``seconds`` was measured by a client, from its call to the first token."""
 

@@ -19,11 +19,11 @@ AloneSeconds = Callable[[Program, Stage, float], float]
 
 
 class Prediction(NamedTuple):
-    """Of one stage."""
+    """What is expected of one stage."""
 
     output_tokens: float
     remaining_s: float
-    """From its end to the end of the program."""
+    """It is the time from its end to the end of the program."""
 
 
 class Predictor(Protocol):

@@ -36,7 +36,7 @@ class Stage:
     model: str = ""
     """Which replicas can run it: those of the same ``model``."""
     session: str = ""
-    """Of a program's stages, those with the same session are turns of one conversation."""
+    """Those stages of a program with the same session are turns of one conversation."""
     tool: str = ""
     """What takes ``tool_s``: where to look for pauses like it."""
 

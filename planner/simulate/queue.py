@@ -18,7 +18,7 @@ class RequestQueue:
         self._heap: list[tuple[float, int, Request]] = []
         self._prepended = 0
         self.held: dict[int, Request] = {}
-        """By sequence number: those without a place."""
+        """It has those without a place, by sequence number."""
 
     def __len__(self) -> int:
         """Requests with a place."""

@@ -62,7 +62,7 @@ class SimulationReport:
     requests: int
     """All stages done, measured or not."""
     duration_s: float
-    """From the first arrival to the end of the last program."""
+    """It is the time from the first arrival to the end of the last program."""
     latency: Latency
     """Of programs, from arrival to the end of their last stage."""
     ttft: Latency
@@ -73,7 +73,7 @@ class SimulationReport:
     queueing: Latency
     """Of stages, from readiness to the first time they are admitted to a batch."""
     mean_programs: float
-    """In the system, over time; all programs."""
+    """So many programs were in the system, on average over time; all are counted."""
     migrations: int
     """Stages that ran elsewhere than the stage before them."""
     replicas: tuple[ReplicaReport, ...]
@@ -96,7 +96,7 @@ class SimulationReport:
 
     @property
     def preemptions(self) -> int:
-        """On all replicas."""
+        """The preemptions on all replicas."""
         return sum(replica.preemptions for replica in self.replicas)
 
     @property

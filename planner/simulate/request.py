@@ -115,7 +115,7 @@ class Request:
 
     @property
     def workflow(self) -> str:
-        """Of its program."""
+        """The workflow of its program."""
         return self.run.program.workflow
 
     @property

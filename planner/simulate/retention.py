@@ -44,7 +44,7 @@ class TurnView(RequestView, Protocol):
 
     @property
     def workflow(self) -> str:
-        """Of the program."""
+        """The workflow of the program."""
 
     @property
     def next_tool(self) -> str:

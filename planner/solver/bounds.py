@@ -14,7 +14,7 @@ from orchestrator.planner.solver.instance import Instance, Option
 from orchestrator.planner.solver.limits import capacity, memory
 
 Allowed = list[list[bool]]
-"""By op and choice."""
+"""It has what is allowed by op and choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Windows:
     ready_s: tuple[tuple[float, ...], ...]
     """When the op can start there."""
     rest_s: tuple[tuple[float, ...], ...]
-    """From its end there to the end of the run."""
+    """The time from its end there to the end of the run."""
     least_s: float
-    """Of the whole run."""
+    """It is a lower bound of the whole run."""
 
     def through(self, op: int, option: Option) -> float:
         """The shortest run in which ``op`` takes ``option``."""

@@ -26,7 +26,7 @@ from orchestrator.planner.solver.search import Effort, search
 from orchestrator.planner.solver.solution import Conflict, Solution
 
 _SEARCH_SHARE = 0.5
-"""Of the time for the smallest conflict; the rest is for the deletion filter and the remedies."""
+"""It is the share of the time for the smallest conflict; the rest is for the deletion filter and the remedies."""
 _PROBE = Effort(gap=0.01, time_limit_s=5.0)
 Limits = frozenset[str]
 

@@ -45,7 +45,7 @@ WAYS: Final = (
     Way((("presolve", "off"),)),
     Way((("presolve", "off"), ("mip_detect_symmetry", False), ("random_seed", 1)), started=False),
 )
-"""In the order in which they are tried."""
+"""They are in the order in which they are tried."""
 
 
 @dataclass(frozen=True, slots=True)

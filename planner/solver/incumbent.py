@@ -15,7 +15,7 @@ from orchestrator.planner.solver.instance import Instance
 from orchestrator.planner.solver.neighbours import Change, Neighbours, Rules
 
 _PENALTY: Final = 20.0
-"""Of a limit exceeded by its own size, relative to the objective."""
+"""It is what a limit exceeded by its own size costs, relative to the objective."""
 _WHOLE: Final = 0.75
 _HEAT: Final = 0.005
 """Temperature at the start, relative to the objective."""

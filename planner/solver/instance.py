@@ -25,7 +25,7 @@ class Option:
     configuration: int
     pool: int
     seconds: float
-    """On the path, all rounds of the op."""
+    """They count on the path, for all rounds of the op."""
     need: Need
     usd: float | None
     """Per run, charged beside the devices."""

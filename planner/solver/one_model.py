@@ -65,7 +65,7 @@ class Performance:
     """What one worker does, busy all the time."""
 
     ttft_s: float
-    """From the request to its first token; for a decode worker 0."""
+    """It is the time from the request to its first token; for a decode worker 0."""
     tpot_s: float
     """Between tokens; for a prefill worker 0."""
     tokens_per_s: float

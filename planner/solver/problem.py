@@ -34,9 +34,9 @@ class Pool:
     usd_per_device_hour: float | None
     """``None``: unknown, which is not the same as free."""
     watts: float | None = None
-    """Of one busy device; ``None``: unknown."""
+    """One busy device takes so many; ``None``: unknown."""
     memory_bytes: float = float("inf")
-    """Of one device."""
+    """One device has so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class Link:
     src: str
     dst: str
     bytes_per_s: float
-    """Of one transfer."""
+    """One transfer has so many."""
     latency_s: float = 0.0
     capacity_bytes_per_s: float | None = None
-    """Of all transfers together; ``None``: not a limit."""
+    """All transfers together have so many; ``None``: not a limit."""
     usd_per_byte: float | None = 0.0
 
     def seconds(self, moved_bytes: float) -> float:
@@ -67,7 +67,7 @@ class Configuration:
     name: str
     pool: str
     devices: int = 1
-    """Per replica."""
+    """A replica has so many."""
     tensor: int = 1
     pipeline: int = 1
     expert: int = 1
@@ -109,7 +109,7 @@ class Op:
     id: str
     choices: tuple[Choice, ...]
     executions: float = 1.0
-    """Per run, on average."""
+    """It is done so often in a run, on average."""
     serial: float | None = None
     """How many of them come one after the other; ``None``: all, as in a loop. A map has 1."""
 
@@ -125,7 +125,7 @@ class Transfer:
     src: str
     dst: str
     moved_bytes: float = 0.0
-    """Per run."""
+    """So many are moved in a run."""
     pair: bool = False
     """``src`` is the prefill and ``dst`` the decode of one call: both take the same aggregated configuration and
     nothing moves, or a prefill and a decode configuration and the KV crosses the link, also within a pool."""

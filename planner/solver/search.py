@@ -25,7 +25,7 @@ from orchestrator.planner.solver.solution import Solution
 DIRECT: Final = 500
 """Columns up to which the program is solved at once."""
 ANNEALED: Final = 3e-3
-"""Of the bound: penalties of the choices that are annealed over."""
+"""Choices are annealed over whose penalties are at most this share of the bound."""
 STEPS_PER_OP: Final = 100
 """About a tenth of a second for 60 ops."""
 KERNEL_NODES: Final = 200
@@ -100,7 +100,7 @@ class _Proof:
     values: tuple[float, ...]
     value: float
     bound: float
-    """In units of the model's cost, as ``value``."""
+    """It is in units of the model's cost, as ``value`` is."""
 
     @property
     def picks(self) -> list[int]:

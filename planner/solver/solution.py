@@ -19,11 +19,11 @@ class Solution:
     bound: float
     """Proved: no plan is better than this."""
     assignment: Mapping[str, Choice]
-    """By op."""
+    """It has the choice of each op."""
     replicas: Mapping[str, int]
-    """By configuration; those that are used."""
+    """It has the replicas of the configurations that are used."""
     seconds: float
-    """Of a run, along the critical path."""
+    """They are those of a run, along the critical path."""
     critical_path: tuple[str, ...]
     usd_per_hour: float | None
     """``None``: a price is unknown."""

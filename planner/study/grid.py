@@ -63,10 +63,10 @@ class Run:
     cluster: str
     policy: str
     rate_per_s: float
-    """Of arrivals; of a replayed trace its mean."""
+    """It is the rate of arrivals; of a replayed trace it is the mean."""
     report: SimulationReport
     latencies_s: tuple[float, ...]
-    """Of the programs that were done, ascending."""
+    """They are those of the programs that were done, ascending."""
 
     def row(self) -> dict[str, object]:
         """One line of the table."""
@@ -152,7 +152,7 @@ def _fitting(latencies_s: Sequence[float]) -> Sequence[float]:
 
 
 def _rates(load: Load, cluster: Sequence[ReplicaSpec], history: Sequence[Program]) -> list[float]:
-    """From light to overload."""
+    """The rates, from light to overload."""
     at_once = [replace(program, arrival_s=0.0) for program in load.programs(1.0, float("inf"))]
     ends_s = _fitting(_run(at_once, cluster, _FIRST, history)[1])
     bulk = max(1, int(BULK * len(ends_s)))

@@ -22,9 +22,9 @@ from orchestrator.planner.siting import SPLITS, unsited
 
 DEFAULT_CLUSTER: Final = Path(__file__).with_name("default.toml")
 MOST_REPLICAS: Final = 2_000
-"""Of an engine; each is played."""
+"""An engine may have so many; each is played."""
 LEAST_TOKENS: Final = 8192
-"""Of KV that a replica has room for where the split is ours to choose."""
+"""A replica has room for so many tokens of KV at least, where the split is ours to choose."""
 
 
 def replicas_of(path: Path, model: str | None = None) -> tuple[ReplicaSpec, ...]:
