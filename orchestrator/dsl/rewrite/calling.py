@@ -40,8 +40,8 @@ def method(receiver: Any, name: str) -> Any:
         found = operations.method(receiver, name)
         return method_of(receiver, getattr(receiver, name)) if found is None else _drawing(found)
     found = getattr(receiver, name)
-    made = found if isinstance(receiver, StringIO) else function(found)
-    return method_of(receiver, found) if made is found else made
+    made = found if isinstance(receiver, StringIO) else _native(found)
+    return _going_through(method_of(receiver, found) if made is found else made)
 
 
 def own_attribute(receiver: Any, name: str) -> Any:
@@ -97,8 +97,31 @@ def _gathered(*awaitables: Any, **_: Any) -> list[Any]:
     return list(awaitables)
 
 
-def function(called: Any) -> Any:  # noqa: PLR0911 - a case each
+def function(called: Any) -> Any:
     """A function of Python or its library, which is given symbolic arguments as well, or refuses them."""
+    return _native(called) if any(called is each for each in _LOOKING) else _going_through(_native(called))
+
+
+_LOOKING: Final = (isinstance, iter, next, type, id, callable, hasattr, getattr, repr, str, bool)
+"""Functions that leave an iterator as it is, or see to it themselves."""
+
+
+def _going_through(called: Any) -> Any:
+    """A function, which may use up an iterator that it is given: refused where that would be seen."""
+    tracer = current_tracer()
+    if tracer is None or tracer.scope.outer is None or isinstance(called, Value):
+        return called
+
+    def applied(*args: Any, **kwargs: Any) -> Any:
+        if not all(isinstance(each, StringIO) or drawable_in_region(each) for each in args):
+            return _nothing()
+        made = called(*args, **kwargs)
+        return fresh(made) if isinstance(made, Iterator) else made
+
+    return applied
+
+
+def _native(called: Any) -> Any:  # noqa: PLR0911 - a case each
     if current_tracer() is None or isinstance(called, Value):  # which says itself that it cannot be called
         return called
     if isinstance(called, type) and fields_of(called) is not None:
@@ -119,8 +142,6 @@ def function(called: Any) -> Any:  # noqa: PLR0911 - a case each
     def applied(*args: Any, **kwargs: Any) -> Any:
         if any(map(_asks, args)) or any(map(_asks, kwargs.values())):
             return operations.builtin_call(called, args, kwargs)
-        if not all(map(drawable_in_region, args)):
-            return _nothing()
         made = called(*args, **kwargs)
         return fresh(made) if isinstance(made, Iterator) else made
 

@@ -217,6 +217,8 @@ def _is_at_several_places(name: str | None, target: Any, item: Any) -> bool:
 
 def with_item(name: str, target: Any, key: Any, value: Any) -> Any:
     """What the local name holds after ``name[key] = value``."""
+    if isinstance(key, slice) and not drawable_in_region(value):
+        return target
     if isinstance(key, slice) and _refuses_slice(target, key, value):
         return target
     if isinstance(target, Value) or is_symbolic(key):

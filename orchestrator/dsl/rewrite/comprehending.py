@@ -13,7 +13,7 @@ from orchestrator.dsl.control import map_op
 from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.rewrite.cells import Kept, cells_of, hold, plain_name
 from orchestrator.dsl.rewrite.deciding import decide
-from orchestrator.dsl.rewrite.owning import fresh
+from orchestrator.dsl.rewrite.owning import drawable_in_region, fresh
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
 from orchestrator.dsl.rewrite.unbound import BY_AN_ITEM, unbound
 from orchestrator.dsl.rewrite.values import bound_of, iterated
@@ -61,6 +61,8 @@ def dict_of(source: Any, test: Test, member: Member, further: Further = None, *,
 
 def concretely(source: Any, test: Test, member: Member, further: Further) -> Iterator[Any]:
     """Python's own generator."""
+    if not drawable_in_region(source):
+        return
     for item in source:
         if test is None or test(item):
             if further is None:
@@ -77,6 +79,8 @@ def _listed(  # noqa: PLR0917
     if is_symbolic(source) or isinstance(source, operations.SymbolicRange):
         return _mapped(tracer, source, test, member, further, names)
     parts: list[Any] = []
+    if not drawable_in_region(source):
+        return parts
     for item in source:
         passed = True if test is None else test(item)
         if is_symbolic(passed):

@@ -154,6 +154,11 @@ class Expressions(ast.NodeTransformer):
                 return self.call("class_name", node, self.visit(value))
         return self.call("own_attribute", node, self.visit(node.value), ast.Constant(name))
 
+    def _argument(self, node: ast.expr) -> ast.expr:
+        if not isinstance(node, ast.Starred):
+            return self.visit(node)  # type: ignore[no-any-return]
+        return self.at(ast.Starred(self.call("spread", node, self.visit(node.value)), ast.Load()), node)
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         match node:
             case ast.Call(
@@ -164,7 +169,7 @@ class Expressions(ast.NodeTransformer):
         match node.func:
             case ast.Attribute(value=ast.Name(id=name)) if is_pop(node) and name in self.changeable:
                 return self._popped(name, node)
-        args = [self.visit(each) for each in node.args]
+        args = [self._argument(each) for each in node.args]
         keywords = [ast.keyword(each.arg, self.visit(each.value)) for each in node.keywords]
         match node.func:
             case ast.Name(id="super") if not node.args:

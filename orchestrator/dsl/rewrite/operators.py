@@ -41,7 +41,7 @@ from orchestrator.dsl.rewrite.matching import (
     value_pattern,
 )
 from orchestrator.dsl.rewrite.owning import fresh
-from orchestrator.dsl.rewrite.plain import awaited, binary, compare, displayed, item, mapping, part, unpacked
+from orchestrator.dsl.rewrite.plain import awaited, binary, compare, displayed, item, mapping, part, spread, unpacked
 from orchestrator.dsl.rewrite.searching import searched
 from orchestrator.dsl.rewrite.within import with_
 from orchestrator.errors import TraceError
@@ -52,7 +52,7 @@ __all__ = [
     "delete_attribute", "delete_item", "dict_of", "displayed", "drawn", "drawn_by", "for_", "formatted", "fresh",
     "function", "if_", "item", "kept", "list_of", "mapping", "match_", "method", "no_pattern", "not_", "or_",
     "or_pattern", "own_attribute", "part", "popped", "raise_", "refused", "searched", "sequence_pattern",
-    "set_attribute", "set_item", "set_of", "singleton_pattern", "slice", "try_", "unchanged", "unpacked",
+    "set_attribute", "set_item", "set_of", "singleton_pattern", "slice", "spread", "try_", "unchanged", "unpacked",
     "value_pattern", "while_", "with_", "with_default", "with_item", "without_item",
 ]  # fmt: skip
 

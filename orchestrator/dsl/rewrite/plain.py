@@ -141,6 +141,11 @@ def displayed(kind: str, *parts: Any) -> Any:
     return whole if kind == "list" else operations.builtin_call(made, (whole,), {})
 
 
+def spread(items: Any) -> Any:
+    """``*items`` among the arguments of a call."""
+    return items if drawable_in_region(items) else ()
+
+
 def mapping(*parts: tuple[Any, ...]) -> Any:
     """``{key: value, **others}``: each part is a key with its value, or what others are taken from."""
     made: Any = {}

@@ -7,6 +7,7 @@ import io
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import pytest
@@ -175,7 +176,57 @@ def an_iterator_by_a_display(text: str) -> list[str]:
     return list(parts)
 
 
+def an_iterator_by_a_comprehension(text: str) -> list[str]:
+    parts = iter(["a", "b"])
+    made = {part: len(part) for part in parts} if even(text) else {}
+    return [*made, *parts]
+
+
+def an_iterator_by_any(text: str) -> list[int]:
+    numbers = iter([3, 1, 2])
+    if even(text):
+        any(number > 2 for number in numbers)
+    return list(numbers)
+
+
+def an_iterator_by_a_slice(text: str) -> list[int]:
+    numbers, xs = iter([1, 2]), [0]
+    if even(text):
+        xs[:] = numbers
+    return [*xs, *numbers]
+
+
+def an_iterator_by_arguments(text: str) -> int:
+    numbers = iter([1, 2])
+
+    def count(*given: int) -> int:
+        return len(given)
+
+    found = count(*numbers) if even(text) else 0
+    return found + len(list(numbers))
+
+
+def an_iterator_by_a_library(text: str) -> list[int]:
+    numbers = iter([1, 2])
+    if even(text):
+        sum(islice(numbers, 1))
+    return list(numbers)
+
+
+def drained(items: Any) -> list[Any]:
+    return list(items)
+
+
+def an_iterator_by_a_function(text: str) -> list[int]:
+    numbers = iter([1, 2])
+    if even(text):
+        drained(numbers)
+    return list(numbers)
+
+
 CHANGED = [
+    an_iterator_by_a_comprehension, an_iterator_by_any, an_iterator_by_a_slice, an_iterator_by_arguments,
+    an_iterator_by_a_library, an_iterator_by_a_function,
     a_stream, a_stream_by_print, an_object_that_is_called, a_context, the_order_of_keys, a_counter,
     a_dict_that_makes_what_it_lacks, a_queue_that_turns, a_partial, a_partial_of_a_method, an_attribute_by_another_way,
     an_iterator_by_a_sum, an_iterator_by_join, an_iterator_by_in, an_iterator_by_extend, an_iterator_by_names,
@@ -230,7 +281,11 @@ def made_within(text: str) -> str:
         counts = Counter("abca")
         counts.subtract("a")
         parts = iter(["a", "b"])
-        return f"{made.getvalue()} {queue[0]} {len(table)} {counts['a']} {next(parts)} {','.join(parts)}"
+        numbers = chain([1], map(int, ["2", "3"]))
+        doubled = [number * 2 for number in islice(numbers, 2)]
+        doubled += [*numbers, *drained(iter([4]))]
+        found = f"{len(doubled)} {sum(doubled)}"
+        return f"{found} {made.getvalue()} {queue[0]} {len(table)} {counts['a']} {next(parts)} {','.join(parts)}"
     return "none"
 
 
