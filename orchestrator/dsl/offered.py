@@ -150,7 +150,7 @@ def _offered(known: tuple[_Known, ...], hidden: frozenset[str]) -> Offered:
         {"name": name, "description": _about(each), "parameters": own.model_json_schema(), "signature": signature}
         for name, each, own, signature in zip(names, tools, arguments, signatures, strict=True)
     ]
-    said_of_tools, of = json.dumps(described, sort_keys=True), tuple(each.name for each in tools)
+    said_of_tools, of = json.dumps(described), tuple(each.name for each in tools)
     return Offered(names, parameters, tuple(arguments), said_of_tools, schema, suffix, of, tuple(sorted(hidden)))
 
 

@@ -412,10 +412,13 @@ def _literal(value: object) -> str:
 def json_schema(tp: TypeForm) -> str | None:
     """The JSON schema that constrains a reply of type ``tp``; None for ``str``, which needs none.
 
+    The fields keep the order in which they are declared, because engines write a reply in the order of its schema: a
+    ``reasoning`` in front of an ``answer`` is to be there first.
+
     Raises whatever pydantic raises for a type that has no schema.
     """
     if tp is str:
         return None
     from pydantic import TypeAdapter
 
-    return json.dumps(TypeAdapter(tp).json_schema(), sort_keys=True)
+    return json.dumps(TypeAdapter(tp).json_schema())

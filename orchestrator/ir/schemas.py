@@ -38,7 +38,7 @@ def _under(key: str, part: Any) -> Any:
 
 
 def first_difference(then: str | None, now: str | None) -> tuple[str, object, object]:
-    """Where two JSON texts differ first, in dots, and what each has there."""
+    """Where two JSON texts differ first, in dots, and what each has there: of dicts that are equal, the order."""
     path, ours, theirs = "", json.loads(then or "null"), json.loads(now or "null")
     while True:
         if isinstance(ours, dict) and isinstance(theirs, dict):
@@ -48,7 +48,7 @@ def first_difference(then: str | None, now: str | None) -> tuple[str, object, ob
             pairs = dict(enumerate(zip(ours, theirs, strict=True)))
         else:
             return path, ours, theirs
-        found = next((key for key, (one, other) in pairs.items() if one != other), None)
+        found = next((key for key, (one, other) in pairs.items() if json.dumps(one) != json.dumps(other)), None)
         if found is None:
-            return path, ours, theirs
+            return path, list(ours), list(theirs)
         path, (ours, theirs) = f"{path}.{found}" if path else f"{found}", pairs[found]

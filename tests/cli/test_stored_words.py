@@ -89,6 +89,11 @@ def texts(orch: Orch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('description="about x"', 'description="z"', {"structured": "of `schema`", "agent": "of `tools`"}),
         (', examples=["y"]', "", {"structured": "of `schema`", "agent": "of `tools`"}),
         ('title="Number"', 'title="No"', {"structured": "of `schema`", "agent": "of `tools`"}),
+        (
+            "    sql: str\n    inner: Inner",
+            "    inner: Inner\n    sql: str",
+            {"structured": "`written`", "called": "`written`"},
+        ),
         ("The third line.", "Another.", {"agent": "`0.description` of `tools`"}),
         ("The first line.", "Another.", {"agent": "tool `builtin.read_call_"}),
         ('Field("x",', 'Field("z",', {"structured": "`written`", "called": "`written`", "agent": "`look`"}),
