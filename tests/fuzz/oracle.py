@@ -22,7 +22,7 @@ from orchestrator.cli.stored import StoredWorkflow, load_stored, stored_text
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.trace import Traced
 from orchestrator.dsl.workflow import workflow
-from orchestrator.errors import OrchError, RunError, SourceLoc
+from orchestrator.errors import OrchError, RunError, SourceLoc, UnsettledError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.base import GenerateRequest
@@ -181,6 +181,8 @@ class Runs:
 
 
 def _kind(error: RunError) -> str:
+    if isinstance(error, UnsettledError):  # whatever else has failed beside it
+        return error.code
     if error.raised is not None:
         return error.raised.kind.rpartition(".")[2]
     cause: BaseException | None = error.__cause__
