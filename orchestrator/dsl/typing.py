@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Literal, Never, TypeVar, Union, get_args
 
 TypeForm = Any
@@ -157,6 +157,10 @@ def join(first: TypeForm, second: TypeForm) -> TypeForm | None:
         return first
     if plain(first) is NoneType or plain(second) is NoneType:
         return union(first, second)
+    if origin_of(plain(first)) is origin_of(plain(second)) is tuple:  # of different lengths
+        items = [each for tp in (first, second) for each in get_args(plain(tp)) if each is not Ellipsis]
+        item = reduce(lambda one, other: None if one is None else join(one, other), items)
+        return None if item is None else tuple[item, ...]  # type: ignore[valid-type]
     return None
 
 

@@ -20,6 +20,7 @@ from orchestrator.dsl.operations.operands import as_value, in_some_order, tracer
 from orchestrator.dsl.template import has_marker, without_markers
 from orchestrator.dsl.tracer import Fact, Tracer, Value
 from orchestrator.dsl.typing import NoneType, TypeForm, is_typed_dict, origin_of, plain, type_string
+from orchestrator.errors import Error
 
 _NATIVE: Final = (str, bytes, list, tuple, dict, set, frozenset, bool, int, float, complex, NoneType, range)
 _SINGLETONS: Final = (NoneType, bool, Enum)
@@ -170,14 +171,18 @@ def _class(member: TypeForm) -> type:
 
 def _is_one(member: TypeForm, wanted: tuple[type, ...]) -> bool | None:
     cls = _class(member)
-    if issubclass(cls, wanted):
+    if issubclass(cls, wanted) or (cls is Error and issubclass(Exception, wanted)):
         return True
+    if cls is Error and any(issubclass(each, BaseException) for each in wanted):
+        return None  # its class was recorded, with the bases
     return None if any(issubclass(each, cls) for each in wanted) else False
 
 
 def _met(member: TypeForm, answer: bool | None, wanted: tuple[type, ...]) -> list[TypeForm]:
     """What a value of a member is where the test holds."""
-    return [member] if answer else [each for each in wanted if issubclass(each, _class(member))]
+    return (
+        [member] if answer or _class(member) is Error else [each for each in wanted if issubclass(each, _class(member))]
+    )
 
 
 def _names(cls: type) -> list[str]:

@@ -46,10 +46,18 @@ def _joined(first: Value[Any], second: Value[Any]) -> Value[Any]:
     tracer, tps = first._tracer, [items_of(each._type) for each in (first, second)]
     if None in tps:
         return wrong_operands(tracer, "joining lists", [first, second])
+    first, second = _as_list(first), _as_list(second)
     lengths = first._length, second._length
     known = lengths[0] is not None and lengths[1] is not None
     length = Length(lengths[0].most + lengths[1].most, lengths[0].least + lengths[1].least) if known else None  # type: ignore[union-attr]
     return tracer.builtin("add", {"left": first, "right": second}, list_of(_either(tps[0], tps[1])), length)
+
+
+def _as_list(value: Value[Any]) -> Value[Any]:
+    """A tuple as a list, which alone can be added to one."""
+    if class_of(value._type) is not tuple:
+        return value
+    return value._tracer.builtin("list_of", {"items": value}, list_of(items_of(value._type)), value._length)
 
 
 def with_item(container: object, key: object, value: object) -> Value[Any]:
@@ -83,12 +91,14 @@ def _either(first: TypeForm, second: TypeForm) -> TypeForm:
 
 
 def without_item(container: object, key: object) -> Value[Any]:
-    """The list or dict after ``del container[key]``."""
+    """The list or dict after ``del container[key]``, the set after ``container.remove(key)``."""
     tracer = tracer_of(container, key)
     whole, at = as_value(container, tracer), as_value(key, tracer)
     pair = key_and_value(whole._type)
-    fits = comparable(pair[0], at._type) if pair is not None else assignable(at._type, int)
-    if is_text(whole._type) or not fits or class_of(whole._type) not in (list, dict, None):
+    kind = class_of(whole._type)
+    looked_up = pair[0] if pair is not None else items_of(whole._type) if kind is set else None
+    fits = assignable(at._type, int) if looked_up is None else comparable(looked_up, at._type)
+    if is_text(whole._type) or not fits or kind not in (list, dict, set, None):
         return wrong_operands(tracer, "deleting an item", [whole, at])
     if typed_items(whole._type) is not None:
         return wrong_operand(tracer, "deleting an item", whole, dict[str, Any])

@@ -181,9 +181,12 @@ def with_item(items: Any, key: Any, value: Any) -> Any:
 
 
 def without_item(items: Any, key: Any) -> Any:
-    """A copy of a list or dict after ``del items[key]``."""
+    """A copy of a list or dict after ``del items[key]``, or of a set after ``items.remove(key)``."""
     made = items.copy()
-    del made[key]
+    if isinstance(made, set):
+        made.remove(key)
+    else:
+        del made[key]
     return made
 
 

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from orchestrator.errors import Error
+
 
 def power(left: Any, right: Any) -> Any:
     """``left ** right`` among real numbers; Python goes on with complex ones, which no type here says."""
@@ -83,7 +85,9 @@ def contains(container: Any, item: Any) -> bool:
 
 
 def is_instance(value: object, classes: list[str]) -> bool:
-    """Whether the class of ``value``, or one of its bases, has one of these qualified names."""
+    """Whether the class of ``value``, or one of its bases, has one of these qualified names; so has a failure."""
+    if isinstance(value, Error) and any(name in classes for name in (value.kind, *value.bases)):
+        return True
     return any(f"{cls.__module__}.{cls.__qualname__}" in classes for cls in type(value).__mro__)
 
 

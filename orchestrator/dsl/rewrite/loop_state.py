@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.dsl import operations
 from orchestrator.dsl.control import loop_op
+from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.rewrite.arms import narrow, never, widen
 from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.deciding import narrowings, or_
@@ -18,7 +19,7 @@ Extra = tuple[Any, ...]
 
 
 class _WholeError(Exception):
-    """A dict that a turn gives other keys: it is handed on as one value."""
+    """A dict that a turn gives other keys, or a tuple of another length: it is handed on as one value."""
 
 
 class LoopState:
@@ -33,7 +34,7 @@ class LoopState:
         self._lost: set[str] = set()
         """Names that hold nothing at the end of some turns, and so behind the loop."""
         self._whole: set[str] = set()
-        """Names of dicts that are handed on as one value, and not key by key."""
+        """Names of dicts and tuples that are handed on as one value, and not part by part."""
         self._after = after
         self._first = contents_of(cells)
         self._sure = {*until, *(plain_name(name) for name in carried if name.startswith(OPTIONAL))}
@@ -106,6 +107,8 @@ class LoopState:
             return never(self._tracer)
         if isinstance(content, (set, frozenset)):
             return handed_on(self._tracer, content)
+        if type(content) is tuple and name in self._whole:
+            return operations.builtin_call(tuple, (lift(self._tracer, list(content)),), {})
         is_whole = type(content) is dict and (not content or name in self._whole)
         return operations.as_value(content, self._tracer) if is_whole else content
 
@@ -131,10 +134,11 @@ class LoopState:
         new = {name for name in self._names if self._first[name] is UNBOUND} - self._sure
         self._lost = {name for name in new if held(self._cells[name]) is UNBOUND}
         for name in self._names:
-            if type(self._first[name]) is dict and self._first[name] and name not in self._whole:
-                left = held(self._cells[name])
-                if type(left) is not dict or left.keys() != self._first[name].keys():
-                    raise _WholeError(name)
+            first, left = self._first[name], held(self._cells[name])
+            if name in self._whole or not isinstance(first, (dict, tuple)) or (isinstance(first, dict) and not first):
+                continue
+            if type(left) is not type(first) or _shape(left) != _shape(first):
+                raise _WholeError(name)
         found = [held(self._cells[name]) for name in self._names]
         return tuple(never(self._tracer) if each is UNBOUND else each for each in found)
 
@@ -149,6 +153,11 @@ class LoopState:
                     why=reason(self._tracer, name),
                     fix=f"assign `{name}` on every path through the loop",
                 )
+
+
+def _shape(content: dict[Any, Any] | tuple[Any, ...]) -> Any:
+    """What must stay as it is of what is handed on part by part."""
+    return content.keys() if isinstance(content, dict) else len(content)
 
 
 def _is_state(content: Any) -> bool:

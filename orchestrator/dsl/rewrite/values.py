@@ -150,5 +150,6 @@ _CHANGES: Final[Mapping[tuple[type | None, str], Callable[..., Any]]] = {
     (dict, "pop"): operations.without_item,
     (set, "add"): lambda target, item: target | _one(item),
     (set, "update"): _merged,
+    (set, "remove"): operations.without_item,
     (set, "discard"): lambda target, item: target - _one(item),
 }
