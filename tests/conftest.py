@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
 import socket
@@ -42,6 +43,14 @@ SHARED = (
     "tests/runtime/ray/",
 )
 """Files whose tests use the Ray and the engines of the session."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package once where Python is told to write no bytecode, and not in each process of a test."""
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        package = Path(__file__).parent.parent / "orchestrator"
+        for folder in (package, *(each for each in package.iterdir() if each.is_symlink())):
+            compileall.compile_dir(folder, quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
