@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from keyword import iskeyword
 from typing import Any, Final
 
 from orchestrator.ir.builtins import BUILTINS, Builtin
@@ -21,6 +22,8 @@ _COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "not"})
 _PATH: Final = re.compile(r"-?\d+|[^\W\d]\w*")
 _POSITIONS: Final = frozenset({"tuple", "list"})
 """Builtins of which the arguments are named by their places."""
+_ANY_NAMES: Final = _POSITIONS | {"dict"}
+"""Builtins whose arguments are items under any name; those of the others are parameters."""
 
 
 class Signatures:
@@ -91,12 +94,9 @@ class Signatures:
         self, callee: str, builtin: Builtin, params: list[str], operands: list[Type], result: Type
     ) -> Iterator[Violation]:
         name, fits = callee.removeprefix("builtin."), self._types.fits
-        problem = builtin.problem(params)
+        problem = builtin.problem(params) or _misnamed(name, params)
         if problem is not None:
             yield "ORCH-I021", f"`{callee}` {problem}"
-            return
-        if name in _POSITIONS and params != [str(position) for position in range(len(params))]:
-            yield "ORCH-I021", f"the arguments of `{callee}` are {', '.join(params)}, and must be numbered in order"
             return
         expected: Type | None = None
         if name in _COMPARISONS or (name in ("and", "or") and operands == [BOOL, BOOL]):
@@ -186,6 +186,14 @@ def _otherwise(attributes: Mapping[str, Any], declared: DeclaredTool) -> Iterato
     ):
         if here != there:
             yield "ORCH-I025", f"{what} {here!r}, and `{declared.name}` declares {there!r}"
+
+
+def _misnamed(name: str, params: list[str]) -> str | None:
+    """What is wrong with arguments that a builtin takes under names of which none is its own."""
+    if name in _POSITIONS and params != [str(position) for position in range(len(params))]:
+        return f"takes arguments that are numbered in order, and they are {', '.join(params)}"
+    unnamed = [param for param in params if not param.isidentifier() or iskeyword(param)]
+    return f"has no parameter `{unnamed[0]}`" if unnamed and name not in _ANY_NAMES else None
 
 
 def _has(want: Type | None) -> str:

@@ -22,6 +22,11 @@ IR = Path(orchestrator.ir.__path__[0])
 STR = '!agent.value<"str">'
 B = 'id = "b", opts = {}'
 PROMPT = f'"agent.prompt"() {{id = "p", parts = ["x"], opts = {{}}}} : () -> {STR} loc("p"("app.py":3:0))'
+ZIPPED = (
+    '%l = "agent.const"() {{value = "[]", id = "l", opts = {{}}}} : () -> !agent.value<"list[str]">\n'
+    '%z = "agent.tool"(%l) {{callee = "builtin.zip", effects = "pure", params = ["{param}"], id = "b", opts = {{}}}} '
+    ': (!agent.value<"list[str]">) -> !agent.value<"list[tuple[str]]">'
+)
 LOWERED = (
     '"op.call"() {{callee = "", effects = "pure", id = "b", kind = "{kind}", opts = {opts}, params = [], place = ""}} '
     ': () -> !agent.value<"{type}">'
@@ -83,6 +88,8 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I024", f'"agent.const"() {{value = "3", {B}}} : () -> i32'),
         ("ORCH-I025", f'"agent.tool"() {{callee = "builtin.x", effects = "pure", params = [], {B}}} : () -> {STR}'),
         ("ORCH-I021", f'"agent.tool"() {{callee = "builtin.len", effects = "pure", params = [], {B}}} : () -> {STR}'),
+        ("ORCH-I021", ZIPPED.format(param="list[str]")),
+        ("ORCH-I021", ZIPPED.format(param="class")),
         ("ORCH-I029", f'"agent.prompt"() {{parts = [""], {B}, colour = 1}} : () -> {STR}'),
         ("ORCH-I029", f'"agent.prompt"() {{parts = [""], id = "b", opts = {{retry = 1}}}} : () -> {STR}'),
         ("ORCH-I027", '"agent.chat"() {id = "b", opts = {model = 1}} : () -> !agent.value<"Chat">'),
