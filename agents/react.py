@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 from orchestrator.agents.steps import Toolbox, perform
-from orchestrator.dsl.constants import shown
-from orchestrator.dsl.control import branch, loop, map_
-from orchestrator.dsl.llm import CallOptions, Chat, Turn, chat
-from orchestrator.dsl.location import user_location
-from orchestrator.dsl.messages import Message, Reply, user
-from orchestrator.dsl.policy import is_count
+from orchestrator.dsl.declared.policy import is_count
+from orchestrator.dsl.models.llm import CallOptions, Chat, Turn, chat
+from orchestrator.dsl.models.messages import Message, Reply, user
+from orchestrator.dsl.regions.control import branch, loop, map_
+from orchestrator.dsl.source.location import user_location
 from orchestrator.dsl.tool import Tool, tool
+from orchestrator.dsl.tracing.constants import shown
 from orchestrator.errors import TraceError
 
 MOST_CALLS: Final = 32

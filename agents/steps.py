@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.dsl.constants import constant_type, is_symbolic
 from orchestrator.dsl.declare import path_of
-from orchestrator.dsl.failing import attempt
-from orchestrator.dsl.lifting import feed_text, lift
-from orchestrator.dsl.location import user_location
-from orchestrator.dsl.made import Made, is_made_by
-from orchestrator.dsl.messages import Message, ToolCall
-from orchestrator.dsl.offered import Offered, offered, tagged, tools_of
+from orchestrator.dsl.declared.made import Made, is_made_by
+from orchestrator.dsl.models.messages import Message, ToolCall
+from orchestrator.dsl.models.offered import Offered, offered, tagged, tools_of
 from orchestrator.dsl.operations.expressions import narrow
-from orchestrator.dsl.switching import switch
+from orchestrator.dsl.regions.failing import attempt
+from orchestrator.dsl.regions.switching import switch
+from orchestrator.dsl.source.location import user_location
 from orchestrator.dsl.tool import Tool, tool
-from orchestrator.dsl.tracer import require_tracer
-from orchestrator.dsl.typing import union
+from orchestrator.dsl.tracing.constants import constant_type, is_symbolic
+from orchestrator.dsl.tracing.lifting import feed_text, lift
+from orchestrator.dsl.tracing.tracer import require_tracer
+from orchestrator.dsl.types.typing import union
 from orchestrator.errors import TraceError
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, TypeVar, cast, get_args
 
 from orchestrator.agents.ballot import ballot_of
-from orchestrator.dsl.control import branch, map_
-from orchestrator.dsl.location import user_location
 from orchestrator.dsl.operations.expressions import narrow
+from orchestrator.dsl.regions.control import branch, map_
+from orchestrator.dsl.source.location import user_location
 from orchestrator.dsl.tool import tool
-from orchestrator.dsl.tracer import Value
-from orchestrator.dsl.typing import element_type, is_list, plain, type_string, union
+from orchestrator.dsl.tracing.tracer import Value
+from orchestrator.dsl.types.typing import element_type, is_list, plain, type_string, union
 from orchestrator.errors import RunError, TraceError
 from orchestrator.kernels.majority import majority
 

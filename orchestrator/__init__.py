@@ -12,22 +12,22 @@ TYPE_CHECKING = False  # `typing` costs more than all else here
 if TYPE_CHECKING:
     from orchestrator.agents.react import react
     from orchestrator.agents.vote import vote
-    from orchestrator.dsl.control import branch, loop, map_, race
-    from orchestrator.dsl.failing import attempt
-    from orchestrator.dsl.llm import Chat, Turn, Turns, ask, chat, llm, options
+    from orchestrator.dsl.declared.once import Happened
+    from orchestrator.dsl.declared.policy import Budget, Retry
     from orchestrator.dsl.logprobs import Logprobs, Scored
-    from orchestrator.dsl.messages import Message, Reply, ToolCall, assistant, system, user
+    from orchestrator.dsl.models.llm import Chat, Turn, Turns, ask, chat, llm, options
+    from orchestrator.dsl.models.messages import Message, Reply, ToolCall, assistant, system, user
+    from orchestrator.dsl.models.offered import Hidden
+    from orchestrator.dsl.models.parts import Part, file, image
     from orchestrator.dsl.observing import now, random, uuid
-    from orchestrator.dsl.offered import Hidden
-    from orchestrator.dsl.once import Happened
     from orchestrator.dsl.operations.expressions import narrow
-    from orchestrator.dsl.parallel import parallel
-    from orchestrator.dsl.parts import Part, file, image
-    from orchestrator.dsl.policy import Budget, Retry
+    from orchestrator.dsl.regions.control import branch, loop, map_, race
+    from orchestrator.dsl.regions.failing import attempt
+    from orchestrator.dsl.regions.switching import switch
     from orchestrator.dsl.static import Static
-    from orchestrator.dsl.switching import switch
     from orchestrator.dsl.symbol import Symbol as Value
     from orchestrator.dsl.tool import Tool, call, tool
+    from orchestrator.dsl.tracing.parallel import parallel
     from orchestrator.dsl.workflow import Workflow, workflow
     from orchestrator.errors import Error, OrchError
     from orchestrator.running.calling import arun, astream, run, stream
@@ -39,22 +39,22 @@ __version__ = "0.1.0"
 _HOME = {
     "orchestrator.agents.react": ("react",),
     "orchestrator.agents.vote": ("vote",),
-    "orchestrator.dsl.control": ("branch", "loop", "map_", "race"),
-    "orchestrator.dsl.failing": ("attempt",),
-    "orchestrator.dsl.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
+    "orchestrator.dsl.regions.control": ("branch", "loop", "map_", "race"),
+    "orchestrator.dsl.regions.failing": ("attempt",),
+    "orchestrator.dsl.models.llm": ("Chat", "Turn", "Turns", "ask", "chat", "llm", "options"),
     "orchestrator.dsl.logprobs": ("Logprobs", "Scored"),
-    "orchestrator.dsl.messages": ("Message", "Reply", "ToolCall", "assistant", "system", "user"),
-    "orchestrator.dsl.offered": ("Hidden",),
+    "orchestrator.dsl.models.messages": ("Message", "Reply", "ToolCall", "assistant", "system", "user"),
+    "orchestrator.dsl.models.offered": ("Hidden",),
     "orchestrator.dsl.observing": ("now", "random", "uuid"),
-    "orchestrator.dsl.once": ("Happened",),
+    "orchestrator.dsl.declared.once": ("Happened",),
     "orchestrator.dsl.operations.expressions": ("narrow",),
-    "orchestrator.dsl.parallel": ("parallel",),
-    "orchestrator.dsl.parts": ("Part", "file", "image"),
-    "orchestrator.dsl.policy": ("Budget", "Retry"),
-    "orchestrator.dsl.switching": ("switch",),
+    "orchestrator.dsl.tracing.parallel": ("parallel",),
+    "orchestrator.dsl.models.parts": ("Part", "file", "image"),
+    "orchestrator.dsl.declared.policy": ("Budget", "Retry"),
+    "orchestrator.dsl.regions.switching": ("switch",),
     "orchestrator.dsl.static": ("Static",),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
-    "orchestrator.dsl.tracer": ("Value",),
+    "orchestrator.dsl.tracing.tracer": ("Value",),
     "orchestrator.dsl.workflow": ("Workflow", "workflow"),
     "orchestrator.errors": ("Error", "OrchError"),
     "orchestrator.running.calling": ("arun", "astream", "run", "stream"),

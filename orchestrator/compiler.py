@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary
 
 from orchestrator.cached import cached_property
 from orchestrator.definitions import definitions_of
-from orchestrator.dsl.files_read import FileRead, noting_files
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.files_read import FileRead, noting_files
+from orchestrator.dsl.source.location import user_location
 from orchestrator.dsl.tool import substitutes
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import TraceError
@@ -32,7 +32,7 @@ from orchestrator.redaction import WITH_CREDENTIALS
 
 if TYPE_CHECKING:
     from orchestrator.dsl.trace import Bindings
-    from orchestrator.dsl.typing import TypeForm
+    from orchestrator.dsl.types.typing import TypeForm
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.plan import Objective, Plan
     from orchestrator.runtime.program import Program

@@ -2,7 +2,8 @@
 
 That is its code, and what it finds under the names in it: tools, workflows, functions and classes, constants and
 containers of them, attributes of the user's modules, classes and objects; all of these again for the functions that it
-calls, and the environment where code mentions it. The files that it reads are in :mod:`orchestrator.dsl.files_read`.
+calls, and the environment where code mentions it. The files that it reads are in
+:mod:`orchestrator.dsl.source.files_read`.
 What it asks of the world in other ways (the clock, names that it makes up) counts as it was the first time.
 
 Libraries count as unchanging: nothing is looked up in them. This is asked at every call of a workflow, so data is
@@ -24,7 +25,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from orchestrator.dsl.code_hash.objects import is_users, own_attributes
-from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.source.location import is_user_file
 from orchestrator.dsl.static import written
 from orchestrator.dsl.tool import Tool
 from orchestrator.dsl.workflow import Workflow

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.location import user_location
 from orchestrator.dsl.tool import substituted
 from orchestrator.dsl.workflow import Workflow, running_with
 from orchestrator.errors import TraceError
 from orchestrator.running.standing_in import Prepared, prepared_by
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.messages import Message
+    from orchestrator.dsl.models.messages import Message
     from orchestrator.running.questions import Question
     from orchestrator.runtime.engines.base import GenerateRequest
     from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine

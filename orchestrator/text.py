@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from orchestrator.dsl.operations.methods import bound
 from orchestrator.dsl.operations.operands import holds_symbolic
 from orchestrator.dsl.pure import texts
-from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.tracing.tracer import current_tracer
 
 __all__ = [
     "cut", "endswith", "find", "format", "join", "lower", "removeprefix", "removesuffix", "replace", "split",

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.dsl.messages import Message
-from orchestrator.dsl.policy import is_number
+from orchestrator.dsl.declared.policy import is_number
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.content import instructed, turns_of
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Sampling
 from orchestrator.runtime.failures import wrong_option

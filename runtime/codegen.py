@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, get_args, get_origin
 
-from orchestrator.dsl.typing import UNIONS, is_typed_dict
-from orchestrator.dsl.typing import plain as unannotated
+from orchestrator.dsl.types.typing import UNIONS, is_typed_dict
+from orchestrator.dsl.types.typing import plain as unannotated
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.numpy_scalars import plain
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.dsl.messages import Message, MessageError, messages_of
-from orchestrator.dsl.parts import MOST_PART_BYTES, Part, PartError, with_data
+from orchestrator.dsl.models.messages import Message, MessageError, messages_of
+from orchestrator.dsl.models.parts import MOST_PART_BYTES, Part, PartError, with_data
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.surrogates import well_formed
 from orchestrator.runtime.failures import unreadable_part, wrong_prompt

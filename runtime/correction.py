@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import FinishReason
 from orchestrator.runtime.failures import ReplyError
 from orchestrator.runtime.reply import MOST_SHOWN_CHARS, reply_of, shortened

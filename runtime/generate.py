@@ -14,7 +14,7 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.apart import admit, checked
 from orchestrator.runtime.asked import Asked
 from orchestrator.runtime.attempt import Attempt

@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from types import FrameType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.source.location import is_user_file
 from orchestrator.errors import SourceLoc
 
 C = TypeVar("C", bound=Callable[..., Any])

@@ -22,7 +22,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import ValidationError
 
-from orchestrator.dsl.once import DidNotHappen, Happened, Unknown
+from orchestrator.dsl.declared.once import DidNotHappen, Happened, Unknown
 from orchestrator.errors import OrchError, RunError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures

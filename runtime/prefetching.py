@@ -15,7 +15,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import JournalError
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest, KvControl, Sampling, Usage, when_sent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.dsl.policy import Budget, PolicyError, checked_budget
+from orchestrator.dsl.declared.policy import Budget, PolicyError, checked_budget
 from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.program import Op, Program
 from orchestrator.runtime.specs import Generate, Limits

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final
 
-from orchestrator.dsl.location import BY_VALUE, is_user_file
+from orchestrator.dsl.source.location import BY_VALUE, is_user_file
 from orchestrator.errors import SourceLoc, described
 from orchestrator.leaving import passes_through
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.logprobs import Logprobs
-from orchestrator.dsl.messages import ToolCall
+from orchestrator.dsl.models.messages import ToolCall
 from orchestrator.errors import EngineError
 from orchestrator.runtime.correction import Correction, parsed, unfinished
 from orchestrator.runtime.engines.base import Engine, FinishReason, GenerateRequest, Usage

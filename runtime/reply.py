@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from orchestrator.dsl.messages import Message, Reply, ToolCall
+from orchestrator.dsl.models.messages import Message, Reply, ToolCall
 from orchestrator.dsl.sampling import matches
 from orchestrator.runtime.engines.tool_steps import reply_in
 from orchestrator.runtime.failures import ReplyError

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from orchestrator.dsl.policy import Budget
+from orchestrator.dsl.declared.policy import Budget
 from orchestrator.dsl.workflow import running_with
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import Engine

@@ -135,7 +135,7 @@ class Generate:
 
     @property
     def offers_tools(self) -> bool:
-        """Whether the model may call tools, so that its reply is a :class:`~orchestrator.dsl.messages.Reply`."""
+        """Whether the model may call tools, so that its reply is a :class:`~orchestrator.dsl.models.messages.Reply`."""
         return bool(self.sampling.tools) and self.sampling.tool_choice != "none"
 
     @property

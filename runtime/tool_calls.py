@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.dsl.once import key_params, parameters_of, takes
-from orchestrator.dsl.policy import parse_memory
-from orchestrator.dsl.tool_spec import ToolSpec
+from orchestrator.dsl.declared.once import key_params, parameters_of, takes
+from orchestrator.dsl.declared.policy import parse_memory
+from orchestrator.dsl.declared.tool_spec import ToolSpec
 from orchestrator.runtime.specs import Once, ToolCall
 from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync
 

@@ -14,12 +14,12 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError, to_json
 
-from orchestrator.dsl.llm import Chat
-from orchestrator.dsl.messages import Message
-from orchestrator.dsl.own_code import has_own_code
-from orchestrator.dsl.parts import Part
-from orchestrator.dsl.read_again import readable_again
-from orchestrator.dsl.typing import UNIONS, decodable, union
+from orchestrator.dsl.models.llm import Chat
+from orchestrator.dsl.models.messages import Message
+from orchestrator.dsl.models.parts import Part
+from orchestrator.dsl.types.own_code import has_own_code
+from orchestrator.dsl.types.read_again import readable_again
+from orchestrator.dsl.types.typing import UNIONS, decodable, union
 from orchestrator.errors import Error
 from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.content import turns_of

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.control import loop, map_
-from orchestrator.dsl.llm import chat, llm
+from orchestrator.dsl.models.llm import chat, llm
+from orchestrator.dsl.regions.control import loop, map_
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import Workflow, workflow
 from orchestrator.errors import BudgetError, RunError

@@ -77,7 +77,7 @@ def test_a_thread_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["click", "orchestrator.cli.streams", "orchestrator.cli.check", "orchestrator.dsl.llm"]
+    "name", ["click", "orchestrator.cli.streams", "orchestrator.cli.check", "orchestrator.dsl.models.llm"]
 )
 def test_a_command_that_is_still_imported_says_one_word(tmp_path: Path, name: str) -> None:
     (tmp_path / "flow.py").write_text(

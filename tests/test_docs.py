@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.dsl.policy import parse_budget
+from orchestrator.dsl.declared.policy import parse_budget
 
 DOCS = Path(__file__).parents[1] / "docs"
 TABLE = (DOCS / "effects-and-budgets.md").read_text().partition("## Budgets")[2].partition("The budget of an op")[0]

@@ -83,6 +83,14 @@ def test_a_module_that_is_out_of_its_circle_is_no_exception_any_more(graph: nx.D
     assert known <= found, "take it out of CIRCLES"
 
 
+def test_rooms_of_the_front_end_import_one_way(graph: nx.DiGraph[str]) -> None:
+    rooms: nx.DiGraph[str] = nx.DiGraph()
+    for above, below in (map(str.split, edge, "..") for edge in graph.edges):
+        if above[:2] == below[:2] == ["orchestrator", "dsl"] and above[2:3] != below[2:3] and below[2:]:
+            rooms.add_edge(above[2], below[2])
+    assert in_circles(rooms) == []
+
+
 @pytest.mark.parametrize(
     ("above", "below"),
     [

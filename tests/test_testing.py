@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import orchestrator
 from orchestrator import ask, branch, llm, loop, map_, race, tool, vote, workflow
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import RunError, TraceError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.testing import fake

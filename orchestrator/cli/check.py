@@ -101,9 +101,9 @@ def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> No
 def summary(workflow: Workflow[..., Any]) -> Checked:
     """Trace and verify a workflow; where static parameters have no defaults, for each of their values, and tell of the
     first. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
-    from orchestrator.dsl.arguments_changed import changed_arguments
+    from orchestrator.dsl.declared.arguments_changed import changed_arguments
     from orchestrator.dsl.static import shown_parameter
-    from orchestrator.dsl.typing import type_string
+    from orchestrator.dsl.types.typing import type_string
     from orchestrator.ir.verify import verify
     from orchestrator.ir.walk import attr, bodies, tree
 

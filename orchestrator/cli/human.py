@@ -152,6 +152,6 @@ def _expected(question: Question) -> str:
         return f"({' / '.join(question.choices)}) "
     if question.type is str:
         return ""
-    from orchestrator.dsl.typing import type_string
+    from orchestrator.dsl.types.typing import type_string
 
     return f"({type_string(question.type)}) "

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.types.typing import type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ def seconds(text: str | None, option: str) -> float | None:
     """Seconds of ``8s``, ``250ms``, ``2min`` or ``1.5``; None for None."""
     if text is None:
         return None
-    from orchestrator.dsl.policy import PolicyError, parse_seconds
+    from orchestrator.dsl.declared.policy import PolicyError, parse_seconds
 
     try:
         found = float(text) if _SHARE.fullmatch(text) and not text.strip().endswith("%") else parse_seconds(text)

@@ -262,7 +262,7 @@ def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path 
 def _limits(text: str | None) -> Limits | None:
     if text is None:
         return None
-    from orchestrator.dsl.policy import PolicyError, parse_budget
+    from orchestrator.dsl.declared.policy import PolicyError, parse_budget
     from orchestrator.runtime.specs import Limits
 
     try:

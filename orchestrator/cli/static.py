@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def static_options(workflow: Workflow[..., Any]) -> list[click.Option]:
     """``--verbose true|false`` for ``verbose: Static[bool]``."""
-    from orchestrator.dsl.typing import type_string
+    from orchestrator.dsl.types.typing import type_string
 
     if workflow.boundary.problems:
         return []

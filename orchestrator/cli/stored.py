@@ -19,23 +19,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
 from orchestrator.cli.stored_differences import of_op, of_tool, of_type
-from orchestrator.dsl.boundary import Boundary
 from orchestrator.dsl.builtins import TOOLS
-from orchestrator.dsl.constants import LossyConstantError, constant_json
 from orchestrator.dsl.declare import path_of
-from orchestrator.dsl.location import is_user_file
-from orchestrator.dsl.made import made_of
-from orchestrator.dsl.offered import Offered, offered
-from orchestrator.dsl.once import key_params
+from orchestrator.dsl.declared.boundary import Boundary
+from orchestrator.dsl.declared.made import made_of
+from orchestrator.dsl.declared.once import key_params
+from orchestrator.dsl.models.offered import Offered, offered
 from orchestrator.dsl.resolve import UnresolvedTypeError, resolve
+from orchestrator.dsl.source.location import is_user_file
 from orchestrator.dsl.tool import Tool, in_force, tool
 from orchestrator.dsl.trace import Bindings, Traced
-from orchestrator.dsl.typing import decodable
+from orchestrator.dsl.tracing.constants import LossyConstantError, constant_json
+from orchestrator.dsl.types.typing import decodable
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.typing import TypeForm
+    from orchestrator.dsl.types.typing import TypeForm
     from orchestrator.ir.declarations import Declarations, DeclaredTool
     from orchestrator.ir.subtypes import DeclaredType
     from orchestrator.ir.walk import Node

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.dsl.declare import tool_attributes, type_attributes
-from orchestrator.dsl.places import place_opts
+from orchestrator.dsl.declared.places import place_opts
 from orchestrator.dsl.resolve import resolve
-from orchestrator.dsl.typing import json_schema
+from orchestrator.dsl.types.typing import json_schema
 from orchestrator.ir.schemas import first_difference, meaning
 from orchestrator.ir.types import BUILTINS
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.offered import Offered
+    from orchestrator.dsl.models.offered import Offered
     from orchestrator.dsl.tool import Tool
     from orchestrator.ir.declarations import DeclaredTool
     from orchestrator.ir.subtypes import DeclaredType

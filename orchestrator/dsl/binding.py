@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from orchestrator.dsl.boundary import Boundary
-from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.declared.boundary import Boundary
+from orchestrator.dsl.tracing.tracer import Tracer
 
 
 def bind(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.dsl.messages import FUNCTIONS as OF_MESSAGES
+from orchestrator.dsl.models.messages import FUNCTIONS as OF_MESSAGES
 from orchestrator.dsl.pure import table
 from orchestrator.dsl.tool import Tool
 

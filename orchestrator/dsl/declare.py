@@ -15,10 +15,10 @@ from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 import orchestrator
-from orchestrator.dsl.made import made_of
-from orchestrator.dsl.once import key_params, made_params
-from orchestrator.dsl.tracer import Tracer
-from orchestrator.dsl.typing import (
+from orchestrator.dsl.declared.made import made_of
+from orchestrator.dsl.declared.once import key_params, made_params
+from orchestrator.dsl.tracing.tracer import Tracer
+from orchestrator.dsl.types.typing import (
     UNIONS,
     TypeForm,
     decodable,
@@ -35,7 +35,7 @@ from orchestrator.ir.schemas import meaning
 from orchestrator.ir.types import BUILTINS, WORDS, parse_type
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.tool_spec import ToolSpec
+    from orchestrator.dsl.declared.tool_spec import ToolSpec
 
 _CONTAINERS: Final = {name: BUILTINS[name] for name in ("Mapping", "Sequence", "Set", "Iterable")}
 

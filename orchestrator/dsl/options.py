@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, TypedDict
 
-from orchestrator.dsl.constants import is_symbolic, named, shown
-from orchestrator.dsl.lifting import waited_for
-from orchestrator.dsl.location import user_location
-from orchestrator.dsl.policy import (
+from orchestrator.dsl.declared.policy import (
     BudgetLike,
     Opts,
     PolicyError,
@@ -20,7 +17,10 @@ from orchestrator.dsl.policy import (
     policy_opts,
 )
 from orchestrator.dsl.sampling import MEANT, PASSED
-from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.source.location import user_location
+from orchestrator.dsl.tracing.constants import is_symbolic, named, shown
+from orchestrator.dsl.tracing.lifting import waited_for
+from orchestrator.dsl.tracing.tracer import Tracer
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError
 
 LONGEST_NAME: Final = 200
@@ -87,7 +87,7 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
     **{name: Accepted(*each) for name, each in {**PASSED, **MEANT}.items()},
     "name": NAME,
 }
-"""It has what each option may be, by its name; the policies are checked by :mod:`orchestrator.dsl.policy`."""
+"""It has what each option may be, by its name; the policies are checked by :mod:`orchestrator.dsl.declared.policy`."""
 _RENAMED: Final = {
     "timeout_s": "timeout", "sla": "slo", "max_completion_tokens": "max_tokens", "guided_choice": "choice",
     "guided_regex": "regex", "guided_grammar": "grammar", "top_logprobs": "logprobs", "extra_args": "extra_body",

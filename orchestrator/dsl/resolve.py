@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Never
 
 import annotated_types
 
-from orchestrator.dsl.typing import TypeForm, type_string, union
+from orchestrator.dsl.types.typing import TypeForm, type_string, union
 from orchestrator.errors import Error
 from orchestrator.ir.types import ANNOTATED, BUILTINS, ELLIPSIS, GROUP, LITERAL, UNION, Type, parse_type
 
@@ -49,7 +49,7 @@ def _resolve(tp: Type, classes: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - a 
 
 
 def _class(name: str, classes: Mapping[str, Any]) -> Any:
-    from orchestrator.dsl.llm import Chat
+    from orchestrator.dsl.models.llm import Chat
 
     words = {"Any": Any, "Never": Never, "None": None, "Chat": Chat, "Error": Error}
     if name in classes:

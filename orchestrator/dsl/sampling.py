@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, TypedDict
 
+from orchestrator.dsl.declared.policy import Opts, is_count, is_number
 from orchestrator.dsl.logprobs import MOST_ALTERNATIVES
-from orchestrator.dsl.policy import Opts, is_count, is_number
 
 Test = Callable[[Any], bool]
 MOST_TOKEN_ID: Final = 1 << 31

@@ -13,9 +13,16 @@ from itertools import product
 from math import prod
 from typing import Annotated, Final, TypeVar
 
-from orchestrator.dsl.boundary import Boundary
-from orchestrator.dsl.constants import LossyConstantError, constant_json, constant_type, is_symbolic, named, shown
-from orchestrator.dsl.typing import TypeForm, literals_of, plain, type_string
+from orchestrator.dsl.declared.boundary import Boundary
+from orchestrator.dsl.tracing.constants import (
+    LossyConstantError,
+    constant_json,
+    constant_type,
+    is_symbolic,
+    named,
+    shown,
+)
+from orchestrator.dsl.types.typing import TypeForm, literals_of, plain, type_string
 from orchestrator.errors import described
 
 T = TypeVar("T")

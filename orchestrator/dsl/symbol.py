@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from orchestrator.dsl import misuse
 from orchestrator.dsl.operations.calls import builtin_call
 from orchestrator.dsl.operations.expressions import binary, field, index, negate, unary
-from orchestrator.dsl.tracer import Value
+from orchestrator.dsl.placeholders import misuse
+from orchestrator.dsl.tracing.tracer import Value
 
 T = TypeVar("T")
 

@@ -27,23 +27,23 @@ from typing import (
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.binding import bind
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.constants import is_symbolic, named
-from orchestrator.dsl.lifting import feed, waited_for
-from orchestrator.dsl.location import is_method, name_of, underlying, user_location
-from orchestrator.dsl.naming import tool_clash
-from orchestrator.dsl.once import is_unrepeatable, made_params, once_problems, repeats, retried
+from orchestrator.dsl.declared.naming import tool_clash
+from orchestrator.dsl.declared.once import is_unrepeatable, made_params, once_problems, repeats, retried
+from orchestrator.dsl.declared.places import is_record, place_opts
+from orchestrator.dsl.declared.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
+from orchestrator.dsl.declared.tool_spec import Effects, Isolation, Kind, ToolSpec
 from orchestrator.dsl.options import option, policies, refuse_unknown
-from orchestrator.dsl.own_code import is_built_quickly
-from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
-from orchestrator.dsl.places import is_record, place_opts
-from orchestrator.dsl.policy import BudgetLike, Opts, RetryLike, TimeoutLike, is_number
-from orchestrator.dsl.same import held_by
-from orchestrator.dsl.sharing import container, note, of
+from orchestrator.dsl.source.location import is_method, name_of, underlying, user_location
+from orchestrator.dsl.source.pickled import is_by_value, named_like, not_pickled, reference
+from orchestrator.dsl.source.same import held_by
 from orchestrator.dsl.tool_checks import feature_problems, option_problems
-from orchestrator.dsl.tool_spec import Effects, Isolation, Kind, ToolSpec
-from orchestrator.dsl.tracer import Result, Tracer, current_tracer
-from orchestrator.dsl.typing import TypeForm, solve, substitute
+from orchestrator.dsl.tracing.constants import is_symbolic, named
+from orchestrator.dsl.tracing.lifting import feed, waited_for
+from orchestrator.dsl.tracing.sharing import container, note, of
+from orchestrator.dsl.tracing.tracer import Result, Tracer, current_tracer
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.own_code import is_built_quickly
+from orchestrator.dsl.types.typing import TypeForm, solve, substitute
 from orchestrator.errors import Diagnostic, TraceError
 
 P = ParamSpec("P")

@@ -1,4 +1,4 @@
-"""What may be wrong with the options of a tool; of ``key`` and ``check`` :mod:`orchestrator.dsl.once` says so."""
+"""What may be wrong with the options of a tool; of ``key`` and ``check`` ``declared.once`` says so."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from orchestrator.dsl.constants import shown
-from orchestrator.dsl.location import definition_of
+from orchestrator.dsl.declared.places import place_problems
+from orchestrator.dsl.declared.policy import is_count, is_number
+from orchestrator.dsl.declared.tool_spec import Effects, Kind, ToolSpec
 from orchestrator.dsl.options import NAME
-from orchestrator.dsl.places import place_problems
-from orchestrator.dsl.policy import is_count, is_number
-from orchestrator.dsl.tool_spec import Effects, Kind, ToolSpec
-from orchestrator.dsl.typing import may_be_scalar, type_string
+from orchestrator.dsl.source.location import definition_of
+from orchestrator.dsl.tracing.constants import shown
+from orchestrator.dsl.types.typing import may_be_scalar, type_string
 from orchestrator.errors import Diagnostic
 
 

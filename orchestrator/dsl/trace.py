@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, Never, Protocol
 from orchestrator.cached import cached_property
 from orchestrator.dsl.builtins import TOOLS
 from orchestrator.dsl.declare import declare
-from orchestrator.dsl.llm import Chat
-from orchestrator.dsl.location import raised_in, trace_boundary, without_own_frames
-from orchestrator.dsl.policy import Opts
-from orchestrator.dsl.raising import EndedError
-from orchestrator.dsl.rewrite.unbound import check_bound
+from orchestrator.dsl.declared.policy import Opts
+from orchestrator.dsl.models.llm import Chat
+from orchestrator.dsl.placeholders.unasked import report_unasked
+from orchestrator.dsl.regions.raising import EndedError
+from orchestrator.dsl.regions.unbound import check_bound
+from orchestrator.dsl.source.location import raised_in, trace_boundary, without_own_frames
 from orchestrator.dsl.symbol import Symbol
-from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Origin, Result, Tracer, Value
-from orchestrator.dsl.typing import TypeForm, type_string
-from orchestrator.dsl.unasked import report_unasked
+from orchestrator.dsl.tracing.template import has_marker
+from orchestrator.dsl.tracing.tracer import Origin, Result, Tracer, Value
+from orchestrator.dsl.types.typing import TypeForm, type_string
 from orchestrator.errors import Diagnostic, SourceLoc, TraceError, UnrepresentableError, described
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.boundary import Boundary
-    from orchestrator.dsl.graph import Graph
-    from orchestrator.dsl.tool_spec import ToolSpec
+    from orchestrator.dsl.declared.boundary import Boundary
+    from orchestrator.dsl.declared.tool_spec import ToolSpec
+    from orchestrator.dsl.tracing.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)

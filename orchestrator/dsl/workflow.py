@@ -30,20 +30,20 @@ from typing import (
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl.binding import bind
-from orchestrator.dsl.boundary import Boundary, boundary_of
-from orchestrator.dsl.constants import shown
-from orchestrator.dsl.lifting import feed
-from orchestrator.dsl.location import definition_of, is_method, name_of, user_location
+from orchestrator.dsl.declared.boundary import Boundary, boundary_of
+from orchestrator.dsl.declared.policy import BudgetLike, Opts, slo_opts
 from orchestrator.dsl.options import ACCEPTED, NAME, checked, policies, refuse_unknown
-from orchestrator.dsl.parallel import in_sequence
-from orchestrator.dsl.pickled import is_by_value, named_like, not_pickled, reference
-from orchestrator.dsl.policy import BudgetLike, Opts, slo_opts
-from orchestrator.dsl.recursion import stopped
+from orchestrator.dsl.regions.recursion import stopped
 from orchestrator.dsl.rewrite.function import findings, rewrite
+from orchestrator.dsl.source.location import definition_of, is_method, name_of, user_location
+from orchestrator.dsl.source.pickled import is_by_value, named_like, not_pickled, reference
 from orchestrator.dsl.static import choices_of, shown_parameter, static_parameters, static_values, without
 from orchestrator.dsl.tool import enclosing_names
-from orchestrator.dsl.tracer import MAX_ITEMS, MAX_ITERATIONS, Inlined, Tracer, Value, current_tracer
-from orchestrator.dsl.typing import TypeForm, type_string
+from orchestrator.dsl.tracing.constants import shown
+from orchestrator.dsl.tracing.lifting import feed
+from orchestrator.dsl.tracing.parallel import in_sequence
+from orchestrator.dsl.tracing.tracer import MAX_ITEMS, MAX_ITERATIONS, Inlined, Tracer, Value, current_tracer
+from orchestrator.dsl.types.typing import TypeForm, type_string
 from orchestrator.errors import Diagnostic, RunError, SourceLoc, TraceError
 from orchestrator.holding import Holding
 

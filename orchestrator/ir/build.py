@@ -3,7 +3,7 @@
 Regions are built before the op that owns them, because the result types of a branch or loop follow from what its
 regions yield. Until then a placeholder op *in the module* owns them. Nothing is ever outside the module: MLIR frees a
 module with all the uses inside it, but what would outlive it would still be linked into the freed uses of its values.
-``orchestrator.dsl.graph.Graph`` is the protocol this implements::
+``orchestrator.dsl.tracing.graph.Graph`` is the protocol this implements::
 
     builder = Builder()
     with builder.workflow("answer", ["str"], opts={}, where=here) as (question,):

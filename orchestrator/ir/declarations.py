@@ -13,7 +13,7 @@ Types and tools have names of their own, and so their ops have no ``sym_name``, 
 
 A ``path`` says where the Python object is found again, ``module:name`` or ``file.py:name``; it is empty where it
 cannot be found. A tool with ``opts = {of = ["price"]}`` is made of other tools by what is at its path, and the types
-made with it are at ``tool:name`` (:mod:`orchestrator.dsl.made`). A type's ``kind`` is ``record`` (its fields are
+made with it are at ``tool:name`` (``dsl.declared.made``). A type's ``kind`` is ``record`` (its fields are
 attributes), ``dict`` (they are keys), ``class``, or ``alias`` (of its one base); its ``bases`` are those that something
 in the module may ask for, builtin or declared.
 """

@@ -1,4 +1,4 @@
-"""Which types fit where, by the rules of :func:`orchestrator.dsl.typing.assignable`, without the user's classes.
+"""Which types fit where, by the rules of :func:`orchestrator.dsl.types.typing.assignable`, without the user's classes.
 
 Here classes are names. What builtin ones have to do with each other is known; of the others, a module declares the
 bases.

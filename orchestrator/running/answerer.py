@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from orchestrator.compiler import this_machine
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.location import user_location
 from orchestrator.errors import SourceLoc, UsageError
 from orchestrator.planner.cluster import Cluster, EngineKind, EngineSpec
 from orchestrator.running.engines import Kind, cluster_of_file, engine_of, uncalled_models

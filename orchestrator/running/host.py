@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.location import user_location
 from orchestrator.errors import RunError
 from orchestrator.running.loop_thread import Call, LoopThread
 from orchestrator.running.opened import Opened

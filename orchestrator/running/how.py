@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.location import user_location
 from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.observe import Subscription
 
 if TYPE_CHECKING:
-    from orchestrator.dsl.policy import Budget
+    from orchestrator.dsl.declared.policy import Budget
     from orchestrator.runtime.human import Human
     from orchestrator.runtime.specs import Limits
 

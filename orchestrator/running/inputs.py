@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from inspect import Parameter
 from typing import Any
 
-from orchestrator.dsl.location import user_location
-from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.source.location import user_location
+from orchestrator.dsl.tracing.tracer import current_tracer
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import Diagnostic, RunError, TraceError
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.location import user_location
 from orchestrator.dsl.workflow import Workflow, blocking
 from orchestrator.errors import OrchError, SourceLoc
 from orchestrator.running.answerer import Answerer, ClusterLike, EngineLike, answerer, require_engine

@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
-from orchestrator.dsl.location import user_location
+from orchestrator.dsl.source.location import user_location
 from orchestrator.errors import RunError
 from orchestrator.events import Event
 from orchestrator.running.feed import RunFeed

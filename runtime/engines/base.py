@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from orchestrator.dsl.logprobs import TokenLogprob
-from orchestrator.dsl.messages import Message, ToolCall
+from orchestrator.dsl.models.messages import Message, ToolCall
 from orchestrator.holding import Holding
 from orchestrator.runtime.kv.hints import KvHint
 
@@ -56,7 +56,7 @@ class Sampling:
     extra_body: Mapping[str, object] = field(default_factory=dict)
     """Fields of the request's body, for endpoints; they come last."""
     tools: tuple[Mapping[str, Any], ...] = ()
-    """Tools that the model may call (:class:`orchestrator.dsl.offered.Offered`)."""
+    """Tools that the model may call (:class:`orchestrator.dsl.models.offered.Offered`)."""
     tool_choice: str = "auto"
     """``auto``, ``none``, ``required``, or the name of a tool."""
     logprobs: int | None = None

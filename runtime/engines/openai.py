@@ -19,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from orchestrator.dsl.logprobs import TokenLogprob
-from orchestrator.dsl.messages import ToolCall
+from orchestrator.dsl.models.messages import ToolCall
 from orchestrator.errors import EngineError
 from orchestrator.redaction import redacted, shown
 from orchestrator.runtime.engines import errors

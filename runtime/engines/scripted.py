@@ -18,8 +18,8 @@ from typing import Final, cast
 from pydantic import BaseModel
 
 from orchestrator.dsl.logprobs import TokenLogprob
-from orchestrator.dsl.messages import Message, ToolCall
-from orchestrator.dsl.messages import Reply as Said
+from orchestrator.dsl.models.messages import Message, ToolCall
+from orchestrator.dsl.models.messages import Reply as Said
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.sim import cut, interleave, tokenize

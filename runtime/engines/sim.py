@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Chunk, EngineStats, FinishReason, GenerateRequest, Usage
 from orchestrator.runtime.engines.prefix_cache import PrefixCache

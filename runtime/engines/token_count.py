@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, TypeGuard
 from unicodedata import normalize
 
 from orchestrator import hub_cache
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import Engine, KvControl, Usage
 from orchestrator.runtime.kv.replicas import ReplicaSet
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.dsl.messages import Message, Reply, ToolCall
-from orchestrator.dsl.offered import FINISH
+from orchestrator.dsl.models.messages import Message, Reply, ToolCall
+from orchestrator.dsl.models.offered import FINISH
 from orchestrator.runtime.engines.base import GenerateRequest, Sampling
 
 INSTRUCTIONS: Final = """In each turn give a thought and one action: call a tool, or finish with the answer.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
-from orchestrator.dsl.typing import UNIONS, NoneType, type_string, union
+from orchestrator.dsl.types.typing import UNIONS, NoneType, type_string, union
 from orchestrator.runtime.values import adapter
 
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset)

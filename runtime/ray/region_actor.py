@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 from weakref import ref
 
-from orchestrator.dsl.policy import Budget
+from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import JournalError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine

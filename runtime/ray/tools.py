@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.dsl.location import definition_of, name_of
+from orchestrator.dsl.source.location import definition_of, name_of
 from orchestrator.runtime.failures import LostAttemptError, lost
 from orchestrator.runtime.raised import raised
 from orchestrator.runtime.ray.shipping import ship

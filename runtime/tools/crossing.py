@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.dsl.location import BY_VALUE
+from orchestrator.dsl.source.location import BY_VALUE
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.raised import RAISED_AT, user_line
 

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from orchestrator.dsl.location import definition_of, name_of
+from orchestrator.dsl.source.location import definition_of, name_of
 from orchestrator.runtime import failures
 from orchestrator.runtime.tools.by_value import dumps, is_importable
 from orchestrator.runtime.tools.crossing import unpacked

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import Reply, Retry, ToolCall, react, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.policy import Budget
+from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpFailed, OpsDone, OpStarted

@@ -40,7 +40,7 @@ class Block:
 
 
 class Recording:
-    """Implements ``orchestrator.dsl.graph.Graph``; ``body`` is the workflow's region."""
+    """Implements ``orchestrator.dsl.tracing.graph.Graph``; ``body`` is the workflow's region."""
 
     context = None
 

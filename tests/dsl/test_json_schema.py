@@ -6,9 +6,9 @@ import json
 
 from pydantic import BaseModel
 
-from orchestrator.dsl.offered import offered
+from orchestrator.dsl.models.offered import offered
 from orchestrator.dsl.tool import tool
-from orchestrator.dsl.typing import json_schema
+from orchestrator.dsl.types.typing import json_schema
 
 
 class Judged(BaseModel):

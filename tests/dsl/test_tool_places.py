@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator import tool, workflow
-from orchestrator.dsl.policy import PolicyError, parse_memory
+from orchestrator.dsl.declared.policy import PolicyError, parse_memory
 from orchestrator.errors import TraceError
 
 

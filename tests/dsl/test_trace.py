@@ -28,7 +28,7 @@ from orchestrator import (
 )  # fmt: skip
 from orchestrator.dsl.tool import substituted
 from orchestrator.dsl.trace import trace
-from orchestrator.dsl.tracer import Tracer, current_tracer
+from orchestrator.dsl.tracing.tracer import Tracer, current_tracer
 from tests.dsl.recording import Recording, record, traced
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from orchestrator import llm, map_, tool, workflow
-from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.operations.expressions import _sliced
+from orchestrator.dsl.types.bounds import Length
 from orchestrator.errors import RunError
 from orchestrator.testing import fake
 from tests.dsl.diagnosing import Query, count, diagnose, run_sql, the_error, the_error_at_caller

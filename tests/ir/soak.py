@@ -231,7 +231,7 @@ def forked() -> None:
 def _unfinished() -> Iterator[None]:
     """A trace that stays open until the interpreter takes it away."""
     from orchestrator.dsl.trace import class_of
-    from orchestrator.dsl.tracer import Tracer
+    from orchestrator.dsl.tracing.tracer import Tracer
     from orchestrator.errors import SourceLoc
     from orchestrator.ir.build import Builder
 

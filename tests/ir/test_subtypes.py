@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from orchestrator import llm, workflow
 from orchestrator.dsl.declare import declare
 from orchestrator.dsl.trace import class_of
-from orchestrator.dsl.tracer import Tracer
-from orchestrator.dsl.typing import assignable, element_type, fields_of, item_type, type_string, union
+from orchestrator.dsl.tracing.tracer import Tracer
+from orchestrator.dsl.types.typing import assignable, element_type, fields_of, item_type, type_string, union
 from orchestrator.ir.subtypes import DeclaredType, Subtypes
 from orchestrator.ir.types import parse_type
 from tests.dsl.recording import Recording

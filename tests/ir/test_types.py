@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.types.typing import type_string
 from orchestrator.ir.types import Type, TypeSyntaxError, class_of_literal, parse_type, union_of
 
 T = typing.TypeVar("T")

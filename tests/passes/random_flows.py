@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator import branch, llm, loop, map_, tool
-from orchestrator.dsl.tracer import Value
+from orchestrator.dsl.tracing.tracer import Value
 
 
 class BoomError(Exception):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.dsl.policy import parse_seconds
+from orchestrator.dsl.declared.policy import parse_seconds
 from orchestrator.planner import figures
 from orchestrator.planner.interval import Interval
 

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator import ask, attempt, branch, chat, llm, loop, map_, race, react, switch, tool, vote, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.raising import fail_op
-from orchestrator.dsl.tracer import require_tracer
+from orchestrator.dsl.regions.raising import fail_op
+from orchestrator.dsl.tracing.tracer import require_tracer
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec

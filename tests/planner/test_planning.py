@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.policy import parse_seconds
+from orchestrator.dsl.declared.policy import parse_seconds
 from orchestrator.errors import PlanError
 from orchestrator.planner.choice import joules
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator import llm, map_, tool, workflow
-from orchestrator.dsl.policy import parse_seconds
+from orchestrator.dsl.declared.policy import parse_seconds
 from orchestrator.errors import PlanError
 from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from orchestrator import ask, call, llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.own_code import has_own_code, is_built_quickly
+from orchestrator.dsl.types.own_code import has_own_code, is_built_quickly
 from orchestrator.errors import RunError
 from orchestrator.runtime.events import Spent
 from orchestrator.runtime.observe import Subscription

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator import Error, Retry, attempt, branch, map_, tool, workflow
-from orchestrator.dsl.failing import attempt_op
-from orchestrator.dsl.raising import fail_op, reraise_op
-from orchestrator.dsl.tracer import require_tracer
+from orchestrator.dsl.regions.failing import attempt_op
+from orchestrator.dsl.regions.raising import fail_op, reraise_op
+from orchestrator.dsl.tracing.tracer import require_tracer
 from orchestrator.errors import RunError
 
 log: list[str] = []

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from orchestrator import Error, attempt, llm, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.failing import attempt_op
-from orchestrator.dsl.tracer import require_tracer
+from orchestrator.dsl.regions.failing import attempt_op
+from orchestrator.dsl.tracing.tracer import require_tracer
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime.events import OpCaught, OpStarted
 from orchestrator.runtime.journal.memory import MemoryJournal

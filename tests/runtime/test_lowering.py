@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.dsl.control import branch, loop, map_, race
-from orchestrator.dsl.llm import ask, chat, llm
-from orchestrator.dsl.policy import Budget, Retry
+from orchestrator.dsl.declared.policy import Budget, Retry
+from orchestrator.dsl.models.llm import ask, chat, llm
+from orchestrator.dsl.regions.control import branch, loop, map_, race
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import Workflow, workflow
 from orchestrator.errors import CompileError, RunError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch_mlir import ir
 
-from orchestrator.dsl.llm import Chat
+from orchestrator.dsl.models.llm import Chat
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.trace import Bindings
 from orchestrator.planner.graph import read

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import Message, chat, file, image, llm, map_, system, tool, user, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.parts import MOST_PART_BYTES
+from orchestrator.dsl.models.parts import MOST_PART_BYTES
 from orchestrator.errors import OrchError, PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

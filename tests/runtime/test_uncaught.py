@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import attempt, llm, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.policy import Budget
+from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import BudgetError, JournalError, UnsettledError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Event, FrameOpened, OpsDone

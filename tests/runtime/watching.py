@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from typing import Any
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import read

@@ -14,8 +14,8 @@ from orchestrator.dsl.code_hash.canonical import canonical
 from orchestrator.dsl.code_hash.described import without_words
 from orchestrator.dsl.code_hash.objects import functions_in, globals_of
 from orchestrator.dsl.code_hash.reads import Reads, reads_of
-from orchestrator.dsl.location import is_user_file
-from orchestrator.dsl.syntax import first_line, function_at, has_source, is_as_loaded, source_of
+from orchestrator.dsl.source.location import is_user_file
+from orchestrator.dsl.source.syntax import first_line, function_at, has_source, is_as_loaded, source_of
 
 _known: dict[int, tuple[ref[Any], Definition | None]] = {}
 """Its keys are the identities of code objects and classes, as code objects of different texts may be equal."""

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from types import CellType, FunctionType, MemberDescriptorType
 from typing import Any
 
-from orchestrator.dsl.location import is_user_file
+from orchestrator.dsl.source.location import is_user_file
 
 
 def own_attributes(value: object) -> Mapping[str, Any]:

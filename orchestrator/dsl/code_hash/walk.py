@@ -31,8 +31,8 @@ from orchestrator.dsl.code_hash.objects import (
     qualified,
 )
 from orchestrator.dsl.code_hash.reads import Chain
-from orchestrator.dsl.location import is_user_file, name_of
-from orchestrator.dsl.syntax import source_of
+from orchestrator.dsl.source.location import is_user_file, name_of
+from orchestrator.dsl.source.syntax import source_of
 
 Token: TypeAlias = "str | Iterator[Token]"
 """A text, or what comes in its place."""

@@ -7,7 +7,6 @@ Python's own answer. What has no op is an error with a code and the user's line.
 
 from __future__ import annotations
 
-from orchestrator.dsl.lifting import SymbolicRange
 from orchestrator.dsl.operations.calls import builtin_call, has_builtin
 from orchestrator.dsl.operations.conditions import contains, is_instance, same, truth
 from orchestrator.dsl.operations.expressions import field
@@ -15,7 +14,8 @@ from orchestrator.dsl.operations.items import appended, concat, item, with_item,
 from orchestrator.dsl.operations.methods import method
 from orchestrator.dsl.operations.operands import as_value, holds_symbolic
 from orchestrator.dsl.pure.table import MAY_FAIL
-from orchestrator.dsl.tracer import Fact
+from orchestrator.dsl.tracing.lifting import SymbolicRange
+from orchestrator.dsl.tracing.tracer import Fact
 
 __all__ = [
     "MAY_FAIL",

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Never, TypeVar, get_args
 
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.kinds import is_set, items_of, key_and_value
-from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.pure.table import FUNCTIONS
-from orchestrator.dsl.tracer import Tracer, Value
-from orchestrator.dsl.typing import (
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.tracer import Tracer, Value
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.kinds import is_set, items_of, key_and_value
+from orchestrator.dsl.types.typing import (
     UNIONS,
     NoneType,
     TypeForm,

@@ -10,19 +10,19 @@ from functools import partial
 from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any, Final, get_args
 
-from orchestrator.dsl.arithmetic import result_type, unary_type
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.control import map_
-from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
-from orchestrator.dsl.lifting import SymbolicRange, lift
 from orchestrator.dsl.operations.applying import apply, wrong_operand, wrong_operands
 from orchestrator.dsl.operations.conditions import is_instance, truth
 from orchestrator.dsl.operations.expressions import binary
 from orchestrator.dsl.operations.methods import method
 from orchestrator.dsl.operations.operands import as_value, holds_symbolic, tracer_of
 from orchestrator.dsl.pure.numbers import IN_BASES, MATH
-from orchestrator.dsl.tracer import Tracer, Value
-from orchestrator.dsl.typing import (
+from orchestrator.dsl.regions.control import map_
+from orchestrator.dsl.tracing.lifting import SymbolicRange, lift
+from orchestrator.dsl.tracing.tracer import Tracer, Value
+from orchestrator.dsl.types.arithmetic import result_type, unary_type
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.types.typing import (
     NoneType,
     TypeForm,
     assignable,

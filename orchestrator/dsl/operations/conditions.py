@@ -1,6 +1,6 @@
 """Questions about values: ``bool(x)``, ``x is None``, ``x in items``, ``isinstance(x, Row)``.
 
-Each gives a value of type ``bool`` with what it says about types (:mod:`orchestrator.dsl.narrowing`), or
+Each gives a value of type ``bool`` with what it says about types (:mod:`orchestrator.dsl.tracing.narrowing`), or
 Python's own ``bool`` where the types decide.
 """
 
@@ -11,15 +11,15 @@ from inspect import isabstract
 from types import UnionType
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from orchestrator.dsl.arithmetic import comparable
-from orchestrator.dsl.kinds import is_text, items_of
-from orchestrator.dsl.lifting import SymbolicRange, lift
-from orchestrator.dsl.narrowing import equals, is_none, is_the, is_true, members, narrowed, only, said, together
 from orchestrator.dsl.operations.applying import wrong_operand, wrong_operands
 from orchestrator.dsl.operations.operands import as_value, in_some_order, tracer_of
-from orchestrator.dsl.template import has_marker, without_markers
-from orchestrator.dsl.tracer import Fact, Tracer, Value
-from orchestrator.dsl.typing import NoneType, TypeForm, is_typed_dict, origin_of, plain, type_string
+from orchestrator.dsl.tracing.lifting import SymbolicRange, lift
+from orchestrator.dsl.tracing.narrowing import equals, is_none, is_the, is_true, members, narrowed, only, said, together
+from orchestrator.dsl.tracing.template import has_marker, without_markers
+from orchestrator.dsl.tracing.tracer import Fact, Tracer, Value
+from orchestrator.dsl.types.arithmetic import comparable
+from orchestrator.dsl.types.kinds import is_text, items_of
+from orchestrator.dsl.types.typing import NoneType, TypeForm, is_typed_dict, origin_of, plain, type_string
 from orchestrator.errors import Error
 
 _NATIVE: Final = (str, bytes, list, tuple, dict, set, frozenset, bool, int, float, complex, NoneType, range)

@@ -8,17 +8,17 @@ from enum import Enum
 from operator import index as as_int
 from typing import Any, TypeVar, get_args
 
-from orchestrator.dsl.arithmetic import SYMBOLS, comparable, result_type, unary_type
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.kinds import MUTATORS, attribute_type, class_of, is_text, items_of, key_and_value
-from orchestrator.dsl.lifting import lift, template_of
-from orchestrator.dsl.narrowing import always_equal, both, either, equality, opposite, said
 from orchestrator.dsl.operations.applying import without_none
 from orchestrator.dsl.operations.methods import method
 from orchestrator.dsl.operations.operands import as_value
-from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Fact, Tracer, Value
-from orchestrator.dsl.typing import (
+from orchestrator.dsl.tracing.lifting import lift, template_of
+from orchestrator.dsl.tracing.narrowing import always_equal, both, either, equality, opposite, said
+from orchestrator.dsl.tracing.template import has_marker
+from orchestrator.dsl.tracing.tracer import Fact, Tracer, Value
+from orchestrator.dsl.types.arithmetic import SYMBOLS, comparable, result_type, unary_type
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.kinds import MUTATORS, attribute_type, class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.types.typing import (
     TypeForm,
     assignable,
     element_type,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.dsl.arithmetic import comparable
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
-from orchestrator.dsl.lifting import lift
 from orchestrator.dsl.operations.applying import wrong_operand, wrong_operands
 from orchestrator.dsl.operations.expressions import index
 from orchestrator.dsl.operations.operands import as_value, tracer_of
-from orchestrator.dsl.tracer import Value
-from orchestrator.dsl.typing import TypeForm, assignable, join, list_of, typed_items, union
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.tracer import Value
+from orchestrator.dsl.types.arithmetic import comparable
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.types.typing import TypeForm, assignable, join, list_of, typed_items, union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from orchestrator.dsl.arithmetic import comparable
-from orchestrator.dsl.kinds import class_of, is_text, items_of, key_and_value
-from orchestrator.dsl.lifting import SymbolicRange, lift
 from orchestrator.dsl.operations.applying import apply, wrong_operand, wrong_operands
 from orchestrator.dsl.operations.operands import as_value, holds_symbolic, tracer_of
 from orchestrator.dsl.pure.containers import SET_METHODS
 from orchestrator.dsl.pure.texts import METHODS as TEXT_METHODS
-from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Tracer, Value
-from orchestrator.dsl.typing import TypeForm, join, plain, typed_items, union
+from orchestrator.dsl.tracing.lifting import SymbolicRange, lift
+from orchestrator.dsl.tracing.template import has_marker
+from orchestrator.dsl.tracing.tracer import Tracer, Value
+from orchestrator.dsl.types.arithmetic import comparable
+from orchestrator.dsl.types.kinds import class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.types.typing import TypeForm, join, plain, typed_items, union
 
 Method = Callable[..., Any]
 

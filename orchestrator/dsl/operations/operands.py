@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, get_args
 
-from orchestrator.dsl.constants import is_symbolic
-from orchestrator.dsl.kinds import items_of
-from orchestrator.dsl.known import of_object
-from orchestrator.dsl.lifting import SymbolicRange, lift
-from orchestrator.dsl.sharing import note
-from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Tracer, Value, require_tracer
+from orchestrator.dsl.tracing.constants import is_symbolic
+from orchestrator.dsl.tracing.known import of_object
+from orchestrator.dsl.tracing.lifting import SymbolicRange, lift
+from orchestrator.dsl.tracing.sharing import note
+from orchestrator.dsl.tracing.template import has_marker
+from orchestrator.dsl.tracing.tracer import Tracer, Value, require_tracer
+from orchestrator.dsl.types.kinds import items_of
 
 
 def tracer_of(*operands: object) -> Tracer:

@@ -13,12 +13,8 @@ from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Final, Never
 
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.constants import is_symbolic
-from orchestrator.dsl.known import is_changeable, joined
-from orchestrator.dsl.llm import Chat
-from orchestrator.dsl.raising import EndedError, fails_here
-from orchestrator.dsl.rewrite.cells import (
+from orchestrator.dsl.models.llm import Chat
+from orchestrator.dsl.regions.cells import (
     FLAG,
     OPTIONAL,
     UNBOUND,
@@ -31,14 +27,18 @@ from orchestrator.dsl.rewrite.cells import (
     plain_name,
     restore,
 )
+from orchestrator.dsl.regions.raising import EndedError, fails_here
+from orchestrator.dsl.regions.unbound import lacks, note, taken, unbound
 from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
-from orchestrator.dsl.rewrite.unbound import lacks, note, taken, unbound
 from orchestrator.dsl.rewrite.values import narrowed
-from orchestrator.dsl.scope import Scope
-from orchestrator.dsl.sharing import either, of
-from orchestrator.dsl.sharing import note as share
-from orchestrator.dsl.tracer import Result, Tracer, Value
-from orchestrator.dsl.typing import TypeForm, join, type_string, union
+from orchestrator.dsl.tracing.constants import is_symbolic
+from orchestrator.dsl.tracing.known import is_changeable, joined
+from orchestrator.dsl.tracing.scope import Scope
+from orchestrator.dsl.tracing.sharing import either, of
+from orchestrator.dsl.tracing.sharing import note as share
+from orchestrator.dsl.tracing.tracer import Result, Tracer, Value
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.typing import TypeForm, join, type_string, union
 from orchestrator.errors import SourceLoc
 
 RETURNED: Final = "(value)"

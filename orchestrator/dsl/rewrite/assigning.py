@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from orchestrator.dsl.kinds import MUTATORS
 from orchestrator.dsl.rewrite.expressions import Expressions
 from orchestrator.dsl.rewrite.popping import binds
+from orchestrator.dsl.types.kinds import MUTATORS
 
 
 class _Item(NamedTuple):

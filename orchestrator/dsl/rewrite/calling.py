@@ -10,16 +10,16 @@ from io import StringIO
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.kinds import MUTATORS
-from orchestrator.dsl.meaning import LAYOUT
+from orchestrator.dsl.placeholders.meaning import LAYOUT
+from orchestrator.dsl.placeholders.unasked import READERS
 from orchestrator.dsl.rewrite.comprehending import list_of
 from orchestrator.dsl.rewrite.owning import changeable_here, drawable_here, drawable_in_region, fresh
 from orchestrator.dsl.rewrite.plain import is_symbolic, part
 from orchestrator.dsl.rewrite.watching import changing, is_changing, is_users, method_of, watched
 from orchestrator.dsl.tool import call
-from orchestrator.dsl.tracer import Value, current_tracer
-from orchestrator.dsl.typing import fields_of, type_string
-from orchestrator.dsl.unasked import READERS
+from orchestrator.dsl.tracing.tracer import Value, current_tracer
+from orchestrator.dsl.types.kinds import MUTATORS
+from orchestrator.dsl.types.typing import fields_of, type_string
 from orchestrator.errors import Error
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.kinds import class_of
-from orchestrator.dsl.known import of_object
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.calling import method
 from orchestrator.dsl.rewrite.deciding import choose
@@ -28,8 +26,10 @@ from orchestrator.dsl.rewrite.owning import (
 )
 from orchestrator.dsl.rewrite.plain import IN_PLACE, as_value, binary, is_symbolic
 from orchestrator.dsl.rewrite.watching import is_users, watched
-from orchestrator.dsl.sharing import Shares, note, of
-from orchestrator.dsl.tracer import Value, current_tracer
+from orchestrator.dsl.tracing.known import of_object
+from orchestrator.dsl.tracing.sharing import Shares, note, of
+from orchestrator.dsl.tracing.tracer import Value, current_tracer
+from orchestrator.dsl.types.kinds import class_of
 
 
 def changed(  # noqa: PLR0917 - what the statement consists of

@@ -9,15 +9,15 @@ from types import CellType
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.control import map_op
-from orchestrator.dsl.lifting import lift
-from orchestrator.dsl.rewrite.cells import Kept, cells_of, hold, plain_name
+from orchestrator.dsl.regions.cells import Kept, cells_of, hold, plain_name
+from orchestrator.dsl.regions.control import map_op
+from orchestrator.dsl.regions.unbound import BY_AN_ITEM, unbound
 from orchestrator.dsl.rewrite.deciding import decide
 from orchestrator.dsl.rewrite.owning import drawable_in_region, fresh
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
-from orchestrator.dsl.rewrite.unbound import BY_AN_ITEM, unbound
 from orchestrator.dsl.rewrite.values import bound_of, iterated
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
 
 Names = Sequence[str]
 Test = Callable[[Any], Any] | None

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.lifting import template_of
-from orchestrator.dsl.narrowing import said
 from orchestrator.dsl.operations.expressions import binary, negate
+from orchestrator.dsl.regions.cells import Cells, cells_of, held, plain_name
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, emit, trace
-from orchestrator.dsl.rewrite.cells import Cells, cells_of, held, plain_name
 from orchestrator.dsl.rewrite.plain import compare, is_symbolic, is_truth
 from orchestrator.dsl.rewrite.values import narrowed
-from orchestrator.dsl.tracer import Fact, Value, current_tracer
+from orchestrator.dsl.tracing.lifting import template_of
+from orchestrator.dsl.tracing.narrowing import said
+from orchestrator.dsl.tracing.tracer import Fact, Value, current_tracer
 
 Thunk = Callable[[], Any]
 

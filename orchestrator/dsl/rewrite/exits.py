@@ -20,8 +20,8 @@ import ast
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
+from orchestrator.dsl.regions.unbound import BROKE, SKIPPED
 from orchestrator.dsl.rewrite.scopes import SCOPES, children, own_nodes, place_inside, walk
-from orchestrator.dsl.rewrite.unbound import BROKE, SKIPPED
 
 N = TypeVar("N", bound=ast.AST)
 Exits = frozenset[str]

@@ -19,7 +19,11 @@ from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, Final, TypeVar
 from weakref import ref
 
-from orchestrator.dsl.location import (
+from orchestrator.dsl.rewrite import operators
+from orchestrator.dsl.rewrite.lint import lint
+from orchestrator.dsl.rewrite.statements import rewritten
+from orchestrator.dsl.rewrite.watching import is_users
+from orchestrator.dsl.source.location import (
     BY_VALUE,
     definition_of,
     forget_rewritten,
@@ -27,12 +31,8 @@ from orchestrator.dsl.location import (
     is_user_file,
     note_rewritten,
 )
-from orchestrator.dsl.rewrite import operators
-from orchestrator.dsl.rewrite.lint import lint
-from orchestrator.dsl.rewrite.statements import rewritten
-from orchestrator.dsl.rewrite.watching import is_users
-from orchestrator.dsl.syntax import function_at
-from orchestrator.dsl.typing import fields_of
+from orchestrator.dsl.source.syntax import function_at
+from orchestrator.dsl.types.typing import fields_of
 from orchestrator.errors import Diagnostic
 
 OPERATORS: Final = "orch"

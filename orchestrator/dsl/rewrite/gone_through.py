@@ -16,10 +16,10 @@ import ast
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from orchestrator.dsl.kinds import MUTATORS, class_of
 from orchestrator.dsl.rewrite.scopes import own_nodes
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
-from orchestrator.dsl.typing import plain
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.types.kinds import MUTATORS, class_of
+from orchestrator.dsl.types.typing import plain
 
 _VIEWS: Final = frozenset({"enumerate", "zip", "reversed", "iter"})
 """Functions that look at what they are given while they are gone through."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.constants import constant_type, is_symbolic
-from orchestrator.dsl.known import of_object
-from orchestrator.dsl.lifting import lift
-from orchestrator.dsl.sharing import note
-from orchestrator.dsl.tracer import Tracer, Value
+from orchestrator.dsl.tracing.constants import constant_type, is_symbolic
+from orchestrator.dsl.tracing.known import of_object
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.sharing import note
+from orchestrator.dsl.tracing.tracer import Tracer, Value
 
 
 def can_be_handed_on(content: Any) -> bool:

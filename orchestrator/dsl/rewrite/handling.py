@@ -12,11 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.dsl.failing import names_of
-from orchestrator.dsl.location import user_location
-from orchestrator.dsl.raising import EndedError, fail_op, reraise_op
-from orchestrator.dsl.rewrite.arms import RETURNED, Arm, Joining, emit, run
-from orchestrator.dsl.rewrite.cells import (
+from orchestrator.dsl.regions.cells import (
     FLAG,
     OPTIONAL,
     UNBOUND,
@@ -28,10 +24,14 @@ from orchestrator.dsl.rewrite.cells import (
     plain_name,
     restore,
 )
+from orchestrator.dsl.regions.failing import names_of
+from orchestrator.dsl.regions.raising import EndedError, fail_op, reraise_op
+from orchestrator.dsl.regions.unbound import BY_A_FAILURE, BY_A_HANDLER, check_bound, note, taken, unbound
+from orchestrator.dsl.rewrite.arms import RETURNED, Arm, Joining, emit, run
 from orchestrator.dsl.rewrite.deciding import decide
 from orchestrator.dsl.rewrite.plain import is_symbolic
-from orchestrator.dsl.rewrite.unbound import BY_A_FAILURE, BY_A_HANDLER, check_bound, note, taken, unbound
-from orchestrator.dsl.tracer import Origin, Result, Tracer, Value, current_tracer
+from orchestrator.dsl.source.location import user_location
+from orchestrator.dsl.tracing.tracer import Origin, Result, Tracer, Value, current_tracer
 from orchestrator.errors import Error, OrchError, TraceError, described
 
 Thunk = Callable[[], object]

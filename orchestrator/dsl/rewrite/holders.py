@@ -10,10 +10,10 @@ from __future__ import annotations
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from orchestrator.dsl.known import is_fixed, is_plain, members, registered
-from orchestrator.dsl.location import Rewritten, rewritten, user_frames
-from orchestrator.dsl.sharing import Things, of
-from orchestrator.dsl.tracer import Tracer, Value
+from orchestrator.dsl.source.location import Rewritten, rewritten, user_frames
+from orchestrator.dsl.tracing.known import is_fixed, is_plain, members, registered
+from orchestrator.dsl.tracing.sharing import Things, of
+from orchestrator.dsl.tracing.tracer import Tracer, Value
 
 
 class Slot(NamedTuple):

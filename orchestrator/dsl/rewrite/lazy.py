@@ -29,14 +29,14 @@ from typing import Any, Final, Literal, Never, TypeAlias
 
 from orchestrator.cached import cached_property
 from orchestrator.dsl import operations
-from orchestrator.dsl.location import user_location
 from orchestrator.dsl.rewrite.arms import Arm, run
 from orchestrator.dsl.rewrite.calling import function
 from orchestrator.dsl.rewrite.comprehending import Further, Member, Test, concretely, list_of
 from orchestrator.dsl.rewrite.plain import is_symbolic
 from orchestrator.dsl.rewrite.scopes import COMPREHENSIONS, FUNCTIONS, SCOPES, last_assigned, own_nodes
-from orchestrator.dsl.scope import Scope
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.source.location import user_location
+from orchestrator.dsl.tracing.scope import Scope
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
 from orchestrator.errors import TraceError
 
 Use: TypeAlias = Literal["whole", "later", "once", "again"]

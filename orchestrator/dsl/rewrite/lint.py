@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from orchestrator.dsl.kinds import MUTATORS
-from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.rewrite.scopes import FunctionNode, bound, own_nodes, parameters
-from orchestrator.dsl.syntax import function_at
+from orchestrator.dsl.source.location import is_user_file
+from orchestrator.dsl.source.syntax import function_at
+from orchestrator.dsl.types.kinds import MUTATORS
 from orchestrator.errors import Diagnostic, SourceLoc
 
 _WHY: Final = "the workflow is traced once, so every run would get the same answer"

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.control import loop_op
-from orchestrator.dsl.lifting import lift
+from orchestrator.dsl.regions.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
+from orchestrator.dsl.regions.control import loop_op
+from orchestrator.dsl.regions.unbound import BY_A_TURN, BY_NO_TURN, by_exits, lacks, reason, unbound
 from orchestrator.dsl.rewrite.arms import narrow, never, widen
-from orchestrator.dsl.rewrite.cells import OPTIONAL, UNBOUND, Cells, Kept, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.deciding import narrowings, or_
 from orchestrator.dsl.rewrite.handing_on import can_be_handed_on, handed_on
-from orchestrator.dsl.rewrite.unbound import BY_A_TURN, BY_NO_TURN, by_exits, lacks, reason, unbound
-from orchestrator.dsl.tracer import Tracer
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.tracer import Tracer
 
 Extra = tuple[Any, ...]
 

@@ -16,23 +16,23 @@ from itertools import islice
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.control import map_op
-from orchestrator.dsl.lifting import lift
-from orchestrator.dsl.location import user_location
 from orchestrator.dsl.operations.expressions import binary
+from orchestrator.dsl.regions.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
+from orchestrator.dsl.regions.control import map_op
+from orchestrator.dsl.regions.unbound import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.arms import RETURNED, Arm, run
-from orchestrator.dsl.rewrite.cells import UNBOUND, Cells, cells_of, contents_of, held, hold, plain_name, restore
 from orchestrator.dsl.rewrite.deciding import decide, not_, or_
 from orchestrator.dsl.rewrite.gone_through import refuse_changed
 from orchestrator.dsl.rewrite.lazy import refused_drawing
 from orchestrator.dsl.rewrite.loop_state import Extra, LoopState
 from orchestrator.dsl.rewrite.owning import drawable_here, stand_in
 from orchestrator.dsl.rewrite.plain import as_value, is_symbolic
-from orchestrator.dsl.rewrite.unbound import settle, where_none_is_taken
 from orchestrator.dsl.rewrite.values import bound_of, bounded, iterated
-from orchestrator.dsl.sharing import Shares, either, note, of
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
-from orchestrator.dsl.typing import is_list
+from orchestrator.dsl.source.location import user_location
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.sharing import Shares, either, note, of
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.types.typing import is_list
 from orchestrator.errors import TraceError
 
 MOST_NESTED: Final = 16

@@ -8,18 +8,18 @@ from functools import reduce
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.constants import constant_type, named
-from orchestrator.dsl.kinds import class_of
-from orchestrator.dsl.narrowing import said
-from orchestrator.dsl.raising import EndedError
+from orchestrator.dsl.regions.cells import Cells, cells_of, contents_of, hold, restore
+from orchestrator.dsl.regions.raising import EndedError
+from orchestrator.dsl.regions.switching import are_exhaustive, encoded_cases
 from orchestrator.dsl.rewrite.arms import emit, trace
-from orchestrator.dsl.rewrite.cells import Cells, cells_of, contents_of, hold, restore
 from orchestrator.dsl.rewrite.deciding import and_, decide, or_
 from orchestrator.dsl.rewrite.plain import as_value, compare, is_symbolic
 from orchestrator.dsl.rewrite.values import narrowed
-from orchestrator.dsl.switching import are_exhaustive, encoded_cases
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
-from orchestrator.dsl.typing import plain
+from orchestrator.dsl.tracing.constants import constant_type, named
+from orchestrator.dsl.tracing.narrowing import said
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.types.kinds import class_of
+from orchestrator.dsl.types.typing import plain
 
 
 @dataclass(frozen=True, slots=True)

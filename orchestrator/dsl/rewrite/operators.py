@@ -5,7 +5,6 @@ from __future__ import annotations
 from builtins import slice as slice  # noqa: A004, PLC0414 - `a[b:c]` makes one
 from typing import Any
 
-from orchestrator.dsl.location import user_location
 from orchestrator.dsl.rewrite.calling import class_name, formatted, function, method, own_attribute
 from orchestrator.dsl.rewrite.changing import (
     augment_attribute,
@@ -44,6 +43,7 @@ from orchestrator.dsl.rewrite.owning import fresh
 from orchestrator.dsl.rewrite.plain import awaited, binary, compare, displayed, item, mapping, part, spread, unpacked
 from orchestrator.dsl.rewrite.searching import searched
 from orchestrator.dsl.rewrite.within import with_
+from orchestrator.dsl.source.location import user_location
 from orchestrator.errors import TraceError
 
 __all__ = [

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any, Final
 
-from orchestrator.dsl.kinds import class_of
-from orchestrator.dsl.known import is_known_outside, register, registered
-from orchestrator.dsl.location import is_user_file
 from orchestrator.dsl.rewrite.holders import Holders, Slot
-from orchestrator.dsl.sharing import of
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
-from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.source.location import is_user_file
+from orchestrator.dsl.tracing.known import is_known_outside, register, registered
+from orchestrator.dsl.tracing.sharing import of
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.types.kinds import class_of
+from orchestrator.dsl.types.typing import type_string
 
 CONTAINERS: Final = (list, dict, set)
 

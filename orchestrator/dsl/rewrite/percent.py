@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.kinds import class_of
 from orchestrator.dsl.operations.expressions import binary
 from orchestrator.dsl.operations.operands import tracer_of
-from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Value
+from orchestrator.dsl.tracing.template import has_marker
+from orchestrator.dsl.tracing.tracer import Value
+from orchestrator.dsl.types.kinds import class_of
 
 _CONVERSION: Final = re.compile(r"%(?:\(([^)]*)\))?([#0\- +]*(?:\*|\d+)?(?:\.(?:\*|\d*))?)[hlL]?(.)", re.DOTALL)
 _SEVERAL: Final = (None, tuple, dict)

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.lifting import template_of
-from orchestrator.dsl.location import user_location
 from orchestrator.dsl.operations.expressions import negate
 from orchestrator.dsl.rewrite import values
 from orchestrator.dsl.rewrite.owning import changeable_here, drawable_in_region
 from orchestrator.dsl.rewrite.percent import filled
-from orchestrator.dsl.template import has_marker
-from orchestrator.dsl.tracer import Value, current_tracer
-from orchestrator.dsl.typing import assignable
+from orchestrator.dsl.source.location import user_location
+from orchestrator.dsl.tracing.lifting import template_of
+from orchestrator.dsl.tracing.template import has_marker
+from orchestrator.dsl.tracing.tracer import Value, current_tracer
+from orchestrator.dsl.types.typing import assignable
 from orchestrator.errors import TraceError
 
 _BINARY: Final[dict[str, Callable[[Any, Any], Any]]] = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Final, TypeAlias
 
-from orchestrator.dsl.kinds import MUTATORS
+from orchestrator.dsl.types.kinds import MUTATORS
 
 Names: TypeAlias = frozenset[str]
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.regions.cells import FLAG
 from orchestrator.dsl.rewrite.calling import function
-from orchestrator.dsl.rewrite.cells import FLAG
 from orchestrator.dsl.rewrite.comprehending import Further, Member, Test
 from orchestrator.dsl.rewrite.deciding import if_, not_
 from orchestrator.dsl.rewrite.lazy import drawn, is_unnoticed
 from orchestrator.dsl.rewrite.looping import for_
-from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.tracing.tracer import current_tracer
 
 _SEARCHING: Final = (any, all, next)
 

@@ -19,8 +19,8 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator.dsl.regions.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.assigning import Assignments, assign, load
-from orchestrator.dsl.rewrite.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.exits import structured
 from orchestrator.dsl.rewrite.gone_through import Changed, mark_changed
 from orchestrator.dsl.rewrite.lazy import mark_lazy

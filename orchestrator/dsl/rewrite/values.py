@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.bounds import Length
-from orchestrator.dsl.lifting import lift
-from orchestrator.dsl.narrowing import declared, members
 from orchestrator.dsl.operations.expressions import index
-from orchestrator.dsl.sharing import of
-from orchestrator.dsl.tracer import Result, Tracer, Value
-from orchestrator.dsl.typing import TypeForm, element_type, is_list, list_of, origin_of, plain, type_string
+from orchestrator.dsl.tracing.lifting import lift
+from orchestrator.dsl.tracing.narrowing import declared, members
+from orchestrator.dsl.tracing.sharing import of
+from orchestrator.dsl.tracing.tracer import Result, Tracer, Value
+from orchestrator.dsl.types.bounds import Length
+from orchestrator.dsl.types.typing import TypeForm, element_type, is_list, list_of, origin_of, plain, type_string
 
 
 def iterated(value: Value[Any]) -> Value[Any]:

@@ -20,11 +20,11 @@ from io import StringIO
 from types import BuiltinMethodType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any, Final
 
-from orchestrator.dsl.kinds import MUTATORS
-from orchestrator.dsl.known import is_changeable, is_fixed, members
-from orchestrator.dsl.location import is_rewritten, is_user_file
 from orchestrator.dsl.rewrite.owning import changeable_here, refuse_foreign, refuse_others
-from orchestrator.dsl.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.source.location import is_rewritten, is_user_file
+from orchestrator.dsl.tracing.known import is_changeable, is_fixed, members
+from orchestrator.dsl.tracing.tracer import Tracer, Value, current_tracer
+from orchestrator.dsl.types.kinds import MUTATORS
 
 _CONTAINERS: Final = (list, dict, set, deque)
 _SPECIAL: Final = frozenset(

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from orchestrator.dsl.known import is_fixed
 from orchestrator.dsl.rewrite.watching import watching
-from orchestrator.dsl.tracer import current_tracer
+from orchestrator.dsl.tracing.known import is_fixed
+from orchestrator.dsl.tracing.tracer import current_tracer
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.dsl.messages import ToolCall
+from orchestrator.dsl.models.messages import ToolCall
 from orchestrator.runtime.engines.surrogates import well_formed
 
 _CALL_CHARS: Final = 500

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dsl.messages import Message
-from orchestrator.dsl.parts import Part, audio_format
+from orchestrator.dsl.models.messages import Message
+from orchestrator.dsl.models.parts import Part, audio_format
 from orchestrator.runtime.engines.base import Sampling
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.dsl.logprobs import LEAST, MOST_ALTERNATIVES, TokenLogprob
-from orchestrator.dsl.messages import ToolCall
+from orchestrator.dsl.models.messages import ToolCall
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.engines.endpoint.called import Calls
 from orchestrator.runtime.engines.surrogates import Joiner, well_formed

@@ -31,8 +31,8 @@ def test_a_file_that_is_older_than_the_process_is_not_compiled_again(
 ) -> None:
     module = imported("def f(x):\n    return x + 1\n")
     assert module.__file__ is not None
-    monkeypatch.setattr("orchestrator.dsl.syntax._STARTED", Path(module.__file__).stat().st_ctime + 60)
-    monkeypatch.setattr("orchestrator.dsl.syntax.Source._codes", None)
+    monkeypatch.setattr("orchestrator.dsl.source.syntax._STARTED", Path(module.__file__).stat().st_ctime + 60)
+    monkeypatch.setattr("orchestrator.dsl.source.syntax.Source._codes", None)
     assert definition_of_function(module.f.__code__) is not None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.dsl.operations import SymbolicRange, builtin_call, has_builtin
-from orchestrator.dsl.tracer import Value
+from orchestrator.dsl.tracing.tracer import Value
 from tests.dsl.diagnosing import the_error
 from tests.dsl.operations.parity import assert_agrees, run
 

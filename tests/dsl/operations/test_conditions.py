@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.dsl.operations import contains, is_instance, same, truth
-from orchestrator.dsl.tracer import Value
-from orchestrator.dsl.typing import type_string
+from orchestrator.dsl.tracing.tracer import Value
+from orchestrator.dsl.types.typing import type_string
 from tests.dsl.diagnosing import the_error
 from tests.dsl.operations.parity import assert_agrees, decides, run
 

@@ -6,8 +6,8 @@ from typing import Any, TypedDict
 
 import pytest
 
-from orchestrator.dsl.bounds import Length
 from orchestrator.dsl.operations import appended, concat, item, with_item, without_item
+from orchestrator.dsl.types.bounds import Length
 from tests.dsl.diagnosing import the_error
 from tests.dsl.operations.parity import assert_agrees, run
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import llm
 from orchestrator.dsl.operations import method
-from orchestrator.dsl.tracer import Value
+from orchestrator.dsl.tracing.tracer import Value
 from tests.dsl.diagnosing import the_error
 from tests.dsl.operations.parity import assert_agrees, run
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.llm import llm
+from orchestrator.dsl.models.llm import llm
 from orchestrator.dsl.tool import Tool, tool
 from orchestrator.dsl.workflow import workflow
 from orchestrator.errors import RunError, TraceError

@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from orchestrator.dsl import location
 from orchestrator.dsl.rewrite import function
 from orchestrator.dsl.rewrite.function import rewrite, source_of
+from orchestrator.dsl.source import location
 from orchestrator.errors import TraceError
 from tests.dsl.recording import record
 

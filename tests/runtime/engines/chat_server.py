@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Sampling
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Sampling, complete
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator import llm, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

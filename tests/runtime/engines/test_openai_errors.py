@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete
 from orchestrator.runtime.engines.endpoint import statuses

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.kv.hints import KvHint

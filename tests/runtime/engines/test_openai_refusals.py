@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete, noting
@@ -329,7 +329,7 @@ async def test_a_call_that_the_endpoint_will_never_take_ends_while_others_are_an
 
 FEW_SOCKETS = """
 import asyncio, resource, sys
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import GenerateRequest, complete, noting
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 

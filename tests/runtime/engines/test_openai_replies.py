@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Completion, GenerateRequest, Sampling, Usage, complete, noting
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

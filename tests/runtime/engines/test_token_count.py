@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.openai import OpenAIEngine
 from orchestrator.runtime.engines.scripted import ScriptedEngine

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from orchestrator.dsl.control import loop, map_
-from orchestrator.dsl.llm import chat, llm
+from orchestrator.dsl.models.llm import chat, llm
+from orchestrator.dsl.regions.control import loop, map_
 from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import workflow
 from orchestrator.planner.graph import read

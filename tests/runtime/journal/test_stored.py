@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator import Chat, Error
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.journal.stored import dump, load
 from orchestrator.runtime.values import Conversation, at_run_time
 

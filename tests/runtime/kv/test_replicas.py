@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import chat, llm, tool, workflow
 from orchestrator.compiler import compile as compiled
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.scripted import ScriptedEngine

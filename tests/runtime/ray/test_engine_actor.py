@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Chunk, Engine, EngineStats, GenerateRequest, Usage

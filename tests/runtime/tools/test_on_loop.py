@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator import loop, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.dsl.once import DidNotHappen
+from orchestrator.dsl.declared.once import DidNotHappen
 from orchestrator.errors import RunError
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.tools import on_loop

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.endpoint import bounded, event_stream, reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete, when_sent
 from orchestrator.runtime.engines.endpoint.in_flight import InFlight
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.endpoint import probe
 from orchestrator.runtime.engines.endpoint.probe import metrics_url

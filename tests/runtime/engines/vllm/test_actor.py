@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dsl.messages import Message
+from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, Sampling
 from orchestrator.runtime.engines.errors import NO_SYSTEM, is_transient

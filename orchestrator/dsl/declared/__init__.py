@@ -1,0 +1,1 @@
+"""What is declared of a function before anything is traced: its boundary, its effects, its place."""

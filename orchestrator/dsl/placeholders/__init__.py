@@ -1,0 +1,1 @@
+"""Where Python asks a placeholder for what is only known when the workflow runs."""

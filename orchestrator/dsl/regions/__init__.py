@@ -1,0 +1,1 @@
+"""Ops with regions: branch, switch, loop, map, race, attempt, and failing on purpose."""
