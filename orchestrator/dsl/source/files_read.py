@@ -56,8 +56,11 @@ def noting_files() -> Iterator[list[FileRead]]:
         found += [FileRead(path, _stamp(path)) for path in sorted(opened)]
 
 
-def _hook(event: str, args: tuple[object, ...]) -> None:
-    if event not in _READING or (opened := _opened.get()) is None:
+def _hook(
+    event: str, args: tuple[object, ...], reading: frozenset[str] = _READING, at: ContextVar[set[str] | None] = _opened
+) -> None:
+    """What Python calls at each event, also at its exit, when the names of modules are gone: so it has its own."""
+    if event not in reading or (opened := at.get()) is None:
         return
     what = "." if args[0] is None and event in _LISTING else args[0]
     if not isinstance(what, (str, bytes, os.PathLike)) or (event == "open" and _writes(*args[1:3])):
