@@ -7,7 +7,6 @@ function, and a test holds the two against each other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from keyword import iskeyword
 from typing import Final
 
 _OF_PARAMETERS: Final = {
@@ -15,7 +14,7 @@ _OF_PARAMETERS: Final = {
     "value": "neg pos invert not truth narrow str repr int abs round bin oct hex math.floor math.ceil math.trunc "
     "math.sqrt math.exp math.log math.log2 math.log10 math.fabs math.sin math.cos math.isnan math.isinf math.isfinite "
     "float.is_integer int.bit_length",
-    "{...}": "list tuple dict",
+    "...": "list tuple dict",
     "container item": "contains",
     "value classes": "isinstance",
     "items key": "getitem without_item",
@@ -81,7 +80,7 @@ _OF_PARAMETERS: Final = {
     "kind source? path? is_trusted? ...": "part",
     "chat": "messages",
 }
-"""Names by their parameters: ``?`` may be left out, ``...`` are any others, and ``{...}`` others that are any text."""
+"""Names by their parameters: ``?`` may be left out, ``...`` are any others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,6 @@ class Builtin:
     required: tuple[str, ...]
     optional: frozenset[str]
     takes_others: bool
-    takes_keys: bool = False
-    """Whether the others are places or keys in a display, and not names."""
 
     def problem(self, given: list[str]) -> str | None:
         """What is wrong with the names of the arguments of a call."""
@@ -100,18 +97,15 @@ class Builtin:
         if missing:
             return f"lacks `{missing[0]}`"
         if self.takes_others:
-            odd = [name for name in given if not self.takes_keys and (not name.isidentifier() or iskeyword(name))]
-            return f"has a parameter `{odd[0]}`, which is no name" if odd else None
+            return None
         unknown = [name for name in given if name not in self.required and name not in self.optional]
         return f"has no parameter `{unknown[0]}`" if unknown else None
 
 
 def _builtin(parameters: str) -> Builtin:
     names = parameters.split()
-    takes_keys = "{...}" in names
-    required = tuple(name for name in names if name not in ("...", "{...}") and not name.endswith("?"))
-    optional = frozenset(name[:-1] for name in names if name.endswith("?"))
-    return Builtin(required, optional, "..." in names or takes_keys, takes_keys)
+    required = tuple(name for name in names if name != "..." and not name.endswith("?"))
+    return Builtin(required, frozenset(name[:-1] for name in names if name.endswith("?")), "..." in names)
 
 
 BUILTINS: Final[dict[str, Builtin]] = {

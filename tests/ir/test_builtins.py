@@ -15,11 +15,5 @@ def test_names_and_parameters_are_those_of_the_functions() -> None:
         named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
         required = tuple(p.name for p in named if p.default is p.empty)
         optional = frozenset(p.name for p in named if p.default is not p.empty)
-        is_display = name in ("builtin.list", "builtin.tuple", "builtin.dict")
-        found[name] = Builtin(required, optional, len(named) < len(parameters), is_display)
+        found[name] = Builtin(required, optional, len(named) < len(parameters))
     assert found == BUILTINS
-
-
-def test_what_is_no_name_is_only_a_key() -> None:
-    assert BUILTINS["builtin.zip"].problem(["list_1", "list[str]"]) == "has a parameter `list[str]`, which is no name"
-    assert BUILTINS["builtin.dict"].problem(["list[str]"]) is None
