@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from keyword import iskeyword
 from typing import Any, Final
@@ -192,6 +193,8 @@ def _misnamed(name: str, params: list[str]) -> str | None:
     """What is wrong with arguments that a builtin takes under names of which none is its own."""
     if name in _POSITIONS and params != [str(position) for position in range(len(params))]:
         return f"takes arguments that are numbered in order, and they are {', '.join(params)}"
+    if len(set(params)) < len(params):
+        return f"takes `{next(name for name, count in Counter(params).items() if count > 1)}` twice"
     unnamed = [param for param in params if not param.isidentifier() or iskeyword(param)]
     return f"has no parameter `{unnamed[0]}`" if unnamed and name not in _ANY_NAMES else None
 

@@ -27,6 +27,11 @@ ZIPPED = (
     '%z = "agent.tool"(%l) {{callee = "builtin.zip", effects = "pure", params = ["{param}"], id = "b", opts = {{}}}} '
     ': (!agent.value<"list[str]">) -> !agent.value<"list[tuple[str]]">'
 )
+DOUBLED = (
+    '%l = "agent.const"() {value = "1", id = "l", opts = {}} : () -> !agent.value<"int">\n'
+    '%d = "agent.tool"(%l, %l) {callee = "builtin.dict", effects = "pure", params = ["a", "a"], id = "b", opts = {}} '
+    ': (!agent.value<"int">, !agent.value<"int">) -> !agent.value<"dict[str, int]">'
+)
 LOWERED = (
     '"op.call"() {{callee = "", effects = "pure", id = "b", kind = "{kind}", opts = {opts}, params = [], place = ""}} '
     ': () -> !agent.value<"{type}">'
@@ -90,6 +95,7 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I021", f'"agent.tool"() {{callee = "builtin.len", effects = "pure", params = [], {B}}} : () -> {STR}'),
         ("ORCH-I021", ZIPPED.format(param="list[str]")),
         ("ORCH-I021", ZIPPED.format(param="class")),
+        ("ORCH-I021", DOUBLED),
         ("ORCH-I029", f'"agent.prompt"() {{parts = [""], {B}, colour = 1}} : () -> {STR}'),
         ("ORCH-I029", f'"agent.prompt"() {{parts = [""], id = "b", opts = {{retry = 1}}}} : () -> {STR}'),
         ("ORCH-I027", '"agent.chat"() {id = "b", opts = {model = 1}} : () -> !agent.value<"Chat">'),
