@@ -45,7 +45,7 @@ def catches(question: str) -> str:
 
 
 def nothing() -> str:
-    fail_op(require_tracer("nothing"), KeyError, "nothing was found")
+    fail_op(require_tracer("nothing"), KeyError("nothing was found"))
     return ""
 
 

@@ -49,8 +49,8 @@ def note(text: str) -> str:
     return text
 
 
-def raises(kind: type[BaseException], message: object) -> None:
-    fail_op(require_tracer("raises"), kind, message)
+def raises(error: BaseException) -> None:
+    fail_op(require_tracer("raises"), error)
 
 
 @pytest.mark.parametrize("checked", [check, inline])
@@ -121,13 +121,13 @@ def test_the_first_handler_that_takes_a_failure_runs() -> None:
 def test_the_workflow_itself_raises() -> None:
     @workflow
     def flow(n: int) -> int:
-        return branch(n < 3, lambda: check(n), lambda: raises(ApiError, f"{n} is too many"))
+        return branch(n < 3, lambda: check(n), lambda: raises(ApiError(409, f"{n} is too many")))
 
     assert flow(2) == 2
     with pytest.raises(RunError) as raised:
         flow(4)
     assert raised.value.code == "ORCH-R050"
-    assert raised.value.message == f"`branch_1.otherwise/fail_1` raised {__name__}.ApiError: 4 is too many"
+    assert raised.value.message == f"`branch_1.otherwise/fail_1` raised {__name__}.ApiError: 409 4 is too many"
     assert raised.value.diagnostics[0].where.file == __file__  # type: ignore[union-attr]
 
 
@@ -136,7 +136,7 @@ def test_what_the_workflow_raises_is_caught_like_anything_else_and_raised_again(
     def flow(n: int) -> str:
         def inner() -> str:
             return attempt(
-                lambda: branch(n > 3, lambda: raises(ApiError, f"no {n}"), lambda: note("fine")),
+                lambda: branch(n > 3, lambda: raises(ApiError(404, f"no {n}")), lambda: note("fine")),
                 lambda error: reraise_op(require_tracer("f"), error),  # type: ignore[arg-type]
                 catching=ApiError,
             )
@@ -144,7 +144,7 @@ def test_what_the_workflow_raises_is_caught_like_anything_else_and_raised_again(
         return attempt(inner, lambda error: f"{error.kind}: {error.message}", catching=ValueError)
 
     assert flow(1) == "fine"
-    assert flow(5) == f"{__name__}.ApiError: no 5"
+    assert flow(5) == f"{__name__}.ApiError: 404 no 5"
 
 
 def test_attempts_of_the_ops_come_first() -> None:
@@ -171,13 +171,13 @@ def test_cleanup_runs_whatever_happens() -> None:
 def test_a_failure_in_the_cleanup_replaces_the_first() -> None:
     @workflow
     def flow(n: int) -> int:
-        return attempt(lambda: check(n), lambda e: 7, catching=KeyError, cleanup=lambda: raises(KeyError, "oops"))
+        return attempt(lambda: check(n), lambda e: 7, catching=KeyError, cleanup=lambda: raises(KeyError("oops")))
 
     with pytest.raises(RunError) as raised:
         flow(0)
-    assert raised.value.message == "`attempt_1.finally[0]/fail_1` raised KeyError: oops"
+    assert raised.value.message == "`attempt_1.finally[0]/fail_1` raised KeyError: 'oops'"
     assert raised.value.__cause__ is not None
-    with pytest.raises(RunError, match="KeyError: oops"):
+    with pytest.raises(RunError, match="KeyError: 'oops'"):
         flow(1)
 
 
@@ -203,7 +203,7 @@ def test_a_map_collects_what_only_computes_and_what_always_raises() -> None:
     @workflow
     def flow(numbers: list[int]) -> list[int | Error]:
         fine = map_(inline, numbers, limit=9, on_error="collect")
-        raised = map_(lambda n: raises(KeyError, f"{n}"), numbers, limit=9, on_error="collect")
+        raised = map_(lambda n: raises(ValueError(f"{n}")), numbers, limit=9, on_error="collect")
         return fine + raised  # type: ignore[return-value]
 
     assert [str(each) for each in flow([1, -1])] == ["1", "400 -1 is negative", "1", "-1"]
@@ -233,10 +233,10 @@ def test_nothing_is_written_behind_what_raises() -> None:
     def flow(n: int) -> str:
         def body() -> str:
             note("before")
-            branch(n > 1, lambda: raises(KeyError, "too many"), lambda: None)
+            branch(n > 1, lambda: raises(KeyError("too many")), lambda: None)
             return note("behind")
 
         return attempt(body, lambda error: note(f"{error}"))
 
-    assert (flow(1), flow(2)) == ("behind", "too many")
-    assert log == ["before", "behind", "before", "too many"]
+    assert (flow(1), flow(2)) == ("behind", "'too many'")
+    assert log == ["before", "behind", "before", "'too many'"]
