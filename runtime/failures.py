@@ -67,6 +67,8 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R080": "a model was to be asked something that is neither a text nor messages",
     "ORCH-R081": "a file for a model cannot be read",
     "ORCH-R082": "an option of a model call turned out to be none that it may be",
+    "ORCH-R090": "a value that a run refers to is missing or damaged",
+    "ORCH-R091": "the place for large values cannot be opened",
 }
 
 

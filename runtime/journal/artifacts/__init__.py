@@ -1,0 +1,1 @@
+"""Large values of runs: kept outside of the log, named by their content."""
