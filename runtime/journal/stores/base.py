@@ -82,7 +82,8 @@ class Change:
     """What becomes of the head, together with what is appended; None leaves it."""
 
     status: Status | None = None
-    """Anything but ``running`` gives the claim back."""
+    """Anything but ``running`` gives the claim back. A run that is to wait for a person or a notice becomes ready
+    instead where a notice that wakes it is there and not taken."""
     why: str | None = None
     wake_at: float | None = None
     version: str | None = None
@@ -146,13 +147,13 @@ class Store(Protocol):
         holds: Mapping[str, Collection[str] | None] | None = None,
         limit: int = 1,
     ) -> Sequence[tuple[Claim, Head]]:
-        """Claim runs that are ready, whose time has come, or whose owner is dead or silent for longer than its lease,
-        the oldest first.
+        """Claim runs that are ready, the oldest first. First of all, waiting runs whose time has come become ready, as
+        do those of another owner that is dead, or silent for longer than its lease, whoever may claim them.
 
         ``holds`` has the versions of each workflow that may be claimed, None for any version; without it, any workflow.
-        ``run_id`` claims this one, also where it is waiting, suspended, paused or over; nothing is claimed where
-        somebody else executes it. A run that ``owner`` has claimed is claimed anew, with another epoch. The heads are
-        those before the claim, but for owner and epoch.
+        ``run_id`` claims this one, also where it is waiting, suspended, paused or over, or claimed by ``owner``
+        already, which gets another epoch; nothing is claimed where somebody else executes it. A claim clears ``why``
+        and ``wake_at``. The heads are those before the claim, but for owner and epoch.
         """
 
     async def renew(self, owner: str, lease_s: float = LEASE_S) -> Collection[str]:
@@ -163,7 +164,7 @@ class Store(Protocol):
         row.
 
         Writes nothing by itself: :meth:`barrier` says when, and whether. Nothing is lost by a failed commit: the next
-        one tries again.
+        one tries again. Empty ``data`` adds no row. Raises :class:`FencedError` where a newer claim has appended.
         """
 
     def snapshot(self, claim: Claim, data: bytes) -> None:
@@ -202,10 +203,16 @@ class Store(Protocol):
         """What was left for a run that is claimed, in order."""
 
     async def set_status(self, run_id: str, status: Status, why: str | None = None) -> bool:
-        """Change the status of a run that nobody executes; False where somebody does, or there is none."""
+        """Change the status of a run that nobody executes, and clear ``wake_at``; False where somebody executes it, or
+        there is none. Raises ``ValueError`` for ``running``, which only a claim gives.
+        """
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when there may be a run to claim or a notice to take, or after ``timeout_s``."""
+        """Return when there may be a run to claim or a notice to take, or after ``timeout_s``.
+
+        What happened since it returned last makes it return at once, so nothing is missed between a look and the wait.
+        One task of a process waits at a time.
+        """
 
     async def put_program(self, version: str, data: bytes) -> None:
         """Keep what describes a version of a workflow, once."""

@@ -1,0 +1,191 @@
+"""Who may execute a run, and that nobody else can write to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Store
+from tests.runtime.journal.stores.keeping import Place, claimed, created, durable, ended, head_of, log
+
+
+class Claims:
+    """Who may execute a run, and that nobody else can write to it."""
+
+    async def test_who_has_lost_the_claim_cannot_append(self, store: Store, other: Store) -> None:
+        old = await created(store, lease_s=0)
+        store.append(old, b"on its way")
+        assert await claimed(other, "you") == ["r"]
+        with pytest.raises(FencedError):
+            await durable(store, "r")
+        assert store.barrier("r") is None, "what was appended is dropped"
+        with pytest.raises(FencedError):
+            store.append(old, b"again")
+            await durable(store, "r")
+        new = Claim("r", 2)
+        other.append(new, b"new")
+        await durable(other, "r")
+        assert await log(store) == [b"first", b"new"]
+
+    async def test_a_lost_claim_fails_no_other_run(self, store: Store, other: Store) -> None:
+        claims = [await created(store, f"r{number}") for number in range(3)]
+        await ended(store, claims[1])
+        for claim in claims:
+            store.append(claim, b"a")
+        found = await asyncio.gather(*(durable(store, claim.run_id) for claim in claims), return_exceptions=True)
+        assert [type(each) for each in found] == [type(None), FencedError, type(None)]
+        assert [await log(other, claim.run_id) for claim in claims] == [
+            [b"first", b"a"],
+            [b"first", b"last"],
+            [b"first", b"a"],
+        ]
+
+    async def test_a_claim_that_was_never_given_is_none(self, store: Store) -> None:
+        await created(store, owner=None)
+        for claim in (Claim("r", 0), Claim("r", 1), Claim("none", 1)):
+            store.append(claim, b"a")
+            with pytest.raises(FencedError):
+                await durable(store, claim.run_id)
+        assert await log(store) == [b"first"]
+
+    async def test_a_removed_run_cannot_be_appended_to(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        await ended(other, claim)
+        assert await other.remove(["r"]) == 1
+        store.append(claim, b"a")
+        with pytest.raises(FencedError):
+            await durable(store, "r")
+        assert await store.load("r") is None
+
+    async def test_nobody_claims_what_another_executes(self, store: Store, other: Store) -> None:
+        await created(store)
+        assert await claimed(other, "you") == []
+        assert await claimed(other, "you", run_id="r") == []
+        assert await claimed(store, "me") == []
+
+    async def test_who_has_a_run_claims_it_anew_by_its_id(self, store: Store) -> None:
+        old = await created(store)
+        ((new, head),) = await store.claim("me", run_id="r")
+        assert (new, head.epoch, head.owner, head.status) == (Claim("r", 2), 2, "me", "running")
+        store.append(new, b"new")
+        await durable(store, "r")
+        with pytest.raises(FencedError):
+            store.append(old, b"old")
+            await durable(store, "r")
+        assert await log(store) == [b"first", b"new"]
+
+    async def test_the_oldest_ready_runs_are_claimed_first(self, store: Store, other: Store) -> None:
+        for number in range(5):
+            await created(store, f"r{number}", owner=None)
+            await asyncio.sleep(0.002)
+        assert await claimed(other, limit=2) == ["r0", "r1"]
+        ((claim, head),) = await store.claim("you")
+        assert claim == Claim("r2", 1)
+        assert (head.status, head.owner, head.epoch, head.rows) == ("ready", "you", 1, 1)
+        now = await head_of(other, "r2")
+        assert (now.status, now.owner, now.epoch) == ("running", "you", 1)
+        assert await claimed(store, limit=100) == ["r3", "r4"]
+        assert await claimed(store, limit=100) == []
+
+    async def test_only_what_is_held_is_claimed(self, store: Store) -> None:
+        for workflow, version in (("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")):
+            await created(store, workflow + version, owner=None, workflow=workflow, version=version)
+        assert await claimed(store, holds={}) == []
+        assert await claimed(store, holds={"a": [], "d": None}) == []
+        assert await claimed(store, holds={"a": ["2", "3"]}) == ["a2"]
+        assert sorted(await claimed(store, holds={"a": None, "b": ["1"]})) == ["a1", "b1"]
+        assert await claimed(store) == ["c1"]
+
+    @pytest.mark.parametrize("status", ["ready", "waiting", "suspended", "paused", "done", "failed", "cancelled"])
+    async def test_whatever_nobody_executes_is_claimed_by_its_id(self, store: Store, status: str) -> None:
+        await ended(store, await created(store), status, why="so", wake_at=time.time() + 1000)
+        assert await claimed(store, run_id="none") == []
+        ((claim, head),) = await store.claim("you", run_id="r")
+        assert (claim.epoch, head.status, head.why, head.owner) == (2, status, "so", "you")
+        now = await head_of(store)
+        assert (now.status, now.why, now.wake_at, now.owner) == ("running", None, None, "you")
+
+    @pytest.mark.parametrize("status", ["waiting", "suspended", "paused", "done", "failed", "cancelled"])
+    async def test_a_claim_is_given_back_with_the_last_row(self, store: Store, other: Store, status: str) -> None:
+        claim = await created(store)
+        store.append(claim, b"a", change=Change(status=status, why="so"))  # type: ignore[arg-type]
+        store.append(claim, b"b", change=Change(version="v2"))
+        assert (await head_of(other)).status == "running"
+        await durable(store, "r")
+        head = await head_of(other)
+        assert (head.status, head.why, head.version, head.owner, head.epoch) == (status, "so", "v2", None, 1)
+        assert await claimed(other, "you") == []
+        assert await log(other) == [b"first", b"ab"]
+        with pytest.raises(FencedError):
+            store.append(claim, b"c")
+            await durable(store, "r")
+
+    async def test_a_change_alone_adds_no_row(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        store.append(claim, b"", change=Change(why="a", version="v2"))
+        await durable(store, "r")
+        head = await head_of(other)
+        assert (head.status, head.why, head.version, head.owner, head.rows) == ("running", "a", "v2", "me", 1)
+
+    async def test_a_run_is_ready_when_its_time_has_come(self, store: Store, other: Store) -> None:
+        now = time.time()
+        for name, wake_at in (("past", now - 1), ("future", now + 1000), ("never", None), ("soon", now + 0.3)):
+            await ended(store, await created(store, name), "waiting", wake_at=wake_at)
+        assert (await head_of(other, "future")).wake_at == now + 1000
+        assert await claimed(other, "you") == ["past"]
+        await asyncio.sleep(0.35)
+        assert await claimed(other, "you", holds={"x": None}) == []
+        assert (await head_of(other, "soon")).status == "ready"
+        assert await claimed(other, "you") == ["soon"]
+
+    async def test_a_silent_owner_loses_what_it_has_claimed(self, store: Store, other: Store) -> None:
+        await created(store, "long", owner="long", lease_s=60)
+        await created(store, "short", owner="short", lease_s=0.2)
+        await created(store, "renewed", owner="renewed", lease_s=0.2)
+        assert list(await store.renew("renewed", 60)) == ["renewed"]
+        assert await claimed(other, "you") == []
+        await asyncio.sleep(0.25)
+        assert await claimed(other, "you", holds={"x": None}) == []
+        head = await head_of(store, "short")
+        assert (head.status, head.owner, head.epoch) == ("ready", None, 1), "whoever may claim it"
+        assert await claimed(other, "you") == ["short"]
+        assert list(await store.renew("short", 60)) == []
+        assert list(await store.renew("nobody", 60)) == []
+
+    async def test_an_owner_has_what_it_has_claimed_until_somebody_else_looks(self, store: Store, other: Store) -> None:
+        claim = await created(store, lease_s=0)
+        store.append(claim, b"late")
+        await durable(store, "r")
+        assert list(await store.renew("me", 60)) == ["r"]
+        assert await claimed(other, "you") == []
+
+    async def test_a_renewal_is_of_everything_that_its_owner_has(self, store: Store) -> None:
+        await created(store, "a", lease_s=0.2)
+        await created(store, "b", owner="you", lease_s=0.2)
+        await created(store, "c", owner=None)
+        await ended(store, await created(store, "d", lease_s=0.2))
+        assert await claimed(store, "me", lease_s=0.2) == ["c"]
+        assert sorted(await store.renew("me", 60)) == ["a", "c"]
+
+    async def test_what_a_dead_process_had_is_ready_at_once(self, place: Place, store: Store) -> None:
+        dying = await place.open()
+        await created(dying, owner="dying", lease_s=1000)
+        await created(store, "mine", owner="me", lease_s=1000)
+        assert await claimed(store, "you") == []
+        await place.kill(dying)
+        assert await claimed(store, "you") == ["r"]
+
+    async def test_each_run_is_claimed_once(self, store: Store, other: Store) -> None:
+        for number in range(60):
+            await created(store, f"r{number}", owner=None)
+
+        async def worker(store: Store, owner: str) -> list[str]:
+            found: list[str] = []
+            while got := await claimed(store, owner, limit=3):
+                found += got
+            return found
+
+        by = await asyncio.gather(worker(store, "a"), worker(other, "b"), worker(store, "c"), worker(other, "d"))
+        assert sorted(name for names in by for name in names) == sorted(f"r{number}" for number in range(60))

@@ -1,0 +1,125 @@
+"""What others tell a run, and that nobody waits in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from orchestrator.runtime.journal.stores.base import Change, Claim, Notice, Store
+from tests.runtime.journal.stores.keeping import EVERY_BYTE, claimed, created, drained, durable, ended, head_of
+
+
+class Notices:
+    """What others tell a run, and that nobody waits in vain."""
+
+    async def test_notices_are_taken_in_order(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        for data in (b"a", EVERY_BYTE, b"c"):
+            assert await other.send("r", data)
+        assert not await other.send("none", b"a")
+        notices = await store.notices(claim)
+        assert [notice.data for notice in notices] == [b"a", EVERY_BYTE, b"c"]
+        numbers = [notice.number for notice in notices]
+        assert numbers == sorted(set(numbers))
+        store.append(claim, b"took", taken=[notices[0].number, notices[1].number])
+        assert (await head_of(other)).notices == 3
+        await durable(store, "r")
+        assert (await head_of(other)).notices == 1
+        assert await store.notices(claim) == [Notice(notices[2].number, b"c")]
+        await other.send("r", b"d")
+        assert (await store.notices(claim))[-1].number > notices[2].number
+
+    @pytest.mark.parametrize("status", ["waiting", "suspended", "paused"])
+    async def test_a_notice_wakes_a_run(self, store: Store, other: Store, status: str) -> None:
+        await ended(store, await created(store), status)
+        await other.send("r", b"a", wakes=False)
+        assert (await head_of(store)).status == status
+        await other.send("r", b"b")
+        assert (await head_of(store)).status == "ready"
+        assert await claimed(store, "you") == ["r"]
+        assert [notice.data for notice in await store.notices(Claim("r", 2))] == [b"a", b"b"]
+
+    @pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
+    async def test_a_notice_wakes_no_run_that_is_over(self, store: Store, other: Store, status: str) -> None:
+        await ended(store, await created(store), status)
+        assert await other.send("r", b"a")
+        assert (await head_of(store)).status == status
+
+    @pytest.mark.parametrize("status", ["waiting", "suspended", "paused"])
+    async def test_no_notice_is_slept_through(self, store: Store, other: Store, status: str) -> None:
+        claim = await created(store)
+        await other.send("r", b"answer")
+        await ended(store, claim, status, why="no answer yet", wake_at=time.time() + 1000)
+        assert (await head_of(store)).status == "ready"
+        assert await claimed(other, "you") == ["r"]
+
+    async def test_a_run_waits_where_the_notices_are_taken_or_wake_nobody(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        await other.send("r", b"answer")
+        await other.send("r", b"hint", wakes=False)
+        first, _ = await store.notices(claim)
+        store.append(claim, b"took", change=Change(status="waiting"), taken=[first.number])
+        await durable(store, "r")
+        head = await head_of(store)
+        assert (head.status, head.notices) == ("waiting", 1)
+
+    async def test_a_run_that_is_over_stays_so_for_all_notices(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        await other.send("r", b"too late")
+        await ended(store, claim, "done")
+        assert (await head_of(store)).status == "done"
+
+    async def test_the_status_of_what_nobody_executes_can_be_set(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        assert not await other.set_status("r", "cancelled")
+        assert not await other.set_status("none", "cancelled")
+        await ended(store, claim, "waiting", why="a timer", wake_at=time.time() - 1)
+        assert await other.set_status("r", "paused", "by hand")
+        head = await head_of(store)
+        assert (head.status, head.why, head.wake_at) == ("paused", "by hand", None)
+        assert await claimed(store, "you") == []
+        assert await other.set_status("r", "ready")
+        assert (await head_of(store)).why is None
+        assert await claimed(store, "you") == ["r"]
+        with pytest.raises(ValueError, match="claim"):
+            await other.set_status("r", "running")
+
+    @pytest.mark.parametrize("what", ["create", "send", "set_status", "give back"])
+    async def test_a_waiting_process_hears_of_it(self, store: Store, other: Store, what: str) -> None:
+        await ended(other, await created(other, "paused", workflow="x"), "paused")
+        claim = await created(other, "r")
+        await drained(store)
+        waiting = asyncio.ensure_future(store.wait(60))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        match what:
+            case "create":
+                await created(other, "s", owner=None)
+            case "send":
+                await other.send("r", b"a")
+            case "set_status":
+                await other.set_status("paused", "ready")
+            case "give back":
+                await ended(other, claim, "ready")
+        await asyncio.wait_for(waiting, 20)
+
+    async def test_what_happens_before_the_wait_is_not_missed(self, store: Store, other: Store) -> None:
+        await drained(store)
+        await created(other, owner=None)
+        await asyncio.wait_for(store.wait(60), 20)
+        await drained(store)
+        await store.send("r", b"from the same process")
+        await asyncio.wait_for(store.wait(60), 20)
+
+    async def test_a_wait_ends(self, store: Store) -> None:
+        await drained(store)
+        await asyncio.wait_for(store.wait(0.05), 20)
+        await asyncio.wait_for(store.wait(0), 20)
+
+    async def test_a_timer_ends_a_wait(self, store: Store, other: Store) -> None:
+        await ended(other, await created(other), "waiting", wake_at=time.time() + 1)
+        await drained(store)
+        await asyncio.wait_for(store.wait(60), 20)
+        assert await claimed(store, "you") == ["r"]
