@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from functools import lru_cache
 from types import CoroutineType
 from typing import Any, Final, get_args, get_origin
@@ -42,6 +42,8 @@ class Conversation:
     """The engine that holds that prefix."""
     shared: bool = False
     """Several turns continue it; each opens a session of its own."""
+    named: tuple[int, int, int] | None = field(default=None, init=False, compare=False, repr=False)
+    """How much of it a tree of messages is known to have: the tree's mark, so many messages, the node of the last."""
 
     def then(
         self,
@@ -53,7 +55,13 @@ class Conversation:
         shared: bool = False,
     ) -> Conversation:
         """The conversation after one more turn, whose KV is in that session of that engine, if in any."""
-        return Conversation((*self.messages, *prompt, reply), self.model, session, engine, shared)
+        made = Conversation((*self.messages, *prompt, reply), self.model, session, engine, shared)
+        object.__setattr__(made, "named", self.named)
+        return made
+
+    def remember(self, mark: int, node: int) -> None:
+        """Note the node of the last message in the tree with that mark, so that what follows is found from there."""
+        object.__setattr__(self, "named", (mark, len(self.messages), node))
 
 
 def open_conversation(model: str | None, *begun: Any) -> Conversation:

@@ -10,7 +10,10 @@ import json
 from typing import Any
 
 from orchestrator.runtime.events import Event, decode, encode
-from orchestrator.runtime.journal.stored import dump, load
+from orchestrator.runtime.journal.chats import Chats
+from orchestrator.runtime.journal.stored import decode as load
+from orchestrator.runtime.journal.stored import encode as dump
+from orchestrator.runtime.journal.stored import loads
 from orchestrator.runtime.program import Program
 
 
@@ -19,9 +22,10 @@ class Codec:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._chats = Chats()
 
     def dumps(self, event: Event) -> str:
-        """One line of JSON. Raises pydantic's ``PydanticSerializationError`` for a value that has no JSON form."""
+        """One line of JSON. Raises ``NotKeptError`` for a value that has no JSON form."""
         return json.dumps(encode(event, self._dump), ensure_ascii=False, separators=(",", ":"))
 
     def loads(self, line: str) -> Event:
@@ -29,10 +33,10 @@ class Codec:
         return decode(json.loads(line), self._load)
 
     def _dump(self, region: str, slot: int, value: object) -> object:
-        return dump(self._type(region, slot), value)
+        return loads(dump(self._type(region, slot), value, self._chats))
 
     def _load(self, region: str, slot: int, value: object) -> object:
-        return load(self._type(region, slot), value)
+        return load(self._type(region, slot), value, self._chats)
 
     def _type(self, region: str, slot: int) -> Any:
         return self._program.returns if slot < 0 else self._program.regions[region].types[slot]

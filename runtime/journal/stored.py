@@ -1,82 +1,198 @@
-"""The JSON form of values by their types, and back, where JSON alone does not tell which member of a union one is.
+"""The JSON text of values, exactly: what is read equals what was written, and is of the same classes all the way down.
 
-What may be one of two models, or a dict or an ``Error``, is written with the name of what it is: ``["Row", {...}]``. A
-union of plain things, or of one other thing and None, is written as it is.
+>>> encode(tuple[int, str], (1, "a"), None)
+'{"~tuple":[1,"a"]}'
+>>> decode(tuple[int, str], loads('{"~tuple":[1,"a"]}'), None)
+(1, 'a')
+
+How values become trees is in :mod:`orchestrator.runtime.journal.values.tree`. The declared type says which classes a
+short name may mean: ``{"~:Point": ...}`` is the ``Point`` that the type names, wherever that is defined now. Any other
+class is written with its module, and found in modules that are loaded; none is ever imported because data says so.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+import json
+import sys
+from collections import Counter
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Final
 
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 
-from orchestrator.dsl.types.typing import UNIONS, NoneType, type_string, union
-from orchestrator.runtime.values import adapter
+from orchestrator.errors import qualified
+from orchestrator.runtime.journal.values.builtin import OWN, READS, WRITES, is_text
+from orchestrator.runtime.journal.values.classes import form_of
+from orchestrator.runtime.journal.values.survey import survey
+from orchestrator.runtime.journal.values.tree import (
+    PLAIN,
+    Conversations,
+    NotKeptError,
+    NotReadError,
+    Read,
+    Reader,
+    Write,
+    Writer,
+)
 
-_CONTAINERS: Final = (list, dict, tuple, set, frozenset)
-_PLAIN: Final = (NoneType, bool, int, float, str)
+_DIGITS: Final = 4000
+"""Python reads ints with so many digits at once."""
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def dump(tp: Any, value: object) -> object:
-    """The JSON form of a value of the type."""
-    return _adapter(tp).dump_python(value, mode="json", round_trip=True)
+def encode(tp: Any, value: object, chats: Conversations | None) -> str:
+    """The text of a value of a type, made at once: UTF-8 has bytes for it, and it has no newline.
 
-
-def load(tp: Any, data: object) -> Any:
-    """The value again. Raises ``ValidationError``."""
-    return _adapter(tp).validate_python(data)
-
-
-def _adapter(tp: Any) -> TypeAdapter[Any]:
+    Raises :class:`NotKeptError` for what has none, or holds itself.
+    """
+    types = _types(tp)
     try:
-        return _known(tp)
+        tree = value
+        if type(value) not in PLAIN:
+            tree = Writer(types.writes, chats).tree(value)
+        elif type(value) is str and chats is not None and (number := chats.said(value)) is not None:
+            tree = {"~said": number}
+        text = to_json(tree).decode()
+        if "NaN" not in text and "Infinity" not in text:
+            return text
+    except NotKeptError:
+        raise
+    except ValueError:  # half a surrogate pair
+        pass
+    except RuntimeError as error:  # it changes its size meanwhile, or its classes are endless
+        raise NotKeptError(f"a value could not be read: {error}") from error
+    return _exactly(types, value, chats)
+
+
+def _exactly(types: _Types, value: object, chats: Conversations | None) -> str:
+    """The same where some text or number has no JSON."""
+    try:
+        text = _JSON.encode(Writer(types.writes, chats, exact=True).tree(value))
+    except NotKeptError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        raise NotKeptError(f"a value has no JSON: {error}") from error
+    if not is_text(text):
+        raise NotKeptError("a name that is no whole text")
+    return text
+
+
+def decode(tp: Any, data: Any, chats: Conversations | None) -> Any:
+    """The value again, from what :func:`loads` gives.
+
+    Raises :class:`NotReadError` for what is no value, or of classes that are not there any more, or are other ones.
+    """
+    try:
+        return Reader(_types(tp).reads, chats).value(data)
+    except NotReadError:
+        raise
+    except Exception as error:
+        raise NotReadError(f"{_shown(data)} is no value: {type(error).__name__}: {error}") from error
+
+
+def _shown(data: Any) -> str:
+    return f"{data!r:.80}"
+
+
+def loads(text: str | bytes) -> Any:
+    """What stands in a JSON text. Raises ``ValueError``."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:  # deeper, or with longer ints, than that takes
+        return json.loads(text, parse_int=_int)
+
+
+def _int(digits: str) -> int:
+    if len(digits) <= _DIGITS:
+        return int(digits)
+    made = 0
+    for start in range(0, len(digits.lstrip("-")), _DIGITS):
+        part = digits.lstrip("-")[start : start + _DIGITS]
+        made = made * 10 ** len(part) + int(part)
+    return -made if digits[0] == "-" else made
+
+
+def why_not(tp: Any) -> str | None:
+    """Why values of a type cannot all be written, as the type says it; None if they can."""
+    return survey(tp).problem
+
+
+class _Types:
+    """The forms of the classes that values of one declared type may be of, made when first met."""
+
+    def __init__(self, tp: Any) -> None:
+        classes = survey(tp).classes
+        short = {each: each.__qualname__.rpartition("<locals>.")[2] for each in classes}
+        count = Counter(short.values())
+        self.by_name = {f"~:{name}": each for each, name in short.items() if count[name] == 1}
+        self.names = {each: name for name, each in self.by_name.items()}
+        self.writes = _Writes(self)
+        self.reads = _Reads(self)
+
+    def note(self, cls: type, tag: str) -> None:
+        """Make the forms of a class. Raises :class:`NotKeptError` if it has none."""
+        write, read = form_of(cls, tag, is_lean=cls in OWN)
+        self.writes[cls], self.reads[tag] = write, read
+
+
+class _Writes(dict[type, Write]):
+    def __init__(self, types: _Types) -> None:
+        super().__init__(WRITES)
+        self._types = types
+
+    def __missing__(self, cls: type) -> Write:
+        tag = OWN.get(cls) or self._types.names.get(cls)
+        if tag is None:
+            tag = f"~{cls.__module__}:{cls.__qualname__}"
+            if _found(tag) is not cls:
+                raise NotKeptError(
+                    f"a value of class `{qualified(cls)}`, which cannot be found by that name: define it at the top of "
+                    "a module, or name it in the declared type"
+                )
+        self._types.note(cls, tag)
+        return self[cls]
+
+
+class _Reads(dict[str, Read]):
+    def __init__(self, types: _Types) -> None:
+        super().__init__(READS)
+        self._types = types
+
+    def __missing__(self, tag: str) -> Read:
+        cls = _OWN.get(tag) or self._types.by_name.get(tag) or _found(tag)
+        if cls is None:
+            module, _, name = tag[1:].partition(":")
+            where = f"in `{module}`, as far as that is imported" if module else "in the declared type"
+            raise NotReadError(f"there is no class `{name}` {where}")
+        try:
+            self._types.note(cls, tag)
+        except NotKeptError as error:
+            raise NotReadError(f"it holds {error}") from None
+        return self[tag]
+
+
+_OWN: Final = {tag: cls for cls, tag in OWN.items()}
+
+
+def _found(tag: str) -> type | None:
+    """The class of a module that is loaded; nothing is imported for it, and no code of the module runs."""
+    module, _, name = tag[1:].partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        if not isinstance(found, (ModuleType, type)):
+            return None
+        found = vars(found).get(part)
+    return found if isinstance(found, type) else None
+
+
+def _types(tp: Any) -> _Types:
+    try:
+        return _cached(tp)
     except TypeError:  # unhashable metadata in an Annotated
-        return _known.__wrapped__(tp)
+        return _Types(tp)
 
 
 @lru_cache(maxsize=4096)
-def _known(tp: Any) -> TypeAdapter[Any]:
-    return adapter(_told(tp))
-
-
-def _told(tp: Any) -> Any:
-    """The type, in which unions say which member a value is."""
-    origin, arguments = get_origin(tp) or tp, get_args(tp)
-    if origin in UNIONS and not _is_told_by_json(arguments):
-        members = {type_string(member): member for member in arguments}
-        return Annotated[Any, PlainSerializer(partial(_dumped, members)), PlainValidator(partial(_loaded, members))]
-    if origin not in _CONTAINERS and origin not in UNIONS:
-        return tp
-    inner = tuple(map(_told, arguments))
-    if inner == arguments:
-        return tp
-    return origin[inner] if origin in _CONTAINERS else union(*inner)
-
-
-def _is_told_by_json(members: tuple[Any, ...]) -> bool:
-    others = [member for member in members if member not in _PLAIN and get_origin(member) is not Literal]
-    return not others or (len(others) == 1 and all(member in (NoneType, others[0]) for member in members))
-
-
-def _dumped(members: dict[str, Any], value: object) -> object:
-    fitting = [name for name, member in members.items() if _is_one(member, value)]
-    exact = [name for name in fitting if (get_origin(members[name]) or members[name]) is type(value)]
-    if not fitting:
-        raise ValueError(f"{value!r:.200} is none of {', '.join(members)}")
-    name = (exact or fitting)[0]
-    return [name, dump(members[name], value)]
-
-
-def _is_one(member: Any, value: object) -> bool:
-    try:
-        adapter(member).validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-def _loaded(members: dict[str, Any], data: Any) -> object:
-    if not (isinstance(data, list) and len(data) == 2 and data[0] in members):
-        raise ValueError(f"none of {', '.join(members)}")
-    return load(members[data[0]], data[1])
+def _cached(tp: Any) -> _Types:
+    return _Types(tp)

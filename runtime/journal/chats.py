@@ -1,0 +1,138 @@
+"""The conversations of one run, each message stored once.
+
+A conversation is the name of its last message. A message is a *node*: a number, the number of the message before it, 0
+for none, and what it is. So a turn adds its own messages only, and conversations that begin alike share their nodes.
+
+    chats = Chats()
+    text = encode(Chat, talk, chats)        # {"~chat": [4, ...]}
+    chats.take_fresh()                      # texts of the nodes up to 4 that are not stored yet, parents first
+
+Whoever reads them again adds them to another ``Chats`` before it decodes what names them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from uuid import uuid4
+
+from orchestrator.dsl.models.messages import Message
+from orchestrator.runtime.journal.stored import decode, encode
+from orchestrator.runtime.journal.values.tree import NotReadError
+from orchestrator.runtime.values import Conversation
+
+WORTH_NAMING: Final = 64
+"""A reply of fewer characters is written again rather than named."""
+_NAMED: Final = re.compile(r'\{"~(?:chat|said|reply)":\[?(\d+)')
+
+
+class Chats:
+    """The messages of a run."""
+
+    def __init__(self) -> None:
+        self.fresh: list[str] = []
+        """The texts of nodes that have not been taken."""
+        self._mark = uuid4().int
+        """It tells conversations whose node is remembered which tree that is of."""
+        self._nodes: dict[int, tuple[int, Message]] = {}
+        self._numbers: dict[tuple[int, Message], int] = {}
+        self._said: dict[tuple[str, tuple[Any, ...]], int] = {}
+        self._last = 0
+
+    def number(self, conversation: Conversation) -> int:
+        """The node of its last message, 0 if it has none; adds what is new. Raises ``NotKeptError``."""
+        messages, named = conversation.messages, conversation.named
+        count = number = 0
+        if named is not None and named[0] == self._mark and (named[2] in self._nodes or not named[2]):
+            _, count, number = named
+        for at in range(count, len(messages)):
+            number = self._after(number, messages[at])
+        conversation.remember(self._mark, number)
+        return number
+
+    def _after(self, parent: int, message: Message) -> int:
+        known = self._numbers.get((parent, message))
+        if known is not None:
+            return known
+        number = self._last + 1
+        self.fresh.append(self._text(number, parent, message))
+        self._put(number, parent, message)
+        return number
+
+    def _put(self, number: int, parent: int, message: Message) -> None:
+        self._nodes[number] = parent, message
+        self._numbers[parent, message] = number
+        self._last = max(self._last, number)
+        if message.role == "assistant" and _length(message.content, message.calls) >= WORTH_NAMING:
+            self._said[message.content, message.calls] = number
+
+    @staticmethod
+    def _text(number: int, parent: int, message: Message) -> str:
+        return f"[{number},{parent},{encode(Message, message, None)}]"
+
+    def take_fresh(self) -> list[str]:
+        """The texts of the nodes that were added since this was called; each is in front of those that follow it."""
+        taken, self.fresh = self.fresh, []
+        return taken
+
+    def add(self, node: Any) -> None:
+        """Take a node that is stored: the data of one text. Raises ``NotReadError``."""
+        try:
+            number, parent, data = node
+        except (TypeError, ValueError):
+            raise _no_message(node) from None
+        message = decode(Message, data, None)
+        if not isinstance(message, Message) or type(number) is not int or not 0 <= parent < number:
+            raise _no_message(node)
+        if parent and parent not in self._nodes:
+            raise NotReadError(f"message {number} follows message {parent}, which is not there")
+        self._put(number, parent, message)
+
+    def conversation(self, number: int, model: Any, session: Any, engine: Any, shared: Any) -> Conversation:
+        """The conversation that ends with a node. Raises ``NotReadError`` if there is none."""
+        messages: list[Message] = []
+        at = number
+        while at:
+            at, message = self._node(at)
+            messages.append(message)
+        made = Conversation(tuple(reversed(messages)), model, session, engine, shared)
+        made.remember(self._mark, number)
+        return made
+
+    def message(self, number: int) -> Message:
+        """The message of a node. Raises ``NotReadError`` if there is none."""
+        return self._node(number)[1]
+
+    def said(self, text: str, calls: tuple[Any, ...] = ()) -> int | None:
+        """The node of a reply that says this and calls these; None where it is unknown, or too short to be named."""
+        return self._said.get((text, calls)) if _length(text, calls) >= WORTH_NAMING else None
+
+    def reachable(self, numbers: Iterable[int]) -> list[str]:
+        """The texts of these nodes and of all in front of them, parents first."""
+        needed: set[int] = set()
+        for each in numbers:
+            at = each
+            while at and at not in needed:
+                needed.add(at)
+                at = self._node(at)[0]
+        return [self._text(number, *self._nodes[number]) for number in sorted(needed)]
+
+    def _node(self, number: int) -> tuple[int, Message]:
+        found = self._nodes.get(number)
+        if found is None:
+            raise NotReadError(f"message {number} of the run's conversations is not there")
+        return found
+
+
+def mentioned(text: str) -> set[int]:
+    """The nodes that the text of a value names."""
+    return set(map(int, _NAMED.findall(text)))
+
+
+def _no_message(node: object) -> NotReadError:
+    return NotReadError(f"{node!r:.80} is no message of a conversation")
+
+
+def _length(text: str, calls: Iterable[Any]) -> int:
+    return len(text) + sum(len(each.arguments) for each in calls)
