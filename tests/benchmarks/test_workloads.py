@@ -11,7 +11,8 @@ from benchmarks.arms.workloads import DEGREE, LAYERS, SIZES, expected, layered_d
 from benchmarks.harness.machine import Machine
 from benchmarks.harness.process import ArmError, ArmProcess
 from benchmarks.harness.record import OURS, Report
-from benchmarks.overhead import ARMS, Bench, Live, table
+from benchmarks.harness.turns import Bench, Live
+from benchmarks.overhead import ARMS, table
 
 TINY = {"W1": 5, "W2": 4, "W3": 60, "W4": 2}
 
@@ -80,7 +81,7 @@ def test_the_benchmark_measures_and_skips(floor: ArmProcess, monkeypatch: pytest
     live = Live(ARMS[0], floor)
     bench.measure("W1", [live])
     bench.measure("W5", [live])
-    monkeypatch.setattr("benchmarks.overhead.expected", lambda case, n: -1)
+    monkeypatch.setattr("benchmarks.harness.turns.expected", lambda case, n: -1)
     bench.measure("W2", [live])
     assert {(r.case, r.metric, r.n) for r in bench.results} == {
         ("W1", "us_per_step", 2),

@@ -1,0 +1,48 @@
+"""What the steps of a crash test did to the world: an append-only file outside of every store.
+
+A line is one write to a file opened for appending, so it is there, whole, however its writer dies. `at` is the
+machine's monotonic clock in seconds, the same one in every process. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Effect(NamedTuple):
+    """That an attempt of an op began, or that it has come back."""
+
+    op: str
+    kind: str
+    """``once``, ``keyed``, ``idempotent``, ``reads`` or ``model``."""
+    ended: bool
+    seen: tuple[str, ...]
+    """The ops whose results were among its inputs."""
+    pid: int
+    at: float
+
+
+class Effects:
+    """The file, from the side of the process that will be killed."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+
+    def record(self, op: str, kind: str, *, ended: bool = False, seen: Sequence[str] = ()) -> None:
+        """Add a line."""
+        line = json.dumps([op, kind, ended, list(seen), os.getpid(), time.monotonic()])
+        os.write(self._fd, line.encode() + b"\n")
+
+
+def read(path: Path) -> Iterator[Effect]:
+    """What is in the file, in order; nothing where there is none."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        op, kind, ended, seen, pid, at = json.loads(line)
+        yield Effect(op, kind, ended, tuple(seen), pid, at)

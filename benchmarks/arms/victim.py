@@ -1,0 +1,50 @@
+"""An arm that is there to be killed: it runs a chain of steps with a durable record each, or goes on with one.
+
+    python -m benchmarks.arms.durable_dbos FOLDER STEPS
+
+It says ``{"ready": …}`` before it opens its database (everything is imported by then) and ``{"value": …}`` at its end.
+What it does to the world is in ``FOLDER/effects``. Without arguments the arm serves the timed cases. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.arms.effects import Effects
+from benchmarks.arms.serve import serve
+from benchmarks.arms.workloads import Factory
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Where a run to be killed keeps what it keeps."""
+
+    folder: Path
+    effects: Effects
+
+    def step(self, number: int) -> None:
+        """Record that a step of the chain begins; it has the result of the one before."""
+        seen = [f"step{number - 1}"] if number else []
+        self.effects.record(f"step{number}", "idempotent", seen=seen)
+
+
+def serve_or_die(
+    arm: str, versions: Mapping[str, str], cases: Mapping[str, Factory], chain: Callable[[Victim, int], int]
+) -> None:
+    """The arm's main program; ``chain`` runs that many steps, or those that are left."""
+    if len(sys.argv) == 1:
+        serve(arm, versions, cases)
+        return
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    folder = Path(sys.argv[1])
+    victim = Victim(folder, Effects(folder / "effects"))
+    print(json.dumps({"ready": time.monotonic()}), file=channel, flush=True)
+    print(json.dumps({"value": chain(victim, int(sys.argv[2]))}), file=channel, flush=True)

@@ -1,0 +1,1 @@
+"""What `benchmarks.durable` measures with: the floor, a PostgreSQL of its own, kills, and what they did."""

@@ -1,0 +1,212 @@
+"""What a step costs when its result is on disk before anybody acts on it, and what is lost when processes are killed.
+
+    python -m benchmarks.durable [--quick] [--json FILE] [--arms sqlite,burr-sqlite] [--cases W1,crash] [--kills N]
+
+Every arm syncs before it acknowledges: SQLite in WAL mode with ``synchronous=FULL``, PostgreSQL with its defaults. Each
+peer's arm says in its first lines what it does by default, and what was changed. Databases are made where temporary
+files go (`TMPDIR`), which must be a disk.
+
+- ``floor``: `commit_us`, the median one-row commit, measured between the runs of all arms (``durability/floor.py``).
+- ``W1`` to ``W4``: the workloads of ``arms/workloads.py``, arms taking turns: `us_per_step`, `commit_ratio` (of W1: a
+  step over a commit), `efficiency` (of W4), and `efficiency_ratio` (over ``asyncio-sqlite``'s, which is bare asyncio
+  with one writer thread and group commit).
+- ``crash-chain``: a chain with a durable record a step, killed with ``kill -9`` at random moments
+  (``durability/kills.py``): `lost_ops`, `once_repeated`, `paid_calls_repeated`, `ops_repeated`, `resume_s`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from benchmarks.arms.workloads import SEED, SIZES
+from benchmarks.durability import kills
+from benchmarks.durability.floor import Floor
+from benchmarks.durability.postgresql import NoServerError, server
+from benchmarks.harness.machine import describe, versions
+from benchmarks.harness.record import FOLDER, Report, Result
+from benchmarks.harness.stats import spread
+from benchmarks.harness.turns import Arm, Bench
+from benchmarks.harness.venvs import default_root
+
+OURS = ("sqlite", "postgresql")
+FLOOR = "asyncio-sqlite"
+DBOS = ("dbos==3.4.0", "psycopg[binary]==3.3.9")
+BURR = ("apache-burr[tracking]==0.43.0", "aiosqlite==0.22.1")
+LANGGRAPH = ("langgraph==1.2.24", "langgraph-checkpoint-sqlite==3.1.2", "aiosqlite==0.22.1")
+ARMS = (
+    Arm(FLOOR, "durable_asyncio"),
+    Arm("dbos-sqlite", "durable_dbos", DBOS, quick_sizes=(("W3", 400),)),
+    Arm("dbos-postgresql", "durable_dbos_postgresql", DBOS, quick_sizes=(("W3", 400),)),
+    Arm("burr-sqlite", "durable_burr", BURR, lacks=(("W3", "has no DAG"),)),
+    Arm("langgraph-sqlite", "durable_langgraph", LANGGRAPH),
+)
+ON_POSTGRESQL = ("dbos-postgresql",)
+CASES = (*SIZES, "crash-chain")
+CHAIN = 300
+"""Steps of the chain that is killed."""
+KILL_SEED = 12
+
+
+def timed(
+    bench: Bench, floor: Floor, cases: list[str], arms: list[Arm], interpreters: dict[str, Path]
+) -> dict[str, str]:
+    """Measure the workloads; the versions that the arms say."""
+    found: dict[str, str] = {}
+    with ExitStack() as stack:
+        live = bench.start(arms, interpreters, stack)
+        for each in live:
+            found.update(each.process.hello["versions"])
+        for case in cases:
+            bench.measure(case, live)
+    bench.results += floor.results()
+    return found
+
+
+def ratios(results: list[Result]) -> list[Result]:
+    """W1's steps over the floor's commits, and W4's efficiency over bare asyncio's."""
+    by = {(result.case, result.arm, result.metric): result for result in results}
+    commit, bare = by.get(("floor", "sqlite", "commit_us")), by.get(("W4", FLOOR, "efficiency"))
+    made: list[Result] = []
+    for (case, arm, metric), result in by.items():
+        if case == "W1" and metric == "us_per_step" and commit is not None:
+            made.append(_over(result, commit, "commit_ratio"))
+        if case == "W4" and metric == "efficiency" and bare is not None and arm != FLOOR:
+            made.append(_over(result, bare, "efficiency_ratio"))
+    return made
+
+
+def _over(result: Result, base: Result, metric: str) -> Result:
+    value = round(result.value / base.value, 3)
+    return Result(case=result.case, arm=result.arm, metric=metric, value=value, unit="ratio", n=result.n)
+
+
+def crash_chain(bench: Bench, arms: list[Arm], interpreters: dict[str, Path], count: int) -> None:
+    """Kill each arm's chain that often."""
+    for arm in arms:
+        if arm.name not in interpreters:
+            continue
+        print(f"crash-chain: {arm.name}, {count} kills", file=sys.stderr)
+        command = kills.arm_command(interpreters[arm.name], arm.script, CHAIN)
+        with tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as folder:
+            try:
+                tally = kills.kill_at_random(["chain"], command, Path(folder), count, KILL_SEED)
+            except kills.VictimError as error:
+                bench.skip(arm.name, error, "crash-chain")
+                continue
+        bench.results += tallied("crash-chain", arm.name, tally)
+
+
+def tallied(case: str, arm: str, tally: kills.Tally) -> list[Result]:
+    """The figures of a tally; `n` is the number of kills, of `resume_s` that of the starts that found work."""
+    counts = {
+        "lost_ops": tally.lost,
+        "once_repeated": tally.repeated["once"] + tally.repeated["keyed"],
+        "paid_calls_repeated": tally.repeated["model"],
+        "ops_repeated": tally.repeated["idempotent"] + tally.repeated["reads"],
+        "in_flight_repeated": tally.in_flight,
+    }
+    made = [
+        Result(case=case, arm=arm, metric=metric, value=value, unit="ops", n=tally.kills)
+        for metric, value in counts.items()
+    ]
+    if tally.resumed_s:
+        middle, low, high = spread([round(seconds, 4) for seconds in tally.resumed_s])
+        n = len(tally.resumed_s)
+        made.append(Result(case=case, arm=arm, metric="resume_s", value=middle, unit="s", n=n, low=low, high=high))
+    return made
+
+
+def filesystem(folder: str) -> str:
+    """The type of the file system that holds a folder."""
+    path = Path(folder).resolve()
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    return next((mounts[str(place)] for place in (path, *path.parents) if str(place) in mounts), "unknown")
+
+
+def _postgresql(stack: ExitStack) -> tuple[str | None, str]:
+    """The URL of a server that runs until the stack is left, for us and for the arms; or None, and why."""
+    try:
+        url = stack.enter_context(server())
+    except NoServerError as error:
+        return None, str(error)
+    os.environ["ORCH_BENCH_POSTGRESQL"] = url
+    return url, ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; exits 1 where an arm of ours failed in some case, 2 where nothing would be on disk."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.durable", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions and kills, and a smaller W3 for DBOS")
+    parser.add_argument(
+        "--json", type=Path, default=FOLDER / "durable.json", metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--arms", default=",".join(arm.name for arm in ARMS))
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (7, with --quick 3)")
+    parser.add_argument("--kills", type=int, help="of each arm (20, with --quick 3)")
+    parser.add_argument("--venvs", type=Path, default=default_root(), help="where the peers' venvs are kept")
+    options = parser.parse_args(argv)
+    disk = filesystem(tempfile.gettempdir())
+    if disk in ("tmpfs", "ramfs"):
+        print(f"{tempfile.gettempdir()} is a {disk}: set TMPDIR to a folder on a disk", file=sys.stderr)
+        return 2
+    chosen = [arm for arm in ARMS if arm.name in options.arms.split(",")]
+    cases = options.cases.split(",")
+
+    with ExitStack() as stack:
+        url, missing = _postgresql(stack)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-bench-")))
+        floor = Floor(folder, url)
+        stack.callback(floor.close)
+        repetitions = options.repetitions or (3 if options.quick else 7)
+        bench = Bench(repetitions, SIZES, quick=options.quick, between=floor.sample)
+        if url is None:
+            for arm in chosen:
+                if arm.name in ON_POSTGRESQL:
+                    bench.skip(arm.name, missing)
+            chosen = [arm for arm in chosen if arm.name not in ON_POSTGRESQL]
+        interpreters = bench.interpreters(chosen, options.venvs)
+        machine = describe()
+        found = versions("orchestrator", "uvloop") | {"filesystem": disk}
+        found |= timed(bench, floor, [case for case in cases if case in SIZES], chosen, interpreters)
+        bench.results += ratios(bench.results)
+        if "crash-chain" in cases:
+            crash_chain(bench, chosen, interpreters, options.kills or (3 if options.quick else 20))
+    report = Report(
+        benchmark="durable",
+        quick=options.quick,
+        command="python -m benchmarks.durable" + (" --quick" if options.quick else ""),
+        machine=machine.finished(),
+        versions=found,
+        seeds={"W3": SEED, "kills": KILL_SEED},
+        results=bench.results,
+        skipped=bench.skipped,
+    )
+    report.write(options.json)
+    print(table(report))
+    return int(any(skip.arm in OURS for skip in bench.skipped))
+
+
+def table(report: Report) -> str:
+    """A text table: one row an arm, one column a figure; above it the floor, below it what the kills did."""
+    columns = [(case, "us_per_step") for case in SIZES] + [("W4", "efficiency"), ("crash-chain", "resume_s")]
+    heads = [*(f"{case} µs" for case in SIZES), "W4 eff.", "resume s"]
+    lines = [f"commit on {r.arm:<16}{r.value:>8.0f} µs" for r in report.results if r.case == "floor"]
+    lines.append(f"{'':<18}" + "".join(f"{head:>12}" for head in heads))
+    for arm in dict.fromkeys(result.arm for result in report.results if result.case != "floor"):
+        cells = (report.find(case, metric, arm) for case, metric in columns)
+        lines.append(f"{arm:<18}" + "".join(f"{cell.value:>12.3g}" if cell else f"{'-':>12}" for cell in cells))
+    counted = (result for result in report.results if result.unit == "ops" and result.value)
+    lines += [f"{r.case} {r.arm}: {r.metric} {r.value:.0f} ({r.n} kills)" for r in counted]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
