@@ -24,6 +24,7 @@ from orchestrator.dsl.tool import Tool, tool
 from orchestrator.dsl.tracing.constants import is_symbolic, named
 from orchestrator.dsl.tracing.tracer import Value
 from orchestrator.dsl.types.read_again import readable_again
+from orchestrator.dsl.types.secret import holds_secret
 from orchestrator.dsl.types.typing import TypeForm, json_schema, type_string, union
 from orchestrator.errors import Diagnostic, TraceError
 
@@ -227,7 +228,8 @@ def _parameters(each: Tool[..., Any], hidden: Collection[str]) -> Iterator[Param
 
 def _is_ours(each: Tool[..., Any], name: str, hidden: Collection[str]) -> bool:
     keys = (each.key,) if isinstance(each.key, str) else each.key or ()
-    return name in keys or name in hidden or is_hidden(each.boundary.params[name])
+    tp = each.boundary.params[name]
+    return name in keys or name in hidden or is_hidden(tp) or holds_secret(tp)
 
 
 def _has_schema(tp: TypeForm) -> bool:
@@ -260,9 +262,15 @@ def _ungivable(each: Tool[..., Any], hidden: Collection[str]) -> Iterator[Diagno
             continue
         if is_hidden(tp):
             what, why = f"nobody gives `{name}` of tool `{each.name}`", "it is hidden from the model"
+        elif holds_secret(tp):
+            what, why = f"nobody gives `{name}` of tool `{each.name}`", "it is a secret, which no model sees"
         elif not _is_ours(each, name, hidden) and not _has_schema(tp):
             what = f"a model cannot give `{name}` of tool `{each.name}`, which is {type_string(tp)}"
             why = "the model gives arguments as JSON, and that type has no JSON schema"
         else:
             continue
         yield Diagnostic("ORCH-D041", what, where, why, f'give it: deps={{"{name}": …}}')
+    if holds_secret(each.boundary.returns):
+        message = f"{type_string(each.boundary.returns)} as the result of tool `{each.name}`, which a model reads"
+        fix = "return what the secret can be found by, and get it inside the tool that uses it"
+        yield Diagnostic("ORCH-D060", message, where, "a model is told what its tools return", fix)

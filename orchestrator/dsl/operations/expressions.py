@@ -18,6 +18,7 @@ from orchestrator.dsl.tracing.tracer import Fact, Tracer, Value
 from orchestrator.dsl.types.arithmetic import SYMBOLS, comparable, result_type, unary_type
 from orchestrator.dsl.types.bounds import Length
 from orchestrator.dsl.types.kinds import MUTATORS, attribute_type, class_of, is_text, items_of, key_and_value
+from orchestrator.dsl.types.secret import is_secret
 from orchestrator.dsl.types.typing import (
     TypeForm,
     assignable,
@@ -195,6 +196,13 @@ def _unknown_field(value: Value[Any], name: str, fields: Any) -> Value[Any]:
             f"`.{name}` changes `{value._origin.name}` elsewhere than in a statement of the workflow",
             why="a value of a workflow is never changed: a name is given a changed one, in the code that is compiled",
             fix="write it in the workflow on a local name, xs.append(x); elsewhere return the new one: xs + [x]",
+        )
+    if is_secret(tp):
+        return tracer.report(
+            "ORCH-D060",
+            f"`.{name}` of the secret `{value._origin.name}` in a workflow",
+            why="what a workflow computes with stands in prompts, journals and traces",
+            fix=f"pass `{value._origin.name}` itself to the tool that needs it, and call get_secret_value() there",
         )
     if tp is Error:
         why = "what is recorded of an exception is its class and its text"

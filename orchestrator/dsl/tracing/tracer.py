@@ -20,6 +20,7 @@ from orchestrator.dsl.source.location import user_frame, user_location
 from orchestrator.dsl.source.ran import Runs
 from orchestrator.dsl.tracing.order import Tokens
 from orchestrator.dsl.tracing.scope import Scope
+from orchestrator.dsl.tracing.secrecy import problem_of
 from orchestrator.dsl.tracing.sharing import Shares, Things, changeable, container, note, of, of_builtin, part
 from orchestrator.dsl.tracing.template import Markers
 from orchestrator.dsl.tracing.undo import Past, Undoable
@@ -317,6 +318,9 @@ class Tracer:
             inside = scope.take_once()
             if inside and repeats(opts):
                 self.diagnostics.append(retried_around(kind, inside, where))
+        told = [(value._origin.name, value._type) for value in operands] if kind == "prompt" else ()
+        if (secret := problem_of(kind, told, [result.type for result in results], attrs, where)) is not None:
+            self.diagnostics.append(secret)
         op_id = self.new_id(base or kind, name, where)
         types = [self.register_type(result.type) for result in results]
         waits = self._done(after)  # type: ignore[arg-type]
