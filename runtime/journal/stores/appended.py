@@ -51,6 +51,14 @@ class Appended:
                 self._parts.append(data)
         self.add(b"", later.change, later.taken)
 
+    def is_more_than_rows(self) -> bool:
+        """Whether the head changes, or notices are taken."""
+        return self.change is not None or bool(self.taken)
+
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return sum(len(data) for _, data in self.rows())
+
     def rows(self) -> list[tuple[bool, bytes]]:
         """Whether each is a snapshot, and what it holds."""
         self._seal()

@@ -1,0 +1,67 @@
+"""A store by its URL."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from orchestrator.errors import JournalError, described
+from orchestrator.redaction import shown
+from orchestrator.runtime.journal.stores.base import Store
+
+DEFAULT_URL: Final = "sqlite:///.orch/runs.db"
+_KINDS: Final = ("memory", "sqlite", "postgresql", "postgres")
+
+
+async def open_store(url: str = DEFAULT_URL) -> Store:
+    """The store of a URL: ``memory:``, ``sqlite:///relative``, ``sqlite:////absolute``, ``postgresql://…``, or a path.
+
+    Raises ``JournalError``: ORCH-R090 where the URL names no store, or one that cannot be opened, and ORCH-R091 where
+    a file is no store of ours.
+    """
+    kind, colon, rest = url.partition(":")
+    if url == "memory:":
+        from orchestrator.runtime.journal.stores.memory import MemoryStore
+
+        return MemoryStore()
+    if kind in ("postgresql", "postgres") and rest.startswith("//"):
+        return await _postgresql(url)
+    if kind == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
+        return await _sqlite(Path(unquote(rest.removeprefix("///"))))
+    if not url or "://" in url or (colon and kind in _KINDS):
+        raise JournalError(
+            "ORCH-R090",
+            f"`{shown(url)}` names no store of runs",
+            fix="sqlite:///runs.db, sqlite:////var/lib/runs.db, postgresql://user@host/database, memory:, or a path",
+        )
+    return await _sqlite(Path(url))
+
+
+async def _sqlite(path: Path) -> Store:
+    from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
+
+    try:
+        return await SqliteStore.open(path)
+    except (OSError, sqlite3.Error) as error:
+        raise JournalError(
+            "ORCH-R090",
+            f"the store of runs at {path} cannot be opened: {described(error)}",
+            why="the file, a folder beside it that tells which processes are alive, and SQLite's own files are written",
+            fix="name a path on a local disk that this user may write to, or run without a store (`memory:`)",
+        ) from error
+
+
+async def _postgresql(url: str) -> Store:
+    try:
+        postgresql = import_module("orchestrator.runtime.journal.stores.postgresql.store")
+    except ImportError as error:
+        raise JournalError(
+            "ORCH-R090",
+            f"the store of runs at {shown(url)} cannot be opened: {described(error)}",
+            fix="pip install 'orchestrator[postgresql]'",
+        ) from error
+    store: Store = await postgresql.PostgresqlStore.open(url)
+    return store

@@ -1,0 +1,155 @@
+"""Who executes what, as statements in a transaction that somebody else begins and commits.
+
+A lease is an owner's, not a run's: renewing it is one row, however many runs it has.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+
+from orchestrator.runtime.journal.stores.base import Claim, Head
+from orchestrator.runtime.journal.stores.sqlite.processes import Process
+from orchestrator.runtime.journal.stores.sqlite.reading import head
+
+
+def lease(db: sqlite3.Connection, process: Process, owner: str, lease_s: float) -> int:
+    """Note until when an owner has what it has claimed; its number."""
+    until = time.monotonic() + lease_s
+    db.execute(
+        "INSERT INTO owners(name, process, boot, until) VALUES(?, ?, ?, ?)"
+        " ON CONFLICT(process, name) DO UPDATE SET until = excluded.until",
+        (owner, process.name, process.boot, until),
+    )
+    (number,) = db.execute("SELECT id FROM owners WHERE process = ? AND name = ?", (process.name, owner)).fetchone()
+    return int(number)
+
+
+def renew(db: sqlite3.Connection, process: Process, owner: str, lease_s: float) -> list[str]:
+    """Renew the lease of an owner; the ids of the runs that it has claimed."""
+    own = db.execute("SELECT id FROM owners WHERE process = ? AND name = ?", (process.name, owner)).fetchone()
+    if own is None:
+        return []
+    lease(db, process, owner, lease_s)
+    return [run_id for (run_id,) in db.execute("SELECT run_id FROM runs WHERE owner = ?", own)]
+
+
+def lost_owners(db: sqlite3.Connection, process: Process, but: str | None = None) -> set[int]:
+    """The owners that are dead, or silent for longer than their lease, though not this process's ``but``."""
+    now = time.monotonic()
+    return {
+        number
+        for number, name, where, boot, until in db.execute("SELECT id, name, process, boot, until FROM owners")
+        if (where, name) != (process.name, but) and (boot != process.boot or until < now or process.is_gone(where))
+    }
+
+
+def make_ready(db: sqlite3.Connection, process: Process, but: str) -> None:
+    """Let go of waiting runs whose time has come, and of those of lost owners, though not of this process's ``but``."""
+    now = time.time()
+    db.execute(
+        "UPDATE runs SET status = 'ready', why = NULL, wake_at = NULL, updated_at = ?1"
+        " WHERE status = 'waiting' AND wake_at <= ?1",
+        (now,),
+    )
+    give_back(db, lost_owners(db, process, but))
+
+
+def give_back(db: sqlite3.Connection, owners: Collection[int]) -> None:
+    """Let go of everything that these owners have claimed."""
+    for owner in owners:
+        db.execute(
+            "UPDATE runs SET status = 'ready', owner = NULL, why = NULL, wake_at = NULL, updated_at = ?"
+            " WHERE owner = ?",
+            (time.time(), owner),
+        )
+        db.execute("DELETE FROM owners WHERE id = ?", (owner,))
+
+
+def give_all_back(db: sqlite3.Connection, process: Process) -> None:
+    """Let go of everything that was claimed through this store."""
+    give_back(db, [number for (number,) in db.execute("SELECT id FROM owners WHERE process = ?", (process.name,))])
+
+
+def claim(
+    db: sqlite3.Connection,
+    process: Process,
+    owner: str,
+    *,
+    lease_s: float,
+    run_id: str | None,
+    holds: Mapping[str, Collection[str] | None] | None,
+    limit: int,
+) -> list[tuple[Claim, Head]]:
+    """Claim runs that are ready, or the one that is named."""
+    make_ready(db, process, owner)
+    if run_id is None:
+        found = list(islice(_ready(db, holds, limit), limit))
+    else:
+        found = [] if _is_executed_by_another(db, process, owner, run_id) else [run_id]
+    heads = [before for each in found if (before := head(db, each)) is not None]
+    number = lease(db, process, owner, lease_s) if heads else 0
+    for before in heads:
+        db.execute(
+            "UPDATE runs SET status = 'running', owner = ?, epoch = epoch + 1, why = NULL, wake_at = NULL,"
+            " updated_at = ? WHERE run_id = ?",
+            (number, time.time(), before.run_id),
+        )
+    return [
+        (Claim(before.run_id, before.epoch + 1), replace(before, owner=owner, epoch=before.epoch + 1))
+        for before in heads
+    ]
+
+
+def _is_executed_by_another(db: sqlite3.Connection, process: Process, owner: str, run_id: str) -> bool:
+    by = db.execute(
+        "SELECT owners.process, owners.name FROM runs JOIN owners ON owners.id = runs.owner WHERE run_id = ?", (run_id,)
+    ).fetchone()
+    return by is not None and by != (process.name, owner)
+
+
+def _ready(db: sqlite3.Connection, holds: Mapping[str, Collection[str] | None] | None, limit: int) -> Iterator[str]:
+    """The ids of ready runs that may be claimed, the oldest first.
+
+    Versions are looked up one after the other, so that the runs of those that nobody here has cost nothing.
+    """
+    by_age = heapq.merge(
+        *(
+            db.execute(
+                "SELECT created_at, run_id FROM runs INDEXED BY runs_ready WHERE status = 'ready' AND workflow = ?"
+                " AND version = ? ORDER BY created_at, run_id LIMIT ?",
+                (workflow, version, limit),
+            )
+            for workflow, version in _ready_versions(db)
+            if _is_held(workflow, version, holds)
+        )
+    )
+    return (run_id for _, run_id in by_age)
+
+
+def _ready_versions(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The workflows and versions that ready runs have: one step in the index for each."""
+    found: list[tuple[str, str]] = []
+    at = ("", "")
+    comparison = ">="
+    while True:
+        next_one = db.execute(
+            "SELECT workflow, version FROM runs INDEXED BY runs_ready WHERE status = 'ready'"
+            f" AND (workflow, version) {comparison} (?, ?) ORDER BY workflow, version LIMIT 1",
+            at,
+        ).fetchone()
+        if next_one is None:
+            return found
+        at, comparison = next_one, ">"
+        found.append(at)
+
+
+def _is_held(workflow: str, version: str, holds: Mapping[str, Collection[str] | None] | None) -> bool:
+    if holds is None:
+        return True
+    versions = holds.get(workflow, ())
+    return versions is None or version in versions

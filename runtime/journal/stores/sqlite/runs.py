@@ -1,0 +1,145 @@
+"""What is written, as statements in a transaction that somebody else begins and commits."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import zlib
+from collections.abc import Collection
+from typing import Final
+
+from orchestrator.runtime.journal.stores.appended import Appended
+from orchestrator.runtime.journal.stores.base import Change, NewRun, Status
+
+_CLAIMED: Final = "run_id = ? AND epoch = ? AND status = 'running'"
+_WAKEABLE: Final = "('waiting', 'suspended', 'paused')"
+_WAKEFUL: Final = "EXISTS(SELECT 1 FROM notices WHERE run = runs.id AND wakes)"
+CHAIN: Final = """
+WITH RECURSIVE chain(id, before) AS (
+  SELECT id, before FROM log WHERE id = (SELECT last FROM runs WHERE id = :run)
+  UNION ALL
+  SELECT log.id, log.before FROM chain JOIN log ON log.id = chain.before WHERE chain.id <> :until
+)"""
+"""Where the rows of a run are, from the last one back to ``until``; to the first one, if that is 0."""
+
+
+def check_sum(data: bytes) -> int:
+    """What tells whether a row holds what was written."""
+    return zlib.crc32(data)
+
+
+def create(db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None) -> str | None:
+    """Add a run with its first row. The id of the run that has this key, already or now; None where this id is another
+    run's.
+    """
+    if run.key is not None:
+        keyed = (run.tenant, run.workflow, run.key)
+        found = db.execute("SELECT run_id FROM runs WHERE tenant = ? AND workflow = ? AND key = ?", keyed).fetchone()
+        if found is not None:
+            return str(found[0])
+    if db.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.run_id,)).fetchone() is not None:
+        return None
+    now = time.time()
+    row = db.execute(
+        "INSERT INTO runs(run_id, workflow, version, tenant, key, status, owner, epoch, created_at, updated_at, rows,"
+        " log_bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+        (run.run_id, run.workflow, run.version, run.tenant, run.key)
+        + (("ready", None, 0) if owner is None else ("running", owner, 1))
+        + (now, now),
+    ).lastrowid
+    first = db.execute(
+        "INSERT INTO log(run, number, is_snapshot, at, check_sum, data) VALUES(?, 1, 0, ?, ?, ?)",
+        (row, now, check_sum(data), data),
+    ).lastrowid
+    db.execute("UPDATE runs SET rows = 1, log_bytes = ?, last = ? WHERE id = ?", (len(data), first, row))
+    return run.run_id
+
+
+def append(db: sqlite3.Connection, run_id: str, appended: Appended) -> bool:
+    """Write what was appended; False where the claim is lost, and then nothing is written."""
+    claimed = (run_id, appended.epoch)
+    now = time.time()
+    for is_snapshot, data in appended.rows():
+        added = db.execute(
+            "INSERT INTO log(run, number, before, is_snapshot, at, check_sum, data)"
+            f" SELECT id, rows + 1, last, ?, ?, ?, ? FROM runs WHERE {_CLAIMED}",
+            (is_snapshot, now, check_sum(data), data, *claimed),
+        )
+        if added.rowcount != 1:
+            return False
+        row = added.lastrowid
+        db.execute(
+            "UPDATE runs SET rows = rows + 1, log_bytes = log_bytes + ?, updated_at = ?, last = ?,"
+            f" snapshot = coalesce(?, snapshot) WHERE {_CLAIMED}",
+            (len(data), now, row, row if is_snapshot else None, *claimed),
+        )
+    for notice in appended.taken:
+        db.execute(
+            f"DELETE FROM notices WHERE id = ? AND run = (SELECT id FROM runs WHERE {_CLAIMED})", (notice, *claimed)
+        )
+    return _change(db, claimed, appended.change or Change(), now) if appended.is_more_than_rows() else True
+
+
+def _change(db: sqlite3.Connection, claimed: tuple[str, int], change: Change, now: float) -> bool:
+    changed = db.execute(
+        "UPDATE runs SET why = coalesce(?, why), wake_at = coalesce(?, wake_at), version = coalesce(?, version),"
+        f" updated_at = ? WHERE {_CLAIMED}",
+        (change.why, change.wake_at, change.version, now, *claimed),
+    )
+    if change.status not in (None, "running"):
+        db.execute(
+            "UPDATE runs SET owner = NULL,"
+            f" status = CASE WHEN ?1 IN {_WAKEABLE} AND {_WAKEFUL} THEN 'ready' ELSE ?1 END"
+            " WHERE run_id = ?2 AND epoch = ?3 AND status = 'running'",
+            (change.status, *claimed),
+        )
+    return changed.rowcount == 1
+
+
+def send(db: sqlite3.Connection, run_id: str, data: bytes, wakes: bool) -> bool:
+    """Leave a notice; False where there is no such run."""
+    sent = db.execute(
+        "INSERT INTO notices(run, wakes, data) SELECT id, ?, ? FROM runs WHERE run_id = ?", (wakes, data, run_id)
+    )
+    if wakes:
+        db.execute(
+            "UPDATE runs SET status = 'ready', why = NULL, wake_at = NULL, updated_at = ?"
+            f" WHERE run_id = ? AND status IN {_WAKEABLE}",
+            (time.time(), run_id),
+        )
+    return sent.rowcount == 1
+
+
+def set_status(db: sqlite3.Connection, run_id: str, status: Status, why: str | None) -> bool:
+    """Change the status of a run that nobody executes; False where there is none."""
+    changed = db.execute(
+        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, updated_at = ? WHERE run_id = ? AND status <> 'running'",
+        (status, why, time.time(), run_id),
+    )
+    return changed.rowcount == 1
+
+
+def put_program(db: sqlite3.Connection, version: str, data: bytes) -> None:
+    """Keep what describes a version."""
+    db.execute("INSERT OR IGNORE INTO programs(version, data) VALUES(?, ?)", (version, data))
+
+
+def refer(db: sqlite3.Connection, run_id: str, artifacts: Collection[str]) -> None:
+    """Note what a run refers to."""
+    db.executemany(
+        "INSERT OR IGNORE INTO artifacts(artifact, run) SELECT ?, id FROM runs WHERE run_id = ?",
+        [(artifact, run_id) for artifact in artifacts],
+    )
+
+
+def remove(db: sqlite3.Connection, run_id: str) -> bool:
+    """Remove a run that nobody executes, and everything of it; False where there is none."""
+    found = db.execute("SELECT id FROM runs WHERE run_id = ? AND status <> 'running'", (run_id,)).fetchone()
+    if found is None:
+        return False
+    (run,) = found
+    db.execute(f"DELETE FROM log WHERE id IN ({CHAIN} SELECT id FROM chain)", {"run": run, "until": 0})
+    db.execute("DELETE FROM notices WHERE run = ?", (run,))
+    db.execute("DELETE FROM artifacts WHERE run = ?", (run,))
+    db.execute("DELETE FROM runs WHERE id = ?", (run,))
+    return True

@@ -1,0 +1,332 @@
+"""A store of runs in a file: what is appended, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from orchestrator.runtime.journal.stores.appended import Appended
+from orchestrator.runtime.journal.stores.base import (
+    LEASE_S,
+    Change,
+    Claim,
+    FencedError,
+    Head,
+    Loaded,
+    NewRun,
+    Notice,
+    Row,
+    Status,
+)
+from orchestrator.runtime.journal.stores.bell import Bell
+from orchestrator.runtime.journal.stores.sqlite import claims, reading, runs
+from orchestrator.runtime.journal.stores.sqlite.connections import ConnectionThread
+from orchestrator.runtime.journal.stores.sqlite.processes import Process
+from orchestrator.runtime.journal.stores.sqlite.schema import BUSY_S, connect, prepare, sync_folder
+
+POLL_S: Final = 0.075
+"""How often a store that waits looks for what other processes have written."""
+CHECKPOINT_BYTES: Final = 4 << 20
+"""So much is written, about, before the file's log is moved into the file."""
+_COMMIT_BYTES: Final = 8 << 10
+"""What the pages of a small row come to."""
+_ROWS_AT_ONCE: Final = 64
+_log: Final = logging.getLogger(__name__)
+
+
+class _Log:
+    """What one claim has appended and is not durable, and who waits for it. It goes when there is nothing of both."""
+
+    __slots__ = ("epoch", "next_waiting", "pending", "waiting", "writing")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.writing: Appended | None = None
+        """What the writer has. One at a time, so that what fails comes before what was appended meanwhile."""
+        self.waiting: list[asyncio.Future[None]] = []
+        """Who waits for that."""
+        self.pending: Appended | None = None
+        self.next_waiting: list[asyncio.Future[None]] = []
+
+
+class SqliteStore:
+    """Keeps runs in a file, which all processes of this machine share. :meth:`open` makes one.
+
+    A writer commits; a reader reads beside it; a third connection moves SQLite's log into the file, which takes
+    milliseconds that nobody who commits waits for. Everything else is in the event loop.
+    """
+
+    def __init__(self, path: Path, process: Process, *, busy_s: float = BUSY_S) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._path = path
+        self.process = process
+        self._writer = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-write")
+        self._reader = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-read")
+        self._mover = ConnectionThread(partial(connect, path, busy_s=POLL_S), "orchestrator-runs-checkpoint")
+        self._logs: dict[str, _Log] = {}
+        self._bell = Bell()
+        self._seen: tuple[int, frozenset[int]] | None = None
+        """What the last look of :meth:`wait` has found."""
+        self._to_move = 0
+        """Bytes written since the last checkpoint, about."""
+
+    @classmethod
+    async def open(cls, path: Path, *, busy_s: float = BUSY_S) -> SqliteStore:
+        """The store in a file, which is made, with its folder, where it is missing. A statement waits ``busy_s``
+        seconds for another process that writes.
+
+        Raises ``OSError`` and ``sqlite3.Error`` where that cannot be done, and ``JournalError`` ORCH-R091 for a file
+        that is something else.
+        """
+        return cls(path, await asyncio.to_thread(_enter, path), busy_s=busy_s)
+
+    @property
+    def url(self) -> str:
+        """What opens it again."""
+        return f"sqlite:///{quote(str(self._path.absolute()))}"
+
+    async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
+        """Add a run with the first row of its log."""
+
+        def do(db: sqlite3.Connection) -> Head | None:
+            by = None if owner is None else claims.lease(db, self.process, owner, lease_s)
+            run_id = runs.create(db, run, data, by)
+            return None if run_id is None else reading.head(db, run_id)
+
+        head = await self._writer.write(do)
+        if head is None:
+            raise KeyError(run.run_id)
+        self._wrote(len(data))
+        self._bell.ring()
+        return head
+
+    async def claim(
+        self,
+        owner: str,
+        *,
+        lease_s: float = LEASE_S,
+        run_id: str | None = None,
+        holds: Mapping[str, Collection[str] | None] | None = None,
+        limit: int = 1,
+    ) -> Sequence[tuple[Claim, Head]]:
+        """Claim runs that are ready, or the one that is named."""
+        by = partial(claims.claim, lease_s=lease_s, run_id=run_id, holds=holds, limit=limit)
+        return await self._writer.write(lambda db: by(db, self.process, owner))
+
+    async def renew(self, owner: str, lease_s: float = LEASE_S) -> Collection[str]:
+        """Renew the lease of everything that ``owner`` has claimed."""
+        return await self._writer.write(lambda db: claims.renew(db, self.process, owner, lease_s))
+
+    def append(self, claim: Claim, data: bytes, *, change: Change | None = None, taken: Collection[int] = ()) -> None:
+        """Add to a run's log."""
+        self._pending(claim).add(data, change, taken)
+
+    def snapshot(self, claim: Claim, data: bytes) -> None:
+        """Add a row that stands for everything appended before it."""
+        self._pending(claim).add_snapshot(data)
+
+    def barrier(self, run_id: str) -> Awaitable[None] | None:
+        """What to wait for until everything appended to the run is durable; None if it is."""
+        log = self._logs.get(run_id)
+        if log is None:
+            return None
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        if log.pending is None:
+            log.waiting.append(waiter)
+        else:
+            log.next_waiting.append(waiter)
+            if log.writing is None:
+                self._write(run_id, log)
+        return waiter
+
+    async def load(self, run_id: str) -> Loaded | None:
+        """A run from its last snapshot on. Raises ``JournalError`` ORCH-R092 where some of that is damaged."""
+        return await self._reader.read(lambda db: reading.load(db, run_id))
+
+    async def history(self, run_id: str, *, after: int = 0) -> AsyncIterator[Row]:
+        """Every row, in order. Raises ``JournalError`` ORCH-R092 where one is damaged."""
+        run, ids = await self._reader.read(lambda db: reading.chain(db, run_id, after))
+        for first in range(0, len(ids), _ROWS_AT_ONCE):
+            some = ids[first : first + _ROWS_AT_ONCE]
+            for row in await self._reader.read(partial(reading.rows, run_id=run_id, run=run, ids=some)):
+                yield row
+
+    async def heads(
+        self,
+        *,
+        status: Collection[Status] = (),
+        workflow: str | None = None,
+        tenant: str | None = None,
+        before: tuple[float, str] | None = None,
+        limit: int = 50,
+    ) -> Sequence[Head]:
+        """Runs, the latest first."""
+        return await self._reader.read(
+            lambda db: reading.heads(db, status=status, workflow=workflow, tenant=tenant, before=before, limit=limit)
+        )
+
+    async def send(self, run_id: str, data: bytes, *, wakes: bool = True) -> bool:
+        """Leave a notice."""
+        was_sent = await self._writer.write(lambda db: runs.send(db, run_id, data, wakes))
+        self._wrote(len(data))
+        self._bell.ring()
+        return was_sent
+
+    async def notices(self, claim: Claim) -> Sequence[Notice]:
+        """What was left for a run, in order."""
+        return await self._reader.read(lambda db: reading.notices(db, claim.run_id))
+
+    async def set_status(self, run_id: str, status: Status, why: str | None = None) -> bool:
+        """Change the status of a run that nobody executes."""
+        if status == "running":
+            raise ValueError("only a claim makes a run running")
+        was_set = await self._writer.write(lambda db: runs.set_status(db, run_id, status, why))
+        self._bell.ring()
+        return was_set
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when there may be something to do, or after ``timeout_s``."""
+        due_s = await self._reader.read(reading.next_due_s)
+        until = self._loop.time() + (timeout_s if due_s is None else min(timeout_s, due_s))
+        while True:
+            seen = await self._writer.read(
+                lambda db: (reading.data_version(db), frozenset(claims.lost_owners(db, self.process)))
+            )
+            is_new, self._seen = seen != self._seen, seen
+            left_s = until - self._loop.time()
+            if is_new or await self._bell.heard(min(left_s, POLL_S)) or left_s <= 0:
+                return
+
+    async def put_program(self, version: str, data: bytes) -> None:
+        """Keep what describes a version of a workflow, once."""
+        await self._writer.write(lambda db: runs.put_program(db, version, data))
+        self._wrote(len(data))
+
+    async def program(self, version: str) -> bytes | None:
+        """What was kept of a version."""
+        return await self._reader.read(lambda db: reading.program(db, version))
+
+    async def refer(self, run_id: str, artifacts: Collection[str]) -> None:
+        """Note that a run's log refers to artifacts."""
+        await self._writer.write(lambda db: runs.refer(db, run_id, artifacts))
+
+    async def referred(self, artifacts: Collection[str]) -> Collection[str]:
+        """Those of the artifacts that some run refers to."""
+        return await self._reader.read(lambda db: reading.referred(db, artifacts))
+
+    async def remove(self, run_ids: Collection[str]) -> int:
+        """Remove runs that nobody executes; each in a commit, between which others have theirs."""
+        removed = 0
+        for run_id in set(run_ids):
+            removed += await self._writer.write(partial(runs.remove, run_id=run_id))
+        return removed
+
+    async def close(self) -> None:
+        """Commit what was appended, give every claim back, and close. What cannot be committed is raised then."""
+        waiting = [waiter for run_id in list(self._logs) if (waiter := self.barrier(run_id)) is not None]
+        try:
+            found = await asyncio.gather(*waiting, return_exceptions=True)
+            await self._writer.write(lambda db: claims.give_all_back(db, self.process))
+        finally:
+            for thread in (self._mover, self._reader, self._writer):
+                await thread.close()
+            self.process.leave()
+        for error in found:
+            if isinstance(error, BaseException) and not isinstance(error, FencedError):
+                raise error
+
+    def _pending(self, claim: Claim) -> Appended:
+        log = self._logs.get(claim.run_id)
+        if log is not None and log.epoch > claim.epoch:
+            raise FencedError(claim.run_id)
+        if log is None or log.epoch < claim.epoch:
+            if log is not None:
+                _fail(log.next_waiting, FencedError(claim.run_id))
+            log = self._logs[claim.run_id] = _Log(claim.epoch)
+        if log.pending is None:
+            log.pending = Appended(claim.epoch)
+        return log.pending
+
+    def _write(self, run_id: str, log: _Log) -> None:
+        """Let the writer have what is pending."""
+        assert log.pending is not None
+        log.writing, log.pending = log.pending, None
+        log.waiting, log.next_waiting = log.next_waiting, []
+        self._writer.submit(
+            partial(runs.append, run_id=run_id, appended=log.writing), partial(self._written, run_id, log), writes=True
+        )
+
+    def _written(self, run_id: str, log: _Log, is_claimed: bool | None, error: BaseException | None) -> None:
+        """Tell who waits; the writer is done with what it had."""
+        written, log.writing = log.writing, None
+        waiting, log.waiting = log.waiting, []
+        assert written is not None
+        is_current = self._logs.get(run_id) is log
+        if error is not None:
+            if log.pending is not None:
+                written.then(log.pending)
+            log.pending = written
+            _fail(waiting, error)
+        elif not is_claimed:
+            _fail(waiting + log.next_waiting, FencedError(run_id))
+            log.pending, log.next_waiting = None, []
+        else:
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._wrote(written.size())
+            if written.change is not None:
+                self._bell.ring()
+        if is_current and log.pending is None:
+            del self._logs[run_id]
+        elif is_current and log.next_waiting:
+            self._write(run_id, log)
+
+    def _wrote(self, size: int) -> None:
+        """Move SQLite's log into the file now and then, beside those who write."""
+        self._to_move += size + _COMMIT_BYTES
+        if self._to_move >= CHECKPOINT_BYTES:
+            self._to_move = 0
+            self._mover.submit(_checkpoint, self._moved, writes=False)
+
+    def _moved(self, _: None, error: BaseException | None) -> None:
+        if error is not None:
+            _log.warning("The write-ahead log of %s grows, as it cannot be moved into it: %s", self._path, error)
+
+
+def _fail(waiting: Sequence[asyncio.Future[None]], error: BaseException) -> None:
+    for waiter in waiting:
+        if not waiter.done():
+            waiter.set_exception(error)
+
+
+def _enter(path: Path) -> Process:
+    """Make the file ready, and this process known beside it."""
+    folder = path.parent
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+    process = Process(path.with_name(f"{path.name}.owners"))
+    try:
+        with process.alone():
+            prepare(path)
+            process.sweep()
+    except BaseException:
+        process.leave()
+        raise
+    return process
+
+
+def _checkpoint(db: sqlite3.Connection) -> None:
+    """Move what was committed into the file: first without anybody waiting, then what came meanwhile, which is little,
+    with the writers locked out, so that the log begins anew and does not grow for ever.
+    """
+    _, in_log, moved = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    if moved < in_log:
+        db.execute("PRAGMA wal_checkpoint(FULL)")
