@@ -12,6 +12,7 @@ files go (`TMPDIR`), which must be a disk.
   with one writer thread and group commit).
 - ``crash-chain``: a chain with a durable record a step, killed with ``kill -9`` at random moments
   (``durability/kills.py``): `lost_ops`, `once_repeated`, `paid_calls_repeated`, `ops_repeated`, `resume_s`.
+- ``history``: `journal_bytes`, all files of the store after 100 calls that add 5 KB of text each to a conversation.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 
+from benchmarks.arms import history
 from benchmarks.arms.workloads import SEED, SIZES
 from benchmarks.durability import kills
 from benchmarks.durability.floor import Floor
@@ -43,12 +46,18 @@ LANGGRAPH = ("langgraph==1.2.24", "langgraph-checkpoint-sqlite==3.1.2", "aiosqli
 ARMS = (
     Arm(FLOOR, "durable_asyncio"),
     Arm("dbos-sqlite", "durable_dbos", DBOS, quick_sizes=(("W3", 400),)),
-    Arm("dbos-postgresql", "durable_dbos_postgresql", DBOS, quick_sizes=(("W3", 400),)),
+    Arm(
+        "dbos-postgresql",
+        "durable_dbos_postgresql",
+        DBOS,
+        quick_sizes=(("W3", 400),),
+        lacks=(("history", "keeps it among the server's own files"),),
+    ),
     Arm("burr-sqlite", "durable_burr", BURR, lacks=(("W3", "has no DAG"),)),
     Arm("langgraph-sqlite", "durable_langgraph", LANGGRAPH),
 )
 ON_POSTGRESQL = ("dbos-postgresql",)
-CASES = (*SIZES, "crash-chain")
+CASES = (*SIZES, "crash-chain", "history")
 CHAIN = 300
 """Steps of the chain that is killed."""
 KILL_SEED = 12
@@ -87,20 +96,33 @@ def _over(result: Result, base: Result, metric: str) -> Result:
     return Result(case=result.case, arm=result.arm, metric=metric, value=value, unit="ratio", n=result.n)
 
 
-def crash_chain(bench: Bench, arms: list[Arm], interpreters: dict[str, Path], count: int) -> None:
-    """Kill each arm's chain that often."""
+def crash_chain(arm: Arm, python: Path, folder: Path, count: int) -> list[Result]:
+    """Kill an arm's chain that often. Raises VictimError."""
+    command = kills.arm_command(python, arm.script, CHAIN)
+    return tallied("crash-chain", arm.name, kills.kill_at_random(["chain"], command, folder, count, KILL_SEED))
+
+
+def weigh_history(arm: Arm, python: Path, folder: Path) -> list[Result]:
+    """What an arm keeps of a long conversation. Raises VictimError."""
+    played = kills.play(kills.arm_command(python, arm.script, history.CALLS)("history", folder), folder, ())
+    if played.value != history.expected(history.CALLS):
+        raise kills.VictimError(f"returned {played.value!r} instead of {history.expected(history.CALLS)}")
+    kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name not in kills.OWN_FILES)
+    return [Result(case="history", arm=arm.name, metric="journal_bytes", value=kept, unit="bytes", n=history.CALLS)]
+
+
+def apart(bench: Bench, case: str, arms: list[Arm], measure: Callable[[Arm, Path], list[Result]]) -> None:
+    """Measure a case in one arm after the other, each in a folder of its own."""
     for arm in arms:
-        if arm.name not in interpreters:
+        if case in dict(arm.lacks):
+            bench.skip(arm.name, dict(arm.lacks)[case], case)
             continue
-        print(f"crash-chain: {arm.name}, {count} kills", file=sys.stderr)
-        command = kills.arm_command(interpreters[arm.name], arm.script, CHAIN)
+        print(f"{case}: {arm.name}", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as folder:
             try:
-                tally = kills.kill_at_random(["chain"], command, Path(folder), count, KILL_SEED)
+                bench.results += measure(arm, Path(folder))
             except kills.VictimError as error:
-                bench.skip(arm.name, error, "crash-chain")
-                continue
-        bench.results += tallied("crash-chain", arm.name, tally)
+                bench.skip(arm.name, error, case)
 
 
 def tallied(case: str, arm: str, tally: kills.Tally) -> list[Result]:
@@ -177,8 +199,14 @@ def main(argv: list[str] | None = None) -> int:
         found = versions("orchestrator", "uvloop") | {"filesystem": disk}
         found |= timed(bench, floor, [case for case in cases if case in SIZES], chosen, interpreters)
         bench.results += ratios(bench.results)
-        if "crash-chain" in cases:
-            crash_chain(bench, chosen, interpreters, options.kills or (3 if options.quick else 20))
+        count = options.kills or (3 if options.quick else 20)
+        measures: dict[str, Callable[[Arm, Path], list[Result]]] = {
+            "crash-chain": lambda arm, place: crash_chain(arm, interpreters[arm.name], place, count),
+            "history": lambda arm, place: weigh_history(arm, interpreters[arm.name], place),
+        }
+        there = [arm for arm in chosen if arm.name in interpreters]
+        for case in (case for case in cases if case in measures):
+            apart(bench, case, there, measures[case])
     report = Report(
         benchmark="durable",
         quick=options.quick,
@@ -196,8 +224,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def table(report: Report) -> str:
     """A text table: one row an arm, one column a figure; above it the floor, below it what the kills did."""
-    columns = [(case, "us_per_step") for case in SIZES] + [("W4", "efficiency"), ("crash-chain", "resume_s")]
-    heads = [*(f"{case} µs" for case in SIZES), "W4 eff.", "resume s"]
+    columns = [(case, "us_per_step") for case in SIZES] + [
+        ("W4", "efficiency"),
+        ("crash-chain", "resume_s"),
+        ("history", "journal_bytes"),
+    ]
+    heads = [*(f"{case} µs" for case in SIZES), "W4 eff.", "resume s", "history B"]
     lines = [f"commit on {r.arm:<16}{r.value:>8.0f} µs" for r in report.results if r.case == "floor"]
     lines.append(f"{'':<18}" + "".join(f"{head:>12}" for head in heads))
     for arm in dict.fromkeys(result.arm for result in report.results if result.case != "floor"):

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from benchmarks.arms import history
 from benchmarks.arms.databases import scratch
 from benchmarks.arms.group_commit import Log
 from benchmarks.arms.victim import Victim, serve_or_die
@@ -94,6 +95,17 @@ async def _crash_chain(victim: Victim, n: int) -> int:
     return int(state["i"])
 
 
+async def _history(victim: Victim, n: int) -> int:
+    log = Log(victim.folder / "log.db")
+    texts: list[str] = []
+    for number in range(n):
+        new = [history.asked(number), history.said(number)]
+        await log.append(json.dumps(new).encode())
+        texts += new
+    log.close()
+    return history.digest(texts)
+
+
 CASES = {"W1": _factory(chain), "W2": _factory(fan), "W3": _factory(dag), "W4": _factory(loops)}
 
 if __name__ == "__main__":
@@ -101,5 +113,8 @@ if __name__ == "__main__":
         "asyncio-sqlite",
         {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
         CASES,
-        lambda victim, n: asyncio.run(_crash_chain(victim, n)),
+        {
+            "chain": lambda victim, n: asyncio.run(_crash_chain(victim, n)),
+            "history": lambda victim, n: asyncio.run(_history(victim, n)),
+        },
     )

@@ -21,6 +21,7 @@ from burr.core.parallelism import MapStates
 from burr.core.persistence import SQLitePersister
 from burr.integrations.persisters.b_aiosqlite import AsyncSQLitePersister
 
+from benchmarks.arms import history
 from benchmarks.arms.databases import in_wal_mode, scratch
 from benchmarks.arms.victim import Victim, serve_or_die
 from benchmarks.arms.workloads import LLM_S, TOOL_S, TURNS, Factory, Run, join_sum, payload, step
@@ -162,6 +163,29 @@ def crash_chain(victim: Victim, n: int) -> int:
     return int(builder.with_state_persister(persister).build().run(halt_after=["end"])[2]["i"])
 
 
+def long_history(victim: Victim, n: int) -> int:
+    """The conversation in the state: the persister keeps the state after each action."""
+
+    @action(reads=["texts"], writes=["texts"])
+    def call(state: State) -> State:
+        number = len(state["texts"]) // 2
+        return state.update(texts=[*state["texts"], history.asked(number), history.said(number)])
+
+    @action(reads=[], writes=[])
+    def halt(state: State) -> State:
+        return state
+
+    persister = SQLitePersister(in_wal_mode(victim.folder / "burr.db"))
+    persister.initialize()
+    builder = ApplicationBuilder().with_actions(call=call, end=halt)
+    builder = builder.with_transitions(("call", "call", expr(f"len(texts) < {2 * n}")), ("call", "end", default))
+    builder = builder.with_entrypoint("call").with_state(texts=[]).with_state_persister(persister)
+    app = builder.with_identifiers(app_id="run", partition_key="bench").build()
+    texts = app.run(halt_after=["end"])[2]["texts"]
+    persister.cleanup()
+    return history.digest(texts)
+
+
 CASES: dict[str, Factory] = {"W1": _factory(chain), "W2": _factory(fan), "W4": _factory(loops)}
 
 if __name__ == "__main__":
@@ -169,5 +193,5 @@ if __name__ == "__main__":
         "burr-sqlite",
         {"apache-burr": version("apache-burr"), "sqlite": sqlite3.sqlite_version},
         CASES,
-        crash_chain,
+        {"chain": crash_chain, "history": long_history},
     )

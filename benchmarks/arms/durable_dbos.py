@@ -21,8 +21,9 @@ from typing import Any
 import sqlalchemy
 from dbos import DBOS, SetWorkflowID
 
+from benchmarks.arms import history
 from benchmarks.arms.databases import in_wal_mode, scratch
-from benchmarks.arms.victim import Victim, serve_or_die
+from benchmarks.arms.victim import Program, Victim, serve_or_die
 from benchmarks.arms.workloads import (
     LAYERS,
     LLM_S,
@@ -162,6 +163,23 @@ def _crash_chain(url: str, victim: Victim, n: int) -> int:
     return value
 
 
+def _history(url: str, n: int) -> int:
+    """The conversation in the workflow's variables: a step's result is its new text."""
+
+    @DBOS.step()
+    def call(number: int) -> list[str]:
+        return [history.asked(number), history.said(number)]
+
+    @DBOS.workflow()
+    def conversation(calls: int) -> int:
+        return history.digest(text for number in range(calls) for text in call(number))
+
+    _launch(url)
+    value = int(conversation(n))
+    DBOS.destroy()
+    return value
+
+
 WORKFLOWS: dict[str, Callable[[int], Any]] = {"W1": chain, "W2": fan, "W3": dag, "W4": _agents}
 
 
@@ -177,7 +195,11 @@ def main(arm: str, url: Callable[[Path], str]) -> None:
 
     cases = {case: factory(workflow) for case, workflow in WORKFLOWS.items()}
     found = {"dbos": version("dbos"), "sqlite": sqlite3.sqlite_version}
-    serve_or_die(arm, found, cases, lambda victim, n: _crash_chain(url(victim.folder), victim, n))
+    programs: dict[str, Program] = {
+        "chain": lambda victim, n: _crash_chain(url(victim.folder), victim, n),
+        "history": lambda victim, n: _history(url(victim.folder), n),
+    }
+    serve_or_die(arm, found, cases, programs)
     os._exit(0)
 
 

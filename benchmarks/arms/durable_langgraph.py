@@ -21,6 +21,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
+from benchmarks.arms import history
 from benchmarks.arms.databases import scratch
 from benchmarks.arms.victim import Victim, serve_or_die
 from benchmarks.arms.workloads import (
@@ -189,6 +190,28 @@ async def _crash_chain(victim: Victim, n: int) -> int:
     return int(state["i"])
 
 
+class Conversation(TypedDict):
+    """A state whose messages append."""
+
+    texts: Annotated[list[str], operator.add]
+
+
+async def _history(victim: Victim, n: int) -> int:
+    async def call(state: Any) -> Any:
+        number = len(state["texts"]) // 2
+        return {"texts": [history.asked(number), history.said(number)]}
+
+    graph: Any = StateGraph(Conversation)
+    graph.add_node("call", call)
+    graph.add_edge(START, "call")
+    graph.add_conditional_edges("call", lambda state: "call" if len(state["texts"]) < 2 * n else END, ["call", END])
+    saver = await _saver(str(victim.folder / "langgraph.db"))
+    app = graph.compile(checkpointer=saver)
+    state = await app.ainvoke({"texts": []}, _config("run"), durability="sync")
+    await saver.conn.close()
+    return history.digest(state["texts"])
+
+
 CASES: dict[str, Factory] = {"W1": _factory(chain), "W2": _factory(fan), "W3": _factory(dag), "W4": loops}
 
 if __name__ == "__main__":
@@ -200,5 +223,8 @@ if __name__ == "__main__":
             "sqlite": sqlite3.sqlite_version,
         },
         CASES,
-        lambda victim, n: asyncio.run(_crash_chain(victim, n)),
+        {
+            "chain": lambda victim, n: asyncio.run(_crash_chain(victim, n)),
+            "history": lambda victim, n: asyncio.run(_history(victim, n)),
+        },
     )

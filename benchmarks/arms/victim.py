@@ -1,10 +1,10 @@
-"""An arm that is there to be killed: it runs a chain of steps with a durable record each, or goes on with one.
+"""An arm that is there to be killed: it begins a program with a durable record of each step, or goes on with one.
 
-    python -m benchmarks.arms.durable_dbos FOLDER STEPS
+    python -m benchmarks.arms.durable_dbos FOLDER PROGRAM SIZE
 
 It says ``{"ready": …}`` before it opens its database (everything is imported by then) and ``{"value": …}`` at its end.
-What it does to the world is in ``FOLDER/effects``. Without arguments the arm serves the timed cases. Standard library
-only.
+What it does to the world is in ``FOLDER/effects``. ``chain`` is a chain of steps, ``history`` a long conversation that
+is not killed, but weighed. Without arguments the arm serves the timed cases. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from benchmarks.arms.effects import Effects
 from benchmarks.arms.serve import serve
@@ -35,16 +36,19 @@ class Victim:
         self.effects.record(f"step{number}", "idempotent", seen=seen)
 
 
+Program: TypeAlias = Callable[[Victim, int], Any]
+
+
 def serve_or_die(
-    arm: str, versions: Mapping[str, str], cases: Mapping[str, Factory], chain: Callable[[Victim, int], int]
+    arm: str, versions: Mapping[str, str], cases: Mapping[str, Factory], programs: Mapping[str, Program]
 ) -> None:
-    """The arm's main program; ``chain`` runs that many steps, or those that are left."""
+    """The arm's main program; a program of that size runs to its end, or what is left of it does."""
     if len(sys.argv) == 1:
         serve(arm, versions, cases)
         return
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    folder = Path(sys.argv[1])
+    folder, program, size = Path(sys.argv[1]), programs[sys.argv[2]], int(sys.argv[3])
     victim = Victim(folder, Effects(folder / "effects"))
     print(json.dumps({"ready": time.monotonic()}), file=channel, flush=True)
-    print(json.dumps({"value": chain(victim, int(sys.argv[2]))}), file=channel, flush=True)
+    print(json.dumps({"value": program(victim, size)}), file=channel, flush=True)

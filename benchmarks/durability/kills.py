@@ -30,6 +30,8 @@ LIFE_S = 120.0
 """A victim that has not returned by then has failed."""
 MOST_KILLS = 3
 """Of one run."""
+OWN_FILES = ("effects", "stderr")
+"""In a victim's folder, what is not its store's."""
 
 
 class VictimError(RuntimeError):
@@ -186,6 +188,6 @@ def kill_at_random(
     return tally
 
 
-def arm_command(python: Path, script: str, steps: int) -> Callable[[str, Path], Sequence[str]]:
-    """What starts an arm as a victim of the chain."""
-    return lambda program, folder: [str(python), "-m", f"benchmarks.arms.{script}", str(folder), str(steps)]
+def arm_command(python: Path, script: str, size: int) -> Callable[[str, Path], Sequence[str]]:
+    """What starts an arm with a program, of that size, in a folder."""
+    return lambda program, folder: [str(python), "-m", f"benchmarks.arms.{script}", str(folder), program, str(size)]

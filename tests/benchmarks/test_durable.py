@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import durable
-from benchmarks.arms import durable_asyncio
+from benchmarks.arms import durable_asyncio, history
 from benchmarks.arms.effects import Effect, Effects, read
 from benchmarks.arms.group_commit import Log
 from benchmarks.arms.workloads import SIZES, expected
@@ -126,6 +126,23 @@ def test_a_victim_that_fails_or_returns_something_else_is_not_counted(tmp_path: 
 
     with pytest.raises(kills.VictimError, match="instead of"):
         kills.kill_at_random(["odd"], lambda *_: [sys.executable, "-c", FORGETS], tmp_path, 1, seed=1)
+
+
+def test_a_history_is_weighed_without_what_the_benchmark_keeps(tmp_path: Path) -> None:
+    (tmp_path / "stderr").write_text("x" * 1000_000)
+    [weighed] = durable.weigh_history(durable.ARMS[0], Path(sys.executable), tmp_path)
+    text = history.CALLS * (history.ASKED_BYTES + history.SAID_BYTES)
+    assert text < weighed.value < 1.5 * text
+
+
+def test_a_conversation_that_loses_or_swaps_a_text_has_another_digest() -> None:
+    texts = [text for number in range(3) for text in (history.asked(number), history.said(number))]
+    assert len(set(texts)) == len(texts)
+    assert [len(text) for text in texts] == [history.ASKED_BYTES, history.SAID_BYTES] * 3
+    wanted = history.expected(3)
+    assert history.digest(texts) == wanted
+    assert all(history.digest(texts[:at] + texts[at + 1 :]) != wanted for at in range(len(texts)))
+    assert history.digest([texts[1], texts[0], *texts[2:]]) != wanted
 
 
 def test_the_floor_samples_a_few_commits_at_a_time(tmp_path: Path) -> None:
