@@ -69,6 +69,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R082": "an option of a model call turned out to be none that it may be",
     "ORCH-R090": "a value that a run refers to is missing or damaged",
     "ORCH-R091": "the place for large values cannot be opened",
+    "ORCH-R092": "a secret is needed that this process has not got",
 }
 
 

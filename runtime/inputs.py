@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from orchestrator.dsl.types.secret import holds_secret
 from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.apart import in_checks
 from orchestrator.runtime.failures import first_line
+from orchestrator.runtime.journal.secrets import named
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.values import adapter, at_run_time, runs_own_code
 
@@ -46,9 +48,11 @@ def checked_inputs(
             problems.append(f"`{name}` is missing")
             continue
         try:
-            values.append(given[name] if tp is Any else adapter(at_run_time(tp)).validate_python(given[name]))
+            value = given[name] if tp is Any else adapter(at_run_time(tp)).validate_python(given[name])
         except ValidationError as error:
             problems.append(f"`{name}`: {first_line(error)}")
+        else:
+            values.append(named(value, name) if holds_secret(tp) else value)
     if problems:
         fix = f"its parameters are ({', '.join(params)})"
         raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", fix=fix) for each in problems])

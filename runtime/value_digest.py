@@ -2,8 +2,8 @@
 
 A value is taken apart as pickling it would: lists, sets (in whatever order they are) and dicts into what they hold,
 models into their fields, and any other object into what it is made of. What cannot be taken apart, such as a lock, and
-what lies very deep, counts by its class only. So different values may have the same digest, but equal ones that are
-made anew, in another attempt of a tool, never differ by an address, an order of hashes or a secret that is not shown.
+what lies very deep, counts by its class only, and a secret by being one. So different values may have the same digest,
+but equal ones that are made anew, in another attempt of a tool, never differ by an address or an order of hashes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from orchestrator.runtime.journal.secrets import SECRETS
 from orchestrator.runtime.values import Conversation
 
 DEEPEST: Final = 100
@@ -41,6 +42,8 @@ class _Digests:
         if kind in _ATOMS or (kind in (list, tuple) and _ATOMS.issuperset(map(type, value))):
             with suppress(ValueError):  # of more than 2 GiB
                 return _digest([b"plain", marshal.dumps(value, 2)])  # version 3 tells shared parts from equal ones
+        if issubclass(kind, SECRETS):  # a digest of it would let who has a guess know that it is right
+            return _digest([b"secret"])
         if issubclass(kind, _NAMED):
             return _digest([b"named", _name(value)])
         if id(value) in self._known:

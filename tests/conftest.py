@@ -20,6 +20,7 @@ import pytest_asyncio
 from hypothesis import settings
 
 from orchestrator.runtime.engines.vllm import version
+from tests.postgresql import Server, running_server
 
 if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Engine
@@ -148,3 +149,13 @@ async def openai_engine(openai_url: str) -> AsyncIterator[Engine]:
     await engine.start()
     yield engine
     await engine.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL that is started for the tests."""
+    try:
+        with running_server() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))

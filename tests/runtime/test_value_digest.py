@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
+from orchestrator.runtime.journal.secrets import named
 from orchestrator.runtime.value_digest import DEEPEST, value_digest
 from orchestrator.runtime.values import Conversation
 
@@ -31,7 +32,7 @@ class Colour(Enum):
 
 
 class Card(BaseModel):
-    number: SecretStr
+    number: str = Field(repr=False)
     note: str = Field("", exclude=True)
     tags: set[str] = set()
 
@@ -99,6 +100,12 @@ def test_they_say_nothing_of_how_a_value_came_about() -> None:
     assert (str(used), hash(used)) and value_digest(used) == value_digest(Path("a/b"))
     here, there = Conversation(session="run/x"), Conversation(session="run/x#2")
     assert value_digest([here]) == value_digest([there])
+
+
+def test_they_say_nothing_of_a_secret() -> None:
+    assert value_digest(SecretStr("a")) == value_digest(SecretStr("b")) == value_digest(named(SecretStr("b"), "key"))
+    assert value_digest([SecretBytes(b"a"), 1]) == value_digest([SecretBytes(b"b"), 1])
+    assert value_digest([SecretStr("a"), 1]) != value_digest([SecretStr("a"), 2])
 
 
 def test_nothing_raises() -> None:

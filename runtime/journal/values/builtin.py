@@ -21,6 +21,7 @@ from orchestrator.dsl.logprobs import Logprobs, TokenLogprob
 from orchestrator.dsl.models.messages import Message, Reply, ToolCall
 from orchestrator.dsl.models.parts import Part
 from orchestrator.errors import Error
+from orchestrator.runtime.journal.secrets import WRITTEN, sealed, unsealed
 from orchestrator.runtime.journal.values.tree import (
     Conversations,
     NotKeptError,
@@ -257,6 +258,7 @@ WRITES: Final[dict[type, Write]] = {
     defaultdict: _defaultdict,
     Reply: _reply,
     Conversation: _conversation,
+    **dict.fromkeys(WRITTEN, lambda _w, value, _depth: {"~secret": sealed(value)}),
     **dict.fromkeys(_PATHS, _named("~path")),
     **dict.fromkeys(_ADDRESSES, _named("~address")),
     **dict.fromkeys(_URLS, _named("~url")),
@@ -289,6 +291,7 @@ READS: Final[dict[str, Read]] = {
     "~reply": _of_reply,
     "~said": _said,
     "~chat": _of_conversation,
+    "~secret": lambda _r, held: unsealed(held),
     "~path": _of_named(_PATHS),
     "~address": _of_named(_ADDRESSES),
     "~url": _of_named(_URLS),

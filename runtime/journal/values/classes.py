@@ -15,17 +15,15 @@ from enum import Enum, Flag
 from types import MemberDescriptorType
 from typing import Any, Final, Literal
 
-import pydantic
 from pydantic import BaseModel
 from pydantic.networks import AnyUrl, PostgresDsn
 from pydantic_core import PydanticUndefined
 
 from orchestrator.errors import qualified
+from orchestrator.runtime.journal.secrets import SECRETS
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError, Read, Reader, Write, Writer
 
 Kind = Literal["model", "dataclass", "enum", "url", "derived"]
-SECRETS: Final = (pydantic.Secret, pydantic.SecretStr, pydantic.SecretBytes)
-"""Classes of which no journal has values."""
 _HEAP: Final = 1 << 9
 """The flag of classes that are written in Python and not in C."""
 _OF_PYDANTIC: Final = frozenset({"__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"})

@@ -19,8 +19,9 @@ from pydantic import BaseModel
 from orchestrator.dsl.models.llm import Chat
 from orchestrator.dsl.types.typing import UNIONS, generic_of, is_typed_dict
 from orchestrator.errors import qualified
+from orchestrator.runtime.journal.secrets import SECRETS
 from orchestrator.runtime.journal.values.builtin import OWN, WRITES
-from orchestrator.runtime.journal.values.classes import SECRETS, kind_of
+from orchestrator.runtime.journal.values.classes import kind_of
 
 _WRITTEN: Final = frozenset({*WRITES, *OWN, Chat, PurePath, Path, type(None), bool, object})
 _SAYS_NOTHING: Final = (typing.TypeVar, typing.ParamSpec, ForwardRef, str)
@@ -97,7 +98,7 @@ class _Walk:
         if is_typed_dict(cls):
             self.classes[cls] = None
         elif issubclass(cls, SECRETS):
-            self._refuse(field, f"a `{cls.__name__}`, and secrets are not written anywhere")
+            self._refuse(field, f"a `{cls.__name__}`, and of secrets only pydantic's own classes have a name")
             return
         elif kind_of(cls) is not None:
             self.classes[cls] = None

@@ -1,0 +1,182 @@
+"""Who executes a run: claims, leases, and whose runs become ready again.
+
+A lease is an owner's, for everything that it has claimed, and lasts until a time of the database's clock. An owner
+whose process does not hold its advisory lock is dead, whatever its lease says; it is looked at twice, since a process
+whose connection broke opens another at once. After a restart of the database nobody has a lock yet, and leases
+alone count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from orchestrator.runtime.journal.stores.base import Claim, Head
+from orchestrator.runtime.journal.stores.postgresql.connections import Session
+from orchestrator.runtime.journal.stores.postgresql.flushing import NOW
+
+TWICE_S: Final = 0.1
+"""Between the two looks at an owner without its lock."""
+RESTART_S: Final = 5.0
+"""How long after a start of the database a lock that is not held says nothing."""
+
+HEAD: Final = """
+    run.run_id, run.workflow, run.version, run.tenant, run.key, run.status, run.why, run.wake_at, run.owner, run.epoch,
+    run.created_at, run.updated_at, run.rows, run.log_bytes,
+    (SELECT count(*) FROM orch_notice AS notice WHERE notice.run_id = run.run_id)"""
+"""The fields of a ``Head``, in order."""
+
+_LOCKED: Final = f"""owner.session IN (
+        SELECT classid::int8 << 32 | objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) OR {NOW} - extract(epoch FROM pg_postmaster_start_time()) < {RESTART_S}"""
+_GLANCE: Final = f"""
+    SELECT owner.owner, owner.until, {_LOCKED}, owner.until - {NOW} FROM orch_owner AS owner
+    WHERE owner.session <> %(session)s
+    UNION ALL
+    SELECT NULL, NULL, true, min(wake_at) - {NOW} FROM orch_run WHERE status = 'waiting' AND wake_at IS NOT NULL"""
+_READY: Final = f"status = 'ready', why = NULL, wake_at = NULL, owner = NULL, updated_at = {NOW}"
+_MAKE_READY: Final = f"""
+    WITH gone AS (
+        DELETE FROM orch_owner AS owner
+        WHERE owner.owner <> %(owner)s AND (owner.until < {NOW} OR (owner.owner, owner.until) IN (
+            SELECT * FROM unnest(%(dead)s::text[], %(until)s::float8[])))
+        RETURNING owner.owner
+    ), orphaned AS (
+        UPDATE orch_run AS run SET {_READY} WHERE run.owner = ANY(ARRAY(SELECT owner FROM gone)) RETURNING run.run_id
+    ), due AS MATERIALIZED (
+        SELECT run.run_id FROM orch_run AS run WHERE run.status = 'waiting' AND run.wake_at <= {NOW}
+        FOR UPDATE SKIP LOCKED
+    ), woken AS (
+        UPDATE orch_run AS run SET {_READY} WHERE run.run_id = ANY(ARRAY(SELECT run_id FROM due)) RETURNING run.run_id
+    )
+    SELECT pg_notify(%(channel)s, '')
+    WHERE EXISTS (SELECT FROM orphaned UNION ALL SELECT FROM woken)"""
+
+LEASE: Final = f"""
+    INSERT INTO orch_owner (owner, session, until)
+    SELECT %(owner)s, %(session)s, {NOW} + %(lease_s)s::float8 {{where}}
+    ON CONFLICT (owner) DO UPDATE SET session = excluded.session, until = excluded.until"""
+_CLAIM: Final = f"""
+    WITH found AS MATERIALIZED (
+        SELECT {HEAD.strip()} AS notices FROM orch_run AS run WHERE {{which}}
+    ), leased AS ({LEASE.format(where="WHERE EXISTS (SELECT FROM found)")}
+    ), claimed AS (
+        UPDATE orch_run AS run
+        SET status = 'running', why = NULL, wake_at = NULL, owner = %(owner)s, epoch = run.epoch + 1
+        WHERE run.run_id = ANY(ARRAY(SELECT run_id FROM found)) RETURNING run.run_id, run.epoch
+    )
+    SELECT found.*, claimed.epoch FROM found JOIN claimed ON claimed.run_id = found.run_id
+    ORDER BY found.created_at, found.run_id"""
+_ONE: Final = "run.run_id = %(run)s AND (run.status <> 'running' OR run.owner = %(owner)s) FOR UPDATE"
+_READY_RUNS: Final = (
+    "run.status = 'ready' {held} ORDER BY run.created_at, run.run_id LIMIT {limit} FOR UPDATE SKIP LOCKED"
+)
+_HELD: Final = """
+    AND run.workflow = ANY(%(workflow)s) AND EXISTS (
+        SELECT FROM unnest(%(workflow)s::text[], %(version)s::text[]) AS held(workflow, version)
+        WHERE held.workflow = run.workflow AND (held.version IS NULL OR held.version = run.version))"""
+_RENEW: Final = f"""
+    WITH kept AS (
+        UPDATE orch_owner AS owner SET until = {NOW} + %(lease_s)s::float8, session = %(session)s
+        WHERE owner.owner = %(owner)s RETURNING owner.owner
+    )
+    SELECT run.run_id FROM orch_run AS run WHERE run.owner = ANY(ARRAY(SELECT owner FROM kept))"""
+_GIVE_BACK: Final = f"""
+    WITH gone AS (
+        DELETE FROM orch_owner AS owner WHERE owner.session = %(session)s RETURNING owner.owner
+    )
+    UPDATE orch_run AS run SET {_READY} WHERE run.owner = ANY(ARRAY(SELECT owner FROM gone))"""
+_GIVE_BACK_OTHERS: Final = f"""
+    UPDATE orch_run AS run SET {_READY} WHERE run.owner = %(owner)s AND run.run_id <> ALL(%(known)s::text[])"""
+NOTIFY: Final = "SELECT pg_notify(%(channel)s, '')"
+
+
+class Claims:
+    """The claims that one process makes."""
+
+    def __init__(self, writes: Session, reads: Session, channel: str, session: int) -> None:
+        self._writes = writes
+        self._reads = reads
+        self._channel = channel
+        self._session = session
+
+    async def due_in(self) -> float | None:
+        """Seconds until some run becomes ready by itself, as far as can be told; 0 where a claim finds one."""
+        rows = await self._glance()
+        if not all(is_alive for _, _, is_alive, _ in rows):
+            return 0.0
+        left = [each for *_, each in rows if each is not None]
+        return max(min(left), 0.0) if left else None
+
+    async def make_ready(self, owner: str) -> None:
+        """Make waiting runs ready whose time has come, and those of another owner that is dead or silent."""
+        rows = await self._glance()
+        dead = [row[:2] for row in rows if not row[2]]
+        if dead:
+            await asyncio.sleep(TWICE_S)
+            rows = await self._glance()
+            dead = [row[:2] for row in rows if not row[2] and row[:2] in dead]
+        if dead or any(left is not None and left <= 0 for *_, left in rows):
+            values = {
+                "owner": owner,
+                "dead": [name for name, _ in dead],
+                "until": [until for _, until in dead],
+                "channel": self._channel,
+            }
+            await self._writes.run(_MAKE_READY, values)
+
+    async def claim(
+        self,
+        owner: str,
+        lease_s: float,
+        run_id: str | None,
+        holds: Mapping[str, Collection[str] | None] | None,
+        limit: int,
+    ) -> Sequence[tuple[Claim, Head]]:
+        """Claim the run that is named, or runs that are ready."""
+        held = [] if holds is None else [(name, each) for name, of in holds.items() for each in _versions(of)]
+        which = (
+            _ONE if run_id is not None else _READY_RUNS.format(held="" if holds is None else _HELD, limit=int(limit))
+        )
+        values = {
+            "owner": owner,
+            "session": self._session,
+            "lease_s": lease_s,
+            "run": run_id,
+            "workflow": [name for name, _ in held],
+            "version": [version for _, version in held],
+        }
+        found = (await self._writes.run(_CLAIM.format(which=which), values)).rows
+        return [(Claim(row[0], row[-1]), replace(head_of(row[:-1]), owner=owner, epoch=row[-1])) for row in found]
+
+    async def renew(self, owner: str, lease_s: float) -> Collection[str]:
+        """Renew an owner's lease; what it has claimed."""
+        values = {"owner": owner, "session": self._session, "lease_s": lease_s}
+        return [run_id for (run_id,) in (await self._writes.run(_RENEW, values)).rows]
+
+    async def give_back(self) -> None:
+        """Make everything ready that was claimed here."""
+        given = await self._writes.run(_GIVE_BACK, {"session": self._session})
+        if given.count:
+            await self._writes.run(NOTIFY, {"channel": self._channel})
+
+    async def give_back_others(self, owner: str, known: Collection[str]) -> None:
+        """Make ready what an owner has claimed without knowing, since the answer to its claim was lost."""
+        given = await self._writes.run(_GIVE_BACK_OTHERS, {"owner": owner, "known": list(known)})
+        if given.count:
+            await self._writes.run(NOTIFY, {"channel": self._channel})
+
+    async def _glance(self) -> Sequence[tuple[Any, ...]]:
+        return (await self._reads.run(_GLANCE, {"session": self._session})).rows
+
+
+def head_of(row: Sequence[Any]) -> Head:
+    """A head from what ``HEAD`` selects."""
+    return Head(*row)
+
+
+def _versions(versions: Collection[str] | None) -> Collection[str | None]:
+    return [None] if versions is None else versions
