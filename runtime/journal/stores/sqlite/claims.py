@@ -52,7 +52,7 @@ def make_ready(db: sqlite3.Connection, process: Process, but: str) -> None:
     """Let go of waiting runs whose time has come, and of those of lost owners, though not of this process's ``but``."""
     now = time.time()
     db.execute(
-        "UPDATE runs SET status = 'ready', why = NULL, wake_at = NULL, updated_at = ?1"
+        "UPDATE runs INDEXED BY runs_waiting SET status = 'ready', why = NULL, wake_at = NULL, updated_at = ?1"
         " WHERE status = 'waiting' AND wake_at <= ?1",
         (now,),
     )

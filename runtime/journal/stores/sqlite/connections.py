@@ -10,31 +10,38 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
 Do = Callable[[sqlite3.Connection], T]
 Settle = Callable[[Any, BaseException | None], None]
 """It is called in the event loop with what came of it, or why nothing did."""
 
+DoAll = Callable[[sqlite3.Connection, Sequence[Do[Any]]], list[Any]]
+"""What comes of each of several."""
+
 _HELD_BY_OTHERS: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     do: Do[Any]
     settle: Settle
     writes: bool
 
 
+def one_by_one(db: sqlite3.Connection, works: Sequence[Do[Any]]) -> list[Any]:
+    """What comes of each."""
+    return [do(db) for do in works]
+
+
 class ConnectionThread:
     """It does what is submitted in order, with a connection that it opens when it needs one."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
+    def __init__(self, connect: Callable[[], sqlite3.Connection], name: str, do: DoAll = one_by_one) -> None:
         self._connect = connect
+        self._do = do
         self._db: sqlite3.Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
@@ -116,7 +123,7 @@ class ConnectionThread:
                 self._db = self._connect()
             if writes:
                 self._db.execute("BEGIN IMMEDIATE")
-            outcomes = [work.do(self._db) for work in works]
+            outcomes = self._do(self._db, [work.do for work in works])
             if writes:
                 self._db.execute("COMMIT")
         except BaseException as error:

@@ -146,7 +146,9 @@ def referred(db: sqlite3.Connection, artifacts: Collection[str]) -> set[str]:
 def next_due_s(db: sqlite3.Connection) -> float | None:
     """In how many seconds the time of a waiting run comes, of those whose time has not."""
     now = time.time()
-    (due,) = db.execute("SELECT min(wake_at) FROM runs WHERE status = 'waiting' AND wake_at > ?", (now,)).fetchone()
+    (due,) = db.execute(
+        "SELECT min(wake_at) FROM runs INDEXED BY runs_waiting WHERE status = 'waiting' AND wake_at > ?", (now,)
+    ).fetchone()
     return None if due is None else due - now
 
 

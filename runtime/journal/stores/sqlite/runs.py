@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from orchestrator.runtime.journal.stores.appended import Appended
 from orchestrator.runtime.journal.stores.base import Change, NewRun, Status
@@ -14,6 +15,14 @@ from orchestrator.runtime.journal.stores.base import Change, NewRun, Status
 _CLAIMED: Final = "run_id = ? AND epoch = ? AND status = 'running'"
 _WAKEABLE: Final = "('waiting', 'suspended', 'paused')"
 _WAKEFUL: Final = "EXISTS(SELECT 1 FROM notices WHERE run = runs.id AND wakes)"
+_ADD_ROW: Final = (
+    "INSERT INTO log(id, run, number, before, is_snapshot, at, check_sum, data)"
+    " SELECT ?, id, rows + 1, last, ?, ?, ?, ? FROM runs WHERE"
+)
+_MOVE_HEAD: Final = (
+    "UPDATE runs SET rows = rows + 1, log_bytes = log_bytes + ?, updated_at = ?, last = ?,"
+    " snapshot = coalesce(?, snapshot) WHERE"
+)
 CHAIN: Final = """
 WITH RECURSIVE chain(id, before) AS (
   SELECT id, before FROM log WHERE id = (SELECT last FROM runs WHERE id = :run)
@@ -55,24 +64,69 @@ def create(db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None) 
     return run.run_id
 
 
-def append(db: sqlite3.Connection, run_id: str, appended: Appended) -> bool:
-    """Write what was appended; False where the claim is lost, and then nothing is written."""
+@dataclass(slots=True)
+class Append:
+    """What is to be appended to a run."""
+
+    run_id: str
+    appended: Appended
+
+    def __call__(self, db: sqlite3.Connection) -> bool:
+        """Write it; False where the claim is lost, and then nothing is written."""
+        return _append(db, self.run_id, self.appended)
+
+
+def together(db: sqlite3.Connection, works: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+    """What comes of each, in one transaction. Runs that append a row and no more do so in two statements for all of
+    them, which takes less than half the time.
+    """
+    rows = {place: row for place, work in enumerate(works) if (row := _only_row(work)) is not None}
+    are_claimed = len(rows) > 1 and _append_all(db, list(rows.values()))
+    return [True if are_claimed and place in rows else work(db) for place, work in enumerate(works)]
+
+
+def _only_row(work: Callable[[sqlite3.Connection], Any]) -> tuple[str, int, bool, bytes] | None:
+    if not isinstance(work, Append) or work.appended.is_more_than_rows() or len(work.appended.rows()) != 1:
+        return None
+    return work.run_id, work.appended.epoch, *work.appended.rows()[0]
+
+
+def _append_all(db: sqlite3.Connection, rows: Sequence[tuple[str, int, bool, bytes]]) -> bool:
+    """Add a row to each of several runs; False where one's claim is lost, and then nothing is written."""
+    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()
+    now = time.time()
+    numbered = list(enumerate(rows, last + 1))
+    db.execute("SAVEPOINT all_rows")
+    added = db.executemany(
+        f"{_ADD_ROW} {_CLAIMED}",
+        [
+            (row, is_snapshot, now, check_sum(data), data, run_id, epoch)
+            for row, (run_id, epoch, is_snapshot, data) in numbered
+        ],
+    )
+    if added.rowcount == len(rows):
+        db.executemany(
+            f"{_MOVE_HEAD} {_CLAIMED}",
+            [
+                (len(data), now, row, row if is_snapshot else None, run_id, epoch)
+                for row, (run_id, epoch, is_snapshot, data) in numbered
+            ],
+        )
+    else:
+        db.execute("ROLLBACK TO all_rows")
+    db.execute("RELEASE all_rows")
+    return added.rowcount == len(rows)
+
+
+def _append(db: sqlite3.Connection, run_id: str, appended: Appended) -> bool:
     claimed = (run_id, appended.epoch)
     now = time.time()
     for is_snapshot, data in appended.rows():
-        added = db.execute(
-            "INSERT INTO log(run, number, before, is_snapshot, at, check_sum, data)"
-            f" SELECT id, rows + 1, last, ?, ?, ?, ? FROM runs WHERE {_CLAIMED}",
-            (is_snapshot, now, check_sum(data), data, *claimed),
-        )
+        added = db.execute(f"{_ADD_ROW} {_CLAIMED}", (None, is_snapshot, now, check_sum(data), data, *claimed))
         if added.rowcount != 1:
             return False
         row = added.lastrowid
-        db.execute(
-            "UPDATE runs SET rows = rows + 1, log_bytes = log_bytes + ?, updated_at = ?, last = ?,"
-            f" snapshot = coalesce(?, snapshot) WHERE {_CLAIMED}",
-            (len(data), now, row, row if is_snapshot else None, *claimed),
-        )
+        db.execute(f"{_MOVE_HEAD} {_CLAIMED}", (len(data), now, row, row if is_snapshot else None, *claimed))
     for notice in appended.taken:
         db.execute(
             f"DELETE FROM notices WHERE id = ? AND run = (SELECT id FROM runs WHERE {_CLAIMED})", (notice, *claimed)

@@ -103,10 +103,11 @@ def connect(path: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
 
 
 def prepare(path: Path) -> None:
-    """Make the file and its folder, for nobody but the user, or upgrade what is there.
+    """Make the file, for nobody but the user, or upgrade what is there; the folder is there already.
 
-    One process at a time must do this: changing the mode of a journal does not wait for others. Raises ``OSError``,
-    ``sqlite3.Error``, and ``JournalError`` ORCH-R091 for what is no file of runs or one of a newer version.
+    One process at a time must do this: what it looks at must not change, and a new journal does not wait for others.
+    Raises ``OSError``, ``sqlite3.Error``, and ``JournalError`` ORCH-R091 for what is no file of runs or one of a newer
+    version.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -125,15 +126,14 @@ def prepare(path: Path) -> None:
 
 def upgrade(db: sqlite3.Connection, steps: Sequence[str]) -> None:
     """Take the steps that the file has not taken yet: all of them, or none."""
-    if _pragma(db, "user_version") == len(steps):
+    taken = _pragma(db, "user_version")
+    if taken == len(steps):
         return
-    db.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _statements("".join(steps[_pragma(db, "user_version") :])):
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {APPLICATION}")
-        db.execute(f"PRAGMA user_version = {len(steps)}")
-        db.execute("COMMIT")
+        db.executescript(
+            f"BEGIN IMMEDIATE; {''.join(steps[taken:])} PRAGMA application_id = {APPLICATION};"
+            f" PRAGMA user_version = {len(steps)}; COMMIT"
+        )
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
@@ -172,14 +172,3 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 def _pragma(db: sqlite3.Connection, name: str) -> int:
     (value,) = db.execute(f"PRAGMA {name}").fetchone()
     return int(value)
-
-
-def _statements(script: str) -> list[str]:
-    """Those of a script, one by one: `executescript` would commit in between."""
-    found, part = [], ""
-    for line in script.splitlines(keepends=True):
-        part += line
-        if sqlite3.complete_statement(part):
-            found.append(part)
-            part = ""
-    return found

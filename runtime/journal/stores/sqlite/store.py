@@ -66,7 +66,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._path = path
         self.process = process
-        self._writer = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-write")
+        self._writer = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-write", runs.together)
         self._reader = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-read")
         self._mover = ConnectionThread(partial(connect, path, busy_s=POLL_S), "orchestrator-runs-checkpoint")
         self._logs: dict[str, _Log] = {}
@@ -258,9 +258,7 @@ class SqliteStore:
         assert log.pending is not None
         log.writing, log.pending = log.pending, None
         log.waiting, log.next_waiting = log.next_waiting, []
-        self._writer.submit(
-            partial(runs.append, run_id=run_id, appended=log.writing), partial(self._written, run_id, log), writes=True
-        )
+        self._writer.submit(runs.Append(run_id, log.writing), partial(self._written, run_id, log), writes=True)
 
     def _written(self, run_id: str, log: _Log, is_claimed: bool | None, error: BaseException | None) -> None:
         """Tell who waits; the writer is done with what it had."""

@@ -1,0 +1,88 @@
+"""What is read of a file of runs, and that it costs by what is asked for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from orchestrator.runtime.journal.stores.appended import Appended
+from orchestrator.runtime.journal.stores.base import Change, Head, NewRun
+from orchestrator.runtime.journal.stores.sqlite import claims, reading, runs
+from orchestrator.runtime.journal.stores.sqlite.processes import Process
+from orchestrator.runtime.journal.stores.sqlite.schema import connect, prepare
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    prepare(tmp_path / "runs.db")
+    with closing(connect(tmp_path / "runs.db")) as db:
+        yield db
+
+
+def plans(db: sqlite3.Connection, act: Callable[[], object]) -> list[str]:
+    """How the statements of something are executed."""
+    statements: list[str] = []
+    db.set_trace_callback(statements.append)
+    act()
+    db.set_trace_callback(None)
+    looks = [each for each in statements if each.lstrip().startswith(("SELECT", "WITH", "UPDATE", "DELETE", "INSERT"))]
+    assert looks
+    return [step[3] for each in looks for step in db.execute(f"EXPLAIN QUERY PLAN {each}")]
+
+
+def is_a_scan(step: str) -> bool:
+    """Whether all rows of a table are looked at, or sorted."""
+    return ("SCAN" in step and step != "SCAN chain" and "owners" not in step) or "ORDER BY" in step
+
+
+@pytest.mark.parametrize(
+    ("status", "workflow", "tenant", "before"),
+    list(product([(), ("done", "failed")], [None, "w"], [None, "t"], [None, (1e9, "r")])),
+)
+def test_a_list_costs_by_its_length(
+    db: sqlite3.Connection,
+    status: tuple[()] | tuple[str, ...],
+    workflow: str | None,
+    tenant: str | None,
+    before: tuple[float, str] | None,
+) -> None:
+    def listed() -> list[Head]:
+        return reading.heads(db, status=status, workflow=workflow, tenant=tenant, before=before, limit=50)  # type: ignore[arg-type]
+
+    runs.create(db, NewRun("r", "w", "v", "t"), b"", None)
+    assert [step for step in plans(db, listed) if is_a_scan(step)] == []
+
+
+def test_what_is_done_to_one_run_costs_by_that_run(db: sqlite3.Connection, tmp_path: Path) -> None:
+    process = Process(tmp_path / "owners")
+
+    def life() -> None:
+        runs.create(db, NewRun("r", "w", "v", "t", "k"), b"first", None)
+        ((claim, _),) = claims.claim(db, process, "me", lease_s=9, run_id=None, holds={"w": None}, limit=9)
+        appended = Appended(claim.epoch)
+        appended.add(b"a", Change(status="waiting", wake_at=1.0), [1])
+        appended.add_snapshot(b"S")
+        assert runs.Append("r", appended)(db)
+        claims.claim(db, process, "me", lease_s=9, run_id="r", holds=None, limit=1)
+        claims.renew(db, process, "me", 9)
+        claims.give_all_back(db, process)
+        runs.send(db, "r", b"a", True)
+        runs.set_status(db, "r", "waiting", None)
+        runs.refer(db, "r", ["a"])
+        reading.load(db, "r")
+        run, ids = reading.chain(db, "r", 0)
+        reading.rows(db, "r", run, ids)
+        reading.notices(db, "r")
+        reading.referred(db, ["a"])
+        reading.next_due_s(db)
+        runs.remove(db, "r")
+
+    found = plans(db, life)
+    assert [step for step in found if is_a_scan(step) or "(status=?)" in step] == []
+    assert sum("runs_waiting (wake_at" in step for step in found) == 3, "of those that wait, those whose time has come"
+    process.leave()
