@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -31,12 +32,12 @@ from benchmarks.arms import history
 from benchmarks.arms.workloads import SEED, SIZES
 from benchmarks.durability import kills
 from benchmarks.durability.floor import Floor
-from benchmarks.durability.postgresql import NoServerError, server
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import FOLDER, Report, Result
 from benchmarks.harness.stats import spread
 from benchmarks.harness.turns import Arm, Bench
 from benchmarks.harness.venvs import default_root
+from tests.postgresql import running_server
 
 OURS = ("sqlite", "postgresql")
 FLOOR = "asyncio-sqlite"
@@ -154,9 +155,11 @@ def filesystem(folder: str) -> str:
 
 def _postgresql(stack: ExitStack) -> tuple[str | None, str]:
     """The URL of a server that runs until the stack is left, for us and for the arms; or None, and why."""
+    if find_spec("psycopg") is None:
+        return None, "psycopg is not installed"
     try:
-        url = stack.enter_context(server())
-    except NoServerError as error:
+        url = stack.enter_context(running_server()).url
+    except (FileNotFoundError, RuntimeError) as error:
         return None, str(error)
     os.environ["ORCH_BENCH_POSTGRESQL"] = url
     return url, ""
@@ -196,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
             chosen = [arm for arm in chosen if arm.name not in ON_POSTGRESQL]
         interpreters = bench.interpreters(chosen, options.venvs)
         machine = describe()
-        found = versions("orchestrator", "uvloop") | {"filesystem": disk}
+        found = versions("orchestrator", "uvloop") | {"filesystem": disk} | floor.versions
         found |= timed(bench, floor, [case for case in cases if case in SIZES], chosen, interpreters)
         bench.results += ratios(bench.results)
         count = options.kills or (3 if options.quick else 20)

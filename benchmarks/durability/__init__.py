@@ -1,1 +1,1 @@
-"""What `benchmarks.durable` measures with: the floor, a PostgreSQL of its own, kills, and what they did."""
+"""What `benchmarks.durable` measures with: the floor, kills, and the programs that are killed."""

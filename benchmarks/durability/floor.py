@@ -32,12 +32,14 @@ class Floor:
         self._db = connect(folder / "floor.db")
         self._loop = asyncio.new_event_loop()
         self._log = Log(folder / "floor-thread.db")
+        self.versions: dict[str, str] = {}
         self._server: Any = None
         if postgresql is not None:
             import psycopg
 
             self._server = psycopg.connect(postgresql, autocommit=True)
             self._server.execute("CREATE TABLE floor (number bigserial PRIMARY KEY, data bytea)")
+            self.versions["postgresql"] = self._server.execute("SHOW server_version").fetchone()[0]
             self.samples["postgresql"] = []
 
     def sample(self) -> None:

@@ -17,7 +17,6 @@ from benchmarks.arms.group_commit import Log
 from benchmarks.arms.workloads import SIZES, expected
 from benchmarks.durability import kills
 from benchmarks.durability.floor import COMMITS, Floor
-from benchmarks.durability.postgresql import NoServerError, server
 from benchmarks.harness.machine import Machine
 from benchmarks.harness.record import Report, Result
 
@@ -187,13 +186,3 @@ def test_the_benchmark_refuses_a_folder_in_memory(
     monkeypatch.setattr(durable, "filesystem", lambda folder: "tmpfs")
     assert durable.main(["--quick"]) == 2
     assert "TMPDIR" in capsys.readouterr().err
-
-
-def test_the_servers_commits_are_synced() -> None:
-    psycopg = pytest.importorskip("psycopg")
-    try:
-        with server() as url, psycopg.connect(url) as connection:
-            for name in ("fsync", "synchronous_commit"):
-                assert connection.execute(f"SHOW {name}").fetchone() == ("on",)
-    except NoServerError as error:
-        pytest.skip(str(error))
