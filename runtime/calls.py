@@ -22,6 +22,7 @@ from orchestrator.runtime.generate import generate
 from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op
+from orchestrator.runtime.redacted_errors import without_secrets
 from orchestrator.runtime.specs import Ask, Generate, Pause, Prefetch, Raise, Release, Supersede, ToolCall
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
@@ -89,6 +90,10 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
         show_items(by)
     try:
         result = await call_tool(spec, list(map(by_value, args)), attempt, by)
+    except (Exception, SystemExit) as error:
+        if (told := without_secrets(error, args)) is error:
+            raise
+        raise told from told.__cause__
     finally:
         if by.runs.close():
             await by.runs.end()
