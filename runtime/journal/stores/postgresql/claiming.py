@@ -41,8 +41,9 @@ _READY: Final = f"status = 'ready', why = NULL, wake_at = NULL, owner = NULL, up
 _MAKE_READY: Final = f"""
     WITH gone AS (
         DELETE FROM orch_owner AS owner
-        WHERE owner.owner <> %(owner)s AND (owner.until < {NOW} OR (owner.owner, owner.until) IN (
-            SELECT * FROM unnest(%(dead)s::text[], %(until)s::float8[])))
+        WHERE (owner.owner <> %(owner)s OR owner.session <> %(session)s)
+            AND (owner.until < {NOW} OR (owner.owner, owner.until) IN (
+                SELECT * FROM unnest(%(dead)s::text[], %(until)s::float8[])))
         RETURNING owner.owner
     ), orphaned AS (
         UPDATE orch_run AS run SET {_READY} WHERE run.owner = ANY(ARRAY(SELECT owner FROM gone)) RETURNING run.run_id
@@ -122,6 +123,7 @@ class Claims:
         if dead or any(left is not None and left <= 0 for *_, left in rows):
             values = {
                 "owner": owner,
+                "session": self._session,
                 "dead": [name for name, _ in dead],
                 "until": [until for _, until in dead],
                 "channel": self._channel,

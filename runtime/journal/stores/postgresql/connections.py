@@ -7,9 +7,11 @@ A call during which it breaks raises; the next one opens another.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ import psycopg
 
 from orchestrator.runtime.journal.stores.postgresql.address import Address
 
-CALL_S: Final = 20.0
+CALL_S: Final = 10.0
 """After this long without an answer a call is given up: the network may be whole, and the server stopped."""
 
 _SETTINGS: Final = {
@@ -67,6 +69,30 @@ class Answer:
     """How many rows it changed or gave."""
 
 
+@contextmanager
+def _within(limit_s: float, connection: psycopg.AsyncConnection[Any]) -> Iterator[None]:
+    """Cut the connection after some time, which ends what waits for it; to cancel that would ask the server first."""
+    is_late = False
+
+    def cut() -> None:
+        nonlocal is_late
+        is_late = not connection.closed
+        if not is_late:
+            return
+        with socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(limit_s, cut)
+    try:
+        yield
+    except psycopg.Error as error:
+        if is_late:
+            raise TimeoutError(f"the database has not answered for {limit_s:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
 def _is_broken(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Whether it is closed, also where that happened while nobody used it: then there is something to read, its end."""
     if connection.closed:
@@ -87,16 +113,16 @@ class Session:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
-        """The connection, for whoever has the turn; what takes longer than ``CALL_S`` raises ``TimeoutError``."""
+        """The connection, for whoever has the turn. Raises ``TimeoutError`` for what takes longer than ``CALL_S``."""
         async with self._turn:
             if self._is_closed:
                 raise psycopg.InterfaceError("the store is closed")
-            async with asyncio.timeout(CALL_S):
-                if self._connection is not None and _is_broken(self._connection):
-                    await self._connection.close()
-                    self._connection = None
-                if self._connection is None:
-                    self._connection = await connect(self._address)
+            if self._connection is not None and _is_broken(self._connection):
+                await self._connection.close()
+                self._connection = None
+            if self._connection is None:
+                self._connection = await connect(self._address)
+            with _within(CALL_S, self._connection):
                 yield self._connection
 
     async def run(self, statement: str, values: Mapping[str, object] | None = None, *, prepare: bool = True) -> Answer:

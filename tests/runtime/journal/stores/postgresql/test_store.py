@@ -1,0 +1,104 @@
+"""The store in PostgreSQL does what every store must do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from orchestrator.runtime.journal.stores.base import Store
+from orchestrator.runtime.journal.stores.postgresql import connections
+from orchestrator.runtime.journal.stores.postgresql.store import PostgresqlStore
+from tests.postgresql import Server
+from tests.runtime.journal.stores.contract import Contract
+from tests.runtime.journal.stores.keeping import claimed, created, durable, log
+
+
+class Schema:
+    """Where the stores of a test keep runs."""
+
+    errors = (psycopg.Error, OSError)
+
+    def __init__(self, server: Server, url: str) -> None:
+        self._server = server
+        self._url = url
+
+    async def open(self) -> Store:
+        return await PostgresqlStore.open(self._url)
+
+    async def kill(self, store: Store) -> None:
+        """The kernel closes the connections of a dead process; a moment later the database sees that."""
+        assert isinstance(store, PostgresqlStore)
+        await store._close_sessions()
+        async with await psycopg.AsyncConnection.connect(self._url.partition("?")[0], autocommit=True) as connection:
+            held = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND (classid::int8 << 32 | objid::int8) = %s"
+            while (await connection.execute(held, [store._lock])).rowcount:
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def failing(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self._server.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._server.start)
+
+
+class TestPostgresqlStore(Contract):
+    @pytest.fixture
+    def place(self, postgresql: Server, url: str) -> Schema:
+        return Schema(postgresql, url)
+
+
+async def test_a_store_shows_no_password(url: str) -> None:
+    store = await PostgresqlStore.open(url.replace("postgres@", "postgres:hush@"))
+    assert store.url == url
+    assert "hush" not in repr(store)
+    again = await PostgresqlStore.open(store.url)
+    await again.close()
+    await store.close()
+
+
+async def test_stores_in_two_schemas_know_nothing_of_each_other(url: str, postgresql: Server) -> None:
+    store = await PostgresqlStore.open(url)
+    other = await PostgresqlStore.open(f'{postgresql.url}?schema=another%20"one"')
+    await created(store, "r", owner=None)
+    await created(other, "r", owner=None)
+    assert await claimed(store) == ["r"]
+    assert [head.status for head in await other.heads()] == ["ready"]
+    await other.remove(["r"])
+    await other.close()
+    await store.close()
+
+
+async def test_a_database_that_does_not_answer_fails_the_call_and_not_the_next(
+    url: str, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await PostgresqlStore.open(url)
+    claim = await created(store)
+    monkeypatch.setattr(connections, "CALL_S", 0.5)
+    postgresql.pause()
+    try:
+        store.append(claim, b"a")
+        with pytest.raises(TimeoutError, match="not answered"):
+            await durable(store, "r")
+    finally:
+        postgresql.go_on()
+    monkeypatch.undo()
+    await durable(store, "r")
+    assert await log(store) == [b"first", b"a"]
+    await store.close()
+
+
+async def test_a_store_that_is_closed_says_so(url: str) -> None:
+    store = await PostgresqlStore.open(url)
+    claim = await created(store)
+    await store.close()
+    store.append(claim, b"a")
+    with pytest.raises(psycopg.InterfaceError, match="closed"):
+        await durable(store, "r")
+    with pytest.raises(psycopg.InterfaceError, match="closed"):
+        await store.heads()
