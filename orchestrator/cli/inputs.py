@@ -3,6 +3,9 @@
 ``--input name=value`` takes text for a ``str`` parameter and JSON for any other; ``name=@FILE`` reads the value from a
 file. A workflow also takes plain words, for the one ``str`` parameter that it has, or that has no default. ``--inputs
 FILE.jsonl`` gives one JSON object per run.
+
+An input that is a secret need not stand on a command line, which others can read: where it is not given, ``key`` is the
+environment's ``ORCH_SECRET_KEY``. No error says what was given for one.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import ValidationError
 
-from orchestrator.dsl.types.typing import type_string
+from orchestrator.dsl.types.secret import holds_secret, is_secret
+from orchestrator.dsl.types.typing import UNIONS, type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
+from orchestrator.runtime.journal.secrets import variable_of
 
 if TYPE_CHECKING:
     from orchestrator.dsl.workflow import Workflow
@@ -39,6 +44,12 @@ class Parameter:
     required: bool = True
     static: bool = False
     """Whether the workflow is compiled for its value."""
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it may come from the environment."""
+        members = get_args(self.type) if get_origin(self.type) in UNIONS else (self.type,)
+        return any(map(is_secret, members))
 
     @property
     def type_name(self) -> str:
@@ -74,19 +85,18 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
         if not equals:
             problems.append(Diagnostic("ORCH-U010", f"`--input {pair}` has no `=`", fix="write --input name=value"))
             continue
-        known = types.get(name.strip())
         if name.strip() in given:
             fix = "give each input once; plain words are one as well"
             problems.append(Diagnostic("ORCH-U010", f"the input `{name.strip()}` is given twice", fix=fix))
             continue
-        given[name.strip()] = _parse(text, known.type if known else str)
+        given[name.strip()] = _parse(text, types.get(name.strip()))
     return _validated(parameters, given, problems)
 
 
 def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
     """The text that plain words are for: the only one that must be given, or else the only one there is."""
     parameters = [parameter for parameter in parameters if not parameter.static]
-    required = [parameter for parameter in parameters if parameter.required]
+    required = [parameter for parameter in parameters if parameter.required and not parameter.is_secret]
     texts = [parameter for parameter in required or parameters if parameter.type is str]
     return texts[0] if len(texts) == 1 and len(required) <= 1 else None
 
@@ -167,6 +177,7 @@ def _validated(
     from orchestrator.runtime.values import adapter
 
     names = [parameter.name for parameter in parameters]
+    given = {**_of_environment(parameters), **given}
     values: Inputs = {}
     for name in given:
         if name not in names:
@@ -178,7 +189,9 @@ def _validated(
         if parameter.name not in given:
             if parameter.required and not blamed:
                 message = f"{place}the input `{parameter.name}: {parameter.type_name}` is missing"
-                problems.append(Diagnostic("ORCH-U010", message, fix=_example(parameters)))
+                fix = _example(parameters)
+                fix = f"set {variable_of(parameter.name)}, or {fix}" if parameter.is_secret else fix
+                problems.append(Diagnostic("ORCH-U010", message, fix=fix))
             continue
         value = given[parameter.name]
         try:
@@ -198,15 +211,25 @@ def _mismatches(parameter: Parameter, value: object, wrong: ValidationError, pla
         shown = json.dumps(value, default=str)
         shown = shown if len(shown) <= 60 else shown[:57] + "…"
         message = f"{place}the input `{parameter.name}{path}` does not fit `{parameter.type_name}`: {reason}"
-        found.append(Diagnostic("ORCH-U010", message, why=f"it was given {shown}"))
+        why = None if holds_secret(parameter.type) else f"it was given {shown}"
+        found.append(Diagnostic("ORCH-U010", message, why=why))
     return found
 
 
-def _parse(text: str, type_: Any) -> object:
+def _of_environment(parameters: Sequence[Parameter]) -> dict[str, object]:
+    """The secrets that stand there."""
+    variables = {each.name: variable_of(each.name) for each in parameters if each.is_secret}
+    return {name: os.environ[variable] for name, variable in variables.items() if variable in os.environ}
+
+
+def _parse(text: str, parameter: Parameter | None) -> object:
+    is_hidden = parameter is not None and parameter.is_secret
     if text.startswith("@") and len(text) > 1:
         text = _text(Path(text[1:]), "the input")
-    if type_ is str:
+        text = text.rstrip("\r\n") if is_hidden else text  # editors end a file with one
+    if parameter is None or parameter.type is str or is_hidden:
         return text
+    type_ = parameter.type
     from orchestrator.runtime.decimals import takes_decimals, with_digits
     from orchestrator.runtime.values import adapter
 

@@ -14,6 +14,7 @@ from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.app import App, Job
+    from orchestrator.cli.inputs import Parameter
     from orchestrator.cli.target import Target
     from orchestrator.running.engines import Kind
     from orchestrator.runtime.specs import Limits
@@ -64,7 +65,7 @@ class RunCommand(Command):
         if target is None or target.app is not None or target.workflow.boundary.problems:
             return
         inputs = [
-            (f"-i {each.name}=…", f"{each.type_name}{'' if each.required else ', may be left out'}")
+            (f"-i {each.name}=…", f"{each.type_name}{_may_be_left_out(each)}")
             for each in parameters_of(target.workflow)
         ]
         static = _static_options(ctx, super().get_params(ctx))
@@ -85,6 +86,14 @@ class RunCommand(Command):
             if word in takes_value:
                 next(words, None)
         return None
+
+
+def _may_be_left_out(parameter: Parameter) -> str:
+    if parameter.is_secret:
+        from orchestrator.runtime.journal.secrets import variable_of
+
+        return f", or the environment's {variable_of(parameter.name)}"
+    return "" if parameter.required else ", may be left out"
 
 
 @click.command(
