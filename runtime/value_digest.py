@@ -12,6 +12,7 @@ import marshal
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
+from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
 
@@ -21,7 +22,12 @@ from orchestrator.runtime.journal.secrets import SECRETS
 from orchestrator.runtime.values import Conversation
 
 DEEPEST: Final = 100
+PLAIN_DEPTH: Final = 8
+PLAIN_PARTS: Final = 1000
+"""Up to here plain data is digested as one; beyond it might be visited for ever, as its parts may be shared."""
 _ATOMS: Final = frozenset({str, int, float, complex, bool, bytes, type(None)})
+_CONTAINERS: Final = frozenset({list, tuple, dict})
+_TEXT: Final = frozenset({str})
 _NAMED: Final = (type, FunctionType, BuiltinFunctionType)
 
 
@@ -39,9 +45,10 @@ class _Digests:
 
     def of(self, value: Any, depth: int) -> bytes:
         kind = type(value)
-        if kind in _ATOMS or (kind in (list, tuple) and _ATOMS.issuperset(map(type, value))):
-            with suppress(ValueError):  # of more than 2 GiB
-                return _digest([b"plain", marshal.dumps(value, 2)])  # version 3 tells shared parts from equal ones
+        if kind in _ATOMS or kind in _CONTAINERS:
+            with suppress(Exception):  # it is not plain, of more than 2 GiB, or another thread changes it
+                plain = _ordered(value, PLAIN_DEPTH, [PLAIN_PARTS])
+                return _digest([b"plain", marshal.dumps(plain, 2)])  # version 3 tells shared parts from equal ones
         if issubclass(kind, SECRETS):  # a digest of it would let who has a guess know that it is right
             return _digest([b"secret"])
         if issubclass(kind, _NAMED):
@@ -81,6 +88,31 @@ class _Digests:
     def _pair(self, entry: tuple[object, object], depth: int) -> bytes:
         key, value = entry
         return _digest([self.of(key, depth), self.of(value, depth)])
+
+
+def _ordered(value: Any, depth: int, left: list[int]) -> Any:
+    """Plain data, with its dicts in the order of their keys: what most results are made of.
+
+    Raises ``TypeError`` where anything in it is not, or there is too much of it.
+    """
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    left[0] -= 1
+    if not depth or left[0] < 0 or kind not in _CONTAINERS:
+        raise TypeError
+    if kind is dict:
+        if not _TEXT.issuperset(map(type, value)):
+            raise TypeError
+        if _ATOMS.issuperset(map(type, value.values())):
+            return dict(sorted(value.items()))
+        return {key: _ordered(each, depth - 1, left) for key, each in sorted(value.items(), key=_first)}
+    if _ATOMS.issuperset(map(type, value)):
+        return value
+    return kind([_ordered(each, depth - 1, left) for each in value])
+
+
+_first: Final = itemgetter(0)
 
 
 def _name(named: Any) -> bytes:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
 from orchestrator.runtime.journal.secrets import named
-from orchestrator.runtime.value_digest import DEEPEST, value_digest
+from orchestrator.runtime.value_digest import DEEPEST, PLAIN_DEPTH, PLAIN_PARTS, value_digest
 from orchestrator.runtime.values import Conversation
 
 
@@ -118,6 +118,22 @@ def test_nothing_raises() -> None:
         assert value_digest(value) == value_digest(value) != value_digest([value])
     assert value_digest(deep) == value_digest(deep)
     assert value_digest(Unwilling()) == value_digest(Unwilling()) != value_digest(object())
+
+
+def test_plain_data_is_digested_as_one_unless_it_is_deep_or_large() -> None:
+    """What decides which way is taken is what a value is made of, and not how."""
+    for size in (PLAIN_PARTS - 1, PLAIN_PARTS, PLAIN_PARTS + 1):
+        shared = {"b": 1, "a": 2}
+        assert value_digest([shared] * size) == value_digest([{"a": 2, "b": 1} for _ in range(size)])
+        assert value_digest([{"a": [each]} for each in range(size)]) != value_digest([{"a": [0]}] * size)
+    deep: object = {"z": 1, "a": [2]}
+    seen = {value_digest(deep)}
+    for _ in range(2 * PLAIN_DEPTH):
+        deep = {"z": deep, "a": 0}
+        seen.add(value_digest(deep))
+        assert value_digest(_anew(deep)) == value_digest(deep)
+    assert len(seen) == 1 + 2 * PLAIN_DEPTH
+    assert len({value_digest(each) for each in ([{}], ({},), [()], [[]], {"a": {}}, {"a": ()}, {"a": None})}) == 7
 
 
 def test_shared_parts_are_visited_once() -> None:
