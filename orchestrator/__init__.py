@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.regions.control import branch, loop, map_, race
     from orchestrator.dsl.regions.failing import attempt
     from orchestrator.dsl.regions.switching import switch
+    from orchestrator.dsl.sleeping import sleep
     from orchestrator.dsl.static import Static
     from orchestrator.dsl.symbol import Symbol as Value
     from orchestrator.dsl.tool import Tool, call, tool
@@ -52,6 +53,7 @@ _HOME = {
     "orchestrator.dsl.models.parts": ("Part", "file", "image"),
     "orchestrator.dsl.declared.policy": ("Budget", "Retry"),
     "orchestrator.dsl.regions.switching": ("switch",),
+    "orchestrator.dsl.sleeping": ("sleep",),
     "orchestrator.dsl.static": ("Static",),
     "orchestrator.dsl.tool": ("Tool", "call", "tool"),
     "orchestrator.dsl.tracing.tracer": ("Value",),
@@ -67,8 +69,8 @@ __all__ = [
     "Budget", "Chat", "Error", "Happened", "Hidden", "Logprobs", "Message", "OrchError", "Part", "Reply", "Retry",
     "RunResult", "Scored", "Session", "Static", "Tool", "ToolCall", "Turn", "Turns", "Value", "Workflow", "arun", "ask",
     "assistant", "astream", "attempt", "branch", "call", "chat", "file", "image", "llm", "loop", "map_", "narrow",
-    "now", "options", "parallel", "race", "random", "react", "run", "stream", "switch", "system", "tool", "user",
-    "uuid", "vote", "workflow",
+    "now", "options", "parallel", "race", "random", "react", "run", "sleep", "stream", "switch", "system", "tool",
+    "user", "uuid", "vote", "workflow",
 ]  # fmt: skip
 
 

@@ -11,10 +11,12 @@ Inside the ``with`` block a workflow is traced, compiled, planned and executed a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.running.questions import Question
     from orchestrator.runtime.engines.base import GenerateRequest
     from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
+    from orchestrator.runtime.program import Program
 
     Answering = Iterable[Reply] | Callable[[tuple[Message, ...]], Reply]
     """Replies in the order of the calls, or a function from the messages of a call to its reply."""
@@ -54,7 +57,8 @@ def fake(
         fake({"classify": "billing", "draft": ["first", "second"], "*": lambda messages: "ok"})
 
     Model calls are made one after the other as they stand in the program, items of a map and iterations of a loop
-    included; only arms of a race run side by side. Every model is answered for. ``tools`` replaces tools by name,
+    included; only arms of a race run side by side. Every model is answered for. ``tools`` replaces tools by name, and
+    what waits for the seconds of a ``sleep()``: ``tools={"sleep": lambda seconds: None}`` has them pass at once.
     ``answers`` gives the human's answer to the ``ask`` of each id.
 
     Gives the engine, whose ``requests`` hold what was asked. Raises ``TraceError`` ORCH-D041 for a misuse, at the end
@@ -86,12 +90,12 @@ def fake(
             raise _misuse("a session made in a fake block is used after it", "make it, and close it, inside the block")
         cluster = Cluster(engines=(EngineSpec(name="scripted", kind="scripted", model="scripted"),))
         compiled = compile_workflow(workflow, cluster=cluster, in_order=True)
-        called.update(compiled.bindings.tools)
+        called.update(compiled.bindings.tools, _sleeps(compiled.program))
         asking.update(op.id for op, _ in compiled.program.model_calls)
         asked.extend(questions_of(compiled.program))
         ran.append(compiled.name)
         free = replace(compiled.program, prices={"scripted": FREE})  # so a budget in dollars can be kept
-        runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}))
+        runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}), sleep=_sleeping(given))
         return Prepared(replace(compiled, program=free), runtime)
 
     async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
@@ -113,6 +117,24 @@ def fake(
     questions = [each for each in answers or {} if not any(question.is_meant_by(each) for question in asked)]
     _all_known(questions, [each.name for each in asked], ran, "asks", "fake answers the question")
     _all_known([op for op in named if op not in asking], asking, ran, "makes", "fake has a reply for the model call")
+
+
+def _sleeps(program: Program) -> set[str]:
+    """What its sleeps are called, if there are any."""
+    from orchestrator.runtime.specs import Sleep
+
+    ops = (op for region in program.regions.values() for op in region.ops())
+    return {"sleep" for op in ops if isinstance(op.spec, Sleep)}
+
+
+def _sleeping(given: Mapping[str, Callable[..., Any]]) -> Callable[[float], Awaitable[object]]:
+    """What waits for the seconds of a sleep: the test's own function, if it has one."""
+
+    async def sleeping(seconds: float) -> object:
+        made = given.get("sleep", asyncio.sleep)(seconds)
+        return await made if isawaitable(made) else made
+
+    return sleeping
 
 
 def _of_request(given: Any) -> Any:

@@ -17,6 +17,7 @@ explains is ``host overhead``: scheduling, kernel launches, tokenising. The part
 ``waiting``           for a busy engine
 ``tool``              a tool or a retrieval, its dispatch included
 ``person``            a human answering
+``sleep``             a sleep of the workflow's
 ``event loop``        bookkeeping
 ====================  ==============================================================================================
 """
@@ -53,7 +54,7 @@ def spent(op: OpPlan, serving: Serving | None, samples: int = 1) -> dict[str, fl
     if op.kind in REGIONS or whole <= 0:
         return {}
     if op.kind != "decode":
-        kinds = {"tool": "tool", "retrieve": "tool", "ask": "person"}
+        kinds = {"tool": "tool", "retrieve": "tool", "ask": "person", "sleep": "sleep"}
         return {kinds.get(op.kind, "event loop"): whole}
     if serving is None or serving.replica is None:
         return {"service": whole}

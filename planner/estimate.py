@@ -14,8 +14,8 @@ switch
 attempt      its body, and the handlers     the body; at worst a handler comes behind it; and what is
              0 … 1, not expected           to be done in the end
 fail         –                             none
-race         every arm is started; losers  the fastest arm … the slowest (the others failed)
-             are cut short
+race         every arm is started; losers  the fastest arm … the slowest (the others failed), or one that
+             are cut short                 only sleeps: a time limit
 ===========  ============================  =====================================================
 
 Nothing is retried in these figures, and ops of different devices never wait for each other.
@@ -268,7 +268,10 @@ class Estimator:
             ran.append(self._region(arm, node.id, estimate.count * cut_short))
         self._merge_results(node, arms)
         times = [arm.seconds for arm in ran]
-        seconds = Interval(min(t.lo for t in times), min(t.mid for t in times), max(t.hi for t in times))
+        surely = [each.seconds.hi for each, arm in zip(ran, arms, strict=True) if _cannot_fail(arm)]
+        worst = min(surely, default=max(t.hi for t in times))
+        mid = min(t.mid for t in times)
+        seconds = Interval(min(t.lo for t in times), mid, max(worst, mid))
         return merged(seconds, *(arm.busy.times(cut_short) for arm in ran))
 
     # Leaves
@@ -334,6 +337,10 @@ class Estimator:
         if kind == "ask":
             estimate.guesses = ("seconds",)
             return Outcome(timing.HUMAN_S, Busy({}))
+        if kind == "sleep":
+            known = node.opts.get("seconds")
+            estimate.guesses = _listed(("seconds", known is None))
+            return Outcome(timing.SLEEP_S if known is None else Interval.exact(known), Busy({}))
         if kind not in ("tool", "retrieve") or str(node.attrs.get("callee", "")).startswith("builtin."):
             return _BOOKKEEPING
         seconds, guessed = timing.tool_s(
@@ -375,6 +382,11 @@ class Estimator:
         self.companions[id(node)] = (node, place, NO_RESOURCES)
         self._set(node.results, [self._size(value) for value in node.operands])
         self._pass_chats(node.operands[: len(node.results)], node.results)
+
+
+def _cannot_fail(arm: Region) -> bool:
+    """Whether an arm of a race only sleeps, as long as it says, and gives a constant."""
+    return all(node.attrs.get("kind") == "const" or "seconds" in node.opts for node in arm.nodes)
 
 
 def _never_stops(cond: Region) -> bool:

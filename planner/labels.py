@@ -57,6 +57,8 @@ def _model_call(node: Node) -> str:
 
 def _call(node: Node) -> str:
     kind, callee = str(node.attrs.get("kind", "")), str(node.attrs.get("callee", ""))
+    if kind == "sleep":
+        return f"sleep {node.opts['seconds']:g} s" if "seconds" in node.opts else "sleep"
     if kind in _PLAIN:
         return _PLAIN[kind]
     if kind == "field":

@@ -4,8 +4,9 @@ Each op is placed by itself, without regard to what else runs there:
 
 - a model call goes to the engine that serves its model, fits its device, and is best for the objective on a reference
   call (1,000 tokens in, 200 out); ties go to the engine listed first;
-- a person answers at place ``human``; bookkeeping and tools declared cheap run ``inline``; an async tool stays on the
-  event loop (``async``), an isolated one in the ``process`` or ``thread`` of its own that it asks for;
+- a person answers at place ``human``, a sleep passes at ``timer``; bookkeeping and tools declared cheap run
+  ``inline``; an async tool stays on the event loop (``async``), an isolated one in the ``process`` or ``thread`` of its
+  own that it asks for;
 - a pure tool that declares 100 ms or more goes to a Ray task, where there is Ray: it has a core of its own there;
 - any other tool runs on a thread of the coordinator, whose journal guards its side effects.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.errors import Diagnostic
+from orchestrator.passes.inline_cheap import ELSEWHERE
 from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.cost.call import CallCost, call_cost
@@ -87,8 +89,8 @@ class Placer:
         given, kind = node.attrs.get("place"), node.attrs.get("kind")
         callee = str(node.attrs.get("callee", ""))
         device = self._cpu.name if self._cpu else None
-        if kind == "ask":
-            return Placement("human")
+        if kind in ELSEWHERE:
+            return Placement(ELSEWHERE[kind])
         if given in _COMPILED:
             return Placement(given, device)
         if node.opts.get("isolation"):

@@ -20,6 +20,8 @@ TOOL_S: Final = {
 }
 RETRIEVE_S: Final = Interval(5e-3, 0.1, 2.0)
 HUMAN_S: Final = Interval(5.0, 120.0, 3600.0)
+SLEEP_S: Final = Interval(0.0, 60.0, 3600.0)
+"""A sleep of which only the run knows how long it takes."""
 BUILTIN_S: Final = Interval(1e-6, 5e-6, 1e-4)
 """A projection, a comparison, filling a template: what runs inline and is not a tool."""
 INLINE_TOOL_S: Final = Interval(1e-6, 1e-4, 1e-3)

@@ -58,7 +58,7 @@ class _Chain:
         ready: dict[int, float] = {}
         last = 0.0
         for node in region.nodes:
-            is_ordered = node.token is not None and _is_ordered(node, free)
+            is_ordered = node.token is None or _is_ordered(node, free)
             tokens = [value for value in node.behind if value in self._tokens]
             waits = node.reads if is_ordered else [value for value in node.reads if value not in self._tokens]
             end = max((ready.get(value, 0.0) for value in waits), default=0.0) + self._node(node, free)

@@ -1,4 +1,5 @@
-"""The ops that leave the coordinator: tools, questions to a human, and (in :mod:`.generate`) model calls.
+"""The ops that leave the coordinator: tools, questions to a human, sleeps, and (in :mod:`.generate`) model
+calls.
 
 Each returns an :class:`Outcome` or raises; retries, timeouts and the journal are the executor's.
 """
@@ -23,7 +24,8 @@ from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op
 from orchestrator.runtime.redacted_errors import without_secrets
-from orchestrator.runtime.specs import Ask, Generate, Pause, Prefetch, Raise, Release, Supersede, ToolCall
+from orchestrator.runtime.specs import Ask, Generate, Pause, Prefetch, Raise, Release, Sleep, Supersede, ToolCall
+from orchestrator.runtime.timers import ends_s, left_s, timer
 from orchestrator.runtime.tools.call import call_tool
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync, show_items
@@ -66,6 +68,8 @@ def run(
         return _raise(frame, op, spec)
     if isinstance(spec, Generate):
         return generate(execution, frame, op, attempt=attempt, ledger=ledger)
+    if isinstance(spec, Sleep):
+        return _sleep(execution, frame, op, spec, attempt)
     assert isinstance(spec, Ask)
     return _ask(execution, frame, op, spec, attempt)
 
@@ -132,6 +136,25 @@ async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, attempt: A
     answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
     check = partial(accepted, op.id, answer, tp, spec.choices, op.where)
     return Outcome((await checked(execution, tp, check, attempt),))
+
+
+async def _sleep(execution: Execution, frame: Frame, op: Op, spec: Sleep, attempt: Attempt) -> Outcome:
+    """Wait until a moment that is durable before, and that a resumed run has from there."""
+    attempt.begin()
+    path, state = frame.path + op.id, execution.resumed
+    until = None if state is None else state.timers.get((frame.path, op.id))
+    if until is None:
+        until = timer(frame.path, op.id, frame.v[op.args[0]] if spec.seconds is None else spec.seconds)
+        execution.emit(until)
+    ends = ends_s(until)
+    if (waiting := execution.barrier()) is not None:
+        await waiting
+    execution.sleeping[path] = until.wake_at
+    try:
+        await execution.services.sleep(left_s(ends))
+    finally:
+        del execution.sleeping[path]
+    return Outcome((None,))
 
 
 def _supersede(execution: Execution, frame: Frame, spec: Supersede, args: list[Any]) -> None:

@@ -136,6 +136,16 @@ class OpSettled(NamedTuple):
     at: float
 
 
+class TimerSet(NamedTuple):
+    """An op sleeps until ``wake_at``, a Unix time in seconds; durable before it waits, and set once, however often the
+    run is resumed."""
+
+    frame: str
+    op: str
+    wake_at: float
+    at: float
+
+
 class OpsDone(NamedTuple):
     """The results of consecutive slots: of one op that was started, or of a whole segment of inline ops."""
 
@@ -245,7 +255,7 @@ class RunFailed(NamedTuple):
 
 Event = (
     RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | OpCaught | ReplyUnfit | OpUnsettled | OpSettled
-    | OpsDone | Reserved | Spent | RunDone | RunFailed
+    | TimerSet | OpsDone | Reserved | Spent | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
 Shown = Token | ToolItem | MapProgress | KvTurn

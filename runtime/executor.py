@@ -131,6 +131,8 @@ class Execution:
         """It has, for each op, what a failed attempt leaves to the next one."""
         self.resumed = state
         """None for a run that is not resumed."""
+        self.sleeping: dict[str, float] = {}
+        """Sleeps that are waited for, by the path of the op: when each is over, in Unix seconds."""
         self.once = Occurrences(program, state)
         """What has become of tools that must run at most once."""
         self._seed = seed

@@ -32,6 +32,7 @@ from orchestrator.runtime.specs import (
     Prefetch,
     Raise,
     Release,
+    Sleep,
     Structure,
     Supersede,
     ToolCall,
@@ -154,6 +155,10 @@ def _lower_ask(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str)
     choices = given(node, "choices", None)
     pauses, operands = _in_pauses(state, node)
     return _suspend(state, builder, node, Ask(tuple(choices) if choices is not None else None, pauses), operands)
+
+
+def _lower_sleep(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
+    return _suspend(state, builder, node, Sleep(given(node, "seconds", None)))
 
 
 def _lower_fail(state: _Lowering, builder: RegionBuilder, node: Node, _kind: str) -> Sequence[Val]:
@@ -406,6 +411,7 @@ _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequenc
     **dict.fromkeys(("tool", "retrieve"), _lower_tool),
     **dict.fromkeys(("generate", "decode"), _lower_generate),
     "ask": _lower_ask,
+    "sleep": _lower_sleep,
     "fail": _lower_fail,
     **dict.fromkeys(("kv_release", "kv_supersede", "kv_prefetch"), _lower_hint),
 }

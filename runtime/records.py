@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.events import Event, OpsDone, OpStarted, OpUnsettled, region_key
 from orchestrator.runtime.program import Op, Program
-from orchestrator.runtime.specs import Generate, Prefetch, Release, Structure, Supersede, ToolCall
+from orchestrator.runtime.specs import Generate, Prefetch, Release, Sleep, Structure, Supersede, ToolCall
 
 NO_USAGE: Final = Usage()
 
@@ -58,6 +58,8 @@ def place_of(op: Op) -> str:
         return f"engine:{op.spec.engine}" if op.spec.engine else "engine"
     if isinstance(op.spec, (Release, Supersede, Prefetch)):
         return "hint"
+    if isinstance(op.spec, Sleep):
+        return "timer"
     return op.spec.kind if isinstance(op.spec, Structure) else "human"
 
 

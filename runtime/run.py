@@ -55,7 +55,8 @@ class Runtime:
 
     ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``;
     ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives; with
-    ``DurationModel(LearningStore(path))``, which the caller closes after the runtime, beyond it.
+    ``DurationModel(LearningStore(path))``, which the caller closes after the runtime, beyond it. ``sleep`` waits for
+    the seconds of a ``sleep()``.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Runtime:
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
         durations: DurationModel | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.engines = Engines(engines or {})
         self.journal: Journal = journal if journal is not None else MemoryJournal()
@@ -75,6 +77,7 @@ class Runtime:
             self.engines,
             human or Nobody(),
             ray,
+            sleep=sleep,
             durations=durations if durations is not None else DurationModel(),
         )
         self._ids = RunIds(self.journal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -173,5 +173,7 @@ class Services:
     """Names tools that block the event loop."""
     background: Background = field(default_factory=Background)
     """Hints that nothing waits for are given here."""
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    """Waits for so many seconds; a test's own lets them pass at once."""
     durations: DurationModel | None = None
     """Learns how long conversations pause, and forecasts it; None leaves that to the engines."""

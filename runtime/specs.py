@@ -1,4 +1,4 @@
-"""What an op of a program does, as plain data: the call of a tool or model, a question, a hint, a structure."""
+"""What an op of a program does, as plain data: the call of a tool or model, a question, a sleep, a hint, a region."""
 
 from __future__ import annotations
 
@@ -154,6 +154,13 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Sleep:
+    """A wait. Argument: its seconds, or the moment at which it is over, where ``seconds`` says nothing."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A hint to the engine: the conversation ends here."""
 
@@ -203,4 +210,4 @@ class Raise:
     bases: tuple[str, ...]
 
 
-Spec = ToolCall | Generate | Ask | Release | Supersede | Prefetch | Structure | Raise
+Spec = ToolCall | Generate | Ask | Sleep | Release | Supersede | Prefetch | Structure | Raise

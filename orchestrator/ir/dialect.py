@@ -68,6 +68,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "agent.field": OpSpec((*_COMMON, "path"), (1, 1), (1, 1)),
     "agent.done": OpSpec(_COMMON, (1, MANY)),
     "agent.ask": OpSpec((*_COMMON, "returns"), (1, 1), (1, 1)),
+    "agent.sleep": OpSpec(_COMMON, (0, 1), (1, 1)),
     "agent.branch": OpSpec(_COMMON, (1, 1), (0, MANY), 2),
     "agent.switch": OpSpec((*_COMMON, "cases"), (1, 1), (0, MANY), None),
     "agent.attempt": OpSpec((*_COMMON, "catches"), (0, 0), (0, MANY), None),

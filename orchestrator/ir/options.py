@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from orchestrator.ir._mlir import ir
+from orchestrator.ir.durations import LONGEST_SLEEP_S
 from orchestrator.ir.walk import entries, to_python
 
 Test = Callable[[Any], bool]
@@ -145,6 +146,7 @@ _GENERATE: Final[Options] = {
     "turns_left": _no_less_than_0,
 }
 _ASK: Final[Options] = {**_POLICIES, "choices": _texts}
+_SLEEP: Final[Options] = {"seconds": lambda value: _number(value) and 0 <= value <= LONGEST_SLEEP_S}
 _FIELD: Final[Options] = {"keyed": _on, "each": _on}
 _HINT: Final[Options] = {
     **dict.fromkeys(("tool", "because", "before", "for", "scope"), _text),
@@ -159,6 +161,7 @@ _OF_KIND: Final[dict[str, Options]] = {
     "chat": {"model": _text},
     "field": {**_FIELD, "path": _text},
     "ask": {**_ASK, "returns": _text},
+    "sleep": _SLEEP,
     "tool": _CALL,
     "retrieve": _CALL,
 }
@@ -178,6 +181,7 @@ OPTIONS: Final[dict[str, Options]] = {
     "agent.chat": {"model": _text},
     "agent.field": _FIELD,
     "agent.ask": _ASK,
+    "agent.sleep": _SLEEP,
     **dict.fromkeys((f"agent.{kind}" for kind in ("branch", "switch", "attempt", "map", "race")), _POLICIES),
     "agent.loop": {**_POLICIES, "must_end": _on},
     "op.prefill": _PREFIX,

@@ -10,7 +10,7 @@ from orchestrator.ir.tokens import DONE, is_token, tokens
 from orchestrator.ir.walk import Body, Node
 
 _CALLS: Final = frozenset({"agent.tool", "agent.retrieve", "op.call"})
-_ORDERED: Final = frozenset({DONE, "agent.ask", "agent.fail", *_CALLS})
+_ORDERED: Final = frozenset({DONE, "agent.ask", "agent.sleep", "agent.fail", *_CALLS})
 
 
 def misplaced(root: Node) -> Iterator[tuple[Node, str]]:

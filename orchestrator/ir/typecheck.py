@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orchestrator.ir.tokens import is_token, operands, results
-from orchestrator.ir.walk import opt, to_python
+from orchestrator.ir.walk import opt, python_type, to_python
 
 if TYPE_CHECKING:
     from orchestrator.ir.walk import Node
 
 KV: Final = "!op.kv"
+MOMENT: Final = "datetime"
 
 
 PROMPT: Final = "a prompt"
@@ -45,6 +46,14 @@ def _chat(node: Node) -> Iterator[Edge]:
 def _ask(node: Node) -> Iterator[Edge]:
     yield Edge("the question", node.op.operands[0].type, "str")
     yield Edge("the answer", node.op.results[0].type, given(node, "returns"), True)
+
+
+def _sleep(node: Node) -> Iterator[Edge]:
+    """It takes seconds, or the moment at which it is over."""
+    for value in operands(node.op):
+        if python_type(value.type) != MOMENT:
+            yield Edge("the duration", value.type, "float")
+    yield Edge("the result", node.op.results[0].type, "None", True)
 
 
 def _given(node: Node) -> Iterator[Edge]:
@@ -159,6 +168,7 @@ OF_KIND: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     "prompt": _prompt,
     "chat": _chat,
     "ask": _ask,
+    "sleep": _sleep,
 }
 """It has the edges of the ops of level 1 that level 2 knows as ``op.call``, by their kind."""
 EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {

@@ -199,6 +199,8 @@ def _lowered_call(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violati
         yield "ORCH-I027", f"a {kind} has something else than it takes among its opts"
     elif kind == "prompt":
         yield from _prompt(node, given)
+    elif kind == "sleep":
+        yield from _sleep(node, attributes)
 
 
 def _bound(name: str, least: int = 1) -> Check:
@@ -236,6 +238,13 @@ def _generate(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
         yield "ORCH-I019", f"it takes {taken} values beside its prompt, and must take a conversation and {late} options"
 
 
+def _sleep(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    """It says for how long, or takes it."""
+    told, taken = "seconds" in attributes["opts"], len(operands(node.op))
+    if told + taken != 1:
+        yield "ORCH-I019", f"it takes {taken} values{' and has seconds' * told}, and must have one of the two"
+
+
 def _switch(_node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
     for text in (text.value for case in attributes["cases"] for text in case):
         if not is_json(text):
@@ -267,6 +276,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "op.call": _lowered_call,
     "agent.generate": _generate,
     "op.decode": _model_call,
+    "agent.sleep": _sleep,
     "agent.switch": _switch,
     "agent.loop": _bound("max"),
     "agent.map": _map,

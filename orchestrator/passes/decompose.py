@@ -11,7 +11,9 @@ from orchestrator.ir.attributes import to_attribute
 from orchestrator.ir.walk import Node, bodies, entries, op_id
 from orchestrator.passes.rewrite import before, editing, replace
 
-_CALLS: Final = frozenset({"const", "prompt", "chat", "field", "tool", "retrieve", "ask"})
+_CALLS: Final = frozenset({"const", "prompt", "chat", "field", "tool", "retrieve", "ask", "sleep"})
+_EFFECTS: Final = {"ask": "once", "sleep": "idempotent"}
+"""It has what the others do to the world that do something, and do not say so."""
 _OWN: Final = frozenset({"id", "opts", "callee", "params", "effects"})
 _BLANK: Final[dict[str, object]] = {"callee": "", "params": [], "place": "", "resources": {}}
 _OF_PREFILL: Final = ("static_prefix_chars", "prefix_group")
@@ -50,7 +52,7 @@ class _Lowering:
         self._kv = ir.Type.parse("!op.kv")
         self._blank = {name: to_attribute(value) for name, value in _BLANK.items()}
         self._placeless = {name: self._blank[name] for name in ("place", "resources")}
-        self._words = {word: to_attribute(word) for word in (*_CALLS, "pure", "once")}
+        self._words = {word: to_attribute(word) for word in (*_CALLS, *_EFFECTS.values(), "pure")}
 
     def of(self, node: Node) -> Sequence[Node]:
         """What an op of level 1 becomes."""
@@ -85,7 +87,7 @@ class _Lowering:
             "kind": self._words[kind],
             "callee": given.get("callee", self._blank["callee"]),
             "params": given.get("params", self._blank["params"]),
-            "effects": given.get("effects") or self._words["once" if kind == "ask" else "pure"],
+            "effects": given.get("effects") or self._words[_EFFECTS.get(kind, "pure")],
             "opts": ir.DictAttr.get(entries(given["opts"]) | moved) if moved else given["opts"],
             **self._placeless,
         }

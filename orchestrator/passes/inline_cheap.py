@@ -9,13 +9,15 @@ from orchestrator.ir.attributes import to_attribute
 from orchestrator.ir.walk import Node, attr, bodies, opt
 from orchestrator.passes.rewrite import editing
 
+ELSEWHERE: Final = {"ask": "human", "sleep": "timer"}
+"""Where what happens that nothing executes."""
 _EXPRESSIONS: Final = frozenset({"const", "prompt", "chat", "field"})
 
 
 @dataclass(frozen=True)
 class InlineCheap:
     """Place expressions and tools that are declared cheap ``inline``, isolated ones in a ``process``, coroutines
-    ``async``, questions ``human``.
+    ``async``, questions ``human``, sleeps ``timer``.
 
     Before: ``"op.call"(%q) {kind = "prompt", place = "", …}``; after: ``place = "inline"``. What remains ``""`` is the
     planner's: that a tool is pure says nothing of how long it takes.
@@ -37,8 +39,8 @@ def _place(op: Any) -> str:
     kind = attr(op, "kind")
     if kind in _EXPRESSIONS or attr(op, "callee").startswith("builtin."):
         return "inline"
-    if kind == "ask":
-        return "human"
+    if kind in ELSEWHERE:
+        return ELSEWHERE[kind]
     isolation = opt(op, "isolation")
     if isolation:
         return str(isolation)

@@ -32,6 +32,7 @@ from orchestrator.runtime.events import (
     RunResumed,
     RunStarted,
     Spent,
+    TimerSet,
     attempt_path,
     is_within,
     occurrence,
@@ -91,6 +92,8 @@ class State:
     """Whether those are in the order of the paths."""
     reserved: dict[Key, Reserved] = field(default_factory=dict)
     """Model calls of which it is not known what they used."""
+    timers: dict[Key, TimerSet] = field(default_factory=dict)
+    """Sleeps that are not over."""
     op_s: dict[Key, float] = field(default_factory=dict)
     """Seconds of the attempts that have ended, by frame and op."""
     corrections: dict[str, Correction] = field(default_factory=dict)
@@ -166,6 +169,10 @@ def _op_started(state: State, event: OpStarted) -> None:
     state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "lost", INTERRUPTED)
 
 
+def _timer_set(state: State, event: TimerSet) -> None:
+    state.timers[event.frame, event.op] = event
+
+
 def _ops_done(state: State, event: OpsDone) -> None:
     state.results.setdefault(event.frame, {})[event.first] = event.values
     if event.op is not None:
@@ -231,6 +238,7 @@ _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     RunResumed: _resumed,
     RunDone: _run_done,
     OpStarted: _op_started,
+    TimerSet: _timer_set,
     OpsDone: _ops_done,
     OpFailed: _op_failed,
     OpCaught: _op_caught,
@@ -252,6 +260,7 @@ def _close_attempts(state: State) -> None:
 
 def _end(state: State, frame: str, op: str) -> None:
     state.reserved.pop((frame, op), None)
+    state.timers.pop((frame, op), None)
     since_s = state.unfinished.pop((frame, op), None)
     if since_s is not None:
         state.op_s[frame, op] = state.op_s.get((frame, op), 0.0) + state.active_s - since_s

@@ -20,6 +20,7 @@ from orchestrator.passes.pipeline import run_pipeline
 
 IR = Path(orchestrator.ir.__path__[0])
 STR = '!agent.value<"str">'
+NONE = '!agent.value<"None">'
 B = 'id = "b", opts = {}'
 PROMPT = f'"agent.prompt"() {{id = "p", parts = ["x"], opts = {{}}}} : () -> {STR} loc("p"("app.py":3:0))'
 ZIPPED = (
@@ -108,6 +109,15 @@ def module(*ops: str, last: str = '"agent.yield"() : () -> ()') -> str:
         ("ORCH-I027", '"agent.const"() {value = "3", id = {}, opts = unit} : () -> !agent.value<"int">'),
         ("ORCH-I027", '"agent.const"() {value = "3", id = "", opts = {}} : () -> !agent.value<"int">'),
         ("ORCH-I027", '"agent.const"() {value = "3", id = "a\\1B[2J", opts = {}} : () -> !agent.value<"int">'),
+        ("ORCH-I019", f'"agent.sleep"() {{{B}}} : () -> {NONE}'),
+        ("ORCH-I019", LOWERED.format(kind="sleep", opts="{}", type="None")),
+        ("ORCH-I019", '"agent.sleep"() {id = "b", opts = {seconds = 1.0}} : () -> ()'),
+        ("ORCH-I020", f'"agent.sleep"() {{id = "b", opts = {{seconds = 1.0}}}} : () -> {STR}'),
+        ("ORCH-I027", f'"agent.sleep"() {{id = "b", opts = {{seconds = -1.0}}}} : () -> {NONE}'),
+        ("ORCH-I027", f'"agent.sleep"() {{id = "b", opts = {{seconds = 0x7FF0000000000000 : f64}}}} : () -> {NONE}'),
+        ("ORCH-I027", f'"agent.sleep"() {{id = "b", opts = {{seconds = 1.0e12}}}} : () -> {NONE}'),
+        ("ORCH-I027", f'"agent.sleep"() {{id = "b", opts = {{seconds = "soon"}}}} : () -> {NONE}'),
+        ("ORCH-I029", f'"agent.sleep"() {{id = "b", opts = {{timeout_s = 1.0}}}} : () -> {NONE}'),
         ("ORCH-I016", f'"agent.race"() ({{\n^bb0:\n}}, {{\n^bb0:\n}}) {{{B}}} : () -> ()'),
         ("ORCH-I016", f'"agent.loop"() ({{}}, {{}}) {{max = 3 : i64, {B}}} : () -> ()'),
     ],
@@ -119,6 +129,23 @@ def test_a_violation_has_its_code_and_line(code: str, op: str) -> None:
     where = caught.value.diagnostics[0].where
     assert where is not None
     assert (caught.value.code, where.file, where.line) == (code, "app.py", 3 if op is PROMPT else 7)
+
+
+@pytest.mark.parametrize(("taken", "more"), [("str", ""), ("datetime", "seconds = 1.0"), ("float", "seconds = 1.0")])
+def test_a_sleep_takes_seconds_or_a_moment_or_says_how_long_it_is(taken: str, more: str) -> None:
+    moment = """"agent.type"() {name = "datetime", kind = "class", path = "datetime:datetime", bases = [], params = [],
+    fields = {}, schema = ""} : () -> ()\n"""
+
+    def text(taken: str, more: str) -> str:
+        given = f'!agent.value<"{taken}">'
+        op = f'"agent.sleep"(%x) {{id = "b", opts = {{{more}}}}} : ({given}) -> {NONE} loc("b"("app.py":7:0))'
+        return moment + module(f"^bb0(%x: {given}):", op)
+
+    for right in ("float", "int", "datetime", "Any"):
+        verify(parse(text(right, "")))
+    with pytest.raises(IRError) as caught:
+        verify(parse(text(taken, more)))
+    assert caught.value.code == ("ORCH-I019" if more else "ORCH-I020")
 
 
 CHAT, END = '!agent.value<"Chat">', '"agent.yield"() : () -> ()'

@@ -11,10 +11,10 @@ from orchestrator.errors import PlanError
 from orchestrator.planner import sizes
 from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.graph import Node
-from orchestrator.planner.interval import Interval
+from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
-from orchestrator.planner.timing import BUILTIN_S, DISPATCH_S, HUMAN_S
+from orchestrator.planner.timing import BUILTIN_S, DISPATCH_S, HUMAN_S, SLEEP_S
 from tests.planner.clusters import cpu, one_engine
 from tests.planner.level2 import Builder, parsed, workflow
 
@@ -226,6 +226,35 @@ def test_a_person_takes_minutes_and_bookkeeping_microseconds() -> None:
     made = planned(body, body.call("approve", "ask", [body.prompt("p", ["OK? ", ""], [question])], "bool"))
     assert made.by_id["approve"].place == "human"
     assert made.seconds.bounds == pytest.approx((HUMAN_S + BUILTIN_S).bounds)
+
+
+def test_a_sleep_takes_its_time_and_costs_nothing() -> None:
+    body, (seconds,) = workflow(seconds="float")
+    known = planned(body, body.call("nap", "sleep", [], "None", effects="idempotent", opts={"seconds": 90.0}))
+    nap = known.by_id["nap"]
+    assert (nap.place, nap.seconds, nap.cost_usd, nap.guesses) == ("timer", Interval.exact(90), ZERO, ())
+    assert nap.what == "sleep 90 s"
+    body, (seconds,) = workflow(seconds="float")
+    unknown = planned(body, body.call("nap", "sleep", [seconds], "None", effects="idempotent")).by_id["nap"]
+    assert (unknown.seconds, unknown.guesses) == (SLEEP_S, ("seconds",))
+
+
+def test_a_race_with_a_sleep_is_over_when_that_is() -> None:
+    def seconds(*naps: float) -> Interval:
+        body, (question,) = workflow(question="str")
+        arms, _ = body.block([])
+        for number, nap in enumerate(naps):
+            arm, _ = arms.block([])
+            made = arm.call(f"nap_{number}", "sleep", [], "None", effects="idempotent", opts={"seconds": nap})
+            arms.op("agent.arm", f"arm_{number}", [], [], [arm.closed([made])])
+        arm, _ = arms.block([])
+        arms.op("agent.arm", "arm", [], [], [arm.closed([once(arm, "slow", [question], 60.0, "None")])])
+        [result] = body.op("agent.race", "race_1", [], ["None"], ["{" + "\n".join(arms.lines) + "}"])
+        return planned(body, result).by_id["race_1"].seconds
+
+    assert seconds().hi == pytest.approx(180, rel=0.01)
+    assert seconds(30.0).bounds == pytest.approx((20, 30, 30), rel=0.01)
+    assert seconds(30.0, 5.0).bounds == (5, 5, 5)
 
 
 def test_samples_share_a_prompt(tmp_path: Path) -> None:

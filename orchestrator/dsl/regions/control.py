@@ -281,7 +281,7 @@ def _map(  # noqa: PLR0917
 ) -> Any:
     before = known_objects()
     body = trace_region(tracer, "the function of map_", fn, arguments)
-    if in_order and body.writes:
+    if in_order and body.in_order:
         concurrency = 1
     results = [Result(list_of(leaf._type), length, _all_turns(tracer, body, leaf, before)) for leaf in body.leaves]
     attrs = {"limit": max(length.most, 1), "concurrency": concurrency}

@@ -31,8 +31,8 @@ class Traced:
     shape: Shape
     raises: bool = False
     """Whether it never yields, because it always raises."""
-    writes: bool = False
-    """Whether something in it changes the world, in an order that matters."""
+    in_order: bool = False
+    """Whether something in it changes the world or sleeps, in an order that matters."""
     scope: Scope | None = None
 
     def has_made(self, thing: Thing, before: Collection[int]) -> bool:
@@ -116,7 +116,7 @@ def trace_region(
     finally:
         scope.closed = True
         tracer.scope = outer
-    traced = Traced(region, lifted, shape, scope.raises, scope.writes, scope)
+    traced = Traced(region, lifted, shape, scope.raises, scope.in_order, scope)
     if scope.raises and not is_arm:
         traced.end(tracer, 1)
     return traced

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random as chance
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -10,12 +12,14 @@ from io import StringIO
 from typing import Any, Final
 
 from orchestrator.dsl import operations
+from orchestrator.dsl.observing import random
 from orchestrator.dsl.placeholders.meaning import LAYOUT
 from orchestrator.dsl.placeholders.unasked import READERS
 from orchestrator.dsl.rewrite.comprehending import list_of
 from orchestrator.dsl.rewrite.owning import changeable_here, drawable_here, drawable_in_region, fresh
 from orchestrator.dsl.rewrite.plain import is_symbolic, part
 from orchestrator.dsl.rewrite.watching import changing, is_changing, is_users, method_of, watched
+from orchestrator.dsl.sleeping import sleep
 from orchestrator.dsl.tool import call
 from orchestrator.dsl.tracing.tracer import Value, current_tracer
 from orchestrator.dsl.types.kinds import MUTATORS
@@ -130,6 +134,8 @@ def _native(called: Any) -> Any:  # noqa: PLR0911 - a case each
         return _mapping if called is map else _filtering
     if called is next:
         return _next
+    if (durable := _durable(called)) is not None:
+        return durable
     if not operations.has_builtin(called):
         if is_changing(called):
             return changing(called)
@@ -146,6 +152,21 @@ def _native(called: Any) -> Any:  # noqa: PLR0911 - a case each
         return fresh(made) if isinstance(made, Iterator) else made
 
     return applied
+
+
+def _durable(called: Any) -> Any:
+    """What a function of Python's that waits, or draws, is as an op; None for any other."""
+    if called is time.sleep:
+        return sleep
+    if called is getattr(sys.modules.get("asyncio"), "sleep", time):  # which costs too much to import here
+        return _sleeping
+    return random if called is chance.random else None
+
+
+def _sleeping(delay: Any, result: Any = None) -> Any:
+    """``asyncio.sleep(...)``, to which less than nothing is nothing."""
+    sleep(function(max)(delay, 0))
+    return result
 
 
 def _making(made: Callable[..., Any]) -> Callable[..., Any]:

@@ -175,6 +175,7 @@ def _foreign(nodes: Sequence[ast.AST], function: FunctionType) -> frozenset[str]
     own = {each.id for each in named if isinstance(each.ctx, ast.Store)}
     own |= {each.arg for each in nodes if isinstance(each, ast.arg)}
     own |= {*function.__code__.co_freevars}
+    own |= {each.asname or each.name for each in nodes if isinstance(each, ast.alias)}
     names = {each.id for each in named} - own
     foreign = {name for name in names if _is_foreign(function.__globals__.get(name, vars(builtins).get(name)))}
     return frozenset(foreign | own)

@@ -274,7 +274,7 @@ def is_unnoticed(tracer: Tracer, whole: Callable[[], Any], *, to_the_end: bool =
         run(arm, lambda: _made(whole()), {})
     arm.drop()
     tracer.rollback(mark)
-    return not arm.scope.writes if to_the_end else tracer.demands == demands and not arm.scope.raises
+    return not arm.scope.in_order if to_the_end else tracer.demands == demands and not arm.scope.raises
 
 
 def _made(items: Any) -> Any:

@@ -43,10 +43,12 @@ _FUNCTIONS: Final[Mapping[Any, Asked]] = {
         for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "localtime",
                      "gmtime", "ctime", "strftime", "process_time")
     },
-    time.sleep: Asked("a pause", "wait in a tool: @tool async def pause() -> None: await asyncio.sleep(1)"),
+    time.sleep: Asked("a pause", "use sleep(), which each run waits for, and a resumed one no longer than is left"),
     **{getattr(uuid, name): _NAMES for name in ("uuid1", "uuid4")},
     os.urandom: _CHANCE,
 }  # fmt: skip
+_COMPILED: Final = (time.sleep, random.random)
+"""What is an op in the source that is compiled, and runs while it is traced in the functions that this calls."""
 _BY_MODULE: Final[Mapping[str, Asked]] = {"random": _CHANCE, "secrets": _CHANCE, "numpy.random": _CHANCE}
 _OF_DATES: Final = frozenset({"now", "utcnow", "today"})
 
@@ -57,7 +59,7 @@ def lint(node: ast.FunctionDef | ast.AsyncFunctionDef, function: FunctionType) -
     The user's functions that it calls are read too, for what they ask: what they change may be their own.
     """
     called: list[FunctionType] = []
-    yield from _Reader(function, called).read(node, frozenset())
+    yield from _Reader(function, called, is_compiled=True).read(node, frozenset())
     seen = {id(function.__code__)}
     while called:
         each = called.pop()
@@ -69,8 +71,9 @@ def lint(node: ast.FunctionDef | ast.AsyncFunctionDef, function: FunctionType) -
 
 
 class _Reader:
-    def __init__(self, function: FunctionType, called: list[FunctionType]) -> None:
+    def __init__(self, function: FunctionType, called: list[FunctionType], *, is_compiled: bool = False) -> None:
         code = function.__code__
+        self._is_compiled = is_compiled
         self._called = called
         """The user's functions that are called, to be read as well."""
         self._file = code.co_filename
@@ -154,7 +157,7 @@ class _Reader:
 
     def _asked(self, callee: ast.expr, own: frozenset[str]) -> Asked | None:
         held = self._held(callee, own)
-        if held is None:
+        if held is None or (self._is_compiled and any(held is each for each in _COMPILED)):
             return None
         try:
             known = _FUNCTIONS.get(held)

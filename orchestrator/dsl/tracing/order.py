@@ -9,6 +9,13 @@ if something in them reads; inside a region order starts anew::
     b, c = read(), read()  # wait for write_1, and not for each other
     write_2(2)          # waits for write_1, b and c
 
+A sleep is a write that model calls keep their order with, too: it waits for those before it, and those behind it wait
+for it, as in Python. So does an op with a sleep in one of its regions, but for a race, where it is a time limit::
+
+    a = llm(...)
+    sleep(60)   # waits for a
+    b = llm(...)  # waits for the sleep
+
 ``with parallel():`` lifts the order within: what is in the block waits for what is in front of it, and what is behind
 it waits for all that is in it. A workflow that is called in it keeps its own order. Data is waited for in any case.
 ``after=value`` has one op wait for a value that it does not take.
@@ -23,10 +30,13 @@ Effect = Literal["write", "read"]
 
 
 class Tokens(NamedTuple):
-    """What has happened so far in a region: the last write (several, after a parallel block), and the reads since."""
+    """What has happened so far in a region: the last write (several, after a parallel block), and the reads since; and
+    the last sleep, and values of the model calls since."""
 
     writes: tuple[Any, ...] = ()
     reads: tuple[Any, ...] = ()
+    sleeps: tuple[Any, ...] = ()
+    asked: tuple[Any, ...] = ()
 
 
 NOTHING: Final = Tokens()
@@ -35,30 +45,48 @@ NOTHING: Final = Tokens()
 class Order:
     """The tokens so far of effects that keep their order."""
 
-    __slots__ = ("reads", "writes")
+    __slots__ = ("asked", "reads", "sleeps", "writes")
 
     def __init__(self, so_far: Tokens = NOTHING) -> None:
-        self.writes, self.reads = list(so_far.writes), list(so_far.reads)
+        self.go_back(so_far)
 
     @property
     def so_far(self) -> Tokens:
         """What has been ordered so far, which can be gone back to."""
-        return Tokens(tuple(self.writes), tuple(self.reads))
+        return Tokens(tuple(self.writes), tuple(self.reads), tuple(self.sleeps), tuple(self.asked))
 
     def go_back(self, so_far: Tokens) -> None:
         """Forget what has happened since."""
-        self.writes, self.reads = list(so_far.writes), list(so_far.reads)
+        self.writes, self.reads, self.sleeps, self.asked = map(list, so_far)
 
-    def before(self, effect: Effect) -> Sequence[Any]:
-        """The tokens that the next such op waits for."""
-        return [*self.writes, *self.reads] if effect == "write" else self.writes
+    @property
+    def outside(self) -> Order:
+        """The order of what the next op waits for."""
+        return self
 
-    def add(self, effect: Effect, token: Any) -> None:
+    def before(self, effect: Effect | None) -> Sequence[Any]:
+        """The tokens that the next such op waits for; without an effect it asks a model."""
+        around = self.outside
+        if effect is None:
+            return around.sleeps
+        return [*around.writes, *around.reads] if effect == "write" else around.writes
+
+    def add(self, effect: Effect, token: Any, *, sleeps: bool = False) -> None:
         """The token of the next such op."""
         if effect == "write":
             self.writes, self.reads = [token], []
         else:
             self.reads.append(token)
+        if sleeps:
+            self.sleeps, self.asked = [token], []
+
+    def join(self, within: Order, before: Tokens) -> None:
+        """Add what has happened ``within`` a part, which began with ``before`` and is not ordered with the others."""
+        wrote, slept = tuple(within.writes) != before.writes, tuple(within.sleeps) != before.sleeps
+        self.writes += within.writes if wrote else []
+        self.reads += within.reads if wrote else within.reads[len(before.reads) :]
+        self.sleeps += within.sleeps if slept else []
+        self.asked += within.asked if slept else within.asked[len(before.asked) :]
 
 
 class Unordered(Order):
@@ -70,10 +98,13 @@ class Unordered(Order):
         super().__init__()
         self.around = around
 
-    def before(self, effect: Effect) -> Sequence[Any]:
-        """The tokens of what was there before all of them."""
-        return self.around.before(effect)
+    @property
+    def outside(self) -> Order:
+        """The order of what was there before all of them."""
+        return self.around
 
-    def add(self, effect: Effect, token: Any) -> None:
+    def add(self, effect: Effect, token: Any, *, sleeps: bool = False) -> None:
         """One more."""
         (self.writes if effect == "write" else self.reads).append(token)
+        if sleeps:
+            self.sleeps.append(token)

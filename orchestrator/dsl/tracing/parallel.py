@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.dsl.tracing.order import Order, Unordered
+from orchestrator.dsl.tracing.order import NOTHING, Order, Unordered
 from orchestrator.dsl.tracing.tracer import Tracer, require_tracer
 
 
@@ -27,9 +27,10 @@ def parallel() -> Iterator[None]:
     finally:
         scope.order = around
         if within.writes:
-            around.writes, around.reads = within.writes, within.reads
-        else:
-            around.reads += within.reads
+            around.writes, around.reads = [], []
+        if within.sleeps:
+            around.sleeps, around.asked = [], []
+        around.join(within, NOTHING)
 
 
 @contextmanager
@@ -46,6 +47,4 @@ def in_sequence(tracer: Tracer) -> Iterator[None]:
         yield
     finally:
         scope.order = around
-        wrote = tuple(within.writes) != before.writes
-        around.writes += within.writes if wrote else []
-        around.reads += within.reads if wrote else within.reads[len(before.reads) :]
+        around.join(within, before)

@@ -19,7 +19,7 @@ from orchestrator.dsl.pure.table import FAIL_BY_TYPE, NEVER_FAIL
 from orchestrator.dsl.source.location import user_frame, user_location
 from orchestrator.dsl.source.ran import Runs
 from orchestrator.dsl.tracing.order import Tokens
-from orchestrator.dsl.tracing.scope import Scope
+from orchestrator.dsl.tracing.scope import Effects, Scope
 from orchestrator.dsl.tracing.secrecy import problem_of
 from orchestrator.dsl.tracing.sharing import Shares, Things, changeable, container, note, of, of_builtin, part
 from orchestrator.dsl.tracing.template import Markers
@@ -139,7 +139,7 @@ class Mark(NamedTuple):
     diagnostics: int
     names: int
     tokens: Tokens
-    effects: tuple[bool, bool, bool]
+    effects: Effects
     inner: int
 
 
@@ -307,13 +307,13 @@ class Tracer:
     ) -> list[Value[Any]]:
         """Emit one op. Its id is ``name``, or ``base`` (``kind``) and a number; ``label`` names it in messages.
 
-        Where it has effects, it waits for those before it (:mod:`orchestrator.dsl.tracing.order`).
+        Where it has effects, or asks a model, it waits for what is before it (:mod:`orchestrator.dsl.tracing.order`).
         """
         where, scope, opts = self.here(), self.scope, dict(opts or {})
         self.emitted += 1
         self.demands += _demands(kind, attrs, operands, opts)
         after = opts.pop("after", ())
-        effect = scope.take_effect(kind, attrs, has_regions=bool(regions))
+        effect, sleeps, asks = scope.take_effect(kind, attrs, has_regions=bool(regions))
         if regions and kind != "arm":
             inside = scope.take_once()
             if inside and repeats(opts):
@@ -323,29 +323,31 @@ class Tracer:
             self.diagnostics.append(secret)
         op_id = self.new_id(base or kind, name, where)
         types = [self.register_type(result.type) for result in results]
-        waits = self._done(after)  # type: ignore[arg-type]
+        waited = [value._ssa for value in after]  # type: ignore[attr-defined]
+        waits = self._done([*waited, *scope.order.outside.asked] if sleeps else waited)
         values: Sequence[Any] = [None] * len(results)
         if not self.diagnostics:
             inputs = [value._ssa for value in operands]
-            behind = waits if effect is None else [*scope.order.before(effect), *waits]
+            behind = [*scope.order.before(effect), *waits] if effect or asks else waits
             given: Mapping[str, Any] = {"id": op_id, "opts": opts, "where": where, "regions": regions}
             try:
                 values = self.ir.op(kind, inputs, types, attrs, **given, behind=behind, ordered=effect is not None)
                 if effect is not None:
                     *values, token = values
-                    scope.order.add(effect, token)
+                    scope.order.add(effect, token, sleeps=sleeps)
             except UnrepresentableError as error:
                 why = "what a workflow holds is written into the IR, as UTF-8 text and 64-bit integers"
                 self.report("ORCH-D013", f"{error} in `{op_id}`", why=why, fix=error.fix, where=where)
         origin = Origin(label or op_id, where)
+        if asks and effect is None:
+            scope.order.asked += values[:1]
         return [self.value(ssa, result, origin) for ssa, result in zip(values, results, strict=True)]
 
-    def _done(self, values: Sequence[Value[Any]]) -> Sequence[Any]:
+    def _done(self, values: Sequence[Any]) -> Sequence[Any]:
         """A token that is there once these values are; none where nothing is emitted any more."""
         if self.diagnostics or not values:
             return []
-        inputs = [value._ssa for value in values]
-        return self.ir.op("done", inputs, [], {}, id=self.new_id("after"), opts={}, where=self.here(), ordered=True)
+        return self.ir.op("done", values, [], {}, id=self.new_id("after"), opts={}, where=self.here(), ordered=True)
 
     def builtin(
         self, op: str, args: Mapping[str, Value[Any]], result: TypeForm, length: Length | None = None

@@ -18,7 +18,9 @@ from orchestrator.ir.tokens import operands
 from orchestrator.ir.walk import Body, Node, attr, bodies
 from orchestrator.passes.kv.conversations import ARMS, Conversations, arms
 
-_NO_NAMES: Final = frozenset({"agent.generate", "agent.chat", "agent.prompt", "agent.const", "agent.ask"})
+_NO_NAMES: Final = frozenset(
+    {"agent.generate", "agent.chat", "agent.prompt", "agent.const", "agent.ask", "agent.sleep"}
+)
 """What gives no further name to the conversations that it takes."""
 
 Names = dict[Any, list[Any]]

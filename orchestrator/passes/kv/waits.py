@@ -2,7 +2,7 @@
 
 A wait is written as its *key*, under which pauses like it are remembered: the callees in order joined by ``+``,
 alternatives of a branch joined by ``|``. A model call on another conversation counts as ``llm:MODEL``, a question to a
-human as ``ask``. Expressions take no time and have no name.
+human as ``ask``, a sleep as ``sleep:60s``. Expressions take no time and have no name.
 
 >>> key((Step("search", 1.0), Choice(((Step("run_sql", 0.5),), (Step("plot", 3.0),)))))
 'search+(run_sql|plot)'
@@ -137,6 +137,13 @@ def _ask(node: Node) -> Wait:
     return (Step(HUMAN, DEFAULT_TOOL_S, op=node.op),)
 
 
+def _sleep(node: Node) -> Wait:
+    seconds = opt(node.op, "seconds")
+    if seconds is None:
+        return (Step("sleep", DEFAULT_TOOL_S),)
+    return (Step(f"sleep:{seconds:g}s", float(seconds), declared=True),)
+
+
 def _generate(node: Node) -> Wait:
     return (Step(f"llm:{attr(node.op, 'model')}", DEFAULT_TOOL_S),)
 
@@ -164,6 +171,7 @@ _WAITS: Final[dict[str, Callable[[Node], Wait]]] = {
     "agent.tool": _call,
     "agent.retrieve": _call,
     "agent.ask": _ask,
+    "agent.sleep": _sleep,
     "agent.generate": _generate,
     "agent.branch": _alternatives,
     "agent.switch": _alternatives,

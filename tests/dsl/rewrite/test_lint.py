@@ -40,7 +40,7 @@ def test_a_generator_with_a_seed_draws_the_same_in_each_run() -> None:
 def test_clocks_and_chance() -> None:
     def flow(text: str) -> str:
         a = [time.time(), time.perf_counter(), dt.date.today(), datetime.now(), datetime.utcnow()]
-        b = [chance.random(), choice(["a", "b"]), ids.uuid4()]
+        b = [chance.randint(1, 6), choice(["a", "b"]), ids.uuid4()]
         later = lambda: dt.datetime.now(dt.UTC)  # noqa: E731
         return f"{text}{len(a)}{len(b)}{later}"
 
@@ -52,6 +52,19 @@ def test_clocks_and_chance() -> None:
         ("D057", "use random() or uuid()"),
         ("D057", "use uuid()"),
     ]
+
+
+def waited(text: str) -> str:
+    time.sleep(2)
+    return f"{text} {chance.random()}"
+
+
+def test_what_a_workflow_may_do_is_refused_in_the_functions_that_it_calls() -> None:
+    def flow(text: str) -> str:
+        time.sleep(2)
+        return waited(f"{text} {chance.random()}")
+
+    assert errors_of(flow) == [("D057", "use sleep()"), ("D057", "use random() or uuid()")]
 
 
 def stamp_of(text: str) -> str:
@@ -84,7 +97,7 @@ def test_what_the_workflow_imports_itself() -> None:
 
             return secrets.randbelow(6) + time.time()
 
-        return f"{text}{dice.random()}{clock.now()}{later()}"
+        return f"{text}{dice.randint(1, 6)}{clock.now()}{later()}"
 
     def own(text: str) -> str:
         import time
