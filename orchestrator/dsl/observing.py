@@ -1,7 +1,8 @@
 """What a workflow sees of the world beside its inputs: the time, and chance.
 
 Each is a function outside of a workflow, and a tool within: its result is journaled, so a run that is resumed goes on
-with the same one. Being reads, they are behind the write before them, and not behind a model call. ``fake(tools={"now": lambda: ...})`` gives another in a test.
+with the same one. Being reads, they are behind the write before them, and not behind a model call.
+``fake(tools={"now": lambda: ...})`` gives another in a test.
 """
 
 from __future__ import annotations

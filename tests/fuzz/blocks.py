@@ -296,6 +296,10 @@ class Blocks(Assigning):
             self.write(indent, f"pay({self.any(names, INT)})")
         return set()
 
+    def _sleep(self, names: Names, indent: int) -> set[str]:
+        self.write(indent, f"sleep({self.any(names, INT)} % 3 * 1000)")
+        return set()
+
     def _raise(self, names: Names, indent: int) -> set[str]:
         if self.is_calm:
             return self._effect_alone(names, indent)

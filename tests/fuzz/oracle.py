@@ -152,7 +152,7 @@ class Runs:
     def __init__(self) -> None:
         self.journal = MemoryJournal()
         self._engine = ScriptedEngine(lambda request: surface.shout(_asked(request)))
-        self._runtime = Runtime({"main": self._engine}, journal=self.journal)
+        self._runtime = Runtime({"main": self._engine}, journal=self.journal, sleep=surface.slept)
 
     def outcome(self, program: Program, inputs: Sequence[Any], run_id: str, blocks: Sequence[int | None]) -> Outcome:
         return self._outcome(self._runtime.run_program(program, tuple(_copied(inputs)), run_id=run_id), blocks)

@@ -42,7 +42,7 @@ class Programs(Blocks):
             (8, self._try), (6, self._match), (8, self._change), (5, self._effect_alone), (3, self._raise),
             (3, self._exit), (4, self._unpack), (4, self._function), (2, self._chat), (2, self._attempt),
             (2, self._both), (2, self._alias), (2, self._strict), (2, self._parallel), (3, self._talk),
-            (2, self._await),
+            (2, self._await), (2, self._sleep),
         ]  # fmt: skip
         if indent > 4:
             nested = (self._if, self._for, self._while, self._try, self._match, self._parallel, self._strict)

@@ -294,16 +294,27 @@ def _switched(subject: Any, cases: dict[Any, Callable[[], Any]], default: Callab
     return cases.get(subject, default)()
 
 
+def _slept(seconds: int) -> None:
+    _done("writes", "sleep", seconds)
+
+
+async def slept(seconds: float) -> None:
+    """What waits for a sleep of thousands of seconds: it notes it. A run has lost some of a second before it waits."""
+    _slept(round(seconds / 1000) * 1000)
+
+
 COMPILED: dict[str, Any] = {
     "say": orchestrator.llm, "chat": orchestrator.chat, "describe": describe, "map_": orchestrator.map_,
     "branch": orchestrator.branch, "loop": orchestrator.loop, "attempt": orchestrator.attempt,
     "switch": orchestrator.switch, "parallel": orchestrator.parallel, "framed": framed, "settle": settle,
     "user": orchestrator.user, "assistant": orchestrator.assistant,
+    "sleep": orchestrator.sleep,
 }  # fmt: skip
 """What programs call by these names in a workflow."""
 PLAIN: dict[str, Any] = {
     "say": _said, "chat": _Conversation, "describe": _described, "map_": _mapped, "branch": _branched, "loop": _looped,
     "attempt": _attempted, "switch": _switched, "parallel": _in_parallel,
     "framed": _framed, "settle": _settle, "user": str, "assistant": str,
+    "sleep": _slept,
 }  # fmt: skip
 """The same in plain Python."""

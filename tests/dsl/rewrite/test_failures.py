@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import sleep
+from asyncio import to_thread
 from contextlib import nullcontext
 from typing import Any
 
@@ -347,7 +347,7 @@ def test_constructs_that_cannot_be_compiled() -> None:
         return found
 
     async def waits(text: str) -> str:
-        await sleep(1)
+        await to_thread(str, "x")
         return text
 
     assert _errors(walrus) == ["ORCH-D050"]
