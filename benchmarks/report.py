@@ -65,9 +65,9 @@ def targets_table(reports: dict[str, Report]) -> list[str]:
 
 def _rank_rows(reports: dict[str, Report]) -> list[list[str]]:
     rows: list[list[str]] = []
-    for benchmark, case, metric, sense in FIRST_AMONG_FRAMEWORKS:
+    for benchmark, case, metric, sense, arm in FIRST_AMONG_FRAMEWORKS:
         report = reports.get(benchmark)
-        ours = report.find(case, metric) if report else None
+        ours = report.find(case, metric, arm) if report else None
         if report is None or ours is None:
             continue
         peers = [
@@ -135,7 +135,7 @@ def _conditions(report: Report) -> str:
     return f"`{report.command}` on {where}; {load}. Versions: {found}. Seeds: {seeds}."
 
 
-TABLES = {"overhead": overhead_table, "kv_ttl": case_tables}
+TABLES = {"overhead": overhead_table, "durable": case_tables, "kv_ttl": case_tables}
 """Of a benchmark, where its figures are not simply listed."""
 
 

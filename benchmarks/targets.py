@@ -8,6 +8,8 @@ from typing import Literal
 from benchmarks.harness.record import OURS
 
 RAY = f"{OURS}-ray"
+STORES = ("sqlite", "postgresql")
+"""Arms of the durable benchmark that are ours."""
 KV_CASES = ("pressure", "tail20", "light", "tail10", "tail40", "load1", "load2", "kv0.5", "kv2", "kv4")
 
 
@@ -34,6 +36,26 @@ TARGETS = (
     Target("overhead", "W4", "efficiency", ">=", 0.95),
     Target("overhead", "W1", "us_per_step", "<=", 50, RAY),
     Target("overhead", "W4", "efficiency", ">=", 0.92, RAY),
+    Target("durable", "W1", "commit_ratio", "<=", 2, "sqlite"),
+    Target("durable", "W2", "us_per_step", "<=", 30, "sqlite"),
+    Target("durable", "W3", "us_per_step", "<=", 40, "sqlite"),
+    Target("durable", "W4", "efficiency_ratio", ">=", 0.95, "sqlite"),
+    Target("durable", "W1", "commit_ratio", "<=", 6, "postgresql"),
+    Target("durable", "W2", "us_per_step", "<=", 90, "postgresql"),
+    Target("durable", "W3", "us_per_step", "<=", 120, "postgresql"),
+    *(
+        Target("durable", "crash", metric, "<=", most, arm)
+        for arm in STORES
+        for metric, most in (
+            ("lost_ops", 0),
+            ("once_repeated", 0),
+            ("paid_calls_repeated", 0),
+            ("ops_repeated", 0),
+            ("resume_s", 0.3),
+        )
+    ),
+    *(Target("durable", "history", "journal_bytes", "<=", 1.5e6, arm) for arm in STORES),
+    *(Target("durable", "open", metric, "<=", most, "sqlite") for metric, most in (("open_s", 2), ("open_mib", 200))),
     Target("compile", "ops=1000", "seconds", "<=", 0.3),
     Target("compile", "ops=10000", "seconds", "<=", 3.5),
     Target("compile", "ops=1000", "cached_seconds", "<=", 0.005),
@@ -70,11 +92,15 @@ TARGETS = (
     *(Target("kv_ttl", f"overhead/unhinted-{running}", "added_us", "<=", 20) for running in (1, 256)),
 )
 
-FIRST_AMONG_FRAMEWORKS = (
-    ("overhead", "W1", "us_per_step", "<="),
-    ("overhead", "W2", "us_per_step", "<="),
-    ("overhead", "W3", "us_per_step", "<="),
-    ("overhead", "W4", "efficiency", ">="),
+FIRST_AMONG_FRAMEWORKS = tuple(
+    (benchmark, case, metric, sense, arm)
+    for benchmark, arm in (("overhead", OURS), ("durable", "sqlite"))
+    for case, metric, sense in (
+        ("W1", "us_per_step", "<="),
+        ("W2", "us_per_step", "<="),
+        ("W3", "us_per_step", "<="),
+        ("W4", "efficiency", ">="),
+    )
 )
 """Columns in which our arm is to be ahead of every peer framework (bare asyncio is a floor, not a framework)."""
-NOT_FRAMEWORKS = frozenset({"asyncio", "asyncio+uvloop", OURS, RAY})
+NOT_FRAMEWORKS = frozenset({"asyncio", "asyncio+uvloop", "asyncio-sqlite", OURS, RAY, *STORES})

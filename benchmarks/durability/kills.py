@@ -6,7 +6,8 @@ ops do to the world to a file outside of its store (:mod:`benchmarks.arms.effect
 - *lost*: an op that an undisturbed run has, and this one has not;
 - *repeated in flight*: an op that began again, while nothing had been done with its result yet. That may happen to
   whatever may be done twice (reads, idempotent and keyed tools, model calls), and never to a bare ``once`` tool;
-- *repeated*: an op that began again after another one had begun with its result in hand. That may happen to nothing.
+- *repeated*: an op that began again after another one had begun with its result in hand, or with other inputs or
+  another key than before. That may happen to nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Verdict:
 
 def judge(effects: Sequence[Effect], wanted: Collection[str]) -> Verdict:
     """Hold the effects of one run against the ops that an undisturbed run has."""
-    begun: set[str] = set()
+    begun: dict[str, tuple[str, ...]] = {}
     used: set[str] = set()
     repeated: Counter[str] = Counter()
     in_flight = 0
@@ -59,13 +60,13 @@ def judge(effects: Sequence[Effect], wanted: Collection[str]) -> Verdict:
         if effect.ended:
             continue
         if effect.op in begun:
-            if effect.kind == "once" or effect.op in used:
+            if effect.kind == "once" or effect.op in used or effect.seen != begun[effect.op]:
                 repeated[effect.kind] += 1
             else:
                 in_flight += 1
-        begun.add(effect.op)
+        begun[effect.op] = effect.seen
         used.update(effect.seen)
-    return Verdict(lost=len(set(wanted) - begun), repeated=repeated, in_flight=in_flight)
+    return Verdict(lost=len(set(wanted) - begun.keys()), repeated=repeated, in_flight=in_flight)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def effects(*lines: str) -> list[Effect]:
         (["a model", "b model a", "b model a"], 0, {}, 1),
         (["a once", "a once", "b model a"], 0, {"once": 1}, 0),
         (["a keyed", "a keyed", "b model a"], 0, {}, 1),
+        (["a keyed k1", "a keyed k2", "b model a"], 0, {"keyed": 1}, 0),
     ],
 )
 def test_effects_are_judged_by_what_had_been_done_with_a_result(
