@@ -106,7 +106,9 @@ class Chats:
 
     def said(self, text: str, calls: tuple[Any, ...] = ()) -> int | None:
         """The node of a reply that says this and calls these; None where it is unknown, or too short to be named."""
-        return self._said.get((text, calls)) if _length(text, calls) >= WORTH_NAMING else None
+        if not calls and len(text) < WORTH_NAMING:
+            return None
+        return self._said.get((text, calls))
 
     def reachable(self, numbers: Iterable[int]) -> list[str]:
         """The texts of these nodes and of all in front of them, parents first."""

@@ -47,11 +47,11 @@ def encode(tp: Any, value: object, chats: Conversations | None) -> str:
     Raises :class:`NotKeptError` for what has none, or holds itself.
     """
     types = _types(tp)
+    kind, tree = type(value), value
     try:
-        tree = value
-        if type(value) not in PLAIN:
-            tree = Writer(types.writes, chats).tree(value)
-        elif type(value) is str and chats is not None and (number := chats.said(value)) is not None:
+        if kind not in PLAIN:
+            tree = types.writes[kind](Writer(types.writes, chats), value, 1)
+        elif kind is str and chats is not None and (number := chats.said(value)) is not None:  # type: ignore[arg-type]
             tree = {"~said": number}
         text = to_json(tree).decode()
         if "NaN" not in text and "Infinity" not in text:
@@ -83,6 +83,8 @@ def decode(tp: Any, data: Any, chats: Conversations | None) -> Any:
 
     Raises :class:`NotReadError` for what is no value, or of classes that are not there any more, or are other ones.
     """
+    if type(data) in PLAIN:
+        return data
     try:
         return Reader(_types(tp).reads, chats).value(data)
     except NotReadError:

@@ -104,20 +104,19 @@ def _model(cls: Any, tag: str) -> tuple[Write, Read]:
     """The fields by name; a list of these, the names that were set, the extra and the private ones, where one of the
     latter is not as usual."""
     names: dict[str, Any] = cls.__pydantic_fields__
-    count, has_extra = len(names), cls.model_config.get("extra") == "allow"
+    in_order, usual, has_extra = tuple(names), frozenset(names), cls.model_config.get("extra") == "allow"
     private: dict[str, Any] = cls.__private_attributes__
 
     def write(w: Writer, value: Any, depth: int) -> Any:
         held = value.__dict__
-        if held.keys() != names.keys():  # a cached property, which is computed again; or a field is not there
+        if tuple(held) != in_order:  # a cached property, which is computed again; or a field is not there
             if missing := names.keys() - held.keys():
                 raise NotKeptError(f"a `{qualified(cls)}` without {_listed(missing)}")
             held = {name: held[name] for name in names}
         tree = held if w.plain.issuperset(map(type, held.values())) else w.fields(held, depth)
-        own, given = value.__pydantic_private__, value.__pydantic_fields_set__
-        if len(given) == count and not own and not value.__pydantic_extra__ and given == names.keys():
+        given, extra, own = value.__pydantic_fields_set__, value.__pydantic_extra__, value.__pydantic_private__
+        if given == usual and not extra and not own:
             return {tag: tree}
-        extra = value.__pydantic_extra__
         return {tag: [tree, *w.items((sorted(given), extra, own), depth)]}
 
     def read(r: Reader, held: Any) -> Any:

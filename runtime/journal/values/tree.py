@@ -100,7 +100,7 @@ class Reader:
                 if first[:1] == "~":
                     return self.readers[first](self, data[first])
                 break
-            return data.copy() if PLAIN.issuperset(map(type, data.values())) else self.fields(data)
+            return self.fields(data)
         if kind is list:
             return data.copy() if PLAIN.issuperset(map(type, data)) else self.items(data)
         return data
@@ -109,6 +109,8 @@ class Reader:
         """The values of several trees."""
         return [each if type(each) in PLAIN else self.value(each) for each in data]
 
-    def fields(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def fields(self, data: dict[str, Any]) -> dict[str, Any]:
         """The values of trees by names that are no tags."""
+        if PLAIN.issuperset(map(type, data.values())):
+            return data.copy()
         return {name: each if type(each) in PLAIN else self.value(each) for name, each in data.items()}

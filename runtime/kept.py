@@ -1,0 +1,54 @@
+"""Which values of a run are written down, and whether they can be: what comes from outside is never asked for twice.
+
+What a tool that is not pure, a model or a person has said is read back from the journal when the run goes on, and so
+are the run's inputs. Such a value must have a text from which it comes back as it is
+(:mod:`orchestrator.runtime.journal.stored`), and its type says whether it has, before anything is run. What pure tools
+make may be anything: what cannot be written is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from orchestrator.errors import Diagnostic, SourceLoc
+from orchestrator.runtime.journal.stored import why_not
+from orchestrator.runtime.program import Op, Program
+from orchestrator.runtime.specs import Ask, Generate, ToolCall
+
+_FIX: Final = (
+    "return data: Python's own types, pydantic models, dataclasses, named tuples and enumerations; or, where making it "
+    'again does no harm, say effects="pure"'
+)
+_FIX_OF_INPUTS: Final = "pass data, such as a path or an address, and let a pure tool make the object of it"
+
+
+def must_be_kept(op: Op) -> bool:
+    """Whether the results of an op are from outside the run."""
+    return isinstance(op.spec, (Generate, Ask)) or (isinstance(op.spec, ToolCall) and op.spec.effects != "pure")
+
+
+def check_kept(program: Program) -> list[Diagnostic]:
+    """All values of a program that are to be written down and cannot be (ORCH-C092), in the order of its lines."""
+    inputs = zip(program.params, program.body.types[: program.body.n_inputs], strict=False)
+    found = [*(_input(name, tp) for name, tp in inputs), *_results(program)]
+    return [each for each in found if each is not None]
+
+
+def _input(name: str, tp: Any) -> Diagnostic | None:
+    return _problem(f"the argument `{name}` of the workflow", tp, None, _FIX_OF_INPUTS)
+
+
+def _results(program: Program) -> Iterator[Diagnostic | None]:
+    for region in program.regions.values():
+        for op in filter(must_be_kept, region.ops()):
+            for tp in region.types[op.first : op.first + op.count]:
+                yield _problem(f"what `{op.id}` returns", tp, op.where, _FIX)
+
+
+def _problem(what: str, tp: Any, where: SourceLoc | None, fix: str) -> Diagnostic | None:
+    reason = why_not(tp)
+    if reason is None:
+        return None
+    why = f"{reason}; a run that goes on elsewhere reads it from the journal, where it would be missing"
+    return Diagnostic("ORCH-C092", f"{what} cannot be written into the journal of a run", where, why, fix)
