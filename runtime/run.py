@@ -12,7 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
@@ -29,6 +29,7 @@ from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
+from orchestrator.runtime.journal.secrets import given
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within, depth_here
 from orchestrator.runtime.observe import Subscription, end_feeds
@@ -132,16 +133,25 @@ class Runtime:
             return await self._run(execution, inputs)
 
     async def resume(
-        self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
+        self,
+        compiled: Compiled,
+        run_id: str,
+        *,
+        budget: Limits | Budget | str | None = None,
+        tenant: str | None = None,
+        secrets: Mapping[str, object] = MappingProxyType({}),
     ) -> RunResult:
         """Go on with an interrupted run: nothing that completed is executed again.
+
+        ``secrets`` has those among the inputs by their place (``"account.key"``), which no journal keeps; the
+        environment has the others (``ORCH_SECRET_ACCOUNT_KEY``).
 
         Nor is a ``once`` tool that raised an exception, which is its outcome, unless it has a ``key`` or its ``check``
         says that it did not happen.
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed,
         ORCH-R022 while the run is under way.
         """
-        with running_with(self._within(compiled)):
+        with running_with(self._within(compiled)), given(secrets):
             return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
 
     async def resume_program(

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter, time
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 from weakref import ref
@@ -36,6 +36,7 @@ from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
+from orchestrator.runtime.journal.secrets import given
 from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, PauseStore
 from orchestrator.runtime.observe import Listeners, end_feeds
 from orchestrator.runtime.once import UNSAID, settle
@@ -166,10 +167,16 @@ class RegionActor:
             )
 
     async def resume(
-        self, compiled: Compiled, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
+        self,
+        compiled: Compiled,
+        run_id: str,
+        *,
+        budget: Limits | Budget | str | None = None,
+        tenant: str | None = None,
+        secrets: Mapping[str, object] = MappingProxyType({}),
     ) -> RunResult:
         """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
-        with self._ids.taken(run_id):
+        with self._ids.taken(run_id), given(secrets):
             known = await RunLog(self.journal, run_id).load()
             if replay(compiled.program, known).started is None:
                 raise failures.unknown_run(run_id)
