@@ -22,7 +22,7 @@ from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen, printable
 from orchestrator.planner.figures import dollars, duration, tokens
 from orchestrator.planner.table import cut
-from orchestrator.runtime.events import Feed, MapProgress, OpCaught, OpFailed, OpsDone, OpStarted, Spent
+from orchestrator.runtime.events import Feed, MapProgress, OpCaught, OpFailed, OpsDone, OpStarted, Spent, TimerSet
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.records import Spending
 
@@ -175,6 +175,8 @@ class _Watch(Subscription):
         self._inside: ByPath[tuple[str, str]] = ByPath()
         """The same, by their frames."""
         self._maps: dict[tuple[str, str], Advance] = {}
+        self._wakes: dict[tuple[str, str], float] = {}
+        """Sleeps, and when they are over."""
 
     def push(self, entry: Feed) -> None:
         """Note one event."""
@@ -187,16 +189,21 @@ class _Watch(Subscription):
                 self._inside.add(entry.frame, (entry.frame, entry.op))
         elif isinstance(entry, MapProgress):
             self._advance(entry)
+        elif isinstance(entry, TimerSet):
+            self._wakes[entry.frame, entry.op] = entry.wake_at
         elif isinstance(entry, OpCaught):  # what ran beside the failure has no end of its own
             for key in self._inside.within(entry.frame + entry.op):
-                self._running.pop(key, None)
-                self._inside.remove(key[0], key)
+                self._ended(key)
         elif isinstance(entry, (OpsDone, OpFailed)) and entry.op is not None:
             self._maps.pop((entry.frame, entry.op), None)
             losers = self._inside.within(entry.frame + entry.op) if entry.op in progress.races else []
             for key in ((entry.frame, entry.op), *losers):  # what losers did has no end of its own
-                self._running.pop(key, None)
-                self._inside.remove(key[0], key)
+                self._ended(key)
+
+    def _ended(self, key: tuple[str, str]) -> None:
+        self._running.pop(key, None)
+        self._wakes.pop(key, None)
+        self._inside.remove(key[0], key)
 
     def say(self) -> str:
         """The line of the run in the display, what may be cut at its end."""
@@ -204,7 +211,9 @@ class _Watch(Subscription):
         maps = [(op, each) for (_, op), each in list(self._maps.items())[:1]]
         counts = Counter(op for _, op in list(self._running))
         done = [f"{op} {each.done}/{each.of}" for op, each in maps]
-        doing = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in sorted(counts.items()))
+        wakes = sorted(self._wakes.items(), key=lambda each: -each[1])
+        names = {op: f"{op} ({duration(max(at - now, 0.0))} left)" for (_, op), at in wakes}  # the first to be over
+        doing = ", ".join(names.get(op, op) + (f" ×{n}" if n > 1 else "") for op, n in sorted(counts.items()))
         spent = self._progress.spending() if self._alone else ""
         parts = [self._name, *done, spent, *(each.left(now) for _, each in maps), doing]
         return " · ".join(part for part in parts if part)

@@ -12,7 +12,7 @@ from orchestrator.cli.screen import Screen
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.plan import Plan
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import MapProgress, OpFailed, OpsDone, OpStarted, Spent
+from orchestrator.runtime.events import MapProgress, OpFailed, OpsDone, OpStarted, Spent, TimerSet
 from tests.cli.conftest import Orch
 
 MANY = """
@@ -25,6 +25,15 @@ async def twice(number: int) -> int:
 @workflow
 def many(numbers: list[int]) -> list[int]:
     return map_(twice, numbers, limit=500)
+"""
+
+
+NAPS = """
+from orchestrator import map_, sleep, workflow
+
+@workflow
+def naps(numbers: list[int]) -> None:
+    map_(sleep, numbers)
 """
 
 
@@ -64,6 +73,28 @@ def test_a_run_says_what_it_does_how_far_it_is_and_what_it_spent(plan: Plan) -> 
     assert watch.say().endswith(" left · twice_1")  # type: ignore[attr-defined]
     watch.push(Spent("map_1[2]/", "twice_1", Usage(1, None, 0), None, 0.0))
     assert "$" not in watch.say()  # type: ignore[attr-defined]
+
+
+def test_a_run_that_sleeps_says_for_how_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator.cli import progress as module
+    from orchestrator.cli.target import load_target
+
+    (folder / "naps.py").write_text(NAPS)
+    plan = compile_workflow(load_target("naps.py").workflow).plan
+    monkeypatch.setattr(module.time, "time", lambda: 100.0)
+    progress = Progress(plan, Screen(live=False))
+    progress.running(1)
+    watch = progress.began("naps")
+    for item, wake_at in enumerate((3700.0, 190.0)):
+        watch.push(OpStarted(f"map_1[{item}]/", "sleep_1", 1, 0.0))
+        watch.push(TimerSet(f"map_1[{item}]/", "sleep_1", wake_at, 0.0))
+    assert watch.say() == "naps · sleep_1 (1.5min left) ×2"  # type: ignore[attr-defined]
+    watch.push(OpsDone("map_1[1]/", 0, (None,), 0.0, "sleep_1"))
+    assert watch.say() == "naps · sleep_1 (1h left)"  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.time, "time", lambda: 1e6)
+    assert watch.say() == "naps · sleep_1 (0s left)"  # type: ignore[attr-defined]
+    watch.push(OpsDone("map_1[0]/", 0, (None,), 0.0, "sleep_1"))
+    assert watch.say() == "naps"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("items", [500, 95, 20])
