@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 import orchestrator
 from orchestrator.cli.group import COMMANDS, cli
@@ -52,7 +52,7 @@ def names() -> dict[str, Any]:
     public = {name: getattr(orchestrator, name) for name in orchestrator.__all__}
     pure = orchestrator.tool(effects="pure")
     own = {"BaseModel": BaseModel, "Literal": Literal, "Receipt": Receipt, "Document": Document, "search": pure(search)}
-    own["Iterator"] = Iterator
+    own |= {"Iterator": Iterator, "SecretStr": SecretStr}
     return public | own | {"__name__": "snippet"}
 
 
