@@ -20,34 +20,31 @@ from orchestrator.errors import OrchError
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.catching import as_value, handler_for, is_catchable
-from orchestrator.runtime.events import OpCaught, occurrence
-from orchestrator.runtime.program import Body, Op
-from orchestrator.runtime.specs import Structure
+from orchestrator.runtime.events import CleanupStarted, OpCaught, occurrence
+from orchestrator.runtime.program import Body
 
 if TYPE_CHECKING:
-    from orchestrator.runtime.budget import Ledger
-    from orchestrator.runtime.executor import Execution, Frame
+    from orchestrator.runtime.control import Place
 
 
-async def attempted(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
+async def attempted(at: Place) -> Sequence[Any]:
     """What the body yields, or the handler that takes its failure."""
-    return await _Attempted(execution, frame, op, path, ledger).result()
+    return await _Attempted(at).result()
 
 
 class _Attempted:
     """One execution of an attempt."""
 
-    __slots__ = ("_catches", "_cleanup", "_execution", "_frame", "_ledger", "_op", "_path")
+    __slots__ = ("_at", "_catches", "_cleanup", "_execution", "_frame", "_op", "_path")
 
-    def __init__(self, execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> None:
-        assert isinstance(op.spec, Structure)
-        self._execution = execution
-        self._frame = frame
-        self._op = op
-        self._path = path
-        self._ledger = ledger
-        self._catches = op.spec.catches
-        self._cleanup = op.bodies[-1] if len(op.bodies) > len(op.spec.catches) + 1 else None
+    def __init__(self, at: Place) -> None:
+        self._at = at
+        self._execution = at.execution
+        self._frame = at.frame
+        self._op = at.op
+        self._path = at.path
+        self._catches = at.spec.catches
+        self._cleanup = at.op.bodies[-1] if len(at.op.bodies) > len(at.spec.catches) + 1 else None
 
     async def result(self) -> Sequence[Any]:
         """What the body yields, or the handler that takes its failure."""
@@ -63,8 +60,8 @@ class _Attempted:
 
     async def _caught(self) -> Sequence[Any]:
         execution = self._execution
-        caught = None if execution.resumed is None else execution.resumed.caught.get(self._path)
-        if caught is None:
+        caught = None if execution.resumed is None else execution.resumed.caught.get((self._frame.path, self._op.id))
+        if caught is None or caught.attempt != self._at.attempt:
             try:
                 return await self._run(self._op.bodies[0])
             except OrchError as failure:
@@ -79,7 +76,7 @@ class _Attempted:
         """Which handler takes a failure; None if none does. Raises ORCH-R020 where something may have happened."""
         error = as_value(failure)
         handler = handler_for(error, self._catches)
-        if handler is None or not is_catchable(failure, self._ledger) or self._execution.log.failure is not None:
+        if handler is None or not is_catchable(failure, self._at.ledger) or self._execution.log.failure is not None:
             return None
         once, own = self._execution.once, occurrence(self._frame.path, self._op.id)
         if any(once.within(own)):
@@ -88,15 +85,15 @@ class _Attempted:
             doubt = failures.unsettled(path, reason, self._op.where)
             doubt.diagnostics += failure.diagnostics
             raise doubt from failure
-        number = self._path.removeprefix(self._frame.path + self._op.id).removeprefix("#")
-        return OpCaught(self._frame.path, self._op.id, int(number or 1), handler, error, time())
+        return OpCaught(self._frame.path, self._op.id, self._at.attempt, handler, error, time())
 
     async def _clean_up(self, cleanup: Body, error: BaseException) -> None:
         """Do what is to be done in the end, in a task of its own: this one may have been cancelled, which what is in
         there would take for its own end. Cancelled once more, it ends."""
         number, resumed = 0, self._execution.resumed
-        while resumed is not None and resumed.opened[self._place(cleanup, number)]:
+        while resumed is not None and resumed.opened[f"{self._path}.{cleanup.name}[{number}]/"]:
             number += 1
+        self._execution.emit(CleanupStarted(f"{self._path}.{cleanup.name}[{number}]/", time()))
         try:
             await asyncio.ensure_future(self._run(cleanup, number=number))
         except OrchError as second:
@@ -110,8 +107,5 @@ class _Attempted:
             raise
 
     async def _run(self, body: Body, *arguments: object, number: int | None = None) -> Sequence[Any]:
-        inputs = [*arguments, *(self._frame.v[slot] for slot in body.captures)]
-        return await self._execution.run_body(body.region, inputs, self._place(body, number), self._ledger)
-
-    def _place(self, body: Body, number: int | None = None) -> str:
-        return f"{self._path}.{body.name}/" if number is None else f"{self._path}.{body.name}[{number}]/"
+        frame = f".{body.name}/" if number is None else f".{body.name}[{number}]/"
+        return await self._at.run(body, [*arguments, *self._at.captured(body)], frame, self._at.tally)

@@ -15,12 +15,14 @@ neither does a segment that another input's segment comes directly after.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import SourceLoc
 from orchestrator.runtime.codegen import Classes, Line, Names, region_source
+from orchestrator.runtime.keys import key_of
 from orchestrator.runtime.program import Body, Inline, Op, Region, Segment
 from orchestrator.runtime.specs import NO_POLICY, Policy, Spec
 
@@ -47,6 +49,7 @@ class _Suspending:
     where: SourceLoc | None
     policy: Policy
     bodies: Sequence[tuple[str, Region, list[Val]]]
+    key: str
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class RegionBuilder:
         self._segments = [_Segment()]
         self._joins: dict[frozenset[int], int] = {}
         self._names = Names()
+        self._keys: Counter[str] = Counter()
 
     def inline(
         self,
@@ -122,8 +126,15 @@ class RegionBuilder:
         after = len(self._segments)
         self._segments.append(_Segment(parents=frozenset((index,))))
         outs = [Val(self, tp, after) for tp in types]
-        self._segments[index].starts.append(_Suspending(op_id, spec, own, outs, after, where, policy, inner))
+        key = self._key(spec, types)
+        self._segments[index].starts.append(_Suspending(op_id, spec, own, outs, after, where, policy, inner, key))
         return outs
+
+    def _key(self, spec: Spec, types: Sequence[Any]) -> str:
+        """The key of the next op of the region: its own, and which one of those with this key it is."""
+        own = key_of(spec, types)
+        self._keys[own] += 1
+        return own if self._keys[own] == 1 else f"{own}~{self._keys[own]}"
 
     def end_of_last(self) -> Val:
         """What is there once the latest op that :meth:`suspend` has added is done: for ``behind``, it has no slot."""
@@ -219,6 +230,7 @@ def _sealed(index: int, first: int, segment: _Segment) -> Segment:
             each.where,
             each.policy,
             tuple(Body(name, region, tuple(v.slot for v in captures)) for name, region, captures in each.bodies),
+            each.key,
         )
         for each in segment.starts
     )

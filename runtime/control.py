@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,11 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.attempt import begin_enclosing
 from orchestrator.runtime.attempted import attempted
 from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.events import MapProgress, attempt_path
+from orchestrator.runtime.events import ItemDone, MapProgress, TurnDone, attempt_path
 from orchestrator.runtime.failures import all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import SLICE_S, does_not_end, items_in_turn, map_length, turns
-from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.outcome import WORTH_SUPERSEDING, Outcome, Tally
 from orchestrator.runtime.program import Body, Op
 from orchestrator.runtime.specs import Structure
 
@@ -29,12 +30,40 @@ if TYPE_CHECKING:
 
 async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """The results of a structured op."""
-    path = attempt_path(frame.path, op.id, attempt)
+    path, tally = attempt_path(frame.path, op.id, attempt), Tally()
     try:
-        return Outcome(tuple(await _RUNNERS[_structure(op).kind](execution, frame, op, path, ledger)))
+        at = Place(execution, frame, op, path, attempt, ledger, tally)
+        return Outcome(tuple(await _RUNNERS[_structure(op).kind](at)), inside=tally.records)
     except BaseException:
         execution.sessions.abandon(f"{execution.run_id}/{path}")
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One attempt at a structured op."""
+
+    execution: Execution
+    frame: Frame
+    op: Op
+    path: str
+    """It is that of the attempt."""
+    attempt: int
+    ledger: Ledger
+    tally: Tally
+
+    @property
+    def spec(self) -> Structure:
+        """What the op does."""
+        return _structure(self.op)
+
+    def captured(self, body: Body) -> list[Any]:
+        """What a region inside takes from around it."""
+        return [self.frame.v[slot] for slot in body.captures]
+
+    async def run(self, body: Body, inputs: Sequence[object], frame: str, tally: Tally) -> Sequence[Any]:
+        """What a region inside yields in the frame that ``path`` goes on with."""
+        return await self.execution.run_body(body.region, inputs, f"{self.path}{frame}", self.ledger, tally)
 
 
 def _structure(op: Op) -> Structure:
@@ -42,30 +71,26 @@ def _structure(op: Op) -> Structure:
     return op.spec
 
 
-def _captured(frame: Frame, body: Body) -> list[Any]:
-    return [frame.v[slot] for slot in body.captures]
+async def _choice(at: Place) -> Sequence[Any]:
+    body = at.op.bodies[at.spec.select(at.frame.v[at.op.args[0]])]
+    return await at.run(body, at.captured(body), f".{body.name}/", at.tally)
 
 
-async def _choice(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
-    body = op.bodies[_structure(op).select(frame.v[op.args[0]])]
-    return await execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger)
-
-
-async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
-    state: Sequence[Any] = [frame.v[slot] for slot in op.args]
-    cond, body = op.bodies
-    cond_captured, body_captured = _captured(frame, cond), _captured(frame, body)
+async def _loop(at: Place) -> Sequence[Any]:
+    execution, spec = at.execution, at.spec
+    state: Sequence[Any] = [at.frame.v[slot] for slot in at.op.args]
+    cond, body = at.op.bodies
+    cond_captured, body_captured = at.captured(cond), at.captured(body)
     if cond.region.is_inline and body.region.is_inline:
-        spec = _structure(op)
         work = turns(
             cond.region.whole, body.region.whole, state, cond_captured, body_captured, spec.bound, spec.must_end
         )
         return await _in_slices(execution, work)
+    first, state = _turns_done(at, state)
     call_soon = asyncio.get_running_loop().call_soon
     event_loop_turned: list[None] = []
     slice_ends = 0.0
-    bound, must_end = _structure(op).bound, _structure(op).must_end
-    for turn in range(bound + must_end):
+    for turn in range(first, spec.bound + spec.must_end):
         if perf_counter() > slice_ends:
             if turn and not event_loop_turned:
                 begin_enclosing()
@@ -77,17 +102,29 @@ async def _loop(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
         if cond.region.is_inline:
             stop = execution.run_inline(cond.region, inputs)
         else:
-            stop = await execution.run_frame(cond.region, inputs, f"{path}.cond[{turn}]/", ledger)
+            stop = await at.run(cond, inputs, f".cond[{turn}]/", at.tally)
         if stop[0]:
             break
-        if turn == bound:
-            raise does_not_end(bound)
+        if turn == spec.bound:
+            raise does_not_end(spec.bound)
         inputs = [*state, *body_captured]
         if body.region.is_inline:
             state = execution.run_inline(body.region, inputs)
         else:
-            state = await execution.run_frame(body.region, inputs, f"{path}[{turn}]/", ledger)
+            state = await at.run(body, inputs, f"[{turn}]/", at.tally)
+        if at.tally.records >= WORTH_SUPERSEDING:
+            execution.emit(TurnDone(at.frame.path, at.op.id, at.attempt, turn, tuple(state), time()))
+            at.tally.records = 1
     return state
+
+
+def _turns_done(at: Place, state: Sequence[Any]) -> tuple[int, Sequence[Any]]:
+    """The first turn that the journal does not have, and what it begins with."""
+    done = None if at.frame.known is None else at.frame.known.turns.get(at.op.id)
+    if done is None or done[0] != at.attempt:
+        return 0, state
+    at.tally.records += 1
+    return done[1], done[2]
 
 
 async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> list[Any]:
@@ -100,12 +137,13 @@ async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> 
         await asyncio.sleep(0)
 
 
-async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
-    lists = [frame.v[slot] for slot in op.args]
-    spec = _structure(op)
+async def _map(at: Place) -> Sequence[Any]:
+    execution, op = at.execution, at.op
+    lists = [at.frame.v[slot] for slot in op.args]
+    spec = at.spec
     length = map_length(lists, spec.bound)
     body = op.bodies[0]
-    captured = _captured(frame, body)
+    captured = at.captured(body)
     if body.region.is_inline:
         yielded = await _in_slices(execution, items_in_turn(body.region.whole, lists, captured))
         return [[each[position] for each in yielded] for position in range(op.count)]
@@ -114,7 +152,7 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
 
     def tell() -> None:
         if execution.listeners:
-            execution.show(MapProgress(frame.path, op.id, done, length, time()))
+            execution.show(MapProgress(at.frame.path, op.id, done, length, time()))
 
     tell()
 
@@ -122,7 +160,12 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
         nonlocal done
         for index in indices:
             inputs = [*(items[index] for items in lists), *captured]
-            yielded[index] = await execution.run_body(body.region, inputs, f"{path}[{index}]/", ledger)
+            tally = Tally()
+            yielded[index] = await at.run(body, inputs, f"[{index}]/", tally)
+            if tally.records >= WORTH_SUPERSEDING:
+                execution.emit(ItemDone(f"{at.path}[{index}]/", tuple(yielded[index]), time()))
+                tally.records = 1
+            at.tally.records += tally.records
             done += 1
             tell()
 
@@ -133,11 +176,8 @@ async def _map(execution: Execution, frame: Frame, op: Op, path: str, ledger: Le
     return [[each[position] for each in yielded] for position in range(op.count)]
 
 
-async def _race(execution: Execution, frame: Frame, op: Op, path: str, ledger: Ledger) -> Sequence[Any]:
-    arms = [
-        asyncio.ensure_future(execution.run_body(body.region, _captured(frame, body), f"{path}.{body.name}/", ledger))
-        for body in op.bodies
-    ]
+async def _race(at: Place) -> Sequence[Any]:
+    arms = [asyncio.ensure_future(at.run(body, at.captured(body), f".{body.name}/", at.tally)) for body in at.op.bodies]
     errors: list[BaseException] = []
     try:
         pending = set(arms)
@@ -152,7 +192,7 @@ async def _race(execution: Execution, frame: Frame, op: Op, path: str, ledger: L
         for arm in arms:
             arm.cancel()
         await asyncio.gather(*arms, return_exceptions=True)
-    raise _race_failure(op, errors)
+    raise _race_failure(at.op, errors)
 
 
 def _race_failure(op: Op, errors: list[BaseException]) -> RunError:

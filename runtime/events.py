@@ -1,27 +1,24 @@
 """What happens in a run, as a sequence of small immutable records: the journal's content and the observers' feed.
 
-The state of a run is a fold over these events (:mod:`orchestrator.runtime.journal.replay`); nothing else is kept.
+The state of a run is a fold over these events (:mod:`orchestrator.runtime.journal.replay`); nothing else is kept. What
+is done supersedes everything below it, so the state is what is still going on.
+
 A *frame* is one execution of a region: ``""`` is the workflow's body, ``"turns[3]/"`` the fourth iteration of the loop
 ``turns``, ``"each[7]/branch_1.then/"`` an arm inside the eighth item of a map, ``"turns#2[0]/"`` a second attempt of
-the whole loop. A *slot* numbers a value in its frame.
+the whole loop.
 
-Events are named tuples, because a run makes several for each op; ``encode`` and ``decode`` are their JSON form.
+Events are named tuples, because a run makes several for each op. What is written of them is
+:mod:`orchestrator.runtime.journal.wire`'s; what cheap pure code computes is not, it is computed again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple
 
 from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.specs import Limits
-
-EVENT_VERSION: Final = 3
-"""Raised by one whenever a reader of the previous version would misread an encoded event."""
-
 
 Verdict = Literal["happened", "failed", "did not happen"]
 
@@ -39,10 +36,33 @@ class RunStarted(NamedTuple):
     """Unix time in seconds, as in every event."""
     budget: Limits | None = None
     """Given to the run in place of the workflow's own."""
+    tenant: str | None = None
+    """On whose behalf it is."""
 
 
-class FrameOpened(NamedTuple):
-    """A region that waits for something starts: a loop's iteration, a map's item, an arm."""
+class TurnDone(NamedTuple):
+    """A turn of a loop is done. Nothing of it is needed any more, nor of the turns before."""
+
+    frame: str
+    op: str
+    attempt: int
+    turn: int
+    """It counts from 0."""
+    values: tuple[object, ...]
+    """What the next turn begins with."""
+    at: float
+
+
+class ItemDone(NamedTuple):
+    """The region of one item of a map is done. Nothing of what happened inside is needed any more."""
+
+    frame: str
+    values: tuple[object, ...]
+    at: float
+
+
+class CleanupStarted(NamedTuple):
+    """What an attempt does in the end, because it failed or was cancelled, starts in a frame of its own."""
 
     frame: str
     at: float
@@ -54,6 +74,8 @@ class RunResumed(NamedTuple):
     at: float
     budget: Limits | None = None
     """It takes the place of the budget that the run had before."""
+    active_s: float = 0.0
+    """So long the run was executed before this."""
 
 
 class OpStarted(NamedTuple):
@@ -128,7 +150,6 @@ class OpSettled(NamedTuple):
     verdict: Verdict
     by: str
     """``check`` or ``a person``."""
-    first: int
     values: tuple[object, ...]
     """The op's results, if it happened."""
     message: str | None
@@ -136,29 +157,29 @@ class OpSettled(NamedTuple):
     at: float
 
 
-class TimerSet(NamedTuple):
-    """An op sleeps until ``wake_at``, a Unix time in seconds; durable before it waits, and set once, however often the
-    run is resumed."""
+class OpDone(NamedTuple):
+    """The results of an op that was started."""
 
     frame: str
     op: str
-    wake_at: float
-    at: float
-
-
-class OpsDone(NamedTuple):
-    """The results of consecutive slots: of one op that was started, or of a whole segment of inline ops."""
-
-    frame: str
-    first: int
     values: tuple[object, ...]
     at: float
-    op: str | None = None
-    """The op that was started; None for a segment."""
     usage: Usage | None = None
     cost_usd: float | None = None
     finish: tuple[FinishReason, ...] | None = None
     """Why each sample of a model call ended."""
+    inputs: str | None = None
+    """The digest of what it was given, which a run that goes on compares; None where nobody has to."""
+
+
+class TimerSet(NamedTuple):
+    """A sleep has begun, and is over at ``wake_at``, in whichever process."""
+
+    frame: str
+    op: str
+    wake_at: float
+    """Unix time in seconds."""
+    at: float
 
 
 class Reserved(NamedTuple):
@@ -179,6 +200,16 @@ class Spent(NamedTuple):
     op: str
     usage: Usage
     cost_usd: float | None
+    at: float
+
+
+class Computed(NamedTuple):
+    """What a segment of inline ops has computed. For observers only; never journaled, as it is computed again."""
+
+    frame: str
+    first: int
+    """The slot of the first value."""
+    values: tuple[object, ...]
     at: float
 
 
@@ -253,17 +284,25 @@ class RunFailed(NamedTuple):
     at: float
 
 
+class Totals(NamedTuple):
+    """What the part of a log that a snapshot has taken the place of says of time."""
+
+    at: float
+    """Its last event."""
+    active_s: float
+    """So long the run was executed until then."""
+
+
 Event = (
-    RunStarted | RunResumed | FrameOpened | OpStarted | OpFailed | OpCaught | ReplyUnfit | OpUnsettled | OpSettled
-    | TimerSet | OpsDone | Reserved | Spent | RunDone | RunFailed
+    RunStarted | RunResumed | TurnDone | ItemDone | CleanupStarted | OpStarted | OpFailed | OpCaught | ReplyUnfit |
+    OpUnsettled | OpSettled | OpDone | TimerSet | Reserved | Spent | Totals | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
-Shown = Token | ToolItem | MapProgress | KvTurn
+Shown = Computed | Token | ToolItem | MapProgress | KvTurn
 """What only observers see."""
 Feed = Event | Shown
 """What observers see."""
 
-_KINDS: Final[dict[str, type[Event]]] = {cls.__name__: cls for cls in get_args(Event)}
 _INDEX: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
 _ATTEMPT: Final = re.compile(r"#\d+(?=[\[./])")
 
@@ -290,74 +329,3 @@ def attempt_path(frame: str, op: str, attempt: int) -> str:
 def occurrence(frame: str, op: str) -> str:
     """An op as the same in every attempt at the structured ops around it: ``"turns#2[0]/"`` is ``"turns[0]/"``."""
     return (_ATTEMPT.sub("", frame) if "#" in frame else frame) + op
-
-
-Dump = Callable[[str, int, object], object]
-"""JSON form of a value, from (static region, slot, value); slot -1 is the workflow's result."""
-
-
-def encode(event: Event, dump: Dump) -> dict[str, object]:
-    """A JSON-able form of ``event``, with the version of the format."""
-    data: dict[str, object] = {"v": EVENT_VERSION, "kind": type(event).__name__, **event._asdict()}
-    if isinstance(event, (RunStarted, RunResumed)):
-        data["budget"] = event.budget and asdict(event.budget)
-    if isinstance(event, RunStarted):
-        data["inputs"] = [dump("", slot, value) for slot, value in enumerate(event.inputs)]
-    elif isinstance(event, (OpsDone, OpSettled)):
-        key = region_key(event.frame)
-        data["values"] = [dump(key, event.first + n, value) for n, value in enumerate(event.values)]
-        if isinstance(event, OpsDone):
-            data["usage"] = event.usage and _tokens(event.usage)
-    elif isinstance(event, OpFailed):
-        data["raised"] = event.raised and asdict(event.raised)
-    elif isinstance(event, OpCaught):
-        data["error"] = asdict(event.error)
-    elif isinstance(event, Reserved):
-        data["most"] = _tokens(event.most)
-    elif isinstance(event, Spent):
-        data["usage"] = _tokens(event.usage)
-    elif isinstance(event, RunDone):
-        data["value"] = dump("", -1, event.value)
-    elif isinstance(event, RunFailed):
-        data["where"] = event.where and [event.where.file, event.where.line, event.where.function]
-    return data
-
-
-def _tokens(usage: Usage) -> list[int | None]:
-    return [usage.input_tokens, usage.cached_tokens, usage.output_tokens, *([True] if usage.estimated else [])]
-
-
-def _error(data: Mapping[str, Any]) -> Error:
-    return Error(**{**data, "bases": tuple(data["bases"])})
-
-
-def decode(data: Mapping[str, Any], load: Dump) -> Event:
-    """The event that :func:`encode` wrote. Raises ``ValueError`` for another version or kind."""
-    fields = dict(data)
-    version, kind = fields.pop("v", None), fields.pop("kind", "")
-    if version != EVENT_VERSION or kind not in _KINDS:
-        raise ValueError(f"event of version {version} and kind {kind!r}; this reads version {EVENT_VERSION}")
-    cls = _KINDS[kind]
-    if budget := fields.get("budget"):
-        fields["budget"] = Limits(**budget)
-    if cls is RunStarted:
-        fields["inputs"] = tuple(load("", slot, value) for slot, value in enumerate(fields["inputs"]))
-    elif cls in (OpsDone, OpSettled):
-        key, first = region_key(fields["frame"]), fields["first"]
-        fields["values"] = tuple(load(key, first + n, value) for n, value in enumerate(fields["values"]))
-        if cls is OpsDone:
-            fields["usage"] = fields["usage"] and Usage(*fields["usage"])
-            fields["finish"] = fields["finish"] and tuple(fields["finish"])
-    elif cls in (OpFailed, OpCaught):
-        name = "error" if cls is OpCaught else "raised"
-        fields[name] = fields.get(name) and _error(fields[name])
-    elif cls in (Reserved, Spent):
-        name = "most" if cls is Reserved else "usage"
-        fields[name] = Usage(*fields[name])
-    elif cls is ReplyUnfit:
-        fields["kept"] = tuple((sample, text) for sample, text in fields["kept"])
-    elif cls is RunDone:
-        fields["value"] = load("", -1, fields["value"])
-    elif cls is RunFailed:
-        fields["where"] = fields["where"] and SourceLoc(*fields["where"])
-    return cls(**fields)

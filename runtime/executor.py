@@ -5,8 +5,8 @@ coroutine that completes an op runs the segment behind it and goes on with the l
 become tasks. So sequential code, such as an agent's loop, is one coroutine however many turns it takes, and there is
 no scheduler: what is ready is decided by the completion that made it so.
 
-Every result is in the journal, and the journal is durable, before anything that depends on it starts. A resumed run
-executes the same program and takes what the journal knows from there.
+Every result of what is outside is in the journal, and the journal is durable, before anything that depends on it
+starts. A resumed run executes the same program, takes what the journal knows from there, and computes the rest again.
 
 Tests: ``tests/runtime/test_executor_properties.py`` compares random programs with a sequential interpreter and resumes
 them from every prefix of their journal.
@@ -33,12 +33,12 @@ from orchestrator.runtime.attempt import unattended
 from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.events import (
+    Computed,
     Event,
     Feed,
-    FrameOpened,
     OpCaught,
+    OpDone,
     OpFailed,
-    OpsDone,
     OpUnsettled,
     RunDone,
     RunFailed,
@@ -48,13 +48,13 @@ from orchestrator.runtime.events import (
 )
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
-from orchestrator.runtime.journal.replay import State, apply
+from orchestrator.runtime.journal.replay import Known, State, apply
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
 from orchestrator.runtime.once_within import Within
-from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.outcome import WORTH_SUPERSEDING, Outcome, Tally
 from orchestrator.runtime.perform import perform
 from orchestrator.runtime.prefetching import Prefetches
 from orchestrator.runtime.pricing import require_prices
@@ -67,6 +67,7 @@ from orchestrator.runtime.specs import NO_LIMITS, Limits
 from orchestrator.runtime.tools.caller import caller
 from orchestrator.runtime.tools.tasks import contain_tasks
 from orchestrator.runtime.unsettled import Occurrences, name_in
+from orchestrator.runtime.value_digest import value_digest
 
 T = TypeVar("T")
 
@@ -76,9 +77,9 @@ _log = logging.getLogger(__name__)
 class Frame:
     """One execution of a region."""
 
-    __slots__ = ("group", "known", "ledger", "path", "pending", "region", "v")
+    __slots__ = ("group", "known", "ledger", "path", "pending", "records", "region", "v")
 
-    def __init__(self, region: Region, v: list[Any], path: str, ledger: Ledger, known: dict[int, Any] | None) -> None:
+    def __init__(self, region: Region, v: list[Any], path: str, ledger: Ledger, known: Known | None) -> None:
         self.region = region
         self.v = v
         self.path = path
@@ -86,6 +87,8 @@ class Frame:
         self.known = known
         self.pending = list(region.pending)
         self.group: Group | None = None
+        self.records = 0
+        """How many results the journal has of it, those inside of its ops included."""
 
 
 class Execution:
@@ -127,7 +130,7 @@ class Execution:
         self.ledger = Ledger(budget or before or program.budget or NO_LIMITS, within)
         self.sessions = Sessions(self)
         self.prefetches = Prefetches(self)
-        self.corrections: dict[str, Correction] = {} if state is None else dict(state.corrections)
+        self.corrections: dict[tuple[str, str], Correction] = {} if state is None else dict(state.corrections)
         """It has, for each op, what a failed attempt leaves to the next one."""
         self.resumed = state
         """None for a run that is not resumed."""
@@ -162,6 +165,14 @@ class Execution:
             self.bill(event)
         if self.listeners.present:
             self.listeners.tell(event, seen)
+
+    def note(self, event: Event) -> None:
+        """Show an event that need not be journaled: what it says is found again without it."""
+        self.log.note(event)
+        if self.bill is not None:
+            self.bill(event)
+        if self.listeners.present:
+            self.listeners.tell(event)
 
     def show(self, feed: Feed) -> None:
         """Show something to whoever listens, without journaling it."""
@@ -218,7 +229,7 @@ class Execution:
             self._go_on(state)
         else:
             name, fingerprint = self.program.name, self.program.fingerprint
-            self.emit(RunStarted(self.run_id, name, fingerprint, inputs, self.arrival_s, self.budget))
+            self.emit(RunStarted(self.run_id, name, fingerprint, inputs, self.arrival_s, self.budget, self.tenant))
         if "process" in self.program.places:
             self.services.processes.prepare()
         self.services.loop_watch.enter(self)
@@ -262,7 +273,7 @@ class Execution:
 
     def _go_on(self, state: State) -> None:
         """Count what the run has used before, model calls that it was interrupted in at their worst."""
-        resumed = RunResumed(time(), self.budget)
+        resumed = RunResumed(time(), self.budget, state.active_s)
         apply(state, resumed)
         self.emit(resumed)
         for spent in state.lost_calls(resumed.at):
@@ -274,7 +285,7 @@ class Execution:
     def _failed_op(self) -> str | None:
         """The op whose failure came first and was not caught, with its frame; None if an inline op or the run itself
         failed."""
-        done = {(event.frame, event.op) for event in self.events if isinstance(event, OpsDone)}
+        done = {(event.frame, event.op) for event in self.events if isinstance(event, OpDone)}
         failed: list[OpUnsettled | OpFailed] = []
         for event in self.events:
             if isinstance(event, OpCaught):
@@ -290,21 +301,23 @@ class Execution:
     async def _within_seconds(self, inputs: tuple[object, ...]) -> Any:
         seconds = self.ledger.limits.seconds
         if seconds is None:
-            return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
+            return (await self.run_frame(self.program.body, inputs, "", self.ledger, Tally()))[0]
         left = seconds - (0.0 if self.resumed is None else self.resumed.active_s)
         try:
             async with timeout(max(left, 0.0)) as scope:
-                return (await self.run_frame(self.program.body, inputs, "", self.ledger))[0]
+                return (await self.run_frame(self.program.body, inputs, "", self.ledger, Tally()))[0]
         except TimeoutError:
             if scope.expired():
                 raise failures.out_of_time(self.program.name, seconds, None) from None
             raise
 
-    async def run_body(self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger) -> Sequence[Any]:
+    async def run_body(
+        self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger, tally: Tally
+    ) -> Sequence[Any]:
         """What a region inside an op yields."""
         if region.is_inline:
             return self.run_inline(region, inputs)
-        return await self.run_frame(region, inputs, path, ledger)
+        return await self.run_frame(region, inputs, path, ledger, tally)
 
     def run_inline(self, region: Region, inputs: Sequence[object]) -> Sequence[Any]:
         """What an inline region yields."""
@@ -321,12 +334,16 @@ class Execution:
                 raise
             raise _inline_failure(error) from error
 
-    async def run_frame(self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger) -> Sequence[Any]:
-        """Execute a region that may wait and return what it yields."""
-        if path:
-            self.emit(FrameOpened(path, time()))
+    async def run_frame(
+        self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger, tally: Tally
+    ) -> Sequence[Any]:
+        """Execute a region that may wait and return what it yields; ``tally`` counts what the journal has of it."""
+        known = None if self.resumed is None else self.resumed.frames.get(path)
+        if known is not None and known.yielded is not None:
+            tally.records += 1
+            return known.yielded
         v = [*inputs, *[None] * region.blanks]
-        frame = Frame(region, v, path, ledger, None if self.resumed is None else self.resumed.results.get(path))
+        frame = Frame(region, v, path, ledger, known)
         ready = self._advance(frame, 0)
         if region.sequential:
             while ready:
@@ -337,6 +354,7 @@ class Execution:
         elif ready:
             async with Group() as frame.group:
                 await self._follow(frame, ready)
+        tally.records += frame.records
         return [v[slot] for slot in region.yields]
 
     async def _follow(self, frame: Frame, ready: list[Op]) -> None:
@@ -375,35 +393,51 @@ class Execution:
     @calls_tools
     def _run_segment(self, frame: Frame, index: int) -> None:
         segment = frame.region.segments[index]
-        v, first, last = frame.v, segment.first, segment.first + segment.count
-        known = None if frame.known is None else frame.known.get(first)
-        if known is not None:
-            v[first:last] = known
-            return
         function = frame.region.segment_functions[index]
         assert function is not None
         try:
-            function(v)
+            function(frame.v)
         except BaseException as error:
             if passes_through(error):
                 raise
             raise _inline_failure(error) from error
-        self.emit(OpsDone(frame.path, first, tuple(v[first:last]), time()))
+        if self.listeners.present:
+            first, last = segment.first, segment.first + segment.count
+            self.show(Computed(frame.path, first, tuple(frame.v[first:last]), time()))
 
     def _begun(self, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
         """What performs an op; None for a hint, which is given now, and for what the journal knows."""
         if isinstance(op.spec, calls.HINTS):
             calls.hint(self, frame, op)
             return None
-        if frame.known is not None and op.count and op.first in frame.known:
-            frame.v[op.first : op.first + op.count] = frame.known[op.first]
+        if frame.known is not None and (done := frame.known.done.get(op.id)) is not None:
+            self._recall(frame, op, done)
             return None
         return perform(self, frame, op)
 
+    def _recall(self, frame: Frame, op: Op, done: OpDone) -> None:
+        """Take a result from the journal. Raises ORCH-R100 where it is one of other inputs."""
+        if done.inputs is not None and done.inputs != given(frame, op):
+            raise failures.other_inputs(frame.path + op.id, self.run_id, op.where)
+        frame.v[op.first : op.first + op.count] = done.values
+        frame.records += 1
+
     def _take(self, frame: Frame, op: Op, outcome: Outcome) -> None:
+        values, usage, cost_usd, finish, inside = outcome
         if op.count:
-            frame.v[op.first : op.first + op.count] = outcome.values
-            self.emit(OpsDone(frame.path, op.first, outcome.values, time(), op.id, *outcome[1:]))
+            frame.v[op.first : op.first + op.count] = values
+        if inside is not None and not (inside >= WORTH_SUPERSEDING or op.is_race):
+            frame.records += inside
+            self.note(OpDone(frame.path, op.id, values, time()))
+            return
+        frame.records += 1
+        self.emit(OpDone(frame.path, op.id, values, time(), usage, cost_usd, finish, given(frame, op)))
+
+
+def given(frame: Frame, op: Op) -> str:
+    """The digest of what an op is given, with what it captures."""
+    slots = [*op.args, *(slot for body in op.bodies for slot in body.captures)]
+    return value_digest([frame.v[slot] for slot in slots])
 
 
 def _inline_failure(error: BaseException) -> RunError:

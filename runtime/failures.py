@@ -70,6 +70,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R090": "a value that a run refers to is missing or damaged",
     "ORCH-R091": "the place for large values cannot be opened",
     "ORCH-R092": "a secret is needed that this process has not got",
+    "ORCH-R100": "a resumed run comes to an op with other inputs than before",
 }
 
 
@@ -181,6 +182,19 @@ def again(op: str, where: SourceLoc | None) -> RunError:
         where=where,
         why='its effects are "once", and nothing says that it may be repeated',
         fix="move the retry inwards, or give the tool a key= or a check=",
+    )
+
+
+def other_inputs(op: str, run_id: str, where: SourceLoc | None) -> RunError:
+    """A result in the journal belongs to other inputs than the op is given now."""
+    return RunError(
+        "ORCH-R100",
+        f"run {run_id} does not come to `{op}` with the inputs that it came with before",
+        where=where,
+        why="what leads there is computed again when a run is resumed, and gave something else: a function that is not "
+        "pure although it says so, or an order of a set",
+        fix='declare what depends on time, chance or the outside as effects="reads", so that its result is kept; sort '
+        "what has no order; then start a new run, or resume it with the code that it started with",
     )
 
 

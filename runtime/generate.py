@@ -57,7 +57,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     await execution.services.engines.started(key)
     execution.simulated = execution.simulated or engine.simulated
     path = frame.path + op.id
-    correction = execution.corrections.get(path, NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
+    correction = execution.corrections.get((frame.path, op.id), NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
     messages = await with_files((*asked.begun, *asked.prompt, *correction.turns))
     received = Received(spec, correction)
     had_tokens = execution.sessions.tokens_of(conversation, key)
@@ -100,7 +100,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     finally:
         if prefetched is not None:  # the call's own hint does not reach a replica that it did not go to
             execution.sessions.release([prefetched])
-    execution.corrections.pop(path, None)
+    execution.corrections.pop((frame.path, op.id), None)
     for warning in received.warnings(op.id, reservation.max_tokens):
         execution.warn(warning)
     tokens = usage.input_tokens + usage.output_tokens // len(received.asked)
@@ -128,13 +128,13 @@ async def without_unfit(
 
     None where they are not, or are not read again in the time that an attempt has, and for any op that is no such call.
     """
-    spec, path = op.spec, frame.path + op.id
+    spec, key = op.spec, (frame.path, op.id)
     if not isinstance(spec, Generate) or spec.at_least is None:
         return None
-    last = error.correction if isinstance(error, UnfitReplyError) else execution.corrections.get(path, NOTHING_WRONG)
+    last = error.correction if isinstance(error, UnfitReplyError) else execution.corrections.get(key, NOTHING_WRONG)
     if len(last.kept) < spec.at_least:
         return None
-    execution.corrections.pop(path, None)
+    execution.corrections.pop(key, None)
     texts = last.kept.values()
     seconds = None if op.policy.budget is None else op.policy.budget.seconds
     again = Attempt(op, 1, left_s=inf if seconds is None else seconds)
@@ -161,7 +161,7 @@ def _keep(execution: Execution, frame: Frame, op: Op, error: UnfitReplyError) ->
     correction = error.correction
     if op.policy.attempts > 1 and correction.shown is not None:
         error.fix = STILL_UNFIT
-        execution.corrections[frame.path + op.id] = correction
+        execution.corrections[frame.path, op.id] = correction
         kept = tuple(correction.kept.items())
         execution.emit(ReplyUnfit(frame.path, op.id, kept, *correction.shown, time()))
 

@@ -212,7 +212,9 @@ def _tool_call(state: _Lowering, node: Node, callee: str, params: tuple[str, ...
     place = str(node.attrs.get("place") or default_place(tool))
     known = state.calls.get((callee, params, place))
     if known is None:
-        known = state.calls[callee, params, place] = tool_call(tool, callee, params, place, retrieve=kind == "retrieve")
+        code, retrieve = str(given(node, "code", "")), kind == "retrieve"
+        known = tool_call(tool, callee, params, place, retrieve=retrieve, code=code)
+        state.calls[callee, params, place] = known
     return known
 
 

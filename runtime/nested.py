@@ -23,7 +23,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Event, OpFailed, OpsDone, Reserved, Spent, occurrence
+from orchestrator.runtime.events import Event, OpDone, OpFailed, Reserved, Spent, occurrence
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.inputs import inputs_apart, inputs_of
 from orchestrator.runtime.once_within import admit, within
@@ -141,9 +141,9 @@ class _Bill:
             op = self._prefix + event.frame + event.op
             self._open.add(op)
             self._outer.emit(Reserved(self._frame, op, event.most, event.cost_usd, event.at), seen=self._seen)
-        elif isinstance(event, Spent) or (isinstance(event, OpsDone) and event.usage is not None):
+        elif isinstance(event, Spent) or (isinstance(event, OpDone) and event.usage is not None):
             self._settle(f"{self._prefix}{event.frame}{event.op}", event.usage or Usage(), event.cost_usd, event.at)
-        elif isinstance(event, (OpFailed, OpsDone)) and (op := f"{self._prefix}{event.frame}{event.op}") in self._open:
+        elif isinstance(event, (OpFailed, OpDone)) and (op := f"{self._prefix}{event.frame}{event.op}") in self._open:
             self._settle(op, Usage(), 0.0, event.at)
 
     def _settle(self, op: str, usage: Usage, cost_usd: float | None, at: float) -> None:

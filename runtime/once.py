@@ -212,7 +212,7 @@ class OnceOp:
 
     def _settle(self, verdict: Verdict, values: tuple[object, ...]) -> None:
         path, op = self._frame.path, self._op
-        self._execution.emit(OpSettled(path, op.id, verdict, "check", op.first, values, None, time()))
+        self._execution.emit(OpSettled(path, op.id, verdict, "check", values, None, time()))
 
     def _refusal(self, before: Ran) -> RunError:
         path, where = self._frame.path + self._op.id, self._op.where
@@ -284,7 +284,7 @@ async def settle(
         values = (_fitting(program.regions[region_key(ran.frame)].types[where.first], result, op),)
     verdict: Verdict = "happened" if values else "failed" if failed is not None else "did not happen"
     message = None if failed is None else failed or "a person says that it failed"
-    log.append(OpSettled(ran.frame, ran.op, verdict, A_PERSON, where.first, values, message, time()))
+    log.append(OpSettled(ran.frame, ran.op, verdict, A_PERSON, values, message, time()))
     await log.durable()
 
 

@@ -50,7 +50,7 @@ async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
 
     Most are like this, and there are no attempts to keep account of.
     """
-    execution.emit(OpStarted(frame.path, op.id, 1, time()))
+    _tell_started(execution, frame, op, 1)
     try:
         if isinstance(op.spec, Structure):
             return await control.run(execution, frame, op, 1, frame.ledger)
@@ -66,6 +66,14 @@ async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
         if failure is cause:
             raise
         raise failure from cause
+
+
+def _tell_started(execution: Execution, frame: Frame, op: Op, attempt: int) -> None:
+    """An attempt starts; that it did is journaled where a resumed run has to know, as something may have happened, or
+    as its seconds are bounded."""
+    is_pure = isinstance(op.spec, Structure) or (isinstance(op.spec, ToolCall) and op.spec.effects == "pure")
+    tell = execution.note if is_pure and op.policy.budget is None else execution.emit
+    tell(OpStarted(frame.path, op.id, attempt, time()))
 
 
 def _failure(error: BaseException) -> BaseException | None:
@@ -125,7 +133,7 @@ class _Performance:
         while True:
             self._number += 1
             if self._once is None:  # otherwise it says so itself, when its turn has come
-                self._execution.emit(OpStarted(self._frame.path, op.id, self._number, time()))
+                _tell_started(self._execution, self._frame, op, self._number)
             try:
                 self._current = Attempt(op, self._number, left_s=self._left_s(), owner=self._once)
                 return await self._current.run(self._start(self._current))

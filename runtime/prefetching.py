@@ -171,8 +171,7 @@ class Prefetches:
 
 def _is_done(frame: Frame, call: str) -> bool:
     """Whether the journal of a resumed run has the call's result."""
-    known = frame.known
-    return known is not None and any(op.id == call and op.first in known for op in frame.region.ops())
+    return frame.known is not None and call in frame.known.done
 
 
 def _messages(value: Conversation | str) -> tuple[Message, ...]:

@@ -27,8 +27,9 @@ from orchestrator.cached import cached_property
 from orchestrator.errors import SourceLoc
 from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
+from orchestrator.runtime.journal.paths import Paths
 from orchestrator.runtime.own_code import OwnCode
-from orchestrator.runtime.specs import NO_POLICY, Generate, Limits, Policy, Spec, ToolCall
+from orchestrator.runtime.specs import NO_POLICY, Generate, Limits, Policy, Spec, Structure, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,18 @@ class Op:
     where: SourceLoc | None = None
     policy: Policy = NO_POLICY
     bodies: tuple[Body, ...] = ()
+    key: str = ""
+    """What names it in a journal, among the ops of its region (:mod:`orchestrator.runtime.keys`)."""
 
     @property
     def is_once(self) -> bool:
         """Whether it is a tool that must run at most once."""
         return isinstance(self.spec, ToolCall) and self.spec.once is not None
+
+    @property
+    def is_race(self) -> bool:
+        """Whether what it gives depends on what was faster."""
+        return isinstance(self.spec, Structure) and self.spec.kind == "race"
 
     @property
     def is_keyed(self) -> bool:
@@ -209,13 +217,25 @@ class Program:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the workflow means and of where its values are: what a run is pinned to. A new plan may change
-        it; a new timeout, retry or budget does so only where an op that just computes gets its first policy."""
+        """It names the version that a run executes: what the workflow means, and by which keys its results are found.
+
+        Neither a plan nor a policy changes it.
+        """
         digest = sha256(self.hash.encode())
         for key, region in sorted(self.regions.items()):
-            slots = [(op.id, op.first, op.count) for op in region.ops()]
-            digest.update(f"{key}\n{region.source}\n{slots}".encode())
+            digest.update(f"{key}\n{[(op.id, op.key) for op in region.ops()]}".encode(errors="surrogatepass"))
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def paths(self) -> Paths:
+        """What its ops are called in a journal, and back."""
+        return Paths(self.body)
+
+    @cached_property
+    def kept_once(self) -> frozenset[tuple[str, str]]:
+        """Its tools that must run at most once and that something around them may start again, by region and id: what
+        has become of those is remembered to the end of the run."""
+        return frozenset(_kept_once(self.body, is_retried=False))
 
     @cached_property
     def places(self) -> frozenset[str]:
@@ -243,6 +263,14 @@ class Program:
             found[region.key] = region
             todo += [body.region for op in region.ops() for body in op.bodies]
         return found
+
+
+def _kept_once(region: Region, *, is_retried: bool) -> Iterator[tuple[str, str]]:
+    for op in region.ops():
+        if op.is_once and is_retried:
+            yield region.key, op.id
+        for body in op.bodies:
+            yield from _kept_once(body.region, is_retried=is_retried or op.policy.attempts > 1)
 
 
 def _model_calls(region: Region, usd: float | None) -> Iterator[tuple[Op, float | None]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
-from orchestrator.runtime.events import Event, OpsDone, OpStarted, OpUnsettled, region_key
+from orchestrator.runtime.events import Event, OpDone, OpStarted, OpUnsettled, region_key
 from orchestrator.runtime.program import Op, Program
 from orchestrator.runtime.specs import Generate, Prefetch, Release, Sleep, Structure, Supersede, ToolCall
 
@@ -76,7 +76,7 @@ def op_records(program: Program, events: Iterable[Event]) -> list[OpRecord]:
             records[key] = OpRecord(event.op, event.frame, place, 0.0, event.attempt)
         elif isinstance(event, OpUnsettled):
             records[event.frame, event.op] = replace(records[event.frame, event.op], unsettled=True)
-        elif isinstance(event, OpsDone) and event.op is not None:
+        elif isinstance(event, OpDone):
             key = (event.frame, event.op)
             place = places.get((region_key(event.frame), event.op), "")
             record = records.get(key) or OpRecord(event.op, event.frame, place, 0.0, 0)  # settled without an attempt

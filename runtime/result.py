@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from orchestrator.cached import cached_property
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Event, OpsDone, Spent
+from orchestrator.runtime.events import Event, OpDone, Spent
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.records import OpRecord, Spending, op_records
 
@@ -79,7 +79,7 @@ def run_result(
 ) -> RunResult:
     """The result of a run from its events; ``spending`` is that of an interrupted earlier part, and is added to."""
     for event in events:
-        if isinstance(event, (OpsDone, Spent)) and event.usage is not None:
+        if isinstance(event, (OpDone, Spent)) and event.usage is not None:
             spending.add(event.usage, event.cost_usd)
     cost_usd = None if spending.unpriced else spending.cost_usd
     usage, open_ = spending.usage, tuple(unsettled)

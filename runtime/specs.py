@@ -97,6 +97,8 @@ class ToolCall:
     retrieve: bool = False
     memory_bytes: int | None = None
     """What it may take in a process of its own."""
+    code: str = ""
+    """Hash of the function and of all of the user's that it calls."""
     in_pauses: tuple[Pause, ...] = ()
     """Pauses of which more is known once this starts. Each adds arguments: the conversation, and the features."""
     once: Once | None = None

@@ -14,9 +14,9 @@ from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync
 
 
 def tool_call(
-    tool: ToolSpec[..., Any], callee: str, params: tuple[str, ...], place: str, *, retrieve: bool
+    tool: ToolSpec[..., Any], callee: str, params: tuple[str, ...], place: str, *, retrieve: bool, code: str = ""
 ) -> ToolCall:
-    """A call of ``tool``, which the IR calls ``callee``, with these parameters."""
+    """A call of ``tool``, which the IR calls ``callee``, with these parameters; ``code`` is its hash there."""
     return ToolCall(
         _collecting(tool),
         callee,
@@ -27,6 +27,7 @@ def tool_call(
         retrieve,
         once=_once(tool, params) if tool.effects == "once" else None,
         memory_bytes=None if tool.memory is None else parse_memory(tool.memory),
+        code=code,
     )
 
 

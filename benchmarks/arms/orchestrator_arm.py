@@ -34,7 +34,7 @@ from benchmarks.harness.machine import versions
 from orchestrator import Workflow, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.graph import read
-from orchestrator.runtime.events import Event, OpsDone
+from orchestrator.runtime.events import Event, OpDone
 from orchestrator.runtime.lowering import lower
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
@@ -204,7 +204,7 @@ def total(value: Any) -> int:
 
 def _recorded(events: Iterable[Event]) -> int:
     """How many step results a run's journal holds; the list a map yields holds one for each item."""
-    values = [value for event in events if isinstance(event, OpsDone) for value in event.values]
+    values = [value for event in events if isinstance(event, OpDone) for value in event.values]
     return sum(len(value) if isinstance(value, list) else 1 for value in values)
 
 

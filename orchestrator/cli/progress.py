@@ -22,7 +22,7 @@ from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen, printable
 from orchestrator.planner.figures import dollars, duration, tokens
 from orchestrator.planner.table import cut
-from orchestrator.runtime.events import Feed, MapProgress, OpCaught, OpFailed, OpsDone, OpStarted, Spent, TimerSet
+from orchestrator.runtime.events import Feed, MapProgress, OpCaught, OpDone, OpFailed, OpStarted, Spent, TimerSet
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.records import Spending
 
@@ -181,7 +181,7 @@ class _Watch(Subscription):
     def push(self, entry: Feed) -> None:
         """Note one event."""
         progress = self._progress
-        if isinstance(entry, (OpsDone, Spent)) and entry.usage is not None:
+        if isinstance(entry, (OpDone, Spent)) and entry.usage is not None:
             progress.spent.add(entry.usage, entry.cost_usd)
         if isinstance(entry, OpStarted) and entry.op in progress.shown_ops:
             if (entry.frame, entry.op) not in self._running:
@@ -194,7 +194,7 @@ class _Watch(Subscription):
         elif isinstance(entry, OpCaught):  # what ran beside the failure has no end of its own
             for key in self._inside.within(entry.frame + entry.op):
                 self._ended(key)
-        elif isinstance(entry, (OpsDone, OpFailed)) and entry.op is not None:
+        elif isinstance(entry, (OpDone, OpFailed)):
             self._maps.pop((entry.frame, entry.op), None)
             losers = self._inside.within(entry.frame + entry.op) if entry.op in progress.races else []
             for key in ((entry.frame, entry.op), *losers):  # what losers did has no end of its own

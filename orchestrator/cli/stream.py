@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen
-from orchestrator.runtime.events import Feed, OpCaught, OpFailed, OpsDone, RunDone, RunFailed, Token
+from orchestrator.runtime.events import Feed, OpCaught, OpDone, OpFailed, RunDone, RunFailed, Token
 from orchestrator.runtime.observe import Subscription
 
 
@@ -55,7 +55,7 @@ class Replies:
         elif isinstance(entry, OpFailed):
             again = "" if entry.retry_in_s is None else "; it is tried again"
             self._end(self._within(case, entry.frame + entry.op), f"failed: {entry.message}{again}")
-        elif isinstance(entry, (OpsDone, OpCaught)) and entry.op is not None:
+        elif isinstance(entry, (OpDone, OpCaught)):
             self._end(self._within(case, entry.frame + entry.op))
         elif isinstance(entry, (RunDone, RunFailed)):
             self._end(list(self._growing.pop(case, ())))

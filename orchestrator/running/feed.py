@@ -157,7 +157,7 @@ class RunFeed(Subscription):
                     entry.op, entry.frame + entry.op, entry.code, entry.message, entry.attempt, entry.retry_in_s
                 )
             )  # fmt: skip
-        elif isinstance(entry, events.OpsDone) and entry.op is not None:
+        elif isinstance(entry, events.OpDone):
             path = entry.frame + entry.op
             self._forget(path)
             value = self._value(entry)
@@ -193,9 +193,9 @@ class RunFeed(Subscription):
         spec = None if op is None else op.spec
         return isinstance(spec, Generate) and spec.returns is not str and spec.sampling.constraint is None
 
-    def _value(self, entry: events.OpsDone) -> object:
+    def _value(self, entry: events.OpDone) -> object:
         """What the op gives; of a model call the reply, which the conversation goes with."""
-        op = self._ops.get((events.region_key(entry.frame), entry.op or ""))
+        op = self._ops.get((events.region_key(entry.frame), entry.op))
         if len(entry.values) == 1 or (op is not None and isinstance(op.spec, Generate) and entry.values):
             return entry.values[0]
         return entry.values or None

@@ -3,10 +3,14 @@
 To resume a run is to execute its program again with this state at hand: whatever has a result is not executed but
 looked up, so the run goes on where the journal ends. What had started and has no result is executed again, unless it
 must happen at most once.
+
+What is done supersedes everything below it: an op's result all that happened inside of it, and a loop's turn all turns
+before. So the state is as large as what is still going on, however long the run has been.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,24 +22,28 @@ from orchestrator.runtime.budget import Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import (
+    CleanupStarted,
     Event,
-    FrameOpened,
+    ItemDone,
     OpCaught,
+    OpDone,
     OpFailed,
-    OpsDone,
     OpSettled,
     OpStarted,
     OpUnsettled,
     ReplyUnfit,
     Reserved,
     RunDone,
+    RunFailed,
     RunResumed,
     RunStarted,
     Spent,
     TimerSet,
-    attempt_path,
+    Totals,
+    TurnDone,
     is_within,
     occurrence,
+    region_key,
 )
 from orchestrator.runtime.failures import SETTLED_AS_FAILED
 from orchestrator.runtime.program import Program
@@ -48,6 +56,8 @@ Key = tuple[str, str]
 A_PERSON: Final = "a person"
 """Who settles what no check could."""
 INTERRUPTED: Final = "the process ended while it ran"
+_PART: Final = re.compile(r"([^.#\[]+)(?:#(\d+))?[^\[]*(?:\[(\d+)\])?/")
+"""The last part of a frame: the op, its attempt, and the number of the turn or item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +75,59 @@ class Ran:
 
 
 @dataclass(slots=True)
+class Known:
+    """What is known of one execution of a region."""
+
+    done: dict[str, OpDone] = field(default_factory=dict)
+    """It has, by op, what has a result."""
+    yielded: tuple[object, ...] | None = None
+    """What the region gave, where it is done."""
+    turns: dict[str, tuple[int, int, tuple[object, ...]]] = field(default_factory=dict)
+    """It has, by loop, the attempt, how many turns of it are done, and what they hand on."""
+    touched: set[str] = field(default_factory=set)
+    """Ops that the log says anything of."""
+    inside: dict[str, list[str]] = field(default_factory=dict)
+    """It has, by op, the frames that are directly inside of it."""
+
+
+def part_of(frame: str) -> tuple[str, str, int, int | None]:
+    """The frame around a frame, the op there that executes it, that op's attempt, and the turn or item.
+
+    >>> part_of("each[7]/turns#2[3]/")
+    ('each[7]/', 'turns', 2, 3)
+    """
+    cut = frame.rfind("/", 0, -1) + 1
+    found = _PART.fullmatch(frame, cut)
+    if found is None:  # no name that an op can have
+        return frame[:cut], frame[cut:-1], 1, None
+    op, attempt, number = found.groups()
+    return frame[:cut], op, int(attempt or 1), None if number is None else int(number)
+
+
+@dataclass(slots=True)
 class State:
     """What is known of a run."""
 
+    kept_once: frozenset[Key] = frozenset()
+    """See :attr:`orchestrator.runtime.program.Program.kept_once`."""
     started: RunStarted | None = None
     done: RunDone | None = None
-    results: dict[str, dict[int, tuple[object, ...]]] = field(default_factory=dict)
-    """It has, for each frame, consecutive values by their first slot."""
+    frames: dict[str, Known] = field(default_factory=dict)
+    """What was executed, by its path."""
     unfinished: dict[Key, float] = field(default_factory=dict)
-    """Ops with an attempt that started and has not ended, and ``active_s`` at that time."""
+    """Ops with an attempt that started and has not ended, and when it did."""
     failures: dict[Key, int] = field(default_factory=dict)
-    """Attempts that are over, by frame and op. One after which the op was given up is made again, and what it has done
-    inside a structured op is kept."""
+    """Attempts that have failed, by frame and op."""
     forgiven: dict[Key, int] = field(default_factory=dict)
     """Those of them that were made before the op was given up: a resumed run has all attempts again."""
-    caught: dict[str, OpCaught] = field(default_factory=dict)
-    """It has, by the path of an attempt, which handler has taken the failure of its body."""
+    caught: dict[Key, OpCaught] = field(default_factory=dict)
+    """It has which handler has taken the failure of an attempt's body."""
     opened: Counter[str] = field(default_factory=Counter)
-    """How often each frame was opened."""
+    """How often each cleanup was started."""
     ran: dict[str, Ran] = field(default_factory=dict)
     """It has, by occurrence, what has been started, and may have happened."""
+    timers: dict[Key, TimerSet] = field(default_factory=dict)
+    """Sleeps that are not over."""
     spending: Spending = field(default_factory=Spending)
     spent: list[tuple[str, Need]] = field(default_factory=list)
     """The same one by one, by the path of the op."""
@@ -92,18 +135,22 @@ class State:
     """Whether those are in the order of the paths."""
     reserved: dict[Key, Reserved] = field(default_factory=dict)
     """Model calls of which it is not known what they used."""
-    timers: dict[Key, TimerSet] = field(default_factory=dict)
-    """Sleeps that are not over."""
     op_s: dict[Key, float] = field(default_factory=dict)
     """Seconds of the attempts that have ended, by frame and op."""
-    corrections: dict[str, Correction] = field(default_factory=dict)
-    """It has, by the path of a model call, what is wrong with its latest reply."""
-    active_s: float = 0.0
-    """So long the run was executed: how much of a budget of seconds is used up."""
+    corrections: dict[Key, Correction] = field(default_factory=dict)
+    """It has what is wrong with the latest reply of a model call."""
     budget: Limits | None = None
     """Given to the run in place of the workflow's own."""
     at: float | None = None
     """Time of the last event while the run was executed."""
+    since: tuple[float, float] = (0.0, 0.0)
+    """When the run was taken up last, and how long it had been executed before."""
+
+    @property
+    def active_s(self) -> float:
+        """So long the run was executed: how much of a budget of seconds is used up."""
+        began, before_s = self.since
+        return before_s if self.at is None else before_s + max(self.at - began, 0.0)
 
     def spent_within(self, path: str) -> Need:
         """What an op and everything inside it have spent, in all their attempts."""
@@ -123,10 +170,20 @@ class State:
         for call in list(self.reserved.values()):
             yield Spent(call.frame, call.op, call.most, call.cost_usd, at)
 
+    def known(self, frame: str) -> Known:
+        """What is known of a frame; it is noted in the frame around."""
+        found = self.frames.get(frame)
+        if found is None:
+            found = self.frames[frame] = Known()
+            if frame:
+                around, op, _, _ = part_of(frame)
+                self.known(around).inside.setdefault(op, []).append(frame)
+        return found
+
 
 def replay(program: Program, events: Iterable[Event]) -> State:
     """Fold ``events``. Raises ``RunError`` ORCH-R021 if they belong to another program."""
-    state = State()
+    state = State(program.kept_once)
     for event in events:
         apply(state, event)
     if state.started is not None and state.started.program != program.fingerprint:
@@ -134,7 +191,7 @@ def replay(program: Program, events: Iterable[Event]) -> State:
             "ORCH-R021",
             f"run {state.started.run_id} started with another version of `{program.name}`",
             why=f"it is pinned to program {state.started.program}, this is {program.fingerprint}",
-            fix="resume it with the code and the cluster it started with, or start a new run",
+            fix="resume it with the code that it started with, or start a new run",
         )
     return state
 
@@ -145,53 +202,82 @@ def apply(state: State, event: Event) -> None:
         _close_attempts(state)
         state.at = event.at
     elif not (isinstance(event, OpSettled) and event.by == A_PERSON):  # who does so while the run is not executed
-        state.active_s += 0.0 if state.at is None else max(event.at - state.at, 0.0)
-        state.at = event.at
-    fold = _FOLDS.get(type(event))
-    if fold is not None:
-        fold(state, event)
+        state.at = event.at if state.at is None else max(state.at, event.at)
+    _FOLDS[type(event)](state, event)
 
 
 def _started(state: State, event: RunStarted) -> None:
     state.started, state.budget = event, event.budget
+    state.since = (event.at, 0.0)
 
 
 def _resumed(state: State, event: RunResumed) -> None:
     state.budget = event.budget or state.budget
+    state.since = (event.at, event.active_s)
+
+
+def _totals(state: State, event: Totals) -> None:
+    state.since = (event.at, event.active_s)
 
 
 def _run_done(state: State, event: RunDone) -> None:
     state.done = event
 
 
+def _run_failed(_state: State, _event: RunFailed) -> None:
+    """A run that failed may be resumed, as if it had been interrupted."""
+
+
+def _touch(state: State, frame: str, op: str) -> Known:
+    known = state.known(frame)
+    known.touched.add(op)
+    return known
+
+
 def _op_started(state: State, event: OpStarted) -> None:
-    state.unfinished[event.frame, event.op] = state.active_s
+    _touch(state, event.frame, event.op)
+    state.unfinished[event.frame, event.op] = event.at
     state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "lost", INTERRUPTED)
 
 
-def _timer_set(state: State, event: TimerSet) -> None:
-    state.timers[event.frame, event.op] = event
-
-
-def _ops_done(state: State, event: OpsDone) -> None:
-    state.results.setdefault(event.frame, {})[event.first] = event.values
-    if event.op is not None:
-        _end(state, event.frame, event.op)
-        state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "done")
+def _op_done(state: State, event: OpDone) -> None:
+    known = _touch(state, event.frame, event.op)
+    known.done[event.op] = event
+    _end(state, event)
     if event.usage is not None:
-        _spend(state, event.frame, event.op or "", event.usage, event.cost_usd)
+        _spend(state, event.frame, event.op, event.usage, event.cost_usd)
+    _supersede(state, known, event.op)
+    known.turns.pop(event.op, None)
+    for each in (state.failures, state.forgiven, state.caught, state.op_s, state.corrections, state.timers):
+        each.pop((event.frame, event.op), None)
+    state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "done")
+
+
+def _turn_done(state: State, event: TurnDone) -> None:
+    known = _touch(state, event.frame, event.op)
+    _supersede(state, known, event.op)
+    known.turns[event.op] = event.attempt, event.turn + 1, event.values
+
+
+def _item_done(state: State, event: ItemDone) -> None:
+    known = state.known(event.frame)
+    _clear(state, event.frame, known)
+    known.yielded = event.values
 
 
 def _op_caught(state: State, event: OpCaught) -> None:
-    state.caught[attempt_path(event.frame, event.op, event.attempt)] = event
+    _touch(state, event.frame, event.op)
+    state.caught[event.frame, event.op] = event
 
 
-def _frame_opened(state: State, event: FrameOpened) -> None:
+def _cleanup_started(state: State, event: CleanupStarted) -> None:
+    state.known(event.frame)
     state.opened[event.frame] += 1
 
 
 def _op_failed(state: State, event: OpFailed) -> None:
-    _end(state, event.frame, event.op)
+    _touch(state, event.frame, event.op)
+    _end(state, event)
     if event.retry_in_s is None:
         state.failures[event.frame, event.op] = state.forgiven[event.frame, event.op] = event.attempt - 1
     else:
@@ -204,20 +290,23 @@ def _op_failed(state: State, event: OpFailed) -> None:
 
 
 def _reply_unfit(state: State, event: ReplyUnfit) -> None:
-    state.corrections[event.frame + event.op] = Correction(dict(event.kept), (event.reply, event.request))
+    _touch(state, event.frame, event.op)
+    state.corrections[event.frame, event.op] = Correction(dict(event.kept), (event.reply, event.request))
 
 
 def _op_unsettled(state: State, event: OpUnsettled) -> None:
-    _end(state, event.frame, event.op)
+    _touch(state, event.frame, event.op)
+    _end(state, event)
     state.failures[event.frame, event.op] = event.attempt
     state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "lost", event.reason)
 
 
 def _op_settled(state: State, event: OpSettled) -> None:
+    known = _touch(state, event.frame, event.op)
     key = occurrence(event.frame, event.op)
     state.unfinished.pop((event.frame, event.op), None)
     if event.verdict == "happened":
-        state.results.setdefault(event.frame, {})[event.first] = event.values
+        known.done[event.op] = OpDone(event.frame, event.op, event.values, event.at)
         state.ran[key] = Ran(event.frame, event.op, "done")
     elif event.verdict == "failed":
         state.ran[key] = Ran(event.frame, event.op, "failed", event.message or "", SETTLED_AS_FAILED)
@@ -225,7 +314,13 @@ def _op_settled(state: State, event: OpSettled) -> None:
         state.ran.pop(key, None)
 
 
+def _timer_set(state: State, event: TimerSet) -> None:
+    _touch(state, event.frame, event.op)
+    state.timers[event.frame, event.op] = event
+
+
 def _reserved(state: State, event: Reserved) -> None:
+    _touch(state, event.frame, event.op)
     state.reserved[event.frame, event.op] = event
 
 
@@ -236,34 +331,65 @@ def _spent(state: State, event: Spent) -> None:
 _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     RunStarted: _started,
     RunResumed: _resumed,
+    Totals: _totals,
     RunDone: _run_done,
+    RunFailed: _run_failed,
     OpStarted: _op_started,
-    TimerSet: _timer_set,
-    OpsDone: _ops_done,
+    OpDone: _op_done,
+    TurnDone: _turn_done,
+    ItemDone: _item_done,
     OpFailed: _op_failed,
     OpCaught: _op_caught,
-    FrameOpened: _frame_opened,
+    CleanupStarted: _cleanup_started,
     ReplyUnfit: _reply_unfit,
     OpUnsettled: _op_unsettled,
     OpSettled: _op_settled,
+    TimerSet: _timer_set,
     Reserved: _reserved,
     Spent: _spent,
 }
 
 
+def _supersede(state: State, known: Known, op: str) -> None:
+    """Forget everything inside an op."""
+    for frame in known.inside.pop(op, ()):
+        _clear(state, frame, state.frames.pop(frame))
+
+
+def _clear(state: State, frame: str, known: Known) -> None:
+    """Forget everything inside a frame, but not of what nobody knows whether it happened, nor what may be asked for
+    again when something around it is tried again."""
+    region = region_key(frame)
+    for op in known.touched:
+        _supersede(state, known, op)
+        for each in (state.unfinished, state.failures, state.forgiven, state.caught, state.timers):
+            each.pop((frame, op), None)
+        for other in (state.reserved, state.op_s, state.corrections):
+            other.pop((frame, op), None)
+        key = occurrence(frame, op)
+        ran = state.ran.get(key)
+        if ran is not None and ran.outcome != "lost" and (region, op) not in state.kept_once:
+            del state.ran[key]
+    for op in list(known.inside):
+        _supersede(state, known, op)
+    state.opened.pop(frame, None)
+    known.done, known.touched, known.turns = {}, set(), {}
+
+
 def _close_attempts(state: State) -> None:
     """What was under way when the run was interrupted took its time until the last event."""
-    for key, since_s in state.unfinished.items():
-        state.op_s[key] = state.op_s.get(key, 0.0) + state.active_s - since_s
-        state.unfinished[key] = state.active_s
+    for key, since in state.unfinished.items():
+        if state.at is not None:
+            state.op_s[key] = state.op_s.get(key, 0.0) + max(state.at - since, 0.0)
+    state.unfinished.clear()
 
 
-def _end(state: State, frame: str, op: str) -> None:
-    state.reserved.pop((frame, op), None)
-    state.timers.pop((frame, op), None)
-    since_s = state.unfinished.pop((frame, op), None)
-    if since_s is not None:
-        state.op_s[frame, op] = state.op_s.get((frame, op), 0.0) + state.active_s - since_s
+def _end(state: State, event: OpDone | OpFailed | OpUnsettled) -> None:
+    key = (event.frame, event.op)
+    state.reserved.pop(key, None)
+    since = state.unfinished.pop(key, None)
+    if since is not None:
+        state.op_s[key] = state.op_s.get(key, 0.0) + max(event.at - since, 0.0)
 
 
 def _spend(state: State, frame: str, op: str, usage: Usage, cost_usd: float | None) -> None:

@@ -22,7 +22,9 @@ class RunLog:
         self._journal = journal
         self.run_id = run_id
         self.events: list[Event] = []
-        """Those that were taken."""
+        """What has happened; what need not be written down, too."""
+        self._taken = 0
+        """How many of those were taken by the journal."""
         self._durable = 0
         """How many of those that were taken are known to be durable."""
         self.failure: JournalError | None = None
@@ -36,13 +38,18 @@ class RunLog:
             self._journal.append(self.run_id, event)
         except BaseException as error:
             raise self._failed(error, event) from error
+        self._taken += 1
+        self.events.append(event)
+
+    def note(self, event: Event) -> None:
+        """Take an event that need not be written down."""
         self.events.append(event)
 
     def barrier(self) -> Awaitable[None] | None:
         """What to wait for until everything written down is durable; None if it is. Raises ``JournalError``."""
         if self.failure is not None:
             raise self.failure
-        taken = len(self.events)
+        taken = self._taken
         try:
             waiting = self._journal.barrier(self.run_id)
         except BaseException as error:
@@ -92,7 +99,7 @@ class RunLog:
         self.failure = self.failure or JournalError(
             "ORCH-R048",
             f"run {self.run_id} was ended, because the journal failed: {described(error)}",
-            why=f"of its {len(self.events)} events the first {self._durable} are known to be durable, and {lost} is "
+            why=f"of its {self._taken} events the first {self._durable} are known to be durable, and {lost} is "
             "not; nothing more was started",
             fix="mend what the journal writes to, and resume the run: what is not durable is executed again, except "
             "for `once` tools, which are unsettled then",

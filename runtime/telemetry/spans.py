@@ -19,11 +19,12 @@ from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Span, S
 
 from orchestrator.runtime.engines.base import Engine, Usage
 from orchestrator.runtime.events import (
+    Computed,
     Feed,
     KvTurn,
     OpCaught,
+    OpDone,
     OpFailed,
-    OpsDone,
     OpStarted,
     OpUnsettled,
     RunDone,
@@ -101,11 +102,13 @@ class SpanListener:
         """Take an event."""
         if isinstance(event, OpStarted):
             self._started(event)
-        elif isinstance(event, OpsDone):
+        elif isinstance(event, OpDone):
             self._done(event)
         elif isinstance(event, Spent):
             self._spent.add(event.usage, event.cost_usd)
             self._lost.setdefault((event.frame, _own(event.op)), Spending()).add(event.usage, event.cost_usd)
+        elif isinstance(event, Computed):
+            self._segment(event)
         elif isinstance(event, KvTurn):
             self._kept(event)
         elif isinstance(event, OpFailed):
@@ -143,10 +146,7 @@ class SpanListener:
         if around is not None:
             self._open[around].inside[key] = None
 
-    def _done(self, event: OpsDone) -> None:
-        if event.op is None:
-            self._segment(event)
-            return
+    def _done(self, event: OpDone) -> None:
         if event.usage is not None:
             self._spent.add(event.usage, event.cost_usd)
         spec = self._op(event.frame, event.op).spec
@@ -186,7 +186,7 @@ class SpanListener:
         if event.ends:
             span.add_event(names.EVENT_KV_RELEASED, timestamp=at)
 
-    def _segment(self, event: OpsDone) -> None:
+    def _segment(self, event: Computed) -> None:
         inlined = self._inline_ops(region_key(event.frame))
         parent = self._span_of(self._around(event.frame))
         for slot, value in enumerate(event.values, event.first):

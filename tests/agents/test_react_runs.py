@@ -13,7 +13,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpFailed, OpsDone, OpStarted
+from orchestrator.runtime.events import OpDone, OpFailed, OpStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.run import Runtime
 from orchestrator.testing import fake
@@ -210,7 +210,7 @@ async def test_a_once_tool_is_called_once_for_each_step_also_after_a_crash() -> 
         prefix = MemoryJournal()
         for event in events[:length]:
             prefix.append("again", event)
-        said = sum(isinstance(e, OpsDone) and e.op == "llm_1" for e in events[:length])
+        said = sum(isinstance(e, OpDone) and e.op == "llm_1" for e in events[:length])
         async with Runtime({"main": ScriptedEngine(replies[said:])}, journal=prefix) as runtime:
             try:
                 result = await runtime.resume(compiled, "again")

@@ -12,7 +12,7 @@ from orchestrator.cli.screen import Screen
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.plan import Plan
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import MapProgress, OpFailed, OpsDone, OpStarted, Spent, TimerSet
+from orchestrator.runtime.events import MapProgress, OpDone, OpFailed, OpStarted, Spent, TimerSet
 from tests.cli.conftest import Orch
 
 MANY = """
@@ -60,7 +60,7 @@ def test_a_run_says_what_it_does_how_far_it_is_and_what_it_spent(plan: Plan) -> 
         MapProgress("", "map_1", 0, 5, 0.0),
         OpStarted("map_1[0]/", "twice_1", 1, 0.0),
         OpStarted("map_1[1]/", "twice_1", 1, 0.0),
-        OpsDone("map_1[0]/", 0, (2,), 0.0, "twice_1", Usage(1200, None, 30), 0.02),
+        OpDone("map_1[0]/", "twice_1", (2,), 0.0, Usage(1200, None, 30), 0.02),
         MapProgress("", "map_1", 1, 5, 0.0),
         OpStarted("map_1[2]/", "twice_1", 1, 0.0),
         Spent("map_1[2]/", "twice_1", Usage(300, None, 0), 0.01, 0.0),
@@ -89,11 +89,11 @@ def test_a_run_that_sleeps_says_for_how_long(folder: Path, monkeypatch: pytest.M
         watch.push(OpStarted(f"map_1[{item}]/", "sleep_1", 1, 0.0))
         watch.push(TimerSet(f"map_1[{item}]/", "sleep_1", wake_at, 0.0))
     assert watch.say() == "naps · sleep_1 (1.5min left) ×2"  # type: ignore[attr-defined]
-    watch.push(OpsDone("map_1[1]/", 0, (None,), 0.0, "sleep_1"))
+    watch.push(OpDone("map_1[1]/", "sleep_1", (None,), 0.0))
     assert watch.say() == "naps · sleep_1 (1h left)"  # type: ignore[attr-defined]
     monkeypatch.setattr(module.time, "time", lambda: 1e6)
     assert watch.say() == "naps · sleep_1 (0s left)"  # type: ignore[attr-defined]
-    watch.push(OpsDone("map_1[0]/", 0, (None,), 0.0, "sleep_1"))
+    watch.push(OpDone("map_1[0]/", "sleep_1", (None,), 0.0))
     assert watch.say() == "naps"  # type: ignore[attr-defined]
 
 

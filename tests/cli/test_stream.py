@@ -7,7 +7,7 @@ import pytest
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.stream import Replies
 from orchestrator.errors import Error
-from orchestrator.runtime.events import Feed, OpCaught, OpFailed, OpsDone, RunDone, RunFailed, Token
+from orchestrator.runtime.events import Feed, OpCaught, OpDone, OpFailed, RunDone, RunFailed, Token
 
 
 def shown(capfd: pytest.CaptureFixture[str], *entries: Feed | tuple[str, Feed], several: bool = False) -> list[str]:
@@ -21,8 +21,8 @@ def shown(capfd: pytest.CaptureFixture[str], *entries: Feed | tuple[str, Feed], 
     return capfd.readouterr().err.splitlines()
 
 
-def done(op: str, frame: str = "") -> OpsDone:
-    return OpsDone(frame, 0, (None,), 0.0, op)
+def done(op: str, frame: str = "") -> OpDone:
+    return OpDone(frame, op, (None,), 0.0)
 
 
 def test_two_calls_at_once_are_two_pieces(capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.attempt import Attempt, begin_enclosing
 from orchestrator.runtime.builder import RegionBuilder
-from orchestrator.runtime.events import OpFailed, OpsDone
+from orchestrator.runtime.events import OpDone, OpFailed
 from orchestrator.runtime.program import Op, Program
 from orchestrator.runtime.ray.tools import RayTools, _Host
 from orchestrator.runtime.run import Runtime
@@ -131,7 +131,7 @@ async def test_a_tool_that_waits_for_a_thread_has_its_whole_timeout_left_then() 
     assert result.value == [0, 1]
     assert order == [0, 1]
     assert not [event for event in result.events if isinstance(event, OpFailed)]
-    assert sum(isinstance(event, OpsDone) and event.op == "work" for event in result.events) == 2
+    assert sum(isinstance(event, OpDone) and event.op == "work" for event in result.events) == 2
 
 
 async def test_a_tool_that_waits_for_its_actor_has_its_whole_timeout_left_then() -> None:

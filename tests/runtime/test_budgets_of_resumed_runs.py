@@ -16,8 +16,8 @@ from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import (
     Event,
+    OpDone,
     OpFailed,
-    OpsDone,
     OpStarted,
     Reserved,
     RunDone,
@@ -26,10 +26,10 @@ from orchestrator.runtime.events import (
     RunStarted,
     Spent,
 )  # fmt: skip
-from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.run import Runtime
+from tests.runtime.journal.text import Codec
 
 SPEC = EngineSpec(
     name="main", kind="scripted", model="m", usd_per_million_input_tokens=1e3, usd_per_million_output_tokens=1e4
@@ -50,7 +50,7 @@ def journal_of(events: Sequence[Event]) -> MemoryJournal:
 
 
 def spent(events: Sequence[Event]) -> int:
-    usages = [event.usage for event in events if isinstance(event, (OpsDone, Spent)) and event.usage is not None]
+    usages = [event.usage for event in events if isinstance(event, (OpDone, Spent)) and event.usage is not None]
     return sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
 
@@ -180,9 +180,9 @@ def test_the_time_between_an_interruption_and_the_resume_is_nobodys() -> None:
         OpStarted("", "turns", 1, 100.0),
         OpFailed("", "turns", 1, "ORCH-R001", "crash", None, 103.0),
         RunFailed("ORCH-R001", "crash", "turns", None, 104.0),
-        RunResumed(90_000.0),
+        RunResumed(90_000.0, active_s=4.0),
         OpStarted("", "turns", 1, 90_001.0),
-        RunResumed(180_000.0),
+        RunResumed(180_000.0, active_s=5.0),
         RunDone("x", 180_002.5),
     ]
     state = replay(flow.program, events)

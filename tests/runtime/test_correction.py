@@ -14,12 +14,12 @@ from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import Spent
-from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import RunResult, Runtime
 from orchestrator.runtime.specs import Generate, Policy
 from orchestrator.testing import fake
+from tests.runtime.journal.text import Codec
 
 
 def count(*, attempts: int = 1, returns: Any = int, at_least: int | None = None, **sampling: Any) -> Program:

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import RunError, qualified
-from orchestrator.runtime.events import Event, OpCaught, OpFailed, OpsDone, OpStarted, attempt_path, occurrence
-from orchestrator.runtime.journal.codec import Codec
+from orchestrator.runtime.events import Event, OpCaught, OpDone, OpFailed, OpStarted, attempt_path, occurrence
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.services import Engines, Services
 from tests.runtime.executing import execute
+from tests.runtime.journal.text import Codec
 from tests.runtime.random_programs import BoomError, Builder, Generator, Shape, interpret
 
 PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,13 +27,19 @@ SEEDS = st.integers(0, 2**32)
 
 def run(program: Program, events: Sequence[Event] = ()) -> RunResult:
     """Run from the start, or resume after ``events``; nothing may be left running behind it."""
+    return journaled(program, events)[0]
 
-    async def main() -> RunResult:
+
+def journaled(program: Program, events: Sequence[Event] = ()) -> tuple[RunResult, Sequence[Event]]:
+    """:func:`run`, and what the journal has then."""
+
+    async def main() -> tuple[RunResult, Sequence[Event]]:
         journal = MemoryJournal()
         for event in events:
             journal.append("run", event)
         try:
-            return await execute(program, (7,), Services(Engines({})), journal, "run", resume=bool(events))
+            result = await execute(program, (7,), Services(Engines({})), journal, "run", resume=bool(events))
+            return result, await journal.load("run")
         finally:
             left = asyncio.all_tasks() - {asyncio.current_task()}
             assert not left
@@ -64,19 +70,19 @@ def test_fails_exactly_when_the_interpreter_does(seed: int) -> None:
         assert run(program).value == expected
 
 
-def _recorded(seed: int, shape: Shape) -> tuple[Any, RunResult]:
+def _recorded(seed: int, shape: Shape) -> tuple[Any, RunResult, Sequence[Event]]:
     body = Generator(Random(seed), shape).program()
-    return body, run(Builder(Random(seed)).build(body))
+    return body, *journaled(Builder(Random(seed)).build(body))
 
 
 @settings(PROFILE, max_examples=15)
 @given(SEEDS)
 def test_resumes_from_every_prefix_and_repeats_nothing(seed: int) -> None:
-    body, first = _recorded(seed, Shape(races=False, flaky=False))
+    body, first, events = _recorded(seed, Shape(races=False, flaky=False))
     executed = {(event.frame, event.op) for event in first.events if isinstance(event, OpStarted)}
-    for cut in range(1, len(first.events) + 1):
-        prefix = first.events[:cut]
-        completed = {(event.frame, event.op) for event in prefix if isinstance(event, OpsDone)}
+    for cut in range(1, len(events) + 1):
+        prefix = events[:cut]
+        completed = {(event.frame, event.op) for event in prefix if isinstance(event, OpDone)}
         builder = Builder(Random(seed))
         resumed = run(builder.build(body), prefix)
         assert resumed.value == first.value
@@ -99,14 +105,14 @@ def test_resumes_caught_failures_to_the_same_result_and_executes_nothing_again_t
         return
     program = Builder(Random(seed)).build(body)
     codec = Codec(program)
-    first = run(program)
+    first, events = journaled(program)
     assert first.value == expected
-    for cut in range(1, len(first.events) + 1):
-        prefix = [codec.loads(codec.dumps(event)) for event in first.events[:cut]]
+    for cut in range(1, len(events) + 1):
+        prefix = [codec.loads(codec.dumps(event)) for event in events[:cut]]
         resumed = run(Builder(Random(seed)).build(body), prefix)
         assert resumed.value == expected
         again = {(event.frame, event.op) for event in resumed.events if isinstance(event, OpStarted)}
-        assert not again & {(event.frame, event.op) for event in prefix if isinstance(event, OpsDone)}
+        assert not again & {(event.frame, event.op) for event in prefix if isinstance(event, OpDone)}
         for caught in (event for event in prefix if isinstance(event, OpCaught)):
             tried = f"{attempt_path(caught.frame, caught.op, caught.attempt)}.try/"
             assert not [path for path, _ in again if path.startswith(tried)]
@@ -115,22 +121,22 @@ def test_resumes_caught_failures_to_the_same_result_and_executes_nothing_again_t
 @settings(PROFILE, max_examples=15)
 @given(SEEDS)
 def test_resumes_retries_and_races_to_the_same_result(seed: int) -> None:
-    body, first = _recorded(seed, Shape())
-    for cut in range(1, len(first.events) + 1):
+    body, first, events = _recorded(seed, Shape())
+    for cut in range(1, len(events) + 1):
         builder = Builder(Random(seed))
-        builder.failures.update(event.op for event in first.events[:cut] if isinstance(event, OpFailed))
-        assert run(builder.build(body), first.events[:cut]).value == first.value
+        builder.failures.update(event.op for event in events[:cut] if isinstance(event, OpFailed))
+        assert run(builder.build(body), events[:cut]).value == first.value
 
 
 @settings(PROFILE, max_examples=15)
 @given(SEEDS)
 def test_a_once_tool_is_never_started_twice(seed: int) -> None:
-    body, first = _recorded(seed, Shape(once=True, races=False, flaky=False))
-    for cut in range(1, len(first.events) + 1):
-        prefix = first.events[:cut]
+    body, first, events = _recorded(seed, Shape(once=True, races=False, flaky=False))
+    for cut in range(1, len(events) + 1):
+        prefix = events[:cut]
         started = {(e.frame, e.op) for e in prefix if isinstance(e, OpStarted) and e.op.startswith("once")}
         builder = Builder(Random(seed))
-        if started - {(e.frame, e.op) for e in prefix if isinstance(e, OpsDone)}:
+        if started - {(e.frame, e.op) for e in prefix if isinstance(e, OpDone)}:
             with pytest.raises(RunError) as raised:
                 run(builder.build(body), prefix)
             assert raised.value.code == "ORCH-R020"

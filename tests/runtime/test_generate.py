@@ -15,7 +15,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Chunk, EngineStats, FinishReason, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpFailed, OpsDone, Reserved, Spent, Token
+from orchestrator.runtime.events import OpDone, OpFailed, Reserved, Spent, Token
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
@@ -108,7 +108,7 @@ async def test_what_an_engine_has_counted_of_a_conversation_is_not_bounded_by_it
     async with Runtime({"main": engine}) as runtime:
         result = await runtime.run(compile_workflow(talk, cluster), {"q": "word " * 60})
     reserved = [event.most.input_tokens for event in result.events if isinstance(event, Reserved)]
-    used = [event.usage.input_tokens for event in result.events if isinstance(event, OpsDone) and event.usage]
+    used = [event.usage.input_tokens for event in result.events if isinstance(event, OpDone) and event.usage]
     assert all(most >= actual for most, actual in zip(reserved, used, strict=True))
     assert reserved[0] > 300  # its bytes
     assert reserved[-1] < sum(len(message.content) for message in engine.requests[-1].messages) / 3

@@ -14,12 +14,12 @@ from orchestrator.dsl.logprobs import LEAST, TokenLogprob
 from orchestrator.errors import OrchError, PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
-from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run import Runtime
 from orchestrator.testing import fake
 from tests.dsl.diagnosing import diagnose
 from tests.runtime.engines.answering import JSON, Endpoint, chunk, said, serving, usage
+from tests.runtime.journal.text import Codec
 
 
 def test_a_fake_is_sure() -> None:

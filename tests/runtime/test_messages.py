@@ -15,10 +15,10 @@ from orchestrator.errors import OrchError, PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.journal.codec import Codec
 from orchestrator.runtime.run import Runtime
 from orchestrator.testing import fake
 from tests.runtime.engines.answering import chunk, serving, usage
+from tests.runtime.journal.text import Codec
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 

@@ -7,7 +7,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import Feed, OpsDone, Reserved, RunStarted, Spent
+from orchestrator.runtime.events import Feed, OpDone, Reserved, RunStarted, Spent
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.run import Runtime
 
@@ -40,7 +40,7 @@ def outer(q: str) -> str:
 
 
 def _used(feed: list[Feed]) -> Usage:
-    return sum((each.usage for each in feed if isinstance(each, (OpsDone, Spent)) and each.usage), Usage())
+    return sum((each.usage for each in feed if isinstance(each, (OpDone, Spent)) and each.usage), Usage())
 
 
 async def test_whatever_it_watches_an_observer_adds_up_what_the_result_says() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.events import Feed, FrameOpened, OpsDone
+from orchestrator.runtime.events import CleanupStarted, Feed, OpDone
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.run import Runtime
 
 
-def frame(n: int) -> FrameOpened:
-    return FrameOpened(f"f[{n}]/", 0.0)
+def frame(n: int) -> CleanupStarted:
+    return CleanupStarted(f"f[{n}]/", 0.0)
 
 
 def test_the_oldest_entries_are_dropped_and_counted() -> None:
@@ -54,7 +54,7 @@ class Faulty(Subscription):
 
     def push(self, entry: Feed) -> None:
         self.seen.append(entry)
-        if isinstance(entry, OpsDone):
+        if isinstance(entry, OpDone):
             raise self.error
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(
     assert "Faulty" in warning
     assert type(error).__name__ in warning
     assert "the observer Faulty could not be closed" in caplog.text
-    assert sum(isinstance(entry, OpsDone) for entry in faulty.seen) == 1
+    assert sum(isinstance(entry, OpDone) for entry in faulty.seen) == 1
     assert [type(entry) for entry in sound.drain()] == [type(event) for event in result.events]
 
 

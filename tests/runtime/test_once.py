@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import branch, loop, parallel, tool
 from orchestrator.errors import RunError, UnsettledError
-from orchestrator.runtime.events import OpFailed, OpsDone, OpStarted, OpUnsettled, RunStarted
+from orchestrator.runtime.events import OpDone, OpFailed, OpStarted, OpUnsettled, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.run import Runtime
 from tests.awaiting import until
@@ -185,7 +185,7 @@ async def test_cancelling_the_run_leaves_it_unsettled(caplog: pytest.LogCaptureF
         await runtime.settle(flow, "r", "pay_1", result="paid")
         result = await runtime.resume(flow, "r")
     assert result.value == "paid"
-    assert not [event for event in result.events if isinstance(event, OpsDone) and event.op == "pay_1"]
+    assert not [event for event in result.events if isinstance(event, OpDone) and event.op == "pay_1"]
     assert calls == [5]
 
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator import chat, map_, tool
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
-from orchestrator.runtime.events import Event, OpsDone, RunFailed, Spent
+from orchestrator.runtime.events import Event, OpDone, RunFailed, Spent
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -116,7 +116,7 @@ async def test_a_prefetch_that_its_call_overtakes_costs_nothing() -> None:
     run = Run(of_many, Controlled(text))
     await run.result("q")
     events = run.execution.events
-    last = next(each for each in reversed(events) if isinstance(each, OpsDone) and each.usage is not None)
+    last = next(each for each in reversed(events) if isinstance(each, OpDone) and each.usage is not None)
     engine, execution = await resumed(run, events[: events.index(last)])
     assert (len(engine.requests), len(engine.prefetched)) == (1, 0)
     cut_off = [each.op for each in execution.events if isinstance(each, Spent)]

@@ -16,7 +16,7 @@ from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.calls import conversations_in
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import Reply
-from orchestrator.runtime.events import OpsDone
+from orchestrator.runtime.events import OpDone
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -64,7 +64,7 @@ async def test_a_turn_that_fails_says_why_and_settles_its_budget_whatever_is_ove
     run, _ = ending_in_flight(lambda _: ConnectionError("lost"), budget=Limits(tokens=10_000))
     with pytest.raises(RunError, match="lost"):
         await run.result("q")
-    used = [each.usage for each in run.execution.events if isinstance(each, OpsDone) and each.usage is not None]
+    used = [each.usage for each in run.execution.events if isinstance(each, OpDone) and each.usage is not None]
     assert run.execution.ledger.tokens == sum(each.input_tokens + each.output_tokens for each in used)
 
 

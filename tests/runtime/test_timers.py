@@ -15,7 +15,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime import timers
-from orchestrator.runtime.events import Event, OpsDone, OpStarted, RunDone, RunFailed, TimerSet, decode, encode
+from orchestrator.runtime.events import Event, OpDone, OpStarted, RunDone, RunFailed, TimerSet
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -23,6 +23,7 @@ from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.services import Engines, Services
 from tests.runtime.executing import execute
+from tests.runtime.journal.text import Codec
 
 DAY = 86_400.0
 
@@ -103,7 +104,7 @@ async def test_the_moment_is_written_down_before_the_wait_and_the_end_behind_it(
     assert events[at] == TimerSet("", "sleep_1", 1e9 + 14 * DAY, 1e9)
     assert kinds[at - 1] is OpStarted
     done = events[at + 1]
-    assert isinstance(done, OpsDone)
+    assert isinstance(done, OpDone)
     assert (done.op, done.values) == ("sleep_1", (None,))
 
 
@@ -327,17 +328,13 @@ async def test_turns_of_a_loop_and_items_of_a_map_have_timers_of_their_own(clock
     whole = MemoryJournal()
     result = await execute(made, ([1, 2],), clock.services, whole, "r")
     assert (result.value, clock.slept) == (12, [1.0, 2.0, 3.0, 6.0])
-    events = [decode(encode(event, _same), _same) for event in await whole.load("r")]
+    events = [Codec(made).loads(Codec(made).dumps(event)) for event in await whole.load("r")]
     ends = [at for at, event in enumerate(events) if isinstance(event, (RunDone, RunFailed))]
     for end in range(1, ends[0] + 1):
         journal = await journaled(events[:end])
         assert (await execute(made, (), clock.services, journal, "r", resume=True)).value == 12
         set_at = [(event.frame, event.op) for event in await journal.load("r") if isinstance(event, TimerSet)]
         assert len(set_at) == len(set(set_at)) == 4
-
-
-def _same(region: str, slot: int, value: object) -> object:
-    return value
 
 
 async def test_a_run_knows_what_it_sleeps_for_and_until_when(clock: Clock) -> None:
@@ -362,7 +359,7 @@ async def test_what_is_slept_for_is_part_of_what_is_known_of_a_run(clock: Clock)
     written = await interrupted(clock, remind, "hi")
     timer = TimerSet("", "sleep_1", 1e9 + 14 * DAY, 1e9)
     assert replay(program(remind), written).timers == {("", "sleep_1"): timer}
-    done = OpsDone("", 2, (None,), 2e9, "sleep_1")
+    done = OpDone("", "sleep_1", (None,), 2e9)
     assert replay(program(remind), [*written, done]).timers == {}
 
 

@@ -12,7 +12,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import BudgetError, JournalError, UnsettledError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import Event, FrameOpened, OpsDone
+from orchestrator.runtime.events import Event, OpDone
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.run import Runtime
 from tests.runtime.catching import CLUSTER, compile_and_run, side_by_side
@@ -176,8 +176,9 @@ async def test_cancelling_is_not_caught_and_cleans_up_and_so_does_the_run_that_g
         assert log == ["cleaned 1"]
         assert (await runtime.resume(compiled, "r")).value == 1
         assert log == ["cleaned 1"] * 2
-        frames = [event.frame for event in await runtime.journal.load("r") if isinstance(event, FrameOpened)]
-    assert frames == ["attempt_1.try/", "attempt_1.finally[0]/", "attempt_1.try/", "attempt_1.finally/"]
+        events = await runtime.journal.load("r")
+    cleaned = [event.frame for event in events if isinstance(event, OpDone) and event.op.startswith("clean")]
+    assert cleaned == ["attempt_1.finally[0]/", "attempt_1.finally/"]
 
 
 async def test_a_cleanup_that_fails_while_the_run_is_cancelled_is_told_and_the_run_stays_cancelled() -> None:
@@ -209,7 +210,7 @@ async def test_a_cleanup_that_fails_while_the_run_is_cancelled_is_told_and_the_r
 async def test_a_journal_that_fails_is_not_caught() -> None:
     class Full(MemoryJournal):
         def append(self, run_id: str, event: Event) -> None:
-            if isinstance(event, OpsDone):
+            if isinstance(event, OpDone):
                 raise OSError("no space left on device")
             super().append(run_id, event)
 

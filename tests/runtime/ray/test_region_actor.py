@@ -17,7 +17,7 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpsDone, RunDone, RunFailed, Token
+from orchestrator.runtime.events import OpDone, RunDone, RunFailed, Token
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.ray.region_actor import RegionActor
 from orchestrator.runtime.ray.session import RaySession
@@ -205,7 +205,7 @@ async def test_engines_answer_there_and_observers_see_it_here(ray_session: RaySe
     assert result.usage.output_tokens > 0
     seen = feed.drain()
     assert "".join(each.text for each in seen if isinstance(each, Token)) == "forty two"
-    assert any(isinstance(each, OpsDone) for each in seen)
+    assert any(isinstance(each, OpDone) for each in seen)
 
 
 @tool(effects="idempotent")

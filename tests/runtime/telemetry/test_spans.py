@@ -18,10 +18,11 @@ from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine
 from orchestrator.runtime.events import (
+    Computed,
     Feed,
     OpCaught,
+    OpDone,
     OpFailed,
-    OpsDone,
     OpStarted,
     OpUnsettled,
     RunDone,
@@ -124,7 +125,7 @@ def test_the_run_has_the_totals_of_all_calls_and_a_call_those_of_its_attempts() 
         Spent("", "llm", Usage(10, None, 1), 0.25, 2.0),
         OpFailed("", "llm", 1, "ORCH-R003", "does not fit", 0.0, 2.0),
         OpStarted("", "llm", 2, 2.0),
-        OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, 4, 5), 0.5),
+        OpDone("", "llm", ("x",), 3.0, Usage(10, 4, 5), 0.5),
         RunDone("x", 4.0),
     )
     for name in ("chat small", "invoke_workflow demo"):
@@ -143,14 +144,14 @@ def test_a_tool_has_what_its_runs_spend_whatever_its_name() -> None:
         Program("demo", "hash", (), body.finish([found]), str),
         OpStarted("", "files.read", 1, 1.0),
         Spent("", "files.read.0c4f/each[3]/llm.ask", Usage(7, None, 2), 0.5, 2.0),
-        OpsDone("", 0, ("x",), 3.0, "files.read"),
+        OpDone("", "files.read", ("x",), 3.0),
         RunDone("x", 9.0),
     )
     assert attributes(spans["execute_tool files.read"])["gen_ai.usage.output_tokens"] == 2
 
 
 def test_a_cost_that_is_unknown_in_part_is_none() -> None:
-    done = OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, None, 5), None)
+    done = OpDone("", "llm", ("x",), 3.0, Usage(10, None, 5), None)
     spans = spans_from(program(), OpStarted("", "llm", 1, 1.0), done, RunDone("x", 4.0))
     assert "orch.cost_usd" not in attributes(spans["invoke_workflow demo"])
     assert attributes(spans["invoke_workflow demo"])["gen_ai.usage.input_tokens"] == 10
@@ -185,8 +186,8 @@ def test_the_loser_of_a_race_ends_with_the_race_and_not_with_the_run() -> None:
         OpStarted("", "race", 1, 1.0),
         OpStarted("race.fast/", "fast", 1, 1.0),
         OpStarted("race.slow/", "slow", 1, 1.0),
-        OpsDone("race.fast/", 0, ("x",), 2.0, "fast"),
-        OpsDone("", 0, ("x",), 2.0, "race"),
+        OpDone("race.fast/", "fast", ("x",), 2.0),
+        OpDone("", "race", ("x",), 2.0),
         RunDone("x", 9.0),
     )
     assert spans["execute_tool slow"].end_time == 2_000_000_000
@@ -214,7 +215,7 @@ def test_what_ran_beside_a_failure_ends_when_that_is_caught() -> None:
         OpStarted("attempt.try/", "beside", 1, 1.0),
         OpFailed("attempt.try/", "bad", 1, "ORCH-R001", "no", None, 2.0, raised=error),
         OpCaught("", "attempt", 1, 0, error, 3.0),
-        OpsDone("", 0, ("x",), 5.0, "attempt"),
+        OpDone("", "attempt", ("x",), 5.0),
         RunDone("x", 9.0),
     )
     assert spans["execute_tool beside"].end_time == 3_000_000_000
@@ -236,11 +237,11 @@ def test_so_does_what_is_inside_of_it() -> None:
         OpStarted("", "race", 1, 1.0),
         OpStarted("race.slow/", "each", 1, 1.0),
         *(OpStarted(item, "step", 1, 1.0) for item in items),
-        OpsDone(items[0], 0, ("x",), 2.0, "step"),
+        OpDone(items[0], "step", ("x",), 2.0),
         OpFailed("", "race", 1, "ORCH-R004", "", 0.5, 3.0),
         OpStarted("", "race", 2, 4.0),
         OpStarted("race#2.slow/", "each", 1, 4.0),
-        OpsDone("", 0, ("x",), 5.0, "race"),
+        OpDone("", "race", ("x",), 5.0),
         RunDone("x", 9.0),
     )
     assert spans["execute_tool step"].end_time == 3_000_000_000
@@ -254,7 +255,7 @@ def test_what_nobody_knows_is_no_mere_cancellation_unless_a_later_attempt_succee
     span = spans_from(program(), *events, RunDone("x", 3.0))["execute_tool work"]
     assert attributes(span)["error.type"] == "ORCH-R020"
     assert [event.name for event in span.events] == ["unsettled"]
-    again = [OpStarted("each[0]/", "work", 2, 3.0), OpsDone("each[0]/", 1, ("x",), 4.0, "work")]
+    again = [OpStarted("each[0]/", "work", 2, 3.0), OpDone("each[0]/", "work", ("x",), 4.0)]
     spans = spans_from(program(), *events, *again, RunDone("x", 5.0))
     assert "error.type" not in attributes(spans["execute_tool work"])
 
@@ -264,7 +265,7 @@ def test_an_inline_tool_is_a_span_and_bookkeeping_is_none() -> None:
     double = body.inline("double_1", lambda x: f"{x} * 2", body.args, tool="double")
     prompt = body.inline("prompt_1", lambda x: f"str({x})", [double])
     spans = spans_from(
-        Program("demo", "hash", ("x",), body.finish([prompt]), str), OpsDone("", 1, (4, "4"), 1.0), RunDone("4", 2.0)
+        Program("demo", "hash", ("x",), body.finish([prompt]), str), Computed("", 1, (4, "4"), 1.0), RunDone("4", 2.0)
     )
     assert set(spans) == {"execute_tool double", "invoke_workflow demo"}
 
@@ -306,7 +307,7 @@ def test_a_resumed_run_has_a_root_with_the_totals_of_its_part() -> None:
     for event in (
         RunResumed(0.0),
         OpStarted("", "llm", 1, 1.0),
-        OpsDone("", 3, ("x",), 3.0, "llm", Usage(10, 4, 5), 0.5),
+        OpDone("", "llm", ("x",), 3.0, Usage(10, 4, 5), 0.5),
         RunDone("x", 4.0),
     ):
         listener(event)

@@ -1,0 +1,24 @@
+"""Events as the text of a log, and back."""
+
+from __future__ import annotations
+
+from orchestrator.runtime.events import Event
+from orchestrator.runtime.journal.chats import Chats
+from orchestrator.runtime.journal.stored import loads
+from orchestrator.runtime.journal.wire import Wire
+from orchestrator.runtime.program import Program
+
+
+class Codec:
+    """The text of the events of one program's runs."""
+
+    def __init__(self, program: Program) -> None:
+        self._wire = Wire(program, Chats())
+
+    def dumps(self, event: Event) -> str:
+        line = self._wire.write(event)
+        return line.text if line.state is None else f"{line.text}\t{line.state}"
+
+    def loads(self, text: str) -> Event:
+        head, tab, state = text.partition("\t")
+        return self._wire.read([*loads(head), loads(state)] if tab else loads(head))
