@@ -70,6 +70,9 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R090": "a value that a run refers to is missing or damaged",
     "ORCH-R091": "the place for large values cannot be opened",
     "ORCH-R092": "a secret is needed that this process has not got",
+    "ORCH-R093": "the store of runs cannot be opened",
+    "ORCH-R094": "a file or a database is no store of runs of this version",
+    "ORCH-R095": "rows of a run are damaged",
     "ORCH-R100": "a resumed run comes to an op with other inputs than before",
 }
 

@@ -19,7 +19,7 @@ _KINDS: Final = ("memory", "sqlite", "postgresql", "postgres")
 async def open_store(url: str = DEFAULT_URL) -> Store:
     """The store of a URL: ``memory:``, ``sqlite:///relative``, ``sqlite:////absolute``, ``postgresql://…``, or a path.
 
-    Raises ``JournalError``: ORCH-R090 where the URL names no store, or one that cannot be opened, and ORCH-R091 where
+    Raises ``JournalError``: ORCH-R093 where the URL names no store, or one that cannot be opened, and ORCH-R094 where
     a file is no store of ours.
     """
     kind, colon, rest = url.partition(":")
@@ -33,7 +33,7 @@ async def open_store(url: str = DEFAULT_URL) -> Store:
         return await _sqlite(Path(unquote(rest.removeprefix("///"))))
     if not url or "://" in url or (colon and kind in _KINDS):
         raise JournalError(
-            "ORCH-R090",
+            "ORCH-R093",
             f"`{shown(url)}` names no store of runs",
             fix="sqlite:///runs.db, sqlite:////var/lib/runs.db, postgresql://user@host/database, memory:, or a path",
         )
@@ -47,7 +47,7 @@ async def _sqlite(path: Path) -> Store:
         return await SqliteStore.open(path)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(
-            "ORCH-R090",
+            "ORCH-R093",
             f"the store of runs at {path} cannot be opened: {described(error)}",
             why="the file, a folder beside it that tells which processes are alive, and SQLite's own files are written",
             fix="name a path on a local disk that this user may write to, or run without a store (`memory:`)",
@@ -59,7 +59,7 @@ async def _postgresql(url: str) -> Store:
         postgresql = import_module("orchestrator.runtime.journal.stores.postgresql.store")
     except ImportError as error:
         raise JournalError(
-            "ORCH-R090",
+            "ORCH-R093",
             f"the store of runs at {shown(url)} cannot be opened: {described(error)}",
             fix="pip install 'orchestrator[postgresql]'",
         ) from error

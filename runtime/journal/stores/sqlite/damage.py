@@ -31,14 +31,14 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def error(db: sqlite3.Connection, run_id: str) -> JournalError:
-    """ORCH-R092, with the rows that cannot be read."""
+    """ORCH-R095, with the rows that cannot be read."""
     try:
         head = db.execute("SELECT id, rows FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     except sqlite3.DatabaseError:
         head = None
     if head is None:
         return JournalError(
-            "ORCH-R092",
+            "ORCH-R095",
             f"run {run_id} cannot be read: the file is damaged where it says how far the run is",
             why="its log may be whole, and cannot be found without that",
             fix="restore the file from a backup; the other runs in it can be read and exported",
@@ -48,13 +48,13 @@ def error(db: sqlite3.Connection, run_id: str) -> JournalError:
     lost = _ranges([number for number in range(1, rows + 1) if number not in kept])
     if not lost:
         return JournalError(
-            "ORCH-R092",
+            "ORCH-R095",
             f"run {run_id} cannot be read: the file is damaged between its {rows} rows, which are whole",
             fix="restore the file from a backup, or export the run's history and import it into a new file",
         )
     snapshots = [number for number, is_snapshot in kept.items() if is_snapshot]
     return JournalError(
-        "ORCH-R092",
+        "ORCH-R095",
         f"run {run_id} is damaged: of the {rows} rows of its log, {lost} cannot be read",
         why=f"the file was changed or torn below SQLite; the last snapshot that can be read is row {max(snapshots)}"
         if snapshots
@@ -65,7 +65,7 @@ def error(db: sqlite3.Connection, run_id: str) -> JournalError:
 
 def _listing() -> JournalError:
     return JournalError(
-        "ORCH-R092",
+        "ORCH-R095",
         "the runs cannot be listed: the file is damaged where it says which there are",
         why="each of them can be read by its id, where its own place is whole",
         fix="restore the file from a backup",

@@ -40,7 +40,7 @@ def head(db: sqlite3.Connection, run_id: str) -> Head | None:
 
 
 def load(db: sqlite3.Connection, run_id: str) -> Loaded | None:
-    """A run from its last snapshot on. Raises ``JournalError`` ORCH-R092 where some of that is damaged."""
+    """A run from its last snapshot on. Raises ``JournalError`` ORCH-R095 where some of that is damaged."""
     with damage.told(db, run_id), _at_one_time(db):
         found = head(db, run_id)
         if found is None:
@@ -57,7 +57,7 @@ def load(db: sqlite3.Connection, run_id: str) -> Loaded | None:
 
 
 def chain(db: sqlite3.Connection, run_id: str, after: int) -> tuple[int, Sequence[int]]:
-    """A run's number, and where the rows behind ``after`` are, in order. Raises ``JournalError`` ORCH-R092."""
+    """A run's number, and where the rows behind ``after`` are, in order. Raises ``JournalError`` ORCH-R095."""
     with damage.told(db, run_id):
         found = db.execute("SELECT id, rows FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         if found is None:
@@ -73,7 +73,7 @@ def chain(db: sqlite3.Connection, run_id: str, after: int) -> tuple[int, Sequenc
 
 
 def rows(db: sqlite3.Connection, run_id: str, run: int, ids: Sequence[int]) -> list[Row]:
-    """Rows of a run. Ends early where the run was removed meanwhile. Raises ``JournalError`` ORCH-R092."""
+    """Rows of a run. Ends early where the run was removed meanwhile. Raises ``JournalError`` ORCH-R095."""
     with damage.told(db, run_id):
         found = []
         for each in ids:

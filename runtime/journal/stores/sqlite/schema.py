@@ -106,7 +106,7 @@ def prepare(path: Path) -> None:
     """Make the file, for nobody but the user, or upgrade what is there; the folder is there already.
 
     One process at a time must do this: what it looks at must not change, and a new journal does not wait for others.
-    Raises ``OSError``, ``sqlite3.Error``, and ``JournalError`` ORCH-R091 for what is no file of runs or one of a newer
+    Raises ``OSError``, ``sqlite3.Error``, and ``JournalError`` ORCH-R094 for what is no file of runs or one of a newer
     version.
     """
     try:
@@ -159,10 +159,10 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             raise
         version, is_ours, tables = 0, False, 1
     if tables and not is_ours:
-        raise JournalError("ORCH-R091", f"{path} keeps no runs, but something else", fix="name another file")
+        raise JournalError("ORCH-R094", f"{path} keeps no runs, but something else", fix="name another file")
     if version > len(STEPS):
         raise JournalError(
-            "ORCH-R091",
+            "ORCH-R094",
             f"{path} was written by a newer version of orchestrator",
             why=f"its tables are of version {version}, and this one knows them up to {len(STEPS)}",
             fix="upgrade orchestrator, or name another file",

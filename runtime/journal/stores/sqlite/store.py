@@ -81,7 +81,7 @@ class SqliteStore:
         """The store in a file, which is made, with its folder, where it is missing. A statement waits ``busy_s``
         seconds for another process that writes.
 
-        Raises ``OSError`` and ``sqlite3.Error`` where that cannot be done, and ``JournalError`` ORCH-R091 for a file
+        Raises ``OSError`` and ``sqlite3.Error`` where that cannot be done, and ``JournalError`` ORCH-R094 for a file
         that is something else.
         """
         return cls(path, await asyncio.to_thread(_enter, path), busy_s=busy_s)
@@ -146,11 +146,11 @@ class SqliteStore:
         return waiter
 
     async def load(self, run_id: str) -> Loaded | None:
-        """A run from its last snapshot on. Raises ``JournalError`` ORCH-R092 where some of that is damaged."""
+        """A run from its last snapshot on. Raises ``JournalError`` ORCH-R095 where some of that is damaged."""
         return await self._reader.read(lambda db: reading.load(db, run_id))
 
     async def history(self, run_id: str, *, after: int = 0) -> AsyncIterator[Row]:
-        """Every row, in order. Raises ``JournalError`` ORCH-R092 where one is damaged."""
+        """Every row, in order. Raises ``JournalError`` ORCH-R095 where one is damaged."""
         run, ids = await self._reader.read(lambda db: reading.chain(db, run_id, after))
         for first in range(0, len(ids), _ROWS_AT_ONCE):
             some = ids[first : first + _ROWS_AT_ONCE]

@@ -72,7 +72,7 @@ async def test_memory_is_of_its_own() -> None:
 async def test_what_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(JournalError, match="names no store of runs") as caught:
         await open_store(url)
-    assert caught.value.code == "ORCH-R090"
+    assert caught.value.code == "ORCH-R093"
     assert "postgresql://" in str(caught.value)
     assert "hush" not in str(caught.value)
 
@@ -81,7 +81,7 @@ async def test_a_store_needs_what_its_driver_needs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "orchestrator.runtime.journal.stores.postgresql.store", None)
     with pytest.raises(JournalError, match=r"orchestrator\[postgresql\]") as caught:
         await open_store("postgresql://me:hush@host/runs")
-    assert caught.value.code == "ORCH-R090"
+    assert caught.value.code == "ORCH-R093"
     assert "hush" not in str(caught.value)
 
 
@@ -89,7 +89,7 @@ async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="cannot be opened") as caught:
         await open_store(str(tmp_path / "file" / "runs.db"))
-    assert caught.value.code == "ORCH-R090"
+    assert caught.value.code == "ORCH-R093"
     with pytest.raises(JournalError, match="cannot be opened"):
         await open_store(str(tmp_path))
 
@@ -111,7 +111,7 @@ async def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path) -> None
     before = file.read_bytes()
     with pytest.raises(JournalError, match="something else") as caught:
         await open_store(str(file))
-    assert caught.value.code == "ORCH-R091"
+    assert caught.value.code == "ORCH-R094"
     assert file.read_bytes() == before
 
 

@@ -65,7 +65,7 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         db.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
     with pytest.raises(JournalError, match="newer version") as caught:
         await open_store(str(file))
-    assert caught.value.code == "ORCH-R091"
+    assert caught.value.code == "ORCH-R094"
     with closing(sqlite3.connect(file)) as db:
         db.execute(f"PRAGMA user_version = {len(STEPS)}")
     again = await open_store(str(file))
