@@ -1,4 +1,4 @@
-"""docs/language.md: its program does what the page says."""
+"""docs/language.md: its first program does what the page says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from orchestrator.testing import fake
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
-(PROGRAM,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+PROGRAM, *_ = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 
 
 @pytest.fixture
