@@ -53,7 +53,7 @@ class Chats:
 
     def _after(self, parent: int, message: Message) -> int:
         known = self._numbers.get((parent, message))
-        if known is not None:
+        if known is not None and type(message.content) is str:
             return known
         number = self._last + 1
         self.fresh.append(self._text(number, parent, message))
@@ -62,13 +62,15 @@ class Chats:
 
     def _put(self, number: int, parent: int, message: Message) -> None:
         self._nodes[number] = parent, message
-        self._numbers[parent, message] = number
         self._last = max(self._last, number)
+        if type(message.content) is not str:  # it may equal another text, and be another thing
+            return
+        self._numbers[parent, message] = number
         if message.role == "assistant" and _length(message.content, message.calls) >= WORTH_NAMING:
             self._said[message.content, message.calls] = number
 
     @staticmethod
-    def _text(number: int, parent: int, message: Message) -> str:
+    def _text(number: int, parent: int, message: Message | None) -> str:
         return f"[{number},{parent},{encode(Message, message, None)}]"
 
     def take_fresh(self) -> list[str]:
@@ -83,7 +85,12 @@ class Chats:
         except (TypeError, ValueError):
             raise _no_message(node) from None
         message = decode(Message, data, None)
-        if not isinstance(message, Message) or type(number) is not int or not 0 <= parent < number:
+        if type(number) is not int or type(parent) is not int or not 0 <= parent < number:
+            raise _no_message(node)
+        if message is None and not parent:
+            self._last = max(self._last, number)
+            return
+        if not isinstance(message, Message) or self._nodes.get(number, (parent, message)) != (parent, message):
             raise _no_message(node)
         if parent and parent not in self._nodes:
             raise NotReadError(f"message {number} follows message {parent}, which is not there")
@@ -111,14 +118,28 @@ class Chats:
         return self._said.get((text, calls))
 
     def reachable(self, numbers: Iterable[int]) -> list[str]:
-        """The texts of these nodes and of all in front of them, parents first."""
+        """The texts of these nodes and of all in front of them, parents first, and one that says which numbers are
+        taken: those of nodes that are left out are not given again."""
+        needed = self._needed(numbers)
+        texts = [self._text(number, *self._nodes[number]) for number in sorted(needed)]
+        return texts if self._last in needed or not self._last else [*texts, self._text(self._last, 0, None)]
+
+    def keep(self, numbers: Iterable[int]) -> None:
+        """Forget all nodes but these and those in front of them. A conversation that goes on from another one is
+        stored anew."""
+        needed = self._needed(numbers)
+        self._nodes = {number: node for number, node in self._nodes.items() if number in needed}
+        self._numbers = {node: number for node, number in self._numbers.items() if number in needed}
+        self._said = {said: number for said, number in self._said.items() if number in needed}
+
+    def _needed(self, numbers: Iterable[int]) -> set[int]:
         needed: set[int] = set()
         for each in numbers:
             at = each
             while at and at not in needed:
                 needed.add(at)
                 at = self._node(at)[0]
-        return [self._text(number, *self._nodes[number]) for number in sorted(needed)]
+        return needed
 
     def _node(self, number: int) -> tuple[int, Message]:
         found = self._nodes.get(number)

@@ -22,6 +22,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from orchestrator.errors import qualified
+from orchestrator.runtime.journal.values import arrays
 from orchestrator.runtime.journal.values.builtin import OWN, READS, WRITES, is_text
 from orchestrator.runtime.journal.values.classes import form_of
 from orchestrator.runtime.journal.values.survey import survey
@@ -145,6 +146,8 @@ class _Writes(dict[type, Write]):
 
     def __missing__(self, cls: type) -> Write:
         tag = OWN.get(cls) or self._types.names.get(cls)
+        if tag is None and arrays.is_numpy(cls):
+            return arrays.write
         if tag is None:
             tag = f"~{cls.__module__}:{cls.__qualname__}"
             if _found(tag) is not cls:
@@ -158,7 +161,7 @@ class _Writes(dict[type, Write]):
 
 class _Reads(dict[str, Read]):
     def __init__(self, types: _Types) -> None:
-        super().__init__(READS)
+        super().__init__(READS | arrays.READS)
         self._types = types
 
     def __missing__(self, tag: str) -> Read:

@@ -23,12 +23,15 @@ from orchestrator.errors import qualified
 from orchestrator.runtime.journal.secrets import SECRETS
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError, Read, Reader, Write, Writer
 
-Kind = Literal["model", "dataclass", "enum", "url", "derived"]
+Kind = Literal["model", "dataclass", "enum", "url", "named tuple", "derived"]
 _HEAP: Final = 1 << 9
 """The flag of classes that are written in Python and not in C."""
 _OF_PYDANTIC: Final = frozenset({"__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"})
 _URLS: Final = tuple(
-    each for cls in (AnyUrl, PostgresDsn) for each in cls.__mro__ if each.__module__ == AnyUrl.__module__
+    each
+    for cls in (AnyUrl, PostgresDsn)
+    for each in getattr(cls, "__mro__", ())  # before pydantic 2.10 they were other names for the parsed one
+    if each.__module__ == "pydantic.networks"
 )
 """Classes around a parsed URL."""
 _NOT_STATE: Final = frozenset({"__orig_class__"})
@@ -49,7 +52,7 @@ _FILLED: Final[dict[type, Callable[[Any, Any], object]]] = {list: list.extend, d
 """Those of them that are made empty first."""
 
 
-def kind_of(cls: type) -> Kind | None:
+def kind_of(cls: type) -> Kind | None:  # noqa: PLR0911 - a case each
     """How instances of a class are taken apart; None where nobody here can."""
     if issubclass(cls, SECRETS):
         return None
@@ -62,6 +65,8 @@ def kind_of(cls: type) -> Kind | None:
         return "dataclass" if base is object else None
     if _URLS and issubclass(cls, _URLS):
         return "url"
+    if base is tuple and hasattr(cls, "_field_defaults"):
+        return "named tuple"
     return "derived" if base in _BARE else None
 
 
@@ -84,17 +89,9 @@ def form_of(cls: type, tag: str, *, is_lean: bool = False) -> tuple[Write, Read]
     """How instances of a class are written and read. ``is_lean`` leaves out what is as by default, and is for classes
     whose defaults never change. Raises :class:`NotKeptError` where there is no way."""
     kind = kind_of(cls)
-    if kind == "model":
-        return _model(cls, tag)
-    if kind == "dataclass":
-        return _dataclass(cls, tag, is_lean=is_lean)
-    if kind == "enum":
-        return _enum(cls, tag)
-    if kind == "url":
-        return _url(cls, tag)
-    if kind == "derived":
-        return _derived(cls, tag)
-    raise NotKeptError(f"a value of class `{qualified(cls)}`, which is no data")
+    if kind is None:
+        raise NotKeptError(f"a value of class `{qualified(cls)}`, which is no data")
+    return _dataclass(cls, tag, is_lean=is_lean) if kind == "dataclass" else _FORMS[kind](cls, tag)
 
 
 # Models
@@ -103,7 +100,7 @@ def form_of(cls: type, tag: str, *, is_lean: bool = False) -> tuple[Write, Read]
 def _model(cls: Any, tag: str) -> tuple[Write, Read]:
     """The fields by name; a list of these, the names that were set, the extra and the private ones, where one of the
     latter is not as usual."""
-    names: dict[str, Any] = cls.__pydantic_fields__
+    names: dict[str, Any] = cls.model_fields
     in_order, usual, has_extra = tuple(names), frozenset(names), cls.model_config.get("extra") == "allow"
     private: dict[str, Any] = cls.__private_attributes__
 
@@ -277,6 +274,27 @@ def _url(cls: Any, tag: str) -> tuple[Write, Read]:
     return (lambda w, value, depth: {tag: w.tree(value._url, depth)}), read
 
 
+def _named_tuple(cls: Any, tag: str) -> tuple[Write, Read]:
+    """The fields by name."""
+    names, defaults = cls._fields, cls._field_defaults
+
+    def default(name: str) -> Any:
+        if name not in defaults:
+            raise _NoDefaultError
+        return defaults[name]
+
+    def write(w: Writer, value: Any, depth: int) -> Any:
+        return {tag: w.fields(dict(zip(names, tuple.__iter__(value), strict=True)), depth)}
+
+    def read(r: Reader, held: dict[str, Any]) -> Any:
+        data = r.fields(held)
+        if tuple(data) != names:
+            data = _as_now(cls, data, names, default)
+        return tuple.__new__(cls, data.values())
+
+    return write, read
+
+
 def _derived(cls: type, tag: str) -> tuple[Write, Read]:
     """What it holds, and a dict of its attributes where it has any."""
     base = _base(cls)
@@ -305,3 +323,10 @@ def _derived(cls: type, tag: str) -> tuple[Write, Read]:
 
 
 _LISTED: Final = frozenset({list, tuple, set, frozenset})
+_FORMS: Final[dict[Kind, Callable[[Any, str], tuple[Write, Read]]]] = {
+    "model": _model,
+    "enum": _enum,
+    "url": _url,
+    "named tuple": _named_tuple,
+    "derived": _derived,
+}

@@ -20,6 +20,7 @@ from orchestrator.dsl.models.llm import Chat
 from orchestrator.dsl.types.typing import UNIONS, generic_of, is_typed_dict
 from orchestrator.errors import qualified
 from orchestrator.runtime.journal.secrets import SECRETS
+from orchestrator.runtime.journal.values.arrays import is_numpy
 from orchestrator.runtime.journal.values.builtin import OWN, WRITES
 from orchestrator.runtime.journal.values.classes import kind_of
 
@@ -83,6 +84,8 @@ class _Walk:
         elif origin in (type, collections.abc.Callable):
             self._refuse(field, "a class" if origin is type else "a function")
             return
+        elif is_numpy(origin):
+            return
         elif origin in _READ_ONCE and field:  # elsewhere it has become a list
             self._refuse(field, "an iterator, which can be read once")
             return
@@ -122,7 +125,7 @@ def _hints(cls: type) -> Iterator[tuple[str, Any]]:
     except Exception:  # noqa: BLE001 - of what is not defined; annotations are the user's code
         hints = {}
     if issubclass(cls, BaseModel):
-        yield from ((name, each.annotation) for name, each in cls.__pydantic_fields__.items())
+        yield from ((name, each.annotation) for name, each in cls.model_fields.items())
         names: Any = cls.__private_attributes__
     elif is_typed_dict(cls):
         names = hints

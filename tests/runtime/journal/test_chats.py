@@ -16,6 +16,12 @@ from orchestrator.runtime.journal.stored import decode, encode, loads
 from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.values import Conversation
 
+LONG = "a long answer " * 10
+
+
+class Markup(str):
+    pass
+
 
 def turn(talk: Conversation, said: str, reply: str) -> Conversation:
     return talk.then((Message("user", said),), Message("assistant", reply), "session", "engine")
@@ -118,16 +124,49 @@ def test_a_snapshot_has_what_is_needed_and_no_more() -> None:
     assert mentioned(text) == {2, 6}
     kept = chats.reachable(mentioned(text))
     assert [loads(each)[0] for each in kept] == [1, 2, 5, 6]
+    assert [loads(each) for each in chats.reachable([2])][2:] == [[6, 0, None]]
     assert decode(Any, loads(text), read(kept)) == (live, talk)
     assert read(kept).number(turn(live, "g", "h")) == 8
+
+
+def test_a_number_is_not_given_again_though_its_message_was_left_out() -> None:
+    chats, talk = Chats(), turn(Conversation(), "a", "b")
+    dead = turn(talk, "c", "d")
+    chats.number(dead)
+    chats.take_fresh()
+    assert chats.number(turn(decode(Chat, {"~chat": [2, None, None, None, False]}, chats), "e", "f")) == 6
+    again = read(chats.reachable([2]))
+    assert again.number(turn(talk, "g", "h")) == 8
+
+
+def test_what_is_forgotten_is_stored_anew_if_it_goes_on() -> None:
+    chats, talk = Chats(), turn(Conversation(), "a", "b")
+    dead, live = turn(talk, "c", LONG), turn(talk, "e", "f")
+    kept = [chats.number(live)]
+    chats.number(dead)
+    nodes = chats.take_fresh()
+    chats.keep(kept)
+    assert encode(str, LONG, chats).count("long") == 10
+    number = chats.number(turn(dead, "g", "h"))
+    assert [loads(each)[:2] for each in chats.take_fresh()] == [[7, 2], [8, 7], [9, 8], [10, 9]]
+    assert number == 10
+    with pytest.raises(NotReadError):
+        chats.message(loads(nodes[-1])[0])
+
+
+def test_a_text_of_another_class_stays_one() -> None:
+    chats = Chats()
+    talks = [Conversation((Message("assistant", content),)) for content in (LONG, Markup(LONG), LONG)]
+    texts = [encode(Chat, each, chats) for each in talks]
+    stored = read(chats.take_fresh())
+    found = [decode(Chat, loads(each), stored).messages[0].content for each in texts]
+    assert list(map(type, found)) == [str, Markup, str]
+    assert type(decode(str, loads(encode(str, LONG, chats)), stored)) is str
 
 
 def test_a_text_is_not_taken_for_the_name_of_a_conversation() -> None:
     value = ['{"~chat":[7,', {"~chat": [7]}, {"a": {"~said": 7}}]
     assert mentioned(encode(Any, value, None)) == set()
-
-
-LONG = "a long answer " * 10
 
 
 def test_a_reply_is_not_written_beside_its_message() -> None:
@@ -156,11 +195,19 @@ def test_a_reply_is_not_written_beside_its_message() -> None:
         [1, 0, 5],
         ["1", 0, {}],
         [1, 1, {"~message": {"role": "user"}}],
+        [1, "", {"~message": {"role": "user"}}],
+        [2, 1, None],
     ],
 )
 def test_a_message_that_is_none_is_refused(node: Any) -> None:
     with pytest.raises(NotReadError):
         Chats().add(node)
+
+
+def test_one_number_is_one_message() -> None:
+    chats = read(['[1,0,{"~message":{"role":"user"}}]'] * 2)
+    with pytest.raises(NotReadError):
+        chats.add([1, 0, {"~message": {"role": "system"}}])
 
 
 def test_a_conversation_of_which_messages_are_missing_is_refused() -> None:

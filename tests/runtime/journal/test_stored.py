@@ -19,7 +19,9 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -274,6 +276,7 @@ VALUES: list[tuple[Any, Any]] = [
     (Crate[int], Crate[int](1)),
     (Any, Checked(1)),
     (Row, Row(1, "a")),
+    (Any, [np.float64(1.5), np.int8(-1), np.str_("é"), np.str_(""), np.datetime64("2024-01-01", "ns"), np.bool(True)]),
     (Any, [Row(1)]),
     (Any, made(Markup, "<b>", safe=True)),
     (Any, bag()),
@@ -348,6 +351,36 @@ def test_a_value_is_written_at_once() -> None:
     text = encode(list[int], value, None)
     value.clear()
     assert decode(list[int], loads(text), None) == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((0, 3)),
+        np.arange(6, dtype=">i2").reshape(2, 3).T,
+        np.arange(10)[::2],
+        np.array(5.0),
+        np.array(["ab", "é"]),
+        np.array([float("nan"), -0.0], dtype=np.float16),
+        np.array(["2024-01-01"], dtype="M8[D]"),
+    ],
+    ids=str,
+)
+def test_an_array_comes_back_with_its_dtype_shape_and_order(array: Any) -> None:
+    assert why_not(np.ndarray) is why_not(NDArray[np.float64]) is None
+    found = again(Any, {"array": array})["array"]
+    assert (type(found), found.dtype, found.shape) == (type(array), array.dtype, array.shape)
+    assert found.tobytes("A") == array.tobytes("A")
+    assert found.flags.fnc == array.flags.fnc
+    found.flags.writeable = True
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([{}]), np.zeros(2, dtype="i4,f8"), np.ma.masked_array([1], [True])], ids=str
+)
+def test_an_array_of_objects_or_records_is_refused(array: Any) -> None:
+    with pytest.raises(NotKeptError):
+        encode(Any, array, None)
 
 
 def test_what_json_tells_is_written_as_it_is() -> None:
@@ -459,6 +492,8 @@ def test_what_may_be_written_can_be_read_however_deep_it_is() -> None:
         {"~defaultdict": ["eval", []]},
         {"~set": [[1]]},
         {"~bytes": "?"},
+        {"~array": ["O", [1], "C", "AAAAAAAAAAA="]},
+        {"~array": ["<f8", [9], "C", "AAAAAAAAAAA="]},
     ],
     ids=str,
 )
@@ -478,6 +513,12 @@ def test_a_class_that_has_changed_gets_defaults_or_says_what_is_missing() -> Non
     assert (found, found.model_fields_set) == (Point(x=1), {"x"})
     with pytest.raises(NotReadError, match="had no `x` when it was stored"):
         decode(Point, {"~:Point": {"y": []}}, None)
+    with pytest.raises(NotReadError, match="had no `id` when it was stored"):
+        decode(Row, {"~:Row": {"name": "a"}}, None)
+    assert decode(Row, {"~:Row": {"id": 1}}, None) == Row(1, "")
+    assert decode(Row, {"~:Row": {"name": "a", "id": 1}}, None) == Row(1, "a")
+    assert decode(Pair, {"~:Pair": {"both": 1}}, None) == Pair(1)  # type: ignore[arg-type]
+    assert decode(Slim, {"~:Slim": {"x": 1}}, None) == Slim(1)
     with pytest.raises(NotReadError, match="had `z` when it was stored"):
         decode(Point, {"~:Point": {"x": 1, "z": 1}}, None)
 
