@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import branch, chat, llm, map_, narrow, options, tool, workflow
+from orchestrator import branch, chat, llm, map_, narrow, options, sleep, tool, workflow
 from orchestrator.dsl.workflow import Workflow
 from orchestrator.ir.walk import nodes, op_id, tree
 from orchestrator.passes.canonicalise import Canonicalise
@@ -47,6 +47,17 @@ def left(wf: Workflow[..., Any]) -> list[str]:
         each.run(root)
     found = [op_id(node.op) for node in nodes(tree(module).bodies[0])]
     return [name for name in found if not name.startswith("const")]
+
+
+def test_each_sleep_is_one_and_stays_though_nobody_reads_it() -> None:
+    @workflow
+    def flow(q: str) -> str:
+        sleep(60)
+        sleep(60)
+        branch(q == "x", lambda: sleep(1), lambda: None)
+        return q
+
+    assert left(flow) == ["sleep_1", "sleep_2", "eq_1", "branch_1", "sleep_3"]
 
 
 def test_what_can_neither_fail_nor_do_anything_goes_when_nobody_reads_it() -> None:

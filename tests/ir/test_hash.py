@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Retry, branch, llm, loop, map_, tool, workflow
+from orchestrator import Retry, branch, llm, loop, map_, sleep, tool, workflow
 from orchestrator.errors import SourceLoc
 from orchestrator.ir.build import Builder
 from orchestrator.ir.hash import module_hash, op_hashes
@@ -98,6 +98,24 @@ def test_an_edited_tool_counts_for_its_calls() -> None:
     found = hashes(tool=tool(other, name="seek", effects="idempotent"))
     assert found["reply"] == PLAIN["reply"]
     assert found["found"] != PLAIN["found"]
+
+
+def test_a_sleep_is_what_it_waits_for_wherever_it_stands() -> None:
+    def slept(first: float, second: float, *names: str) -> list[str]:
+        @workflow
+        def flow(n: float) -> None:
+            sleep(first, name=names[0])
+            sleep(second)
+            sleep(n)
+            sleep(2 * n)
+
+        found = op_hashes(flow.trace().module)
+        return [found[each] for each in (names[0], "sleep_1", "sleep_2", "sleep_3")]
+
+    hour = slept(3600, 60, "nap")
+    assert len(set(hour)) == 4
+    assert slept(1800, 60, "rest")[1:] == hour[1:]
+    assert slept(60, 3600, "nap")[:2] == hour[1::-1]
 
 
 WHERE = SourceLoc("flow.py", 1)
