@@ -42,15 +42,6 @@ class Appended:
         self._seal()
         self._rows.append((True, data))
 
-    def then(self, later: Appended) -> None:
-        """Add what the same claim has appended after this."""
-        for is_snapshot, data in later.rows():
-            if is_snapshot:
-                self.add_snapshot(data)
-            else:
-                self._parts.append(data)
-        self.add(b"", later.change, later.taken)
-
     def is_more_than_rows(self) -> bool:
         """Whether the head changes, or notices are taken."""
         return self.change is not None or bool(self.taken)

@@ -117,7 +117,9 @@ class Loaded:
 
 
 class FencedError(Exception):
-    """Somebody else has claimed the run, or it is gone: nothing of this batch was written, and nothing will be."""
+    """Somebody else has claimed the run, or it is gone: nothing more will be written, and nothing was of what the
+    barrier was for, unless a commit of that had failed before: then nobody can tell.
+    """
 
 
 class Store(Protocol):

@@ -45,6 +45,7 @@ class ConnectionThread:
         self._db: sqlite3.Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._is_committing = False
         self._closed: asyncio.Future[None] | None = None
         # A store that nobody closed must not keep the process from ending.
         threading.Thread(target=self._serve, name=name, daemon=True).start()
@@ -108,16 +109,20 @@ class ConnectionThread:
             _settle(self._closed, None, None)
 
     def _outcomes(self, works: Sequence[_Work]) -> list[tuple[Any, BaseException | None]]:
-        """What comes of each; where one fails, the others do not."""
+        """What comes of each; where one fails, the others do not. A commit fails for all: it may be on the disk, or be
+        found there after a crash, so nothing in it is done again here.
+        """
         try:
             return [(outcome, None) for outcome in self._together(works)]
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            if len(works) == 1 or (isinstance(error, sqlite3.Error) and _is_held_by_others(error)):
+            is_over = len(works) == 1 or self._is_committing or _is_held_by_others(error)
+            if is_over:
                 return [(None, error) for _ in works]
         return [self._outcomes([work])[0] for work in works]
 
     def _together(self, works: Sequence[_Work]) -> list[Any]:
         writes = any(work.writes for work in works)
+        self._is_committing = False
         try:
             if self._db is None:
                 self._db = self._connect()
@@ -125,6 +130,7 @@ class ConnectionThread:
                 self._db.execute("BEGIN IMMEDIATE")
             outcomes = self._do(self._db, [work.do for work in works])
             if writes:
+                self._is_committing = True
                 self._db.execute("COMMIT")
         except BaseException as error:
             self._undo(error)
@@ -144,7 +150,7 @@ class ConnectionThread:
             db.close()
 
 
-def _is_held_by_others(error: sqlite3.Error) -> bool:
+def _is_held_by_others(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD_BY_OTHERS
 
 

@@ -21,7 +21,7 @@ _ADD_ROW: Final = (
 )
 _MOVE_HEAD: Final = (
     "UPDATE runs SET rows = rows + 1, log_bytes = log_bytes + ?, updated_at = ?, last = ?,"
-    " snapshot = coalesce(?, snapshot) WHERE"
+    " snapshot = coalesce(?, snapshot), write = ? WHERE"
 )
 CHAIN: Final = """
 WITH RECURSIVE chain(id, before) AS (
@@ -70,46 +70,52 @@ class Append:
 
     run_id: str
     appended: Appended
+    number: int
+    """No other write of any store has it."""
+    was_tried: bool = False
+    """Whether a commit of it has failed. It may be on the disk for all that, and is not written twice."""
 
     def __call__(self, db: sqlite3.Connection) -> bool:
         """Write it; False where the claim is lost, and then nothing is written."""
-        return _append(db, self.run_id, self.appended)
+        return (self.was_tried and self._is_there(db)) or _append(db, self)
+
+    def is_simple(self) -> bool:
+        """Whether it is one row and no more."""
+        return not (self.was_tried or self.appended.is_more_than_rows()) and len(self.appended.rows()) == 1
+
+    def _is_there(self, db: sqlite3.Connection) -> bool:
+        there = (self.run_id, self.number)
+        return db.execute("SELECT 1 FROM runs WHERE run_id = ? AND write = ?", there).fetchone() is not None
 
 
 def together(db: sqlite3.Connection, works: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
     """What comes of each, in one transaction. Runs that append a row and no more do so in two statements for all of
     them, which takes less than half the time.
     """
-    rows = {place: row for place, work in enumerate(works) if (row := _only_row(work)) is not None}
-    are_claimed = len(rows) > 1 and _append_all(db, list(rows.values()))
-    return [True if are_claimed and place in rows else work(db) for place, work in enumerate(works)]
+    simple = {place: work for place, work in enumerate(works) if isinstance(work, Append) and work.is_simple()}
+    are_claimed = len(simple) > 1 and _append_all(db, list(simple.values()))
+    return [True if are_claimed and place in simple else work(db) for place, work in enumerate(works)]
 
 
-def _only_row(work: Callable[[sqlite3.Connection], Any]) -> tuple[str, int, bool, bytes] | None:
-    if not isinstance(work, Append) or work.appended.is_more_than_rows() or len(work.appended.rows()) != 1:
-        return None
-    return work.run_id, work.appended.epoch, *work.appended.rows()[0]
-
-
-def _append_all(db: sqlite3.Connection, rows: Sequence[tuple[str, int, bool, bytes]]) -> bool:
+def _append_all(db: sqlite3.Connection, works: Sequence[Append]) -> bool:
     """Add a row to each of several runs; False where one's claim is lost, and then nothing is written."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()
     now = time.time()
-    numbered = list(enumerate(rows, last + 1))
+    rows = [(row, work, *work.appended.rows()[0]) for row, work in enumerate(works, last + 1)]
     db.execute("SAVEPOINT all_rows")
     added = db.executemany(
         f"{_ADD_ROW} {_CLAIMED}",
         [
-            (row, is_snapshot, now, check_sum(data), data, run_id, epoch)
-            for row, (run_id, epoch, is_snapshot, data) in numbered
+            (row, is_snapshot, now, check_sum(data), data, work.run_id, work.appended.epoch)
+            for row, work, is_snapshot, data in rows
         ],
     )
     if added.rowcount == len(rows):
         db.executemany(
             f"{_MOVE_HEAD} {_CLAIMED}",
             [
-                (len(data), now, row, row if is_snapshot else None, run_id, epoch)
-                for row, (run_id, epoch, is_snapshot, data) in numbered
+                (len(data), now, row, row if is_snapshot else None, work.number, work.run_id, work.appended.epoch)
+                for row, work, is_snapshot, data in rows
             ],
         )
     else:
@@ -118,27 +124,30 @@ def _append_all(db: sqlite3.Connection, rows: Sequence[tuple[str, int, bool, byt
     return added.rowcount == len(rows)
 
 
-def _append(db: sqlite3.Connection, run_id: str, appended: Appended) -> bool:
-    claimed = (run_id, appended.epoch)
+def _append(db: sqlite3.Connection, work: Append) -> bool:
+    appended = work.appended
+    claimed = (work.run_id, appended.epoch)
     now = time.time()
     for is_snapshot, data in appended.rows():
         added = db.execute(f"{_ADD_ROW} {_CLAIMED}", (None, is_snapshot, now, check_sum(data), data, *claimed))
         if added.rowcount != 1:
             return False
         row = added.lastrowid
-        db.execute(f"{_MOVE_HEAD} {_CLAIMED}", (len(data), now, row, row if is_snapshot else None, *claimed))
+        moved = (len(data), now, row, row if is_snapshot else None, work.number)
+        db.execute(f"{_MOVE_HEAD} {_CLAIMED}", (*moved, *claimed))
     for notice in appended.taken:
         db.execute(
             f"DELETE FROM notices WHERE id = ? AND run = (SELECT id FROM runs WHERE {_CLAIMED})", (notice, *claimed)
         )
-    return _change(db, claimed, appended.change or Change(), now) if appended.is_more_than_rows() else True
+    return not appended.is_more_than_rows() or _change(db, work, appended.change or Change(), now)
 
 
-def _change(db: sqlite3.Connection, claimed: tuple[str, int], change: Change, now: float) -> bool:
+def _change(db: sqlite3.Connection, work: Append, change: Change, now: float) -> bool:
+    claimed = (work.run_id, work.appended.epoch)
     changed = db.execute(
         "UPDATE runs SET why = coalesce(?, why), wake_at = coalesce(?, wake_at), version = coalesce(?, version),"
-        f" updated_at = ? WHERE {_CLAIMED}",
-        (change.why, change.wake_at, change.version, now, *claimed),
+        f" updated_at = ?, write = ? WHERE {_CLAIMED}",
+        (change.why, change.wake_at, change.version, now, work.number, *claimed),
     )
     if change.status not in (None, "running"):
         db.execute(

@@ -40,7 +40,8 @@ CREATE TABLE runs(
   rows INTEGER NOT NULL,
   log_bytes INTEGER NOT NULL,
   last INTEGER,            -- in log
-  snapshot INTEGER         -- in log: the last one
+  snapshot INTEGER,        -- in log: the last one
+  write INTEGER            -- the last one that was appended, as its store numbers them
 );
 CREATE UNIQUE INDEX runs_by_key ON runs(tenant, workflow, key) WHERE key IS NOT NULL;
 CREATE INDEX runs_by_status ON runs(status, created_at, run_id);

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -43,16 +45,25 @@ _log: Final = logging.getLogger(__name__)
 class _Log:
     """What one claim has appended and is not durable, and who waits for it. It goes when there is nothing of both."""
 
-    __slots__ = ("epoch", "next_waiting", "pending", "waiting", "writing")
+    __slots__ = ("epoch", "is_writing", "next_waiting", "pending", "waiting", "write")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
-        self.writing: Appended | None = None
-        """What the writer has. One at a time, so that what fails comes before what was appended meanwhile."""
+        self.write: runs.Append | None = None
+        """What the writer has, or has failed to commit: one at a time, so that this comes before what is appended
+        meanwhile, and alone, so that it can be told whether it was committed for all that."""
+        self.is_writing = False
         self.waiting: list[asyncio.Future[None]] = []
         """Who waits for that."""
         self.pending: Appended | None = None
         self.next_waiting: list[asyncio.Future[None]] = []
+
+    def fail(self, error: BaseException) -> None:
+        """Tell everybody who waits that nothing more is durable."""
+        for waiter in (*self.waiting, *self.next_waiting):
+            if not waiter.done():
+                waiter.set_exception(error)
+        self.waiting, self.next_waiting = [], []
 
 
 class SqliteStore:
@@ -73,6 +84,8 @@ class SqliteStore:
         self._bell = Bell()
         self._seen: tuple[int, frozenset[int]] | None = None
         """What the last look of :meth:`wait` has found."""
+        self._numbers = count(secrets.randbits(62))
+        """They name writes, so that nobody takes another for one whose commit has failed."""
         self._to_move = 0
         """Bytes written since the last checkpoint, about."""
 
@@ -84,12 +97,12 @@ class SqliteStore:
         Raises ``OSError`` and ``sqlite3.Error`` where that cannot be done, and ``JournalError`` ORCH-R094 for a file
         that is something else.
         """
-        return cls(path, await asyncio.to_thread(_enter, path), busy_s=busy_s)
+        return cls(*await asyncio.to_thread(_enter, path), busy_s=busy_s)
 
     @property
     def url(self) -> str:
         """What opens it again."""
-        return f"sqlite:///{quote(str(self._path.absolute()))}"
+        return f"sqlite:///{quote(str(self._path))}"
 
     async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
         """Add a run with the first row of its log."""
@@ -137,12 +150,9 @@ class SqliteStore:
         if log is None:
             return None
         waiter: asyncio.Future[None] = self._loop.create_future()
-        if log.pending is None:
-            log.waiting.append(waiter)
-        else:
-            log.next_waiting.append(waiter)
-            if log.writing is None:
-                self._write(run_id, log)
+        (log.waiting if log.pending is None else log.next_waiting).append(waiter)
+        if not log.is_writing:
+            self._write(run_id, log)
         return waiter
 
     async def load(self, run_id: str) -> Loaded | None:
@@ -247,44 +257,46 @@ class SqliteStore:
             raise FencedError(claim.run_id)
         if log is None or log.epoch < claim.epoch:
             if log is not None:
-                _fail(log.next_waiting, FencedError(claim.run_id))
+                log.fail(FencedError(claim.run_id))
             log = self._logs[claim.run_id] = _Log(claim.epoch)
         if log.pending is None:
             log.pending = Appended(claim.epoch)
         return log.pending
 
     def _write(self, run_id: str, log: _Log) -> None:
-        """Let the writer have what is pending."""
-        assert log.pending is not None
-        log.writing, log.pending = log.pending, None
-        log.waiting, log.next_waiting = log.next_waiting, []
-        self._writer.submit(runs.Append(run_id, log.writing), partial(self._written, run_id, log), writes=True)
+        """Let the writer have what it has failed to commit, or else what is pending."""
+        if log.write is None:
+            assert log.pending is not None
+            log.write = runs.Append(run_id, log.pending, next(self._numbers))
+            log.waiting, log.next_waiting = log.next_waiting, []
+            log.pending = None
+        log.is_writing = True
+        self._writer.submit(log.write, partial(self._written, log, log.write), writes=True)
 
-    def _written(self, run_id: str, log: _Log, is_claimed: bool | None, error: BaseException | None) -> None:
+    def _written(self, log: _Log, write: runs.Append, is_claimed: bool | None, error: BaseException | None) -> None:
         """Tell who waits; the writer is done with what it had."""
-        written, log.writing = log.writing, None
-        waiting, log.waiting = log.waiting, []
-        assert written is not None
-        is_current = self._logs.get(run_id) is log
+        log.is_writing = False
         if error is not None:
-            if log.pending is not None:
-                written.then(log.pending)
-            log.pending = written
-            _fail(waiting, error)
+            write.was_tried = True
+            log.fail(error)
         elif not is_claimed:
-            _fail(waiting + log.next_waiting, FencedError(run_id))
-            log.pending, log.next_waiting = None, []
+            log.write = log.pending = None
+            log.fail(FencedError(write.run_id))
         else:
+            log.write = None
+            waiting, log.waiting = log.waiting, []
             for waiter in waiting:
                 if not waiter.done():
                     waiter.set_result(None)
-            self._wrote(written.size())
-            if written.change is not None:
+            self._wrote(write.appended.size())
+            if write.appended.change is not None:
                 self._bell.ring()
-        if is_current and log.pending is None:
-            del self._logs[run_id]
-        elif is_current and log.next_waiting:
-            self._write(run_id, log)
+        if self._logs.get(write.run_id) is not log:
+            return
+        if log.write is None and log.pending is None:
+            del self._logs[write.run_id]
+        elif log.next_waiting:
+            self._write(write.run_id, log)
 
     def _wrote(self, size: int) -> None:
         """Move SQLite's log into the file now and then, beside those who write."""
@@ -298,14 +310,9 @@ class SqliteStore:
             _log.warning("The write-ahead log of %s grows, as it cannot be moved into it: %s", self._path, error)
 
 
-def _fail(waiting: Sequence[asyncio.Future[None]], error: BaseException) -> None:
-    for waiter in waiting:
-        if not waiter.done():
-            waiter.set_exception(error)
-
-
-def _enter(path: Path) -> Process:
-    """Make the file ready, and this process known beside it."""
+def _enter(path: Path) -> tuple[Path, Process]:
+    """Make the file ready, and this process known beside it; where it is, wherever the process goes later."""
+    path = path.absolute()
     folder = path.parent
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -318,7 +325,7 @@ def _enter(path: Path) -> Process:
     except BaseException:
         process.leave()
         raise
-    return process
+    return path, process
 
 
 def _checkpoint(db: sqlite3.Connection) -> None:

@@ -67,7 +67,7 @@ def test_what_is_done_to_one_run_costs_by_that_run(db: sqlite3.Connection, tmp_p
         appended = Appended(claim.epoch)
         appended.add(b"a", Change(status="waiting", wake_at=1.0), [1])
         appended.add_snapshot(b"S")
-        assert runs.Append("r", appended)(db)
+        assert runs.Append("r", appended, 1)(db)
         claims.claim(db, process, "me", lease_s=9, run_id="r", holds=None, limit=1)
         claims.renew(db, process, "me", 9)
         claims.give_all_back(db, process)
