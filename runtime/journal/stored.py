@@ -29,6 +29,7 @@ from orchestrator.runtime.journal.values.survey import survey
 from orchestrator.runtime.journal.values.tree import (
     PLAIN,
     Conversations,
+    ExactWriter,
     NotKeptError,
     NotReadError,
     Read,
@@ -69,7 +70,7 @@ def encode(tp: Any, value: object, chats: Conversations | None) -> str:
 def _exactly(types: _Types, value: object, chats: Conversations | None) -> str:
     """The same where some text or number has no JSON."""
     try:
-        text = _JSON.encode(Writer(types.writes, chats, exact=True).tree(value))
+        text = _JSON.encode(ExactWriter(types.writes, chats).tree(value))
     except NotKeptError:
         raise
     except (ValueError, RuntimeError) as error:

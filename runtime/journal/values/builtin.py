@@ -77,7 +77,7 @@ def _dict(w: Writer, value: dict[Any, Any], depth: int) -> Any:
         if first[:1] == "~":
             return {"~dict": _pairs(w, value, depth)}
         break
-    return value if w.plain.issuperset(map(type, value.values())) else w.fields(value, depth)
+    return w.fields(value, depth)
 
 
 def _pairs(w: Writer, value: dict[Any, Any], depth: int) -> list[Any]:

@@ -110,7 +110,7 @@ def _model(cls: Any, tag: str) -> tuple[Write, Read]:
             if missing := names.keys() - held.keys():
                 raise NotKeptError(f"a `{qualified(cls)}` without {_listed(missing)}")
             held = {name: held[name] for name in names}
-        tree = held if w.plain.issuperset(map(type, held.values())) else w.fields(held, depth)
+        tree = w.fields(held, depth)
         given, extra, own = value.__pydantic_fields_set__, value.__pydantic_extra__, value.__pydantic_private__
         if given == usual and not extra and not own:
             return {tag: tree}
@@ -154,7 +154,7 @@ def _private(attributes: Mapping[str, Any], own: dict[str, Any]) -> dict[str, An
 def _dataclass(cls: Any, tag: str, *, is_lean: bool) -> tuple[Write, Read]:
     """The fields by name; a list of these and of further attributes, where there are any."""
     known = {each.name: each for each in fields(cls)}
-    slots = _slots(cls)
+    slots, in_order = _slots(cls), tuple(known)
     usual = {name: made for name, each in known.items() if (made := _usual(each)) is not MISSING} if is_lean else {}
     skipped = _NOT_STATE | {
         name for each in cls.__mro__ for name, held in vars(each).items() if type(held).__name__ == "cached_property"
@@ -162,6 +162,8 @@ def _dataclass(cls: Any, tag: str, *, is_lean: bool) -> tuple[Write, Read]:
 
     def write(w: Writer, value: Any, depth: int) -> Any:
         state = _attributes(value)
+        if tuple(state) == in_order and not is_lean:
+            return {tag: w.fields(state, depth)}
         own: dict[str, Any] = {}
         for name, field in known.items():
             each = state.pop(name, MISSING)
@@ -197,14 +199,15 @@ def _attributes(value: Any) -> dict[str, Any]:
     state: Any = object.__getstate__(value)
     if type(state) is tuple:
         return {**(state[0] or {}), **(state[1] or {})}
-    return dict(state) if state else {}
+    return dict(state or {})
 
 
 def _put(made: Any, attributes: Mapping[str, Any], slots: frozenset[str]) -> None:
     """Give an instance its attributes, whatever its class does when one is set."""
+    if not slots:
+        vars(made).update(attributes)
+        return
     for name, each in attributes.items():
-        if each is MISSING:
-            continue
         if name in slots:
             object.__setattr__(made, name, each)
         else:
@@ -237,10 +240,12 @@ def _as_now(cls: type, data: dict[str, Any], known: Iterable[str], default: Call
     complete = {}
     for name in known:
         try:
-            complete[name] = data[name] if name in data else default(name)
+            each = data[name] if name in data else default(name)
         except _NoDefaultError:
             why = f"`{qualified(cls)}` had no `{name}` when it was stored, and there is no default for it"
             raise NotReadError(why) from None
+        if each is not MISSING:
+            complete[name] = each
     return complete
 
 

@@ -12,13 +12,12 @@ validators, as what they hold was checked when it became a value of the run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 DEEPEST: Final = 100
 """So many values may stand in each other. Text that is deeper could not be read everywhere that it is written."""
-PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+PLAIN: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 """Their values are leaves of the tree as they are."""
-_NEVER_LEFT_OUT: Final = frozenset({bool, type(None)})
 
 
 class NotKeptError(ValueError):
@@ -52,16 +51,15 @@ Read = Callable[["Reader", Any], Any]
 
 
 class Writer:
-    """The making of one tree. ``exact``: also what JSON writers get wrong, NaN and halves of surrogate pairs, is
-    marked, at some cost."""
+    """The making of one tree."""
 
-    __slots__ = ("chats", "exact", "forms", "plain")
+    __slots__ = ("chats", "forms")
+    plain: ClassVar[frozenset[type]] = PLAIN
+    exact: ClassVar[bool] = False
 
-    def __init__(self, forms: Mapping[type, Write], chats: Conversations | None, *, exact: bool = False) -> None:
+    def __init__(self, forms: Mapping[type, Write], chats: Conversations | None) -> None:
         self.forms = forms
         self.chats = chats
-        self.exact = exact
-        self.plain = _NEVER_LEFT_OUT if exact else PLAIN
 
     def tree(self, value: Any, depth: int = 0) -> Any:
         """The tree of a value. Raises :class:`NotKeptError`."""
@@ -77,10 +75,20 @@ class Writer:
         plain = self.plain
         return [each if type(each) in plain else self.tree(each, depth) for each in values]
 
-    def fields(self, held: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    def fields(self, held: dict[str, Any], depth: int) -> dict[str, Any]:
         """The trees of values by names that are no tags."""
         plain = self.plain
+        if plain.issuperset(map(type, held.values())):
+            return held
         return {name: each if type(each) in plain else self.tree(each, depth) for name, each in held.items()}
+
+
+class ExactWriter(Writer):
+    """It also marks what JSON has no form for in texts and numbers, such as NaN and halves of surrogate pairs."""
+
+    __slots__ = ()
+    plain: ClassVar[frozenset[type]] = frozenset({bool, type(None)})
+    exact = True
 
 
 class Reader:
