@@ -31,7 +31,7 @@ class Chats:
     """The messages of a run."""
 
     def __init__(self) -> None:
-        self.fresh: list[str] = []
+        self._fresh: dict[int, str] = {}
         """The texts of nodes that have not been taken."""
         self._mark = uuid4().int
         """It tells conversations whose node is remembered which tree that is of."""
@@ -56,7 +56,7 @@ class Chats:
         if known is not None and type(message.content) is str:
             return known
         number = self._last + 1
-        self.fresh.append(self._text(number, parent, message))
+        self._fresh[number] = self._text(number, parent, message)
         self._put(number, parent, message)
         return number
 
@@ -75,8 +75,8 @@ class Chats:
 
     def take_fresh(self) -> list[str]:
         """The texts of the nodes that were added since this was called; each is in front of those that follow it."""
-        taken, self.fresh = self.fresh, []
-        return taken
+        taken, self._fresh = self._fresh, {}
+        return list(taken.values())
 
     def add(self, node: Any) -> None:
         """Take a node that is stored: the data of one text. Raises ``NotReadError``."""
@@ -117,20 +117,16 @@ class Chats:
             return None
         return self._said.get((text, calls))
 
-    def reachable(self, numbers: Iterable[int]) -> list[str]:
+    def keep(self, numbers: Iterable[int]) -> list[str]:
         """The texts of these nodes and of all in front of them, parents first, and one that says which numbers are
-        taken: those of nodes that are left out are not given again."""
-        needed = self._needed(numbers)
-        texts = [self._text(number, *self._nodes[number]) for number in sorted(needed)]
-        return texts if self._last in needed or not self._last else [*texts, self._text(self._last, 0, None)]
-
-    def keep(self, numbers: Iterable[int]) -> None:
-        """Forget all nodes but these and those in front of them. A conversation that goes on from another one is
-        stored anew."""
-        needed = self._needed(numbers)
+        taken: those of nodes that are left out are not given again. All others are forgotten but what has yet to be
+        stored; a conversation that goes on from one of them is stored anew."""
+        needed = self._needed([*numbers, *self._fresh])
         self._nodes = {number: node for number, node in self._nodes.items() if number in needed}
         self._numbers = {node: number for node, number in self._numbers.items() if number in needed}
         self._said = {said: number for said, number in self._said.items() if number in needed}
+        texts = [self._text(number, *node) for number, node in sorted(self._nodes.items())]
+        return texts if self._last in needed or not self._last else [*texts, self._text(self._last, 0, None)]
 
     def _needed(self, numbers: Iterable[int]) -> set[int]:
         needed: set[int] = set()

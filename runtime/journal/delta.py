@@ -8,7 +8,6 @@ True
 
 from __future__ import annotations
 
-from json.encoder import encode_basestring
 from typing import Final
 
 _ENDS: Final = 2
@@ -16,12 +15,12 @@ _ENDS: Final = 2
 
 def delta(before: str, after: str) -> str | None:
     """How many characters in front and behind are the same, and what stands between; None where ``after`` is not
-    longer than that, as a text in JSON."""
+    longer than that. It has no newline and no tab that ``after`` has not."""
     most = min(len(before), len(after))
     front = _common(before, after, most)
     back = _common_back(before, after, most - front)
     made = f"{front},{back},{after[front : len(after) - back]}"
-    return made if len(encode_basestring(made)) < len(after) else None
+    return made if len(made) < len(after) else None
 
 
 def patched(before: str, difference: str) -> str:

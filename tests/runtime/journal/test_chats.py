@@ -122,9 +122,10 @@ def test_a_snapshot_has_what_is_needed_and_no_more() -> None:
     chats.number(dead)
     text = encode(tuple[Chat, Chat], (live, talk), chats)
     assert mentioned(text) == {2, 6}
-    kept = chats.reachable(mentioned(text))
+    chats.take_fresh()
+    kept = chats.keep(mentioned(text))
     assert [loads(each)[0] for each in kept] == [1, 2, 5, 6]
-    assert [loads(each) for each in chats.reachable([2])][2:] == [[6, 0, None]]
+    assert [loads(each) for each in chats.keep([2])][2:] == [[6, 0, None]]
     assert decode(Any, loads(text), read(kept)) == (live, talk)
     assert read(kept).number(turn(live, "g", "h")) == 8
 
@@ -135,7 +136,7 @@ def test_a_number_is_not_given_again_though_its_message_was_left_out() -> None:
     chats.number(dead)
     chats.take_fresh()
     assert chats.number(turn(decode(Chat, {"~chat": [2, None, None, None, False]}, chats), "e", "f")) == 6
-    again = read(chats.reachable([2]))
+    again = read(chats.keep([2]))
     assert again.number(turn(talk, "g", "h")) == 8
 
 
@@ -145,13 +146,22 @@ def test_what_is_forgotten_is_stored_anew_if_it_goes_on() -> None:
     kept = [chats.number(live)]
     chats.number(dead)
     nodes = chats.take_fresh()
-    chats.keep(kept)
+    assert [loads(each)[0] for each in chats.keep(kept)] == [1, 2, 3, 4, 6]
     assert encode(str, LONG, chats).count("long") == 10
     number = chats.number(turn(dead, "g", "h"))
     assert [loads(each)[:2] for each in chats.take_fresh()] == [[7, 2], [8, 7], [9, 8], [10, 9]]
     assert number == 10
     with pytest.raises(NotReadError):
         chats.message(loads(nodes[-1])[0])
+
+
+def test_what_has_yet_to_be_stored_is_not_forgotten() -> None:
+    chats, talk = Chats(), turn(Conversation(), "a", "b")
+    chats.number(talk)
+    chats.take_fresh()
+    text = encode(Chat, turn(talk, "c", "d"), chats)
+    snapshot = chats.keep([])
+    assert decode(Chat, loads(text), read([*snapshot, *chats.take_fresh()])) == turn(talk, "c", "d")
 
 
 def test_a_text_of_another_class_stays_one() -> None:
@@ -175,12 +185,12 @@ def test_a_reply_is_not_written_beside_its_message() -> None:
     talk = turn(Conversation(), "a", LONG)
     talk = talk.then((), Message("assistant", "", calls=tuple(calls)), None, None)
     chats.number(talk)
+    stored = read(chats.take_fresh())
     for value in (LONG, Reply(LONG), Reply("", calls, is_final=False), Reply(LONG, problem="no")):
         text = encode(type(value), value, chats)
         assert len(text) < 40
         assert mentioned(text) <= {2, 3}
-        nodes = chats.reachable(mentioned(text))
-        assert decode(type(value), loads(text), read(nodes)) == value
+        assert decode(type(value), loads(text), stored) == value
     assert encode(str, "short", chats) == '"short"'
     assert encode(Reply, Reply("", [ToolCall("search", LONG, "2")]), chats).count("long") > 5
 

@@ -33,7 +33,6 @@ def test_only_what_was_added_is_written() -> None:
 def test_a_text_that_is_another_is_written_whole() -> None:
     assert delta("abc", "xyz") is None
     assert delta("", "") is None
-    assert delta('"' * 50, "'" * 50) is None
 
 
 def test_a_text_that_repeats_itself_is_not_counted_twice() -> None:
