@@ -81,10 +81,11 @@ def _intact(db: sqlite3.Connection, run: int) -> Iterator[tuple[int, bool]]:
     blocks = [(first, min(first + _BLOCK, end + 1)) for first in range(1, end + 1, _BLOCK)]
     while blocks:
         first, behind = blocks.pop()
+        # One alone is asked for by its number: the search for a next one would go on into the next page.
+        where, place = ("id >= ? AND id < ?", (first, behind)) if behind - first > 1 else ("id = ?", (first,))
         try:
             read = db.execute(
-                "SELECT number, is_snapshot, data, check_sum FROM log WHERE id >= ? AND id < ? AND run = ?",
-                (first, behind, run),
+                f"SELECT number, is_snapshot, data, check_sum FROM log WHERE {where} AND run = ?", (*place, run)
             ).fetchall()
         except sqlite3.DatabaseError:
             middle = (first + behind) // 2

@@ -73,18 +73,23 @@ def chain(db: sqlite3.Connection, run_id: str, after: int) -> tuple[int, Sequenc
 
 
 def rows(db: sqlite3.Connection, run_id: str, run: int, ids: Sequence[int]) -> list[Row]:
-    """Rows of a run. Ends early where the run was removed meanwhile. Raises ``JournalError`` ORCH-R095."""
-    with damage.told(db, run_id):
-        found = []
+    """Rows of a run up to the first that cannot be read; none where the run was removed meanwhile. Raises
+    ``JournalError`` ORCH-R095 where the first one is damaged.
+    """
+    found: list[Row] = []
+    try:
         for each in ids:
             read = db.execute(f"{_ROW} WHERE id = ?", (each,)).fetchone()
             row = None if read is None else _row(run, read)
             if row is None:
-                if head(db, run_id) is None:
-                    break
-                raise damage.error(db, run_id)
+                break
             found.append(row)
-        return found
+    except sqlite3.DatabaseError as error:
+        if not damage.is_damage(error):
+            raise
+    if not found and head(db, run_id) is not None:
+        raise damage.error(db, run_id)
+    return found
 
 
 def _row(run: int, read: tuple[int, int, int, float, bytes, int]) -> Row | None:

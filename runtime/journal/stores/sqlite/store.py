@@ -162,10 +162,14 @@ class SqliteStore:
     async def history(self, run_id: str, *, after: int = 0) -> AsyncIterator[Row]:
         """Every row, in order. Raises ``JournalError`` ORCH-R095 where one is damaged."""
         run, ids = await self._reader.read(lambda db: reading.chain(db, run_id, after))
-        for first in range(0, len(ids), _ROWS_AT_ONCE):
-            some = ids[first : first + _ROWS_AT_ONCE]
-            for row in await self._reader.read(partial(reading.rows, run_id=run_id, run=run, ids=some)):
+        read = 0
+        while some := ids[read : read + _ROWS_AT_ONCE]:
+            rows = await self._reader.read(partial(reading.rows, run_id=run_id, run=run, ids=some))
+            if not rows:  # the run was removed meanwhile
+                return
+            for row in rows:
                 yield row
+            read += len(rows)
 
     async def heads(
         self,

@@ -86,15 +86,19 @@ async def claims_all(store: SqliteStore) -> None:
 
 
 async def obeys(store: SqliteStore) -> None:
-    """Append each line that it is told, and say what came of it."""
-    head = await store.create(NewRun("r", "w", "v"), b"first;", owner="obeys")
-    say("has claimed")
+    """Append each line that it is told to a run that it makes for the first, and say what came of it."""
+    claim: Claim | None = None
+    say("listens")
     while line := await heard():
-        store.append(Claim("r", head.epoch), line.encode() + b";")
         try:
-            waiting = store.barrier("r")
-            if waiting is not None:
-                await waiting
+            if claim is None:
+                head = await store.create(NewRun("r", "w", "v"), line.encode() + b";", owner="obeys")
+                claim = Claim("r", head.epoch)
+            else:
+                store.append(claim, line.encode() + b";")
+                waiting = store.barrier("r")
+                if waiting is not None:
+                    await waiting
             say("durable")
         except Exception as error:  # noqa: BLE001 - said
             say(f"{type(error).__name__}: {error}")

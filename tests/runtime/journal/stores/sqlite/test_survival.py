@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import re
@@ -11,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -19,19 +20,22 @@ import pytest
 
 from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
-from tests.runtime.journal.stores.keeping import claimed, durable, log
+from tests.runtime.journal.stores.keeping import claimed, created, durable, log
 
 CHILD = Path(__file__).with_name("child.py")
 
 
 @contextmanager
-def child(what: str, file: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def child(
+    what: str, file: Path, *, before: Callable[[], None] | None = None, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, str(CHILD), what, str(file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
+        preexec_fn=before,  # noqa: PLW1509 - it makes one system call
     )
     try:
         yield process
@@ -154,8 +158,8 @@ async def test_a_disk_that_fails_loses_nothing(tmp_path: Path, disk: Path, fault
     synced = tmp_path / "synced"
     synced.mkdir()
     with child("obeys", tmp_path / "runs.db", LD_PRELOAD=str(disk), SYNCED=str(synced)) as process:
-        assert hears(process) == "has claimed"
-        assert told(process, "a") == "durable"
+        assert hears(process) == "listens"
+        assert told(process, "first") == told(process, "a") == "durable"
         (synced / fault).touch()
         assert re.match("OperationalError: (disk I/O error|database or disk is full)", told(process, "b"))
         assert re.match("OperationalError: (disk I/O error|database or disk is full)", told(process, "c"))
@@ -165,6 +169,43 @@ async def test_a_disk_that_fails_loses_nothing(tmp_path: Path, disk: Path, fault
         process.wait()
     store = await SqliteStore.open(tmp_path / "runs.db")
     assert b"".join(await log(store)) == b"first;a;b;c;d;"
+    await store.close()
+
+
+async def test_a_file_that_was_read_only_is_written_when_it_can_be(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    await (await SqliteStore.open(file)).close()
+    file.chmod(0o400)
+    with child("obeys", file, before=obey_modes) as process:
+        assert hears(process) == "listens"
+        assert told(process, "first") == "OperationalError: attempt to write a readonly database"
+        for each in ("runs.db", "runs.db-wal", "runs.db-shm"):  # SQLite makes the others like the first
+            file.with_name(each).chmod(0o600)
+        assert told(process, "first") == told(process, "a") == "durable"
+    store = await SqliteStore.open(file)
+    assert await log(store) == [b"first;", b"a;"]
+    await store.close()
+
+
+def obey_modes() -> None:
+    """Let root be refused, too, by dropping what lets it write to any file (CAP_DAC_OVERRIDE) from what it may get."""
+    if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).prctl(24, 1, 0, 0, 0) != 0:
+        os._exit(1)
+
+
+async def test_a_file_that_another_writes_to_for_long_is_tried_again(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    store = await SqliteStore.open(file, busy_s=0.1)
+    claim = await created(store)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for part in (b"a", b"b"):
+            store.append(claim, part)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                await durable(store, "r")
+    store.append(claim, b"c")
+    await durable(store, "r")
+    assert b"".join(await log(store)) == b"firstabc"
     await store.close()
 
 
@@ -192,7 +233,8 @@ async def test_who_waits_takes_over_from_a_killed_process(tmp_path: Path) -> Non
     file = tmp_path / "runs.db"
     store = await SqliteStore.open(file)
     with child("obeys", file) as process:
-        assert hears(process) == "has claimed"
+        assert hears(process) == "listens"
+        assert told(process, "first") == "durable"
         await store.wait(1)
         assert await claimed(store, "heir") == []
         process.kill()
