@@ -50,6 +50,8 @@ from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import Known, State, apply
 from orchestrator.runtime.journal.run_log import RunLog
+from orchestrator.runtime.journal.values.tree import NotKeptError
+from orchestrator.runtime.kept import must_be_kept
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
@@ -108,6 +110,7 @@ class Execution:
         within: Ledger | None = None,
         depth: int = 0,
         seed: int | None = None,
+        started: RunStarted | None = None,
     ) -> None:
         self.program = program
         self.depth = depth
@@ -139,6 +142,8 @@ class Execution:
         self.once = Occurrences(program, state)
         """What has become of tools that must run at most once."""
         self._seed = seed
+        self._started = started
+        """The first event, where the journal has it already."""
         self.outer: Execution | None = None
         """The run whose tool waits for this one."""
         self.within: Within | None = None
@@ -228,8 +233,7 @@ class Execution:
             inputs = state.started.inputs
             self._go_on(state)
         else:
-            name, fingerprint = self.program.name, self.program.fingerprint
-            self.emit(RunStarted(self.run_id, name, fingerprint, inputs, self.arrival_s, self.budget, self.tenant))
+            self._begin(inputs)
         if "process" in self.program.places:
             self.services.processes.prepare()
         self.services.loop_watch.enter(self)
@@ -270,6 +274,13 @@ class Execution:
         await self.durable()
         self.warnings.update(dict.fromkeys(self.once.said()))
         return value
+
+    def _begin(self, inputs: tuple[object, ...]) -> None:
+        if self._started is not None:
+            self.note(self._started)
+            return
+        name, version = self.program.name, self.program.fingerprint
+        self.emit(RunStarted(self.run_id, name, version, inputs, self.arrival_s, self.budget, self.tenant))
 
     def _go_on(self, state: State) -> None:
         """Count what the run has used before, model calls that it was interrupted in at their worst."""
@@ -430,14 +441,21 @@ class Execution:
             frame.records += inside
             self.note(OpDone(frame.path, op.id, values, time()))
             return
-        frame.records += 1
-        self.emit(OpDone(frame.path, op.id, values, time(), usage, cost_usd, finish, given(frame, op)))
+        done = OpDone(frame.path, op.id, values, time(), usage, cost_usd, finish, given(frame, op))
+        try:
+            self.emit(done)
+        except NotKeptError as error:
+            if must_be_kept(op):
+                raise failures.not_kept(f"what `{op.id}` gave", error, op.where) from error
+            self.note(done)  # it is made again
+        else:
+            frame.records += 1
 
 
 def given(frame: Frame, op: Op) -> str:
     """The digest of what an op is given, with what it captures."""
     slots = [*op.args, *(slot for body in op.bodies for slot in body.captures)]
-    return value_digest([frame.v[slot] for slot in slots])
+    return value_digest([frame.v[slot] for slot in slots])[:16]
 
 
 def _inline_failure(error: BaseException) -> RunError:

@@ -74,6 +74,12 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R094": "a file or a database is no store of runs of this version",
     "ORCH-R095": "rows of a run are damaged",
     "ORCH-R100": "a resumed run comes to an op with other inputs than before",
+    "ORCH-R101": "a value from outside cannot be written into a run's journal",
+    "ORCH-R102": "the log of a run cannot be read",
+    "ORCH-R103": "a run was taken over by another process",
+    "ORCH-R110": "the URL of a PostgreSQL cannot be read",
+    "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
+    "ORCH-R112": "the tables of runs cannot be made",
 }
 
 
@@ -198,6 +204,38 @@ def other_inputs(op: str, run_id: str, where: SourceLoc | None) -> RunError:
         "pure although it says so, or an order of a set",
         fix='declare what depends on time, chance or the outside as effects="reads", so that its result is kept; sort '
         "what has no order; then start a new run, or resume it with the code that it started with",
+    )
+
+
+def not_kept(what: str, error: Exception, where: SourceLoc | None) -> RunError:
+    """A value from outside cannot be written down."""
+    return RunError(
+        "ORCH-R101",
+        f"{what} cannot be written into the run's journal",
+        where=where,
+        why=str(error),
+        fix="have tools return data: Python's own types, pydantic models, dataclasses; or, where it may be made again, "
+        'declare effects="pure"; or run without a store',
+    )
+
+
+def unreadable(run_id: str, error: Exception) -> RunError:
+    """The log of a run cannot be read."""
+    return RunError(
+        "ORCH-R102",
+        f"the log of run {run_id} cannot be read",
+        why=described(error),
+        fix="resume it with the version of orchestrator and the classes that wrote it, or start a new run",
+    )
+
+
+def other_version(workflow: str, run_id: str, began: str, version: str) -> RunError:
+    """A run was begun by another program than that of this version."""
+    return RunError(
+        "ORCH-R021",
+        f"run {run_id} started with another version of `{workflow}`",
+        why=f"it is pinned to program {began}, this is {version}",
+        fix="resume it with the code that it started with, or start a new run",
     )
 
 

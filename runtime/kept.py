@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from orchestrator.errors import Diagnostic, SourceLoc
+from orchestrator.errors import CompileError, Diagnostic, SourceLoc
 from orchestrator.runtime.journal.stored import why_not
 from orchestrator.runtime.program import Op, Program
 from orchestrator.runtime.specs import Ask, Generate, ToolCall
@@ -26,6 +26,13 @@ _FIX_OF_INPUTS: Final = "pass data, such as a path or an address, and let a pure
 def must_be_kept(op: Op) -> bool:
     """Whether the results of an op are from outside the run."""
     return isinstance(op.spec, (Generate, Ask)) or (isinstance(op.spec, ToolCall) and op.spec.effects != "pure")
+
+
+def require_kept(program: Program) -> None:
+    """Raises ``CompileError`` with everything that :func:`check_kept` finds."""
+    found = check_kept(program)
+    if found:
+        raise CompileError.collect(found)
 
 
 def check_kept(program: Program) -> list[Diagnostic]:

@@ -13,7 +13,7 @@ started it. So neither a retry around it nor a resume starts it twice, and its k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from time import time
@@ -27,7 +27,16 @@ from orchestrator.errors import OrchError, RunError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.apart import checked, in_checks
-from orchestrator.runtime.events import OpFailed, OpSettled, OpStarted, OpUnsettled, Verdict, occurrence, region_key
+from orchestrator.runtime.events import (
+    Event,
+    OpFailed,
+    OpSettled,
+    OpStarted,
+    OpUnsettled,
+    Verdict,
+    occurrence,
+    region_key,
+)
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.journal.run_log import RunLog
@@ -262,6 +271,7 @@ async def settle(
     run_id: str,
     op: str,
     *,
+    events: Sequence[Event],
     result: object = UNSAID,
     failed: str | None = None,
     did_not_happen: bool = False,
@@ -274,7 +284,7 @@ async def settle(
             fix="give one of result=..., failed='why' and did_not_happen=True",
         )
     log = RunLog(journal, run_id)
-    state = replay(program, await log.load())
+    state = replay(program, events)
     if state.started is None:
         raise failures.unknown_run(run_id)
     ran = _to_settle(program, state, run_id, op)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from time import time
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -19,17 +20,21 @@ from uuid import uuid4
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.dsl.workflow import running_with
 from orchestrator.errors import RunError
+from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.events import Feed
+from orchestrator.runtime.events import Event, Feed, RunStarted
 from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.failures import elsewhere, not_here, unknown_run
+from orchestrator.runtime.failures import elsewhere, not_here, run_exists, run_under_way, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.secrets import given
+from orchestrator.runtime.journal.stores.base import Head, Store
+from orchestrator.runtime.kept import require_kept
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within, depth_here
 from orchestrator.runtime.observe import Subscription, end_feeds
@@ -54,6 +59,9 @@ class Runtime:
 
     Its runs may follow each other in different event loops, but not overlap there (ORCH-R045).
 
+    ``store`` keeps runs beyond this process (:mod:`orchestrator.runtime.journal.stores`), and is closed by whoever
+    opened it; without one they are kept in ``journal``, by default in memory.
+
     ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``;
     ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives; with
     ``DurationModel(LearningStore(path))``, which the caller closes after the runtime, beyond it. ``sleep`` waits for
@@ -66,6 +74,7 @@ class Runtime:
         *,
         ray: Remote | None = None,
         journal: Journal | None = None,
+        store: Store | None = None,
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
         durations: DurationModel | None = None,
@@ -82,6 +91,7 @@ class Runtime:
             durations=durations if durations is not None else DurationModel(),
         )
         self._ids = RunIds(self.journal)
+        self._owner = None if store is None else Owner(store)
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop
         """Where the latest run was begun, once there was one."""
@@ -96,19 +106,29 @@ class Runtime:
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
+        key: str | None = None,
     ) -> RunResult:
         """Run a compiled workflow; ``budget`` (``"400k tokens"``) replaces the workflow's own, ``observers`` see this
         run only, and ``human`` answers it instead of the runtime's.
 
         ``tenant`` says on whose behalf: tenants whose runs wait for an engine get fair shares of it. A ``run_id`` is a
-        new one, and by default made up.
+        new one, and by default made up. In a store, a second run of the same tenant and workflow with the same ``key``
+        is the first one: what that gave, or what it gives when it has gone on.
 
-        Raises ``RunError``: ORCH-R029 for the id of a run that there is already.
+        Raises ``RunError``: ORCH-R029 for the id of a run that there is already; in a store also ORCH-R022 for a key
+        whose run is executed elsewhere, and ``CompileError`` ORCH-C092 for values that could not be written down.
         """
         values = await inputs_apart(self._services.checks, compiled, inputs, tenant=tenant)
         with running_with(self._within(compiled, human)):
             return await self.run_program(
-                compiled.program, values, run_id=run_id, budget=budget, tenant=tenant, observers=observers, human=human
+                compiled.program,
+                values,
+                run_id=run_id,
+                budget=budget,
+                tenant=tenant,
+                observers=observers,
+                human=human,
+                key=key,
             )
 
     async def run_program(
@@ -121,6 +141,7 @@ class Runtime:
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
+        key: str | None = None,
     ) -> RunResult:
         """Run a program on inputs that are already checked."""
         new_id = run_id or uuid4().hex
@@ -128,9 +149,25 @@ class Runtime:
             if run_id:
                 await self._ids.check_new(run_id)
             depth = depth_here(program.name)  # its tools get no thread that a tool which waits for it may have
-            options = {"budget": limits_of(budget), "tenant": tenant, "depth": depth}
-            execution = self._execution(program, new_id, observers, human=human, **options)
-            return await self._run(execution, inputs)
+            options: dict[str, Any] = {"budget": limits_of(budget), "tenant": tenant, "depth": depth, "human": human}
+            if self._owner is None:
+                return await self._run(self._execution(program, new_id, observers, **options), inputs)
+            require_kept(program)
+            started = RunStarted(
+                new_id, program.name, program.fingerprint, inputs, time(), options["budget"], tenant
+            )  # fmt: skip
+            begun = await self._begun(self._owner, program, started, key)
+            if isinstance(begun, Recorder):
+                execution = self._execution(program, new_id, observers, begun, started=started, **options)
+                return await self._run(execution, inputs)
+        return await self.resume_program(program, begun.run_id, budget=budget, tenant=tenant)
+
+    @staticmethod
+    async def _begun(owner: Owner, program: Program, started: RunStarted, key: str | None) -> Recorder | Head:
+        try:
+            return await owner.begin(program, started, key)
+        except KeyError:
+            raise run_exists(started.run_id) from None
 
     async def resume(
         self,
@@ -159,11 +196,25 @@ class Runtime:
     ) -> RunResult:
         """:meth:`resume`, for a program."""
         with self._ids.taken(run_id):
-            state = replay(program, await RunLog(self.journal, run_id).load())
+            log, events = await self._taken(program, run_id)
+            state = replay(program, events)
             if state.started is None:
                 raise unknown_run(run_id)
-            execution = self._execution(program, run_id, state=state, budget=limits_of(budget), tenant=tenant)
-            return await self._run(execution, ())
+            tenant = tenant or state.started.tenant
+            execution = self._execution(program, run_id, (), log, state=state, budget=limits_of(budget), tenant=tenant)
+            result = await self._run(execution, ())
+            if state.done is not None and self._owner is not None:
+                await self._owner.give_back(run_id)
+            return result
+
+    async def _taken(self, program: Program, run_id: str) -> tuple[Journal, Sequence[Event]]:
+        """The log of a run that is to be executed here, and what it says."""
+        if self._owner is None:
+            return self.journal, await RunLog(self.journal, run_id).load()
+        taken = await self._owner.take(program, run_id)
+        if taken is None:
+            raise unknown_run(run_id) if await self._owner.store.load(run_id) is None else run_under_way(run_id)
+        return taken
 
     async def settle(
         self,
@@ -183,7 +234,14 @@ class Runtime:
         """
         program = compiled.program
         with self._ids.taken(run_id):
-            await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
+            log, events = await self._taken(program, run_id)
+            try:
+                await settle(
+                    program, log, run_id, op, events=events, result=result, failed=failed, did_not_happen=did_not_happen
+                )
+            finally:
+                if self._owner is not None:
+                    await self._owner.give_back(run_id)
 
     def _within(self, compiled: Compiled, human: Human | None = None) -> Within:
         """Runs the workflows that its tools call, planned for the same cluster."""
@@ -195,6 +253,7 @@ class Runtime:
         program: Program,
         run_id: str,
         observers: Sequence[Subscription] = (),
+        journal: Journal | None = None,
         *,
         human: Human | None = None,
         **options: Any,
@@ -204,7 +263,7 @@ class Runtime:
         if spans is not None:
             listeners.append(spans)
         services = self._services if human is None else replace(self._services, human=human)
-        return Execution(program, services, self.journal, run_id, listeners=listeners, **options)
+        return Execution(program, services, journal or self.journal, run_id, listeners=listeners, **options)
 
     async def _run(self, execution: Execution, inputs: tuple[object, ...]) -> RunResult:
         loop = asyncio.get_running_loop()
@@ -216,6 +275,8 @@ class Runtime:
             return await execution.result(inputs)
         finally:
             self._under_way -= 1
+            if self._owner is not None and (execution.resumed is None or execution.resumed.done is None):
+                self._owner.release(execution.run_id)
 
     async def close(self) -> None:
         """Let hints end for a moment, close the engines, and end the observers' feeds.
@@ -229,6 +290,8 @@ class Runtime:
             try:
                 await self.engines.close()
             finally:
+                if self._owner is not None:
+                    await self._owner.close()
                 self._services.threads.close()
                 self._services.checks.close()
                 await self._services.processes.close()

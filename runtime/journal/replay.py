@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from orchestrator.errors import Error, RunError
+from orchestrator.errors import Error
 from orchestrator.runtime.budget import Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.engines.base import Usage
@@ -45,7 +45,7 @@ from orchestrator.runtime.events import (
     occurrence,
     region_key,
 )
-from orchestrator.runtime.failures import SETTLED_AS_FAILED
+from orchestrator.runtime.failures import SETTLED_AS_FAILED, other_version
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.specs import Limits
@@ -187,12 +187,7 @@ def replay(program: Program, events: Iterable[Event]) -> State:
     for event in events:
         apply(state, event)
     if state.started is not None and state.started.program != program.fingerprint:
-        raise RunError(
-            "ORCH-R021",
-            f"run {state.started.run_id} started with another version of `{program.name}`",
-            why=f"it is pinned to program {state.started.program}, this is {program.fingerprint}",
-            fix="resume it with the code that it started with, or start a new run",
-        )
+        raise other_version(program.name, state.started.run_id, state.started.program, program.fingerprint)
     return state
 
 

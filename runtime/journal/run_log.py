@@ -13,6 +13,7 @@ from orchestrator.errors import JournalError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime.events import Event
 from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.values.tree import NotKeptError
 
 
 class RunLog:
@@ -36,6 +37,8 @@ class RunLog:
             raise self.failure
         try:
             self._journal.append(self.run_id, event)
+        except NotKeptError:  # the value's fault, and nothing was written
+            raise
         except BaseException as error:
             raise self._failed(error, event) from error
         self._taken += 1
@@ -94,6 +97,9 @@ class RunLog:
         """What to raise for what the journal has raised."""
         if passes_through(error):
             return error
+        if isinstance(error, JournalError):
+            self.failure = self.failure or error
+            return self.failure
         op = getattr(event, "op", None)
         lost = "what came after" if event is None else type(event).__name__ + (f" of `{op}`" if op else "")
         self.failure = self.failure or JournalError(

@@ -41,7 +41,7 @@ from orchestrator.runtime.events import (
     TurnDone,
 )
 from orchestrator.runtime.journal.chats import Chats
-from orchestrator.runtime.journal.stored import decode, encode
+from orchestrator.runtime.journal.stored import decode, encode, loads
 from orchestrator.runtime.program import Op, Program
 from orchestrator.runtime.specs import Limits
 
@@ -154,7 +154,9 @@ class Wire:
         return self._paths.read(path)
 
     def _texts(self, types: Sequence[Any], values: Sequence[object]) -> str:
-        return f"[{','.join([encode(tp, value, self._chats) for tp, value in zip(types, values, strict=True)])}]"
+        """The last comes first: a conversation names the reply in front of it, which need not be written again then."""
+        pairs = list(zip(types, values, strict=True))
+        return f"[{','.join([encode(tp, value, self._chats) for tp, value in reversed(pairs)][::-1])}]"
 
     def _again(self, types: Sequence[Any], data: Sequence[Any]) -> tuple[object, ...]:
         return tuple([decode(tp, each, self._chats) for tp, each in zip(types, data, strict=True)])
@@ -174,8 +176,12 @@ def totals_line(at: float, active_s: float) -> Line:
     return _line("totals", at, "", repr(active_s))
 
 
-def line_of(text: str, data: Data) -> Line:
-    """A line that was read."""
+def line_of(text: str, version: int = VERSION) -> Line:
+    """A line that was written in a version, as one of this."""
+    data = loads(text)
+    if version != VERSION:
+        data = upgraded(data, version)
+        text = _dumps(data)
     kind, at, path, *rest = data
     spent = None
     if kind == "spent":

@@ -203,7 +203,17 @@ class RegionActor:
         """Say what has become of a ``once`` tool of which nobody knew; see ``Runtime.settle``."""
         program = compiled.program
         with self._ids.taken(run_id):
-            await settle(program, self.journal, run_id, op, result=result, failed=failed, did_not_happen=did_not_happen)
+            events = await RunLog(self.journal, run_id).load()
+            await settle(
+                program,
+                self.journal,
+                run_id,
+                op,
+                events=events,
+                result=result,
+                failed=failed,
+                did_not_happen=did_not_happen,
+            )
 
     async def _run(
         self,

@@ -1,0 +1,177 @@
+"""A run's log in a store: what happens is written down at once as text, and made durable with what others append.
+
+A row holds lines: a number is the version of those behind it, one that begins with ``m`` a message, and any other is an
+event (:mod:`~orchestrator.runtime.journal.wire`). When the rows since the last snapshot are larger than it, another one
+is written: the lines that still count (:mod:`~orchestrator.runtime.journal.live`). So to open a run is to read at most
+about twice of what is still going on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Final
+
+from orchestrator.errors import JournalError, described
+from orchestrator.runtime.events import Event, ItemDone, RunDone, RunFailed, TurnDone
+from orchestrator.runtime.journal.chats import Chats, mentioned
+from orchestrator.runtime.journal.live import Live
+from orchestrator.runtime.journal.paths import UnknownPathError
+from orchestrator.runtime.journal.stored import loads
+from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Row, Store
+from orchestrator.runtime.journal.values.tree import NotKeptError
+from orchestrator.runtime.journal.wire import VERSION, Wire
+from orchestrator.runtime.program import Program
+
+SNAPSHOT_BYTES: Final = 64 * 1024
+"""Behind fewer bytes than this no snapshot is taken."""
+_RETRY_S: Final = (0.02, 1.0)
+"""The first and the longest pause between two attempts to write to a store that fails."""
+_CANCELLED: Final = "ORCH-R024"
+_UNSETTLED: Final = "ORCH-R020"
+_log: Final = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Writes the events of one run to a store, and reads those that still count.
+
+    A store that fails suspends the run: whoever waits for its log goes on waiting, for ``patience_s`` at most, and what
+    was appended is tried again.
+    """
+
+    def __init__(self, store: Store, program: Program, *, patience_s: float) -> None:
+        self._store = store
+        self._patience_s = patience_s
+        self._chats = Chats()
+        self._wire = Wire(program, self._chats)
+        self._live = Live(_remembered(program))
+        self._tail_bytes = self._snapshot_bytes = 0
+        self._has_version = False
+        self.claim: Claim | None = None
+        """The right to write."""
+
+    def first(self, event: Event) -> bytes:
+        """What a run's log begins with. Raises ``NotKeptError`` for an input that has no text."""
+        return self._text(event)
+
+    def read(self, rows: Sequence[Row]) -> list[Event]:
+        """The events that still count, of rows from the last snapshot on.
+
+        Raises ``ValueError`` for what cannot be read, and ``UnknownPathError`` where another program wrote it.
+        """
+        version = VERSION
+        for row in rows:
+            if row.is_snapshot:
+                self._snapshot_bytes, self._tail_bytes = len(row.data), 0
+            else:
+                self._tail_bytes += len(row.data)
+            for text in row.data.decode(errors="surrogatepass").split("\n"):
+                if text[:1] == "[":
+                    self._live.read(text, version)
+                elif text[:1] == "m":
+                    self._chats.add(loads(text[1:]))
+                elif text:
+                    version = int(text)
+        return [self._wire.read(data) for data in self._live.data()]
+
+    def append(self, run_id: str, event: Event) -> None:
+        """Write an event down. Raises ``NotKeptError`` for a value that has no text, and ``FencedError``."""
+        assert self.claim is not None
+        try:
+            data = self._text(event)
+        except NotKeptError:
+            if not isinstance(event, (TurnDone, ItemDone, RunDone)):
+                raise
+            data = b""  # it is found again from what is inside
+        try:
+            self._store.append(self.claim, data, change=_change(event))
+        except FencedError as error:
+            raise _taken_over(run_id) from error
+        self._tail_bytes += len(data)
+        if self._tail_bytes > max(SNAPSHOT_BYTES, self._snapshot_bytes):
+            self._take_snapshot(self.claim)
+
+    def barrier(self, run_id: str) -> Awaitable[None] | None:
+        """What to wait for until everything written down is durable; None if it is."""
+        try:
+            waiting = self._store.barrier(run_id)
+        except FencedError as error:
+            raise _taken_over(run_id) from error
+        return None if waiting is None else self._durable(run_id, waiting)
+
+    async def load(self, run_id: str) -> Sequence[Event]:
+        """Nothing: whoever has a recorder has read what there is."""
+        return ()
+
+    async def _durable(self, run_id: str, waiting: Awaitable[None] | None) -> None:
+        pause, until = _RETRY_S[0], 0.0
+        while waiting is not None:
+            try:
+                await waiting
+            except FencedError as error:
+                raise _taken_over(run_id) from error
+            except Exception as error:
+                if not until:
+                    until = monotonic() + self._patience_s
+                    _log.warning("run %s waits for its store: %s", run_id, described(error))
+                if monotonic() > until:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _RETRY_S[1])
+            else:
+                return
+            waiting = self._store.barrier(run_id)
+
+    def _text(self, event: Event) -> bytes:
+        line = self._wire.write(event)
+        text = self._live.add(line)
+        parts = [] if self._has_version else [str(VERSION)]
+        self._has_version = True
+        parts += [f"m{each}" for each in self._chats.take_fresh()]
+        return "\n".join([*parts, text, ""]).encode(errors="surrogatepass")
+
+    def _take_snapshot(self, claim: Claim) -> None:
+        lines = list(self._live.lines())
+        named: set[int] = set()
+        for each in lines:
+            named |= mentioned(each)
+        messages = [f"m{each}" for each in self._chats.keep(named)]
+        data = "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass")
+        self._store.snapshot(claim, data)
+        self._snapshot_bytes, self._tail_bytes = len(data), 0
+
+
+def _taken_over(run_id: str) -> JournalError:
+    return JournalError(
+        "ORCH-R103",
+        f"run {run_id} is executed elsewhere now",
+        why="its owner was silent for longer than its lease, and another one has taken it over",
+        fix="nothing: it goes on there",
+    )
+
+
+def _change(event: Event) -> Change | None:
+    """What an event means for the head of the run."""
+    if isinstance(event, RunDone):
+        return Change("done")
+    if not isinstance(event, RunFailed):
+        return None
+    if event.code == _CANCELLED:
+        return Change("cancelled", event.message)
+    return Change("suspended" if event.code == _UNSETTLED else "failed", f"{event.code}: {event.message}")
+
+
+def _remembered(program: Program) -> Callable[[str, bool], bool]:
+    """Whether what has become of an op counts beyond what is around it."""
+
+    def remembered(path: str, is_lost: bool) -> bool:
+        try:
+            frame, op = program.paths.read(path)
+            found = program.paths.op(frame, op)
+        except UnknownPathError:
+            return False
+        return found.is_once and (is_lost or (program.paths.frame(frame)[1].key, op) in program.kept_once)
+
+    return remembered
