@@ -51,7 +51,7 @@ from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.replay import Known, State, apply
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.values.tree import NotKeptError
-from orchestrator.runtime.kept import must_be_kept
+from orchestrator.runtime.kept import is_made_again
 from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.loop_watch import calls_tools
 from orchestrator.runtime.observe import Listeners
@@ -445,7 +445,7 @@ class Execution:
         try:
             self.emit(done)
         except NotKeptError as error:
-            if must_be_kept(op):
+            if not is_made_again(op, frame.region.types[op.first : op.first + op.count]):
                 raise failures.not_kept(f"what `{op.id}` gave", error, op.where) from error
             self.note(done)  # it is made again
         else:

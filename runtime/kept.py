@@ -3,14 +3,16 @@
 What a tool that is not pure, a model or a person has said is read back from the journal when the run goes on, and so
 are the run's inputs. Such a value must have a text from which it comes back as it is
 (:mod:`orchestrator.runtime.journal.stored`), and its type says whether it has, before anything is run. What pure tools
-make may be anything: what cannot be written is made again.
+make may be anything: what cannot be written is made again. So is what holds a secret that a tool has returned, which is
+never written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from orchestrator.dsl.types.secret import holds_secret
 from orchestrator.errors import CompileError, Diagnostic, SourceLoc
 from orchestrator.runtime.journal.stored import why_not
 from orchestrator.runtime.program import Op, Program
@@ -26,6 +28,14 @@ _FIX_OF_INPUTS: Final = "pass data, such as a path or an address, and let a pure
 def must_be_kept(op: Op) -> bool:
     """Whether the results of an op are from outside the run."""
     return isinstance(op.spec, (Generate, Ask)) or (isinstance(op.spec, ToolCall) and op.spec.effects != "pure")
+
+
+def is_made_again(op: Op, types: Sequence[Any]) -> bool:
+    """Whether an op whose results, of these types, could not be written is executed again when the run goes on.
+
+    A tool that must run at most once never returns a secret (ORCH-D060).
+    """
+    return not must_be_kept(op) or (isinstance(op.spec, ToolCall) and any(map(holds_secret, types)))
 
 
 def require_kept(program: Program) -> None:

@@ -6,7 +6,8 @@ up when somebody asks for it, and not before: in what was given to whoever resum
 where ``account.key`` is ``ORCH_SECRET_ACCOUNT_KEY``. So a log that somebody has tampered with leads to no other
 variable, and a secret that nothing needs any more need not be there.
 
-A secret that a tool returned has no name. It is not written, and is had again by calling the tool again.
+A secret that a tool returned has no name. What holds one is not written at all, and is had again by calling the tool
+again.
 
 >>> again = unsealed(sealed(named(SecretStr("hush"), "key")))
 >>> again
@@ -34,6 +35,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from orchestrator.errors import RunError
 from orchestrator.holding import Holding
+from orchestrator.runtime.journal.values.tree import NotKeptError
 
 SECRETS: Final = (SecretStr, SecretBytes, Secret)
 VARIABLE: Final = "ORCH_SECRET_"
@@ -91,18 +93,21 @@ def _with_named_fields(value: Any, name: str) -> Any:
     return made
 
 
-def sealed(secret: Any) -> list[str | None]:
-    """What a journal may have of a secret: its class, its name if it has one, and of which class its value is."""
-    if isinstance(secret, _Named):
-        return [secret.kind.__name__, secret.name, secret.held]
-    return [next(each.__name__ for each in SECRETS if isinstance(secret, each)), None, ""]
+def sealed(secret: Any) -> list[str]:
+    """What a journal has of a secret: its class, its name, and of which class its value is.
+
+    Raises :class:`~orchestrator.runtime.journal.values.tree.NotKeptError` for one without a name.
+    """
+    if not isinstance(secret, _Named):
+        raise NotKeptError("a secret that is no input of the run, and so has no name")
+    return [secret.kind.__name__, secret.name, secret.held]
 
 
 def unsealed(data: Any) -> Any:
     """The secret again, which looks for its value when it is asked for it. Raises ``ValueError`` for what is none."""
     kind, name, held = data
     cls = next((each for each in _NAMED if each.__name__ == kind), None)
-    if cls is None or not isinstance(name, (str, type(None))) or not isinstance(held, str):
+    if cls is None or not isinstance(name, str) or not isinstance(held, str):
         raise ValueError(f"{data!r:.100} is no secret")
     return _NAMED[cls](name, held, _UNKNOWN)
 
@@ -113,7 +118,7 @@ class _Named:
     kind: type[Any]
     _display: Callable[[], object]
 
-    def __init__(self, name: str | None, held: str, value: object) -> None:
+    def __init__(self, name: str, held: str, value: object) -> None:
         self.name = name
         self.held = held
         """The name of the class that its value is of."""
@@ -177,7 +182,7 @@ WRITTEN: Final = (*_NAMED, *_NAMED.values())
 """The classes of the secrets that have a name, or could have."""
 
 
-def _restored(kind: type, name: str | None, held: str, value: object) -> Any:
+def _restored(kind: type, name: str, held: str, value: object) -> Any:
     return _NAMED[kind](name, held, value)
 
 
@@ -185,14 +190,7 @@ def _bare(value: object) -> object:
     return value.get_secret_value() if isinstance(value, SECRETS) else value
 
 
-def _looked_up(name: str | None, held: str) -> object:
-    if name is None:
-        raise MissingSecretError(
-            "ORCH-R092",
-            "a secret that a tool returned is not to be had any more",
-            why="no journal keeps it, and the run goes on in another process than the one that called the tool",
-            fix="get the secret inside the tool that uses it",
-        )
+def _looked_up(name: str, held: str) -> object:
     cls, found = _KINDS.get(held), _given.get().get(name, _UNKNOWN)
     if found is _UNKNOWN:
         text = os.environ.get(variable_of(name))
