@@ -75,8 +75,16 @@ class _Digests:
         if issubclass(kind, BaseModel):
             return [self.of(value.__dict__, depth), self.of(value.__pydantic_extra__, depth)]
         if kind is Conversation:  # its session is another in another attempt
-            return [self.of(value.messages, depth), self.of(value.model, depth)]
+            return [self._messages(value, depth), self.of(value.model, depth)]
         return self._reduced(value.__reduce_ex__(4), depth)
+
+    def _messages(self, conversation: Conversation, depth: int) -> bytes:
+        """What is known of it is a part of what went before."""
+        count, digest = conversation.digested
+        for message in conversation.messages[count:]:
+            digest = _digest([digest, self.of(message, depth)])
+        object.__setattr__(conversation, "digested", (len(conversation.messages), digest))
+        return digest
 
     def _reduced(self, made: str | tuple[Any, ...], depth: int) -> list[bytes]:
         if isinstance(made, str):

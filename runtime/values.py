@@ -44,6 +44,8 @@ class Conversation:
     """Several turns continue it; each opens a session of its own."""
     named: tuple[int, int, int] | None = field(default=None, init=False, compare=False, repr=False)
     """How much of it a tree of messages is known to have: the tree's mark, so many messages, the node of the last."""
+    digested: tuple[int, bytes] = field(default=(0, b""), init=False, compare=False, repr=False)
+    """So many messages of it have this digest, so that a turn's is made from its own messages alone."""
 
     def then(
         self,
@@ -57,6 +59,7 @@ class Conversation:
         """The conversation after one more turn, whose KV is in that session of that engine, if in any."""
         made = Conversation((*self.messages, *prompt, reply), self.model, session, engine, shared)
         object.__setattr__(made, "named", self.named)
+        object.__setattr__(made, "digested", self.digested)
         return made
 
     def remember(self, mark: int, node: int) -> None:

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
+from orchestrator.dsl.models.messages import Message
 from orchestrator.runtime.journal.secrets import named
 from orchestrator.runtime.value_digest import DEEPEST, PLAIN_DEPTH, PLAIN_PARTS, value_digest
 from orchestrator.runtime.values import Conversation
@@ -159,3 +160,13 @@ def _anew(value: Any) -> Any:
     if isinstance(value, dict):
         return {_anew(key): _anew(each) for key, each in reversed(value.items())}
     return value.encode(errors="surrogatepass").decode(errors="surrogatepass") if isinstance(value, str) else value
+
+
+def test_a_conversation_has_the_same_digest_however_it_came_about() -> None:
+    one, two, reply = Message("user", "one"), Message("user", "two"), Message("assistant", "yes")
+    grown = Conversation((one,))
+    value_digest(grown)
+    grown = grown.then((two,), reply, "s", None)
+    assert value_digest(grown) == value_digest(Conversation((one, two, reply)))
+    assert value_digest(grown) != value_digest(Conversation((two, one, reply)))
+    assert value_digest(grown) != value_digest(Conversation((one, two)))
