@@ -1,7 +1,7 @@
 """What a workflow sees of the world beside its inputs: the time, and chance.
 
 Each is a function outside of a workflow, and a tool within: its result is journaled, so a run that is resumed goes on
-with the same one. Being reads, they are behind the write before them, and not behind a model call.
+with the same one. They are reads, and so behind the write before them; the clock is asked behind all that is before it.
 ``fake(tools={"now": lambda: ...})`` gives another in a test.
 """
 
@@ -12,6 +12,7 @@ import uuid as _uuid
 from datetime import UTC, datetime
 
 from orchestrator.dsl.tool import tool
+from orchestrator.dsl.tracing.order import EVERYTHING
 
 __all__ = ["now", "random", "uuid"]
 
@@ -20,6 +21,9 @@ __all__ = ["now", "random", "uuid"]
 def now() -> datetime:
     """The time, with UTC as its zone."""
     return datetime.now(UTC)
+
+
+now = now.options(after=EVERYTHING)
 
 
 @tool(effects="reads", typical_s=0.0)

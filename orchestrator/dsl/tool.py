@@ -39,6 +39,7 @@ from orchestrator.dsl.source.same import held_by
 from orchestrator.dsl.tool_checks import feature_problems, option_problems
 from orchestrator.dsl.tracing.constants import is_symbolic, named
 from orchestrator.dsl.tracing.lifting import feed, waited_for
+from orchestrator.dsl.tracing.order import EVERYTHING
 from orchestrator.dsl.tracing.sharing import container, note, of
 from orchestrator.dsl.tracing.tracer import Result, Tracer, current_tracer
 from orchestrator.dsl.types.bounds import Length
@@ -337,7 +338,7 @@ def _opts(tracer: Tracer, tool: Tool[..., Any]) -> Opts:
     if tool.is_undeclared:
         opts["undeclared"] = True
     if tool.after is not None:
-        opts["after"] = waited_for(tracer, tool.after)
+        opts["after"] = tool.after if tool.after is EVERYTHING else waited_for(tracer, tool.after)
     return opts
 
 

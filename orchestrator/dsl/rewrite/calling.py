@@ -7,12 +7,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from io import StringIO
+from types import BuiltinFunctionType
 from typing import Any, Final
 
 from orchestrator.dsl import operations
-from orchestrator.dsl.observing import random
+from orchestrator.dsl.observing import now, random
 from orchestrator.dsl.placeholders.meaning import LAYOUT
 from orchestrator.dsl.placeholders.unasked import READERS
 from orchestrator.dsl.rewrite.comprehending import list_of
@@ -155,12 +157,26 @@ def _native(called: Any) -> Any:  # noqa: PLR0911 - a case each
 
 
 def _durable(called: Any) -> Any:
-    """What a function of Python's that waits, or draws, is as an op; None for any other."""
+    """What a function of Python's that waits, draws or tells the time is as an op; None for any other."""
     if called is time.sleep:
         return sleep
     if called is getattr(sys.modules.get("asyncio"), "sleep", time):  # which costs too much to import here
         return _sleeping
+    if called is time.time:
+        return _time
+    if isinstance(called, BuiltinFunctionType) and called == datetime.now:  # another one each time it is asked for
+        return _now
     return random if called is chance.random else None
+
+
+def _time() -> Any:
+    """``time.time()``."""
+    return method(now(), "timestamp")()
+
+
+def _now(tz: Any = None) -> Any:
+    """``datetime.now(UTC)``; what else it is called with has been refused (:mod:`.lint`)."""
+    return now() if tz is UTC else datetime.now(tz)
 
 
 def _sleeping(delay: Any, result: Any = None) -> Any:

@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from orchestrator.dsl.rewrite.scopes import FunctionNode, bound, own_nodes, parameters
@@ -47,8 +47,9 @@ _FUNCTIONS: Final[Mapping[Any, Asked]] = {
     **{getattr(uuid, name): _NAMES for name in ("uuid1", "uuid4")},
     os.urandom: _CHANCE,
 }  # fmt: skip
-_COMPILED: Final = (time.sleep, random.random)
-"""What is an op in the source that is compiled, and runs while it is traced in the functions that this calls."""
+_COMPILED: Final = (time.sleep, time.time, random.random)
+"""What is an op in the source that is compiled, and runs while it is traced in the functions that this calls; so is
+``datetime.now(UTC)``."""
 _BY_MODULE: Final[Mapping[str, Asked]] = {"random": _CHANCE, "secrets": _CHANCE, "numpy.random": _CHANCE}
 _OF_DATES: Final = frozenset({"now", "utcnow", "today"})
 
@@ -126,7 +127,7 @@ class _Reader:
             ):
                 yield self._changes(node, name)
             case ast.Call(func=callee):
-                asked = self._asked(callee, own)
+                asked = None if self._is_an_op(node, own) else self._asked(callee, own)
                 is_seeded = self._held(callee, own) is random.Random and _has_seed(node)
                 if asked is not None and not is_seeded:
                     yield self._finding(node, f"`{ast.unparse(callee)}()` asks for {asked.what}", asked)
@@ -155,9 +156,20 @@ class _Reader:
         where = SourceLoc(self._file, getattr(node, "lineno", 0), self._name)
         return Diagnostic("ORCH-D057", message, where, _WHY, asked.fix)
 
+    def _is_an_op(self, node: ast.Call, own: frozenset[str]) -> bool:
+        """Whether the call is rewritten to one of an op (:mod:`.calling`)."""
+        if not self._is_compiled:
+            return False
+        held = self._held(node.func, own)
+        if any(held is each for each in _COMPILED):
+            return True
+        zones = [*node.args, *(each.value for each in node.keywords)]
+        is_clock = isinstance(held, BuiltinFunctionType) and held == datetime.datetime.now
+        return is_clock and len(zones) == 1 and self._held(zones[0], own) is datetime.UTC
+
     def _asked(self, callee: ast.expr, own: frozenset[str]) -> Asked | None:
         held = self._held(callee, own)
-        if held is None or (self._is_compiled and any(held is each for each in _COMPILED)):
+        if held is None:
             return None
         try:
             known = _FUNCTIONS.get(held)

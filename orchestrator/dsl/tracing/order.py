@@ -16,6 +16,9 @@ for it, as in Python. So does an op with a sleep in one of its regions, but for 
     sleep(60)   # waits for a
     b = llm(...)  # waits for the sleep
 
+The clock is asked behind all that is before it, reads and model calls too (:data:`EVERYTHING`), or else it could not
+tell how long that took; only writes, and the clock, wait for it in turn.
+
 ``with parallel():`` lifts the order within: what is in the block waits for what is in front of it, and what is behind
 it waits for all that is in it. A workflow that is called in it keeps its own order. Data is waited for in any case.
 ``after=value`` has one op wait for a value that it does not take.
@@ -27,6 +30,8 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 Effect = Literal["write", "read"]
+EVERYTHING: Final = ("all that acts, or asks a model",)
+"""As ``after=`` of a read, it has the read wait for all that stands before it."""
 
 
 class Tokens(NamedTuple):

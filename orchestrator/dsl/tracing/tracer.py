@@ -18,7 +18,7 @@ from orchestrator.dsl.declared.tool_spec import ToolSpec
 from orchestrator.dsl.pure.table import FAIL_BY_TYPE, NEVER_FAIL
 from orchestrator.dsl.source.location import user_frame, user_location
 from orchestrator.dsl.source.ran import Runs
-from orchestrator.dsl.tracing.order import Tokens
+from orchestrator.dsl.tracing.order import EVERYTHING, Tokens
 from orchestrator.dsl.tracing.scope import Effects, Scope
 from orchestrator.dsl.tracing.secrecy import problem_of
 from orchestrator.dsl.tracing.sharing import Shares, Things, changeable, container, note, of, of_builtin, part
@@ -323,12 +323,13 @@ class Tracer:
             self.diagnostics.append(secret)
         op_id = self.new_id(base or kind, name, where)
         types = [self.register_type(result.type) for result in results]
-        waited = [value._ssa for value in after]  # type: ignore[attr-defined]
-        waits = self._done([*waited, *scope.order.outside.asked] if sleeps else waited)
+        is_last = after is EVERYTHING
+        waited = [] if is_last else [value._ssa for value in after]  # type: ignore[attr-defined]
+        waits = self._done([*waited, *scope.order.outside.asked] if sleeps or is_last else waited)
         values: Sequence[Any] = [None] * len(results)
         if not self.diagnostics:
             inputs = [value._ssa for value in operands]
-            behind = [*scope.order.before(effect), *waits] if effect or asks else waits
+            behind = [*scope.order.before("write" if is_last else effect), *waits] if effect or asks else waits
             given: Mapping[str, Any] = {"id": op_id, "opts": opts, "where": where, "regions": regions}
             try:
                 values = self.ir.op(kind, inputs, types, attrs, **given, behind=behind, ordered=effect is not None)

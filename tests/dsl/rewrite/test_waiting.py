@@ -1,15 +1,18 @@
-"""Python's own ways to wait and to draw a number, as written in a workflow, are the ops."""
+"""Python's own ways to wait, to draw a number and to tell the time, as written in a workflow, are the ops."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import random as chance
 import time
 from asyncio import sleep as nap
+from datetime import UTC, datetime
 from time import sleep as pause
 from typing import Any
 
 from orchestrator import workflow
+from orchestrator.testing import fake
 from tests.dsl.recording import record
 
 
@@ -56,3 +59,20 @@ def test_a_random_number_is_drawn_in_each_run() -> None:
 
     drawn = [op.attrs["callee"] for op in record(flow).ops if op.attrs.get("effects") == "reads"]
     assert drawn == ["random", "random"]
+
+
+def test_the_time_is_asked_in_each_run() -> None:
+    @workflow
+    def flow(n: int) -> tuple[float, list[datetime]]:
+        from time import time as clock
+
+        began = time.time()
+        moments = [datetime.now(UTC), datetime.now(tz=dt.UTC), dt.datetime.now(dt.timezone.utc)]  # noqa: UP017
+        return clock() - began, moments
+
+    asked = [op.attrs["callee"] for op in record(flow).ops if op.attrs.get("effects") == "reads"]
+    assert asked == ["now"] * 5
+    then = iter(datetime(2000, 1, 1, 0, 0, second, 250_000, tzinfo=UTC) for second in range(5))
+    with fake(tools={"now": lambda: next(then)}):
+        took, moments = flow(1)
+    assert (took, [each.second for each in moments]) == (4.0, [1, 2, 3])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator import branch, llm, loop, map_, parallel, race, sleep, tool, workflow
+from orchestrator import branch, llm, loop, map_, now, parallel, race, random, sleep, tool, workflow
 from tests.dsl.recording import Recording, record
 from tests.dsl.tracing.test_order import compute, ordered, read, waits, write
 
@@ -95,6 +95,32 @@ def test_in_a_race_it_is_a_time_limit_which_holds_up_nobody() -> None:
 
     graph = record(flow)
     assert {op: behind(graph, op) for op in ordered(graph)} == {"write_1": {"race_2"}}
+
+
+def test_the_clock_is_asked_behind_all_that_is_before_it_and_holds_up_no_model_call() -> None:
+    @workflow
+    def flow(q: str) -> str:
+        now()
+        llm(q, name="a")
+        now()
+        random()
+        llm(q, name="b")
+        with parallel():
+            now()
+            llm(q, name="c")
+        now.options(after=read(q))()
+        sleep(1)
+        now()
+        return q
+
+    graph = record(flow)
+    assert {op: behind(graph, op) for op in ordered(graph)} == {
+        "now_2": {"a", "now_1"},
+        "now_3": {"a", "b", "now_1", "now_2", "random_1"},
+        "now_4": {"read_1"},
+        "sleep_1": {"now_1", "now_2", "now_3", "now_4", "random_1", "read_1", "a", "b", "c"},
+        "now_5": {"sleep_1"},
+    }
 
 
 def test_a_parallel_block_with_a_sleep_is_waited_for_as_a_whole() -> None:
