@@ -11,10 +11,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
+from typing import Final
 
 from orchestrator.runtime.journal.stores.base import Claim, Head
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
 from orchestrator.runtime.journal.stores.sqlite.reading import head
+
+_READY: Final = "SELECT workflow, version FROM runs INDEXED BY runs_ready WHERE status = 'ready'"
 
 
 def lease(db: sqlite3.Connection, process: Process, owner: str, lease_s: float) -> int:
@@ -131,21 +134,17 @@ def _ready(db: sqlite3.Connection, holds: Mapping[str, Collection[str] | None] |
     return (run_id for _, run_id in by_age)
 
 
-def _ready_versions(db: sqlite3.Connection) -> list[tuple[str, str]]:
-    """The workflows and versions that ready runs have: one step in the index for each."""
-    found: list[tuple[str, str]] = []
-    at = ("", "")
-    comparison = ">="
-    while True:
-        next_one = db.execute(
-            "SELECT workflow, version FROM runs INDEXED BY runs_ready WHERE status = 'ready'"
-            f" AND (workflow, version) {comparison} (?, ?) ORDER BY workflow, version LIMIT 1",
-            at,
-        ).fetchone()
-        if next_one is None:
-            return found
-        at, comparison = next_one, ">"
-        found.append(at)
+def _ready_versions(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """The workflows and versions that ready runs have: a step or two in the index for each, however many they are."""
+    found = db.execute(f"{_READY} AND workflow >= '' ORDER BY workflow, version LIMIT 1").fetchone()
+    while found is not None:
+        workflow, version = found
+        yield workflow, version
+        behind = f"{_READY} AND workflow = ? AND version > ? ORDER BY version LIMIT 1"
+        found = db.execute(behind, (workflow, version)).fetchone()
+        if found is None:
+            behind = f"{_READY} AND workflow > ? ORDER BY workflow, version LIMIT 1"
+            found = db.execute(behind, (workflow,)).fetchone()
 
 
 def _is_held(workflow: str, version: str, holds: Mapping[str, Collection[str] | None] | None) -> bool:

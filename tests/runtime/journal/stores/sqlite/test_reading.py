@@ -58,6 +58,28 @@ def test_a_list_costs_by_its_length(
     assert [step for step in plans(db, listed) if is_a_scan(step)] == []
 
 
+def test_a_look_for_runs_costs_by_their_versions(db: sqlite3.Connection, tmp_path: Path) -> None:
+    process = Process(tmp_path / "owners")
+
+    def steps() -> int:
+        """How many of its steps SQLite takes for a look that finds nothing."""
+        taken: list[None] = []
+        db.set_progress_handler(lambda: taken.append(None), 1)
+        assert claims.claim(db, process, "me", lease_s=9, run_id=None, holds={"w1": ["none"]}, limit=9) == []
+        db.set_progress_handler(None, 1)
+        return len(taken)
+
+    def add(many: range) -> None:
+        for number in many:
+            runs.create(db, NewRun(f"r{number}", f"w{number % 3}", f"v{number % 2}"), b"", None)
+
+    add(range(12))
+    few = steps()
+    add(range(12, 600))
+    assert steps() < 2 * few
+    process.leave()
+
+
 def test_what_is_done_to_one_run_costs_by_that_run(db: sqlite3.Connection, tmp_path: Path) -> None:
     process = Process(tmp_path / "owners")
 
