@@ -104,7 +104,11 @@ def loads(text: str | bytes) -> Any:
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:  # deeper, or with longer ints, than that takes
-        return json.loads(text, parse_int=_int)
+        return json.loads(text, parse_int=_int, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _int(digits: str) -> int:

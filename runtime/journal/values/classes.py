@@ -208,10 +208,7 @@ def _put(made: Any, attributes: Mapping[str, Any], slots: frozenset[str]) -> Non
         vars(made).update(attributes)
         return
     for name, each in attributes.items():
-        if name in slots:
-            object.__setattr__(made, name, each)
-        else:
-            vars(made)[name] = each
+        object.__setattr__(made, name, each)
 
 
 def _usual(field: Any) -> Any:

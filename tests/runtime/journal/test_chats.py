@@ -103,7 +103,9 @@ def test_another_tree_knows_nothing_of_it() -> None:
     Chats().number(talk)
     for each in (talk, copy.copy(talk), pickle.loads(pickle.dumps(talk))):
         chats = Chats()
-        assert chats.number(each) == 2
+        chats.number(turn(Conversation(), "other", "messages"))
+        assert len(chats.take_fresh()) == 2
+        assert chats.number(each) == 4
         assert len(chats.take_fresh()) == 2
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import enum
 import ipaddress
+import json
 import pathlib
 import re
 import sys
@@ -37,7 +38,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from orchestrator import Chat, Error
 from orchestrator.dsl.logprobs import Logprobs, Scored, TokenLogprob
@@ -187,6 +188,7 @@ class Options(TypedDict, total=False):
     name: str
 
 
+Json = TypeAliasType("Json", "dict[str, Json] | list[Json] | Point | None")
 Metres = NewType("Metres", float)
 ERROR = Error("ORCH-R001", "no", "builtins.KeyError", ("builtins.LookupError",))
 
@@ -195,6 +197,7 @@ def again(tp: Any, value: Any) -> Any:
     text = encode(tp, value, None)
     assert "\n" not in text
     assert text.encode().decode() == text
+    json.loads(text, parse_int=len, parse_constant=pytest.fail)
     return decode(tp, loads(text), None)
 
 
@@ -276,6 +279,7 @@ VALUES: list[tuple[Any, Any]] = [
     (Crate[int], Crate[int](1)),
     (Any, Checked(1)),
     (Row, Row(1, "a")),
+    (Json, {"a": [Point(x=1), None]}),
     (Any, [np.float64(1.5), np.int8(-1), np.str_("é"), np.str_(""), np.datetime64("2024-01-01", "ns"), np.bool(True)]),
     (Any, [Row(1)]),
     (Any, made(Markup, "<b>", safe=True)),
@@ -406,6 +410,8 @@ def test_classes_of_one_name_are_told_apart() -> None:
     first, second = local(), local()
     with pytest.raises(NotKeptError, match="cannot be found by that name"):
         encode(first | second, first(x=1), None)
+    twin = type("Point", (Point,), {"__qualname__": "Point"})
+    assert encode(Point | twin, Point(x=1), None) == '{"~tests.runtime.journal.test_stored:Point":{"x":1}}'
 
 
 class Key(SecretStr):
@@ -515,6 +521,19 @@ def test_a_class_that_has_changed_gets_defaults_or_says_what_is_missing() -> Non
         decode(Point, {"~:Point": {"y": []}}, None)
     with pytest.raises(NotReadError, match="had no `id` when it was stored"):
         decode(Row, {"~:Row": {"name": "a"}}, None)
+
+    class Later(BaseModel):
+        x: int
+        y: int = Field(default_factory=lambda given: given["x"] + 1)
+        _known: int = PrivateAttr(default=5)
+        _unset: int = PrivateAttr()
+
+    late = decode(Later, {"~:Later": [{"x": 1}, ["x"], None, {}]}, None)
+    assert (late, late.__pydantic_private__) == (Later(x=1), {"_known": 5})
+    late._known = 6
+    assert again(Later, late)._known == 6
+    with pytest.raises(NotReadError, match="had no `id` when it was stored"):
+        decode(Row, {"~:Row": {"name": "a"}}, None)
     assert decode(Row, {"~:Row": {"id": 1}}, None) == Row(1, "")
     assert decode(Row, {"~:Row": {"name": "a", "id": 1}}, None) == Row(1, "a")
     assert decode(Pair, {"~:Pair": {"both": 1}}, None) == Pair(1)  # type: ignore[arg-type]
@@ -542,6 +561,10 @@ class Fails(Exception):
     x: int
 
 
+class Slotted(BaseModel):
+    __slots__ = ("beside",)
+
+
 class Lazy(BaseModel):
     items: Iterable[int]
 
@@ -561,6 +584,7 @@ class Login(BaseModel):
         (Hidden, "`Hidden._lock` is a `threading.Event`"),
         (Job, "`Job.steps` is a function"),
         (Fails, "Fails"),
+        (Slotted, "Slotted"),
         (Lazy, "`Lazy.items` is an iterator"),
         (Login, "`Login.password` is a `Key`, and of secrets only pydantic's own classes have a name"),
         (type[int], "it is a class"),
@@ -575,7 +599,7 @@ def test_a_type_says_what_of_it_cannot_be_written(tp: Any, why: str) -> None:
     assert why in str(why_not(tp))
 
 
-@pytest.mark.parametrize("tp", [Any, object, Iterator[int], Chat, list[Chat | None], T, "Undefined", Tree, dict])
+@pytest.mark.parametrize("tp", [Any, object, Iterator[int], Chat, list[Chat | None], T, "Undefined", Tree, dict, Json])
 def test_a_type_that_allows_anything_is_left_to_the_values(tp: Any) -> None:
     assert why_not(tp) is None
 
