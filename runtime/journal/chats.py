@@ -83,15 +83,15 @@ class Chats:
         try:
             number, parent, data = node
         except (TypeError, ValueError):
-            raise _no_message(node) from None
+            raise _no_message() from None
         message = decode(Message, data, None)
         if type(number) is not int or type(parent) is not int or not 0 <= parent < number:
-            raise _no_message(node)
+            raise _no_message()
         if message is None and not parent:
             self._last = max(self._last, number)
             return
         if not isinstance(message, Message) or self._nodes.get(number, (parent, message)) != (parent, message):
-            raise _no_message(node)
+            raise _no_message()
         if parent and parent not in self._nodes:
             raise NotReadError(f"message {number} follows message {parent}, which is not there")
         self._put(number, parent, message)
@@ -149,8 +149,8 @@ def mentioned(text: str) -> set[int]:
     return set(map(int, _NAMED.findall(text)))
 
 
-def _no_message(node: object) -> NotReadError:
-    return NotReadError(f"{node!r:.80} is no message of a conversation")
+def _no_message() -> NotReadError:
+    return NotReadError("what is stored is no message of a conversation, or another one of its number")
 
 
 def _length(text: str, calls: Iterable[Any]) -> int:

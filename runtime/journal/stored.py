@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from orchestrator.errors import qualified
+from orchestrator.errors import described, qualified
 from orchestrator.runtime.journal.values import arrays
 from orchestrator.runtime.journal.values.builtin import OWN, READS, WRITES, is_text
 from orchestrator.runtime.journal.values.classes import form_of
@@ -92,11 +92,7 @@ def decode(tp: Any, data: Any, chats: Conversations | None) -> Any:
     except NotReadError:
         raise
     except Exception as error:
-        raise NotReadError(f"{_shown(data)} is no value: {type(error).__name__}: {error}") from error
-
-
-def _shown(data: Any) -> str:
-    return f"{data!r:.80}"
+        raise NotReadError(f"what is stored is no value: {described(error):.200}") from error
 
 
 def loads(text: str | bytes) -> Any:

@@ -510,6 +510,18 @@ def test_data_that_is_no_value_is_refused_and_imports_nothing(data: Any) -> None
     assert set(sys.modules) == before
 
 
+def test_data_of_any_depth_and_size_is_refused_in_few_words() -> None:
+    deep: Any = {"~:Point": {"x": 10**5000, "gone": "g" * 10_000}}
+    for _ in range(20_000):
+        deep = [deep]
+    for data in (deep, {"~:Point": [10**5000] * 9}):
+        with pytest.raises(NotReadError) as caught:
+            decode(Point, data, None)
+        assert len(str(caught.value)) < 300
+    while isinstance(deep, list):  # Python frees it without recursion then
+        deep = deep.pop()
+
+
 def test_a_class_that_has_changed_gets_defaults_or_says_what_is_missing() -> None:
     class Point(BaseModel):
         x: int
