@@ -23,7 +23,7 @@ from orchestrator.runtime.result import RunResult
 
 if TYPE_CHECKING:
     from orchestrator.running.how import AnswersLike, BudgetOfRun
-    from orchestrator.runtime.journal.base import Journal
+    from orchestrator.running.stores import StoreLike
     from orchestrator.runtime.observe import Subscription
 
 R = TypeVar("R")
@@ -36,8 +36,9 @@ def run(
     engine: EngineLike | None = None,
     model: str | os.PathLike[str] | None = None,
     cluster: ClusterLike | None = None,
-    journal: Journal | None = None,
+    store: StoreLike | None = None,
     run_id: str | None = None,
+    key: str | None = None,
     budget: BudgetOfRun = None,
     tenant: str | None = None,
     observers: Sequence[Subscription] = (),
@@ -49,9 +50,9 @@ def run(
     The arguments are those of :class:`~orchestrator.running.session.Session` and its ``run``. It blocks, also where an
     event loop runs, as in a notebook; Ctrl-C cancels the run.
     """
-    beside = _given(engine=engine, model=model, cluster=cluster, journal=journal)
-    how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
-    with Session(engine=engine, model=model, cluster=cluster, journal=journal) as session:
+    beside = _given(engine=engine, model=model, cluster=cluster, store=store)
+    how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
+    with Session(engine=engine, model=model, cluster=cluster, store=store) as session:
         return session.begin(workflow, inputs, named, how).result()
 
 
@@ -62,8 +63,9 @@ async def arun(
     engine: EngineLike | None = None,
     model: str | os.PathLike[str] | None = None,
     cluster: ClusterLike | None = None,
-    journal: Journal | None = None,
+    store: StoreLike | None = None,
     run_id: str | None = None,
+    key: str | None = None,
     budget: BudgetOfRun = None,
     tenant: str | None = None,
     observers: Sequence[Subscription] = (),
@@ -71,9 +73,9 @@ async def arun(
     **named: object,
 ) -> RunResult[R]:
     """:func:`run`, to await on any event loop; cancelling it cancels the run."""
-    beside = _given(engine=engine, model=model, cluster=cluster, journal=journal)
-    how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
-    async with Session(engine=engine, model=model, cluster=cluster, journal=journal) as session:
+    beside = _given(engine=engine, model=model, cluster=cluster, store=store)
+    how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
+    async with Session(engine=engine, model=model, cluster=cluster, store=store) as session:
         return await session.begin_apart(workflow, inputs, named, how).outcome()
 
 
@@ -84,8 +86,9 @@ def stream(
     engine: EngineLike | None = None,
     model: str | os.PathLike[str] | None = None,
     cluster: ClusterLike | None = None,
-    journal: Journal | None = None,
+    store: StoreLike | None = None,
     run_id: str | None = None,
+    key: str | None = None,
     budget: BudgetOfRun = None,
     tenant: str | None = None,
     observers: Sequence[Subscription] = (),
@@ -96,9 +99,9 @@ def stream(
 
     ``.result`` of the stream is the run's, at its end. What it runs on is stopped at the end, or when it is closed.
     """
-    beside = _given(engine=engine, model=model, cluster=cluster, journal=journal)
-    how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
-    session, feed = Session(engine=engine, model=model, cluster=cluster, journal=journal), RunFeed()
+    beside = _given(engine=engine, model=model, cluster=cluster, store=store)
+    how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
+    session, feed = Session(engine=engine, model=model, cluster=cluster, store=store), RunFeed()
     found = Stream(session, session.begin(workflow, inputs, named, how, feed), feed)
     found.owns_session = True
     return found
@@ -111,8 +114,9 @@ def astream(
     engine: EngineLike | None = None,
     model: str | os.PathLike[str] | None = None,
     cluster: ClusterLike | None = None,
-    journal: Journal | None = None,
+    store: StoreLike | None = None,
     run_id: str | None = None,
+    key: str | None = None,
     budget: BudgetOfRun = None,
     tenant: str | None = None,
     observers: Sequence[Subscription] = (),
@@ -120,9 +124,9 @@ def astream(
     **named: object,
 ) -> AsyncStream[R]:
     """:func:`stream`, for ``async for`` on any event loop."""
-    beside = _given(engine=engine, model=model, cluster=cluster, journal=journal)
-    how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
-    session, feed = Session(engine=engine, model=model, cluster=cluster, journal=journal), RunFeed()
+    beside = _given(engine=engine, model=model, cluster=cluster, store=store)
+    how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers, beside=beside)
+    session, feed = Session(engine=engine, model=model, cluster=cluster, store=store), RunFeed()
     found = AsyncStream(session, session.begin_apart(workflow, inputs, named, how, feed), feed)
     found.owns_session = True
     return found

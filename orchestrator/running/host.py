@@ -51,7 +51,7 @@ class Host:
     """For any thread."""
 
     def __init__(self) -> None:
-        self._opened: Opened | None = None
+        self._opened: asyncio.Task[Opened] | None = None
         """Only touched on the loop."""
         self._runs: set[asyncio.Task[Any]] = set()
         """Likewise."""
@@ -102,16 +102,17 @@ class Host:
                 fix="write `await session.arun(...)` in an async tool, or make the tool a plain `def`",
             )
 
-    async def ready(self, compiled: Compiled, open_: Callable[[], Opened]) -> Runtime:
+    async def ready(self, compiled: Compiled, open_: Callable[[], Coroutine[Any, Any, Opened]]) -> Runtime:
         """The runtime, once what ``compiled`` needs has started; the first time ``open_`` makes it. On the loop."""
-        if self._opened is None:
-            self._opened = open_()
+        if self._opened is None or _has_failed(self._opened):
+            self._opened = asyncio.create_task(open_())
+        opened = await asyncio.shield(self._opened)
         try:
-            await self._opened.start(compiled)
+            await opened.start(compiled)
         finally:
             atexit.unregister(_close_all)
             atexit.register(_close_all)  # before what has been started here meanwhile, such as Ray, stops itself
-        return self._opened.runtime
+        return opened.runtime
 
     def close(self) -> None:
         """Cancel its runs, and return when everything has been stopped; safe to call again, and in a fork."""
@@ -163,7 +164,14 @@ class Host:
         if runs:
             await asyncio.wait(runs)
         if self._opened is not None:
-            await self._opened.close()
+            await asyncio.wait([self._opened])
+            if not _has_failed(self._opened):
+                await self._opened.result().close()
+
+
+def _has_failed(opening: asyncio.Task[Opened]) -> bool:
+    """Whether nothing was opened, which was said to the runs that waited for it."""
+    return opening.done() and (opening.cancelled() or opening.exception() is not None)
 
 
 _open: Final[set[Host]] = set()

@@ -26,6 +26,8 @@ class How:
     """The options of one run."""
 
     run_id: str | None = None
+    key: str | None = None
+    """It names the run for whoever asks for it, who may ask again."""
     budget: BudgetOfRun = None
     """It takes the place of the workflow's own budget."""
     tenant: str | None = None
@@ -47,6 +49,7 @@ class How:
         where = user_location()
         checks = (
             ("run_id", self.run_id is None or (isinstance(self.run_id, str) and self.run_id), "give a text"),
+            ("key", self.key is None or (isinstance(self.key, str) and self.key), "give a text"),
             ("tenant", self.tenant is None or isinstance(self.tenant, str), "give a text"),
             ("observers", _are_observers(self.observers), "give a list of `Subscription`s"),
             ("answers", isinstance(self.answers, (Mapping, type(None))) or hasattr(self.answers, "ask"), _ASK),

@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from orchestrator.errors import RunError
+from orchestrator.running import stores
 from orchestrator.running.engines import engine_label, short_model, used_engines
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.run import Runtime
@@ -17,9 +18,10 @@ from orchestrator.runtime.specs import Generate
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
+    from orchestrator.running.stores import StoreLike
     from orchestrator.runtime.engines.base import Engine
     from orchestrator.runtime.human import Human
-    from orchestrator.runtime.journal.base import Journal
+    from orchestrator.runtime.journal.stores.base import Store
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.observe import Subscription
     from orchestrator.runtime.ray.session import RaySession
@@ -42,6 +44,7 @@ class Opened:
     """A runtime, and what its runs need of their cluster: made here, or ``lent`` by whoever closes it.
 
     Ray hosts local vLLM engines and the tools that plans place there; nothing else needs it. For one event loop.
+    ``store`` is closed with it, unless :meth:`on` was given a store.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class Opened:
         ray_address: str | None = None,
         human: Human | None = None,
         durations: DurationModel | None = None,
-        journal: Journal | None = None,
+        store: Store | None = None,
         observers: Sequence[Subscription] = (),
     ) -> None:
         self._tools = RayTools()
         self.runtime = Runtime(
-            ray=self._tools, human=human, durations=durations, journal=journal, observers=observers
+            ray=self._tools, human=human, durations=durations, store=store, observers=observers
         )  # fmt: skip
+        self._store = store
         self.start_seconds = 0.0
         """What starting has taken, all in all."""
         for name, engine in (lent or {}).items():
@@ -68,6 +72,19 @@ class Opened:
         self._ray: RaySession | None = None
         self._stack = ExitStack()
         self._one_at_a_time = asyncio.Lock()
+
+    @classmethod
+    async def on(cls, store: StoreLike | None, progress: Starting, **options: Any) -> Self:
+        """With runs in a store: its URL, its path, or a store of the caller's, who closes it.
+
+        Raises ``JournalError`` ORCH-R093 and ORCH-R094 for one that cannot be opened.
+        """
+        if store is None:
+            return cls(progress, **options)
+        found, is_ours = await stores.opened(store)
+        made = cls(progress, store=found, **options)
+        made._store = found if is_ours else None
+        return made
 
     async def start(self, compiled: Compiled) -> None:
         """Start what ``compiled`` needs, and what has not been started for another one.
@@ -115,6 +132,8 @@ class Opened:
             self._progress.note(str(error))
         finally:
             self._stack.close()
+            if self._store is not None:
+                await self._store.close()
 
     async def __aenter__(self) -> Self:
         return self

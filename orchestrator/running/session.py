@@ -34,7 +34,7 @@ from orchestrator.runtime.result import RunResult
 
 if TYPE_CHECKING:
     from orchestrator.running.how import AnswersLike, BudgetOfRun
-    from orchestrator.runtime.journal.base import Journal
+    from orchestrator.running.stores import StoreLike
     from orchestrator.runtime.observe import Subscription
 
 R = TypeVar("R")
@@ -49,6 +49,10 @@ class Session:
     or a cluster. Without any of them workflows run that call no model. Inputs are a mapping, or arguments as the
     workflow takes them.
 
+    ``store`` keeps the runs: a path, a URL (``"sqlite:///.orch/runs.db"``, ``"postgresql://…"``), or a store that no
+    other event loop uses, and which you close. A second run with the ``key`` of another one is that one: it gives the
+    same result, or goes on where that stopped.
+
     Runs of any number of threads and event loops may be under way at once: they live on one event loop, in a thread of
     the session's. In the block of a :func:`~orchestrator.testing.fake` they run on that, and so do those of a session
     that was made there.
@@ -62,14 +66,14 @@ class Session:
         engine: EngineLike | None = None,
         model: str | os.PathLike[str] | None = None,
         cluster: ClusterLike | None = None,
-        journal: Journal | None = None,
+        store: StoreLike | None = None,
         observers: Sequence[Subscription] = (),
     ) -> None:
         self._find = partial(answerer, engine, model, cluster)
         self._faked = copy_context() if standing_in() else None
         """Where a ``fake`` is in force, which runs that are called in other threads are meant for too."""
         self._found: Answerer | None = None if self._faked else self._find()
-        self._journal = journal
+        self._store = store
         self._observers = tuple(observers)
         self.host = Host()
         weakref.finalize(self, self.host.give_up).atexit = False
@@ -80,6 +84,7 @@ class Session:
         /,
         *inputs: object,
         run_id: str | None = None,
+        key: str | None = None,
         budget: BudgetOfRun = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
@@ -90,7 +95,7 @@ class Session:
 
         Ctrl-C cancels the run. Raises what the run raises.
         """
-        how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers)
+        how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers)
         return self.begin(workflow, inputs, named, how).result()
 
     async def arun(
@@ -99,6 +104,7 @@ class Session:
         /,
         *inputs: object,
         run_id: str | None = None,
+        key: str | None = None,
         budget: BudgetOfRun = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
@@ -106,7 +112,7 @@ class Session:
         **named: object,
     ) -> RunResult[R]:
         """Run a workflow to its end, on any event loop; cancelling this cancels the run."""
-        how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers)
+        how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers)
         return await self.begin_apart(workflow, inputs, named, how).outcome()
 
     def stream(
@@ -115,6 +121,7 @@ class Session:
         /,
         *inputs: object,
         run_id: str | None = None,
+        key: str | None = None,
         budget: BudgetOfRun = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
@@ -122,7 +129,7 @@ class Session:
         **named: object,
     ) -> Stream[R]:
         """Begin a run, and give its events (:mod:`orchestrator.events`) as they come."""
-        how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers)
+        how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers)
         feed = RunFeed()
         return Stream(self, self.begin(workflow, inputs, named, how, feed), feed)
 
@@ -132,6 +139,7 @@ class Session:
         /,
         *inputs: object,
         run_id: str | None = None,
+        key: str | None = None,
         budget: BudgetOfRun = None,
         tenant: str | None = None,
         observers: Sequence[Subscription] = (),
@@ -139,7 +147,7 @@ class Session:
         **named: object,
     ) -> AsyncStream[R]:
         """:meth:`stream`, for ``async for`` on any event loop."""
-        how = How(run_id=run_id, budget=budget, tenant=tenant, observers=observers, answers=answers)
+        how = How(run_id=run_id, key=key, budget=budget, tenant=tenant, observers=observers, answers=answers)
         feed = RunFeed()
         return AsyncStream(self, self.begin_apart(workflow, inputs, named, how, feed), feed)
 
@@ -245,6 +253,7 @@ class Session:
                 compiled,
                 inputs,
                 run_id=how.run_id,
+                key=how.key,
                 budget=how.budget,
                 tenant=how.tenant,
                 observers=observers,
@@ -254,9 +263,9 @@ class Session:
             error.diagnostics = [replace(each, where=each.where or where) for each in error.diagnostics]
             raise
 
-    def _open(self) -> Opened:
+    async def _open(self) -> Opened:
         lent = {} if self._found is None else self._found.lent
-        return Opened(Logged(), lent=lent, journal=self._journal, observers=self._observers)
+        return await Opened.on(self._store, Logged(), lent=lent, observers=self._observers)
 
 
 def _blocking_context() -> Context:

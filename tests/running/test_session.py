@@ -17,7 +17,7 @@ from orchestrator.errors import RunError, TraceError, UsageError
 from orchestrator.events import Text
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.testing import fake
@@ -114,11 +114,13 @@ def test_nothing_is_run_while_a_workflow_is_traced() -> None:
     assert caught.value.diagnostics[0].fix == "call it: answer(...)"
 
 
-def test_journal_observers_tenant_and_budget_reach_the_run() -> None:
-    journal, session_wide, own = MemoryJournal(), Subscription(), Subscription()
-    with Session(engine=ScriptedEngine(echo), journal=journal, observers=[session_wide]) as session:
+def test_store_observers_tenant_and_budget_reach_the_run() -> None:
+    store, session_wide, own = MemoryStore(), Subscription(), Subscription()
+    with Session(engine=ScriptedEngine(echo), store=store, observers=[session_wide]) as session:
         session.run(answer, "x", run_id="r1", tenant="t", observers=[own])
-        assert asyncio.run(journal.load("r1"))
+        found = asyncio.run(store.load("r1"))
+        assert found is not None
+        assert (found.head.status, found.head.tenant) == ("done", "t")
         assert own.drain()
         assert session_wide.drain()
         with pytest.raises(RunError) as caught:
