@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from orchestrator.runtime.journal.stores.appended import Appended
@@ -28,7 +30,7 @@ from orchestrator.runtime.journal.stores.base import (
 )
 from orchestrator.runtime.journal.stores.bell import Bell
 from orchestrator.runtime.journal.stores.sqlite import claims, reading, runs
-from orchestrator.runtime.journal.stores.sqlite.connections import ConnectionThread
+from orchestrator.runtime.journal.stores.sqlite.connections import ConnectionThread, Do
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
 from orchestrator.runtime.journal.stores.sqlite.schema import BUSY_S, connect, prepare, sync_folder
 
@@ -76,8 +78,9 @@ class SqliteStore:
     def __init__(self, path: Path, process: Process, *, busy_s: float = BUSY_S) -> None:
         self._loop = asyncio.get_running_loop()
         self._path = path
+        self._file = path.stat()
         self.process = process
-        self._writer = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-write", runs.together)
+        self._writer = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-write", self._do)
         self._reader = ConnectionThread(partial(connect, path, busy_s=busy_s), "orchestrator-runs-read")
         self._mover = ConnectionThread(partial(connect, path, busy_s=POLL_S), "orchestrator-runs-checkpoint")
         self._logs: dict[str, _Log] = {}
@@ -255,6 +258,16 @@ class SqliteStore:
             if isinstance(error, BaseException) and not isinstance(error, FencedError):
                 raise error
 
+    def _do(self, db: sqlite3.Connection, works: Sequence[Do[Any]]) -> list[Any]:
+        """What comes of each, in the file of that name: what is written to one that is gone is lost."""
+        try:
+            is_there = os.path.samestat(self._path.stat(), self._file)
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise FileNotFoundError(errno.ENOENT, "the file was removed or replaced while runs were written", self.url)
+        return runs.together(db, works)
+
     def _pending(self, claim: Claim) -> Appended:
         log = self._logs.get(claim.run_id)
         if log is not None and log.epoch > claim.epoch:
@@ -274,8 +287,8 @@ class SqliteStore:
             log.write = runs.Append(run_id, log.pending, next(self._numbers))
             log.waiting, log.next_waiting = log.next_waiting, []
             log.pending = None
-        log.is_writing = True
         self._writer.submit(log.write, partial(self._written, log, log.write), writes=True)
+        log.is_writing = True
 
     def _written(self, log: _Log, write: runs.Append, is_claimed: bool | None, error: BaseException | None) -> None:
         """Tell who waits; the writer is done with what it had."""
