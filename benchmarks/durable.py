@@ -12,6 +12,10 @@ files go (`TMPDIR`), which must be a disk.
   with one writer thread and group commit).
 - ``crash-chain``: a chain with a durable record a step, killed with ``kill -9`` at random moments
   (``durability/kills.py``): `lost_ops`, `once_repeated`, `paid_calls_repeated`, `ops_repeated`, `resume_s`.
+- ``crash``: the same over ``durability/programs.py``: loops, maps, races, branches, attempts, chats, questions, timers,
+  budgets and ``once`` tools with and without keys; of ours alone.
+- ``open``: `open_s` until a run of very many ops that was killed does its next one, and `open_mib`, the most memory
+  that this took; of ours alone.
 - ``history``: `journal_bytes`, all files of the store after 100 calls that add 5 KB of text each to a conversation.
 """
 
@@ -32,6 +36,7 @@ from benchmarks.arms import history
 from benchmarks.arms.workloads import SEED, SIZES
 from benchmarks.durability import kills
 from benchmarks.durability.floor import Floor
+from benchmarks.durability.programs import PROGRAMS
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import FOLDER, Report, Result
 from benchmarks.harness.stats import spread
@@ -44,21 +49,26 @@ FLOOR = "asyncio-sqlite"
 DBOS = ("dbos==3.4.0", "psycopg[binary]==3.3.9")
 BURR = ("apache-burr[tracking]==0.43.0", "aiosqlite==0.22.1")
 LANGGRAPH = ("langgraph==1.2.24", "langgraph-checkpoint-sqlite==3.1.2", "aiosqlite==0.22.1")
+IN_SERVER = (("history", "keeps it among the server's own files"),)
 ARMS = (
     Arm(FLOOR, "durable_asyncio"),
+    Arm("sqlite", "durable_orchestrator"),
+    Arm("postgresql", "durable_orchestrator_postgresql", lacks=IN_SERVER),
     Arm("dbos-sqlite", "durable_dbos", DBOS, quick_sizes=(("W3", 400),)),
     Arm(
         "dbos-postgresql",
         "durable_dbos_postgresql",
         DBOS,
         quick_sizes=(("W3", 400),),
-        lacks=(("history", "keeps it among the server's own files"),),
+        lacks=IN_SERVER,
     ),
     Arm("burr-sqlite", "durable_burr", BURR, lacks=(("W3", "has no DAG"),)),
     Arm("langgraph-sqlite", "durable_langgraph", LANGGRAPH),
 )
-ON_POSTGRESQL = ("dbos-postgresql",)
-CASES = (*SIZES, "crash-chain", "history")
+ON_POSTGRESQL = ("postgresql", "dbos-postgresql")
+OF_OURS = ("crash", "open")
+CASES = (*SIZES, "crash-chain", "history", *OF_OURS)
+OPEN_TIMEOUT_S = 3600.0
 CHAIN = 300
 """Steps of the chain that is killed."""
 KILL_SEED = 12
@@ -101,6 +111,26 @@ def crash_chain(arm: Arm, python: Path, folder: Path, count: int) -> list[Result
     """Kill an arm's chain that often. Raises VictimError."""
     command = kills.arm_command(python, arm.script, CHAIN)
     return tallied("crash-chain", arm.name, kills.kill_at_random(["chain"], command, folder, count, KILL_SEED))
+
+
+def crash(arm: Arm, python: Path, folder: Path, count: int) -> list[Result]:
+    """Kill the programs that often, in turn. Raises VictimError."""
+    command = kills.arm_command(python, arm.script, 0)
+    tally = kills.kill_at_random(list(PROGRAMS), command, folder, count, KILL_SEED)
+    return tallied("crash", arm.name, tally)
+
+
+def reopen(arm: Arm, python: Path, folder: Path, ops: int) -> list[Result]:
+    """Open a run of that many ops, which was killed in front of its last one. Raises VictimError."""
+    played = kills.reopened(kills.arm_command(python, arm.script, ops)("open", folder), folder, OPEN_TIMEOUT_S)
+    (found, mib), (seconds,) = played.value, played.resumed_s
+    if found != ops:
+        raise kills.VictimError(f"{found} ops instead of {ops}")
+    figures = (("open_s", round(seconds, 3), "s"), ("open_mib", round(mib, 1), "MiB"))
+    return [
+        Result(case="open", arm=arm.name, metric=metric, value=value, unit=unit, n=1, note=f"{ops:,} ops")
+        for metric, value, unit in figures
+    ]
 
 
 def weigh_history(arm: Arm, python: Path, folder: Path) -> list[Result]:
@@ -175,7 +205,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--arms", default=",".join(arm.name for arm in ARMS))
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (7, with --quick 3)")
-    parser.add_argument("--kills", type=int, help="of each arm (20, with --quick 3)")
+    parser.add_argument("--kills", type=int, help="of each arm (chain 20, programs 500; quick 3, 20)")
+    parser.add_argument("--ops", type=int, help="of the run that is opened (10 million, with --quick 20,000)")
     parser.add_argument("--venvs", type=Path, default=default_root(), help="where the peers' venvs are kept")
     options = parser.parse_args(argv)
     disk = filesystem(tempfile.gettempdir())
@@ -203,13 +234,19 @@ def main(argv: list[str] | None = None) -> int:
         found |= timed(bench, floor, [case for case in cases if case in SIZES], chosen, interpreters)
         bench.results += ratios(bench.results)
         count = options.kills or (3 if options.quick else 20)
+        ops = options.ops or (20_000 if options.quick else 10_000_000)
         measures: dict[str, Callable[[Arm, Path], list[Result]]] = {
             "crash-chain": lambda arm, place: crash_chain(arm, interpreters[arm.name], place, count),
+            "crash": lambda arm, place: crash(
+                arm, interpreters[arm.name], place, options.kills or (20 if options.quick else 500)
+            ),
+            "open": lambda arm, place: reopen(arm, interpreters[arm.name], place, ops),
             "history": lambda arm, place: weigh_history(arm, interpreters[arm.name], place),
         }
         there = [arm for arm in chosen if arm.name in interpreters]
         for case in (case for case in cases if case in measures):
-            apart(bench, case, there, measures[case])
+            having = [arm for arm in there if arm.name in OURS or case not in OF_OURS]
+            apart(bench, case, having, measures[case])
     report = Report(
         benchmark="durable",
         quick=options.quick,

@@ -114,7 +114,7 @@ if __name__ == "__main__":
         {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
         CASES,
         {
-            "chain": lambda victim, n: asyncio.run(_crash_chain(victim, n)),
-            "history": lambda victim, n: asyncio.run(_history(victim, n)),
+            "chain": lambda victim, n: lambda: asyncio.run(_crash_chain(victim, n)),
+            "history": lambda victim, n: lambda: asyncio.run(_history(victim, n)),
         },
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from itertools import count
 from typing import Any
@@ -193,5 +194,5 @@ if __name__ == "__main__":
         "burr-sqlite",
         {"apache-burr": version("apache-burr"), "sqlite": sqlite3.sqlite_version},
         CASES,
-        {"chain": crash_chain, "history": long_history},
+        {"chain": lambda *given: partial(crash_chain, *given), "history": lambda *given: partial(long_history, *given)},
     )

@@ -196,8 +196,8 @@ def main(arm: str, url: Callable[[Path], str]) -> None:
     cases = {case: factory(workflow) for case, workflow in WORKFLOWS.items()}
     found = {"dbos": version("dbos"), "sqlite": sqlite3.sqlite_version}
     programs: dict[str, Program] = {
-        "chain": lambda victim, n: _crash_chain(url(victim.folder), victim, n),
-        "history": lambda victim, n: _history(url(victim.folder), n),
+        "chain": lambda victim, n: lambda: _crash_chain(url(victim.folder), victim, n),
+        "history": lambda victim, n: lambda: _history(url(victim.folder), n),
     }
     serve_or_die(arm, found, cases, programs)
     os._exit(0)

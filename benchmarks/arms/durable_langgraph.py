@@ -224,7 +224,7 @@ if __name__ == "__main__":
         },
         CASES,
         {
-            "chain": lambda victim, n: asyncio.run(_crash_chain(victim, n)),
-            "history": lambda victim, n: asyncio.run(_history(victim, n)),
+            "chain": lambda victim, n: lambda: asyncio.run(_crash_chain(victim, n)),
+            "history": lambda victim, n: lambda: asyncio.run(_history(victim, n)),
         },
     )

@@ -31,7 +31,7 @@ from benchmarks.arms.workloads import (
     steps,
 )
 from benchmarks.harness.machine import versions
-from orchestrator import Workflow, loop, map_, tool, workflow
+from orchestrator import Tool, Workflow, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.graph import read
 from orchestrator.runtime.events import Event, OpDone
@@ -100,7 +100,7 @@ model_call_with_effects = tool(_model_call, effects="idempotent", name="model_ca
 tool_call_with_effects = tool(_tool_call, effects="idempotent", name="tool_call_with_effects")
 
 
-def chain(n: int) -> Workflow[..., Any]:
+def chain(n: int, step: Tool[..., Any] = step) -> Workflow[..., Any]:
     """W1."""
 
     @workflow
@@ -113,7 +113,7 @@ def chain(n: int) -> Workflow[..., Any]:
     return w1
 
 
-def fan(n: int) -> Workflow[..., Any]:
+def fan(n: int, step: Tool[..., Any] = step) -> Workflow[..., Any]:
     """W2."""
 
     @workflow
@@ -123,7 +123,7 @@ def fan(n: int) -> Workflow[..., Any]:
     return w2
 
 
-def dag(n: int) -> Workflow[..., Any]:
+def dag(n: int, first: Tool[..., Any] = first, combine: Tool[..., Any] = combine) -> Workflow[..., Any]:
     """W3."""
     deps = layered_dag(n)
 
@@ -202,7 +202,7 @@ def total(value: Any) -> int:
     return sum(total(each) for each in value) if isinstance(value, list) else int(value)
 
 
-def _recorded(events: Iterable[Event]) -> int:
+def recorded(events: Iterable[Event]) -> int:
     """How many step results a run's journal holds; the list a map yields holds one for each item."""
     values = [value for event in events if isinstance(event, OpDone) for value in event.values]
     return sum(len(value) if isinstance(value, list) else 1 for value in values)
@@ -219,7 +219,7 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
 
             async def checked() -> int:
                 async with Runtime() as runtime:
-                    return _recorded((await runtime.run_program(program, given)).events)
+                    return recorded((await runtime.run_program(program, given)).events)
 
             async def main() -> int:
                 async with Runtime() as runtime:

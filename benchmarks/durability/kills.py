@@ -127,12 +127,27 @@ def play(command: Sequence[str], folder: Path, kills_after_s: Iterable[float]) -
         finally:
             process.kill()
         effects = tuple(read(folder / "effects"))
-        if kills and len(effects) > before:
+        if before and len(effects) > before:
             resumed.append(effects[before].at - process.ready)
         if value is not None:
             wall = time.monotonic() - process.ready
             return Played(value, kills, wall, tuple(resumed), effects)
     raise VictimError(f"no value within {LIFE_S:.0f} s")
+
+
+def reopened(command: Sequence[str], folder: Path, timeout_s: float) -> Played:
+    """Kill a victim when it does something for the first time, and start it again. Raises VictimError."""
+    process = _Process(command, folder / "stderr")
+    try:
+        until = time.monotonic() + timeout_s
+        while not any(read(folder / "effects")):
+            if time.monotonic() > until:
+                raise VictimError(f"nothing done within {timeout_s:.0f} s")
+            if process.said("value", 0.05) is not None:
+                raise VictimError("it returned, and did nothing")
+    finally:
+        process.kill()
+    return play(command, folder, ())
 
 
 @dataclass
