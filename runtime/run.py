@@ -27,6 +27,7 @@ from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.failures import elsewhere, not_here, run_exists, run_under_way, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.inputs import inputs_apart
+from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.recorder import Recorder
@@ -60,7 +61,8 @@ class Runtime:
     Its runs may follow each other in different event loops, but not overlap there (ORCH-R045).
 
     ``store`` keeps runs beyond this process (:mod:`orchestrator.runtime.journal.stores`), and is closed by whoever
-    opened it; without one they are kept in ``journal``, by default in memory.
+    opened it; without one they are kept in ``journal``, by default in memory. ``artifacts`` keeps their large values
+    (:mod:`orchestrator.runtime.journal.artifacts`); without it those stand in the store.
 
     ``ray`` runs the tools that a plan places on Ray (:mod:`orchestrator.runtime.ray`); ``human`` answers ``ask``;
     ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives; with
@@ -75,6 +77,7 @@ class Runtime:
         ray: Remote | None = None,
         journal: Journal | None = None,
         store: Store | None = None,
+        artifacts: Artifacts | None = None,
         observers: Sequence[Subscription] = (),
         human: Human | None = None,
         durations: DurationModel | None = None,
@@ -91,7 +94,7 @@ class Runtime:
             durations=durations if durations is not None else DurationModel(),
         )
         self._ids = RunIds(self.journal)
-        self._owner = None if store is None else Owner(store)
+        self._owner = None if store is None else Owner(store, artifacts=artifacts)
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop
         """Where the latest run was begun, once there was one."""

@@ -18,6 +18,7 @@ from uuid import uuid4
 from orchestrator.errors import described
 from orchestrator.runtime.events import Event, RunStarted
 from orchestrator.runtime.failures import not_kept, other_version, unreadable
+from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.paths import UnknownPathError
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.stores.base import LEASE_S, Change, Claim, Head, NewRun, Store
@@ -32,8 +33,9 @@ _log: Final = logging.getLogger(__name__)
 class Owner:
     """Claims runs of a store for this process, in one event loop."""
 
-    def __init__(self, store: Store, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, store: Store, *, artifacts: Artifacts | None = None, lease_s: float = LEASE_S) -> None:
         self.store = store
+        self._artifacts = artifacts
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._lease_s = lease_s
         self._held: dict[str, tuple[Claim, Head]] = {}
@@ -45,7 +47,7 @@ class Owner:
 
         Raises ``KeyError`` for the id of another run, and ORCH-R101 for an input that cannot be kept.
         """
-        recorder = Recorder(self.store, program, patience_s=self._lease_s)
+        recorder = self._recorder(program)
         run = NewRun(started.run_id, started.workflow, started.program, started.tenant or "", key)
         try:
             data = recorder.first(started)
@@ -75,9 +77,9 @@ class Owner:
         try:
             loaded = await self.store.load(run_id)
             assert loaded is not None
-            recorder = Recorder(self.store, program, patience_s=self._lease_s)
+            recorder = self._recorder(program)
             recorder.claim = claim
-            return recorder, recorder.read(loaded.rows)
+            return recorder, await asyncio.to_thread(recorder.read, loaded.rows)  # large values may be anywhere
         except (UnknownPathError, NotReadError, ValueError) as error:
             await self.give_back(run_id)
             raise unreadable(run_id, error) from error
@@ -109,6 +111,9 @@ class Owner:
         if (waiting := self.store.barrier(claim.run_id)) is not None:
             await waiting
         self.release(run_id)
+
+    def _recorder(self, program: Program) -> Recorder:
+        return Recorder(self.store, program, patience_s=self._lease_s, artifacts=self._artifacts)
 
     def _hold(self, claim: Claim, head: Head) -> None:
         self._held[claim.run_id] = claim, head

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from orchestrator.errors import JournalError, described
 from orchestrator.runtime.events import Event, ItemDone, RunDone, RunFailed, TurnDone
+from orchestrator.runtime.journal.artifacts.apart import Apart
+from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.chats import Chats, mentioned
 from orchestrator.runtime.journal.live import Live
 from orchestrator.runtime.journal.paths import UnknownPathError
@@ -41,14 +45,20 @@ class Recorder:
     was appended is tried again.
     """
 
-    def __init__(self, store: Store, program: Program, *, patience_s: float) -> None:
+    def __init__(
+        self, store: Store, program: Program, *, patience_s: float, artifacts: Artifacts | None = None
+    ) -> None:
         self._store = store
         self._patience_s = patience_s
         self._chats = Chats()
-        self._wire = Wire(program, self._chats)
+        self._apart = None if artifacts is None else Apart(store, artifacts)
+        self._wire = Wire(program, self._chats, self._apart)
         self._live = Live(_remembered(program))
         self._tail_bytes = self._snapshot_bytes = 0
         self._has_version = False
+        self._behind: deque[tuple[bytes, Change | None, Mapping[str, bytes]]] = deque()
+        """What is appended when the large values in it, and in what is in front of it, are durable."""
+        self._putting: asyncio.Task[None] | None = None
         self.claim: Claim | None = None
         """The right to write."""
 
@@ -85,16 +95,23 @@ class Recorder:
             if not isinstance(event, (TurnDone, ItemDone, RunDone)):
                 raise
             data = b""  # it is found again from what is inside
+        large = {} if self._apart is None else self._apart.take_fresh()
+        self._tail_bytes += len(data)
+        if large or self._behind:
+            self._behind.append((data, _change(event), large))
+            self._putting = self._put_on(run_id)
+            return
         try:
             self._store.append(self.claim, data, change=_change(event))
         except FencedError as error:
             raise _taken_over(run_id) from error
-        self._tail_bytes += len(data)
         if self._tail_bytes > max(SNAPSHOT_BYTES, self._snapshot_bytes):
             self._take_snapshot(self.claim)
 
     def barrier(self, run_id: str) -> Awaitable[None] | None:
         """What to wait for until everything written down is durable; None if it is."""
+        if self._behind:
+            return self._all_durable(run_id)
         try:
             waiting = self._store.barrier(run_id)
         except FencedError as error:
@@ -105,11 +122,49 @@ class Recorder:
         """Nothing: whoever has a recorder has read what there is."""
         return ()
 
-    async def _durable(self, run_id: str, waiting: Awaitable[None] | None) -> None:
-        pause, until = _RETRY_S[0], 0.0
-        while waiting is not None:
+    async def _all_durable(self, run_id: str) -> None:
+        while self._behind:
+            self._putting = self._put_on(run_id)
+            await asyncio.shield(self._putting)  # who waits may be cancelled, and others wait as well
+        waiting = self.barrier(run_id)
+        if waiting is not None:
+            await waiting
+
+    def _put_on(self, run_id: str) -> asyncio.Task[None]:
+        if self._putting is not None and not self._putting.done():
+            return self._putting
+        putting = asyncio.create_task(self._put(run_id))
+        putting.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits is told it
+        return putting
+
+    async def _put(self, run_id: str) -> None:
+        """Append what is behind large values, in order, as soon as these are durable."""
+        while self._behind:
+            data, change, large = self._behind[0]
+            if large:
+                await self._in_the_end(run_id, partial(self._keep, run_id, large))
+            assert self.claim is not None
             try:
-                await waiting
+                self._store.append(self.claim, data, change=change)
+            except FencedError as error:
+                raise _taken_over(run_id) from error
+            self._behind.popleft()
+
+    async def _keep(self, run_id: str, large: Mapping[str, bytes]) -> None:
+        assert self._apart is not None
+        await self._apart.put(run_id, large)
+
+    async def _durable(self, run_id: str, waiting: Awaitable[None]) -> None:
+        first = [waiting]
+        await self._in_the_end(run_id, lambda: first.pop() if first else self._store.barrier(run_id))
+
+    async def _in_the_end(self, run_id: str, work: Callable[[], Awaitable[None] | None]) -> None:
+        """Try as long as the store may fail."""
+        pause, until = _RETRY_S[0], 0.0
+        while True:
+            try:
+                if (waiting := work()) is not None:
+                    await waiting
             except FencedError as error:
                 raise _taken_over(run_id) from error
             except Exception as error:
@@ -122,7 +177,6 @@ class Recorder:
                 pause = min(2 * pause, _RETRY_S[1])
             else:
                 return
-            waiting = self._store.barrier(run_id)
 
     def _text(self, event: Event) -> bytes:
         line = self._wire.write(event)

@@ -40,6 +40,7 @@ from orchestrator.runtime.events import (
     Totals,
     TurnDone,
 )
+from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.chats import Chats
 from orchestrator.runtime.journal.stored import decode, encode, loads
 from orchestrator.runtime.program import Op, Program
@@ -82,10 +83,12 @@ def upgraded(data: Data, version: int) -> Data:
 class Wire:
     """Writes and reads the events of one run."""
 
-    def __init__(self, program: Program, chats: Chats) -> None:
+    def __init__(self, program: Program, chats: Chats, apart: Apart | None = None) -> None:
         self._program = program
         self._paths = program.paths
         self._chats = chats
+        self.apart = apart
+        """Where large values go; None where they stay."""
 
     def write(self, event: Event) -> Line:
         """The line of an event. Raises what :func:`~orchestrator.runtime.journal.stored.encode` raises."""
@@ -107,13 +110,14 @@ class Wire:
         """The op with this id in a frame."""
         return self._paths.op(frame, op)
 
-    def values(self, op: Op, frame: str, values: Sequence[object]) -> str:
+    def values(self, op: Op, frame: str, values: Sequence[object], apart: Apart | None = None) -> str:
         """What an op gave, as text."""
-        return self._texts(self._paths.frame(frame)[1].types[op.first : op.first + len(values)], values)
+        return self._texts(self._paths.frame(frame)[1].types[op.first : op.first + len(values)], values, apart)
 
     def values_again(self, op: Op, frame: str, data: Sequence[Any]) -> tuple[object, ...]:
         """What an op gave."""
-        return self._again(self._paths.frame(frame)[1].types[op.first : op.first + len(data)], data)
+        types = self._paths.frame(frame)[1].types[op.first : op.first + len(data)]
+        return self._again(types, data, f"what `{frame}{op.id}` gave")
 
     def inputs(self, values: Sequence[object]) -> str:
         """What a workflow is given, as text."""
@@ -126,20 +130,20 @@ class Wire:
     def yielded(self, frame: str, values: Sequence[object]) -> str:
         """What a region gave, as text."""
         region = self._paths.frame(frame)[1]
-        return self._texts([region.types[slot] for slot in region.yields], values)
+        return self._texts([region.types[slot] for slot in region.yields], values, self.apart)
 
     def yielded_again(self, frame: str, data: Sequence[Any]) -> tuple[object, ...]:
         """What a region gave."""
         region = self._paths.frame(frame)[1]
-        return self._again([region.types[slot] for slot in region.yields], data)
+        return self._again([region.types[slot] for slot in region.yields], data, f"what `{frame}` gave")
 
     def result(self, value: object) -> str:
         """What the workflow gave, as text."""
-        return encode(self._program.returns, value, self._chats)
+        return self._texts([self._program.returns], [value], self.apart)[1:-1]
 
     def result_again(self, data: Any) -> object:
         """What the workflow gave."""
-        return decode(self._program.returns, data, self._chats)
+        return self._again([self._program.returns], [data], f"what `{self._program.name}` gave")[0]
 
     def path(self, frame: str) -> str:
         """The path of a frame."""
@@ -153,13 +157,15 @@ class Wire:
         """The frame and the id of an op's path."""
         return self._paths.read(path)
 
-    def _texts(self, types: Sequence[Any], values: Sequence[object]) -> str:
+    def _texts(self, types: Sequence[Any], values: Sequence[object], apart: Apart | None = None) -> str:
         """The last comes first: a conversation names the reply in front of it, which need not be written again then."""
         pairs = list(zip(types, values, strict=True))
-        return f"[{','.join([encode(tp, value, self._chats) for tp, value in reversed(pairs)][::-1])}]"
+        texts = [encode(tp, value, self._chats) for tp, value in reversed(pairs)][::-1]
+        return f"[{','.join(texts if apart is None else map(apart.written, texts))}]"
 
-    def _again(self, types: Sequence[Any], data: Sequence[Any]) -> tuple[object, ...]:
-        return tuple([decode(tp, each, self._chats) for tp, each in zip(types, data, strict=True)])
+    def _again(self, types: Sequence[Any], data: Sequence[Any], of: str = "an input") -> tuple[object, ...]:
+        whole = data if self.apart is None else [self.apart.read(each, of) for each in data]
+        return tuple([decode(tp, each, self._chats) for tp, each in zip(types, whole, strict=True)])
 
 
 def _line(kind: str, at: float, path: str, *parts: str) -> Line:
@@ -242,7 +248,7 @@ def _write_op_started(wire: Wire, event: OpStarted) -> Line:
 
 
 def _write_done(wire: Wire, event: OpDone) -> Line:
-    values = wire.values(wire.op(event.frame, event.op), event.frame, event.values)
+    values = wire.values(wire.op(event.frame, event.op), event.frame, event.values, wire.apart)
     if event.usage is None:
         return wire.line("done", event, values, _dumps(event.inputs))
     line = wire.line(

@@ -45,9 +45,9 @@ class Artifacts(Protocol):
     def url(self) -> str:
         """What opens it again, without a password."""
 
-    def put(self, data: bytes) -> str:
-        """Keep bytes; their name. They are durable when it returns, and there wholly or not at all whenever it does
-        not. It repairs what is there under this name and damaged.
+    def put(self, data: bytes, name: str | None = None) -> str:
+        """Keep bytes; their name, which :func:`name_of` may have given them a moment ago. They are durable when it
+        returns, and there wholly or not at all whenever it does not. It repairs what is there and damaged.
         """
 
     def get(self, name: str, of: str = "a value of a run") -> bytes:

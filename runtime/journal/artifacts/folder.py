@@ -36,9 +36,9 @@ class Folder:
         """What opens it again."""
         return f"file://{self._path}"  # fsspec takes a path as it is, without %20
 
-    def put(self, data: bytes) -> str:
-        """Keep bytes; their name."""
-        name = name_of(data, time())
+    def put(self, data: bytes, name: str | None = None) -> str:
+        """Keep bytes; their name, which they may have been given a moment ago."""
+        name = name or name_of(data, time())
         day, digest = parts_of(name)
         file = self._path / day / digest
         if not _holds(file, data):

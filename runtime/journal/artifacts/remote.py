@@ -45,9 +45,9 @@ class Remote:
         """What opens it again, without a password."""
         return self._url
 
-    def put(self, data: bytes) -> str:
-        """Keep bytes; their name."""
-        name = name_of(data, time())
+    def put(self, data: bytes, name: str | None = None) -> str:
+        """Keep bytes; their name, which they may have been given a moment ago."""
+        name = name or name_of(data, time())
         path = self._path(*parts_of(name))
         if self._size(path) == len(data):
             return name
