@@ -234,6 +234,20 @@ class JournalError(RunError):
     """A journal cannot be written to or read (ORCH-R048)."""
 
 
+class SuspendedError(JournalError):
+    """A run is not over, and is not executed here any more (ORCH-R034): it waits for an answer or a moment, was paused,
+    or handed over. This is no failure: whoever claims it goes on with it.
+    """
+
+    run_id: str = ""
+    status: str = "waiting"
+    """It is ``waiting``, ``paused`` or ``ready``."""
+    questions: Sequence[str] = ()
+    """The paths of what is asked."""
+    wake_at: float | None = None
+    """Unix time in seconds at which it goes on by itself, where somebody claims it then."""
+
+
 class EngineError(OrchError):
     """A serving engine is missing, did not start, or failed (ORCH-E)."""
 

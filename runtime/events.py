@@ -14,7 +14,8 @@ Events are named tuples, because a run makes several for each op. What is writte
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
 
 from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import FinishReason, Usage
@@ -182,6 +183,34 @@ class TimerSet(NamedTuple):
     at: float
 
 
+class Asked(NamedTuple):
+    """A question is open; durable before anybody waits for its answer."""
+
+    frame: str
+    op: str
+    question: str
+    schema: Mapping[str, Any]
+    """The JSON schema of an answer."""
+    choices: tuple[str, ...] | None
+    """An answer is one of them, where they are given."""
+    expires_at: float | None
+    """Unix time in seconds after which nobody waits for it any more."""
+    at: float
+
+
+class Answered(NamedTuple):
+    """A question has its answer, which fits."""
+
+    frame: str
+    op: str
+    value: object
+    by: str
+    """Who says so."""
+    at: float
+    notice: int | None = None
+    """It came by the notice of this number, which is taken together with this. Not written."""
+
+
 class Reserved(NamedTuple):
     """What a model call that is about to start may use at most; counts until it is known what it used."""
 
@@ -295,7 +324,7 @@ class Totals(NamedTuple):
 
 Event = (
     RunStarted | RunResumed | TurnDone | ItemDone | CleanupStarted | OpStarted | OpFailed | OpCaught | ReplyUnfit |
-    OpUnsettled | OpSettled | OpDone | TimerSet | Reserved | Spent | Totals | RunDone | RunFailed
+    OpUnsettled | OpSettled | OpDone | TimerSet | Asked | Answered | Reserved | Spent | Totals | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
 Shown = Computed | Token | ToolItem | MapProgress | KvTurn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from orchestrator.errors import (
     OrchError,
     RunError,
     SourceLoc,
+    SuspendedError,
     UnsettledError,
     described,
 )
@@ -45,6 +46,9 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R029": "there is a run of this id already",
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
+    "ORCH-R032": "a run has no such open question",
+    "ORCH-R033": "a run is over, so nothing can be said to it",
+    "ORCH-R034": "a run waits for an answer or a moment, or was paused or handed over",
     "ORCH-R040": "a blocking tool or a validator got no thread",
     "ORCH-R041": "the process of a tool ended while it was working",
     "ORCH-R042": "a tool needs more memory than it may take",
@@ -267,6 +271,20 @@ def unknown_run(run_id: str) -> RunError:
         fix="a run's id is `RunResult.run_id`; the journal in memory forgets runs when its process ends, "
         "and all but the latest of those that have ended",
     )
+
+
+def suspended(
+    run_id: str, status: str, why: str, *, questions: Sequence[str] = (), wake_at: float | None = None
+) -> SuspendedError:
+    """ORCH-R034: what becomes of a run that is not over."""
+    goes_on = f"`orch runs resume {run_id}` goes on with it here, and `orch worker` wherever one has its workflow"
+    if status == "paused":
+        goes_on = f"resume it: `orch runs resume {run_id}`"
+    elif questions:
+        goes_on = f"answer it: `orch runs answer {run_id} {questions[0]}=…`; {goes_on}"
+    failure = SuspendedError("ORCH-R034", f"run {run_id} is {status}", why=why, fix=goes_on)
+    failure.run_id, failure.status, failure.questions, failure.wake_at = run_id, status, questions, wake_at
+    return failure
 
 
 def run_under_way(run_id: str) -> RunError:

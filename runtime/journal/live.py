@@ -30,18 +30,23 @@ given with it."""
 
 _OP: Final = re.compile(r"[^.\[#]+")
 _REPLACES: Final = {
-    "done": {"started", "done", "failed", "caught", "unfit", "timer", "turn", "reserved", "unsettled", "settled"},
+    "done": {
+        "started", "done", "failed", "caught", "unfit", "timer", "asked", "answered", "turn", "reserved", "unsettled",
+        "settled",
+    },
     "turn": {"turn"},
     "settled": {"settled"},
     "started": {"started", "reserved"},
-    "failed": {"reserved"},
+    "failed": {"reserved", "asked", "answered"},
     "unsettled": {"reserved"},
     "reserved": {"reserved"},
     "spent": {"reserved"},
     "caught": {"caught"},
     "unfit": {"unfit"},
     "timer": {"timer"},
-}
+    "asked": {"asked"},
+    "answered": {"asked", "answered"},
+}  # fmt: skip
 """It has, by kind of line, which lines about the same op count no more."""
 _FATES: Final = frozenset({"started", "done", "failed", "unsettled", "settled"})
 """What they say has become of an op."""

@@ -22,6 +22,8 @@ from orchestrator.runtime.budget import Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import (
+    Answered,
+    Asked,
     CleanupStarted,
     Event,
     ItemDone,
@@ -128,6 +130,10 @@ class State:
     """It has, by occurrence, what has been started, and may have happened."""
     timers: dict[Key, TimerSet] = field(default_factory=dict)
     """Sleeps that are not over."""
+    asked: dict[Key, Asked] = field(default_factory=dict)
+    """Questions that are open."""
+    answered: dict[Key, Answered] = field(default_factory=dict)
+    """Answers that nobody has taken yet."""
     spending: Spending = field(default_factory=Spending)
     spent: list[tuple[str, Need]] = field(default_factory=list)
     """The same one by one, by the path of the op."""
@@ -245,6 +251,8 @@ def _op_done(state: State, event: OpDone) -> None:
     known.turns.pop(event.op, None)
     for each in (state.failures, state.forgiven, state.caught, state.op_s, state.corrections, state.timers):
         each.pop((event.frame, event.op), None)
+    for other in (state.asked, state.answered):
+        other.pop((event.frame, event.op), None)
     state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "done")
 
 
@@ -273,6 +281,8 @@ def _cleanup_started(state: State, event: CleanupStarted) -> None:
 def _op_failed(state: State, event: OpFailed) -> None:
     _touch(state, event.frame, event.op)
     _end(state, event)
+    for each in (state.asked, state.answered):
+        each.pop((event.frame, event.op), None)
     if event.retry_in_s is None:
         state.failures[event.frame, event.op] = state.forgiven[event.frame, event.op] = event.attempt - 1
     else:
@@ -314,6 +324,17 @@ def _timer_set(state: State, event: TimerSet) -> None:
     state.timers[event.frame, event.op] = event
 
 
+def _asked(state: State, event: Asked) -> None:
+    _touch(state, event.frame, event.op)
+    state.asked[event.frame, event.op] = event
+
+
+def _answered(state: State, event: Answered) -> None:
+    _touch(state, event.frame, event.op)
+    state.asked.pop((event.frame, event.op), None)
+    state.answered[event.frame, event.op] = event
+
+
 def _reserved(state: State, event: Reserved) -> None:
     _touch(state, event.frame, event.op)
     state.reserved[event.frame, event.op] = event
@@ -340,6 +361,8 @@ _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     OpUnsettled: _op_unsettled,
     OpSettled: _op_settled,
     TimerSet: _timer_set,
+    Asked: _asked,
+    Answered: _answered,
     Reserved: _reserved,
     Spent: _spent,
 }
@@ -359,7 +382,7 @@ def _clear(state: State, frame: str, known: Known) -> None:
         _supersede(state, known, op)
         for each in (state.unfinished, state.failures, state.forgiven, state.caught, state.timers):
             each.pop((frame, op), None)
-        for other in (state.reserved, state.op_s, state.corrections):
+        for other in (state.reserved, state.op_s, state.corrections, state.asked, state.answered):
             other.pop((frame, op), None)
         key = occurrence(frame, op)
         ran = state.ran.get(key)

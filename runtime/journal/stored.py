@@ -99,7 +99,7 @@ def loads(text: str | bytes) -> Any:
     """What stands in a JSON text. Raises ``ValueError``."""
     try:
         return from_json(text, allow_inf_nan=False)
-    except ValueError:  # deeper, or with longer ints, than that takes
+    except (ValueError, TypeError):  # deeper, with longer ints, or half a surrogate pair, which that does not take
         return json.loads(text, parse_int=_int, parse_constant=_no_constant)
 
 

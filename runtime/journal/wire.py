@@ -20,6 +20,8 @@ from typing import Any, Final, NamedTuple
 from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.events import (
+    Answered,
+    Asked,
     CleanupStarted,
     Event,
     ItemDone,
@@ -304,6 +306,17 @@ def _write_timer(wire: Wire, event: TimerSet) -> Line:
     return wire.line("timer", event, repr(event.wake_at))
 
 
+def _write_asked(wire: Wire, event: Asked) -> Line:
+    """With what it is called now, which whoever answers may go by without the program."""
+    said = (event.frame + event.op, event.question, event.schema, event.choices, event.expires_at)
+    return wire.line("asked", event, *map(_dumps, said))
+
+
+def _write_answered(wire: Wire, event: Answered) -> Line:
+    value = wire.values(wire.op(event.frame, event.op), event.frame, (event.value,))
+    return wire.line("answered", event, value, _dumps(event.by))
+
+
 def _write_reserved(wire: Wire, event: Reserved) -> Line:
     return wire.line("reserved", event, _used(event.most), _dumps(event.cost_usd))
 
@@ -331,6 +344,8 @@ _WRITERS: Final[dict[type[Event], Callable[[Wire, Any], Line]]] = {
     OpUnsettled: _write_unsettled,
     OpSettled: _write_settled,
     TimerSet: _write_timer,
+    Asked: _write_asked,
+    Answered: _write_answered,
     Reserved: _write_reserved,
     Spent: _write_spent,
 }
@@ -445,6 +460,24 @@ def _read_timer(wire: Wire, at: float, path: str, wake_at: float) -> TimerSet:
     return TimerSet(*wire.named(path), wake_at, at)
 
 
+def _read_asked(  # noqa: PLR0917 - a line's parts
+    wire: Wire,
+    at: float,
+    path: str,
+    _called: str,
+    question: str,
+    schema: dict[str, Any],
+    choices: list[str] | None,
+    expires_at: float | None,
+) -> Asked:
+    return Asked(*wire.named(path), question, schema, None if choices is None else tuple(choices), expires_at, at)
+
+
+def _read_answered(wire: Wire, at: float, path: str, value: Data, by: str) -> Answered:
+    frame, op = wire.named(path)
+    return Answered(frame, op, wire.values_again(wire.op(frame, op), frame, value)[0], by, at)
+
+
 def _read_reserved(wire: Wire, at: float, path: str, most: Data, cost_usd: float | None) -> Reserved:
     return Reserved(*wire.named(path), Usage(*most), cost_usd, at)
 
@@ -470,6 +503,8 @@ _READERS: Final[dict[str, Callable[..., Event]]] = {
     "unsettled": _read_unsettled,
     "settled": _read_settled,
     "timer": _read_timer,
+    "asked": _read_asked,
+    "answered": _read_answered,
     "reserved": _read_reserved,
     "spent": _read_spent,
 }

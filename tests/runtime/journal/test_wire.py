@@ -13,6 +13,8 @@ from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import (
+    Answered,
+    Asked,
     CleanupStarted,
     Event,
     ItemDone,
@@ -99,6 +101,9 @@ EVENTS: list[tuple[Any, Event]] = [
     (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, 2, 1), 0.5, ("stop", "length"), "abc")),
     (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, None, 1, estimated=True), None, ("stop",))),
     (wf, TimerSet("turns[0]/", "move_1", 17.5, 5.0)),
+    (wf, Asked("turns[0]/", "move_1", "Where\nto?", {"type": "string"}, ("a", "b"), 17.5, 5.0)),
+    (wf, Asked("", "drafts", "Which?", {"$defs": {"A": {}}}, None, None, 5.0)),
+    (wf, Answered("turns[0]/", "move_1", POINT, "Ada \udce9", 6.0)),
     (wf, ReplyUnfit("", "drafts", ((0, "1"), (2, "3")), "two", "a number, please", 4.25)),
     (paying, OpUnsettled("trying.try/", "pay_1", 1, "it was cancelled", 4.5)),
     (paying, OpSettled("trying.try/", "pay_1", "happened", "check", (PAID,), None, 4.5)),

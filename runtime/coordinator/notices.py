@@ -1,0 +1,198 @@
+"""What others tell a run, from any process and without the code of its workflow: answers, verdicts, pause, cancel.
+
+A notice is one line of JSON, ``[kind, at, by, …]``. It waits in the store until whoever has claimed the run takes it,
+and wakes a run that is waiting, suspended or paused, so that somebody claims it.
+
+>>> await answer(store, run_id, "verdict", "approve", by="ada")                         # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from time import time
+from typing import Any, Final, NamedTuple
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.events import Verdict
+from orchestrator.runtime.failures import unknown_run
+from orchestrator.runtime.journal.questions import Question, open_questions
+from orchestrator.runtime.journal.stores.base import OVER, Head, Loaded, Store
+
+SOMEBODY: Final = "a person"
+
+
+class Answer(NamedTuple):
+    """The answer to a question."""
+
+    path: str
+    """Where it is asked, by the keys of ops."""
+    value: Any
+    """As JSON gives it."""
+    by: str
+    at: float
+    """Unix time in seconds at which it was sent, as in every notice."""
+
+
+class Settlement(NamedTuple):
+    """What has become of a ``once`` tool of which nobody knew."""
+
+    op: str
+    """Its path, as the error gives it."""
+    verdict: Verdict
+    value: Any
+    """What it has happened with, as JSON gives it."""
+    message: str | None
+    """What it has failed with."""
+    by: str
+    at: float
+
+
+class Cancel(NamedTuple):
+    """The run is to end without a result."""
+
+    by: str
+    at: float
+
+
+class Pause(NamedTuple):
+    """Nobody is to execute the run until somebody resumes it."""
+
+    by: str
+    at: float
+
+
+Said = Answer | Settlement | Cancel | Pause
+
+
+def written(said: Said) -> bytes:
+    """A notice as text. Raises ``TypeError`` for a value that is no JSON."""
+    kind = _KINDS[type(said)]
+    return json.dumps([kind, said.at, said.by, *_parts(said)], ensure_ascii=False).encode(errors="surrogatepass")
+
+
+def read(data: bytes) -> Said:
+    """A notice. Raises ``ValueError`` for what is none."""
+    try:
+        kind, at, by, *parts = json.loads(data.decode(errors="surrogatepass"))
+        return _MADE[kind](*parts, by=str(by), at=float(at))
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{data[:80]!r} is no notice") from error
+
+
+def _parts(said: Said) -> list[Any]:
+    return list(said[:-2])
+
+
+_KINDS: Final[dict[type[Said], str]] = {Answer: "answer", Settlement: "settle", Cancel: "cancel", Pause: "pause"}
+_MADE: Final[Mapping[str, Callable[..., Said]]] = {kind: made for made, kind in _KINDS.items()}
+
+
+async def answer(store: Store, run_id: str, op: str, value: object, *, by: str = SOMEBODY) -> Question:
+    """Answer an open question of a run: ``op`` is its path, as ``orch runs show`` gives it, or its id where that is
+    unambiguous; ``value`` is what JSON can say.
+
+    Durable when it returns the question. Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is
+    over, ORCH-R032 where there is no such question, or several, and ORCH-R031 for an answer that does not fit.
+    """
+    question = the_question(run_id, await questions(store, run_id), op)
+    if (why := question.wrong(value)) is not None:
+        raise RunError("ORCH-R031", f"the answer to `{question.op}` is {value!r}", why=why)
+    await _send(store, run_id, Answer(question.path, value, by, time()))
+    return question
+
+
+async def settle(
+    store: Store,
+    run_id: str,
+    op: str,
+    *,
+    result: object = None,
+    failed: str | None = None,
+    did_not_happen: bool = False,
+    by: str = SOMEBODY,
+) -> None:
+    """Say what has become of a ``once`` tool of which nobody knew: it has happened with ``result``, has ``failed`` and
+    why, or ``did_not_happen``. Whoever executes the run next takes it, and says in its log if it does not fit.
+
+    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over, unless it failed.
+    """
+    verdict: Verdict = "did not happen" if did_not_happen else "failed" if failed is not None else "happened"
+    await _not_over(store, run_id)
+    await _send(store, run_id, Settlement(op, verdict, result, failed, by, time()))
+
+
+async def cancel(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
+    """End a run. Whoever executes it does that, after what it does in the end; if nobody does, whoever claims it next.
+
+    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over.
+    """
+    await _not_over(store, run_id)
+    await _send(store, run_id, Cancel(by, time()))
+
+
+async def pause(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
+    """Have nobody execute a run until it is resumed. Where somebody executes it, it is given back when ``once`` tools
+    that run have ended, or after a while; other tools and model calls are cut, and are made again.
+
+    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over.
+    """
+    head = await _not_over(store, run_id)
+    if head.status != "running" and await store.set_status(run_id, "paused", f"paused by {by}"):
+        return
+    await _send(store, run_id, Pause(by, time()), wakes=False)
+
+
+async def resume(store: Store, run_id: str) -> None:
+    """Let anybody who has the code go on with a run that is paused, suspended, waits or has failed.
+
+    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is done or cancelled.
+    """
+    head = (await _loaded(store, run_id)).head
+    if head.status in ("done", "cancelled"):
+        raise _is_over(head)
+    if head.status not in ("running", "ready"):
+        await store.set_status(run_id, "ready")
+
+
+async def questions(store: Store, run_id: str) -> list[Question]:
+    """The open questions of a run. Raises ``RunError``: ORCH-R023 if it is unknown, ORCH-R033 if it is over."""
+    loaded = await _loaded(store, run_id)
+    if loaded.head.status in OVER:
+        raise _is_over(loaded.head)
+    return open_questions(loaded.rows)
+
+
+def the_question(run_id: str, asked: list[Question], op: str) -> Question:
+    """The one among the open questions that ``op`` means. Raises ``RunError`` ORCH-R032."""
+    exact = [each for each in asked if op in (each.path, each.op)]
+    meant = exact or [each for each in asked if each.is_meant_by(op)]
+    if len(meant) == 1:
+        return meant[0]
+    listed = ", ".join(f"`{each.op}`" for each in meant or asked)
+    problem = "means several open questions" if meant else "is no open question"
+    fix = f"name one of {listed}" if listed else "nothing is asked: see what it waits for with `orch runs show`"
+    raise RunError("ORCH-R032", f"`{op}` {problem} of run {run_id}", fix=fix)
+
+
+async def _send(store: Store, run_id: str, said: Said, *, wakes: bool = True) -> None:
+    if not await store.send(run_id, written(said), wakes=wakes):
+        raise unknown_run(run_id)
+
+
+async def _not_over(store: Store, run_id: str) -> Head:
+    head = (await _loaded(store, run_id)).head
+    if head.status in ("done", "cancelled"):
+        raise _is_over(head)
+    return head
+
+
+async def _loaded(store: Store, run_id: str) -> Loaded:
+    loaded = await store.load(run_id)
+    if loaded is None:
+        raise unknown_run(run_id)
+    return loaded
+
+
+def _is_over(head: Head) -> RunError:
+    return RunError("ORCH-R033", f"run {head.run_id} is over: it is {head.status}", why=head.why)

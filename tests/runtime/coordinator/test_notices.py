@@ -1,0 +1,144 @@
+"""What is said to a run arrives as it was said, and is refused at once where it is known to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orchestrator.errors import RunError
+from orchestrator.runtime.coordinator import notices
+from orchestrator.runtime.coordinator.notices import Answer, Cancel, Pause, Said, Settlement
+from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Status, Store
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+
+LOG = b"""4
+["run",1.0,"",{"run":"r","workflow":"w","version":"v"},[],null]
+["asked",2.0,"loop[1]/9f3c","turns[1]/verdict","Fine?",{"type":"string"},["yes","no"],null]
+["asked",2.5,"77b2","amount","How much?",{"type":"integer"},null,99.5]
+["asked",2.6,"77b3","gone","Really?",{"type":"string"},null,null]
+["done",2.7,"77b3",["yes"],"abc"]
+"""
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    store = MemoryStore()
+    await store.create(NewRun("r", "w", "v"), LOG)
+    yield store
+    await store.close()
+
+
+async def claimed(store: Store) -> Claim:
+    ((claim, _),) = await store.claim("me", run_id="r")
+    return claim
+
+
+async def become(store: Store, status: Status) -> None:
+    claim = await claimed(store)
+    store.append(claim, b"", change=Change(status))
+    waiting = store.barrier("r")
+    if waiting is not None:
+        await waiting
+
+
+async def status(store: Store) -> Status:
+    loaded = await store.load("r")
+    assert loaded is not None
+    return loaded.head.status
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Answer("loop[1]/9f3c", {"a": [1, None, "\udce9\n"]}, "Ada", 1.5),
+        Settlement("pay_1", "happened", {"cents": 5}, None, "Ada", 1.5),
+        Settlement("pay_1", "failed", None, "no funds", "Ada", 1.5),
+        Cancel("Ada\n", 1.5),
+        Pause("", 1.5),
+    ],
+)
+def test_a_notice_comes_back_from_its_text(said: Said) -> None:
+    assert notices.read(notices.written(said)) == said
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"[]", b"{}", b'["answer",1.0]', b'["run",1.0,"x"]', b'["cancel","x","y"]', b"[" * 100_000]
+)
+def test_what_is_no_notice_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        notices.read(data)
+
+
+async def test_an_answer_is_left_where_the_question_is_asked(store: Store) -> None:
+    question = await notices.answer(store, "r", "verdict", "yes", by="Ada")
+    assert (question.op, question.text) == ("turns[1]/verdict", "Fine?")
+    (left,) = await store.notices(await claimed(store))
+    said = notices.read(left.data)
+    assert isinstance(said, Answer)
+    assert (said.path, said.value, said.by) == ("loop[1]/9f3c", "yes", "Ada")
+
+
+@pytest.mark.parametrize(("op", "value"), [("turns[1]/verdict", "maybe"), ("amount", "7"), ("77b2", None)])
+async def test_a_wrong_answer_is_refused_to_who_sends_it(store: Store, op: str, value: object) -> None:
+    with pytest.raises(RunError) as failure:
+        await notices.answer(store, "r", op, value)
+    assert failure.value.code == "ORCH-R031"
+    assert not await store.notices(await claimed(store))
+
+
+@pytest.mark.parametrize("op", ["gone", "nothing", ""])
+async def test_what_is_not_asked_takes_no_answer(store: Store, op: str) -> None:
+    with pytest.raises(RunError) as failure:
+        await notices.answer(store, "r", op, "yes")
+    assert failure.value.code == "ORCH-R032"
+
+
+async def test_what_is_typed_is_meant_by_the_schema(store: Store) -> None:
+    verdict, amount = await notices.questions(store, "r")
+    assert (verdict.typed(" yes "), amount.typed("12"), amount.typed("twelve")) == ("yes", 12, "twelve")
+    assert amount.expires_at == 99.5
+
+
+async def test_a_waiting_run_is_ready_for_an_answer_and_for_its_end(store: Store) -> None:
+    await become(store, "waiting")
+    await notices.answer(store, "r", "amount", 3)
+    assert await status(store) == "ready"
+    await become(store, "suspended")
+    await notices.cancel(store, "r")
+    assert await status(store) == "ready"
+
+
+async def test_a_run_that_nobody_executes_is_paused_at_once_and_resumed(store: Store) -> None:
+    await notices.pause(store, "r", by="Ada")
+    assert await status(store) == "paused"
+    await notices.resume(store, "r")
+    assert await status(store) == "ready"
+
+
+async def test_who_executes_a_run_is_told_to_pause_it(store: Store) -> None:
+    claim = await claimed(store)
+    await notices.pause(store, "r")
+    (left,) = await store.notices(claim)
+    assert isinstance(notices.read(left.data), Pause)
+
+
+@pytest.mark.parametrize("over", ["done", "cancelled"])
+async def test_a_run_that_is_over_is_told_nothing(store: Store, over: Status) -> None:
+    await become(store, over)
+    for tell in (
+        notices.answer(store, "r", "amount", 3),
+        notices.settle(store, "r", "pay_1"),
+        notices.cancel(store, "r"),
+        notices.pause(store, "r"),
+        notices.resume(store, "r"),
+    ):
+        with pytest.raises(RunError) as failure:
+            await tell
+        assert failure.value.code == "ORCH-R033"
+
+
+async def test_an_unknown_run_is_told_nothing(store: Store) -> None:
+    with pytest.raises(RunError) as failure:
+        await notices.cancel(store, "another")
+    assert failure.value.code == "ORCH-R023"
