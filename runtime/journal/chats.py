@@ -1,7 +1,9 @@
-"""The conversations of one run, each message stored once.
+"""The conversations of one run, each message stored once, and each long text.
 
 A conversation is the name of its last message. A message is a *node*: a number, the number of the message before it, 0
-for none, and what it is. So a turn adds its own messages only, and conversations that begin alike share their nodes.
+for none, and what it is. So a turn adds its own messages only, and conversations that begin alike share their nodes. A
+text of some length is a node as well, since the same one often is what a tool gives, what is said of it to a model, and
+what a loop hands on: a message of which the text is known names that in place of it.
 
     chats = Chats()
     text = encode(Chat, talk, chats)        # {"~chat": [4, ...]}
@@ -14,30 +16,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from orchestrator.dsl.models.messages import Message
+from orchestrator.dsl.models.messages import Message, ToolCall
 from orchestrator.runtime.journal.stored import decode, encode
 from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.values import Conversation
 
 WORTH_NAMING: Final = 64
-"""A reply of fewer characters is written again rather than named."""
+"""A text of fewer characters is written again rather than named."""
+WORTH_KEEPING: Final = 256
+"""One of so many is kept so that it can be named, though nothing has named it yet."""
 _NAMED: Final = re.compile(r'\{"~(?:chat|said|reply)":\[?(\d+)')
 
 
+class _Node(NamedTuple):
+    parent: int
+    what: Message | str
+    about: int
+    """The node that has the text of a message; 0 where it is written with the message."""
+
+
 class Chats:
-    """The messages of a run."""
+    """The messages and long texts of a run."""
 
     def __init__(self) -> None:
         self._fresh: dict[int, str] = {}
         """The texts of nodes that have not been taken."""
         self._mark = uuid4().int
         """It tells conversations whose node is remembered which tree that is of."""
-        self._nodes: dict[int, tuple[int, Message]] = {}
+        self._nodes: dict[int, _Node] = {}
         self._numbers: dict[tuple[int, Message], int] = {}
-        self._said: dict[tuple[str, tuple[Any, ...]], int] = {}
+        self._texts: dict[str, int] = {}
+        self._replies: dict[tuple[str, tuple[ToolCall, ...]], int] = {}
         self._last = 0
 
     def number(self, conversation: Conversation) -> int:
@@ -51,71 +64,96 @@ class Chats:
         conversation.remember(self._mark, number)
         return number
 
+    def noted(self, text: str) -> int | None:
+        """The node of this text; None for a short one. A long one that is in none becomes one."""
+        if len(text) < WORTH_NAMING:
+            return None
+        known = self._texts.get(text)
+        return self._add(_Node(0, text, 0)) if known is None and len(text) >= WORTH_KEEPING else known
+
+    def replied(self, text: str, calls: tuple[ToolCall, ...]) -> int | None:
+        """The node of a message that says this and makes these calls, if there is one."""
+        return self._replies.get((text, calls))
+
     def _after(self, parent: int, message: Message) -> int:
+        if type(message.content) is not str:  # it may equal another text, and be another thing
+            return self._add(_Node(parent, message, 0))
         known = self._numbers.get((parent, message))
-        if known is not None and type(message.content) is str:
+        if known is not None:
             return known
+        about = self._texts.get(message.content, 0) if len(message.content) >= WORTH_NAMING else 0
+        return self._add(_Node(parent, message, about))
+
+    def _add(self, node: _Node) -> int:
         number = self._last + 1
-        self._fresh[number] = self._text(number, parent, message)
-        self._put(number, parent, message)
+        self._fresh[number] = _text(number, node)
+        self._put(number, node)
         return number
 
-    def _put(self, number: int, parent: int, message: Message) -> None:
-        self._nodes[number] = parent, message
+    def _put(self, number: int, node: _Node) -> None:
+        self._nodes[number] = node
         self._last = max(self._last, number)
-        if type(message.content) is not str:  # it may equal another text, and be another thing
-            return
-        self._numbers[parent, message] = number
-        if message.role == "assistant" and _length(message.content, message.calls) >= WORTH_NAMING:
-            self._said[message.content, message.calls] = number
-
-    @staticmethod
-    def _text(number: int, parent: int, message: Message | None) -> str:
-        return f"[{number},{parent},{encode(Message, message, None)}]"
+        what = node.what
+        if isinstance(what, str):
+            self._texts.setdefault(what, number)
+        elif type(what.content) is str:
+            self._numbers[node.parent, what] = number
+            if what.calls:
+                self._replies[what.content, what.calls] = number
+            if len(what.content) >= WORTH_NAMING:
+                self._texts.setdefault(what.content, number)
 
     def take_fresh(self) -> list[str]:
         """The texts of the nodes that were added since this was called; each is in front of those that follow it."""
         taken, self._fresh = self._fresh, {}
         return list(taken.values())
 
-    def add(self, node: Any) -> None:
+    def add(self, data: Any) -> None:
         """Take a node that is stored: the data of one text. Raises ``NotReadError``."""
         try:
-            number, parent, data = node
+            number, parent, held, *more = data
+            about = more[0] if more else 0
+            if not (type(number) is type(parent) is type(about) is int and 0 <= parent < number > about >= 0):
+                raise _no_node()
         except (TypeError, ValueError):
-            raise _no_message() from None
-        message = decode(Message, data, None)
-        if type(number) is not int or type(parent) is not int or not 0 <= parent < number:
-            raise _no_message()
-        if message is None and not parent:
+            raise _no_node() from None
+        what = decode(Message, held, None)
+        if what is None and not parent:
             self._last = max(self._last, number)
             return
-        if not isinstance(message, Message) or self._nodes.get(number, (parent, message)) != (parent, message):
-            raise _no_message()
-        if parent and parent not in self._nodes:
-            raise NotReadError(f"message {number} follows message {parent}, which is not there")
-        self._put(number, parent, message)
+        if isinstance(what, Message):
+            if parent:
+                self.message(parent)
+            what = replace(what, content=self.text(about)) if about else what
+        elif type(what) is not str or parent or about:
+            raise _no_node()
+        node = _Node(parent, what, about)
+        if self._nodes.get(number, node) != node:
+            raise _no_node()
+        self._put(number, node)
 
     def conversation(self, number: int, model: Any, session: Any, engine: Any, shared: Any) -> Conversation:
         """The conversation that ends with a node. Raises ``NotReadError`` if there is none."""
         messages: list[Message] = []
         at = number
         while at:
-            at, message = self._node(at)
-            messages.append(message)
+            messages.append(self.message(at))
+            at = self._nodes[at].parent
         made = Conversation(tuple(reversed(messages)), model, session, engine, shared)
         made.remember(self._mark, number)
         return made
 
     def message(self, number: int) -> Message:
-        """The message of a node. Raises ``NotReadError`` if there is none."""
-        return self._node(number)[1]
+        """The message of a node. Raises ``NotReadError`` if it is none."""
+        what = self._node(number).what
+        if isinstance(what, str):
+            raise _no_node()
+        return what
 
-    def said(self, text: str, calls: tuple[Any, ...] = ()) -> int | None:
-        """The node of a reply that says this and calls these; None where it is unknown, or too short to be named."""
-        if not calls and len(text) < WORTH_NAMING:
-            return None
-        return self._said.get((text, calls))
+    def text(self, number: int) -> str:
+        """The text of a node, which may be that of a message. Raises ``NotReadError`` if there is no such node."""
+        what = self._node(number).what
+        return what if isinstance(what, str) else what.content
 
     def keep(self, numbers: Iterable[int]) -> list[str]:
         """The texts of these nodes and of all in front of them, parents first, and one that says which numbers are
@@ -124,24 +162,35 @@ class Chats:
         needed = self._needed([*numbers, *self._fresh])
         self._nodes = {number: node for number, node in self._nodes.items() if number in needed}
         self._numbers = {node: number for node, number in self._numbers.items() if number in needed}
-        self._said = {said: number for said, number in self._said.items() if number in needed}
-        texts = [self._text(number, *node) for number, node in sorted(self._nodes.items())]
-        return texts if self._last in needed or not self._last else [*texts, self._text(self._last, 0, None)]
+        self._texts = {text: number for text, number in self._texts.items() if number in needed}
+        self._replies = {reply: number for reply, number in self._replies.items() if number in needed}
+        texts = [_text(number, node) for number, node in sorted(self._nodes.items())]
+        return texts if self._last in needed or not self._last else [*texts, f"[{self._last},0,null]"]
 
     def _needed(self, numbers: Iterable[int]) -> set[int]:
-        needed: set[int] = set()
-        for each in numbers:
-            at = each
-            while at and at not in needed:
-                needed.add(at)
-                at = self._node(at)[0]
+        needed, todo = {0}, [*numbers]
+        while todo:
+            number = todo.pop()
+            if number not in needed:
+                needed.add(number)
+                node = self._node(number)
+                todo += (node.parent, node.about)
         return needed
 
-    def _node(self, number: int) -> tuple[int, Message]:
+    def _node(self, number: int) -> _Node:
         found = self._nodes.get(number)
         if found is None:
             raise NotReadError(f"message {number} of the run's conversations is not there")
         return found
+
+
+def _text(number: int, node: _Node) -> str:
+    """A node as it is stored: a message of which the text is elsewhere, without it."""
+    if isinstance(node.what, str):
+        return f"[{number},0,{encode(str, node.what, None)}]"
+    if node.about:
+        return f"[{number},{node.parent},{encode(Message, replace(node.what, content=''), None)},{node.about}]"
+    return f"[{number},{node.parent},{encode(Message, node.what, None)}]"
 
 
 def mentioned(text: str) -> set[int]:
@@ -149,9 +198,5 @@ def mentioned(text: str) -> set[int]:
     return set(map(int, _NAMED.findall(text)))
 
 
-def _no_message() -> NotReadError:
+def _no_node() -> NotReadError:
     return NotReadError("what is stored is no message of a conversation, or another one of its number")
-
-
-def _length(text: str, calls: Iterable[Any]) -> int:
-    return len(text) + sum(len(each.arguments) for each in calls)

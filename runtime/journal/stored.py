@@ -53,7 +53,7 @@ def encode(tp: Any, value: object, chats: Conversations | None) -> str:
     try:
         if kind not in PLAIN:
             tree = types.writes[kind](Writer(types.writes, chats), value, 1)
-        elif kind is str and chats is not None and (number := chats.said(value)) is not None:  # type: ignore[arg-type]
+        elif kind is str and chats is not None and (number := chats.noted(value)) is not None:  # type: ignore[arg-type]
             tree = {"~said": number}
         text = to_json(tree).decode()
         if "NaN" not in text and "Infinity" not in text:

@@ -188,9 +188,13 @@ def _defaultdict(w: Writer, value: defaultdict[Any, Any], depth: int) -> Any:
 
 
 def _reply(w: Writer, value: Reply, depth: int) -> Any:
-    """A reply, by the message that was made of it where that is known."""
-    known = w.chats.said(value.text, tuple(value.calls)) if w.chats is not None else None
-    said = w.items([value.text, value.calls], depth) if known is None else [known]
+    """A reply, by the message that was made of it where that is known, or by its text."""
+    said, known = w.items([value.text, value.calls], depth), None
+    if w.chats is not None and value.calls:
+        known = w.chats.replied(value.text, tuple(value.calls))
+        said = said if known is None else [known]
+    elif w.chats is not None and type(value.text) is str and (known := w.chats.noted(value.text)) is not None:
+        said[0] = {"~said": known}
     return {"~reply": [*said, *w.items([value.problem, value.is_final], depth)]}
 
 
@@ -203,7 +207,7 @@ def _of_reply(r: Reader, held: list[Any]) -> Reply:
 
 
 def _said(r: Reader, held: int) -> str:
-    return str(conversations(r).message(held).content)
+    return conversations(r).text(held)
 
 
 def _conversation(w: Writer, value: Conversation, depth: int) -> Any:

@@ -37,8 +37,14 @@ class Conversations(Protocol):
     def conversation(self, number: int, model: Any, session: Any, engine: Any, shared: Any) -> Any:
         """The conversation that ends there."""
 
-    def said(self, text: str, calls: tuple[Any, ...] = ()) -> int | None:
-        """The node of an assistant's message that says this, where it pays to name it."""
+    def noted(self, text: str) -> int | None:
+        """The node that has this text, where it pays to name it."""
+
+    def replied(self, text: str, calls: tuple[Any, ...]) -> int | None:
+        """The node of a message that says this and makes these calls, if there is one."""
+
+    def text(self, number: int) -> str:
+        """The text of a node."""
 
     def message(self, number: int) -> Any:
         """The message of a node."""

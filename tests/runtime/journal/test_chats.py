@@ -50,11 +50,12 @@ def test_each_message_is_stored_once_and_a_conversation_is_a_number() -> None:
 def test_a_long_conversation_costs_little_more_than_what_is_said() -> None:
     chats, talk, written, said = Chats(), Conversation(), 0, 0
     for number in range(200):
-        reply = f"{number} é" * 250
-        talk = turn(talk, f"{number} ü" * 250, reply)
+        looked_up, reply = f"{number} é" * 250, f"{number} ü" * 250
+        texts = [encode(str, looked_up, chats)]
+        talk = turn(talk, looked_up, reply)
         said += sum(len(each.content.encode()) for each in talk.messages[-2:])
-        texts = [encode(Chat, talk, chats), encode(str, reply, chats), *chats.take_fresh()]
-        written += sum(len(each.encode()) for each in texts)
+        texts += [encode(str, reply, chats), encode(Chat, talk, chats), encode(str, looked_up, chats)]
+        written += sum(len(each.encode()) for each in [*texts, *chats.take_fresh()])
     assert said > 400_000
     assert written <= 1.1 * said
 
@@ -225,6 +226,38 @@ def test_one_number_is_one_message() -> None:
 def test_a_conversation_of_which_messages_are_missing_is_refused() -> None:
     with pytest.raises(NotReadError, match="message 7"):
         decode(Chat, {"~chat": [7, None, None, None, False]}, Chats())
+
+
+def test_a_long_text_is_stored_once_whoever_has_it() -> None:
+    chats, found = Chats(), "found " * 60
+    texts = [encode(str, found, chats)]
+    talk = turn(Conversation(), found, f"I found {found}")
+    texts += [encode(Chat, talk, chats), encode(str, found, chats), encode(Reply, Reply(found), chats)]
+    nodes = chats.take_fresh()
+    assert [loads(each)[:2] + loads(each)[3:] for each in nodes] == [[1, 0], [2, 0, 1], [3, 2]]
+    stored = read(nodes)
+    assert [decode(Any, loads(each), stored) for each in texts] == [found, talk, found, Reply(found)]
+    kept = read(chats.keep(mentioned(texts[1])))
+    assert decode(Chat, loads(texts[1]), kept) == talk
+    assert chats.keep([]) == ["[3,0,null]"]
+
+
+def test_a_text_that_is_short_or_of_another_class_is_written_as_it_is() -> None:
+    chats = Chats()
+    assert encode(str, "short " * 20, chats) == '"' + "short " * 20 + '"'
+    assert "~said" not in encode(str, Markup("marked " * 60), chats)
+    assert chats.take_fresh() == []
+
+
+@pytest.mark.parametrize(
+    "node", [[2, 1, "text"], [2, 0, "text", 1], [2, 0, {"~message": {"role": "user"}}, 3], [3, 2, 5]]
+)
+def test_a_text_that_is_no_node_is_refused(node: Any) -> None:
+    chats = read(['[1,0,"a text"]'])
+    with pytest.raises(NotReadError):
+        chats.add(node)
+    with pytest.raises(NotReadError):
+        decode(Chat, {"~chat": [1, None, None, None, False]}, chats)
 
 
 def test_halves_of_characters_in_messages_stay() -> None:

@@ -192,7 +192,7 @@ def test_any_data_is_read_or_refused(data: Any) -> None:
 MESSAGES = st.builds(
     Message,
     st.sampled_from(["system", "user", "assistant", "tool"]),
-    TEXTS | st.just("a long reply " * 9),
+    TEXTS | st.just("a long reply " * 30),
     calls=st.lists(st.builds(ToolCall, TEXTS, TEXTS | st.just("x" * 70)), max_size=2).map(tuple),
 )
 
