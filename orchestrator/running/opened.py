@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from orchestrator.errors import RunError
 from orchestrator.running import stores
 from orchestrator.running.engines import engine_label, short_model, used_engines
+from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.specs import Generate
@@ -60,8 +61,13 @@ class Opened:
     ) -> None:
         self._tools = RayTools()
         self.runtime = Runtime(
-            ray=self._tools, human=human, durations=durations, store=store, observers=observers
-        )  # fmt: skip
+            ray=self._tools,
+            human=human,
+            durations=durations,
+            store=store,
+            artifacts=None if store is None else artifacts_of(store.url),
+            observers=observers,
+        )
         self._store = store
         self.start_seconds = 0.0
         """What starting has taken, all in all."""

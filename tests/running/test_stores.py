@@ -103,3 +103,20 @@ def test_the_folder_of_the_default_store_is_its_owner_s_and_in_no_repository(
     (folder / ".gitignore").write_text("runs.db\n")
     run(note, "a", store=DEFAULT_URL)
     assert (folder / ".gitignore").read_text() == "runs.db\n"
+
+
+@tool(effects="reads")
+def large(n: int) -> str:
+    return "x" * n
+
+
+@workflow
+def reading(n: int) -> int:
+    return len(large(n))
+
+
+def test_large_values_are_beside_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORCH_ARTIFACTS", raising=False)
+    assert run(reading, 200_000, store=tmp_path / "mine.db").value == 200_000
+    (kept,) = (each for each in (tmp_path / "mine.db.artifacts").rglob("*") if each.is_file())
+    assert kept.stat().st_size == 200_002

@@ -1,13 +1,32 @@
-"""Artifacts by their URL."""
+"""Artifacts by their URL, or by the store whose runs they are of."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
 
 from orchestrator.errors import RunError, described
 from orchestrator.redaction import shown
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.artifacts.folder import Folder
+
+VARIABLE: Final = "ORCH_ARTIFACTS"
+"""It names the place where the environment has one for all stores."""
+
+
+def artifacts_of(store_url: str) -> Artifacts | None:
+    """Where the large values of a store's runs go: where ``ORCH_ARTIFACTS`` says, else beside the file of a SQLite
+    store (``runs.db.artifacts``), which is moved and removed together with it. None of any other store: its runs go on
+    on other machines, so their values stay in it.
+
+    Raises ``RunError`` ORCH-R091.
+    """
+    if given := os.environ.get(VARIABLE):
+        return open_artifacts(given)
+    path = store_url.removeprefix("sqlite:///")
+    return None if path == store_url else Folder(Path(unquote(f"{path}.artifacts")))
 
 
 def open_artifacts(place: str | Path) -> Artifacts:

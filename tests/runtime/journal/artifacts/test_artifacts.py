@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from orchestrator.runtime.journal.artifacts import folder as folder_module
 from orchestrator.runtime.journal.artifacts import remote as remote_module
 from orchestrator.runtime.journal.artifacts.base import DAY_S, Artifacts, LostArtifactError, ended_before, name_of
 from orchestrator.runtime.journal.artifacts.folder import Folder
-from orchestrator.runtime.journal.artifacts.opening import open_artifacts
+from orchestrator.runtime.journal.artifacts.opening import artifacts_of, open_artifacts
 from tests.runtime.journal.artifacts.places import PLACES, InPieces, opened, write
 
 DATA = b"\x00large\xff" * 10_000
@@ -210,3 +211,17 @@ def test_any_order_of_calls_is_that_of_a_dict(
                     artifacts.get(name)
             assert sorted(artifacts.names(FOR_EVER)) == sorted(model)
             assert sorted(artifacts.names(2 * DAY_S)) == sorted(n for n in model if not n.startswith("19700103"))
+
+
+def test_the_large_values_of_a_file_of_runs_are_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORCH_ARTIFACTS", raising=False)
+    found = artifacts_of(f"sqlite:///{quote(str(tmp_path / 'my runs.db'))}")
+    assert found is not None
+    assert found.url == f"file://{tmp_path}/my runs.db.artifacts"
+    assert artifacts_of("postgresql://host/runs") is None
+    assert artifacts_of("memory:") is None
+    monkeypatch.setenv("ORCH_ARTIFACTS", "memory://elsewhere")
+    for url in ("sqlite:///runs.db", "postgresql://host/runs"):
+        found = artifacts_of(url)
+        assert found is not None
+        assert found.url == "memory://elsewhere"
