@@ -72,13 +72,31 @@ _CLAIM: Final = f"""
     SELECT found.*, claimed.epoch FROM found JOIN claimed ON claimed.run_id = found.run_id
     ORDER BY found.created_at, found.run_id"""
 _ONE: Final = "run.run_id = %(run)s AND (run.status <> 'running' OR run.owner = %(owner)s) FOR UPDATE"
-_READY_RUNS: Final = (
-    "run.status = 'ready' {held} ORDER BY run.created_at, run.run_id LIMIT {limit} FOR UPDATE SKIP LOCKED"
-)
-_HELD: Final = """
-    AND run.workflow = ANY(%(workflow)s) AND EXISTS (
-        SELECT FROM unnest(%(workflow)s::text[], %(version)s::text[]) AS held(workflow, version)
-        WHERE held.workflow = run.workflow AND (held.version IS NULL OR held.version = run.version))"""
+_IN_ORDER: Final = "ORDER BY run.created_at, run.run_id LIMIT {limit}"
+_READY_RUNS: Final = f"run.status = 'ready' {_IN_ORDER} FOR UPDATE SKIP LOCKED"
+_OLDEST: Final = f"""
+        SELECT oldest.* FROM unnest({{held}}) AS held(workflow{{version}}) CROSS JOIN LATERAL (
+            SELECT run.run_id, run.created_at FROM orch_run AS run
+            WHERE run.status = 'ready' AND run.workflow = held.workflow {{of}} {_IN_ORDER.format(limit="{more}")}
+        ) AS oldest"""
+_HELD_RUNS: Final = f"""
+    run.run_id = ANY(ARRAY(
+        SELECT run.run_id FROM (
+        {_OLDEST.format(held="%(whole)s::text[]", version="", of="", more="{more}")}
+        UNION ALL
+        {
+    _OLDEST.format(
+        held="%(workflow)s::text[], %(version)s::text[]",
+        version=", version",
+        of="AND run.version = held.version",
+        more="{more}",
+    )
+}
+        ) AS run {_IN_ORDER.format(limit="{more}")}
+    )) AND (run.status = 'ready') IS TRUE {_IN_ORDER} FOR UPDATE SKIP LOCKED"""
+"""The oldest of each workflow and version that is held, of an index, then the oldest of those that nobody locks."""
+MORE: Final = 200
+"""How many others may be claiming what was found, so that none finds everything locked."""
 _RENEW: Final = f"""
     WITH kept AS (
         UPDATE orch_owner AS owner SET until = {NOW} + %(lease_s)s::float8, session = %(session)s
@@ -139,15 +157,17 @@ class Claims:
         limit: int,
     ) -> Sequence[tuple[Claim, Head]]:
         """Claim the run that is named, or runs that are ready."""
-        held = [] if holds is None else [(name, each) for name, of in holds.items() for each in _versions(of)]
-        which = (
-            _ONE if run_id is not None else _READY_RUNS.format(held="" if holds is None else _HELD, limit=int(limit))
-        )
+        if run_id is not None:
+            which = _ONE
+        else:
+            which = (_READY_RUNS if holds is None else _HELD_RUNS).format(limit=int(limit), more=int(limit) + MORE)
+        held = [(name, version) for name, of in (holds or {}).items() for version in of or ()]
         values = {
             "owner": owner,
             "session": self._session,
             "lease_s": lease_s,
             "run": run_id,
+            "whole": [name for name, of in (holds or {}).items() if of is None],
             "workflow": [name for name, _ in held],
             "version": [version for _, version in held],
         }
@@ -178,7 +198,3 @@ class Claims:
 def head_of(row: Sequence[Any]) -> Head:
     """A head from what ``HEAD`` selects."""
     return Head(*row)
-
-
-def _versions(versions: Collection[str] | None) -> Collection[str | None]:
-    return [None] if versions is None else versions

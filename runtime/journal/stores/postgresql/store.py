@@ -317,8 +317,10 @@ class PostgresqlStore:
     async def close(self) -> None:
         """Commit what was appended, give back what was claimed here, and close."""
         try:
-            await self._flusher.flush()
-            await self._claims.give_back()
+            try:
+                await self._flusher.flush()
+            finally:
+                await self._claims.give_back()
         finally:
             await self._close_sessions()
 
