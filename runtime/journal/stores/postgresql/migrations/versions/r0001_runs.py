@@ -5,8 +5,8 @@ are compared byte by byte, in whatever language the database sorts.
 
 ``orch_run`` is updated with each commit of a run, at places that no index has; the free space lets an update stay in
 its page. Its four indexes of ``latest`` are for listing: whatever is asked for is a few ranges of one of them (a range
-for each status), so a page costs the same among a thousand runs and among a million. The versions in one of them are for
-claiming: ready runs of versions that nobody holds are passed over without being read.
+for each status), so a page costs the same among a thousand runs and among a million. The versions in one of them are
+for claiming: ready runs of versions that nobody holds are passed over without being read.
 
 ``orch_log`` is one table, clustered by nothing: a run's rows are read, and removed, by its name, in one range of its
 only index; appends of some hundred runs touch some hundred pages of that. Parts by time would put a run that waits for
