@@ -1,9 +1,10 @@
 """A run's log in a store: what happens is written down at once as text, and made durable with what others append.
 
 A row holds lines: a number is the version of those behind it, one that begins with ``m`` a message, and any other is an
-event (:mod:`~orchestrator.runtime.journal.wire`). When the rows since the last snapshot are larger than it, another one
-is written: the lines that still count (:mod:`~orchestrator.runtime.journal.live`). So to open a run is to read at most
-about twice of what is still going on.
+event (:mod:`~orchestrator.runtime.journal.wire`). A snapshot is the lines that still count
+(:mod:`~orchestrator.runtime.journal.live`). It is written when it is less than half of what has to be read without it,
+so nothing is stored again where nothing has been superseded, as in a long chat; this is looked at when as much as
+still counts has been written since. So to open a run is to read at most about three times of what is still going on.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Recorder:
         self._wire = Wire(program, self._chats, self._apart)
         self._live = Live(_remembered(program))
         self._tail_bytes = self._snapshot_bytes = 0
+        self._look_bytes = SNAPSHOT_BYTES
+        """With more than so much behind the last snapshot, it is looked whether another one is worth it."""
         self._has_version = False
         self._behind: deque[tuple[bytes, Change | None, Mapping[str, bytes]]] = deque()
         """What is appended when the large values in it, and in what is in front of it, are durable."""
@@ -105,7 +108,7 @@ class Recorder:
             self._store.append(self.claim, data, change=_change(event))
         except FencedError as error:
             raise _taken_over(run_id) from error
-        if self._tail_bytes > max(SNAPSHOT_BYTES, self._snapshot_bytes):
+        if self._tail_bytes > self._look_bytes:
             self._take_snapshot(self.claim)
 
     def barrier(self, run_id: str) -> Awaitable[None] | None:
@@ -187,14 +190,19 @@ class Recorder:
         return "\n".join([*parts, text, ""]).encode(errors="surrogatepass")
 
     def _take_snapshot(self, claim: Claim) -> None:
+        """Write a snapshot, if that halves what has to be read."""
         lines = list(self._live.lines())
         named: set[int] = set()
         for each in lines:
             named |= mentioned(each)
         messages = [f"m{each}" for each in self._chats.keep(named)]
         data = "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass")
+        if 2 * len(data) > self._snapshot_bytes + self._tail_bytes:
+            self._look_bytes = self._tail_bytes + len(data)
+            return
         self._store.snapshot(claim, data)
         self._snapshot_bytes, self._tail_bytes = len(data), 0
+        self._look_bytes = max(SNAPSHOT_BYTES, len(data))
 
 
 def _taken_over(run_id: str) -> JournalError:
