@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from orchestrator.runtime.journal.artifacts import folder, garbage
 from orchestrator.runtime.journal.artifacts.base import DAY_S
 from orchestrator.runtime.journal.artifacts.folder import Folder
 from orchestrator.runtime.journal.retention import Retention, enforce, remove_expired
-from orchestrator.runtime.journal.stores.base import OVER, Status
+from orchestrator.runtime.journal.stores.base import OVER, Status, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.journal.stores.opened import open_store
 from tests.runtime.journal.stores.keeping import created, ended
 
 NOW = 1_796_040_000.0
@@ -28,14 +30,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(kept=10_000)
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    found = MemoryStore(kept=10_000) if request.param == "memory" else await open_store(f"sqlite:///{tmp_path}/runs.db")
+    yield found
+    await found.close()
 
 
-async def run(
-    store: MemoryStore, clock: list[float], run_id: str, *, began: float, over: float | None, **of: str
-) -> None:
+async def run(store: Store, clock: list[float], run_id: str, *, began: float, over: float | None, **of: str) -> None:
     """A run that began and ended so many days before ``NOW``."""
     status = of.pop("status", "done")
     clock[0] = NOW - began * DAY_S
@@ -46,11 +48,11 @@ async def run(
     clock[0] = NOW
 
 
-async def ids(store: MemoryStore) -> set[str]:
+async def ids(store: Store) -> set[str]:
     return {each.run_id for each in await store.heads(limit=10_000)}
 
 
-async def test_a_run_is_kept_for_so_many_days_after_its_end(store: MemoryStore, clock: list[float]) -> None:
+async def test_a_run_is_kept_for_so_many_days_after_its_end(store: Store, clock: list[float]) -> None:
     await run(store, clock, "old", began=40, over=31)
     await run(store, clock, "long", began=400, over=29)
     await run(store, clock, "exact", began=40, over=30)
@@ -61,7 +63,7 @@ async def test_a_run_is_kept_for_so_many_days_after_its_end(store: MemoryStore, 
 
 @pytest.mark.parametrize("status", ["waiting", "suspended", "paused", "ready"])
 async def test_a_run_that_is_not_over_is_kept_however_old_it_is(
-    store: MemoryStore, clock: list[float], status: Status
+    store: Store, clock: list[float], status: Status
 ) -> None:
     await run(store, clock, "parked", began=900, over=800, status=status)
     await run(store, clock, "running", began=900, over=None)
@@ -70,12 +72,12 @@ async def test_a_run_that_is_not_over_is_kept_however_old_it_is(
 
 
 @pytest.mark.parametrize("status", OVER)
-async def test_every_kind_of_end_is_one(store: MemoryStore, clock: list[float], status: Status) -> None:
+async def test_every_kind_of_end_is_one(store: Store, clock: list[float], status: Status) -> None:
     await run(store, clock, "old", began=3, over=2, status=status)
     assert await remove_expired(store, Retention(days=1)) == 1
 
 
-async def test_a_tenant_may_have_days_of_its_own_or_none(store: MemoryStore, clock: list[float]) -> None:
+async def test_a_tenant_may_have_days_of_its_own_or_none(store: Store, clock: list[float]) -> None:
     for tenant in ("", "acme", "short", "ever"):
         for days in (5, 50, 500):
             await run(store, clock, f"{tenant}{days}", began=days, over=days, tenant=tenant)
@@ -87,7 +89,7 @@ async def test_a_tenant_may_have_days_of_its_own_or_none(store: MemoryStore, clo
 
 
 async def test_what_is_in_memory_at_once_is_a_page(
-    store: MemoryStore, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    store: Store, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PAGE", 4)
     for n in range(30):
@@ -116,7 +118,7 @@ def test_days_are_none_or_a_number_that_is_not_negative(days: float) -> None:
 
 
 async def test_what_only_removed_runs_referred_to_goes_with_them(
-    store: MemoryStore, clock: list[float], tmp_path: Path
+    store: Store, clock: list[float], tmp_path: Path
 ) -> None:
     artifacts = Folder(tmp_path)
     clock[0] = NOW - 50 * DAY_S
