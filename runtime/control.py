@@ -17,7 +17,7 @@ from orchestrator.runtime.attempt import begin_enclosing
 from orchestrator.runtime.attempted import attempted
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.events import ItemDone, MapProgress, TurnDone, attempt_path
-from orchestrator.runtime.failures import all_failed
+from orchestrator.runtime.failures import UNDECIDED, all_failed
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.inline import SLICE_S, does_not_end, items_in_turn, map_length, turns
 from orchestrator.runtime.outcome import WORTH_SUPERSEDING, Outcome, Tally
@@ -197,7 +197,7 @@ async def _race(at: Place) -> Sequence[Any]:
 
 def _race_failure(op: Op, errors: list[BaseException]) -> RunError:
     for error in errors:
-        if isinstance(error, BudgetError):
+        if isinstance(error, BudgetError) or (isinstance(error, RunError) and error.code == UNDECIDED):
             return error
     return all_failed(op.id, errors, op.where)
 

@@ -22,6 +22,7 @@ from orchestrator.runtime.engines.base import FinishReason, Usage
 from orchestrator.runtime.specs import Limits
 
 Verdict = Literal["happened", "failed", "did not happen"]
+Decision = Literal["keep", "again"]
 
 
 class RunStarted(NamedTuple):
@@ -171,6 +172,26 @@ class OpDone(NamedTuple):
     """Why each sample of a model call ended."""
     inputs: str | None = None
     """The digest of what it was given, which a run that goes on compares; None where nobody has to."""
+
+
+class VersionChanged(NamedTuple):
+    """From here on the run is executed by another version of its workflow."""
+
+    before: str
+    """Fingerprint of the program that it was executed by."""
+    rows: int
+    """So many rows of its log are of earlier versions."""
+    at: float
+
+
+class Decided(NamedTuple):
+    """Somebody has said what is to be done about an op that has written something under an earlier version and would do
+    otherwise now: ``keep`` what it gave, or do it ``again``."""
+
+    frame: str
+    op: str
+    verdict: Decision
+    at: float
 
 
 class TimerSet(NamedTuple):
@@ -324,7 +345,8 @@ class Totals(NamedTuple):
 
 Event = (
     RunStarted | RunResumed | TurnDone | ItemDone | CleanupStarted | OpStarted | OpFailed | OpCaught | ReplyUnfit |
-    OpUnsettled | OpSettled | OpDone | TimerSet | Asked | Answered | Reserved | Spent | Totals | RunDone | RunFailed
+    OpUnsettled | OpSettled | OpDone | TimerSet | Asked | Answered | Reserved | Spent | Totals | VersionChanged |
+    Decided | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
 Shown = Computed | Token | ToolItem | MapProgress | KvTurn

@@ -34,6 +34,7 @@ from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.events import (
     Computed,
+    Decided,
     Event,
     Feed,
     OpCaught,
@@ -45,10 +46,11 @@ from orchestrator.runtime.events import (
     RunResumed,
     RunStarted,
     attempt_path,
+    occurrence,
 )
 from orchestrator.runtime.group import Group
 from orchestrator.runtime.journal.base import Journal
-from orchestrator.runtime.journal.replay import Known, State, apply
+from orchestrator.runtime.journal.replay import Known, Ran, State, apply
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.values.tree import NotKeptError
 from orchestrator.runtime.kept import is_made_again
@@ -66,6 +68,7 @@ from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.services import Services
 from orchestrator.runtime.sessions import Sessions
 from orchestrator.runtime.specs import NO_LIMITS, Limits
+from orchestrator.runtime.taking_over import TakingOver
 from orchestrator.runtime.tools.caller import caller
 from orchestrator.runtime.tools.tasks import contain_tasks
 from orchestrator.runtime.unsettled import Occurrences, name_in
@@ -111,6 +114,7 @@ class Execution:
         depth: int = 0,
         seed: int | None = None,
         started: RunStarted | None = None,
+        taking_over: TakingOver | None = None,
     ) -> None:
         self.program = program
         self.depth = depth
@@ -142,6 +146,8 @@ class Execution:
         self.once = Occurrences(program, state)
         """What has become of tools that must run at most once."""
         self._seed = seed
+        self.taking_over = taking_over
+        """What earlier versions of the workflow have done in this run."""
         self._started = started
         """The first event, where the journal has it already."""
         self.outer: Execution | None = None
@@ -424,7 +430,25 @@ class Execution:
         if frame.known is not None and (done := frame.known.done.get(op.id)) is not None:
             self._recall(frame, op, done)
             return None
+        if self.taking_over is not None and not op.bodies and self._takes_over(self.taking_over, frame, op):
+            return None
         return perform(self, frame, op)
+
+    def _takes_over(self, earlier: TakingOver, frame: Frame, op: Op) -> bool:
+        """Whether an op has what it gave under an earlier version of the workflow."""
+        digest = given(frame, op)
+        found = earlier.result(frame.path, frame.region, op, digest)
+        if found is None:
+            return False
+        if isinstance(found, Decided):
+            self.emit(found._replace(at=time()))
+            return False
+        frame.v[op.first : op.first + op.count] = found
+        frame.records += 1
+        self.emit(OpDone(frame.path, op.id, found, time(), inputs=digest))
+        if op.is_once:
+            self.once.done(occurrence(frame.path, op.id), Ran(frame.path, op.id, "done"))
+        return True
 
     def _recall(self, frame: Frame, op: Op, done: OpDone) -> None:
         """Take a result from the journal. Raises ORCH-R100 where it is one of other inputs."""

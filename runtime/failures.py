@@ -81,6 +81,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R101": "a value from outside cannot be written into a run's journal",
     "ORCH-R102": "the log of a run cannot be read",
     "ORCH-R103": "a run was taken over by another process",
+    "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",
     "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
     "ORCH-R112": "the tables of runs cannot be made",
@@ -88,6 +89,7 @@ CODES: Final[dict[str, str]] = {
 
 
 SETTLED_AS_FAILED: Final = "ORCH-R027"
+UNDECIDED: Final = "ORCH-R104"
 
 
 class LostAttemptError(RunError):
@@ -240,6 +242,30 @@ def other_version(workflow: str, run_id: str, began: str, version: str) -> RunEr
         f"run {run_id} started with another version of `{workflow}`",
         why=f"it is pinned to program {began}, this is {version}",
         fix="resume it with the code that it started with, or start a new run",
+    )
+
+
+def lost_under_another(path: str, run_id: str, version: str) -> RunError:
+    """Something that an earlier version had begun is not part of this one."""
+    return RunError(
+        "ORCH-R020",
+        f"nobody knows whether something happened that run {run_id} began under another version of its workflow",
+        why=f"it must run at most once, stands at `{path}` in the journal, and this version has no such op",
+        fix=f"resume the run with the code of version {version}, or settle it there first",
+    )
+
+
+def undecided(op: str, run_id: str, where: SourceLoc | None, earlier: int) -> RunError:
+    """An op that has written something under an earlier version would do otherwise now."""
+    return RunError(
+        "ORCH-R104",
+        f"run {run_id} needs a decision: `{op}` has written something under an earlier version of the workflow, and "
+        "would do otherwise now",
+        where=where,
+        why=f"{earlier} completed result{'s' * (earlier != 1)} of it or of an op that this version has not got, with "
+        "other code or other inputs; what has happened is not made again because the code has changed",
+        fix=f"resume it with decisions={{{op!r}: 'keep'}} to go on with what it gave, with 'again' to do it again, or "
+        "with the code of the earlier version",
     )
 
 

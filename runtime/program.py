@@ -27,7 +27,6 @@ from orchestrator.cached import cached_property
 from orchestrator.errors import SourceLoc
 from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.codegen import Classes, ResultTypeError, check_result
-from orchestrator.runtime.journal.paths import Paths
 from orchestrator.runtime.own_code import OwnCode
 from orchestrator.runtime.specs import NO_POLICY, Generate, Limits, Policy, Spec, Structure, ToolCall
 
@@ -225,11 +224,6 @@ class Program:
         for key, region in sorted(self.regions.items()):
             digest.update(f"{key}\n{[(op.id, op.key) for op in region.ops()]}".encode(errors="surrogatepass"))
         return digest.hexdigest()[:16]
-
-    @cached_property
-    def paths(self) -> Paths:
-        """What its ops are called in a journal, and back."""
-        return Paths(self.body)
 
     @cached_property
     def kept_once(self) -> frozenset[tuple[str, str]]:

@@ -22,7 +22,7 @@ from orchestrator.dsl.workflow import running_with
 from orchestrator.errors import RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.events import Event, Feed, RunStarted
+from orchestrator.runtime.events import Decision, Event, Feed, RunStarted
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.failures import elsewhere, not_here, run_exists, run_under_way, unknown_run
 from orchestrator.runtime.human import Human, Nobody
@@ -35,6 +35,7 @@ from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.secrets import given
 from orchestrator.runtime.journal.stores.base import Head, Store
+from orchestrator.runtime.journal.version_change import History
 from orchestrator.runtime.kept import require_kept
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.nested import Within, depth_here
@@ -47,6 +48,7 @@ from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.run_ids import RunIds
 from orchestrator.runtime.services import Engines, Remote, Services
 from orchestrator.runtime.specs import Limits
+from orchestrator.runtime.taking_over import TakingOver
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
 
@@ -180,44 +182,61 @@ class Runtime:
         budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
         secrets: Mapping[str, object] = MappingProxyType({}),
+        decisions: Mapping[str, Decision] = MappingProxyType({}),
     ) -> RunResult:
         """Go on with an interrupted run: nothing that completed is executed again.
+
+        A run in a store goes on when its workflow has changed, too: what is as it was is not made again, and neither is
+        anything that has written something. Where that does not fit any more ``decisions`` says what is to be done, by
+        the path or the id of the op: ``"keep"`` what it gave, or do it ``"again"``.
 
         ``secrets`` has those among the inputs by their place (``"account.key"``), which no journal keeps; the
         environment has the others (``ORCH_SECRET_ACCOUNT_KEY``).
 
         Nor is a ``once`` tool that raised an exception, which is its outcome, unless it has a ``key`` or its ``check``
         says that it did not happen.
-        Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow has changed,
-        ORCH-R022 while the run is under way.
+        Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow of a run in memory
+        has changed, ORCH-R022 while the run is under way, ORCH-R104 for a decision that is missing.
         """
         with running_with(self._within(compiled)), given(secrets):
-            return await self.resume_program(compiled.program, run_id, budget=budget, tenant=tenant)
+            return await self.resume_program(
+                compiled.program, run_id, budget=budget, tenant=tenant, decisions=decisions
+            )
 
     async def resume_program(
-        self, program: Program, run_id: str, *, budget: Limits | Budget | str | None = None, tenant: str | None = None
+        self,
+        program: Program,
+        run_id: str,
+        *,
+        budget: Limits | Budget | str | None = None,
+        tenant: str | None = None,
+        decisions: Mapping[str, Decision] = MappingProxyType({}),
     ) -> RunResult:
         """:meth:`resume`, for a program."""
         with self._ids.taken(run_id):
-            log, events = await self._taken(program, run_id)
+            log, events, history = await self._taken(program, run_id)
             state = replay(program, events)
             if state.started is None:
                 raise unknown_run(run_id)
-            tenant = tenant or state.started.tenant
-            execution = self._execution(program, run_id, (), log, state=state, budget=limits_of(budget), tenant=tenant)
+            options: dict[str, Any] = {"budget": limits_of(budget), "tenant": tenant or state.started.tenant}
+            if history is not None:
+                options["taking_over"] = TakingOver(program, history, state, run_id, decisions)
+            execution = self._execution(program, run_id, (), log, state=state, **options)
             result = await self._run(execution, ())
             if state.done is not None and self._owner is not None:
                 await self._owner.give_back(run_id)
             return result
 
-    async def _taken(self, program: Program, run_id: str) -> tuple[Journal, Sequence[Event]]:
-        """The log of a run that is to be executed here, and what it says."""
+    async def _taken(
+        self, program: Program, run_id: str, *, as_it_is: bool = False
+    ) -> tuple[Journal, Sequence[Event], History | None]:
+        """The log of a run that is to be executed here, what it says, and what earlier versions have done."""
         if self._owner is None:
-            return self.journal, await RunLog(self.journal, run_id).load()
-        taken = await self._owner.take(program, run_id)
+            return self.journal, await RunLog(self.journal, run_id).load(), None
+        taken = await self._owner.take(program, run_id, as_it_is=as_it_is)
         if taken is None:
             raise unknown_run(run_id) if await self._owner.store.load(run_id) is None else run_under_way(run_id)
-        return taken
+        return taken.log, taken.events, taken.history
 
     async def settle(
         self,
@@ -237,7 +256,7 @@ class Runtime:
         """
         program = compiled.program
         with self._ids.taken(run_id):
-            log, events = await self._taken(program, run_id)
+            log, events, _ = await self._taken(program, run_id, as_it_is=True)
             try:
                 await settle(
                     program, log, run_id, op, events=events, result=result, failed=failed, did_not_happen=did_not_happen

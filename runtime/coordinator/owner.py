@@ -11,23 +11,41 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
 from orchestrator.errors import described
 from orchestrator.runtime.events import Event, RunStarted
-from orchestrator.runtime.failures import not_kept, other_version, unreadable
+from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, unreadable
+from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
+from orchestrator.runtime.journal.live import Live
 from orchestrator.runtime.journal.paths import UnknownPathError
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.stores.base import LEASE_S, Change, Claim, Head, NewRun, Store
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError
+from orchestrator.runtime.journal.version_change import History, LostUnderAnotherError, carried, read_history
 from orchestrator.runtime.program import Program
 
+OVER_WELL: Final = ("done",)
+"""A run that has given its result is not executed by another version."""
 BEATS: Final = 3
 """So often a lease is renewed while it lasts."""
 _log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A run that was claimed."""
+
+    log: Recorder
+    events: Sequence[Event]
+    """Those of its log that count."""
+    history: History | None
+    """What earlier versions of its workflow have done."""
 
 
 class Owner:
@@ -60,32 +78,57 @@ class Owner:
         self._hold(recorder.claim, head)
         return recorder
 
-    async def take(self, program: Program, run_id: str) -> tuple[Recorder, list[Event]] | None:
-        """Claim a run that there is: its log, and the events of it that count; None where somebody executes it, or
-        there is none.
+    async def take(self, program: Program, run_id: str, *, as_it_is: bool = False) -> Taken | None:
+        """Claim a run that there is; None where somebody executes it, or there is none.
 
-        Raises ORCH-R021 where another version of the workflow wrote it, and ORCH-R102 where it cannot be read.
+        A run of another version of the workflow goes on with this one, unless it is to be taken ``as_it_is``: then
+        that is ORCH-R021. Raises ORCH-R102 where its log cannot be read, and ORCH-R020 where nobody knows whether
+        something happened that this version has not got.
         """
         claimed = await self.store.claim(self.name, run_id=run_id, lease_s=self._lease_s)
         if not claimed:
             return None
         claim, head = claimed[0]
         self._hold(claim, head)
-        if head.version != program.fingerprint:
-            await self.give_back(run_id)
-            raise other_version(program.name, run_id, head.version, program.fingerprint)
         try:
-            loaded = await self.store.load(run_id)
-            assert loaded is not None
             recorder = self._recorder(program)
             recorder.claim = claim
-            return recorder, await asyncio.to_thread(recorder.read, loaded.rows)  # large values may be anywhere
+            if head.version != program.fingerprint and head.status not in OVER_WELL:
+                if as_it_is:
+                    raise other_version(program.name, run_id, head.version, program.fingerprint)
+                return await self._with_another_version(recorder, program, head)
+            return await self._as_it_is(recorder, program, run_id)
         except (UnknownPathError, NotReadError, ValueError) as error:
             await self.give_back(run_id)
             raise unreadable(run_id, error) from error
         except BaseException:
             await self.give_back(run_id)
             raise
+
+    async def _as_it_is(self, recorder: Recorder, program: Program, run_id: str) -> Taken:
+        loaded = await self.store.load(run_id)
+        assert loaded is not None
+        events = await asyncio.to_thread(recorder.read, loaded.rows)  # large values may be anywhere
+        if not recorder.earlier_rows:
+            return Taken(recorder, events, None)
+        rows = [row async for row in self.store.history(run_id)]
+        history = read_history(program, [row for row in rows if row.number <= recorder.earlier_rows], self._apart())
+        return Taken(recorder, events, history)
+
+    async def _with_another_version(self, recorder: Recorder, program: Program, head: Head) -> Taken:
+        """Have the log go on behind what counts of the version that wrote it."""
+        loaded = await self.store.load(head.run_id)
+        assert loaded is not None
+        before = Live(lambda _path, _is_lost: False)
+        before.read_rows(loaded.rows)
+        rows = [row async for row in self.store.history(head.run_id)]
+        history = read_history(program, rows, self._apart())
+        lines = carried(program, before, head.version, rows[-1].number, history.alignment)
+        try:
+            recorder.go_on_from(list(lines), history.last_message, program.fingerprint)
+        except LostUnderAnotherError as error:
+            raise lost_under_another(str(error), head.run_id, head.version) from error
+        return Taken(recorder, recorder.events(), history)
 
     def release(self, run_id: str) -> None:
         """The run is not executed here any more. What it has become is in its log."""
@@ -111,6 +154,9 @@ class Owner:
         if (waiting := self.store.barrier(claim.run_id)) is not None:
             await waiting
         self.release(run_id)
+
+    def _apart(self) -> Apart | None:
+        return None if self._artifacts is None else Apart(self.store, self._artifacts)
 
     def _recorder(self, program: Program) -> Recorder:
         return Recorder(self.store, program, patience_s=self._lease_s, artifacts=self._artifacts)

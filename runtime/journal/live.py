@@ -15,25 +15,37 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.journal.delta import delta, patched
 from orchestrator.runtime.journal.stored import loads
-from orchestrator.runtime.journal.wire import VERSION, Data, Line, line_of, spent_line, totals_line, without_spending
+from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.wire import (
+    EARLIER,
+    RESULTS,
+    VERSION,
+    Data,
+    Line,
+    line_of,
+    spent_line,
+    totals_line,
+    without_spending,
+)
 
 Remembered = Callable[[str, bool], bool]
 """Whether what has become of the op at a path is remembered when what is around it is done; whether that is unknown is
 given with it."""
 
 _OP: Final = re.compile(r"[^.\[#]+")
+_OWN: Final = {
+    *RESULTS, "started", "failed", "caught", "unfit", "timer", "turn", "reserved", "unsettled", "settled", "decided",
+    "asked", "answered",
+}  # fmt: skip
 _REPLACES: Final = {
-    "done": {
-        "started", "done", "failed", "caught", "unfit", "timer", "asked", "answered", "turn", "reserved", "unsettled",
-        "settled",
-    },
+    **dict.fromkeys(RESULTS, _OWN),
     "turn": {"turn"},
     "settled": {"settled"},
     "started": {"started", "reserved"},
@@ -44,11 +56,12 @@ _REPLACES: Final = {
     "caught": {"caught"},
     "unfit": {"unfit"},
     "timer": {"timer"},
+    "decided": {"decided"},
     "asked": {"asked"},
     "answered": {"asked", "answered"},
-}  # fmt: skip
+}
 """It has, by kind of line, which lines about the same op count no more."""
-_FATES: Final = frozenset({"started", "done", "failed", "unsettled", "settled"})
+_FATES: Final = frozenset({*RESULTS, "started", "failed", "unsettled", "settled"})
 """What they say has become of an op."""
 
 
@@ -98,9 +111,9 @@ class Live:
             before = _state(op)
             change = None if before is None else delta(before, line.state)
             text += f"\t{line.state}" if change is None else f"\t~{change}"
-        if line.kind in ("done", "turn"):
+        if line.kind in RESULTS or line.kind == "turn":
             self._collapse(op, line.path)
-        if line.kind == "done":
+        if line.kind in RESULTS:
             _keep_spent(op, op.lines)
         gone = _REPLACES[line.kind]
         op.lines = [each for each in op.lines if each.kind not in gone]
@@ -123,6 +136,16 @@ class Live:
             line = line._replace(state=state)
         self.add(line)
 
+    def read_rows(self, rows: Sequence[Row]) -> None:
+        """Take the events of rows."""
+        version = VERSION
+        for row in rows:
+            for text in row.data.decode(errors="surrogatepass").split("\n"):
+                if text[:1] == "[":
+                    self.read(text, version)
+                elif text and text[:1] != "m":
+                    version = int(text)
+
     def data(self) -> Iterator[Data]:
         """What the lines say, as JSON gives it, a loop's state behind all else."""
         for line in self.lines():
@@ -133,15 +156,43 @@ class Live:
         """The text of every line that counts, in an order in which they can be read."""
         if "run" in self._run:
             yield self._run["run"].text
-        if "resumed" in self._run:
-            yield self._run["resumed"].text
+        for kind in ("resumed", "version"):
+            if kind in self._run:
+                yield self._run[kind].text
         if self._run:
-            began, before_s = self._since
-            yield totals_line(self._at, before_s + max(self._at - began, 0.0)).text
+            yield self.totals()
         yield from self._frame_lines(self._body, "")
         for kind in ("result", "failure"):
             if kind in self._run:
                 yield self._run[kind].text
+
+    def totals(self) -> str:
+        """How long the run was executed."""
+        began, before_s = self._since
+        return totals_line(self._at, before_s + max(self._at - began, 0.0)).text
+
+    def run_line(self, kind: str) -> Line | None:
+        """The latest line of a kind that is about the whole run."""
+        return self._run.get(kind)
+
+    def ops(self) -> Iterator[tuple[str, list[Line]]]:
+        """The path of every op, and the lines about it."""
+        todo = [("", self._body)]
+        while todo:
+            path, frame = todo.pop()
+            for key, op in frame.ops.items():
+                yield path + key if key else path[:-1], op.lines
+                todo += [(f"{path}{part}/", inner) for part, inner in op.frames.items()]
+
+    def spent(self) -> Iterator[tuple[Usage, float | None]]:
+        """What was used, calls of which that is not known at their worst."""
+        todo = [self._body]
+        while todo:
+            frame = todo.pop()
+            for op in frame.ops.values():
+                yield from ((usage, cost_usd) for usage, cost_usd, _ in op.spent.values())
+                yield from (line.spent for line in op.lines if line.spent is not None)
+                todo += op.frames.values()
 
     def _frame_lines(self, frame: _Frame, path: str) -> Iterator[str]:
         yield from (line.text for line in frame.lines)
@@ -162,6 +213,12 @@ class Live:
             self._run.pop("failure", None)
             if line.kind == "totals" or json.loads(line.text)[3] is None:  # it changes no budget
                 return
+        elif line.kind == "result":
+            everything = self._body.ops.setdefault(EARLIER, _Op())
+            del self._body.ops[EARLIER]
+            self._clear(self._body, everything, "")
+            if everything.spent:
+                self._body.ops[EARLIER] = everything
         self._run[line.kind] = line
 
     def _note_frame(self, line: Line) -> None:

@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from weakref import WeakKeyDictionary, ref
 
-if TYPE_CHECKING:
-    from orchestrator.runtime.program import Op, Region
+from orchestrator.runtime.program import Op, Program, Region
 
 MOST_REMEMBERED: Final = 4096
 _NUMBERS: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
+
+
+_of: Final[WeakKeyDictionary[Region, Paths]] = WeakKeyDictionary()
+
+
+def paths_of(program: Program) -> Paths:
+    """The paths of a program, the same as long as it is there."""
+    known = _of.get(program.body)
+    if known is None:
+        known = _of[program.body] = Paths(program.body)
+    return known
 
 
 class UnknownPathError(LookupError):
@@ -56,9 +67,15 @@ class Paths:
     """The paths of one program, whose body is given."""
 
     def __init__(self, body: Region) -> None:
-        self._body = body
+        self._whole = ref(body)
         self._by_id, self._by_key = _Names(by_key=False), _Names(by_key=True)
         self._frames: dict[tuple[str, bool], tuple[str, Region]] = {}
+
+    @property
+    def _body(self) -> Region:
+        body = self._whole()
+        assert body is not None, "the program is there as long as somebody asks for its paths"
+        return body
 
     def written(self, frame: str, op: str) -> str:
         """The path in a journal of an op, by its frame and id.

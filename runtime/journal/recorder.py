@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -23,7 +23,7 @@ from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.chats import Chats, mentioned
 from orchestrator.runtime.journal.live import Live
-from orchestrator.runtime.journal.paths import UnknownPathError
+from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.stored import loads
 from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Row, Store
 from orchestrator.runtime.journal.values.tree import NotKeptError
@@ -35,7 +35,8 @@ SNAPSHOT_BYTES: Final = 64 * 1024
 _RETRY_S: Final = (0.02, 1.0)
 """The first and the longest pause between two attempts to write to a store that fails."""
 _CANCELLED: Final = "ORCH-R024"
-_UNSETTLED: Final = "ORCH-R020"
+_SUSPENDS: Final = frozenset({"ORCH-R020", "ORCH-R104"})
+"""Failures that wait for a person."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -87,6 +88,30 @@ class Recorder:
                     self._chats.add(loads(text[1:]))
                 elif text:
                     version = int(text)
+        return self.events()
+
+    @property
+    def earlier_rows(self) -> int:
+        """So many rows of the log are of earlier versions of the program, whose results may still fit."""
+        line = self._live.run_line("version")
+        return 0 if line is None else int(loads(line.text)[-1])
+
+    def go_on_from(self, lines: Iterable[str], last_message: int, version: str) -> None:
+        """Begin the log of this version with what counts of an earlier one."""
+        assert self.claim is not None
+        if last_message:
+            self._chats.add([last_message, 0, None])
+        texts = [str(VERSION)]
+        for text in lines:
+            self._live.read(text)
+            texts.append(text)
+        data = "\n".join([*texts, ""]).encode(errors="surrogatepass")
+        self._store.append(self.claim, b"", change=Change(version=version))
+        self._store.snapshot(self.claim, data)
+        self._has_version, self._snapshot_bytes, self._tail_bytes = True, len(data), 0
+
+    def events(self) -> list[Event]:
+        """What the lines that count say."""
         return [self._wire.read(data) for data in self._live.data()]
 
     def append(self, run_id: str, event: Event) -> None:
@@ -222,7 +247,7 @@ def _change(event: Event) -> Change | None:
         return None
     if event.code == _CANCELLED:
         return Change("cancelled", event.message)
-    return Change("suspended" if event.code == _UNSETTLED else "failed", f"{event.code}: {event.message}")
+    return Change("suspended" if event.code in _SUSPENDS else "failed", f"{event.code}: {event.message}")
 
 
 def _remembered(program: Program) -> Callable[[str, bool], bool]:
@@ -230,10 +255,10 @@ def _remembered(program: Program) -> Callable[[str, bool], bool]:
 
     def remembered(path: str, is_lost: bool) -> bool:
         try:
-            frame, op = program.paths.read(path)
-            found = program.paths.op(frame, op)
+            frame, op = paths_of(program).read(path)
+            found = paths_of(program).op(frame, op)
         except UnknownPathError:
             return False
-        return found.is_once and (is_lost or (program.paths.frame(frame)[1].key, op) in program.kept_once)
+        return found.is_once and (is_lost or (paths_of(program).frame(frame)[1].key, op) in program.kept_once)
 
     return remembered

@@ -25,6 +25,7 @@ from orchestrator.runtime.events import (
     Answered,
     Asked,
     CleanupStarted,
+    Decided,
     Event,
     ItemDone,
     OpCaught,
@@ -43,6 +44,7 @@ from orchestrator.runtime.events import (
     TimerSet,
     Totals,
     TurnDone,
+    VersionChanged,
     is_within,
     occurrence,
     region_key,
@@ -149,6 +151,8 @@ class State:
     """Given to the run in place of the workflow's own."""
     at: float | None = None
     """Time of the last event while the run was executed."""
+    decided: dict[Key, Decided] = field(default_factory=dict)
+    """What is to be done about what an earlier version has written."""
     since: tuple[float, float] = (0.0, 0.0)
     """When the run was taken up last, and how long it had been executed before."""
 
@@ -192,7 +196,7 @@ def replay(program: Program, events: Iterable[Event]) -> State:
     state = State(program.kept_once)
     for event in events:
         apply(state, event)
-    if state.started is not None and state.started.program != program.fingerprint:
+    if state.started is not None and state.done is None and state.started.program != program.fingerprint:
         raise other_version(program.name, state.started.run_id, state.started.program, program.fingerprint)
     return state
 
@@ -335,6 +339,15 @@ def _answered(state: State, event: Answered) -> None:
     state.answered[event.frame, event.op] = event
 
 
+def _version_changed(_state: State, _event: VersionChanged) -> None:
+    """Whoever takes the run over knows where the earlier versions are."""
+
+
+def _decided(state: State, event: Decided) -> None:
+    _touch(state, event.frame, event.op)
+    state.decided[event.frame, event.op] = event
+
+
 def _reserved(state: State, event: Reserved) -> None:
     _touch(state, event.frame, event.op)
     state.reserved[event.frame, event.op] = event
@@ -348,6 +361,8 @@ _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     RunStarted: _started,
     RunResumed: _resumed,
     Totals: _totals,
+    VersionChanged: _version_changed,
+    Decided: _decided,
     RunDone: _run_done,
     RunFailed: _run_failed,
     OpStarted: _op_started,

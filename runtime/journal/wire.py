@@ -23,6 +23,8 @@ from orchestrator.runtime.events import (
     Answered,
     Asked,
     CleanupStarted,
+    Decided,
+    Decision,
     Event,
     ItemDone,
     OpCaught,
@@ -41,18 +43,26 @@ from orchestrator.runtime.events import (
     TimerSet,
     Totals,
     TurnDone,
+    VersionChanged,
 )
 from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.chats import Chats
+from orchestrator.runtime.journal.paths import paths_of
 from orchestrator.runtime.journal.stored import decode, encode, loads
 from orchestrator.runtime.program import Op, Program
-from orchestrator.runtime.specs import Limits
+from orchestrator.runtime.specs import Ask, Limits, ToolCall
 
 VERSION: Final = 4
 Data = list[Any]
 """A line as JSON gives it."""
 UPGRADES: Final[dict[int, Callable[[Data], Data]]] = {}
 """It has, by version, what makes a line of the next version of one."""
+
+WROTE: Final = "wrote"
+"""A result of an op that has changed something outside, or that a person has given."""
+RESULTS: Final = frozenset({"done", WROTE})
+EARLIER: Final = "earlier"
+"""The path of what earlier versions of the program have spent."""
 
 _dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -87,7 +97,7 @@ class Wire:
 
     def __init__(self, program: Program, chats: Chats, apart: Apart | None = None) -> None:
         self._program = program
-        self._paths = program.paths
+        self._paths = paths_of(program)
         self._chats = chats
         self.apart = apart
         """Where large values go; None where they stay."""
@@ -184,6 +194,11 @@ def totals_line(at: float, active_s: float) -> Line:
     return _line("totals", at, "", repr(active_s))
 
 
+def has_written(op: Op) -> bool:
+    """Whether a result of the op means that something outside has changed, or that a person has answered."""
+    return isinstance(op.spec, Ask) or (isinstance(op.spec, ToolCall) and op.spec.effects in {"idempotent", "once"})
+
+
 def line_of(text: str, version: int = VERSION) -> Line:
     """A line that was written in a version, as one of this."""
     data = loads(text)
@@ -192,11 +207,28 @@ def line_of(text: str, version: int = VERSION) -> Line:
         text = _dumps(data)
     kind, at, path, *rest = data
     spent = None
-    if kind == "spent":
+    if kind in ("spent", "reserved"):
         spent = Usage(*rest[0]), rest[1]
-    elif kind == "done" and len(rest) > 2:
+    elif kind in RESULTS and len(rest) > 2:
         spent = Usage(*rest[2]), rest[3]
     return Line(kind, path, text, spent=spent, at=at)
+
+
+def version_line(before: str, rows: int, at: float) -> str:
+    """From here on another version executes the run than that with this fingerprint, which wrote so many rows."""
+    return _run("version", at, _dumps(before), repr(rows)).text
+
+
+def with_version(text: str, version: str) -> str:
+    """The first line of a run as one of another version."""
+    kind, at, path, about, *rest = loads(text)
+    return _dumps([kind, at, path, about | {"version": version}, *rest])
+
+
+def with_path(text: str, path: str) -> str:
+    """A line about the op with another path."""
+    kind, at, _, *rest = loads(text)
+    return _dumps([kind, at, path, *rest])
 
 
 def without_spending(text: str) -> str:
@@ -236,6 +268,14 @@ def _write_totals(_wire: Wire, event: Totals) -> Line:
     return _run("totals", event.at, repr(event.active_s))
 
 
+def _write_version(_wire: Wire, event: VersionChanged) -> Line:
+    return _run("version", event.at, _dumps(event.before), repr(event.rows))
+
+
+def _write_decided(wire: Wire, event: Decided) -> Line:
+    return wire.line("decided", event, _dumps(event.verdict))
+
+
 def _write_result(wire: Wire, event: RunDone) -> Line:
     return _run("result", event.at, wire.result(event.value))
 
@@ -246,15 +286,19 @@ def _write_failure(_wire: Wire, event: RunFailed) -> Line:
 
 
 def _write_op_started(wire: Wire, event: OpStarted) -> Line:
-    return wire.line("started", event, repr(event.attempt))
+    attempt = repr(event.attempt)
+    if "." not in event.op and wire.op(event.frame, event.op).is_once:
+        return wire.line("started", event, attempt, "true")
+    return wire.line("started", event, attempt)
 
 
 def _write_done(wire: Wire, event: OpDone) -> Line:
-    values = wire.values(wire.op(event.frame, event.op), event.frame, event.values, wire.apart)
+    op = wire.op(event.frame, event.op)
+    values, kind = wire.values(op, event.frame, event.values, wire.apart), WROTE if has_written(op) else "done"
     if event.usage is None:
-        return wire.line("done", event, values, _dumps(event.inputs))
+        return wire.line(kind, event, values, _dumps(event.inputs))
     line = wire.line(
-        "done",
+        kind,
         event,
         values,
         _dumps(event.inputs),
@@ -318,7 +362,8 @@ def _write_answered(wire: Wire, event: Answered) -> Line:
 
 
 def _write_reserved(wire: Wire, event: Reserved) -> Line:
-    return wire.line("reserved", event, _used(event.most), _dumps(event.cost_usd))
+    line = wire.line("reserved", event, _used(event.most), _dumps(event.cost_usd))
+    return line._replace(spent=(event.most, event.cost_usd))
 
 
 def _write_spent(wire: Wire, event: Spent) -> Line:
@@ -331,6 +376,8 @@ _WRITERS: Final[dict[type[Event], Callable[[Wire, Any], Line]]] = {
     RunStarted: _write_started,
     RunResumed: _write_resumed,
     Totals: _write_totals,
+    VersionChanged: _write_version,
+    Decided: _write_decided,
     RunDone: _write_result,
     RunFailed: _write_failure,
     OpStarted: _write_op_started,
@@ -372,6 +419,14 @@ def _read_totals(_wire: Wire, at: float, _path: str, active_s: float) -> Totals:
     return Totals(at, active_s)
 
 
+def _read_version(_wire: Wire, at: float, _path: str, before: str, rows: int) -> VersionChanged:
+    return VersionChanged(before, rows, at)
+
+
+def _read_decided(wire: Wire, at: float, path: str, verdict: Decision) -> Decided:
+    return Decided(*wire.named(path), verdict, at)
+
+
 def _read_result(wire: Wire, at: float, _path: str, value: Any) -> RunDone:
     return RunDone(wire.result_again(value), at)
 
@@ -380,7 +435,7 @@ def _read_failure(_wire: Wire, at: float, _path: str, code: str, message: str, o
     return RunFailed(code, message, op, where and SourceLoc(*where), at)
 
 
-def _read_started(wire: Wire, at: float, path: str, attempt: int) -> OpStarted:
+def _read_started(wire: Wire, at: float, path: str, attempt: int, _is_once: bool = False) -> OpStarted:
     return OpStarted(*wire.named(path), attempt, at)
 
 
@@ -483,6 +538,8 @@ def _read_reserved(wire: Wire, at: float, path: str, most: Data, cost_usd: float
 
 
 def _read_spent(wire: Wire, at: float, path: str, usage: Data, cost_usd: float | None) -> Spent:
+    if path == EARLIER:
+        return Spent("", EARLIER, Usage(*usage), cost_usd, at)
     return Spent(*wire.named(path), Usage(*usage), cost_usd, at)
 
 
@@ -494,6 +551,9 @@ _READERS: Final[dict[str, Callable[..., Event]]] = {
     "failure": _read_failure,
     "started": _read_started,
     "done": _read_done,
+    WROTE: _read_done,
+    "version": _read_version,
+    "decided": _read_decided,
     "turn": _read_turn,
     "item": _read_item,
     "cleanup": _read_cleanup,

@@ -16,6 +16,7 @@ from orchestrator.runtime.events import (
     Answered,
     Asked,
     CleanupStarted,
+    Decided,
     Event,
     ItemDone,
     OpCaught,
@@ -34,10 +35,11 @@ from orchestrator.runtime.events import (
     TimerSet,
     Totals,
     TurnDone,
+    VersionChanged,
 )
 from orchestrator.runtime.journal.chats import Chats
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.journal.paths import UnknownPathError
+from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.wire import VERSION, Wire, upgraded
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.services import Engines, Services
@@ -88,6 +90,8 @@ EVENTS: list[tuple[Any, Event]] = [
     (wf, RunResumed(5.75)),
     (wf, RunResumed(5.75, Limits(), 3.5)),
     (wf, Totals(5.75, 3.5)),
+    (wf, VersionChanged("hash", 12, 1.0)),
+    (wf, Decided("", "drafts", "again", 1.0)),
     (wf, TurnDone("", "turns", 2, 4, (POINT,), 1.0)),
     (wf, ItemDone("each[3]/", (POINT,), 1.0)),
     (paying, CleanupStarted("trying.finally[0]/", 2.0)),
@@ -132,7 +136,7 @@ def test_a_path_has_no_name_that_the_program_gives() -> None:
     text = Codec(program_of(wf)).dumps(OpDone("each[2]/", "move_2", (POINT,), 5.0))
     assert "each" not in text
     assert "move" not in text.partition("/")[2].partition('"')[0]
-    assert text.startswith('["done",5.0,"map[2]/')
+    assert text.startswith('["wrote",5.0,"map[2]/')
 
 
 def test_what_ops_are_called_now_does_not_matter() -> None:
@@ -176,7 +180,7 @@ def test_the_arms_of_a_race_keep_their_names() -> None:
     program = program_of(racing)
     (op,) = program.body.ops()
     frames = [f"first.{body.name}/" for body in op.bodies]
-    assert [program.paths.frame(frame)[0] for frame in frames] == [f"race.{body.name}/" for body in op.bodies]
+    assert [paths_of(program).frame(frame)[0] for frame in frames] == [f"race.{body.name}/" for body in op.bodies]
 
 
 def test_a_line_of_a_newer_version_is_refused() -> None:

@@ -1,0 +1,113 @@
+"""What another version of a workflow has done in a run: results that are taken where they still fit.
+
+Under the program that wrote it a result is found by its path. Under another one it is found by what the op does and
+what it is given: by its key and the digest of its inputs, within the same frame, whatever stands before it. So a call
+that was put in between, a moved line and a new name lose nothing, and a call whose prompt comes out differently is
+made again.
+
+What wrote something, or was answered by a person, is not made again because the code has changed. Where such a result
+does not fit any more, somebody has to say what is to be done.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.runtime.journal.aligned import Alignment, own_key, shape_of_paths, shape_of_region
+from orchestrator.runtime.journal.wire import RESULTS, WROTE, Data
+from orchestrator.runtime.program import Program, Region
+
+_Kind = tuple[str, str, str]
+"""A frame, a key and a digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an op of an earlier version gave."""
+
+    path: str
+    """Its path there."""
+    key: str
+    values: Sequence[Any]
+    """They are as JSON gives them."""
+    has_written: bool
+    """Something outside has changed, or a person has answered."""
+    cost_usd: float | None
+    tokens: int
+
+
+class Earlier:
+    """The results of earlier versions of a program in one run."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._left: dict[_Kind, deque[Result]] = defaultdict(deque)
+        self._by_frame: dict[str, dict[_Kind, None]] = defaultdict(dict)
+
+    def add(self, lines: Sequence[Data]) -> Alignment:
+        """Take what one version has written, the latest version first; what its frames are now."""
+        paths = [line[2] for line in lines if line[2]]
+        alignment = Alignment(shape_of_paths(paths), shape_of_region(self._program.body))
+        found: dict[_Kind, list[Result]] = defaultdict(list)
+        for path, line in _results(lines):
+            cut = path.rfind("/") + 1
+            frame = alignment.frame(path[:cut])
+            if frame is None:
+                frame = f"{path[:cut]} of an earlier version/"
+            key = own_key(path[cut:])
+            found[frame, key, line[4] or ""].append(_result(path, key, line))
+        for kind, results in found.items():
+            known = self._left[kind]
+            known.extend(results[len(known) :])  # those that a later version took over are there already
+            self._by_frame[kind[0]][kind] = None
+        return alignment
+
+    def take(self, frame: str, key: str, digest: str) -> Result | None:
+        """A result that fits: of an op with this key and these inputs in this frame."""
+        left = self._left.get((frame, own_key(key), digest))
+        return left.popleft() if left else None
+
+    def in_doubt(self, frame: str, key: str, region: Region) -> list[Result]:
+        """What has written something in this frame and fits nothing: with this key, or with one that no op of the
+        region has now. One of them may be what the op with this key was before."""
+        now = {own_key(op.key) for op in region.ops()}
+        return [
+            each for each in self._of(frame) if each.has_written and (each.key == own_key(key) or each.key not in now)
+        ]
+
+    def take_over(self, result: Result) -> None:
+        """A result that does not fit is kept all the same."""
+        for left in self._left.values():
+            if result in left:
+                left.remove(result)
+                return
+
+    def left(self) -> Iterator[Result]:
+        """What was not taken."""
+        for results in self._left.values():
+            yield from results
+
+    def _of(self, frame: str) -> Iterator[Result]:
+        for kind in self._by_frame.get(frame, ()):
+            yield from self._left[kind]
+
+
+def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
+    """Lines that say what an op gave, the latest of each path, without those of runs that tools have begun."""
+    latest: dict[str, Data] = {}
+    for line in lines:
+        kind, path = line[0], line[2]
+        if kind in RESULTS:
+            latest[path] = line
+        elif kind == "settled" and line[3] == "happened":
+            latest[path] = [WROTE, line[1], path, line[5], None]
+    yield from latest.items()
+
+
+def _result(path: str, key: str, line: Data) -> Result:
+    usage, cost_usd = (line[5], line[6]) if len(line) > 5 else (None, None)
+    tokens = 0 if usage is None else usage[0] + usage[2]
+    return Result(path, key, line[3], line[0] == WROTE, cost_usd, tokens)
