@@ -61,6 +61,8 @@ class Outcome:
     case: Case
     result: RunResult | None
     error: OrchError | None = None
+    run_id: str | None = None
+    """By which its store knows the run; None where it is kept nowhere, or never began."""
 
 
 @dataclass(frozen=True, slots=True)

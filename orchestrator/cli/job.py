@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from orchestrator.cli.app import Case, Facts, Job, Outcome
 from orchestrator.cli.failure import CTRL_C, as_orch_error
@@ -19,10 +20,13 @@ from orchestrator.errors import RunError
 from orchestrator.event_loop import run
 from orchestrator.running.engines import engines_label, models_label
 from orchestrator.running.opened import Opened
+from orchestrator.runtime.observe import Subscription
 
 if TYPE_CHECKING:
+    from orchestrator.cli.keeping import Keeping
     from orchestrator.cli.results import Results
     from orchestrator.compiler import Compiled
+    from orchestrator.runtime.events import Feed
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.run import Runtime
     from orchestrator.runtime.specs import Limits
@@ -38,6 +42,8 @@ class How:
     answers: Sequence[str] = ()
     ray_address: str | None = None
     stream: bool = False
+    keeping: Keeping | None = None
+    """None: the runs are kept nowhere."""
 
 
 def run_job(
@@ -56,17 +62,24 @@ def run_job(
     human = human_for(compiled.program, how.answers, screen.question)
 
     async def all_cases() -> None:
-        async with Opened(progress, ray_address=how.ray_address, human=human, durations=durations) as opened:
+        store = None if how.keeping is None else how.keeping.store
+        async with await Opened.on(
+            store, progress, ray_address=how.ray_address, human=human, durations=durations
+        ) as opened:
             await opened.start(compiled)
             progress.running(len(job.cases))
             began = time.perf_counter()
             slots = asyncio.Semaphore(how.concurrency)
             watched = _Watched(progress, replies)
+            kept = [_Kept(how.keeping) for _ in job.cases]
+            if len(kept) == 1 and (run_id := kept[0].run_id) is not None and kept[0].key is None:
+                progress.note(f"run {run_id} is kept in {opened.store_url}")
             runs = [
-                asyncio.ensure_future(_one(case, opened.runtime, compiled, slots, watched=watched, how=how))
-                for case in job.cases
+                asyncio.ensure_future(_one(case, each, opened.runtime, compiled, slots, watched=watched, how=how))
+                for case, each in zip(job.cases, kept, strict=True)
             ]
             outcomes = await _all(runs, job.cases, results)
+            outcomes = [replace(each, run_id=of.known_by) for each, of in zip(outcomes, kept, strict=True)]
             seconds = time.perf_counter() - began
             simulated = any(outcome.result.simulated for outcome in outcomes if outcome.result) or any(
                 engine.simulated for engine in opened.runtime.engines
@@ -110,6 +123,21 @@ class _Watched:
     replies: Replies | None
 
 
+class _Kept(Subscription):
+    """The place of a run in its store."""
+
+    def __init__(self, keeping: Keeping | None) -> None:
+        super().__init__(limit=1)
+        self.key = None if keeping is None else keeping.key
+        self.run_id = None if keeping is None else keeping.run_id or uuid4().hex
+        self.known_by: str | None = None
+        """Its id, once it is there."""
+
+    def push(self, entry: Feed) -> None:
+        """Something has happened in it."""
+        self.known_by = self.run_id
+
+
 async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case], results: Results) -> list[Outcome]:
     """The outcomes of all runs; once this task is cancelled, which is what Ctrl-C does, of those that were faster."""
     try:
@@ -137,16 +165,25 @@ def _outcome(run: asyncio.Future[Outcome], case: Case) -> Outcome:
 
 
 async def _one(
-    case: Case, runtime: Runtime, compiled: Compiled, slots: asyncio.Semaphore, *, watched: _Watched, how: How
+    case: Case,
+    kept: _Kept,
+    runtime: Runtime,
+    compiled: Compiled,
+    slots: asyncio.Semaphore,
+    *,
+    watched: _Watched,
+    how: How,
 ) -> Outcome:
     async with slots:
         CASE.set(case.name if watched.progress.several else "")
-        observers = [watched.progress.began(case.name)]
+        observers = [watched.progress.began(case.name), kept]
         if watched.replies is not None:
             observers.append(watched.replies.of(case.name))
         began = time.perf_counter()
         try:
-            result = await runtime.run(compiled, case.inputs, budget=how.limits, observers=observers)
+            result = await runtime.run(
+                compiled, case.inputs, run_id=kept.run_id, key=kept.key, budget=how.limits, observers=observers
+            )
             outcome = Outcome(case, result)
         except Exception as failure:  # noqa: BLE001 - what the other runs gave is not lost for it
             outcome = Outcome(case, None, as_orch_error(failure))

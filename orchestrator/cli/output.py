@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.failure import CTRL_C
 from orchestrator.cli.printable import Printable
@@ -14,8 +14,12 @@ from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
     from orchestrator.cli.app import Facts, Outcome, Report
+    from orchestrator.cli.keeping import Keeping
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
+
+MOST_GONE_ON: Final = 10
+"""Of so many runs without a result the command is said that goes on with them."""
 
 
 def show_job(report: Report, *, as_json: bool) -> int:
@@ -27,6 +31,17 @@ def show_job(report: Report, *, as_json: bool) -> int:
 
         deliver(drawn(report.view), end="", is_styled=True)
     return 1 if report.failed else 0
+
+
+def tell_how_to_go_on(outcomes: Sequence[Outcome], keeping: Keeping | None) -> None:
+    """Say the command that goes on with each run which is kept and has no result."""
+    if keeping is None:
+        return
+    stopped = [each.run_id for each in outcomes if each.result is None and each.run_id is not None]
+    for run_id in stopped[:MOST_GONE_ON]:
+        say(f"the run is kept; go on with it: {keeping.go_on(run_id)}")
+    if len(stopped) > MOST_GONE_ON:
+        say(f"{len(stopped) - MOST_GONE_ON} more runs are kept: orch runs list")
 
 
 def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_json: bool, many: bool) -> int:
@@ -140,6 +155,7 @@ def _run_data(outcome: Outcome, shown: Printable) -> dict[str, Any]:
     shared = {"inputs": shown.of(dict(outcome.case.inputs))}
     if outcome.result is None:
         assert outcome.error is not None
+        shared |= {} if outcome.run_id is None else {"run_id": outcome.run_id}
         return shared | {"ok": False, "errors": [each.as_dict() for each in outcome.error.diagnostics]}
     result = outcome.result
     return shared | {

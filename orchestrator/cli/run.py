@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.command import Command
+from orchestrator.cli.keeping import keeping_options
 from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.app import App, Job
     from orchestrator.cli.inputs import Parameter
+    from orchestrator.cli.job import How
     from orchestrator.cli.target import Target
+    from orchestrator.compiler import Compiled
     from orchestrator.running.engines import Kind
     from orchestrator.runtime.specs import Limits
 
@@ -147,6 +150,7 @@ def _may_be_left_out(parameter: Parameter) -> str:
     metavar="FILE",
     help="Learn the pauses of conversations there; default: your own store (ORCH_LEARNED=FILE or off).",
 )
+@keeping_options
 @click.option("--stream", is_flag=True, help="Show replies on stderr as they come, one below the other.")
 @json_option
 @debug_option
@@ -168,6 +172,10 @@ def command(  # noqa: PLR0917 - one parameter an option
     concurrency: int | None,
     record: Path | None,
     learned: Path | None,
+    store: str | None,
+    ephemeral: bool,
+    run_id: str | None,
+    key: str | None,
     stream: bool,
     as_json: bool,
     debug: bool,
@@ -178,12 +186,13 @@ def command(  # noqa: PLR0917 - one parameter an option
     TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. WORDS are the
     input of a workflow that takes one text, or what the directory's app makes of them.
     """
-    from orchestrator.cli.engines import EngineChoice, require_engine
+    from orchestrator.cli.engines import EngineChoice
     from orchestrator.cli.failure import FAILED, INTERRUPTED
     from orchestrator.cli.inputs import as_given
     from orchestrator.cli.job import How, run_job
+    from orchestrator.cli.keeping import engine_words, keeping_of
     from orchestrator.cli.learned import pauses_to_learn
-    from orchestrator.cli.output import show_job, show_runs, summary
+    from orchestrator.cli.output import show_job, show_runs, summary, tell_how_to_go_on
     from orchestrator.cli.record import save_record
     from orchestrator.cli.results import kept
     from orchestrator.cli.screen import say
@@ -191,34 +200,36 @@ def command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.tracing import traced
     from orchestrator.compiler import compile as compile_workflow
     from orchestrator.running.engines import guessed_models
-    from orchestrator.runtime.pricing import require_prices
 
-    del target, debug
+    del debug
     check_writable(record, "--record")
     found: Target = ctx.meta[TARGET]
     app: App | None = found.app
     choice = EngineChoice(model, engine, base_url, cluster_file).for_app(app)
+    again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address), *_static(found, own)]
+    keeping = keeping_of(store, ephemeral=ephemeral, run_id=run_id, key=key, many=file is not None, again=again)
     how = How(
         concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
         limits=_limits(budget),
         answers=[as_given(each) for each in answers],
         ray_address=ray_address,
         stream=stream,
+        keeping=keeping,
     )
     job = _job(found, words, pairs, file, own)
     try:
         workflow, job = for_static(found.workflow, job)
         compiled = compile_workflow(workflow, choice.cluster())
-        require_engine(compiled.plan)
+        _require_all(compiled, how)
         for note in guessed_models(compiled.plan):
             say(f"note: {note}", dim=True)
-        require_prices(compiled.program, how.limits or compiled.program.budget)
         with (
             traced(),
             pauses_to_learn(compiled.plan, learned) as durations,
             kept(found.workflow.name) as results,
         ):
             outcomes, facts = run_job(compiled, job, how, results, durations)
+            tell_how_to_go_on(outcomes, keeping)
             failures = [each.error for each in outcomes if each.error is not None]
             if failures and len(failures) == len(outcomes) and not results.interrupted:
                 say(summary(outcomes, facts), dim=True)
@@ -231,6 +242,18 @@ def command(  # noqa: PLR0917 - one parameter an option
         return INTERRUPTED if results.interrupted else code or (0 if recorded else FAILED)
     finally:
         job.close()
+
+
+def _require_all(compiled: Compiled, how: How) -> None:
+    """Raise what is wrong with a run before anything is started for it."""
+    from orchestrator.cli.engines import require_engine
+    from orchestrator.runtime.kept import require_kept
+    from orchestrator.runtime.pricing import require_prices
+
+    require_engine(compiled.plan)
+    require_prices(compiled.program, how.limits or compiled.program.budget)
+    if how.keeping is not None:
+        require_kept(compiled.program)
 
 
 def _app_options(ctx: click.Context) -> list[click.Parameter]:
@@ -266,6 +289,12 @@ def _job(target: Target, words: Sequence[str], pairs: Sequence[str], file: Path 
     if pairs or words:
         raise UsageError("ORCH-U002", "--inputs gives all inputs, so there can be no others", fix="leave one out")
     return Job([Case(f"{file.name}:{number}", inputs) for number, inputs in from_file(parameters, file).items()])
+
+
+def _static(target: Target, own: Mapping[str, Any]) -> list[str]:
+    from orchestrator.cli.static import static_words
+
+    return [] if target.app is not None else static_words(target.workflow, own)
 
 
 def _limits(text: str | None) -> Limits | None:

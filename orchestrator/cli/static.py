@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,12 @@ def static_options(workflow: Workflow[..., Any]) -> list[click.Option]:
         click.Option([f"--{name.replace('_', '-')}", name], metavar="true|false" if tp is bool else type_string(tp))
         for name, tp in workflow.static_parameters.items()
     ]
+
+
+def static_words(workflow: Workflow[..., Any], own: Mapping[str, Any]) -> list[str]:
+    """The options of static parameters that were given, as words of a command."""
+    given = {name: own.get(name) for name in workflow.static_parameters} if not workflow.boundary.problems else {}
+    return [f"--{name.replace('_', '-')}={text}" for name, text in given.items() if text is not None]
 
 
 def for_static(workflow: Workflow[..., Any], job: Job) -> tuple[Workflow[..., Any], Job]:

@@ -69,6 +69,8 @@ class Opened:
             observers=observers,
         )
         self._store = store
+        self.store_url = None if store is None else store.url
+        """Where the runs are kept, without a password."""
         self.start_seconds = 0.0
         """What starting has taken, all in all."""
         for name, engine in (lent or {}).items():

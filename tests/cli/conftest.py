@@ -58,8 +58,8 @@ def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     """Runs a command line. What it imports from the test's own files is forgotten, as if its process had ended."""
     for variable in ("ORCH_DEBUG", "COLUMNS"):
         monkeypatch.delenv(variable, raising=False)
-    for variable in ("ORCH_CALIBRATION", "ORCH_LEARNED"):
-        if variable not in os.environ:  # what this machine has learned is no part of a test
+    for variable in ("ORCH_CALIBRATION", "ORCH_LEARNED", "ORCH_STORE"):
+        if variable not in os.environ:  # what this machine has learned and run is no part of a test
             monkeypatch.setenv(variable, "off")
 
     def run(*words: str) -> Ended:

@@ -1,0 +1,111 @@
+"""Where a command keeps runs, and the command that goes on with one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+VARIABLE: Final = "ORCH_STORE"
+OFF: Final = "off"
+
+store_option = click.option(
+    "--store", metavar="URL", help=f"Where runs are kept: a file or a URL; default: .orch/runs.db ({VARIABLE})."
+)
+
+
+def keeping_options(command: Command) -> Command:
+    """``--store``, ``--ephemeral``, ``--run-id`` and ``--key``."""
+    for option in (
+        click.option("--key", metavar="TEXT", help="A run with this key is started once; again, it goes on."),
+        click.option("--run-id", metavar="ID", help="A name of your own for the run."),
+        click.option("--ephemeral", is_flag=True, help="Keep the run nowhere."),
+        store_option,
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where the runs of a command are kept, and how somebody goes on with one."""
+
+    store: str
+    """Its URL or path."""
+    again: Sequence[str] = ()
+    """The words behind the run's id."""
+    run_id: str | None = None
+    key: str | None = None
+
+    def go_on(self, run_id: str) -> str:
+        """The command that goes on with a run."""
+        return shlex.join(["orch", "runs", "resume", run_id, *self.again])
+
+
+def store_url(given: str | None) -> str:
+    """What ``--store`` says, else the environment, else a file below the current folder."""
+    from orchestrator.runtime.journal.stores.opened import DEFAULT_URL
+
+    return given or _of_environment() or DEFAULT_URL
+
+
+def keeping_of(
+    store: str | None, *, ephemeral: bool, run_id: str | None, key: str | None, many: bool, again: Sequence[str]
+) -> Keeping | None:
+    """Where runs are kept, of which there are ``many``; None for nowhere.
+
+    Raises ``UsageError`` ORCH-U002 for options that contradict each other.
+    """
+    if many and (run_id or key):
+        message = "--run-id and --key name one run, and --inputs has several"
+        raise UsageError("ORCH-U002", message, fix="leave one of them out")
+    if ephemeral or (store is None and _is_off()):
+        given = {"--store": store, "--key": key, "--run-id": run_id}
+        contradicting = [name for name, value in given.items() if value is not None]
+        if contradicting:
+            reason = "--ephemeral" if ephemeral else f"{VARIABLE}={OFF}"
+            message = f"{contradicting[0]} has no meaning with {reason}, which keeps no run"
+            raise UsageError("ORCH-U002", message, fix="leave one of them out")
+        return None
+    return Keeping(store_url(store), (*again, *_store_words(store)), run_id, key)
+
+
+def engine_words(
+    model: str | None, engine: str | None, base_url: str | None, cluster: Path | None, ray: str | None = None
+) -> list[str]:
+    """The options that say who answers, as words of a command."""
+    from orchestrator.redaction import shown
+
+    given = {
+        "--model": model,
+        "--engine": engine,
+        "--base-url": base_url and shown(base_url),
+        "--cluster": cluster and os.fspath(cluster),
+        "--ray-address": ray,
+    }
+    return [word for name, value in given.items() if value for word in (name, value)]
+
+
+def _store_words(store: str | None) -> list[str]:
+    from orchestrator.redaction import shown
+
+    return [] if store is None else ["--store", shown(store)]
+
+
+def _is_off() -> bool:
+    return os.environ.get(VARIABLE, "").strip().lower() == OFF
+
+
+def _of_environment() -> str | None:
+    return None if _is_off() else os.environ.get(VARIABLE, "").strip() or None

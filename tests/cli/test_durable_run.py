@@ -1,0 +1,80 @@
+"""``orch run`` keeps its runs, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+FLOW = """
+from pathlib import Path
+from orchestrator import tool, workflow
+
+@tool(effects="idempotent")
+def step(number: int, text: str) -> str:
+    with Path("log.txt").open("a") as log:
+        log.write(f"{number}\\n")
+    if number == 2 and not Path("mended").exists():
+        raise ValueError("nothing to add")
+    return f"{text}{number}"
+
+@workflow
+def chain(text: str) -> str:
+    return step(3, step(2, step(1, text)))
+"""
+
+
+def orch(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The real command in ``folder``, where ``flow.py`` is."""
+    (folder / "flow.py").write_text(FLOW)
+    env = {**os.environ, "ORCH_LEARNED": "off", "ORCH_CALIBRATION": "off", **(env or {})}
+    command = [sys.executable, "-m", "orchestrator.cli.main", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_run_is_kept_below_the_current_folder_and_says_its_id(tmp_path: Path) -> None:
+    (tmp_path / "mended").touch()
+    ended = orch(tmp_path, "run", "flow.py", "a", "--json")
+    found = re.search(r"run (\w+) is kept in sqlite:////.*/\.orch/runs\.db", ended.stderr)
+    assert found is not None
+    assert json.loads(ended.stdout)["run_id"] == found[1]
+    assert (tmp_path / ".orch" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_run_that_failed_says_what_goes_on_with_it(tmp_path: Path) -> None:
+    ended = orch(tmp_path, "run", "flow.py", "a", "--run-id", "r1", "--store", "own runs.db", "--engine", "sim")
+    assert ended.returncode == 1
+    assert "go on with it: orch runs resume r1 flow.py --engine sim --store 'own runs.db'" in ended.stderr
+    assert (tmp_path / "own runs.db").exists()
+
+
+@pytest.mark.parametrize(("option", "env"), [(["--ephemeral"], {}), ([], {"ORCH_STORE": "off"})])
+def test_a_run_may_be_kept_nowhere(tmp_path: Path, option: list[str], env: Mapping[str, str]) -> None:
+    ended = orch(tmp_path, "run", "flow.py", "a", *option, env=env)
+    assert ended.returncode == 1
+    assert "kept" not in ended.stderr
+    assert not (tmp_path / ".orch").exists()
+
+
+def test_a_key_makes_two_runs_one(tmp_path: Path) -> None:
+    assert orch(tmp_path, "run", "flow.py", "a", "--key", "k").returncode == 1
+    (tmp_path / "mended").touch()
+    ended = orch(tmp_path, "run", "flow.py", "a", "--key", "k")
+    assert (ended.returncode, ended.stdout) == (0, "a123\n")
+    assert orch(tmp_path, "run", "flow.py", "a", "--key", "k").stdout == "a123\n"
+    assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "words", [["--ephemeral", "--store", "x.db"], ["--ephemeral", "--key", "k"], ["--inputs", "in.jsonl", "--key", "k"]]
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
+    ended = orch(tmp_path, "run", "flow.py", *words)
+    assert (ended.returncode, "ORCH-U002" in ended.stderr) == (2, True)
