@@ -58,11 +58,19 @@ class Server:
         if os.geteuid() == 0:
             os.chown(self.folder, NOBODY, NOBODY)
             if self._run("postgres", "--version", check=False):  # in a folder that nobody but root may enter
-                copy = self.folder / "install"
-                shutil.copytree(self._bin.parent, copy, symlinks=True)
-                self._bin = copy / "bin"
+                self._bin = self._copied()
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
         self.start()
+
+    def _copied(self) -> Path:
+        """The same binaries where everybody may go, with the libraries that a wheel has beside its package."""
+        package = self._bin.parents[1]
+        copy = self.folder / "install" / package.name / self._bin.parent.name
+        shutil.copytree(self._bin.parent, copy, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, self.folder / "install" / libraries.name)
+        return copy / "bin"
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} {self._settings}"
