@@ -1,7 +1,8 @@
 """A run's log in a store: what happens is written down at once as text, and made durable with what others append.
 
-A row holds lines: a number is the version of those behind it, one that begins with ``m`` a message, and any other is an
-event (:mod:`~orchestrator.runtime.journal.wire`). A snapshot is the lines that still count
+A row holds lines: a number is the version of those behind it, one that begins with ``m`` a message, or with ``M`` the
+name of a large one (:mod:`~orchestrator.runtime.journal.artifacts.apart`), and any other is an event
+(:mod:`~orchestrator.runtime.journal.wire`). A snapshot is the lines that still count
 (:mod:`~orchestrator.runtime.journal.live`). It is written when it is less than half of what has to be read without it,
 so nothing is stored again where nothing has been superseded, as in a long chat; this is looked at when as much as
 still counts has been written since. So to open a run is to read at most about three times of what is still going on.
@@ -19,7 +20,7 @@ from typing import Final
 
 from orchestrator.errors import JournalError, described
 from orchestrator.runtime.events import Event, ItemDone, RunDone, RunFailed, TurnDone
-from orchestrator.runtime.journal.artifacts.apart import Apart
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.chats import Chats, mentioned
 from orchestrator.runtime.journal.live import Live
@@ -84,8 +85,8 @@ class Recorder:
             for text in row.data.decode(errors="surrogatepass").split("\n"):
                 if text[:1] == "[":
                     self._live.read(text, version)
-                elif text[:1] == "m":
-                    self._chats.add(loads(text[1:]))
+                elif text[:1] in ("m", "M"):
+                    self._chats.add(message_of(text, self._apart))
                 elif text:
                     version = int(text)
         return self.events()
@@ -211,8 +212,15 @@ class Recorder:
         text = self._live.add(line)
         parts = [] if self._has_version else [str(VERSION)]
         self._has_version = True
-        parts += [f"m{each}" for each in self._chats.take_fresh()]
+        parts += self._messages(self._chats.take_fresh(), is_new=self.claim is not None)
         return "\n".join([*parts, text, ""]).encode(errors="surrogatepass")
+
+    def _messages(self, texts: Iterable[str], *, is_new: bool) -> list[str]:
+        """The lines of messages. Where they are not ``is_new``, none is put apart that has not been."""
+        if self._apart is None:
+            return [f"m{each}" for each in texts]
+        names = [(each, self._apart.name(each, is_new=is_new)) for each in texts]
+        return [f"m{each}" if name is None else f"M{name}" for each, name in names]
 
     def _take_snapshot(self, claim: Claim) -> None:
         """Write a snapshot, if that halves what has to be read."""
@@ -220,7 +228,7 @@ class Recorder:
         named: set[int] = set()
         for each in lines:
             named |= mentioned(each)
-        messages = [f"m{each}" for each in self._chats.keep(named)]
+        messages = self._messages(self._chats.keep(named), is_new=False)
         data = "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass")
         if 2 * len(data) > self._snapshot_bytes + self._tail_bytes:
             self._look_bytes = self._tail_bytes + len(data)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import time
 
 from orchestrator.runtime.journal.aligned import Alignment
-from orchestrator.runtime.journal.artifacts.apart import Apart
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.chats import Chats
 from orchestrator.runtime.journal.earlier import Earlier
 from orchestrator.runtime.journal.live import Live
@@ -64,8 +64,8 @@ def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = No
         if begins:
             segments.append([])
         for line in text.split("\n"):
-            if line[:1] == "m":
-                data = loads(line[1:])
+            if line[:1] in ("m", "M"):
+                data = message_of(line, apart)
                 last = max(last, data[0])
                 chats.add(data)
             elif line[:1] == "[" and (begins or not row.is_snapshot):

@@ -1,8 +1,9 @@
 """The large values of one run: their way to a place for artifacts, and back.
 
 A value whose text is larger than :data:`~orchestrator.runtime.journal.artifacts.base.LARGEST_INLINE` is written as
-``{"~artifact":"20261130-9f86d0…"}``. Not every one is: a loop's state is written as what has changed of it, what names
-messages must be found by who looks for these, and the inputs of a run are written before any run can refer to them.
+``{"~artifact":"20261130-9f86d0…"}``, and the line of such a message, or of a text that is named like one, as the name
+behind an ``M``. Not every one is: a loop's state is written as what has changed of it, a value that names messages must
+be found by who looks for these, and the inputs of a run are written before any run can refer to them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from time import time
 from typing import Any, Final
 
-from orchestrator.runtime.journal.artifacts.base import LARGEST_INLINE, Artifacts, name_of
+from orchestrator.runtime.journal.artifacts.base import LARGEST_INLINE, Artifacts, digest_of, name_of
 from orchestrator.runtime.journal.chats import mentioned
 from orchestrator.runtime.journal.stored import loads
 from orchestrator.runtime.journal.stores.base import Store
@@ -27,28 +28,41 @@ class Apart:
         self._store = store
         self._artifacts = artifacts
         self._fresh: dict[str, bytes] = {}
-        self._kept: set[str] = set()
+        self._kept: dict[str, str] = {}
+        """The names of those that the run refers to, by their digests: they are used again, also on another day."""
 
-    def written(self, text: str) -> str:
-        """The text of a value as the log has it. What it names is durable when :meth:`put` has it."""
-        if len(text) <= LARGEST_INLINE or mentioned(text):
-            return text
+    def name(self, text: str, *, is_new: bool = True) -> str | None:
+        """The name of a text that is large, which is durable when :meth:`put` has it; None of any other. One that is
+        not ``is_new`` has none unless the run refers to it.
+        """
+        if len(text) <= LARGEST_INLINE:
+            return None
         data = text.encode()
         name = name_of(data, time())
-        if name not in self._kept:
+        known = self._kept.get(digest_of(name))
+        if known is None and is_new:
             self._fresh[name] = data
-        return f'{{"{_TAG}":"{name}"}}'
+            return name
+        return known
 
-    def read(self, data: Any, of: str) -> Any:
-        """What stands in the text of a value; it may take long.
+    def text(self, name: str, of: str) -> str:
+        """The text of a name; it may take long.
 
         Raises :class:`~orchestrator.runtime.journal.artifacts.base.LostArtifactError`, which says that it is ``of``.
         """
-        if not (isinstance(data, dict) and len(data) == 1 and _TAG in data):
-            return data
-        whole = loads(self._artifacts.get(data[_TAG], of))
-        self._kept.add(data[_TAG])
-        return whole
+        text = self._artifacts.get(name, of).decode()
+        self._kept[digest_of(name)] = name
+        return text
+
+    def written(self, text: str) -> str:
+        """The text of a value as the log has it."""
+        name = None if mentioned(text) else self.name(text)
+        return text if name is None else f'{{"{_TAG}":"{name}"}}'
+
+    def read(self, data: Any, of: str) -> Any:
+        """What stands in the text of a value. Raises as :meth:`text`."""
+        is_apart = isinstance(data, dict) and len(data) == 1 and _TAG in data
+        return loads(self.text(data[_TAG], of)) if is_apart else data
 
     def take_fresh(self) -> Mapping[str, bytes]:
         """What was named since the last time, and is to be put."""
@@ -59,8 +73,17 @@ class Apart:
         """Keep what was taken, and have the run refer to it. Durable when it returns, and harmless when repeated."""
         await asyncio.to_thread(self._put_all, fresh)
         await self._store.refer(run_id, fresh)
-        self._kept.update(fresh)
+        self._kept.update({digest_of(name): name for name in fresh})
 
     def _put_all(self, fresh: Mapping[str, bytes]) -> None:
         for name, data in fresh.items():
             self._artifacts.put(data, name)
+
+
+def message_of(line: str, apart: Apart | None) -> Any:
+    """The data of a message's line. Raises ``ValueError`` for one that is apart where nothing is."""
+    if line[0] == "m":
+        return loads(line[1:])
+    if apart is None:
+        raise ValueError(f"it names artifact {line[1:100]}, and no place for artifacts was given (ORCH_ARTIFACTS)")
+    return loads(apart.text(line[1:], "a message of the run"))

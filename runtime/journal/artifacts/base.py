@@ -86,6 +86,11 @@ def parts_of(name: str, of: str = "a value of a run") -> tuple[str, str]:
     return found[1], found[2]
 
 
+def digest_of(name: str) -> str:
+    """The part of a name that the content alone decides."""
+    return name.rpartition("-")[2]
+
+
 def entry_of(name: str) -> tuple[str, str]:
     """The folder and the file of an artifact or of a draft. Raises ``ValueError`` for what is neither."""
     found = _ENTRY.fullmatch(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -196,6 +197,16 @@ async def longer(text: str) -> str:
     return text + "y"
 
 
+@tool(effects="reads")
+async def text_of(n: int) -> str:
+    return "x" * n
+
+
+@workflow
+def one(n: int) -> int:
+    return len(text_of(n))
+
+
 @workflow
 def looping(text: str) -> str:
     text = loop(lambda so_far: so_far + "y", text, max=30)
@@ -204,13 +215,28 @@ def looping(text: str) -> str:
     return f"{len(llm(reply))}"
 
 
-async def test_what_a_loop_hands_on_messages_and_inputs_stay_in_the_log(tmp_path: Path) -> None:
+async def test_inputs_and_what_a_loop_hands_on_stay_in_the_log_and_large_messages_do_not(tmp_path: Path) -> None:
     store, artifacts = MemoryStore(), Folder(tmp_path)
     engine = ScriptedEngine(lambda request: f"{len(request.messages)} {LARGE}")
     async with Runtime({"default": engine}, store=store, artifacts=artifacts) as runtime:
         result = await runtime.run(compile_workflow(looping), {"text": LARGE}, run_id="r")
-        assert list(artifacts.names(FOR_EVER)) == []
+        names = set(artifacts.names(FOR_EVER))
+        log = await written(store)
+        assert {each.decode() for each in re.findall(rb"^M(\S+)$", log, re.M)} == names
+        assert len(names) >= 2
+        assert log.split(b"\n")[1].count(b"x") + log.split(b"\n")[2].count(b"x") >= len(LARGE), "the inputs"
         assert (await runtime.resume(compile_workflow(looping), "r")).value == result.value
+
+
+async def test_a_log_whose_values_are_elsewhere_is_not_read_without_them(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with Runtime(store=store, artifacts=Folder(tmp_path)) as runtime:
+        await runtime.run(compile_workflow(one), {"n": 200_000}, run_id="r")
+    assert b"\nM" in await written(store)
+    async with Runtime(store=store) as runtime:
+        with pytest.raises(RunError, match="no place for artifacts was given") as caught:
+            await runtime.resume(compile_workflow(one), "r")
+    assert caught.value.code == "ORCH-R102"
 
 
 @settings(PROFILE, max_examples=8)

@@ -20,7 +20,7 @@ from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.run import Runtime
 
 STEPS = 40
-NAME = re.compile(rb'"~artifact":"([^"]+)"')
+NAME = re.compile(rb"\d{8}-[0-9a-f]{64}")
 
 
 @tool(effects="reads")
@@ -33,7 +33,7 @@ async def size(text: str) -> int:
     return len(text)
 
 
-@workflow(max_items=STEPS)
+@workflow(max_iterations=STEPS)
 def reading(n: int) -> int:
     total = 0
     for each in range(n):
@@ -51,17 +51,18 @@ from tests.runtime.journal.artifacts.test_killed_runs import STEPS, reading
 
 async def main():
     store = await open_store(sys.argv[1])
+    compiled = compile(reading)
     async with Runtime(store=store, artifacts=artifacts_of(store.url)) as runtime:
         print("begins", flush=True)
-        await runtime.run(compile(reading), {"n": STEPS}, run_id="r")
+        await runtime.run(compiled, {"n": STEPS}, run_id="r")
     print("ends", flush=True)
 
 asyncio.run(main())
 """
 
 
-async def goes_on(url: str) -> int | None:
-    """What the run gives, and a look at all that its log names; None where it had not begun."""
+async def goes_on(url: str) -> tuple[int | None, int]:
+    """What the run gives, and how many artifacts its log named, each of which is there; None where it had not begun."""
     store = await open_store(url)
     artifacts = artifacts_of(store.url)
     assert artifacts is not None
@@ -72,11 +73,11 @@ async def goes_on(url: str) -> int | None:
     assert set(await store.referred(names)) == names
     try:
         async with Runtime(store=store, artifacts=artifacts) as runtime:
-            return int((await runtime.resume(compile_workflow(reading), "r")).value)  # type: ignore[call-overload]
+            return (await runtime.resume(compile_workflow(reading), "r")).value, len(names)  # type: ignore[return-value]
     except RunError as error:
         if error.code != "ORCH-R023":
             raise
-        return None
+        return None, len(names)
     finally:
         await store.close()
 
@@ -85,14 +86,16 @@ async def goes_on(url: str) -> int | None:
 def test_a_killed_run_goes_on_and_has_every_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORCH_ARTIFACTS", raising=False)
     expected = sum(len(f"{n} ") * 40_000 for n in range(STEPS))
-    chance, killed = Random(3), 0
+    chance, amid = Random(3), 0
     for number in range(5):
         url = f"sqlite:///{tmp_path / f'{number}.db'}"
         process = subprocess.Popen([sys.executable, "-c", RUNS, url], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "begins\n"
-        sleep(chance.random() * 0.6)
+        sleep(chance.random())
         process.kill()
-        killed += "ends" not in process.communicate()[0]
-        assert asyncio.run(goes_on(url)) in (expected, None)
-    assert killed
+        is_killed = "ends" not in process.communicate()[0]
+        value, kept = asyncio.run(goes_on(url))
+        assert value in (expected, None)
+        amid += is_killed and 0 < kept < STEPS
+    assert amid, "no process was killed amid its run"
