@@ -29,6 +29,7 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.described import described
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
@@ -97,6 +98,8 @@ class Runtime:
         )
         self._ids = RunIds(self.journal)
         self._owner = None if store is None else Owner(store, artifacts=artifacts)
+        self._described: set[str] = set()
+        """Versions of workflows that the store has a description of."""
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop
         """Where the latest run was begun, once there was one."""
@@ -124,6 +127,7 @@ class Runtime:
         whose run is executed elsewhere, and ``CompileError`` ORCH-C092 for values that could not be written down.
         """
         values = await inputs_apart(self._services.checks, compiled, inputs, tenant=tenant)
+        await self._describe(compiled)
         with running_with(self._within(compiled, human)):
             return await self.run_program(
                 compiled.program,
@@ -165,7 +169,14 @@ class Runtime:
             if isinstance(begun, Recorder):
                 execution = self._execution(program, new_id, observers, begun, started=started, **options)
                 return await self._run(execution, inputs)
-        return await self.resume_program(program, begun.run_id, budget=budget, tenant=tenant)
+        return await self.resume_program(program, begun.run_id, budget=budget, tenant=tenant, observers=observers)
+
+    async def _describe(self, compiled: Compiled) -> None:
+        """Keep what says to people what the keys in the logs of this version are."""
+        version = compiled.program.fingerprint
+        if self._owner is not None and version not in self._described:
+            await self._owner.store.put_program(version, described(compiled.program, compiled.plan))
+            self._described.add(version)
 
     @staticmethod
     async def _begun(owner: Owner, program: Program, started: RunStarted, key: str | None) -> Recorder | Head:
@@ -181,6 +192,7 @@ class Runtime:
         *,
         budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
+        observers: Sequence[Subscription] = (),
         secrets: Mapping[str, object] = MappingProxyType({}),
         decisions: Mapping[str, Decision] = MappingProxyType({}),
     ) -> RunResult:
@@ -198,9 +210,10 @@ class Runtime:
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow of a run in memory
         has changed, ORCH-R022 while the run is under way, ORCH-R104 for a decision that is missing.
         """
+        await self._describe(compiled)
         with running_with(self._within(compiled)), given(secrets):
             return await self.resume_program(
-                compiled.program, run_id, budget=budget, tenant=tenant, decisions=decisions
+                compiled.program, run_id, budget=budget, tenant=tenant, observers=observers, decisions=decisions
             )
 
     async def resume_program(
@@ -210,6 +223,7 @@ class Runtime:
         *,
         budget: Limits | Budget | str | None = None,
         tenant: str | None = None,
+        observers: Sequence[Subscription] = (),
         decisions: Mapping[str, Decision] = MappingProxyType({}),
     ) -> RunResult:
         """:meth:`resume`, for a program."""
@@ -221,7 +235,7 @@ class Runtime:
             options: dict[str, Any] = {"budget": limits_of(budget), "tenant": tenant or state.started.tenant}
             if history is not None:
                 options["taking_over"] = TakingOver(program, history, state, run_id, decisions)
-            execution = self._execution(program, run_id, (), log, state=state, **options)
+            execution = self._execution(program, run_id, observers, log, state=state, **options)
             result = await self._run(execution, ())
             if state.done is not None and self._owner is not None:
                 await self._owner.give_back(run_id)

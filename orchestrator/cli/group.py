@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": "Make a plan to check in, or check that it got no worse.",
     "simulate": "Try policies, clusters and loads in a simulator (nothing runs).",
     "run": "Run a workflow, or an example directory.",
+    "runs": "Look at the runs that are kept, and go on with them.",
     "doctor": "Say what is missing here and how to install it.",
 }
 """Command name (and module of :mod:`orchestrator.cli`) to its help line."""

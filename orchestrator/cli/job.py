@@ -44,6 +44,8 @@ class How:
     stream: bool = False
     keeping: Keeping | None = None
     """None: the runs are kept nowhere."""
+    resumes: str | None = None
+    """The run to go on with, in place of a new one."""
 
 
 def run_job(
@@ -72,7 +74,7 @@ def run_job(
             slots = asyncio.Semaphore(how.concurrency)
             watched = _Watched(progress, replies)
             kept = [_Kept(how.keeping) for _ in job.cases]
-            if len(kept) == 1 and (run_id := kept[0].run_id) is not None and kept[0].key is None:
+            if len(kept) == 1 and (run_id := kept[0].run_id) is not None and not (kept[0].key or how.resumes):
                 progress.note(f"run {run_id} is kept in {opened.store_url}")
             runs = [
                 asyncio.ensure_future(_one(case, each, opened.runtime, compiled, slots, watched=watched, how=how))
@@ -181,9 +183,12 @@ async def _one(
             observers.append(watched.replies.of(case.name))
         began = time.perf_counter()
         try:
-            result = await runtime.run(
-                compiled, case.inputs, run_id=kept.run_id, key=kept.key, budget=how.limits, observers=observers
-            )
+            if how.resumes is not None:
+                result = await runtime.resume(compiled, how.resumes, budget=how.limits, observers=observers)
+            else:
+                result = await runtime.run(
+                    compiled, case.inputs, run_id=kept.run_id, key=kept.key, budget=how.limits, observers=observers
+                )
             outcome = Outcome(case, result)
         except Exception as failure:  # noqa: BLE001 - what the other runs gave is not lost for it
             outcome = Outcome(case, None, as_orch_error(failure))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.app import App, Job
     from orchestrator.cli.inputs import Parameter
     from orchestrator.cli.job import How
+    from orchestrator.cli.results import Results
     from orchestrator.cli.target import Target
     from orchestrator.compiler import Compiled
     from orchestrator.running.engines import Kind
@@ -36,7 +37,7 @@ class RunCommand(Command):
         from orchestrator.cli.target import load_target
         from orchestrator.errors import OrchError
 
-        text = self._target_of(args)
+        text = self.target_of(args)
         if text is not None:
             try:
                 ctx.meta[TARGET] = load_target(text)
@@ -52,7 +53,7 @@ class RunCommand(Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The inputs of a workflow, or the application's options, stand in a section of their own, first."""
-        self._format_inputs(ctx, formatter)
+        self.format_inputs(ctx, formatter)
         sections = {"Options": super().get_params(ctx)}
         if own := _app_options(ctx):
             sections = {f"Options of {ctx.meta[TARGET].text}": own, **sections}
@@ -61,7 +62,8 @@ class RunCommand(Command):
             with formatter.section(title):
                 formatter.write_dl([record for each in options if (record := each.get_help_record(ctx)) is not None])
 
-    def _format_inputs(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_inputs(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say what the workflow takes."""
         from orchestrator.cli.inputs import parameters_of
 
         target: Target | None = ctx.meta.get(TARGET)
@@ -76,19 +78,22 @@ class RunCommand(Command):
         with formatter.section(f"Inputs of {target.text}"):
             formatter.write_dl(inputs or [("none", "")])
 
-    def _target_of(self, args: Sequence[str]) -> str | None:
+    def target_of(self, args: Sequence[str]) -> str | None:
         """The first word that is neither an option nor an option's value."""
+        return next(self.plain_words(args), None)
+
+    def plain_words(self, args: Sequence[str]) -> Iterator[str]:
+        """The words that are neither."""
         options = [each for each in self.params if isinstance(each, click.Option)]
         takes_value = {name for each in options if not each.is_flag for name in each.opts}
         words = iter(args)
         for word in words:
             if word == "--":
-                return next(words, None)
-            if not word.startswith("-") or word == "-":
-                return word
-            if word in takes_value:
+                yield from words
+            elif not word.startswith("-") or word == "-":
+                yield word
+            elif word in takes_value:
                 next(words, None)
-        return None
 
 
 def _may_be_left_out(parameter: Parameter) -> str:
@@ -187,7 +192,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     input of a workflow that takes one text, or what the directory's app makes of them.
     """
     from orchestrator.cli.engines import EngineChoice
-    from orchestrator.cli.failure import FAILED, INTERRUPTED
+    from orchestrator.cli.failure import FAILED
     from orchestrator.cli.inputs import as_given
     from orchestrator.cli.job import How, run_job
     from orchestrator.cli.keeping import engine_words, keeping_of
@@ -210,7 +215,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     keeping = keeping_of(store, ephemeral=ephemeral, run_id=run_id, key=key, many=file is not None, again=again)
     how = How(
         concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
-        limits=_limits(budget),
+        limits=limits_of_budget(budget),
         answers=[as_given(each) for each in answers],
         ray_address=ray_address,
         stream=stream,
@@ -239,9 +244,16 @@ def command(  # noqa: PLR0917 - one parameter an option
                 code = show_job(app.report(job, outcomes, facts), as_json=as_json)
             else:
                 code = show_runs(found.workflow.name, outcomes, facts, as_json=as_json, many=file is not None)
-        return INTERRUPTED if results.interrupted else code or (0 if recorded else FAILED)
+        return ending(code or (0 if recorded else FAILED), results)
     finally:
         job.close()
+
+
+def ending(code: int, results: Results) -> int:
+    """The exit code, where Ctrl-C may have come."""
+    from orchestrator.cli.failure import INTERRUPTED
+
+    return INTERRUPTED if results.interrupted else code
 
 
 def _require_all(compiled: Compiled, how: How) -> None:
@@ -297,7 +309,8 @@ def _static(target: Target, own: Mapping[str, Any]) -> list[str]:
     return [] if target.app is not None else static_words(target.workflow, own)
 
 
-def _limits(text: str | None) -> Limits | None:
+def limits_of_budget(text: str | None) -> Limits | None:
+    """What ``--budget`` says. Raises ``UsageError`` ORCH-U002."""
     if text is None:
         return None
     from orchestrator.dsl.declared.policy import PolicyError, parse_budget
