@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import psycopg
 import pytest
 
 from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Store
-from orchestrator.runtime.journal.stores.postgresql.store import PostgresqlStore
+from orchestrator.runtime.journal.stores.postgresql.store import _SEND, PostgresqlStore
 from tests.postgresql import Server
 from tests.runtime.journal.stores.keeping import EVERY_BYTE, created, durable, ended, head_of, log
 from tests.runtime.journal.stores.postgresql.wire import Wire
@@ -116,12 +117,16 @@ async def test_a_row_is_known_to_be_written_though_the_run_was_claimed_since(
     assert await log(store) == [b"first", b"a", b"theirs"]
 
 
-async def test_a_claim_whose_answer_was_lost_is_given_back(wire: Wire, far: Store, store: Store) -> None:
+async def test_a_claim_whose_answer_was_lost_is_given_back(
+    wire: Wire, far: PostgresqlStore, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await created(far, "known")
     await created(store, "r", owner=None)
+    monkeypatch.setattr(far._claims, "make_ready", AsyncMock())  # whose own answer would be lost first
     async with wire.losing_answers():
         with pytest.raises(FAILURES):
             await far.claim("me")
+    assert (await head_of(store)).owner == "me", "it was committed"
     async with asyncio.timeout(60):
         while True:
             try:
@@ -131,6 +136,24 @@ async def test_a_claim_whose_answer_was_lost_is_given_back(wire: Wire, far: Stor
                 await asyncio.sleep(0.02)
     assert list(kept) == ["known"], "what nobody knows of is not kept"
     assert [claim.run_id for claim, _ in await store.claim("you", limit=9)] == ["r"]
+
+
+async def test_a_notice_that_comes_while_a_run_falls_asleep_wakes_it(
+    store: Store, schema: str, postgresql: Server
+) -> None:
+    claim = await created(store)
+    async with await psycopg.AsyncConnection.connect(postgresql.url) as sending:
+        await sending.execute(f"SET search_path = {schema}")
+        await sending.execute(_SEND, {"run": "r", "data": b"answer", "wakes": True, "channel": "nobody"})
+        store.append(claim, b"asleep", change=Change(status="waiting"))
+        asleep = asyncio.ensure_future(durable(store, "r"))
+        async with await psycopg.AsyncConnection.connect(postgresql.url, autocommit=True) as looking:
+            while not (await looking.execute("SELECT FROM pg_locks WHERE NOT granted")).rowcount:
+                await asyncio.sleep(0.01)
+        await sending.commit()
+    await asleep
+    head = await head_of(store)
+    assert (head.status, head.notices, head.owner) == ("ready", 1, None)
 
 
 async def test_a_run_whose_claim_was_made_elsewhere_is_appended_to(store: Store, far: Store) -> None:

@@ -25,6 +25,7 @@ PAGES = 2000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_a_page_of_a_million_runs_reads_little(url: str, schema: str, postgresql: Server) -> None:
     store = await PostgresqlStore.open(url)
     async with await psycopg.AsyncConnection.connect(postgresql.url, autocommit=True) as connection:
