@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -56,12 +55,11 @@ async def _sqlite(path: Path) -> Store:
 
 async def _postgresql(url: str) -> Store:
     try:
-        postgresql = import_module("orchestrator.runtime.journal.stores.postgresql.store")
+        from orchestrator.runtime.journal.stores.postgresql.store import PostgresqlStore
     except ImportError as error:
         raise JournalError(
             "ORCH-R093",
             f"the store of runs at {shown(url)} cannot be opened: {described(error)}",
             fix="pip install 'orchestrator[postgresql]'",
         ) from error
-    store: Store = await postgresql.PostgresqlStore.open(url)
-    return store
+    return await PostgresqlStore.open(url)
