@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from orchestrator.errors import Error
 from orchestrator.runtime import failures
 from orchestrator.runtime.apart import admit, checked
+from orchestrator.runtime.asking import ask
 from orchestrator.runtime.attempt import Attempt
 from orchestrator.runtime.budget import Ledger
 from orchestrator.runtime.by_value import by_value
 from orchestrator.runtime.generate import generate
-from orchestrator.runtime.human import accepted
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.program import Op
 from orchestrator.runtime.redacted_errors import without_secrets
@@ -71,7 +71,8 @@ def run(
     if isinstance(spec, Sleep):
         return _sleep(execution, frame, op, spec, attempt)
     assert isinstance(spec, Ask)
-    return _ask(execution, frame, op, spec, attempt)
+    (question,) = _refine(execution, spec.in_pauses, [frame.v[slot] for slot in op.args])
+    return ask(execution, frame, op, spec=spec, question=question, attempt=attempt)
 
 
 async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | None) -> Outcome:
@@ -126,18 +127,6 @@ async def _raise(frame: Frame, op: Op, spec: Raise) -> Outcome:
     raise failures.raised_here(frame.path + op.id, error, op.where)
 
 
-async def _ask(execution: Execution, frame: Frame, op: Op, spec: Ask, attempt: Attempt) -> Outcome:
-    """What a human answers."""
-    if (waiting := execution.barrier()) is not None:
-        await waiting
-    question = _refine(execution, spec.in_pauses, [frame.v[slot] for slot in op.args])[0]
-    attempt.begin()
-    tp = frame.region.types[op.first]
-    answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
-    check = partial(accepted, op.id, answer, tp, spec.choices, op.where)
-    return Outcome((await checked(execution, tp, check, attempt),))
-
-
 async def _sleep(execution: Execution, frame: Frame, op: Op, spec: Sleep, attempt: Attempt) -> Outcome:
     """Wait until a moment that is durable before, and that a resumed run has from there."""
     attempt.begin()
@@ -150,9 +139,11 @@ async def _sleep(execution: Execution, frame: Frame, op: Op, spec: Sleep, attemp
     if (waiting := execution.barrier()) is not None:
         await waiting
     execution.sleeping[path] = until.wake_at
+    execution.activity.end()
     try:
         await execution.services.sleep(left_s(ends))
     finally:
+        execution.activity.begin()
         del execution.sleeping[path]
     return Outcome((None,))
 

@@ -130,11 +130,15 @@ def _turns_done(at: Place, state: Sequence[Any]) -> tuple[int, Sequence[Any]]:
 async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> list[Any]:
     """Run to its end what yields None whenever others should go on, and its result at last."""
     begin_enclosing()
-    while True:
-        result = execution.compute(next, work)
-        if result is not None:
-            return result  # type: ignore[no-any-return]
-        await asyncio.sleep(0)
+    execution.activity.begin()
+    try:
+        while True:
+            result = execution.compute(next, work)
+            if result is not None:
+                return result  # type: ignore[no-any-return]
+            await asyncio.sleep(0)
+    finally:
+        execution.activity.end()
 
 
 async def _map(at: Place) -> Sequence[Any]:

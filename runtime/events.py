@@ -228,8 +228,6 @@ class Answered(NamedTuple):
     by: str
     """Who says so."""
     at: float
-    notice: int | None = None
-    """It came by the notice of this number, which is taken together with this. Not written."""
 
 
 class Reserved(NamedTuple):

@@ -29,6 +29,7 @@ from orchestrator.errors import JournalError, OrchError, RunError
 from orchestrator.holding import Holding
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import calls, failures
+from orchestrator.runtime.activity import Activity
 from orchestrator.runtime.attempt import unattended
 from orchestrator.runtime.budget import Ledger, Need
 from orchestrator.runtime.correction import Correction
@@ -143,6 +144,7 @@ class Execution:
         """None for a run that is not resumed."""
         self.sleeping: dict[str, float] = {}
         """Sleeps that are waited for, by the path of the op: when each is over, in Unix seconds."""
+        self.activity = Activity()
         self.once = Occurrences(program, state)
         """What has become of tools that must run at most once."""
         self._seed = seed

@@ -71,6 +71,7 @@ class OnceOp:
         self._once = op.spec.once
         self._spec = op.spec
         self._path = occurrence(frame.path, op.id)
+        self._runs = False
         self._unknown: str | None = None
         """Why the check could not tell."""
 
@@ -103,6 +104,9 @@ class OnceOp:
 
     async def start(self, attempt: Attempt) -> None:
         """The turn of an attempt has come: from here on nobody knows whether it happened, until it has an outcome."""
+        if not self._runs:
+            await self._execution.activity.begin_once()
+            self._runs = True
         self._execution.emit(OpStarted(self._frame.path, self._op.id, attempt.number, time()))
         await self._execution.durable()
 
@@ -144,6 +148,11 @@ class OnceOp:
         """The run goes on without it; the check may still tell what has become of it."""
         if isinstance(await self._ask(), Outcome):
             self.done()
+
+    def end(self) -> None:
+        """Nothing more is done of it, however it has ended."""
+        if self._runs:
+            self._execution.activity.end_once()
 
     def done(self) -> None:
         """It has a result."""
@@ -275,7 +284,7 @@ async def settle(
     result: object = UNSAID,
     failed: str | None = None,
     did_not_happen: bool = False,
-) -> None:
+) -> OpSettled:
     """Write down what has become of an op; see :meth:`orchestrator.runtime.run.Runtime.settle`."""
     if (result is not UNSAID) + (failed is not None) + did_not_happen != 1:
         raise RunError(
@@ -294,8 +303,10 @@ async def settle(
         values = (_fitting(program.regions[region_key(ran.frame)].types[where.first], result, op),)
     verdict: Verdict = "happened" if values else "failed" if failed is not None else "did not happen"
     message = None if failed is None else failed or "a person says that it failed"
-    log.append(OpSettled(ran.frame, ran.op, verdict, A_PERSON, values, message, time()))
+    settled = OpSettled(ran.frame, ran.op, verdict, A_PERSON, values, message, time())
+    log.append(settled)
     await log.durable()
+    return settled
 
 
 def _to_settle(program: Program, state: State, run_id: str, op: str) -> Ran:

@@ -55,7 +55,11 @@ async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
         if isinstance(op.spec, Structure):
             return await control.run(execution, frame, op, 1, frame.ledger)
         begin_enclosing()
-        return await calls.run(execution, frame, op, None, frame.ledger)
+        execution.activity.begin()
+        try:
+            return await calls.run(execution, frame, op, None, frame.ledger)
+        finally:
+            execution.activity.end()
     except BaseException as error:
         if (cause := _failure(error)) is None:
             raise
@@ -87,10 +91,15 @@ def _failure(error: BaseException) -> BaseException | None:
 async def _once(execution: Execution, frame: Frame, op: Op) -> Outcome:
     """The outcome of a tool that must run at most once."""
     once = OnceOp(execution, frame, op)
-    outcome = await once.known()
-    if outcome is None:
-        outcome = await _Performance(execution, frame, op, once).outcome()
-    once.done()
+    execution.activity.begin()
+    try:
+        outcome = await once.known()
+        if outcome is None:
+            outcome = await _Performance(execution, frame, op, once).outcome()
+        once.done()
+    finally:
+        once.end()
+        execution.activity.end()
     return outcome
 
 
@@ -129,7 +138,16 @@ class _Performance:
 
     async def outcome(self) -> Outcome:
         """Try until there is one; raises what the last attempt failed with."""
-        op = self._op
+        if isinstance(self._op.spec, Structure):  # what is inside says whether something goes on
+            return await self._outcome()
+        self._execution.activity.begin()
+        try:
+            return await self._outcome()
+        finally:
+            self._execution.activity.end()
+
+    async def _outcome(self) -> Outcome:
+        op, activity = self._op, self._execution.activity
         while True:
             self._number += 1
             if self._once is None:  # otherwise it says so itself, when its turn has come
@@ -145,7 +163,11 @@ class _Performance:
             after = await self._after(failure)
             if isinstance(after, Outcome):
                 return after
-            await sleep(after)
+            activity.begin()
+            try:
+                await sleep(after)
+            finally:
+                activity.end()
 
     def _give_up(self) -> None:
         """Journal what is known of a cancelled attempt: that nothing has happened yet, or that nobody knows."""

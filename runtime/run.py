@@ -12,6 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from time import time
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ from uuid import uuid4
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.dsl.workflow import running_with
 from orchestrator.errors import RunError
+from orchestrator.runtime.coordinator.attended import Attended
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Decision, Event, Feed, RunStarted
@@ -35,7 +37,7 @@ from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.secrets import given
-from orchestrator.runtime.journal.stores.base import Head, Store
+from orchestrator.runtime.journal.stores.base import LEASE_S, Head, Store
 from orchestrator.runtime.journal.version_change import History
 from orchestrator.runtime.kept import require_kept
 from orchestrator.runtime.kv.durations import DurationModel
@@ -71,6 +73,10 @@ class Runtime:
     ``durations`` learns how long conversations pause for tools, by default for as long as the runtime lives; with
     ``DurationModel(LearningStore(path))``, which the caller closes after the runtime, beyond it. ``sleep`` waits for
     the seconds of a ``sleep()``.
+
+    A run in a store that only waits for answers, with nobody at hand, or for sleeps of more than ``longest_sleep_s``,
+    is given back to the store: ``SuspendedError`` ORCH-R034. ``lease_s`` is how long the store waits for this process
+    when it is silent, before others go on with its runs.
     """
 
     def __init__(
@@ -85,6 +91,8 @@ class Runtime:
         human: Human | None = None,
         durations: DurationModel | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        longest_sleep_s: float = inf,
+        lease_s: float = LEASE_S,
     ) -> None:
         self.engines = Engines(engines or {})
         self.journal: Journal = journal if journal is not None else MemoryJournal()
@@ -97,12 +105,18 @@ class Runtime:
             durations=durations if durations is not None else DurationModel(),
         )
         self._ids = RunIds(self.journal)
-        self._owner = None if store is None else Owner(store, artifacts=artifacts)
+        self._owner = None if store is None else Owner(store, artifacts=artifacts, lease_s=lease_s)
+        self._longest_sleep_s = longest_sleep_s
         self._described: set[str] = set()
         """Versions of workflows that the store has a description of."""
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop
         """Where the latest run was begun, once there was one."""
+
+    @property
+    def owner(self) -> Owner | None:
+        """Its hold on runs of the store; None without one."""
+        return self._owner
 
     async def run(
         self,
@@ -308,7 +322,9 @@ class Runtime:
         self._loop = loop
         self._under_way += 1
         try:
-            return await execution.result(inputs)
+            if self._owner is None or (execution.resumed is not None and execution.resumed.done is not None):
+                return await execution.result(inputs)
+            return await Attended(self._owner, execution, longest_sleep_s=self._longest_sleep_s).result(inputs)
         finally:
             self._under_way -= 1
             if self._owner is not None and (execution.resumed is None or execution.resumed.done is None):

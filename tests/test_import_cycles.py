@@ -55,7 +55,7 @@ def import_graph(modules: Mapping[str, Path]) -> nx.DiGraph[str]:
 
 CIRCLES: Final = {
     "runtime": """
-        apart attempt attempted calls control executor generate once once_within perform prefetching received
+        apart asking attempt attempted calls control executor generate once once_within perform prefetching received
         reservation sessions tools.call tools.caller tools.streamed tools.tasks
     """,
 }

@@ -11,27 +11,41 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 from uuid import uuid4
 
-from orchestrator.errors import described
+from orchestrator.errors import JournalError, RunError, described
+from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.events import Event, RunStarted
 from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, unreadable
 from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.live import Live
 from orchestrator.runtime.journal.paths import UnknownPathError
-from orchestrator.runtime.journal.recorder import Recorder
-from orchestrator.runtime.journal.stores.base import LEASE_S, Change, Claim, Head, NewRun, Store
+from orchestrator.runtime.journal.recorder import Recorder, taken_over
+from orchestrator.runtime.journal.stores.base import (
+    LEASE_S,
+    Change,
+    Claim,
+    FencedError,
+    Head,
+    NewRun,
+    Notice,
+    Status,
+    Store,
+)
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError
 from orchestrator.runtime.journal.version_change import History, LostUnderAnotherError, carried, read_history
+from orchestrator.runtime.once import UNSAID, settle
 from orchestrator.runtime.program import Program
 
 OVER_WELL: Final = ("done",)
 """A run that has given its result is not executed by another version."""
+RETRY_S: Final = 1.0
+"""So long is waited before a store that has failed is asked again."""
 BEATS: Final = 3
 """So often a lease is renewed while it lasts."""
 _log: Final = logging.getLogger(__name__)
@@ -48,6 +62,22 @@ class Taken:
     """What earlier versions of its workflow have done."""
 
 
+class Attended(Protocol):
+    """A run that is executed here."""
+
+    def take(self, left: Sequence[Notice]) -> None:
+        """What was left for the run, also what was left before."""
+
+    def stop(self, status: Status, why: str) -> None:
+        """Give the run back soon."""
+
+    def lost(self) -> None:
+        """Somebody else executes the run now."""
+
+    async def ended(self) -> None:
+        """Return when the run is not executed any more."""
+
+
 class Owner:
     """Claims runs of a store for this process, in one event loop."""
 
@@ -58,7 +88,12 @@ class Owner:
         self._lease_s = lease_s
         self._held: dict[str, tuple[Claim, Head]] = {}
         """Runs that are claimed, and what they were before."""
+        self._attended: dict[str, Attended] = {}
+        """Those of them that are executed."""
         self._beating: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.changed: asyncio.Event | None = None
+        """It is set whenever there may be a run to claim, where somebody waits for that."""
 
     async def begin(self, program: Program, started: RunStarted, key: str | None) -> Recorder | Head:
         """Add a run and claim it: its log; or the head of the run that has this key.
@@ -78,6 +113,13 @@ class Owner:
         self._hold(recorder.claim, head)
         return recorder
 
+    async def claim(self, holds: Mapping[str, Collection[str]], *, limit: int) -> list[Head]:
+        """Claim runs that anybody may go on with: what they were before. Each is to be taken (:meth:`take`)."""
+        claimed = await self.store.claim(self.name, lease_s=self._lease_s, holds=holds, limit=limit)
+        for claim, head in claimed:
+            self._hold(claim, head)
+        return [head for _, head in claimed]
+
     async def take(self, program: Program, run_id: str, *, as_it_is: bool = False) -> Taken | None:
         """Claim a run that there is; None where somebody executes it, or there is none.
 
@@ -96,8 +138,13 @@ class Owner:
             if head.version != program.fingerprint and head.status not in OVER_WELL:
                 if as_it_is:
                     raise other_version(program.name, run_id, head.version, program.fingerprint)
-                return await self._with_another_version(recorder, program, head)
-            return await self._as_it_is(recorder, program, run_id)
+                taken = await self._with_another_version(recorder, program, head)
+            else:
+                taken = await self._as_it_is(recorder, program, run_id)
+            if head.notices:
+                settled = await self._settled(program, recorder, claim, taken.events)
+                taken = replace(taken, events=[*taken.events, *settled])
+            return taken
         except (UnknownPathError, NotReadError, ValueError) as error:
             await self.give_back(run_id)
             raise unreadable(run_id, error) from error
@@ -133,27 +180,104 @@ class Owner:
     def release(self, run_id: str) -> None:
         """The run is not executed here any more. What it has become is in its log."""
         self._held.pop(run_id, None)
+        self._attended.pop(run_id, None)
         if not self._held and self._beating is not None:
             self._beating.cancel()
             self._beating = None
+        if not self._attended and self.changed is None and self._listening is not None:
+            self._listening.cancel()
+            self._listening = None
 
     async def close(self) -> None:
         """End the heartbeat; whatever is still claimed runs out."""
         self._held.clear()
-        if self._beating is not None:
-            self._beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beating
-            self._beating = None
+        self._attended.clear()
+        for task in (self._beating, self._listening):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._beating = self._listening = None
 
-    async def give_back(self, run_id: str) -> None:
-        """The run is not executed after all: it is what it was before it was claimed."""
+    async def give_back(self, run_id: str, change: Change | None = None) -> None:
+        """The run is not executed any more: it is what ``change`` says, or what it was before it was claimed.
+
+        Raises ``JournalError`` ORCH-R103 where somebody else has claimed it.
+        """
         claim, head = self._held[run_id]
-        status = "ready" if head.status == "running" else head.status
-        self.store.append(claim, b"", change=Change(status, head.why, head.wake_at))
-        if (waiting := self.store.barrier(claim.run_id)) is not None:
-            await waiting
-        self.release(run_id)
+        if change is None:
+            change = Change("ready" if head.status == "running" else head.status, head.why, head.wake_at)
+        try:
+            self.store.append(claim, b"", change=change)
+            if (waiting := self.store.barrier(claim.run_id)) is not None:
+                await waiting
+        except FencedError as error:
+            raise taken_over(run_id) from error
+        finally:
+            self.release(run_id)
+
+    def holds(self, run_id: str) -> bool:
+        """Whether this process has claimed the run, as far as it knows."""
+        return run_id in self._held
+
+    def attend(self, run_id: str, run: Attended) -> None:
+        """The run is executed, and told what is left for it."""
+        self._attended[run_id] = run
+        self.listen()
+
+    def listen(self) -> None:
+        """Tell runs that are executed what is left for them, and whoever has set ``changed``."""
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._listen())
+
+    async def look(self, run_id: str) -> None:
+        """Tell a run what is left for it."""
+        held, run = self._held.get(run_id), self._attended.get(run_id)
+        if held is not None and run is not None:
+            run.take(await self.store.notices(held[0]))
+
+    def took(self, run_id: str, notice: int) -> None:
+        """A notice is done with; who executes the run next finds it again if that is not durable."""
+        held = self._held.get(run_id)
+        if held is not None:
+            with suppress(FencedError):  # whoever appends to the log is told
+                self.store.append(held[0], b"", taken=(notice,))
+
+    async def hand_over(self, why: str) -> None:
+        """Give all runs back that are executed, for others to go on with; returns when they are."""
+        while runs := list(self._attended.values()):
+            for each in runs:
+                each.stop("ready", why)
+            await asyncio.gather(*(each.ended() for each in runs))
+
+    async def _settled(
+        self, program: Program, recorder: Recorder, claim: Claim, events: Sequence[Event]
+    ) -> list[Event]:
+        """What was left for a run that says what has become of its ops; it is written into its log."""
+        found: list[Event] = []
+        for notice in await self.store.notices(claim):
+            try:
+                said = notices.read(notice.data)
+                if not isinstance(said, notices.Settlement):
+                    continue
+                found.append(
+                    await settle(
+                        program,
+                        recorder,
+                        claim.run_id,
+                        said.op,
+                        events=[*events, *found],
+                        result=said.value if said.verdict == "happened" else UNSAID,
+                        failed=said.message,
+                        did_not_happen=said.verdict == "did not happen",
+                    )
+                )
+            except (RunError, ValueError) as error:
+                if isinstance(error, JournalError):
+                    raise
+                _log.warning("run %s: what somebody has said of it was refused: %s", claim.run_id, described(error))
+            self.store.append(claim, b"", taken=(notice.number,))
+        return found
 
     def _apart(self) -> Apart | None:
         return None if self._artifacts is None else Apart(self.store, self._artifacts)
@@ -170,6 +294,22 @@ class Owner:
         while True:
             await asyncio.sleep(self._lease_s / BEATS)
             try:
-                await self.store.renew(self.name, self._lease_s)
+                held = dict(self._held)
+                renewed = await self.store.renew(self.name, self._lease_s)
+                for run_id in held.keys() - renewed:
+                    if self._held.get(run_id) == held[run_id] and run_id in self._attended:
+                        self._attended[run_id].lost()
             except Exception as error:  # noqa: BLE001 - the next beat may reach it; what is appended says if not
                 _log.warning("the leases of %s could not be renewed: %s", self.name, described(error))
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self.store.wait(self._lease_s)
+                if self.changed is not None:
+                    self.changed.set()
+                for run_id in list(self._attended):
+                    await self.look(run_id)
+            except Exception as error:  # noqa: BLE001 - it is tried again; whoever appends is told
+                _log.warning("%s could not look for notices: %s", self.name, described(error))
+                await asyncio.sleep(RETRY_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from orchestrator.runtime.journal.live import Live
 from orchestrator.runtime.journal.schema_misfit import misfit
 from orchestrator.runtime.journal.stores.base import Row
-from orchestrator.runtime.journal.wire import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +51,13 @@ class Question:
         return text
 
 
-def open_questions(rows: Iterable[Row]) -> list[Question]:
+def open_questions(rows: Sequence[Row]) -> list[Question]:
     """The questions that are open behind these rows of a log, which begin with a snapshot or the first one.
 
     Raises ``ValueError`` for rows that cannot be read.
     """
-    live, version = Live(lambda _path, _is_lost: False), VERSION
-    for row in rows:
-        for text in row.data.decode(errors="surrogatepass").split("\n"):
-            if text[:1] == "[":
-                live.read(text, version)
-            elif text[:1] not in ("", "m"):
-                version = int(text)
+    live = Live(lambda _path, _is_lost: False)
+    live.read_rows(rows)
     return [_question(*data) for data in live.data() if data[0] == "asked"]
 
 

@@ -35,6 +35,7 @@ SNAPSHOT_BYTES: Final = 64 * 1024
 """Behind fewer bytes than this no snapshot is taken."""
 _RETRY_S: Final = (0.02, 1.0)
 """The first and the longest pause between two attempts to write to a store that fails."""
+TAKEN_OVER: Final = "ORCH-R103"
 _CANCELLED: Final = "ORCH-R024"
 _SUSPENDS: Final = frozenset({"ORCH-R020", "ORCH-R104"})
 """Failures that wait for a person."""
@@ -133,7 +134,7 @@ class Recorder:
         try:
             self._store.append(self.claim, data, change=_change(event))
         except FencedError as error:
-            raise _taken_over(run_id) from error
+            raise taken_over(run_id) from error
         if self._tail_bytes > self._look_bytes:
             self._take_snapshot(self.claim)
 
@@ -144,7 +145,7 @@ class Recorder:
         try:
             waiting = self._store.barrier(run_id)
         except FencedError as error:
-            raise _taken_over(run_id) from error
+            raise taken_over(run_id) from error
         return None if waiting is None else self._durable(run_id, waiting)
 
     async def load(self, run_id: str) -> Sequence[Event]:
@@ -176,7 +177,7 @@ class Recorder:
             try:
                 self._store.append(self.claim, data, change=change)
             except FencedError as error:
-                raise _taken_over(run_id) from error
+                raise taken_over(run_id) from error
             self._behind.popleft()
 
     async def _keep(self, run_id: str, large: Mapping[str, bytes]) -> None:
@@ -195,7 +196,7 @@ class Recorder:
                 if (waiting := work()) is not None:
                     await waiting
             except FencedError as error:
-                raise _taken_over(run_id) from error
+                raise taken_over(run_id) from error
             except Exception as error:
                 if not until:
                     until = monotonic() + self._patience_s
@@ -238,9 +239,9 @@ class Recorder:
         self._look_bytes = max(SNAPSHOT_BYTES, len(data))
 
 
-def _taken_over(run_id: str) -> JournalError:
+def taken_over(run_id: str) -> JournalError:
     return JournalError(
-        "ORCH-R103",
+        TAKEN_OVER,
         f"run {run_id} is executed elsewhere now",
         why="its owner was silent for longer than its lease, and another one has taken it over",
         fix="nothing: it goes on there",
