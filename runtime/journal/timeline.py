@@ -57,6 +57,8 @@ class Timeline:
 
     steps: list[Step] = field(default_factory=list)
     """In the order in which they began."""
+    began: float | None = None
+    """Unix time in seconds of the first that is known of it."""
     down_s: float = 0.0
     """For so long nobody executed it."""
     resumed: int = 0
@@ -114,6 +116,8 @@ class Reading:
         if kind == "resumed":
             self._resumed(max(at - self._last, 0.0))
         self._last = max(self._last, at)
+        if self.timeline.began is None:
+            self.timeline.began = at
         read = _READERS.get(kind)
         if read is None or not path:
             return None

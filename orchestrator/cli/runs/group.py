@@ -14,11 +14,15 @@ from orchestrator.errors import UsageError
 COMMANDS: Final = {
     "list": ("listing", "List runs, the latest first."),
     "show": ("showing", "Show what a run did, and what it waits for."),
+    "watch": ("watching", "Follow a run until it is over."),
     "resume": ("resuming", "Go on with a run."),
     "pause": ("telling", "Have nobody execute a run until it is resumed."),
     "cancel": ("telling", "End a run."),
     "answer": ("telling", "Answer a question of a run."),
     "settle": ("telling", "Say what has become of a once tool."),
+    "gc": ("collecting", "Remove runs that have long been over."),
+    "export": ("moving", "Write a run to a file."),
+    "import": ("moving", "Read a run from a file."),
 }
 """By the name of a command, its module in this folder, where it is called so, and its line of help."""
 

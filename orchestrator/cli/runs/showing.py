@@ -46,7 +46,8 @@ def show_command(run_id: str, store: str | None, as_json: bool, debug: bool) -> 
     if as_json:
         deliver_json({"ok": True, "run": head_data(head), **timeline_data(found)})
         return
-    for line in (*head_lines(head, found), *(step_line(each, head.created_at) for each in found.steps)):
+    began = head.created_at if found.began is None else found.began
+    for line in (*head_lines(head, found), *(step_line(each, began) for each in found.steps)):
         deliver(line)
 
 
@@ -70,7 +71,7 @@ def timeline_data(found: Timeline) -> dict[str, Any]:
 
 def head_lines(head: Head, found: Timeline) -> list[str]:
     """What there is to say of the whole run."""
-    began = datetime.fromtimestamp(head.created_at, UTC)
+    began = datetime.fromtimestamp(head.created_at if found.began is None else found.began, UTC)
     lines = [f"{head.run_id}  {head.workflow}  {head.status}", f"begun {began:%Y-%m-%d %H:%M:%S} UTC"]
     lines += [f"tenant {head.tenant}"] if head.tenant else []
     lines += [f"key {head.key}"] if head.key else []
