@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.against_live import live_runs
 from orchestrator.cli.command import Command
+from orchestrator.cli.keeping import store_option, store_url
 from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.screen import printable
 from orchestrator.cli.streams import deliver, deliver_json
@@ -67,10 +69,16 @@ class Checked:
 @click.command(cls=Command, name="check", epilog="Examples:  orch check flow.py  |  orch check flow.py:answer --json")
 @click.argument("target")
 @click.option("--show-rewritten", is_flag=True, help="Print what each workflow's source is rewritten into.")
+@click.option("--against-live", is_flag=True, help="Say what becomes of runs that are not over.")
+@store_option
 @json_option
 @debug_option
-def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> None:
+def command(  # noqa: PLR0917 - click gives them by name
+    target: str, show_rewritten: bool, against_live: bool, store: str | None, as_json: bool, debug: bool
+) -> None:
     """Trace TARGET without running anything; report all its errors at once.
+
+    --against-live says of each run that is not over what TARGET as it is now would do with it.
 
     TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. Of a file,
     every workflow is checked.
@@ -81,7 +89,8 @@ def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> No
     checked: list[Checked] = []
     problems: list[Diagnostic] = []
     kind: type[OrchError] = OrchError
-    for each in load_targets(target):
+    targets = list(load_targets(target))
+    for each in targets:
         if show_rewritten and not as_json:
             deliver(printable(_rewritten(each.workflow)))
         try:
@@ -94,8 +103,15 @@ def command(target: str, show_rewritten: bool, as_json: bool, debug: bool) -> No
             deliver(f"{click.style('ok', fg='green')} {printable(str(found))}", is_styled=True)
     if problems:
         raise kind.collect(problems)
+    live = {each.workflow.name: live_runs(each.workflow, store_url(store)) for each in targets} if against_live else {}
     if as_json:
-        deliver_json({"ok": True, "workflows": [asdict(found) for found in checked]})
+        told = {"live": {name: [asdict(run) for run in runs] for name, runs in live.items()}} if against_live else {}
+        deliver_json({"ok": True, "workflows": [asdict(found) for found in checked], **told})
+        return
+    for name, runs in live.items():
+        deliver(printable(f"{name}: {len(runs)} run{'s' * (len(runs) != 1)} not over"))
+        for run in runs:
+            deliver(printable(f"  {run}"))
 
 
 def summary(workflow: Workflow[..., Any]) -> Checked:

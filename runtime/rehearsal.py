@@ -1,0 +1,156 @@
+"""What a version of a workflow would do with a run, found out without doing any of it.
+
+The run's log is read, and the program executed with what it says: results are taken where they fit, pure code is
+computed, and an op that would be executed waits instead. What comes behind such an op is not seen: it depends on what
+that gives. Nothing is claimed and nothing is written.
+
+>>> found = await rehearse(program, store, "invoice-17")                                  # doctest: +SKIP
+>>> found.again, found.undecided, len(found.left)
+(['turns[3]/reply_2'], [], 0)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.errors import OrchError, RunError
+from orchestrator.runtime import calls, failures
+from orchestrator.runtime.events import Event
+from orchestrator.runtime.executor import Execution, Frame
+from orchestrator.runtime.journal.artifacts.apart import Apart
+from orchestrator.runtime.journal.artifacts.base import Artifacts
+from orchestrator.runtime.journal.earlier import Result
+from orchestrator.runtime.journal.live import Live
+from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.paths import UnknownPathError
+from orchestrator.runtime.journal.recorder import Recorder
+from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.journal.stores.base import Loaded, Row, Store
+from orchestrator.runtime.journal.values.tree import NotReadError
+from orchestrator.runtime.journal.version_change import History, LostUnderAnotherError, carried, read_history
+from orchestrator.runtime.journal.wire import VERSION
+from orchestrator.runtime.outcome import Outcome, Tally
+from orchestrator.runtime.program import Op, Program
+from orchestrator.runtime.services import Engines, Services
+from orchestrator.runtime.taking_over import TakingOver
+
+QUIET_S: Final = 0.1
+"""So long nothing new must be found before it is taken that everything was."""
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What a version would do with a run."""
+
+    run_id: str
+    is_same: bool
+    """Whether it is the version that the run is executed by."""
+    again: dict[str, str] = field(default_factory=dict)
+    """Ops that would be executed next, by path, and their ids."""
+    undecided: list[str] = field(default_factory=list)
+    """Paths of writes about which somebody has to decide."""
+    left: list[Result] = field(default_factory=list)
+    """Results of earlier versions that nothing has taken: the most that can be lost, as what is behind an op that would
+    be executed may take some of them."""
+    problem: OrchError | None = None
+    """Why it cannot go on with this version at all."""
+    is_over: bool = False
+    """It came to its end without executing anything."""
+
+    @property
+    def left_usd(self) -> float:
+        """What those have cost."""
+        return sum(each.cost_usd or 0.0 for each in self.left)
+
+
+class _Rehearsing(Execution):
+    """Executes nothing that is outside."""
+
+    found: Rehearsal
+
+    def _begun(self, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
+        if op.bodies:
+            return super()._begun(frame, op)
+        if isinstance(op.spec, calls.HINTS):
+            return None
+        if frame.known is not None and (done := frame.known.done.get(op.id)) is not None:
+            self._recall(frame, op, done)
+            return None
+        try:
+            if self.taking_over is not None and self._takes_over(self.taking_over, frame, op):
+                return None
+            self.found.again[frame.path + op.id] = op.id
+        except RunError as error:
+            if error.code != failures.UNDECIDED:
+                raise
+            self.found.undecided.append(frame.path + op.id)
+        return _wait()
+
+
+async def _wait() -> Outcome:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
+async def rehearse(program: Program, store: Store, run_id: str, artifacts: Artifacts | None = None) -> Rehearsal:
+    """What ``program`` would do with a run. Raises ORCH-R023 for a run that the store does not know."""
+    loaded = await store.load(run_id)
+    if loaded is None:
+        raise failures.unknown_run(run_id)
+    found = Rehearsal(run_id, loaded.head.version == program.fingerprint)
+    try:
+        events, history = await _read(program, store, loaded, artifacts)
+    except LostUnderAnotherError as error:
+        found.problem = failures.lost_under_another(str(error), run_id, loaded.head.version)
+        return found
+    except (UnknownPathError, NotReadError, ValueError) as error:
+        found.problem = failures.unreadable(run_id, error)
+        return found
+    state = replay(program, events)
+    taking_over = None if history is None else TakingOver(program, history, state, run_id, {})
+    execution = _Rehearsing(
+        program, Services(Engines({})), MemoryJournal(), run_id, state=state, taking_over=taking_over
+    )
+    execution.found = found
+    inputs = () if state.started is None else state.started.inputs
+    work = asyncio.ensure_future(execution.run_frame(program.body, inputs, "", execution.ledger, Tally()))
+    try:
+        seen = -1
+        while not work.done() and seen != len(found.again) + len(found.undecided):
+            seen = len(found.again) + len(found.undecided)
+            await asyncio.wait([work], timeout=QUIET_S)
+        if work.done():
+            failure = work.exception()
+            found.is_over = failure is None
+            found.problem = failure if isinstance(failure, OrchError) else None
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    if history is not None:
+        found.left = list(history.earlier.left())
+    return found
+
+
+async def _read(
+    program: Program, store: Store, loaded: Loaded, artifacts: Artifacts | None
+) -> tuple[list[Event], History | None]:
+    """The events of a run that count for a program, and what earlier versions have done."""
+    run_id, version = loaded.head.run_id, loaded.head.version
+    recorder = Recorder(store, program, patience_s=0.0, artifacts=artifacts)
+    apart = None if artifacts is None else Apart(store, artifacts)
+    if version == program.fingerprint:
+        events = recorder.read(loaded.rows)
+        if not recorder.earlier_rows:
+            return events, None
+        rows = [row async for row in store.history(run_id) if row.number <= recorder.earlier_rows]
+        return events, read_history(program, rows, apart)
+    rows = [row async for row in store.history(run_id)]
+    before = Live(lambda _path, _is_lost: False)
+    before.read_rows(loaded.rows)
+    history = read_history(program, rows, apart)
+    lines = carried(program, before, version, len(rows), history.alignment)
+    text = "\n".join([str(VERSION), *lines, ""])
+    return recorder.read([Row(1, True, 0.0, text.encode(errors="surrogatepass"))]), history
