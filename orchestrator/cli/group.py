@@ -32,6 +32,7 @@ COMMANDS = {
     "simulate": "Try policies, clusters and loads in a simulator (nothing runs).",
     "run": "Run a workflow, or an example directory.",
     "runs": "Look at the runs that are kept, and go on with them.",
+    "worker": "Go on with the runs that are kept, beside other workers.",
     "doctor": "Say what is missing here and how to install it.",
 }
 """Command name (and module of :mod:`orchestrator.cli`) to its help line."""

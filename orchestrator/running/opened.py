@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -13,6 +14,7 @@ from orchestrator.errors import RunError
 from orchestrator.running import stores
 from orchestrator.running.engines import engine_label, short_model, used_engines
 from orchestrator.runtime.journal.artifacts.opening import artifacts_of
+from orchestrator.runtime.journal.stores.base import LEASE_S
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.run import Runtime
 from orchestrator.runtime.specs import Generate
@@ -58,6 +60,8 @@ class Opened:
         durations: DurationModel | None = None,
         store: Store | None = None,
         observers: Sequence[Subscription] = (),
+        longest_sleep_s: float = inf,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._tools = RayTools()
         self.runtime = Runtime(
@@ -67,6 +71,8 @@ class Opened:
             store=store,
             artifacts=None if store is None else artifacts_of(store.url),
             observers=observers,
+            longest_sleep_s=longest_sleep_s,
+            lease_s=lease_s,
         )
         self._store = store
         self.store_url = None if store is None else store.url

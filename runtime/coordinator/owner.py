@@ -24,7 +24,6 @@ from orchestrator.runtime.failures import lost_under_another, not_kept, other_ve
 from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.live import Live
-from orchestrator.runtime.journal.paths import UnknownPathError
 from orchestrator.runtime.journal.recorder import Recorder, taken_over
 from orchestrator.runtime.journal.stores.base import (
     LEASE_S,
@@ -145,7 +144,7 @@ class Owner:
                 settled = await self._settled(program, recorder, claim, taken.events)
                 taken = replace(taken, events=[*taken.events, *settled])
             return taken
-        except (UnknownPathError, NotReadError, ValueError) as error:
+        except (LookupError, NotReadError, TypeError, ValueError) as error:
             await self.give_back(run_id)
             raise unreadable(run_id, error) from error
         except BaseException:
