@@ -19,10 +19,20 @@ import click
 
 from orchestrator.cli.screen import printable, say
 from orchestrator.cli.streams import UndeliveredError, deliver_json, has_results, silence_stdout
-from orchestrator.errors import Diagnostic, OrchError, RunError, UsageError, described
+from orchestrator.errors import (
+    Diagnostic,
+    OrchError,
+    RunError,
+    SuspendedError,
+    UnsettledError,
+    UsageError,
+    described,
+)
 
 FAILED: Final = 1
 USAGE: Final = 2
+SUSPENDED: Final = 3
+"""The run is kept and not over: it waits for an answer, a moment or a person."""
 INTERRUPTED: Final = 130
 MOST_FILES: Final = 100
 """So many files of a folder are looked at for a workflow."""
@@ -47,12 +57,19 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     if "--debug" in words or os.environ.get("ORCH_DEBUG"):
         say("".join(traceback.format_exception(failure)).removesuffix("\n"))
     error = as_orch_error(failure)
-    code = USAGE if isinstance(error, UsageError) else FAILED
+    code = exit_code_of(error)
     if lost is not None and lost.errno == errno.EPIPE:
         code = PIPE_CLOSED
     _to_stdout(error.diagnostics, words)
     tell(error)
     return code
+
+
+def exit_code_of(error: OrchError) -> int:
+    """The exit code of a command that ends with this."""
+    if isinstance(error, (SuspendedError, UnsettledError)):
+        return SUSPENDED
+    return USAGE if isinstance(error, UsageError) else FAILED
 
 
 def tell(error: OrchError) -> None:

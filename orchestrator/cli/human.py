@@ -27,11 +27,23 @@ CASE: Final[ContextVar[str]] = ContextVar("case", default="")
 """Which of several runs asks."""
 
 
-def human_for(program: Program, pairs: Sequence[str], terminal: Callable[[], AbstractContextManager[object]]) -> Human:
+def is_interactive() -> bool:
+    """Whether somebody sits at a terminal, who sees questions and may answer them."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def human_for(
+    program: Program,
+    pairs: Sequence[str],
+    terminal: Callable[[], AbstractContextManager[object]],
+    *,
+    may_wait: bool = False,
+) -> Human:
     """Whoever answers the runs of ``program``; ``terminal`` keeps everything else off the terminal meanwhile.
 
+    Runs that ``may_wait`` are suspended at a question that nobody here answers.
     Raises ``UsageError``: ORCH-U012 for an answer that nobody asks for or that its question does not take, ORCH-U013
-    when a question has no answer and there is no terminal to ask at.
+    when a question has no answer, there is no terminal to ask at, and the runs may not wait.
     """
     asked = questions_of(program)
     answers: dict[str, object] = {}
@@ -57,9 +69,9 @@ def human_for(program: Program, pairs: Sequence[str], terminal: Callable[[], Abs
                 (told,) = wrong.diagnostics
                 message = f"`--answer {pair}` is no answer to `{each.id}`"
                 problems.append(Diagnostic("ORCH-U012", message, each.where, why=told.why, fix=_fix(name, each)))
-    interactive = sys.stdin.isatty() and sys.stderr.isatty()
+    interactive = is_interactive()
     missing = [each for each in asked if each.id not in answered]
-    if missing and not interactive and not problems:
+    if missing and not (interactive or may_wait or problems):
         listed = ", ".join(f"`{each.id}`" for each in missing)
         fix = " ".join(f"--answer {each.name}={_example(each)}" for each in missing)
         problems.append(

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from orchestrator.cli.app import Case, Facts, Job, Outcome
 from orchestrator.cli.failure import CTRL_C, as_orch_error
-from orchestrator.cli.human import CASE, human_for
+from orchestrator.cli.human import CASE, human_for, is_interactive
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.stream import Replies
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.run import Runtime
     from orchestrator.runtime.specs import Limits
+
+LONG_S: Final = 600.0
+"""Where nobody sits at a terminal, a run that is kept is suspended at a sleep that takes longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +65,18 @@ def run_job(
     screen = Screen(live=False if how.stream else None)
     progress = Progress(compiled.plan, screen)
     replies = Replies(screen, several=len(job.cases) > 1) if how.stream else None
-    human = human_for(compiled.program, how.answers, screen.question)
+    human = human_for(compiled.program, how.answers, screen.question, may_wait=how.keeping is not None)
+    longest_sleep_s = inf if is_interactive() else LONG_S
 
     async def all_cases() -> None:
         store = None if how.keeping is None else how.keeping.store
         async with await Opened.on(
-            store, progress, ray_address=how.ray_address, human=human, durations=durations
+            store,
+            progress,
+            ray_address=how.ray_address,
+            human=human,
+            durations=durations,
+            longest_sleep_s=longest_sleep_s,
         ) as opened:
             await opened.start(compiled)
             progress.running(len(job.cases))

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.cli.failure import CTRL_C
+from orchestrator.cli.failure import CTRL_C, FAILED, SUSPENDED, exit_code_of
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver, deliver_json
+from orchestrator.errors import UnsettledError
 from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def tell_how_to_go_on(outcomes: Sequence[Outcome], keeping: Keeping | None) -> N
     """Say the command that goes on with each run which is kept and has no result."""
     if keeping is None:
         return
-    stopped = [each.run_id for each in outcomes if each.result is None and each.run_id is not None]
-    for run_id in stopped[:MOST_GONE_ON]:
+    stopped = {each.run_id: each.error for each in outcomes if each.result is None and each.run_id is not None}
+    for run_id, error in list(stopped.items())[:MOST_GONE_ON]:
+        if isinstance(error, UnsettledError):
+            say(f"first say what happened: orch runs settle {run_id} OP --did-not-happen (or --result, --failed)")
         say(f"the run is kept; go on with it: {keeping.go_on(run_id)}")
     if len(stopped) > MOST_GONE_ON:
         say(f"{len(stopped) - MOST_GONE_ON} more runs are kept: orch runs list")
@@ -66,7 +69,8 @@ def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_js
         say(summary(outcomes, facts), dim=True)
     for note in shown.notes:
         say(f"note: {note}", dim=True)
-    return 1 if any(outcome.error for outcome in outcomes) else 0
+    codes = {exit_code_of(outcome.error) for outcome in outcomes if outcome.error}
+    return 0 if not codes else SUSPENDED if codes == {SUSPENDED} else FAILED
 
 
 def runs_data(

@@ -78,7 +78,8 @@ def head_lines(head: Head, found: Timeline) -> list[str]:
     lines += [f"executed by {head.owner}"] if head.owner and head.status == "running" else []
     lines += [f"why: {_cut(head.why)}"] if head.why else []
     if found.resumed:
-        lines.append(f"gone on with {found.resumed} times; for {duration(found.down_s)} nobody executed it")
+        times = f"{found.resumed} time{'s' * (found.resumed != 1)}"
+        lines.append(f"gone on with {times}; for {duration(found.down_s)} nobody executed it")
     lines += [f"damaged: {_cut(each)}" for each in found.problems]
     return [_one_line(each) for each in lines]
 

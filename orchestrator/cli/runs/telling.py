@@ -56,23 +56,26 @@ def cancel_command(run_id: str, by: str | None, store: str | None, as_json: bool
 
 @click.command(cls=Command, name="answer")
 @click.argument("run_id", metavar="ID")
-@click.argument("op", metavar="OP")
-@click.argument("value", metavar="VALUE")
+@click.argument("pair", metavar="OP=VALUE")
 @by_option
 @store_option
 @json_option
 @debug_option
 def answer_command(  # noqa: PLR0917 - one parameter an option
-    run_id: str, op: str, value: str, by: str | None, store: str | None, as_json: bool, debug: bool
+    run_id: str, pair: str, by: str | None, store: str | None, as_json: bool, debug: bool
 ) -> None:
     """Answer a question of a run: OP as `orch runs show` names it; VALUE a text, or JSON where it takes none."""
     del debug
     from orchestrator.cli.inputs import as_given
     from orchestrator.runtime.coordinator import notices
 
+    op, equals, value = as_given(pair).partition("=")
+    if not equals:
+        raise UsageError("ORCH-U002", f"`{pair}` has no `=`", fix="write the question's name, `=`, and the answer")
+
     async def told(opened: Store) -> None:
         question = notices.the_question(run_id, await notices.questions(opened, run_id), op)
-        await notices.answer(opened, run_id, question.path, question.typed(as_given(value)), by=_who(by))
+        await notices.answer(opened, run_id, question.path, question.typed(value), by=_who(by))
 
     _tell(store, told)
     _said(run_id, "the answer is kept; whoever executes the run goes on with it", as_json)

@@ -13,7 +13,7 @@ from pathlib import Path
 FLOW = '''
 import time
 from pathlib import Path
-from orchestrator import tool, workflow
+from orchestrator import ask, tool, workflow
 
 @tool(effects="idempotent")
 def step(number: int, text: str) -> str:
@@ -23,6 +23,22 @@ def step(number: int, text: str) -> str:
     while number == 2 and not Path("mended").exists():
         time.sleep(0.05)
     return f"{text}{number}"
+
+@tool(effects="once")
+def send(number: int) -> int:
+    with Path("log.txt").open("a") as log:
+        log.write("sent\\n")
+    while not Path("mended").exists():
+        time.sleep(0.05)
+    return number
+
+@workflow
+def pay(number: int) -> int:
+    return send(number)
+
+@workflow
+def approve(amount: int) -> str:
+    return ask(f"Pay {amount}?", choices=["yes", "no"], name="verdict")
 
 @workflow
 def chain(text: str) -> str:
@@ -35,7 +51,14 @@ ENV = {**os.environ, "ORCH_LEARNED": "off", "ORCH_CALIBRATION": "off"}
 def orch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The real command, to its end."""
     return subprocess.run(
-        [*COMMAND, *words], cwd=folder, env=ENV, capture_output=True, text=True, timeout=200, check=False
+        [*COMMAND, *words],
+        cwd=folder,
+        env=ENV,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
 
 
@@ -51,21 +74,47 @@ def killed(folder: Path, *words: str, until: str) -> None:
 
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "flow.py").write_text(FLOW)
-    killed(tmp_path, "run", "flow.py", "a", "--run-id", "r1", until="2")
+    killed(tmp_path, "run", "flow.py:chain", "a", "--run-id", "r1", until="2")
     shown = json.loads(orch(tmp_path, "runs", "show", "r1", "--json").stdout)
     assert [(each["name"], each["status"]) for each in shown["steps"]] == [("step_1", "done"), ("step_2", "running")]
     (tmp_path / "mended").touch()
-    ended = orch(tmp_path, "runs", "resume", "r1", "flow.py")
+    ended = orch(tmp_path, "runs", "resume", "r1", "flow.py:chain")
     assert (ended.returncode, ended.stdout) == (0, "a123\n"), ended.stderr
     assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "2", "3"]
     (head,) = json.loads(orch(tmp_path, "runs", "list", "--json").stdout)["runs"]
     assert (head["run_id"], head["workflow"], head["status"]) == ("r1", "chain", "done")
     text = orch(tmp_path, "runs", "show", "r1").stdout
-    assert "gone on with 1 times" in text
+    assert "gone on with 1 time;" in text
     assert "step_3 · done · thread" in text
-    again = orch(tmp_path, "runs", "resume", "r1", "flow.py", "--json")
+    again = orch(tmp_path, "runs", "resume", "r1", "flow.py:chain", "--json")
     assert json.loads(again.stdout)["value"] == "a123"
     assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "2", "3"]
+
+
+def test_a_once_tool_that_was_killed_is_not_started_again_before_somebody_says_what_happened(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    killed(tmp_path, "run", "flow.py:pay", "-i", "number=5", "--run-id", "r1", until="sent")
+    (tmp_path / "mended").touch()
+    ended = orch(tmp_path, "runs", "resume", "r1", "flow.py:pay")
+    assert ended.returncode == 3
+    assert "ORCH-R020" in ended.stderr
+    assert "orch runs settle r1" in ended.stderr
+    assert orch(tmp_path, "runs", "settle", "r1", "send_1", "--result", "7").returncode == 0
+    ended = orch(tmp_path, "runs", "resume", "r1", "flow.py:pay")
+    assert (ended.returncode, ended.stdout) == (0, "7\n"), ended.stderr
+    assert (tmp_path / "log.txt").read_text().split() == ["sent"]
+
+
+def test_a_question_that_nobody_is_there_to_answer_is_answered_by_another_process(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    ended = orch(tmp_path, "run", "flow.py:approve", "-i", "amount=5", "--run-id", "r1")
+    assert ended.returncode == 3
+    assert "go on with it: orch runs resume r1 flow.py:approve" in ended.stderr
+    (step,) = json.loads(orch(tmp_path, "runs", "show", "r1", "--json").stdout)["steps"]
+    assert (step["name"], step["waits_for"], step["said"]) == ("verdict", "a person", "Pay 5?")
+    assert "ORCH-R031" in orch(tmp_path, "runs", "answer", "r1", "verdict=maybe").stderr
+    assert orch(tmp_path, "runs", "answer", "r1", "verdict=yes").returncode == 0
+    assert orch(tmp_path, "runs", "resume", "r1", "flow.py:approve").stdout == "yes\n"
 
 
 def test_what_is_wrong_with_a_command_is_a_coded_error(tmp_path: Path) -> None:
