@@ -24,7 +24,6 @@ from orchestrator.errors import (
     OrchError,
     RunError,
     SuspendedError,
-    UnsettledError,
     UsageError,
     described,
 )
@@ -32,7 +31,7 @@ from orchestrator.errors import (
 FAILED: Final = 1
 USAGE: Final = 2
 SUSPENDED: Final = 3
-"""The run is kept and not over: it waits for an answer, a moment or a person."""
+"""The run is kept and not over: it waits for an answer or a moment, or was paused."""
 INTERRUPTED: Final = 130
 MOST_FILES: Final = 100
 """So many files of a folder are looked at for a workflow."""
@@ -67,7 +66,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
 
 def exit_code_of(error: OrchError) -> int:
     """The exit code of a command that ends with this."""
-    if isinstance(error, (SuspendedError, UnsettledError)):
+    if isinstance(error, SuspendedError):
         return SUSPENDED
     return USAGE if isinstance(error, UsageError) else FAILED
 
