@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli.command import Command
 from orchestrator.cli.keeping import store_option, store_url
-from orchestrator.cli.options import debug_option, engine_options
+from orchestrator.cli.options import debug_option, engine_options, json_option
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -45,6 +45,7 @@ HAND_OVER = (signal.SIGTERM, signal.SIGINT)
     metavar="SECONDS",
     help="Others take over after a silence of this length.",
 )
+@json_option
 @debug_option
 def command(  # noqa: PLR0917 - one parameter an option
     flows: tuple[str, ...],
@@ -56,6 +57,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     ray_address: str | None,
     concurrency: int,
     lease_s: float,
+    as_json: bool,
     debug: bool,
 ) -> int:
     """Execute the runs of a store whose workflows are in FLOWS, at the versions that stand there.
@@ -64,6 +66,8 @@ def command(  # noqa: PLR0917 - one parameter an option
     Ctrl-C hand over what it executes. Each of FLOWS is a target of `orch run`; a file stands for all its workflows.
     """
     from orchestrator.cli.engines import EngineChoice, require_engine
+    from orchestrator.cli.screen import say
+    from orchestrator.cli.streams import deliver_json
     from orchestrator.cli.target import load_targets
     from orchestrator.compiler import compile as compile_workflow
     from orchestrator.event_loop import run
@@ -73,13 +77,15 @@ def command(  # noqa: PLR0917 - one parameter an option
     compiled = [compile_workflow(each.workflow, cluster) for flow in flows for each in load_targets(flow)]
     for each in compiled:
         require_engine(each.plan)
-    run(_work(compiled, store_url(store), ray_address, concurrency, lease_s))
+    executed = run(_work(compiled, store_url(store), ray_address, concurrency, lease_s))
+    if as_json:
+        deliver_json({"ok": True, "executed": executed})
+    else:
+        say(f"handed over; runs executed: {executed}")
     return 0
 
 
-async def _work(
-    compiled: list[Compiled], store: str, ray_address: str | None, concurrency: int, lease_s: float
-) -> None:
+async def _work(compiled: list[Compiled], store: str, ray_address: str | None, concurrency: int, lease_s: float) -> int:
     import asyncio
 
     from orchestrator.cli.screen import say
@@ -106,6 +112,7 @@ async def _work(
         names = ", ".join(dict.fromkeys(each.program.name for each in compiled))
         say(f"ready: {names}, from {shown(store)}")
         await coordinator.run()
+        return coordinator.executed
 
 
 class _Said:

@@ -48,6 +48,8 @@ class Coordinator:
             self._holds.setdefault(name, set()).add(version)
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.executed = 0
+        """How many runs it has claimed."""
 
     def stop(self) -> None:
         """Claim nothing any more, and have :meth:`run` hand over what is executed. May be called in a signal's handler
@@ -82,6 +84,7 @@ class Coordinator:
         if free <= 0:
             return False
         claimed = await self._owner.claim(self._holds, limit=free)
+        self.executed += len(claimed)
         for head in claimed:
             task = asyncio.create_task(self._execute(head))
             self._running.add(task)
