@@ -184,6 +184,16 @@ class VersionChanged(NamedTuple):
     at: float
 
 
+class Forked(NamedTuple):
+    """The run begins with what another one had done."""
+
+    run_id: str
+    """That of the other one."""
+    before: str | None
+    """The op that it was left at, by its path there; None for all that it had done."""
+    at: float
+
+
 class Decided(NamedTuple):
     """Somebody has said what is to be done about an op that has written something under an earlier version and would do
     otherwise now: ``keep`` what it gave, or do it ``again``."""
@@ -344,7 +354,7 @@ class Totals(NamedTuple):
 Event = (
     RunStarted | RunResumed | TurnDone | ItemDone | CleanupStarted | OpStarted | OpFailed | OpCaught | ReplyUnfit |
     OpUnsettled | OpSettled | OpDone | TimerSet | Asked | Answered | Reserved | Spent | Totals | VersionChanged |
-    Decided | RunDone | RunFailed
+    Decided | Forked | RunDone | RunFailed
 )  # fmt: skip
 """What is journaled."""
 Shown = Computed | Token | ToolItem | MapProgress | KvTurn

@@ -83,6 +83,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R102": "the log of a run cannot be read",
     "ORCH-R103": "a run was taken over by another process",
     "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
+    "ORCH-R105": "a run is to be forked at an op that it has not come to",
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",
     "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
     "ORCH-R112": "the tables of runs cannot be made",
@@ -253,6 +254,15 @@ def lost_under_another(path: str, run_id: str, version: str) -> RunError:
         f"nobody knows whether something happened that run {run_id} began under another version of its workflow",
         why=f"it must run at most once, stands at `{path}` in the journal, and this version has no such op",
         fix=f"resume the run with the code of version {version}, or settle it there first",
+    )
+
+
+def not_reached(op: str, run_id: str) -> RunError:
+    """A run is to be forked at an op that it has not come to."""
+    return RunError(
+        "ORCH-R105",
+        f"run {run_id} has not come to `{op}`",
+        fix="take the path of an op as `orch runs show` gives it",
     )
 
 

@@ -156,7 +156,7 @@ class Live:
         """The text of every line that counts, in an order in which they can be read."""
         if "run" in self._run:
             yield self._run["run"].text
-        for kind in ("resumed", "version"):
+        for kind in ("resumed", "forked", "version"):
             if kind in self._run:
                 yield self._run[kind].text
         if self._run:

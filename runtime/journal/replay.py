@@ -27,6 +27,7 @@ from orchestrator.runtime.events import (
     CleanupStarted,
     Decided,
     Event,
+    Forked,
     ItemDone,
     OpCaught,
     OpDone,
@@ -343,6 +344,10 @@ def _version_changed(_state: State, _event: VersionChanged) -> None:
     """Whoever takes the run over knows where the earlier versions are."""
 
 
+def _forked(_state: State, _event: Forked) -> None:
+    """What the other run had done is that of an earlier version."""
+
+
 def _decided(state: State, event: Decided) -> None:
     _touch(state, event.frame, event.op)
     state.decided[event.frame, event.op] = event
@@ -363,6 +368,7 @@ _FOLDS: Final[dict[type[Event], Callable[[State, Any], None]]] = {
     Totals: _totals,
     VersionChanged: _version_changed,
     Decided: _decided,
+    Forked: _forked,
     RunDone: _run_done,
     RunFailed: _run_failed,
     OpStarted: _op_started,

@@ -26,6 +26,7 @@ from orchestrator.runtime.events import (
     Decided,
     Decision,
     Event,
+    Forked,
     ItemDone,
     OpCaught,
     OpDone,
@@ -272,6 +273,10 @@ def _write_version(_wire: Wire, event: VersionChanged) -> Line:
     return _run("version", event.at, _dumps(event.before), repr(event.rows))
 
 
+def _write_forked(_wire: Wire, event: Forked) -> Line:
+    return _run("forked", event.at, _dumps(event.run_id), _dumps(event.before))
+
+
 def _write_decided(wire: Wire, event: Decided) -> Line:
     return wire.line("decided", event, _dumps(event.verdict))
 
@@ -378,6 +383,7 @@ _WRITERS: Final[dict[type[Event], Callable[[Wire, Any], Line]]] = {
     Totals: _write_totals,
     VersionChanged: _write_version,
     Decided: _write_decided,
+    Forked: _write_forked,
     RunDone: _write_result,
     RunFailed: _write_failure,
     OpStarted: _write_op_started,
@@ -421,6 +427,10 @@ def _read_totals(_wire: Wire, at: float, _path: str, active_s: float) -> Totals:
 
 def _read_version(_wire: Wire, at: float, _path: str, before: str, rows: int) -> VersionChanged:
     return VersionChanged(before, rows, at)
+
+
+def _read_forked(_wire: Wire, at: float, _path: str, run_id: str, before: str | None) -> Forked:
+    return Forked(run_id, before, at)
 
 
 def _read_decided(wire: Wire, at: float, path: str, verdict: Decision) -> Decided:
@@ -554,6 +564,7 @@ _READERS: Final[dict[str, Callable[..., Event]]] = {
     WROTE: _read_done,
     "version": _read_version,
     "decided": _read_decided,
+    "forked": _read_forked,
     "turn": _read_turn,
     "item": _read_item,
     "cleanup": _read_cleanup,

@@ -1,0 +1,122 @@
+"""A new run that begins with what another one had done, up to an op, and goes on with other inputs or as it was.
+
+What the other run had done is to the fork what an earlier version's results are to a later one: a result is taken where
+an op of the same meaning is given the same inputs in the same place. So a fork with another input makes again what
+depends on that, and takes the rest. What wrote something before the op is not written again by itself (ORCH-R104); what
+comes behind it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from time import time
+from typing import Final
+
+from orchestrator.runtime import failures
+from orchestrator.runtime.events import Event, Forked, RunStarted, Totals, VersionChanged
+from orchestrator.runtime.journal.chats import Chats
+from orchestrator.runtime.journal.live import Live
+from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
+from orchestrator.runtime.journal.stored import loads
+from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
+from orchestrator.runtime.journal.wire import VERSION, Wire
+from orchestrator.runtime.program import Program
+
+_OWNER: Final = "fork"
+_ARTIFACT: Final = re.compile(r'\{"~artifact":"([^"]+)"\}')
+
+
+async def fork(
+    store: Store,
+    program: Program,
+    run_id: str,
+    new_id: str,
+    *,
+    before: str | None = None,
+    inputs: Sequence[object] | None = None,
+) -> None:
+    """Make a run ready that has done what run ``run_id`` had done before the op at the path ``before``, or all of it,
+    with its inputs or others.
+
+    Raises ``RunError``: ORCH-R021 where another version executes that run, ORCH-R023 where there is none, ORCH-R029
+    where the new id is taken, and ORCH-R105 where the run has not come to such an op.
+    """
+    loaded = await store.load(run_id)
+    if loaded is None:
+        raise failures.unknown_run(run_id)
+    head = loaded.head
+    if head.version != program.fingerprint:
+        raise failures.other_version(program.name, run_id, head.version, program.fingerprint)
+    cut = None if before is None else _written(program, before, run_id)
+    rows = [row async for row in store.history(run_id)]
+    kept, is_reached = _kept(rows, cut)
+    if cut is not None and not is_reached:
+        raise failures.not_reached(before or "", run_id)
+    at, started = time(), _started(program, loaded)
+    given = started.inputs if inputs is None else tuple(inputs)
+    beginning: list[Event] = [
+        RunStarted(new_id, program.name, program.fingerprint, given, at, started.budget, started.tenant),
+        Forked(run_id, before, at),
+        Totals(at, 0.0),
+        VersionChanged(program.fingerprint, 1, at),
+    ]
+    chats = Chats()
+    last = max((loads(line[1:])[0] for line in kept if line[:1] == "m"), default=0)
+    if last:
+        chats.add([last, 0, None])
+    lines = [Wire(program, chats).write(event).text for event in beginning]
+    messages = [f"m[{last},0,null]"] * bool(last) + [f"m{each}" for each in chats.take_fresh()]
+    try:
+        data = "\n".join([*kept, ""]).encode(errors="surrogatepass")
+        made = await store.create(NewRun(new_id, program.name, program.fingerprint, head.tenant), data, owner=_OWNER)
+    except KeyError:
+        raise failures.run_exists(new_id) from None
+    await store.refer(new_id, {name for line in kept for name in _ARTIFACT.findall(line)})
+    claim = Claim(new_id, made.epoch)
+    store.snapshot(claim, "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass"))
+    store.append(claim, b"", change=Change("ready"))
+    if (waiting := store.barrier(new_id)) is not None:
+        await waiting
+
+
+def _written(program: Program, path: str, run_id: str) -> str:
+    """The path in a journal of an op, by the one that it has now."""
+    cut = path.rfind("/") + 1
+    try:
+        return paths_of(program).written(path[:cut], path[cut:])
+    except UnknownPathError:
+        raise failures.not_reached(path, run_id) from None
+
+
+def _started(program: Program, loaded: Loaded) -> RunStarted:
+    live = Live(lambda _path, _is_lost: False)
+    chats = Chats()
+    for row in loaded.rows:
+        for line in row.data.decode(errors="surrogatepass").split("\n"):
+            if line[:1] == "m":
+                chats.add(loads(line[1:]))
+    live.read_rows(loaded.rows)
+    first = live.run_line("run")
+    assert first is not None, "a run begins with its inputs"
+    started = Wire(program, chats).read(loads(first.text))
+    assert isinstance(started, RunStarted)
+    return started
+
+
+def _kept(rows: Sequence[Row], cut: str | None) -> tuple[list[str], bool]:
+    """The lines in front of the first one about an op, or inside of it; and whether there is one."""
+    kept: list[str] = []
+    for row in rows:
+        if row.is_snapshot:
+            continue
+        for line in row.data.decode(errors="surrogatepass").split("\n"):
+            if line[:1] == "[" and cut is not None and _is_about(loads(line.partition("\t")[0])[2], cut):
+                return kept, True
+            if line:
+                kept.append(line)
+    return kept, False
+
+
+def _is_about(path: str, op: str) -> bool:
+    return path.startswith(op) and path[len(op) : len(op) + 1] in ("", ".", "[", "#")

@@ -1,0 +1,106 @@
+"""A fork begins with what another run had done, and makes again what depends on what is different."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from orchestrator import llm, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import RunError
+from orchestrator.runtime.coordinator.forking import fork
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.run import Runtime
+
+calls: Counter[str] = Counter()
+
+
+@tool(effects="idempotent")
+async def save(text: str) -> str:
+    calls[f"save {text}"] += 1
+    return f"saved {text}"
+
+
+@workflow
+def flow(topic: str, tone: str) -> str:
+    facts = llm(f"facts about {topic}", name="facts")
+    saved = save(facts)
+    return llm(f"{saved}, said {tone}", name="told")
+
+
+@pytest.fixture(autouse=True)
+def _afresh() -> None:
+    calls.clear()
+
+
+def reply(request: Any) -> str:
+    calls[request.messages[-1].content] += 1
+    return f"<{request.messages[-1].content}>"
+
+
+async def forked(**given: Any) -> tuple[str, Counter[str], MemoryStore]:
+    """The value of a fork of a run that is over, and what the fork called."""
+    store, compiled = MemoryStore(), compile_workflow(flow)
+    async with Runtime({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
+        calls.clear()
+        await fork(store, compiled.program, "r", "f", **given)
+        (head,) = await store.heads(status=("ready",))
+        assert head.run_id == "f"
+        return (await runtime.resume(compiled, "f")).value, Counter(calls), store
+
+
+async def test_a_fork_of_all_of_it_calls_nothing() -> None:
+    value, again, _ = await forked()
+    assert value == "<saved <facts about ants>, said kindly>"
+    assert not again
+
+
+async def test_what_is_behind_the_op_is_made_again() -> None:
+    value, again, _ = await forked(before="told")
+    assert value == "<saved <facts about ants>, said kindly>"
+    assert again == {"saved <facts about ants>, said kindly": 1}
+
+
+async def test_another_input_makes_again_what_depends_on_it() -> None:
+    value, again, _ = await forked(inputs=("ants", "sternly"))
+    assert value == "<saved <facts about ants>, said sternly>"
+    assert again == {"saved <facts about ants>, said sternly": 1}
+
+
+async def test_what_was_written_before_the_op_is_not_written_otherwise_by_itself() -> None:
+    with pytest.raises(RunError) as raised:
+        await forked(inputs=("bees", "kindly"))
+    assert raised.value.code == "ORCH-R104"
+    assert not [name for name in calls if name.startswith("save")]
+
+
+async def test_a_fork_in_front_of_a_write_writes() -> None:
+    _, again, _ = await forked(before="save_1", inputs=("bees", "kindly"))
+    assert again["save <facts about bees>"] == 1
+
+
+async def test_the_run_itself_stays_as_it_is_and_the_fork_outlives_it() -> None:
+    _, _, store = await forked(before="told")
+    assert await store.remove(["r"]) == 1
+    async with Runtime({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        assert (await runtime.resume(compile_workflow(flow), "f")).value.endswith("said kindly>")
+
+
+@pytest.mark.parametrize("before", ["none", "told/x", "told[3]/facts"])
+async def test_an_op_that_the_run_has_not_come_to_is_an_error(before: str) -> None:
+    with pytest.raises(RunError) as raised:
+        await forked(before=before)
+    assert raised.value.code == "ORCH-R105"
+
+
+async def test_an_id_that_is_taken_is_an_error() -> None:
+    store, compiled = MemoryStore(), compile_workflow(flow)
+    async with Runtime({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
+        with pytest.raises(RunError) as raised:
+            await fork(store, compiled.program, "r", "r")
+    assert raised.value.code == "ORCH-R029"
