@@ -50,7 +50,7 @@ class Checked:
     hashes: dict[str, Hashed] = field(default_factory=dict)
     """It has the hash of each tool."""
     warnings: list[Diagnostic] = field(default_factory=list)
-    """What is right as it stands, and would mean something else in plain Python."""
+    """What is right as it stands, and would mean something else in plain Python, or cannot be kept in a store."""
 
     def __str__(self) -> str:
         calls = f"{self.model_calls} model call{'s' * (self.model_calls != 1)}"
@@ -144,8 +144,19 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
         tools,
         any(op.name == "agent.ask" for op in ops),
         {name: _hashed(traced.bindings.tools[name].covered) for name in tools},
-        [warning for name in tools for warning in changed_arguments(traced.bindings.tools[name])],
+        [
+            *(warning for name in tools for warning in changed_arguments(traced.bindings.tools[name])),
+            *_not_kept(next(iter(workflow.variants()))),
+        ],
     )
+
+
+def _not_kept(workflow: Workflow[..., Any]) -> list[Diagnostic]:
+    """ORCH-C092: the values that keep runs of it from being kept, which ``orch run --ephemeral`` does not need."""
+    from orchestrator.compiler import compile as compile_workflow
+    from orchestrator.runtime.kept import check_kept
+
+    return check_kept(compile_workflow(workflow).program)
 
 
 def _rewritten(workflow: Workflow[..., Any]) -> str:

@@ -116,3 +116,36 @@ def test_a_tool_that_changes_its_argument_is_warned_of(orch: Orch, folder: Path)
     assert "changes.py:6 in add" in ended.out
     (only,) = json.loads(orch("check", "changes.py", "--json").out)["workflows"]
     assert [each["code"] for each in only["warnings"]] == ["ORCH-D058"]
+
+
+UNKEPT = """
+from orchestrator import tool, workflow
+
+class Odd:
+    pass
+
+@tool(effects="reads")
+def odd(text: str) -> Odd:
+    return Odd()
+
+@tool(effects="reads")
+def even(text: str, odd: Odd) -> Odd:
+    return odd
+
+@workflow
+def answer(query: str) -> str:
+    even(query, odd(query))
+    return query
+"""
+
+
+def test_every_value_that_keeps_runs_from_being_kept_is_warned_of_and_refused_when_they_are(
+    orch: Orch, folder: Path
+) -> None:
+    (folder / "unkept.py").write_text(UNKEPT)
+    ended = orch("check", "unkept.py")
+    assert ended.code == 0
+    assert ended.out.count("warning[ORCH-C092]") == 2
+    ended = orch("run", "unkept.py", "a", "--store", "runs.db", "--json")
+    assert [each["code"] for each in json.loads(ended.out)["errors"]] == ["ORCH-C092"] * 2
+    assert orch("run", "unkept.py", "a", "--ephemeral").out == "a\n"

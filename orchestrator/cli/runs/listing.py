@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.runtime.journal.stores.base import Head, Store
 
 _SHOWN_WHY: Final = 60
-"""Characters of why a run is as it is; ``--json`` has all of them."""
+"""Characters of a name, and of why a run is as it is; ``--json`` has all of them."""
 
 
 @click.command(cls=Command, name="list")
@@ -60,8 +60,9 @@ def list_command(  # noqa: PLR0917 - one parameter an option
     now = time.time()
     for each in heads:
         why = printable(each.why or "").replace("\n", " ")
-        text = f"{each.run_id}  {each.status:<9}  {duration(max(now - each.created_at, 0.0)):>6} ago  {each.workflow}"
-        deliver(f"{text}  {why[:_SHOWN_WHY]}".replace("\n", " ").rstrip())
+        workflow_name = printable(each.workflow).replace("\n", " ")[:_SHOWN_WHY]
+        age = duration(max(now - each.created_at, 0.0))
+        deliver(f"{each.run_id}  {each.status:<9}  {age:>6} ago  {workflow_name}  {why[:_SHOWN_WHY]}".rstrip())
     if next_page is not None:
         say(f"more: --before {next_page}", dim=True)
     elif not heads:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.runtime.journal.stores.base import Head, Store
     from orchestrator.runtime.journal.timeline import Step, Timeline
 
+_MOST_PROBLEMS: Final = 5
 _LONGEST: Final = 200
 """Characters of a message that a line shows; ``--json`` has all of them."""
 
@@ -72,15 +73,17 @@ def timeline_data(found: Timeline) -> dict[str, Any]:
 def head_lines(head: Head, found: Timeline) -> list[str]:
     """What there is to say of the whole run."""
     began = datetime.fromtimestamp(head.created_at if found.began is None else found.began, UTC)
-    lines = [f"{head.run_id}  {head.workflow}  {head.status}", f"begun {began:%Y-%m-%d %H:%M:%S} UTC"]
-    lines += [f"tenant {head.tenant}"] if head.tenant else []
-    lines += [f"key {head.key}"] if head.key else []
+    lines = [f"{head.run_id}  {_cut(head.workflow)}  {head.status}", f"begun {began:%Y-%m-%d %H:%M:%S} UTC"]
+    lines += [f"tenant {_cut(head.tenant)}"] if head.tenant else []
+    lines += [f"key {_cut(head.key)}"] if head.key else []
     lines += [f"executed by {head.owner}"] if head.owner and head.status == "running" else []
     lines += [f"why: {_cut(head.why)}"] if head.why else []
     if found.resumed:
         times = f"{found.resumed} time{'s' * (found.resumed != 1)}"
         lines.append(f"gone on with {times}; for {duration(found.down_s)} nobody executed it")
-    lines += [f"damaged: {_cut(each)}" for each in found.problems]
+    lines += [f"damaged: {_cut(each)}" for each in found.problems[:_MOST_PROBLEMS]]
+    if len(found.problems) > _MOST_PROBLEMS:
+        lines.append(f"damaged: {len(found.problems) - _MOST_PROBLEMS} more lines of the log")
     return [_one_line(each) for each in lines]
 
 
@@ -108,4 +111,5 @@ def _cut(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
+    """What stands in a log neither moves the cursor nor makes lines of its own."""
     return printable(text).replace("\n", " ").replace("\t", " ")
