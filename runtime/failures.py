@@ -275,8 +275,8 @@ def undecided(op: str, run_id: str, where: SourceLoc | None, earlier: int) -> Ru
         where=where,
         why=f"{earlier} completed result{'s' * (earlier != 1)} of it or of an op that this version has not got, with "
         "other code or other inputs; what has happened is not made again because the code has changed",
-        fix=f"resume it with decisions={{{op!r}: 'keep'}} to go on with what it gave, with 'again' to do it again, or "
-        "with the code of the earlier version",
+        fix=f"`orch runs resume {run_id} FLOW --keep {op}` goes on with what it gave, `--again {op}` does it again "
+        f"(decisions={{{op!r}: 'keep'}} in Python); or resume it with the code of the earlier version",
     )
 
 

@@ -93,6 +93,13 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
     return _validated(parameters, given, problems)
 
 
+def some_of(parameters: Sequence[Parameter], pairs: Sequence[str]) -> Inputs:
+    """Those inputs of a run that are given as NAME=VALUE. Raises :class:`UsageError` ORCH-U010."""
+    names = {pair.partition("=")[0].strip() for pair in pairs}
+    known = [each for each in parameters if each.name in names]
+    return from_command_line(known if len(known) == len(names) else parameters, pairs, ())
+
+
 def _taker_of_words(parameters: Sequence[Parameter]) -> Parameter | None:
     """The text that plain words are for: the only one that must be given, or else the only one there is."""
     parameters = [parameter for parameter in parameters if not parameter.static]

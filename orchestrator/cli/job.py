@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.keeping import Keeping
     from orchestrator.cli.results import Results
     from orchestrator.compiler import Compiled
-    from orchestrator.runtime.events import Feed
+    from orchestrator.runtime.events import Decision, Feed
     from orchestrator.runtime.kv.durations import DurationModel
     from orchestrator.runtime.run import Runtime
     from orchestrator.runtime.specs import Limits
@@ -50,6 +50,8 @@ class How:
     """None: the runs are kept nowhere."""
     resumes: str | None = None
     """The run to go on with, in place of a new one."""
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    """What is to be done about writes of it that do not fit any more, by op."""
 
 
 def run_job(
@@ -194,7 +196,9 @@ async def _one(
         began = time.perf_counter()
         try:
             if how.resumes is not None:
-                result = await runtime.resume(compiled, how.resumes, budget=how.limits, observers=observers)
+                result = await runtime.resume(
+                    compiled, how.resumes, budget=how.limits, observers=observers, decisions=how.decisions
+                )
             else:
                 result = await runtime.run(
                     compiled, case.inputs, run_id=kept.run_id, key=kept.key, budget=how.limits, observers=observers

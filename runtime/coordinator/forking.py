@@ -9,8 +9,9 @@ comes behind it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import time
+from types import MappingProxyType
 from typing import Final
 
 from orchestrator.runtime import failures
@@ -34,10 +35,10 @@ async def fork(
     new_id: str,
     *,
     before: str | None = None,
-    inputs: Sequence[object] | None = None,
+    inputs: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Make a run ready that has done what run ``run_id`` had done before the op at the path ``before``, or all of it,
-    with its inputs or others.
+    with its inputs but for those that are given: values of the types of the workflow's parameters, by name.
 
     Raises ``RunError``: ORCH-R021 where another version executes that run, ORCH-R023 where there is none, ORCH-R029
     where the new id is taken, and ORCH-R105 where the run has not come to such an op.
@@ -54,7 +55,7 @@ async def fork(
     if cut is not None and not is_reached:
         raise failures.not_reached(before or "", run_id)
     at, started = time(), _started(program, loaded)
-    given = started.inputs if inputs is None else tuple(inputs)
+    given = tuple(inputs.get(name, value) for name, value in zip(program.params, started.inputs, strict=True))
     beginning: list[Event] = [
         RunStarted(new_id, program.name, program.fingerprint, given, at, started.budget, started.tenant),
         Forked(run_id, before, at),

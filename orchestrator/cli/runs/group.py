@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "show": ("showing", "Show what a run did, and what it waits for."),
     "watch": ("watching", "Follow a run until it is over."),
     "resume": ("resuming", "Go on with a run."),
+    "fork": ("forking", "Begin a run with what another one had done."),
     "pause": ("telling", "Have nobody execute a run until it is resumed."),
     "cancel": ("telling", "End a run."),
     "answer": ("telling", "Answer a question of a run."),

@@ -41,6 +41,8 @@ class ResumeCommand(RunCommand):
 @click.option(
     "--answer", "answers", multiple=True, metavar="OP=VALUE", help="Answer a question to a human ahead. Repeatable."
 )
+@click.option("--keep", "keep", multiple=True, metavar="OP", help="Go on with what a write gave that does not fit now.")
+@click.option("--again", "again_", multiple=True, metavar="OP", help="Do such a write again.")
 @click.option("--stream", is_flag=True, help="Show replies on stderr as they come.")
 @store_option
 @json_option
@@ -58,6 +60,8 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
     ray_address: str | None,
     budget: str | None,
     answers: tuple[str, ...],
+    keep: tuple[str, ...],
+    again_: tuple[str, ...],
     stream: bool,
     store: str | None,
     as_json: bool,
@@ -93,6 +97,7 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
         stream=stream,
         keeping=Keeping(store_url(store), again, run_id),
         resumes=run_id,
+        decisions={**dict.fromkeys(keep, "keep"), **dict.fromkeys(again_, "again")},
     )
     static = {name: value for name, value in own.items() if value is not None}
     workflow, _ = for_static(found.workflow, Job([Case(run_id, static)]))

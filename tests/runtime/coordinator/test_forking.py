@@ -66,20 +66,20 @@ async def test_what_is_behind_the_op_is_made_again() -> None:
 
 
 async def test_another_input_makes_again_what_depends_on_it() -> None:
-    value, again, _ = await forked(inputs=("ants", "sternly"))
+    value, again, _ = await forked(inputs={"tone": "sternly"})
     assert value == "<saved <facts about ants>, said sternly>"
     assert again == {"saved <facts about ants>, said sternly": 1}
 
 
 async def test_what_was_written_before_the_op_is_not_written_otherwise_by_itself() -> None:
     with pytest.raises(RunError) as raised:
-        await forked(inputs=("bees", "kindly"))
+        await forked(inputs={"topic": "bees"})
     assert raised.value.code == "ORCH-R104"
     assert not [name for name in calls if name.startswith("save")]
 
 
 async def test_a_fork_in_front_of_a_write_writes() -> None:
-    _, again, _ = await forked(before="save_1", inputs=("bees", "kindly"))
+    _, again, _ = await forked(before="save_1", inputs={"topic": "bees"})
     assert again["save <facts about bees>"] == 1
 
 
