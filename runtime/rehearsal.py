@@ -151,6 +151,6 @@ async def _read(
     before = Live(lambda _path, _is_lost: False)
     before.read_rows(loaded.rows)
     history = read_history(program, rows, apart)
-    lines = carried(program, before, version, len(rows), history.alignment)
+    lines = carried(program, before, version, len(rows), history)
     text = "\n".join([str(VERSION), *lines, ""])
     return recorder.read([Row(1, True, 0.0, text.encode(errors="surrogatepass"))]), history

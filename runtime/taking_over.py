@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from orchestrator.runtime import failures
-from orchestrator.runtime.events import Decided, Decision
+from orchestrator.runtime.events import Decided, Decision, OpDone
 from orchestrator.runtime.journal.earlier import Result
 from orchestrator.runtime.journal.paths import paths_of
 from orchestrator.runtime.journal.replay import State
@@ -21,6 +21,7 @@ from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.journal.version_change import History
 from orchestrator.runtime.journal.wire import has_written
 from orchestrator.runtime.program import Op, Program, Region
+from orchestrator.runtime.value_digest import value_digest
 
 
 class TakingOver:
@@ -37,7 +38,7 @@ class TakingOver:
         self._decisions = dict(decisions)
         for frame, known in () if state is None else state.frames.items():
             for op, done in known.done.items():
-                self._earlier.take(self._frame(frame), paths_of(self._program).op(frame, op).key, done.inputs or "")
+                self._taken_before(frame, paths_of(program).op(frame, op), done)
         self._decided = {} if state is None else dict(state.decided)
 
     def result(self, frame: str, region: Region, op: Op, digest: str) -> tuple[object, ...] | Decided | None:
@@ -51,7 +52,7 @@ class TakingOver:
             return values
         if not has_written(op) or (frame, op.id) in self._decided:
             return None
-        doubts = self._earlier.in_doubt(path, op.key, region)
+        doubts = self._earlier.in_doubt(path, op.key, digest, region)
         if not doubts:
             return None
         name = frame + op.id
@@ -64,6 +65,17 @@ class TakingOver:
                     self._earlier.take_over(doubt)
                     return values
         raise failures.undecided(name, self._run_id, op.where, len(doubts))
+
+    def _taken_before(self, frame: str, op: Op, done: OpDone) -> None:
+        """A result of this version: what fits it was taken, or is what somebody has decided to keep."""
+        path, digest = self._frame(frame), done.inputs or ""
+        if self._earlier.take(path, op.key, digest) is not None or not has_written(op):
+            return
+        region, given = paths_of(self._program).frame(frame)[1], value_digest(done.values)
+        for doubt in self._earlier.in_doubt(path, op.key, digest, region):
+            if value_digest(self._values(region, op, doubt)) == given:
+                self._earlier.take_over(doubt)
+                return
 
     def _frame(self, frame: str) -> str:
         return paths_of(self._program).frame(frame)[0]

@@ -169,7 +169,7 @@ class Owner:
         before.read_rows(loaded.rows)
         rows = [row async for row in self.store.history(head.run_id)]
         history = read_history(program, rows, self._apart())
-        lines = carried(program, before, head.version, rows[-1].number, history.alignment)
+        lines = carried(program, before, head.version, rows[-1].number, history)
         try:
             recorder.go_on_from(list(lines), history.last_message, program.fingerprint)
         except LostUnderAnotherError as error:

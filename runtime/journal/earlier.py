@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.runtime.journal.aligned import Alignment, own_key, shape_of_paths, shape_of_region
+from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.wire import RESULTS, WROTE, Data
 from orchestrator.runtime.program import Program, Region
 
@@ -31,6 +32,8 @@ class Result:
     path: str
     """Its path there."""
     key: str
+    digest: str
+    """That of what it was given."""
     values: Sequence[Any]
     """They are as JSON gives them."""
     has_written: bool
@@ -46,6 +49,8 @@ class Earlier:
         self._program = program
         self._left: dict[_Kind, deque[Result]] = defaultdict(deque)
         self._by_frame: dict[str, dict[_Kind, None]] = defaultdict(dict)
+        self._moved: dict[str, list[Result]] = defaultdict(list)
+        """It has, by key, what has written something in a frame where no op has that key now."""
 
     def add(self, lines: Sequence[Data]) -> Alignment:
         """Take what one version has written, the latest version first; what its frames are now."""
@@ -54,32 +59,45 @@ class Earlier:
         found: dict[_Kind, list[Result]] = defaultdict(list)
         for path, line in _results(lines):
             cut = path.rfind("/") + 1
-            frame = alignment.frame(path[:cut])
-            if frame is None:
-                frame = f"{path[:cut]} of an earlier version/"
+            frame = _frame_now(path[:cut], alignment)
             key = own_key(path[cut:])
             found[frame, key, line[4] or ""].append(_result(path, key, line))
         for kind, results in found.items():
             known = self._left[kind]
-            known.extend(results[len(known) :])  # those that a later version took over are there already
+            fresh = results[len(known) :]  # those that a later version took over are there already
+            known.extend(fresh)
             self._by_frame[kind[0]][kind] = None
+            if fresh and not self._has_op(*kind[:2]):
+                self._moved[kind[1]] += (each for each in fresh if each.has_written)
         return alignment
+
+    def add_failed(self, path: str, alignment: Alignment) -> None:
+        """What must run at most once has failed at a path where no op has its key now: it may have happened."""
+        cut = path.rfind("/") + 1
+        frame, key = _frame_now(path[:cut], alignment), own_key(path[cut:])
+        failed = Result(path, key, "", (), has_written=True, cost_usd=None, tokens=0)
+        self._left[frame, key, ""].append(failed)
+        self._by_frame[frame][frame, key, ""] = None
+        self._moved[key].append(failed)
 
     def take(self, frame: str, key: str, digest: str) -> Result | None:
         """A result that fits: of an op with this key and these inputs in this frame."""
         left = self._left.get((frame, own_key(key), digest))
         return left.popleft() if left else None
 
-    def in_doubt(self, frame: str, key: str, region: Region) -> list[Result]:
-        """What has written something in this frame and fits nothing: with this key, or with one that no op of the
-        region has now. One of them may be what the op with this key was before."""
-        now = {own_key(op.key) for op in region.ops()}
-        return [
-            each for each in self._of(frame) if each.has_written and (each.key == own_key(key) or each.key not in now)
-        ]
+    def in_doubt(self, frame: str, key: str, digest: str, region: Region) -> list[Result]:
+        """What has written something and fits nothing: in this frame with this key, or with one that no op of the
+        region has now; or elsewhere with this key, where no op has it now. One of them may be what the op with this key
+        was before: first those with the same inputs."""
+        own, now = own_key(key), {own_key(op.key) for op in region.ops()}
+        here = [each for each in self._of(frame) if each.has_written and (each.key == own or each.key not in now)]
+        moved = [each for each in self._moved.get(own, ()) if each not in here]
+        return sorted([*here, *moved], key=lambda each: each.key != own or each.digest != digest)
 
     def take_over(self, result: Result) -> None:
         """A result that does not fit is kept all the same."""
+        if result in self._moved.get(result.key, ()):
+            self._moved[result.key].remove(result)
         for left in self._left.values():
             if result in left:
                 left.remove(result)
@@ -90,9 +108,22 @@ class Earlier:
         for results in self._left.values():
             yield from results
 
+    def _has_op(self, frame: str, key: str) -> bool:
+        """Whether an op of a frame has this key now."""
+        try:
+            region = paths_of(self._program).frame(frame, by_key=True)[1]
+        except UnknownPathError:
+            return False
+        return any(own_key(op.key) == key for op in region.ops())
+
     def _of(self, frame: str) -> Iterator[Result]:
         for kind in self._by_frame.get(frame, ()):
             yield from self._left[kind]
+
+
+def _frame_now(frame: str, alignment: Alignment) -> str:
+    now = alignment.frame(frame)
+    return f"{frame} of an earlier version/" if now is None else now
 
 
 def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
@@ -110,4 +141,4 @@ def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
 def _result(path: str, key: str, line: Data) -> Result:
     usage, cost_usd = (line[5], line[6]) if len(line) > 5 else (None, None)
     tokens = 0 if usage is None else usage[0] + usage[2]
-    return Result(path, key, line[3], line[0] == WROTE, cost_usd, tokens)
+    return Result(path, key, line[4] or "", line[3], line[0] == WROTE, cost_usd, tokens)

@@ -21,6 +21,7 @@ from typing import Final
 
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.journal.delta import delta, patched
+from orchestrator.runtime.journal.replay import A_PERSON
 from orchestrator.runtime.journal.stored import loads
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.wire import (
@@ -92,13 +93,15 @@ class Live:
         self._remembered = remembered
         self._body = _Frame()
         self._run: dict[str, Line] = {}
-        self._at = 0.0
+        self.at = 0.0
+        """When something happened last while the run was executed."""
         self._since = (0.0, 0.0)
         """When the run was taken up last, and how long it had been executed before."""
 
     def add(self, line: Line) -> str:
         """Take a line; the text that is to be written, which says of a loop's state only what has changed."""
-        self._at = max(self._at, line.at)
+        if line.kind != "settled" or loads(line.text)[4] != A_PERSON:  # who does so while the run is not executed
+            self.at = max(self.at, line.at)
         if not line.path:
             self._note_run(line)
             return line.text
@@ -143,7 +146,7 @@ class Live:
             for text in row.data.decode(errors="surrogatepass").split("\n"):
                 if text[:1] == "[":
                     self.read(text, version)
-                elif text and text[:1] != "m":
+                elif text and text[:1] not in ("m", "M"):
                     version = int(text)
 
     def data(self) -> Iterator[Data]:
@@ -169,7 +172,7 @@ class Live:
     def totals(self) -> str:
         """How long the run was executed."""
         began, before_s = self._since
-        return totals_line(self._at, before_s + max(self._at - began, 0.0)).text
+        return totals_line(self.at, before_s + max(self.at - began, 0.0)).text
 
     def run_line(self, kind: str) -> Line | None:
         """The latest line of a kind that is about the whole run."""
@@ -210,6 +213,7 @@ class Live:
             self._since = (line.at, 0.0)
         elif line.kind in ("resumed", "totals"):
             self._since = (line.at, json.loads(line.text)[-1])
+            self.at = line.at  # which is earlier where a clock was set back meanwhile
             self._run.pop("failure", None)
             if line.kind == "totals" or json.loads(line.text)[3] is None:  # it changes no budget
                 return

@@ -7,11 +7,10 @@ are taken where they still fit (:mod:`~orchestrator.runtime.journal.earlier`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import time
 
-from orchestrator.runtime.journal.aligned import Alignment
+from orchestrator.runtime.journal.aligned import STRUCTURED, Alignment, key_of_part, own_key
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.chats import Chats
 from orchestrator.runtime.journal.earlier import Earlier
@@ -21,10 +20,11 @@ from orchestrator.runtime.journal.stored import loads
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.wire import (
     EARLIER,
+    RESULTS,
     VERSION,
     Data,
-    Line,
     spent_line,
+    text_of,
     upgraded,
     version_line,
     with_path,
@@ -52,6 +52,9 @@ class History:
     last_message: int
     apart: Apart | None
     """Their large values."""
+    fates: Mapping[str, Sequence[Data]]
+    """It has, by path, what the latest of them says of what must run at most once and may have happened without a
+    result. Under it what is around that may be over; under another one it is executed again."""
 
 
 def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = None) -> History:
@@ -74,35 +77,82 @@ def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = No
                 version = int(line)
     earlier = Earlier(program)
     alignments = [earlier.add(lines) for lines in reversed(segments)]
-    return History(earlier, chats, alignments[0], last, apart)
+    fates = _fates(segments[-1])
+    for path, lines in fates.items():
+        if _has_failed(lines) and _now(program, path, alignments[0]) is None:
+            earlier.add_failed(path, alignments[0])
+    return History(earlier, chats, alignments[0], last, apart, fates)
 
 
-def carried(program: Program, before: Live, version: str, rows: int, alignment: Alignment) -> Iterator[str]:
-    """The lines of the snapshot with which the log goes on. Raises :class:`LostUnderAnotherError`."""
+def carried(program: Program, before: Live, version: str, rows: int, history: History) -> Iterator[str]:
+    """The lines of the snapshot with which the log goes on. Raises :class:`LostUnderAnotherError`.
+
+    None is of a later time than that at which the run was executed last: nothing that counts its seconds goes on.
+    """
     run, resumed = before.run_line("run"), before.run_line("resumed")
     if run is not None:
         yield with_version(run.text, program.fingerprint)
     if resumed is not None:
         yield resumed.text
     yield before.totals()
-    yield version_line(version, rows, time())
+    yield version_line(version, rows, before.at)
     for usage, cost_usd in before.spent():
-        yield spent_line(EARLIER, usage, cost_usd, time()).text
+        yield spent_line(EARLIER, usage, cost_usd, before.at).text
     for path, lines in before.ops():
-        kept = [line for line in lines if line.kind == "timer"]
-        fates = [line for line in lines if line.kind in _FATES]
-        if fates and fates[-1].kind in ("started", "unsettled") and any(_is_once(line) for line in fates):
-            kept += fates
-        for line in kept:
-            now = _now(program, path, alignment)
-            if now is not None:
-                yield with_path(line.text, now)
-            elif line.kind != "timer":
-                raise LostUnderAnotherError(path)
+        now = _now(program, path, history.alignment) if any(line.kind == "timer" for line in lines) else None
+        if now is not None:
+            yield from (with_path(line.text, now) for line in lines if line.kind == "timer")
+    for path, fates in history.fates.items():
+        now = _now(program, path, history.alignment)
+        if now is not None:
+            yield from (text_of([kind, at, now, *rest]) for kind, at, _, *rest in fates)
+        elif not _has_failed(fates):
+            raise LostUnderAnotherError(path)
 
 
-def _is_once(line: Line) -> bool:
-    return line.kind == "unsettled" or (line.kind == "started" and len(loads(line.text)) > 4)
+def _fates(lines: Iterable[Data]) -> dict[str, list[Data]]:
+    """What lines say of what must run at most once, has no result, and may have happened."""
+    found: dict[str, list[Data]] = {}
+    over: set[str] = set()
+    for line in lines:
+        if line[0] in _FATES:
+            found.setdefault(line[2], []).append(line)
+        elif line[0] in RESULTS:
+            found.pop(line[2], None)
+            over.add(line[2])
+    return {
+        path: fates
+        for path, fates in found.items()
+        if any(_is_once(line) for line in fates) and _may_have_happened(fates[-1]) and _tool(path) not in over
+    }
+
+
+def _is_once(line: Data) -> bool:
+    return line[0] == "unsettled" or (line[0] == "started" and len(line) > 4)
+
+
+def _has_failed(fates: Sequence[Data]) -> bool:
+    return fates[-1][0] in ("failed", "settled")
+
+
+def _may_have_happened(line: Data) -> bool:
+    """Whether the latest line on it leaves that open."""
+    kind, _, _, *rest = line
+    if kind == "failed":
+        attempt, began = rest[0], rest[4]
+        return bool(began) or attempt > 1
+    return kind != "settled" or bool(rest[0] == "failed")
+
+
+def _tool(path: str) -> str:
+    """The path of the op itself where this one is inside of a run that it has begun."""
+    at = 0
+    for part in path.split("/"):
+        key = key_of_part(part)
+        if own_key(key) not in STRUCTURED:
+            return path[: at + len(key)]
+        at += len(part) + 1
+    return path
 
 
 def _now(program: Program, path: str, alignment: Alignment) -> str | None:

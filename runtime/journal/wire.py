@@ -226,6 +226,11 @@ def with_version(text: str, version: str) -> str:
     return _dumps([kind, at, path, about | {"version": version}, *rest])
 
 
+def text_of(data: Data) -> str:
+    """The text of a line."""
+    return _dumps(data)
+
+
 def with_path(text: str, path: str) -> str:
     """A line about the op with another path."""
     kind, at, _, *rest = loads(text)
@@ -292,7 +297,7 @@ def _write_failure(_wire: Wire, event: RunFailed) -> Line:
 
 def _write_op_started(wire: Wire, event: OpStarted) -> Line:
     attempt = repr(event.attempt)
-    if "." not in event.op and wire.op(event.frame, event.op).is_once:
+    if "." in event.op or wire.op(event.frame, event.op).is_once:  # a tool's run that must begin at most once
         return wire.line("started", event, attempt, "true")
     return wire.line("started", event, attempt)
 
