@@ -117,7 +117,7 @@ class Live:
         if line.kind in RESULTS or line.kind == "turn":
             self._collapse(op, line.path)
         if line.kind in RESULTS:
-            _keep_spent(op, op.lines)
+            _keep_spent(op, (each for each in op.lines if each.kind != "reserved"))  # the result has what it was
         gone = _REPLACES[line.kind]
         op.lines = [each for each in op.lines if each.kind not in gone]
         if line.kind == "spent":
