@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +100,7 @@ async def _work(compiled: list[Compiled], store: str, ray_address: str | None, c
     ) as opened:
         for each in compiled:
             await opened.start(each)
+        gc.freeze()  # compilers and plans stay, and need not be looked through again and again
         coordinator = Coordinator(opened.runtime, compiled, concurrency=concurrency)
 
         def hand_over() -> None:

@@ -118,8 +118,9 @@ class Live:
             self._collapse(op, line.path)
         if line.kind in RESULTS:
             _keep_spent(op, (each for each in op.lines if each.kind != "reserved"))  # the result has what it was
-        gone = _REPLACES[line.kind]
-        op.lines = [each for each in op.lines if each.kind not in gone]
+        if op.lines:
+            gone = _REPLACES[line.kind]
+            op.lines = [each for each in op.lines if each.kind not in gone]
         if line.kind == "spent":
             _keep_spent(op, [line])
         else:
@@ -236,8 +237,14 @@ class Live:
         """A frame, whose path ends with a slash, and the op that it is inside of."""
         frame, owner = self._body, _Op()
         for part in path.split("/")[:-1]:
-            owner = frame.ops.setdefault(_key(part), _Op())
-            frame = owner.frames.setdefault(part, _Frame())
+            key = _key(part)
+            found = frame.ops.get(key)
+            if found is None:
+                found = frame.ops[key] = _Op()
+            owner, inner = found, found.frames.get(part)
+            if inner is None:
+                inner = owner.frames[part] = _Frame()
+            frame = inner
         return owner, frame
 
     def _op(self, path: str) -> _Op:
@@ -245,7 +252,9 @@ class Live:
         name = path[cut:]
         key = _key(name)
         frame = self._frame(path[:cut])[1] if cut else self._body
-        op = frame.ops.setdefault(key, _Op())
+        op = frame.ops.get(key)
+        if op is None:
+            op = frame.ops[key] = _Op()
         if key == name:
             return op
         return op.frames.setdefault(name, _Frame()).ops.setdefault("", _Op())
@@ -276,6 +285,8 @@ class Live:
 
 
 def _key(part: str) -> str:
+    if part.isalnum():
+        return part
     found = _OP.match(part)
     return found[0] if found else part
 
