@@ -95,13 +95,15 @@ class Activity:
         else:
             self._delivered.setdefault(path, deque()).append(answer)
 
-    def drop_undelivered(self) -> None:
-        """The run only waits: what nobody has waited for is no answer to anything."""
+    def drop_undelivered(self) -> list[str]:
+        """The run only waits: what nobody has waited for is no answer to anything. The paths that were meant."""
+        meant = [path for path, answers in self._delivered.items() if answers]
         for answers in self._delivered.values():
             for each in answers:
                 if each.notice is not None:
                     self.took(each.notice)
         self._delivered.clear()
+        return meant
 
 
 def _forget(_notice: int) -> None:

@@ -186,7 +186,8 @@ class Attended:
 
     def _waiting(self) -> tuple[SuspendedError, Change]:
         """What the run waits for."""
-        self._activity.drop_undelivered()
+        for path in self._activity.drop_undelivered():
+            _log.warning("run %s: an answer was dropped, as nothing is asked at %s", self._execution.run_id, path)
         asked, sleeping = self._activity.asked.values(), self._execution.sleeping
         said = [f"`{each.frame}{each.op}` asks: {each.question}" for each in asked]
         said += [f"`{path}` sleeps until {_moment(wake_at)}" for path, wake_at in sleeping.items()]

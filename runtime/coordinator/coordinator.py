@@ -30,6 +30,8 @@ SHORT_SLEEP_S: Final = 10.0
 """A sleep that is over within this is waited for in the process."""
 _READY: Final[tuple[Status]] = ("ready",)
 _LISTED: Final = 50
+_LOOK_S: Final = 0.05
+"""So often it is looked whether something has begun that is to be handed over."""
 _HANDED_OVER: Final = "its owner has ended"
 _log: Final = logging.getLogger(__name__)
 
@@ -75,8 +77,9 @@ class Coordinator:
                     await changed.wait()
         finally:
             self._owner.changed = None
-            await self._owner.hand_over(_HANDED_OVER)
-            await asyncio.gather(*self._running)
+            while self._running:  # what was claimed a moment ago begins yet
+                await self._owner.hand_over(_HANDED_OVER)
+                await asyncio.sleep(_LOOK_S)
 
     async def _claim(self) -> bool:
         """Claim what there is room for; whether there may be more to claim at once."""

@@ -137,6 +137,38 @@ async def test_an_answer_that_does_not_fit_leaves_the_question_open() -> None:
     assert await resumed(store, compiled) == 3
 
 
+@tool(effects="idempotent")
+async def counted(title: str) -> str:
+    CALLS.append("counted")
+    return title
+
+
+def reviewed_anew() -> Compiled:
+    """The workflow of another day: its op has another name, another call stands before it, and what is behind it has
+    changed."""
+
+    @workflow
+    def review(title: str) -> str:
+        counted(title)
+        noted = note(title)
+        verdict = ask(f"Publish {noted}?", choices=["yes", "no"], name="decision")
+        return note(f"{verdict}! {noted}")
+
+    return compile_workflow(review)
+
+
+@pytest.mark.parametrize("is_answered_before", [True, False])
+async def test_an_answer_may_come_before_and_after_an_upgrade_of_the_code(is_answered_before: bool) -> None:
+    store, anew = MemoryStore(), reviewed_anew()
+    await suspended(store, compile_workflow(review), {"title": "Ducks"})
+    if not is_answered_before:
+        with pytest.raises(SuspendedError):
+            await resumed(store, anew)
+    await notices.answer(store, "r", "verdict" if is_answered_before else "decision", "yes")
+    assert await resumed(store, anew) == "yes! Ducks"
+    assert CALLS == ["Ducks", "counted", "yes! Ducks"]
+
+
 @workflow
 def both(title: str) -> list[str]:
     def one(name: str) -> str:

@@ -156,6 +156,17 @@ async def test_what_is_in_flight_is_handed_over_when_tools_that_run_once_have_en
     assert CALLS == [1, 2]
 
 
+async def test_what_was_claimed_as_it_was_told_to_stop_is_handed_over_too() -> None:
+    store, compiled = MemoryStore(), compile_workflow(approving)
+    for number in range(5):
+        await begun(store, compiled, f"r{number}", number)
+    async with working(store, [compiled]) as coordinator:
+        while not coordinator.executed:
+            await asyncio.sleep(0)
+        coordinator.stop()
+    assert {head.status for head in await store.heads()} <= {"ready", "waiting"}
+
+
 async def test_a_run_that_cannot_be_read_is_put_aside_and_stops_nobody() -> None:
     store, compiled = MemoryStore(), compile_workflow(counting)
     await begun(store, compiled, "bad", 1)
