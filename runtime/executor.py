@@ -463,7 +463,8 @@ class Execution:
         values, usage, cost_usd, finish, inside = outcome
         if op.count:
             frame.v[op.first : op.first + op.count] = values
-        if inside is not None and not (inside >= WORTH_SUPERSEDING or op.is_race):
+        is_found_again = not op.is_race and op.policy.budget is None  # or its seconds would not end
+        if inside is not None and inside < WORTH_SUPERSEDING and is_found_again:
             frame.records += inside
             self.note(OpDone(frame.path, op.id, values, time()))
             return

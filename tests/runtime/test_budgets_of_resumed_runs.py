@@ -213,6 +213,33 @@ async def test_a_days_pause_uses_up_no_budget_of_seconds() -> None:
         assert (await runtime.resume(flow_, "r")).value == 2
 
 
+async def test_the_seconds_of_a_structured_op_that_is_done_end_with_it() -> None:
+    failing = [OSError("network")]
+
+    @tool(effects="idempotent")
+    async def step(n: int) -> int:
+        return n + 1
+
+    @tool(effects="idempotent")
+    async def long(n: int) -> int:
+        if failing:
+            raise failing.pop()
+        return n
+
+    @workflow
+    def flow(n: int) -> int:
+        return long(loop(step, n, max=2, budget="10 min"))
+
+    flow_ = compiled(flow)
+    async with Runtime() as runtime:
+        with pytest.raises(RunError):
+            await runtime.run(flow_, {"n": 1}, run_id="r")
+        *before, failed, ended = await runtime.journal.load("r")
+        an_hour_later = journal_of([*before, *later([failed, ended], 3600.0)])
+    async with Runtime(journal=an_hour_later) as runtime:
+        assert (await runtime.resume(flow_, "r")).value == 3
+
+
 @workflow
 def unbounded(q: str) -> str:
     return loop(lambda s: note(llm(f"go {s}", max_tokens=50)), q, max=20, name="turns")
