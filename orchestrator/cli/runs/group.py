@@ -61,6 +61,13 @@ class RunsGroup(Command, click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=RunsGroup, name="runs")
+@click.group(
+    cls=RunsGroup,
+    name="runs",
+    epilog="\b\nExamples:\n"
+    "  orch runs list --status failed --json\n"
+    "  orch runs show ID\n"
+    "  orch runs resume ID flow.py --debug",
+)
 def command() -> None:
     """Look at the runs that a store keeps, and go on with them."""
