@@ -87,6 +87,8 @@ class Owner:
         self._lease_s = lease_s
         self._held: dict[str, tuple[Claim, Head]] = {}
         """Runs that are claimed, and what they were before."""
+        self._left: dict[str, Claim] = {}
+        """Runs that are not executed here any more, and may be claimed still: their log could not say so."""
         self._attended: dict[str, Attended] = {}
         """Those of them that are executed."""
         self._beating: asyncio.Task[None] | None = None
@@ -178,7 +180,8 @@ class Owner:
 
     def release(self, run_id: str) -> None:
         """The run is not executed here any more. What it has become is in its log."""
-        self._held.pop(run_id, None)
+        if (held := self._held.pop(run_id, None)) is not None:
+            self._left[run_id] = held[0]
         self._attended.pop(run_id, None)
         if not self._held and self._beating is not None:
             self._beating.cancel()
@@ -286,6 +289,7 @@ class Owner:
 
     def _hold(self, claim: Claim, head: Head) -> None:
         self._held[claim.run_id] = claim, head
+        self._left.pop(claim.run_id, None)
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat())
 
@@ -298,8 +302,28 @@ class Owner:
                 for run_id in held.keys() - renewed:
                     if self._held.get(run_id) == held[run_id] and run_id in self._attended:
                         self._attended[run_id].lost()
+                for run_id, claim in list(self._left.items()):
+                    if run_id in renewed:
+                        await self._leave(claim)
+                    if self._left.get(run_id) == claim:
+                        del self._left[run_id]
             except Exception as error:  # noqa: BLE001 - the next beat may reach it; what is appended says if not
                 _log.warning("the leases of %s could not be renewed: %s", self.name, described(error))
+
+    async def _leave(self, claim: Claim) -> None:
+        """Let others go on with a run whose log failed, which would be renewed with all the others."""
+        try:
+            if (waiting := self.store.barrier(claim.run_id)) is not None:
+                await waiting  # what it has become may be on its way
+            loaded = await self.store.load(claim.run_id)
+            if loaded is None or loaded.head.epoch != claim.epoch or loaded.head.status != "running":
+                return
+            if claim.run_id not in self._held:
+                self.store.append(claim, b"", change=Change("ready"))
+                if (waiting := self.store.barrier(claim.run_id)) is not None:
+                    await waiting
+        except FencedError:  # somebody does already
+            return
 
     async def _listen(self) -> None:
         while True:

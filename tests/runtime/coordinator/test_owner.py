@@ -1,0 +1,61 @@
+"""What a process holds of the runs of a store, and lets go of."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from orchestrator import tool, workflow
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import JournalError
+from orchestrator.runtime.coordinator.owner import Owner
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.run import Runtime
+
+
+class Broken(MemoryStore):
+    """A store that takes nothing more of one run while it is broken."""
+
+    broken = ""
+
+    def append(self, claim: Any, data: bytes, **options: Any) -> None:
+        if claim.run_id == self.broken:
+            raise OSError(28, "No space left on device")
+        super().append(claim, data, **options)
+
+
+async def test_a_run_whose_log_failed_is_somebody_elses_though_the_process_goes_on_with_others() -> None:
+    store, over = Broken(), asyncio.Event()
+    failing = [True]
+
+    @tool(effects="reads")
+    async def stays(n: int) -> int:
+        await over.wait()
+        return n
+
+    @tool(effects="reads")
+    async def breaks(n: int) -> int:
+        store.broken = "broken" if failing[0] else ""
+        return n
+
+    @workflow
+    def other(n: int) -> int:
+        return stays(n)
+
+    @workflow
+    def flow(n: int) -> int:
+        return breaks(n)
+
+    async with Runtime(store=store) as runtime, Runtime(store=store) as second:
+        runtime._owner = Owner(store, lease_s=0.1)
+        going_on = asyncio.create_task(runtime.run(compile_workflow(other), {"n": 1}, run_id="other"))
+        with pytest.raises(JournalError, match="No space left"):
+            await runtime.run(compile_workflow(flow), {"n": 2}, run_id="broken")
+        store.broken, failing[0] = "", False
+        while {head.run_id: head.owner for head in await store.heads()}["broken"] is not None:
+            await asyncio.sleep(0.01)
+        assert (await second.resume(compile_workflow(flow), "broken")).value == 2
+        over.set()
+        assert (await going_on).value == 1
