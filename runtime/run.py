@@ -243,13 +243,18 @@ class Runtime:
         """:meth:`resume`, for a program."""
         with self._ids.taken(run_id):
             log, events, history = await self._taken(program, run_id)
-            state = replay(program, events)
-            if state.started is None:
-                raise unknown_run(run_id)
-            options: dict[str, Any] = {"budget": limits_of(budget), "tenant": tenant or state.started.tenant}
-            if history is not None:
-                options["taking_over"] = TakingOver(program, history, state, run_id, decisions)
-            execution = self._execution(program, run_id, observers, log, state=state, **options)
+            try:
+                state = replay(program, events)
+                if state.started is None:
+                    raise unknown_run(run_id)
+                options: dict[str, Any] = {"budget": limits_of(budget), "tenant": tenant or state.started.tenant}
+                if history is not None:
+                    options["taking_over"] = TakingOver(program, history, state, run_id, decisions)
+                execution = self._execution(program, run_id, observers, log, state=state, **options)
+            except BaseException:
+                if self._owner is not None:
+                    await self._owner.give_back(run_id)
+                raise
             result = await self._run(execution, ())
             if state.done is not None and self._owner is not None:
                 await self._owner.give_back(run_id)

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.errors import JournalError
+from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.run import Runtime
@@ -59,3 +59,25 @@ async def test_a_run_whose_log_failed_is_somebody_elses_though_the_process_goes_
         assert (await second.resume(compile_workflow(flow), "broken")).value == 2
         over.set()
         assert (await going_on).value == 1
+
+
+async def test_a_run_that_cannot_be_resumed_as_somebody_asks_for_is_not_held() -> None:
+    failing = [OSError("not yet")]
+
+    @tool(effects="reads")
+    async def fails(n: int) -> int:
+        if failing:
+            raise failing.pop()
+        return n
+
+    @workflow
+    def flow(n: int) -> int:
+        return fails(n)
+
+    store, compiled = MemoryStore(), compile_workflow(flow)
+    async with Runtime(store=store) as runtime, Runtime(store=store) as second:
+        with pytest.raises(RunError, match="not yet"):
+            await runtime.run(compiled, {"n": 1}, run_id="r")
+        with pytest.raises(RunError, match="is not a budget"):
+            await runtime.resume(compiled, "r", budget="nonsense")
+        assert (await second.resume(compiled, "r")).value == 1
