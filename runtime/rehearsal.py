@@ -5,7 +5,7 @@ computed, and an op that would be executed waits instead. What comes behind such
 that gives. Nothing is claimed and nothing is written.
 
 >>> found = await rehearse(program, store, "invoice-17")                                  # doctest: +SKIP
->>> found.again, found.undecided, len(found.left)
+>>> found.again, found.undecided, len(found.left)                                        # doctest: +SKIP
 (['turns[3]/reply_2'], [], 0)
 """
 
