@@ -305,8 +305,8 @@ def unknown_run(run_id: str) -> RunError:
     return RunError(
         "ORCH-R023",
         f"the journal knows no run {run_id}",
-        fix="a run's id is `RunResult.run_id`; `orch runs list` has those of a store (--store), and memory forgets all when "
-        "its process ends",
+        fix="a run's id is `RunResult.run_id`; `orch runs list` has those of a store (--store), and memory forgets all "
+        "of them when its process ends",
     )
 
 

@@ -15,7 +15,7 @@ from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Sampling
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpFailed, OpStarted, Token
+from orchestrator.runtime.events import OpFailed, OpStarted, RunDone, Token
 from orchestrator.runtime.executor import Execution
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -401,10 +401,12 @@ async def test_resuming_another_program_is_refused() -> None:
 
     program = one_op(async_tool(same))
     await execute(program, ("x",), Services(Engines({})), journal, "run")
+    written = [event for event in await journal.load("run") if not isinstance(event, RunDone)]
     changed = Program("test", "other", ("x",), program.body, Any)
-    planned_anew = one_op(async_tool(same), tp=str)
-    planned_anew.body.source = "# another layout"
-    for other in (changed, planned_anew):
+    for other in (changed, one_op(async_tool(same), tp=str)):
+        interrupted = MemoryJournal()
+        for event in written:
+            interrupted.append("run", event)
         with pytest.raises(RunError) as raised:
-            await execute(other, (), Services(Engines({})), journal, "run", resume=True)
+            await execute(other, (), Services(Engines({})), interrupted, "run", resume=True)
         assert raised.value.code == "ORCH-R021"
