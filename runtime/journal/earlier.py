@@ -135,6 +135,10 @@ def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
             latest[path] = line
         elif kind == "settled" and line[3] == "happened":
             latest[path] = [WROTE, line[1], path, line[5], None]
+        elif kind == "answered":  # and nobody had taken the answer yet
+            latest[path] = [WROTE, line[1], path, line[3], None]
+        elif kind == "failed":
+            latest.pop(path, None)
     yield from latest.items()
 
 

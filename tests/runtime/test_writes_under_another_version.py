@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator import chat, race, tool, workflow
+from orchestrator import ask, chat, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.journal.version_change import read_history
 from orchestrator.runtime.run import Runtime
 
 calls: Counter[str] = Counter()
@@ -194,3 +197,21 @@ async def test_a_run_with_messages_in_a_folder_of_artifacts_goes_on_with_another
     engine = ScriptedEngine(lambda _: "yes")
     async with Runtime({"default": engine}, store=MemoryStore(), artifacts=Folder(tmp_path)) as runtime:
         assert (await versions(runtime, first, second))[1] == "yes about x"
+
+
+async def test_an_answer_that_nobody_had_taken_is_in_doubt_and_not_lost() -> None:
+    @workflow
+    def first(n: int) -> str:
+        return end(ask("Now?"))
+
+    store, compiled = MemoryStore(), compile_workflow(first)
+    async with Runtime(store=store, human=Answers({"ask_1": "yes"})) as runtime:
+        with pytest.raises(RunError, match="not yet"):
+            await runtime.run(compiled, {"n": 1}, run_id="r")
+    lines = b"".join([row.data async for row in store.history("r")]).splitlines(keepends=True)
+    (at,) = (at for at, line in enumerate(lines) if line.startswith(b'["answered"'))
+    for crash, count in ((at, 0), (at + 1, 1)):
+        history = read_history(compiled.program, [Row(1, False, 0.0, b"".join(lines[:crash]))])
+        body = compiled.program.body
+        (question,) = (op for op in body.ops() if op.id.startswith("ask"))
+        assert len(history.earlier.in_doubt("", question.key, "", body)) == count
