@@ -141,7 +141,7 @@ async def _read(
     run_id, version = loaded.head.run_id, loaded.head.version
     recorder = Recorder(store, program, patience_s=0.0, artifacts=artifacts)
     apart = None if artifacts is None else Apart(store, artifacts)
-    if version == program.fingerprint:
+    if version == program.fingerprint and loaded.head.status != "done":  # what led to a result is in front of it
         events = recorder.read(loaded.rows)
         if not recorder.earlier_rows:
             return events, None

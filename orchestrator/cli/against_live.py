@@ -70,13 +70,14 @@ async def _live_runs(workflow: Workflow[..., object], url: str) -> list[LiveRun]
             limit=MOST_RUNS,
         )
         for head in heads:
-            found.append(_live(head.status, await rehearse(program, store, head.run_id)))  # noqa: PERF401 - it awaits
+            found.append(live_run(head.status, await rehearse(program, store, head.run_id)))  # noqa: PERF401 - it awaits
     finally:
         await store.close()
     return found
 
 
-def _live(status: str, found: Rehearsal) -> LiveRun:
+def live_run(status: str, found: Rehearsal) -> LiveRun:
+    """What a rehearsal has found of a run with this status."""
     verdict = "goes on"
     if found.problem is not None:
         verdict = "must stay"

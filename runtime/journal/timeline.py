@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final
 
 from orchestrator.runtime.journal.described import Described
@@ -42,6 +43,10 @@ class Step:
     """What it waits for now."""
     said: str | None = None
     """What went wrong last."""
+    inputs: str | None = None
+    """The digest of what it was given."""
+    gave: str | None = None
+    """A digest of what it gave."""
     predicted_s: float | None = None
     predicted_usd: float | None = None
 
@@ -165,6 +170,8 @@ def _started(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
 def _done(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
     reading.goes_on(step, at, "done")
     step.ended, step.said = at, None
+    values, step.inputs, *_ = [*rest, None]
+    step.gave = blake2b(json.dumps(values, sort_keys=True).encode(errors="surrogatepass"), digest_size=8).hexdigest()
     if len(rest) > 2 and rest[2] is not None:
         _used(step, rest[2], rest[3])
 

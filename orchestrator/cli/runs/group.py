@@ -14,6 +14,8 @@ from orchestrator.errors import UsageError
 COMMANDS: Final = {
     "list": ("listing", "List runs, the latest first."),
     "show": ("showing", "Show what a run did, and what it waits for."),
+    "diff": ("differing", "Compare two runs, op by op."),
+    "replay": ("replaying", "Play a run from its log, and execute nothing."),
     "watch": ("watching", "Follow a run until it is over."),
     "resume": ("resuming", "Go on with a run."),
     "fork": ("forking", "Begin a run with what another one had done."),
