@@ -41,6 +41,11 @@ class Result:
     cost_usd: float | None
     tokens: int
 
+    @property
+    def name(self) -> str:
+        """The key, with which one of its region it is."""
+        return self.path[self.path.rfind("/") + 1 :]
+
 
 class Earlier:
     """The results of earlier versions of a program in one run."""
@@ -64,7 +69,9 @@ class Earlier:
             found[frame, key, line[4] or ""].append(_result(path, key, line))
         for kind, results in found.items():
             known = self._left[kind]
-            fresh = results[len(known) :]  # those that a later version took over are there already
+            there = {each.name for each in known}  # those that a later version took over are there already
+            fresh = [each for each in results if each.name not in there][: max(len(results) - len(known), 0)]
+            fresh.sort(key=lambda each: (len(each.name), each.name))
             known.extend(fresh)
             self._by_frame[kind[0]][kind] = None
             if fresh and not self._has_op(*kind[:2]):
@@ -83,7 +90,13 @@ class Earlier:
     def take(self, frame: str, key: str, digest: str) -> Result | None:
         """A result that fits: of an op with this key and these inputs in this frame."""
         left = self._left.get((frame, own_key(key), digest))
-        return left.popleft() if left else None
+        if not left:
+            return None
+        found = next(
+            (each for each in left if each.name == key), left[0]
+        )  # equal calls may have given different things
+        left.remove(found)
+        return found
 
     def in_doubt(self, frame: str, key: str, digest: str, region: Region) -> list[Result]:
         """What has written something and fits nothing: in this frame with this key, or with one that no op of the

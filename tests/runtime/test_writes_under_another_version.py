@@ -215,3 +215,26 @@ async def test_an_answer_that_nobody_had_taken_is_in_doubt_and_not_lost() -> Non
         body = compiled.program.body
         (question,) = (op for op in body.ops() if op.id.startswith("ask"))
         assert len(history.earlier.in_doubt("", question.key, "", body)) == count
+
+
+async def test_equal_calls_have_what_each_of_them_gave_whichever_ended_first() -> None:
+    second_is_over = asyncio.Event()
+
+    @tool(effects="reads")
+    async def draw(n: int) -> int:
+        calls["draw"] += 1
+        number = calls["draw"]
+        if number == 1:
+            await second_is_over.wait()
+        second_is_over.set()
+        return number
+
+    def first(n: int) -> str:
+        return end(f"{draw(n)} {draw(n)}")
+
+    def second(n: int) -> str:
+        return end(f"{draw(n)} {draw(n)} {look('x')}")
+
+    async with Runtime(store=MemoryStore()) as runtime:
+        assert (await versions(runtime, first, second))[1] == "1 2 about x"
+    assert calls["draw"] == 2
