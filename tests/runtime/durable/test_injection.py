@@ -16,6 +16,7 @@ from benchmarks.durability import programs
 from orchestrator import llm, loop, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError
+from orchestrator.runtime.journal import recorder
 from tests.postgresql import Server
 from tests.runtime.durable.dying import Fate, Memory
 from tests.runtime.durable.life import Life, holds, undisturbed
@@ -54,8 +55,11 @@ async def test_a_run_outlives_what_happens_at_any_write(name: str, fate: Fate, t
 
 @pytest.mark.parametrize("fate", DEATHS)
 @pytest.mark.parametrize("name", programs.PROGRAMS)
-async def test_a_run_outlives_the_deaths_of_whoever_takes_it_over(name: str, fate: Fate, tmp_path: Path) -> None:
-    """Each process does one write more than it takes to go on, and dies."""
+async def test_a_run_outlives_the_deaths_of_whoever_takes_it_over(
+    name: str, fate: Fate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process does a few writes, snapshots among them, and dies."""
+    monkeypatch.setattr(recorder, "SNAPSHOT_BYTES", 100)
     compiled = compile_workflow(programs.PROGRAMS[name])
     value, wanted, writes = await undisturbed(compiled, tmp_path)
     for at in range(1, 5):
