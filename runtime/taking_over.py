@@ -39,6 +39,8 @@ class TakingOver:
         for frame, known in () if state is None else state.frames.items():
             for op, done in known.done.items():
                 self._taken_before(frame, paths_of(program).op(frame, op), done)
+        for frame, op in () if state is None else state.answered:  # the op takes it from there
+            self._earlier.take(self._frame(frame), paths_of(program).op(frame, op).key, "")
         self._decided = {} if state is None else dict(state.decided)
 
     def result(self, frame: str, region: Region, op: Op, digest: str) -> tuple[object, ...] | Decided | None:

@@ -16,7 +16,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.artifacts.folder import Folder
-from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.stores.base import NewRun, Row
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.version_change import read_history
 from orchestrator.runtime.run import Runtime
@@ -215,6 +215,16 @@ async def test_an_answer_that_nobody_had_taken_is_in_doubt_and_not_lost() -> Non
         body = compiled.program.body
         (question,) = (op for op in body.ops() if op.id.startswith("ask"))
         assert len(history.earlier.in_doubt("", question.key, "", body)) == count
+
+    def second(n: int) -> str:
+        return end(ask("Now?")) + look("x")
+
+    second.__name__ = "first"
+    broken[0] = False
+    store = MemoryStore()
+    await store.create(NewRun("r", "first", compiled.program.fingerprint, "", None), b"".join(lines[: at + 1]))
+    async with Runtime(store=store) as runtime:
+        assert (await runtime.resume(compile_workflow(workflow(second)), "r")).value == "yesabout x"
 
 
 async def test_equal_calls_have_what_each_of_them_gave_whichever_ended_first() -> None:
