@@ -30,7 +30,7 @@ DEATHS = FATES[:2]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(programs, "BUSY_S", 0)
-    monkeypatch.setattr(programs, "TURNS", 2)
+    monkeypatch.setattr(programs, "TURNS", 4)
     monkeypatch.setattr(programs, "ITEMS", 3)
     yield
     programs.World.effects = None
@@ -58,8 +58,9 @@ async def test_a_run_outlives_what_happens_at_any_write(name: str, fate: Fate, t
 async def test_a_run_outlives_the_deaths_of_whoever_takes_it_over(
     name: str, fate: Fate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each process does a few writes, snapshots among them, and dies."""
+    """Each process does a few writes and dies; most of the programs come to snapshots."""
     monkeypatch.setattr(recorder, "SNAPSHOT_BYTES", 100)
+    monkeypatch.setattr(programs, "TURNS", 8)
     compiled = compile_workflow(programs.PROGRAMS[name])
     value, wanted, writes = await undisturbed(compiled, tmp_path)
     for at in range(1, 5):
