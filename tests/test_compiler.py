@@ -161,6 +161,7 @@ async def test_an_engine_of_the_cluster_is_not_replaced_by_another() -> None:
 
 def test_the_garbage_collector_is_left_as_it_was() -> None:
     """What the user has frozen stays frozen, and nothing else is."""
+    gc.unfreeze()  # what commands have frozen that ran in this process
     compile_workflow(summarise, Cluster(engines=(EngineSpec(name="a", kind="sim", model="m"),)))
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from orchestrator.runtime.journal.aligned import STRUCTURED, Alignment, key_of_part, own_key
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
@@ -85,10 +84,6 @@ def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = No
     return History(earlier, chats, alignments[0], last, apart, fates)
 
 
-_WAITS: Final = frozenset({"timer", "asked", "answered"})
-"""What says since when something is waited for, and what has come."""
-
-
 def carried(program: Program, before: Live, version: str, rows: int, history: History) -> Iterator[str]:
     """The lines of the snapshot with which the log goes on. Raises :class:`LostUnderAnotherError`.
 
@@ -104,10 +99,9 @@ def carried(program: Program, before: Live, version: str, rows: int, history: Hi
     for usage, cost_usd in before.spent():
         yield spent_line(EARLIER, usage, cost_usd, before.at).text
     for path, lines in before.ops():
-        waits = [line for line in lines if line.kind in _WAITS]
-        now = _now(program, path, history.alignment) if waits else None
+        now = _now(program, path, history.alignment) if any(line.kind == "timer" for line in lines) else None
         if now is not None:
-            yield from (with_path(line.text, now) for line in waits)
+            yield from (with_path(line.text, now) for line in lines if line.kind == "timer")
     for path, fates in history.fates.items():
         now = _now(program, path, history.alignment)
         if now is not None:

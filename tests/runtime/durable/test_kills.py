@@ -42,4 +42,4 @@ def outlive(folder: Path, kills: int) -> None:
 
 @pytest.mark.slow
 def test_five_runs_outlive_many_kills(tmp_path: Path) -> None:
-    outlive(tmp_path, 30)
+    outlive(tmp_path, 12)

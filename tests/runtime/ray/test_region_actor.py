@@ -17,7 +17,8 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpDone, RunDone, RunFailed, Token
+from orchestrator.runtime.events import OpDone, RunDone, RunFailed, RunStarted, Token
+from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.ray.region_actor import RegionActor
 from orchestrator.runtime.ray.session import RaySession
@@ -343,8 +344,10 @@ async def test_resuming_another_program_is_refused_before_a_worker_is_asked(ray_
     def other(start: int) -> list[Step]:
         return [work(start)]
 
-    async with RegionActor(num_cpus=0) as actor:
-        await actor.run(compile_workflow(counting), {"start": 0}, run_id="r")
+    interrupted = MemoryJournal()
+    started = compile_workflow(counting).program.fingerprint
+    interrupted.append("r", RunStarted("r", "counting", started, (0,), 0.0))
+    async with RegionActor(num_cpus=0, journal=interrupted) as actor:
         with pytest.raises(RunError) as caught:
             await actor.resume(compile_workflow(other), "r")
     assert caught.value.code == "ORCH-R021"

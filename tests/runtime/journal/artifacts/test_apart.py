@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from orchestrator import chat, llm, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
-from orchestrator.runtime.coordinator import owner as owner_module
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.events import OpDone, OpStarted, RunStarted
@@ -160,13 +159,9 @@ async def test_a_place_that_fails_suspends_the_run_and_is_no_failure_of_its_tool
     assert (artifacts.failures, calls) == (0, ["fetch"])
 
 
-async def test_one_that_goes_on_failing_ends_the_run_which_goes_on_when_it_is_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_that_goes_on_failing_ends_the_run_which_goes_on_when_it_is_mended(tmp_path: Path) -> None:
     store = MemoryStore()
-    monkeypatch.setattr(owner_module, "LEASE_S", 0.05)
-    monkeypatch.setattr(Owner.__init__, "__kwdefaults__", {"artifacts": None, "lease_s": 0.05})
-    async with Runtime(store=store, artifacts=Watched(tmp_path, store, failures=10_000)) as runtime:
+    async with Runtime(store=store, artifacts=Watched(tmp_path, store, failures=10_000), lease_s=0.05) as runtime:
         with pytest.raises(JournalError, match="No space left on device"):
             await runtime.run(compile_workflow(flow), {"url": "u"}, run_id="r")
     assert b"~artifact" not in await written(store)
