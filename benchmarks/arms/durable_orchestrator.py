@@ -70,7 +70,7 @@ def factory(case: str, url: Callable[[Path], str]) -> Factory:
             async with Runtime(store=store) as runtime:
                 result = await runtime.run_program(program, given, run_id=f"run{next(ids)}")
             await store.close()
-            if check and (recorded := ours.recorded(result.events)) < steps(case, n):
+            if check and (recorded := ours.results_in(result.events)) < steps(case, n):
                 raise RuntimeError(f"the journal holds {recorded} results of {steps(case, n)} steps")
             return ours.total(result.value)
 

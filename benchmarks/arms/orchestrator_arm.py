@@ -34,8 +34,9 @@ from benchmarks.harness.machine import versions
 from orchestrator import Tool, Workflow, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.graph import read
-from orchestrator.runtime.events import Event, OpDone
+from orchestrator.runtime.events import Computed, Feed, OpDone
 from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.program import Program
 from orchestrator.runtime.run import Runtime
 
@@ -202,9 +203,9 @@ def total(value: Any) -> int:
     return sum(total(each) for each in value) if isinstance(value, list) else int(value)
 
 
-def recorded(events: Iterable[Event]) -> int:
-    """How many step results a run's journal holds; the list a map yields holds one for each item."""
-    values = [value for event in events if isinstance(event, OpDone) for value in event.values]
+def results_in(feed: Iterable[Feed]) -> int:
+    """How many step results a run shows, written down or computed; the list a map yields holds one for each item."""
+    values = [value for each in feed if isinstance(each, (OpDone, Computed)) for value in each.values]
     return sum(len(value) if isinstance(value, list) else 1 for value in values)
 
 
@@ -218,16 +219,18 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
             program, given = compiled(make(n)), inputs(n)
 
             async def checked() -> int:
+                seen = Subscription(limit=10_000_000)
                 async with Runtime() as runtime:
-                    return recorded((await runtime.run_program(program, given)).events)
+                    await runtime.run_program(program, given, observers=[seen])
+                return results_in(seen.drain())
 
             async def main() -> int:
                 async with Runtime() as runtime:
                     return total((await runtime.run_program(program, given)).value)
 
-            recorded = run(checked())
-            if recorded < steps(case, n):
-                raise RuntimeError(f"the journal holds {recorded} results of {steps(case, n)} steps")
+            found = run(checked())
+            if found < steps(case, n):
+                raise RuntimeError(f"the run shows {found} results of {steps(case, n)} steps")
             return lambda: run(main())
 
         return build
