@@ -57,12 +57,14 @@ def live_runs(workflow: Workflow[..., object], url: str) -> list[LiveRun]:
 
 async def _live_runs(workflow: Workflow[..., object], url: str) -> list[LiveRun]:
     from orchestrator.compiler import compile as compile_workflow
+    from orchestrator.runtime.journal.artifacts.opening import artifacts_of
     from orchestrator.runtime.journal.stores.opened import open_store
     from orchestrator.runtime.rehearsal import rehearse
 
     program = compile_workflow(workflow).program
     store = await open_store(url)
     found: list[LiveRun] = []
+    artifacts = artifacts_of(store.url)
     try:
         heads = await store.heads(
             status=("ready", "running", "waiting", "suspended", "paused", "failed"),
@@ -70,7 +72,7 @@ async def _live_runs(workflow: Workflow[..., object], url: str) -> list[LiveRun]
             limit=MOST_RUNS,
         )
         for head in heads:
-            found.append(live_run(head.status, await rehearse(program, store, head.run_id)))  # noqa: PERF401 - it awaits
+            found.append(live_run(head.status, await rehearse(program, store, head.run_id, artifacts)))  # noqa: PERF401 - it awaits
     finally:
         await store.close()
     return found

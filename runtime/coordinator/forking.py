@@ -16,6 +16,8 @@ from typing import Final
 
 from orchestrator.runtime import failures
 from orchestrator.runtime.events import Event, Forked, RunStarted, Totals, VersionChanged
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
+from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.chats import Chats
 from orchestrator.runtime.journal.live import Live
 from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
@@ -36,6 +38,7 @@ async def fork(
     *,
     before: str | None = None,
     inputs: Mapping[str, object] = MappingProxyType({}),
+    artifacts: Artifacts | None = None,
 ) -> None:
     """Make a run ready that has done what run ``run_id`` had done before the op at the path ``before``, or all of it,
     with its inputs but for those that are given: values of the types of the workflow's parameters, by name.
@@ -54,7 +57,8 @@ async def fork(
     kept, is_reached = _kept(rows, cut)
     if cut is not None and not is_reached:
         raise failures.not_reached(before or "", run_id)
-    at, started = time(), _started(program, loaded)
+    apart = None if artifacts is None else Apart(store, artifacts)
+    at, started = time(), _started(program, loaded, apart)
     given = tuple(inputs.get(name, value) for name, value in zip(program.params, started.inputs, strict=True))
     beginning: list[Event] = [
         RunStarted(new_id, program.name, program.fingerprint, given, at, started.budget, started.tenant),
@@ -63,7 +67,7 @@ async def fork(
         VersionChanged(program.fingerprint, 1, at),
     ]
     chats = Chats()
-    last = max((loads(line[1:])[0] for line in kept if line[:1] == "m"), default=0)
+    last = max((message_of(line, apart)[0] for line in kept if line[:1] in ("m", "M")), default=0)
     if last:
         chats.add([last, 0, None])
     lines = [Wire(program, chats).write(event).text for event in beginning]
@@ -73,7 +77,8 @@ async def fork(
         made = await store.create(NewRun(new_id, program.name, program.fingerprint, head.tenant), data, owner=_OWNER)
     except KeyError:
         raise failures.run_exists(new_id) from None
-    await store.refer(new_id, {name for line in kept for name in _ARTIFACT.findall(line)})
+    large = {line[1:] for line in kept if line[:1] == "M"}
+    await store.refer(new_id, large.union(*(_ARTIFACT.findall(line) for line in kept)))
     claim = Claim(new_id, made.epoch)
     store.snapshot(claim, "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass"))
     store.append(claim, b"", change=Change("ready"))
@@ -90,13 +95,13 @@ def _written(program: Program, path: str, run_id: str) -> str:
         raise failures.not_reached(path, run_id) from None
 
 
-def _started(program: Program, loaded: Loaded) -> RunStarted:
+def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarted:
     live = Live(lambda _path, _is_lost: False)
     chats = Chats()
     for row in loaded.rows:
         for line in row.data.decode(errors="surrogatepass").split("\n"):
-            if line[:1] == "m":
-                chats.add(loads(line[1:]))
+            if line[:1] in ("m", "M"):
+                chats.add(message_of(line, apart))
     live.read_rows(loaded.rows)
     first = live.run_line("run")
     assert first is not None, "a run begins with its inputs"

@@ -53,6 +53,7 @@ def fork_command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.static import for_static
     from orchestrator.compiler import compile as compile_workflow
     from orchestrator.runtime.coordinator.forking import fork
+    from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 
     del debug
     found: Target = ctx.meta[TARGET]
@@ -62,7 +63,7 @@ def fork_command(  # noqa: PLR0917 - one parameter an option
     name = new_id or uuid4().hex
 
     async def forked(opened: Store) -> None:
-        await fork(opened, program, run_id, name, before=before, inputs=inputs)
+        await fork(opened, program, run_id, name, before=before, inputs=inputs, artifacts=artifacts_of(opened.url))
 
     with_store(store, forked)
     if as_json:

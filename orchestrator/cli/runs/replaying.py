@@ -40,6 +40,7 @@ def replay_command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.cli.app import Case, Job
     from orchestrator.cli.static import for_static
     from orchestrator.compiler import compile as compile_workflow
+    from orchestrator.runtime.journal.artifacts.opening import artifacts_of
     from orchestrator.runtime.rehearsal import rehearse
 
     del debug, target
@@ -49,7 +50,7 @@ def replay_command(  # noqa: PLR0917 - one parameter an option
     program = compile_workflow(workflow).program
 
     async def played(opened: Store) -> tuple[bool, LiveRun]:
-        rehearsed = await rehearse(program, opened, run_id)
+        rehearsed = await rehearse(program, opened, run_id, artifacts_of(opened.url))
         return rehearsed.is_over, live_run((await head_of(opened, run_id)).status, rehearsed)
 
     is_whole, played_run = with_store(store, played)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.coordinator.forking import fork
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.artifacts.folder import Folder
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.run import Runtime
 
@@ -104,3 +107,17 @@ async def test_an_id_that_is_taken_is_an_error() -> None:
         with pytest.raises(RunError) as raised:
             await fork(store, compiled.program, "r", "r")
     assert raised.value.code == "ORCH-R029"
+
+
+async def test_large_values_and_messages_are_taken_and_outlive_the_other_run(tmp_path: Path) -> None:
+    large, store, artifacts, compiled = "x" * 100_000, MemoryStore(), Folder(tmp_path), compile_workflow(flow)
+    engine = ScriptedEngine(lambda request: large if "facts" in request.messages[-1].content else "told")
+    async with Runtime({"default": engine}, store=store, artifacts=artifacts) as runtime:
+        await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
+        await fork(store, compiled.program, "r", "f", before="told", artifacts=artifacts)
+        await store.remove(["r"])
+        kept = await store.referred(list(artifacts.names(time() + 10 * 86_400)))
+        assert kept, "what the fork begins with is no garbage"
+        calls.clear()
+        assert (await runtime.resume(compiled, "f")).value
+        assert not [name for name in calls if name.startswith("save")]
