@@ -100,11 +100,16 @@ class _Question:
 
     def _asked(self) -> Asked:
         at, timeout_s = time(), self._op.policy.timeout_s
-        schema = loads(json_schema(self._type) or "{}")
-        expires_at = None if timeout_s is None else at + timeout_s
         return Asked(
-            self._frame.path, self._op.id, str(self._question), schema, self._spec.choices, expires_at, at
-        )  # fmt: skip
+            self._frame.path,
+            self._op.id,
+            str(self._question),
+            loads(json_schema(self._type) or "{}"),
+            self._spec.choices,
+            None if timeout_s is None else at + timeout_s,
+            at,
+            self._frame.given(self._op),
+        )
 
     async def _answer(self, asked: Asked) -> Delivered:
         """An answer that fits."""

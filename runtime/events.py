@@ -227,6 +227,8 @@ class Asked(NamedTuple):
     expires_at: float | None
     """Unix time in seconds after which nobody waits for it any more."""
     at: float
+    inputs: str
+    """The digest of what is asked, by which another version of the workflow finds the answer."""
 
 
 class Answered(NamedTuple):

@@ -96,6 +96,11 @@ class Frame:
         self.records = 0
         """How many results the journal has of it, those inside of its ops included."""
 
+    def given(self, op: Op) -> str:
+        """The digest of what an op is given, with what it captures."""
+        slots = [*op.args, *(slot for body in op.bodies for slot in body.captures)]
+        return value_digest([self.v[slot] for slot in slots])[:16]
+
 
 class Execution:
     """One run of a program."""
@@ -438,7 +443,7 @@ class Execution:
 
     def _takes_over(self, earlier: TakingOver, frame: Frame, op: Op) -> bool:
         """Whether an op has what it gave under an earlier version of the workflow."""
-        digest = given(frame, op)
+        digest = frame.given(op)
         found = earlier.result(frame.path, frame.region, op, digest)
         if found is None:
             return False
@@ -454,7 +459,7 @@ class Execution:
 
     def _recall(self, frame: Frame, op: Op, done: OpDone) -> None:
         """Take a result from the journal. Raises ORCH-R100 where it is one of other inputs."""
-        if done.inputs is not None and done.inputs != given(frame, op):
+        if done.inputs is not None and done.inputs != frame.given(op):
             raise failures.other_inputs(frame.path + op.id, self.run_id, op.where)
         frame.v[op.first : op.first + op.count] = done.values
         frame.records += 1
@@ -468,7 +473,7 @@ class Execution:
             frame.records += inside
             self.note(OpDone(frame.path, op.id, values, time()))
             return
-        done = OpDone(frame.path, op.id, values, time(), usage, cost_usd, finish, given(frame, op))
+        done = OpDone(frame.path, op.id, values, time(), usage, cost_usd, finish, frame.given(op))
         try:
             self.emit(done)
         except NotKeptError as error:
@@ -477,12 +482,6 @@ class Execution:
             self.note(done)  # it is made again
         else:
             frame.records += 1
-
-
-def given(frame: Frame, op: Op) -> str:
-    """The digest of what an op is given, with what it captures."""
-    slots = [*op.args, *(slot for body in op.bodies for slot in body.captures)]
-    return value_digest([frame.v[slot] for slot in slots])[:16]
 
 
 def _inline_failure(error: BaseException) -> RunError:

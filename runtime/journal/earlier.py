@@ -142,14 +142,17 @@ def _frame_now(frame: str, alignment: Alignment) -> str:
 def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
     """Lines that say what an op gave, the latest of each path, without those of runs that tools have begun."""
     latest: dict[str, Data] = {}
+    asked: dict[str, str] = {}
     for line in lines:
         kind, path = line[0], line[2]
         if kind in RESULTS:
             latest[path] = line
         elif kind == "settled" and line[3] == "happened":
             latest[path] = [WROTE, line[1], path, line[5], None]
+        elif kind == "asked":
+            asked[path] = line[-1]
         elif kind == "answered":  # and nobody had taken the answer yet
-            latest[path] = [WROTE, line[1], path, line[3], None]
+            latest[path] = [WROTE, line[1], path, line[3], asked.get(path)]
         elif kind == "failed":
             latest.pop(path, None)
     yield from latest.items()

@@ -70,5 +70,6 @@ def _question(  # noqa: PLR0917 - a line's parts
     schema: Mapping[str, Any],
     choices: Sequence[str] | None,
     expires_at: float | None,
+    _inputs: str,
 ) -> Question:
     return Question(path, op, text, schema, choices, expires_at, at)

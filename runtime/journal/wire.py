@@ -362,7 +362,7 @@ def _write_timer(wire: Wire, event: TimerSet) -> Line:
 
 def _write_asked(wire: Wire, event: Asked) -> Line:
     """With what it is called now, which whoever answers may go by without the program."""
-    said = (event.frame + event.op, event.question, event.schema, event.choices, event.expires_at)
+    said = (event.frame + event.op, event.question, event.schema, event.choices, event.expires_at, event.inputs)
     return wire.line("asked", event, *map(_dumps, said))
 
 
@@ -539,8 +539,10 @@ def _read_asked(  # noqa: PLR0917 - a line's parts
     schema: dict[str, Any],
     choices: list[str] | None,
     expires_at: float | None,
+    inputs: str,
 ) -> Asked:
-    return Asked(*wire.named(path), question, schema, None if choices is None else tuple(choices), expires_at, at)
+    offered = None if choices is None else tuple(choices)
+    return Asked(*wire.named(path), question, schema, offered, expires_at, at, inputs)
 
 
 def _read_answered(wire: Wire, at: float, path: str, value: Data, by: str) -> Answered:

@@ -14,9 +14,9 @@ from orchestrator.runtime.journal.stores.memory import MemoryStore
 
 LOG = b"""4
 ["run",1.0,"",{"run":"r","workflow":"w","version":"v"},[],null]
-["asked",2.0,"loop[1]/9f3c","turns[1]/verdict","Fine?",{"type":"string"},["yes","no"],null]
-["asked",2.5,"77b2","amount","How much?",{"type":"integer"},null,99.5]
-["asked",2.6,"77b3","gone","Really?",{"type":"string"},null,null]
+["asked",2.0,"loop[1]/9f3c","turns[1]/verdict","Fine?",{"type":"string"},["yes","no"],null,"5a"]
+["asked",2.5,"77b2","amount","How much?",{"type":"integer"},null,99.5,"5a"]
+["asked",2.6,"77b3","gone","Really?",{"type":"string"},null,null,"5a"]
 ["done",2.7,"77b3",["yes"],"abc"]
 """
 

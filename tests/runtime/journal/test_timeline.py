@@ -37,7 +37,7 @@ def test_time_in_which_nobody_executed_a_run_is_waiting_of_what_was_under_way() 
 
 
 def test_a_question_that_is_open_waits_for_a_person() -> None:
-    (step,) = timeline('["asked",10.0,"9f","verdict","Pay?",{},["yes"],null]').steps
+    (step,) = timeline('["asked",10.0,"9f","verdict","Pay?",{},["yes"],null,"5a"]').steps
     assert (step.status, step.waits_for, step.said) == ("waiting", "a person", "Pay?")
 
 
