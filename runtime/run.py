@@ -26,7 +26,7 @@ from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.events import Decision, Event, Feed, RunStarted
 from orchestrator.runtime.executor import Execution
-from orchestrator.runtime.failures import elsewhere, not_here, run_exists, run_under_way, unknown_run
+from orchestrator.runtime.failures import elsewhere, not_here, run_under_way, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
@@ -37,7 +37,7 @@ from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.secrets import given
-from orchestrator.runtime.journal.stores.base import LEASE_S, Head, Store
+from orchestrator.runtime.journal.stores.base import LEASE_S, Store
 from orchestrator.runtime.journal.version_change import History
 from orchestrator.runtime.kept import require_kept
 from orchestrator.runtime.kv.durations import DurationModel
@@ -179,7 +179,7 @@ class Runtime:
             started = RunStarted(
                 new_id, program.name, program.fingerprint, inputs, time(), options["budget"], tenant
             )  # fmt: skip
-            begun = await self._begun(self._owner, program, started, key)
+            begun = await self._owner.begin(program, started, key)
             if isinstance(begun, Recorder):
                 execution = self._execution(program, new_id, observers, begun, started=started, **options)
                 return await self._run(execution, inputs)
@@ -191,13 +191,6 @@ class Runtime:
         if self._owner is not None and version not in self._described:
             await self._owner.store.put_program(version, described(compiled.program, compiled.plan))
             self._described.add(version)
-
-    @staticmethod
-    async def _begun(owner: Owner, program: Program, started: RunStarted, key: str | None) -> Recorder | Head:
-        try:
-            return await owner.begin(program, started, key)
-        except KeyError:
-            raise run_exists(started.run_id) from None
 
     async def resume(
         self,

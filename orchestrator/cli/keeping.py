@@ -48,9 +48,16 @@ class Keeping:
     run_id: str | None = None
     key: str | None = None
 
+    named: str | None = None
+    """What ``--store`` says."""
+
     def go_on(self, run_id: str) -> str:
         """The command that goes on with a run."""
-        return shlex.join(["orch", "runs", "resume", run_id, *self.again])
+        return shlex.join(["orch", "runs", "resume", run_id, *self.again, *store_words(self.named)])
+
+    def watch(self, run_id: str) -> str:
+        """The command that follows a run which is executed elsewhere."""
+        return shlex.join(["orch", "runs", "watch", run_id, *store_words(self.named)])
 
 
 def store_url(given: str | None) -> str:
@@ -78,7 +85,7 @@ def keeping_of(
             message = f"{contradicting[0]} has no meaning with {reason}, which keeps no run"
             raise UsageError("ORCH-U002", message, fix="leave one of them out")
         return None
-    return Keeping(store_url(store), (*again, *_store_words(store)), run_id, key)
+    return Keeping(store_url(store), again, run_id, key, store)
 
 
 def engine_words(
@@ -97,7 +104,8 @@ def engine_words(
     return [word for name, value in given.items() if value for word in (name, value)]
 
 
-def _store_words(store: str | None) -> list[str]:
+def store_words(store: str | None) -> list[str]:
+    """What ``--store`` says, without a password, as words of a command."""
     from orchestrator.redaction import shown
 
     return [] if store is None else ["--store", shown(store)]

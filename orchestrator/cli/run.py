@@ -156,6 +156,7 @@ def _may_be_left_out(parameter: Parameter) -> str:
     help="Learn the pauses of conversations there; default: your own store (ORCH_LEARNED=FILE or off).",
 )
 @keeping_options
+@click.option("--detach", is_flag=True, help="Leave the run to the workers of the store (`orch worker`).")
 @click.option("--stream", is_flag=True, help="Show replies on stderr as they come, one below the other.")
 @json_option
 @debug_option
@@ -181,6 +182,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     ephemeral: bool,
     run_id: str | None,
     key: str | None,
+    detach: bool,
     stream: bool,
     as_json: bool,
     debug: bool,
@@ -191,6 +193,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     TARGET is FILE.py[:workflow], package.module:workflow, FILE.mlir, or a directory with an app.py. WORDS are the
     input of a workflow that takes one text, or what the directory's app makes of them.
     """
+    from orchestrator.cli.detaching import leave_to_workers, require_detachable
     from orchestrator.cli.engines import EngineChoice
     from orchestrator.cli.failure import FAILED
     from orchestrator.cli.inputs import as_given
@@ -221,10 +224,14 @@ def command(  # noqa: PLR0917 - one parameter an option
         stream=stream,
         keeping=keeping,
     )
+    if detach:
+        require_detachable(how, record)
     job = _job(found, words, pairs, file, own)
     try:
         workflow, job = for_static(found.workflow, job)
         compiled = compile_workflow(workflow, choice.cluster())
+        if detach:
+            return leave_to_workers(compiled, job, how, target, as_json=as_json, many=file is not None)
         _require_all(compiled, how)
         for note in guessed_models(compiled.plan):
             say(f"note: {note}", dim=True)

@@ -20,7 +20,7 @@ from uuid import uuid4
 from orchestrator.errors import JournalError, RunError, described
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.events import Event, RunStarted
-from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, unreadable
+from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, run_exists, unreadable
 from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.live import Live
@@ -99,20 +99,32 @@ class Owner:
     async def begin(self, program: Program, started: RunStarted, key: str | None) -> Recorder | Head:
         """Add a run and claim it: its log; or the head of the run that has this key.
 
-        Raises ``KeyError`` for the id of another run, and ORCH-R101 for an input that cannot be kept.
+        Raises ``RunError`` ORCH-R029 for the id of another run, and ORCH-R101 for an input that cannot be kept.
         """
         recorder = self._recorder(program)
-        run = NewRun(started.run_id, started.workflow, started.program, started.tenant or "", key)
-        try:
-            data = recorder.first(started)
-        except NotKeptError as error:
-            raise not_kept(f"an input of `{program.name}`", error, None) from error
-        head = await self.store.create(run, data, owner=self.name, lease_s=self._lease_s)
+        head = await self._created(recorder, program, started, key, owner=self.name)
         if head.run_id != started.run_id or head.owner != self.name or head.rows != 1:
             return head
         recorder.claim = Claim(head.run_id, head.epoch)
         self._hold(recorder.claim, head)
         return recorder
+
+    async def add(self, program: Program, started: RunStarted, key: str | None) -> Head:
+        """Add a run that anybody may claim; its head, or that of the run that has this key. Raises as :meth:`begin`."""
+        return await self._created(self._recorder(program), program, started, key, owner=None)
+
+    async def _created(
+        self, recorder: Recorder, program: Program, started: RunStarted, key: str | None, *, owner: str | None
+    ) -> Head:
+        run = NewRun(started.run_id, started.workflow, started.program, started.tenant or "", key)
+        try:
+            data = recorder.first(started)
+        except NotKeptError as error:
+            raise not_kept(f"an input of `{program.name}`", error, None) from error
+        try:
+            return await self.store.create(run, data, owner=owner, lease_s=self._lease_s)
+        except KeyError:
+            raise run_exists(started.run_id) from None
 
     async def claim(self, holds: Mapping[str, Collection[str]], *, limit: int) -> list[Head]:
         """Claim runs that anybody may go on with: what they were before. Each is to be taken (:meth:`take`)."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.keeping import Keeping
+
 FLOW = """
 from pathlib import Path
 from orchestrator import tool, workflow
@@ -78,3 +80,45 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path, words: l
     (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
     ended = orch(tmp_path, "run", "flow.py", *words)
     assert (ended.returncode, "ORCH-U002" in ended.stderr) == (2, True)
+
+
+def test_a_detached_run_is_left_to_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "mended").touch()
+    begun = orch(tmp_path, "run", "flow.py", "a", "--detach", "--store", "own.db", "--key", "k")
+    run_id = begun.stdout.strip()
+    assert begun.returncode == 0
+    assert "kept for a worker: orch worker flow.py --store own.db" in begun.stderr
+    assert f"follow it: orch runs watch {run_id} --store own.db" in begun.stderr
+    assert not (tmp_path / "log.txt").exists()
+    again = orch(tmp_path, "run", "flow.py", "a", "--detach", "--store", "own.db", "--key", "k", "--json")
+    assert json.loads(again.stdout) == {"ok": True, "run_id": run_id}
+    worker = [sys.executable, "-m", "orchestrator.cli.main", "worker", "flow.py", "--store", "own.db"]
+    with subprocess.Popen(worker, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        followed = orch(tmp_path, "runs", "watch", run_id, "--store", "own.db")
+        process.terminate()
+    assert followed.returncode == 0
+    assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "3"]
+
+
+def test_each_line_of_a_file_becomes_a_detached_run(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    begun = orch(tmp_path, "run", "flow.py", "--inputs", "in.jsonl", "--detach", "--json")
+    listed = json.loads(orch(tmp_path, "runs", "list", "--json").stdout)["runs"]
+    assert {each["run_id"] for each in json.loads(begun.stdout)["runs"]} == {each["run_id"] for each in listed}
+    assert [each["status"] for each in listed] == ["ready", "ready"]
+
+
+@pytest.mark.parametrize(
+    "words", [["--ephemeral"], ["--store", "memory:"], ["--stream"], ["--answer", "a=b"], ["--record", "r.json"]]
+)
+def test_a_detached_run_takes_no_option_of_one_that_is_waited_for(tmp_path: Path, words: list[str]) -> None:
+    ended = orch(tmp_path, "run", "flow.py", "a", "--detach", *words)
+    assert (ended.returncode, "ORCH-U002" in ended.stderr) == (2, True)
+
+
+def test_no_command_that_is_said_has_a_password() -> None:
+    url = "postgresql://ada:hidden@db/runs"
+    kept = Keeping(url, ["flow.py"], "r1", named=url)
+    for said in (kept.go_on("r1"), kept.watch("r1")):
+        assert "postgresql://" in said
+        assert "hidden" not in said

@@ -88,14 +88,14 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
         return _made_ready(run_id, store, as_json=as_json)
     found: Target = ctx.meta[TARGET]
     again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address)]
-    again += [*static_words(found.workflow, own), *(["--store", store] if store else [])]
+    again += static_words(found.workflow, own)
     how = How(
         concurrency=1,
         limits=limits_of_budget(budget),
         answers=[as_given(each) for each in answers],
         ray_address=ray_address,
         stream=stream,
-        keeping=Keeping(store_url(store), again, run_id),
+        keeping=Keeping(store_url(store), again, run_id, named=store),
         resumes=run_id,
         decisions={**dict.fromkeys(keep, "keep"), **dict.fromkeys(again_, "again")},
     )

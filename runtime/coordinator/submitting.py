@@ -1,0 +1,58 @@
+"""Adding a run to a store for whoever executes runs there: what adds it needs neither engines nor to stay.
+
+>>> store = await open_store("postgresql://db/runs")                                   # doctest: +SKIP
+>>> await submit(store, compile(answer), {"question": "How many?"}, key="question 7")   # doctest: +SKIP
+'0c4f…'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from orchestrator.dsl.declared.policy import Budget
+from orchestrator.runtime.coordinator.owner import Owner
+from orchestrator.runtime.events import RunStarted
+from orchestrator.runtime.inputs import inputs_apart
+from orchestrator.runtime.journal.described import described
+from orchestrator.runtime.journal.stores.base import Store
+from orchestrator.runtime.kept import require_kept
+from orchestrator.runtime.pricing import limits_of
+from orchestrator.runtime.specs import Limits
+from orchestrator.runtime.tools.threads import ToolThreads
+
+if TYPE_CHECKING:
+    from orchestrator.compiler import Compiled
+
+
+async def submit(
+    store: Store,
+    compiled: Compiled,
+    inputs: Mapping[str, object],
+    *,
+    run_id: str | None = None,
+    budget: Limits | Budget | str | None = None,
+    tenant: str | None = None,
+    key: str | None = None,
+) -> str:
+    """Add a run that is ready for anybody who has the workflow; its id, or that of the run that has this ``key``.
+
+    It is durable when this returns. The parameters are those of ``Runtime.run``. A secret among the inputs is none of
+    what is kept: whoever executes the run has it in the environment. Raises ``RunError`` ORCH-R007 for wrong inputs,
+    ORCH-R029 for the id of a run that there is already, ORCH-R101 for an input that cannot be written down, and
+    ``CompileError`` ORCH-C092 for other values that could not be.
+    """
+    program = compiled.program
+    require_kept(program)
+    checks = ToolThreads()
+    try:
+        values = await inputs_apart(checks, compiled, inputs, tenant=tenant)
+    finally:
+        checks.close()
+    await store.put_program(program.fingerprint, described(program, compiled.plan))
+    started = RunStarted(
+        run_id or uuid4().hex, program.name, program.fingerprint, values, time(), limits_of(budget), tenant
+    )
+    return (await Owner(store).add(program, started, key)).run_id
