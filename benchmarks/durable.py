@@ -13,7 +13,11 @@ files go (`TMPDIR`), which must be a disk.
 - ``crash-chain``: a chain with a durable record a step, killed with ``kill -9`` at random moments
   (``durability/kills.py``): `lost_ops`, `once_repeated`, `paid_calls_repeated`, `ops_repeated`, `resume_s`.
 - ``crash``: the same over ``durability/programs.py``: loops, maps, races, branches, attempts, chats, questions, timers,
-  budgets and ``once`` tools with and without keys; of ours alone.
+  budgets and ``once`` tools with and without keys, all at once in one store, while coordinators, the engine, worker
+  processes and the database itself are killed (``durability/crashes.py``). Also `wrong_results`, `over_budget`,
+  `takeover_s` and `silent_takeover_s`; of ours alone.
+- ``crash-synced``: what is killed goes on with the files as they were at their last sync; `syncs`, `acknowledged`, and
+  `unsynced`, what was acknowledged and not synced; of ours in SQLite alone.
 - ``open``: `open_s` until a run of very many ops that was killed does its next one, and `open_mib`, the most memory
   that this took; of ours alone.
 - ``history``: `journal_bytes`, all files of the store after 100 calls that add 5 KB of text each to a conversation.
@@ -35,8 +39,9 @@ import psutil
 from benchmarks.arms import history
 from benchmarks.arms.workloads import SEED, SIZES
 from benchmarks.durability import kills
+from benchmarks.durability.crashes import Store, Theatre
 from benchmarks.durability.floor import Floor
-from benchmarks.durability.programs import PROGRAMS
+from benchmarks.durability.nursery import Nursery
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import FOLDER, Report, Result
 from benchmarks.harness.stats import spread
@@ -113,11 +118,27 @@ def crash_chain(arm: Arm, python: Path, folder: Path, count: int) -> list[Result
     return tallied("crash-chain", arm.name, kills.kill_at_random(["chain"], command, folder, count, KILL_SEED))
 
 
-def crash(arm: Arm, python: Path, folder: Path, count: int) -> list[Result]:
-    """Kill the programs that often, in turn. Raises VictimError."""
-    command = kills.arm_command(python, arm.script, 0)
-    tally = kills.kill_at_random(list(PROGRAMS), command, folder, count, KILL_SEED)
-    return tallied("crash", arm.name, tally)
+def crash(arm: Arm, folder: Path, count: int, silences: int) -> list[Result]:
+    """Kill what executes the programs that often, and have a coordinator be silent that often. Raises VictimError."""
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server()) if arm.name in ON_POSTGRESQL else None
+        theatre = Theatre(stack.enter_context(Nursery()), Store(server), folder, KILL_SEED)
+        theatre.rehearse()
+        theatre.kill_at_random(count)
+        for _ in range(silences):
+            theatre.be_silent()
+    tally = theatre.tally
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(tally.kills.items()))
+    made = counted("crash", arm.name, tally.verdict, tally.kills.total(), kinds)
+    for metric, value in (("wrong_results", tally.wrong), ("over_budget", tally.over_budget)):
+        made.append(Result(case="crash", arm=arm.name, metric=metric, value=value, unit="runs", n=tally.runs))
+    for metric, samples in (
+        ("resume_s", tally.resumed_s),
+        ("takeover_s", tally.taken_over_s),
+        ("silent_takeover_s", tally.silent_s),
+    ):
+        made += waited("crash", arm.name, metric, samples)
+    return made
 
 
 def reopen(arm: Arm, python: Path, folder: Path, ops: int) -> list[Result]:
@@ -157,23 +178,32 @@ def apart(bench: Bench, case: str, arms: list[Arm], measure: Callable[[Arm, Path
 
 
 def tallied(case: str, arm: str, tally: kills.Tally) -> list[Result]:
-    """The figures of a tally; `n` is the number of kills, of `resume_s` that of the starts that found work."""
+    """The figures of a tally."""
+    made = counted(case, arm, tally.verdict, tally.kills)
+    return made + waited(case, arm, "resume_s", tally.resumed_s)
+
+
+def counted(case: str, arm: str, verdict: kills.Verdict, n: int, note: str | None = None) -> list[Result]:
+    """What ``n`` kills have done to ops; ``note`` says what was killed."""
     counts = {
-        "lost_ops": tally.lost,
-        "once_repeated": tally.repeated["once"] + tally.repeated["keyed"],
-        "paid_calls_repeated": tally.repeated["model"],
-        "ops_repeated": tally.repeated["idempotent"] + tally.repeated["reads"],
-        "in_flight_repeated": tally.in_flight,
+        "lost_ops": verdict.lost,
+        "once_repeated": verdict.repeated["once"] + verdict.repeated["keyed"],
+        "paid_calls_repeated": verdict.repeated["model"],
+        "ops_repeated": verdict.repeated["idempotent"] + verdict.repeated["reads"],
+        "in_flight_repeated": verdict.in_flight,
     }
-    made = [
-        Result(case=case, arm=arm, metric=metric, value=value, unit="ops", n=tally.kills)
+    return [
+        Result(case=case, arm=arm, metric=metric, value=value, unit="ops", n=n, note=note)
         for metric, value in counts.items()
     ]
-    if tally.resumed_s:
-        middle, low, high = spread([round(seconds, 4) for seconds in tally.resumed_s])
-        n = len(tally.resumed_s)
-        made.append(Result(case=case, arm=arm, metric="resume_s", value=middle, unit="s", n=n, low=low, high=high))
-    return made
+
+
+def waited(case: str, arm: str, metric: str, seconds: list[float]) -> list[Result]:
+    """Median and range of what was waited for, where anything was."""
+    if not seconds:
+        return []
+    middle, low, high = spread([round(each, 4) for each in seconds])
+    return [Result(case=case, arm=arm, metric=metric, value=middle, unit="s", n=len(seconds), low=low, high=high)]
 
 
 def filesystem(folder: str) -> str:
@@ -238,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
         measures: dict[str, Callable[[Arm, Path], list[Result]]] = {
             "crash-chain": lambda arm, place: crash_chain(arm, interpreters[arm.name], place, count),
             "crash": lambda arm, place: crash(
-                arm, interpreters[arm.name], place, options.kills or (20 if options.quick else 500)
+                arm, place, options.kills or (20 if options.quick else 100), 0 if options.quick else 1
             ),
             "open": lambda arm, place: reopen(arm, interpreters[arm.name], place, ops),
             "history": lambda arm, place: weigh_history(arm, interpreters[arm.name], place),

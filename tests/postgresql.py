@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NOBODY = 65534
@@ -84,6 +84,23 @@ class Server:
         self.stop()
         self.start()
 
+    def kill(self) -> None:
+        """Kill what has started all the others, which end by themselves then; returns when all are gone."""
+        postmaster, *children = self._processes()
+        os.kill(postmaster, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in (postmaster, *children)) and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def backends(self) -> list[int]:
+        """The processes that serve connections."""
+        found = []
+        for pid in self._processes()[1:]:
+            with suppress(OSError):
+                if b"127.0.0.1(" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
     def pause(self) -> None:
         """Stop every process of it, so that nothing answers any more, and no connection breaks."""
         self._signal(signal.SIGSTOP)
@@ -92,10 +109,14 @@ class Server:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
+        for pid in self._processes():
+            os.kill(pid, number)
+
+    def _processes(self) -> list[int]:
+        """The postmaster, and what it has started."""
         postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for pid in (postmaster, *map(int, children)):
-            os.kill(pid, number)
+        return [postmaster, *map(int, children)]
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}

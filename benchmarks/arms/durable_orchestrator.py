@@ -25,7 +25,6 @@ from benchmarks.harness.machine import versions
 from orchestrator import Workflow, chat, loop, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.errors import UnsettledError
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import Lines, ScriptedEngine
 from orchestrator.runtime.journal.stores.opened import open_store
@@ -85,19 +84,10 @@ async def _play(victim: Victim, url: str, compiled: Compiled, engine: Lines, **i
     programs.World.effects = victim.effects
     store = await open_store(url)
     begun = await store.load("run") is not None
-    async with Runtime({"main": ScriptedEngine(engine)}, store=store, human=programs.Answering()) as runtime:
-        while True:
-            try:
-                going = runtime.resume(compiled, "run") if begun else runtime.run(compiled, inputs, run_id="run")
-                result = await going
-                break
-            except UnsettledError as error:
-                begun = True
-                await programs.settle(runtime, compiled, "run", error, victim.folder / "effects")
+    async with Runtime({"main": ScriptedEngine(engine)}, store=store) as runtime:
+        going = runtime.resume(compiled, "run") if begun else runtime.run(compiled, inputs, run_id="run")
+        result = await going
     await store.close()
-    spent = result.usage.input_tokens + result.usage.output_tokens
-    if compiled.name == programs.spending.name and spent > programs.BUDGET_TOKENS:
-        raise RuntimeError(f"{result.usage} is over the budget")
     return result.value
 
 
@@ -158,9 +148,6 @@ def main(arm: str, url: Callable[[Path], str]) -> None:
         compiled = compile_workflow(flow)
         return lambda: uvloop.run(_play(victim, url(victim.folder), compiled, engine, **inputs))
 
-    def program(flow: Workflow[..., Any]) -> Program:
-        return lambda victim, n: play(victim, flow, start="start-00000000")
-
     def opened(victim: Victim, n: int) -> Callable[[], list[float]]:
         run = play(victim, programs.many(n))
 
@@ -176,10 +163,11 @@ def main(arm: str, url: Callable[[Path], str]) -> None:
         run = play(victim, crash_chain(n), start=payload(0))
         return lambda: ours.total(run())
 
-    plays: dict[str, Program] = {name: program(flow) for name, flow in programs.PROGRAMS.items()}
-    plays["chain"] = chain
-    plays["history"] = lambda victim, n: play(victim, conversation(n), answer)
-    plays["open"] = opened
+    plays: dict[str, Program] = {
+        "chain": chain,
+        "history": lambda victim, n: play(victim, conversation(n), answer),
+        "open": opened,
+    }
     found = {**versions("uvloop"), "sqlite": sqlite3.sqlite_version}
     serve_or_die(arm, found, {case: factory(case, url) for case in FLOWS}, plays)
 

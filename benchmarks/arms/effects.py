@@ -11,7 +11,11 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+KILL: Final = "kill"
+NOTES: Final = (KILL, "ready")
+"""Kinds of lines that are no effects: that a process was killed, and that one is about to open its store."""
 
 
 class Effect(NamedTuple):
@@ -19,12 +23,14 @@ class Effect(NamedTuple):
 
     op: str
     kind: str
-    """``once``, ``keyed``, ``idempotent``, ``reads`` or ``model``."""
+    """``once``, ``keyed``, ``idempotent``, ``reads``, ``model``, or one of `NOTES`."""
     ended: bool
     seen: tuple[str, ...]
     """The ops whose results were among its inputs."""
     pid: int
     at: float
+    tokens: int = 0
+    """Of a model call: what it takes at most, and when it has ended what it took."""
 
 
 class Effects:
@@ -33,10 +39,14 @@ class Effects:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
 
-    def record(self, op: str, kind: str, *, ended: bool = False, seen: Sequence[str] = ()) -> None:
+    def record(self, op: str, kind: str, *, ended: bool = False, seen: Sequence[str] = (), tokens: int = 0) -> None:
         """Add a line."""
-        line = json.dumps([op, kind, ended, list(seen), os.getpid(), time.monotonic()])
+        line = json.dumps([op, kind, ended, list(seen), os.getpid(), time.monotonic(), tokens])
         os.write(self._fd, line.encode() + b"\n")
+
+    def close(self) -> None:
+        """Let the file be."""
+        os.close(self._fd)
 
 
 def read(path: Path) -> Iterator[Effect]:
@@ -44,5 +54,5 @@ def read(path: Path) -> Iterator[Effect]:
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
-        op, kind, ended, seen, pid, at = json.loads(line)
-        yield Effect(op, kind, ended, tuple(seen), pid, at)
+        op, kind, ended, seen, *rest = json.loads(line)
+        yield Effect(op, kind, ended, tuple(seen), *rest)

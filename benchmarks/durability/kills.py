@@ -4,10 +4,11 @@ A victim is a process that begins a run in a folder, or goes on with the one tha
 ops do to the world to a file outside of its store (:mod:`benchmarks.arms.effects`). Judged is only what that file says:
 
 - *lost*: an op that an undisturbed run has, and this one has not;
-- *repeated in flight*: an op that began again, while nothing had been done with its result yet. That may happen to
-  whatever may be done twice (reads, idempotent and keyed tools, model calls), and never to a bare ``once`` tool;
-- *repeated*: an op that began again after another one had begun with its result in hand, or with other inputs or
-  another key than before. That may happen to nothing.
+- *repeated in flight*: an op that began again behind a kill, while nothing had been done with its result yet. That may
+  happen to whatever may be done twice (reads, idempotent and keyed tools, model calls), once a kill, and never to a
+  bare ``once`` tool;
+- *repeated*: an op that began again after another one had begun with its result in hand, with other inputs or another
+  key than before, or although nothing was killed meanwhile. That may happen to nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arms.effects import Effect, read
+from benchmarks.arms.effects import KILL, NOTES, Effect, Effects, read
 from benchmarks.harness.process import ROOT
 
 LIFE_S = 120.0
@@ -39,32 +40,40 @@ class VictimError(RuntimeError):
     """A victim failed by itself, or never returned; the message is the reason to print."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verdict:
-    """What went wrong in one run, by its effects."""
+    """What went wrong, by the effects."""
 
-    lost: int
-    repeated: Counter[str]
-    """By kind of op, those whose result had been used; a bare ``once`` op always counts."""
-    in_flight: int
+    lost: int = 0
+    repeated: Counter[str] = field(default_factory=Counter)
+    """By kind of op, those that may not be: a bare ``once`` op always counts."""
+    in_flight: int = 0
     """Repetitions that are allowed."""
+
+    def add(self, other: Verdict) -> None:
+        """Count what went wrong elsewhere, too."""
+        self.lost += other.lost
+        self.in_flight += other.in_flight
+        self.repeated.update(other.repeated)
 
 
 def judge(effects: Sequence[Effect], wanted: Collection[str]) -> Verdict:
     """Hold the effects of one run against the ops that an undisturbed run has."""
-    begun: dict[str, tuple[str, ...]] = {}
+    begun: dict[str, tuple[tuple[str, ...], int]] = {}
     used: set[str] = set()
     repeated: Counter[str] = Counter()
-    in_flight = 0
+    in_flight = kills = 0
     for effect in effects:
-        if effect.ended:
+        kills += effect.kind == KILL
+        if effect.ended or effect.kind in NOTES:
             continue
         if effect.op in begun:
-            if effect.kind == "once" or effect.op in used or effect.seen != begun[effect.op]:
+            is_excused = begun[effect.op][1] < kills and begun[effect.op][0] == effect.seen
+            if effect.kind == "once" or effect.op in used or not is_excused:
                 repeated[effect.kind] += 1
             else:
                 in_flight += 1
-        begun[effect.op] = effect.seen
+        begun[effect.op] = effect.seen, kills
         used.update(effect.seen)
     return Verdict(lost=len(set(wanted) - begun.keys()), repeated=repeated, in_flight=in_flight)
 
@@ -119,6 +128,8 @@ def play(command: Sequence[str], folder: Path, kills_after_s: Iterable[float]) -
     Raises VictimError.
     """
     resumed: list[float] = []
+    noted = Effects(folder / "effects")
+    had_begun = False
     for kills, after in enumerate((*kills_after_s, LIFE_S)):
         before = len(tuple(read(folder / "effects")))
         process = _Process(command, folder / "stderr")
@@ -126,9 +137,11 @@ def play(command: Sequence[str], folder: Path, kills_after_s: Iterable[float]) -
             value = process.said("value", after)
         finally:
             process.kill()
+            noted.record("victim", KILL)
         effects = tuple(read(folder / "effects"))
-        if before and len(effects) > before:
+        if had_begun and effects[before].kind not in NOTES:
             resumed.append(effects[before].at - process.ready)
+        had_begun = had_begun or effects[before].kind not in NOTES
         if value is not None:
             wall = time.monotonic() - process.ready
             return Played(value, kills, wall, tuple(resumed), effects)
@@ -155,19 +168,13 @@ class Tally:
     """Everything that was played of one arm."""
 
     kills: int = 0
-    runs: int = 0
-    lost: int = 0
-    in_flight: int = 0
-    repeated: Counter[str] = field(default_factory=Counter)
+    verdict: Verdict = field(default_factory=Verdict)
     resumed_s: list[float] = field(default_factory=list)
 
     def add(self, played: Played, verdict: Verdict) -> None:
         """Count one run."""
         self.kills += played.kills
-        self.runs += 1
-        self.lost += verdict.lost
-        self.in_flight += verdict.in_flight
-        self.repeated.update(verdict.repeated)
+        self.verdict.add(verdict)
         self.resumed_s += played.resumed_s
 
 
@@ -178,8 +185,7 @@ def kill_at_random(
 
     ``command(program, folder)`` starts a victim. Each program is played once undisturbed, which says what it returns,
     what it does, and how long it takes; kills are spread evenly over that time, and over that of what is left then.
-    Raises VictimError, also where a killed run returns anything else. Ops named ``race…`` are not missed: which of
-    them get to run is the race's affair.
+    Raises VictimError, also where a killed run returns anything else.
     """
     rng, tally = random.Random(seed), Tally()
     undisturbed: dict[str, Played] = {}
@@ -197,7 +203,7 @@ def kill_at_random(
         played = play(command(program, place), place, moments[: kills - tally.kills])
         if played.value != alone.value:
             raise VictimError(f"{program} returned {played.value!r} instead of {alone.value!r}")
-        wanted = {effect.op for effect in alone.effects if not effect.op.startswith("race")}
+        wanted = {effect.op for effect in alone.effects if effect.kind not in NOTES}
         tally.add(played, judge(played.effects, wanted))
     if tally.kills < kills:
         raise VictimError(f"only {tally.kills} of {kills} kills hit a run")

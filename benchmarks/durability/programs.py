@@ -8,25 +8,28 @@ results it had in hand. A model's reply is a name, too; the names in its prompt 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.arms.effects import Effects, read
-from orchestrator import Workflow, ask, attempt, branch, chat, llm, loop, map_, race, sleep, tool, workflow
-from orchestrator.compiler import Compiled
-from orchestrator.errors import UnsettledError
+from orchestrator import Retry, Workflow, ask, attempt, branch, chat, llm, loop, map_, race, sleep, tool, workflow
 from orchestrator.runtime.engines.base import GenerateRequest
-from orchestrator.runtime.run import Runtime
 
 BUSY_S = 0.002
 """How long an op takes, so that some of them are under way when the process dies."""
 NAME = re.compile(r"\b[a-z]+-[0-9a-f]{8}\b")
 TURNS, ITEMS, WIDTH = 10, 12, 1000
-BUDGET_TOKENS = 600
-"""Of a program that spends a sixth of it; a call that was under way when its process died counts at its worst."""
+BUDGET_TOKENS, TIGHT_TOKENS = 4000, 400
+"""Of a program that spends a little of it, and of one that a few calls exhaust which were under way when their process
+died: such a call counts at its worst."""
+PATIENT: Final = Retry(attempts=1000, backoff_s=0.02, max_backoff_s=1.0)
+"""For a model or a worker process that is killed and started again."""
+PLACE: Final = "ORCH_BENCH_EFFECTS"
+"""The environment variable that tells worker processes where effects go."""
 
 
 class World:
@@ -37,6 +40,11 @@ class World:
     """Whether whoever gets to the end of very many ops waits there."""
 
 
+def start_of(program: str) -> str:
+    """What a program begins with: no op of one has the name of an op of another."""
+    return named("start", program)
+
+
 def named(what: str, *given: str) -> str:
     """The name of an op that was given these."""
     return f"{what}-{zlib.crc32('|'.join(given).encode()):08x}"
@@ -44,6 +52,8 @@ def named(what: str, *given: str) -> str:
 
 async def _act(what: str, kind: str, *given: str, key: str = "") -> str:
     name = named(what, *given)
+    if World.effects is None and (place := os.environ.get(PLACE)):
+        World.effects = Effects(Path(place))
     if World.effects is not None:
         World.effects.record(name, kind, seen=[each for text in (*given, key) for each in NAME.findall(text)])
     await asyncio.sleep(BUSY_S)
@@ -74,6 +84,18 @@ async def pay(number: int, given: str) -> str:
 async def charge(given: str, key: str = "") -> str:
     """Do what must not be done twice with two keys."""
     return await _act("charge", "keyed", given, key=named("key", key))
+
+
+@tool(effects="idempotent", isolation="process", retry=PATIENT)
+async def press(given: str) -> str:
+    """Change something in a process that may be killed by itself."""
+    return await _act("press", "idempotent", given)
+
+
+@tool(effects="once", isolation="process")
+async def stamp(number: int, given: str) -> str:
+    """Do what must not be done twice in a process that may be killed by itself."""
+    return await _act("stamp", "once", str(number))
 
 
 @tool(effects="idempotent")
@@ -115,7 +137,7 @@ def over(name: str) -> str:
 @workflow
 def looping(start: str) -> str:
     """A read, a model call and a write a turn."""
-    return loop(lambda s: write("turn", llm(f"Go on from {look('look', s)}")), start, max=TURNS)
+    return loop(lambda s: write("turn", llm(f"Go on from {look('look', s)}", retry=PATIENT)), start, max=TURNS)
 
 
 @workflow
@@ -123,7 +145,7 @@ def mapping(start: str) -> str:
     """Items side by side, each a write, a model call and a write; half of them do one more."""
 
     def item(s: str) -> str:
-        said = llm(f"Say something of {write('first', s)}")
+        said = llm(f"Say something of {write('first', s)}", retry=PATIENT)
         return branch(is_even(said), lambda: write("even", said), lambda: look("odd", said))
 
     return joined("mapped", map_(item, each_of(start), limit=ITEMS, concurrency=5))
@@ -145,7 +167,7 @@ def chatting(start: str) -> str:
     talk = chat("You say names.")
     said = start
     for _ in range(TURNS):
-        said, talk = talk.say(f"And then? {write('heard', said)}")
+        said, talk = talk.say(f"And then? {write('heard', said)}", retry=PATIENT)
     return said
 
 
@@ -170,7 +192,9 @@ def racing(start: str) -> str:
     """Races between a model and a tool, in a loop."""
 
     def turn(s: str) -> str:
-        first = race(lambda: write("racewrite", llm(f"Race {s}")), lambda: look("racelook", look("racelook", s)))
+        first = race(
+            lambda: write("racewrite", llm(f"Race {s}", retry=PATIENT)), lambda: look("racelook", look("racelook", s))
+        )
         return write("after", joined("lap", [over(first), s]))
 
     return loop(turn, start, max=TURNS // 2)
@@ -193,7 +217,7 @@ def sleeping(start: str) -> str:
     def turn(s: str) -> str:
         written = write("slept", s)
         sleep(0.02)
-        race(lambda: llm(f"Race {written}"), lambda: sleep(0.01))
+        race(lambda: llm(f"Race {written}", retry=PATIENT), lambda: sleep(0.01))
         return written
 
     return loop(turn, start, max=TURNS // 2)
@@ -202,7 +226,23 @@ def sleeping(start: str) -> str:
 @workflow(budget=f"{BUDGET_TOKENS} tokens")
 def spending(start: str) -> str:
     """Model calls under a budget."""
-    return loop(lambda s: write("spent", llm(f"Spend on {s}", max_tokens=20)), start, max=TURNS)
+    return loop(lambda s: write("spent", llm(f"Spend on {s}", max_tokens=20, retry=PATIENT)), start, max=TURNS)
+
+
+@workflow(budget=f"{TIGHT_TOKENS} tokens")
+def scraping(start: str) -> str:
+    """Model calls under a budget that is exhausted where many are killed."""
+    return loop(lambda s: write("scraped", llm(f"Spend on {s}", max_tokens=20, retry=PATIENT)), start, max=TURNS)
+
+
+@workflow
+def working(start: str) -> str:
+    """Tools in processes of their own."""
+
+    def turn(state: tuple[int, str]) -> tuple[int, str]:
+        return following(state[0]), write("worked", f"{stamp(state[0], state[1])} after {press(state[1])}")
+
+    return loop(turn, (0, start), max=TURNS // 2)[1]
 
 
 @tool(effects="idempotent")
@@ -243,14 +283,22 @@ def many(ops: int) -> Workflow[..., Any]:
     return counting
 
 
-_ALL = (looping, mapping, catching, chatting, paying, charging, racing, asking, sleeping, spending)
+_ALL = (
+    looping, mapping, catching, chatting, paying, charging, racing, asking, sleeping, spending, scraping, working,
+)  # fmt: skip
 PROGRAMS: dict[str, Workflow[..., Any]] = {each.name: each for each in _ALL}
+BUDGETS: Final = {spending.name: BUDGET_TOKENS, scraping.name: TIGHT_TOKENS}
 
 
 async def reply(request: GenerateRequest) -> str:
     """What the model says: the name of what it was asked, after a while."""
     said = "|".join(str(message.content) for message in request.messages)
-    return await _act("racemodel" if "Race" in said else "model", "model", said)
+    return await _act(model_op(said), "model", said)
+
+
+def model_op(prompt: str) -> str:
+    """What a call of the model is called; which arms of a race get to run is the race's affair."""
+    return "racemodel" if "Race" in prompt else "model"
 
 
 class Answering:
@@ -258,18 +306,20 @@ class Answering:
 
     async def ask(self, id: str, question: str, type: Any, choices: Sequence[str] | None) -> object:  # noqa: A002
         """Answer at once."""
-        return named("answer", question)
+        return answered(question)
 
 
-async def settle(runtime: Runtime, compiled: Compiled, run_id: str, error: UnsettledError, effects: Path) -> None:
-    """Say what has become of a payment, as a person would who looks at the bank: at what has been done.
+def answered(question: str) -> str:
+    """The answer to a question."""
+    return named("answer", question)
 
-    The process that began it is dead. Its path has the turn in it, which its name is made of.
+
+def done_at(path: str, effects: Path) -> str | None:
+    """What a tool has given that must not run twice and whose process died, as a person would find it who looks at the
+    bank: at what has been done. None where it has not.
+
+    Its path has the turn in it, which its name is made of.
     """
-    path = str(error).split("`")[1]
     (turn,) = re.findall(r"\[(\d+)\]", path)
-    name = named("pay", turn)
-    if any(effect.op == name for effect in read(effects)):
-        await runtime.settle(compiled, run_id, path, result=name)
-    else:
-        await runtime.settle(compiled, run_id, path, did_not_happen=True)
+    name = named("stamp" if "stamp" in path else "pay", turn)
+    return name if any(effect.op == name for effect in read(effects)) else None

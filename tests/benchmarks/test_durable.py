@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import durable
 from benchmarks.arms import durable_asyncio, history
-from benchmarks.arms.effects import Effect, Effects, read
+from benchmarks.arms.effects import KILL, Effect, Effects, read
 from benchmarks.arms.group_commit import Log
 from benchmarks.arms.workloads import SIZES, expected
 from benchmarks.durability import kills
@@ -71,8 +71,9 @@ def test_a_commit_that_fails_fails_whoever_waits_for_it(log: Log) -> None:
 
 
 def effects(*lines: str) -> list[Effect]:
-    """``op kind [seen…]`` a line."""
-    return [Effect(op, kind, False, tuple(seen), 1, 0.0) for op, kind, *seen in (line.split() for line in lines)]
+    """``op kind [seen…]`` a line; one of the word ``kill`` alone says that."""
+    split = (line.split() if line != "kill" else ["victim", KILL] for line in lines)
+    return [Effect(op, kind, False, tuple(seen), 1, 0.0) for op, kind, *seen in split]
 
 
 @pytest.mark.parametrize(
@@ -80,12 +81,14 @@ def effects(*lines: str) -> list[Effect]:
     [
         (["a idempotent", "b model a"], 0, {}, 0),
         (["a idempotent"], 1, {}, 0),
-        (["a idempotent", "a idempotent", "b model a"], 0, {}, 1),
-        (["a idempotent", "b model a", "a idempotent"], 0, {"idempotent": 1}, 0),
-        (["a model", "b model a", "b model a"], 0, {}, 1),
-        (["a once", "a once", "b model a"], 0, {"once": 1}, 0),
-        (["a keyed", "a keyed", "b model a"], 0, {}, 1),
-        (["a keyed k1", "a keyed k2", "b model a"], 0, {"keyed": 1}, 0),
+        (["a idempotent", "kill", "a idempotent", "b model a"], 0, {}, 1),
+        (["a idempotent", "a idempotent", "b model a"], 0, {"idempotent": 1}, 0),
+        (["a reads", "kill", "a reads", "a reads", "b model a"], 0, {"reads": 1}, 1),
+        (["a idempotent", "b model a", "kill", "a idempotent"], 0, {"idempotent": 1}, 0),
+        (["a model", "b model a", "kill", "b model a"], 0, {}, 1),
+        (["a once", "kill", "a once", "b model a"], 0, {"once": 1}, 0),
+        (["a keyed", "kill", "a keyed", "b model a"], 0, {}, 1),
+        (["a keyed k1", "kill", "a keyed k2", "b model a"], 0, {"keyed": 1}, 0),
     ],
 )
 def test_effects_are_judged_by_what_had_been_done_with_a_result(
@@ -108,7 +111,7 @@ def test_an_attempt_that_came_back_is_not_a_second_one(tmp_path: Path) -> None:
 def test_a_killed_chain_goes_on_where_it_was(tmp_path: Path) -> None:
     command = kills.arm_command(Path(sys.executable), "durable_asyncio", 200)
     tally = kills.kill_at_random(["chain"], command, tmp_path, 2, seed=1)
-    assert (tally.kills, tally.lost, tally.repeated) == (2, 0, Counter())
+    assert (tally.kills, tally.verdict.lost, tally.verdict.repeated) == (2, 0, Counter())
     assert all(seconds >= 0 for seconds in tally.resumed_s)
 
 
@@ -168,7 +171,7 @@ def test_ratios_are_over_the_floor_of_the_same_run() -> None:
     made = {(r.case, r.arm, r.metric): r.value for r in durable.ratios(measured)}
     assert made == {("W1", "dbos-sqlite", "commit_ratio"): 20, ("W4", "dbos-sqlite", "efficiency_ratio"): 0.5}
     machine = Machine(cpu="c", cores=2, memory_gib=8, system="s", python="3", busy_before=0, load_before=0)
-    tally = kills.Tally(kills=4, lost=1, resumed_s=[0.1, 0.3])
+    tally = kills.Tally(kills=4, verdict=kills.Verdict(lost=1), resumed_s=[0.1, 0.3])
     found = [*measured, *durable.tallied("crash-chain", "dbos-sqlite", tally)]
     text = durable.table(Report(benchmark="durable", machine=machine, versions={}, results=found))
     assert "crash-chain dbos-sqlite: lost_ops 1 (4 kills)" in text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,10 @@ from orchestrator.errors import UnsettledError
 from orchestrator.runtime.engines.scripted import Lines, ScriptedEngine
 from orchestrator.runtime.run import Runtime
 
-START = "start-00000000"
-
 
 @pytest.fixture(autouse=True)
-def nobody_watches() -> Any:
+def nobody_watches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(programs.PLACE, "")
     yield
     programs.World.effects = None
 
@@ -35,6 +36,7 @@ async def played(
     flow: Workflow[..., Any], place: Path, engine: Lines = programs.reply, **inputs: object
 ) -> tuple[Any, list[Effect]]:
     programs.World.effects = Effects(place)
+    os.environ[programs.PLACE] = str(place)
     async with Runtime({"main": ScriptedEngine(engine)}, human=programs.Answering()) as runtime:
         result = await runtime.run(compile_workflow(flow), inputs, run_id="run")
     return result.value, list(read(place))
@@ -43,8 +45,8 @@ async def played(
 @pytest.mark.parametrize("name", programs.PROGRAMS)
 async def test_a_program_gives_the_same_twice_and_names_each_op_once(name: str, tmp_path: Path) -> None:
     flow = programs.PROGRAMS[name]
-    first, effects = await played(flow, tmp_path / "first", start=START)
-    again, _ = await played(flow, tmp_path / "again", start=START)
+    first, effects = await played(flow, tmp_path / "first", start=programs.start_of(name))
+    again, _ = await played(flow, tmp_path / "again", start=programs.start_of(name))
     other, _ = await played(flow, tmp_path / "other", start="start-11111111")
     assert first == again != other
     begun = [effect.op for effect in effects if not effect.ended]
@@ -59,7 +61,7 @@ async def test_a_program_gives_the_same_twice_and_names_each_op_once(name: str, 
 async def test_every_kind_of_op_is_among_them(tmp_path: Path) -> None:
     kinds: set[str] = set()
     for name, flow in programs.PROGRAMS.items():
-        _, effects = await played(flow, tmp_path / name, start=START)
+        _, effects = await played(flow, tmp_path / name, start=programs.start_of(name))
         kinds.update(effect.kind for effect in effects)
     assert kinds == {"once", "keyed", "idempotent", "reads", "model"}
 
@@ -88,8 +90,12 @@ async def test_a_payment_without_outcome_is_settled_by_what_was_done(happened: b
     compiled = compile_workflow(paying)
     async with Runtime() as runtime:
         with pytest.raises(UnsettledError) as caught:
-            await runtime.run(compiled, {"start": START}, run_id="run")
-        await programs.settle(runtime, compiled, "run", caught.value, place)
+            await runtime.run(compiled, {"start": "start-00000000"}, run_id="run")
+        path = str(caught.value).split("`")[1]
+        given = programs.done_at(path, place)
+        assert (given is not None) == happened
+        outcome: dict[str, Any] = {"result": given} if happened else {"did_not_happen": True}
+        await runtime.settle(compiled, "run", path, **outcome)
         result = await runtime.resume(compiled, "run")
     assert result.value == programs.named("pay", "2")
     begun = Counter(effect.op for effect in read(place) if not effect.ended)

@@ -55,6 +55,8 @@ async def _sqlite(path: Path) -> Store:
 
 async def _postgresql(url: str) -> Store:
     try:
+        from psycopg import Error
+
         from orchestrator.runtime.journal.stores.postgresql.store import PostgresqlStore
     except ImportError as error:
         raise JournalError(
@@ -62,4 +64,12 @@ async def _postgresql(url: str) -> Store:
             f"the store of runs at {shown(url)} cannot be opened: {described(error)}",
             fix="pip install 'orchestrator[postgresql]'",
         ) from error
-    return await PostgresqlStore.open(url)
+    try:
+        return await PostgresqlStore.open(url)
+    except (OSError, Error) as error:
+        raise JournalError(
+            "ORCH-R093",
+            f"the store of runs at {shown(url)} cannot be opened: {described(error)}",
+            why="the database does not answer, is starting, or does not let this user in",
+            fix="try again when `psql` with this URL connects",
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import stat
 import sys
@@ -120,3 +121,14 @@ async def test_an_empty_file_is_as_good_as_none(tmp_path: Path) -> None:
     store = await open_store(str(tmp_path / "runs.db"))
     await created(store)
     await store.close()
+
+
+async def test_a_database_that_does_not_answer_is_a_coded_error_without_its_password() -> None:
+    pytest.importorskip("psycopg")
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        port = nobody_listens.getsockname()[1]
+        with pytest.raises(JournalError, match=rf"127.0.0.1:{port}/runs cannot be opened: .*refused") as caught:
+            await open_store(f"postgresql://ada:secret@127.0.0.1:{port}/runs")
+    assert caught.value.code == "ORCH-R093"
+    assert "secret" not in str(caught.value)
