@@ -1,6 +1,6 @@
 # Everything from a bare clone: each target creates .venv first and installs into it what locks/ENGINE.txt names.
 #
-#   make demo                 the text-to-SQL agent on a real vLLM engine, on the CPU
+#   make demo                 the text-to-SQL agent on a real vLLM engine, on the CPU, killed with -9 and going on
 #   make demo ENGINE=vllm     the same on the GPU build of vLLM
 #   make test                 ruff, mypy --strict, import-linter, pytest
 #   make test-latest          the same on the newest versions that pyproject.toml allows, in .venv-latest
@@ -31,7 +31,7 @@ STAMP := $(VENV)/.installed-$(ENGINE)
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
-	$(BIN)/orch run examples/text2sql $(ARGS)
+	$(BIN)/python -m examples.text2sql.killed $(ARGS)
 
 test: lint types imports
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

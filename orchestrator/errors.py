@@ -131,6 +131,8 @@ class OrchError(Exception):
 
     raised: Error | None = None
     """What a handler is given, where that is more than the code says: the exception behind it."""
+    run_id: str | None = None
+    """The run that has ended or stopped with it, which ``resume`` takes."""
 
     def __init__(
         self,
@@ -239,7 +241,6 @@ class SuspendedError(JournalError):
     or handed over. This is no failure: whoever claims it goes on with it.
     """
 
-    run_id: str = ""
     status: str = "waiting"
     """It is ``waiting``, ``paused`` or ``ready``."""
     questions: Sequence[str] = ()

@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import get_ident
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write UTF-8 text in place of what the file held. Raises ``OSError`` that names ``path``.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write bytes, or a text in UTF-8, in place of what the file held. Raises ``OSError`` that names ``path``.
 
     A link is followed. What is no regular file, such as a pipe, and a file in a folder that takes no others, is
     written as it is.
@@ -23,8 +23,7 @@ def write_whole(path: Path, text: str) -> None:
     in_place = file.exists() and not (file.is_file() and os.access(file.parent, os.W_OK))
     draft = file if in_place else file.with_name(f".{file.name[:50]}.{os.getpid()}.{get_ident()}")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as out:
-            out.write(text)
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
         if not in_place:
             if file.exists():
                 shutil.copymode(file, draft)

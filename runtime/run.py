@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.dsl.workflow import running_with
-from orchestrator.errors import RunError
+from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime.coordinator.attended import Attended
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.base import Engine
@@ -323,6 +323,9 @@ class Runtime:
             if self._owner is None or (execution.resumed is not None and execution.resumed.done is not None):
                 return await execution.result(inputs)
             return await Attended(self._owner, execution, longest_sleep_s=self._longest_sleep_s).result(inputs)
+        except OrchError as error:
+            error.run_id = execution.run_id
+            raise
         finally:
             self._under_way -= 1
             if self._owner is not None and (execution.resumed is None or execution.resumed.done is None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,29 +32,21 @@ def prepare(options: Mapping[str, Any], words: Sequence[str]) -> Job:
     if (own or files) and not given:
         raise UsageError("ORCH-U010", "there is data, and no question about it", fix=f"add one: {EXAMPLE}")
     if own:
-        return _asked(given, own, [], lambda: None, options["limit"])
-    folder = Path(tempfile.mkdtemp(prefix="orch-text2sql-"))
-    try:
-        database = folder / "data.db"
-        if files:
-            notes = data.load_csv(files, database)
-        else:
-            built = machine.build(database)
-            notes = [_built(built)]
-        return _asked(given, database, notes, lambda: shutil.rmtree(folder, ignore_errors=True), options["limit"])
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        return _asked(given, own, [], options["limit"])
+    with tempfile.TemporaryDirectory(prefix="orch-text2sql-") as folder:
+        made = Path(folder) / "data.db"
+        notes = data.load_csv(files, made) if files else [_built(machine.build(made))]
+        return _asked(given, data.kept(made), notes, options["limit"])
 
 
-def _asked(questions: Sequence[str], database: Path, notes: list[str], close: Any, limit: int | None) -> Job:
+def _asked(questions: Sequence[str], database: Path, notes: list[str], limit: int | None) -> Job:
     schema, tables = data.describe(database, notes)
     shared = {"schema": schema, "database": str(database.absolute())}
     if questions:
         cases = [Case(question, {"question": question, **shared}) for question in questions]
     else:
         cases = [Case(each.question, {"question": each.question, **shared}, each) for each in answerable(tables)]
-    return Job(cases[:limit], notes, close)
+    return Job(cases[:limit], notes)
 
 
 def _built(built: machine.MachineDatabase) -> str:

@@ -6,6 +6,7 @@ reals if all its values are such (:mod:`.columns`), else text. Empty fields are 
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.errors import UsageError
+from orchestrator.userdata import data_folder
+from orchestrator.whole_file import write_whole
 
 from .columns import column
 from .csv_file import identifier, names, read_table, unique
@@ -56,6 +59,22 @@ def _not_read(path: Path, error: sqlite3.Error) -> UsageError:
         return UsageError("ORCH-U011", f"the database {path} cannot be read: {error}", fix=fix)
     fix = "load a CSV file with --csv" if path.suffix.lower() in (".csv", ".tsv", ".txt") else None
     return UsageError("ORCH-U011", f"{path} is not a SQLite database: {error}", fix=fix)
+
+
+def kept(database: Path) -> Path:
+    """A copy of a database that a run may read, and go on reading in another process: named by what is in it.
+
+    Raises ``UsageError`` ORCH-U011 where it cannot be written.
+    """
+    content = database.read_bytes()
+    copy = data_folder() / "text2sql" / f"{hashlib.sha256(content).hexdigest()[:16]}.db"
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(copy, content)
+    except OSError as error:
+        fix = "set XDG_DATA_HOME to a folder that you may write"
+        raise UsageError("ORCH-U011", f"the database that runs read cannot be kept: {error}", fix=fix) from error
+    return copy
 
 
 def load_csv(files: Sequence[Path], database: Path) -> list[str]:

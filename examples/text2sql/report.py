@@ -39,8 +39,8 @@ class Row:
     correct: bool | None
     """Whether the rows equal the reference query's; None where there is none."""
     reference: str | None
-    turns: int
-    """Model calls; five drafts of one prompt are one."""
+    turns: int | None
+    """Model calls; five drafts of one prompt are one. None for an answer that was there before."""
     usage: Usage
     seconds: float
     cost_usd: float | None
@@ -86,13 +86,13 @@ def _row(outcome: Outcome, facts: Facts) -> Row:
     if reference is not None:
         expected = execute(str(outcome.case.inputs["database"]), reference.sql)
         correct = not value.problem and same_rows(expected.rows, value.rows, reference.ordered)
-    turns = sum(op.place.startswith("engine") for op in result.ops)
+    turns = sum(op.place.startswith("engine") for op in result.ops) if result.ops else None
     total = result.usage.input_tokens + result.usage.output_tokens
     measured = (("time", result.seconds, facts.plan.seconds), ("tokens", total, facts.plan.tokens))
     otherwise = tuple(
         f"{name} {'over' if figure > planned.hi else 'under'}"
         for name, figure, planned in measured
-        if not planned.lo <= figure <= planned.hi
+        if turns is not None and not planned.lo <= figure <= planned.hi
     )
     return Row(
         question, value, None, correct, sql, turns, result.usage, result.seconds, result.cost_usd, otherwise
@@ -131,10 +131,13 @@ def _figures(row: Row) -> list[Text]:
     total = row.usage.input_tokens + row.usage.output_tokens
     marks = {name: _ARROWS[way] for name, way in (each.split() for each in row.otherwise)}
     return [
-        Text(str(row.turns)),
+        Text("–" if row.turns is None else str(row.turns)),
         Text(tokens(total) + marks.get("tokens", ""), style="yellow" if "tokens" in marks else ""),
         Text("?" if row.usage.cached_tokens is None else tokens(row.usage.cached_tokens)),
-        Text(duration(row.seconds) + marks.get("time", ""), style="yellow" if "time" in marks else ""),
+        Text(
+            "–" if row.turns is None else duration(row.seconds) + marks.get("time", ""),
+            style="yellow" if "time" in marks else "",
+        ),
         Text("?" if row.cost_usd is None else dollars(row.cost_usd)),
     ]
 

@@ -42,9 +42,10 @@ def leave_to_workers(compiled: Compiled, job: Job, how: How, target: str, *, as_
     assert keeping is not None
 
     async def add(store: Store) -> list[str]:
+        inputs = [each.inputs for each in job.cases]
         return [
-            await submit(store, compiled, each.inputs, run_id=keeping.run_id, key=keeping.key, budget=how.limits)
-            for each in job.cases
+            await submit(store, compiled, each, run_id=keeping.run_id, key=key, budget=how.limits)
+            for each, key in zip(inputs, keeping.keys(inputs), strict=True)
         ]
 
     for note in job.notes:

@@ -50,7 +50,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     if lost is failure and lost.errno == errno.EPIPE:
         return PIPE_CLOSED
     if isinstance(failure, (KeyboardInterrupt, click.Abort)):
-        _to_stdout([Diagnostic(CTRL_C, "interrupted")], words)
+        _to_stdout(RunError(CTRL_C, "interrupted"), words)
         click.secho("\ninterrupted", fg="yellow", err=True, color=colour())
         return INTERRUPTED
     if "--debug" in words or os.environ.get("ORCH_DEBUG"):
@@ -59,7 +59,7 @@ def report_failure(failure: BaseException, words: Sequence[str]) -> int:
     code = exit_code_of(error)
     if lost is not None and lost.errno == errno.EPIPE:
         code = PIPE_CLOSED
-    _to_stdout(error.diagnostics, words)
+    _to_stdout(error, words)
     tell(error)
     return code
 
@@ -80,11 +80,12 @@ def tell(error: OrchError) -> None:
             click.echo(f"{len(error.diagnostics)} errors", err=True)
 
 
-def _to_stdout(diagnostics: Sequence[Diagnostic], words: Sequence[str]) -> None:
+def _to_stdout(error: OrchError, words: Sequence[str]) -> None:
     if has_results() or not wants_json(words):
         return
+    run_id = {} if error.run_id is None else {"run_id": error.run_id}
     try:
-        deliver_json({"ok": False, "errors": [each.as_dict() for each in diagnostics]})
+        deliver_json({"ok": False, **run_id, "errors": [each.as_dict() for each in error.diagnostics]})
     except UndeliveredError:  # stderr still says it
         silence_stdout()
 

@@ -87,15 +87,15 @@ def run_job(
             began = time.perf_counter()
             slots = asyncio.Semaphore(how.concurrency)
             watched = _Watched(progress, replies)
-            kept = [_Kept(how.keeping) for _ in job.cases]
-            if len(kept) == 1 and (run_id := kept[0].run_id) is not None and not (kept[0].key or how.resumes):
-                progress.note(f"run {run_id} is kept in {opened.store_url}")
+            kept = _all_kept(how.keeping, job.cases)
+            if how.keeping is not None and how.resumes is None:
+                progress.note(_where_kept(kept, opened.store_url))
             runs = [
                 asyncio.ensure_future(_one(case, each, opened.runtime, compiled, slots, watched=watched, how=how))
                 for case, each in zip(job.cases, kept, strict=True)
             ]
             outcomes = await _all(runs, job.cases, results)
-            outcomes = [replace(each, run_id=of.known_by) for each, of in zip(outcomes, kept, strict=True)]
+            outcomes = [replace(each, run_id=of.id_of(each)) for each, of in zip(outcomes, kept, strict=True)]
             seconds = time.perf_counter() - began
             simulated = any(outcome.result.simulated for outcome in outcomes if outcome.result) or any(
                 engine.simulated for engine in opened.runtime.engines
@@ -142,16 +142,32 @@ class _Watched:
 class _Kept(Subscription):
     """The place of a run in its store."""
 
-    def __init__(self, keeping: Keeping | None) -> None:
+    def __init__(self, run_id: str | None = None, key: str | None = None) -> None:
         super().__init__(limit=1)
-        self.key = None if keeping is None else keeping.key
-        self.run_id = None if keeping is None else keeping.run_id or uuid4().hex
-        self.known_by: str | None = None
-        """Its id, once it is there."""
+        self.run_id, self.key = run_id, key
+        self._has_begun = False
 
     def push(self, entry: Feed) -> None:
         """Something has happened in it."""
-        self.known_by = self.run_id
+        self._has_begun = True
+
+    def id_of(self, outcome: Outcome) -> str | None:
+        """The id by which the store knows the run; with a key it may have begun under another one than ``run_id``."""
+        if outcome.error is not None and outcome.error.run_id is not None:
+            return outcome.error.run_id
+        return self.run_id if self._has_begun and self.key is None else None
+
+
+def _all_kept(keeping: Keeping | None, cases: Sequence[Case]) -> list[_Kept]:
+    if keeping is None:
+        return [_Kept() for _ in cases]
+    return [_Kept(keeping.run_id or uuid4().hex, key) for key in keeping.keys([case.inputs for case in cases])]
+
+
+def _where_kept(kept: Sequence[_Kept], url: str | None) -> str:
+    what = f"{len(kept)} runs are" if len(kept) > 1 else "the run is" if kept[0].key else f"run {kept[0].run_id} is"
+    again = "; the same command goes on with what is not done" if kept[0].key else ""
+    return f"{what} kept in {url}{again}"
 
 
 async def _all(runs: Sequence[asyncio.Future[Outcome]], cases: Sequence[Case], results: Results) -> list[Outcome]:

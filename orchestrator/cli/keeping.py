@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,7 +29,7 @@ store_option = click.option(
 def keeping_options(command: Command) -> Command:
     """``--store``, ``--ephemeral``, ``--run-id`` and ``--key``."""
     for option in (
-        click.option("--key", metavar="TEXT", help="A run with this key is started once; again, it goes on."),
+        click.option("--key", metavar="TEXT", help="What has this key is started once; again, it goes on."),
         click.option("--run-id", metavar="ID", help="A name of your own for the run."),
         click.option("--ephemeral", is_flag=True, help="Keep the run nowhere."),
         store_option,
@@ -47,9 +48,24 @@ class Keeping:
     """The words behind the run's id."""
     run_id: str | None = None
     key: str | None = None
-
     named: str | None = None
     """What ``--store`` says."""
+    has_several: bool = False
+    """Each run has a key of its own then, made of ``key`` and its inputs."""
+
+    def keys(self, inputs: Sequence[Mapping[str, object]]) -> list[str | None]:
+        """The key of each run, by what it is given: other ones before and behind it change nothing."""
+        if self.key is None or not self.has_several:
+            return [self.key] * len(inputs)
+        from orchestrator.runtime.value_digest import value_digest
+
+        seen: Counter[str] = Counter()
+        keys: list[str | None] = []
+        for each in inputs:
+            digest = value_digest(dict(each))
+            seen[digest] += 1
+            keys.append(f"{self.key}/{digest}" + (f".{seen[digest]}" if seen[digest] > 1 else ""))
+        return keys
 
     def go_on(self, run_id: str) -> str:
         """The command that goes on with a run."""
@@ -70,13 +86,13 @@ def store_url(given: str | None) -> str:
 def keeping_of(
     store: str | None, *, ephemeral: bool, run_id: str | None, key: str | None, many: bool, again: Sequence[str]
 ) -> Keeping | None:
-    """Where runs are kept, of which there are ``many``; None for nowhere.
+    """Where runs are kept, of which there may be ``many``; None for nowhere.
 
     Raises ``UsageError`` ORCH-U002 for options that contradict each other.
     """
-    if many and (run_id or key):
-        message = "--run-id and --key name one run, and --inputs has several"
-        raise UsageError("ORCH-U002", message, fix="leave one of them out")
+    if many and run_id:
+        message = "--run-id names one run, and there may be several"
+        raise UsageError("ORCH-U002", message, fix="give --key, which all of them share")
     if ephemeral or (store is None and _is_off()):
         given = {"--store": store, "--key": key, "--run-id": run_id}
         contradicting = [name for name, value in given.items() if value is not None]
@@ -85,7 +101,7 @@ def keeping_of(
             message = f"{contradicting[0]} has no meaning with {reason}, which keeps no run"
             raise UsageError("ORCH-U002", message, fix="leave one of them out")
         return None
-    return Keeping(store_url(store), again, run_id, key, store)
+    return Keeping(store_url(store), again, run_id, key, store, many)
 
 
 def engine_words(

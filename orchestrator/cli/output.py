@@ -42,8 +42,11 @@ def tell_how_to_go_on(outcomes: Sequence[Outcome], keeping: Keeping | None) -> N
     for run_id, error in list(stopped.items())[:MOST_GONE_ON]:
         if isinstance(error, UnsettledError):
             say(f"first say what happened: orch runs settle {run_id} OP --did-not-happen (or --result, --failed)")
-        say(f"the run is kept; go on with it: {keeping.go_on(run_id)}")
-    if len(stopped) > MOST_GONE_ON:
+        if keeping.key is None:
+            say(f"the run is kept; go on with it: {keeping.go_on(run_id)}")
+    if keeping.key is not None and any(each.result is None for each in outcomes):
+        say("what was done is kept; the same command goes on with the rest")
+    elif len(stopped) > MOST_GONE_ON:
         say(f"{len(stopped) - MOST_GONE_ON} more runs are kept: orch runs list")
 
 

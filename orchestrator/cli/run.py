@@ -215,7 +215,8 @@ def command(  # noqa: PLR0917 - one parameter an option
     app: App | None = found.app
     choice = EngineChoice(model, engine, base_url, cluster_file).for_app(app)
     again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address), *_static(found, own)]
-    keeping = keeping_of(store, ephemeral=ephemeral, run_id=run_id, key=key, many=file is not None, again=again)
+    several = file is not None or app is not None
+    keeping = keeping_of(store, ephemeral=ephemeral, run_id=run_id, key=key, many=several, again=again)
     how = How(
         concurrency=concurrency or (app.concurrency if app else CONCURRENCY),
         limits=limits_of_budget(budget),
@@ -231,7 +232,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         workflow, job = for_static(found.workflow, job)
         compiled = compile_workflow(workflow, choice.cluster())
         if detach:
-            return leave_to_workers(compiled, job, how, target, as_json=as_json, many=file is not None)
+            return leave_to_workers(compiled, job, how, target, as_json=as_json, many=several)
         _require_all(compiled, how)
         for note in guessed_models(compiled.plan):
             say(f"note: {note}", dim=True)

@@ -73,8 +73,29 @@ def test_a_key_makes_two_runs_one(tmp_path: Path) -> None:
     assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "2", "3"]
 
 
+def test_a_key_of_several_runs_is_one_of_each_by_what_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "mended").touch()
+    lines = tmp_path / "in.jsonl"
+    lines.write_text('{"text": "a"}\n{"text": "b"}\n{"text": "a"}\n')
+    words = ["run", "flow.py", "--inputs", "in.jsonl", "--key", "k", "--concurrency", "1"]
+    assert orch(tmp_path, *words).stdout.splitlines() == ['"a123"', '"b123"', '"a123"']
+    lines.write_text('{"text": "b"}\n{"text": "c"}\n{"text": "a"}\n{"text": "a"}\n')
+    assert orch(tmp_path, *words).stdout.splitlines() == ['"b123"', '"c123"', '"a123"', '"a123"']
+    assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "3"] * 4
+
+
+def test_a_run_with_a_key_that_failed_again_is_named_as_the_store_knows_it(tmp_path: Path) -> None:
+    words = ["run", "flow.py", "a", "--key", "k", "--json"]
+    first, second = (json.loads(orch(tmp_path, *words).stdout) for _ in range(2))
+    listed = json.loads(orch(tmp_path, "runs", "list", "--json").stdout)["runs"]
+    assert [(each["key"], each["run_id"]) for each in listed] == [("k", first["run_id"])]
+    assert second["run_id"] == first["run_id"]
+    assert "the same command goes on" in orch(tmp_path, *words[:-1]).stderr
+
+
 @pytest.mark.parametrize(
-    "words", [["--ephemeral", "--store", "x.db"], ["--ephemeral", "--key", "k"], ["--inputs", "in.jsonl", "--key", "k"]]
+    "words",
+    [["--ephemeral", "--store", "x.db"], ["--ephemeral", "--key", "k"], ["--inputs", "in.jsonl", "--run-id", "r"]],
 )
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')

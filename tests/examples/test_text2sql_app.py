@@ -19,11 +19,18 @@ from orchestrator.errors import RunError, UsageError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.records import Spending
 from orchestrator.runtime.run import Runtime
 
 NOTHING = {"db": None, "csv": (), "question": (), "limit": None}
 COUNT = "SELECT COUNT(*) FROM distributions"
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Databases are kept in the test's folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
 
 def reply(request: GenerateRequest) -> object:
@@ -55,27 +62,37 @@ def shown(view: object, width: int) -> list[str]:
 
 def test_without_options_it_asks_the_reference_questions_about_this_machine() -> None:
     job = app.prepare(NOTHING, [])
-    try:
-        assert len(job.cases) in (12, 20)
-        database = Path(str(job.cases[0].inputs["database"]))
-        assert database.is_file()
-        assert "distributions(" in str(job.cases[0].inputs["schema"])
-        assert len(app.prepare({**NOTHING, "limit": 3}, []).cases) == 3
-    finally:
-        job.close()
-    assert not database.exists()
+    assert len(job.cases) in (12, 20)
+    assert "distributions(" in str(job.cases[0].inputs["schema"])
+    assert len(app.prepare({**NOTHING, "limit": 3}, []).cases) == 3
+
+
+def test_what_a_run_reads_is_there_for_whoever_goes_on_with_it(tmp_path: Path) -> None:
+    (tmp_path / "cars.csv").write_text("id,name\n1,Audi\n")
+    options = {**NOTHING, "csv": (tmp_path / "cars.csv",)}
+    before, again = (app.prepare(options, ["How many?"]).cases[0].inputs["database"] for _ in range(2))
+    (tmp_path / "cars.csv").write_text("id,name\n1,Audi\n2,Fiat\n")
+    assert before == again != app.prepare(options, ["How many?"]).cases[0].inputs["database"]
+    with sqlite3.connect(str(before)) as connection:
+        assert connection.execute("SELECT * FROM cars").fetchall() == [(1, "Audi")]
+
+
+def test_a_folder_that_takes_no_database_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cars.csv").write_text("id,name\n1,Audi\n")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="cannot be kept") as caught:
+        app.prepare({**NOTHING, "csv": (tmp_path / "cars.csv",)}, ["How many?"])
+    assert "XDG_DATA_HOME" in (caught.value.diagnostics[0].fix or "")
 
 
 def test_own_data_and_words_make_one_case(tmp_path: Path) -> None:
     (tmp_path / "cars.csv").write_text("id,name\n1,Audi\n")
     job = app.prepare({**NOTHING, "csv": (tmp_path / "cars.csv",)}, ["How", "many", "cars?"])
-    try:
-        (case,) = job.cases
-        assert case.inputs["question"] == "How many cars?"
-        assert case.inputs["schema"] == "cars(id int, name text)"
-        assert case.expected is None
-    finally:
-        job.close()
+    (case,) = job.cases
+    assert case.inputs["question"] == "How many cars?"
+    assert case.inputs["schema"] == "cars(id int, name text)"
+    assert case.expected is None
 
 
 def test_wrong_options_are_refused_and_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,11 +115,8 @@ def test_wrong_options_are_refused_and_leave_nothing_behind(tmp_path: Path, monk
 @pytest.mark.parametrize("width", [80, 120])
 async def test_the_table_fits_the_terminal(width: int) -> None:
     job = app.prepare({**NOTHING, "limit": 3}, [])
-    try:
-        outcomes = await outcomes_of(job)
-        report = app.report(job, outcomes, facts(compiled()))
-    finally:
-        job.close()
+    outcomes = await outcomes_of(job)
+    report = app.report(job, outcomes, facts(compiled()))
     lines = shown(report.view, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
@@ -117,11 +131,8 @@ async def test_the_table_fits_the_terminal(width: int) -> None:
 
 async def test_the_data_holds_what_the_table_shows() -> None:
     job = app.prepare({**NOTHING, "limit": 2}, [])
-    try:
-        outcomes = await outcomes_of(job)
-        data = app.report(job, outcomes, facts(compiled())).data
-    finally:
-        job.close()
+    outcomes = await outcomes_of(job)
+    data = app.report(job, outcomes, facts(compiled())).data
     first, second = data["questions"]
     assert (first["equals_reference"], second["equals_reference"]) == (True, False)
     assert first["sql"] == COUNT
@@ -147,7 +158,6 @@ async def test_an_own_question_shows_its_answer_first(tmp_path: Path) -> None:
 
 def test_a_run_that_failed_is_a_row_with_its_reason() -> None:
     job = app.prepare({**NOTHING, "limit": 1}, [])
-    job.close()
     report = app.report(job, [Outcome(job.cases[0], None, RunError("ORCH-R001", "it broke"))], facts(compiled()))
     assert "failed: it broke" in "\n".join(shown(report.view, 120))
     assert report.failed
@@ -159,3 +169,15 @@ def test_the_commands_at_the_end_can_be_copied_from_80_columns() -> None:
     command = " ".join(line.removesuffix(" \\") for line in lines[start : start + 4])
     assert command.endswith("--scheduler-cls orchestrator.kv.Scheduler --kv-cache-memory-bytes 1G --enforce-eager")
     assert all(line.endswith("\\") for line in lines[start : start + 3])
+
+
+async def test_an_answer_that_was_there_before_is_no_surprise_for_the_plan() -> None:
+    job = app.prepare({**NOTHING, "limit": 1}, [])
+    store = MemoryStore()
+    async with Runtime({"main": ScriptedEngine(reply)}, store=store) as runtime:  # type: ignore[arg-type]
+        for _ in range(2):
+            result = await runtime.run(compiled(), job.cases[0].inputs, key="one")
+    report = app.report(job, [Outcome(job.cases[0], result)], facts(compiled()))
+    (question,) = report.data["questions"]
+    assert (question["turns"], question["otherwise"]) == (None, ())
+    assert question["usage"]["output_tokens"] > 0
