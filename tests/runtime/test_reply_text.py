@@ -135,7 +135,7 @@ def test_types_that_are_not_known_again_are_not_kept() -> None:
     kept = len(decimals._KNOWN)
     for number in range(50):
         assert from_json(Annotated[Decimal, {"unit": number}], "1.50") == Decimal("1.50")
-        gc.collect()
+    gc.collect()
     assert len(decimals._KNOWN) < kept + 5
 
 
