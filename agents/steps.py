@@ -126,7 +126,7 @@ def _reading(known: Offered) -> _Reading:
 
     def read_call(call: ToolCall) -> Any:
         from orchestrator.runtime.failures import ReplyError
-        from orchestrator.runtime.values import parsed_reply
+        from orchestrator.runtime.values.at_run_time import parsed_reply
 
         if call.name not in known.names:
             offered_names = ", ".join(known.names) or "none"

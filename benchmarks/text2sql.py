@@ -42,7 +42,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.machine import detect
 from orchestrator.runtime.engines.registry import create
 from orchestrator.runtime.result import RunResult
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 CASE = "unseen-schemas"
 SINGLE, WORKFLOW = "single-shot", "workflow"
@@ -164,7 +164,7 @@ def single_shot(schema: str, question: str) -> Query:
     return reply
 
 
-def ask_single_shot(runtime: Runtime, cluster: Cluster) -> Ask:
+def ask_single_shot(runtime: Runner, cluster: Cluster) -> Ask:
     """The single-shot arm."""
     compiled = compile_workflow(single_shot, cluster)
 
@@ -178,7 +178,7 @@ def ask_single_shot(runtime: Runtime, cluster: Cluster) -> Ask:
     return ask
 
 
-def ask_workflow(runtime: Runtime, cluster: Cluster) -> Ask:
+def ask_workflow(runtime: Runner, cluster: Cluster) -> Ask:
     """The workflow arm: the example's `answer`, whose result carries the query it settled on."""
     flow = import_module("examples.text2sql.workflow").answer
     compiled = compile_workflow(flow, cluster)
@@ -215,7 +215,7 @@ async def measure(
     engine = create(spec)
     await engine.start()
     outcomes: dict[str, Outcome] = {}
-    async with Runtime({spec.name: engine}) as runtime:
+    async with Runner({spec.name: engine}) as runtime:
         asks = {SINGLE: ask_single_shot, WORKFLOW: ask_workflow}
         for arm in arms:
             outcomes[arm] = await answer_all(cases, databases, asks[arm](runtime, cluster), arm)

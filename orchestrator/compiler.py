@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.types.typing import TypeForm
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.plan import Objective, Plan
-    from orchestrator.runtime.program import Program
+    from orchestrator.runtime.program.program import Program
 
 VARIANTS_KEPT: Final = 32
 """Compiled forms kept for each workflow: clusters, objectives, edits in a notebook."""
@@ -123,7 +123,7 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
     from orchestrator.passes.pipeline import run_pipeline
     from orchestrator.planner.graph import graph_of
     from orchestrator.planner.place import plan_graph
-    from orchestrator.runtime.lowering import lower
+    from orchestrator.runtime.program.lowering import lower
 
     with _uncollected():
         with noting_files() as files:

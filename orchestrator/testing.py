@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.running.questions import Question
     from orchestrator.runtime.engines.base import GenerateRequest
     from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
-    from orchestrator.runtime.program import Program
+    from orchestrator.runtime.program.program import Program
 
     Answering = Iterable[Reply] | Callable[[tuple[Message, ...]], Reply]
     """Replies in the order of the calls, or a function from the messages of a call to its reply."""
@@ -84,7 +84,7 @@ def fake(
         from orchestrator.planner.token_price import FREE
         from orchestrator.running.questions import questions_of
         from orchestrator.runtime.human import Answers
-        from orchestrator.runtime.run import Runtime
+        from orchestrator.runtime.runner import Runner
 
         if is_over:
             raise _misuse("a session made in a fake block is used after it", "make it, and close it, inside the block")
@@ -95,7 +95,7 @@ def fake(
         asked.extend(questions_of(compiled.program))
         ran.append(compiled.name)
         free = replace(compiled.program, prices={"scripted": FREE})  # so a budget in dollars can be kept
-        runtime = Runtime({"scripted": scripted}, human=Answers(answers or {}), sleep=_sleeping(given))
+        runtime = Runner({"scripted": scripted}, human=Answers(answers or {}), sleep=_sleeping(given))
         return Prepared(replace(compiled, program=free), runtime)
 
     async def run(workflow: Workflow[..., Any], inputs: dict[str, object]) -> Any:
@@ -121,7 +121,7 @@ def fake(
 
 def _sleeps(program: Program) -> set[str]:
     """What its sleeps are called, if there are any."""
-    from orchestrator.runtime.specs import Sleep
+    from orchestrator.runtime.program.specs import Sleep
 
     ops = (op for region in program.regions.values() for op in region.ops())
     return {"sleep" for op in ops if isinstance(op.spec, Sleep)}

@@ -155,7 +155,7 @@ class Cluster(BaseModel):
     devices: tuple[Device, ...] = ()
     engines: tuple[EngineSpec, ...] = ()
     ray: bool = False
-    """Whether Ray runs tools, as it does for ``orch run``; a runtime has it by ``Runtime(ray=...)`` only."""
+    """Whether Ray runs tools, as it does for ``orch run``; a runtime has it by ``Runner(ray=...)`` only."""
     warnings: tuple[str, ...] = ()
     """What could not be found out about the hardware; repeated in every plan."""
 

@@ -19,8 +19,8 @@ from orchestrator.errors import (
     UnsettledError,
     described,
 )
-from orchestrator.runtime.codegen import ResultTypeError
-from orchestrator.runtime.raised import raised, raised_at
+from orchestrator.runtime.program.codegen import ResultTypeError
+from orchestrator.runtime.tools.raised import raised, raised_at
 
 CODES: Final[dict[str, str]] = {
     "ORCH-R001": "an op raised an exception",
@@ -433,7 +433,7 @@ def elsewhere(workflow: str) -> RunError:
     """ORCH-R045."""
     why = "the runtime has runs under way in another event loop, which its engines belong to until they end"
     fix = (
-        "make a Runtime for each thread, or hand the run over: asyncio.run_coroutine_threadsafe(runtime.run(...), loop)"
+        "make a Runner for each thread, or hand the run over: asyncio.run_coroutine_threadsafe(runtime.run(...), loop)"
     )
     return not_here(workflow, why, fix)
 

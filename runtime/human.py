@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from orchestrator.errors import RunError, SourceLoc
-from orchestrator.runtime.events import region_key
 from orchestrator.runtime.failures import first_line
-from orchestrator.runtime.values import adapter
+from orchestrator.runtime.journal.events import region_key
+from orchestrator.runtime.values.at_run_time import adapter
 
 
 class Human(Protocol):

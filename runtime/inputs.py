@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from orchestrator.dsl.types.secret import holds_secret
 from orchestrator.errors import Diagnostic, RunError
-from orchestrator.runtime.apart import in_checks
 from orchestrator.runtime.failures import first_line
-from orchestrator.runtime.journal.secrets import named
+from orchestrator.runtime.journal.lines.secrets import named
+from orchestrator.runtime.tools.apart import in_checks
 from orchestrator.runtime.tools.threads import ToolThreads
-from orchestrator.runtime.values import adapter, at_run_time, runs_own_code
+from orchestrator.runtime.values.at_run_time import adapter, at_run_time, runs_own_code
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled

@@ -14,7 +14,7 @@ from typing import Final
 
 from orchestrator.errors import described
 from orchestrator.leaving import passes_through
-from orchestrator.runtime.events import Feed
+from orchestrator.runtime.journal.events import Feed
 
 FEED_LIMIT: Final = 10_000
 _log: Final = logging.getLogger(__name__)

@@ -17,25 +17,26 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.errors import OrchError, RunError
-from orchestrator.runtime import calls, failures
-from orchestrator.runtime.events import Event
-from orchestrator.runtime.executor import Execution, Frame
+from orchestrator.runtime import failures
+from orchestrator.runtime.execution import calls
+from orchestrator.runtime.execution.execution import Execution, Frame
+from orchestrator.runtime.execution.outcome import Outcome, Tally
+from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
-from orchestrator.runtime.journal.earlier import Result
-from orchestrator.runtime.journal.live import Live
+from orchestrator.runtime.journal.events import Event
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.paths import UnknownPathError
+from orchestrator.runtime.journal.lines.wire import VERSION
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.journal.paths import UnknownPathError
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.stores.base import Loaded, Row, Store
 from orchestrator.runtime.journal.values.tree import NotReadError
-from orchestrator.runtime.journal.version_change import History, LostUnderAnotherError, carried, read_history
-from orchestrator.runtime.journal.wire import VERSION
-from orchestrator.runtime.outcome import Outcome, Tally
-from orchestrator.runtime.program import Op, Program
+from orchestrator.runtime.journal.versions.earlier import Result
+from orchestrator.runtime.journal.versions.version_change import History, LostUnderAnotherError, carried, read_history
+from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.services import Engines, Services
-from orchestrator.runtime.taking_over import TakingOver
 
 QUIET_S: Final = 0.1
 """So long nothing new must be found before it is taken that everything was."""

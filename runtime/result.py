@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from orchestrator.cached import cached_property
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import Event, OpDone, Spent
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.records import OpRecord, Spending, op_records
+from orchestrator.runtime.journal.events import Event, OpDone, Spent
+from orchestrator.runtime.journal.records import OpRecord, Spending, op_records
+from orchestrator.runtime.program.program import Program
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

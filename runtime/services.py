@@ -16,9 +16,9 @@ from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.kv.admission import GateGroup
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
-from orchestrator.runtime.loop_watch import LoopWatch
-from orchestrator.runtime.raised import faults_of
+from orchestrator.runtime.tools.loop_watch import LoopWatch
 from orchestrator.runtime.tools.processes import ToolProcesses
+from orchestrator.runtime.tools.raised import faults_of
 from orchestrator.runtime.tools.threads import ToolThreads
 
 

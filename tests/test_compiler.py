@@ -17,7 +17,7 @@ from orchestrator.dsl.workflow import Workflow, workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.testing import fake
 
 
@@ -144,7 +144,7 @@ async def test_a_workflow_compiled_without_a_cluster_runs_on_the_engine_that_ser
     def greet(q: str) -> str:
         return llm(q, model=name)
 
-    async with Runtime({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
+    async with Runner({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
         assert (await runtime.run(compile_workflow(greet), {"q": "hi"})).value == "hello"
 
 
@@ -154,7 +154,7 @@ async def test_an_engine_of_the_cluster_is_not_replaced_by_another() -> None:
         return llm(q)
 
     cluster = Cluster(engines=(EngineSpec(name="planned", kind="scripted", model="gpt"),))
-    async with Runtime({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
+    async with Runner({"mine": ScriptedEngine(["hello"], model="gpt")}) as runtime:
         with pytest.raises(RunError, match="no engine serves `planned`"):
             await runtime.run(compile_workflow(greet, cluster), {"q": "hi"})
 

@@ -17,7 +17,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.testing import fake
 
 
@@ -170,7 +170,7 @@ def greeting(name: str, tone: str = "kind", times: int = 2) -> str:
 
 
 async def test_a_runtime_fills_in_the_defaults_of_parameters() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         result = await runtime.run(compile_workflow(greeting), {"name": "Ada", "times": "3"})
         assert result.value == "kind Ada 3"
         with pytest.raises(RunError) as caught:
@@ -191,7 +191,7 @@ async def test_a_conversation_goes_on_in_another_run() -> None:
 
     cluster = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="m"),))
     engine = ScriptedEngine(["hello", "bye"])
-    async with Runtime({"main": engine}) as runtime:
+    async with Runner({"main": engine}) as runtime:
         first = await runtime.run(compile_workflow(start, cluster), {"q": "hi"})
         second = await runtime.run(compile_workflow(go_on, cluster), {"before": first.value, "q": "leave"})
     assert second.value == "bye"

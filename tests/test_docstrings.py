@@ -31,4 +31,4 @@ def test_examples_give_what_they_say(name: str) -> None:
 
 
 def test_modules_are_found() -> None:
-    assert {"orchestrator.runtime.tools.threads", "orchestrator.runtime.events"} <= set(_modules())
+    assert {"orchestrator.runtime.tools.threads", "orchestrator.runtime.journal.events"} <= set(_modules())

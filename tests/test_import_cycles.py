@@ -55,8 +55,10 @@ def import_graph(modules: Mapping[str, Path]) -> nx.DiGraph[str]:
 
 CIRCLES: Final = {
     "runtime": """
-        apart asking attempt attempted calls control executor generate once once_within perform prefetching received
-        reservation sessions tools.call tools.caller tools.streamed tools.tasks
+        execution.asking execution.attempt execution.attempted execution.calls execution.control execution.execution
+        execution.perform execution.at_most_once.once execution.at_most_once.once_within execution.model_calls.generate
+        execution.model_calls.prefetching execution.model_calls.received execution.model_calls.reservation
+        execution.model_calls.sessions tools.apart tools.call tools.caller tools.streamed tools.tasks
     """,
 }
 """By package, the modules in it that do reach themselves, to become fewer; in no other package there are any."""

@@ -23,7 +23,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import graph_of
 from orchestrator.planner.machine import detect
 from orchestrator.planner.place import plan_graph
-from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.program.lowering import lower
 
 PROBE_STAGES = 24, 48
 """Workflows of these many stages tell how many ops a stage adds."""

@@ -28,7 +28,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import Lines, ScriptedEngine
 from orchestrator.runtime.journal.stores.opened import open_store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 @tool(effects="idempotent")
@@ -66,7 +66,7 @@ def factory(case: str, url: Callable[[Path], str]) -> Factory:
 
         async def main(*, check: bool = False) -> int:
             store = await open_store(place)
-            async with Runtime(store=store) as runtime:
+            async with Runner(store=store) as runtime:
                 result = await runtime.run_program(program, given, run_id=f"run{next(ids)}")
             await store.close()
             if check and (recorded := ours.results_in(result.events)) < steps(case, n):
@@ -84,7 +84,7 @@ async def _play(victim: Victim, url: str, compiled: Compiled, engine: Lines, **i
     programs.World.effects = victim.effects
     store = await open_store(url)
     begun = await store.load("run") is not None
-    async with Runtime({"main": ScriptedEngine(engine)}, store=store) as runtime:
+    async with Runner({"main": ScriptedEngine(engine)}, store=store) as runtime:
         going = runtime.resume(compiled, "run") if begun else runtime.run(compiled, inputs, run_id="run")
         result = await going
     await store.close()

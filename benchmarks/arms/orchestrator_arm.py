@@ -34,11 +34,11 @@ from benchmarks.harness.machine import versions
 from orchestrator import Tool, Workflow, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.graph import read
-from orchestrator.runtime.events import Computed, Feed, OpDone
-from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.journal.events import Computed, Feed, OpDone
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.program.lowering import lower
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.runner import Runner
 
 
 @tool(effects="pure", cheap=True)
@@ -220,12 +220,12 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
 
             async def checked() -> int:
                 seen = Subscription(limit=10_000_000)
-                async with Runtime() as runtime:
+                async with Runner() as runtime:
                     await runtime.run_program(program, given, observers=[seen])
                 return results_in(seen.drain())
 
             async def main() -> int:
-                async with Runtime() as runtime:
+                async with Runner() as runtime:
                     return total((await runtime.run_program(program, given)).value)
 
             found = run(checked())
@@ -239,7 +239,7 @@ def on(run: Callable[[Coroutine[Any, Any, int]], int]) -> dict[str, Factory]:
         program = compiled(one_agent)
 
         async def main() -> int:
-            async with Runtime() as runtime:
+            async with Runner() as runtime:
                 results = await asyncio.gather(*(runtime.run_program(program, (payload(0),)) for _ in range(n)))
             return sum(total(result.value) for result in results)
 

@@ -30,11 +30,11 @@ from orchestrator.event_loop import run
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.coordinator import Coordinator
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
-from orchestrator.runtime.events import RunStarted
+from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.stores.base import LEASE_S, Head, NewRun, Store
 from orchestrator.runtime.journal.stores.opened import open_store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 SHORT_SLEEP_S: Final = 0.015
 """Longer sleeps of a run are waited for in the store."""
@@ -53,7 +53,7 @@ def compiled() -> dict[str, Compiled]:
 async def _refused() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        async with Runtime({"main": _engine(free.getsockname()[1])}) as runtime:
+        async with Runner({"main": _engine(free.getsockname()[1])}) as runtime:
             with suppress(OrchError):
                 await runtime.run(compile_workflow(_asks), {})
 
@@ -98,7 +98,7 @@ def play(part: Part, programs: Mapping[str, Compiled]) -> None:
 async def _coordinate(programs: Mapping[str, Compiled], effects: Effects, part: Part) -> None:
     effects.record("coordinator", "ready")
     store = await _opened(part.url)
-    async with Runtime({"main": _engine(part.port)}, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:
+    async with Runner({"main": _engine(part.port)}, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:
         await Coordinator(runtime, programs.values()).run()
 
 
@@ -129,7 +129,7 @@ class _Person:
         store = await _opened(url)
         for name in self._names:
             await self._insist(partial(self._begin, store, name))
-        async with Runtime({}, store=store) as runtime:
+        async with Runner({}, store=store) as runtime:
             while len(self._found) < len(self._names):
                 for name in self._names:
                     if name not in self._found:
@@ -159,7 +159,7 @@ class _Person:
     def _id(self, name: str) -> str:
         return f"{self._play}-{name}"
 
-    async def _look(self, runtime: Runtime, store: Store, name: str) -> None:
+    async def _look(self, runtime: Runner, store: Store, name: str) -> None:
         loaded = await store.load(self._id(name))
         assert loaded is not None
         head = loaded.head

@@ -21,9 +21,9 @@ from typing import Final
 import click
 
 from orchestrator.cli.runs.opening import with_store
-from orchestrator.runtime.journal.described import read
+from orchestrator.runtime.journal.reading.described import read
+from orchestrator.runtime.journal.reading.timeline import Step, timeline
 from orchestrator.runtime.journal.stores.base import Store
-from orchestrator.runtime.journal.timeline import Step, timeline
 
 AFTER: Final = 6
 """So many questions are answered when everything is killed."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.workflow import Workflow
     from orchestrator.errors import OrchError
     from orchestrator.planner.plan import Plan
-    from orchestrator.runtime.records import Spending
+    from orchestrator.runtime.journal.records import Spending
     from orchestrator.runtime.result import RunResult
 
 Options = Mapping[str, Any]

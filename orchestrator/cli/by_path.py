@@ -16,7 +16,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from orchestrator.runtime.events import is_within
+from orchestrator.runtime.journal.events import is_within
 
 Item = TypeVar("Item", bound=tuple[Any, ...])
 

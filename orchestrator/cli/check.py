@@ -154,7 +154,7 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
 def _not_kept(workflow: Workflow[..., Any]) -> list[Diagnostic]:
     """ORCH-C092: the values that keep runs of it from being kept, which ``orch run --ephemeral`` does not need."""
     from orchestrator.compiler import compile as compile_workflow
-    from orchestrator.runtime.kept import check_kept
+    from orchestrator.runtime.program.kept import check_kept
 
     return check_kept(compile_workflow(workflow).program)
 

@@ -21,7 +21,7 @@ from orchestrator.runtime.human import Answers, accepted
 
 if TYPE_CHECKING:
     from orchestrator.runtime.human import Human
-    from orchestrator.runtime.program import Program
+    from orchestrator.runtime.program.program import Program
 
 CASE: Final[ContextVar[str]] = ContextVar("case", default="")
 """Which of several runs asks."""
@@ -86,8 +86,8 @@ def typed(question: Question, text: str) -> object:
     """What somebody means who types ``text``: one of the choices, text as it is, and anything else also as JSON."""
     from pydantic import ValidationError
 
-    from orchestrator.runtime.decimals import takes_decimals
-    from orchestrator.runtime.values import adapter, from_json
+    from orchestrator.runtime.values.at_run_time import adapter, from_json
+    from orchestrator.runtime.values.decimals import takes_decimals
 
     if question.choices:
         return text.strip()

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from orchestrator.dsl.types.secret import holds_secret, is_secret
 from orchestrator.dsl.types.typing import UNIONS, type_string
 from orchestrator.errors import Diagnostic, TraceError, UsageError
-from orchestrator.runtime.journal.secrets import variable_of
+from orchestrator.runtime.journal.lines.secrets import variable_of
 
 if TYPE_CHECKING:
     from orchestrator.dsl.workflow import Workflow
@@ -152,8 +152,8 @@ def from_file(parameters: Sequence[Parameter], path: Path) -> dict[int, Inputs]:
 
 
 def _of_line(parameters: Sequence[Parameter], line: str, place: str) -> Inputs:
-    from orchestrator.runtime.decimals import takes_decimals, with_digits
-    from orchestrator.runtime.values import adapter
+    from orchestrator.runtime.values.at_run_time import adapter
+    from orchestrator.runtime.values.decimals import takes_decimals, with_digits
 
     try:
         values = json.loads(line, object_pairs_hook=_once_each)
@@ -180,8 +180,8 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _validated(
     parameters: Sequence[Parameter], given: Mapping[str, object], problems: list[Diagnostic], place: str = ""
 ) -> Inputs:
-    from orchestrator.runtime.by_value import by_value
-    from orchestrator.runtime.values import adapter
+    from orchestrator.runtime.values.at_run_time import adapter
+    from orchestrator.runtime.values.by_value import by_value
 
     names = [parameter.name for parameter in parameters]
     given = {**_of_environment(parameters), **given}
@@ -237,8 +237,8 @@ def _parse(text: str, parameter: Parameter | None) -> object:
     if parameter is None or parameter.type is str or is_hidden:
         return text
     type_ = parameter.type
-    from orchestrator.runtime.decimals import takes_decimals, with_digits
-    from orchestrator.runtime.values import adapter
+    from orchestrator.runtime.values.at_run_time import adapter
+    from orchestrator.runtime.values.decimals import takes_decimals, with_digits
 
     try:
         return with_digits(text) if takes_decimals(adapter(type_)) else json.loads(text)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from orchestrator.cli.keeping import Keeping
     from orchestrator.cli.results import Results
     from orchestrator.compiler import Compiled
-    from orchestrator.runtime.events import Decision, Feed
+    from orchestrator.runtime.journal.events import Decision, Feed
     from orchestrator.runtime.kv.durations import DurationModel
-    from orchestrator.runtime.run import Runtime
-    from orchestrator.runtime.specs import Limits
+    from orchestrator.runtime.program.specs import Limits
+    from orchestrator.runtime.runner import Runner
 
 LONG_S: Final = 600.0
 """Where nobody sits at a terminal, a run that is kept is suspended at a sleep that takes longer."""
@@ -199,7 +199,7 @@ def _outcome(run: asyncio.Future[Outcome], case: Case) -> Outcome:
 async def _one(
     case: Case,
     kept: _Kept,
-    runtime: Runtime,
+    runtime: Runner,
     compiled: Compiled,
     slots: asyncio.Semaphore,
     *,

@@ -57,7 +57,7 @@ class Keeping:
         """The key of each run, by what it is given: other ones before and behind it change nothing."""
         if self.key is None or not self.has_several:
             return [self.key] * len(inputs)
-        from orchestrator.runtime.value_digest import value_digest
+        from orchestrator.runtime.journal.value_digest import value_digest
 
         seen: Counter[str] = Counter()
         keys: list[str | None] = []

@@ -22,9 +22,18 @@ from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen, printable
 from orchestrator.planner.figures import dollars, duration, tokens
 from orchestrator.planner.table import cut
-from orchestrator.runtime.events import Feed, MapProgress, OpCaught, OpDone, OpFailed, OpStarted, Spent, TimerSet
+from orchestrator.runtime.journal.events import (
+    Feed,
+    MapProgress,
+    OpCaught,
+    OpDone,
+    OpFailed,
+    OpStarted,
+    Spent,
+    TimerSet,
+)
+from orchestrator.runtime.journal.records import Spending
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.records import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable

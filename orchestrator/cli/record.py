@@ -15,7 +15,7 @@ from orchestrator.planner.record import OpMeasured, RunMeasured, RunRecord, Toke
 if TYPE_CHECKING:
     from orchestrator.cli.app import Facts, Outcome
     from orchestrator.dsl.workflow import Workflow
-    from orchestrator.runtime.records import OpRecord
+    from orchestrator.runtime.journal.records import OpRecord
     from orchestrator.runtime.result import RunResult
 
 

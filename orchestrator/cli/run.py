@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.target import Target
     from orchestrator.compiler import Compiled
     from orchestrator.running.engines import Kind
-    from orchestrator.runtime.specs import Limits
+    from orchestrator.runtime.program.specs import Limits
 
 CONCURRENCY = 4
 """Runs in flight at once."""
@@ -98,7 +98,7 @@ class RunCommand(Command):
 
 def _may_be_left_out(parameter: Parameter) -> str:
     if parameter.is_secret:
-        from orchestrator.runtime.journal.secrets import variable_of
+        from orchestrator.runtime.journal.lines.secrets import variable_of
 
         return f", or the environment's {variable_of(parameter.name)}"
     return "" if parameter.required else ", may be left out"
@@ -267,8 +267,8 @@ def ending(code: int, results: Results) -> int:
 def _require_all(compiled: Compiled, how: How) -> None:
     """Raise what is wrong with a run before anything is started for it."""
     from orchestrator.cli.engines import require_engine
-    from orchestrator.runtime.kept import require_kept
-    from orchestrator.runtime.pricing import require_prices
+    from orchestrator.runtime.execution.model_calls.pricing import require_prices
+    from orchestrator.runtime.program.kept import require_kept
 
     require_engine(compiled.plan)
     require_prices(compiled.program, how.limits or compiled.program.budget)
@@ -322,7 +322,7 @@ def limits_of_budget(text: str | None) -> Limits | None:
     if text is None:
         return None
     from orchestrator.dsl.declared.policy import PolicyError, parse_budget
-    from orchestrator.runtime.specs import Limits
+    from orchestrator.runtime.program.specs import Limits
 
     try:
         budget = parse_budget(text)

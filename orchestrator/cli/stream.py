@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from orchestrator.cli.by_path import ByPath
 from orchestrator.cli.screen import Screen
-from orchestrator.runtime.events import Feed, OpCaught, OpDone, OpFailed, RunDone, RunFailed, Token
+from orchestrator.runtime.journal.events import Feed, OpCaught, OpDone, OpFailed, RunDone, RunFailed, Token
 from orchestrator.runtime.observe import Subscription
 
 

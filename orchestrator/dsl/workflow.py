@@ -56,13 +56,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-Runner = Callable[["Workflow[..., Any]", dict[str, object]], Awaitable[Any]]
+RunsWorkflow = Callable[["Workflow[..., Any]", dict[str, object]], Awaitable[Any]]
 """Compiles and runs a workflow on inputs by name; gives a ``RunResult``."""
 
-RUNNER: Final = ("orchestrator.runtime.run", "run_workflow")
+RUNNER: Final = ("orchestrator.runtime.runner", "run_workflow")
 """Module and name of the runner where none is in force."""
 
-_runner: ContextVar[Runner | None] = ContextVar("orchestrator_runner", default=None)
+_runner: ContextVar[RunsWorkflow | None] = ContextVar("orchestrator_runner", default=None)
 _blocked: ContextVar[AbstractEventLoop | None] = ContextVar("orchestrator_blocked", default=None)
 
 
@@ -78,7 +78,7 @@ def blocking(loop: AbstractEventLoop) -> Context:
     return context
 
 
-def running_with(runner: Runner) -> AbstractContextManager[None]:
+def running_with(runner: RunsWorkflow) -> AbstractContextManager[None]:
     """Make ``runner`` run the workflows that are called in this context."""
     return Holding(_runner, runner)
 
@@ -173,7 +173,7 @@ class Workflow(Generic[P, R]):
     async def _execute(self, inputs: dict[str, object]) -> Any:
         workflow, inputs = self.for_inputs(inputs)
         module, name = RUNNER
-        runner: Runner = _runner.get() or getattr(importlib.import_module(module), name)
+        runner: RunsWorkflow = _runner.get() or getattr(importlib.import_module(module), name)
         return await runner(workflow, inputs)
 
     def given(self, **static: object) -> Workflow[..., R]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.events import Done, Event, Failed, Item, Partial, Progress, Started, Text
 from orchestrator.running.partial_json import Nothing, partial_json
-from orchestrator.runtime import events
+from orchestrator.runtime.journal import events
 from orchestrator.runtime.observe import FEED_LIMIT, Subscription
-from orchestrator.runtime.specs import Generate
+from orchestrator.runtime.program.specs import Generate
 
 if TYPE_CHECKING:
-    from orchestrator.runtime.program import Op, Program
+    from orchestrator.runtime.program.program import Op, Program
 
 Wake = Callable[[], None]
 _ALONE: Final = 0

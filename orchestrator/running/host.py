@@ -24,7 +24,7 @@ from orchestrator.running.opened import Opened
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
-    from orchestrator.runtime.run import Runtime
+    from orchestrator.runtime.runner import Runner
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class Host:
                 fix="write `await session.arun(...)` in an async tool, or make the tool a plain `def`",
             )
 
-    async def ready(self, compiled: Compiled, open_: Callable[[], Coroutine[Any, Any, Opened]]) -> Runtime:
+    async def ready(self, compiled: Compiled, open_: Callable[[], Coroutine[Any, Any, Opened]]) -> Runner:
         """The runtime, once what ``compiled`` needs has started; the first time ``open_`` makes it. On the loop."""
         if self._opened is None or _has_failed(self._opened):
             self._opened = asyncio.create_task(open_())

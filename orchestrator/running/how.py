@@ -13,7 +13,7 @@ from orchestrator.runtime.observe import Subscription
 if TYPE_CHECKING:
     from orchestrator.dsl.declared.policy import Budget
     from orchestrator.runtime.human import Human
-    from orchestrator.runtime.specs import Limits
+    from orchestrator.runtime.program.specs import Limits
 
     BudgetOfRun = Limits | Budget | str | None
     AnswersLike = Mapping[str, object] | Human | None

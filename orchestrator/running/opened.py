@@ -15,9 +15,9 @@ from orchestrator.running import stores
 from orchestrator.running.engines import engine_label, short_model, used_engines
 from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 from orchestrator.runtime.journal.stores.base import LEASE_S
+from orchestrator.runtime.program.specs import Generate
 from orchestrator.runtime.ray.tools import RayTools
-from orchestrator.runtime.run import Runtime
-from orchestrator.runtime.specs import Generate
+from orchestrator.runtime.runner import Runner
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -64,7 +64,7 @@ class Opened:
         lease_s: float = LEASE_S,
     ) -> None:
         self._tools = RayTools()
-        self.runtime = Runtime(
+        self.runtime = Runner(
             ray=self._tools,
             human=human,
             durations=durations,

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import from_json
 
-from orchestrator.runtime.reply_text import said
+from orchestrator.runtime.values.reply_text import said
 
 _FENCE: Final = re.compile(r"```[^\n`]*\n")
 _OPENING: Final = re.compile(r"[{\[]")

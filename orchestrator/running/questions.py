@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Diagnostic, SourceLoc, UsageError
-from orchestrator.runtime.events import region_key
 from orchestrator.runtime.human import Answers
+from orchestrator.runtime.journal.events import region_key
 
 if TYPE_CHECKING:
     from orchestrator.runtime.human import Human
-    from orchestrator.runtime.program import Program
+    from orchestrator.runtime.program.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Question:
 
 def questions_of(program: Program) -> list[Question]:
     """Everything that a program may ask."""
-    from orchestrator.runtime.specs import Ask
+    from orchestrator.runtime.program.specs import Ask
 
     return [
         Question(f"{key}{op.id}", region.types[op.first], op.spec.choices, op.where)

@@ -12,14 +12,14 @@ from orchestrator.holding import Holding
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.dsl.workflow import Workflow
-    from orchestrator.runtime.run import Runtime
+    from orchestrator.runtime.runner import Runner
 
 
 class Prepared(NamedTuple):
     """A workflow compiled for what it will run on."""
 
     compiled: Compiled
-    runtime: Runtime | None
+    runtime: Runner | None
     """None where that has yet to be started."""
 
 

@@ -17,17 +17,17 @@ from time import time
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import JournalError, RunError, SuspendedError, described
-from orchestrator.runtime.activity import Delivered
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.owner import RETRY_S
-from orchestrator.runtime.events import RunDone
+from orchestrator.runtime.execution.activity import Delivered
 from orchestrator.runtime.failures import suspended
+from orchestrator.runtime.journal.events import RunDone
 from orchestrator.runtime.journal.recorder import taken_over
 from orchestrator.runtime.journal.stores.base import Change, Notice, Status
 
 if TYPE_CHECKING:
     from orchestrator.runtime.coordinator.owner import Owner
-    from orchestrator.runtime.executor import Execution
+    from orchestrator.runtime.execution.execution import Execution
     from orchestrator.runtime.result import RunResult
 
 DRAIN_S: Final = 10.0

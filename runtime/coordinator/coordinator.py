@@ -4,7 +4,7 @@ A coordinator claims runs that are ready, of the workflows that it was given and
 nobody has begun, those whose owner is dead or silent, those whose moment has come, those that somebody has answered. It
 says of a run that it cannot execute what that waits for.
 
->>> async with Runtime(engines, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:  # doctest: +SKIP
+>>> async with Runner(engines, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:  # doctest: +SKIP
 ...     await Coordinator(runtime, [compile(answer)]).run()
 """
 
@@ -22,7 +22,7 @@ from orchestrator.runtime.journal.recorder import TAKEN_OVER
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.journal.stores.base import Head, Status
-    from orchestrator.runtime.run import Runtime
+    from orchestrator.runtime.runner import Runner
 
 CONCURRENCY: Final = 16
 """So many runs are executed at once."""
@@ -39,7 +39,7 @@ _log: Final = logging.getLogger(__name__)
 class Coordinator:
     """Executes runs of the runtime's store until it is stopped; the runtime is closed by whoever opened it."""
 
-    def __init__(self, runtime: Runtime, workflows: Iterable[Compiled], *, concurrency: int = CONCURRENCY) -> None:
+    def __init__(self, runtime: Runner, workflows: Iterable[Compiled], *, concurrency: int = CONCURRENCY) -> None:
         assert runtime.owner is not None, "the runs of a coordinator are in a store"
         self._runtime = runtime
         self._owner: Owner = runtime.owner

@@ -15,16 +15,16 @@ from types import MappingProxyType
 from typing import Final
 
 from orchestrator.runtime import failures
-from orchestrator.runtime.events import Event, Forked, RunStarted, Totals, VersionChanged
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
-from orchestrator.runtime.journal.chats import Chats
-from orchestrator.runtime.journal.live import Live
-from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
-from orchestrator.runtime.journal.stored import loads
+from orchestrator.runtime.journal.events import Event, Forked, RunStarted, Totals, VersionChanged
+from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
+from orchestrator.runtime.journal.lines.stored import loads
+from orchestrator.runtime.journal.lines.wire import VERSION, Wire
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
-from orchestrator.runtime.journal.wire import VERSION, Wire
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.program import Program
 
 _OWNER: Final = "fork"
 _ARTIFACT: Final = re.compile(r'\{"~artifact":"([^"]+)"\}')

@@ -14,9 +14,9 @@ from time import time
 from typing import Any, Final, NamedTuple
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.events import Verdict
 from orchestrator.runtime.failures import unknown_run
-from orchestrator.runtime.journal.questions import Question, open_questions
+from orchestrator.runtime.journal.events import Verdict
+from orchestrator.runtime.journal.reading.questions import Question, open_questions
 from orchestrator.runtime.journal.stores.base import OVER, Head, Loaded, Store
 
 SOMEBODY: Final = "a person"

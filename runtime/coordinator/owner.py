@@ -19,11 +19,12 @@ from uuid import uuid4
 
 from orchestrator.errors import JournalError, RunError, described
 from orchestrator.runtime.coordinator import notices
-from orchestrator.runtime.events import Event, RunStarted
+from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
 from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, run_exists, unreadable
 from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
-from orchestrator.runtime.journal.live import Live
+from orchestrator.runtime.journal.events import Event, RunStarted
+from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.recorder import Recorder, taken_over
 from orchestrator.runtime.journal.stores.base import (
     LEASE_S,
@@ -37,9 +38,8 @@ from orchestrator.runtime.journal.stores.base import (
     Store,
 )
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError
-from orchestrator.runtime.journal.version_change import History, LostUnderAnotherError, carried, read_history
-from orchestrator.runtime.once import UNSAID, settle
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.journal.versions.version_change import History, LostUnderAnotherError, carried, read_history
+from orchestrator.runtime.program.program import Program
 
 OVER_WELL: Final = ("done",)
 """A run that has given its result is not executed by another version."""

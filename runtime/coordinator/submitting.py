@@ -14,13 +14,13 @@ from uuid import uuid4
 
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.runtime.coordinator.owner import Owner
-from orchestrator.runtime.events import RunStarted
+from orchestrator.runtime.execution.model_calls.pricing import limits_of
 from orchestrator.runtime.inputs import inputs_apart
-from orchestrator.runtime.journal.described import described
+from orchestrator.runtime.journal.events import RunStarted
+from orchestrator.runtime.journal.reading.described import described
 from orchestrator.runtime.journal.stores.base import Store
-from orchestrator.runtime.kept import require_kept
-from orchestrator.runtime.pricing import limits_of
-from orchestrator.runtime.specs import Limits
+from orchestrator.runtime.program.kept import require_kept
+from orchestrator.runtime.program.specs import Limits
 from orchestrator.runtime.tools.threads import ToolThreads
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def submit(
 ) -> str:
     """Add a run that is ready for anybody who has the workflow; its id, or that of the run that has this ``key``.
 
-    It is durable when this returns. The parameters are those of ``Runtime.run``. A secret among the inputs is none of
+    It is durable when this returns. The parameters are those of ``Runner.run``. A secret among the inputs is none of
     what is kept: whoever executes the run has it in the environment. Raises ``RunError`` ORCH-R007 for wrong inputs,
     ORCH-R029 for the id of a run that there is already, ORCH-R101 for an input that cannot be written down, and
     ``CompileError`` ORCH-C092 for other values that could not be.

@@ -110,7 +110,7 @@ class _Step(BaseModel):
 def reply_in(text: str) -> Reply:
     """What a step says; what is no step is a reply with a problem."""
     from orchestrator.runtime.failures import ReplyError
-    from orchestrator.runtime.values import parsed_reply
+    from orchestrator.runtime.values.at_run_time import parsed_reply
 
     try:
         step = parsed_reply(_Step, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Protocol, runtime_checkable
 
-from orchestrator.runtime.events import Event
+from orchestrator.runtime.journal.events import Event
 
 
 @runtime_checkable

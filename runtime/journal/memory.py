@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.runtime.events import Event, RunDone, RunFailed, RunResumed
+from orchestrator.runtime.journal.events import Event, RunDone, RunFailed, RunResumed
 
 FINISHED_RUNS_KEPT: Final = 64
 _ENDS: Final = frozenset({RunDone, RunFailed})

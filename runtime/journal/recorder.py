@@ -2,10 +2,11 @@
 
 A row holds lines: a number is the version of those behind it, one that begins with ``m`` a message, or with ``M`` the
 name of a large one (:mod:`~orchestrator.runtime.journal.artifacts.apart`), and any other is an event
-(:mod:`~orchestrator.runtime.journal.wire`). A snapshot is the lines that still count
-(:mod:`~orchestrator.runtime.journal.live`). It is written when it is less than half of what has to be read without it,
-so nothing is stored again where nothing has been superseded, as in a long chat; this is looked at when as much as
-still counts has been written since. So to open a run is to read at most about three times of what is still going on.
+(:mod:`~orchestrator.runtime.journal.lines.wire`). A snapshot is the lines that still count
+(:mod:`~orchestrator.runtime.journal.lines.live`). It is written when it is less than half of what has to be read
+without it, so nothing is stored again where nothing has been superseded, as in a long chat; this is looked at when as
+much as still counts has been written since. So to open a run is to read at most about three times of what is still
+going on.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from time import monotonic
 from typing import Final
 
 from orchestrator.errors import JournalError, described
-from orchestrator.runtime.events import Event, ItemDone, RunDone, RunFailed, TurnDone
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
-from orchestrator.runtime.journal.chats import Chats, mentioned
-from orchestrator.runtime.journal.live import Live
-from orchestrator.runtime.journal.paths import UnknownPathError, paths_of
-from orchestrator.runtime.journal.stored import loads
+from orchestrator.runtime.journal.events import Event, ItemDone, RunDone, RunFailed, TurnDone
+from orchestrator.runtime.journal.lines.chats import Chats, mentioned
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
+from orchestrator.runtime.journal.lines.stored import loads
+from orchestrator.runtime.journal.lines.wire import VERSION, Wire
 from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Row, Store
 from orchestrator.runtime.journal.values.tree import NotKeptError
-from orchestrator.runtime.journal.wire import VERSION, Wire
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.program import Program
 
 SNAPSHOT_BYTES: Final = 64 * 1024
 """Behind fewer bytes than this no snapshot is taken."""

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from orchestrator.errors import Error
-from orchestrator.runtime.budget import Need
-from orchestrator.runtime.correction import Correction
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import (
+from orchestrator.runtime.execution.model_calls.budget import Need
+from orchestrator.runtime.execution.model_calls.correction import Correction
+from orchestrator.runtime.failures import SETTLED_AS_FAILED, other_version
+from orchestrator.runtime.journal.events import (
     Answered,
     Asked,
     CleanupStarted,
@@ -50,10 +51,9 @@ from orchestrator.runtime.events import (
     occurrence,
     region_key,
 )
-from orchestrator.runtime.failures import SETTLED_AS_FAILED, other_version
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.records import Spending
-from orchestrator.runtime.specs import Limits
+from orchestrator.runtime.journal.records import Spending
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import Limits
 
 Key = tuple[str, str]
 """A frame and an op."""
@@ -114,7 +114,7 @@ class State:
     """What is known of a run."""
 
     kept_once: frozenset[Key] = frozenset()
-    """See :attr:`orchestrator.runtime.program.Program.kept_once`."""
+    """See :attr:`orchestrator.runtime.program.program.Program.kept_once`."""
     started: RunStarted | None = None
     done: RunDone | None = None
     frames: dict[str, Known] = field(default_factory=dict)

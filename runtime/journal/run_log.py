@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Sequence
 
 from orchestrator.errors import JournalError, described
 from orchestrator.leaving import passes_through
-from orchestrator.runtime.events import Event
 from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.events import Event
 from orchestrator.runtime.journal.values.tree import NotKeptError
 
 

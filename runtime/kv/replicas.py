@@ -48,7 +48,7 @@ from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call
 from orchestrator.runtime.kv.returning import Returning
 from orchestrator.runtime.kv.routing import RoutingOptions, StickyRouter
-from orchestrator.runtime.raised import faults_of
+from orchestrator.runtime.tools.raised import faults_of
 
 DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
 """Errors after which a replica is left alone for a while, its KV gone: unreachable, stopped, not running."""

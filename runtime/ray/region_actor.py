@@ -30,26 +30,26 @@ from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import JournalError
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.events import Event, Feed, RunDone, RunFailed, Shown
+from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
+from orchestrator.runtime.execution.at_most_once.unsettled import lost, name_in
+from orchestrator.runtime.execution.model_calls.pricing import limits_of
 from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.events import Event, Feed, RunDone, RunFailed, Shown
+from orchestrator.runtime.journal.lines.secrets import given
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
-from orchestrator.runtime.journal.secrets import given
 from orchestrator.runtime.kv.durations import NAMESPACE, WINDOW, PauseStore
 from orchestrator.runtime.observe import Listeners, end_feeds
-from orchestrator.runtime.once import UNSAID, settle
-from orchestrator.runtime.pricing import limits_of
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import Limits
 from orchestrator.runtime.ray.region_host import Ended, Observation, PlannedFor, RegionHost
 from orchestrator.runtime.ray.shipping import ship_program
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.run_ids import RunIds
-from orchestrator.runtime.specs import Limits
 from orchestrator.runtime.telemetry.spans import recording_listener
 from orchestrator.runtime.tools.threads import ToolThreads
-from orchestrator.runtime.unsettled import lost, name_in
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -75,7 +75,7 @@ class _Order:
 
 
 class RegionActor:
-    """Runs programs in one Ray worker; used like a :class:`~orchestrator.runtime.run.Runtime`.
+    """Runs programs in one Ray worker; used like a :class:`~orchestrator.runtime.runner.Runner`.
 
     Needs a connected Ray (:func:`orchestrator.runtime.ray.session.connect`). ``engines`` travel to the worker as they
     are: a vLLM engine must have been started, because its actor is what the worker talks to; others start there.
@@ -175,7 +175,7 @@ class RegionActor:
         tenant: str | None = None,
         secrets: Mapping[str, object] = MappingProxyType({}),
     ) -> RunResult:
-        """Go on with an interrupted run, wherever it ran before; see ``Runtime.resume``."""
+        """Go on with an interrupted run, wherever it ran before; see ``Runner.resume``."""
         with self._ids.taken(run_id), given(secrets):
             known = await RunLog(self.journal, run_id).load()
             if replay(compiled.program, known).started is None:
@@ -200,7 +200,7 @@ class RegionActor:
         failed: str | None = None,
         did_not_happen: bool = False,
     ) -> None:
-        """Say what has become of a ``once`` tool of which nobody knew; see ``Runtime.settle``."""
+        """Say what has become of a ``once`` tool of which nobody knew; see ``Runner.settle``."""
         program = compiled.program
         with self._ids.taken(run_id):
             events = await RunLog(self.journal, run_id).load()

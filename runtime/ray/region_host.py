@@ -14,16 +14,16 @@ from orchestrator.planner.cluster import Cluster
 from orchestrator.planner.plan import Objective
 from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.events import Event, Feed, Shown
-from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.nested import Within
+from orchestrator.runtime.journal.events import Event, Feed, Shown
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.durations import DurationModel
-from orchestrator.runtime.nested import Within
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import Limits
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.services import Engines, Services
-from orchestrator.runtime.specs import Limits
 
 FLUSH_S: Final = 0.05
 """Events that nobody waits for travel at least this often, for observers."""

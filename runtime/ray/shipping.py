@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.specs import ToolCall
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import ToolCall
 
 _by_value: set[str] = set()
 

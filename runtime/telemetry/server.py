@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Engine
 from orchestrator.runtime.kv.replicas import ReplicaSet
-from orchestrator.runtime.specs import Generate
+from orchestrator.runtime.program.specs import Generate
 from orchestrator.runtime.telemetry import names
 
 _PROVIDERS: Final = {

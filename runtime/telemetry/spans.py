@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Span, SpanKind, Status, StatusCode, Tracer
 
 from orchestrator.runtime.engines.base import Engine, Usage
-from orchestrator.runtime.events import (
+from orchestrator.runtime.journal.events import (
     Computed,
     Feed,
     KvTurn,
@@ -34,9 +34,9 @@ from orchestrator.runtime.events import (
     Spent,
     region_key,
 )
-from orchestrator.runtime.program import Inline, Op, Program
-from orchestrator.runtime.records import Spending, place_of
-from orchestrator.runtime.specs import Generate, Structure, ToolCall
+from orchestrator.runtime.journal.records import Spending, place_of
+from orchestrator.runtime.program.program import Inline, Op, Program
+from orchestrator.runtime.program.specs import Generate, Structure, ToolCall
 from orchestrator.runtime.telemetry import names
 from orchestrator.runtime.telemetry.server import server_attributes
 

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.attempt import Attempt
-from orchestrator.runtime.once import marked, marked_async
-from orchestrator.runtime.once_within import may_run_again
-from orchestrator.runtime.specs import ToolCall
+from orchestrator.runtime.execution.at_most_once.once import marked, marked_async
+from orchestrator.runtime.execution.at_most_once.once_within import may_run_again
+from orchestrator.runtime.execution.attempt import Attempt
+from orchestrator.runtime.program.specs import ToolCall
 from orchestrator.runtime.tools.caller import Caller
 from orchestrator.runtime.tools.on_loop import on_loop
 
@@ -66,7 +66,7 @@ async def _call(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by
         await admitted()
     if spec.place.startswith("ray"):
         if services.remote is None:
-            fix = "give the Runtime a Ray session, or plan for a cluster without Ray"
+            fix = "give the Runner a Ray session, or plan for a cluster without Ray"
             raise RunError("ORCH-R009", f"`{op.id}` is placed on {spec.place}, and the runtime has no Ray", fix=fix)
         return await services.remote.call(op.id, spec.place, spec.fn, args, kwargs, began=began)
     if began is not None:

@@ -6,11 +6,11 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.runtime.budget import Ledger
-from orchestrator.runtime.program import Op
+from orchestrator.runtime.execution.model_calls.budget import Ledger
+from orchestrator.runtime.program.program import Op
 
 if TYPE_CHECKING:
-    from orchestrator.runtime.executor import Execution
+    from orchestrator.runtime.execution.execution import Execution
 
 
 class Runs:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from orchestrator.dsl.source.location import BY_VALUE
 from orchestrator.errors import SourceLoc
-from orchestrator.runtime.raised import RAISED_AT, user_line
+from orchestrator.runtime.tools.raised import RAISED_AT, user_line
 
 Dumps = Callable[[Any], bytes]
 """``cloudpickle.dumps``, of whichever distribution the other process has too."""

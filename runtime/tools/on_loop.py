@@ -21,7 +21,7 @@ from types import CoroutineType, coroutine
 from typing import Any, Final
 
 from orchestrator.leaving import passes_through
-from orchestrator.runtime.loop_watch import calls_tools
+from orchestrator.runtime.tools.loop_watch import calls_tools
 
 GRACE_S: Final = 2.0
 """How long a cancelled tool may clean up."""

@@ -10,7 +10,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.events import ToolItem
+from orchestrator.runtime.journal.events import ToolItem
 from orchestrator.runtime.tools.caller import Caller
 
 MOST_ITEMS: Final = 1_000_000

@@ -1,8 +1,8 @@
 """Tasks that tools start: one that calls ``sys.exit`` fails, and does not end the event loop and every run on it.
 
 asyncio lets ``SystemExit`` and ``KeyboardInterrupt`` out of a task through the loop. So the loops of runs have a task
-factory that turns them into a :class:`~orchestrator.runtime.raised.TaskExitError` where a tool has started the task;
-every other task is as it was.
+factory that turns them into a :class:`~orchestrator.runtime.tools.raised.TaskExitError` where a tool has started the
+task; every other task is as it was.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from orchestrator.leaving import passes_through
-from orchestrator.runtime.raised import TaskExitError
 from orchestrator.runtime.tools.caller import caller
+from orchestrator.runtime.tools.raised import TaskExitError
 
 
 def contain_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from orchestrator.errors import described
-from orchestrator.runtime.raised import raised
 from orchestrator.runtime.tools.crossing import Dumps, Raised, packed
+from orchestrator.runtime.tools.raised import raised
 
 WORKER_VARIABLE: Final = "ORCH_TOOL_PROCESS"
 """Set in the environment of processes that only call tools."""

@@ -12,7 +12,7 @@ from orchestrator import ToolCall, react, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.testing import fake
 
 
@@ -62,7 +62,7 @@ def told_of_steps(tools: list[Any], *replies: str) -> list[str]:
     engine = ScriptedEngine([*replies, DONE], takes_tools=False)
 
     async def run() -> Any:
-        async with Runtime({"main": engine}) as runtime:
+        async with Runner({"main": engine}) as runtime:
             return (await runtime.run(compile_workflow(agent, CLUSTER), {"question": "q"})).value
 
     assert asyncio.run(run()) == "done"

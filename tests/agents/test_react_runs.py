@@ -13,9 +13,9 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpDone, OpFailed, OpStarted
+from orchestrator.runtime.journal.events import OpDone, OpFailed, OpStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.testing import fake
 from tests.agents.reacting import (
     CLUSTER,
@@ -199,7 +199,7 @@ async def test_a_once_tool_is_called_once_for_each_step_also_after_a_crash() -> 
     replies = [call("send", to="nobody"), call("send", to="Ada"), call("page", url="x"), DONE]
     compiled = compile_workflow(agent, CLUSTER)
     journal = MemoryJournal()
-    async with Runtime({"main": ScriptedEngine(replies)}, journal=journal) as runtime:
+    async with Runner({"main": ScriptedEngine(replies)}, journal=journal) as runtime:
         whole = await runtime.run(compiled, {"question": "q"}, run_id="whole")
     assert whole.value == "done"
     assert sent == ["nobody", "Ada"]
@@ -211,7 +211,7 @@ async def test_a_once_tool_is_called_once_for_each_step_also_after_a_crash() -> 
         for event in events[:length]:
             prefix.append("again", event)
         said = sum(isinstance(e, OpDone) and e.op == "llm_1" for e in events[:length])
-        async with Runtime({"main": ScriptedEngine(replies[said:])}, journal=prefix) as runtime:
+        async with Runner({"main": ScriptedEngine(replies[said:])}, journal=prefix) as runtime:
             try:
                 result = await runtime.resume(compiled, "again")
             except RunError as error:
@@ -251,7 +251,7 @@ async def test_a_caught_failure_is_not_what_a_later_one_is_blamed_on() -> None:
         return react(question, [page])
 
     journal = MemoryJournal()
-    async with Runtime({"main": ScriptedEngine([call("page", url="x"), OSError("gone")])}, journal=journal) as runtime:
+    async with Runner({"main": ScriptedEngine([call("page", url="x"), OSError("gone")])}, journal=journal) as runtime:
         with pytest.raises(OrchError):
             await runtime.run(compile_workflow(agent, CLUSTER), {"question": "q"}, run_id="r")
     events = await journal.load("r")

@@ -22,7 +22,7 @@ from orchestrator import Workflow, loop, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import UnsettledError
 from orchestrator.runtime.engines.scripted import Lines, ScriptedEngine
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ async def played(
 ) -> tuple[Any, list[Effect]]:
     programs.World.effects = Effects(place)
     os.environ[programs.PLACE] = str(place)
-    async with Runtime({"main": ScriptedEngine(engine)}, human=programs.Answering()) as runtime:
+    async with Runner({"main": ScriptedEngine(engine)}, human=programs.Answering()) as runtime:
         result = await runtime.run(compile_workflow(flow), inputs, run_id="run")
     return result.value, list(read(place))
 
@@ -88,7 +88,7 @@ async def test_a_payment_without_outcome_is_settled_by_what_was_done(happened: b
     place = tmp_path / "effects"
     programs.World.effects = Effects(place)
     compiled = compile_workflow(paying)
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(UnsettledError) as caught:
             await runtime.run(compiled, {"start": "start-00000000"}, run_id="run")
         path = str(caught.value).split("`")[1]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.cli.by_path import ByPath
-from orchestrator.runtime.events import is_within
+from orchestrator.runtime.journal.events import is_within
 
 steps = st.sampled_from(["a", "a_1", "a_10", "é"])
 frames = st.lists(st.tuples(steps, st.sampled_from(["[0]", "[1]", ".b", "#2[0]", "#2.b"])), max_size=3)

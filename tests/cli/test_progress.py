@@ -12,7 +12,7 @@ from orchestrator.cli.screen import Screen
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.plan import Plan
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.events import MapProgress, OpDone, OpFailed, OpStarted, Spent, TimerSet
+from orchestrator.runtime.journal.events import MapProgress, OpDone, OpFailed, OpStarted, Spent, TimerSet
 from tests.cli.conftest import Orch
 
 MANY = """

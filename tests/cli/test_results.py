@@ -17,7 +17,7 @@ from orchestrator.cli import output, results
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.streams import UndeliveredError
 from orchestrator.ctrl_c import KeptCtrlC
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.cli.conftest import Orch
 
 FLOW = """
@@ -104,7 +104,7 @@ def test_it_saves_the_results(
 def test_it_delivers_them_when_it_comes_while_engines_stop(
     orch: Orch, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Runtime, "close", pressing(Runtime.close))
+    monkeypatch.setattr(Runner, "close", pressing(Runner.close))
     ended = orch("run", "shop.py", "seven")
     assert (ended.code, ended.out) == (130, "seven is paid for\n")
     assert not saved(shop)

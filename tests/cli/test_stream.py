@@ -7,7 +7,7 @@ import pytest
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.stream import Replies
 from orchestrator.errors import Error
-from orchestrator.runtime.events import Feed, OpCaught, OpDone, OpFailed, RunDone, RunFailed, Token
+from orchestrator.runtime.journal.events import Feed, OpCaught, OpDone, OpFailed, RunDone, RunFailed, Token
 
 
 def shown(capfd: pytest.CaptureFixture[str], *entries: Feed | tuple[str, Feed], several: bool = False) -> list[str]:

@@ -20,7 +20,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.machine import detect
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.owner import Owner
-from orchestrator.runtime.events import RunStarted
+from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.stores.base import Change, Head, Store
 from orchestrator.runtime.journal.stores.opened import open_store
 from tests.runtime.journal.stores.keeping import durable

@@ -19,9 +19,9 @@ from orchestrator.errors import RunError, UsageError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.records import Spending
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.records import Spending
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 NOTHING = {"db": None, "csv": (), "question": (), "limit": None}
 COUNT = "SELECT COUNT(*) FROM distributions"
@@ -50,7 +50,7 @@ def facts(ready: Compiled) -> Facts:
 
 
 async def outcomes_of(job: Job) -> list[Outcome]:
-    async with Runtime({"main": ScriptedEngine(reply)}) as runtime:  # type: ignore[arg-type]
+    async with Runner({"main": ScriptedEngine(reply)}) as runtime:  # type: ignore[arg-type]
         return [Outcome(case, await runtime.run(compiled(), case.inputs)) for case in job.cases]
 
 
@@ -174,7 +174,7 @@ def test_the_commands_at_the_end_can_be_copied_from_80_columns() -> None:
 async def test_an_answer_that_was_there_before_is_no_surprise_for_the_plan() -> None:
     job = app.prepare({**NOTHING, "limit": 1}, [])
     store = MemoryStore()
-    async with Runtime({"main": ScriptedEngine(reply)}, store=store) as runtime:  # type: ignore[arg-type]
+    async with Runner({"main": ScriptedEngine(reply)}, store=store) as runtime:  # type: ignore[arg-type]
         for _ in range(2):
             result = await runtime.run(compiled(), job.cases[0].inputs, key="one")
     report = app.report(job, [Outcome(job.cases[0], result)], facts(compiled()))

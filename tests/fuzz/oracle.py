@@ -28,10 +28,10 @@ from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.lowering import lower
+from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.result import RunResult
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.fuzz import surface
 from tests.fuzz.programs import HEADER, INPUTS
 
@@ -152,7 +152,7 @@ class Runs:
     def __init__(self) -> None:
         self.journal = MemoryJournal()
         self._engine = ScriptedEngine(lambda request: surface.shout(_asked(request)))
-        self._runtime = Runtime({"main": self._engine}, journal=self.journal, sleep=surface.slept)
+        self._runtime = Runner({"main": self._engine}, journal=self.journal, sleep=surface.slept)
 
     def outcome(self, program: Program, inputs: Sequence[Any], run_id: str, blocks: Sequence[int | None]) -> Outcome:
         return self._outcome(self._runtime.run_program(program, tuple(_copied(inputs)), run_id=run_id), blocks)

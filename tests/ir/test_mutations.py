@@ -30,7 +30,7 @@ from orchestrator.ir.text import parse, to_text
 from orchestrator.ir.tokens import tokens
 from orchestrator.ir.walk import op_id, operations
 from orchestrator.planner.graph import read
-from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.program.lowering import lower
 from tests.fuzz import surface
 from tests.fuzz.oracle import CLUSTER, Outcome, Runs, _find, loaded
 from tests.fuzz.programs import INPUTS, source

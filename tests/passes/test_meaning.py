@@ -16,9 +16,9 @@ from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import graph_of, read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.program.lowering import lower
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.runner import Runner
 from tests.passes.random_flows import BoomError, Direct, Traced, flow, reply
 
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="main"),))
@@ -26,7 +26,7 @@ CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="main"
 
 async def outcome(program: Program, question: int) -> Any:
     engine = ScriptedEngine(lambda request: reply(request.messages[-1].content))
-    async with Runtime({"main": engine}) as runtime:
+    async with Runner({"main": engine}) as runtime:
         try:
             return (await runtime.run_program(program, [question])).value
         except OrchError as error:

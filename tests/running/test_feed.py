@@ -13,7 +13,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.events import Partial, Progress, Started, Text
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.running.feed import RunFeed
-from orchestrator.runtime.events import MapProgress, OpStarted, Token
+from orchestrator.runtime.journal.events import MapProgress, OpStarted, Token
 
 
 class Point(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from orchestrator import attempt, parallel
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 CLUSTER = Cluster(engines=(EngineSpec(name="main", model="m", kind="scripted"),))
 
@@ -32,5 +32,5 @@ def side_by_side(first: Any, second: Any, n: Any) -> str:
 
 
 async def compile_and_run(flow: Any, inputs: dict[str, Any]) -> Any:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         return (await runtime.run(compile_workflow(flow), inputs)).value

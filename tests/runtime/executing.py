@@ -1,14 +1,14 @@
-"""Running a program on given services and a given journal, without a ``Runtime``."""
+"""Running a program on given services and a given journal, without a ``Runner``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.runtime.events import Feed
-from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.journal.base import Journal
+from orchestrator.runtime.journal.events import Feed
 from orchestrator.runtime.journal.replay import replay
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.services import Services
 

@@ -14,11 +14,11 @@ from random import Random
 from typing import Any
 
 from orchestrator.errors import Error, bases_of, qualified
-from orchestrator.runtime.builder import RegionBuilder, Val
-from orchestrator.runtime.cases import Cases, by_truth
-from orchestrator.runtime.inline import InlineLoop
-from orchestrator.runtime.program import Program, Region
-from orchestrator.runtime.specs import Policy, Raise, Structure, ToolCall
+from orchestrator.runtime.program.builder import RegionBuilder, Val
+from orchestrator.runtime.program.cases import Cases, by_truth
+from orchestrator.runtime.program.inline import InlineLoop
+from orchestrator.runtime.program.program import Program, Region
+from orchestrator.runtime.program.specs import Policy, Raise, Structure, ToolCall
 
 
 class BoomError(Exception):

@@ -12,7 +12,7 @@ from orchestrator.dsl.workflow import Workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
 from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
-from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.durations import DurationModel

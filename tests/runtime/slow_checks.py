@@ -14,7 +14,7 @@ from orchestrator import Happened, tool, workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
 
@@ -62,10 +62,10 @@ def losing(n: int) -> int:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Runtime]:
+async def running() -> AsyncIterator[Runner]:
     human = Answers({"ask_1": {"n": 3}})
     engine = ScriptedEngine(lambda _: '{"n": 3}')
-    async with asyncio.timeout(60), Runtime({"main": engine}, human=human) as runtime:
+    async with asyncio.timeout(60), Runner({"main": engine}, human=human) as runtime:
         yield runtime
 
 

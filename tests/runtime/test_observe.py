@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.events import CleanupStarted, Feed, OpDone
+from orchestrator.runtime.journal.events import CleanupStarted, Feed, OpDone
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 def frame(n: int) -> CleanupStarted:
@@ -83,7 +83,7 @@ async def test_an_observer_that_fails_is_dropped_and_the_run_goes_on(
 ) -> None:
     paid.clear()
     faulty, sound = Faulty(error), Subscription()
-    runtime = Runtime(observers=[faulty, sound])
+    runtime = Runner(observers=[faulty, sound])
     result = await runtime.run(compile_workflow(twice), {"x": 5})
     await runtime.close()
     assert (result.value, paid) == (5, [5, 5])

@@ -7,7 +7,7 @@ import pytest
 from orchestrator import random, tool, uuid, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 async def test_what_was_observed_is_journaled() -> None:
@@ -25,7 +25,7 @@ async def test_what_was_observed_is_journaled() -> None:
         return note(random(), uuid())
 
     compiled = compile_workflow(flow)
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError, match="down"):
             await runtime.run(compiled, {}, run_id="r")
         assert (await runtime.resume(compiled, "r")).value is True

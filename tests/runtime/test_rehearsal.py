@@ -14,7 +14,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.rehearsal import Rehearsal, rehearse
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 calls: Counter[str] = Counter()
 
@@ -50,7 +50,7 @@ def flow(n: int) -> str:
 async def rehearsed(later: Any) -> tuple[Rehearsal, MemoryStore]:
     """What another version would do with a run that stopped at its end."""
     store = MemoryStore()
-    async with Runtime({"default": ScriptedEngine(lambda r: r.messages[-1].content)}, store=store) as runtime:
+    async with Runner({"default": ScriptedEngine(lambda r: r.messages[-1].content)}, store=store) as runtime:
         with pytest.raises(RunError, match="not yet"):
             await runtime.run(compile_workflow(workflow(flow)), {"n": 1}, run_id="r")
     calls.clear()
@@ -119,7 +119,7 @@ async def test_a_run_that_cannot_go_on_says_why() -> None:
 
     other.__name__ = "first"
     store = MemoryStore()
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         task = asyncio.create_task(runtime.run(compile_workflow(workflow(first)), {"n": 1}, run_id="r"))
         await started.wait()
         task.cancel()

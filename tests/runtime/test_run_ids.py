@@ -10,7 +10,7 @@ from orchestrator import tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 class Shop:
@@ -44,7 +44,7 @@ def selling(shop: Shop) -> Compiled:
 async def test_a_run_that_is_resumed_twice_at_once_pays_once() -> None:
     shop = Shop()
     sale = selling(shop)
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError):
             await runtime.run(sale, {"cents": 5}, run_id="order")
         shop.is_open = True
@@ -60,7 +60,7 @@ async def test_an_id_that_is_used_again_starts_nothing(*, at_once: bool) -> None
     shop = Shop()
     shop.is_open = True
     sale = selling(shop)
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         runs = [runtime.run(sale, {"cents": cents}, run_id="order") for cents in (5, 6)]
         if at_once:
             ended = await asyncio.gather(*runs, return_exceptions=True)
@@ -75,7 +75,7 @@ async def test_nothing_is_settled_of_a_run_that_is_under_way() -> None:
     shop = Shop()
     shop.is_open = True
     sale = selling(shop)
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         run = asyncio.create_task(runtime.run(sale, {"cents": 5}, run_id="order"))
         while not shop.paid:
             await asyncio.sleep(0)

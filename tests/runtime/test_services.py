@@ -12,7 +12,7 @@ from orchestrator.errors import RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.services import Engines
 
 
@@ -47,7 +47,7 @@ async def test_an_engine_that_does_not_close_keeps_no_other_open(fault: BaseExce
     engines = [Stubborn("a", fault), Stubborn("b", None), Stubborn("c", OSError("c is gone"))]
     cluster = Cluster(engines=tuple(EngineSpec(name=each.name, kind="scripted", model=each.name) for each in engines))
     feed = Subscription()
-    runtime = Runtime({each.name: each for each in engines}, observers=[feed])
+    runtime = Runner({each.name: each for each in engines}, observers=[feed])
     assert (await runtime.run(compile_workflow(all_three, cluster), {"q": "?"})).value == ["a", "b", "c"]
     with pytest.raises(RunError) as caught:
         await runtime.close()
@@ -74,7 +74,7 @@ def two_turns(q: str) -> str:
 
 async def test_a_hint_that_exits_ends_no_run() -> None:
     cluster = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="main"),))
-    async with Runtime({"main": Unwilling(lambda request: "yes", name="main", model="main")}) as runtime:
+    async with Runner({"main": Unwilling(lambda request: "yes", name="main", model="main")}) as runtime:
         assert (await runtime.run(compile_workflow(two_turns, cluster), {"q": "?"})).value == "yes"
 
 

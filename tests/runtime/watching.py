@@ -13,9 +13,9 @@ from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.base import GenerateRequest, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.lowering import lower
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.program.lowering import lower
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.runner import Runner
 
 CLUSTER = Cluster(engines=(EngineSpec(name="main", kind="scripted", model="scripted"),))
 
@@ -73,7 +73,7 @@ def unhinted(flow: Workflow[..., Any]) -> Program:
 
 async def run(program: Program) -> tuple[str, Watching]:
     engine = Watching()
-    async with Runtime({"main": engine}) as runtime:
+    async with Runner({"main": engine}) as runtime:
         result = await runtime.run_program(program, ("q",), run_id="run")
         await asyncio.sleep(0)
     assert not result.warnings

@@ -18,8 +18,8 @@ from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.planner.figures import dollars
 
 if TYPE_CHECKING:
+    from orchestrator.runtime.journal.reading.timeline import Step, Timeline
     from orchestrator.runtime.journal.stores.base import Store
-    from orchestrator.runtime.journal.timeline import Step, Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def diff_command(first: str, second: str, store: str | None, as_json: bool, debu
 
 
 async def _history(store: Store, run_id: str) -> Timeline:
-    from orchestrator.runtime.journal import described
-    from orchestrator.runtime.journal.timeline import timeline
+    from orchestrator.runtime.journal.reading import described
+    from orchestrator.runtime.journal.reading.timeline import timeline
 
     head = await head_of(store, run_id)
     return await timeline(store.history(run_id), described.read(await store.program(head.version)))

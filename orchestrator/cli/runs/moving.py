@@ -37,7 +37,7 @@ def export_command(run_id: str, file: Path, store: str | None, as_json: bool, de
 
     async def write(opened: Store) -> None:
         from orchestrator.runtime.journal.artifacts.opening import artifacts_of
-        from orchestrator.runtime.journal.carried import exported
+        from orchestrator.runtime.journal.reading.carried import exported
 
         artifacts = await asyncio.to_thread(artifacts_of, opened.url)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -65,7 +65,7 @@ def export_command(run_id: str, file: Path, store: str | None, as_json: bool, de
 def import_command(file: Path, store: str | None, as_json: bool, debug: bool) -> None:
     """Add the run of a file to the store. Nothing is overwritten, and a run that is not over is paused."""
     del debug
-    from orchestrator.runtime.journal import carried
+    from orchestrator.runtime.journal.reading import carried
 
     with file.open("rb") as lines:
         run = carried.read(lines)

@@ -18,8 +18,8 @@ from orchestrator.cli.streams import deliver, deliver_json
 from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
+    from orchestrator.runtime.journal.reading.timeline import Step, Timeline
     from orchestrator.runtime.journal.stores.base import Head, Store
-    from orchestrator.runtime.journal.timeline import Step, Timeline
 
 _MOST_PROBLEMS: Final = 5
 _LONGEST: Final = 200
@@ -36,8 +36,8 @@ def show_command(run_id: str, store: str | None, as_json: bool, debug: bool) -> 
     del debug
 
     async def read(opened: Store) -> tuple[Head, Timeline]:
-        from orchestrator.runtime.journal import described
-        from orchestrator.runtime.journal.timeline import timeline
+        from orchestrator.runtime.journal.reading import described
+        from orchestrator.runtime.journal.reading.timeline import timeline
 
         head = await head_of(opened, run_id)
         version = described.read(await opened.program(head.version))

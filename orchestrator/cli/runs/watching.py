@@ -34,9 +34,9 @@ def watch_command(run_id: str, store: str | None, debug: bool) -> int:
     del debug
 
     async def follow(opened: Store) -> str:
-        from orchestrator.runtime.journal import described
+        from orchestrator.runtime.journal.reading import described
+        from orchestrator.runtime.journal.reading.timeline import Reading
         from orchestrator.runtime.journal.stores.base import OVER
-        from orchestrator.runtime.journal.timeline import Reading
 
         head = await head_of(opened, run_id)
         reading = Reading(described.read(await opened.program(head.version)))

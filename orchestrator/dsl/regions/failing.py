@@ -2,7 +2,7 @@
 
 A failure is caught by the qualified names of its class and that class's bases, as the journal records them, so that a
 handler means the same in every process and in a run that is resumed. What counts as a failure, and what nothing can
-catch, is in :mod:`orchestrator.runtime.catching`.
+catch, is in :mod:`orchestrator.runtime.execution.catching`.
 """
 
 from __future__ import annotations

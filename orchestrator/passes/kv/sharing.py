@@ -6,7 +6,8 @@ and as what leaves it. ``talks`` below is shared, so each ``t`` is, and so is th
     talks = map_(lambda text: chat("s").say(text).chat, texts)
     left, right = map_(lambda t: t.say("left").reply, talks), map_(lambda t: t.say("right").reply, talks)
 
-Tests: ``tests/passes/test_sharing.py``, and on random workflows ``tests/runtime/test_sessions_properties.py``.
+Tests: ``tests/passes/test_sharing.py``, and on random workflows
+``tests/runtime/execution/model_calls/test_sessions_properties.py``.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from time import time
 from typing import Any, Final
 
 from orchestrator.runtime.journal.artifacts.base import LARGEST_INLINE, Artifacts, digest_of, name_of
-from orchestrator.runtime.journal.chats import mentioned
-from orchestrator.runtime.journal.stored import loads
+from orchestrator.runtime.journal.lines.chats import mentioned
+from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.stores.base import Store
 
 _TAG: Final = "~artifact"

@@ -2,7 +2,7 @@
 
 A run is a *head* (which workflow, whose, how far, who executes it) and a *log*: rows of bytes, each of them what one
 run appended between two commits. A store never looks into a row; what stands there is
-:mod:`orchestrator.runtime.journal.wire`'s.
+:mod:`orchestrator.runtime.journal.lines.wire`'s.
 
 Whoever executes a run has *claimed* it. A claim is a number, the *epoch*, which grows with each claim; the statement
 that moves the head of a log fails for any other number. So an owner that was paused and wakes up cannot write, however
@@ -36,7 +36,7 @@ class NewRun:
     run_id: str
     workflow: str
     version: str
-    """It names the program that executes it (:attr:`orchestrator.runtime.program.Program.fingerprint`)."""
+    """It names the program that executes it (:attr:`orchestrator.runtime.program.program.Program.fingerprint`)."""
     tenant: str = ""
     key: str | None = None
     """Two runs of one tenant and workflow with the same key are the same run."""

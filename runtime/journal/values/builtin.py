@@ -21,7 +21,7 @@ from orchestrator.dsl.logprobs import Logprobs, TokenLogprob
 from orchestrator.dsl.models.messages import Message, Reply, ToolCall
 from orchestrator.dsl.models.parts import Part
 from orchestrator.errors import Error
-from orchestrator.runtime.journal.secrets import WRITTEN, sealed, unsealed
+from orchestrator.runtime.journal.lines.secrets import WRITTEN, sealed, unsealed
 from orchestrator.runtime.journal.values.tree import (
     Conversations,
     NotKeptError,
@@ -31,7 +31,7 @@ from orchestrator.runtime.journal.values.tree import (
     Write,
     Writer,
 )
-from orchestrator.runtime.values import Conversation
+from orchestrator.runtime.values.at_run_time import Conversation
 
 _ONLY_TEXTS: Final = frozenset({str})
 _MOST_DIGITS_BITS: Final = 13_000

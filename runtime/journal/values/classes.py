@@ -20,7 +20,7 @@ from pydantic.networks import AnyUrl, PostgresDsn
 from pydantic_core import PydanticUndefined
 
 from orchestrator.errors import qualified
-from orchestrator.runtime.journal.secrets import SECRETS
+from orchestrator.runtime.journal.lines.secrets import SECRETS
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError, Read, Reader, Write, Writer
 
 Kind = Literal["model", "dataclass", "enum", "url", "named tuple", "derived"]

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from orchestrator.dsl.models.llm import Chat
 from orchestrator.dsl.types.typing import UNIONS, generic_of, is_typed_dict
 from orchestrator.errors import qualified
-from orchestrator.runtime.journal.secrets import SECRETS
+from orchestrator.runtime.journal.lines.secrets import SECRETS
 from orchestrator.runtime.journal.values.arrays import is_numpy
 from orchestrator.runtime.journal.values.builtin import OWN, WRITES
 from orchestrator.runtime.journal.values.classes import kind_of

@@ -29,7 +29,7 @@ class NotReadError(ValueError):
 
 
 class Conversations(Protocol):
-    """Where the conversations of a run are (:class:`orchestrator.runtime.journal.chats.Chats`)."""
+    """Where the conversations of a run are (:class:`orchestrator.runtime.journal.lines.chats.Chats`)."""
 
     def number(self, conversation: Any) -> int:
         """The node of a conversation's last message."""

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from orchestrator import Error, branch, llm, narrow, switch, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.events import OpStarted
+from orchestrator.runtime.journal.events import OpStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.dsl.recording import record
 
 
@@ -114,7 +114,7 @@ async def test_a_case_is_one_level_in_the_journal_and_named_by_its_value() -> No
         return switch(kind(text), cases)
 
     journal = MemoryJournal()
-    async with Runtime(journal=journal) as runtime:
+    async with Runner(journal=journal) as runtime:
         compiled = compile_workflow(flow)
         for number, text in enumerate(("bug", "other")):
             await runtime.run(compiled, {"text": text}, run_id=f"{number}")

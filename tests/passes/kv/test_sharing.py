@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import branch, chat, loop, map_, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.specs import Generate
+from orchestrator.runtime.program.specs import Generate
 from tests.runtime.watching import CLUSTER, Watching, run, unhinted
 
 

@@ -16,7 +16,7 @@ from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.stores.base import Change, Head, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.journal.stores.keeping import durable
 
 CALLS: list[str] = []
@@ -49,14 +49,14 @@ async def head_of(store: Store) -> Head:
 
 
 async def suspended(store: Store, compiled: Compiled, inputs: dict[str, object], **options: Any) -> SuspendedError:
-    async with Runtime(store=store, **options) as runtime:
+    async with Runner(store=store, **options) as runtime:
         with pytest.raises(SuspendedError) as failure:
             await asyncio.wait_for(runtime.run(compiled, inputs, run_id="r"), 20)
     return failure.value
 
 
 async def resumed(store: Store, compiled: Compiled, **options: Any) -> Any:
-    async with Runtime(store=store, **options) as runtime:
+    async with Runner(store=store, **options) as runtime:
         return (await asyncio.wait_for(runtime.resume(compiled, "r"), 20)).value
 
 
@@ -94,7 +94,7 @@ async def test_a_run_that_is_resumed_without_an_answer_waits_again_and_asks_once
 
 async def test_whoever_is_at_hand_answers_and_the_log_has_it() -> None:
     store, compiled = MemoryStore(), compile_workflow(review)
-    async with Runtime(store=store, human=Answers({"verdict": "no"})) as runtime:
+    async with Runner(store=store, human=Answers({"verdict": "no"})) as runtime:
         assert (await runtime.run(compiled, {"title": "Ducks"}, run_id="r")).value == "no: Ducks"
     assert sum([row.data.count(b'["answered"') async for row in store.history("r")]) == 1
 
@@ -109,7 +109,7 @@ class Absent:
 
 async def test_an_answer_reaches_a_run_while_it_is_executed() -> None:
     store, compiled = MemoryStore(), compile_workflow(review)
-    async with Runtime(store=store, human=Absent()) as runtime:
+    async with Runner(store=store, human=Absent()) as runtime:
         running = asyncio.create_task(runtime.run(compiled, {"title": "Ducks"}, run_id="r"))
         while not (await store.load("r") and await notices.questions(store, "r")):
             await asyncio.sleep(0)
@@ -260,7 +260,7 @@ async def test_a_long_sleep_gives_the_run_back_until_its_moment() -> None:
 
 async def test_a_short_sleep_is_waited_for() -> None:
     store, compiled = MemoryStore(), compile_workflow(reminded)
-    async with Runtime(store=store, longest_sleep_s=10.0) as runtime:
+    async with Runner(store=store, longest_sleep_s=10.0) as runtime:
         assert (await runtime.run(compiled, {"title": "Ducks", "days": 1e-7}, run_id="r")).value == "Ducks"
 
 
@@ -300,7 +300,7 @@ async def pay(title: str) -> str:
 
 async def test_a_run_is_paused_when_a_tool_that_must_run_once_has_ended() -> None:
     store, compiled = MemoryStore(), compile_workflow(paying_twice)
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         running = asyncio.create_task(runtime.run(compiled, {"title": "Ducks"}, run_id="r"))
         await GATE["started"].wait()
         await notices.pause(store, "r", by="Ada")
@@ -317,7 +317,7 @@ async def test_a_run_is_paused_when_a_tool_that_must_run_once_has_ended() -> Non
 
 async def test_who_has_lost_its_run_stops_though_it_writes_nothing() -> None:
     store, compiled = MemoryStore(), compile_workflow(paying)
-    async with Runtime(store=store, lease_s=0.05) as runtime:
+    async with Runner(store=store, lease_s=0.05) as runtime:
         running = asyncio.create_task(runtime.run(compiled, {"title": "Ducks"}, run_id="r"))
         await GATE["started"].wait()
         assert runtime.owner is not None
@@ -332,13 +332,13 @@ async def test_who_has_lost_its_run_stops_though_it_writes_nothing() -> None:
 
 async def test_what_a_person_settles_is_taken_by_whoever_goes_on() -> None:
     store, compiled = MemoryStore(), compile_workflow(paying)
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         running = asyncio.create_task(runtime.run(compiled, {"title": "Ducks"}, run_id="r"))
         await GATE["started"].wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         with pytest.raises(RunError) as failure:
             await runtime.resume(compiled, "r")
     assert failure.value.code == "ORCH-R020"

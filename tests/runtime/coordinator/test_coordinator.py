@@ -17,11 +17,11 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.coordinator import Coordinator
 from orchestrator.runtime.coordinator.owner import Owner
-from orchestrator.runtime.events import RunStarted
+from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.stores.base import Change, Head, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.opened import open_store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.journal.stores.keeping import durable
 
 CALLS: list[int] = []
@@ -81,7 +81,7 @@ async def begun(store: Store, compiled: Compiled, run_id: str, n: int) -> None:
 
 @asynccontextmanager
 async def working(store: Store, compiled: Sequence[Compiled], **options: Any) -> AsyncIterator[Coordinator]:
-    async with Runtime(store=store, longest_sleep_s=1.0) as runtime:
+    async with Runner(store=store, longest_sleep_s=1.0) as runtime:
         coordinator = Coordinator(runtime, compiled, **options)
         task = asyncio.create_task(coordinator.run())
         try:

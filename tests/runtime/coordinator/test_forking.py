@@ -16,7 +16,7 @@ from orchestrator.runtime.coordinator.forking import fork
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.artifacts.folder import Folder
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 calls: Counter[str] = Counter()
 
@@ -47,7 +47,7 @@ def reply(request: Any) -> str:
 async def forked(**given: Any) -> tuple[str, Counter[str], MemoryStore]:
     """The value of a fork of a run that is over, and what the fork called."""
     store, compiled = MemoryStore(), compile_workflow(flow)
-    async with Runtime({"default": ScriptedEngine(reply)}, store=store) as runtime:
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
         await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
         calls.clear()
         await fork(store, compiled.program, "r", "f", **given)
@@ -89,7 +89,7 @@ async def test_a_fork_in_front_of_a_write_writes() -> None:
 async def test_the_run_itself_stays_as_it_is_and_the_fork_outlives_it() -> None:
     _, _, store = await forked(before="told")
     assert await store.remove(["r"]) == 1
-    async with Runtime({"default": ScriptedEngine(reply)}, store=store) as runtime:
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
         assert (await runtime.resume(compile_workflow(flow), "f")).value.endswith("said kindly>")
 
 
@@ -102,7 +102,7 @@ async def test_an_op_that_the_run_has_not_come_to_is_an_error(before: str) -> No
 
 async def test_an_id_that_is_taken_is_an_error() -> None:
     store, compiled = MemoryStore(), compile_workflow(flow)
-    async with Runtime({"default": ScriptedEngine(reply)}, store=store) as runtime:
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
         await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
         with pytest.raises(RunError) as raised:
             await fork(store, compiled.program, "r", "r")
@@ -112,7 +112,7 @@ async def test_an_id_that_is_taken_is_an_error() -> None:
 async def test_large_values_and_messages_are_taken_and_outlive_the_other_run(tmp_path: Path) -> None:
     large, store, artifacts, compiled = "x" * 100_000, MemoryStore(), Folder(tmp_path), compile_workflow(flow)
     engine = ScriptedEngine(lambda request: large if "facts" in request.messages[-1].content else "told")
-    async with Runtime({"default": engine}, store=store, artifacts=artifacts) as runtime:
+    async with Runner({"default": engine}, store=store, artifacts=artifacts) as runtime:
         await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
         await fork(store, compiled.program, "r", "f", before="told", artifacts=artifacts)
         await store.remove(["r"])

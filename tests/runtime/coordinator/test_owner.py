@@ -12,7 +12,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 class Broken(MemoryStore):
@@ -48,7 +48,7 @@ async def test_a_run_whose_log_failed_is_somebody_elses_though_the_process_goes_
     def flow(n: int) -> int:
         return breaks(n)
 
-    async with Runtime(store=store) as runtime, Runtime(store=store) as second:
+    async with Runner(store=store) as runtime, Runner(store=store) as second:
         runtime._owner = Owner(store, lease_s=0.1)
         going_on = asyncio.create_task(runtime.run(compile_workflow(other), {"n": 1}, run_id="other"))
         with pytest.raises(JournalError, match="No space left"):
@@ -75,7 +75,7 @@ async def test_a_run_that_cannot_be_resumed_as_somebody_asks_for_is_not_held() -
         return fails(n)
 
     store, compiled = MemoryStore(), compile_workflow(flow)
-    async with Runtime(store=store) as runtime, Runtime(store=store) as second:
+    async with Runner(store=store) as runtime, Runner(store=store) as second:
         with pytest.raises(RunError, match="not yet"):
             await runtime.run(compiled, {"n": 1}, run_id="r")
         with pytest.raises(RunError, match="is not a budget"):

@@ -10,7 +10,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 @tool(effects="idempotent")
@@ -39,7 +39,7 @@ async def test_a_run_that_was_added_is_ready_and_anybody_may_go_on_with_it() -> 
     (head,) = await store.heads()
     assert (head.run_id, head.status, head.owner, head.tenant) == (run_id, "ready", None, "acme")
     assert await store.program(compiled.program.fingerprint) is not None
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         assert (await runtime.resume(compiled, run_id)).value == 42
 
 
@@ -69,5 +69,5 @@ async def test_a_secret_is_the_executing_processs_own(monkeypatch: pytest.Monkey
     assert loaded is not None
     assert b"of-the-sender" not in b"".join(row.data for row in loaded.rows)
     monkeypatch.setenv("ORCH_SECRET_KEY", "four")
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         assert (await runtime.resume(compiled, run_id)).value == 4

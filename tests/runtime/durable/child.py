@@ -16,7 +16,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import UnsettledError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.stores.opened import open_store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 NAMES = ("mapping", "catching", "chatting", "paying", "charging")
 
@@ -26,13 +26,13 @@ async def main(folder: Path) -> None:
     programs.World.effects = Effects(folder / "effects")
     print(json.dumps({"ready": time.monotonic()}), flush=True)
     store = await open_store(f"sqlite:///{folder / 'runs.db'}")
-    async with Runtime({"main": ScriptedEngine(programs.reply)}, store=store, human=programs.Answering()) as runtime:
+    async with Runner({"main": ScriptedEngine(programs.reply)}, store=store, human=programs.Answering()) as runtime:
         values = await asyncio.gather(*(play(runtime, *each, folder) for each in compiled.items()))
     await store.close()
     print(json.dumps({"value": values}), flush=True)
 
 
-async def play(runtime: Runtime, name: str, compiled: Compiled, folder: Path) -> Any:
+async def play(runtime: Runner, name: str, compiled: Compiled, folder: Path) -> Any:
     start = f"start-{NAMES.index(name):08x}"
     while True:
         try:

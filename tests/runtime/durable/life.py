@@ -21,7 +21,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.stores.base import Store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.durable.dying import DyingStore, Fate, Memory, outlived
 
 START = "start-00000000"
@@ -56,7 +56,7 @@ class Life:
         inner = await self.place.open()
         store = DyingStore(inner, at, fate)
         engine = ScriptedEngine(programs.reply)
-        runtime = Runtime({"main": engine}, store=store, human=programs.Answering(), sleep=at_once)  # type: ignore[arg-type]
+        runtime = Runner({"main": engine}, store=store, human=programs.Answering(), sleep=at_once)  # type: ignore[arg-type]
         before = len(self.begun())
         try:
             value, _ = await asyncio.wait_for(outlived(store, self.place, self._goes_on(runtime)), 20)
@@ -73,7 +73,7 @@ class Life:
                 await inner.close()
         return value, store
 
-    async def _goes_on(self, runtime: Runtime) -> Any:
+    async def _goes_on(self, runtime: Runner) -> Any:
         """Begin the run, or go on with it, as somebody does who cannot know whether there is one."""
         while True:
             try:

@@ -8,13 +8,13 @@ from operator import add
 
 import pytest
 
-from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage, complete, held, sent, when_sent
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.replicas import ReplicaSet
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.run import Runtime
-from orchestrator.runtime.specs import Generate, Policy
+from orchestrator.runtime.program.builder import RegionBuilder
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import Generate, Policy
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import until
 from tests.runtime.kv.replica_sets import Flaky, ask, slots
 
@@ -62,7 +62,7 @@ async def test_the_timeout_of_a_call_does_not_count_its_place_in_the_queue() -> 
     body = RegionBuilder("", 1)
     (reply,) = body.suspend("op", Generate("default", None), body.args, types=[str], policy=Policy(timeout_s=0.05))
     program = Program("test", "hash", ("x",), body.finish([reply]), str)
-    async with Runtime({"main": engine}) as runtime:
+    async with Runner({"main": engine}) as runtime:
         async with engine.gates[0].turn("holder"):
             late = asyncio.create_task(runtime.run_program(program, ("ask",)))
             while not engine.gates[0].state.waiting:

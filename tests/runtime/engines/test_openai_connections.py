@@ -19,7 +19,7 @@ from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
 from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.engines.answering import chunk, serving, usage
 
 
@@ -102,7 +102,7 @@ async def test_a_reply_is_there_when_it_is_complete_though_its_response_does_not
 def test_runs_may_follow_each_other_in_different_event_loops() -> None:
     compiled = compile_workflow(asks)
     with keeping_alive() as (url, _):
-        runtime = Runtime({"default": engine_at(url)})
+        runtime = Runner({"default": engine_at(url)})
         for _ in range(3):
             assert asyncio.run(runtime.run(compiled, {"question": "how?"})).value == "fine"
         asyncio.run(runtime.close())

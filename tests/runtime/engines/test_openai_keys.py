@@ -17,7 +17,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
 
 KEYS = ("hush-of-the-environment", "hush of the URL", "hush-of-the-query", "hush-of-the-body")
@@ -61,7 +61,7 @@ async def test_no_key_of_an_endpoint_is_kept_or_told(
         options = OpenAIOptions(
             base_url=url, key_env="MY_KEY", kv_hints=False, extra_body={"top_k": 3, "api_key": KEYS[3]}
         )
-        async with Runtime({"default": OpenAIEngine("default", "m", options)}, store=store) as runtime:
+        async with Runner({"default": OpenAIEngine("default", "m", options)}, store=store) as runtime:
             result = await runtime.run(compile_workflow(flow), {"question": "why?"}, observers=[seen])
             with pytest.raises(RunError) as caught:
                 await runtime.run(compile_workflow(failing), {"question": "why?"}, observers=[seen])

@@ -15,16 +15,16 @@ import pytest
 
 from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError, RunError
-from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import GenerateRequest, Sampling, complete, noting
 from orchestrator.runtime.engines.endpoint.pace import FIRST, shared_pace
 from orchestrator.runtime.engines.openai import MOST_REFUSALS, OpenAIEngine, OpenAIOptions
-from orchestrator.runtime.events import Spent
+from orchestrator.runtime.journal.events import Spent
 from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.program import Program
-from orchestrator.runtime.run import Runtime
-from orchestrator.runtime.specs import Generate, Limits, Policy
+from orchestrator.runtime.program.builder import RegionBuilder
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import Generate, Limits, Policy
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import until
 from tests.runtime.engines.answering import JSON, Answer, chunk, said, serving, usage
 
@@ -58,7 +58,7 @@ class Refusing:
 async def test_a_refused_call_is_sent_again_without_an_attempt(status: int, after: str | None) -> None:
     program = asking(Policy())
     with serving(Refusing(2, status=status, after=after)) as endpoint:
-        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+        async with Runner({"main": engine(endpoint.url)}) as runtime:
             result = await runtime.run_program(program, ("hi",))
     assert result.value == "yes"
     assert len(endpoint.asked) == 3
@@ -143,7 +143,7 @@ async def test_an_endpoint_that_answers_nobody_is_given_up() -> None:
 
 async def test_a_wait_that_is_absurd_is_an_error_at_once() -> None:
     with serving(Refusing(1000, after="86400")) as endpoint:
-        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+        async with Runner({"main": engine(endpoint.url)}) as runtime:
             with pytest.raises(RunError) as caught:
                 await runtime.run_program(asking(Policy(attempts=3, backoff_s=0.0)), ("hi",))
     assert caught.value.code == "ORCH-E023"
@@ -153,14 +153,14 @@ async def test_a_wait_that_is_absurd_is_an_error_at_once() -> None:
 
 async def test_waiting_for_the_endpoint_is_not_an_ops_time() -> None:
     with serving(Refusing(1, after="3")) as endpoint:
-        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+        async with Runner({"main": engine(endpoint.url)}) as runtime:
             result = await runtime.run_program(asking(Policy(timeout_s=2.5)), ("hi",))
     assert result.value == "yes"
 
 
 async def test_the_seconds_of_a_budget_bound_the_waiting_and_what_was_refused_costs_nothing() -> None:
     with serving(Refusing(1000, after="100")) as endpoint:
-        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+        async with Runner({"main": engine(endpoint.url)}) as runtime:
             feed = Subscription()
             with pytest.raises(RunError) as caught:
                 await runtime.run_program(asking(Policy()), ("hi",), budget=Limits(seconds=3.0), observers=[feed])
@@ -196,7 +196,7 @@ async def test_each_engine_keeps_its_own_limit_and_no_other() -> None:
 
 async def test_a_place_in_the_queue_is_not_an_ops_time() -> None:
     with serving(GOOD) as endpoint:
-        async with Runtime({"main": engine(endpoint.url, max_concurrency=1)}) as runtime:
+        async with Runner({"main": engine(endpoint.url, max_concurrency=1)}) as runtime:
             pace = shared_pace(endpoint.url, "none", "m", 1)
             holder = await pace.enter("", "another run")
             late = asyncio.create_task(runtime.run_program(asking(Policy(timeout_s=2.0)), ("hi",)))
@@ -270,7 +270,7 @@ async def test_while_one_sample_is_refused_the_others_are_paid_for_and_take_thei
         return Program("test", "hash", ("x",), body.finish([reply]), list[str])
 
     with serving(answer) as endpoint:
-        async with Runtime({"main": engine(endpoint.url)}) as runtime:
+        async with Runner({"main": engine(endpoint.url)}) as runtime:
             assert (await runtime.run_program(slowly(Policy()), ("hi",))).value == ["yes", "yes"]
             feed = Subscription()
             with pytest.raises(RunError) as caught:

@@ -12,13 +12,13 @@ from orchestrator.errors import OrchError
 from orchestrator.planner.cluster import Cluster
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.result import RunResult
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.engines.answering import JSON, Answer, Endpoint, chunk, said, serving, usage
 
 
 async def ran(endpoint: Endpoint, flow: Any, **engine: Any) -> RunResult:
     options = OpenAIOptions(base_url=endpoint.url, key_env="NO_SUCH_KEY", kv_hints=False, **engine)
-    runtime = Runtime({"remote": OpenAIEngine("remote", "m", options)})
+    runtime = Runner({"remote": OpenAIEngine("remote", "m", options)})
     try:
         return await runtime.run(compile_workflow(flow, Cluster()), {"question": "hi"})
     finally:

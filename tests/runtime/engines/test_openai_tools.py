@@ -14,7 +14,7 @@ from orchestrator.errors import OrchError
 from orchestrator.planner.cluster import Cluster
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.result import RunResult
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.engines.answering import JSON, Answer, Endpoint, chunk, said, serving, usage
 
 
@@ -39,7 +39,7 @@ def once(question: str) -> Reply:
 
 async def ran(endpoint: Endpoint, flow: Any) -> RunResult:
     options = OpenAIOptions(base_url=endpoint.url, key_env="NO_SUCH_KEY", kv_hints=False)
-    async with Runtime({"remote": OpenAIEngine("remote", "m", options)}) as runtime:
+    async with Runner({"remote": OpenAIEngine("remote", "m", options)}) as runtime:
         return await runtime.run(compile_workflow(flow, Cluster()), {"question": "hi"})
 
 

@@ -16,10 +16,10 @@ from orchestrator.errors import EngineError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Chunk, Engine, GenerateRequest
 from orchestrator.runtime.engines.vllm import version
-from orchestrator.runtime.events import Token
+from orchestrator.runtime.journal.events import Token
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.ray.session import RaySession
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.conftest import MODEL
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -51,7 +51,7 @@ def endless(question: str) -> list[str]:
 
 async def test_tokens_reach_observers_as_they_are_made(vllm_engine: Engine) -> None:
     feed = Subscription()
-    result = await Runtime({"vllm": vllm_engine}).run(compiled(streaming), {"question": LONG}, observers=[feed])
+    result = await Runner({"vllm": vllm_engine}).run(compiled(streaming), {"question": LONG}, observers=[feed])
     pieces = [each.text for each in feed.drain() if isinstance(each, Token)]
     assert "".join(pieces) == result.value
     assert len(pieces) > 1
@@ -61,7 +61,7 @@ async def test_tokens_reach_observers_as_they_are_made(vllm_engine: Engine) -> N
 async def test_cancelling_a_run_aborts_its_requests(vllm_engine: Engine) -> None:
     before = (await vllm_engine.stats()).aborted
     feed = Subscription()
-    runtime = Runtime({"vllm": vllm_engine}, observers=[feed])
+    runtime = Runner({"vllm": vllm_engine}, observers=[feed])
     running = asyncio.create_task(runtime.run(compiled(endless), {"question": LONG}))
     async for entry in feed:
         if isinstance(entry, Token):
@@ -99,7 +99,7 @@ class _Signal(Subscription):
 
 async def test_the_loser_of_a_race_is_aborted(vllm_engine: Engine) -> None:
     before = (await vllm_engine.stats()).aborted
-    result = await Runtime({"vllm": vllm_engine}).run(compiled(hurried), {"question": LONG}, observers=[_Signal()])
+    result = await Runner({"vllm": vllm_engine}).run(compiled(hurried), {"question": LONG}, observers=[_Signal()])
     assert result.value == [LONG]
     assert await idle(vllm_engine)
     assert (await vllm_engine.stats()).aborted == before + 1

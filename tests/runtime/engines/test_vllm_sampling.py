@@ -11,7 +11,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.sampling import matches
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Engine
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.conftest import MODEL
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow, pytest.mark.a
 
 async def ran(engine: Engine, flow: Any) -> Any:
     cluster = Cluster(engines=(EngineSpec(name="vllm", kind="vllm", model=str(MODEL)),))
-    return (await Runtime({"vllm": engine}).run(compile_workflow(flow, cluster), {"question": "How many?"})).value
+    return (await Runner({"vllm": engine}).run(compile_workflow(flow, cluster), {"question": "How many?"})).value
 
 
 async def test_a_reply_is_one_of_the_choices(vllm_engine: Engine) -> None:

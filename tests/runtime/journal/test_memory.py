@@ -10,9 +10,9 @@ from orchestrator.dsl.tool import tool
 from orchestrator.dsl.workflow import workflow
 from orchestrator.planner.graph import read
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import RunDone, RunFailed, RunResumed, RunStarted
+from orchestrator.runtime.journal.events import RunDone, RunFailed, RunResumed, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.lowering import lower
+from orchestrator.runtime.program.lowering import lower
 from orchestrator.runtime.services import Engines, Services
 from tests.runtime.executing import execute
 

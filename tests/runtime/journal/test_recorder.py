@@ -16,16 +16,16 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import Event, OpDone, OpFailed, OpStarted, RunStarted
-from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.journal import recorder as module
+from orchestrator.runtime.journal.events import Event, OpDone, OpFailed, OpStarted, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.result import RunResult
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.services import Engines, Services
 from tests.runtime.executing import execute
 from tests.runtime.random_programs import BoomError, Builder, Generator, Shape, interpret
@@ -168,7 +168,7 @@ async def test_a_conversation_is_written_once() -> None:
 
     engine = ScriptedEngine(lambda request: f"{len(request.messages)} {text}")
     store = MemoryStore()
-    async with Runtime({"default": engine}, store=store) as runtime:
+    async with Runner({"default": engine}, store=store) as runtime:
         await runtime.run(compile_workflow(talking), {"text": text}, run_id="r")
     rows = [row async for row in store.history("r")]
     new = 101 * 2 * len(text)
@@ -227,7 +227,7 @@ async def test_a_store_that_fails_suspends_the_run_and_is_no_failure_of_its_tool
         return counted(counted(n))
 
     store = Failing(3)
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         assert (await runtime.run(compile_workflow(flow), {"n": 1}, run_id="r")).value == 3
     assert calls == [1, 2]
     assert store.times == 0
@@ -247,7 +247,7 @@ async def test_a_run_that_somebody_else_has_taken_over_writes_nothing_more() -> 
     def flow(n: int) -> int:
         return slow(n) + slow(n + 1)
 
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         task = asyncio.create_task(runtime.run(compile_workflow(flow), {"n": 1}, run_id="r"))
         await gone.wait()
         head = (await store.heads())[0]

@@ -9,9 +9,9 @@ import pytest
 from orchestrator import map_, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
-from orchestrator.runtime.events import Event, RunFailed
+from orchestrator.runtime.journal.events import Event, RunFailed
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 calls: list[str] = []
 
@@ -99,7 +99,7 @@ async def test_a_run_ends_wherever_its_journal_fails_and_goes_on_when_it_works(e
     while not finished:
         calls.clear()
         journal = Failing(at, error)
-        async with Runtime(journal=journal) as runtime:
+        async with Runner(journal=journal) as runtime:
             try:
                 value = (await runtime.run(compiled, {"n": 1}, run_id="r")).value
             except JournalError as failure:
@@ -121,7 +121,7 @@ async def test_a_run_ends_wherever_its_journal_fails_and_goes_on_when_it_works(e
     assert at > 12
 
 
-async def _resumed(runtime: Runtime) -> object:
+async def _resumed(runtime: Runner) -> object:
     try:
         return (await runtime.resume(compile_workflow(flow), "r")).value
     except RunError as unsettled:
@@ -132,7 +132,7 @@ async def _resumed(runtime: Runtime) -> object:
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_a_barrier_that_fails_is_such_a_failure_before_anything_starts(at_once: bool) -> None:
-    async with Runtime(journal=Unsafe(at_once=at_once)) as runtime:
+    async with Runner(journal=Unsafe(at_once=at_once)) as runtime:
         with pytest.raises(JournalError) as caught:
             await runtime.run(compile_workflow(flow), {"n": 1})
     assert "ConnectionError: gone" in caught.value.message
@@ -147,7 +147,7 @@ async def test_why_a_run_failed_is_still_said_when_the_journal_does_not_take_it(
                 raise OSError("full")
             super().append(run_id, event)
 
-    async with Runtime(journal=Full()) as runtime:
+    async with Runner(journal=Full()) as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(failing), {"n": 1})
     assert [each.code for each in caught.value.diagnostics] == ["ORCH-R001", "ORCH-R048"]
@@ -155,7 +155,7 @@ async def test_why_a_run_failed_is_still_said_when_the_journal_does_not_take_it(
 
 
 async def test_a_journal_that_cannot_be_read_starts_nothing() -> None:
-    async with Runtime(journal=Unreadable()) as runtime:
+    async with Runner(journal=Unreadable()) as runtime:
         for going in (
             runtime.run(compile_workflow(flow), {"n": 1}, run_id="r"),
             runtime.resume(compile_workflow(flow), "r"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator.runtime.events import Event
-from orchestrator.runtime.journal.chats import Chats
-from orchestrator.runtime.journal.stored import loads
-from orchestrator.runtime.journal.wire import Wire
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.journal.events import Event
+from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.stored import loads
+from orchestrator.runtime.journal.lines.wire import Wire
+from orchestrator.runtime.program.program import Program
 
 
 class Codec:

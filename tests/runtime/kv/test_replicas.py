@@ -16,7 +16,7 @@ from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaSet
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import until
 from tests.runtime.kv.replica_sets import Hinted, ask, sim, slots
 
@@ -182,17 +182,17 @@ def broken(question: str) -> str:
     return fail(llm(question))
 
 
-async def _answers(runtime: Runtime, runs: int) -> list[object]:
+async def _answers(runtime: Runner, runs: int) -> list[object]:
     program = compiled(agent)
     results = await asyncio.gather(*(runtime.run(program, {"question": f"What is {i}?"}) for i in range(runs)))
     return [result.value for result in results]
 
 
 async def test_draining_a_replica_under_load_changes_no_result() -> None:
-    async with Runtime({"default": sim(time_scale=0)}) as runtime:
+    async with Runner({"default": sim(time_scale=0)}) as runtime:
         expected = await _answers(runtime, 24)
     engine = ReplicaSet("sim", [sim(), sim()], slots(4))
-    async with asyncio.timeout(60), Runtime({"default": engine}) as runtime:
+    async with asyncio.timeout(60), Runner({"default": engine}) as runtime:
         answers = asyncio.create_task(_answers(runtime, 24))
         await until(lambda: all(load.done >= 3 for load in engine.router.loads))
         await engine.drain(0)
@@ -206,7 +206,7 @@ async def test_draining_a_replica_under_load_changes_no_result() -> None:
 
 
 async def test_admission_is_there_for_every_engine_and_ends_with_the_run() -> None:
-    runtime = Runtime({"default": sim()})
+    runtime = Runner({"default": sim()})
     (engine,) = runtime.engines
     await runtime.run(compiled(agent), {"question": "Why?"})
     assert engine.gates[0].state.admitted >= 1
@@ -226,7 +226,7 @@ async def test_admission_is_there_for_every_engine_and_ends_with_the_run() -> No
 
 async def test_runs_do_not_wait_for_the_slots_of_runs_that_wait_for_them() -> None:
     engine = ReplicaSet("sim", [sim(time_scale=0)], slots(4))
-    runtime = Runtime({"default": engine})
+    runtime = Runner({"default": engine})
 
     @tool(effects="idempotent", typical_s=0.01)  # so short that the slot is kept
     async def ask_another(question: str) -> str:
@@ -257,7 +257,7 @@ async def test_a_run_prefetches_while_its_first_tool_runs() -> None:
     def waits_first(question: str) -> str:
         return chat("You answer in few words, and from the rows alone. " * 10).say(wait_for_it(question)).reply
 
-    async with Runtime({"default": inner}) as runtime:
+    async with Runner({"default": inner}) as runtime:
         await runtime.run(compiled(waits_first), {"question": "Why?"}, run_id="run-1")
         (engine,) = runtime.engines
         assert engine.gates[0].state.active == 0

@@ -17,13 +17,13 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpDone, RunDone, RunFailed, RunStarted, Token
+from orchestrator.runtime.journal.events import OpDone, RunDone, RunFailed, RunStarted, Token
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.observe import Subscription
+from orchestrator.runtime.program.specs import Limits
 from orchestrator.runtime.ray.region_actor import RegionActor
 from orchestrator.runtime.ray.session import RaySession
-from orchestrator.runtime.run import Runtime
-from orchestrator.runtime.specs import Limits
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
@@ -60,7 +60,7 @@ async def test_a_program_runs_in_one_other_process(ray_session: RaySession) -> N
 
 async def test_the_drivers_journal_holds_what_a_local_run_would_journal(ray_session: RaySession) -> None:
     compiled = compile_workflow(counting)
-    async with RegionActor(num_cpus=0) as actor, Runtime() as runtime:
+    async with RegionActor(num_cpus=0) as actor, Runner() as runtime:
         await actor.run(compiled, {"start": 0}, run_id="there")
         await runtime.run(compiled, {"start": 0}, run_id="here")
         there, here = await actor.journal.load("there"), await runtime.journal.load("here")
@@ -135,7 +135,7 @@ async def test_a_run_can_go_on_in_process(ray_session: RaySession, tmp_path: Pat
     actor = RegionActor(num_cpus=0)
     with pytest.raises(RunError):
         await actor.run(compiled, inputs, run_id="run")
-    async with Runtime(journal=actor.journal) as runtime:
+    async with Runner(journal=actor.journal) as runtime:
         assert (await runtime.resume(compiled, "run")).value == 3
 
 

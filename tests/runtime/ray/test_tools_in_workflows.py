@@ -17,11 +17,11 @@ from orchestrator import Retry, attempt, map_, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
+from orchestrator.runtime.program.specs import ToolCall
 from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.result import RunResult
-from orchestrator.runtime.run import Runtime
-from orchestrator.runtime.specs import ToolCall
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import is_running, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
@@ -42,7 +42,7 @@ def placed(flow: object, *places: str) -> Compiled:
 async def run(compiled: Compiled, **inputs: object) -> RunResult:
     tools = RayTools()
     try:
-        async with Runtime(ray=tools) as runtime:
+        async with Runner(ray=tools) as runtime:
             return await runtime.run(compiled, inputs)
     finally:
         tools.close()

@@ -12,12 +12,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from orchestrator.errors import Error, RunError
-from orchestrator.runtime.builder import RegionBuilder
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.sim import SimEngine
-from orchestrator.runtime.events import (
+from orchestrator.runtime.journal.events import (
     Computed,
     Feed,
     OpCaught,
@@ -32,9 +31,10 @@ from orchestrator.runtime.events import (
     Spent,
 )
 from orchestrator.runtime.journal.memory import MemoryJournal
-from orchestrator.runtime.program import Program
+from orchestrator.runtime.program.builder import RegionBuilder
+from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.program.specs import Generate, Structure, ToolCall
 from orchestrator.runtime.services import Engines, Services
-from orchestrator.runtime.specs import Generate, Structure, ToolCall
 from orchestrator.runtime.telemetry.server import server_attributes
 from orchestrator.runtime.telemetry.spans import SpanListener, recording_listener
 from tests.runtime.executing import execute

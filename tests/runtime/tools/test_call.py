@@ -7,7 +7,7 @@ import threading
 
 from orchestrator import map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 together = threading.Barrier(5)
 
@@ -40,12 +40,12 @@ def threads(n: int) -> tuple[str, str]:
 
 
 async def test_pure_tools_wait_beside_each_other_and_block_nobody() -> None:
-    async with asyncio.timeout(30), Runtime() as runtime:
+    async with asyncio.timeout(30), Runner() as runtime:
         assert (await runtime.run(compile_workflow(fetches), {"ns": [1, 2, 3, 4, 5]})).value == [1, 2, 3, 4, 5]
 
 
 async def test_a_cheap_tool_is_called_on_the_event_loop() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         here, there = (await runtime.run(compile_workflow(threads), {"n": 1})).value
     assert here == threading.current_thread().name
     assert there.startswith("orch-tool-")

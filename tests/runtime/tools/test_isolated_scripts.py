@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import is_running, until
 from tests.runtime.tools.calling import outcome
 
@@ -157,5 +157,5 @@ async def test_importing_its_module_is_not_the_time_of_a_call(tmp_path: Path, mo
     (tmp_path / "slow_to_import.py").write_text(SLOW_MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = importlib.import_module("slow_to_import")
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         assert await outcome(runtime, module.flow, 3) == 3

@@ -14,7 +14,7 @@ from orchestrator import loop, race, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.declared.once import DidNotHappen
 from orchestrator.errors import RunError
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools import on_loop
 
 seen: list[str] = []
@@ -141,7 +141,7 @@ async def _let_go() -> None:
 async def test_a_tool_that_refuses_to_be_cancelled_is_left_behind(
     flow: str, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with asyncio.timeout(30), Runtime() as runtime:
+    async with asyncio.timeout(30), Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(globals()[flow]), {"n": 1})
         assert caught.value.code == code
@@ -151,7 +151,7 @@ async def test_a_tool_that_refuses_to_be_cancelled_is_left_behind(
 
 
 async def test_a_run_that_goes_on_warns_of_what_it_has_left_behind() -> None:
-    async with asyncio.timeout(30), Runtime() as runtime:
+    async with asyncio.timeout(30), Runner() as runtime:
         result = await runtime.run(compile_workflow(outlasts_a_race), {"n": 1})
         assert result.value == 2
         (warning,) = result.warnings
@@ -161,7 +161,7 @@ async def test_a_run_that_goes_on_warns_of_what_it_has_left_behind() -> None:
 
 
 async def test_a_once_tool_that_is_left_behind_may_still_happen() -> None:
-    async with asyncio.timeout(30), Runtime() as runtime:
+    async with asyncio.timeout(30), Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(pays), {"n": 1})
         assert caught.value.code == "ORCH-R020"
@@ -170,7 +170,7 @@ async def test_a_once_tool_that_is_left_behind_may_still_happen() -> None:
 
 
 async def test_what_a_tool_returns_after_its_timeout_is_dropped() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(ends_late), {"n": 1})
     assert caught.value.code == "ORCH-R004"
@@ -179,7 +179,7 @@ async def test_what_a_tool_returns_after_its_timeout_is_dropped() -> None:
 
 async def test_a_cancelled_tool_may_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_loop, "GRACE_S", 30)
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(tidies), {"n": 1})
     assert caught.value.code == "ORCH-R004"
@@ -187,7 +187,7 @@ async def test_a_cancelled_tool_may_clean_up(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_an_async_tool_in_a_thread_blocks_nobody() -> None:
-    async with asyncio.timeout(30), Runtime() as runtime:
+    async with asyncio.timeout(30), Runner() as runtime:
         blocked = asyncio.create_task(runtime.run(compile_workflow(blocks), {"n": 1}))
         assert (await runtime.run(compile_workflow(counts), {"n": 0})).value == 20
         with pytest.raises(RunError) as caught:
@@ -203,7 +203,7 @@ SCRIPT = """
 import asyncio
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 @tool(effects="idempotent", timeout=0.1)
 async def never_ends(n: int) -> int:
@@ -218,7 +218,7 @@ def waits(n: int) -> int:
     return never_ends(n)
 
 async def main():
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         await runtime.run(compile(waits), {"n": 1})
 
 for run in (lambda: asyncio.run(main()), lambda: waits(1)):

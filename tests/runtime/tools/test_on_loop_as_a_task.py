@@ -10,8 +10,8 @@ import pytest
 from orchestrator import loop, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime import control
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.execution import control
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools import on_loop
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
@@ -161,7 +161,7 @@ def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("how", ["scope", "gather"])
 async def test_a_timeout_inside_a_tool_ends_nothing_but_what_it_is_around(how: str) -> None:
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         result = await runtime.run(compile_workflow(giving_up), {"how": how})
     assert (result.value, result.warnings) == (how, ())
     assert seen == ["tidied", "went on"]
@@ -169,7 +169,7 @@ async def test_a_timeout_inside_a_tool_ends_nothing_but_what_it_is_around(how: s
 
 @pytest.mark.parametrize("how", ["waiting", "at once"])
 async def test_a_tool_that_cancels_itself_has_failed_and_its_run_is_not_cancelled(how: str) -> None:
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(cancelling), {"how": how})
         assert caught.value.code == "ORCH-R001"
@@ -178,7 +178,7 @@ async def test_a_tool_that_cancels_itself_has_failed_and_its_run_is_not_cancelle
 
 
 async def test_a_task_group_inside_a_tool_cancels_that_tool_only() -> None:
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         with pytest.raises(RunError, match="ExceptionGroup") as caught:
             await runtime.run(compile_workflow(grouping), {"how": "group"})
     assert caught.value.code == "ORCH-R001"
@@ -186,7 +186,7 @@ async def test_a_task_group_inside_a_tool_cancels_that_tool_only() -> None:
 
 @pytest.mark.parametrize("how", ["task", "gather", "shield"])
 async def test_a_tool_that_waits_for_what_takes_no_cancellation_holds_nobody(how: str) -> None:
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(waiting), {"how": how})
         assert caught.value.code == "ORCH-R004"
@@ -211,7 +211,7 @@ async def test_a_cancelled_run_ends_although_its_tool_takes_the_cancellation_bac
     def taking_back(n: int) -> int:
         return takes_back(n)
 
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         run = asyncio.create_task(runtime.run(compile_workflow(taking_back), {"n": 1}))
         while not seen:
             await asyncio.sleep(0)
@@ -234,7 +234,7 @@ async def test_a_tool_may_clean_up_although_its_run_is_cancelled_again_and_again
         return tidies(n)
 
     monkeypatch.setattr(on_loop, "GRACE_S", 30.0)
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         for n in (0, 1):
             seen.clear()
             run = asyncio.create_task(runtime.run(compile_workflow(tidying), {"n": n}))
@@ -249,14 +249,14 @@ async def test_a_tool_may_clean_up_although_its_run_is_cancelled_again_and_again
 
 
 async def test_context_variables_of_a_tool_are_its_own() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         said = (await runtime.run(compile_workflow(telling), {"how": "me"})).value
     assert said == "nobody, nobody, me"
     assert who.get() == "nobody"
 
 
 async def test_a_tool_is_one_task_from_its_beginning_to_its_end() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         assert (await runtime.run(compile_workflow(looking), {"how": "x"})).value == ["looks_at_its_task_1", "another"]
 
 
@@ -272,7 +272,7 @@ async def _turns_of(flow: object) -> int:
             asyncio.get_running_loop().call_soon(turn)
 
     compiled = compile_workflow(flow)  # type: ignore[arg-type]
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         await runtime.run(compiled, {"n": 49})
         asyncio.get_running_loop().call_soon(turn)
         assert (await runtime.run(compiled, {"n": 0})).value == 50

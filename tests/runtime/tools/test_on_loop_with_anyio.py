@@ -8,7 +8,7 @@ import anyio
 
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 @tool(effects="idempotent")
@@ -40,7 +40,7 @@ EXPECTED = ["cut off", "timed out", "given up", "in a thread"]
 
 
 async def test_scopes_of_anyio_on_the_loop_of_asyncio() -> None:
-    async with asyncio.timeout(20), Runtime() as runtime:
+    async with asyncio.timeout(20), Runner() as runtime:
         assert (await runtime.run(compile_workflow(scoped), {"words": ["in a thread"]})).value == EXPECTED
 
 

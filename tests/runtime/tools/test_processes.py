@@ -13,7 +13,7 @@ import pytest
 from orchestrator import map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools.processes import ToolProcesses
 from tests.awaiting import is_running, until
 from tests.runtime.tools import isolated
@@ -46,7 +46,7 @@ async def test_the_plan_says_where_it_runs() -> None:
 
 
 async def test_a_module_is_made_once_in_a_worker_and_none_of_it_here() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         (_, first), (total, second) = await outcome(runtime, counts, 3)
         assert first != os.getpid()
         assert isolated.calls == 0
@@ -67,7 +67,7 @@ async def test_so_many_at_once_and_a_worker_serves_one_tenant_only() -> None:
 
 
 async def test_a_map_over_isolated_tools_uses_few_processes() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         found = await outcome(runtime, pids, list(range(60)))
     assert 1 <= len(set(found)) <= max(4, os.cpu_count() or 1)
 
@@ -84,7 +84,7 @@ async def test_a_worker_that_died_while_it_had_nothing_to_do_is_replaced() -> No
 
 
 async def test_a_call_that_takes_too_long_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await outcome(runtime, hangs, str(tmp_path))
         assert caught.value.code == "ORCH-R004"
@@ -108,7 +108,7 @@ async def test_closing_ends_the_calls_that_are_under_way(is_working: bool, is_pr
 
 
 async def test_no_process_outlives_its_runtime() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         pids = {pid for _, pid in await outcome(runtime, counts, 1)}
         assert all(map(is_running, pids))
     assert not any(map(is_running, pids))

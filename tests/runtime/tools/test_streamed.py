@@ -13,9 +13,9 @@ from orchestrator import Retry, stream, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError, TraceError
 from orchestrator.events import Done, Item
-from orchestrator.runtime.events import ToolItem
+from orchestrator.runtime.journal.events import ToolItem
 from orchestrator.runtime.observe import Subscription
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools import streamed
 from orchestrator.testing import fake
 from tests.dsl.recording import record
@@ -76,7 +76,7 @@ def observed(function: Callable[..., Any]) -> tuple[Any, list[ToolItem]]:
 
     async def run() -> tuple[Any, list[ToolItem]]:
         feed = Subscription()
-        async with Runtime(observers=[feed]) as runtime:
+        async with Runner(observers=[feed]) as runtime:
             result = await runtime.run(compile_workflow(flow), {"to": 3})
         return result.value, [entry for entry in feed.drain() if isinstance(entry, ToolItem)]
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 
 async def _leaves(how: str) -> int:
@@ -60,7 +60,7 @@ def forgetting(how: str) -> int:
 
 @pytest.mark.parametrize(("how", "said"), [("exit", "SystemExit: from within"), ("interrupt", "by hand")])
 async def test_a_task_that_leaves_is_its_tools_failure(how: str, said: str) -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await runtime.run(compile_workflow(gathering), {"how": how})
         assert caught.value.code == "ORCH-R001"
@@ -72,7 +72,7 @@ async def test_a_task_that_leaves_is_its_tools_failure(how: str, said: str) -> N
 
 
 async def test_tasks_of_tools_are_otherwise_as_they_were() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         for flow in (gathering, grouping):
             assert (await runtime.run(compile_workflow(flow), {"how": "stay"})).value == 7
 
@@ -85,7 +85,7 @@ async def test_the_users_own_task_factory_is_kept() -> None:
         return asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
 
     asyncio.get_running_loop().set_task_factory(factory)  # type: ignore[arg-type]
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         assert (await runtime.run(compile_workflow(grouping), {"how": "stay"})).value == 7
     assert "_leaves" in made
 
@@ -120,7 +120,7 @@ LEAVES_AFTERWARDS = """
 import asyncio, sys
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 @tool(effects="idempotent")
 async def find(n: int) -> int:
@@ -134,7 +134,7 @@ async def leave() -> None:
     sys.exit(3)
 
 async def main() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         await runtime.run(compile(flow), {"n": 1})
     await asyncio.create_task(leave())
 

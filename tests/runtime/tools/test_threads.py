@@ -15,7 +15,7 @@ import pytest
 from orchestrator import map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools.threads import MOST_RUNNING, ToolThreads
 from tests.awaiting import until
 
@@ -140,7 +140,7 @@ def asks(n: int) -> str:
 
 
 async def test_tools_in_threads_see_the_context_of_their_run() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         token = who.set("me")
         try:
             assert (await runtime.run(compile_workflow(asks), {"n": 1})).value == "me 1"
@@ -162,7 +162,7 @@ def queue(ns: list[int]) -> list[int]:
 
 async def test_waiting_for_a_thread_is_not_the_time_of_the_op() -> None:
     ns = list(range(MOST_RUNNING * 30))  # 1.5 s of work for each thread
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         assert (await runtime.run(compile_workflow(queue), {"ns": ns})).value == ns
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator import Retry, workflow
 from orchestrator.errors import RunError
-from orchestrator.runtime.raised import raised_at
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools.processes import ToolProcesses
+from orchestrator.runtime.tools.raised import raised_at
 from tests.runtime.tools import isolated
 from tests.runtime.tools.calling import outcome
 from tests.runtime.tools.isolated import Row, fill, misbehave, rows
@@ -39,12 +39,12 @@ def fills(mib: int) -> int:
 
 
 async def test_async_tools_and_models_work() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         assert await outcome(runtime, named, ["a", "b"]) == [Row(name="a", n=0), Row(name="b", n=1)]
 
 
 async def test_an_exception_keeps_its_type_its_text_and_its_line() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await outcome(runtime, refuses, "refuse")
     problem, cause = caught.value.diagnostics[0], caught.value.__cause__
@@ -67,7 +67,7 @@ async def test_an_exception_keeps_its_type_its_text_and_its_line() -> None:
     ],
 )
 async def test_whatever_it_does_is_its_own_failure(how: str, code: str, said: str) -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         with pytest.raises(RunError) as caught:
             await outcome(runtime, misbehaves, how)
         assert caught.value.code == code
@@ -77,7 +77,7 @@ async def test_whatever_it_does_is_its_own_failure(how: str, code: str, said: st
 
 
 async def test_what_a_call_leaves_behind_is_put_back() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         here = await outcome(runtime, misbehaves, "where")
         for how in ("move", "print", "fork"):
             assert await outcome(runtime, misbehaves, how) is None
@@ -85,7 +85,7 @@ async def test_what_a_call_leaves_behind_is_put_back() -> None:
 
 
 async def test_memory_is_bounded() -> None:
-    async with Runtime() as runtime:
+    async with Runner() as runtime:
         assert await outcome(runtime, fills, 20) == 20 << 20
         with pytest.raises(RunError, match="more than its 200 MiB") as caught:
             await outcome(runtime, fills, 400)

@@ -17,17 +17,17 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.scripted import ScriptedEngine
-from orchestrator.runtime.events import OpDone, OpStarted, RunStarted
-from orchestrator.runtime.executor import Execution
+from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.journal.artifacts import apart, folder, garbage
 from orchestrator.runtime.journal.artifacts.base import DAY_S, Artifacts
 from orchestrator.runtime.journal.artifacts.folder import Folder
 from orchestrator.runtime.journal.artifacts.garbage import collect_garbage
 from orchestrator.runtime.journal.artifacts.opening import open_artifacts
+from orchestrator.runtime.journal.events import OpDone, OpStarted, RunStarted
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.stores.memory import MemoryStore
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.services import Engines, Services
 from tests.runtime.journal.test_recorder import PROFILE, SEEDS, lines_of, resumed
 from tests.runtime.random_programs import Builder, Generator, Shape
@@ -69,7 +69,7 @@ async def written(store: MemoryStore, run_id: str = "r") -> bytes:
 
 async def interrupted(store: MemoryStore, artifacts: Artifacts) -> None:
     fails[0] = True
-    async with Runtime(store=store, artifacts=artifacts) as runtime:
+    async with Runner(store=store, artifacts=artifacts) as runtime:
         with pytest.raises(RunError, match="the power is gone"):
             await runtime.run(compile_workflow(flow), {"url": "u"}, run_id="r")
     fails[0] = False
@@ -83,7 +83,7 @@ async def test_a_large_result_is_an_artifact_and_is_not_asked_for_again(tmp_path
     assert len(log) < 2000
     assert name.encode() in log
     assert set(await store.referred([name])) == {name}
-    async with Runtime(store=store, artifacts=artifacts) as runtime:
+    async with Runner(store=store, artifacts=artifacts) as runtime:
         assert (await runtime.resume(compile_workflow(flow), "r")).value == "xxx"
     assert calls == ["fetch"]
 
@@ -105,7 +105,7 @@ async def test_a_lost_one_is_said_to_be_what_the_op_gave_and_the_run_waits_for_i
     data = artifacts.get(name)
     artifacts.remove([name])
     artifacts.put(b"of another run")
-    async with Runtime(store=store, artifacts=artifacts) as runtime:
+    async with Runner(store=store, artifacts=artifacts) as runtime:
         with pytest.raises(RunError, match="what `fetch_1` gave is lost") as caught:
             await runtime.resume(compile_workflow(flow), "r")
         assert caught.value.code == "ORCH-R090"
@@ -144,7 +144,7 @@ async def test_no_row_names_what_is_not_durable_and_referred_to(
         await refer(run_id, names)
 
     monkeypatch.setattr(store, "refer", noted)
-    async with Runtime(store=store, artifacts=artifacts) as runtime:
+    async with Runner(store=store, artifacts=artifacts) as runtime:
         await runtime.run(compile_workflow(flow), {"url": "u"}, run_id="r")
     assert len(artifacts.seen) == 2
     assert all(b"~artifact" not in log for log in artifacts.seen)
@@ -154,19 +154,19 @@ async def test_no_row_names_what_is_not_durable_and_referred_to(
 async def test_a_place_that_fails_suspends_the_run_and_is_no_failure_of_its_tools(tmp_path: Path) -> None:
     store = MemoryStore()
     artifacts = Watched(tmp_path, store, failures=3)
-    async with Runtime(store=store, artifacts=artifacts) as runtime:
+    async with Runner(store=store, artifacts=artifacts) as runtime:
         assert (await runtime.run(compile_workflow(flow), {"url": "u"}, run_id="r")).value == "xxx"
     assert (artifacts.failures, calls) == (0, ["fetch"])
 
 
 async def test_one_that_goes_on_failing_ends_the_run_which_goes_on_when_it_is_mended(tmp_path: Path) -> None:
     store = MemoryStore()
-    async with Runtime(store=store, artifacts=Watched(tmp_path, store, failures=10_000), lease_s=0.05) as runtime:
+    async with Runner(store=store, artifacts=Watched(tmp_path, store, failures=10_000), lease_s=0.05) as runtime:
         with pytest.raises(JournalError, match="No space left on device"):
             await runtime.run(compile_workflow(flow), {"url": "u"}, run_id="r")
     assert b"~artifact" not in await written(store)
     await asyncio.sleep(0.1)
-    async with Runtime(store=store, artifacts=Folder(tmp_path)) as runtime:
+    async with Runner(store=store, artifacts=Folder(tmp_path)) as runtime:
         assert (await runtime.resume(compile_workflow(flow), "r")).value == "xxx"
     assert calls == ["fetch", "fetch"], "it only reads, and what it gave was nowhere"
 
@@ -178,7 +178,7 @@ def several(urls: list[str]) -> list[dict[str, str]]:
 
 async def test_equal_content_is_kept_once(tmp_path: Path) -> None:
     store, artifacts = MemoryStore(), Folder(tmp_path)
-    async with Runtime(store=store, artifacts=artifacts) as runtime:
+    async with Runner(store=store, artifacts=artifacts) as runtime:
         result = await runtime.run(compile_workflow(several), {"urls": ["u"] * 5}, run_id="r")
         assert result.value == [{"text": LARGE, "url": "u"}] * 5
         assert len(list(artifacts.names(FOR_EVER))) == 2, "the page, and the list of five"
@@ -213,7 +213,7 @@ def looping(text: str) -> str:
 async def test_inputs_and_what_a_loop_hands_on_stay_in_the_log_and_large_messages_do_not(tmp_path: Path) -> None:
     store, artifacts = MemoryStore(), Folder(tmp_path)
     engine = ScriptedEngine(lambda request: f"{len(request.messages)} {LARGE}")
-    async with Runtime({"default": engine}, store=store, artifacts=artifacts) as runtime:
+    async with Runner({"default": engine}, store=store, artifacts=artifacts) as runtime:
         result = await runtime.run(compile_workflow(looping), {"text": LARGE}, run_id="r")
         names = set(artifacts.names(FOR_EVER))
         log = await written(store)
@@ -225,10 +225,10 @@ async def test_inputs_and_what_a_loop_hands_on_stay_in_the_log_and_large_message
 
 async def test_a_log_whose_values_are_elsewhere_is_not_read_without_them(tmp_path: Path) -> None:
     store = MemoryStore()
-    async with Runtime(store=store, artifacts=Folder(tmp_path)) as runtime:
+    async with Runner(store=store, artifacts=Folder(tmp_path)) as runtime:
         await runtime.run(compile_workflow(one), {"n": 200_000}, run_id="r")
     assert b"\nM" in await written(store)
-    async with Runtime(store=store) as runtime:
+    async with Runner(store=store) as runtime:
         with pytest.raises(RunError, match="no place for artifacts was given") as caught:
             await runtime.resume(compile_workflow(one), "r")
     assert caught.value.code == "ORCH-R102"

@@ -17,7 +17,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 from orchestrator.runtime.journal.stores.opened import open_store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 
 STEPS = 40
 NAME = re.compile(rb"\d{8}-[0-9a-f]{64}")
@@ -46,13 +46,13 @@ import asyncio, sys
 from orchestrator.compiler import compile
 from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 from orchestrator.runtime.journal.stores.opened import open_store
-from orchestrator.runtime.run import Runtime
+from orchestrator.runtime.runner import Runner
 from tests.runtime.journal.artifacts.test_killed_runs import STEPS, reading
 
 async def main():
     store = await open_store(sys.argv[1])
     compiled = compile(reading)
-    async with Runtime(store=store, artifacts=artifacts_of(store.url)) as runtime:
+    async with Runner(store=store, artifacts=artifacts_of(store.url)) as runtime:
         print("begins", flush=True)
         await runtime.run(compiled, {"n": STEPS}, run_id="r")
     print("ends", flush=True)
@@ -72,7 +72,7 @@ async def goes_on(url: str) -> tuple[int | None, int]:
         artifacts.get(name)
     assert set(await store.referred(names)) == names
     try:
-        async with Runtime(store=store, artifacts=artifacts) as runtime:
+        async with Runner(store=store, artifacts=artifacts) as runtime:
             return (await runtime.resume(compile_workflow(reading), "r")).value, len(names)  # type: ignore[return-value]
     except RunError as error:
         if error.code != "ORCH-R023":

@@ -1,0 +1,1 @@
+"""Tools that must run at most once."""

@@ -1,0 +1,1 @@
+"""Logs read for people: timelines, open questions, exports."""

@@ -1,0 +1,99 @@
+"""What a store keeps of a version of a workflow, for people: what the keys in its logs are, without its code.
+
+It is one JSON object with a ``format``. By the path of each op in the program, made of keys and without the numbers of
+turns and items, it has the op's id, kind, place, source line, and the seconds and dollars that the plan of the first
+run of this version expected of one execution.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.runtime.journal.records import place_of
+from orchestrator.runtime.program.program import Program, Region
+
+if TYPE_CHECKING:
+    from orchestrator.planner.plan import OpPlan, Plan
+
+FORMAT: Final = 1
+_PART: Final = re.compile(r"[^/]*/|[^/]+$")
+_KEY: Final = re.compile(r"[^#\[./]*")
+_NUMBERS: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedOp:
+    """An op, as the version that began the run has it."""
+
+    id: str
+    kind: str
+    place: str
+    where: str | None
+    """``file:line``."""
+    seconds: float | None
+    """One execution was expected to take so long; None where nothing was."""
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A version of a workflow."""
+
+    ops: Mapping[str, DescribedOp] = field(default_factory=dict)
+
+    def named(self, path: str) -> tuple[str, DescribedOp | None]:
+        """A path in a log with the ids of its ops, and the op; keys that are not known stay as they are."""
+        around = shown = ""
+        op = None
+        for part in _PART.findall(path):
+            found = _KEY.match(part)
+            key = found[0] if found is not None else ""
+            op = self.ops.get(around + key)
+            shown += (key if op is None else op.id) + part[len(key) :]
+            around += _NUMBERS.sub("", part)
+        return shown, op
+
+
+def described(program: Program, plan: Plan) -> bytes:
+    """What is kept of a version."""
+    planned = {each.id: each for each in plan.ops}
+    ops = dict(_ops(program.body, "", planned))
+    data = {"format": FORMAT, "workflow": program.name, "ops": {path: asdict(op) for path, op in ops.items()}}
+    return json.dumps(data, ensure_ascii=False).encode(errors="surrogatepass")
+
+
+def read(data: bytes | None) -> Described:
+    """What was kept; nothing, where nothing was, or by a version of another format."""
+    try:
+        found: Any = json.loads(data or b"{}")
+        if found.get("format") != FORMAT:
+            return Described()
+        return Described({path: DescribedOp(**op) for path, op in found["ops"].items()})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # it only makes logs readable
+        return Described()
+
+
+def _ops(region: Region, around: str, planned: Mapping[str, OpPlan]) -> Iterator[tuple[str, DescribedOp]]:
+    for op in region.ops():
+        if not op.key:
+            continue
+        plan, place = planned.get(op.id), place_of(op)
+        where = None if op.where is None else f"{op.where.file}:{op.where.line}"
+        yield (
+            around + op.key,
+            DescribedOp(
+                op.id,
+                place if plan is None else plan.kind,
+                place if plan is None else plan.place,
+                where,
+                None if plan is None else plan.seconds.mid,
+                None if plan is None or plan.cost_usd is None else plan.cost_usd.mid,
+            ),
+        )
+        for body in op.bodies:
+            inner = f"{op.key}.{body.name}/" if body.name else f"{op.key}/"
+            yield from _ops(body.region, around + inner, planned)

@@ -1,0 +1,1 @@
+"""Logs that other versions of a workflow have written."""

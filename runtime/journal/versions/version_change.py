@@ -1,0 +1,168 @@
+"""What becomes of a run whose workflow has changed.
+
+Its log goes on behind a snapshot that holds what counts under every version: the inputs, the time, the spending, sleeps
+that are not over, and what must run at most once and may have happened. The rows in front of it stay, and their results
+are taken where they still fit (:mod:`~orchestrator.runtime.journal.versions.earlier`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
+from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
+from orchestrator.runtime.journal.lines.stored import loads
+from orchestrator.runtime.journal.lines.wire import (
+    EARLIER,
+    RESULTS,
+    VERSION,
+    Data,
+    spent_line,
+    text_of,
+    upgraded,
+    version_line,
+    with_path,
+    with_version,
+)
+from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.versions.aligned import STRUCTURED, Alignment, key_of_part, own_key
+from orchestrator.runtime.journal.versions.earlier import Earlier
+from orchestrator.runtime.program.program import Program
+
+_FATES = frozenset({"started", "failed", "unsettled", "settled"})
+
+
+class LostUnderAnotherError(Exception):
+    """Nobody knows whether something happened that this version of the workflow has not got. The argument is its
+    path."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The rows of earlier versions of a run."""
+
+    earlier: Earlier
+    chats: Chats
+    """Their conversations."""
+    alignment: Alignment
+    """What the frames of the latest of them are now."""
+    last_message: int
+    apart: Apart | None
+    """Their large values."""
+    fates: Mapping[str, Sequence[Data]]
+    """It has, by path, what the latest of them says of what must run at most once and may have happened without a
+    result. Under it what is around that may be over; under another one it is executed again."""
+
+
+def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = None) -> History:
+    """Read rows from the first one on."""
+    segments: list[list[Data]] = [[]]
+    chats, last, version = Chats(), 0, VERSION
+    for row in rows:
+        text = row.data.decode(errors="surrogatepass")
+        begins = row.is_snapshot and any(line.startswith('["version"') for line in text.split("\n"))
+        if begins:
+            segments.append([])
+        for line in text.split("\n"):
+            if line[:1] in ("m", "M"):
+                data = message_of(line, apart)
+                last = max(last, data[0])
+                chats.add(data)
+            elif line[:1] == "[" and (begins or not row.is_snapshot):
+                segments[-1].append(upgraded(loads(line.partition("\t")[0]), version))
+            elif line and line[:1] != "[":
+                version = int(line)
+    earlier = Earlier(program)
+    alignments = [earlier.add(lines) for lines in reversed(segments)]
+    fates = _fates(segments[-1])
+    for path, lines in fates.items():
+        if _has_failed(lines) and _now(program, path, alignments[0]) is None:
+            earlier.add_failed(path, alignments[0])
+    return History(earlier, chats, alignments[0], last, apart, fates)
+
+
+def carried(program: Program, before: Live, version: str, rows: int, history: History) -> Iterator[str]:
+    """The lines of the snapshot with which the log goes on. Raises :class:`LostUnderAnotherError`.
+
+    None is of a later time than that at which the run was executed last: nothing that counts its seconds goes on.
+    """
+    run, resumed = before.run_line("run"), before.run_line("resumed")
+    if run is not None:
+        yield with_version(run.text, program.fingerprint)
+    if resumed is not None:
+        yield resumed.text
+    yield before.totals()
+    yield version_line(version, rows, before.at)
+    for usage, cost_usd in before.spent():
+        yield spent_line(EARLIER, usage, cost_usd, before.at).text
+    for path, lines in before.ops():
+        now = _now(program, path, history.alignment) if any(line.kind == "timer" for line in lines) else None
+        if now is not None:
+            yield from (with_path(line.text, now) for line in lines if line.kind == "timer")
+    for path, fates in history.fates.items():
+        now = _now(program, path, history.alignment)
+        if now is not None:
+            yield from (text_of([kind, at, now, *rest]) for kind, at, _, *rest in fates)
+        elif not _has_failed(fates):
+            raise LostUnderAnotherError(path)
+
+
+def _fates(lines: Iterable[Data]) -> dict[str, list[Data]]:
+    """What lines say of what must run at most once, has no result, and may have happened."""
+    found: dict[str, list[Data]] = {}
+    over: set[str] = set()
+    for line in lines:
+        if line[0] in _FATES:
+            found.setdefault(line[2], []).append(line)
+        elif line[0] in RESULTS:
+            found.pop(line[2], None)
+            over.add(line[2])
+    return {
+        path: fates
+        for path, fates in found.items()
+        if any(_is_once(line) for line in fates) and _may_have_happened(fates[-1]) and _tool(path) not in over
+    }
+
+
+def _is_once(line: Data) -> bool:
+    return line[0] == "unsettled" or (line[0] == "started" and len(line) > 4)
+
+
+def _has_failed(fates: Sequence[Data]) -> bool:
+    return fates[-1][0] in ("failed", "settled")
+
+
+def _may_have_happened(line: Data) -> bool:
+    """Whether the latest line on it leaves that open."""
+    kind, _, _, *rest = line
+    if kind == "failed":
+        attempt, began = rest[0], rest[4]
+        return bool(began) or attempt > 1
+    return kind != "settled" or bool(rest[0] == "failed")
+
+
+def _tool(path: str) -> str:
+    """The path of the op itself where this one is inside of a run that it has begun."""
+    at = 0
+    for part in path.split("/"):
+        key = key_of_part(part)
+        if own_key(key) not in STRUCTURED:
+            return path[: at + len(key)]
+        at += len(part) + 1
+    return path
+
+
+def _now(program: Program, path: str, alignment: Alignment) -> str | None:
+    """The path that an op has now; None where there is none with its key."""
+    cut = path.rfind("/") + 1
+    frame = alignment.frame(path[:cut])
+    if frame is None:
+        return None
+    try:
+        paths_of(program).read(frame + path[cut:])
+    except UnknownPathError:
+        return None
+    return frame + path[cut:]

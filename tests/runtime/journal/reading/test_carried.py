@@ -1,0 +1,98 @@
+"""A run in one file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import JournalError, RunError
+from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.reading.carried import IMPORTING, exported, imported, read
+from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Store
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.journal.stores.opened import open_store
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store("memory:" if request.param == "memory" else str(tmp_path / "runs.db"))
+    yield opened
+    await opened.close()
+
+
+async def made(status: str = "done", artifacts: Folder | None = None) -> MemoryStore:
+    """A store with the run ``r1``, of three rows, the second a snapshot."""
+    store = MemoryStore()
+    head = await store.create(NewRun("r1", "flow", "v1", "acme", "k1"), b"4\nfirst\n", owner="o")
+    claim = Claim("r1", head.epoch)
+    name = "" if artifacts is None else artifacts.put(b"large")
+    if name:
+        await store.refer("r1", [name])
+    store.snapshot(claim, b"4\nsnapshot\n")
+    store.append(claim, f"last {name}\n".encode(), change=Change(status, "because"))  # type: ignore[arg-type]
+    if (waiting := store.barrier("r1")) is not None:
+        await waiting
+    await store.put_program("v1", b"{}")
+    return store
+
+
+async def lines_of(store: Store, artifacts: Folder | None = None) -> list[bytes]:
+    return [line async for line in exported(store, artifacts, "r1")]
+
+
+async def test_a_run_is_in_another_store_as_it_was(store: Store, tmp_path: Path) -> None:
+    here, there = Folder(tmp_path / "a"), Folder(tmp_path / "b")
+    source = await made(artifacts=here)
+    head = await imported(store, there, read(await lines_of(source, here)), owner="i")
+    assert (head.workflow, head.version, head.tenant, head.key) == ("flow", "v1", "acme", "k1")
+    assert (head.status, head.why, head.owner) == ("done", "because", None)
+    before = [(row.is_snapshot, row.data) async for row in source.history("r1")]
+    assert [(row.is_snapshot, row.data) async for row in store.history("r1")] == before
+    assert await store.program("v1") == b"{}"
+    name = before[-1][1].decode().split()[1]
+    assert there.get(name) == b"large"
+    assert list(await store.referred([name])) == [name]
+
+
+@pytest.mark.parametrize("status", ["ready", "waiting", "suspended"])
+async def test_a_run_that_is_not_over_is_paused_as_the_other_one_may_go_on(store: Store, status: str) -> None:
+    head = await imported(store, None, read(await lines_of(await made(status))), owner="i")
+    assert (head.status, head.version) == ("paused", "v1")
+
+
+async def test_nothing_is_overwritten(store: Store) -> None:
+    lines = await lines_of(await made())
+    await imported(store, None, read(lines), owner="i")
+    with pytest.raises(RunError) as caught:
+        await imported(store, None, read(lines), owner="j")
+    assert caught.value.code == "ORCH-R029"
+
+
+async def test_an_import_that_was_killed_is_begun_again(store: Store) -> None:
+    await store.create(NewRun("r1", "flow", IMPORTING, "acme", "k1"), b"4\nfirst\n")
+    head = await imported(store, None, read(await lines_of(await made())), owner="i")
+    assert (head.status, head.rows) == ("done", 3)
+
+
+async def test_a_damaged_file_is_refused_wherever_it_is_damaged() -> None:
+    lines = await lines_of(await made())
+    whole = b"".join(lines)
+    damaged = [lines[:-1], lines[1:], [*lines, lines[0]], lines[:2] + lines[3:], [], [b"[]\n"], [b"\xff\n"], [b"{}\n"]]
+    damaged += [(whole[:at] + b"~" + whole[at + 1 :]).splitlines(keepends=True) for at in range(0, len(whole), 7)]
+    for each in damaged:
+        with pytest.raises(JournalError) as caught:
+            read(each)
+        assert caught.value.code == "ORCH-R096"
+
+
+async def test_a_large_value_that_is_not_what_its_name_says_is_refused(store: Store, tmp_path: Path) -> None:
+    here = Folder(tmp_path / "a")
+    run = read(await lines_of(await made(artifacts=here), here))
+    run.artifacts = dict.fromkeys(run.artifacts, b"other")
+    with pytest.raises(JournalError):
+        await imported(store, Folder(tmp_path / "b"), run, owner="i")
+    assert await store.load("r1") is None
+    with pytest.raises(JournalError):
+        await imported(MemoryStore(), None, run, owner="i")
