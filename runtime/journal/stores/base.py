@@ -4,10 +4,11 @@ A run is a *head* (which workflow, whose, how far, who executes it) and a *log*:
 run appended between two commits. A store never looks into a row; what stands there is
 :mod:`orchestrator.runtime.journal.lines.wire`'s.
 
-Whoever executes a run has *claimed* it. A claim is a number, the *epoch*, which grows with each claim; the statement
-that moves the head of a log fails for any other number. So an owner that was paused and wakes up cannot write, however
-long its write was on the way. A claim lasts as long as its lease, which the owner renews, and is over at once where
-the store sees that the owner's process is dead.
+Whoever executes a run has *claimed* it. A claim is a number, the *epoch*, from one sequence of the whole store; the
+statement that moves the head of a log fails for any other number. So an owner that was paused and wakes up cannot
+write, however long its write was on the way, and even where the run was removed meanwhile and its id is another's. A
+claim lasts as long as its lease, which the owner renews, and is over at once where the store sees that the owner's
+process is dead.
 
 Others tell a run something (an answer, a verdict, that it be cancelled) by a *notice*, which needs no claim. Whoever
 has claimed the run takes it, and the row that says so removes it.
@@ -59,6 +60,7 @@ class Head:
     owner: str | None
     """Who has claimed it."""
     epoch: int
+    """Of the last claim; 0 where nobody has claimed it yet."""
     created_at: float
     """Unix time in seconds."""
     updated_at: float

@@ -76,6 +76,8 @@ class MemoryStore:
         self._leases: dict[str, float] = {}
         """Until when, by the monotonic clock, an owner has what it has claimed."""
         self._programs: dict[str, bytes] = {}
+        self._epoch = 0
+        """Of the last claim."""
         self._bell = Bell()
 
     async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
@@ -97,7 +99,7 @@ class MemoryStore:
                 why=None,
                 wake_at=None,
                 owner=owner,
-                epoch=0 if owner is None else 1,
+                epoch=0 if owner is None else self._next_epoch(),
                 created_at=now,
                 updated_at=now,
                 rows=0,
@@ -273,12 +275,16 @@ class MemoryStore:
             raise FencedError(claim.run_id)
         return appended
 
+    def _next_epoch(self) -> int:
+        self._epoch += 1
+        return self._epoch
+
     def _lease(self, owner: str, lease_s: float) -> None:
         self._leases[owner] = time.monotonic() + lease_s
 
     def _claimed(self, run: _Run, owner: str) -> tuple[Claim, Head]:
         before = run.full_head()
-        epoch = before.epoch + 1
+        epoch = self._next_epoch()
         run.head = replace(run.head, status="running", why=None, wake_at=None, owner=owner, epoch=epoch)
         self._over.pop(before.run_id, None)
         return Claim(before.run_id, epoch), replace(before, owner=owner, epoch=epoch)

@@ -61,7 +61,8 @@ class Machine(RuleBasedStateMachine):
         self._owners = [uuid4().hex for _ in range(3)]
         self._runs: dict[str, Run] = {}
         self._claims: list[dict[str, int]] = [{}, {}, {}]
-        """What each process believes to have, lost or not."""
+        """What each process believes to have, lost or not, and of runs that were removed."""
+        self._epoch = 0
         self._gone: set[str] = set()
         """Owners that are dead or silent, which nobody has seen yet."""
         self._dead: list[Store] = []
@@ -87,10 +88,10 @@ class Machine(RuleBasedStateMachine):
                 self._run(made)
         else:
             head = self._run(made)
-            self._runs[name] = Run(self._lines, key, head.status, int(is_owned), owner, [(False, line)])
-            assert (head.status, head.epoch) == ("running" if is_owned else "ready", int(is_owned))
+            self._runs[name] = Run(self._lines, key, head.status, head.epoch, owner, [(False, line)])
+            assert head.status == ("running" if is_owned else "ready")
             if is_owned:
-                self._claims[process][name] = 1
+                self._claimed(process, name, head.epoch)
                 self._gone.discard(self._owners[process])
             return
         if is_owned:
@@ -117,12 +118,14 @@ class Machine(RuleBasedStateMachine):
         assert [claim.run_id for claim, _ in found] == expected
         for claim, head in found:
             run = self._runs[claim.run_id]
-            run.epoch += 1
-            assert (head.status, head.epoch, head.rows) == (run.status, run.epoch, len(run.rows))
-            assert claim.epoch == run.epoch
-            run.status, run.owner, run.is_due = "running", owner, False
-            self._claims[process][claim.run_id] = claim.epoch
+            assert (head.status, head.epoch, head.rows) == (run.status, claim.epoch, len(run.rows))
+            run.status, run.epoch, run.owner, run.is_due = "running", claim.epoch, owner, False
+            self._claimed(process, claim.run_id, claim.epoch)
             self._gone.discard(owner)
+
+    def _claimed(self, process: int, name: str, epoch: int) -> None:
+        assert epoch > self._epoch, "no claim to any run has had this number"
+        self._epoch = self._claims[process][name] = epoch
 
     @rule(process=PROCESSES, name=NAMES, parts=st.lists(st.booleans(), max_size=3), change=CHANGES, takes=st.booleans())
     def append(self, process: int, name: str, parts: list[bool], change: Change | None, takes: bool) -> None:
@@ -232,8 +235,6 @@ class Machine(RuleBasedStateMachine):
         if is_free:
             assert self._run(self._stores[process].remove([name])) == 1
             del self._runs[name]
-            for claims in self._claims:
-                claims.pop(name, None)
 
     @rule(process=PROCESSES)
     def die(self, process: int) -> None:

@@ -56,6 +56,8 @@ _MAKE_READY: Final = f"""
     SELECT pg_notify(%(channel)s, '')
     WHERE EXISTS (SELECT FROM orphaned UNION ALL SELECT FROM woken)"""
 
+NEXT_EPOCH: Final = "nextval('orch_epoch')"
+"""The number of a new claim, which no claim to any run has had."""
 LEASE: Final = f"""
     INSERT INTO orch_owner (owner, session, until)
     SELECT %(owner)s, %(session)s, {NOW} + %(lease_s)s::float8 {{where}}
@@ -66,7 +68,7 @@ _CLAIM: Final = f"""
     ), leased AS ({LEASE.format(where="WHERE EXISTS (SELECT FROM found)")}
     ), claimed AS (
         UPDATE orch_run AS run
-        SET status = 'running', why = NULL, wake_at = NULL, owner = %(owner)s, epoch = run.epoch + 1
+        SET status = 'running', why = NULL, wake_at = NULL, owner = %(owner)s, epoch = {NEXT_EPOCH}
         WHERE run.run_id = ANY(ARRAY(SELECT run_id FROM found)) RETURNING run.run_id, run.epoch
     )
     SELECT found.*, claimed.epoch FROM found JOIN claimed ON claimed.run_id = found.run_id

@@ -36,7 +36,7 @@ _CREATE: Final = f"""
     WITH made AS (
         INSERT INTO orch_run (run_id, workflow, version, tenant, key, status, owner, epoch, created_at, updated_at,
                               rows, log_bytes, snapshot, noted, told)
-        VALUES (%(run)s, %(workflow)s, %(version)s, %(tenant)s, %(key)s, %(status)s, %(owner)s, %(epoch)s, {NOW}, {NOW},
+        VALUES (%(run)s, %(workflow)s, %(version)s, %(tenant)s, %(key)s, %(status)s, %(owner)s, {{epoch}}, {NOW}, {NOW},
                 1, octet_length(%(data)b::bytea), 1, 0, 0)
         ON CONFLICT DO NOTHING RETURNING *
     ), added AS (
@@ -44,8 +44,9 @@ _CREATE: Final = f"""
         SELECT run_id, 1, epoch, false, created_at, %(data)b::bytea FROM made
     ){{leased}}
     SELECT {HEAD}{{told}} FROM made AS run"""
-_CREATE_READY: Final = _CREATE.format(leased="", told=", pg_notify(%(channel)s, '')::text")
+_CREATE_READY: Final = _CREATE.format(epoch="0", leased="", told=", pg_notify(%(channel)s, '')::text")
 _CREATE_CLAIMED: Final = _CREATE.format(
+    epoch=claiming.NEXT_EPOCH,
     leased=f", leased AS ({claiming.LEASE.format(where='FROM made')})",
     told=", NULL",
 )
@@ -156,7 +157,6 @@ class PostgresqlStore:
             "key": run.key,
             "status": "ready" if owner is None else "running",
             "owner": owner,
-            "epoch": 0 if owner is None else 1,
             "data": data,
             "channel": self._channel,
             "session": self._lock,

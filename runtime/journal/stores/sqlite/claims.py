@@ -16,6 +16,7 @@ from typing import Final
 from orchestrator.runtime.journal.stores.base import Claim, Head
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
 from orchestrator.runtime.journal.stores.sqlite.reading import head
+from orchestrator.runtime.journal.stores.sqlite.runs import next_epoch
 
 _READY: Final = "SELECT workflow, version FROM runs INDEXED BY runs_ready WHERE status = 'ready'"
 
@@ -96,16 +97,16 @@ def claim(
         found = [] if _is_executed_by_another(db, process, owner, run_id) else [run_id]
     heads = [before for each in found if (before := head(db, each)) is not None]
     number = lease(db, process, owner, lease_s) if heads else 0
+    claimed = []
     for before in heads:
+        epoch = next_epoch(db)
         db.execute(
-            "UPDATE runs SET status = 'running', owner = ?, epoch = epoch + 1, why = NULL, wake_at = NULL,"
+            "UPDATE runs SET status = 'running', owner = ?, epoch = ?, why = NULL, wake_at = NULL,"
             " updated_at = ? WHERE run_id = ?",
-            (number, time.time(), before.run_id),
+            (number, epoch, time.time(), before.run_id),
         )
-    return [
-        (Claim(before.run_id, before.epoch + 1), replace(before, owner=owner, epoch=before.epoch + 1))
-        for before in heads
-    ]
+        claimed.append((Claim(before.run_id, epoch), replace(before, owner=owner, epoch=epoch)))
+    return claimed
 
 
 def _is_executed_by_another(db: sqlite3.Connection, process: Process, owner: str, run_id: str) -> bool:

@@ -53,7 +53,7 @@ def create(db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None) 
         "INSERT INTO runs(run_id, workflow, version, tenant, key, status, owner, epoch, created_at, updated_at, rows,"
         " log_bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
         (run.run_id, run.workflow, run.version, run.tenant, run.key)
-        + (("ready", None, 0) if owner is None else ("running", owner, 1))
+        + (("ready", None, 0) if owner is None else ("running", owner, next_epoch(db)))
         + (now, now),
     ).lastrowid
     first = db.execute(
@@ -62,6 +62,13 @@ def create(db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None) 
     ).lastrowid
     db.execute("UPDATE runs SET rows = 1, log_bytes = ?, last = ? WHERE id = ?", (len(data), first, row))
     return run.run_id
+
+
+def next_epoch(db: sqlite3.Connection) -> int:
+    """The number of a new claim, which no claim to any run has had."""
+    db.execute("UPDATE epochs SET last = last + 1 WHERE id = 1")
+    (epoch,) = db.execute("SELECT last FROM epochs WHERE id = 1").fetchone()
+    return int(epoch)
 
 
 @dataclass(slots=True)

@@ -86,7 +86,12 @@ CREATE TABLE artifacts(artifact TEXT NOT NULL, run INTEGER NOT NULL, PRIMARY KEY
 CREATE INDEX artifacts_by_run ON artifacts(run);
 """
 
-STEPS: Final = (_FIRST,)
+_ONE_SEQUENCE_OF_EPOCHS: Final = """
+CREATE TABLE epochs(id INTEGER PRIMARY KEY, last INTEGER NOT NULL);  -- one row
+INSERT INTO epochs SELECT 1, coalesce(max(epoch), 0) FROM runs;
+"""
+
+STEPS: Final = (_FIRST, _ONE_SEQUENCE_OF_EPOCHS)
 """Statements that make each version of the schema out of the one before; 0 is an empty file."""
 
 

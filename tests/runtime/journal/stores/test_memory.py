@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Store
+from orchestrator.runtime.journal.stores.base import Change, NewRun, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from tests.runtime.journal.stores.contract import Contract
 from tests.runtime.journal.stores.keeping import created, ended, log
@@ -38,10 +38,9 @@ class TestMemoryStore(Contract):
 
 async def test_the_last_runs_that_are_over_are_kept() -> None:
     store = MemoryStore(kept=2)
-    for name in "abcd":
-        await store.create(NewRun(name, "w", "v", key=name), b"first", owner="me")
+    claims = {name: await created(store, name, key=name) for name in "abcd"}
     for name in "bca":
-        await ended(store, Claim(name, 1), "failed")
+        await ended(store, claims[name], "failed")
     assert sorted(head.run_id for head in await store.heads()) == ["a", "c", "d"]
     again = await store.create(NewRun("e", "w", "v", key="b"), b"first")
     assert again.run_id == "e", "the key of a run that was let go is free"

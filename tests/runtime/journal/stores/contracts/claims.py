@@ -17,14 +17,14 @@ class Claims:
     async def test_who_has_lost_the_claim_cannot_append(self, store: Store, other: Store) -> None:
         old = await created(store, lease_s=0)
         store.append(old, b"on its way")
-        assert await claimed(other, "you") == ["r"]
+        ((new, _),) = await other.claim("you")
+        assert new.epoch > old.epoch
         with pytest.raises(FencedError):
             await durable(store, "r")
         assert store.barrier("r") is None, "what was appended is dropped"
         with pytest.raises(FencedError):
             store.append(old, b"again")
             await durable(store, "r")
-        new = Claim("r", 2)
         other.append(new, b"new")
         await durable(other, "r")
         assert await log(store) == [b"first", b"new"]
@@ -59,6 +59,26 @@ class Claims:
             await durable(store, "r")
         assert await store.load("r") is None
 
+    async def test_who_had_claimed_a_removed_run_cannot_append_to_another_of_its_id(
+        self, place: Place, store: Store, other: Store
+    ) -> None:
+        slept = [await created(store, lease_s=0)]
+        for process, owner in ((other, "you"), (store, "me")):
+            ((claim, _),) = await process.claim(owner, lease_s=0)
+            slept.append(claim)
+        await ended(store, slept.pop())
+        assert await other.remove(["r"]) == 1
+        again = await created(other, owner="you")
+        ((newer, _),) = await other.claim("you", run_id="r")
+        for claim in (*slept, again):
+            late = await place.open()
+            with pytest.raises(FencedError):
+                late.append(claim, b"late")
+                await durable(late, "r")
+        other.append(newer, b"more")
+        await durable(other, "r")
+        assert await log(store) == [b"first", b"more"]
+
     async def test_nobody_claims_what_another_executes(self, store: Store, other: Store) -> None:
         await created(store)
         assert await claimed(other, "you") == []
@@ -68,7 +88,8 @@ class Claims:
     async def test_who_has_a_run_claims_it_anew_by_its_id(self, store: Store) -> None:
         old = await created(store)
         ((new, head),) = await store.claim("me", run_id="r")
-        assert (new, head.epoch, head.owner, head.status) == (Claim("r", 2), 2, "me", "running")
+        assert new.epoch > old.epoch
+        assert (head.epoch, head.owner, head.status) == (new.epoch, "me", "running")
         store.append(new, b"new")
         await durable(store, "r")
         with pytest.raises(FencedError):
@@ -82,10 +103,9 @@ class Claims:
             await asyncio.sleep(0.002)
         assert await claimed(other, limit=2) == ["r0", "r1"]
         ((claim, head),) = await store.claim("you")
-        assert claim == Claim("r2", 1)
-        assert (head.status, head.owner, head.epoch, head.rows) == ("ready", "you", 1, 1)
+        assert (claim.run_id, head.status, head.owner, head.epoch, head.rows) == ("r2", "ready", "you", claim.epoch, 1)
         now = await head_of(other, "r2")
-        assert (now.status, now.owner, now.epoch) == ("running", "you", 1)
+        assert (now.status, now.owner, now.epoch) == ("running", "you", claim.epoch)
         assert await claimed(store, limit=100) == ["r3", "r4"]
         assert await claimed(store, limit=100) == []
 
@@ -100,10 +120,12 @@ class Claims:
 
     @pytest.mark.parametrize("status", ["ready", "waiting", "suspended", "paused", "done", "failed", "cancelled"])
     async def test_whatever_nobody_executes_is_claimed_by_its_id(self, store: Store, status: str) -> None:
-        await ended(store, await created(store), status, why="so", wake_at=time.time() + 1000)
+        first = await created(store)
+        await ended(store, first, status, why="so", wake_at=time.time() + 1000)
         assert await claimed(store, run_id="none") == []
         ((claim, head),) = await store.claim("you", run_id="r")
-        assert (claim.epoch, head.status, head.why, head.owner) == (2, status, "so", "you")
+        assert claim.epoch > first.epoch
+        assert (head.epoch, head.status, head.why, head.owner) == (claim.epoch, status, "so", "you")
         now = await head_of(store)
         assert (now.status, now.why, now.wake_at, now.owner) == ("running", None, None, "you")
 
@@ -115,7 +137,7 @@ class Claims:
         assert (await head_of(other)).status == "running"
         await durable(store, "r")
         head = await head_of(other)
-        assert (head.status, head.why, head.version, head.owner, head.epoch) == (status, "so", "v2", None, 1)
+        assert (head.status, head.why, head.version, head.owner, head.epoch) == (status, "so", "v2", None, claim.epoch)
         assert await claimed(other, "you") == []
         assert await log(other) == [b"first", b"ab"]
         with pytest.raises(FencedError):
@@ -146,11 +168,11 @@ class Claims:
         await created(store, "renewed", owner="renewed", lease_s=0.2)
         assert list(await store.renew("renewed", 60)) == ["renewed"]
         assert await claimed(other, "you") == []
-        await created(store, "short", owner="short", lease_s=0.2)
+        claim = await created(store, "short", owner="short", lease_s=0.2)
         await asyncio.sleep(0.25)
         assert await claimed(other, "you", holds={"x": None}) == []
         head = await head_of(store, "short")
-        assert (head.status, head.owner, head.epoch) == ("ready", None, 1), "whoever may claim it"
+        assert (head.status, head.owner, head.epoch) == ("ready", None, claim.epoch), "whoever may claim it"
         assert await claimed(other, "you") == ["short"]
         assert list(await store.renew("short", 60)) == []
         assert list(await store.renew("nobody", 60)) == []

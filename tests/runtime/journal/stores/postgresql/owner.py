@@ -17,14 +17,14 @@ from tests.runtime.journal.stores.keeping import created, durable
 ROOT: Final = Path(__file__).parents[5]
 
 
-async def answer(store: PostgresqlStore, name: str, line: str) -> str:
+async def answer(store: PostgresqlStore, name: str, claims: dict[str, Claim], line: str) -> str:
     """Do what a line says."""
     match line.split():
         case ["create", run_id, lease_s]:
-            await created(store, run_id, owner=name, lease_s=float(lease_s))
+            claims[run_id] = await created(store, run_id, owner=name, lease_s=float(lease_s))
             return "created"
         case ["append", run_id, text]:
-            store.append(Claim(run_id, 1), text.encode())
+            store.append(claims[run_id], text.encode())
             try:
                 await durable(store, run_id)
             except FencedError:
@@ -41,8 +41,9 @@ async def answer(store: PostgresqlStore, name: str, line: str) -> str:
 async def main(url: str, name: str) -> None:
     store = await PostgresqlStore.open(url)
     print("open", flush=True)
+    claims: dict[str, Claim] = {}
     while line := await asyncio.to_thread(sys.stdin.readline):
-        print(await answer(store, name, line), flush=True)
+        print(await answer(store, name, claims, line), flush=True)
     await store.close()
 
 

@@ -52,7 +52,7 @@ async def test_a_paused_owner_that_wakes_up_cannot_write(store: PostgresqlStore,
     paused.signal(signal.SIGSTOP)
     paused.tell("append r late")
     assert await taken_over(store) == ["r"]
-    store.append(Claim("r", 2), b"mine")
+    store.append(Claim("r", (await head_of(store)).epoch), b"mine")
     await durable(store, "r")
     paused.signal(signal.SIGCONT)
     assert await paused.said() == "fenced"
@@ -93,12 +93,13 @@ async def test_a_process_that_comes_back_under_its_old_name_has_not_claimed_what
     old = owner("host-1")
     await old.started()
     await old.does("create r 100000")
+    before = (await head_of(store)).epoch
     old.signal(signal.SIGKILL)
     async with asyncio.timeout(120):
         while not (found := await claimed(store, "host-1")):
             await store.wait(10)
     assert found == ["r"]
-    assert (await head_of(store)).epoch == 2
+    assert (await head_of(store)).epoch > before
 
 
 async def test_after_a_restart_of_the_database_nobody_is_dead_for_want_of_a_lock(

@@ -73,4 +73,5 @@ def test_the_wheel_has_the_migrations(tmp_path: Path) -> None:
     assert {name.removeprefix(folder) for name in names if name.startswith(folder)} >= {
         "env.py",
         "versions/r0001_runs.py",
+        "versions/r0002_epochs.py",
     }

@@ -73,6 +73,7 @@ class Machine(RuleBasedStateMachine):
         self._deaths = [0, 0]
         self._runs: dict[str, Run] = {}
         self._claims: list[dict[str, int]] = [{}, {}]
+        self._epoch = 0
         self._pending: list[dict[str, Pending]] = [{}, {}]
         self._lines = 0
 
@@ -106,11 +107,11 @@ class Machine(RuleBasedStateMachine):
                 self._run(made)
             return
         head = self._run(made)
-        assert (head.status, head.epoch) == (("running", 1) if is_owned else ("ready", 0))
+        assert head.status == ("running" if is_owned else "ready")
         by = (process, self._deaths[process]) if is_owned else None
         self._runs[name] = Run(self._lines, head.status, head.epoch, by, [(False, line)])
         if is_owned:
-            self._claims[process][name] = 1
+            self._claimed(process, name, head.epoch)
 
     @rule(
         process=PROCESSES,
@@ -215,16 +216,19 @@ class Machine(RuleBasedStateMachine):
         else:
             named = self._runs.get(name)
             expected = [name] if named is not None and (named.status != "running" or named.owner == own) else []
-        found = self._run(self._claimed(process, name))
+        found = self._run(self._found(process, name))
         assert [claim.run_id for claim, _ in found] == expected
         for claim, head in found:
             run = self._runs[claim.run_id]
-            assert (head.status, head.epoch) == (run.status, run.epoch + 1)
-            run.status, run.epoch, run.owner = "running", run.epoch + 1, own
-            assert claim.epoch == run.epoch
-            self._claims[process][claim.run_id] = claim.epoch
+            assert (head.status, head.epoch) == (run.status, claim.epoch)
+            run.status, run.epoch, run.owner = "running", claim.epoch, own
+            self._claimed(process, claim.run_id, claim.epoch)
 
-    async def _claimed(self, process: int, name: str | None) -> Any:
+    def _claimed(self, process: int, name: str, epoch: int) -> None:
+        assert epoch > self._epoch, "no claim to any run has had this number"
+        self._epoch = self._claims[process][name] = epoch
+
+    async def _found(self, process: int, name: str | None) -> Any:
         return await self._stores[process].claim(f"p{process}", lease_s=1000, run_id=name)
 
     @rule(process=PROCESSES, name=NAMES, wakes=st.booleans())
@@ -254,8 +258,6 @@ class Machine(RuleBasedStateMachine):
         assert self._run(self._stores[process].remove([name])) == is_free
         if is_free:
             del self._runs[name]
-            for claims in self._claims:
-                claims.pop(name, None)
 
     @rule(process=PROCESSES)
     def die(self, process: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun
+from orchestrator.runtime.journal.stores.base import Change, NewRun
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 from tests.runtime.journal.stores.keeping import claimed, created, durable, log
 
@@ -273,11 +273,12 @@ async def test_a_file_is_whole_after_kills_amid_checkpoints(tmp_path: Path) -> N
                 hears(process)
             process.kill()
         store = await SqliteStore.open(file)
-        assert sorted(await claimed(store, "heir")) == ["a", "b", "c"]
+        claims = [claim for claim, _ in await store.claim("heir", limit=100)]
+        assert sorted(claim.run_id for claim in claims) == ["a", "b", "c"]
         with closing(sqlite3.connect(file)) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        for name in "abc":
-            store.append(Claim(name, 2), b"", change=Change(status="failed"))
-            await durable(store, name)
+        for claim in claims:
+            store.append(claim, b"", change=Change(status="failed"))
+            await durable(store, claim.run_id)
         assert await store.remove(["a", "b", "c"]) == 3
         await store.close()
