@@ -210,8 +210,9 @@ class Recorder:
                 return
 
     def _text(self, event: Event) -> bytes:
-        line = self._wire.write(event)
-        text = self._live.add(line)
+        text = self._live.add(self._wire.write(event))
+        if self._has_version and not self._chats.has_fresh:
+            return f"{text}\n".encode(errors="surrogatepass")
         parts = [] if self._has_version else [str(VERSION)]
         self._has_version = True
         parts += self._messages(self._chats.take_fresh(), is_new=self.claim is not None)
@@ -227,17 +228,24 @@ class Recorder:
     def _take_snapshot(self, claim: Claim) -> None:
         """Write a snapshot, if that halves what has to be read."""
         lines = list(self._live.lines())
+        if not self._halves(sum(map(len, lines))):  # whatever the messages are
+            return
         named: set[int] = set()
         for each in lines:
             named |= mentioned(each)
         messages = self._messages(self._chats.keep(named), is_new=False)
         data = "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass")
-        if 2 * len(data) > self._snapshot_bytes + self._tail_bytes:
-            self._look_bytes = self._tail_bytes + len(data)
-            return
-        self._store.snapshot(claim, data)
-        self._snapshot_bytes, self._tail_bytes = len(data), 0
-        self._look_bytes = max(SNAPSHOT_BYTES, len(data))
+        if self._halves(len(data)):
+            self._store.snapshot(claim, data)
+            self._snapshot_bytes, self._tail_bytes = len(data), 0
+            self._look_bytes = max(SNAPSHOT_BYTES, len(data))
+
+    def _halves(self, size: int) -> bool:
+        """Whether a snapshot of this size halves what has to be read; if not, it is looked again when that may be."""
+        if 2 * size <= self._snapshot_bytes + self._tail_bytes:
+            return True
+        self._look_bytes = self._tail_bytes + size
+        return False
 
 
 def taken_over(run_id: str) -> JournalError:
@@ -262,6 +270,8 @@ def _change(event: Event) -> Change | None:
 
 def _remembered(program: Program) -> Callable[[str, bool], bool]:
     """Whether what has become of an op counts beyond what is around it."""
+    if not program.once_tools:
+        return lambda _path, _is_lost: False
 
     def remembered(path: str, is_lost: bool) -> bool:
         try:

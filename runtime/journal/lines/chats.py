@@ -103,6 +103,11 @@ class Chats:
             if len(what.content) >= WORTH_NAMING:
                 self._texts.setdefault(what.content, number)
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether :meth:`take_fresh` gives any."""
+        return bool(self._fresh)
+
     def take_fresh(self) -> list[str]:
         """The texts of the nodes that were added since this was called; each is in front of those that follow it."""
         taken, self._fresh = self._fresh, {}

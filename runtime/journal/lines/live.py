@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.runtime.engines.base import Usage
@@ -62,28 +61,35 @@ _REPLACES: Final = {
     "answered": {"asked", "answered"},
 }
 """It has, by kind of line, which lines about the same op count no more."""
+_OF_FRAMES: Final = frozenset({"item", "cleanup"})
 _FATES: Final = frozenset({*RESULTS, "started", "failed", "unsettled", "settled"})
 """What they say has become of an op."""
 
 
-@dataclass(slots=True)
 class _Frame:
     """An execution of a region."""
 
-    lines: list[Line] = field(default_factory=list)
-    ops: dict[str, _Op] = field(default_factory=dict)
+    __slots__ = ("lines", "ops", "owner")
+
+    def __init__(self, owner: _Op) -> None:
+        self.owner = owner
+        """The op that it is inside of."""
+        self.lines: tuple[Line, ...] = ()
+        self.ops: dict[str, _Op] = {}
 
 
-@dataclass(slots=True)
 class _Op:
-    """An op of one such execution."""
+    """An op of one such execution: most have one line, and nothing else."""
 
-    lines: list[Line] = field(default_factory=list)
-    frames: dict[str, _Frame] = field(default_factory=dict)
-    """What is inside of it, by the part of the path that leads there."""
-    spent: dict[bool, tuple[Usage, float | None, float]] = field(default_factory=dict)
-    """What was used here, in lines that count no more, by whether the price is known: what, for how
-    much, and when last."""
+    __slots__ = ("frames", "lines", "spent")
+
+    def __init__(self) -> None:
+        self.lines: tuple[Line, ...] = ()
+        self.frames: dict[str, _Frame] | None = None
+        """What is inside of it, by the part of the path that leads there."""
+        self.spent: dict[bool, tuple[Usage, float | None, float]] | None = None
+        """What was used here, in lines that count no more, by whether the price is known: what, for how
+        much, and when last."""
 
 
 class Live:
@@ -91,7 +97,9 @@ class Live:
 
     def __init__(self, remembered: Remembered) -> None:
         self._remembered = remembered
-        self._body = _Frame()
+        self._body = _Frame(_Op())
+        self._frames: dict[str, _Frame] = {"": self._body}
+        """Every frame by its path."""
         self._run: dict[str, Line] = {}
         self.at = 0.0
         """When something happened last while the run was executed."""
@@ -100,31 +108,34 @@ class Live:
 
     def add(self, line: Line) -> str:
         """Take a line; the text that is to be written, which says of a loop's state only what has changed."""
-        if line.kind != "settled" or loads(line.text)[4] != A_PERSON:  # who does so while the run is not executed
-            self.at = max(self.at, line.at)
-        if not line.path:
+        kind, path, text, state, _, at = line
+        if at > self.at and (kind != "settled" or loads(text)[4] != A_PERSON):  # who does so while nobody executes it
+            self.at = at
+        if not path:
             self._note_run(line)
-            return line.text
-        if line.kind in ("item", "cleanup"):
+            return text
+        if kind in _OF_FRAMES:
             self._note_frame(line)
-            return line.text
-        op = self._op(line.path)
-        text = line.text
-        if line.state is not None:
+            return text
+        op = self._op(path)
+        if state is not None:
             before = _state(op)
-            change = None if before is None else delta(before, line.state)
-            text += f"\t{line.state}" if change is None else f"\t~{change}"
-        if line.kind in RESULTS or line.kind == "turn":
-            self._collapse(op, line.path)
-        if line.kind in RESULTS:
-            _keep_spent(op, (each for each in op.lines if each.kind != "reserved"))  # the result has what it was
-        if op.lines:
-            gone = _REPLACES[line.kind]
-            op.lines = [each for each in op.lines if each.kind not in gone]
-        if line.kind == "spent":
-            _keep_spent(op, [line])
+            change = None if before is None else delta(before, state)
+            text += f"\t{state}" if change is None else f"\t~{change}"
+        is_result = kind in RESULTS
+        if op.frames is not None and (is_result or kind == "turn"):
+            self._collapse(op, path)
+        lines = op.lines
+        if lines:
+            if is_result:
+                _keep_spent(op, (each for each in lines if each.kind != "reserved"))  # the result has what it was
+            gone = _REPLACES[kind]
+            lines = tuple([each for each in lines if each.kind not in gone])
+        if kind == "spent":
+            _keep_spent(op, (line,))
+            op.lines = lines
         else:
-            op.lines.append(line)
+            op.lines = (*lines, line)
         return text
 
     def read(self, text: str, version: int = VERSION) -> None:
@@ -179,14 +190,14 @@ class Live:
         """The latest line of a kind that is about the whole run."""
         return self._run.get(kind)
 
-    def ops(self) -> Iterator[tuple[str, list[Line]]]:
+    def ops(self) -> Iterator[tuple[str, tuple[Line, ...]]]:
         """The path of every op, and the lines about it."""
         todo = [("", self._body)]
         while todo:
             path, frame = todo.pop()
             for key, op in frame.ops.items():
                 yield path + key if key else path[:-1], op.lines
-                todo += [(f"{path}{part}/", inner) for part, inner in op.frames.items()]
+                todo += [(f"{path}{part}/", inner) for part, inner in _frames(op)]
 
     def spent(self) -> Iterator[tuple[Usage, float | None]]:
         """What was used, calls of which that is not known at their worst."""
@@ -194,19 +205,19 @@ class Live:
         while todo:
             frame = todo.pop()
             for op in frame.ops.values():
-                yield from ((usage, cost_usd) for usage, cost_usd, _ in op.spent.values())
+                yield from ((usage, cost_usd) for usage, cost_usd, _ in _spent(op))
                 yield from (line.spent for line in op.lines if line.spent is not None)
-                todo += op.frames.values()
+                todo += (inner for _, inner in _frames(op))
 
     def _frame_lines(self, frame: _Frame, path: str) -> Iterator[str]:
         yield from (line.text for line in frame.lines)
         for key, op in frame.ops.items():
-            own = path + key if key else path[:-1]  # of a run that a tool has begun
-            for usage, cost_usd, at in op.spent.values():
-                yield spent_line(own, usage, cost_usd, at).text
+            if op.spent is not None:
+                own = path + key if key else path[:-1]  # of a run that a tool has begun
+                yield from (spent_line(own, *each).text for each in _spent(op))
             for line in op.lines:
                 yield line.text if line.state is None else f"{line.text}\t{line.state}"
-            for part, inner in op.frames.items():
+            for part, inner in _frames(op):
                 yield from self._frame_lines(inner, f"{path}{part}/")
 
     def _note_run(self, line: Line) -> None:
@@ -219,69 +230,82 @@ class Live:
             if line.kind == "totals" or json.loads(line.text)[3] is None:  # it changes no budget
                 return
         elif line.kind == "result":
-            everything = self._body.ops.setdefault(EARLIER, _Op())
-            del self._body.ops[EARLIER]
+            everything = self._body.ops.pop(EARLIER, None) or _Op()
             self._clear(self._body, everything, "")
-            if everything.spent:
+            if everything.spent is not None:
                 self._body.ops[EARLIER] = everything
         self._run[line.kind] = line
 
     def _note_frame(self, line: Line) -> None:
-        owner, frame = self._frame(line.path)
+        frame = self._frame(line.path)
         if line.kind == "item":
-            self._clear(frame, owner, line.path)
-            frame.lines.clear()
-        frame.lines.append(line)
+            self._clear(frame, frame.owner, line.path)
+        frame.lines += (line,)
 
-    def _frame(self, path: str) -> tuple[_Op, _Frame]:
-        """A frame, whose path ends with a slash, and the op that it is inside of."""
-        frame, owner = self._body, _Op()
-        for part in path.split("/")[:-1]:
-            key = _key(part)
-            found = frame.ops.get(key)
-            if found is None:
-                found = frame.ops[key] = _Op()
-            owner, inner = found, found.frames.get(part)
-            if inner is None:
-                inner = owner.frames[part] = _Frame()
-            frame = inner
-        return owner, frame
+    def _frame(self, path: str) -> _Frame:
+        """A frame, whose path ends with a slash or is empty."""
+        known = self._frames.get(path)
+        if known is not None:
+            return known
+        cut = path.rfind("/", 0, -1) + 1
+        around, part = self._frame(path[:cut]), path[cut:-1]
+        owner = _op_in(around, _key(part))
+        if owner.frames is None:
+            owner.frames = {}
+        frame = owner.frames[part] = self._frames[path] = _Frame(owner)
+        return frame
 
     def _op(self, path: str) -> _Op:
         cut = path.rfind("/") + 1
-        name = path[cut:]
-        key = _key(name)
-        frame = self._frame(path[:cut])[1] if cut else self._body
-        op = frame.ops.get(key)
-        if op is None:
-            op = frame.ops[key] = _Op()
-        if key == name:
+        name, frame = path[cut:], self._frame(path[:cut])
+        op = frame.ops.get(name)
+        if op is not None:
             return op
-        return op.frames.setdefault(name, _Frame()).ops.setdefault("", _Op())
+        key = _key(name)
+        return _op_in(frame, key) if key == name else _op_in(self._frame(f"{path}/"), "")
 
     def _collapse(self, op: _Op, path: str) -> None:
         """Drop what is inside of an op, but for what is remembered; its spending becomes the op's."""
         cut = path.rfind("/") + 1
-        for part, frame in list(op.frames.items()):
-            self._clear(frame, op, f"{path[:cut]}{part}/")
+        frames = op.frames or {}
+        for part, frame in list(frames.items()):
+            inner = f"{path[:cut]}{part}/"
+            self._clear(frame, op, inner)
             if not frame.ops:
-                del op.frames[part]
+                del frames[part], self._frames[inner]
+        op.frames = frames or None
 
     def _clear(self, frame: _Frame, owner: _Op, path: str) -> None:
         """Drop what is inside of a frame, but for what is remembered; its spending becomes the owner's."""
-        frame.lines.clear()
+        frame.lines = ()
         for key, op in list(frame.ops.items()):
-            self._collapse(op, path + key)
+            if op.frames is not None:
+                self._collapse(op, path + key)
             _keep_spent(owner, op.lines)
-            for usage, cost_usd, at in op.spent.values():
+            for usage, cost_usd, at in _spent(op):
                 _add_spent(owner, usage, cost_usd, at)
-            op.spent.clear()
+            op.spent = None
             if not op.lines or not self._remembered(path + key, _is_lost(op)):
-                op.lines.clear()
-                if not op.frames:
+                op.lines = ()
+                if op.frames is None:
                     del frame.ops[key]
             else:
-                op.lines = [_unpaid(each) for each in op.lines if each.kind in _FATES]
+                op.lines = tuple([_unpaid(each) for each in op.lines if each.kind in _FATES])
+
+
+def _op_in(frame: _Frame, key: str) -> _Op:
+    op = frame.ops.get(key)
+    if op is None:
+        op = frame.ops[key] = _Op()
+    return op
+
+
+def _frames(op: _Op) -> Iterable[tuple[str, _Frame]]:
+    return () if op.frames is None else op.frames.items()
+
+
+def _spent(op: _Op) -> Iterable[tuple[Usage, float | None, float]]:
+    return () if op.spent is None else op.spent.values()
 
 
 def _key(part: str) -> str:
@@ -316,6 +340,8 @@ def _keep_spent(op: _Op, lines: Iterable[Line]) -> None:
 
 def _add_spent(op: _Op, usage: Usage, cost_usd: float | None, at: float) -> None:
     is_priced = cost_usd is not None
+    if op.spent is None:
+        op.spent = {}
     known = op.spent.get(is_priced)
     if known is not None:
         usage += known[0]

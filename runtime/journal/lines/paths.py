@@ -69,7 +69,8 @@ class Paths:
     def __init__(self, body: Region) -> None:
         self._whole = ref(body)
         self._by_id, self._by_key = _Names(by_key=False), _Names(by_key=True)
-        self._frames: dict[tuple[str, bool], tuple[str, Region]] = {}
+        self._frames_by_id: dict[str, tuple[str, Region]] = {}
+        self._frames_by_key: dict[str, tuple[str, Region]] = {}
 
     @property
     def _body(self) -> Region:
@@ -92,12 +93,20 @@ class Paths:
             raise UnknownPathError(frame + op)
         return f"{path}{found.key}{point}{within}"
 
-    def op(self, frame: str, op: str) -> Op:
-        """The op with this id in a frame. Raises :class:`UnknownPathError`."""
-        found = self._by_id.op(self.frame(frame)[1], op)
+    def place(self, frame: str, op: str) -> tuple[str, Op, Region]:
+        """The path in a journal of the op with this id in a frame, the op, and the region that it is in.
+
+        Raises :class:`UnknownPathError`.
+        """
+        path, region = self.frame(frame)
+        found = self._by_id.op(region, op)
         if found is None:
             raise UnknownPathError(frame + op)
-        return found
+        return path + found.key, found, region
+
+    def op(self, frame: str, op: str) -> Op:
+        """The op with this id in a frame. Raises :class:`UnknownPathError`."""
+        return self.place(frame, op)[1]
 
     def read(self, path: str) -> tuple[str, str]:
         """The frame and the id of an op, by its path in a journal. Raises :class:`UnknownPathError`."""
@@ -114,21 +123,22 @@ class Paths:
 
     def frame(self, frame: str, *, by_key: bool = False) -> tuple[str, Region]:
         """A frame in the other of the two forms, and the region that it executes. Raises :class:`UnknownPathError`."""
-        known = self._frames.get((frame, by_key))
-        if known is not None:
-            return known
+        known = (self._frames_by_key if by_key else self._frames_by_id).get(frame)
+        return self._found(frame, by_key=by_key) if known is None else known
+
+    def _found(self, frame: str, *, by_key: bool) -> tuple[str, Region]:
         if not frame:
             return "", self._body
         cut = frame.rfind("/", 0, -1) + 1
         path, region = self.frame(frame[:cut], by_key=by_key)
         part = frame[cut:]
-        source = self._by_key if by_key else self._by_id
+        source, frames = (self._by_key, self._frames_by_key) if by_key else (self._by_id, self._frames_by_id)
         inner = source.inner(region).get(_NUMBERS.sub("", part))
         if inner is None:
             raise UnknownPathError(frame)
         op, into = inner
         old, new = (op.key, op.id) if by_key else (op.id, op.key)
-        if len(self._frames) >= MOST_REMEMBERED:
-            self._frames.clear()
-        made = self._frames[frame, by_key] = path + new + part[len(old) :], into
+        if len(frames) >= MOST_REMEMBERED:
+            frames.clear()
+        made = frames[frame] = path + new + part[len(old) :], into
         return made

@@ -50,7 +50,7 @@ from orchestrator.runtime.journal.events import (
 from orchestrator.runtime.journal.lines.chats import Chats
 from orchestrator.runtime.journal.lines.paths import paths_of
 from orchestrator.runtime.journal.lines.stored import decode, encode, loads
-from orchestrator.runtime.program.program import Op, Program
+from orchestrator.runtime.program.program import Op, Program, Region
 from orchestrator.runtime.program.specs import Ask, Limits, ToolCall
 
 VERSION: Final = 4
@@ -66,6 +66,8 @@ EARLIER: Final = "earlier"
 """The path of what earlier versions of the program have spent."""
 
 _dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_quoted: Final = json.encoder.encode_basestring
+"""The JSON of a text."""
 
 
 class Line(NamedTuple):
@@ -118,6 +120,14 @@ class Wire:
         """A line about an op."""
         path = self._paths.written(event.frame, event.op)
         return _line(kind, event.at, path, *parts)
+
+    def place(self, frame: str, op: str) -> tuple[str, Op, Region]:
+        """The path of the op with this id in a frame, the op, and the region that it is in."""
+        return self._paths.place(frame, op)
+
+    def gave(self, op: Op, region: Region, values: Sequence[object]) -> str:
+        """What an op gave, as text; large values go elsewhere."""
+        return self._texts(region.types[op.first : op.first + len(values)], values, self.apart)
 
     def op(self, frame: str, op: str) -> Op:
         """The op with this id in a frame."""
@@ -172,6 +182,9 @@ class Wire:
 
     def _texts(self, types: Sequence[Any], values: Sequence[object], apart: Apart | None = None) -> str:
         """The last comes first: a conversation names the reply in front of it, which need not be written again then."""
+        if len(values) == 1:
+            text = encode(types[0], values[0], self._chats)
+            return f"[{text if apart is None else apart.written(text)}]"
         pairs = list(zip(types, values, strict=True))
         texts = [encode(tp, value, self._chats) for tp, value in reversed(pairs)][::-1]
         return f"[{','.join(texts if apart is None else map(apart.written, texts))}]"
@@ -182,7 +195,7 @@ class Wire:
 
 
 def _line(kind: str, at: float, path: str, *parts: str) -> Line:
-    return Line(kind, path, f'["{kind}",{at!r},{_dumps(path)}{"".join(["," + part for part in parts])}]', at=at)
+    return Line(kind, path, f'["{kind}",{",".join((repr(at), _quoted(path), *parts))}]', None, None, at)
 
 
 def spent_line(path: str, usage: Usage, cost_usd: float | None, at: float) -> Line:
@@ -303,19 +316,12 @@ def _write_op_started(wire: Wire, event: OpStarted) -> Line:
 
 
 def _write_done(wire: Wire, event: OpDone) -> Line:
-    op = wire.op(event.frame, event.op)
-    values, kind = wire.values(op, event.frame, event.values, wire.apart), WROTE if has_written(op) else "done"
+    path, op, region = wire.place(event.frame, event.op)
+    values, kind = wire.gave(op, region, event.values), WROTE if has_written(op) else "done"
+    inputs = "null" if event.inputs is None else _quoted(event.inputs)
     if event.usage is None:
-        return wire.line(kind, event, values, _dumps(event.inputs))
-    line = wire.line(
-        kind,
-        event,
-        values,
-        _dumps(event.inputs),
-        _used(event.usage),
-        _dumps(event.cost_usd),
-        _dumps(event.finish),
-    )
+        return _line(kind, event.at, path, values, inputs)
+    line = _line(kind, event.at, path, values, inputs, _used(event.usage), _dumps(event.cost_usd), _dumps(event.finish))
     return line._replace(spent=(event.usage, event.cost_usd))
 
 
