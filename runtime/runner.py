@@ -42,7 +42,7 @@ from orchestrator.runtime.journal.reading.described import described
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
-from orchestrator.runtime.journal.stores.base import LEASE_S, Store
+from orchestrator.runtime.journal.stores.base import LEASE_S, Change, Store
 from orchestrator.runtime.journal.versions.version_change import History
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.observe import Subscription, end_feeds
@@ -250,7 +250,8 @@ class Runner:
                 raise
             result = await self._run(execution, ())
             if state.done is not None and self._owner is not None:
-                await self._owner.give_back(run_id)
+                # Whatever it was before: whoever read it last may have died meanwhile, which makes a run ready.
+                await self._owner.give_back(run_id, Change("done"))
             return result
 
     async def _taken(

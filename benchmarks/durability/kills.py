@@ -129,7 +129,7 @@ def play(command: Sequence[str], folder: Path, kills_after_s: Iterable[float]) -
     """
     resumed: list[float] = []
     noted = Effects(folder / "effects")
-    had_begun = False
+    had_begun = any(read(folder / "effects"))
     for kills, after in enumerate((*kills_after_s, LIFE_S)):
         before = len(tuple(read(folder / "effects")))
         process = _Process(command, folder / "stderr")

@@ -180,6 +180,19 @@ async def test_a_run_that_cannot_be_read_is_put_aside_and_stops_nobody() -> None
     assert (head.why or "").startswith("ORCH-R102")
 
 
+async def test_a_run_whose_result_somebody_read_who_died_is_done_again_and_not_claimed_for_ever() -> None:
+    store, compiled = MemoryStore(), compile_workflow(counting)
+    await begun(store, compiled, "r", 1)
+    async with working(store, [compiled]):
+        await become(store, "r", "done")
+    claim, _ = (await store.claim("reader", run_id="r"))[0]
+    store.append(claim, b"", change=Change("ready"))  # what a store makes of what a dead owner had claimed
+    await durable(store, "r")
+    async with working(store, [compiled]):
+        await become(store, "r", "done")
+    assert CALLS == [1, 2]
+
+
 async def test_two_coordinators_share_the_runs_of_a_file(tmp_path: Path) -> None:
     compiled = compile_workflow(counting)
     one, two = await open_store(str(tmp_path / "runs.db")), await open_store(str(tmp_path / "runs.db"))
