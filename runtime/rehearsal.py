@@ -22,7 +22,6 @@ from orchestrator.runtime.execution import calls
 from orchestrator.runtime.execution.execution import Execution, Frame
 from orchestrator.runtime.execution.outcome import Outcome, Tally
 from orchestrator.runtime.execution.taking_over import TakingOver
-from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event
 from orchestrator.runtime.journal.lines.live import Live
@@ -34,7 +33,13 @@ from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.stores.base import Loaded, Row, Store
 from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.journal.versions.earlier import Result
-from orchestrator.runtime.journal.versions.version_change import History, LostUnderAnotherError, carried, read_history
+from orchestrator.runtime.journal.versions.version_change import (
+    History,
+    LostUnderAnotherError,
+    carried,
+    messages_of,
+    read_history,
+)
 from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.services import Engines, Services
 
@@ -141,17 +146,16 @@ async def _read(
     """The events of a run that count for a program, and what earlier versions have done."""
     run_id, version = loaded.head.run_id, loaded.head.version
     recorder = Recorder(store, program, patience_s=0.0, artifacts=artifacts)
-    apart = None if artifacts is None else Apart(store, artifacts)
     if version == program.fingerprint and loaded.head.status != "done":  # what led to a result is in front of it
         events = recorder.read(loaded.rows)
         if not recorder.earlier_rows:
             return events, None
         rows = [row async for row in store.history(run_id) if row.number <= recorder.earlier_rows]
-        return events, read_history(program, rows, apart)
+        return events, read_history(program, rows, recorder.apart)
     rows = [row async for row in store.history(run_id)]
     before = Live(lambda _path, _is_lost: False)
     before.read_rows(loaded.rows)
-    history = read_history(program, rows, apart)
-    lines = carried(program, before, version, len(rows), history)
-    text = "\n".join([str(VERSION), *lines, ""])
+    history = read_history(program, rows, recorder.apart)
+    lines = list(carried(program, before, version, len(rows), history))
+    text = "\n".join([str(VERSION), *(f"m{each}" for each in messages_of(lines, history)), *lines, ""])
     return recorder.read([Row(1, True, 0.0, text.encode(errors="surrogatepass"))]), history

@@ -21,7 +21,6 @@ from orchestrator.errors import JournalError, RunError, described
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
 from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, run_exists, unreadable
-from orchestrator.runtime.journal.artifacts.apart import Apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, RunStarted
 from orchestrator.runtime.journal.lines.live import Live
@@ -38,7 +37,13 @@ from orchestrator.runtime.journal.stores.base import (
     Store,
 )
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError
-from orchestrator.runtime.journal.versions.version_change import History, LostUnderAnotherError, carried, read_history
+from orchestrator.runtime.journal.versions.version_change import (
+    History,
+    LostUnderAnotherError,
+    carried,
+    messages_of,
+    read_history,
+)
 from orchestrator.runtime.program.program import Program
 
 OVER_WELL: Final = ("done",)
@@ -172,7 +177,7 @@ class Owner:
         if not recorder.earlier_rows:
             return Taken(recorder, events, None)
         rows = [row async for row in self.store.history(run_id)]
-        history = read_history(program, [row for row in rows if row.number <= recorder.earlier_rows], self._apart())
+        history = read_history(program, [row for row in rows if row.number <= recorder.earlier_rows], recorder.apart)
         return Taken(recorder, events, history)
 
     async def _with_another_version(self, recorder: Recorder, program: Program, head: Head) -> Taken:
@@ -182,10 +187,10 @@ class Owner:
         before = Live(lambda _path, _is_lost: False)
         before.read_rows(loaded.rows)
         rows = [row async for row in self.store.history(head.run_id)]
-        history = read_history(program, rows, self._apart())
-        lines = carried(program, before, head.version, rows[-1].number, history)
+        history = read_history(program, rows, recorder.apart)
         try:
-            recorder.go_on_from(list(lines), history.last_message, program.fingerprint)
+            lines = list(carried(program, before, head.version, rows[-1].number, history))
+            recorder.go_on_from(lines, messages_of(lines, history), program.fingerprint)
         except LostUnderAnotherError as error:
             raise lost_under_another(str(error), head.run_id, head.version) from error
         return Taken(recorder, recorder.events(), history)
@@ -292,9 +297,6 @@ class Owner:
                 _log.warning("run %s: what somebody has said of it was refused: %s", claim.run_id, described(error))
             self.store.append(claim, b"", taken=(notice.number,))
         return found
-
-    def _apart(self) -> Apart | None:
-        return None if self._artifacts is None else Apart(self.store, self._artifacts)
 
     def _recorder(self, program: Program) -> Recorder:
         return Recorder(self.store, program, patience_s=self._lease_s, artifacts=self._artifacts)

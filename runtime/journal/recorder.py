@@ -56,8 +56,9 @@ class Recorder:
         self._store = store
         self._patience_s = patience_s
         self._chats = Chats()
-        self._apart = None if artifacts is None else Apart(store, artifacts)
-        self._wire = Wire(program, self._chats, self._apart)
+        self.apart = None if artifacts is None else Apart(store, artifacts)
+        """The large values of the run."""
+        self._wire = Wire(program, self._chats, self.apart)
         self._live = Live(_remembered(program))
         self._tail_bytes = self._snapshot_bytes = 0
         self._look_bytes = SNAPSHOT_BYTES
@@ -88,7 +89,7 @@ class Recorder:
                 if text[:1] == "[":
                     self._live.read(text, version)
                 elif text[:1] in ("m", "M"):
-                    self._chats.add(message_of(text, self._apart))
+                    self._chats.add(message_of(text, self.apart))
                 elif text:
                     version = int(text)
         return self.events()
@@ -99,16 +100,17 @@ class Recorder:
         line = self._live.run_line("version")
         return 0 if line is None else int(loads(line.text)[-1])
 
-    def go_on_from(self, lines: Iterable[str], last_message: int, version: str) -> None:
-        """Begin the log of this version with what counts of an earlier one."""
+    def go_on_from(self, lines: Sequence[str], messages: Iterable[str], version: str) -> None:
+        """Begin the log of this version with what counts of an earlier one: the lines, and the messages that they
+        name."""
         assert self.claim is not None
-        if last_message:
-            self._chats.add([last_message, 0, None])
-        texts = [str(VERSION)]
-        for text in lines:
-            self._live.read(text)
-            texts.append(text)
-        data = "\n".join([*texts, ""]).encode(errors="surrogatepass")
+        texts = list(messages)
+        for each in texts:
+            self._chats.add(loads(each))
+        for each in lines:
+            self._live.read(each)
+        text = [str(VERSION), *self._messages(texts, is_new=False), *lines, ""]
+        data = "\n".join(text).encode(errors="surrogatepass")
         self._store.append(self.claim, b"", change=Change(version=version))
         self._store.snapshot(self.claim, data)
         self._has_version, self._snapshot_bytes, self._tail_bytes = True, len(data), 0
@@ -126,7 +128,7 @@ class Recorder:
             if not isinstance(event, (TurnDone, ItemDone, RunDone)):
                 raise
             data = b""  # it is found again from what is inside
-        large = {} if self._apart is None else self._apart.take_fresh()
+        large = {} if self.apart is None else self.apart.take_fresh()
         self._tail_bytes += len(data)
         if large or self._behind:
             self._behind.append((data, _change(event), large))
@@ -182,8 +184,8 @@ class Recorder:
             self._behind.popleft()
 
     async def _keep(self, run_id: str, large: Mapping[str, bytes]) -> None:
-        assert self._apart is not None
-        await self._apart.put(run_id, large)
+        assert self.apart is not None
+        await self.apart.put(run_id, large)
 
     async def _durable(self, run_id: str, waiting: Awaitable[None]) -> None:
         first = [waiting]
@@ -220,9 +222,9 @@ class Recorder:
 
     def _messages(self, texts: Iterable[str], *, is_new: bool) -> list[str]:
         """The lines of messages. Where they are not ``is_new``, none is put apart that has not been."""
-        if self._apart is None:
+        if self.apart is None:
             return [f"m{each}" for each in texts]
-        names = [(each, self._apart.name(each, is_new=is_new)) for each in texts]
+        names = [(each, self.apart.name(each, is_new=is_new)) for each in texts]
         return [f"m{each}" if name is None else f"M{name}" for each, name in names]
 
     def _take_snapshot(self, claim: Claim) -> None:

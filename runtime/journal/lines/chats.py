@@ -169,8 +169,15 @@ class Chats:
         self._numbers = {node: number for node, number in self._numbers.items() if number in needed}
         self._texts = {text: number for text, number in self._texts.items() if number in needed}
         self._replies = {reply: number for reply, number in self._replies.items() if number in needed}
-        texts = [_text(number, node) for number, node in sorted(self._nodes.items())]
-        return texts if self._last in needed or not self._last else [*texts, f"[{self._last},0,null]"]
+        return self._texts_of(needed)
+
+    def needed(self, numbers: Iterable[int]) -> list[str]:
+        """The same for another ``Chats``: this one forgets nothing."""
+        return self._texts_of(self._needed(numbers))
+
+    def _texts_of(self, numbers: set[int]) -> list[str]:
+        texts = [_text(number, self._nodes[number]) for number in sorted(numbers) if number]
+        return texts if self._last in numbers or not self._last else [*texts, f"[{self._last},0,null]"]
 
     def _needed(self, numbers: Iterable[int]) -> set[int]:
         needed, todo = {0}, [*numbers]

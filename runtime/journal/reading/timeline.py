@@ -110,7 +110,7 @@ class Reading:
         return list(touched.values())
 
     def _line(self, text: str) -> Step | None:
-        if text[:1] in ("", "m"):
+        if text[:1] in ("", "m", "M"):
             return None
         if text[:1] != "[":
             self._version = int(text)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
-from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.chats import Chats, mentioned
 from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import loads
@@ -49,7 +49,6 @@ class History:
     """Their conversations."""
     alignment: Alignment
     """What the frames of the latest of them are now."""
-    last_message: int
     apart: Apart | None
     """Their large values."""
     fates: Mapping[str, Sequence[Data]]
@@ -60,7 +59,7 @@ class History:
 def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = None) -> History:
     """Read rows from the first one on."""
     segments: list[list[Data]] = [[]]
-    chats, last, version = Chats(), 0, VERSION
+    chats, version = Chats(), VERSION
     for row in rows:
         text = row.data.decode(errors="surrogatepass")
         begins = row.is_snapshot and any(line.startswith('["version"') for line in text.split("\n"))
@@ -68,9 +67,7 @@ def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = No
             segments.append([])
         for line in text.split("\n"):
             if line[:1] in ("m", "M"):
-                data = message_of(line, apart)
-                last = max(last, data[0])
-                chats.add(data)
+                chats.add(message_of(line, apart))
             elif line[:1] == "[" and (begins or not row.is_snapshot):
                 segments[-1].append(upgraded(loads(line.partition("\t")[0]), version))
             elif line and line[:1] != "[":
@@ -81,7 +78,7 @@ def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = No
     for path, lines in fates.items():
         if _has_failed(lines) and _now(program, path, alignments[0]) is None:
             earlier.add_failed(path, alignments[0])
-    return History(earlier, chats, alignments[0], last, apart, fates)
+    return History(earlier, chats, alignments[0], apart, fates)
 
 
 def carried(program: Program, before: Live, version: str, rows: int, history: History) -> Iterator[str]:
@@ -108,6 +105,11 @@ def carried(program: Program, before: Live, version: str, rows: int, history: Hi
             yield from (text_of([kind, at, now, *rest]) for kind, at, _, *rest in fates)
         elif not _has_failed(fates):
             raise LostUnderAnotherError(path)
+
+
+def messages_of(lines: Iterable[str], history: History) -> list[str]:
+    """The messages and long texts that lines of an earlier version name."""
+    return history.chats.needed({number for line in lines for number in mentioned(line)})
 
 
 def _fates(lines: Iterable[Data]) -> dict[str, list[Data]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from orchestrator import llm, loop, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.artifacts.folder import Folder
 from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.rehearsal import rehearse
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.runner import Runner
 
@@ -293,3 +296,29 @@ async def test_what_may_have_happened_once_under_an_earlier_version_is_not_start
                 await runtime.resume(compile_workflow(workflow(later)), "r")
             assert raised.value.code == "ORCH-R020"
         assert calls["charge"] == 1
+
+
+@pytest.mark.parametrize("size", [300, 200_000])
+async def test_a_long_input_goes_on_with_the_run(size: int, tmp_path: Path) -> None:
+    """It stands in the log as a message, or apart, and a later execution reads the log from the change on."""
+
+    def flow(text: str) -> str:
+        return end(look("one") + text[:1])
+
+    def other(text: str) -> str:
+        return end(look("one") + text[:1]) + f"{len(text)}"
+
+    other.__name__ = "flow"
+    store, artifacts = MemoryStore(), Folder(tmp_path)
+    async with Runner(store=store, artifacts=artifacts) as runtime:
+        with pytest.raises(RunError, match="not yet"):
+            await runtime.run(compile_workflow(workflow(flow)), {"text": "é" * size}, run_id="r")
+        second = compile_workflow(workflow(other))
+        found = await rehearse(second.program, store, "r", artifacts)
+        assert (found.problem, list(found.again.values())) == (None, ["end_1"])
+        for _ in range(2):
+            with pytest.raises(RunError, match="not yet"):
+                await runtime.resume(second, "r")
+        broken[0] = False
+        assert (await runtime.resume(second, "r")).value == f"about oneé{size}"
+    assert calls["look one"] == 1

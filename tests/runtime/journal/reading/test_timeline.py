@@ -47,6 +47,11 @@ def test_lines_that_cannot_be_read_cost_only_themselves() -> None:
     assert len(found.problems) == 4
 
 
+def test_messages_are_no_problem_wherever_they_are() -> None:
+    found = timeline('m[1,0,"a text"]', f"M20261130-{'0' * 64}", '["started",10.0,"9f",1]')
+    assert (len(found.steps), found.problems) == (1, [])
+
+
 def test_a_snapshot_says_nothing_twice() -> None:
     reading = Reading(Described())
     text = f'{VERSION}\n["done",10.0,"9f",["x"],null,[100,null,20],0.5,["stop"]]\n'.encode()
