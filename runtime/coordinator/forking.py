@@ -1,9 +1,9 @@
-"""A new run that begins with what another one had done, up to an op, and goes on with other inputs or as it was.
+"""A new run that begins with what another one had done, up to an op, and goes on with other inputs or other code.
 
 What the other run had done is to the fork what an earlier version's results are to a later one: a result is taken where
-an op of the same meaning is given the same inputs in the same place. So a fork with another input makes again what
-depends on that, and takes the rest. What wrote something before the op is not written again by itself (ORCH-R104); what
-comes behind it is.
+an op of the same meaning is given the same inputs in the same place. So a fork with another input, or with a prompt
+that was changed, makes again what depends on that, and takes the rest. What wrote something before the op is not
+written again by itself (ORCH-R104); what comes behind it is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, Forked, RunStarted, Totals, VersionChanged
 from orchestrator.runtime.journal.lines.chats import Chats
 from orchestrator.runtime.journal.lines.live import Live
-from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.lines.wire import VERSION, Wire
+from orchestrator.runtime.journal.reading.described import Described, of_program, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
 from orchestrator.runtime.program.program import Program
 
@@ -43,28 +43,34 @@ async def fork(
     """Make a run ready that has done what run ``run_id`` had done before the op at the path ``before``, or all of it,
     with its inputs but for those that are given: values of the types of the workflow's parameters, by name.
 
-    Raises ``RunError``: ORCH-R021 where another version executes that run, ORCH-R023 where there is none, ORCH-R029
-    where the new id is taken, and ORCH-R105 where the run has not come to such an op.
+    The program may be another version than that of the run; ``before`` is what the op was called in the run. Raises
+    ``RunError``: ORCH-R021 where the program takes other inputs than the run has, ORCH-R023 where there is no such run,
+    ORCH-R029 where the new id is taken, and ORCH-R105 where the run has not come to such an op.
     """
     loaded = await store.load(run_id)
     if loaded is None:
         raise failures.unknown_run(run_id)
     head = loaded.head
-    if head.version != program.fingerprint:
-        raise failures.other_version(program.name, run_id, head.version, program.fingerprint)
-    cut = None if before is None else _written(program, before, run_id)
+    is_same = head.version == program.fingerprint
+    names = of_program(program) if is_same else read(await store.program(head.version))
     rows = [row async for row in store.history(run_id)]
-    kept, is_reached = _kept(rows, cut)
-    if cut is not None and not is_reached:
-        raise failures.not_reached(before or "", run_id)
+    kept, is_reached = _kept(rows, names, before)
+    if before is not None and not is_reached:
+        raise failures.not_reached(before, run_id)
     apart = None if artifacts is None else Apart(store, artifacts)
-    at, started = time(), _started(program, loaded, apart)
-    given = tuple(inputs.get(name, value) for name, value in zip(program.params, started.inputs, strict=True))
+    at = time()
+    try:
+        started = _started(program, loaded, apart)
+        given = tuple(inputs.get(name, value) for name, value in zip(program.params, started.inputs, strict=True))
+    except ValueError as error:
+        if is_same:
+            raise
+        raise failures.other_version(program.name, run_id, head.version, program.fingerprint) from error
     beginning: list[Event] = [
         RunStarted(new_id, program.name, program.fingerprint, given, at, started.budget, started.tenant),
         Forked(run_id, before, at),
         Totals(at, 0.0),
-        VersionChanged(program.fingerprint, 1, at),
+        VersionChanged(head.version, 1, at),
     ]
     chats = Chats()
     last = max((message_of(line, apart)[0] for line in kept if line[:1] in ("m", "M")), default=0)
@@ -86,15 +92,6 @@ async def fork(
         await waiting
 
 
-def _written(program: Program, path: str, run_id: str) -> str:
-    """The path in a journal of an op, by the one that it has now."""
-    cut = path.rfind("/") + 1
-    try:
-        return paths_of(program).written(path[:cut], path[cut:])
-    except UnknownPathError:
-        raise failures.not_reached(path, run_id) from None
-
-
 def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarted:
     live = Live(lambda _path, _is_lost: False)
     chats = Chats()
@@ -110,15 +107,17 @@ def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarte
     return started
 
 
-def _kept(rows: Sequence[Row], cut: str | None) -> tuple[list[str], bool]:
-    """The lines in front of the first one about an op, or inside of it; and whether there is one."""
+def _kept(rows: Sequence[Row], names: Described, before: str | None) -> tuple[list[str], bool]:
+    """The lines in front of the first one about the op with a name, or inside of it; and whether there is one."""
     kept: list[str] = []
     for row in rows:
         if row.is_snapshot:
             continue
         for line in row.data.decode(errors="surrogatepass").split("\n"):
-            if line[:1] == "[" and cut is not None and _is_about(loads(line.partition("\t")[0])[2], cut):
-                return kept, True
+            if line[:1] == "[" and before is not None:
+                path = loads(line.partition("\t")[0])[2]
+                if _is_about(names.named(path)[0], before):
+                    return kept, True
             if line:
                 kept.append(line)
     return kept, False

@@ -43,9 +43,9 @@ def fork_command(  # noqa: PLR0917 - one parameter an option
     debug: bool,
     **own: Any,
 ) -> None:
-    """Begin a run with what run ID had done, up to an op, with its inputs or others; resume it to have it executed.
+    """Begin a run with what run ID had done, up to an op, with other inputs or other code; resume it to execute it.
 
-    What depends on another input is made again, and what does not is taken. Something that was written in front of the
+    What depends on what is different is made again, and all else is taken. Something that was written in front of the
     op is not written otherwise by itself: the new run waits for a decision then.
     """
     from orchestrator.cli.app import Case, Job

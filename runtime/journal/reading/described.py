@@ -66,6 +66,11 @@ def described(program: Program, plan: Plan) -> bytes:
     return json.dumps(data, ensure_ascii=False).encode(errors="surrogatepass")
 
 
+def of_program(program: Program) -> Described:
+    """The version that a program is, without what a plan expects."""
+    return Described(dict(_ops(program.body, "", {})))
+
+
 def read(data: bytes | None) -> Described:
     """What was kept; nothing, where nothing was, or by a version of another format."""
     try:

@@ -74,6 +74,39 @@ async def test_another_input_makes_again_what_depends_on_it() -> None:
     assert again == {"saved <facts about ants>, said sternly": 1}
 
 
+@pytest.mark.parametrize("before", ["told", None])
+async def test_another_prompt_is_tried_for_the_price_of_one_call(before: str | None) -> None:
+    @workflow
+    def edited(topic: str, tone: str) -> str:
+        facts = llm(f"facts about {topic}", name="facts_now")
+        saved = save(facts)
+        return llm(f"Say {tone}: {saved}", name="said")
+
+    store, compiled = MemoryStore(), compile_workflow(edited)
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        await runtime.run(compile_workflow(flow), {"topic": "ants", "tone": "kindly"}, run_id="r")
+        calls.clear()
+        await fork(store, compiled.program, "r", "f", before=before)
+        assert (await runtime.resume(compiled, "f")).value == "<Say kindly: saved <facts about ants>>"
+        assert calls == {"Say kindly: saved <facts about ants>": 1}
+        with pytest.raises(RunError) as raised:
+            await fork(store, compiled.program, "r", "g", before="said")  # what the run calls otherwise
+    assert raised.value.code == "ORCH-R105"
+
+
+async def test_code_that_takes_other_inputs_cannot_go_on_with_those_of_the_run() -> None:
+    @workflow
+    def other(topic: list[int]) -> str:
+        return llm(f"facts about {topic}")
+
+    store = MemoryStore()
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        await runtime.run(compile_workflow(flow), {"topic": "ants", "tone": "kindly"}, run_id="r")
+    with pytest.raises(RunError) as raised:
+        await fork(store, compile_workflow(other).program, "r", "f")
+    assert raised.value.code == "ORCH-R021"
+
+
 async def test_what_was_written_before_the_op_is_not_written_otherwise_by_itself() -> None:
     with pytest.raises(RunError) as raised:
         await forked(inputs={"topic": "bees"})
