@@ -79,6 +79,8 @@ class MemoryStore:
         self._epoch = 0
         """Of the last claim."""
         self._bell = Bell()
+        self._told_until = time.time(), time.monotonic()
+        """Until then, by both clocks, :meth:`wait` has told of waiting runs and of leases that are over."""
 
     async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
         """Add a run with the first row of its log."""
@@ -230,9 +232,11 @@ class MemoryStore:
     async def wait(self, timeout_s: float) -> None:
         """Return when there may be something to do, or after ``timeout_s``."""
         now, clock = time.time(), time.monotonic()
-        due = [run.head.wake_at - now for run in self._runs.values() if run.head.wake_at is not None]
-        silent = [until - clock for until in self._leases.values()]
-        await self._bell.heard(min([timeout_s, *(left for left in (*due, *silent) if left > 0)]))
+        told = min(self._told_until[0], now), self._told_until[1]  # a clock that was set back hides nothing
+        due = [run.head.wake_at for run in self._runs.values() if run.head.wake_at is not None]
+        left = [at - now for at in due if at > told[0]] + [at - clock for at in self._leases.values() if at > told[1]]
+        await self._bell.heard(min([timeout_s, *left]))
+        self._told_until = time.time(), time.monotonic()
 
     async def put_program(self, version: str, data: bytes) -> None:
         """Keep what describes a version of a workflow, once."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 from orchestrator.runtime.journal.stores.base import Claim, Head
@@ -36,7 +37,9 @@ _GLANCE: Final = f"""
     SELECT owner.owner, owner.until, {_LOCKED}, owner.until - {NOW} FROM orch_owner AS owner
     WHERE owner.session <> %(session)s
     UNION ALL
-    SELECT NULL, NULL, true, min(wake_at) - {NOW} FROM orch_run WHERE status = 'waiting' AND wake_at IS NOT NULL"""
+    SELECT NULL, {NOW}, true, min(wake_at) - {NOW} FROM orch_run
+    WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at > %(after)s"""
+"""The owners elsewhere, and behind them what becomes ready next, with the time by the database's clock."""
 _READY: Final = f"status = 'ready', why = NULL, wake_at = NULL, owner = NULL, updated_at = {NOW}"
 _MAKE_READY: Final = f"""
     WITH gone AS (
@@ -123,14 +126,24 @@ class Claims:
         self._reads = reads
         self._channel = channel
         self._session = session
+        self._told_until = -inf
+        """Of runs whose time came before, :meth:`due_in` has told."""
+        self._lost: set[str] = set()
+        """Owners that are dead or silent, of which it has told."""
 
     async def due_in(self) -> float | None:
-        """Seconds until some run becomes ready by itself, as far as can be told; 0 where a claim finds one."""
-        rows = await self._glance()
-        if not all(is_alive for _, _, is_alive, _ in rows):
+        """Seconds until some run becomes ready by itself, as far as can be told; 0 where a claim finds one. Of each it
+        tells once: there may be nobody here who claims.
+        """
+        *owners, (_, now, _, due_s) = await self._glance(self._told_until)
+        lost = {owner for owner, _, is_alive, left_s in owners if not is_alive or left_s <= 0}
+        is_new = not lost <= self._lost or (due_s is not None and due_s <= 0)
+        self._lost = lost
+        if is_new:
+            self._told_until = now
             return 0.0
-        left = [each for *_, each in rows if each is not None]
-        return max(min(left), 0.0) if left else None
+        left = [left_s for owner, _, _, left_s in owners if owner not in lost]
+        return min(left if due_s is None else [*left, due_s], default=None)
 
     async def make_ready(self, owner: str) -> None:
         """Make waiting runs ready whose time has come, and those of another owner that is dead or silent."""
@@ -193,8 +206,8 @@ class Claims:
         if given.count:
             await self._writes.run(NOTIFY, {"channel": self._channel})
 
-    async def _glance(self) -> Sequence[tuple[Any, ...]]:
-        return (await self._reads.run(_GLANCE, {"session": self._session})).rows
+    async def _glance(self, after: float = -inf) -> Sequence[tuple[Any, ...]]:
+        return (await self._reads.run(_GLANCE, {"session": self._session, "after": after})).rows
 
 
 def head_of(row: Sequence[Any]) -> Head:

@@ -148,13 +148,12 @@ def referred(db: sqlite3.Connection, artifacts: Collection[str]) -> set[str]:
     return {each for each in artifacts if db.execute(query, (each,)).fetchone() is not None}
 
 
-def next_due_s(db: sqlite3.Connection) -> float | None:
-    """In how many seconds the time of a waiting run comes, of those whose time has not."""
-    now = time.time()
+def next_due_s(db: sqlite3.Connection, after: float) -> float | None:
+    """In how many seconds the time of a waiting run comes, of those whose time comes ``after`` a Unix time."""
     (due,) = db.execute(
-        "SELECT min(wake_at) FROM runs INDEXED BY runs_waiting WHERE status = 'waiting' AND wake_at > ?", (now,)
+        "SELECT min(wake_at) FROM runs INDEXED BY runs_waiting WHERE status = 'waiting' AND wake_at > ?", (after,)
     ).fetchone()
-    return None if due is None else due - now
+    return None if due is None else due - time.time()
 
 
 def data_version(db: sqlite3.Connection) -> int:

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -87,6 +88,8 @@ class SqliteStore:
         self._bell = Bell()
         self._seen: tuple[int, frozenset[int]] | None = None
         """What the last look of :meth:`wait` has found."""
+        self._told_until = time.time()
+        """Until this Unix time the times of waiting runs were told, by :meth:`wait`'s return, or had come before."""
         self._numbers = count(secrets.randbits(62))
         """They name writes, so that nobody takes another for one whose commit has failed."""
         self._to_move = 0
@@ -209,7 +212,8 @@ class SqliteStore:
 
     async def wait(self, timeout_s: float) -> None:
         """Return when there may be something to do, or after ``timeout_s``."""
-        due_s = await self._reader.read(reading.next_due_s)
+        after = min(self._told_until, time.time())  # a clock that was set back hides nothing
+        due_s = await self._reader.read(partial(reading.next_due_s, after=after))
         until = self._loop.time() + (timeout_s if due_s is None else min(timeout_s, due_s))
         while True:
             seen = await self._writer.read(
@@ -218,6 +222,7 @@ class SqliteStore:
             is_new, self._seen = seen != self._seen, seen
             left_s = until - self._loop.time()
             if is_new or await self._bell.heard(min(left_s, POLL_S)) or left_s <= 0:
+                self._told_until = time.time()
                 return
 
     async def put_program(self, version: str, data: bytes) -> None:

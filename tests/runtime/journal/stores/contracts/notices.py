@@ -123,3 +123,20 @@ class Notices:
         await drained(store)
         await asyncio.wait_for(store.wait(60), 20)
         assert await claimed(store, "you") == ["r"]
+
+    async def test_a_timer_that_ends_between_two_waits_is_not_missed(self, store: Store, other: Store) -> None:
+        wake_at = time.time() + 1
+        await ended(other, await created(other), "waiting", wake_at=wake_at)
+        await drained(store)
+        await asyncio.sleep(max(wake_at - time.time(), 0) + 0.1)
+        await asyncio.wait_for(store.wait(60), 20)
+        assert await claimed(store, "you") == ["r"]
+
+    async def test_what_nobody_claims_wakes_nobody_again_and_again(self, store: Store, other: Store) -> None:
+        await ended(other, await created(other), "waiting", wake_at=time.time() - 1)
+        await created(other, "silent", owner="silent", lease_s=0)
+        await drained(store)
+        waiting = asyncio.ensure_future(store.wait(60))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        waiting.cancel()

@@ -101,7 +101,7 @@ def test_what_is_done_to_one_run_costs_by_that_run(db: sqlite3.Connection, tmp_p
         reading.rows(db, "r", run, ids)
         reading.notices(db, "r")
         reading.referred(db, ["a"])
-        reading.next_due_s(db)
+        reading.next_due_s(db, 0.0)
         runs.remove(db, "r")
 
     found = plans(db, life)
