@@ -37,14 +37,15 @@ def require_detachable(how: How, record: Path | None) -> None:
 def leave_to_workers(compiled: Compiled, job: Job, how: How, target: str, *, as_json: bool, many: bool) -> int:
     """Add a run for each case, and print their ids. Raises what :func:`submit` raises: runs in front of it are kept."""
     from orchestrator.runtime.coordinator.submitting import submit
+    from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 
     keeping = how.keeping
     assert keeping is not None
 
     async def add(store: Store) -> list[str]:
-        inputs = [each.inputs for each in job.cases]
+        inputs, artifacts = [each.inputs for each in job.cases], artifacts_of(store.url)
         return [
-            await submit(store, compiled, each, run_id=keeping.run_id, key=key, budget=how.limits)
+            await submit(store, compiled, each, run_id=keeping.run_id, key=key, budget=how.limits, artifacts=artifacts)
             for each, key in zip(inputs, keeping.keys(inputs), strict=True)
         ]
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from orchestrator.runtime import failures
-from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, Forked, RunStarted, Totals, VersionChanged
 from orchestrator.runtime.journal.lines.chats import Chats
@@ -76,15 +76,17 @@ async def fork(
     last = max((message_of(line, apart)[0] for line in kept if line[:1] in ("m", "M")), default=0)
     if last:
         chats.add([last, 0, None])
-    lines = [Wire(program, chats).write(event).text for event in beginning]
-    messages = [f"m[{last},0,null]"] * bool(last) + [f"m{each}" for each in chats.take_fresh()]
+    lines = [Wire(program, chats, apart).write(event).text for event in beginning]
+    messages = [f"m[{last},0,null]"] * bool(last) + message_lines(chats.take_fresh(), apart)
+    large = _named([*kept, *messages, *lines])
+    if apart is not None:
+        await apart.put(apart.take_fresh())
+    run = NewRun(new_id, program.name, program.fingerprint, head.tenant)
     try:
         data = "\n".join([*kept, ""]).encode(errors="surrogatepass")
-        made = await store.create(NewRun(new_id, program.name, program.fingerprint, head.tenant), data, owner=_OWNER)
+        made = await store.create(run, data, owner=_OWNER, artifacts=large)
     except KeyError:
         raise failures.run_exists(new_id) from None
-    large = {line[1:] for line in kept if line[:1] == "M"}
-    await store.refer(new_id, large.union(*(_ARTIFACT.findall(line) for line in kept)))
     claim = Claim(new_id, made.epoch)
     store.snapshot(claim, "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass"))
     store.append(claim, b"", change=Change("ready"))
@@ -102,7 +104,7 @@ def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarte
     live.read_rows(loaded.rows)
     first = live.run_line("run")
     assert first is not None, "a run begins with its inputs"
-    started = Wire(program, chats).read(loads(first.text))
+    started = Wire(program, chats, apart).read(loads(first.text))
     assert isinstance(started, RunStarted)
     return started
 
@@ -121,6 +123,12 @@ def _kept(rows: Sequence[Row], names: Described, before: str | None) -> tuple[li
             if line:
                 kept.append(line)
     return kept, False
+
+
+def _named(lines: Sequence[str]) -> set[str]:
+    """The artifacts that lines name."""
+    found = {line[1:] for line in lines if line[:1] == "M"}
+    return found.union(*(_ARTIFACT.findall(line) for line in lines))
 
 
 def _is_about(path: str, op: str) -> bool:

@@ -123,11 +123,11 @@ class Owner:
     ) -> Head:
         run = NewRun(started.run_id, started.workflow, started.program, started.tenant or "", key)
         try:
-            data = recorder.first(started)
+            data, large = await recorder.first(started)
         except NotKeptError as error:
             raise not_kept(f"an input of `{program.name}`", error, None) from error
         try:
-            return await self.store.create(run, data, owner=owner, lease_s=self._lease_s)
+            return await self.store.create(run, data, owner=owner, lease_s=self._lease_s, artifacts=large)
         except KeyError:
             raise run_exists(started.run_id) from None
 

@@ -16,6 +16,7 @@ from orchestrator.dsl.declared.policy import Budget
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.execution.model_calls.pricing import limits_of
 from orchestrator.runtime.inputs import inputs_apart
+from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.reading.described import described
 from orchestrator.runtime.journal.stores.base import Store
@@ -36,10 +37,12 @@ async def submit(
     budget: Limits | Budget | str | None = None,
     tenant: str | None = None,
     key: str | None = None,
+    artifacts: Artifacts | None = None,
 ) -> str:
     """Add a run that is ready for anybody who has the workflow; its id, or that of the run that has this ``key``.
 
-    It is durable when this returns. The parameters are those of ``Runner.run``. A secret among the inputs is none of
+    It is durable when this returns, also what of its inputs is large, in ``artifacts``. The parameters are those of
+    ``Runner.run``. A secret among the inputs is none of
     what is kept: whoever executes the run has it in the environment. Raises ``RunError`` ORCH-R007 for wrong inputs,
     ORCH-R029 for the id of a run that there is already, ORCH-R101 for an input that cannot be written down, and
     ``CompileError`` ORCH-C092 for other values that could not be.
@@ -55,4 +58,4 @@ async def submit(
     started = RunStarted(
         run_id or uuid4().hex, program.name, program.fingerprint, values, time(), limits_of(budget), tenant
     )
-    return (await Owner(store).add(program, started, key)).run_id
+    return (await Owner(store, artifacts=artifacts).add(program, started, key)).run_id

@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Final
 
 from orchestrator.errors import JournalError, described
-from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, ItemDone, RunDone, RunFailed, TurnDone
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
@@ -70,9 +70,18 @@ class Recorder:
         self.claim: Claim | None = None
         """The right to write."""
 
-    def first(self, event: Event) -> bytes:
-        """What a run's log begins with. Raises ``NotKeptError`` for an input that has no text."""
-        return self._text(event)
+    async def first(self, event: Event) -> tuple[bytes, Collection[str]]:
+        """What a run's log begins with, and the large values that it names, which are durable.
+
+        Raises ``NotKeptError`` for an input that has no text.
+        """
+        data = self._text(event)
+        if self.apart is None:
+            return data, ()
+        large = self.apart.take_fresh()
+        await self.apart.put(large)
+        self.apart.referred(large)
+        return data, large.keys()
 
     def read(self, rows: Sequence[Row]) -> list[Event]:
         """The events that still count, of rows from the last snapshot on.
@@ -109,7 +118,7 @@ class Recorder:
             self._chats.add(loads(each))
         for each in lines:
             self._live.read(each)
-        text = [str(VERSION), *self._messages(texts, is_new=False), *lines, ""]
+        text = [str(VERSION), *message_lines(texts, self.apart, is_new=False), *lines, ""]
         data = "\n".join(text).encode(errors="surrogatepass")
         self._store.append(self.claim, b"", change=Change(version=version))
         self._store.snapshot(self.claim, data)
@@ -185,7 +194,7 @@ class Recorder:
 
     async def _keep(self, run_id: str, large: Mapping[str, bytes]) -> None:
         assert self.apart is not None
-        await self.apart.put(run_id, large)
+        await self.apart.refer(run_id, large)
 
     async def _durable(self, run_id: str, waiting: Awaitable[None]) -> None:
         first = [waiting]
@@ -217,15 +226,8 @@ class Recorder:
             return f"{text}\n".encode(errors="surrogatepass")
         parts = [] if self._has_version else [str(VERSION)]
         self._has_version = True
-        parts += self._messages(self._chats.take_fresh(), is_new=self.claim is not None)
+        parts += message_lines(self._chats.take_fresh(), self.apart)
         return "\n".join([*parts, text, ""]).encode(errors="surrogatepass")
-
-    def _messages(self, texts: Iterable[str], *, is_new: bool) -> list[str]:
-        """The lines of messages. Where they are not ``is_new``, none is put apart that has not been."""
-        if self.apart is None:
-            return [f"m{each}" for each in texts]
-        names = [(each, self.apart.name(each, is_new=is_new)) for each in texts]
-        return [f"m{each}" if name is None else f"M{name}" for each, name in names]
 
     def _take_snapshot(self, claim: Claim) -> None:
         """Write a snapshot, if that halves what has to be read."""
@@ -235,7 +237,7 @@ class Recorder:
         named: set[int] = set()
         for each in lines:
             named |= mentioned(each)
-        messages = self._messages(self._chats.keep(named), is_new=False)
+        messages = message_lines(self._chats.keep(named), self.apart, is_new=False)
         data = "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass")
         if self._halves(len(data)):
             self._store.snapshot(claim, data)

@@ -2,14 +2,14 @@
 
 A value whose text is larger than :data:`~orchestrator.runtime.journal.artifacts.base.LARGEST_INLINE` is written as
 ``{"~artifact":"20261130-9f86d0…"}``, and the line of such a message, or of a text that is named like one, as the name
-behind an ``M``. Not every one is: a loop's state is written as what has changed of it, a value that names messages must
-be found by who looks for these, and the inputs of a run are written before any run can refer to them.
+behind an ``M``. Not every one is: a loop's state is written as what has changed of it, and a value that names messages
+must be found by who looks for these.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import time
 from typing import Any, Final
 
@@ -69,15 +69,32 @@ class Apart:
         taken, self._fresh = self._fresh, {}
         return taken
 
-    async def put(self, run_id: str, fresh: Mapping[str, bytes]) -> None:
+    async def put(self, fresh: Mapping[str, bytes]) -> None:
+        """Keep what was taken. Durable when it returns, harmless when repeated, and garbage until referred to."""
+        if fresh:
+            await asyncio.to_thread(self._put_all, fresh)
+
+    async def refer(self, run_id: str, fresh: Mapping[str, bytes]) -> None:
         """Keep what was taken, and have the run refer to it. Durable when it returns, and harmless when repeated."""
-        await asyncio.to_thread(self._put_all, fresh)
+        await self.put(fresh)
         await self._store.refer(run_id, fresh)
-        self._kept.update({digest_of(name): name for name in fresh})
+        self.referred(fresh)
+
+    def referred(self, names: Iterable[str]) -> None:
+        """The run refers to these."""
+        self._kept.update({digest_of(name): name for name in names})
 
     def _put_all(self, fresh: Mapping[str, bytes]) -> None:
         for name, data in fresh.items():
             self._artifacts.put(data, name)
+
+
+def message_lines(texts: Iterable[str], apart: Apart | None, *, is_new: bool = True) -> list[str]:
+    """The lines of messages. Where they are not ``is_new``, none is put apart that has not been."""
+    if apart is None:
+        return [f"m{each}" for each in texts]
+    names = [(each, apart.name(each, is_new=is_new)) for each in texts]
+    return [f"m{each}" if name is None else f"M{name}" for each, name in names]
 
 
 def message_of(line: str, apart: Apart | None) -> Any:

@@ -144,7 +144,7 @@ class Wire:
 
     def inputs(self, values: Sequence[object]) -> str:
         """What a workflow is given, as text."""
-        return self._texts(self._program.body.types[: len(values)], values)
+        return self._texts(self._program.body.types[: len(values)], values, self.apart)
 
     def inputs_again(self, data: Sequence[Any]) -> tuple[object, ...]:
         """What a workflow is given."""

@@ -130,14 +130,14 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
     new = NewRun(head.run_id, head.workflow, IMPORTING, head.tenant, head.key)
     first, *others = run.rows
     try:
-        created = await store.create(new, first.data, owner=owner)
+        # It refers to them before they are put, under the names of days long ago: so nobody collects them meanwhile.
+        created = await store.create(new, first.data, owner=owner, artifacts=run.artifacts)
     except KeyError:
         raise run_exists(head.run_id) from None
     if created.run_id != head.run_id or created.owner != owner:
         raise run_exists(created.run_id)
     if artifacts is not None and run.artifacts:
         await asyncio.to_thread(_put_all, artifacts, run.artifacts)
-        await store.refer(head.run_id, run.artifacts)
     if run.program is not None:
         await store.put_program(head.version, run.program)
     claim = Claim(created.run_id, created.epoch)

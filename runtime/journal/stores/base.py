@@ -134,8 +134,17 @@ class Store(Protocol):
     def url(self) -> str:
         """What opens it again: ``sqlite:///…``, ``postgresql://…``, ``memory:``; without a password."""
 
-    async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
-        """Add a run with the first row of its log, claimed by ``owner``, or ready for anybody if that is None.
+    async def create(
+        self,
+        run: NewRun,
+        data: bytes,
+        *,
+        owner: str | None = None,
+        lease_s: float = LEASE_S,
+        artifacts: Collection[str] = (),
+    ) -> Head:
+        """Add a run with the first row of its log, claimed by ``owner``, or ready for anybody if that is None; and note
+        that it refers to ``artifacts``, in the same transaction.
 
         Durable when it returns. The head of the run that has this key already, if there is one, and then nothing is
         added: its ``run_id`` is another one, or it has the same id, tenant, workflow and key. Raises ``KeyError``

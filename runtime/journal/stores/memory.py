@@ -82,7 +82,15 @@ class MemoryStore:
         self._told_until = time.time(), time.monotonic()
         """Until then, by both clocks, :meth:`wait` has told of waiting runs and of leases that are over."""
 
-    async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
+    async def create(
+        self,
+        run: NewRun,
+        data: bytes,
+        *,
+        owner: str | None = None,
+        lease_s: float = LEASE_S,
+        artifacts: Collection[str] = (),
+    ) -> Head:
         """Add a run with the first row of its log."""
         key = None if run.key is None else (run.tenant, run.workflow, run.key)
         if key is not None and key in self._keys:
@@ -110,6 +118,7 @@ class MemoryStore:
             )
         )
         made.add(False, data, now)
+        made.artifacts.update(artifacts)
         self._runs[run.run_id] = made
         if key is not None:
             self._keys[key] = run.run_id

@@ -154,3 +154,20 @@ async def test_large_values_and_messages_are_taken_and_outlive_the_other_run(tmp
         calls.clear()
         assert (await runtime.resume(compiled, "f")).value
         assert not [name for name in calls if name.startswith("save")]
+
+
+async def test_a_fork_has_the_large_inputs_and_others_in_place_of_them(tmp_path: Path) -> None:
+    store, artifacts, compiled = MemoryStore(), Folder(tmp_path), compile_workflow(flow)
+    given = {"topic": "a" * 100_000, "tone": "b" * 100_000}
+    async with Runner({"default": ScriptedEngine(reply)}, store=store, artifacts=artifacts) as runtime:
+        await runtime.run(compiled, given, run_id="r")
+        await fork(store, compiled.program, "r", "f", inputs={"tone": "c" * 100_000}, artifacts=artifacts)
+        await fork(store, compiled.program, "f", "g", artifacts=artifacts)
+        assert all([len(row.data) < 10_000 async for row in store.history("f")])
+        await store.remove(["r", "f"])
+        names = set(artifacts.names(time() + 10 * 86_400))
+        artifacts.remove(names.difference(await store.referred(names)))
+        calls.clear()
+        value = (await runtime.resume(compiled, "g")).value
+    assert value.endswith("c" * 100_000 + ">")
+    assert [len(name) for name in calls] == [len(value) - 2], "the facts and what was saved are taken"

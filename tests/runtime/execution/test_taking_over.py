@@ -321,4 +321,6 @@ async def test_a_long_input_goes_on_with_the_run(size: int, tmp_path: Path) -> N
                 await runtime.resume(second, "r")
         broken[0] = False
         assert (await runtime.resume(second, "r")).value == f"about oneé{size}"
+    rows = [row async for row in store.history("r")]
+    assert all(len(row.data) < 3000 for row in rows), "what is apart stays there"
     assert calls["look one"] == 1

@@ -42,6 +42,9 @@ _CREATE: Final = f"""
     ), added AS (
         INSERT INTO orch_log (run_id, number, epoch, is_snapshot, at, data)
         SELECT run_id, 1, epoch, false, created_at, %(data)b::bytea FROM made
+    ), referred AS (
+        INSERT INTO orch_reference (run_id, artifact)
+        SELECT run_id, artifact FROM made CROSS JOIN unnest(%(artifact)s::text[]) AS artifact
     ){{leased}}
     SELECT {HEAD}{{told}} FROM made AS run"""
 _CREATE_READY: Final = _CREATE.format(epoch="0", leased="", told=", pg_notify(%(channel)s, '')::text")
@@ -145,7 +148,15 @@ class PostgresqlStore:
     def __repr__(self) -> str:
         return f"<PostgresqlStore {self._url}>"
 
-    async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
+    async def create(
+        self,
+        run: NewRun,
+        data: bytes,
+        *,
+        owner: str | None = None,
+        lease_s: float = LEASE_S,
+        artifacts: Collection[str] = (),
+    ) -> Head:
         """Add a run with the first row of its log; the head of the run that has this key, if there is one."""
         if owner is not None:
             await self._listener.up()
@@ -158,6 +169,7 @@ class PostgresqlStore:
             "status": "ready" if owner is None else "running",
             "owner": owner,
             "data": data,
+            "artifact": sorted(set(artifacts)),
             "channel": self._channel,
             "session": self._lock,
             "lease_s": lease_s,

@@ -37,9 +37,11 @@ def check_sum(data: bytes) -> int:
     return zlib.crc32(data)
 
 
-def create(db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None) -> str | None:
-    """Add a run with its first row. The id of the run that has this key, already or now; None where this id is another
-    run's.
+def create(
+    db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None, artifacts: Collection[str] = ()
+) -> str | None:
+    """Add a run with its first row, which refers to the artifacts. The id of the run that has this key, already or
+    now; None where this id is another run's.
     """
     if run.key is not None:
         keyed = (run.tenant, run.workflow, run.key)
@@ -61,6 +63,7 @@ def create(db: sqlite3.Connection, run: NewRun, data: bytes, owner: int | None) 
         (row, now, check_sum(data), data),
     ).lastrowid
     db.execute("UPDATE runs SET rows = 1, log_bytes = ?, last = ? WHERE id = ?", (len(data), first, row))
+    refer(db, run.run_id, artifacts)
     return run.run_id
 
 

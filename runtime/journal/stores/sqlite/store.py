@@ -110,12 +110,20 @@ class SqliteStore:
         """What opens it again."""
         return f"sqlite:///{quote(str(self._path))}"
 
-    async def create(self, run: NewRun, data: bytes, *, owner: str | None = None, lease_s: float = LEASE_S) -> Head:
+    async def create(
+        self,
+        run: NewRun,
+        data: bytes,
+        *,
+        owner: str | None = None,
+        lease_s: float = LEASE_S,
+        artifacts: Collection[str] = (),
+    ) -> Head:
         """Add a run with the first row of its log."""
 
         def do(db: sqlite3.Connection) -> Head | None:
             by = None if owner is None else claims.lease(db, self.process, owner, lease_s)
-            run_id = runs.create(db, run, data, by)
+            run_id = runs.create(db, run, data, by, artifacts)
             return None if run_id is None else reading.head(db, run_id)
 
         head = await self._writer.write(do)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from orchestrator.runtime.journal.stores.base import Claim, Head, NewRun, Store
 from tests.runtime.journal.stores.keeping import EVERY_BYTE, created, ended, head_of, log
 
@@ -75,6 +77,17 @@ class Listing:
         assert await log(store, "over") == [b"anew"]
         assert await store.notices(Claim("over", 1)) == []
         assert await store.referred(["x"]) in ([], set(), ())
+
+    async def test_a_run_refers_to_artifacts_as_soon_as_it_is_there(self, store: Store, other: Store) -> None:
+        new = NewRun("r", "w", "v1", key="k")
+        await store.create(new, b"first", owner="me", artifacts=["a", "a", "b"])
+        assert sorted(await other.referred(["a", "b", "c"])) == ["a", "b"]
+        assert (await other.create(new, b"first", artifacts=["c"])).run_id == "r"
+        with pytest.raises(KeyError):
+            await other.create(NewRun("r", "w", "v1"), b"first", artifacts=["c"])
+        assert not list(await store.referred(["c"])), "nothing was added"
+        await other.create(NewRun("s", "w", "v1"), b"first", artifacts=["d"])
+        assert list(await store.referred(["d"])) == ["d"]
 
     async def test_a_version_is_described_once(self, store: Store, other: Store) -> None:
         assert await store.program("v1") is None
