@@ -21,8 +21,9 @@ from asyncio import CancelledError, timeout
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from time import perf_counter, time
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from orchestrator.cached import cached_property
 from orchestrator.errors import JournalError, OrchError, RunError
@@ -60,7 +61,8 @@ from orchestrator.runtime.journal.events import (
     attempt_path,
     occurrence,
 )
-from orchestrator.runtime.journal.records import Spending
+from orchestrator.runtime.journal.recorder import Recorder
+from orchestrator.runtime.journal.records import Spending, forget
 from orchestrator.runtime.journal.replay import Known, Ran, State, apply
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.value_digest import value_digest
@@ -103,6 +105,10 @@ class Frame:
         return value_digest([self.v[slot] for slot in slots])[:16]
 
 
+MOST_EVENTS: Final = 100_000
+"""So many events of a run in a store are kept in memory, about 50 MB, before the older half is dropped."""
+
+
 class Execution:
     """One run of a program."""
 
@@ -136,7 +142,7 @@ class Execution:
         self.simulated = False
         """Whether a simulated engine has answered."""
         self.earlier = Spending() if state is None else replace(state.spending)
-        """What the part of the run before this one used, as far as its own events say."""
+        """What the part of the run before this one used, as far as its own events say, and what was forgotten."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
         self.budget = budget
         """It takes the place of the budget that the run had before, or the workflow's own."""
@@ -166,6 +172,8 @@ class Execution:
         """Takes this run's events to the outer one, which journals what this one uses."""
         self.log = RunLog(journal, run_id)
         self.events = self.log.events
+        """What has happened; of a run in a store the latest of it."""
+        self._most_events = MOST_EVENTS if isinstance(journal, Recorder) else inf
 
     @cached_property
     def rng(self) -> random.Random:
@@ -180,10 +188,18 @@ class Execution:
     def emit(self, event: Event, *, seen: Listeners | None = None) -> None:
         """Journal an event and show it to whoever listens, but not to ``seen``, who know it already."""
         self.log.append(event)
+        if len(self.events) > self._most_events:
+            self._forget()
         if self.bill is not None:
             self.bill(event)
         if self.listeners.present:
             self.listeners.tell(event, seen)
+
+    def _forget(self) -> None:
+        """A run may go on for ever, and its store has all that happened."""
+        forget(self.events, self.earlier)
+        self._most_events = len(self.events) + MOST_EVENTS // 2
+        self.warn("its result has a record of the latest of its ops alone; `orch runs show` has those of all")
 
     def note(self, event: Event) -> None:
         """Show an event that need not be journaled: what it says is found again without it."""

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.runtime.engines.base import FinishReason, Usage
-from orchestrator.runtime.journal.events import Event, OpDone, OpStarted, OpUnsettled, region_key
+from orchestrator.runtime.journal.events import (
+    Event,
+    ItemDone,
+    OpDone,
+    OpStarted,
+    OpUnsettled,
+    Spent,
+    TurnDone,
+    region_key,
+)
 from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.program.specs import Generate, Prefetch, Release, Sleep, Structure, Supersede, ToolCall
 
@@ -29,6 +38,23 @@ class Spending:
         self.usage += usage
         self.cost_usd += cost_usd or 0.0
         self.unpriced |= cost_usd is None
+
+
+def forget(events: list[Event], spending: Spending) -> None:
+    """Drop the older half of a run's events, but for what says something of ops that are not over, and count what
+    they used."""
+    half = len(events) // 2
+    older = events[:half]
+    done = {(event.frame, event.op) for event in older if isinstance(event, OpDone)}
+    for event in older:
+        if isinstance(event, (OpDone, Spent)) and event.usage is not None:
+            spending.add(event.usage, event.cost_usd)
+    events[:half] = [
+        event
+        for event in older
+        if not isinstance(event, (Spent, TurnDone, ItemDone))
+        and (getattr(event, "frame", None), getattr(event, "op", None)) not in done
+    ]
 
 
 @dataclass(frozen=True, slots=True)
