@@ -18,6 +18,7 @@ files go (`TMPDIR`), which must be a disk.
   `takeover_s` and `silent_takeover_s`; of ours alone.
 - ``crash-synced``: what is killed goes on with the files as they were at their last sync; `syncs`, `acknowledged`, and
   `unsynced`, what was acknowledged and not synced; of ours in SQLite alone.
+- ``crash-vllm``: a real vLLM with the bundled model is killed, and coordinators; only where it is asked for.
 - ``open``: `open_s` until a run of very many ops that was killed does its next one, and `open_mib`, the most memory
   that this took; of ours alone.
 - ``history``: `journal_bytes`, all files of the store after 100 calls that add 5 KB of text each to a conversation.
@@ -27,10 +28,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,10 +41,12 @@ import psutil
 
 from benchmarks.arms import history
 from benchmarks.arms.workloads import SEED, SIZES
-from benchmarks.durability import kills
-from benchmarks.durability.crashes import Store, Theatre
+from benchmarks.durability import crashes, kills, programs, synced
+from benchmarks.durability.crashes import Theatre
 from benchmarks.durability.floor import Floor
 from benchmarks.durability.nursery import Nursery
+from benchmarks.durability.plays import OnVllm, PowerCuts, Store
+from benchmarks.durability.vllm import Vllm
 from benchmarks.harness.machine import describe, versions
 from benchmarks.harness.record import FOLDER, Report, Result
 from benchmarks.harness.stats import spread
@@ -58,7 +63,11 @@ IN_SERVER = (("history", "keeps it among the server's own files"),)
 ARMS = (
     Arm(FLOOR, "durable_asyncio"),
     Arm("sqlite", "durable_orchestrator"),
-    Arm("postgresql", "durable_orchestrator_postgresql", lacks=IN_SERVER),
+    Arm(
+        "postgresql",
+        "durable_orchestrator_postgresql",
+        lacks=(*IN_SERVER, ("crash-synced", "its own processes sync, in which nothing is loaded")),
+    ),
     Arm("dbos-sqlite", "durable_dbos", DBOS, quick_sizes=(("W3", 400),)),
     Arm(
         "dbos-postgresql",
@@ -71,8 +80,10 @@ ARMS = (
     Arm("langgraph-sqlite", "durable_langgraph", LANGGRAPH),
 )
 ON_POSTGRESQL = ("postgresql", "dbos-postgresql")
-OF_OURS = ("crash", "open")
+OF_OURS = ("crash", "crash-synced", "crash-vllm", "open")
 CASES = (*SIZES, "crash-chain", "history", *OF_OURS)
+UNASKED = tuple(case for case in CASES if case != "crash-vllm")
+"""What runs where nobody says which: a vLLM takes a minute to start."""
 OPEN_TIMEOUT_S = 3600.0
 CHAIN = 300
 """Steps of the chain that is killed."""
@@ -127,17 +138,53 @@ def crash(arm: Arm, folder: Path, count: int, silences: int) -> list[Result]:
         theatre.kill_at_random(count)
         for _ in range(silences):
             theatre.be_silent()
-    tally = theatre.tally
+    return survived("crash", arm.name, theatre.tally)
+
+
+def crash_synced(arm: Arm, folder: Path, count: int) -> list[Result]:
+    """Have what executes the programs lose its power that often. Raises VictimError."""
+    try:
+        library = synced.library(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise kills.VictimError(f"what is on the disk is kept by a library in C: {error}") from error
+    with Nursery({"LD_PRELOAD": str(library)}) as nursery:
+        theatre = Theatre(nursery, Store(), folder, KILL_SEED, play=PowerCuts)
+        theatre.rehearse()
+        tally = theatre.kill_at_random(count)
+    counts = {
+        "syncs": tally.syncs.syncs,
+        "acknowledged": tally.syncs.acknowledged,
+        "unsynced": tally.syncs.unsynced,
+    }
+    return survived("crash-synced", arm.name, tally) + [
+        Result(case="crash-synced", arm=arm.name, metric=metric, value=value, unit="count", n=tally.plays)
+        for metric, value in counts.items()
+    ]
+
+
+def crash_vllm(arm: Arm, folder: Path, count: int) -> list[Result]:
+    """Kill a vLLM, and the coordinators that use it, that often. Raises VictimError."""
+    if find_spec("vllm") is None:
+        raise kills.VictimError("vLLM is not installed")
+    with Vllm(folder) as vllm, Nursery() as nursery:
+        talking = (programs.looping.name, programs.chatting.name)
+        theatre = Theatre(nursery, Store(), folder, KILL_SEED, programs=talking, play=partial(OnVllm, vllm))
+        theatre.rehearse()
+        return survived("crash-vllm", arm.name, theatre.kill_at_random(count))
+
+
+def survived(case: str, arm: str, tally: crashes.Tally) -> list[Result]:
+    """The figures of plays whose processes were killed."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(tally.kills.items()))
-    made = counted("crash", arm.name, tally.verdict, tally.kills.total(), kinds)
+    made = counted(case, arm, tally.verdict, tally.kills.total(), kinds)
     for metric, value in (("wrong_results", tally.wrong), ("over_budget", tally.over_budget)):
-        made.append(Result(case="crash", arm=arm.name, metric=metric, value=value, unit="runs", n=tally.runs))
+        made.append(Result(case=case, arm=arm, metric=metric, value=value, unit="runs", n=tally.runs))
     for metric, samples in (
         ("resume_s", tally.resumed_s),
         ("takeover_s", tally.taken_over_s),
         ("silent_takeover_s", tally.silent_s),
     ):
-        made += waited("crash", arm.name, metric, samples)
+        made += waited(case, arm, metric, samples)
     return made
 
 
@@ -233,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
         "--json", type=Path, default=FOLDER / "durable.json", metavar="FILE", help="default: %(default)s"
     )
     parser.add_argument("--arms", default=",".join(arm.name for arm in ARMS))
-    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--cases", default=",".join(UNASKED), help=f"of {','.join(CASES)}")
     parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (7, with --quick 3)")
     parser.add_argument("--kills", type=int, help="of each arm (chain 20, programs 500; quick 3, 20)")
     parser.add_argument("--ops", type=int, help="of the run that is opened (10 million, with --quick 20,000)")
@@ -270,6 +317,8 @@ def main(argv: list[str] | None = None) -> int:
             "crash": lambda arm, place: crash(
                 arm, place, options.kills or (20 if options.quick else 100), 0 if options.quick else 1
             ),
+            "crash-synced": lambda arm, place: crash_synced(arm, place, options.kills or (10 if options.quick else 50)),
+            "crash-vllm": lambda arm, place: crash_vllm(arm, place, options.kills or 5),
             "open": lambda arm, place: reopen(arm, interpreters[arm.name], place, ops),
             "history": lambda arm, place: weigh_history(arm, interpreters[arm.name], place),
         }

@@ -1,50 +1,41 @@
 """Runs whose processes are killed at random moments: coordinators, engine, workers, and the database itself.
 
-A *play* is all programs at once, in one store: two coordinators that share them, an engine behind HTTP, worker
-processes for the tools that want one, and a person (:mod:`.parts`). Moments of kills are memoryless, so that each one
-is as likely as any other, in an outage, too. What was killed is started again at once. Everything that is done stands
-in one file, with the kills; :func:`~benchmarks.durability.kills.judge` reads it.
+Programs are played (:mod:`.plays`), undisturbed at first. Moments of kills are memoryless, so that each one is as
+likely as any other, in an outage, too. Everything that is done stands in one file, with the kills;
+:func:`~benchmarks.durability.kills.judge` reads it.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
-import signal
-import socket
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.arms.effects import KILL, NOTES, Effect, Effects, read
+from benchmarks.arms.effects import KILL, NOTES, Effect, read
 from benchmarks.durability.kills import Verdict, VictimError, judge
 from benchmarks.durability.nursery import Nursery
-from benchmarks.durability.parts import EFFECTS, RESULTS, Part
+from benchmarks.durability.parts import EFFECTS
+from benchmarks.durability.plays import OF_DATABASE, Play, Store
 from benchmarks.durability.programs import BUDGETS, PROGRAMS, asking, scraping, sleeping, working
-from tests.postgresql import Server
+from benchmarks.durability.synced import Syncs
 
 GAP: Final = 0.4
 """Between two kills are so many times what a program takes alone, in the mean: on a busy machine all is slower."""
 MOST_KILLS: Final = 12
 """Of one play; then it may come to its end."""
-LIFE_S: Final = 120.0
-"""A play that has not come to its end by then has failed."""
 LOOK_S: Final = 0.004
 WITH_WORKERS: Final = 4
 """Every so manieth play has the program whose tools are in processes of their own, which take long to start."""
-KINDS: Final = {"coordinator": 4, "coordinators": 2, "engine": 3, "worker": 2, "postmaster": 1, "backend": 2}
-"""What is killed, and how often; ``coordinators`` is both of them at once."""
 WAITING: Final = (asking.name, sleeping.name)
 """Programs that nobody owns while they wait."""
-OF_DATABASE: Final = ("postmaster", "backend")
 SETTLING_S: Final = 8.0
 """For so long after the start of a database the store does not see deaths, and takes over what was silent."""
 
@@ -67,11 +58,14 @@ class Tally:
     """From a coordinator's death to the first new op of a run that it had, in another one."""
     silent_s: list[float] = field(default_factory=list)
     """The same, from the moment that it was stopped and not killed."""
+    syncs: Syncs = field(default_factory=Syncs)
+    """Where they are counted."""
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing happened that may not happen."""
-        return not (self.verdict.lost or self.wrong or self.over_budget or self.verdict.repeated.total())
+        ops = self.verdict.lost + self.verdict.repeated.total()
+        return not (ops or self.wrong or self.over_budget or self.syncs.unsynced)
 
 
 @dataclass(frozen=True)
@@ -82,123 +76,21 @@ class Alone:
     ops: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Store:
-    """Where runs are kept, and the server of it where it is a process that can be killed."""
-
-    server: Server | None = None
-
-    def url(self, folder: Path) -> str:
-        """The store of a play."""
-        return f"sqlite:///{folder / 'runs.db'}" if self.server is None else self.server.url
-
-
-class _Play:
-    """The processes of one play."""
-
-    def __init__(self, nursery: Nursery, store: Store, folder: Path, programs: Sequence[str], rng: random.Random):
-        folder.mkdir(parents=True)
-        self._nursery, self._store, self._folder, self._rng = nursery, store, folder, rng
-        self._url, self._port = store.url(folder), _free_port()
-        self._noted = Effects(folder / EFFECTS)
-        self.kills: Counter[str] = Counter()
-        self._has_workers = working.name in programs
-        self._engine = self._start("engine")
-        self._person = self._start("person", programs)
-        self.coordinators = [self._start("coordinator"), self._start("coordinator")]
-
-    def _start(self, part: str, programs: Sequence[str] = ()) -> int:
-        return self._nursery.start(Part(part, str(self._folder), self._url, self._port, tuple(programs)))
-
-    def results(self) -> dict[str, Any] | None:
-        """What the runs have come to, when all are over. Raises VictimError where a process has ended by itself."""
-        path = self._folder / RESULTS
-        if path.exists():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return found
-        gone = [pid for pid in (self._engine, self._person, *self.coordinators) if not _is_alive(pid)]
-        if gone and not path.exists():
-            raise VictimError(f"process {gone[0]} of {self._folder} has ended by itself: {self._last_words()}")
-        return None
-
-    def _last_words(self) -> str:
-        lines = (self._folder / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no message"
-
-    def kill(self) -> None:
-        """Kill something, and start it again."""
-        there = {
-            kind: weight
-            for kind, weight in KINDS.items()
-            if (kind not in OF_DATABASE or self._store.server is not None) and (kind != "worker" or self._has_workers)
-        }
-        (kind,) = self._rng.choices(list(there), list(there.values()))
-        match kind:
-            case "coordinator":
-                which = self._rng.randrange(len(self.coordinators))
-                self._end(kind, [self.coordinators[which]])
-                self.coordinators[which] = self._start(kind)
-            case "coordinators":
-                self._end(kind, self.coordinators)
-                self.coordinators = [self._start("coordinator") for _ in self.coordinators]
-            case "engine":
-                self._end(kind, [self._engine])
-                self._engine = self._start(kind)
-            case "worker":
-                workers = [child for pid in self.coordinators for child in children(pid)]
-                if not workers:
-                    return
-                self._end(kind, [self._rng.choice(workers)])
-            case _:
-                self._kill_database(kind)
-        self.kills[kind] += 1
-
-    def _kill_database(self, kind: str) -> None:
-        assert self._store.server is not None
-        if kind == "postmaster":
-            self._noted.record(kind, KILL)
-            self._store.server.kill()
-            self._noted.record(kind, KILL)
-            self._store.server.start()
-        elif backends := self._store.server.backends():
-            self._end(kind, [self._rng.choice(backends)])
-
-    def _end(self, kind: str, pids: Sequence[int]) -> None:
-        """Kill processes; noted before, as others may act at once, and after, as they may act till then."""
-        for pid in pids:
-            self._noted.record(f"{kind} {pid}", KILL)
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in pids:
-            while _is_alive(pid):
-                time.sleep(0.0002)
-            self._noted.record(f"{kind} {pid} gone", KILL)
-
-    def stop(self, pid: int) -> None:
-        """Have a coordinator say nothing any more."""
-        self._noted.record(f"silent {pid}", KILL)
-        os.kill(pid, signal.SIGSTOP)
-
-    def go_on(self, pid: int) -> None:
-        """Let it go on where it was."""
-        os.kill(pid, signal.SIGCONT)
-
-    def close(self) -> None:
-        """End everything."""
-        for pid in (self._engine, self._person, *self.coordinators):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._noted.close()
-
-
 class Theatre:
     """Plays programs in one store, again and again, and counts what goes wrong."""
 
     def __init__(
-        self, nursery: Nursery, store: Store, folder: Path, seed: int, programs: Sequence[str] = tuple(PROGRAMS)
+        self,
+        nursery: Nursery,
+        store: Store,
+        folder: Path,
+        seed: int,
+        *,
+        programs: Sequence[str] = tuple(PROGRAMS),
+        play: Callable[..., Play] = Play,
     ) -> None:
         self._nursery, self._store, self._folder, self._programs = nursery, store, folder, programs
+        self._play = play
         self._rng = random.Random(seed)
         self._alone: dict[str, Alone] = {}
         self._walls_s: list[float] = []
@@ -220,7 +112,8 @@ class Theatre:
                 self._disturb(play, min(MOST_KILLS, kills - self.tally.kills.total()))
                 self._count(play, names, play_folder := self._folder / f"play{number}")
             if self.tally.is_clean:
-                shutil.rmtree(play_folder, ignore_errors=True)
+                for path in (play_folder, *play_folder.parent.glob(f"{play_folder.name}-*")):
+                    shutil.rmtree(path, ignore_errors=True)
             print(f"\r  {self.tally.kills.total()} of {kills} kills", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         return self.tally
@@ -241,8 +134,8 @@ class Theatre:
     def _cast(self, *, with_workers: bool) -> list[str]:
         return [name for name in self._programs if with_workers or name != working.name]
 
-    def _playing(self, name: str, names: Sequence[str]) -> closing[_Play]:
-        return closing(_Play(self._nursery, self._store, self._folder / name, names, self._rng))
+    def _playing(self, name: str, names: Sequence[str]) -> closing[Play]:
+        return closing(self._play(self._nursery, self._store, self._folder / name, names, self._rng))
 
     def _rehearse(self, name: str) -> None:
         began = time.monotonic()
@@ -258,30 +151,30 @@ class Theatre:
         self._of.update(dict.fromkeys(ops, name))
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _disturb(self, play: _Play, most: int) -> None:
+    def _disturb(self, play: Play, most: int) -> None:
         """Kill now and then, at most so often, before the play is over."""
-        until, gap_s = time.monotonic() + LIFE_S, GAP * statistics.median(self._walls_s)
+        until, gap_s = time.monotonic() + play.life_s, GAP * statistics.median(self._walls_s)
         while play.results() is None and play.kills.total() < most:
             after = time.monotonic() + self._rng.expovariate(1 / gap_s)
             while time.monotonic() < after and play.results() is None:
                 time.sleep(LOOK_S)
             if time.monotonic() > until:
-                raise VictimError(f"not at its end within {LIFE_S:.0f} s")
+                raise VictimError(f"not at its end within {play.life_s:.0f} s")
             if play.results() is None:
                 play.kill()
         self._finished(play)
 
     @staticmethod
-    def _finished(play: _Play) -> dict[str, Any]:
+    def _finished(play: Play) -> dict[str, Any]:
         """What all runs have come to. Raises VictimError."""
-        until = time.monotonic() + LIFE_S
+        until = time.monotonic() + play.life_s
         while (results := play.results()) is None:
             if time.monotonic() > until:
-                raise VictimError(f"not at its end within {LIFE_S:.0f} s")
+                raise VictimError(f"not at its end within {play.life_s:.0f} s")
             time.sleep(LOOK_S)
         return results
 
-    def _count(self, play: _Play, names: Iterable[str], folder: Path) -> None:
+    def _count(self, play: Play, names: Iterable[str], folder: Path) -> None:
         results = self._finished(play)
         effects = tuple(read(folder / EFFECTS))
         wanted: set[str] = set()
@@ -300,6 +193,8 @@ class Theatre:
                 self.tally.over_budget += at_most > BUDGETS[name] or not is_told
             self.tally.runs += 1
         self.tally.verdict.add(judge(effects, wanted))
+        for folder_of_syncs in play.synced:
+            self.tally.syncs.read(folder_of_syncs)
         self.tally.kills.update(play.kills)
         self.tally.plays += 1
         for found, what in _gone_on(effects, self._of):
@@ -361,27 +256,3 @@ def _first_new(effects: Sequence[Effect], ready: Mapping[int, float], ops: set[s
         if effect.op in ops and not effect.ended and effect.pid in ready:
             return effect
     return None
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    with suppress(OSError):
-        return [
-            int(child)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text(encoding="ascii").split()
-        ]
-    return []
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

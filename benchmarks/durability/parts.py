@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import time
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from benchmarks.arms.effects import Effects
-from benchmarks.durability import endpoint
+from benchmarks.durability import endpoint, synced
 from benchmarks.durability.programs import PLACE, PROGRAMS, World, answered, done_at, start_of
+from benchmarks.durability.vllm import Told
 from orchestrator import llm, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
@@ -29,15 +31,19 @@ from orchestrator.errors import OrchError, RunError
 from orchestrator.event_loop import run
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.coordinator import Coordinator
+from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.stores.base import LEASE_S, Head, NewRun, Store
 from orchestrator.runtime.journal.stores.opened import open_store
+from orchestrator.runtime.journal.stores.sqlite import store as sqlite
 from orchestrator.runtime.runner import Runner
 
 SHORT_SLEEP_S: Final = 0.015
 """Longer sleeps of a run are waited for in the store."""
+OFTEN_BYTES: Final = 200_000
+"""So much is written between two checkpoints of SQLite where syncs are kept: then some are amid one."""
 LOOK_S: Final = 0.02
 """How often the person looks."""
 EFFECTS, RESULTS = "effects", "results"
@@ -77,6 +83,10 @@ class Part:
     """Where the engine listens."""
     programs: tuple[str, ...] = ()
     """What the person begins."""
+    synced: str = ""
+    """The folder for what is on the disk for sure, where that is kept."""
+    model: str = ""
+    """What the engine calls its model, where it is a real one."""
 
 
 def play(part: Part, programs: Mapping[str, Compiled]) -> None:
@@ -84,12 +94,16 @@ def play(part: Part, programs: Mapping[str, Compiled]) -> None:
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {part.name} {os.getpid()} %(message)s")
     folder = Path(part.folder)
     effects = Effects(folder / EFFECTS)
+    if part.synced:
+        os.environ |= {"SYNCED": part.synced, "SYNCS": synced.LIST if part.name == "coordinator" else part.name}
     match part.name:
         case "engine":
             run(endpoint.serve(effects, part.port))
         case "coordinator":
             World.effects = effects
             os.environ[PLACE] = str(folder / EFFECTS)
+            if part.synced:
+                vars(sqlite)["CHECKPOINT_BYTES"] = OFTEN_BYTES
             run(_coordinate(programs, effects, part))
         case _:
             run(_Person(programs, folder, part.programs).attend(part.url))
@@ -98,12 +112,18 @@ def play(part: Part, programs: Mapping[str, Compiled]) -> None:
 async def _coordinate(programs: Mapping[str, Compiled], effects: Effects, part: Part) -> None:
     effects.record("coordinator", "ready")
     store = await _opened(part.url)
-    async with Runner({"main": _engine(part.port)}, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:
+    if part.synced:
+        store = cast("Store", synced.Noting(store, Path(part.synced)))
+    engine: Engine = _engine(part.port)
+    if part.model:
+        engine = cast("Engine", Told(_engine(part.port, part.model, {"temperature": 0, "max_tokens": 16}), effects))
+    async with Runner({"main": engine}, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:
         await Coordinator(runtime, programs.values()).run()
 
 
-def _engine(port: int) -> OpenAIEngine:
-    return OpenAIEngine("main", "scripted", OpenAIOptions(f"http://127.0.0.1:{port}/v1", kv_hints=False))
+def _engine(port: int, model: str = "scripted", body: Mapping[str, Any] = MappingProxyType({})) -> OpenAIEngine:
+    options = OpenAIOptions(f"http://127.0.0.1:{port}/v1", extra_body=dict(body), kv_hints=False)
+    return OpenAIEngine("main", model, options)
 
 
 async def _opened(url: str) -> Store:

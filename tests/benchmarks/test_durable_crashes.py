@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from benchmarks.arms.effects import KILL, Effect
-from benchmarks.durability import crashes
-from benchmarks.durability.crashes import Store, Theatre
+from benchmarks.arms.effects import KILL, Effect, Effects, read
+from benchmarks.durability import crashes, synced
+from benchmarks.durability.crashes import Theatre
 from benchmarks.durability.nursery import Nursery
-from benchmarks.durability.programs import charging, looping, scraping
+from benchmarks.durability.plays import PowerCuts, Store
+from benchmarks.durability.programs import charging, looping, named, scraping
+from benchmarks.durability.synced import Syncs
+from benchmarks.durability.vllm import Told
+from orchestrator.dsl.models.messages import Message
+from orchestrator.runtime.engines.base import GenerateRequest
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal.stores.base import Claim, NewRun
+from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 from tests.postgresql import binaries, running_server
 
 FEW = (looping.name, charging.name, scraping.name)
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as parent:
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Of parts that tell what is on the disk, where they are asked to, and there is a compiler of C."""
+    library = str(synced.library(tmp_path_factory.mktemp("library"))) if shutil.which("cc") else ""
+    with Nursery({"LD_PRELOAD": library}) as parent:
         yield parent
 
 
@@ -83,3 +94,40 @@ def test_a_run_is_taken_over_when_another_process_does_something_new_for_it() ->
     assert list(crashes._gone_on(lived, of)) == [(1, "coordinator"), (15, "silent"), (0.5, "coordinators")]
     after_a_restart = [Effect("postmaster", KILL, False, (), 9, 1.5), *lived]
     assert list(crashes._gone_on(after_a_restart, of)) == [(0.5, "coordinators")]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="what is on the disk is kept by a library in C")
+def test_programs_that_lose_their_power_give_what_they_give_undisturbed(nursery: Nursery, tmp_path: Path) -> None:
+    theatre = Theatre(nursery, Store(), tmp_path, seed=1, programs=FEW, play=PowerCuts)
+    theatre.rehearse()
+    tally = theatre.kill_at_random(3)
+    assert tally.is_clean, tally
+    assert tally.kills == {"power": 3}
+    assert tally.syncs.acknowledged > 0
+
+
+def test_what_is_acknowledged_without_a_sync_since_it_was_appended_is_counted() -> None:
+    found = Syncs()
+    found.count(["asked 1", "b", "asked 2", "e", "durable 1", "durable 2", "b", "e", "asked 3", "durable 3"])
+    assert found == Syncs(syncs=2, acknowledged=3, unsynced=2)
+
+
+async def test_a_store_is_noted_when_it_is_appended_to_and_when_that_is_durable(tmp_path: Path) -> None:
+    store = synced.Noting(await SqliteStore.open(tmp_path / "runs.db"), tmp_path)
+    head = await store.create(NewRun("r", "w", "v"), b"first", owner="me")
+    store.append(Claim("r", head.epoch), b"second")
+    await store.barrier("r")
+    assert store.barrier("r") is None
+    await store.close()
+    assert (tmp_path / synced.LIST).read_text().splitlines() == ["asked 1", "durable 1"]
+
+
+async def test_a_real_model_is_told_of_and_answers_with_a_name_of_what_it_said(tmp_path: Path) -> None:
+    effects = Effects(tmp_path / "effects")
+    engine = Told(ScriptedEngine(lambda request: f"to {request.messages[-1].content}"), effects)
+    asked = GenerateRequest("r", "m", (Message("user", "Go on from turn-00000001"),))
+    said = [chunk.text async for chunk in engine.generate(asked)]
+    name = named("model", "Go on from turn-00000001")
+    assert said == [f"{name} {named('said', 'to Go on from turn-00000001')}"]
+    found = list(read(tmp_path / "effects"))
+    assert [(each.op, each.ended, each.seen) for each in found] == [(name, False, ("turn-00000001",)), (name, True, ())]

@@ -1,8 +1,9 @@
 /* Loaded before libc into a process with a store: it knows what of a file is on the disk for sure, and can be a disk
    that fails.
 
-   SYNCED names a folder. After each sync of a file whose name begins with `runs.db`, the folder has a copy of it. `syncs`
-   in it says when a sync of the write-ahead log began (`b`) and ended (`e`); others may write lines into it as well.
+   SYNCED names a folder. After each sync of a file whose name begins with `runs.db`, the folder has a copy of it, never
+   an older one than it had, whichever process makes it. `syncs` in it, or what SYNCS names, says when a sync of the
+   write-ahead log began (`b`) and ended (`e`); others may write lines into it as well.
    While it has a file `full`, nothing can be written to those files; while it has one `broken`, no sync comes back. */
 
 #define _GNU_SOURCE
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -36,7 +38,7 @@ static int is_there(const char *name) {
 
 static void note(const char *line) {
   char path[PATH_MAX];
-  named(path, "syncs");
+  named(path, getenv("SYNCS") ? getenv("SYNCS") : "syncs");
   int fd = open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
   if (write(fd, line, strlen(line)) < 0) abort();
   close(fd);
@@ -45,6 +47,9 @@ static void note(const char *line) {
 static void copied(int fd, const char *base) {
   static char block[1 << 16];
   char part[PATH_MAX], whole[PATH_MAX];
+  named(whole, "lock");
+  int turn = open(whole, O_RDWR | O_CREAT, 0600);
+  flock(turn, LOCK_EX);
   named(whole, base);
   snprintf(part, sizeof part, "%s/.%s.%d", getenv("SYNCED"), base, (int)gettid());
   int to = open(part, O_WRONLY | O_TRUNC | O_CREAT, 0600);
@@ -55,6 +60,7 @@ static void copied(int fd, const char *base) {
   free(space);
   close(to);
   if (rename(part, whole)) abort();
+  close(turn);
 }
 
 static int synced(int fd, const char *how) {
