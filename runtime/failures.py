@@ -39,7 +39,6 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R022": "the run is under way",
     "ORCH-R023": "the journal does not know the run",
     "ORCH-R024": "the run was cancelled",
-    "ORCH-R025": "the Ray worker that executed the run died",
     "ORCH-R026": "there is nothing to settle, or what is said of it does not fit",
     "ORCH-R027": "an attempt without an outcome has failed, as a person says",
     "ORCH-R028": "a budget given to a run is none",
@@ -337,17 +336,6 @@ def run_exists(run_id: str) -> RunError:
         f"there is a run {run_id} already",
         why="what its `once` tools have done, and their keys, go by its id",
         fix="resume it, or give the new run an id of its own",
-    )
-
-
-def worker_died(workflow: str, run_id: str, error: BaseException) -> RunError:
-    """ORCH-R025."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return RunError(
-        "ORCH-R025",
-        f"the Ray worker that executed run {run_id} of `{workflow}` died",
-        why=lines[0] if lines else type(error).__name__,
-        fix="resume the run: what is in the journal is not executed again",
     )
 
 

@@ -24,6 +24,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-U020": "no model to answer with",
     "ORCH-U021": "engine options that contradict each other or make no sense",
     "ORCH-U022": "a --what-if that cannot be applied",
+    "ORCH-U023": "what the workers of a cluster cannot share: a store or a file of one machine",
     "ORCH-U090": "the operating system refused something",
     "ORCH-U091": "out of memory",
     "ORCH-U092": "results that could not be shown, and where they are kept",

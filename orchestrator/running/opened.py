@@ -21,6 +21,7 @@ from orchestrator.runtime.runner import Runner
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
+    from orchestrator.planner.cluster import EngineSpec
     from orchestrator.running.stores import StoreLike
     from orchestrator.runtime.engines.base import Engine
     from orchestrator.runtime.human import Human
@@ -41,6 +42,12 @@ class Starting(Protocol):
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
+
+
+def possible_engines(compiled: Compiled) -> list[EngineSpec]:
+    """The engines that a run may call: those of the plan, or all of the cluster where models are named by values."""
+    late = any("model" in op.spec.late for op, _ in compiled.program.model_calls if isinstance(op.spec, Generate))
+    return list(compiled.plan.cluster.engines) if late else used_engines(compiled.plan)
 
 
 class Opened:
@@ -108,9 +115,7 @@ class Opened:
         from orchestrator.runtime.engines.registry import create
 
         began = time.perf_counter()
-        used = used_engines(compiled.plan)
-        late = any("model" in op.spec.late for op, _ in compiled.program.model_calls if isinstance(op.spec, Generate))
-        specs = list(compiled.plan.cluster.engines) if late else used
+        used, specs = used_engines(compiled.plan), possible_engines(compiled)
         remote_tools = any(op.place.startswith("ray-") for op in compiled.plan.ops)
         async with self._one_at_a_time:
             if remote_tools or self._ray_address or any(spec.kind == "vllm" for spec in specs):

@@ -87,6 +87,15 @@ def ray_unreachable(address: str, why: str) -> EngineError:
     )
 
 
+def folder_not_sent(folder: str, why: str) -> EngineError:
+    return EngineError(
+        "ORCH-E030",
+        f"the folder {folder} cannot be sent to the Ray cluster",
+        why=why,
+        fix="name what workers do not need in a .rayignore there, or start from a folder that has nothing but code",
+    )
+
+
 def endpoint_unreachable(url: str, why: str) -> EngineError:
     return EngineError(
         "ORCH-E008", f"the endpoint {url} cannot be reached", why=why, fix="check `base_url` and that the server runs"

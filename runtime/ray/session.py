@@ -24,9 +24,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,6 +39,8 @@ OBJECT_STORE_BYTES = 256 * 2**20
 REACH_TIMEOUT_S = 5.0
 HEALTH_TIMEOUT_S = 20.0
 LOOPBACK = "127.0.0.1"
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""It is set where ``ray job submit`` has started this process."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,11 +81,18 @@ class RaySession:
         self.close()
 
 
-def connect(address: str | None = None, *, num_cpus: int | None = None, working_dir: str | None = None) -> RaySession:
+def connect(
+    address: str | None = None,
+    *,
+    num_cpus: int | None = None,
+    working_dir: Path | None = None,
+    without: Iterable[Path] = (),
+) -> RaySession:
     """Join the Ray cluster at ``address`` (``host:port`` or ``auto``), or start a local instance.
 
     A Ray that this process already uses is taken as it is, whoever started it. ``working_dir`` is sent to the workers
-    of a cluster, so that modules beside the user's script can be imported there. Raises ORCH-E007.
+    of a cluster and is their current folder, but for what ``.gitignore`` and ``.rayignore`` name there, and the files
+    and folders ``without`` which they are to be. Raises ORCH-E007, and ORCH-E030 for a folder that cannot be sent.
     """
     import_settings = address is None and "ray" not in sys.modules
     if import_settings:
@@ -96,7 +106,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None, working_
         return RaySession(found, owned=False)
     if address is None:
         return _start_local(num_cpus)
-    return _join(address, working_dir)
+    return _join(address, None if working_dir is None else _sent(working_dir, without))
 
 
 def _start_local(num_cpus: int | None) -> RaySession:
@@ -126,17 +136,28 @@ def _start_local(num_cpus: int | None) -> RaySession:
     return RaySession(str(where["gcs_address"]), True, cleanup)
 
 
-def _join(address: str, working_dir: str | None) -> RaySession:
+def _sent(folder: Path, without: Iterable[Path]) -> dict[str, Any] | None:
+    """The runtime environment that has a folder; a job that was submitted to the cluster with one has that."""
+    if JOB_CONFIG in os.environ:
+        return None
+    left_out = [each.resolve() for each in without if each.exists()]
+    inside = [each.relative_to(folder) for each in left_out if each != folder and each.is_relative_to(folder)]
+    return {"working_dir": str(folder), "excludes": [f"/{each.as_posix()}" for each in inside]}
+
+
+def _join(address: str, runtime_env: dict[str, Any] | None) -> RaySession:
     import ray
 
     if address != "auto" and "://" not in address:
         _check_reachable(address)
-    runtime_env = {"working_dir": working_dir} if working_dir else None
     try:
         with _signal_handlers_kept():
             context = ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=runtime_env
             )
+    except ray.exceptions.RuntimeEnvSetupError as error:
+        ray.shutdown()
+        raise errors.folder_not_sent(str(runtime_env and runtime_env["working_dir"]), _last_line(error)) from error
     except (RuntimeError, ConnectionError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
         raise errors.ray_unreachable(address, _last_line(error)) from error
     return RaySession(str(context.address_info.get("gcs_address", address)), owned=True)

@@ -10,10 +10,6 @@ import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
-
-from orchestrator.runtime.program.program import Program
-from orchestrator.runtime.program.specs import ToolCall
 
 _by_value: set[str] = set()
 
@@ -28,25 +24,6 @@ def ship(definition: object) -> None:
 
     cloudpickle.register_pickle_by_value(module)
     _by_value.add(module.__name__)
-
-
-def ship_program(program: Program) -> None:
-    """:func:`ship` for every tool and every type of a program."""
-    _ship_type(program.returns)
-    for region in program.regions.values():
-        for value in region.env.values():
-            ship(value)
-        for tp in region.types:
-            _ship_type(tp)
-        for op in region.ops():
-            if isinstance(op.spec, ToolCall):
-                ship(op.spec.fn)
-
-
-def _ship_type(tp: Any) -> None:
-    ship(tp)
-    for part in get_args(tp):
-        _ship_type(part)
 
 
 def _is_importable(module: ModuleType) -> bool:

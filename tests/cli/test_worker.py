@@ -15,8 +15,10 @@ from time import time
 import pytest
 
 from orchestrator.cli.importing import import_file
+from orchestrator.cli.worker import require_shareable
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import UsageError
 from orchestrator.planner.machine import detect
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.owner import Owner
@@ -231,3 +233,26 @@ async def test_an_answer_reaches_a_run_that_no_process_has(workers: Workers) -> 
     workers.start()
     assert (await all_over(store))["r"] == "done"
     await store.close()
+
+
+@pytest.mark.parametrize("store", ["runs.db", "sqlite:///runs.db", "memory:"])
+def test_workers_of_a_cluster_are_refused_a_store_of_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cannot share") as refused:
+        require_shareable(store, ["flows.py"], None)
+    assert refused.value.code == "ORCH-U023"
+    assert "postgresql://" in (refused.value.diagnostics[0].fix or "")
+
+
+def test_workers_of_a_cluster_are_refused_code_that_is_not_sent_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "flows.py").write_text(FLOWS)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UsageError, match=r"`\.\./flows\.py:paying` is not in it") as refused:
+        require_shareable("postgresql://db/runs", ["../flows.py:paying"], "10.0.0.1:6379")
+    assert refused.value.code == "ORCH-U023"
+    require_shareable("postgresql://db/runs", ["../flows.py:paying"], None)

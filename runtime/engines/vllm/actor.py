@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 MAX_REQUESTS = 10_000
 CLOSE_TIMEOUT_S = 20.0
 MOST_RESTARTS = 3
+DIED = "ORCH-E013"
+LEAVE_S = 0.5
+"""An actor whose engine has died ends after this, when those whose requests were under way have been told."""
 
 
 def _put_last(folder: Path) -> None:
@@ -93,8 +97,13 @@ class VllmHost:
     async def _pump(self, request: GenerateRequest, queue: asyncio.Queue[Chunk | None]) -> None:
         stream = self._engine.generate(request)
         try:
+            await self._engine.start()  # Ray may have started the actor again since somebody did
             async for chunk in stream:
                 queue.put_nowait(chunk)
+        except EngineError as error:
+            if error.code == DIED:
+                asyncio.get_running_loop().call_later(LEAVE_S, os._exit, 1)
+            raise
         finally:
             queue.put_nowait(None)
             await stream.aclose()
@@ -109,6 +118,8 @@ class RayVllm:
     """
 
     simulated = False
+    _max_restarts = 0
+    """So often Ray starts the actor again, for whoever has it."""
 
     def __init__(self, name: str, model: str, options: VllmOptions | None = None) -> None:
         version.require()
@@ -135,7 +146,9 @@ class RayVllm:
         gpus = self.options.num_gpus
         if gpus is None:
             gpus = 0 if version.on_cpu() else self.options.tensor_parallel_size
-        host = ray.remote(VllmHost).options(num_cpus=0, num_gpus=gpus, max_concurrency=MAX_REQUESTS)
+        host = ray.remote(VllmHost).options(
+            num_cpus=0, num_gpus=gpus, max_concurrency=MAX_REQUESTS, max_restarts=self._max_restarts
+        )
         self._actor = host.remote(self.name, self.model, self.options)
         try:
             await asyncio.wait_for(self._call("start"), self.options.start_timeout_s)
@@ -272,7 +285,7 @@ class RayVllm:
 
         cause = getattr(error, "cause", None)
         coded = cause if isinstance(cause, OrchError) else None
-        is_dead = isinstance(error, ray.exceptions.RayActorError) if coded is None else coded.code == "ORCH-E013"
+        is_dead = isinstance(error, ray.exceptions.RayActorError) if coded is None else coded.code == DIED
         if is_dead and actor is self._actor:
             self._has_died = True
             self._kill()

@@ -20,11 +20,15 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.engines.vllm import actor, version
 from orchestrator.runtime.engines.vllm.actor import MOST_RESTARTS, RayVllm
 from orchestrator.runtime.engines.vllm.options import VllmOptions
+from orchestrator.runtime.engines.vllm.shared import SharedVllm
 from orchestrator.runtime.kv.replicas import replicated
 from orchestrator.runtime.ray.session import RaySession
 from orchestrator.runtime.ray.shipping import ship
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="session")]
+
+
+ROOM = 1000
 
 
 class StandIn:
@@ -52,7 +56,7 @@ class StandIn:
         """There is nothing to stop."""
 
     async def stats(self) -> EngineStats:
-        return EngineStats()
+        return EngineStats(0, kv_capacity_tokens=ROOM)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -144,3 +148,62 @@ async def test_a_start_that_takes_too_long_names_the_option_to_raise(
         await RayVllm("slow", str(tmp_path), VllmOptions(start_timeout_s=0.5)).start()
     fix = caught.value.diagnostics[0].fix or ""
     assert re.findall(r"`(\w+)`", fix) == ["start_timeout_s"]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shared(ray_session: RaySession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(actor, "VllmHost", StandIn)
+    monkeypatch.setattr(version, "require", lambda: None)
+    monkeypatch.setattr(version, "on_cpu", lambda: True)
+    ship(StandIn)
+    made = SharedVllm("stand-in", str(tmp_path))
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def test_those_it_is_lent_to_ask_one_engine_and_may_close_it(shared: SharedVllm, tmp_path: Path) -> None:
+    one, other = shared.lent(2), shared.lent(2)
+    await asyncio.gather(one.start(), other.start())
+    found = await answer(one, "hello")
+    assert await answer(other, "hello") == found
+    await one.close()
+    assert await answer(other, "hello") == found
+    assert starts(tmp_path) == 1
+    with pytest.raises(EngineError) as closed:
+        await answer(one, "hello")
+    assert closed.value.code == "ORCH-E015"
+
+
+async def test_one_that_dies_is_started_again_once_for_all_it_is_lent_to(shared: SharedVllm, tmp_path: Path) -> None:
+    one, other = shared.lent(2), shared.lent(2)
+    first = await answer(other, "hello")
+    with pytest.raises(EngineError) as died:
+        await answer(one, "die")
+    assert errors.is_transient(died.value)
+    again = {await answer(one, "hello")}
+    for attempt in (1, 2):
+        try:
+            again.add(await answer(other, "hello"))
+            break
+        except EngineError as error:
+            assert attempt == 1
+            assert errors.is_transient(error)
+    assert again != {first}
+    assert len(again) == 1
+    assert starts(tmp_path) == 2
+
+
+async def test_one_that_is_stopped_is_gone_for_all_it_is_lent_to(shared: SharedVllm) -> None:
+    lent = shared.lent(2)
+    await shared.close()
+    with pytest.raises(EngineError):
+        await answer(lent, "hello")
+    with pytest.raises(EngineError) as gone:
+        await answer(lent, "hello")
+    assert gone.value.code == "ORCH-E015"
+
+
+async def test_each_process_admits_what_fits_into_its_share_of_the_room(shared: SharedVllm) -> None:
+    assert (await shared.stats()).kv_capacity_tokens == ROOM
+    assert (await shared.lent(4).stats()).kv_capacity_tokens == ROOM // 4

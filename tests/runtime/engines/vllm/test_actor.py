@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError
+from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 
 pytest.importorskip("vllm")
@@ -22,6 +23,9 @@ class Endless:
 
     def __init__(self) -> None:
         self.running = 0
+
+    async def start(self) -> None:
+        """There is nothing to load."""
 
     async def generate(self, _: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         self.running += 1
@@ -57,6 +61,39 @@ async def test_the_end_of_one_request_does_not_lose_another_of_the_same_name() -
         await host.abort("run/op")
         await second
     assert engine.running == 0
+
+
+class Restarted:
+    """Loads when somebody asks for it, and dies."""
+
+    def __init__(self) -> None:
+        self.is_loaded = False
+
+    async def start(self) -> None:
+        self.is_loaded = True
+
+    async def generate(self, _: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        assert self.is_loaded
+        raise errors.engine_died("main", "its core is gone", None)
+        yield Chunk(0, "x", 1)
+
+
+async def test_an_actor_that_was_started_again_loads_its_model_and_ends_when_its_engine_dies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from orchestrator.runtime.engines.vllm import actor
+    from orchestrator.runtime.engines.vllm.options import VllmOptions
+
+    left: list[int] = []
+    monkeypatch.setattr(actor, "LEAVE_S", 0.0)
+    monkeypatch.setattr(actor.os, "_exit", left.append)
+    host = actor.VllmHost("main", "m", VllmOptions())
+    host._engine = Restarted()
+    with pytest.raises(EngineError, match="its core is gone"):
+        async for _ in host.generate(GenerateRequest("run/op", "m", (Message("user", "hi"),))):
+            pass
+    await asyncio.sleep(0.01)
+    assert left == [1]
 
 
 def test_the_users_folder_comes_after_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
