@@ -77,6 +77,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R094": "a file or a database is no store of runs of this version",
     "ORCH-R095": "rows of a run are damaged",
     "ORCH-R096": "a file is none of a run, is damaged, or has no place here",
+    "ORCH-R097": "a store of runs cannot be read or written",
     "ORCH-R100": "a resumed run comes to an op with other inputs than before",
     "ORCH-R101": "a value from outside cannot be written into a run's journal",
     "ORCH-R102": "the log of a run cannot be read",

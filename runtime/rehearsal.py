@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.errors import OrchError, RunError
+from orchestrator.errors import JournalError, OrchError, RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution import calls
 from orchestrator.runtime.execution.execution import Execution, Frame
@@ -30,7 +30,7 @@ from orchestrator.runtime.journal.lines.wire import VERSION
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
-from orchestrator.runtime.journal.stores.base import Loaded, Row, Store
+from orchestrator.runtime.journal.stores.base import Row, Store
 from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.journal.versions.earlier import Result
 from orchestrator.runtime.journal.versions.version_change import (
@@ -103,14 +103,17 @@ async def _wait() -> Outcome:
 
 async def rehearse(program: Program, store: Store, run_id: str, artifacts: Artifacts | None = None) -> Rehearsal:
     """What ``program`` would do with a run. Raises ORCH-R023 for a run that the store does not know."""
-    loaded = await store.load(run_id)
-    if loaded is None:
+    head = await store.head(run_id)
+    if head is None:
         raise failures.unknown_run(run_id)
-    found = Rehearsal(run_id, loaded.head.version == program.fingerprint)
+    found = Rehearsal(run_id, head.version == program.fingerprint)
     try:
-        events, history = await _read(program, store, loaded, artifacts)
+        events, history = await _read(program, store, run_id, artifacts)
+    except JournalError as error:  # rows of it are lost
+        found.problem = error
+        return found
     except LostUnderAnotherError as error:
-        found.problem = failures.lost_under_another(str(error), run_id, loaded.head.version)
+        found.problem = failures.lost_under_another(str(error), run_id, head.version)
         return found
     except (UnknownPathError, NotReadError, ValueError) as error:
         found.problem = failures.unreadable(run_id, error)
@@ -141,10 +144,13 @@ async def rehearse(program: Program, store: Store, run_id: str, artifacts: Artif
 
 
 async def _read(
-    program: Program, store: Store, loaded: Loaded, artifacts: Artifacts | None
+    program: Program, store: Store, run_id: str, artifacts: Artifacts | None
 ) -> tuple[list[Event], History | None]:
     """The events of a run that count for a program, and what earlier versions have done."""
-    run_id, version = loaded.head.run_id, loaded.head.version
+    loaded = await store.load(run_id)
+    if loaded is None:
+        raise failures.unknown_run(run_id)
+    version = loaded.head.version
     recorder = Recorder(store, program, patience_s=0.0, artifacts=artifacts)
     if version == program.fingerprint and loaded.head.status != "done":  # what led to a result is in front of it
         events = recorder.read(loaded.rows)

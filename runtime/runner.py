@@ -43,6 +43,7 @@ from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.journal.stores.base import LEASE_S, Change, Store
+from orchestrator.runtime.journal.stores.failed import told
 from orchestrator.runtime.journal.versions.version_change import History
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.observe import Subscription, end_feeds
@@ -189,7 +190,8 @@ class Runner:
         """Keep what says to people what the keys in the logs of this version are."""
         version = compiled.program.fingerprint
         if self._owner is not None and version not in self._described:
-            await self._owner.store.put_program(version, described(compiled.program, compiled.plan))
+            with told(self._owner.store.url):
+                await self._owner.store.put_program(version, described(compiled.program, compiled.plan))
             self._described.add(version)
 
     async def resume(
@@ -244,9 +246,9 @@ class Runner:
                 if history is not None:
                     options["taking_over"] = TakingOver(program, history, state, run_id, decisions)
                 execution = self._execution(program, run_id, observers, log, state=state, **options)
-            except BaseException:
+            except BaseException as error:
                 if self._owner is not None:
-                    await self._owner.give_back(run_id)
+                    await self._owner.give_back_for(run_id, error)
                 raise
             result = await self._run(execution, ())
             if state.done is not None and self._owner is not None:
@@ -262,7 +264,9 @@ class Runner:
             return self.journal, await RunLog(self.journal, run_id).load(), None
         taken = await self._owner.take(program, run_id, as_it_is=as_it_is)
         if taken is None:
-            raise unknown_run(run_id) if await self._owner.store.load(run_id) is None else run_under_way(run_id)
+            with told(self._owner.store.url):
+                is_unknown = await self._owner.store.head(run_id) is None
+            raise unknown_run(run_id) if is_unknown else run_under_way(run_id)
         return taken.log, taken.events, taken.history
 
     async def settle(

@@ -124,7 +124,9 @@ def run_job(
         except Exception as failure:
             if results.of_runs is None:
                 raise
-            progress.note(f"warning: the runs are over, and an engine did not stop cleanly: {as_orch_error(failure)}")
+            progress.note(
+                f"warning: the runs are over, and what they ran on did not end cleanly: {as_orch_error(failure)}"
+            )
         assert results.of_runs is not None
         return results.of_runs
     finally:

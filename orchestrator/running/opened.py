@@ -15,6 +15,7 @@ from orchestrator.running import stores
 from orchestrator.running.engines import engine_label, short_model, used_engines
 from orchestrator.runtime.journal.artifacts.opening import artifacts_of
 from orchestrator.runtime.journal.stores.base import LEASE_S
+from orchestrator.runtime.journal.stores.failed import told
 from orchestrator.runtime.program.specs import Generate
 from orchestrator.runtime.ray.tools import RayTools
 from orchestrator.runtime.runner import Runner
@@ -152,7 +153,8 @@ class Opened:
         finally:
             self._stack.close()
             if self._store is not None:
-                await self._store.close()
+                with told(self._store.url):
+                    await self._store.close()
 
     async def __aenter__(self) -> Self:
         return self

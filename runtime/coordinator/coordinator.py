@@ -16,8 +16,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import JournalError, OrchError, SuspendedError, described
-from orchestrator.runtime.coordinator.owner import RETRY_S, Owner
+from orchestrator.runtime.coordinator.owner import RETRY_S, Owner, why_aside
 from orchestrator.runtime.journal.recorder import TAKEN_OVER
+from orchestrator.runtime.journal.stores.failed import is_of_store
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -112,7 +113,9 @@ class Coordinator:
                 logging.WARNING if isinstance(error, JournalError) else logging.INFO,
                 "run %s is not executed here any more: %s", head.run_id, error.message,
             )  # fmt: skip
-            if error.code != TAKEN_OVER:
+            if is_of_store(error):  # the run is none the worse: it is claimed again when that is back
+                await asyncio.sleep(RETRY_S)
+            elif error.code != TAKEN_OVER:
                 await self._put_aside(head.run_id, error)
         except Exception as error:  # noqa: BLE001 - one run's defect is none of the others'
             _log.exception("run %s", head.run_id)
@@ -120,13 +123,12 @@ class Coordinator:
 
     async def _put_aside(self, run_id: str, error: Exception) -> None:
         """A run that could not even begin is not claimed again and again."""
-        why = f"{error.code}: {error.message}" if isinstance(error, OrchError) else described(error)
         try:
             if self._owner.holds(run_id):
                 await self._owner.give_back(run_id)
-            loaded = await self._owner.store.load(run_id)
-            if loaded is not None and loaded.head.status == "ready":
-                await self._owner.store.set_status(run_id, "suspended", why)
+            head = await self._owner.store.head(run_id)  # its log may be what is wrong
+            if head is not None and head.status == "ready":
+                await self._owner.store.set_status(run_id, "suspended", why_aside(error))
         except Exception as second:  # noqa: BLE001 - whoever claims it next comes to the same
             _log.warning("run %s: %s", run_id, described(second))
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from time import time
 from typing import Any, Final, NamedTuple
 
-from orchestrator.errors import RunError
+from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.failures import unknown_run
 from orchestrator.runtime.journal.events import Verdict
 from orchestrator.runtime.journal.reading.questions import Question, open_questions
-from orchestrator.runtime.journal.stores.base import OVER, Head, Loaded, Store
+from orchestrator.runtime.journal.stores.base import OVER, Head, Store
 
 SOMEBODY: Final = "a person"
 
@@ -124,10 +124,14 @@ async def settle(
 
 async def cancel(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
     """End a run. Whoever executes it does that, after what it does in the end; if nobody does, whoever claims it next.
+    A run whose log is damaged can do nothing in the end, and is cancelled at once where nobody executes it.
 
     Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over.
     """
-    await _not_over(store, run_id)
+    head = await _not_over(store, run_id)
+    damage = None if head.status == "running" else await _damage(store, run_id)
+    if damage is not None and await store.set_status(run_id, "cancelled", f"cancelled by {by}; {damage}"):
+        return
     await _send(store, run_id, Cancel(by, time()))
 
 
@@ -148,16 +152,16 @@ async def resume(store: Store, run_id: str) -> None:
 
     Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is done or cancelled.
     """
-    head = (await _loaded(store, run_id)).head
-    if head.status in ("done", "cancelled"):
-        raise _is_over(head)
+    head = await _not_over(store, run_id)
     if head.status not in ("running", "ready"):
         await store.set_status(run_id, "ready")
 
 
 async def questions(store: Store, run_id: str) -> list[Question]:
     """The open questions of a run. Raises ``RunError``: ORCH-R023 if it is unknown, ORCH-R033 if it is over."""
-    loaded = await _loaded(store, run_id)
+    loaded = await store.load(run_id)
+    if loaded is None:
+        raise unknown_run(run_id)
     if loaded.head.status in OVER:
         raise _is_over(loaded.head)
     return open_questions(loaded.rows)
@@ -181,17 +185,21 @@ async def _send(store: Store, run_id: str, said: Said, *, wakes: bool = True) ->
 
 
 async def _not_over(store: Store, run_id: str) -> Head:
-    head = (await _loaded(store, run_id)).head
+    head = await store.head(run_id)
+    if head is None:
+        raise unknown_run(run_id)
     if head.status in ("done", "cancelled"):
         raise _is_over(head)
     return head
 
 
-async def _loaded(store: Store, run_id: str) -> Loaded:
-    loaded = await store.load(run_id)
-    if loaded is None:
-        raise unknown_run(run_id)
-    return loaded
+async def _damage(store: Store, run_id: str) -> str | None:
+    """What is wrong with the log of a run that cannot be read."""
+    try:
+        await store.load(run_id)
+    except JournalError as error:
+        return error.message
+    return None
 
 
 def _is_over(head: Head) -> RunError:

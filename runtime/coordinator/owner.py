@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
 
-from orchestrator.errors import JournalError, RunError, described
+from orchestrator.errors import JournalError, OrchError, RunError, described
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
 from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, run_exists, unreadable
@@ -36,6 +36,7 @@ from orchestrator.runtime.journal.stores.base import (
     Status,
     Store,
 )
+from orchestrator.runtime.journal.stores.failed import is_of_store, told
 from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError
 from orchestrator.runtime.journal.versions.version_change import (
     History,
@@ -50,9 +51,16 @@ OVER_WELL: Final = ("done",)
 """A run that has given its result is not executed by another version."""
 RETRY_S: Final = 1.0
 """So long is waited before a store that has failed is asked again."""
+CLAIMED_AGAIN: Final = ("ready", "running")
+"""What a run was that would be ready once it is given back."""
 BEATS: Final = 3
 """So often a lease is renewed while it lasts."""
 _log: Final = logging.getLogger(__name__)
+
+
+def why_aside(error: BaseException) -> str:
+    """What a run that is put aside for an error says of it."""
+    return f"{error.code}: {error.message}" if isinstance(error, OrchError) else described(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,8 @@ class Owner:
         except NotKeptError as error:
             raise not_kept(f"an input of `{program.name}`", error, None) from error
         try:
-            return await self.store.create(run, data, owner=owner, lease_s=self._lease_s, artifacts=large)
+            with told(self.store.url):
+                return await self.store.create(run, data, owner=owner, lease_s=self._lease_s, artifacts=large)
         except KeyError:
             raise run_exists(started.run_id) from None
 
@@ -145,6 +154,10 @@ class Owner:
         that is ORCH-R021. Raises ORCH-R102 where its log cannot be read, and ORCH-R020 where nobody knows whether
         something happened that this version has not got.
         """
+        with told(self.store.url):
+            return await self._take(program, run_id, as_it_is)
+
+    async def _take(self, program: Program, run_id: str, as_it_is: bool) -> Taken | None:
         claimed = await self.store.claim(self.name, run_id=run_id, lease_s=self._lease_s)
         if not claimed:
             return None
@@ -164,10 +177,11 @@ class Owner:
                 taken = replace(taken, events=[*taken.events, *settled])
             return taken
         except (LookupError, NotReadError, TypeError, ValueError) as error:
-            await self.give_back(run_id)
-            raise unreadable(run_id, error) from error
-        except BaseException:
-            await self.give_back(run_id)
+            failure = unreadable(run_id, error)
+            await self.give_back_for(run_id, failure)
+            raise failure from error
+        except BaseException as error:
+            await self.give_back_for(run_id, error)
             raise
 
     async def _as_it_is(self, recorder: Recorder, program: Program, run_id: str) -> Taken:
@@ -227,13 +241,24 @@ class Owner:
         if change is None:
             change = Change("ready" if head.status == "running" else head.status, head.why, head.wake_at)
         try:
-            self.store.append(claim, b"", change=change)
-            if (waiting := self.store.barrier(claim.run_id)) is not None:
-                await waiting
+            with told(self.store.url):
+                self.store.append(claim, b"", change=change)
+                if (waiting := self.store.barrier(claim.run_id)) is not None:
+                    await waiting
         except FencedError as error:
             raise taken_over(run_id) from error
         finally:
             self.release(run_id)
+
+    async def give_back_for(self, run_id: str, error: BaseException) -> None:
+        """The run could not even begin: it is what it was, or put aside where this process claims whatever is ready and
+        would come to the same again and again."""
+        _, head = self._held[run_id]
+        is_lasting = isinstance(error, Exception) and not is_of_store(error)
+        if self.changed is None or head.status not in CLAIMED_AGAIN or not is_lasting:
+            await self.give_back(run_id)
+        else:
+            await self.give_back(run_id, Change("suspended", why_aside(error)))
 
     def holds(self, run_id: str) -> bool:
         """Whether this process has claimed the run, as far as it knows."""
@@ -329,8 +354,8 @@ class Owner:
         try:
             if (waiting := self.store.barrier(claim.run_id)) is not None:
                 await waiting  # what it has become may be on its way
-            loaded = await self.store.load(claim.run_id)
-            if loaded is None or loaded.head.epoch != claim.epoch or loaded.head.status != "running":
+            head = await self.store.head(claim.run_id)
+            if head is None or head.epoch != claim.epoch or head.status != "running":
                 return
             if claim.run_id not in self._held:
                 self.store.append(claim, b"", change=Change("ready"))

@@ -19,7 +19,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from orchestrator.errors import JournalError, described
+from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, ItemDone, RunDone, RunFailed, TurnDone
@@ -29,6 +29,7 @@ from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.lines.wire import VERSION, Wire
 from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Row, Store
+from orchestrator.runtime.journal.stores.failed import advice, in_a_line
 from orchestrator.runtime.journal.values.tree import NotKeptError
 from orchestrator.runtime.program.program import Program
 
@@ -202,7 +203,7 @@ class Recorder:
 
     async def _in_the_end(self, run_id: str, work: Callable[[], Awaitable[None] | None]) -> None:
         """Try as long as the store may fail."""
-        pause, until = _RETRY_S[0], 0.0
+        pause, since = _RETRY_S[0], 0.0
         while True:
             try:
                 if (waiting := work()) is not None:
@@ -210,14 +211,19 @@ class Recorder:
             except FencedError as error:
                 raise taken_over(run_id) from error
             except Exception as error:
-                if not until:
-                    until = monotonic() + self._patience_s
-                    _log.warning("run %s waits for its store: %s", run_id, described(error))
-                if monotonic() > until:
+                if not since:
+                    since = monotonic()
+                    _log.warning(
+                        "run %s waits for its store, %.3g s at most, and goes on by itself: %s; %s",
+                        run_id, self._patience_s, in_a_line(error), advice(error).fix,
+                    )  # fmt: skip
+                if monotonic() > since + self._patience_s:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])
             else:
+                if since:
+                    _log.warning("run %s goes on: its store is back after %.3g s", run_id, monotonic() - since)
                 return
 
     def _text(self, event: Event) -> bytes:

@@ -13,6 +13,7 @@ from orchestrator.errors import JournalError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.events import Event
+from orchestrator.runtime.journal.stores.failed import LOG_FAILED, advice, in_a_line
 from orchestrator.runtime.journal.values.tree import NotKeptError
 
 
@@ -78,7 +79,7 @@ class RunLog:
             if passes_through(error):
                 raise
             raise JournalError(
-                "ORCH-R048",
+                LOG_FAILED,
                 f"the journal cannot be read: {described(error)}",
                 why=f"nothing of run {self.run_id} was executed",
                 fix="mend what the journal writes to, and try again",
@@ -102,12 +103,13 @@ class RunLog:
             return self.failure
         op = getattr(event, "op", None)
         lost = "what came after" if event is None else type(event).__name__ + (f" of `{op}`" if op else "")
+        why, fix = advice(error)
         self.failure = self.failure or JournalError(
-            "ORCH-R048",
-            f"run {self.run_id} was ended, because the journal failed: {described(error)}",
-            why=f"of its {self._taken} events the first {self._durable} are known to be durable, and {lost} is "
+            LOG_FAILED,
+            f"run {self.run_id} was ended, because the journal failed: {in_a_line(error)}",
+            why=f"{why}; of its {self._taken} events the first {self._durable} are known to be durable, and {lost} is "
             "not; nothing more was started",
-            fix="mend what the journal writes to, and resume the run: what is not durable is executed again, except "
-            "for `once` tools, which are unsettled then",
+            fix=f"{fix}, and resume the run: what is not durable is executed again, except for `once` tools, which are "
+            "unsettled then",
         )
         return self.failure

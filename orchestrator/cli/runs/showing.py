@@ -56,10 +56,10 @@ async def head_of(store: Store, run_id: str) -> Head:
     """What is known of a run. Raises ``RunError`` ORCH-R023."""
     from orchestrator.runtime.failures import unknown_run
 
-    loaded = await store.load(run_id)
-    if loaded is None:
+    head = await store.head(run_id)
+    if head is None:
         raise unknown_run(run_id)
-    return loaded.head
+    return head
 
 
 def timeline_data(found: Timeline) -> dict[str, Any]:

@@ -43,11 +43,11 @@ class Carried:
 
 async def exported(store: Store, artifacts: Artifacts | None, run_id: str) -> AsyncIterator[bytes]:
     """The lines of a run's file. Raises ``RunError`` ORCH-R023 for an unknown run, ORCH-R090 for a lost value."""
-    loaded = await store.load(run_id)
-    if loaded is None:
+    head = await store.head(run_id)
+    if head is None:
         raise unknown_run(run_id)
     digest, count = sha256(), 0
-    async for data in _parts(store, artifacts, loaded.head):
+    async for data in _parts(store, artifacts, head):
         line = json.dumps(data, ensure_ascii=True).encode() + b"\n"
         digest.update(line)
         count += 1
@@ -148,15 +148,15 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
     store.append(claim, b"", change=change)
     if (waiting := store.barrier(head.run_id)) is not None:
         await waiting
-    loaded = await store.load(head.run_id)
-    assert loaded is not None
-    return loaded.head
+    now = await store.head(head.run_id)
+    assert now is not None
+    return now
 
 
 async def _remove_half(store: Store, run_id: str) -> None:
     """An import that was killed has left a run that nobody can execute."""
-    loaded = await store.load(run_id)
-    if loaded is not None and loaded.head.version == IMPORTING:
+    head = await store.head(run_id)
+    if head is not None and head.version == IMPORTING:
         await store.remove([run_id])
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
+from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.lines.wire import VERSION, upgraded
 from orchestrator.runtime.journal.reading.described import Described
 from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.stores.failed import DAMAGED
 
 Status = str
 """``running``, ``done``, ``failed``, ``waiting`` or ``unsettled``."""
@@ -73,10 +75,15 @@ class Timeline:
 
 
 async def timeline(rows: AsyncIterable[Row], described: Described) -> Timeline:
-    """What the rows say that are kept of a run; what a snapshot says again is left out."""
+    """What the rows say that are kept of a run, as far as none is lost; what a snapshot says again is left out."""
     reading = Reading(described)
-    async for row in rows:
-        reading.row(row)
+    try:
+        async for row in rows:
+            reading.row(row)
+    except JournalError as error:  # what is behind rows that are lost cannot be understood without them
+        if error.code != DAMAGED:
+            raise
+        reading.timeline.problems.append(error.message)
     return reading.timeline
 
 

@@ -189,8 +189,12 @@ class Store(Protocol):
         Raises :class:`FencedError` where the claim is lost, and then drops what was appended.
         """
 
+    async def head(self, run_id: str) -> Head | None:
+        """What is known of a run, whose log may be damaged; None for an unknown one."""
+
     async def load(self, run_id: str) -> Loaded | None:
-        """A run from its last snapshot on; None for an unknown one."""
+        """A run from its last snapshot on; None for an unknown one. Raises ``JournalError`` ORCH-R095 where some of
+        that is damaged or missing."""
 
     def history(self, run_id: str, *, after: int = 0) -> AsyncIterator[Row]:
         """Every row that is kept, snapshots too, in order, from the one behind ``after``."""

@@ -180,6 +180,11 @@ class MemoryStore:
         if appended.change is not None:
             self._change(run, appended.change, now)
 
+    async def head(self, run_id: str) -> Head | None:
+        """What is known of a run."""
+        run = self._runs.get(run_id)
+        return None if run is None else run.full_head()
+
     async def load(self, run_id: str) -> Loaded | None:
         """A run from its last snapshot on."""
         run = self._runs.get(run_id)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from orchestrator.errors import JournalError, described
 from orchestrator.redaction import shown
 from orchestrator.runtime.journal.stores.base import Store
+from orchestrator.runtime.journal.stores.failed import advice, in_a_line
 
 DEFAULT_URL: Final = "sqlite:///.orch/runs.db"
 _KINDS: Final = ("memory", "sqlite", "postgresql", "postgres")
@@ -67,9 +68,6 @@ async def _postgresql(url: str) -> Store:
     try:
         return await PostgresqlStore.open(url)
     except (OSError, Error) as error:
-        raise JournalError(
-            "ORCH-R093",
-            f"the store of runs at {shown(url)} cannot be opened: {described(error)}",
-            why="the database does not answer, is starting, or does not let this user in",
-            fix="try again when `psql` with this URL connects",
-        ) from error
+        why, fix = advice(error)
+        message = f"the store of runs at {shown(url)} cannot be opened: {in_a_line(error)}"
+        raise JournalError("ORCH-R093", message, why=why, fix=f"{fix}, and try again") from error

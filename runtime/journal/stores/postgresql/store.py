@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapp
 from contextlib import contextmanager
 from typing import Final, get_args
 
+from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.stores.base import (
     LEASE_S,
     Change,
@@ -20,6 +21,7 @@ from orchestrator.runtime.journal.stores.base import (
     Status,
 )
 from orchestrator.runtime.journal.stores.bell import Bell
+from orchestrator.runtime.journal.stores.failed import DAMAGED, ranges
 from orchestrator.runtime.journal.stores.postgresql import claiming
 from orchestrator.runtime.journal.stores.postgresql.address import Address
 from orchestrator.runtime.journal.stores.postgresql.claiming import HEAD, NOTIFY, Claims, head_of
@@ -60,6 +62,11 @@ _HEAD: Final = f"SELECT {HEAD}, run.snapshot FROM orch_run AS run WHERE run.run_
 _ROWS: Final = """
     SELECT number, is_snapshot, at, data FROM orch_log
     WHERE run_id = %(run)s AND number BETWEEN %(first)s AND %(last)s ORDER BY number"""
+_MISSING: Final = """
+    SELECT wanted.number FROM orch_run AS run CROSS JOIN generate_series(1, %(last)s::int8) AS wanted(number)
+    WHERE run.run_id = %(run)s
+        AND NOT EXISTS (SELECT FROM orch_log AS log WHERE log.run_id = run.run_id AND log.number = wanted.number)
+    ORDER BY wanted.number"""
 _SEND: Final = f"""
     WITH told AS (
         UPDATE orch_run AS run SET
@@ -114,6 +121,7 @@ class PostgresqlStore:
         self._lock = lock
         self._unsure: set[str] = set()
         """Owners with a claim that may have been made, and whose answer never came."""
+        self._has_claimed = False
 
     @classmethod
     async def open(cls, url: str) -> PostgresqlStore:
@@ -222,21 +230,29 @@ class PostgresqlStore:
         """What to wait for until everything appended to the run is durable; None if it is."""
         return self._flusher.barrier(run_id)
 
+    async def head(self, run_id: str) -> Head | None:
+        """What is known of a run."""
+        found = (await self._reads.run(_HEAD, {"run": run_id})).rows
+        return head_of(found[0][:-1]) if found else None
+
     async def load(self, run_id: str) -> Loaded | None:
-        """A run from its last snapshot on; None for an unknown one."""
+        """A run from its last snapshot on. Raises ``JournalError`` ORCH-R095 where rows of that are missing."""
         found = (await self._reads.run(_HEAD, {"run": run_id})).rows
         if not found:
             return None
         *fields, snapshot = found[0]
         head = head_of(fields)
         rows = [row async for row in self._rows(run_id, snapshot, head.rows)]
+        if not rows:  # it was removed meanwhile
+            return None
         return Loaded(head, rows)
 
     async def history(self, run_id: str, *, after: int = 0) -> AsyncIterator[Row]:
-        """Every row that is kept, in order, from the one behind ``after``."""
-        found = (await self._reads.run(_HEAD, {"run": run_id})).rows
-        if found:
-            async for row in self._rows(run_id, after + 1, head_of(found[0][:-1]).rows):
+        """Every row that is kept, in order, from the one behind ``after``. Raises ``JournalError`` ORCH-R095 where one
+        is missing."""
+        head = await self.head(run_id)
+        if head is not None:
+            async for row in self._rows(run_id, after + 1, head.rows):
                 yield row
 
     async def heads(
@@ -332,12 +348,14 @@ class PostgresqlStore:
             try:
                 await self._flusher.flush()
             finally:
-                await self._claims.give_back()
+                if self._has_claimed:  # else there is nothing to write, and who only reads may not be able to
+                    await self._claims.give_back()
         finally:
             await self._close_sessions()
 
     @contextmanager
     def _sure_of(self, owner: str | None) -> Iterator[None]:
+        self._has_claimed = self._has_claimed or owner is not None
         try:
             yield
         except BaseException:
@@ -357,9 +375,26 @@ class PostgresqlStore:
         await self._reads.close()
 
     async def _rows(self, run_id: str, first: int, last: int) -> AsyncIterator[Row]:
-        """Rows in order, some at a time."""
+        """Rows in order, some at a time; none any more where the run is removed meanwhile."""
         while first <= last:
-            values = {"run": run_id, "first": first, "last": min(last, first + PAGE_ROWS - 1)}
+            end = min(last, first + PAGE_ROWS - 1)
+            values = {"run": run_id, "first": first, "last": end}
             for number, is_snapshot, at, data in (await self._reads.run(_ROWS, values)).rows:
+                if number != first:
+                    break
                 yield Row(number, is_snapshot, at, bytes(data))
-            first += PAGE_ROWS
+                first += 1
+            if first <= end:
+                await self._say_what_is_missing(run_id, last)
+                return
+
+    async def _say_what_is_missing(self, run_id: str, last: int) -> None:
+        """Raise ORCH-R095 for a run of which rows were removed, unless that is removed as a whole."""
+        missing = [number for (number,) in (await self._reads.run(_MISSING, {"run": run_id, "last": last})).rows]
+        if missing:
+            raise JournalError(
+                DAMAGED,
+                f"run {run_id} is damaged: of the {last} rows of its log, {ranges(missing)} are missing",
+                why="they were removed from the database, or lost with a page of it",
+                fix="restore the database from a backup; the other runs in it are not touched by this",
+            )

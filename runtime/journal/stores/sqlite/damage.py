@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from orchestrator.errors import JournalError
+from orchestrator.runtime.journal.stores.failed import DAMAGED, ranges
 from orchestrator.runtime.journal.stores.sqlite.runs import check_sum
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -38,23 +39,23 @@ def error(db: sqlite3.Connection, run_id: str) -> JournalError:
         head = None
     if head is None:
         return JournalError(
-            "ORCH-R095",
+            DAMAGED,
             f"run {run_id} cannot be read: the file is damaged where it says how far the run is",
             why="its log may be whole, and cannot be found without that",
             fix="restore the file from a backup; the other runs in it can be read and exported",
         )
     run, rows = head
     kept = dict(_intact(db, run))
-    lost = _ranges([number for number in range(1, rows + 1) if number not in kept])
+    lost = ranges([number for number in range(1, rows + 1) if number not in kept])
     if not lost:
         return JournalError(
-            "ORCH-R095",
+            DAMAGED,
             f"run {run_id} cannot be read: the file is damaged between its {rows} rows, which are whole",
             fix="restore the file from a backup, or export the run's history and import it into a new file",
         )
     snapshots = [number for number, is_snapshot in kept.items() if is_snapshot]
     return JournalError(
-        "ORCH-R095",
+        DAMAGED,
         f"run {run_id} is damaged: of the {rows} rows of its log, {lost} cannot be read",
         why=f"the file was changed or torn below SQLite; the last snapshot that can be read is row {max(snapshots)}"
         if snapshots
@@ -65,7 +66,7 @@ def error(db: sqlite3.Connection, run_id: str) -> JournalError:
 
 def _listing() -> JournalError:
     return JournalError(
-        "ORCH-R095",
+        DAMAGED,
         "the runs cannot be listed: the file is damaged where it says which there are",
         why="each of them can be read by its id, where its own place is whole",
         fix="restore the file from a backup",
@@ -94,14 +95,3 @@ def _intact(db: sqlite3.Connection, run: int) -> Iterator[tuple[int, bool]]:
         for number, is_snapshot, data, expected in read:
             if isinstance(data, bytes) and check_sum(data) == expected:
                 yield number, bool(is_snapshot)
-
-
-def _ranges(numbers: list[int]) -> str:
-    """`3`, or `3-5, 8`, of numbers in order."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)

@@ -39,6 +39,12 @@ def head(db: sqlite3.Connection, run_id: str) -> Head | None:
     return None if found is None else Head(*found)
 
 
+def known_head(db: sqlite3.Connection, run_id: str) -> Head | None:
+    """:func:`head`, which raises ``JournalError`` ORCH-R095 where it is damaged."""
+    with damage.told(db, run_id):
+        return head(db, run_id)
+
+
 def load(db: sqlite3.Connection, run_id: str) -> Loaded | None:
     """A run from its last snapshot on. Raises ``JournalError`` ORCH-R095 where some of that is damaged."""
     with damage.told(db, run_id), _at_one_time(db):

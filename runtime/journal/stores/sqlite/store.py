@@ -30,7 +30,7 @@ from orchestrator.runtime.journal.stores.base import (
     Status,
 )
 from orchestrator.runtime.journal.stores.bell import Bell
-from orchestrator.runtime.journal.stores.sqlite import claims, reading, runs
+from orchestrator.runtime.journal.stores.sqlite import claims, damage, reading, runs
 from orchestrator.runtime.journal.stores.sqlite.connections import ConnectionThread, Do
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
 from orchestrator.runtime.journal.stores.sqlite.schema import BUSY_S, connect, prepare, sync_folder
@@ -169,6 +169,10 @@ class SqliteStore:
             self._write(run_id, log)
         return waiter
 
+    async def head(self, run_id: str) -> Head | None:
+        """What is known of a run. Raises ``JournalError`` ORCH-R095 where that is damaged."""
+        return await self._reader.read(lambda db: reading.known_head(db, run_id))
+
     async def load(self, run_id: str) -> Loaded | None:
         """A run from its last snapshot on. Raises ``JournalError`` ORCH-R095 where some of that is damaged."""
         return await self._reader.read(lambda db: reading.load(db, run_id))
@@ -251,10 +255,17 @@ class SqliteStore:
         return await self._reader.read(lambda db: reading.referred(db, artifacts))
 
     async def remove(self, run_ids: Collection[str]) -> int:
-        """Remove runs that nobody executes; each in a commit, between which others have theirs."""
+        """Remove runs that nobody executes; each in a commit, between which others have theirs. One whose rows are in a
+        damaged page stays.
+        """
         removed = 0
         for run_id in set(run_ids):
-            removed += await self._writer.write(partial(runs.remove, run_id=run_id))
+            try:
+                removed += await self._writer.write(partial(runs.remove, run_id=run_id))
+            except sqlite3.DatabaseError as error:
+                if not damage.is_damage(error):
+                    raise
+                _log.warning("run %s stays, as %s is damaged where its rows are: %s", run_id, self._path, error)
         return removed
 
     async def close(self) -> None:

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
+from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.stores.base import Store
 from orchestrator.runtime.journal.stores.postgresql import connections
 from orchestrator.runtime.journal.stores.postgresql.store import PostgresqlStore
 from tests.postgresql import Server
 from tests.runtime.journal.stores.contract import Contract
-from tests.runtime.journal.stores.keeping import claimed, created, durable, log
+from tests.runtime.journal.stores.keeping import claimed, created, durable, head_of, log
 
 
 class Schema:
@@ -102,3 +103,40 @@ async def test_a_store_that_is_closed_says_so(url: str) -> None:
         await durable(store, "r")
     with pytest.raises(psycopg.InterfaceError, match="closed"):
         await store.heads()
+
+
+async def test_rows_that_are_missing_are_named(url: str) -> None:
+    store = await PostgresqlStore.open(url)
+    for name in ("hurt", "well"):
+        claim = await created(store, name)
+        for number in range(2, 10):
+            store.append(claim, b"%d" % number)
+            await durable(store, name)
+    address, _, schema = url.partition("?schema=")
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+        await connection.execute(f"DELETE FROM {schema}.orch_log WHERE run_id = 'hurt' AND number IN (4, 5, 7)")
+    with pytest.raises(JournalError, match="of the 9 rows of its log, 4-5, 7 are missing") as caught:
+        await store.load("hurt")
+    assert caught.value.code == "ORCH-R095"
+    found: list[int] = []
+    with pytest.raises(JournalError):
+        async for row in store.history("hurt"):
+            found.append(row.number)  # noqa: PERF401 - as far as it goes
+    assert found == [1, 2, 3]
+    assert (await head_of(store, "well")).rows == len(await log(store, "well")) == 9
+    head = await store.head("hurt")
+    assert head is not None
+    assert head.rows == 9
+    await store.close()
+
+
+async def test_who_only_reads_needs_no_database_that_takes_writes(url: str) -> None:
+    store = await PostgresqlStore.open(url)
+    await created(store, owner=None)
+    await store.close()
+    read_only = await PostgresqlStore.open(f"{url}&options=-c%20default_transaction_read_only%3Don")
+    assert [head.run_id for head in await read_only.heads()] == ["r"]
+    assert await log(read_only) == [b"first"]
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await read_only.set_status("r", "paused")
+    await read_only.close()
