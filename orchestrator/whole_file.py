@@ -5,33 +5,53 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import get_ident
+from secrets import token_hex
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write bytes, or a text in UTF-8, in place of what the file held. Raises ``OSError`` that names ``path``.
+    """Write bytes, or a text in UTF-8, in place of what the file held. Raises ``OSError`` that names ``path``."""
+    with written_whole(path) as out:
+        out.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def written_whole(path: Path, *, is_private: bool = False) -> Iterator[BinaryIO]:
+    """What is written within takes the place of what the file held, at the end; an exception leaves that as it was.
 
     A link is followed. What is no regular file, such as a pipe, and a file in a folder that takes no others, is
-    written as it is.
+    written as it is. A file that ``is_private`` can be read by its owner only. Raises ``OSError`` that names ``path``.
     """
+    in_place = path.exists() and not (path.is_file() and os.access(path.resolve().parent, os.W_OK))
+    draft: Path | None = None
     try:
-        file = path.resolve()
-    except RuntimeError as circle:  # up to Python 3.12
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from circle
-    in_place = file.exists() and not (file.is_file() and os.access(file.parent, os.W_OK))
-    draft = file if in_place else file.with_name(f".{file.name[:50]}.{os.getpid()}.{get_ident()}")
-    try:
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
-        if not in_place:
-            if file.exists():
-                shutil.copymode(file, draft)
-            draft.replace(file)
+        if in_place:
+            with path.open("wb") as out:
+                yield out
+            return
+        try:
+            file = path.resolve()
+        except RuntimeError as circle:  # up to Python 3.12
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from circle
+        draft = file.with_name(f".{file.name[:50]}.{token_hex(4)}")
+        with open(draft, "xb", opener=_private if is_private else None) as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        if file.exists() and not is_private:
+            shutil.copymode(file, draft)
+        draft.replace(file)
     except BaseException as failure:
-        if not in_place:
+        if draft is not None:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
         if isinstance(failure, OSError):
             raise OSError(failure.errno, failure.strerror, str(path)) from failure
         raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

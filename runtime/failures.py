@@ -84,6 +84,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R103": "a run was taken over by another process",
     "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
     "ORCH-R105": "a run is to be forked at an op that it has not come to",
+    "ORCH-R106": "a run cannot have this id, key or tenant",
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",
     "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
     "ORCH-R112": "the tables of runs cannot be made",
@@ -92,6 +93,8 @@ CODES: Final[dict[str, str]] = {
 
 SETTLED_AS_FAILED: Final = "ORCH-R027"
 UNDECIDED: Final = "ORCH-R104"
+_LONGEST_SHOWN: Final = 100
+"""Characters of a name that is none."""
 
 
 class LostAttemptError(RunError):
@@ -338,6 +341,12 @@ def run_exists(run_id: str) -> RunError:
         why="what its `once` tools have done, and their keys, go by its id",
         fix="resume it, or give the new run an id of its own",
     )
+
+
+def not_a_name(what: str, text: object, fix: str) -> RunError:
+    """ORCH-R106."""
+    shown = repr(text) if len(repr(text)) <= _LONGEST_SHOWN else f"{repr(text)[:_LONGEST_SHOWN]}…"
+    return RunError("ORCH-R106", f"a run cannot have the {what} {shown}", fix=fix)
 
 
 def too_many_written_off(tenant: str | None, calls: int) -> RunError:

@@ -8,10 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from orchestrator.runtime.failures import run_exists, run_under_way
+from orchestrator.runtime.failures import not_a_name, run_exists, run_under_way
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.run_log import RunLog
+
+LONGEST_NAME: Final = 200
+"""Characters of the id of a run, and of a tenant."""
+LONGEST_KEY: Final = 400
+"""Characters of a key: with a tenant and a workflow, an entry of an index of PostgreSQL's takes them."""
+
+
+def require_names(run_id: str, tenant: str = "", key: str | None = None) -> None:
+    """Raise ``RunError`` ORCH-R106 for names of a run that a line of text, a command or an index does not take."""
+    if not _is_line(run_id, LONGEST_NAME) or not run_id or run_id.startswith("-"):
+        fix = f"1 to {LONGEST_NAME} printable characters, the first of which is no `-`, in a line"
+        raise not_a_name("id", run_id, fix)
+    if not _is_line(tenant, LONGEST_NAME):
+        raise not_a_name("tenant", tenant, f"at most {LONGEST_NAME} printable characters, in a line")
+    if key is not None and (not _is_line(key, LONGEST_KEY) or not key):
+        fix = f"1 to {LONGEST_KEY} printable characters, in a line; a digest stands for what is longer"
+        raise not_a_name("key", key, fix)
+
+
+def _is_line(text: object, longest: int) -> bool:
+    return type(text) is str and len(text) <= longest and text.isprintable() and text == text.strip()
 
 
 class RunIds:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from orchestrator.whole_file import write_whole
+from orchestrator.whole_file import write_whole, written_whole
 
 
 def test_it_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
@@ -52,3 +53,23 @@ def test_the_error_names_the_file(tmp_path: Path) -> None:
         write_whole(tmp_path / "none" / "plan.json", "")
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         write_whole(Path("/dev/full"), "text")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_what_is_private_is_so_from_its_first_byte(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("old")
+    with written_whole(tmp_path / "run", is_private=True) as out:
+        out.write(b"secret")
+        assert [each.stat().st_mode & 0o777 for each in tmp_path.iterdir() if each.name != "run"] == [0o600]
+    assert ((tmp_path / "run").read_bytes(), (tmp_path / "run").stat().st_mode & 0o777) == (b"secret", 0o600)
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(tmp_path / "pipe", "text")
+        assert os.read(reader, 9) == b"text"
+    finally:
+        os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()

@@ -80,6 +80,7 @@ def store_url(given: str | None) -> str:
     """What ``--store`` says, else the environment, else a file below the current folder."""
     from orchestrator.runtime.journal.stores.opened import DEFAULT_URL
 
+    _require_words({"--store": given})
     return given or _of_environment() or DEFAULT_URL
 
 
@@ -90,6 +91,7 @@ def keeping_of(
 
     Raises ``UsageError`` ORCH-U002 for options that contradict each other.
     """
+    _require_words({"--store": store, "--run-id": run_id, "--key": key})
     if many and run_id:
         message = "--run-id names one run, and there may be several"
         raise UsageError("ORCH-U002", message, fix="give --key, which all of them share")
@@ -102,6 +104,12 @@ def keeping_of(
             raise UsageError("ORCH-U002", message, fix="leave one of them out")
         return None
     return Keeping(store_url(store), again, run_id, key, store, many)
+
+
+def _require_words(given: Mapping[str, str | None]) -> None:
+    for option, value in given.items():
+        if value == "":  # of a variable that is not set, most likely
+            raise UsageError("ORCH-U002", f"{option} is empty", fix="leave it out, or give it a value")
 
 
 def engine_words(

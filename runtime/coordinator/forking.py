@@ -25,6 +25,7 @@ from orchestrator.runtime.journal.lines.wire import VERSION, Wire
 from orchestrator.runtime.journal.reading.described import Described, of_program, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
 from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.run_ids import require_names
 
 _OWNER: Final = "fork"
 _ARTIFACT: Final = re.compile(r'\{"~artifact":"([^"]+)"\}')
@@ -58,6 +59,7 @@ async def fork(
     if before is not None and not is_reached:
         raise failures.not_reached(before, run_id)
     apart = None if artifacts is None else Apart(store, artifacts)
+    require_names(new_id)
     at = time()
     try:
         started = _started(program, loaded, apart)

@@ -46,6 +46,7 @@ from orchestrator.runtime.journal.versions.version_change import (
     read_history,
 )
 from orchestrator.runtime.program.program import Program
+from orchestrator.runtime.run_ids import require_names
 
 OVER_WELL: Final = ("done",)
 """A run that has given its result is not executed by another version."""
@@ -112,7 +113,8 @@ class Owner:
     async def begin(self, program: Program, started: RunStarted, key: str | None) -> Recorder | Head:
         """Add a run and claim it: its log; or the head of the run that has this key.
 
-        Raises ``RunError`` ORCH-R029 for the id of another run, and ORCH-R101 for an input that cannot be kept.
+        Raises ``RunError`` ORCH-R029 for the id of another run, ORCH-R101 for an input that cannot be kept, and
+        ORCH-R106 for names that are none.
         """
         recorder = self._recorder(program)
         head = await self._created(recorder, program, started, key, owner=self.name)
@@ -129,6 +131,7 @@ class Owner:
     async def _created(
         self, recorder: Recorder, program: Program, started: RunStarted, key: str | None, *, owner: str | None
     ) -> Head:
+        require_names(started.run_id, started.tenant or "", key)
         run = NewRun(started.run_id, started.workflow, started.program, started.tenant or "", key)
         try:
             data, large = await recorder.first(started)

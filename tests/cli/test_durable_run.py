@@ -143,3 +143,10 @@ def test_no_command_that_is_said_has_a_password() -> None:
     for said in (kept.go_on("r1"), kept.watch("r1")):
         assert "postgresql://" in said
         assert "hidden" not in said
+
+
+@pytest.mark.parametrize("option", ["--run-id", "--key", "--store"])
+def test_an_empty_name_is_none(tmp_path: Path, option: str) -> None:
+    ended = orch(tmp_path, "run", "flow.py", "a", option, "")
+    assert (ended.returncode, f"{option} is empty" in ended.stderr) == (2, True)
+    assert not (tmp_path / ".orch").exists()

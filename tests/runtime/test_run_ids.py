@@ -10,6 +10,8 @@ from orchestrator import tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.run_ids import require_names
 from orchestrator.runtime.runner import Runner
 
 
@@ -83,3 +85,29 @@ async def test_nothing_is_settled_of_a_run_that_is_under_way() -> None:
             await runtime.settle(sale, "order", "pay_1", did_not_happen=True)
         assert (await run).value == 5
     assert raised.value.code == "ORCH-R022"
+
+
+LINES = ["a\nb", "\x1b[31m", "a\0", "\ud800", " a", "x" * 401]
+NAMES = [*[{"run_id": each} for each in [*LINES, "", "-x"]], *[{"key": each} for each in [*LINES, ""]]]
+
+
+@pytest.mark.parametrize("names", [*NAMES, *[{"tenant": each} for each in LINES]])
+def test_what_no_line_or_command_takes_names_no_run(names: dict[str, str]) -> None:
+    with pytest.raises(RunError) as caught:
+        require_names(**{"run_id": "r", **names})
+    (wrong,) = caught.value.diagnostics
+    assert (wrong.code, wrong.message.isprintable()) == ("ORCH-R106", True)
+    assert wrong.fix
+
+
+def test_a_name_may_have_any_other_characters() -> None:
+    require_names("über/日本🙂%_*?['\"; --", "acme & sons", "x" * 400)
+
+
+async def test_a_store_is_given_no_such_name() -> None:
+    store = MemoryStore()
+    async with Runner(store=store) as runner:
+        for names in ({"run_id": "a\nb"}, {"key": "a\nb"}, {"tenant": "a\nb"}):
+            with pytest.raises(RunError, match="ORCH-R106"):
+                await runner.run(selling(Shop()), {"cents": 1}, **names)
+    assert not await store.heads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 import click
@@ -31,6 +32,8 @@ def gc_command(days: float | None, tenants: tuple[str, ...], store: str | None, 
     """
     del debug
     by_tenant = dict(_tenant(each) for each in tenants)
+    if days is not None and isnan(days):
+        raise UsageError("ORCH-U002", "--days: nan is no number of days", fix="write --days 90")
 
     async def collect(opened: Store) -> tuple[int, int]:
         import asyncio

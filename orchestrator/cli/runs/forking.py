@@ -60,7 +60,7 @@ def fork_command(  # noqa: PLR0917 - one parameter an option
     static = {name: value for name, value in own.items() if value is not None}
     workflow, _ = for_static(found.workflow, Job([Case(run_id, static)]))
     program, inputs = compile_workflow(workflow).program, some_of(parameters_of(workflow), changes)
-    name = new_id or uuid4().hex
+    name = uuid4().hex if new_id is None else new_id
 
     async def forked(opened: Store) -> None:
         await fork(opened, program, run_id, name, before=before, inputs=inputs, artifacts=artifacts_of(opened.url))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,6 +15,7 @@ from orchestrator.cli.options import check_writable, debug_option, json_option
 from orchestrator.cli.runs.opening import with_store
 from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver_json
+from orchestrator.whole_file import written_whole
 
 if TYPE_CHECKING:
     from orchestrator.runtime.journal.stores.base import Head, Store
@@ -33,24 +33,17 @@ def export_command(run_id: str, file: Path, store: str | None, as_json: bool, de
     """Write a run with everything that is kept of it to a file, which only you can read."""
     del debug
     check_writable(file, "--output")
-    draft = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
 
     async def write(opened: Store) -> None:
         from orchestrator.runtime.journal.artifacts.opening import artifacts_of
         from orchestrator.runtime.journal.reading.carried import exported
 
         artifacts = await asyncio.to_thread(artifacts_of, opened.url)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        with written_whole(file, is_private=True) as out:
             async for line in exported(opened, artifacts, run_id):
                 out.write(line)
-            out.flush()
-            os.fsync(out.fileno())
 
-    try:
-        with_store(store, write)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    with_store(store, write)
     if as_json:
         deliver_json({"ok": True, "run_id": run_id, "file": str(file)})
     else:

@@ -23,6 +23,7 @@ from orchestrator.errors import JournalError, described
 from orchestrator.runtime.failures import run_exists, unknown_run
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.stores.base import OVER, Change, Claim, Head, NewRun, Row, Store
+from orchestrator.runtime.run_ids import require_names
 
 FORMAT: Final = 1
 IMPORTING: Final = "(being imported)"
@@ -126,6 +127,7 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
     for name, data in run.artifacts.items():
         if sha256(data).hexdigest() != name.rpartition("-")[2]:
             raise _damaged(f"the artifact {name!r:.100} has other content than its name says")
+    require_names(head.run_id, head.tenant, head.key)
     await _remove_half(store, head.run_id)
     new = NewRun(head.run_id, head.workflow, IMPORTING, head.tenant, head.key)
     first, *others = run.rows

@@ -55,6 +55,19 @@ def test_an_export_that_fails_leaves_no_file(orch: Orch, kept: Path) -> None:
     assert not [each for each in kept.iterdir() if "x.run" in each.name]
 
 
+@pytest.mark.usefixtures("kept")
+def test_an_export_to_a_device_says_that_it_is_full_and_leaves_it_there(orch: Orch) -> None:
+    ended = orch("runs", "export", "r1", "-o", "/dev/full", "--store", "a.db")
+    assert (ended.code, "/dev/full: No space left on device" in ended.err) == (1, True)
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("days", ["nan", "-1", "x"])
+def test_no_number_of_days_is_a_wrong_command(orch: Orch, kept: Path, days: str) -> None:
+    ended = orch("runs", "gc", "--days", days, "--store", str(kept / "a.db"))
+    assert (ended.code, "ORCH-U002" in ended.err) == (2, True)
+
+
 def test_runs_are_removed_by_age_and_not_by_default(orch: Orch, kept: Path) -> None:
     assert json.loads(orch("runs", "gc", "--store", "a.db", "--json").out)["runs"] == 0
     assert json.loads(orch("runs", "gc", "--days", "1", "--store", "a.db", "--json").out)["runs"] == 0
