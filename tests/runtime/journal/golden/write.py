@@ -1,0 +1,64 @@
+"""Writes the logs of the version of lines that there is now, beside those of the earlier ones, which stay as they are:
+
+python -m tests.runtime.journal.golden.write
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.journal import recorder
+from orchestrator.runtime.journal.artifacts import apart
+from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.lines.wire import VERSION
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.runner import Runner
+from tests.runtime.journal.golden.flow import Answering, everything, reply
+from tests.runtime.journal.lines.test_wire import EVENTS, program_of
+from tests.runtime.journal.text import Codec
+
+FOLDER = Path(__file__).parent
+LARGE, OFTEN = 500, 3000
+"""Values of more characters are artifacts, and snapshots are looked at behind so many bytes: a small log has both."""
+
+
+def lines() -> list[str]:
+    """The line of every kind of event, as it is written now."""
+    return [Codec(program_of(flow)).dumps(event) for flow, event in EVENTS]
+
+
+async def run() -> dict[str, Any]:
+    """A whole run, as its log has it."""
+    compiled, store = compile_workflow(everything), MemoryStore()
+    with (
+        TemporaryDirectory() as folder,
+        patch.object(apart, "LARGEST_INLINE", LARGE),
+        patch.object(recorder, "SNAPSHOT_BYTES", OFTEN),
+    ):
+        artifacts = Folder(Path(folder))
+        async with Runner(
+            {"main": ScriptedEngine(reply)}, store=store, artifacts=artifacts, human=Answering()
+        ) as runner:
+            done = await runner.run(compiled, {"start": "the start"}, run_id="golden", tenant="acme")
+        rows = [[row.is_snapshot, row.at, row.data.decode()] async for row in store.history("golden")]
+        kept = {name: artifacts.get(name).decode() for name in artifacts.names(float("inf"))}
+    about = {"python": list(sys.version_info[:2]), "program": compiled.program.fingerprint, "value": done.value}
+    return {**about, "rows": rows, "artifacts": kept}
+
+
+def main() -> None:
+    (FOLDER / f"lines_v{VERSION}.txt").write_bytes("\n".join([*lines(), ""]).encode(errors="surrogatepass"))
+    text = json.dumps(asyncio.run(run()), indent=1, ensure_ascii=False)
+    (FOLDER / f"run_v{VERSION}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
