@@ -116,11 +116,10 @@ def heads(
     limit: int,
 ) -> list[Head]:
     """Runs, the latest first. Each status is looked up by itself, in the index that has the rest."""
-    narrow = [name for name, is_narrow in (("tenant", bool(tenant)), ("workflow", workflow is not None)) if is_narrow]
+    narrow = [name for name, given in (("tenant", tenant), ("workflow", workflow)) if given is not None]
     where = ["status = :status"]
     where += ["workflow = :workflow"] if workflow is not None else []
     where += ["tenant = :tenant"] if tenant is not None else []
-    where += ["tenant <> ''"] if tenant else []  # as the index has no others
     where += ["(created_at, run_id) < (:created_at, :run_id)"] if before is not None else []
     page = (
         f"SELECT created_at, run_id FROM runs INDEXED BY runs_by_{'_and_'.join(narrow) or 'status'}"

@@ -91,7 +91,14 @@ CREATE TABLE epochs(id INTEGER PRIMARY KEY, last INTEGER NOT NULL);  -- one row
 INSERT INTO epochs SELECT 1, coalesce(max(epoch), 0) FROM runs;
 """
 
-STEPS: Final = (_FIRST, _ONE_SEQUENCE_OF_EPOCHS)
+_EVERY_TENANT: Final = """
+DROP INDEX runs_by_tenant;
+DROP INDEX runs_by_tenant_and_workflow;
+CREATE INDEX runs_by_tenant ON runs(tenant, status, created_at, run_id);
+CREATE INDEX runs_by_tenant_and_workflow ON runs(tenant, workflow, status, created_at, run_id);
+"""
+
+STEPS: Final = (_FIRST, _ONE_SEQUENCE_OF_EPOCHS, _EVERY_TENANT)
 """Statements that make each version of the schema out of the one before; 0 is an empty file."""
 
 

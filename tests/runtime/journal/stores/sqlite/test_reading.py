@@ -42,7 +42,7 @@ def is_a_scan(step: str) -> bool:
 
 @pytest.mark.parametrize(
     ("status", "workflow", "tenant", "before"),
-    list(product([(), ("done", "failed")], [None, "w"], [None, "t"], [None, (1e9, "r")])),
+    list(product([(), ("done", "failed")], [None, "w"], [None, "t", ""], [None, (1e9, "r")])),
 )
 def test_a_list_costs_by_its_length(
     db: sqlite3.Connection,
@@ -78,6 +78,26 @@ def test_a_look_for_runs_costs_by_their_versions(db: sqlite3.Connection, tmp_pat
     add(range(12, 600))
     assert steps() < 2 * few
     process.leave()
+
+
+def test_a_list_of_one_tenant_costs_the_same_among_runs_of_others(db: sqlite3.Connection) -> None:
+    def steps(tenant: str) -> int:
+        """How many of its steps SQLite takes."""
+        taken: list[None] = []
+        db.set_progress_handler(lambda: taken.append(None), 1)
+        assert len(reading.heads(db, status=(), workflow="w", tenant=tenant, before=None, limit=50)) == 1
+        db.set_progress_handler(None, 1)
+        return len(taken)
+
+    def add(many: range) -> None:
+        for number in many:
+            runs.create(db, NewRun(f"r{number}", "w", "v", f"t{number}"), b"", None)
+
+    runs.create(db, NewRun("none", "w", "v"), b"", None)
+    add(range(10))
+    few = steps("t0"), steps("")
+    add(range(10, 600))
+    assert (steps("t0"), steps("")) == few
 
 
 def test_what_is_done_to_one_run_costs_by_that_run(db: sqlite3.Connection, tmp_path: Path) -> None:
