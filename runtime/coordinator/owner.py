@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -54,6 +54,8 @@ RETRY_S: Final = 1.0
 """So long is waited before a store that has failed is asked again."""
 CLAIMED_AGAIN: Final = ("ready", "running")
 """What a run was that would be ready once it is given back."""
+GIVEN_UP_S: Final = 1.0
+"""So long whoever was cancelled waits for a store to take a run back. If it never answers, the lease runs out."""
 BEATS: Final = 3
 """So often a lease is renewed while it lasts."""
 _log: Final = logging.getLogger(__name__)
@@ -247,7 +249,7 @@ class Owner:
             with told(self.store.url):
                 self.store.append(claim, b"", change=change)
                 if (waiting := self.store.barrier(claim.run_id)) is not None:
-                    await waiting
+                    await _soon(waiting)
         except FencedError as error:
             raise taken_over(run_id) from error
         finally:
@@ -378,3 +380,14 @@ class Owner:
             except Exception as error:  # noqa: BLE001 - it is tried again; whoever appends is told
                 _log.warning("%s could not look for notices: %s", self.name, described(error))
                 await asyncio.sleep(RETRY_S)
+
+
+async def _soon(waiting: Awaitable[None]) -> None:
+    """Wait, though not for long where the task is cancelled: nobody can do so twice."""
+    task = asyncio.current_task()
+    is_cancelled = task is not None and task.cancelling() > 0
+    future = asyncio.ensure_future(waiting)
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be after that
+    await asyncio.wait({future}, timeout=GIVEN_UP_S if is_cancelled else None)
+    if future.done():
+        future.result()

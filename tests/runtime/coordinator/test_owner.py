@@ -10,6 +10,7 @@ import pytest
 from orchestrator import tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
+from orchestrator.runtime.coordinator import owner
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
@@ -81,3 +82,38 @@ async def test_a_run_that_cannot_be_resumed_as_somebody_asks_for_is_not_held() -
         with pytest.raises(RunError, match="is not a budget"):
             await runtime.resume(compiled, "r", budget="nonsense")
         assert (await second.resume(compiled, "r")).value == 1
+
+
+class Silent(MemoryStore):
+    """A store that takes everything and says of nothing that it is durable, while it is silent."""
+
+    is_silent = False
+
+    def barrier(self, run_id: str) -> Any:
+        return asyncio.get_running_loop().create_future() if self.is_silent else super().barrier(run_id)
+
+
+async def test_who_settles_an_op_may_give_up_a_store_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "GIVEN_UP_S", 0.01)
+
+    @tool(effects="once")
+    async def pay(n: int) -> int:
+        raise OSError("no")
+
+    @workflow
+    def flow(n: int) -> int:
+        return pay(n)
+
+    store, compiled = Silent(), compile_workflow(flow)
+    async with Runner(store=store) as runtime:
+        with pytest.raises(RunError, match="no"):
+            await runtime.run(compiled, {"n": 1}, run_id="r")
+        store.is_silent = True
+        settling = asyncio.create_task(runtime.settle(compiled, "r", "pay_1", result=5))
+        await asyncio.wait({settling}, timeout=0.1)
+        settling.cancel()
+        await asyncio.wait({settling}, timeout=60)
+        assert settling.cancelled()
+        store.is_silent = False
+        await runtime.settle(compiled, "r", "pay_1", result=5)
+        assert (await runtime.resume(compiled, "r")).value == 5
