@@ -220,6 +220,9 @@ class PlanError(OrchError):
 class RunError(OrchError):
     """A run failed (ORCH-R)."""
 
+    undecided: Sequence[str] = ()
+    """The paths of ops of which a person has to say something before the run can go on (ORCH-R020, ORCH-R104)."""
+
 
 class BudgetError(RunError):
     """The next op would have broken a budget, so it was not started (ORCH-R010)."""

@@ -150,6 +150,8 @@ def _placed(error: OrchError, where: SourceLoc | None) -> RunError:
     made = kind.collect(placed)
     assert isinstance(made, RunError)
     made.raised = error.raised
+    if isinstance(error, RunError):
+        made.undecided = error.undecided
     if isinstance(error, BudgetError) and isinstance(made, BudgetError):
         made.ledger = error.ledger
     return made
@@ -183,7 +185,7 @@ def timed_out(op: str, timeout_s: float, where: SourceLoc | None, *, has_returne
 def unsettled(op: str, reason: str, where: SourceLoc | None, *, asked: str | None = None) -> UnsettledError:
     """ORCH-R020. ``asked`` is why the tool's check could not tell either."""
     offer = "" if asked else ", or give the tool a check= that tells, or a key= with which repeating is harmless"
-    return UnsettledError(
+    failure = UnsettledError(
         "ORCH-R020",
         f"nobody knows whether `{op}` happened: {reason}",
         where=where,
@@ -192,6 +194,8 @@ def unsettled(op: str, reason: str, where: SourceLoc | None, *, asked: str | Non
         fix=f"find out, say so with `await runtime.settle(compiled, run_id, {op!r}, result=...)` (or failed=..., "
         f"did_not_happen=True), and resume the run{offer}",
     )
+    failure.undecided = (op,)
+    return failure
 
 
 def again(op: str, where: SourceLoc | None) -> RunError:
@@ -271,16 +275,18 @@ def not_reached(op: str, run_id: str) -> RunError:
 
 def undecided(op: str, run_id: str, where: SourceLoc | None, earlier: int) -> RunError:
     """An op that has written something under an earlier version would do otherwise now."""
-    return RunError(
+    failure = RunError(
         "ORCH-R104",
         f"run {run_id} needs a decision: `{op}` has written something under an earlier version of the workflow, and "
         "would do otherwise now",
         where=where,
         why=f"{earlier} completed result{'s' * (earlier != 1)} of it or of an op that this version has not got, with "
         "other code or other inputs; what has happened is not made again because the code has changed",
-        fix=f"`orch runs resume {run_id} FLOW --keep {op}` goes on with what it gave, `--again {op}` does it again "
-        f"(decisions={{{op!r}: 'keep'}} in Python); or resume it with the code of the earlier version",
+        fix=f"resume it with `--keep {op}` (in Python, decisions={{{op!r}: 'keep'}}), which goes on with what it gave, "
+        f"or with `--again {op}`, which does it again; or with the code of the earlier version",
     )
+    failure.undecided = (op,)
+    return failure
 
 
 def settled_failure(op: str, code: str, message: str, raised: Error | None, where: SourceLoc | None) -> RunError:
@@ -317,12 +323,12 @@ def suspended(
     run_id: str, status: str, why: str, *, questions: Sequence[str] = (), wake_at: float | None = None
 ) -> SuspendedError:
     """ORCH-R034: what becomes of a run that is not over."""
-    goes_on = f"`orch runs resume {run_id}` goes on with it here, and `orch worker` wherever one has its workflow"
+    fix = "have whoever has its workflow go on with it: `orch runs resume`, `orch worker` or `Runner.resume`"
     if status == "paused":
-        goes_on = f"resume it: `orch runs resume {run_id}`"
+        fix = "resume it: `orch runs resume` or `notices.resume`"
     elif questions:
-        goes_on = f"answer it: `orch runs answer {run_id} {questions[0]}=…`; {goes_on}"
-    failure = SuspendedError("ORCH-R034", f"run {run_id} is {status}", why=why, fix=goes_on)
+        fix = f"answer `{questions[0]}`: `orch runs answer` or `notices.answer`; then {fix}"
+    failure = SuspendedError("ORCH-R034", f"run {run_id} is {status}", why=why, fix=fix)
     failure.run_id, failure.status, failure.questions, failure.wake_at = run_id, status, questions, wake_at
     return failure
 

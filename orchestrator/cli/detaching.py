@@ -60,5 +60,5 @@ def leave_to_workers(compiled: Compiled, job: Job, how: How, target: str, *, as_
         deliver(run_id)
     say(f"kept for a worker: {shlex.join(['orch', 'worker', target, *store_words(keeping.named)])}")
     for run_id in added[:MOST_SAID]:
-        say(f"follow it: {keeping.watch(run_id)}")
+        say(f"follow it: {keeping.tell('watch', run_id)}")
     return 0

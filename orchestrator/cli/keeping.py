@@ -67,13 +67,13 @@ class Keeping:
             keys.append(f"{self.key}/{digest}" + (f".{seen[digest]}" if seen[digest] > 1 else ""))
         return keys
 
-    def go_on(self, run_id: str) -> str:
+    def go_on(self, run_id: str, *decision: str) -> str:
         """The command that goes on with a run."""
-        return shlex.join(["orch", "runs", "resume", run_id, *self.again, *store_words(self.named)])
+        return of_runs("resume", run_id, *self.again, *decision, store=self.named)
 
-    def watch(self, run_id: str) -> str:
-        """The command that follows a run which is executed elsewhere."""
-        return shlex.join(["orch", "runs", "watch", run_id, *store_words(self.named)])
+    def tell(self, what: str, run_id: str, *words: str) -> str:
+        """The command that tells a run something, or asks about it; it needs no workflow."""
+        return of_runs(what, run_id, *words, store=self.named)
 
 
 def store_url(given: str | None) -> str:
@@ -126,6 +126,11 @@ def engine_words(
         "--ray-address": ray,
     }
     return [word for name, value in given.items() if value for word in (name, value)]
+
+
+def of_runs(*words: str, store: str | None) -> str:
+    """A command of ``orch runs``, as a shell takes it."""
+    return shlex.join(["orch", "runs", *words, *store_words(store)])
 
 
 def store_words(store: str | None) -> list[str]:

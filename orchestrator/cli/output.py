@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.failure import CTRL_C, FAILED, SUSPENDED, exit_code_of
 from orchestrator.cli.printable import Printable
 from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver, deliver_json
-from orchestrator.errors import UnsettledError
+from orchestrator.errors import OrchError, RunError, SuspendedError
 from orchestrator.planner.figures import dollars, duration
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
 
+UNDECIDED: Final = "ORCH-R104"
+"""Somebody has to decide about a write."""
 MOST_GONE_ON: Final = 10
 """Of so many runs without a result the command is said that goes on with them."""
 
@@ -40,14 +42,28 @@ def tell_how_to_go_on(outcomes: Sequence[Outcome], keeping: Keeping | None) -> N
         return
     stopped = {each.run_id: each.error for each in outcomes if each.result is None and each.run_id is not None}
     for run_id, error in list(stopped.items())[:MOST_GONE_ON]:
-        if isinstance(error, UnsettledError):
-            say(f"first say what happened: orch runs settle {run_id} OP --did-not-happen (or --result, --failed)")
+        for line in _first(run_id, error, keeping):
+            say(line)
         if keeping.key is None:
             say(f"the run is kept; go on with it: {keeping.go_on(run_id)}")
     if keeping.key is not None and any(each.result is None for each in outcomes):
         say("what was done is kept; the same command goes on with the rest")
     elif len(stopped) > MOST_GONE_ON:
         say(f"{len(stopped) - MOST_GONE_ON} more runs are kept: orch runs list")
+
+
+def _first(run_id: str, error: OrchError | None, keeping: Keeping) -> Iterator[str]:
+    """What a person has to say before a run can go on, and the commands that say so."""
+    if isinstance(error, SuspendedError):
+        for op in error.questions:
+            yield f"answer it, in place of VALUE: {keeping.tell('answer', run_id, f'{op}=VALUE')}"
+    for op in error.undecided if isinstance(error, RunError) else ():
+        if error is not None and error.code == UNDECIDED:
+            yield f"keep what `{op}` gave: {keeping.go_on(run_id, '--keep', op)}"
+            yield f"or do it again: {keeping.go_on(run_id, '--again', op)}"
+        else:
+            told = keeping.tell("settle", run_id, op, "--did-not-happen")
+            yield f"first say what became of `{op}`, with --result JSON, --failed TEXT, or as here: {told}"
 
 
 def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_json: bool, many: bool) -> int:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import click
 
-from orchestrator.cli.keeping import store_option
+from orchestrator.cli.keeping import of_runs, store_option
 from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.run import TARGET
 from orchestrator.cli.runs.opening import with_store
@@ -69,4 +69,4 @@ def fork_command(  # noqa: PLR0917 - one parameter an option
     if as_json:
         deliver_json({"ok": True, "run_id": name, "forked_from": run_id})
     else:
-        say(f"{name} is ready: orch runs resume {name} {target}")
+        say(f"{name} is ready: {of_runs('resume', name, target, store=store)}")

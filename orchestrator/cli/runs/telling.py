@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.command import Command
-from orchestrator.cli.keeping import store_option
+from orchestrator.cli.keeping import of_runs, store_option
 from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.runs.opening import with_store
 from orchestrator.cli.screen import say
@@ -121,7 +121,12 @@ def settle_command(  # noqa: PLR0917 - one parameter an option
         )
 
     _tell(store, told)
-    _said(run_id, f"go on with it: orch runs resume {run_id} TARGET", as_json)
+    again = of_runs("resume", run_id, store=store)
+    _said(
+        run_id,
+        f"with its workflow's file behind it, this goes on with the run, and without, has a worker do so: {again}",
+        as_json,
+    )
 
 
 def _tell(store: str | None, told: Callable[[Store], Awaitable[object]]) -> None:

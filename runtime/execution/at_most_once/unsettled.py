@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.journal.events import is_within, region_key
 from orchestrator.runtime.journal.replay import Ran, State
@@ -79,3 +79,5 @@ def name_in(failure: OrchError, program: Program, unsettled: Mapping[str, Ran]) 
     for path, ran in unsettled.items():
         if f"`{ran.frame}{ran.op}`" not in named and f"`{path}`" not in named:
             failure.diagnostics += failures.unsettled(path, ran.reason, ops[ran.op].where).diagnostics
+            if isinstance(failure, RunError):
+                failure.undecided = (*failure.undecided, path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,6 +46,23 @@ def approve(amount: int) -> str:
 def chain(text: str) -> str:
     return step(3, step(2, step(1, text)))
 '''
+WRITES = """
+from orchestrator import tool, workflow
+
+@tool(effects="idempotent")
+def save(text: str) -> str:
+    return f"saved {text}"
+
+@tool(effects="reads")
+def end(text: str) -> str:
+    if BROKEN:
+        raise OSError("not yet")
+    return f"{text}."
+
+@workflow
+def flow(text: str) -> str:
+    return end(save(f"{text}"))
+"""
 COMMAND = (sys.executable, "-m", "orchestrator.cli.main")
 ENV = {**os.environ, "ORCH_LEARNED": "off", "ORCH_CALIBRATION": "off"}
 
@@ -60,6 +79,11 @@ def orch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=200,
         check=False,
     )
+
+
+def printed(ended: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """The commands that it says to paste, without `orch`."""
+    return [shlex.split(each) for each in re.findall(r": orch (runs .*)$", ended.stderr, re.MULTILINE)]
 
 
 def killed(folder: Path, *words: str, until: str) -> None:
@@ -98,23 +122,37 @@ def test_a_once_tool_that_was_killed_is_not_started_again_before_somebody_says_w
     ended = orch(tmp_path, "runs", "resume", "r1", "flow.py:pay")
     assert ended.returncode == 1
     assert "ORCH-R020" in ended.stderr
-    assert "orch runs settle r1" in ended.stderr
-    assert orch(tmp_path, "runs", "settle", "r1", "send_1", "--result", "7").returncode == 0
-    ended = orch(tmp_path, "runs", "resume", "r1", "flow.py:pay")
+    settle, resume = printed(ended)
+    assert settle == ["runs", "settle", "r1", "send_1", "--did-not-happen"]
+    assert orch(tmp_path, *settle[:-1], "--result", "7").returncode == 0
+    ended = orch(tmp_path, *resume)
     assert (ended.returncode, ended.stdout) == (0, "7\n"), ended.stderr
     assert (tmp_path / "log.txt").read_text().split() == ["sent"]
 
 
 def test_a_question_that_nobody_is_there_to_answer_is_answered_by_another_process(tmp_path: Path) -> None:
     (tmp_path / "flow.py").write_text(FLOW)
-    ended = orch(tmp_path, "run", "flow.py:approve", "-i", "amount=5", "--run-id", "r1")
+    ended = orch(tmp_path, "run", "flow.py:approve", "-i", "amount=5", "--run-id", "r 1", "--store", "own runs.db")
     assert ended.returncode == 3
-    assert "go on with it: orch runs resume r1 flow.py:approve" in ended.stderr
-    (step,) = json.loads(orch(tmp_path, "runs", "show", "r1", "--json").stdout)["steps"]
+    answer, resume = printed(ended)
+    assert resume == ["runs", "resume", "r 1", "flow.py:approve", "--store", "own runs.db"]
+    (step,) = json.loads(orch(tmp_path, "runs", "show", "r 1", "--json", *resume[-2:]).stdout)["steps"]
     assert (step["name"], step["waits_for"], step["said"]) == ("verdict", "a person", "Pay 5?")
-    assert "ORCH-R031" in orch(tmp_path, "runs", "answer", "r1", "verdict=maybe").stderr
-    assert orch(tmp_path, "runs", "answer", "r1", "verdict=yes").returncode == 0
-    assert orch(tmp_path, "runs", "resume", "r1", "flow.py:approve").stdout == "yes\n"
+    assert "ORCH-R031" in orch(tmp_path, *[each.replace("VALUE", "maybe") for each in answer]).stderr
+    assert orch(tmp_path, *[each.replace("VALUE", "yes") for each in answer]).returncode == 0
+    assert orch(tmp_path, *resume).stdout == "yes\n"
+
+
+def test_the_commands_that_decide_about_a_write_are_printed_whole(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.py"
+    flow.write_text(WRITES.replace("BROKEN", "True"))
+    assert orch(tmp_path, "run", "flow.py", "-i", "text=a", "--run-id", "r1", "--store", "own.db").returncode == 1
+    flow.write_text(WRITES.replace("BROKEN", "False").replace('save(f"{text}")', 'save(f"{text}!")'))
+    ended = orch(tmp_path, "runs", "resume", "r1", "flow.py", "--store", "own.db")
+    assert "ORCH-R104" in ended.stderr
+    keep, again, _ = printed(ended)
+    assert again == ["runs", "resume", "r1", "flow.py", "--again", "save_1", "--store", "own.db"]
+    assert orch(tmp_path, *keep).stdout == "saved a.\n"
 
 
 def test_what_is_wrong_with_a_command_is_a_coded_error(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ async def test_a_question_that_nobody_is_there_to_answer_gives_the_run_back() ->
     failure = await suspended(store, compile_workflow(review), {"title": "Ducks"})
     assert (failure.code, failure.run_id, failure.status) == ("ORCH-R034", "r", "waiting")
     assert failure.questions == ["verdict"]
-    assert "orch runs answer r verdict=" in str(failure)
+    assert "answer `verdict`" in str(failure)
     head = await head_of(store)
     assert (head.status, head.owner, head.wake_at) == ("waiting", None, None)
     assert head.why == "`verdict` asks: Publish Ducks?"
