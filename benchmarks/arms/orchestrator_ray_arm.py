@@ -62,7 +62,8 @@ class _Worker:
         self._kept = self._loop.create_task(self._workers.run())
 
     def run(self) -> int:
-        return self._loop.run_until_complete(self._run())
+        found: int = self._loop.run_until_complete(self._run())
+        return found
 
     async def _run(self) -> int:
         store = await open_store(self._url)

@@ -124,7 +124,8 @@ def require_shareable(store: str, flows: Sequence[str], ray_address: str | None)
             "ORCH-U023",
             f"the workers of a cluster cannot share `{shown(store)}`",
             why="a file or a memory belongs to one machine",
-            fix="keep the runs in a PostgreSQL: --store postgresql://user@host/database",
+            fix="keep the runs in a PostgreSQL: --store postgresql://user@host/database; on one machine, "
+            "start `orch worker` several times, without --workers",
         )
     here = Path.cwd().resolve()
     for each in flows if ray_address else ():

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 SLOW_S: Final = 10.0
 """A worker that has no place after this is said to wait for one."""
 AGAIN_S: Final = (1.0, 60.0)
-"""The first and the longest pause before a worker that has died is replaced; it doubles until one is ready."""
+"""The first and the longest pause before a worker that has died is replaced; it doubles until one has lived as long as
+the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +112,21 @@ class RayWorkers:
         pause_s, longest_s = AGAIN_S
         was_ready = False
         while not self._stopping.is_set():
+            began = perf_counter()
             actor = _actor(self._work)
             try:
                 if not await self._ready(name, actor):
                     break
-                was_ready, pause_s = True, AGAIN_S[0]
+                was_ready = True
                 running = _call(actor.run)
                 if not await self._over(running):
                     await _call(actor.stop)
                 executed: int = await running
                 return executed
             except _WorkerGoneError as error:
+                if self._stopping.is_set():
+                    self._progress.note(f"{name} is gone ({error}), and others go on with its runs")
+                    break
                 self._progress.note(f"{name} is gone ({error}); another one takes its place")
             except OrchError as error:
                 if not was_ready:
@@ -130,6 +135,8 @@ class RayWorkers:
                 self._progress.note(f"{name} could not be replaced, and is tried again: {error.message}")
             finally:
                 _kill(actor)
+            if perf_counter() - began > longest_s:
+                pause_s = AGAIN_S[0]
             await self._over(asyncio.ensure_future(asyncio.sleep(pause_s)))
             pause_s = min(2 * pause_s, longest_s)
         return 0

@@ -22,9 +22,11 @@ from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.machine import detect
 from orchestrator.runtime.coordinator import notices
+from orchestrator.runtime.coordinator.coordinator import Coordinator
 from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.journal.stores.base import Store
 from orchestrator.runtime.journal.stores.opened import open_store
+from orchestrator.runtime.runner import Runner
 from tests.awaiting import is_running
 from tests.postgresql import Server
 
@@ -233,8 +235,12 @@ async def test_workers_that_are_told_to_end_hand_over(place: Place) -> None:
     assert await asyncio.to_thread(command.process.wait, PATIENCE_S) == 0
     statuses = {head.status for head in await place.store.heads(limit=RUNS)}
     assert statuses <= {"ready", "done"}
-    place.start("--workers", "1")
-    await place.all_done()
+    async with Runner(store=place.store) as runner:
+        here = Coordinator(runner, [place.compiled("paying")])
+        going_on = asyncio.create_task(here.run())
+        await place.all_done()
+        here.stop()
+        await going_on
     assert place.paid() == ONCE_EACH
 
 
