@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from orchestrator import tool, workflow
+from orchestrator import sleep, tool, workflow
 from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import SuspendedError
@@ -41,6 +41,12 @@ async def step(number: int, text: str) -> str:
 @workflow
 def chain(text: str) -> str:
     return step(4, step(3, step(2, step(1, text))))
+
+
+@workflow
+def nap(text: str) -> str:
+    sleep(1800)
+    return step(1, text)
 
 
 @cache

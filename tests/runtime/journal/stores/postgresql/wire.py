@@ -11,12 +11,15 @@ PARSED = b"1"
 
 
 class Wire:
-    """Passes on what it is given, until answers are lost: then the next one ends its connection."""
+    """Passes on what it is given, until answers are lost: then the next one ends its connection. Where it is cut, what
+    it is given arrives when it is whole again, and no connection ends by that."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
         self.port = 0
         self.loses_answers = False
+        self._whole = asyncio.Event()
+        self._whole.set()
         self._open: set[asyncio.StreamWriter] = set()
         self._passing: set[asyncio.Task[None]] = set()
 
@@ -28,6 +31,7 @@ class Wire:
             yield self
         finally:
             server.close()
+            self._whole.set()
             for each in self._open:
                 each.close()
             await asyncio.gather(*self._passing)
@@ -39,6 +43,14 @@ class Wire:
             yield
         finally:
             self.loses_answers = False
+
+    @asynccontextmanager
+    async def cut(self) -> AsyncIterator[None]:
+        self._whole.clear()
+        try:
+            yield
+        finally:
+            self._whole.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
@@ -57,6 +69,7 @@ class Wire:
             while data := await source.read(1 << 16):
                 if is_answer and self.loses_answers and not data.startswith(PARSED):
                     break
+                await self._whole.wait()
                 to.write(data)
                 await to.drain()
         except OSError:
