@@ -56,6 +56,8 @@ class Attended:
         self._left: tuple[JournalError, Change | None] | None = None
         """Why it is not executed here any more, and what it is now, if that is for this process to say."""
         self._cancelled_by: str | None = None
+        self._pauses: list[int] = []
+        """Notices that have paused the run."""
         self._over = asyncio.Event()
 
     async def result(self, inputs: tuple[object, ...]) -> RunResult:
@@ -96,7 +98,8 @@ class Attended:
         if self._left is not None:
             failure, change = self._left
             if change is not None:
-                await self._owner.give_back(self._execution.run_id, change)
+                taken = self._pauses if change.status == "paused" else ()
+                await self._owner.give_back(self._execution.run_id, change, taken=taken)
             return failure
         if self._cancelled_by is not None and isinstance(error, asyncio.CancelledError):
             await self._execution.log.durable()
@@ -121,11 +124,13 @@ class Attended:
             self._activity.deliver(said.path, Delivered(said.value, said.by, notice.number))
             self._activity.changed.set()
         elif isinstance(said, notices.Cancel):
-            self._activity.took(notice.number)
-            self._cancelled_by = said.by
-            self._task.cancel()
+            self._activity.ends_with.append(notice.number)
+            if self._cancelled_by is None:  # a second one would cut what the workflow does in the end
+                self._cancelled_by = said.by
+                self._task.cancel()
         elif isinstance(said, notices.Pause):
-            self._activity.took(notice.number)
+            self._activity.ends_with.append(notice.number)
+            self._pauses.append(notice.number)
             self.stop("paused", f"paused by {said.by}")
         # a settlement waits for whoever claims the run next
 

@@ -237,8 +237,9 @@ class Owner:
                     await task
         self._beating = self._listening = None
 
-    async def give_back(self, run_id: str, change: Change | None = None) -> None:
-        """The run is not executed any more: it is what ``change`` says, or what it was before it was claimed.
+    async def give_back(self, run_id: str, change: Change | None = None, *, taken: Collection[int] = ()) -> None:
+        """The run is not executed any more: it is what ``change`` says, or what it was before it was claimed. Notices
+        that have led to this are ``taken`` with it.
 
         Raises ``JournalError`` ORCH-R103 where somebody else has claimed it.
         """
@@ -247,7 +248,7 @@ class Owner:
             change = Change("ready" if head.status == "running" else head.status, head.why, head.wake_at)
         try:
             with told(self.store.url):
-                self.store.append(claim, b"", change=change)
+                self.store.append(claim, b"", change=change, taken=taken)
                 if (waiting := self.store.barrier(claim.run_id)) is not None:
                     await _soon(waiting)
         except FencedError as error:

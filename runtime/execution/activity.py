@@ -26,7 +26,9 @@ class Delivered(NamedTuple):
 class Activity:
     """What one run does."""
 
-    __slots__ = ("_busy", "_delivered", "_once", "_waiting", "asked", "changed", "closing", "is_attended", "took")
+    __slots__ = (
+        "_busy", "_delivered", "_once", "_waiting", "asked", "changed", "closing", "ends_with", "is_attended", "took"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._busy = 0
@@ -41,6 +43,8 @@ class Activity:
         """The questions that are waited for, by their paths in the log."""
         self.took: Callable[[int], None] = _forget
         """Told the number of a notice whose answer is in the log, or is none."""
+        self.ends_with: list[int] = []
+        """Notices that somebody else has to take where this process dies before the run has ended."""
         self._waiting: dict[str, asyncio.Future[Delivered]] = {}
         self._delivered: dict[str, deque[Delivered]] = {}
 
@@ -75,6 +79,12 @@ class Activity:
         self._once -= 1
         if not self._once:
             self.changed.set()
+
+    def end_run(self) -> None:
+        """The event that ends the run is appended next, and with it what was sent to end it is done with."""
+        for notice in self.ends_with:
+            self.took(notice)
+        self.ends_with.clear()
 
     async def answer(self, path: str) -> Delivered:
         """The next answer that is sent to the question with this path."""

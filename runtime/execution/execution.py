@@ -281,12 +281,12 @@ class Execution:
                 self.services.engines.finish(self.run_id)
                 # They know the run: while it knows them, all that it holds waits for the garbage collector.
                 del self.sessions, self.prefetches
-            self.emit(RunDone(value, time()))
+            self._end(RunDone(value, time()))
         except CancelledError:
             for said in self.once.said():
                 _log.warning("run %s: %s", self.run_id, said)
             with suppress(JournalError):  # it is cancelled all the same
-                self.emit(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
+                self._end(RunFailed("ORCH-R024", "the run was cancelled", None, None, time()))
             raise
         except Exception as error:
             if self.log.failure is not None:
@@ -295,7 +295,7 @@ class Execution:
             failure = error if isinstance(error, OrchError) else failures.of_op(error, self.program.name, None)
             first = failure.diagnostics[0]
             try:
-                self.emit(RunFailed(first.code, first.message, self._failed_op(), first.where, time()))
+                self._end(RunFailed(first.code, first.message, self._failed_op(), first.where, time()))
                 await self.durable()
             except JournalError as second:
                 failure.diagnostics += second.diagnostics
@@ -304,6 +304,12 @@ class Execution:
         await self.durable()
         self.warnings.update(dict.fromkeys(self.once.said()))
         return value
+
+    def _end(self, event: RunDone | RunFailed) -> None:
+        """Journal how the run has ended."""
+        if self.log.failure is None:
+            self.activity.end_run()
+        self.emit(event)
 
     def _begin(self, inputs: tuple[object, ...]) -> None:
         if self._started is not None:

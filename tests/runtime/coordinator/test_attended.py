@@ -39,7 +39,7 @@ def review(title: str) -> str:
 @pytest.fixture(autouse=True)
 def anew() -> None:
     CALLS.clear()
-    GATE.update({name: asyncio.Event() for name in ("started", "may end")})
+    GATE.update({name: asyncio.Event() for name in ("begun", "started", "may end")})
 
 
 async def head_of(store: Store) -> Head:
@@ -306,10 +306,13 @@ async def test_a_run_is_paused_when_a_tool_that_must_run_once_has_ended() -> Non
         await notices.pause(store, "r", by="Ada")
         await asyncio.sleep(0.1)
         assert not running.done()
+        await durable(store, "r")
+        assert (await head_of(store)).notices == 1, "whoever goes on takes it, should this process die now"
         GATE["may end"].set()
         with pytest.raises(SuspendedError, match="paused"):
             await asyncio.wait_for(running, 20)
     head = await head_of(store)
+    assert head.notices == 0
     assert (head.status, head.why, head.owner) == ("paused", "paused by Ada", None)
     assert await resumed(store, compiled) == "Ducks"
     assert CALLS == ["pay", "pay"]
@@ -347,3 +350,61 @@ async def test_what_a_person_settles_is_taken_by_whoever_goes_on() -> None:
     await notices.settle(store, "r", "pay_1", result="paid")
     assert await resumed(store, compiled) == "paid"
     assert CALLS == ["pay", "paid"]
+
+
+@tool(effects="reads")
+async def tidy() -> str:
+    CALLS.append("tidies")
+    GATE["started"].set()
+    await GATE["may end"].wait()
+    CALLS.append("has tidied")
+    return ""
+
+
+@tool(effects="reads")
+async def endless(title: str) -> str:
+    GATE["begun"].set()
+    await asyncio.Event().wait()
+    return title
+
+
+@workflow
+def tidying(title: str) -> str:
+    return attempt(lambda: endless(title), lambda e: note("caught"), cleanup=tidy, name="a")
+
+
+async def test_a_run_that_is_cancelled_twice_cleans_up_once_and_to_the_end() -> None:
+    store, compiled = MemoryStore(), compile_workflow(tidying)
+    async with Runner(store=store) as runtime:
+        running = asyncio.create_task(runtime.run(compiled, {"title": "Ducks"}, run_id="r"))
+        await GATE["begun"].wait()
+        await notices.cancel(store, "r", by="Ada")
+        await GATE["started"].wait()
+        await notices.cancel(store, "r", by="Bob")
+        await asyncio.sleep(0.1)
+        GATE["may end"].set()
+        with pytest.raises(RunError, match="cancelled by Ada"):
+            await asyncio.wait_for(running, 20)
+    assert CALLS == ["tidies", "has tidied"]
+    head = await head_of(store)
+    assert (head.status, head.notices) == ("cancelled", 0)
+
+
+async def test_a_run_whose_process_ends_while_it_cleans_up_is_cancelled_by_whoever_goes_on() -> None:
+    store, compiled = MemoryStore(), compile_workflow(tidying)
+    async with Runner(store=store) as runtime:
+        running = asyncio.create_task(runtime.run(compiled, {"title": "Ducks"}, run_id="r"))
+        await GATE["begun"].wait()
+        await notices.cancel(store, "r", by="Ada")
+        await GATE["started"].wait()
+        assert runtime.owner is not None
+        await runtime.owner.hand_over("its owner has ended")
+        with pytest.raises(SuspendedError):
+            await running
+    assert (await head_of(store)).status == "ready"
+    GATE["may end"].set()
+    with pytest.raises(RunError, match="cancelled by Ada"):
+        await resumed(store, compiled)
+    assert CALLS == ["tidies", "tidies", "has tidied"]
+    head = await head_of(store)
+    assert (head.status, head.notices) == ("cancelled", 0)
