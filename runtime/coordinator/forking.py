@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from time import time
 from types import MappingProxyType
 from typing import Final
+from uuid import uuid4
 
 from orchestrator.runtime import failures
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
@@ -22,12 +23,12 @@ from orchestrator.runtime.journal.lines.chats import Chats
 from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.lines.wire import VERSION, Wire
+from orchestrator.runtime.journal.reading.carried import UNFINISHED, remove_half
 from orchestrator.runtime.journal.reading.described import Described, of_program, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
 from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.run_ids import require_names
 
-_OWNER: Final = "fork"
 _ARTIFACT: Final = re.compile(r'\{"~artifact":"([^"]+)"\}')
 
 
@@ -83,15 +84,16 @@ async def fork(
     large = _named([*kept, *messages, *lines])
     if apart is not None:
         await apart.put(apart.take_fresh())
-    run = NewRun(new_id, program.name, program.fingerprint, head.tenant)
+    await remove_half(store, new_id)
+    new, owner = NewRun(new_id, program.name, UNFINISHED, head.tenant), f"fork:{uuid4().hex}"
     try:
         data = "\n".join([*kept, ""]).encode(errors="surrogatepass")
-        made = await store.create(run, data, owner=_OWNER, artifacts=large)
+        made = await store.create(new, data, owner=owner, artifacts=large)
     except KeyError:
         raise failures.run_exists(new_id) from None
     claim = Claim(new_id, made.epoch)
     store.snapshot(claim, "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass"))
-    store.append(claim, b"", change=Change("ready"))
+    store.append(claim, b"", change=Change("ready", version=program.fingerprint))
     if (waiting := store.barrier(new_id)) is not None:
         await waiting
 

@@ -24,6 +24,7 @@ from orchestrator.runtime.failures import lost_under_another, not_kept, other_ve
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, RunStarted
 from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.reading.carried import UNFINISHED
 from orchestrator.runtime.journal.recorder import Recorder, taken_over
 from orchestrator.runtime.journal.stores.base import (
     LEASE_S,
@@ -171,6 +172,8 @@ class Owner:
         try:
             recorder = self._recorder(program)
             recorder.claim = claim
+            if head.version == UNFINISHED:
+                raise ValueError("it is not whole: whoever imported or forked it has died before it was")
             if head.version != program.fingerprint and head.status not in OVER_WELL:
                 if as_it_is:
                     raise other_version(program.name, run_id, head.version, program.fingerprint)

@@ -121,8 +121,8 @@ class Recorder:
             self._live.read(each)
         text = [str(VERSION), *message_lines(texts, self.apart, is_new=False), *lines, ""]
         data = "\n".join(text).encode(errors="surrogatepass")
-        self._store.append(self.claim, b"", change=Change(version=version))
         self._store.snapshot(self.claim, data)
+        self._store.append(self.claim, b"", change=Change(version=version))
         self._has_version, self._snapshot_bytes, self._tail_bytes = True, len(data), 0
 
     def events(self) -> list[Event]:

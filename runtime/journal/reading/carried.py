@@ -26,8 +26,8 @@ from orchestrator.runtime.journal.stores.base import OVER, Change, Claim, Head, 
 from orchestrator.runtime.run_ids import require_names
 
 FORMAT: Final = 1
-IMPORTING: Final = "(being imported)"
-"""The version of a run that is not whole yet."""
+UNFINISHED: Final = "(not whole yet)"
+"""The version of a run whose log is being added, by an import or a fork."""
 _NAMES: Final = re.compile(rb"[0-9]{8}-[0-9a-f]{64}")
 """What names artifacts in a log, and maybe something else."""
 
@@ -128,8 +128,8 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
         if sha256(data).hexdigest() != name.rpartition("-")[2]:
             raise _damaged(f"the artifact {name!r:.100} has other content than its name says")
     require_names(head.run_id, head.tenant, head.key)
-    await _remove_half(store, head.run_id)
-    new = NewRun(head.run_id, head.workflow, IMPORTING, head.tenant, head.key)
+    await remove_half(store, head.run_id)
+    new = NewRun(head.run_id, head.workflow, UNFINISHED, head.tenant, head.key)
     first, *others = run.rows
     try:
         # It refers to them before they are put, under the names of days long ago: so nobody collects them meanwhile.
@@ -155,10 +155,10 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
     return now
 
 
-async def _remove_half(store: Store, run_id: str) -> None:
-    """An import that was killed has left a run that nobody can execute."""
+async def remove_half(store: Store, run_id: str) -> None:
+    """Remove what an import or a fork that was killed has left: a run that nobody can execute."""
     head = await store.head(run_id)
-    if head is not None and head.version == IMPORTING:
+    if head is not None and head.version == UNFINISHED:
         await store.remove([run_id])
 
 

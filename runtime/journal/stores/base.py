@@ -181,7 +181,8 @@ class Store(Protocol):
         """
 
     def snapshot(self, claim: Claim, data: bytes) -> None:
-        """Add a row that stands for everything appended before it. As :meth:`append`, which it keeps the order with."""
+        """Add a row that stands for everything appended before it. As :meth:`append`, which it keeps the order with;
+        a change without data that is appended right behind it is durable with it, or not at all."""
 
     def barrier(self, run_id: str) -> Awaitable[None] | None:
         """What to wait for until everything appended to the run is durable; None if it is.

@@ -15,6 +15,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.coordinator.forking import fork
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.stores.base import Claim
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
 
@@ -131,6 +132,33 @@ async def test_an_op_that_the_run_has_not_come_to_is_an_error(before: str) -> No
     with pytest.raises(RunError) as raised:
         await forked(before=before)
     assert raised.value.code == "ORCH-R105"
+
+
+class Dying(MemoryStore):
+    """A store whose process dies before a fork is whole."""
+
+    dies = True
+
+    def snapshot(self, claim: Claim, data: bytes) -> None:
+        if self.dies:
+            raise OSError("killed")
+        super().snapshot(claim, data)
+
+
+async def test_nobody_executes_a_fork_whose_maker_has_died_and_it_is_made_again() -> None:
+    store, compiled = Dying(), compile_workflow(flow)
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        await runtime.run(compiled, {"topic": "ants", "tone": "kindly"}, run_id="r")
+        with pytest.raises(OSError, match="killed"):
+            await fork(store, compiled.program, "r", "f", before="told", inputs={"tone": "sternly"})
+        await store.close()  # as when its lease is over
+        assert not await store.claim("worker", holds={"flow": {compiled.program.fingerprint}})
+        with pytest.raises(RunError) as failure:
+            await runtime.resume(compiled, "f")
+        assert failure.value.code == "ORCH-R102"
+        store.dies = False
+        await fork(store, compiled.program, "r", "f", before="told", inputs={"tone": "sternly"})
+        assert "sternly" in (await runtime.resume(compiled, "f")).value
 
 
 async def test_an_id_that_is_taken_is_an_error() -> None:

@@ -169,7 +169,7 @@ class Flusher:
     def append(self, claim: Claim, data: bytes, change: Change | None, taken: Collection[int]) -> None:
         """Add to a run's log. Raises ``FencedError`` where a newer claim has appended."""
         batches = self._batches(claim)
-        if not batches or batches[-1].was_sent or batches[-1].is_snapshot:
+        if not batches or batches[-1].was_sent or (batches[-1].is_snapshot and data):
             batches.append(_Batch(claim.epoch))
         batches[-1].appended.add(data, change, taken)
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.journal.artifacts.folder import Folder
-from orchestrator.runtime.journal.reading.carried import IMPORTING, exported, imported, read
+from orchestrator.runtime.journal.reading.carried import UNFINISHED, exported, imported, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.opened import open_store
@@ -71,7 +71,7 @@ async def test_nothing_is_overwritten(store: Store) -> None:
 
 
 async def test_an_import_that_was_killed_is_begun_again(store: Store) -> None:
-    await store.create(NewRun("r1", "flow", IMPORTING, "acme", "k1"), b"4\nfirst\n")
+    await store.create(NewRun("r1", "flow", UNFINISHED, "acme", "k1"), b"4\nfirst\n")
     head = await imported(store, None, read(await lines_of(await made())), owner="i")
     assert (head.status, head.rows) == ("done", 3)
 

@@ -65,6 +65,28 @@ async def test_a_row_whose_answer_was_lost_is_written_once(wire: Wire, far: Stor
     assert (head.rows, head.log_bytes) == (3, 7)
 
 
+async def test_what_a_snapshot_changes_is_written_with_it(
+    store: PostgresqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, run, failures = await created(store), store._writes.run, iter([None])
+    store.snapshot(claim, b"S")
+    store.append(claim, b"", change=Change(version="v2"))
+    store.append(claim, b"a")
+
+    async def once(statement: str, values: object) -> object:
+        next(failures)
+        return await run(statement, values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store._writes, "run", once)
+    with pytest.raises(RuntimeError):
+        await durable(store, "r")
+    monkeypatch.undo()
+    head = await head_of(store)
+    assert (head.rows, head.version) == (2, "v2")
+    await durable(store, "r")
+    assert await log(store) == [b"first", b"S", b"a"]
+
+
 async def test_what_was_sent_is_sent_again_as_it_was(wire: Wire, far: Store, store: Store) -> None:
     claim = await created(far)
     async with wire.losing_answers():
