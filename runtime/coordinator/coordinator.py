@@ -126,9 +126,7 @@ class Coordinator:
         try:
             if self._owner.holds(run_id):
                 await self._owner.give_back(run_id)
-            head = await self._owner.store.head(run_id)  # its log may be what is wrong
-            if head is not None and head.status == "ready":
-                await self._owner.store.set_status(run_id, "suspended", why_aside(error))
+            await self._owner.store.set_status(run_id, "suspended", why_aside(error), of=_READY)
         except Exception as second:  # noqa: BLE001 - whoever claims it next comes to the same
             _log.warning("run %s: %s", run_id, described(second))
 
@@ -136,4 +134,4 @@ class Coordinator:
         for head in await self._owner.store.heads(status=_READY, limit=_LISTED):
             if head.why is None and (head.workflow, head.version) not in self._compiled:
                 why = f"waits for a worker that has version {head.version} of `{head.workflow}`"
-                await self._owner.store.set_status(head.run_id, "ready", why)
+                await self._owner.store.set_status(head.run_id, "ready", why, of=_READY)

@@ -142,7 +142,8 @@ async def pause(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
     Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over.
     """
     head = await _not_over(store, run_id)
-    if head.status != "running" and await store.set_status(run_id, "paused", f"paused by {by}"):
+    is_idle = head.status != "running"
+    if is_idle and await store.set_status(run_id, "paused", f"paused by {by}", of=(head.status,)):
         return
     await _send(store, run_id, Pause(by, time()), wakes=False)
 
@@ -154,7 +155,7 @@ async def resume(store: Store, run_id: str) -> None:
     """
     head = await _not_over(store, run_id)
     if head.status not in ("running", "ready"):
-        await store.set_status(run_id, "ready")
+        await store.set_status(run_id, "ready", of=(head.status,))  # or somebody has done more meanwhile
 
 
 async def questions(store: Store, run_id: str) -> list[Question]:

@@ -27,6 +27,8 @@ Status = Literal["ready", "running", "waiting", "suspended", "paused", "done", "
 ready, or waits for an answer; ``suspended`` and ``paused`` need a person; the others are over."""
 
 OVER: Final = ("done", "failed", "cancelled")
+IDLE: Final[tuple[Status, ...]] = ("ready", "waiting", "suspended", "paused", "done", "failed", "cancelled")
+"""A run with one of these is executed by nobody."""
 LEASE_S: Final = 15.0
 
 
@@ -220,9 +222,12 @@ class Store(Protocol):
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run that is claimed, in order."""
 
-    async def set_status(self, run_id: str, status: Status, why: str | None = None) -> bool:
-        """Change the status of a run that nobody executes, and clear ``wake_at``; False where somebody executes it, or
-        there is none. Raises ``ValueError`` for ``running``, which only a claim gives.
+    async def set_status(
+        self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
+    ) -> bool:
+        """Change the status of a run that nobody executes and that has a status ``of`` these now, and clear
+        ``wake_at``; False where it has another one, or there is no such run. Raises ``ValueError`` for ``running``,
+        which only a claim gives and takes.
         """
 
     async def wait(self, timeout_s: float) -> None:

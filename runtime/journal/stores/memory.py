@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestrator.runtime.journal.stores.appended import Appended
 from orchestrator.runtime.journal.stores.base import (
+    IDLE,
     LEASE_S,
     OVER,
     Change,
@@ -233,12 +234,14 @@ class MemoryStore:
         run = self._runs.get(claim.run_id)
         return [] if run is None else [Notice(number, data) for number, (data, _) in run.notices.items()]
 
-    async def set_status(self, run_id: str, status: Status, why: str | None = None) -> bool:
+    async def set_status(
+        self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
+    ) -> bool:
         """Change the status of a run that nobody executes."""
-        if status == "running":
+        if "running" in (status, *of):
             raise ValueError("only a claim makes a run running")
         run = self._runs.get(run_id)
-        if run is None or run.head.status == "running":
+        if run is None or run.head.status not in of:
             return False
         self._set(run, status, why)
         return True

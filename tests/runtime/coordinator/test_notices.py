@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.notices import Answer, Cancel, Pause, Said, Settlement
-from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Status, Store
+from orchestrator.runtime.journal.stores.base import Change, Claim, Head, NewRun, Status, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 
 LOG = b"""4
@@ -142,3 +142,21 @@ async def test_an_unknown_run_is_told_nothing(store: Store) -> None:
     with pytest.raises(RunError) as failure:
         await notices.cancel(store, "another")
     assert failure.value.code == "ORCH-R023"
+
+
+class Slow(MemoryStore):
+    """A store of whose run another process says something between what one reads and writes."""
+
+    async def head(self, run_id: str) -> Head | None:
+        head = await super().head(run_id)
+        await super().set_status(run_id, "done")
+        return head
+
+
+@pytest.mark.parametrize("tell", [notices.pause, notices.resume])
+async def test_a_run_that_has_ended_meanwhile_stays_over(tell: Callable[[Store, str], Awaitable[None]]) -> None:
+    store = Slow()
+    await store.create(NewRun("r", "w", "v"), LOG)
+    await store.set_status("r", "waiting")
+    await tell(store, "r")
+    assert [head.status for head in await store.heads()] == ["done"]

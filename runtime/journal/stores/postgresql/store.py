@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.stores.base import (
+    IDLE,
     LEASE_S,
     Change,
     Claim,
@@ -84,7 +85,7 @@ _SEND: Final = f"""
 _NOTICES: Final = "SELECT number, data FROM orch_notice WHERE run_id = %(run)s ORDER BY number"
 _SET_STATUS: Final = f"""
     UPDATE orch_run AS run SET status = %(status)s, why = %(why)s, wake_at = NULL, updated_at = {NOW}
-    WHERE run.run_id = %(run)s AND run.status <> 'running'"""
+    WHERE run.run_id = %(run)s AND run.status = ANY(%(of)s::text[])"""
 _PUT_PROGRAM: Final = "INSERT INTO orch_program VALUES (%(version)s, %(data)b) ON CONFLICT DO NOTHING"
 _PROGRAM: Final = "SELECT data FROM orch_program WHERE version = %(version)s"
 _REFER: Final = """
@@ -296,11 +297,13 @@ class PostgresqlStore:
         """What was left for a run that is claimed, in order."""
         return [Notice(*row) for row in (await self._reads.run(_NOTICES, {"run": claim.run_id})).rows]
 
-    async def set_status(self, run_id: str, status: Status, why: str | None = None) -> bool:
-        """Change the status of a run that nobody executes; False where somebody does, or there is none."""
-        if status == "running":
+    async def set_status(
+        self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
+    ) -> bool:
+        """Change the status of a run that nobody executes; False where it has another one, or there is none."""
+        if "running" in (status, *of):
             raise ValueError("only a claim makes a run running")
-        values = {"run": run_id, "status": status, "why": None if why is None else storable(why)}
+        values = {"run": run_id, "status": status, "why": None if why is None else storable(why), "of": list(of)}
         is_set = (await self._writes.run(_SET_STATUS, values)).count > 0
         if is_set and status == "ready":
             await self._writes.run(NOTIFY, {"channel": self._channel})

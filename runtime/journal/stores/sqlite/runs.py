@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.runtime.journal.stores.appended import Appended
-from orchestrator.runtime.journal.stores.base import Change, NewRun, Status
+from orchestrator.runtime.journal.stores.base import IDLE, Change, NewRun, Status
 
 _CLAIMED: Final = "run_id = ? AND epoch = ? AND status = 'running'"
 _WAKEABLE: Final = "('waiting', 'suspended', 'paused')"
@@ -185,11 +185,14 @@ def send(db: sqlite3.Connection, run_id: str, data: bytes, wakes: bool) -> bool:
     return sent.rowcount == 1
 
 
-def set_status(db: sqlite3.Connection, run_id: str, status: Status, why: str | None) -> bool:
-    """Change the status of a run that nobody executes; False where there is none."""
+def set_status(
+    db: sqlite3.Connection, run_id: str, status: Status, why: str | None, of: Collection[Status] = IDLE
+) -> bool:
+    """Change the status of a run that has one ``of`` these; False where there is none."""
     changed = db.execute(
-        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, updated_at = ? WHERE run_id = ? AND status <> 'running'",
-        (status, why, time.time(), run_id),
+        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, updated_at = ?"
+        f" WHERE run_id = ? AND status IN ({', '.join('?' * len(of))})",
+        (status, why, time.time(), run_id, *of),
     )
     return changed.rowcount == 1
 

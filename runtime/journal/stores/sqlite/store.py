@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from orchestrator.runtime.journal.stores.appended import Appended
 from orchestrator.runtime.journal.stores.base import (
+    IDLE,
     LEASE_S,
     Change,
     Claim,
@@ -214,11 +215,13 @@ class SqliteStore:
         """What was left for a run, in order."""
         return await self._reader.read(lambda db: reading.notices(db, claim.run_id))
 
-    async def set_status(self, run_id: str, status: Status, why: str | None = None) -> bool:
+    async def set_status(
+        self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
+    ) -> bool:
         """Change the status of a run that nobody executes."""
-        if status == "running":
+        if "running" in (status, *of):
             raise ValueError("only a claim makes a run running")
-        was_set = await self._writer.write(lambda db: runs.set_status(db, run_id, status, why))
+        was_set = await self._writer.write(lambda db: runs.set_status(db, run_id, status, why, of))
         self._bell.ring()
         return was_set
 

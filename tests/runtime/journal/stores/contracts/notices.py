@@ -86,6 +86,15 @@ class Notices:
         with pytest.raises(ValueError, match="claim"):
             await other.set_status("r", "running")
 
+    async def test_a_status_is_set_where_the_run_has_the_one_that_was_seen(self, store: Store, other: Store) -> None:
+        await ended(store, await created(store))
+        assert not await other.set_status("r", "paused", "too late", of=("ready", "waiting"))
+        assert ((await head_of(store)).status, (await head_of(store)).why) == ("done", None)
+        assert await other.set_status("r", "paused", of=("ready", "done"))
+        assert (await head_of(store)).status == "paused"
+        with pytest.raises(ValueError, match="claim"):
+            await other.set_status("r", "paused", of=("running",))
+
     @pytest.mark.parametrize("what", ["create", "send", "set_status", "give back"])
     async def test_a_waiting_process_hears_of_it(self, store: Store, other: Store, what: str) -> None:
         await ended(other, await created(other, "paused", workflow="x"), "paused")
