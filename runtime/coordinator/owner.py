@@ -11,8 +11,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
@@ -104,8 +104,8 @@ class Owner:
         self._lease_s = lease_s
         self._held: dict[str, tuple[Claim, Head]] = {}
         """Runs that are claimed, and what they were before."""
-        self._left: dict[str, Claim] = {}
-        """Runs that are not executed here any more, and may be claimed still: their log could not say so."""
+        self._claims = self._claiming = 0
+        """Calls of the store that may claim something: how many there were, and how many are under way."""
         self._attended: dict[str, Attended] = {}
         """Those of them that are executed."""
         self._beating: asyncio.Task[None] | None = None
@@ -120,7 +120,8 @@ class Owner:
         ORCH-R106 for names that are none.
         """
         recorder = self._recorder(program)
-        head = await self._created(recorder, program, started, key, owner=self.name)
+        with self._may_claim():
+            head = await self._created(recorder, program, started, key, owner=self.name)
         if head.run_id != started.run_id or head.owner != self.name or head.rows != 1:
             return head
         recorder.claim = Claim(head.run_id, head.epoch)
@@ -148,7 +149,8 @@ class Owner:
 
     async def claim(self, holds: Mapping[str, Collection[str]], *, limit: int) -> list[Head]:
         """Claim runs that anybody may go on with: what they were before. Each is to be taken (:meth:`take`)."""
-        claimed = await self.store.claim(self.name, lease_s=self._lease_s, holds=holds, limit=limit)
+        with self._may_claim():
+            claimed = await self.store.claim(self.name, lease_s=self._lease_s, holds=holds, limit=limit)
         for claim, head in claimed:
             self._hold(claim, head)
         return [head for _, head in claimed]
@@ -164,7 +166,8 @@ class Owner:
             return await self._take(program, run_id, as_it_is)
 
     async def _take(self, program: Program, run_id: str, as_it_is: bool) -> Taken | None:
-        claimed = await self.store.claim(self.name, run_id=run_id, lease_s=self._lease_s)
+        with self._may_claim():
+            claimed = await self.store.claim(self.name, run_id=run_id, lease_s=self._lease_s)
         if not claimed:
             return None
         claim, head = claimed[0]
@@ -219,12 +222,8 @@ class Owner:
 
     def release(self, run_id: str) -> None:
         """The run is not executed here any more. What it has become is in its log."""
-        if (held := self._held.pop(run_id, None)) is not None:
-            self._left[run_id] = held[0]
+        self._held.pop(run_id, None)
         self._attended.pop(run_id, None)
-        if not self._held and self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
         if not self._attended and self.changed is None and self._listening is not None:
             self._listening.cancel()
             self._listening = None
@@ -337,39 +336,57 @@ class Owner:
 
     def _hold(self, claim: Claim, head: Head) -> None:
         self._held[claim.run_id] = claim, head
-        self._left.pop(claim.run_id, None)
-        if self._beating is None or self._beating.done():
+        self._begin_beating()
+
+    @contextmanager
+    def _may_claim(self) -> Iterator[None]:
+        """The store may have claimed something for this owner, also where it fails, or nobody waits for it any more."""
+        self._claiming += 1
+        self._claims += 1
+        try:
+            yield
+        except BaseException:
+            self._begin_beating()
+            raise
+        finally:
+            self._claiming -= 1
+
+    def _begin_beating(self) -> None:
+        beating = self._beating
+        if beating is None or beating.done() or beating.get_loop() is not asyncio.get_running_loop():
             self._beating = asyncio.create_task(self._beat())
 
     async def _beat(self) -> None:
+        """Renew what is claimed until nothing is, and give back what is not executed here: a run whose log failed
+        could not say that it is not, and a claim that was made may never have been told of."""
         while True:
             await asyncio.sleep(self._lease_s / BEATS)
             try:
-                held = dict(self._held)
-                renewed = await self.store.renew(self.name, self._lease_s)
+                held, begun, is_quiet = dict(self._held), self._claims, not self._claiming
+                renewed = set(await self.store.renew(self.name, self._lease_s))
                 for run_id in held.keys() - renewed:
                     if self._held.get(run_id) == held[run_id] and run_id in self._attended:
                         self._attended[run_id].lost()
-                for run_id, claim in list(self._left.items()):
-                    if run_id in renewed:
-                        await self._leave(claim)
-                    if self._left.get(run_id) == claim:
-                        del self._left[run_id]
+                if not is_quiet or self._claims != begun:
+                    continue  # what is renewed may be on its way to be held
+                for run_id in renewed - held.keys():
+                    await self._leave(run_id)
+                if not self._held and self._claims == begun:
+                    return
             except Exception as error:  # noqa: BLE001 - the next beat may reach it; what is appended says if not
                 _log.warning("the leases of %s could not be renewed: %s", self.name, described(error))
 
-    async def _leave(self, claim: Claim) -> None:
-        """Let others go on with a run whose log failed, which would be renewed with all the others."""
+    async def _leave(self, run_id: str) -> None:
+        """Let others go on with a run that is claimed and not executed here."""
         try:
-            if (waiting := self.store.barrier(claim.run_id)) is not None:
+            if (waiting := self.store.barrier(run_id)) is not None:
                 await waiting  # what it has become may be on its way
-            head = await self.store.head(claim.run_id)
-            if head is None or head.epoch != claim.epoch or head.status != "running":
+            head = await self.store.head(run_id)
+            if head is None or head.owner != self.name or run_id in self._held or self._claiming:
                 return
-            if claim.run_id not in self._held:
-                self.store.append(claim, b"", change=Change("ready"))
-                if (waiting := self.store.barrier(claim.run_id)) is not None:
-                    await waiting
+            self.store.append(Claim(run_id, head.epoch), b"", change=Change("ready"))
+            if (waiting := self.store.barrier(run_id)) is not None:
+                await waiting
         except FencedError:  # somebody does already
             return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator import owner
 from orchestrator.runtime.coordinator.owner import Owner
+from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 from orchestrator.runtime.runner import Runner
 
 
@@ -117,3 +120,59 @@ async def test_who_settles_an_op_may_give_up_a_store_that_never_answers(monkeypa
         store.is_silent = False
         await runtime.settle(compiled, "r", "pay_1", result=5)
         assert (await runtime.resume(compiled, "r")).value == 5
+
+
+OVER: list[asyncio.Event] = []
+"""Set when what `waits` waits for is there."""
+
+
+@tool(effects="reads")
+async def waits(n: int) -> int:
+    await OVER[0].wait()
+    return n
+
+
+@workflow
+def waiting(n: int) -> int:
+    return waits(n)
+
+
+async def test_a_run_whose_creator_did_not_wait_for_it_is_somebody_elses(tmp_path: Path) -> None:
+    compiled = compile_workflow(waiting)
+    OVER[:] = [asyncio.Event()]
+    store = await SqliteStore.open(tmp_path / "runs.db")
+    async with Runner(store=store, lease_s=0.3) as runtime:
+        await store.put_program(compiled.program.fingerprint, b"")
+        going_on = asyncio.create_task(runtime.run(compiled, {"n": 1}, run_id="other"))
+        while not await store.head("other"):
+            await asyncio.sleep(0.01)
+        assert runtime.owner is not None
+        started = RunStarted("r", compiled.program.name, compiled.program.fingerprint, (1,), 0.0, None, None)
+        creating = asyncio.create_task(runtime.owner.begin(compiled.program, started, None))
+        await asyncio.sleep(0)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        async with asyncio.timeout(20):
+            while (head := await store.head("r")) is None or head.status == "running":
+                await asyncio.sleep(0.01)
+        assert head.status == "ready"
+        OVER[0].set()
+        assert (await going_on).value == 1
+    await store.close()
+
+
+async def test_a_run_whose_log_failed_is_ready_when_the_store_is_back_though_nothing_else_is_held() -> None:
+    store, compiled = Broken(), compile_workflow(waiting)
+    OVER[:] = [asyncio.Event()]
+    async with Runner(store=store, lease_s=0.1) as runtime:
+        store.broken = "r"
+        OVER[0].set()
+        with pytest.raises(JournalError):
+            await runtime.run(compiled, {"n": 1}, run_id="r")
+        await asyncio.sleep(0.3)
+        store.broken = ""
+        async with asyncio.timeout(20):
+            while (await store.heads())[0].status == "running":
+                await asyncio.sleep(0.01)
+        assert [each.run_id for each, _ in await store.claim("another", holds=None)] == ["r"]
