@@ -56,6 +56,7 @@ class Attended:
         self._left: tuple[JournalError, Change | None] | None = None
         """Why it is not executed here any more, and what it is now, if that is for this process to say."""
         self._cancelled_by: str | None = None
+        self._has_begun = False
         self._pauses: list[int] = []
         """Notices that have paused the run."""
         self._over = asyncio.Event()
@@ -127,7 +128,7 @@ class Attended:
             self._activity.ends_with.append(notice.number)
             if self._cancelled_by is None:  # a second one would cut what the workflow does in the end
                 self._cancelled_by = said.by
-                self._task.cancel()
+                self._cancel()
         elif isinstance(said, notices.Pause):
             self._activity.ends_with.append(notice.number)
             self._pauses.append(notice.number)
@@ -137,7 +138,7 @@ class Attended:
     def stop(self, status: Status, why: str) -> None:
         """Give the run back as soon as no tool is in flight that must run at most once, or after ``DRAIN_S``."""
         if self._leaving is None:
-            self._activity.closing = True
+            self._activity.closing = self._activity.halted = True
             self._leaving = status, why
             self._activity.changed.set()
             asyncio.get_running_loop().call_later(DRAIN_S, self._cut)
@@ -159,7 +160,23 @@ class Attended:
         log.failure = log.failure or failure
         self._task.cancel()
 
+    def _cancel(self) -> None:
+        """Cancel the execution; one that has yet to begin, when it is where it was, as that is cleaned up."""
+        if self._has_begun:
+            self._activity.halted = False
+            self._task.cancel()
+        else:
+            self._activity.halted = True
+
     async def _watch(self) -> None:
+        if self._cancelled_by is not None:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        self._has_begun = True
+        if self._cancelled_by is not None:
+            self._cancel()
+        elif self._execution.resumed is not None:
+            await self._was_told_nothing()  # it was claimed a while ago
         while True:
             await self._activity.changed.wait()
             self._activity.changed.clear()

@@ -106,6 +106,8 @@ class Owner:
         """Runs that are claimed, and what they were before."""
         self._claims = self._claiming = 0
         """Calls of the store that may claim something: how many there were, and how many are under way."""
+        self._told: dict[str, Sequence[Notice]] = {}
+        """What was left for runs that are about to be executed."""
         self._attended: dict[str, Attended] = {}
         """Those of them that are executed."""
         self._beating: asyncio.Task[None] | None = None
@@ -222,8 +224,8 @@ class Owner:
 
     def release(self, run_id: str) -> None:
         """The run is not executed here any more. What it has become is in its log."""
-        self._held.pop(run_id, None)
-        self._attended.pop(run_id, None)
+        for each in (self._held, self._told, self._attended):
+            each.pop(run_id, None)
         if not self._attended and self.changed is None and self._listening is not None:
             self._listening.cancel()
             self._listening = None
@@ -275,6 +277,7 @@ class Owner:
     def attend(self, run_id: str, run: Attended) -> None:
         """The run is executed, and told what is left for it."""
         self._attended[run_id] = run
+        run.take(self._told.pop(run_id, ()))
         self.listen()
 
     def listen(self) -> None:
@@ -307,7 +310,8 @@ class Owner:
     ) -> list[Event]:
         """What was left for a run that says what has become of its ops; it is written into its log."""
         found: list[Event] = []
-        for notice in await self.store.notices(claim):
+        left = self._told[claim.run_id] = await self.store.notices(claim)
+        for notice in left:
             try:
                 said = notices.read(notice.data)
                 if not isinstance(said, notices.Settlement):

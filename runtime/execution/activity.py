@@ -27,7 +27,8 @@ class Activity:
     """What one run does."""
 
     __slots__ = (
-        "_busy", "_delivered", "_once", "_waiting", "asked", "changed", "closing", "ends_with", "is_attended", "took"
+        "_busy", "_delivered", "_once", "_waiting", "asked", "changed", "closing", "ends_with", "halted",
+        "is_attended", "took"
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -37,6 +38,8 @@ class Activity:
         """Whether somebody takes what is sent to the run, and takes it out of the process where it only waits."""
         self.closing = False
         """Whether no tool may be started any more that must run at most once."""
+        self.halted = False
+        """Whether nothing may begin any more that is not in the log: the run is about to end, or to be given back."""
         self.changed = asyncio.Event()
         """It is set when the run may have come to wait, or such a tool has ended."""
         self.asked: dict[str, Asked] = {}

@@ -460,6 +460,8 @@ class Execution:
         if frame.known is not None and (done := frame.known.done.get(op.id)) is not None:
             self._recall(frame, op, done)
             return None
+        if self.activity.halted and not op.bodies:
+            return _never()
         if self.taking_over is not None and not op.bodies and self._takes_over(self.taking_over, frame, op):
             return None
         return perform(self, frame, op)
@@ -505,6 +507,12 @@ class Execution:
             self.note(done)  # it is made again
         else:
             frame.records += 1
+
+
+async def _never() -> Outcome:
+    """What an op gives that must not begin: its run is cancelled instead."""
+    outcome: Outcome = await asyncio.get_running_loop().create_future()
+    return outcome
 
 
 def _inline_failure(error: BaseException) -> RunError:

@@ -13,6 +13,7 @@ from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError, SuspendedError
 from orchestrator.runtime.coordinator import notices
+from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.stores.base import Change, Head, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
@@ -408,3 +409,23 @@ async def test_a_run_whose_process_ends_while_it_cleans_up_is_cancelled_by_whoev
     assert CALLS == ["tidies", "tidies", "has tidied"]
     head = await head_of(store)
     assert (head.status, head.notices) == ("cancelled", 0)
+
+
+@workflow
+def noting(title: str) -> str:
+    return note(note(title))
+
+
+@pytest.mark.parametrize("tell", [notices.cancel, notices.pause])
+async def test_nothing_begins_of_a_run_that_was_told_to_end_before(tell: Any) -> None:
+    store, compiled = MemoryStore(), compile_workflow(noting)
+    await submit(store, compiled, {"title": "Ducks"}, run_id="r")
+    ((claim, _),) = await store.claim("dying", run_id="r", lease_s=60)
+    await tell(store, "r", by="Ada")
+    store.append(claim, b"", change=Change("ready"))
+    await durable(store, "r")
+    with pytest.raises(RunError if tell is notices.cancel else SuspendedError, match="by Ada"):
+        await resumed(store, compiled)
+    assert CALLS == []
+    head = await head_of(store)
+    assert (head.status, head.notices) == ("cancelled" if tell is notices.cancel else "paused", 0)
