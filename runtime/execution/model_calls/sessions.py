@@ -300,8 +300,14 @@ class Sessions:
             pause_s=_encoded(forecast),
             pin_ttl_s=entry.pause.ttl_s,
         )
-        self._tell(entry.engine, partial(entry.at.extend, entry.name, hint), "take a hint")
+        self._tell(entry.engine, partial(self._extend, entry, entry.at, hint, entry.paused_s), "take a hint")
         self._watch(entry, forecast)
+
+    @staticmethod
+    async def _extend(entry: _Session, at: KvControl, hint: KvHint, paused_s: float) -> None:
+        """Tell an engine of a pause that has not ended while the message waited: the next turn may end the session."""
+        if entry.paused_s == paused_s:
+            await at.extend(entry.name, hint)
 
     def _tell(self, engine: str, message: Callable[[], Awaitable[None]], what: str) -> None:
         self._execution.spawn(self._told(engine, message, what))
