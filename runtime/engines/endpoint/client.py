@@ -65,6 +65,14 @@ def http_library() -> Any:
     return import_module(next(root for root in roots if root.startswith("httpx")))
 
 
+def has_no_peer(error: AttributeError | OSError) -> bool:
+    """Whether the client asked a connection for its other end that was cut before anything was sent: it raises what
+    comes of that. (uvloop gives the socket of such a connection as None.)"""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOTCONN
+    return error.obj is None and error.name in ("getpeername", "getsockname", "family")
+
+
 def root_cause(error: BaseException) -> BaseException:
     """Where a failure of the client began; of several addresses that were tried, at the last one."""
     while True:

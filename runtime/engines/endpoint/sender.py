@@ -22,6 +22,7 @@ from orchestrator.runtime.engines.endpoint.client import (
     LOGGERS,
     NO_SOCKET,
     connected,
+    has_no_peer,
     http_library,
     root_cause,
     without_user,
@@ -100,6 +101,11 @@ class Sender:
         except (http.HTTPError, http.StreamError, UnfinishedError, event_stream.UnreadableError) as error:
             why = self._redacted(str(error) or type(error).__name__)
             raise errors.stream_broken(self._shown, why) from self._redacted.cause(error)
+        except (AttributeError, OSError) as error:
+            if not has_no_peer(error):
+                raise
+            why = "the connection was cut as soon as it was made"
+            raise errors.endpoint_unreachable(self._shown, why) from error
 
     def _refused(self, error: APIStatusError) -> Exception:
         """The coded error for a status other than 200."""

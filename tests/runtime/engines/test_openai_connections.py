@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from anyio._backends._asyncio import SocketStream
 
 from orchestrator import llm, workflow
 from orchestrator.compiler import compile as compile_workflow
@@ -130,3 +131,17 @@ async def test_user_and_password_are_sent_and_not_logged(caplog: pytest.LogCaptu
     for each in caplog.messages:
         assert "secret" not in each
         assert "hu" not in each.replace("http", "")
+
+
+async def test_a_connection_that_was_cut_as_soon_as_it_was_made_is_an_unreachable_endpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SocketStream, "_raw_socket", property(lambda _: None))  # as uvloop has it of such a connection
+    with serving([chunk("fine", "stop"), usage()]) as endpoint:
+        engine = OpenAIEngine("main", "m", OpenAIOptions(endpoint.url, kv_hints=False))
+        await engine.start()
+        with pytest.raises(EngineError, match="was cut as soon as it was made") as caught:
+            await complete(engine, GenerateRequest("r", "m", (Message("user", "hi"),)))
+        await engine.close()
+    assert caught.value.code == "ORCH-E008"
+    assert endpoint.asked == []
