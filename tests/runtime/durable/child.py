@@ -17,6 +17,7 @@ from orchestrator.errors import UnsettledError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.runner import Runner
+from tests.runtime.durable.bank import settle
 
 NAMES = ("mapping", "catching", "chatting", "paying", "charging")
 
@@ -38,7 +39,7 @@ async def play(runtime: Runner, name: str, compiled: Compiled, folder: Path) -> 
         try:
             return (await runtime.run(compiled, {"start": start}, run_id=name, key=name)).value
         except UnsettledError as error:
-            await programs.settle(runtime, compiled, name, error, folder / "effects")
+            await settle(runtime, compiled, name, error, folder / "effects")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A process that dies, or whose store fails, at one chosen write.
 
-Nothing is left out: a run's creation, a claim and each commit of its log are a write. A process dies before a write, so
-that it is lost with everything appended, or behind it, so that it is there and nobody was told.
+Nothing is left out: what describes a version, a run's creation, a claim, a heartbeat and each commit of its log are a
+write. A process dies before a write, so that it is lost with everything appended, or behind it, so that it is there and
+nobody was told.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ class DyingStore:
 
     async def claim(self, owner: str, **how: Any) -> Any:
         return await self._written(lambda: self.inner.claim(owner, **how))
+
+    async def put_program(self, version: str, data: bytes) -> None:
+        await self._written(lambda: self.inner.put_program(version, data))
+
+    async def renew(self, owner: str, lease_s: float) -> Any:
+        return await self._written(lambda: self.inner.renew(owner, lease_s))
 
     def append(self, claim: Claim, data: bytes, **more: Any) -> None:
         self._appended.append(partial(self.inner.append, claim, data, **more))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arms.effects import Effects, read
+from benchmarks.arms.effects import KILL, NOTES, Effects, read
 from benchmarks.durability import programs
 from benchmarks.durability.kills import judge
 from orchestrator.compiler import Compiled
@@ -22,6 +22,7 @@ from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.stores.base import Store
 from orchestrator.runtime.runner import Runner
+from tests.runtime.durable.bank import settle
 from tests.runtime.durable.dying import DyingStore, Fate, Memory, outlived
 
 START = "start-00000000"
@@ -49,7 +50,7 @@ class Life:
         programs.World.effects = Effects(effects)
 
     def begun(self) -> list[str]:
-        return [effect.op for effect in read(self.effects) if not effect.ended]
+        return [effect.op for effect in read(self.effects) if not effect.ended and effect.kind not in NOTES]
 
     async def lives(self, at: int, fate: Fate) -> tuple[Any, DyingStore]:
         """What the run gives in this process; None if that dies."""
@@ -64,6 +65,8 @@ class Life:
             self.engine.requests += engine.requests
             await runtime.close()
             self.deaths += store.died.is_set()
+            if store.died.is_set() and programs.World.effects is not None:
+                programs.World.effects.record("the process", KILL)
             assert self.written.isdisjoint(self.begun()[before:]), "what was written happens again"
             after = await self.place.open()
             self.written = await names(after)
@@ -87,7 +90,7 @@ class Life:
                 if not isinstance(error, UnsettledError):
                     raise
                 self.unsettled += 1
-                await programs.settle(runtime, self.compiled, "run", error, self.effects)
+                await settle(runtime, self.compiled, "run", error, self.effects)
 
     async def spends_no_more(self, store: Store) -> None:
         """What is spent, and what calls without outcome may have, is within the budget."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ WAKEABLE = ("waiting", "suspended", "paused")
 LONG_S, OVER_S = 1000.0, -1.0
 PROCESSES = st.integers(0, 2)
 NAMES = st.sampled_from("abc")
+WRITES = ("claim", "claim it", "heartbeat", "silence", "send", "pause", "remove", "hand over")
 CHANGES = st.sampled_from(
     [None, None, *(Change(each) for each in (*WAKEABLE, "ready", "done", "failed")), Change("waiting", wake_at=1.0)]
 )
@@ -57,6 +59,8 @@ class Machine(RuleBasedStateMachine):
         self._loop = asyncio.Runner()
         self._place = place
         self._has_deaths = not isinstance(place, Memory)
+        self._is_serial = not isinstance(place, Schema)
+        """Whether a claim never passes over what another locks at the moment, which PostgreSQL's does."""
         self._stores = [self._run(place.open()) for _ in range(3)]
         self._owners = [uuid4().hex for _ in range(3)]
         self._runs: dict[str, Run] = {}
@@ -159,6 +163,72 @@ class Machine(RuleBasedStateMachine):
             self._took(other, name, found)
             self._committed(process, name, rows, taken, change, outcome)
 
+    @rule(one=st.data(), processes=st.permutations([0, 1, 2]), order=st.booleans())
+    def two_write_at_once(self, one: st.DataObject, processes: list[int], order: bool) -> None:
+        """Each as a whole, in one order or the other: claims, heartbeats, handovers, notices, a status, a removal."""
+        if not self._is_serial:
+            return
+        writes = [one.draw(st.sampled_from(WRITES)) for _ in range(2)]
+        pairs = [self._write(what, process, one.draw(NAMES)) for what, process in zip(writes, processes, strict=False)]
+
+        async def both() -> list[Any]:
+            works = [work for work, _ in (pairs if order else pairs[::-1])]
+            found = await asyncio.gather(*works)
+            return found if order else found[::-1]
+
+        outcomes = self._run(both())
+        before = deepcopy((self._runs, self._claims, self._gone, self._epoch))
+        for first in (0, 1):
+            self._runs, self._claims, self._gone, self._epoch = deepcopy(before)
+            try:
+                for each in (first, 1 - first):
+                    pairs[each][1](outcomes[each])
+                self._run(self._compared())
+            except AssertionError:
+                if first:
+                    raise
+            else:
+                return
+
+    def _write(self, what: str, process: int, name: str) -> tuple[Coroutine[Any, Any, Any], Callable[[Any], None]]:
+        """A write, and what it makes of the model, or finds wrong with it."""
+        store, line = self._stores[process], self._line()
+        match what:
+            case "claim":
+                return self._claim(process, None), lambda found: self._took(process, None, found)
+            case "claim it":
+                return self._claim(process, name), lambda found: self._took(process, name, found)
+            case "heartbeat" | "silence":
+                lease_s = LONG_S if what == "heartbeat" else OVER_S
+                return self._renewed(process, lease_s), lambda found: self._has_renewed(process, lease_s, found)
+            case "send":
+                return store.send(name, line, wakes=True), lambda was_sent: self._sent(name, line, True, was_sent)
+            case "pause":
+                return store.set_status(name, "paused"), lambda was_set: self._has_set(name, "paused", was_set)
+            case "remove":
+                return store.remove([name]), lambda count: self._removed(name, count)
+        change = Change("ready")
+        claim = Claim(name, self._claims[process].get(name, 0))
+
+        async def handed_over() -> BaseException | None:
+            try:
+                store.append(claim, b"", change=change)
+                if (waiting := store.barrier(name)) is not None:
+                    await waiting
+            except FencedError as error:
+                return error
+            return None
+
+        def handing_over(outcome: BaseException | None) -> None:
+            run = self._runs.get(name)
+            if run is None or run.epoch != claim.epoch or run.status != "running":
+                assert isinstance(outcome, FencedError)
+            else:
+                assert outcome is None
+                run.become("ready")
+
+        return handed_over(), handing_over
+
     def _appended(self, process: int, name: str, parts: list[bool], change: Change | None, takes: bool) -> Any:
         """What is to be committed now: rows, and notices that are taken."""
         store, claim = self._stores[process], Claim(name, self._claims[process][name])
@@ -203,9 +273,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(process=PROCESSES, lease_s=st.sampled_from([LONG_S, OVER_S]))
     def renew(self, process: int, lease_s: float) -> None:
+        self._has_renewed(process, lease_s, self._run(self._renewed(process, lease_s)))
+
+    def _has_renewed(self, process: int, lease_s: float, found: Any) -> None:
         owner = self._owners[process]
         had = {each for each, run in self._runs.items() if run.owner == owner}
-        assert set(self._run(self._renewed(process, lease_s))) == had
+        assert set(found) == had
         if had:
             (self._gone.discard if lease_s > 0 else self._gone.add)(owner)
 
@@ -214,8 +287,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(process=PROCESSES, name=NAMES, wakes=st.booleans())
     def send(self, process: int, name: str, wakes: bool) -> None:
-        data, run = self._line(), self._runs.get(name)
-        assert self._run(self._stores[process].send(name, data, wakes=wakes)) == (run is not None)
+        data = self._line()
+        self._sent(name, data, wakes, self._run(self._stores[process].send(name, data, wakes=wakes)))
+
+    def _sent(self, name: str, data: bytes, wakes: bool, was_sent: bool) -> None:
+        run = self._runs.get(name)
+        assert was_sent == (run is not None)
         if run is not None:
             run.notices.append((data, wakes))
             if wakes and run.status in WAKEABLE:
@@ -223,9 +300,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(process=PROCESSES, name=NAMES, status=st.sampled_from(["ready", "paused", "cancelled"]))
     def set_status(self, process: int, name: str, status: Any) -> None:
+        self._has_set(name, status, self._run(self._stores[process].set_status(name, status)))
+
+    def _has_set(self, name: str, status: str, was_set: bool) -> None:
         run = self._runs.get(name)
         is_free = run is not None and run.status != "running"
-        assert self._run(self._stores[process].set_status(name, status)) == is_free
+        assert was_set == is_free
         if run is not None and is_free:
             run.become(status)
 
@@ -233,7 +313,13 @@ class Machine(RuleBasedStateMachine):
     def remove(self, process: int, name: str) -> None:
         is_free = name in self._runs and self._runs[name].status in ("done", "failed", "cancelled")
         if is_free:
-            assert self._run(self._stores[process].remove([name])) == 1
+            self._removed(name, self._run(self._stores[process].remove([name])))
+
+    def _removed(self, name: str, count: int) -> None:
+        """Whatever nobody executes can be removed; retention asks for what is over."""
+        is_free = name in self._runs and self._runs[name].status != "running"
+        assert count == is_free
+        if is_free:
             del self._runs[name]
 
     @rule(process=PROCESSES)

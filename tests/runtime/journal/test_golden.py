@@ -118,3 +118,10 @@ async def settled(runner: Runner, compiled: Any) -> object:
     except UnsettledError:
         await runner.settle(compiled, "golden", "pay_1", did_not_happen=True)
         return (await runner.resume(compiled, "golden")).value
+
+
+def test_every_kind_of_line_is_in_the_table_of_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "durable-runs.md").read_text()
+    table = page.split("| kind | it says |")[1].split("\n\n")[0]
+    listed = {kind for row in table.splitlines()[2:] for kind in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert listed == {*_READERS, "m", "M"}
