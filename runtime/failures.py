@@ -254,6 +254,15 @@ def other_version(workflow: str, run_id: str, began: str, version: str) -> RunEr
     )
 
 
+def other_workflow(workflow: str, run_id: str, given: str) -> RunError:
+    """A run is one of another workflow than that which is to go on with it."""
+    return RunError(
+        "ORCH-R021",
+        f"run {run_id} is one of `{workflow}`, and not of `{given}`",
+        fix=f"name the file of `{workflow}`; the runs of a workflow go by its name",
+    )
+
+
 def lost_under_another(path: str, run_id: str, version: str) -> RunError:
     """Something that an earlier version had begun is not part of this one."""
     return RunError(

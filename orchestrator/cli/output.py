@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
 
+CANCELLED: Final = "ORCH-R024"
 UNDECIDED: Final = "ORCH-R104"
 """Somebody has to decide about a write."""
 MOST_GONE_ON: Final = 10
@@ -37,16 +38,17 @@ def show_job(report: Report, *, as_json: bool) -> int:
 
 
 def tell_how_to_go_on(outcomes: Sequence[Outcome], keeping: Keeping | None) -> None:
-    """Say the command that goes on with each run which is kept and has no result."""
+    """Say the command that goes on with each run which is kept and has no result, but for those that somebody ended."""
     if keeping is None:
         return
-    stopped = {each.run_id: each.error for each in outcomes if each.result is None and each.run_id is not None}
+    open_ = [each for each in outcomes if each.error is not None and each.error.code != CANCELLED]
+    stopped = {each.run_id: each.error for each in open_ if each.run_id is not None}
     for run_id, error in list(stopped.items())[:MOST_GONE_ON]:
         for line in _first(run_id, error, keeping):
             say(line)
         if keeping.key is None:
             say(f"the run is kept; go on with it: {keeping.go_on(run_id)}")
-    if keeping.key is not None and any(each.result is None for each in outcomes):
+    if keeping.key is not None and open_:
         say("what was done is kept; the same command goes on with the rest")
     elif len(stopped) > MOST_GONE_ON:
         say(f"{len(stopped) - MOST_GONE_ON} more runs are kept: orch runs list")

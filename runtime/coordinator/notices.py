@@ -1,7 +1,7 @@
 """What others tell a run, from any process and without the code of its workflow: answers, verdicts, pause, cancel.
 
 A notice is one line of JSON, ``[kind, at, by, …]``. It waits in the store until whoever has claimed the run takes it,
-and wakes a run that is waiting, suspended or paused, so that somebody claims it.
+and wakes a run that is waiting or suspended, so that somebody claims it.
 
 >>> await answer(store, run_id, "verdict", "approve", by="ada")                         # doctest: +SKIP
 """
@@ -133,6 +133,8 @@ async def cancel(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
     if damage is not None and await store.set_status(run_id, "cancelled", f"cancelled by {by}; {damage}"):
         return
     await _send(store, run_id, Cancel(by, time()))
+    if head.status == "paused":
+        await store.set_status(run_id, "ready")
 
 
 async def pause(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:

@@ -20,7 +20,14 @@ from uuid import uuid4
 from orchestrator.errors import JournalError, OrchError, RunError, described
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
-from orchestrator.runtime.failures import lost_under_another, not_kept, other_version, run_exists, unreadable
+from orchestrator.runtime.failures import (
+    lost_under_another,
+    not_kept,
+    other_version,
+    other_workflow,
+    run_exists,
+    unreadable,
+)
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, RunStarted
 from orchestrator.runtime.journal.lines.live import Live
@@ -161,8 +168,8 @@ class Owner:
         """Claim a run that there is; None where somebody executes it, or there is none.
 
         A run of another version of the workflow goes on with this one, unless it is to be taken ``as_it_is``: then
-        that is ORCH-R021. Raises ORCH-R102 where its log cannot be read, and ORCH-R020 where nobody knows whether
-        something happened that this version has not got.
+        that is ORCH-R021, as is a run of another workflow. Raises ORCH-R102 where its log cannot be read, and ORCH-R020
+        where nobody knows whether something happened that this version has not got.
         """
         with told(self.store.url):
             return await self._take(program, run_id, as_it_is)
@@ -175,6 +182,8 @@ class Owner:
         claim, head = claimed[0]
         self._hold(claim, head)
         try:
+            if head.workflow != program.name:
+                raise other_workflow(head.workflow, run_id, program.name)
             recorder = self._recorder(program)
             recorder.claim = claim
             if head.version == UNFINISHED:

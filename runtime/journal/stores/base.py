@@ -216,7 +216,7 @@ class Store(Protocol):
     async def send(self, run_id: str, data: bytes, *, wakes: bool = True) -> bool:
         """Leave a notice; durable when it returns. False for an unknown run.
 
-        ``wakes``: a run that is waiting, suspended or paused becomes ready for it.
+        ``wakes``: a run that is waiting or suspended becomes ready for it; one that is paused does not.
         """
 
     async def notices(self, claim: Claim) -> Sequence[Notice]:

@@ -25,7 +25,7 @@ from orchestrator.runtime.journal.stores.base import (
 from orchestrator.runtime.journal.stores.bell import Bell
 
 OVER_KEPT: Final = 64
-_WAKEABLE: Final = ("waiting", "suspended", "paused")
+_WAKEABLE: Final = ("waiting", "suspended")
 
 
 @dataclass(slots=True)

@@ -160,3 +160,22 @@ def test_what_is_wrong_with_a_command_is_a_coded_error(tmp_path: Path) -> None:
         ended = orch(tmp_path, "runs", *words)
         assert code in ended.stderr
         assert ended.returncode == (1 if code == "ORCH-R023" else 2)
+
+
+def test_a_run_goes_on_with_its_own_workflow_only(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    assert orch(tmp_path, "run", "flow.py:approve", "-i", "amount=3", "--run-id", "r").returncode == 3
+    ended = orch(tmp_path, "runs", "resume", "r", "flow.py:pay")
+    assert ended.returncode == 1
+    assert "error[ORCH-R021]: run r is one of `approve`, and not of `pay`" in ended.stderr
+    assert not (tmp_path / "log.txt").exists()
+    assert "waiting" in orch(tmp_path, "runs", "list").stdout
+
+
+def test_a_run_that_somebody_cancelled_is_not_said_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    assert orch(tmp_path, "run", "flow.py:approve", "-i", "amount=3", "--run-id", "r").returncode == 3
+    assert orch(tmp_path, "runs", "cancel", "r", "--by", "Ada").returncode == 0
+    ended = orch(tmp_path, "runs", "resume", "r", "flow.py:approve")
+    assert "ORCH-R024" in ended.stderr
+    assert "go on with it" not in ended.stderr

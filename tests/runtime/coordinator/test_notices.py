@@ -116,6 +116,15 @@ async def test_a_run_that_nobody_executes_is_paused_at_once_and_resumed(store: S
     assert await status(store) == "ready"
 
 
+async def test_a_paused_run_takes_what_it_is_told_when_it_is_resumed_and_its_end_at_once(store: Store) -> None:
+    await notices.pause(store, "r")
+    await notices.answer(store, "r", "amount", 3)
+    await notices.settle(store, "r", "pay", did_not_happen=True)
+    assert await status(store) == "paused"
+    await notices.cancel(store, "r")
+    assert await status(store) == "ready"
+
+
 async def test_who_executes_a_run_is_told_to_pause_it(store: Store) -> None:
     claim = await claimed(store)
     await notices.pause(store, "r")

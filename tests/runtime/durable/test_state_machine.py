@@ -28,7 +28,7 @@ from tests.runtime.journal.stores.postgresql.test_store import Schema
 from tests.runtime.journal.stores.test_sqlite import File
 
 T = TypeVar("T")
-WAKEABLE = ("waiting", "suspended", "paused")
+WAKEABLE = ("waiting", "suspended")
 LONG_S, OVER_S = 1000.0, -1.0
 PROCESSES = st.integers(0, 2)
 NAMES = st.sampled_from("abc")

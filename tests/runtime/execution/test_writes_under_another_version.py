@@ -156,6 +156,7 @@ async def test_what_was_kept_is_in_doubt_no_more_when_the_run_goes_on_again() ->
         said = end(f"{paid}")
         return f"{said} {pay(len(said))}"
 
+    second.__name__ = "first"
     async with Runner(store=MemoryStore()) as runtime:
         assert await versions(runtime, first) == ["ORCH-R001"]
         compiled = compile_workflow(workflow(second))
@@ -180,7 +181,7 @@ async def test_a_pause_between_two_versions_is_no_part_of_a_budget_of_seconds(mo
         broken[0] = False
         second.__name__ = "first"
         now = time() + 3600
-        for module in ("executor", "perform", "journal.version_change"):
+        for module in ("execution.execution", "execution.perform", "journal.versions.version_change"):
             monkeypatch.setattr(f"orchestrator.runtime.{module}.time", lambda: now, raising=False)
         assert (await runtime.resume(compile_workflow(workflow(second)), "r")).value == "aabout x"
 

@@ -24,7 +24,7 @@ from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError
 from orchestrator.runtime.journal.stores.postgresql.connections import Session
 
 NOW: Final = "extract(epoch FROM statement_timestamp())::float8"
-WAKEABLE: Final = "('waiting', 'suspended', 'paused')"
+WAKEABLE: Final = "('waiting', 'suspended')"
 FLUSH_BYTES: Final = 8 << 20
 """What one statement takes, and more only where one run has appended more."""
 FLUSH_RUNS: Final = 512

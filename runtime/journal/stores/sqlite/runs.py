@@ -13,7 +13,7 @@ from orchestrator.runtime.journal.stores.appended import Appended
 from orchestrator.runtime.journal.stores.base import IDLE, Change, NewRun, Status
 
 _CLAIMED: Final = "run_id = ? AND epoch = ? AND status = 'running'"
-_WAKEABLE: Final = "('waiting', 'suspended', 'paused')"
+_WAKEABLE: Final = "('waiting', 'suspended')"
 _WAKEFUL: Final = "EXISTS(SELECT 1 FROM notices WHERE run = runs.id AND wakes)"
 _ADD_ROW: Final = (
     "INSERT INTO log(id, run, number, before, is_snapshot, at, check_sum, data)"

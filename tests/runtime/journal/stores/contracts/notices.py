@@ -31,7 +31,7 @@ class Notices:
         await other.send("r", b"d")
         assert (await store.notices(claim))[-1].number > notices[2].number
 
-    @pytest.mark.parametrize("status", ["waiting", "suspended", "paused"])
+    @pytest.mark.parametrize("status", ["waiting", "suspended"])
     async def test_a_notice_wakes_a_run(self, store: Store, other: Store, status: str) -> None:
         await ended(store, await created(store), status)
         await other.send("r", b"a", wakes=False)
@@ -41,19 +41,26 @@ class Notices:
         assert await claimed(store, "you") == ["r"]
         assert [notice.data for notice in await store.notices(Claim("r", 2))] == [b"a", b"b"]
 
-    @pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
-    async def test_a_notice_wakes_no_run_that_is_over(self, store: Store, other: Store, status: str) -> None:
+    @pytest.mark.parametrize("status", ["paused", "done", "failed", "cancelled"])
+    async def test_a_notice_wakes_no_run_that_is_paused_or_over(self, store: Store, other: Store, status: str) -> None:
         await ended(store, await created(store), status)
         assert await other.send("r", b"a")
         assert (await head_of(store)).status == status
 
-    @pytest.mark.parametrize("status", ["waiting", "suspended", "paused"])
+    @pytest.mark.parametrize("status", ["waiting", "suspended"])
     async def test_no_notice_is_slept_through(self, store: Store, other: Store, status: str) -> None:
         claim = await created(store)
         await other.send("r", b"answer")
         await ended(store, claim, status, why="no answer yet", wake_at=time.time() + 1000)
         assert (await head_of(store)).status == "ready"
         assert await claimed(other, "you") == ["r"]
+
+    async def test_a_run_is_paused_whatever_was_left_for_it(self, store: Store, other: Store) -> None:
+        claim = await created(store)
+        await other.send("r", b"answer")
+        await ended(store, claim, "paused")
+        assert (await head_of(store)).status == "paused"
+        assert await claimed(other, "you") == []
 
     async def test_a_run_waits_where_the_notices_are_taken_or_wake_nobody(self, store: Store, other: Store) -> None:
         claim = await created(store)

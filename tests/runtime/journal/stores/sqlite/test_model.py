@@ -23,7 +23,7 @@ from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError,
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 
 T = TypeVar("T")
-WAKEABLE = ("waiting", "suspended", "paused")
+WAKEABLE = ("waiting", "suspended")
 PROCESSES = st.integers(0, 1)
 NAMES = st.sampled_from("ab")
 
