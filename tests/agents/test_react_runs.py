@@ -15,6 +15,7 @@ from orchestrator.errors import OrchError, RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.events import OpDone, OpFailed, OpStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
+from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
 from orchestrator.testing import fake
 from tests.agents.reacting import (
@@ -257,3 +258,43 @@ async def test_a_caught_failure_is_not_what_a_later_one_is_blamed_on() -> None:
     events = await journal.load("r")
     assert any(isinstance(event, OpFailed) and event.op == "page_1" for event in events)
     assert events[-1].op.endswith("llm_1")  # type: ignore[union-attr]
+
+
+async def test_what_a_step_writes_depends_on_what_is_new_in_it_and_not_on_how_many_tools_there_are() -> None:
+    """One of 150 tools is called by a switch of 150 arms, and the conversation is longer with every step."""
+
+    def numbered(number: int) -> Any:
+        def look(text: str) -> str:
+            return f"{number} {text}"
+
+        look.__name__ = f"look_{number}"
+        look.__doc__ = f"Look {number}."
+        return tool(look, effects="idempotent")
+
+    tools = [numbered(number) for number in range(150)]
+
+    async def written(many: int, steps: int) -> tuple[int, int, int]:
+        """Events, lines and bytes of a run in which a step has about 680 characters of new text."""
+
+        @workflow
+        def asking(text: str) -> str:
+            return react(text, tools[:many], max_steps=60)
+
+        replies = [
+            json.dumps({"action": {"tool": f"look_{step % many}", "args": {"text": f"{step:03}" * 100}}})
+            for step in range(steps)
+        ]
+        engine = ScriptedEngine([*replies, '{"action": {"tool": "finish", "answer": "done"}}'])
+        store = MemoryStore()
+        async with Runner({"default": engine}, store=store) as runtime:
+            result = await runtime.run(compile_workflow(asking), {"text": "q"}, run_id="r")
+        assert result.value == "done"
+        rows = b"".join([row.data async for row in store.history("r")])
+        return len(result.events), rows.count(b"\n["), len(rows)
+
+    events, lines, size = await written(150, 20)
+    assert events <= 12 * 21
+    assert lines <= 6 * 21
+    assert size <= 21 * 3 * 680
+    assert (await written(150, 40))[2] <= 2.1 * size
+    assert (await written(3, 20))[2] >= 0.95 * size
