@@ -282,7 +282,7 @@ def not_reached(op: str, run_id: str) -> RunError:
     )
 
 
-def undecided(op: str, run_id: str, where: SourceLoc | None, earlier: int) -> RunError:
+def undecided(op: str, run_id: str, where: SourceLoc | None, earlier: int, kept: str | None) -> RunError:
     """An op that has written something under an earlier version would do otherwise now."""
     failure = RunError(
         "ORCH-R104",
@@ -290,7 +290,8 @@ def undecided(op: str, run_id: str, where: SourceLoc | None, earlier: int) -> Ru
         "would do otherwise now",
         where=where,
         why=f"{earlier} completed result{'s' * (earlier != 1)} of it or of an op that this version has not got, with "
-        "other code or other inputs; what has happened is not made again because the code has changed",
+        "other code or other inputs; what has happened is not made again because the code has changed"
+        + ("" if kept is None else f"; to keep it is to take {kept}"),
         fix=f"resume it with `--keep {op}` (in Python, decisions={{{op!r}: 'keep'}}), which goes on with what it gave, "
         f"or with `--again {op}`, which does it again; or with the code of the earlier version",
     )

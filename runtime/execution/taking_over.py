@@ -8,6 +8,7 @@ somebody who decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -66,7 +67,9 @@ class TakingOver:
                 if (values := self._values(region, op, doubt)) is not None:
                     self._earlier.take_over(doubt)
                     return values
-        raise failures.undecided(name, self._run_id, op.where, len(doubts))
+        offered = ((doubt, self._values(region, op, doubt)) for doubt in doubts)
+        kept = next((_shown(doubt, values) for doubt, values in offered if values is not None), None)
+        raise failures.undecided(name, self._run_id, op.where, len(doubts), kept)
 
     def _taken_before(self, frame: str, op: Op, done: OpDone) -> None:
         """A result of this version: what fits it was taken, or is what somebody has decided to keep."""
@@ -94,3 +97,10 @@ class TakingOver:
             return tuple(decode(tp, each, self._chats) for tp, each in zip(types, data, strict=True))
         except (NotReadError, ValidationError, ValueError):
             return None
+
+
+def _shown(result: Result, values: tuple[object, ...]) -> str:
+    """Which result it is, for people: when it was given, for what, and what it begins with."""
+    at = datetime.fromtimestamp(result.at, UTC)
+    given = values[0] if isinstance(values[0], str) else result.values[0]
+    return f"{str(given)!r:.80}, given at {at:%Y-%m-%d %H:%M:%S} UTC for inputs of the digest {result.digest:.8}"

@@ -40,6 +40,8 @@ class Result:
     """Something outside has changed, or a person has answered."""
     cost_usd: float | None
     tokens: int
+    at: float
+    """Unix time in seconds at which it was there."""
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class Earlier:
         """What must run at most once has failed at a path where no op has its key now: it may have happened."""
         cut = path.rfind("/") + 1
         frame, key = _frame_now(path[:cut], alignment), own_key(path[cut:])
-        failed = Result(path, key, "", (), has_written=True, cost_usd=None, tokens=0)
+        failed = Result(path, key, "", (), has_written=True, cost_usd=None, tokens=0, at=0.0)
         self._left[frame, key, ""].append(failed)
         self._by_frame[frame][frame, key, ""] = None
         self._moved[key].append(failed)
@@ -161,4 +163,4 @@ def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
 def _result(path: str, key: str, line: Data) -> Result:
     usage, cost_usd = (line[5], line[6]) if len(line) > 5 else (None, None)
     tokens = 0 if usage is None else usage[0] + usage[2]
-    return Result(path, key, line[4] or "", line[3], line[0] == WROTE, cost_usd, tokens)
+    return Result(path, key, line[4] or "", line[3], line[0] == WROTE, cost_usd, tokens, line[1])

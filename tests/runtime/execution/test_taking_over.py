@@ -196,6 +196,20 @@ async def test_somebody_decides(verdict: str, value: str, paid: int) -> None:
     assert again["pay 100"] == 0
 
 
+async def test_it_is_said_which_result_would_be_kept() -> None:
+    def flow(n: int) -> str:
+        return end(save("one"))
+
+    def other(n: int) -> str:
+        return end(save("two"))
+
+    other.__name__ = "flow"
+    with pytest.raises(RunError, match="needs a decision") as caught:
+        await first_then(flow, other)
+    assert "to keep it is to take 'saved one', given at 20" in str(caught.value)
+    assert "for inputs of the digest" in str(caught.value)
+
+
 async def test_a_new_write_is_made_without_a_question() -> None:
     def flow(n: int) -> str:
         return end(save("a"))
