@@ -20,7 +20,7 @@ files go (`TMPDIR`), which must be a disk.
   `unsynced`, what was acknowledged and not synced; of ours in SQLite alone.
 - ``crash-vllm``: a real vLLM with the bundled model is killed, and coordinators; only where it is asked for.
 - ``open``: `open_s` until a run of very many ops that was killed does its next one, and `open_mib`, the most memory
-  that this took; of ours alone.
+  that this took; `run_mib`, by how much the process had grown that did all of them, and `journal_bytes`; of ours alone.
 - ``history``: `journal_bytes`, all files of the store after 100 calls that add 5 KB of text each to a conversation.
 """
 
@@ -31,6 +31,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -84,7 +85,10 @@ OF_OURS = ("crash", "crash-synced", "crash-vllm", "open")
 CASES = (*SIZES, "crash-chain", "history", *OF_OURS)
 UNASKED = tuple(case for case in CASES if case != "crash-vllm")
 """What runs where nobody says which: a vLLM takes a minute to start."""
-OPEN_TIMEOUT_S = 3600.0
+FULL = {"crash-chain": 6, "crash": 60, "silences": 1, "crash-synced": 30, "crash-vllm": 5, "open": 100_000}
+QUICK = {"crash-chain": 1, "crash": 12, "silences": 0, "crash-synced": 4, "crash-vllm": 1, "open": 20_000}
+"""Kills of each arm, and ops, that take a quarter of an hour in all, or a few minutes."""
+OPEN_TIMEOUT_S = 36_000.0
 CHAIN = 300
 """Steps of the chain that is killed."""
 KILL_SEED = 12
@@ -190,11 +194,18 @@ def survived(case: str, arm: str, tally: crashes.Tally) -> list[Result]:
 
 def reopen(arm: Arm, python: Path, folder: Path, ops: int) -> list[Result]:
     """Open a run of that many ops, which was killed in front of its last one. Raises VictimError."""
-    played = kills.reopened(kills.arm_command(python, arm.script, ops)("open", folder), folder, OPEN_TIMEOUT_S)
+    command = kills.arm_command(python, arm.script, ops)("open", folder)
+    played, grown = kills.reopened(command, folder, OPEN_TIMEOUT_S)
     (found, mib), (seconds,) = played.value, played.resumed_s
     if found != ops:
         raise kills.VictimError(f"{found} ops instead of {ops}")
-    figures = (("open_s", round(seconds, 3), "s"), ("open_mib", round(mib, 1), "MiB"))
+    figures = [
+        ("open_s", round(seconds, 3), "s"),
+        ("open_mib", round(mib, 1), "MiB"),
+        ("run_mib", round(grown, 1), "MiB"),
+    ]
+    if arm.name not in ON_POSTGRESQL:
+        figures.append(("journal_bytes", kept_bytes(folder), "bytes"))
     return [
         Result(case="open", arm=arm.name, metric=metric, value=value, unit=unit, n=1, note=f"{ops:,} ops")
         for metric, value, unit in figures
@@ -206,8 +217,13 @@ def weigh_history(arm: Arm, python: Path, folder: Path) -> list[Result]:
     played = kills.play(kills.arm_command(python, arm.script, history.CALLS)("history", folder), folder, ())
     if played.value != history.expected(history.CALLS):
         raise kills.VictimError(f"returned {played.value!r} instead of {history.expected(history.CALLS)}")
-    kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name not in kills.OWN_FILES)
+    kept = kept_bytes(folder)
     return [Result(case="history", arm=arm.name, metric="journal_bytes", value=kept, unit="bytes", n=history.CALLS)]
+
+
+def kept_bytes(folder: Path) -> int:
+    """What a store has in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name not in kills.OWN_FILES)
 
 
 def apart(bench: Bench, case: str, arms: list[Arm], measure: Callable[[Arm, Path], list[Result]]) -> None:
@@ -219,7 +235,9 @@ def apart(bench: Bench, case: str, arms: list[Arm], measure: Callable[[Arm, Path
         print(f"{case}: {arm.name}", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as folder:
             try:
+                began = time.monotonic()
                 bench.results += measure(arm, Path(folder))
+                print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr)
             except kills.VictimError as error:
                 bench.skip(arm.name, error, case)
 
@@ -281,9 +299,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--arms", default=",".join(arm.name for arm in ARMS))
     parser.add_argument("--cases", default=",".join(UNASKED), help=f"of {','.join(CASES)}")
-    parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (7, with --quick 3)")
-    parser.add_argument("--kills", type=int, help="of each arm (chain 20, programs 500; quick 3, 20)")
-    parser.add_argument("--ops", type=int, help="of the run that is opened (10 million, with --quick 20,000)")
+    parser.add_argument("--repetitions", type=int, help="timed runs per arm and case (5, with --quick 2)")
+    parser.add_argument("--kills", type=int, help="of each arm (default: few)")
+    parser.add_argument("--ops", type=int, help="of the run that is opened (default: few)")
     parser.add_argument("--venvs", type=Path, default=default_root(), help="where the peers' venvs are kept")
     options = parser.parse_args(argv)
     disk = filesystem(tempfile.gettempdir())
@@ -298,7 +316,7 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-bench-")))
         floor = Floor(folder, url)
         stack.callback(floor.close)
-        repetitions = options.repetitions or (3 if options.quick else 7)
+        repetitions = options.repetitions or (2 if options.quick else 5)
         bench = Bench(repetitions, SIZES, quick=options.quick, between=floor.sample)
         if url is None:
             for arm in chosen:
@@ -310,15 +328,15 @@ def main(argv: list[str] | None = None) -> int:
         found = versions("orchestrator", "uvloop") | {"filesystem": disk} | floor.versions
         found |= timed(bench, floor, [case for case in cases if case in SIZES], chosen, interpreters)
         bench.results += ratios(bench.results)
-        count = options.kills or (3 if options.quick else 20)
-        ops = options.ops or (20_000 if options.quick else 10_000_000)
+        few = QUICK if options.quick else FULL
+        ops = options.ops or few["open"]
         measures: dict[str, Callable[[Arm, Path], list[Result]]] = {
-            "crash-chain": lambda arm, place: crash_chain(arm, interpreters[arm.name], place, count),
-            "crash": lambda arm, place: crash(
-                arm, place, options.kills or (20 if options.quick else 100), 0 if options.quick else 1
+            "crash-chain": lambda arm, place: crash_chain(
+                arm, interpreters[arm.name], place, options.kills or few["crash-chain"]
             ),
-            "crash-synced": lambda arm, place: crash_synced(arm, place, options.kills or (10 if options.quick else 50)),
-            "crash-vllm": lambda arm, place: crash_vllm(arm, place, options.kills or 5),
+            "crash": lambda arm, place: crash(arm, place, options.kills or few["crash"], few["silences"]),
+            "crash-synced": lambda arm, place: crash_synced(arm, place, options.kills or few["crash-synced"]),
+            "crash-vllm": lambda arm, place: crash_vllm(arm, place, options.kills or few["crash-vllm"]),
             "open": lambda arm, place: reopen(arm, interpreters[arm.name], place, ops),
             "history": lambda arm, place: weigh_history(arm, interpreters[arm.name], place),
         }
@@ -341,22 +359,42 @@ def main(argv: list[str] | None = None) -> int:
     return int(any(skip.arm in OURS for skip in bench.skipped))
 
 
+COLUMNS = (
+    *((f"{case} µs", case, "us_per_step") for case in SIZES),
+    ("W4 eff.", "W4", "efficiency"),
+    ("W4 of asyncio's", "W4", "efficiency_ratio"),
+    ("chain: resume s", "crash-chain", "resume_s"),
+    ("kills: resume s", "crash", "resume_s"),
+    ("taken over s", "crash", "takeover_s"),
+    ("open s", "open", "open_s"),
+    ("open MiB", "open", "open_mib"),
+    ("history B", "history", "journal_bytes"),
+)
+
+
 def table(report: Report) -> str:
-    """A text table: one row an arm, one column a figure; above it the floor, below it what the kills did."""
-    columns = [(case, "us_per_step") for case in SIZES] + [
-        ("W4", "efficiency"),
-        ("crash-chain", "resume_s"),
-        ("history", "journal_bytes"),
-    ]
-    heads = [*(f"{case} µs" for case in SIZES), "W4 eff.", "resume s", "history B"]
-    lines = [f"commit on {r.arm:<16}{r.value:>8.0f} µs" for r in report.results if r.case == "floor"]
-    lines.append(f"{'':<18}" + "".join(f"{head:>12}" for head in heads))
+    """A table in Markdown, one row an arm; in front of it the floor, behind it what the kills did."""
+    floor = ", ".join(f"{r.arm} {r.value:.0f} µs" for r in report.results if r.case == "floor")
+    there = [column for column in COLUMNS if any((r.case, r.metric) == column[1:] for r in report.results)]
+    lines = [f"A commit: {floor}.", ""] if floor else []
+    lines += ["| arm | " + " | ".join(head for head, *_ in there) + " |", "|---" * (len(there) + 1) + "|"]
     for arm in dict.fromkeys(result.arm for result in report.results if result.case != "floor"):
-        cells = (report.find(case, metric, arm) for case, metric in columns)
-        lines.append(f"{arm:<18}" + "".join(f"{cell.value:>12.3g}" if cell else f"{'-':>12}" for cell in cells))
-    counted = (result for result in report.results if result.unit == "ops" and result.value)
-    lines += [f"{r.case} {r.arm}: {r.metric} {r.value:.0f} ({r.n} kills)" for r in counted]
+        cells = (report.find(case, metric, arm) for _, case, metric in there)
+        lines.append(f"| `{arm}` | " + " | ".join(f"{cell.value:.3g}" if cell else "–" for cell in cells) + " |")
+    crashes_of = dict.fromkeys((r.case, r.arm) for r in report.results if r.metric == "lost_ops")
+    lines += [""] * bool(crashes_of) + [_survival(report, case, arm) for case, arm in crashes_of]
     return "\n".join(lines)
+
+
+def _survival(report: Report, case: str, arm: str) -> str:
+    """What kills have done, in a line."""
+    metrics = ("lost_ops", "once_repeated", "paid_calls_repeated", "ops_repeated", "in_flight_repeated")
+    metrics += ("wrong_results", "over_budget", "unsynced")
+    found = [(metric, report.find(case, metric, arm)) for metric in metrics]
+    said = ", ".join(f"{metric} {result.value:.0f}" for metric, result in found if result is not None)
+    lost = report.find(case, "lost_ops", arm)
+    assert lost is not None
+    return f"- `{case}` `{arm}`, {lost.n} kills{f' ({lost.note})' if lost.note else ''}: {said}"
 
 
 if __name__ == "__main__":

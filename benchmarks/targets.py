@@ -51,8 +51,15 @@ TARGETS = (
             ("once_repeated", 0),
             ("paid_calls_repeated", 0),
             ("ops_repeated", 0),
+            ("wrong_results", 0),
+            ("over_budget", 0),
             ("resume_s", 0.3),
+            ("takeover_s", 2),
         )
+    ),
+    *(
+        Target("durable", "crash-synced", metric, "<=", 0, "sqlite")
+        for metric in ("lost_ops", "once_repeated", "paid_calls_repeated", "ops_repeated", "unsynced")
     ),
     Target("durable", "history", "journal_bytes", "<=", 1.5e6, "sqlite"),
     *(Target("durable", "open", metric, "<=", most, "sqlite") for metric, most in (("open_s", 2), ("open_mib", 200))),

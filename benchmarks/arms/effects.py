@@ -28,6 +28,7 @@ class Effect(NamedTuple):
     seen: tuple[str, ...]
     """The ops whose results were among its inputs."""
     pid: int
+    """Of whoever did it; of a model call, who asked for it."""
     at: float
     tokens: int = 0
     """Of a model call: what it takes at most, and when it has ended what it took."""
@@ -39,9 +40,18 @@ class Effects:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
 
-    def record(self, op: str, kind: str, *, ended: bool = False, seen: Sequence[str] = (), tokens: int = 0) -> None:
-        """Add a line."""
-        line = json.dumps([op, kind, ended, list(seen), os.getpid(), time.monotonic(), tokens])
+    def record(
+        self,
+        op: str,
+        kind: str,
+        *,
+        ended: bool = False,
+        seen: Sequence[str] = (),
+        pid: int | None = None,
+        tokens: int = 0,
+    ) -> None:
+        """Add a line; ``pid`` is of the process for which it is done, if that is another one."""
+        line = json.dumps([op, kind, ended, list(seen), pid or os.getpid(), time.monotonic(), tokens])
         os.write(self._fd, line.encode() + b"\n")
 
     def close(self) -> None:

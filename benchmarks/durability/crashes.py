@@ -212,17 +212,17 @@ class Theatre:
 
 def _taken(effects: Iterable[Effect], ops: frozenset[str]) -> tuple[int, int]:
     """Tokens that calls took which have ended, and those that all took at most."""
-    begun: dict[tuple[str, int], int] = {}
+    begun: dict[tuple[str, int], list[int]] = {}
     took = 0
     for effect in effects:
         if effect.kind != "model" or effect.op not in ops:
             continue
         if effect.ended:
-            begun.pop((effect.op, effect.pid), None)
+            begun[effect.op, effect.pid].pop()
             took += effect.tokens
         else:
-            begun[effect.op, effect.pid] = effect.tokens
-    return took, took + sum(begun.values())
+            begun.setdefault((effect.op, effect.pid), []).append(effect.tokens)
+    return took, took + sum(map(sum, begun.values()))
 
 
 def _gone_on(effects: Sequence[Effect], of: Mapping[str, str]) -> Iterator[tuple[float, str]]:

@@ -1,7 +1,7 @@
 """A model behind HTTP that can be killed: a server of OpenAI's chat completions that names what it was asked.
 
-It writes into the effects when it begins a call and when it has ended one, with the tokens that the call takes at most
-and those that it took: what is paid for, whoever hears of it.
+Whoever asks says by ``user`` which process it is. The server writes into the effects when it begins a call and when it
+has ended one, with the tokens that the call takes at most and those that it took: what is paid for.
 """
 
 from __future__ import annotations
@@ -50,11 +50,10 @@ async def _call(effects: Effects, body: Mapping[str, Any]) -> list[str]:
     prompt = "|".join(each["content"] for each in body["messages"])
     name = named(model_op(prompt), prompt)
     asked, said = len(prompt.split()), 1
-    effects.record(
-        name, "model", seen=NAME.findall(prompt), tokens=asked + (body.get("max_tokens") or MOST_TOKENS)
-    )  # fmt: skip
+    caller, most = int(body["user"]), asked + (body.get("max_tokens") or MOST_TOKENS)
+    effects.record(name, "model", seen=NAME.findall(prompt), pid=caller, tokens=most)
     await asyncio.sleep(BUSY_S)
-    effects.record(name, "model", ended=True, tokens=asked + said)
+    effects.record(name, "model", ended=True, pid=caller, tokens=asked + said)
     delta = {"index": 0, "delta": {"content": name}, "finish_reason": "stop"}
     usage = {"prompt_tokens": asked, "completion_tokens": said}
     return [json.dumps({"choices": [delta]}), json.dumps({"choices": [], "usage": usage}), "[DONE]"]

@@ -4,9 +4,9 @@ A victim is a process that begins a run in a folder, or goes on with the one tha
 ops do to the world to a file outside of its store (:mod:`benchmarks.arms.effects`). Judged is only what that file says:
 
 - *lost*: an op that an undisturbed run has, and this one has not;
-- *repeated in flight*: an op that began again behind a kill, while nothing had been done with its result yet. That may
-  happen to whatever may be done twice (reads, idempotent and keyed tools, model calls), once a kill, and never to a
-  bare ``once`` tool;
+- *repeated in flight*: an op that began again behind a kill, or was still on its way when its process was killed, while
+  nothing had been done with its result yet. That may happen to whatever may be done twice (reads, idempotent and keyed
+  tools, model calls), once a kill, and never to a bare ``once`` tool;
 - *repeated*: an op that began again after another one had begun with its result in hand, with other inputs or another
   key than before, or although nothing was killed meanwhile. That may happen to nothing.
 """
@@ -59,21 +59,25 @@ class Verdict:
 
 def judge(effects: Sequence[Effect], wanted: Collection[str]) -> Verdict:
     """Hold the effects of one run against the ops that an undisturbed run has."""
-    begun: dict[str, tuple[tuple[str, ...], int]] = {}
+    begun: dict[str, tuple[Effect, int]] = {}
     used: set[str] = set()
+    dead: set[int] = set()
     repeated: Counter[str] = Counter()
     in_flight = kills = 0
     for effect in effects:
-        kills += effect.kind == KILL
+        if effect.kind == KILL:
+            kills += 1
+            dead.update(int(word) for word in effect.op.split() if word.isdigit())
         if effect.ended or effect.kind in NOTES:
             continue
         if effect.op in begun:
-            is_excused = begun[effect.op][1] < kills and begun[effect.op][0] == effect.seen
+            before, kills_before = begun[effect.op]
+            is_excused = (kills_before < kills or before.pid in dead) and before.seen == effect.seen
             if effect.kind == "once" or effect.op in used or not is_excused:
                 repeated[effect.kind] += 1
             else:
                 in_flight += 1
-        begun[effect.op] = effect.seen, kills
+        begun[effect.op] = effect, kills
         used.update(effect.seen)
     return Verdict(lost=len(set(wanted) - begun.keys()), repeated=repeated, in_flight=in_flight)
 
@@ -113,6 +117,11 @@ class _Process:
             raise VictimError(f"exit {self._process.wait()}: {''.join(tail)[:300] or 'no message'}")
         return json.loads(line)[name]
 
+    def peak_mib(self) -> float:
+        """The most memory that it has had."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
     def kill(self) -> None:
         """End it and whatever it has started, at once."""
         assert self._process.stdout is not None
@@ -148,19 +157,22 @@ def play(command: Sequence[str], folder: Path, kills_after_s: Iterable[float]) -
     raise VictimError(f"no value within {LIFE_S:.0f} s")
 
 
-def reopened(command: Sequence[str], folder: Path, timeout_s: float) -> Played:
-    """Kill a victim when it does something for the first time, and start it again. Raises VictimError."""
+def reopened(command: Sequence[str], folder: Path, timeout_s: float) -> tuple[Played, float]:
+    """Kill a victim when it does something for the first time, and start it again: that, and the MiB by which the
+    memory of the first one had grown since it was ready. Raises VictimError."""
     process = _Process(command, folder / "stderr")
     try:
+        before = process.peak_mib()
         until = time.monotonic() + timeout_s
         while not any(read(folder / "effects")):
             if time.monotonic() > until:
                 raise VictimError(f"nothing done within {timeout_s:.0f} s")
             if process.said("value", 0.05) is not None:
                 raise VictimError("it returned, and did nothing")
+        grown = process.peak_mib() - before
     finally:
         process.kill()
-    return play(command, folder, ())
+    return play(command, folder, ()), grown
 
 
 @dataclass

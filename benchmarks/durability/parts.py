@@ -114,7 +114,7 @@ async def _coordinate(programs: Mapping[str, Compiled], effects: Effects, part: 
     store = await _opened(part.url)
     if part.synced:
         store = cast("Store", synced.Noting(store, Path(part.synced)))
-    engine: Engine = _engine(part.port)
+    engine: Engine = _engine(part.port, body={"user": str(os.getpid())})
     if part.model:
         engine = cast("Engine", Told(_engine(part.port, part.model, {"temperature": 0, "max_tokens": 16}), effects))
     async with Runner({"main": engine}, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:
@@ -172,7 +172,7 @@ class _Person:
     async def _begin(self, store: Store, name: str) -> None:
         program = self._programs[name].program
         started = RunStarted(self._id(name), name, program.fingerprint, (start_of(name),), time())
-        data = Recorder(store, program, patience_s=LEASE_S).first(started)
+        data, _ = await Recorder(store, program, patience_s=LEASE_S).first(started)  # no value of theirs is large
         with suppress(KeyError):  # it is there, and the answer was lost
             await store.create(NewRun(self._id(name), name, program.fingerprint), data)
 

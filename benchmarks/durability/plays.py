@@ -218,7 +218,7 @@ class OnVllm(Play):
     """A play whose engine is a vLLM, which all plays share, and which takes a minute to start again."""
 
     kinds: Mapping[str, int] = {"engine": 3, "coordinator": 1, "coordinators": 1}
-    life_s = 900.0
+    life_s = 1800.0
 
     def __init__(self, vllm: Vllm, *of_play: Any) -> None:
         self._vllm = vllm

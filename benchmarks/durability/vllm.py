@@ -22,7 +22,7 @@ from orchestrator.runtime.engines.base import Chunk, Engine, GenerateRequest
 
 MODEL: Final = ROOT / "examples" / "text2sql" / "model"
 NAME_OF_MODEL: Final = "tiny"
-START_S: Final = 300.0
+START_S: Final = 900.0
 _OPTIONS: Final = ("--enforce-eager", "--block-size", "32")
 _SETTINGS: Final = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 

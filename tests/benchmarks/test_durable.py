@@ -172,10 +172,12 @@ def test_ratios_are_over_the_floor_of_the_same_run() -> None:
     assert made == {("W1", "dbos-sqlite", "commit_ratio"): 20, ("W4", "dbos-sqlite", "efficiency_ratio"): 0.5}
     machine = Machine(cpu="c", cores=2, memory_gib=8, system="s", python="3", busy_before=0, load_before=0)
     tally = kills.Tally(kills=4, verdict=kills.Verdict(lost=1), resumed_s=[0.1, 0.3])
-    found = [*measured, *durable.tallied("crash-chain", "dbos-sqlite", tally)]
+    ratios = durable.ratios(measured)
+    found = [*measured, *ratios, *durable.tallied("crash-chain", "dbos-sqlite", tally)]
     text = durable.table(Report(benchmark="durable", machine=machine, versions={}, results=found))
-    assert "crash-chain dbos-sqlite: lost_ops 1 (4 kills)" in text
-    assert any(line.startswith("dbos-sqlite") and "0.45" in line for line in text.splitlines())
+    assert "- `crash-chain` `dbos-sqlite`, 4 kills: lost_ops 1, once_repeated 0" in text
+    assert "| arm | W1 µs | W4 eff. | W4 of asyncio's | chain: resume s |" in text.splitlines()
+    assert any(line.startswith("| `dbos-sqlite` |") and "| 0.45 |" in line for line in text.splitlines())
 
 
 def test_peers_are_pinned_to_a_version() -> None:

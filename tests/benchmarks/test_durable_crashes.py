@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.arms.effects import KILL, Effect, Effects, read
 from benchmarks.durability import crashes, synced
 from benchmarks.durability.crashes import Theatre
+from benchmarks.durability.kills import Verdict, judge
 from benchmarks.durability.nursery import Nursery
 from benchmarks.durability.plays import PowerCuts, Store
 from benchmarks.durability.programs import charging, looping, named, scraping
@@ -61,7 +63,7 @@ def test_a_database_that_was_killed_has_what_it_had() -> None:
 
 def test_a_call_that_was_killed_counts_at_its_most() -> None:
     calls = [
-        Effect("a", "model", False, (), 1, 0, tokens=50),
+        Effect("a", "model", False, (), 2, 0, tokens=50),
         Effect("a", "model", False, (), 2, 1, tokens=50),
         Effect("a", "model", True, (), 2, 2, tokens=7),
         Effect("of another program", "model", False, (), 2, 3, tokens=50),
@@ -120,6 +122,15 @@ async def test_a_store_is_noted_when_it_is_appended_to_and_when_that_is_durable(
     assert store.barrier("r") is None
     await store.close()
     assert (tmp_path / synced.LIST).read_text().splitlines() == ["asked 1", "durable 1"]
+
+
+def test_a_call_that_arrived_when_its_caller_was_dead_was_in_flight() -> None:
+    def called(pid: int) -> Effect:
+        return Effect("a", "model", False, (), pid, 0)
+
+    killed = Effect("coordinator 1 gone", KILL, False, (), 9, 0)
+    assert judge([killed, called(1), called(2)], {"a"}) == Verdict(in_flight=1)
+    assert judge([killed, called(2), called(2)], {"a"}) == Verdict(repeated=Counter(model=1))
 
 
 async def test_a_real_model_is_told_of_and_answers_with_a_name_of_what_it_said(tmp_path: Path) -> None:
