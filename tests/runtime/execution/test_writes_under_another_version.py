@@ -156,7 +156,7 @@ async def test_what_was_kept_is_in_doubt_no_more_when_the_run_goes_on_again() ->
         said = end(f"{paid}")
         return f"{said} {pay(len(said))}"
 
-    second.__name__ = "first"
+    second.__name__ = "flow"
     async with Runner(store=MemoryStore()) as runtime:
         assert await versions(runtime, first) == ["ORCH-R001"]
         compiled = compile_workflow(workflow(second))
