@@ -140,7 +140,7 @@ def test_a_detached_run_takes_no_option_of_one_that_is_waited_for(tmp_path: Path
 def test_no_command_that_is_said_has_a_password() -> None:
     url = "postgresql://ada:hidden@db/runs"
     kept = Keeping(url, ["flow.py"], "r1", named=url)
-    for said in (kept.go_on("r1"), kept.watch("r1")):
+    for said in (kept.go_on("r1"), kept.tell("watch", "r1")):
         assert "postgresql://" in said
         assert "hidden" not in said
 
