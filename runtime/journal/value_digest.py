@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterable
-from contextlib import suppress
 from hashlib import blake2b
-from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
 
@@ -33,7 +31,20 @@ _NAMED: Final = (type, FunctionType, BuiltinFunctionType)
 
 def value_digest(value: object) -> str:
     """The digest of a value; nothing raises, and what the user's ``__reduce__`` raises is left out."""
-    return _Digests().of(value, 0).hex()
+    digest = _plain(value)
+    return (_Digests().taken_apart(value, 0) if digest is None else digest).hex()
+
+
+def _plain(value: object) -> bytes | None:
+    """The digest of plain data; None of what is not, is of more than 2 GiB, or is changed by another thread."""
+    kind = type(value)
+    if kind not in _ATOMS and kind not in _CONTAINERS:
+        return None
+    try:
+        plain = _ordered(value, PLAIN_DEPTH, [PLAIN_PARTS])
+        return blake2b(b"plain" + marshal.dumps(plain, 2), digest_size=16).digest()  # 3 tells shared from equal parts
+    except Exception:  # noqa: BLE001 - it is taken apart then
+        return None
 
 
 class _Digests:
@@ -44,11 +55,11 @@ class _Digests:
         """Its keys are identities; objects are kept, so that no other has theirs. In an object it is its class's."""
 
     def of(self, value: Any, depth: int) -> bytes:
+        digest = _plain(value)
+        return self.taken_apart(value, depth) if digest is None else digest
+
+    def taken_apart(self, value: Any, depth: int) -> bytes:
         kind = type(value)
-        if kind in _ATOMS or kind in _CONTAINERS:
-            with suppress(Exception):  # it is not plain, of more than 2 GiB, or another thread changes it
-                plain = _ordered(value, PLAIN_DEPTH, [PLAIN_PARTS])
-                return _digest([b"plain", marshal.dumps(plain, 2)])  # version 3 tells shared parts from equal ones
         if issubclass(kind, SECRETS):  # a digest of it would let who has a guess know that it is right
             return _digest([b"secret"])
         if issubclass(kind, _NAMED):
@@ -113,14 +124,11 @@ def _ordered(value: Any, depth: int, left: list[int]) -> Any:
         if not _TEXT.issuperset(map(type, value)):
             raise TypeError
         if _ATOMS.issuperset(map(type, value.values())):
-            return dict(sorted(value.items()))
-        return {key: _ordered(each, depth - 1, left) for key, each in sorted(value.items(), key=_first)}
+            return {key: value[key] for key in sorted(value)}
+        return {key: _ordered(value[key], depth - 1, left) for key in sorted(value)}
     if _ATOMS.issuperset(map(type, value)):
         return value
     return kind([_ordered(each, depth - 1, left) for each in value])
-
-
-_first: Final = itemgetter(0)
 
 
 def _name(named: Any) -> bytes:
