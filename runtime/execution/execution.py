@@ -43,6 +43,7 @@ from orchestrator.runtime.execution.model_calls.pricing import require_prices
 from orchestrator.runtime.execution.model_calls.sessions import Sessions
 from orchestrator.runtime.execution.outcome import WORTH_SUPERSEDING, Outcome, Tally
 from orchestrator.runtime.execution.perform import perform
+from orchestrator.runtime.execution.starts import Starts
 from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.events import (
@@ -174,6 +175,7 @@ class Execution:
         self.events = self.log.events
         """What has happened; of a run in a store the latest of it."""
         self._most_events = MOST_EVENTS if isinstance(journal, Recorder) else inf
+        self.starts = Starts(self.log, self.spawn)
 
     @cached_property
     def rng(self) -> random.Random:
@@ -275,6 +277,7 @@ class Execution:
                     if self.once.unsettled:
                         await self.once.check()
             finally:
+                self.starts.close()
                 self.services.loop_watch.leave(self)
                 self.prefetches.close()
                 self.sessions.close()
@@ -498,7 +501,9 @@ class Execution:
             frame.records += inside
             self.note(OpDone(frame.path, op.id, values, time()))
             return
-        done = OpDone(frame.path, op.id, values, time(), usage, cost_usd, finish, frame.given(op))
+        at = time()
+        took_s = self.starts.take(frame.path, op.id, at)
+        done = OpDone(frame.path, op.id, values, at, usage, cost_usd, finish, frame.given(op), took_s)
         try:
             self.emit(done)
         except NotKeptError as error:

@@ -90,6 +90,8 @@ class Within:
 
     async def _run(self, program: Program, values: tuple[object, ...], by: Caller) -> RunResult:
         outer = by.execution
+        if outer.starts.write(by.frame, by.op.id):
+            await outer.durable()  # before a tool of the run asks whether this one was started before
         place = within(by, program, values)
         await admit(by, program, place)
         execution = self.begin(

@@ -10,7 +10,7 @@ from asyncio import CancelledError, current_task, sleep
 from collections.abc import Coroutine
 from math import inf
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
@@ -29,6 +29,10 @@ from orchestrator.runtime.tools.raised import raised
 if TYPE_CHECKING:
     from orchestrator.runtime.execution.execution import Execution, Frame
     from orchestrator.runtime.journal.replay import State
+
+
+_HERE: Final = frozenset({"async", "thread", "inline"})
+"""Where tools run in this process."""
 
 
 class CancelledWithinError(Exception):
@@ -63,8 +67,10 @@ async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
             execution.activity.end()
     except BaseException as error:
         if (cause := _failure(error)) is None:
+            execution.starts.drop(frame.path, op.id)
             raise
         failure = failures.of_op(cause, frame.path + op.id, op.where)
+        execution.starts.write(frame.path, op.id)
         execution.emit(
             OpFailed(frame.path, op.id, 1, failure.code, failure.message, None, time(), raised=failure.raised)
         )
@@ -74,11 +80,17 @@ async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
 
 
 def _tell_started(execution: Execution, frame: Frame, op: Op, attempt: int) -> None:
-    """An attempt starts; that it did is journaled where a resumed run has to know, as something may have happened, or
-    as its seconds are bounded."""
-    is_pure = isinstance(op.spec, Structure) or (isinstance(op.spec, ToolCall) and op.spec.effects == "pure")
-    tell = execution.note if is_pure and op.policy.budget is None else execution.emit
-    tell(OpStarted(frame.path, op.id, attempt, time()))
+    """An attempt starts; that it did is journaled at once where a resumed run has to know, as something may have
+    happened, or as its seconds are bounded."""
+    spec, event = op.spec, OpStarted(frame.path, op.id, attempt, time())
+    is_pure = isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.effects == "pure")
+    if op.policy.budget is None and is_pure:
+        execution.note(event)
+    elif op.policy.budget is None and isinstance(spec, ToolCall) and spec.place in _HERE:
+        execution.note(event)
+        execution.starts.add(event)
+    else:
+        execution.emit(event)
 
 
 def _failure(error: BaseException) -> BaseException | None:
@@ -173,6 +185,7 @@ class _Performance:
     def _give_up(self) -> None:
         """Journal what is known of a cancelled attempt: that nothing has happened yet, or that nobody knows."""
         attempt, op = self._current, self._op
+        self._execution.starts.drop(self._frame.path, op.id)
         if attempt is None or isinstance(op.spec, Structure):
             return
         if self._once is not None and attempt.began:
@@ -196,6 +209,7 @@ class _Performance:
         if wait is None and (left := await without_unfit(self._execution, self._frame, op, error, failure)) is not None:
             return left
         number, raised = self._number, failure.raised
+        self._execution.starts.write(path, op.id)
         self._execution.emit(OpFailed(path, op.id, number, failure.code, failure.message, wait, time(), raised=raised))
         if wait is not None:
             return wait

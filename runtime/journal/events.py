@@ -81,7 +81,8 @@ class RunResumed(NamedTuple):
 
 
 class OpStarted(NamedTuple):
-    """An op that runs outside the coordinator is about to start; durable before it does.
+    """An op that runs outside the coordinator is about to start; durable before it does where whoever resumes the run
+    has to know (:mod:`orchestrator.runtime.execution.starts`).
 
     One that must run at most once is about to when its turn has come, others as soon as they wait for it.
     """
@@ -172,6 +173,8 @@ class OpDone(NamedTuple):
     """Why each sample of a model call ended."""
     inputs: str | None = None
     """The digest of what it was given, which a run that goes on compares; None where nobody has to."""
+    took_s: float | None = None
+    """Seconds since the attempt that gave them began, where no event in the log says when that was."""
 
 
 class VersionChanged(NamedTuple):

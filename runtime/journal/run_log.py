@@ -34,6 +34,11 @@ class RunLog:
 
     def append(self, event: Event) -> None:
         """Write an event down. Raises ``JournalError`` if that fails, or has failed before."""
+        self.append_noted(event)
+        self.events.append(event)
+
+    def append_noted(self, event: Event) -> None:
+        """Write an event down that was taken by :meth:`note`. Raises as :meth:`append`."""
         if self.failure is not None:
             raise self.failure
         try:
@@ -43,7 +48,6 @@ class RunLog:
         except BaseException as error:
             raise self._failed(error, event) from error
         self._taken += 1
-        self.events.append(event)
 
     def note(self, event: Event) -> None:
         """Take an event that need not be written down."""

@@ -59,6 +59,8 @@ Data = list[Any]
 UPGRADES: Final[dict[int, Callable[[Data], Data]]] = {}
 """It has, by version, what makes a line of the next version of one."""
 
+_WITH_SECONDS: Final = 3
+"""A result without usage has so many parts at most: values, digest of the inputs, seconds since its attempt began."""
 WROTE: Final = "wrote"
 """A result of an op that has changed something outside, or that a person has given."""
 RESULTS: Final = frozenset({"done", WROTE})
@@ -223,7 +225,7 @@ def line_of(text: str, version: int = VERSION) -> Line:
     spent = None
     if kind in ("spent", "reserved"):
         spent = Usage(*rest[0]), rest[1]
-    elif kind in RESULTS and len(rest) > 2:
+    elif kind in RESULTS and len(rest) > _WITH_SECONDS:
         spent = Usage(*rest[2]), rest[3]
     return Line(kind, path, text, spent=spent, at=at)
 
@@ -320,7 +322,8 @@ def _write_done(wire: Wire, event: OpDone) -> Line:
     values, kind = wire.gave(op, region, event.values), WROTE if has_written(op) else "done"
     inputs = "null" if event.inputs is None else _quoted(event.inputs)
     if event.usage is None:
-        return _line(kind, event.at, path, values, inputs)
+        took = () if event.took_s is None else (repr(event.took_s),)
+        return _line(kind, event.at, path, values, inputs, *took)
     line = _line(kind, event.at, path, values, inputs, _used(event.usage), _dumps(event.cost_usd), _dumps(event.finish))
     return line._replace(spent=(event.usage, event.cost_usd))
 
@@ -467,13 +470,14 @@ def _read_done(  # noqa: PLR0917 - a line's parts
     values: Data,
     inputs: str | None,
     usage: Any = None,
-    cost_usd: float | None = None,
-    finish: Any = None,
+    *more: Any,
 ) -> OpDone:
     frame, op = wire.named(path)
     given = wire.values_again(wire.op(frame, op), frame, values)
-    used = None if usage is None else Usage(*usage)
-    return OpDone(frame, op, given, at, used, cost_usd, None if finish is None else tuple(finish), inputs)
+    if not more:
+        return OpDone(frame, op, given, at, inputs=inputs, took_s=usage)
+    cost_usd, finish = more
+    return OpDone(frame, op, given, at, Usage(*usage), cost_usd, None if finish is None else tuple(finish), inputs)
 
 
 def _read_turn(  # noqa: PLR0917 - a line's parts

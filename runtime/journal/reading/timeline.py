@@ -16,6 +16,8 @@ from orchestrator.runtime.journal.stores.failed import DAMAGED
 
 Status = str
 """``running``, ``done``, ``failed``, ``waiting`` or ``unsettled``."""
+_WITH_SECONDS: Final = 3
+"""A result without usage has so many parts at most, of which the last is the seconds since its attempt began."""
 _RETRY: Final = "a retry"
 _DOWN: Final = "a process"
 
@@ -179,8 +181,11 @@ def _done(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
     step.ended, step.said = at, None
     values, step.inputs, *_ = [*rest, None]
     step.gave = blake2b(json.dumps(values, sort_keys=True).encode(errors="surrogatepass"), digest_size=8).hexdigest()
-    if len(rest) > 2 and rest[2] is not None:
+    if len(rest) > _WITH_SECONDS:
         _used(step, rest[2], rest[3])
+    elif len(rest) == _WITH_SECONDS:  # nothing else says that this attempt was made
+        step.attempts += 1
+        step.began = min(step.began, at - float(rest[2]))
 
 
 def _used(step: Step, usage: list[Any], cost_usd: float | None) -> None:

@@ -161,6 +161,6 @@ def _results(lines: Iterable[Data]) -> Iterator[tuple[str, Data]]:
 
 
 def _result(path: str, key: str, line: Data) -> Result:
-    usage, cost_usd = (line[5], line[6]) if len(line) > 5 else (None, None)
+    usage, cost_usd = (line[5], line[6]) if len(line) > 6 else (None, None)
     tokens = 0 if usage is None else usage[0] + usage[2]
     return Result(path, key, line[4] or "", line[3], line[0] == WROTE, cost_usd, tokens, line[1])

@@ -105,6 +105,7 @@ EVENTS: list[tuple[Any, Event]] = [
     (paying, OpCaught("", "trying", 2, 0, Error("ORCH-R004", "too long", "timeout", ("b.TimeoutError",)), 4.1)),
     (wf, OpDone("each[2]/", "move_2", (POINT,), 5.0)),
     (wf, OpDone("", "each", ([POINT, POINT],), 5.0, inputs="abc")),
+    (wf, OpDone("each[2]/", "move_2", (POINT,), 5.0, inputs="abc", took_s=0.25)),
     (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, 2, 1), 0.5, ("stop", "length"), "abc")),
     (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, None, 1, estimated=True), None, ("stop",))),
     (wf, TimerSet("turns[0]/", "move_1", 17.5, 5.0)),

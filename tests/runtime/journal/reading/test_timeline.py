@@ -30,6 +30,16 @@ def test_a_step_has_its_attempts_its_tokens_and_what_it_waited_for() -> None:
     assert (step.input_tokens, step.output_tokens, step.cost_usd) == (100, 20, 0.5)
 
 
+def test_a_result_that_says_how_long_it_took_is_an_attempt_of_its_own() -> None:
+    steps = timeline(
+        '["started",10.0,"9f",1]',
+        '["failed",11.0,"9f",1,"ORCH-R001","gone",2.0,true,null]',
+        '["wrote",15.0,"9f",["x"],"1c",1.5]',
+        '["done",15.5,"5a",["x"],"1c",0.25]',
+    ).steps
+    assert [(step.attempts, step.seconds, step.status) for step in steps] == [(2, 5.0, "done"), (1, 0.25, "done")]
+
+
 def test_time_in_which_nobody_executed_a_run_is_waiting_of_what_was_under_way() -> None:
     found = timeline('["started",10.0,"9f",1]', '["resumed",70.0,"",null,0.0]', '["started",70.0,"9f",1]')
     assert (found.resumed, found.down_s) == (1, 60.0)
