@@ -64,6 +64,9 @@ CLAIMED_AGAIN: Final = ("ready", "running")
 """What a run was that would be ready once it is given back."""
 GIVEN_UP_S: Final = 1.0
 """So long whoever was cancelled waits for a store to take a run back. If it never answers, the lease runs out."""
+PATIENCE: Final = 40
+"""For so many leases a run waits for a store that fails. After the first one somebody else may go on with it, and then
+nothing of this one is written; but there may be nobody else."""
 BEATS: Final = 3
 """So often a lease is renewed while it lasts."""
 _log: Final = logging.getLogger(__name__)
@@ -345,7 +348,7 @@ class Owner:
         return found
 
     def _recorder(self, program: Program) -> Recorder:
-        return Recorder(self.store, program, patience_s=self._lease_s, artifacts=self._artifacts)
+        return Recorder(self.store, program, patience_s=PATIENCE * self._lease_s, artifacts=self._artifacts)
 
     def _hold(self, claim: Claim, head: Head) -> None:
         self._held[claim.run_id] = claim, head

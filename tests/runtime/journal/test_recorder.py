@@ -233,6 +233,21 @@ async def test_a_store_that_fails_suspends_the_run_and_is_no_failure_of_its_tool
     assert store.times == 0
 
 
+async def test_a_run_waits_longer_than_its_lease_for_a_store_when_nobody_else_goes_on_with_it() -> None:
+    @tool(effects="idempotent")
+    async def counted(n: int) -> int:
+        return n + 1
+
+    @workflow
+    def flow(n: int) -> int:
+        return counted(n)
+
+    store = Failing(5)  # .6 s
+    async with Runner(store=store, lease_s=0.05) as runtime:
+        assert (await runtime.run(compile_workflow(flow), {"n": 1}, run_id="r")).value == 2
+    assert store.times == 0
+
+
 async def test_a_run_that_somebody_else_has_taken_over_writes_nothing_more() -> None:
     store = MemoryStore()
     gone = asyncio.Event()
