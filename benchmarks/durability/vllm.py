@@ -39,6 +39,9 @@ class Vllm:
 
     def start(self) -> int:
         """Start it unless it runs; its process id, which is its group's. It answers a minute later."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)  # one that was killed is gone when the last of its threads is
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
             command += ["--port", str(self.port), "--model", str(MODEL), "--served-model-name", NAME_OF_MODEL]
