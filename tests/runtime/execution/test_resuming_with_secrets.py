@@ -224,7 +224,7 @@ import asyncio, sys
 from orchestrator.compiler import compile
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.runner import Runner
-from tests.runtime import test_resuming_with_secrets as flows
+from tests.runtime.execution import test_resuming_with_secrets as flows
 
 async def main():
     flows.fails[0] = False
