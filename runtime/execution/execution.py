@@ -175,7 +175,7 @@ class Execution:
         self.events = self.log.events
         """What has happened; of a run in a store the latest of it."""
         self._most_events = MOST_EVENTS if isinstance(journal, Recorder) else inf
-        self.starts = Starts(self.log, self.spawn)
+        self.starts = Starts(self.log, services.background.spawn)
 
     @cached_property
     def rng(self) -> random.Random:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator import Error, branch, llm, narrow, switch, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
-from orchestrator.runtime.journal.events import OpStarted
+from orchestrator.runtime.journal.events import OpDone
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.runner import Runner
 from tests.dsl.recording import record
@@ -122,7 +122,7 @@ async def test_a_case_is_one_level_in_the_journal_and_named_by_its_value() -> No
         event.frame
         for number in range(2)
         for event in await journal.load(f"{number}")
-        if isinstance(event, OpStarted) and event.frame
+        if isinstance(event, OpDone) and event.frame
     ]
     assert opened == ["switch_1.bug/", "switch_1.question|other/"]
     assert {op.region for op in compiled.plan.ops if op.parent == "switch_1"} == {"bug", "question|other"}

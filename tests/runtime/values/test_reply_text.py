@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
 from orchestrator.runtime.failures import ReplyError
+from orchestrator.runtime.values import at_run_time as values
 from orchestrator.runtime.values import decimals
-from orchestrator.runtime.values.at_run_time import at_run_time as values
 from orchestrator.runtime.values.at_run_time import from_json, parsed_reply, prompt_text
 from orchestrator.runtime.values.reply_text import json_in
 
