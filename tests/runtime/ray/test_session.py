@@ -21,6 +21,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return session.RaySession(address, owned=False)
 
     monkeypatch.setattr(session, "_join", join)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # though other tests have a Ray in this process
     return found
 
 
