@@ -63,10 +63,9 @@ def orch(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
             monkeypatch.setenv(variable, "off")
 
     def run(*words: str) -> Ended:
-        before = set(sys.modules)
         with pytest.raises(SystemExit) as ended:
             cli.main(list(words))
-        forget(before, tmp_path)
+        forget(tmp_path)
         printed = capfd.readouterr()
         assert isinstance(ended.value.code, int)
         return Ended(ended.value.code, printed.out, printed.err)
@@ -81,13 +80,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "two.py").write_text(TWO)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     yield tmp_path
-    forget(before, tmp_path)
+    forget(tmp_path)
 
 
-def forget(before: set[str], folder: Path) -> None:
-    """Forget the modules that have been imported from a folder since."""
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+def forget(folder: Path) -> None:
+    """Forget the modules that have been imported from a folder."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
             del sys.modules[name]

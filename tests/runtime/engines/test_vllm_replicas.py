@@ -61,7 +61,7 @@ async def turn(engine: Engine, program: int, number: int) -> Usage:
     said = f"Program {program}. {LONG[: len(LONG) // 2]}" * number
     hint = KvHint(program=f"run-{program}", turns_left=3.0, tool="run_sql", pause_s=(20.0,))
     request = GenerateRequest(f"{program}/{number}", "default", (Message("user", said),), BRIEF, f"s{program}", hint)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):  # an engine may be started for it, beside other tests
         return (await complete(engine, request)).usage
 
 

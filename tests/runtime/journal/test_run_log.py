@@ -118,7 +118,7 @@ async def test_a_run_ends_wherever_its_journal_fails_and_goes_on_when_it_works(e
                 finished = True
                 assert value in (8, 4)
         at += 1
-    assert at > 10
+    assert at >= 8
 
 
 async def _resumed(runtime: Runner) -> object:

@@ -51,6 +51,7 @@ def test_a_folder_that_ray_cannot_send_is_said_as_such(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(ray, "init", too_large)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests have a Ray in this process
     with pytest.raises(EngineError, match=f"the folder {tmp_path} cannot be sent") as refused:
         session.connect("auto", working_dir=tmp_path)
     assert refused.value.code == "ORCH-E030"

@@ -41,15 +41,17 @@ async def kept(thread: ConnectionThread) -> list[object]:
 
 
 async def test_what_queues_up_is_one_transaction(thread: ConnectionThread) -> None:
-    goes_on = threading.Event()
+    begun, goes_on = threading.Event(), threading.Event()
     is_open: list[bool] = []
     statements: list[str] = []
 
     def first(db: sqlite3.Connection) -> None:
         db.set_trace_callback(statements.append)
+        begun.set()
         goes_on.wait(20)
 
     waiting = [asyncio.ensure_future(thread.read(first))]
+    await asyncio.to_thread(begun.wait, 20)
     waiting += [asyncio.ensure_future(thread.write(adds(number))) for number in range(50)]
     waiting += [asyncio.ensure_future(thread.read(lambda db: is_open.append(db.in_transaction)))]
     await asyncio.sleep(0.05)
