@@ -20,6 +20,7 @@ from orchestrator.errors import JournalError, RunError, SuspendedError, describe
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.owner import RETRY_S, why_aside
 from orchestrator.runtime.execution.activity import Delivered
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.failures import suspended, unattended
 from orchestrator.runtime.journal.events import RunDone
 from orchestrator.runtime.journal.recorder import taken_over
@@ -66,7 +67,7 @@ class Attended:
         run_id = self._execution.run_id
         self._activity.is_attended = True
         self._activity.took = partial(self._owner.took, run_id)
-        self._task = asyncio.ensure_future(self._execution.result(inputs))
+        self._task = asyncio.ensure_future(result_of(self._execution, inputs))
         watching = asyncio.ensure_future(self._watch())
         watching.add_done_callback(self._watched)
         self._owner.attend(run_id, self)
