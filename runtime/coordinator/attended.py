@@ -211,7 +211,7 @@ class Attended:
             if self._activity.is_busy or self._activity.changed.is_set():
                 return False
             await asyncio.sleep(0)
-        sleeping = self._execution.sleeping
+        sleeping = self._activity.sleeping
         if not self._activity.asked and not sleeping:
             return False
         return all(wake_at - time() > self._longest_sleep_s for wake_at in sleeping.values())
@@ -220,7 +220,7 @@ class Attended:
         """What the run waits for."""
         for path in self._activity.drop_undelivered():
             _log.warning("run %s: an answer was dropped, as nothing is asked at %s", self._execution.run_id, path)
-        asked, sleeping = self._activity.asked.values(), self._execution.sleeping
+        asked, sleeping = self._activity.asked.values(), self._activity.sleeping
         said = [f"`{each.frame}{each.op}` asks: {each.question}" for each in asked]
         said += [f"`{path}` sleeps until {_moment(wake_at)}" for path, wake_at in sleeping.items()]
         why = "; ".join(said)[:_WHY_CHARS]

@@ -223,7 +223,7 @@ class Owner:
         """Have the log go on behind what counts of the version that wrote it."""
         loaded = await self.store.load(head.run_id)
         assert loaded is not None
-        before = Live(lambda _path, _is_lost: False)
+        before = Live()
         before.read_rows(loaded.rows)
         rows = [row async for row in self.store.history(head.run_id)]
         history = read_history(program, rows, recorder.apart)

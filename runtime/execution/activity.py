@@ -28,7 +28,7 @@ class Activity:
 
     __slots__ = (
         "_busy", "_delivered", "_once", "_waiting", "asked", "changed", "closing", "ends_with", "halted",
-        "is_attended", "took"
+        "is_attended", "sleeping", "took"
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,6 +44,8 @@ class Activity:
         """It is set when the run may have come to wait, or such a tool has ended."""
         self.asked: dict[str, Asked] = {}
         """The questions that are waited for, by their paths in the log."""
+        self.sleeping: dict[str, float] = {}
+        """The sleeps that are waited for, by the path of the op: when each is over, in Unix seconds."""
         self.took: Callable[[int], None] = _forget
         """Told the number of a notice whose answer is in the log, or is none."""
         self.ends_with: list[int] = []
@@ -68,7 +70,7 @@ class Activity:
     def end(self) -> None:
         """It has ended, or only waits now."""
         self._busy -= 1
-        if not self._busy and self.is_attended:
+        if not self._busy and self.is_attended and (self.asked or self.sleeping):
             self.changed.set()
 
     async def begin_once(self) -> None:

@@ -144,13 +144,14 @@ async def _sleep(execution: Execution, frame: Frame, op: Op, spec: Sleep, attemp
     ends = ends_s(until)
     if (waiting := execution.barrier()) is not None:
         await waiting
-    execution.sleeping[path] = until.wake_at
-    execution.activity.end()
+    activity = execution.activity
+    activity.sleeping[path] = until.wake_at
+    activity.end()
     try:
         await execution.services.sleep(left_s(ends))
     finally:
-        execution.activity.begin()
-        del execution.sleeping[path]
+        activity.begin()
+        del activity.sleeping[path]
     return Outcome((None,))
 
 

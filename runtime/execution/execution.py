@@ -87,8 +87,6 @@ class Execution:
         """It has, for each op, what a failed attempt leaves to the next one."""
         self.resumed = state
         """None for a run that is not resumed."""
-        self.sleeping: dict[str, float] = {}
-        """Sleeps that are waited for, by the path of the op: when each is over, in Unix seconds."""
         self.activity = Activity()
         self.once = Occurrences(program, state)
         """What has become of tools that must run at most once."""

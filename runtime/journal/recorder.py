@@ -22,9 +22,9 @@ from typing import Final
 from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
-from orchestrator.runtime.journal.events import Event, ItemDone, RunDone, RunFailed, TurnDone
+from orchestrator.runtime.journal.events import Event, ItemDone, OpDone, RunDone, RunFailed, TurnDone
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
-from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.live import Live, Remembered
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.lines.wire import VERSION, Wire
@@ -145,7 +145,7 @@ class Recorder:
             self._putting = self._put_on(run_id)
             return
         try:
-            self._store.append(self.claim, data, change=_change(event))
+            self._store.append(self.claim, data, change=None if isinstance(event, OpDone) else _change(event))
         except FencedError as error:
             raise taken_over(run_id) from error
         if self._tail_bytes > self._look_bytes:
@@ -159,7 +159,7 @@ class Recorder:
             waiting = self._store.barrier(run_id)
         except FencedError as error:
             raise taken_over(run_id) from error
-        return None if waiting is None else self._durable(run_id, waiting)
+        return None if waiting is None else self._in_the_end(run_id, self._store.barrier, waiting)
 
     async def load(self, run_id: str) -> Sequence[Event]:
         """Nothing: whoever has a recorder has read what there is."""
@@ -185,7 +185,7 @@ class Recorder:
         while self._behind:
             data, change, large = self._behind[0]
             if large:
-                await self._in_the_end(run_id, partial(self._keep, run_id, large))
+                await self._in_the_end(run_id, partial(self._keep, large))
             assert self.claim is not None
             try:
                 self._store.append(self.claim, data, change=change)
@@ -193,24 +193,25 @@ class Recorder:
                 raise taken_over(run_id) from error
             self._behind.popleft()
 
-    async def _keep(self, run_id: str, large: Mapping[str, bytes]) -> None:
+    async def _keep(self, large: Mapping[str, bytes], run_id: str) -> None:
         assert self.apart is not None
         await self.apart.refer(run_id, large)
 
-    async def _durable(self, run_id: str, waiting: Awaitable[None]) -> None:
-        first = [waiting]
-        await self._in_the_end(run_id, lambda: first.pop() if first else self._store.barrier(run_id))
-
-    async def _in_the_end(self, run_id: str, work: Callable[[], Awaitable[None] | None]) -> None:
-        """Try as long as the store may fail."""
+    async def _in_the_end(
+        self, run_id: str, work: Callable[[str], Awaitable[None] | None], waiting: Awaitable[None] | None = None
+    ) -> None:
+        """Do ``work``, which is ``waiting`` already or begins anew, as long as the store may fail."""
         pause, since = _RETRY_S[0], 0.0
         while True:
             try:
-                if (waiting := work()) is not None:
+                if waiting is None:
+                    waiting = work(run_id)
+                if waiting is not None:
                     await waiting
             except FencedError as error:
                 raise taken_over(run_id) from error
             except Exception as error:
+                waiting = None
                 if not since:
                     since = monotonic()
                     _log.warning(
@@ -237,7 +238,7 @@ class Recorder:
 
     def _take_snapshot(self, claim: Claim) -> None:
         """Write a snapshot, if that halves what has to be read."""
-        lines = list(self._live.lines())
+        lines = self._live.lines()
         if not self._halves(sum(map(len, lines))):  # whatever the messages are
             return
         named: set[int] = set()
@@ -278,10 +279,10 @@ def _change(event: Event) -> Change | None:
     return Change("suspended" if event.code in _SUSPENDS else "failed", f"{event.code}: {event.message}")
 
 
-def _remembered(program: Program) -> Callable[[str, bool], bool]:
-    """Whether what has become of an op counts beyond what is around it."""
+def _remembered(program: Program) -> Remembered | None:
+    """Whether what has become of an op counts beyond what is around it; None where that never does."""
     if not program.once_tools:
-        return lambda _path, _is_lost: False
+        return None
 
     def remembered(path: str, is_lost: bool) -> bool:
         try:

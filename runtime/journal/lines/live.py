@@ -4,7 +4,7 @@
 item what is inside of the item. Only the spending remains, as a sum, and what nobody knows whether it happened. So
 what counts is as large as what is still going on. A snapshot is these lines, and reading it is reading a log.
 
->>> live = Live(lambda path, is_lost: False)
+>>> live = Live()
 >>> for path in ("loop[0]/9f3c", "loop[1]/9f3c", "loop"):
 ...     _ = live.add(Line("done", path, f'["done",1.0,"{path}",["a"],null]'))
 >>> list(live.lines())
@@ -95,7 +95,7 @@ class _Op:
 class Live:
     """The lines of one run that count."""
 
-    def __init__(self, remembered: Remembered) -> None:
+    def __init__(self, remembered: Remembered | None = None) -> None:
         self._remembered = remembered
         self._body = _Frame(_Op())
         self._frames: dict[str, _Frame] = {"": self._body}
@@ -118,11 +118,14 @@ class Live:
             self._note_frame(line)
             return text
         op = self._op(path)
+        is_result = kind in RESULTS
+        if is_result and not op.lines and op.frames is None:  # as most are
+            op.lines = (line,)
+            return text
         if state is not None:
             before = _state(op)
             change = None if before is None else delta(before, state)
             text += f"\t{state}" if change is None else f"\t~{change}"
-        is_result = kind in RESULTS
         if op.frames is not None and (is_result or kind == "turn"):
             self._collapse(op, path)
         lines = op.lines
@@ -167,19 +170,15 @@ class Live:
             text, tab, state = line.partition("\t")
             yield [*loads(text), loads(state)] if tab else loads(text)
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> list[str]:
         """The text of every line that counts, in an order in which they can be read."""
-        if "run" in self._run:
-            yield self._run["run"].text
-        for kind in ("resumed", "forked", "version"):
-            if kind in self._run:
-                yield self._run[kind].text
-        if self._run:
-            yield self.totals()
-        yield from self._frame_lines(self._body, "")
-        for kind in ("result", "failure"):
-            if kind in self._run:
-                yield self._run[kind].text
+        run = self._run
+        lines = [run[kind].text for kind in ("run", "resumed", "forked", "version") if kind in run]
+        if run:
+            lines.append(self.totals())
+        _add_lines(lines, self._body, "")
+        lines += [run[kind].text for kind in ("result", "failure") if kind in run]
+        return lines
 
     def totals(self) -> str:
         """How long the run was executed."""
@@ -208,17 +207,6 @@ class Live:
                 yield from ((usage, cost_usd) for usage, cost_usd, _ in _spent(op))
                 yield from (line.spent for line in op.lines if line.spent is not None)
                 todo += (inner for _, inner in _frames(op))
-
-    def _frame_lines(self, frame: _Frame, path: str) -> Iterator[str]:
-        yield from (line.text for line in frame.lines)
-        for key, op in frame.ops.items():
-            if op.spent is not None:
-                own = path + key if key else path[:-1]  # of a run that a tool has begun
-                yield from (spent_line(own, *each).text for each in _spent(op))
-            for line in op.lines:
-                yield line.text if line.state is None else f"{line.text}\t{line.state}"
-            for part, inner in _frames(op):
-                yield from self._frame_lines(inner, f"{path}{part}/")
 
     def _note_run(self, line: Line) -> None:
         if line.kind == "run":
@@ -257,12 +245,15 @@ class Live:
 
     def _op(self, path: str) -> _Op:
         cut = path.rfind("/") + 1
-        name, frame = path[cut:], self._frame(path[:cut])
+        name, around = path[cut:], path[:cut]
+        frame = self._frames.get(around) or self._frame(around)
         op = frame.ops.get(name)
         if op is not None:
             return op
-        key = _key(name)
-        return _op_in(frame, key) if key == name else _op_in(self._frame(f"{path}/"), "")
+        if name.isalnum() or _key(name) == name:
+            op = frame.ops[name] = _Op()
+            return op
+        return _op_in(self._frame(f"{path}/"), "")
 
     def _collapse(self, op: _Op, path: str) -> None:
         """Drop what is inside of an op, but for what is remembered; its spending becomes the op's."""
@@ -278,19 +269,35 @@ class Live:
     def _clear(self, frame: _Frame, owner: _Op, path: str) -> None:
         """Drop what is inside of a frame, but for what is remembered; its spending becomes the owner's."""
         frame.lines = ()
+        remembered = self._remembered
         for key, op in list(frame.ops.items()):
             if op.frames is not None:
                 self._collapse(op, path + key)
             _keep_spent(owner, op.lines)
-            for usage, cost_usd, at in _spent(op):
-                _add_spent(owner, usage, cost_usd, at)
-            op.spent = None
-            if not op.lines or not self._remembered(path + key, _is_lost(op)):
+            if op.spent is not None:
+                for usage, cost_usd, at in op.spent.values():
+                    _add_spent(owner, usage, cost_usd, at)
+                op.spent = None
+            if remembered is None or not op.lines or not remembered(path + key, _is_lost(op)):
                 op.lines = ()
                 if op.frames is None:
                     del frame.ops[key]
             else:
                 op.lines = tuple([_unpaid(each) for each in op.lines if each.kind in _FATES])
+
+
+def _add_lines(lines: list[str], frame: _Frame, path: str) -> None:
+    """Add the text of what is in a frame."""
+    lines += [line.text for line in frame.lines]
+    for key, op in frame.ops.items():
+        if op.spent is not None:
+            own = path + key if key else path[:-1]  # of a run that a tool has begun
+            lines += [spent_line(own, *each).text for each in _spent(op)]
+        for line in op.lines:
+            lines.append(line.text if line.state is None else f"{line.text}\t{line.state}")
+        if op.frames is not None:
+            for part, inner in op.frames.items():
+                _add_lines(lines, inner, f"{path}{part}/")
 
 
 def _op_in(frame: _Frame, key: str) -> _Op:

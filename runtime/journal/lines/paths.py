@@ -93,20 +93,12 @@ class Paths:
             raise UnknownPathError(frame + op)
         return f"{path}{found.key}{point}{within}"
 
-    def place(self, frame: str, op: str) -> tuple[str, Op, Region]:
-        """The path in a journal of the op with this id in a frame, the op, and the region that it is in.
-
-        Raises :class:`UnknownPathError`.
-        """
-        path, region = self.frame(frame)
-        found = self._by_id.op(region, op)
-        if found is None:
-            raise UnknownPathError(frame + op)
-        return path + found.key, found, region
-
     def op(self, frame: str, op: str) -> Op:
         """The op with this id in a frame. Raises :class:`UnknownPathError`."""
-        return self.place(frame, op)[1]
+        found = self._by_id.op(self.frame(frame)[1], op)
+        if found is None:
+            raise UnknownPathError(frame + op)
+        return found
 
     def read(self, path: str) -> tuple[str, str]:
         """The frame and the id of an op, by its path in a journal. Raises :class:`UnknownPathError`."""

@@ -48,36 +48,7 @@ def encode(tp: Any, value: object, chats: Conversations | None) -> str:
 
     Raises :class:`NotKeptError` for what has none, or holds itself.
     """
-    types = _types(tp)
-    kind, tree = type(value), value
-    try:
-        if kind not in PLAIN:
-            tree = types.writes[kind](Writer(types.writes, chats), value, 1)
-        elif kind is str and chats is not None and (number := chats.noted(value)) is not None:  # type: ignore[arg-type]
-            tree = {"~said": number}
-        text = to_json(tree).decode()
-        if "NaN" not in text and "Infinity" not in text:
-            return text
-    except NotKeptError:
-        raise
-    except ValueError:  # half a surrogate pair
-        pass
-    except RuntimeError as error:  # it changes its size meanwhile, or its classes are endless
-        raise NotKeptError(f"a value could not be read: {error}") from error
-    return _exactly(types, value, chats)
-
-
-def _exactly(types: _Types, value: object, chats: Conversations | None) -> str:
-    """The same where some text or number has no JSON."""
-    try:
-        text = _JSON.encode(ExactWriter(types.writes, chats).tree(value))
-    except NotKeptError:
-        raise
-    except (ValueError, RuntimeError) as error:
-        raise NotKeptError(f"a value has no JSON: {error}") from error
-    if not is_text(text):
-        raise NotKeptError("a name that is no whole text")
-    return text
+    return types_of(tp).text(value, chats)
 
 
 def decode(tp: Any, data: Any, chats: Conversations | None) -> Any:
@@ -88,7 +59,7 @@ def decode(tp: Any, data: Any, chats: Conversations | None) -> Any:
     if type(data) in PLAIN:
         return data
     try:
-        return Reader(_types(tp).reads, chats).value(data)
+        return Reader(types_of(tp).reads, chats).value(data)
     except NotReadError:
         raise
     except Exception as error:
@@ -122,7 +93,7 @@ def why_not(tp: Any) -> str | None:
     return survey(tp).problem
 
 
-class _Types:
+class Types:
     """The forms of the classes that values of one declared type may be of, made when first met."""
 
     def __init__(self, tp: Any) -> None:
@@ -134,6 +105,37 @@ class _Types:
         self.writes = _Writes(self)
         self.reads = _Reads(self)
 
+    def text(self, value: object, chats: Conversations | None) -> str:
+        """See :func:`encode`."""
+        kind, tree = type(value), value
+        try:
+            if kind not in PLAIN:
+                tree = self.writes[kind](Writer(self.writes, chats), value, 1)
+            elif kind is str and chats is not None and (number := chats.noted(value)) is not None:  # type: ignore[arg-type]
+                tree = {"~said": number}
+            text = to_json(tree).decode()
+            if "NaN" not in text and "Infinity" not in text:
+                return text
+        except NotKeptError:
+            raise
+        except ValueError:  # half a surrogate pair
+            pass
+        except RuntimeError as error:  # it changes its size meanwhile, or its classes are endless
+            raise NotKeptError(f"a value could not be read: {error}") from error
+        return self._exact_text(value, chats)
+
+    def _exact_text(self, value: object, chats: Conversations | None) -> str:
+        """The same where some text or number has no JSON."""
+        try:
+            text = _JSON.encode(ExactWriter(self.writes, chats).tree(value))
+        except NotKeptError:
+            raise
+        except (ValueError, RuntimeError) as error:
+            raise NotKeptError(f"a value has no JSON: {error}") from error
+        if not is_text(text):
+            raise NotKeptError("a name that is no whole text")
+        return text
+
     def note(self, cls: type, tag: str) -> None:
         """Make the forms of a class. Raises :class:`NotKeptError` if it has none."""
         write, read = form_of(cls, tag, is_lean=cls in OWN)
@@ -141,7 +143,7 @@ class _Types:
 
 
 class _Writes(dict[type, Write]):
-    def __init__(self, types: _Types) -> None:
+    def __init__(self, types: Types) -> None:
         super().__init__(WRITES)
         self._types = types
 
@@ -161,7 +163,7 @@ class _Writes(dict[type, Write]):
 
 
 class _Reads(dict[str, Read]):
-    def __init__(self, types: _Types) -> None:
+    def __init__(self, types: Types) -> None:
         super().__init__(READS | arrays.READS)
         self._types = types
 
@@ -192,13 +194,14 @@ def _found(tag: str) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def _types(tp: Any) -> _Types:
+def types_of(tp: Any) -> Types:
+    """The forms of what values of a type may be."""
     try:
         return _cached(tp)
     except TypeError:  # unhashable metadata in an Annotated
-        return _Types(tp)
+        return Types(tp)
 
 
 @lru_cache(maxsize=4096)
-def _cached(tp: Any) -> _Types:
-    return _Types(tp)
+def _cached(tp: Any) -> Types:
+    return Types(tp)

@@ -49,8 +49,8 @@ from orchestrator.runtime.journal.events import (
 )
 from orchestrator.runtime.journal.lines.chats import Chats
 from orchestrator.runtime.journal.lines.paths import paths_of
-from orchestrator.runtime.journal.lines.stored import decode, encode, loads
-from orchestrator.runtime.program.program import Op, Program, Region
+from orchestrator.runtime.journal.lines.stored import Types, decode, loads, types_of
+from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.program.specs import Ask, Limits, ToolCall
 
 VERSION: Final = 4
@@ -85,6 +85,14 @@ class Line(NamedTuple):
     at: float = 0.0
 
 
+class _Gives(NamedTuple):
+    """How what an op gives is written, wherever it is executed."""
+
+    key: str
+    kind: str
+    types: tuple[Types, ...]
+
+
 def upgraded(data: Data, version: int) -> Data:
     """A line of any version as one of this. Raises ``ValueError`` for a version that is newer."""
     if version > VERSION:
@@ -106,6 +114,8 @@ class Wire:
         self._chats = chats
         self.apart = apart
         """Where large values go; None where they stay."""
+        self._gives: dict[tuple[str, str], _Gives] = {}
+        """By the key of a region and the id of an op."""
 
     def write(self, event: Event) -> Line:
         """The line of an event. Raises what :func:`~orchestrator.runtime.journal.lines.stored.encode` raises."""
@@ -123,13 +133,20 @@ class Wire:
         path = self._paths.written(event.frame, event.op)
         return _line(kind, event.at, path, *parts)
 
-    def place(self, frame: str, op: str) -> tuple[str, Op, Region]:
-        """The path of the op with this id in a frame, the op, and the region that it is in."""
-        return self._paths.place(frame, op)
+    def place(self, frame: str, op: str) -> tuple[str, _Gives]:
+        """The path of the op with this id in a frame, and how what it gives is written."""
+        path, region = self._paths.frame(frame)
+        gives = self._gives.get((region.key, op))
+        if gives is None:
+            found = self._paths.op(frame, op)
+            types = tuple(map(types_of, region.types[found.first : found.first + max(found.count, 1)]))
+            gives = _Gives(found.key, WROTE if has_written(found) else "done", types)
+            self._gives[region.key, op] = gives
+        return path + gives.key, gives
 
-    def gave(self, op: Op, region: Region, values: Sequence[object]) -> str:
+    def gave(self, types: Sequence[Types], values: Sequence[object]) -> str:
         """What an op gave, as text; large values go elsewhere."""
-        return self._texts(region.types[op.first : op.first + len(values)], values, self.apart)
+        return self._texts(types, values, self.apart)
 
     def op(self, frame: str, op: str) -> Op:
         """The op with this id in a frame."""
@@ -137,7 +154,8 @@ class Wire:
 
     def values(self, op: Op, frame: str, values: Sequence[object], apart: Apart | None = None) -> str:
         """What an op gave, as text."""
-        return self._texts(self._paths.frame(frame)[1].types[op.first : op.first + len(values)], values, apart)
+        types = self._paths.frame(frame)[1].types[op.first : op.first + len(values)]
+        return self._texts(list(map(types_of, types)), values, apart)
 
     def values_again(self, op: Op, frame: str, data: Sequence[Any]) -> tuple[object, ...]:
         """What an op gave."""
@@ -146,7 +164,7 @@ class Wire:
 
     def inputs(self, values: Sequence[object]) -> str:
         """What a workflow is given, as text."""
-        return self._texts(self._program.body.types[: len(values)], values, self.apart)
+        return self._texts(list(map(types_of, self._program.body.types[: len(values)])), values, self.apart)
 
     def inputs_again(self, data: Sequence[Any]) -> tuple[object, ...]:
         """What a workflow is given."""
@@ -155,7 +173,7 @@ class Wire:
     def yielded(self, frame: str, values: Sequence[object]) -> str:
         """What a region gave, as text."""
         region = self._paths.frame(frame)[1]
-        return self._texts([region.types[slot] for slot in region.yields], values, self.apart)
+        return self._texts([types_of(region.types[slot]) for slot in region.yields], values, self.apart)
 
     def yielded_again(self, frame: str, data: Sequence[Any]) -> tuple[object, ...]:
         """What a region gave."""
@@ -164,7 +182,7 @@ class Wire:
 
     def result(self, value: object) -> str:
         """What the workflow gave, as text."""
-        return self._texts([self._program.returns], [value], self.apart)[1:-1]
+        return self._texts([types_of(self._program.returns)], [value], self.apart)[1:-1]
 
     def result_again(self, data: Any) -> object:
         """What the workflow gave."""
@@ -182,13 +200,15 @@ class Wire:
         """The frame and the id of an op's path."""
         return self._paths.read(path)
 
-    def _texts(self, types: Sequence[Any], values: Sequence[object], apart: Apart | None = None) -> str:
+    def _texts(self, types: Sequence[Types], values: Sequence[object], apart: Apart | None = None) -> str:
         """The last comes first: a conversation names the reply in front of it, which need not be written again then."""
+        if not values:
+            return "[]"
         if len(values) == 1:
-            text = encode(types[0], values[0], self._chats)
+            text = types[0].text(values[0], self._chats)
             return f"[{text if apart is None else apart.written(text)}]"
         pairs = list(zip(types, values, strict=True))
-        texts = [encode(tp, value, self._chats) for tp, value in reversed(pairs)][::-1]
+        texts = [each.text(value, self._chats) for each, value in reversed(pairs)][::-1]
         return f"[{','.join(texts if apart is None else map(apart.written, texts))}]"
 
     def _again(self, types: Sequence[Any], data: Sequence[Any], of: str = "an input") -> tuple[object, ...]:
@@ -318,14 +338,14 @@ def _write_op_started(wire: Wire, event: OpStarted) -> Line:
 
 
 def _write_done(wire: Wire, event: OpDone) -> Line:
-    path, op, region = wire.place(event.frame, event.op)
-    values, kind = wire.gave(op, region, event.values), WROTE if has_written(op) else "done"
-    inputs = "null" if event.inputs is None else _quoted(event.inputs)
-    if event.usage is None:
-        took = () if event.took_s is None else (repr(event.took_s),)
-        return _line(kind, event.at, path, values, inputs, *took)
-    line = _line(kind, event.at, path, values, inputs, _used(event.usage), _dumps(event.cost_usd), _dumps(event.finish))
-    return line._replace(spent=(event.usage, event.cost_usd))
+    frame, op, values, at, usage, cost_usd, finish, inputs, took_s = event
+    path, gives = wire.place(frame, op)
+    given = "null" if inputs is None else _quoted(inputs)
+    text = f'["{gives.kind}",{at!r},{_quoted(path)},{wire.gave(gives.types, values)},{given}'
+    if usage is not None:
+        text += f",{_used(usage)},{_dumps(cost_usd)},{_dumps(finish)}]"
+        return Line(gives.kind, path, text, None, (usage, cost_usd), at)
+    return Line(gives.kind, path, f"{text}]" if took_s is None else f"{text},{took_s!r}]", None, None, at)
 
 
 def _write_turn(wire: Wire, event: TurnDone) -> Line:

@@ -347,13 +347,13 @@ async def test_a_run_knows_what_it_sleeps_for_and_until_when(clock: Clock) -> No
     execution: Execution
 
     async def look(seconds: float) -> None:
-        found.append(dict(execution.sleeping))
+        found.append(dict(execution.activity.sleeping))
 
     services = Services(Engines({}), sleep=look)
     execution = Execution(program(flow), services, MemoryJournal(), "r")
     await run_to_end(execution, (1,))
     assert found == [{"long": 1e9 + 3600}]
-    assert execution.sleeping == {}
+    assert execution.activity.sleeping == {}
 
 
 async def test_what_is_slept_for_is_part_of_what_is_known_of_a_run(clock: Clock) -> None:

@@ -12,7 +12,7 @@ def line(kind: str, output_tokens: int) -> Line:
 
 
 def test_a_call_that_has_a_result_has_spent_what_that_says_and_not_what_was_reserved_too() -> None:
-    live = Live(lambda _path, _is_lost: False)
+    live = Live()
     live.add(line("reserved", 20))
     assert list(live.spent()) == [(Usage(5, 0, 20), None)]
     live.add(line("done", 3))
@@ -20,7 +20,7 @@ def test_a_call_that_has_a_result_has_spent_what_that_says_and_not_what_was_rese
 
 
 def test_a_call_that_was_lost_has_spent_what_was_charged_for_it_besides_what_the_next_one_has() -> None:
-    live = Live(lambda _path, _is_lost: False)
+    live = Live()
     for each in (line("reserved", 20), line("spent", 20), line("reserved", 20), line("done", 3)):
         live.add(each)
     assert sum(usage.output_tokens for usage, _ in live.spent()) == 23
