@@ -113,8 +113,6 @@ _GIVE_BACK: Final = f"""
         DELETE FROM orch_owner AS owner WHERE owner.session = %(session)s RETURNING owner.owner
     )
     UPDATE orch_run AS run SET {_READY} WHERE run.owner = ANY(ARRAY(SELECT owner FROM gone))"""
-_GIVE_BACK_OTHERS: Final = f"""
-    UPDATE orch_run AS run SET {_READY} WHERE run.owner = %(owner)s AND run.run_id <> ALL(%(known)s::text[])"""
 NOTIFY: Final = "SELECT pg_notify(%(channel)s, '')"
 
 
@@ -197,12 +195,6 @@ class Claims:
     async def give_back(self) -> None:
         """Make everything ready that was claimed here."""
         given = await self._writes.run(_GIVE_BACK, {"session": self._session})
-        if given.count:
-            await self._writes.run(NOTIFY, {"channel": self._channel})
-
-    async def give_back_others(self, owner: str, known: Collection[str]) -> None:
-        """Make ready what an owner has claimed without knowing, since the answer to its claim was lost."""
-        given = await self._writes.run(_GIVE_BACK_OTHERS, {"owner": owner, "known": list(known)})
         if given.count:
             await self._writes.run(NOTIFY, {"channel": self._channel})
 

@@ -156,11 +156,6 @@ class Flusher:
         """Runs that somebody waits for, in the order in which they asked."""
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def run_ids(self) -> Collection[str]:
-        """Runs whose claims are known here."""
-        return self._tails.keys()
-
     def claimed(self, claim: Claim, rows: int) -> None:
         """Begin with a claim; what an older one has appended is fenced now."""
         self._drop(claim.run_id)

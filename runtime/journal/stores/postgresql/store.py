@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from typing import Final, get_args
 
 from orchestrator.errors import JournalError
@@ -124,8 +123,6 @@ class PostgresqlStore:
         self._claims = Claims(writes, reads, channel, lock)
         self._flusher = Flusher(writes, channel)
         self._lock = lock
-        self._unsure: set[str] = set()
-        """Owners with a claim that may have been made, and whose answer never came."""
         self._has_claimed = False
 
     @classmethod
@@ -187,8 +184,8 @@ class PostgresqlStore:
             "session": self._lock,
             "lease_s": lease_s,
         }
-        with self._sure_of(owner):
-            made = (await self._writes.run(_CREATE_READY if owner is None else _CREATE_CLAIMED, values)).rows
+        self._has_claimed = self._has_claimed or owner is not None
+        made = (await self._writes.run(_CREATE_READY if owner is None else _CREATE_CLAIMED, values)).rows
         if made:
             head = head_of(made[0][:-1])
             if owner is not None:
@@ -210,17 +207,15 @@ class PostgresqlStore:
     ) -> Sequence[tuple[Claim, Head]]:
         """Claim runs that are ready, or the one that is named."""
         await self._listener.up()
-        await self._give_back_unknown(owner)
         await self._claims.make_ready(owner)
-        with self._sure_of(owner):
-            claimed = await self._claims.claim(owner, lease_s, run_id, holds, limit)
+        self._has_claimed = True
+        claimed = await self._claims.claim(owner, lease_s, run_id, holds, limit)
         for claim, head in claimed:
             self._flusher.claimed(claim, head.rows)
         return claimed
 
     async def renew(self, owner: str, lease_s: float = LEASE_S) -> Collection[str]:
         """Renew the lease of everything that ``owner`` has claimed; the ids of those runs."""
-        await self._give_back_unknown(owner)
         return await self._claims.renew(owner, lease_s)
 
     def append(self, claim: Claim, data: bytes, *, change: Change | None = None, taken: Collection[int] = ()) -> None:
@@ -366,22 +361,6 @@ class PostgresqlStore:
                     await self._claims.give_back()
         finally:
             await self._close_sessions()
-
-    @contextmanager
-    def _sure_of(self, owner: str | None) -> Iterator[None]:
-        self._has_claimed = self._has_claimed or owner is not None
-        try:
-            yield
-        except BaseException:
-            if owner is not None:
-                self._unsure.add(owner)
-            raise
-
-    async def _give_back_unknown(self, owner: str) -> None:
-        """A claim that nobody knows of would be renewed for ever, and its run executed by nobody."""
-        if owner in self._unsure:
-            await self._claims.give_back_others(owner, self._flusher.run_ids)
-            self._unsure.discard(owner)
 
     async def _close_sessions(self) -> None:
         await self._listener.close()

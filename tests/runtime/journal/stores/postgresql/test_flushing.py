@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock
 import psycopg
 import pytest
 
+from orchestrator.runtime.coordinator import owner
 from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Store
 from orchestrator.runtime.journal.stores.postgresql.store import _SEND, PostgresqlStore
 from tests.postgresql import Server
@@ -142,22 +143,19 @@ async def test_a_row_is_known_to_be_written_though_the_run_was_claimed_since(
 async def test_a_claim_whose_answer_was_lost_is_given_back(
     wire: Wire, far: PostgresqlStore, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await created(far, "known")
+    monkeypatch.setattr(owner, "BEATS", 6000)
+    claims = owner.Owner(far, lease_s=600)
     await created(store, "r", owner=None)
     monkeypatch.setattr(far._claims, "make_ready", AsyncMock())  # whose own answer would be lost first
     async with wire.losing_answers():
         with pytest.raises(FAILURES):
-            await far.claim("me")
-    assert (await head_of(store)).owner == "me", "it was committed"
+            await claims.claim({"w": ["v1"]}, limit=1)
+    assert (await head_of(store)).owner == claims.name, "it was committed"
     async with asyncio.timeout(60):
-        while True:
-            try:
-                kept = await far.renew("me")
-                break
-            except FAILURES:
-                await asyncio.sleep(0.02)
-    assert list(kept) == ["known"], "what nobody knows of is not kept"
-    assert [claim.run_id for claim, _ in await store.claim("you", limit=9)] == ["r"]
+        while not (claimed := await store.claim("you", limit=9)):
+            await asyncio.sleep(0.02)
+    assert [claim.run_id for claim, _ in claimed] == ["r"]
+    await claims.close()
 
 
 async def test_a_notice_that_comes_while_a_run_falls_asleep_wakes_it(
