@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -12,7 +13,6 @@ from orchestrator.errors import (
     BudgetError,
     Diagnostic,
     Error,
-    JournalError,
     OrchError,
     RunError,
     SourceLoc,
@@ -22,6 +22,9 @@ from orchestrator.errors import (
 )
 from orchestrator.runtime.program.codegen import ResultTypeError
 from orchestrator.runtime.tools.raised import raised, raised_at
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.journal.stores.base import Head
 
 CODES: Final[dict[str, str]] = {
     "ORCH-R001": "an op raised an exception",
@@ -39,7 +42,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R021": "a run is resumed with another program",
     "ORCH-R022": "the run is under way",
     "ORCH-R023": "the journal does not know the run",
-    "ORCH-R024": "the run was cancelled",
+    "ORCH-R024": "somebody has cancelled the run",
     "ORCH-R026": "there is nothing to settle, or what is said of it does not fit",
     "ORCH-R027": "an attempt without an outcome has failed, as a person says",
     "ORCH-R028": "a budget given to a run is none",
@@ -47,8 +50,9 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
     "ORCH-R031": "an answer is none of the choices",
     "ORCH-R032": "a run has no such open question",
-    "ORCH-R033": "a run is over, so nothing can be said to it",
+    "ORCH-R033": "a run is over, so nothing can be said to it, or somebody has cancelled it, so it does not go on",
     "ORCH-R034": "a run waits for an answer or a moment, or was paused or handed over",
+    "ORCH-R035": "a run was interrupted, and can be gone on with",
     "ORCH-R040": "a blocking tool or a validator got no thread",
     "ORCH-R041": "the process of a tool ended while it was working",
     "ORCH-R042": "a tool needs more memory than it may take",
@@ -86,7 +90,6 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
     "ORCH-R105": "a run is to be forked at an op that it has not come to",
     "ORCH-R106": "a run cannot have this id, key or tenant",
-    "ORCH-R108": "what watches over a run that is executed has failed",
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",
     "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
     "ORCH-R112": "the tables of runs cannot be made",
@@ -345,14 +348,30 @@ def suspended(
     return failure
 
 
-def unattended(run_id: str, error: BaseException) -> JournalError:
-    """ORCH-R108: it could not be told anything any more, nor given back where it only waits."""
-    return JournalError(
-        "ORCH-R108",
-        f"run {run_id} was put aside, because what watches over it failed: {described(error)}",
-        why="this is a defect of orchestrator: nothing that was sent to the run would have reached it any more",
-        fix="report it with what the process has logged, and resume the run: what is done is not done again",
-    )
+def cancelled(by: str, at: float) -> RunError:
+    """ORCH-R024: somebody has cancelled the run, at this Unix time."""
+    return RunError("ORCH-R024", f"the run was cancelled by {by}, {moment(at)}")
+
+
+def interrupted() -> RunError:
+    """ORCH-R035: the run's task was cancelled, by Ctrl-C, a timeout or whoever waited for it."""
+    return RunError("ORCH-R035", "the run was interrupted")
+
+
+def run_over(head: Head) -> RunError:
+    """ORCH-R033."""
+    fix = None
+    if head.status == "cancelled":
+        fix = "begin another one with what it has done, `orch runs fork`, or a new one, under another key if it has one"
+    return RunError("ORCH-R033", f"run {head.run_id} is over: it is {head.status}", why=head.why, fix=fix)
+
+
+def moment(at: float) -> str:
+    """A Unix time, for people."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g}"
 
 
 def run_under_way(run_id: str) -> RunError:

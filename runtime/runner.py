@@ -27,11 +27,10 @@ from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
 from orchestrator.runtime.execution.at_most_once.once_within import refused
 from orchestrator.runtime.execution.execution import Execution
-from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.execution.model_calls.pricing import limits_of
 from orchestrator.runtime.execution.nested import Within, depth_here
 from orchestrator.runtime.execution.taking_over import TakingOver
-from orchestrator.runtime.failures import elsewhere, not_here, run_under_way, unknown_run
+from orchestrator.runtime.failures import elsewhere, not_here, run_over, run_under_way, unknown_run
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
@@ -140,7 +139,8 @@ class Runner:
         is the first one: what that gave, or what it gives when it has gone on.
 
         Raises ``RunError``: ORCH-R029 for the id of a run that there is already; in a store also ORCH-R022 for a key
-        whose run is executed elsewhere, and ``CompileError`` ORCH-C092 for values that could not be written down.
+        whose run is executed elsewhere and ORCH-R033 for one whose run somebody has cancelled, and ``CompileError``
+        ORCH-C092 for values that could not be written down.
         """
         values = await inputs_apart(self._services.checks, compiled, inputs, tenant=tenant)
         await self._describe(compiled)
@@ -218,7 +218,8 @@ class Runner:
         Nor is a ``once`` tool that raised an exception, which is its outcome, unless it has a ``key`` or its ``check``
         says that it did not happen.
         Raises ``RunError``: ORCH-R020 when a ``once`` tool may have run, ORCH-R021 when the workflow of a run in memory
-        has changed, ORCH-R022 while the run is under way, ORCH-R104 for a decision that is missing.
+        has changed, ORCH-R022 while the run is under way, ORCH-R033 for one that somebody has cancelled, ORCH-R104 for
+        a decision that is missing.
         """
         await self._describe(compiled)
         with running_with(self._within(compiled)), given(secrets):
@@ -266,8 +267,10 @@ class Runner:
         taken = await self._owner.take(program, run_id, as_it_is=as_it_is)
         if taken is None:
             with told(self._owner.store.url):
-                is_unknown = await self._owner.store.head(run_id) is None
-            raise unknown_run(run_id) if is_unknown else run_under_way(run_id)
+                head = await self._owner.store.head(run_id)
+            if head is None:
+                raise unknown_run(run_id)
+            raise run_over(head) if head.status == "cancelled" else run_under_way(run_id)
         return taken.log, taken.events, taken.history
 
     async def settle(
@@ -327,7 +330,7 @@ class Runner:
         self._under_way += 1
         try:
             if self._owner is None or (execution.resumed is not None and execution.resumed.done is not None):
-                return await result_of(execution, inputs)
+                return await execution.result(inputs)
             return await Attended(self._owner, execution, longest_sleep_s=self._longest_sleep_s).result(inputs)
         except OrchError as error:
             error.run_id = execution.run_id

@@ -60,7 +60,7 @@ def run_job(
 ) -> tuple[Sequence[Outcome], Facts]:
     """Run every case, ``how.concurrency`` at a time; a case that fails does not stop the others.
 
-    Ctrl-C does: what is under way is cancelled, and the outcome of every case without a result says so. What came of
+    Ctrl-C does: what is under way is interrupted, and the outcome of every case without a result says so. What came of
     them is in ``results`` as soon as they are over, and returned once what they ran on has been stopped.
     ``durations`` learns from the pauses of their conversations.
     Raises what stops all of them: wrong or missing answers of a human, an engine that does not start, Ray out of reach.
@@ -195,7 +195,7 @@ def _outcome(run: asyncio.Future[Outcome], case: Case) -> Outcome:
             return run.result()
         if isinstance(failure, Exception):  # of what shows the run
             return Outcome(case, None, as_orch_error(failure))
-    return Outcome(case, None, RunError(CTRL_C, "interrupted: the run was cancelled"))
+    return Outcome(case, None, RunError(CTRL_C, "interrupted: the run was stopped"))
 
 
 async def _one(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.runtime.engines.base import Usage
     from orchestrator.runtime.result import RunResult
 
-CANCELLED: Final = "ORCH-R024"
+CANCELLED: Final = frozenset({"ORCH-R024", "ORCH-R033"})
+"""Codes of a run that somebody has cancelled, now or before."""
 UNDECIDED: Final = "ORCH-R104"
 """Somebody has to decide about a write."""
 MOST_GONE_ON: Final = 10
@@ -41,7 +42,7 @@ def tell_how_to_go_on(outcomes: Sequence[Outcome], keeping: Keeping | None) -> N
     """Say the command that goes on with each run which is kept and has no result, but for those that somebody ended."""
     if keeping is None:
         return
-    open_ = [each for each in outcomes if each.error is not None and each.error.code != CANCELLED]
+    open_ = [each for each in outcomes if each.error is not None and each.error.code not in CANCELLED]
     stopped = {each.run_id: each.error for each in open_ if each.run_id is not None}
     for run_id, error in list(stopped.items())[:MOST_GONE_ON]:
         for line in _first(run_id, error, keeping):
@@ -83,10 +84,10 @@ def show_runs(workflow: str, outcomes: Sequence[Outcome], facts: Facts, *, as_js
                     say(f"{outcome.case.name}: {outcome.error}", colour="red")
                 if many:
                     deliver("null")
-        cancelled = sum(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)
-        if cancelled:
-            what = f"{cancelled} of {len(outcomes)} runs were" if len(outcomes) > 1 else "the run was"
-            say(f"interrupted: {what} cancelled", colour="yellow")
+        stopped = sum(outcome.error is not None and outcome.error.code == CTRL_C for outcome in outcomes)
+        if stopped:
+            what = f"{stopped} of {len(outcomes)} runs were" if len(outcomes) > 1 else "the run was"
+            say(f"interrupted: {what} stopped", colour="yellow")
         say(summary(outcomes, facts), dim=True)
     for note in shown.notes:
         say(f"note: {note}", dim=True)

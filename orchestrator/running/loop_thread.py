@@ -18,8 +18,8 @@ from contextvars import Context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from orchestrator.errors import RunError
 from orchestrator.event_loop import run
+from orchestrator.runtime.failures import interrupted
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Call(Generic[T]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.ended: Future[T] = Future()
-        """Its result, or what it raised; ORCH-R024 where it was cancelled."""
+        """Its result, or what it raised; ORCH-R035 where it was cancelled."""
         self._loop = loop
         self._task: asyncio.Task[T] | None = None
 
@@ -76,7 +76,7 @@ class Call(Generic[T]):
 
     def _end(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
-            self.ended.set_exception(RunError("ORCH-R024", "the run was cancelled"))
+            self.ended.set_exception(interrupted())
         elif (error := task.exception()) is not None:
             self.ended.set_exception(error)
         else:

@@ -11,17 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.errors import JournalError, RunError, SuspendedError, described
+from orchestrator.errors import JournalError, SuspendedError, described
 from orchestrator.runtime.coordinator import notices
-from orchestrator.runtime.coordinator.owner import RETRY_S, why_aside
+from orchestrator.runtime.coordinator.owner import RETRY_S
 from orchestrator.runtime.execution.activity import Delivered
-from orchestrator.runtime.execution.lifecycle import result_of
-from orchestrator.runtime.failures import suspended, unattended
+from orchestrator.runtime.failures import cancelled, moment, suspended
 from orchestrator.runtime.journal.events import RunDone
 from orchestrator.runtime.journal.recorder import taken_over
 from orchestrator.runtime.journal.stores.base import Change, Notice, Status
@@ -56,7 +54,6 @@ class Attended:
         """What it is to become when it has come to a stop."""
         self._left: tuple[JournalError, Change | None] | None = None
         """Why it is not executed here any more, and what it is now, if that is for this process to say."""
-        self._cancelled_by: str | None = None
         self._has_begun = False
         self._pauses: list[int] = []
         """Notices that have paused the run."""
@@ -67,9 +64,8 @@ class Attended:
         run_id = self._execution.run_id
         self._activity.is_attended = True
         self._activity.took = partial(self._owner.took, run_id)
-        self._task = asyncio.ensure_future(result_of(self._execution, inputs))
+        self._task = asyncio.ensure_future(self._execution.result(inputs))
         watching = asyncio.ensure_future(self._watch())
-        watching.add_done_callback(self._watched)
         self._owner.attend(run_id, self)
         try:
             return await self._task
@@ -104,9 +100,9 @@ class Attended:
                 taken = self._pauses if change.status == "paused" else ()
                 await self._owner.give_back(self._execution.run_id, change, taken=taken)
             return failure
-        if self._cancelled_by is not None and isinstance(error, asyncio.CancelledError):
+        if self._activity.cancelled is not None and isinstance(error, asyncio.CancelledError):
             await self._execution.log.durable()
-            return RunError("ORCH-R024", f"the run was cancelled by {self._cancelled_by}")
+            return self._activity.cancelled
         return error
 
     def take(self, left: Sequence[Notice]) -> None:
@@ -128,8 +124,8 @@ class Attended:
             self._activity.changed.set()
         elif isinstance(said, notices.Cancel):
             self._activity.ends_with.append(notice.number)
-            if self._cancelled_by is None:  # a second one would cut what the workflow does in the end
-                self._cancelled_by = said.by
+            if self._activity.cancelled is None:  # a second one would cut what the workflow does in the end
+                self._activity.cancelled = cancelled(said.by, said.at)
                 self._cancel()
         elif isinstance(said, notices.Pause):
             self._activity.ends_with.append(notice.number)
@@ -154,14 +150,6 @@ class Attended:
             status, why = self._leaving
             self._leave(suspended(self._execution.run_id, status, why), Change(status, why))
 
-    def _watched(self, watching: asyncio.Task[None]) -> None:
-        """Put the run aside for a defect: one that nobody watches would never be given back, nor be told anything."""
-        error = None if watching.cancelled() else watching.exception()
-        if error is not None:
-            failure = unattended(self._execution.run_id, error)
-            _log.error("%s", failure.message, exc_info=error)
-            self._leave(failure, Change("suspended", why_aside(failure)))
-
     def _leave(self, failure: JournalError, change: Change | None) -> None:
         log = self._execution.log
         if self._task.done() or self._left is not None or (log.events and isinstance(log.events[-1], RunDone)):
@@ -179,11 +167,11 @@ class Attended:
             self._activity.halted = True
 
     async def _watch(self) -> None:
-        if self._cancelled_by is not None:
+        if self._activity.cancelled is not None:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
         self._has_begun = True
-        if self._cancelled_by is not None:
+        if self._activity.cancelled is not None:
             self._cancel()
         elif self._execution.resumed is not None:
             await self._was_told_nothing()  # it was claimed a while ago
@@ -222,17 +210,10 @@ class Attended:
             _log.warning("run %s: an answer was dropped, as nothing is asked at %s", self._execution.run_id, path)
         asked, sleeping = self._activity.asked.values(), self._activity.sleeping
         said = [f"`{each.frame}{each.op}` asks: {each.question}" for each in asked]
-        said += [f"`{path}` sleeps until {_moment(wake_at)}" for path, wake_at in sleeping.items()]
+        said += [f"`{path}` sleeps until {moment(wake_at)}" for path, wake_at in sleeping.items()]
         why = "; ".join(said)[:_WHY_CHARS]
         ends = [*sleeping.values(), *(each.expires_at for each in asked if each.expires_at is not None)]
         wake_at = min(ends, default=None)
         paths = [each.frame + each.op for each in asked]
         failure = suspended(self._execution.run_id, "waiting", why, questions=paths, wake_at=wake_at)
         return failure, Change("waiting", why, wake_at)
-
-
-def _moment(at: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return f"{at:g}"

@@ -14,7 +14,7 @@ from time import time
 from typing import Any, Final, NamedTuple
 
 from orchestrator.errors import JournalError, RunError
-from orchestrator.runtime.failures import unknown_run
+from orchestrator.runtime.failures import cancelled, run_over, unknown_run
 from orchestrator.runtime.journal.events import Verdict
 from orchestrator.runtime.journal.reading.questions import Question, open_questions
 from orchestrator.runtime.journal.stores.base import OVER, Head, Store
@@ -123,18 +123,23 @@ async def settle(
 
 
 async def cancel(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
-    """End a run. Whoever executes it does that, after what it does in the end; if nobody does, whoever claims it next.
-    A run whose log is damaged can do nothing in the end, and is cancelled at once where nobody executes it.
+    """End a run for good: nobody goes on with it. Whoever executes it does that, after what it does in the end; if
+    nobody does, whoever claims it next. A run that has failed has done that, one whose log is damaged cannot, and so
+    these are cancelled at once where nobody executes them.
 
-    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over.
+    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is done or cancelled.
     """
     head = await _not_over(store, run_id)
-    damage = None if head.status == "running" else await _damage(store, run_id)
-    if damage is not None and await store.set_status(run_id, "cancelled", f"cancelled by {by}; {damage}"):
-        return
-    await _send(store, run_id, Cancel(by, time()))
+    said = Cancel(by, time())
+    if head.status != "running":
+        damage = await _damage(store, run_id)
+        if damage is not None or head.status == "failed":
+            why = cancelled(by, said.at).message + ("" if damage is None else f"; {damage}")
+            if await store.set_status(run_id, "cancelled", why, of=(head.status,)):
+                return
+    await _send(store, run_id, said)
     if head.status == "paused":
-        await store.set_status(run_id, "ready")
+        await store.set_status(run_id, "ready", of=(head.status,))
 
 
 async def pause(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
@@ -166,7 +171,7 @@ async def questions(store: Store, run_id: str) -> list[Question]:
     if loaded is None:
         raise unknown_run(run_id)
     if loaded.head.status in OVER:
-        raise _is_over(loaded.head)
+        raise run_over(loaded.head)
     return open_questions(loaded.rows)
 
 
@@ -192,7 +197,7 @@ async def _not_over(store: Store, run_id: str) -> Head:
     if head is None:
         raise unknown_run(run_id)
     if head.status in ("done", "cancelled"):
-        raise _is_over(head)
+        raise run_over(head)
     return head
 
 
@@ -203,7 +208,3 @@ async def _damage(store: Store, run_id: str) -> str | None:
     except JournalError as error:
         return error.message
     return None
-
-
-def _is_over(head: Head) -> RunError:
-    return RunError("ORCH-R033", f"run {head.run_id} is over: it is {head.status}", why=head.why)

@@ -168,7 +168,7 @@ class Owner:
         return [head for _, head in claimed]
 
     async def take(self, program: Program, run_id: str, *, as_it_is: bool = False) -> Taken | None:
-        """Claim a run that there is; None where somebody executes it, or there is none.
+        """Claim a run that there is; None where somebody executes it or has cancelled it, or there is none.
 
         A run of another version of the workflow goes on with this one, unless it is to be taken ``as_it_is``: then
         that is ORCH-R021, as is a run of another workflow. Raises ORCH-R102 where its log cannot be read, and ORCH-R020
@@ -412,10 +412,8 @@ class Owner:
                 await self.store.wait(self._lease_s)
                 if self.changed is not None:
                     self.changed.set()
-                attended = dict(self._attended)
-                for run_id, left in (await self.store.notices_of(self.name)).items() if attended else ():
-                    if run_id in attended and self._attended.get(run_id) is attended[run_id]:
-                        attended[run_id].take(left)
+                for run_id in list(self._attended):
+                    await self.look(run_id)
             except Exception as error:  # noqa: BLE001 - it is tried again; whoever appends is told
                 _log.warning("%s could not look for notices: %s", self.name, described(error))
                 await asyncio.sleep(RETRY_S)

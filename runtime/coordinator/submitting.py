@@ -15,6 +15,7 @@ from uuid import uuid4
 from orchestrator.dsl.declared.policy import Budget
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.execution.model_calls.pricing import limits_of
+from orchestrator.runtime.failures import run_over
 from orchestrator.runtime.inputs import inputs_apart
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import RunStarted
@@ -39,13 +40,14 @@ async def submit(
     key: str | None = None,
     artifacts: Artifacts | None = None,
 ) -> str:
-    """Add a run that is ready for anybody who has the workflow; its id, or that of the run that has this ``key``.
+    """Add a run that is ready for anybody who has the workflow; its id, or that of the run that has this ``key``, which
+    is ready again if it had failed.
 
     It is durable when this returns, also what of its inputs is large, in ``artifacts``. The parameters are those of
     ``Runner.run``. A secret among the inputs is none of
     what is kept: whoever executes the run has it in the environment. Raises ``RunError`` ORCH-R007 for wrong inputs,
-    ORCH-R029 for the id of a run that there is already, ORCH-R101 for an input that cannot be written down, and
-    ``CompileError`` ORCH-C092 for other values that could not be.
+    ORCH-R029 for the id of a run that there is already, ORCH-R033 for a key whose run somebody has cancelled, ORCH-R101
+    for an input that cannot be written down, and ``CompileError`` ORCH-C092 for other values that could not be.
     """
     program = compiled.program
     require_kept(program)
@@ -58,4 +60,9 @@ async def submit(
     started = RunStarted(
         run_id or uuid4().hex, program.name, program.fingerprint, values, time(), limits_of(budget), tenant
     )
-    return (await Owner(store, artifacts=artifacts).add(program, started, key)).run_id
+    head = await Owner(store, artifacts=artifacts).add(program, started, key)
+    if head.status == "cancelled":
+        raise run_over(head)
+    if head.status == "failed":
+        await store.set_status(head.run_id, "ready", of=(head.status,))
+    return head.run_id

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from orchestrator.errors import RunError
 from orchestrator.runtime.journal.events import Asked
 
 
@@ -27,7 +28,7 @@ class Activity:
     """What one run does."""
 
     __slots__ = (
-        "_busy", "_delivered", "_once", "_waiting", "asked", "changed", "closing", "ends_with", "halted",
+        "_busy", "_delivered", "_once", "_waiting", "asked", "cancelled", "changed", "closing", "ends_with", "halted",
         "is_attended", "sleeping", "took"
     )  # fmt: skip
 
@@ -40,6 +41,8 @@ class Activity:
         """Whether no tool may be started any more that must run at most once."""
         self.halted = False
         """Whether nothing may begin any more that is not in the log: the run is about to end, or to be given back."""
+        self.cancelled: RunError | None = None
+        """Who has cancelled the run; None where its task is cancelled for another reason, which interrupts it."""
         self.changed = asyncio.Event()
         """It is set when the run may have come to wait, or such a tool has ended."""
         self.asked: dict[str, Asked] = {}

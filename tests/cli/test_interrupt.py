@@ -122,7 +122,7 @@ def test_once_at_a_question_ends_the_run_and_says_what_was_paid(tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         said = read(terminal, "\0")
         assert process.wait(60) == 130
-    assert "interrupted: the run was cancelled" in said
+    assert "interrupted: the run was stopped" in said
     assert "20 out" in said
     assert "Traceback" not in said
 
@@ -186,7 +186,7 @@ def test_a_second_one_delivers_what_is_done_wherever_it_hits(tmp_path: Path, sec
         assert process.stdout.read() == "1\nnull\nnull\n"
         said = read(terminal, "\0")
         assert process.wait(60) == 130
-    assert "2 of 3 runs were cancelled" in said
+    assert "2 of 3 runs were stopped" in said
     assert "Traceback" not in said
 
 

@@ -68,7 +68,7 @@ def test_closing_cancels_what_is_under_way() -> None:
         session.close()
         with pytest.raises(RunError) as caught:
             running.result(30)
-    assert caught.value.code == "ORCH-R024"
+    assert caught.value.code == "ORCH-R035"
     assert engine.ended.is_set()
 
 

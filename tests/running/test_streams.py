@@ -131,7 +131,7 @@ def test_there_is_no_result_while_it_goes_on() -> None:
         assert caught.value.code == "ORCH-R072"
     with pytest.raises(RunError) as caught:
         _ = events.result
-    assert caught.value.code == "ORCH-R024"
+    assert caught.value.code == "ORCH-R035"
     assert list(events) == []
 
 

@@ -161,7 +161,7 @@ async def test_an_unknown_run_cannot_be_resumed() -> None:
     assert raised.value.code == "ORCH-R023"
 
 
-async def test_a_cancelled_run_says_so_and_resumes() -> None:
+async def test_an_interrupted_run_says_so_and_resumes() -> None:
     started = asyncio.Event()
     block = True
 
@@ -180,7 +180,7 @@ async def test_a_cancelled_run_says_so_and_resumes() -> None:
             await task
         ended = (await runtime.journal.load("r"))[-1]
         assert isinstance(ended, RunFailed)
-        assert ended.code == "ORCH-R024"
+        assert ended.code == "ORCH-R035"
         block = False
         assert (await runtime.resume_program(target, "r")).value == "reply"
 

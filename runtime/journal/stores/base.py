@@ -24,7 +24,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 Status = Literal["ready", "running", "waiting", "suspended", "paused", "done", "failed", "cancelled"]
 """``ready`` may be claimed by anybody who has the code; ``running`` is claimed; ``waiting`` has a time at which it is
-ready, or waits for an answer; ``suspended`` and ``paused`` need a person; the others are over."""
+ready, or waits for an answer; ``suspended`` and ``paused`` need a person; the others are over: ``failed`` may be gone
+on with, and nobody claims a run that is ``cancelled``."""
 
 OVER: Final = ("done", "failed", "cancelled")
 IDLE: Final[tuple[Status, ...]] = ("ready", "waiting", "suspended", "paused", "done", "failed", "cancelled")
@@ -166,9 +167,9 @@ class Store(Protocol):
         do those of another owner that is dead, or silent for longer than its lease, whoever may claim them.
 
         ``holds`` has the versions of each workflow that may be claimed, None for any version; without it, any workflow.
-        ``run_id`` claims this one, also where it is waiting, suspended, paused or over, or claimed by ``owner``
-        already, which gets another epoch; nothing is claimed where somebody else executes it. A claim clears ``why``
-        and ``wake_at``. The heads are those before the claim, but for owner and epoch.
+        ``run_id`` claims this one, also where it is waiting, suspended, paused, failed or done, or claimed by ``owner``
+        already, which gets another epoch; nothing is claimed where somebody else executes it, or has cancelled it. A
+        claim clears ``why`` and ``wake_at``. The heads are those before the claim, but for owner and epoch.
         """
 
     async def renew(self, owner: str, lease_s: float = LEASE_S) -> Collection[str]:
@@ -221,9 +222,6 @@ class Store(Protocol):
 
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run that is claimed, in order."""
-
-    async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
-        """What was left for each run that ``owner`` has claimed, in order; runs without anything are left out."""
 
     async def set_status(
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE

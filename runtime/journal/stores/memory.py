@@ -51,9 +51,6 @@ class _Run:
             notices=len(self.notices),
         )
 
-    def left(self) -> list[Notice]:
-        return [Notice(number, data) for number, (data, _) in self.notices.items()]
-
     def add(self, is_snapshot: bool, data: bytes, at: float) -> None:
         self.rows.append(Row(len(self.rows) + 1, is_snapshot, at, data))
         self.log_bytes += len(data)
@@ -144,8 +141,7 @@ class MemoryStore:
         self._make_ready(but=owner)
         if run_id is not None:
             named = self._runs.get(run_id)
-            is_free = named is not None and (named.head.status != "running" or named.head.owner == owner)
-            found = [named] if named is not None and is_free else []
+            found = [named] if named is not None and _is_free(named.head, owner) else []
         else:
             ready = (run for run in self._runs.values() if run.head.status == "ready" and _is_held(run.head, holds))
             found = sorted(ready, key=_place)[:limit]
@@ -235,11 +231,7 @@ class MemoryStore:
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run, in order."""
         run = self._runs.get(claim.run_id)
-        return [] if run is None else run.left()
-
-    async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
-        """What was left for each run that ``owner`` has claimed."""
-        return {name: run.left() for name, run in self._runs.items() if run.notices and run.head.owner == owner}
+        return [] if run is None else [Notice(number, data) for number, (data, _) in run.notices.items()]
 
     async def set_status(
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
@@ -362,6 +354,10 @@ class MemoryStore:
 
 def _place(run: _Run) -> tuple[float, str]:
     return run.head.created_at, run.head.run_id
+
+
+def _is_free(head: Head, owner: str) -> bool:
+    return head.owner == owner or head.status not in ("running", "cancelled")
 
 
 def _is_held(head: Head, holds: Mapping[str, Collection[str] | None] | None) -> bool:

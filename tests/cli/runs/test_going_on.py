@@ -178,6 +178,40 @@ def test_a_run_that_somebody_cancelled_is_not_said_to_go_on(tmp_path: Path) -> N
     (tmp_path / "flow.py").write_text(FLOW)
     assert orch(tmp_path, "run", "flow.py:approve", "-i", "amount=3", "--run-id", "r").returncode == 3
     assert orch(tmp_path, "runs", "cancel", "r", "--by", "Ada").returncode == 0
-    ended = orch(tmp_path, "runs", "resume", "r", "flow.py:approve")
-    assert "ORCH-R024" in ended.stderr
-    assert "go on with it" not in ended.stderr
+    resume = ("runs", "resume", "r", "flow.py:approve")
+    for words, code in ((resume, "ORCH-R024"), (resume, "ORCH-R033"), (resume[:3], "ORCH-R033")):
+        ended = orch(tmp_path, *words)
+        assert (ended.returncode, code in ended.stderr) == (1, True)
+        assert "cancelled by Ada, 20" in ended.stderr
+        assert "go on with it" not in ended.stderr
+
+
+def test_a_run_that_somebody_cancelled_does_not_go_on_under_its_key(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    words = ["run", "flow.py:approve", "-i", "amount=3", "--key", "k"]
+    run_id = json.loads(orch(tmp_path, *words, "--json").stdout)["run_id"]
+    assert orch(tmp_path, "runs", "cancel", run_id, "--by", "Ada").returncode == 0
+    for code in ("ORCH-R024", "ORCH-R033"):
+        ended = orch(tmp_path, *words)
+        assert (ended.returncode, code in ended.stderr) == (1, True)
+        assert "goes on with the rest" not in ended.stderr
+    assert "ORCH-R033" in orch(tmp_path, *words, "--detach").stderr
+    assert orch(tmp_path, *words[:-1], "another").returncode == 3
+
+
+def test_ctrl_c_leaves_a_run_that_the_command_it_prints_goes_on_with(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    command = [*COMMAND, "run", "flow.py:chain", "a", "--run-id", "r"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "log.txt").exists() or (tmp_path / "log.txt").read_text().split() != ["1", "2"]:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        (tmp_path / "mended").touch()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 130
+    (listed,) = json.loads(orch(tmp_path, "runs", "list", "--json").stdout)["runs"]
+    assert (listed["status"], listed["why"]) == ("failed", "ORCH-R035: the run was interrupted")
+    (again,) = re.findall("go on with it: orch (.*)", said)
+    assert orch(tmp_path, *shlex.split(again)).stdout == "a123\n"
+    assert (tmp_path / "log.txt").read_text().split() == ["1", "2", "2", "3"]

@@ -118,7 +118,8 @@ class Machine(RuleBasedStateMachine):
         expected = [each for _, each in ready[:1]]
         if name is not None:
             named = self._runs.get(name)
-            expected = [name] if named is not None and (named.status != "running" or named.owner == owner) else []
+            is_free = named is not None and (named.status not in ("running", "cancelled") or named.owner == owner)
+            expected = [name] if is_free else []
         assert [claim.run_id for claim, _ in found] == expected
         for claim, head in found:
             run = self._runs[claim.run_id]

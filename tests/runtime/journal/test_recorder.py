@@ -17,7 +17,6 @@ from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
-from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal import recorder as module
 from orchestrator.runtime.journal.events import Event, OpDone, OpFailed, OpStarted, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -42,7 +41,7 @@ async def recorded(program: Program, inputs: tuple[object, ...]) -> tuple[RunRes
     started = RunStarted("run", program.name, program.fingerprint, inputs, 0.0)
     log = await owner.begin(program, started, None)
     assert isinstance(log, Recorder)
-    result = await result_of(Execution(program, Services(Engines({})), log, "run", started=started), inputs)
+    result = await Execution(program, Services(Engines({})), log, "run", started=started).result(inputs)
     await owner.close()
     return result, [row async for row in store.history("run")]
 

@@ -76,7 +76,9 @@ _CLAIM: Final = f"""
     )
     SELECT found.*, claimed.epoch FROM found JOIN claimed ON claimed.run_id = found.run_id
     ORDER BY found.created_at, found.run_id"""
-_ONE: Final = "run.run_id = %(run)s AND (run.status <> 'running' OR run.owner = %(owner)s) FOR UPDATE"
+_ONE: Final = (
+    "run.run_id = %(run)s AND (run.status NOT IN ('running', 'cancelled') OR run.owner = %(owner)s) FOR UPDATE"
+)
 _IN_ORDER: Final = "ORDER BY run.created_at, run.run_id LIMIT {limit}"
 _READY_RUNS: Final = f"run.status = 'ready' {_IN_ORDER} FOR UPDATE SKIP LOCKED"
 _OLDEST: Final = f"""

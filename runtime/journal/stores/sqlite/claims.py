@@ -95,7 +95,7 @@ def claim(
         found = list(islice(_ready(db, holds, limit), limit))
     else:
         found = [] if _is_executed_by_another(db, process, owner, run_id) else [run_id]
-    heads = [before for each in found if (before := head(db, each)) is not None]
+    heads = [before for each in found if (before := head(db, each)) is not None and before.status != "cancelled"]
     number = lease(db, process, owner, lease_s) if heads else 0
     claimed = []
     for before in heads:

@@ -118,7 +118,13 @@ class Claims:
         assert sorted(await claimed(store, holds={"a": None, "b": ["1"]})) == ["a1", "b1"]
         assert await claimed(store) == ["c1"]
 
-    @pytest.mark.parametrize("status", ["ready", "waiting", "suspended", "paused", "done", "failed", "cancelled"])
+    async def test_a_cancelled_run_is_claimed_by_nobody(self, store: Store, other: Store) -> None:
+        await ended(store, await created(store), "cancelled", why="by Ada")
+        before = await head_of(store)
+        assert await claimed(store, run_id="r") == await claimed(other, "you", run_id="r") == []
+        assert await head_of(other) == before
+
+    @pytest.mark.parametrize("status", ["ready", "waiting", "suspended", "paused", "done", "failed"])
     async def test_whatever_nobody_executes_is_claimed_by_its_id(self, store: Store, status: str) -> None:
         first = await created(store)
         await ended(store, first, status, why="so", wake_at=time.time() + 1000)

@@ -215,7 +215,8 @@ class Machine(RuleBasedStateMachine):
             expected = [each for _, each in ready[:1]]
         else:
             named = self._runs.get(name)
-            expected = [name] if named is not None and (named.status != "running" or named.owner == own) else []
+            is_free = named is not None and (named.status not in ("running", "cancelled") or named.owner == own)
+            expected = [name] if is_free else []
         found = self._run(self._found(process, name))
         assert [claim.run_id for claim, _ in found] == expected
         for claim, head in found:
