@@ -10,13 +10,14 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tests.ports import lasting_port
 
 NOBODY = 65534
 """PostgreSQL refuses to be run by root."""
@@ -46,9 +47,7 @@ class Server:
         self._bin = bin_folder
         self._data = folder / "data"
         self._settings = f"{SETTINGS} -c fsync={'on' if syncs else 'off'}"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = lasting_port()
 
     @property
     def url(self) -> str:

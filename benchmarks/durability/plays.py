@@ -11,7 +11,6 @@ import json
 import os
 import random
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from benchmarks.durability.parts import EFFECTS, RESULTS, Part
 from benchmarks.durability.programs import working
 from benchmarks.durability.vllm import NAME_OF_MODEL, Vllm
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
+from tests.ports import lasting_port
 from tests.postgresql import Server
 
 KINDS: Final = {"coordinator": 4, "coordinators": 2, "engine": 3, "worker": 2, "postmaster": 1, "backend": 2}
@@ -71,9 +71,7 @@ class Play:
 
     def _free_port(self) -> int:
         """Where the engine is to listen."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            return int(free.getsockname()[1])
+        return lasting_port()
 
     def _start(self, part: str) -> int:
         return self._nursery.start(Part(part, str(self._folder), self._url, self._port, self._programs))

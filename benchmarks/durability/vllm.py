@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from benchmarks.arms.effects import Effects
 from benchmarks.durability.programs import NAME, model_op, named
 from benchmarks.harness.process import ROOT
 from orchestrator.runtime.engines.base import Chunk, Engine, GenerateRequest
+from tests.ports import lasting_port
 
 MODEL: Final = ROOT / "examples" / "text2sql" / "model"
 NAME_OF_MODEL: Final = "tiny"
@@ -33,9 +33,7 @@ class Vllm:
     def __init__(self, folder: Path) -> None:
         self._log = folder / "vllm.log"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = lasting_port()
 
     def start(self) -> int:
         """Start it unless it runs; its process id, which is its group's. It answers a minute later."""
