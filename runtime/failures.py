@@ -13,6 +13,7 @@ from orchestrator.errors import (
     BudgetError,
     Diagnostic,
     Error,
+    JournalError,
     OrchError,
     RunError,
     SourceLoc,
@@ -90,6 +91,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
     "ORCH-R105": "a run is to be forked at an op that it has not come to",
     "ORCH-R106": "a run cannot have this id, key or tenant",
+    "ORCH-R108": "what watches over a run that is executed has failed",
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",
     "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
     "ORCH-R112": "the tables of runs cannot be made",
@@ -346,6 +348,16 @@ def suspended(
     failure = SuspendedError("ORCH-R034", f"run {run_id} is {status}", why=why, fix=fix)
     failure.run_id, failure.status, failure.questions, failure.wake_at = run_id, status, questions, wake_at
     return failure
+
+
+def unattended(run_id: str, error: BaseException) -> JournalError:
+    """ORCH-R108: it could not be told anything any more, nor given back where it only waits."""
+    return JournalError(
+        "ORCH-R108",
+        f"run {run_id} was put aside, because what watches over it failed: {described(error)}",
+        why="this is a defect of orchestrator: nothing that was sent to the run would have reached it any more",
+        fix="report it with what the process has logged, and resume the run: what is done is not done again",
+    )
 
 
 def cancelled(by: str, at: float) -> RunError:

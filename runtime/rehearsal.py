@@ -14,13 +14,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from orchestrator.errors import JournalError, OrchError, RunError
 from orchestrator.runtime import failures
-from orchestrator.runtime.execution import calls
-from orchestrator.runtime.execution.execution import Execution, Frame
+from orchestrator.runtime.execution.dataflow import Dataflow
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.outcome import Outcome, Tally
+from orchestrator.runtime.execution.perform import begin, take_over
 from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event
@@ -41,6 +44,7 @@ from orchestrator.runtime.journal.versions.version_change import (
     read_history,
 )
 from orchestrator.runtime.program.program import Op, Program
+from orchestrator.runtime.program.specs import HINTS
 from orchestrator.runtime.services import Engines, Services
 
 QUIET_S: Final = 0.1
@@ -72,28 +76,22 @@ class Rehearsal:
         return sum(each.cost_usd or 0.0 for each in self.left)
 
 
-class _Rehearsing(Execution):
-    """Executes nothing that is outside."""
-
-    found: Rehearsal
-
-    def _begun(self, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
-        if op.bodies:
-            return super()._begun(frame, op)
-        if isinstance(op.spec, calls.HINTS):
+def _begin(found: Rehearsal, flow: Dataflow, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
+    """Begin nothing that is outside."""
+    if op.bodies:
+        return begin(flow, frame, op)
+    if isinstance(op.spec, HINTS):
+        return None
+    earlier = flow.execution.taking_over
+    try:
+        if earlier is not None and take_over(flow.execution, earlier, frame, op):
             return None
-        if frame.known is not None and (done := frame.known.done.get(op.id)) is not None:
-            self._recall(frame, op, done)
-            return None
-        try:
-            if self.taking_over is not None and self._takes_over(self.taking_over, frame, op):
-                return None
-            self.found.again[frame.path + op.id] = op.id
-        except RunError as error:
-            if error.code != failures.UNDECIDED:
-                raise
-            self.found.undecided.append(frame.path + op.id)
-        return _wait()
+        found.again[frame.path + op.id] = op.id
+    except RunError as error:
+        if error.code != failures.UNDECIDED:
+            raise
+        found.undecided.append(frame.path + op.id)
+    return _wait()
 
 
 async def _wait() -> Outcome:
@@ -120,12 +118,10 @@ async def rehearse(program: Program, store: Store, run_id: str, artifacts: Artif
         return found
     state = replay(program, events)
     taking_over = None if history is None else TakingOver(program, history, state, run_id, {})
-    execution = _Rehearsing(
-        program, Services(Engines({})), MemoryJournal(), run_id, state=state, taking_over=taking_over
-    )
-    execution.found = found
+    execution = Execution(program, Services(Engines({})), MemoryJournal(), run_id, state=state, taking_over=taking_over)
     inputs = () if state.started is None else state.started.inputs
-    work = asyncio.ensure_future(execution.run_frame(program.body, inputs, "", execution.ledger, Tally()))
+    flow = Dataflow(execution, partial(_begin, found))
+    work = asyncio.ensure_future(flow.run_frame(program.body, inputs, "", execution.ledger, Tally()))
     try:
         seen = -1
         while not work.done() and seen != len(found.again) + len(found.undecided):

@@ -27,6 +27,7 @@ from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
 from orchestrator.runtime.execution.at_most_once.once_within import refused
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.execution.model_calls.pricing import limits_of
 from orchestrator.runtime.execution.nested import Within, depth_here
 from orchestrator.runtime.execution.taking_over import TakingOver
@@ -330,7 +331,7 @@ class Runner:
         self._under_way += 1
         try:
             if self._owner is None or (execution.resumed is not None and execution.resumed.done is not None):
-                return await execution.result(inputs)
+                return await result_of(execution, inputs)
             return await Attended(self._owner, execution, longest_sleep_s=self._longest_sleep_s).result(inputs)
         except OrchError as error:
             error.run_id = execution.run_id

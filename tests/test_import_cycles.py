@@ -53,17 +53,6 @@ def import_graph(modules: Mapping[str, Path]) -> nx.DiGraph[str]:
     return graph
 
 
-CIRCLES: Final = {
-    "runtime": """
-        execution.asking execution.attempt execution.attempted execution.calls execution.control execution.execution
-        execution.perform execution.at_most_once.once execution.at_most_once.once_within execution.model_calls.generate
-        execution.model_calls.prefetching execution.model_calls.received execution.model_calls.reservation
-        execution.model_calls.sessions tools.apart tools.call tools.caller tools.streamed tools.tasks
-    """,
-}
-"""By package, the modules in it that do reach themselves, to become fewer; in no other package there are any."""
-
-
 @pytest.fixture(scope="module")
 def graph() -> nx.DiGraph[str]:
     return import_graph(modules_in(ROOT, "orchestrator"))
@@ -74,15 +63,7 @@ def in_circles(graph: nx.DiGraph[str]) -> list[list[str]]:
 
 
 def test_no_module_reaches_itself_by_what_it_imports(graph: nx.DiGraph[str]) -> None:
-    known = {f"orchestrator.{package}.{name}" for package, names in CIRCLES.items() for name in names.split()}
-    new = [circle for circle in in_circles(graph) if not known.issuperset(circle)]
-    assert not new, "these import each other; move what both use into a module that imports neither"
-
-
-def test_a_module_that_is_out_of_its_circle_is_no_exception_any_more(graph: nx.DiGraph[str]) -> None:
-    found = {module for circle in in_circles(graph) for module in circle}
-    known = {f"orchestrator.{package}.{name}" for package, names in CIRCLES.items() for name in names.split()}
-    assert known <= found, "take it out of CIRCLES"
+    assert in_circles(graph) == [], "these import each other; move what both use into a module that imports neither"
 
 
 def test_rooms_of_the_front_end_import_one_way(graph: nx.DiGraph[str]) -> None:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import JournalError, SuspendedError, described
 from orchestrator.runtime.coordinator import notices
-from orchestrator.runtime.coordinator.owner import RETRY_S
+from orchestrator.runtime.coordinator.owner import RETRY_S, why_aside
 from orchestrator.runtime.execution.activity import Delivered
-from orchestrator.runtime.failures import cancelled, moment, suspended
+from orchestrator.runtime.execution.lifecycle import result_of
+from orchestrator.runtime.failures import cancelled, moment, suspended, unattended
 from orchestrator.runtime.journal.events import RunDone
 from orchestrator.runtime.journal.recorder import taken_over
 from orchestrator.runtime.journal.stores.base import Change, Notice, Status
@@ -64,8 +65,9 @@ class Attended:
         run_id = self._execution.run_id
         self._activity.is_attended = True
         self._activity.took = partial(self._owner.took, run_id)
-        self._task = asyncio.ensure_future(self._execution.result(inputs))
+        self._task = asyncio.ensure_future(result_of(self._execution, inputs))
         watching = asyncio.ensure_future(self._watch())
+        watching.add_done_callback(self._watched)
         self._owner.attend(run_id, self)
         try:
             return await self._task
@@ -149,6 +151,14 @@ class Attended:
         if self._leaving is not None:
             status, why = self._leaving
             self._leave(suspended(self._execution.run_id, status, why), Change(status, why))
+
+    def _watched(self, watching: asyncio.Task[None]) -> None:
+        """Put the run aside for a defect: one that nobody watches would never be given back, nor be told anything."""
+        error = None if watching.cancelled() else watching.exception()
+        if error is not None:
+            failure = unattended(self._execution.run_id, error)
+            _log.error("%s", failure.message, exc_info=error)
+            self._leave(failure, Change("suspended", why_aside(failure)))
 
     def _leave(self, failure: JournalError, change: Change | None) -> None:
         log = self._execution.log

@@ -412,8 +412,10 @@ class Owner:
                 await self.store.wait(self._lease_s)
                 if self.changed is not None:
                     self.changed.set()
-                for run_id in list(self._attended):
-                    await self.look(run_id)
+                attended = dict(self._attended)
+                for run_id, left in (await self.store.notices_of(self.name)).items() if attended else ():
+                    if run_id in attended and self._attended.get(run_id) is attended[run_id]:
+                        attended[run_id].take(left)
             except Exception as error:  # noqa: BLE001 - it is tried again; whoever appends is told
                 _log.warning("%s could not look for notices: %s", self.name, described(error))
                 await asyncio.sleep(RETRY_S)

@@ -11,13 +11,15 @@ import logging
 from functools import partial
 from json import loads
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.dsl.types.typing import json_schema
 from orchestrator.errors import RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution.activity import Delivered
 from orchestrator.runtime.execution.attempt import Attempt
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.outcome import Outcome
 from orchestrator.runtime.human import accepted
 from orchestrator.runtime.journal.events import Answered, Asked
@@ -26,9 +28,6 @@ from orchestrator.runtime.journal.replay import A_PERSON
 from orchestrator.runtime.program.program import Op
 from orchestrator.runtime.program.specs import Ask
 from orchestrator.runtime.tools.apart import checked
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution, Frame
 
 NOBODY: Final = "ORCH-R030"
 _WRONG: Final = "ORCH-R031"

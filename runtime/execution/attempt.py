@@ -17,14 +17,11 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.holding import Holding
 from orchestrator.runtime import failures
 from orchestrator.runtime.program.program import Op
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.at_most_once.once import OnceOp
 
 T = TypeVar("T")
 
@@ -56,14 +53,12 @@ class Attempt:
 
     __slots__ = (
         "_all_left_s", "_ends_s", "_left_s", "_now", "_outer", "_running_since_s", "_scope", "began", "cut",
-        "has_returned", "number", "once", "op", "waiting",
+        "has_returned", "number", "op", "waiting",
     )  # fmt: skip
 
-    def __init__(self, op: Op, number: int, *, left_s: float = inf, owner: OnceOp | None = None) -> None:
+    def __init__(self, op: Op, number: int, *, left_s: float = inf) -> None:
         self.op = op
         self.number = number
-        self.once = owner
-        """What it belongs to, if that must happen at most once."""
         self.began = False
         """Whether something of it may have happened."""
         self.has_returned = False

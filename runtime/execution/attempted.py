@@ -14,20 +14,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import OrchError
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution.catching import as_value, handler_for, is_catchable
+from orchestrator.runtime.execution.structured import Structured
 from orchestrator.runtime.journal.events import CleanupStarted, OpCaught, occurrence
 from orchestrator.runtime.program.program import Body
 
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.control import Place
 
-
-async def attempted(at: Place) -> Sequence[Any]:
+async def attempted(at: Structured) -> Sequence[Any]:
     """What the body yields, or the handler that takes its failure."""
     return await _Attempted(at).result()
 
@@ -37,7 +35,7 @@ class _Attempted:
 
     __slots__ = ("_at", "_catches", "_cleanup", "_execution", "_frame", "_op", "_path")
 
-    def __init__(self, at: Place) -> None:
+    def __init__(self, at: Structured) -> None:
         self._at = at
         self._execution = at.execution
         self._frame = at.frame

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
 from orchestrator.errors import Error
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution.asking import ask
+from orchestrator.runtime.execution.at_most_once.once import OnceOp
 from orchestrator.runtime.execution.attempt import Attempt
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.execution.model_calls.generate import generate
 from orchestrator.runtime.execution.outcome import Outcome
@@ -28,7 +31,6 @@ from orchestrator.runtime.program.specs import (
     Pause,
     Prefetch,
     Raise,
-    Release,
     Sleep,
     Supersede,
     ToolCall,
@@ -40,13 +42,6 @@ from orchestrator.runtime.tools.redacted_errors import without_secrets
 from orchestrator.runtime.tools.streamed import Streamed, StreamedAsync, show_items
 from orchestrator.runtime.values.at_run_time import Conversation, checked_result
 from orchestrator.runtime.values.by_value import by_value
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution, Frame
-
-
-HINTS: Final = (Release, Supersede, Prefetch)
-"""Ops that have no result and make no events: nothing depends on them."""
 
 
 def hint(execution: Execution, frame: Frame, op: Op) -> None:
@@ -64,15 +59,16 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
 
 
 def run(
-    execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger
+    execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger, *, once: OnceOp | None = None
 ) -> Coroutine[Any, Any, Outcome]:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    ``attempt`` is told when the op has stopped waiting for a place to run; None where nobody needs to know.
+    ``attempt`` is told when the op has stopped waiting for a place to run; None where nobody needs to know. ``once`` is
+    the tool that must run at most once, if it is one.
     """
     spec = op.spec
     if isinstance(spec, ToolCall):
-        return _tool(Caller(execution, frame.path, op, ledger, Runs()), spec, frame, attempt)
+        return _tool(Caller(execution, frame.path, op, ledger, Runs()), spec, frame, attempt, once)
     assert attempt is not None
     if isinstance(spec, Raise):
         return _raise(frame, op, spec)
@@ -85,7 +81,7 @@ def run(
     return ask(execution, frame, op, spec=spec, question=question, attempt=attempt)
 
 
-async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | None) -> Outcome:
+async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | None, once: OnceOp | None) -> Outcome:
     """What a tool returns.
 
     A pure one waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
@@ -104,7 +100,7 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
     if isinstance(spec.fn, (Streamed, StreamedAsync)):
         show_items(by)
     try:
-        result = await call_tool(spec, list(map(by_value, args)), attempt, by)
+        result = await call_tool(spec, list(map(by_value, args)), attempt, once, by)
     except (Exception, SystemExit) as error:
         if (told := without_secrets(error, args)) is error:
             raise

@@ -8,75 +8,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.execution.attempt import begin_enclosing
 from orchestrator.runtime.execution.attempted import attempted
+from orchestrator.runtime.execution.computing import compute, run_inline
+from orchestrator.runtime.execution.dataflow import Dataflow
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.group import Group
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.execution.outcome import WORTH_SUPERSEDING, Outcome, Tally
+from orchestrator.runtime.execution.structured import Structured
 from orchestrator.runtime.failures import UNDECIDED, all_failed
 from orchestrator.runtime.journal.events import ItemDone, MapProgress, TurnDone, attempt_path
 from orchestrator.runtime.program.inline import SLICE_S, does_not_end, items_in_turn, map_length, turns
-from orchestrator.runtime.program.program import Body, Op
-from orchestrator.runtime.program.specs import Structure
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution, Frame
+from orchestrator.runtime.program.program import Op
 
 
-async def run(execution: Execution, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
+async def run(flow: Dataflow, frame: Frame, op: Op, attempt: int, ledger: Ledger) -> Outcome:
     """The results of a structured op."""
-    path, tally = attempt_path(frame.path, op.id, attempt), Tally()
+    at = Structured(flow, frame, op, attempt_path(frame.path, op.id, attempt), attempt, ledger)
     try:
-        at = Place(execution, frame, op, path, attempt, ledger, tally)
-        return Outcome(tuple(await _RUNNERS[_structure(op).kind](at)), inside=tally.records)
+        return Outcome(tuple(await _RUNNERS[at.spec.kind](at)), inside=at.tally.records)
     except BaseException:
-        execution.sessions.abandon(f"{execution.run_id}/{path}")
+        at.execution.sessions.abandon(f"{at.execution.run_id}/{at.path}")
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One attempt at a structured op."""
-
-    execution: Execution
-    frame: Frame
-    op: Op
-    path: str
-    """It is that of the attempt."""
-    attempt: int
-    ledger: Ledger
-    tally: Tally
-
-    @property
-    def spec(self) -> Structure:
-        """What the op does."""
-        return _structure(self.op)
-
-    def captured(self, body: Body) -> list[Any]:
-        """What a region inside takes from around it."""
-        return [self.frame.v[slot] for slot in body.captures]
-
-    async def run(self, body: Body, inputs: Sequence[object], frame: str, tally: Tally) -> Sequence[Any]:
-        """What a region inside yields in the frame that ``path`` goes on with."""
-        return await self.execution.run_body(body.region, inputs, f"{self.path}{frame}", self.ledger, tally)
-
-
-def _structure(op: Op) -> Structure:
-    assert isinstance(op.spec, Structure)
-    return op.spec
-
-
-async def _choice(at: Place) -> Sequence[Any]:
+async def _choice(at: Structured) -> Sequence[Any]:
     body = at.op.bodies[at.spec.select(at.frame.v[at.op.args[0]])]
     return await at.run(body, at.captured(body), f".{body.name}/", at.tally)
 
 
-async def _loop(at: Place) -> Sequence[Any]:
+async def _loop(at: Structured) -> Sequence[Any]:
     execution, spec = at.execution, at.spec
     state: Sequence[Any] = [at.frame.v[slot] for slot in at.op.args]
     cond, body = at.op.bodies
@@ -100,7 +67,7 @@ async def _loop(at: Place) -> Sequence[Any]:
             slice_ends = perf_counter() + SLICE_S
         inputs = [*state, *cond_captured]
         if cond.region.is_inline:
-            stop = execution.run_inline(cond.region, inputs)
+            stop = run_inline(cond.region, inputs)
         else:
             stop = await at.run(cond, inputs, f".cond[{turn}]/", at.tally)
         if stop[0]:
@@ -109,7 +76,7 @@ async def _loop(at: Place) -> Sequence[Any]:
             raise does_not_end(spec.bound)
         inputs = [*state, *body_captured]
         if body.region.is_inline:
-            state = execution.run_inline(body.region, inputs)
+            state = run_inline(body.region, inputs)
         else:
             state = await at.run(body, inputs, f"[{turn}]/", at.tally)
         if at.tally.records >= WORTH_SUPERSEDING:
@@ -118,7 +85,7 @@ async def _loop(at: Place) -> Sequence[Any]:
     return state
 
 
-def _turns_done(at: Place, state: Sequence[Any]) -> tuple[int, Sequence[Any]]:
+def _turns_done(at: Structured, state: Sequence[Any]) -> tuple[int, Sequence[Any]]:
     """The first turn that the journal does not have, and what it begins with."""
     done = None if at.frame.known is None else at.frame.known.turns.get(at.op.id)
     if done is None or done[0] != at.attempt:
@@ -133,7 +100,7 @@ async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> 
     execution.activity.begin()
     try:
         while True:
-            result = execution.compute(next, work)
+            result = compute(next, work)
             if result is not None:
                 return result  # type: ignore[no-any-return]
             await asyncio.sleep(0)
@@ -141,7 +108,7 @@ async def _in_slices(execution: Execution, work: Iterator[list[Any] | None]) -> 
         execution.activity.end()
 
 
-async def _map(at: Place) -> Sequence[Any]:
+async def _map(at: Structured) -> Sequence[Any]:
     execution, op = at.execution, at.op
     lists = [at.frame.v[slot] for slot in op.args]
     spec = at.spec
@@ -180,7 +147,7 @@ async def _map(at: Place) -> Sequence[Any]:
     return [[each[position] for each in yielded] for position in range(op.count)]
 
 
-async def _race(at: Place) -> Sequence[Any]:
+async def _race(at: Structured) -> Sequence[Any]:
     arms = [asyncio.ensure_future(at.run(body, at.captured(body), f".{body.name}/", at.tally)) for body in at.op.bodies]
     errors: list[BaseException] = []
     try:

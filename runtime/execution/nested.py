@@ -24,6 +24,7 @@ from orchestrator.runtime import failures
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.execution.at_most_once.once_within import admit, within
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.inputs import inputs_apart, inputs_of
 from orchestrator.runtime.journal.events import Event, OpDone, OpFailed, Reserved, Spent, occurrence
@@ -97,11 +98,10 @@ class Within:
         execution = self.begin(
             program, uuid4().hex, tenant=outer.tenant, within=by.ledger, depth=outer.depth + 1
         )  # fmt: skip
-        execution.outer = outer
         execution.within = place
         execution.bill = _Bill(by, execution).note
         try:
-            return await execution.result(values)
+            return await result_of(execution, values)
         except BaseException:
             doubts = {path: ran.reason for path, ran in execution.once.unsettled.items()} | execution.once.doubts
             if doubts:

@@ -6,30 +6,30 @@ must run at most once is in :mod:`.at_most_once.once`.
 
 from __future__ import annotations
 
-from asyncio import CancelledError, current_task, sleep
+from asyncio import CancelledError, current_task, get_running_loop, sleep
 from collections.abc import Coroutine
 from math import inf
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution import calls, control
 from orchestrator.runtime.execution.at_most_once.once import OnceOp
 from orchestrator.runtime.execution.attempt import Attempt, begin_enclosing
+from orchestrator.runtime.execution.dataflow import Dataflow
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.execution.model_calls.generate import without_unfit
 from orchestrator.runtime.execution.outcome import Outcome
 from orchestrator.runtime.execution.retry import wait_s
-from orchestrator.runtime.journal.events import OpFailed, OpStarted
+from orchestrator.runtime.execution.taking_over import TakingOver
+from orchestrator.runtime.journal.events import Decided, OpDone, OpFailed, OpStarted, occurrence
+from orchestrator.runtime.journal.replay import Ran, State
 from orchestrator.runtime.program.program import Op
-from orchestrator.runtime.program.specs import NO_POLICY, Structure, ToolCall
+from orchestrator.runtime.program.specs import HINTS, NO_POLICY, Structure, ToolCall
 from orchestrator.runtime.tools.raised import raised
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution, Frame
-    from orchestrator.runtime.journal.replay import State
-
 
 _HERE: Final = frozenset({"async", "thread", "inline"})
 """Where tools run in this process."""
@@ -39,26 +39,64 @@ class CancelledWithinError(Exception):
     """Something an op awaited was cancelled, and not the op: a failure like any other."""
 
 
-def perform(execution: Execution, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome]:
-    """The outcome of an op, or what its last attempt failed with."""
-    spec = op.spec
+def begin(flow: Dataflow, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] | None:
+    """What gives the outcome of an op, or raises what its last attempt failed with.
+
+    None for a hint, which is given now, and where the op has what it gave under an earlier version of the workflow.
+    """
+    execution, spec = flow.execution, op.spec
+    if isinstance(spec, HINTS):
+        calls.hint(execution, frame, op)
+        return None
+    if not op.bodies:
+        if execution.activity.halted:
+            return _never()
+        if execution.taking_over is not None and take_over(execution, execution.taking_over, frame, op):
+            return None
     if isinstance(spec, ToolCall) and spec.once is not None:
-        return _once(execution, frame, op)
+        return _once(flow, frame, op)
     never_waits = isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.place == "async")
     if never_waits and op.policy is NO_POLICY and execution.resumed is None:
-        return _at_once(execution, frame, op)
-    return _Performance(execution, frame, op).outcome()
+        return _at_once(flow, frame, op)
+    return _Performance(flow, frame, op).outcome()
 
 
-async def _at_once(execution: Execution, frame: Frame, op: Op) -> Outcome:
+async def _never() -> Outcome:
+    """What an op gives that must not begin: its run is cancelled instead."""
+    outcome: Outcome = await get_running_loop().create_future()
+    return outcome
+
+
+def take_over(execution: Execution, earlier: TakingOver, frame: Frame, op: Op) -> bool:
+    """Whether an op has what it gave under an earlier version of the workflow.
+
+    Raises ORCH-R104 for a write that does not fit and that nobody has decided on.
+    """
+    digest = frame.given(op)
+    found = earlier.result(frame.path, frame.region, op, digest)
+    if found is None:
+        return False
+    if isinstance(found, Decided):
+        execution.emit(found._replace(at=time()))
+        return False
+    frame.v[op.first : op.first + op.count] = found
+    frame.records += 1
+    execution.emit(OpDone(frame.path, op.id, found, time(), inputs=digest))
+    if op.is_once:
+        execution.once.done(occurrence(frame.path, op.id), Ran(frame.path, op.id, "done"))
+    return True
+
+
+async def _at_once(flow: Dataflow, frame: Frame, op: Op) -> Outcome:
     """The outcome of an op that starts as soon as it is ready, is tried once, and may take as long as it likes.
 
     Most are like this, and there are no attempts to keep account of.
     """
+    execution = flow.execution
     _tell_started(execution, frame, op, 1)
     try:
         if isinstance(op.spec, Structure):
-            return await control.run(execution, frame, op, 1, frame.ledger)
+            return await control.run(flow, frame, op, 1, frame.ledger)
         begin_enclosing()
         execution.activity.begin()
         try:
@@ -101,14 +139,15 @@ def _failure(error: BaseException) -> BaseException | None:
     return None if passes_through(error) else raised(error)
 
 
-async def _once(execution: Execution, frame: Frame, op: Op) -> Outcome:
+async def _once(flow: Dataflow, frame: Frame, op: Op) -> Outcome:
     """The outcome of a tool that must run at most once."""
+    execution = flow.execution
     once = OnceOp(execution, frame, op)
     execution.activity.begin()
     try:
         outcome = await once.known()
         if outcome is None:
-            outcome = await _Performance(execution, frame, op, once).outcome()
+            outcome = await _Performance(flow, frame, op, once).outcome()
         once.done()
     finally:
         once.end()
@@ -120,11 +159,12 @@ class _Performance:
     """The attempts at one op."""
 
     __slots__ = (
-        "_began_s", "_current", "_execution", "_forgiven", "_frame", "_ledger", "_number", "_once", "_op"
+        "_began_s", "_current", "_execution", "_flow", "_forgiven", "_frame", "_ledger", "_number", "_once", "_op"
     )  # fmt: skip
 
-    def __init__(self, execution: Execution, frame: Frame, op: Op, once: OnceOp | None = None) -> None:
-        self._execution = execution
+    def __init__(self, flow: Dataflow, frame: Frame, op: Op, once: OnceOp | None = None) -> None:
+        self._flow = flow
+        self._execution = execution = flow.execution
         self._frame = frame
         self._op = op
         self._once = once
@@ -166,7 +206,7 @@ class _Performance:
             if self._once is None:  # otherwise it says so itself, when its turn has come
                 _tell_started(self._execution, self._frame, op, self._number)
             try:
-                self._current = Attempt(op, self._number, left_s=self._left_s(), owner=self._once)
+                self._current = Attempt(op, self._number, left_s=self._left_s())
                 return await self._current.run(self._start(self._current))
             except BaseException as error:
                 failure = _failure(error)
@@ -219,8 +259,8 @@ class _Performance:
 
     def _start(self, attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
         if isinstance(self._op.spec, Structure):
-            return control.run(self._execution, self._frame, self._op, self._number, self._ledger)
-        return calls.run(self._execution, self._frame, self._op, attempt, self._ledger)
+            return control.run(self._flow, self._frame, self._op, self._number, self._ledger)
+        return calls.run(self._execution, self._frame, self._op, attempt, self._ledger, once=self._once)
 
     def _left_s(self) -> float:
         """What is left of the seconds that all attempts may take."""

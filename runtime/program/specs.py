@@ -212,4 +212,7 @@ class Raise:
     bases: tuple[str, ...]
 
 
+HINTS: Final = (Release, Supersede, Prefetch)
+"""Ops that have no result and make no events: nothing depends on them."""
+
 Spec = ToolCall | Generate | Ask | Sleep | Release | Supersede | Prefetch | Structure | Raise

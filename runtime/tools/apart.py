@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from orchestrator.runtime.execution.attempt import Attempt
+from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.values.at_run_time import runs_own_code
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.attempt import Attempt
-    from orchestrator.runtime.execution.execution import Execution
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.errors import RunError
-from orchestrator.runtime.execution.at_most_once.once import marked, marked_async
+from orchestrator.runtime.execution.at_most_once.once import OnceOp, marked, marked_async
 from orchestrator.runtime.execution.at_most_once.once_within import may_run_again
 from orchestrator.runtime.execution.attempt import Attempt
 from orchestrator.runtime.program.specs import ToolCall
@@ -17,10 +17,12 @@ from orchestrator.runtime.tools.caller import Caller
 from orchestrator.runtime.tools.on_loop import on_loop
 
 
-def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Awaitable[Any]:
+def call_tool(
+    spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, once: OnceOp | None, by: Caller
+) -> Awaitable[Any]:
     """What the tool returns or raises; ``attempt`` is told when it has stopped waiting for a place to run."""
     if spec.place != "async" or spec.once is not None:
-        return _call(spec, args, attempt, by)
+        return _call(spec, args, attempt, once, by)
     if attempt is not None:
         attempt.begin()
     work = (
@@ -29,12 +31,11 @@ def call_tool(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: 
     return on_loop(work, by.op.id, by.execution.warn)
 
 
-async def _call(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, by: Caller) -> Any:
+async def _call(spec: ToolCall, args: Sequence[Any], attempt: Attempt | None, once: OnceOp | None, by: Caller) -> Any:
     execution, op = by.execution, by.op
     kwargs: dict[str, Any] = {}
     if spec.names is not None:
         kwargs, args = dict(zip(spec.names, args, strict=True)), ()
-    once = None if attempt is None else attempt.once
     if once is not None and spec.once is not None:
         kwargs.update(dict.fromkeys(spec.once.made, once.key))
     services = execution.services

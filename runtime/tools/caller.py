@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.program.program import Op
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution
 
 
 class Runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.events import Feed
 from orchestrator.runtime.journal.replay import replay
@@ -25,4 +26,4 @@ async def execute(
 ) -> RunResult:
     """Run ``program`` once; ``resume`` goes on with the run that the journal knows by ``run_id``."""
     state = replay(program, await journal.load(run_id)) if resume else None
-    return await Execution(program, services, journal, run_id, listeners=listeners, state=state).result(inputs)
+    return await result_of(Execution(program, services, journal, run_id, listeners=listeners, state=state), inputs)

@@ -13,6 +13,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
 from orchestrator.runtime.engines.scripted import Reply, ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.durations import DurationModel
@@ -91,7 +92,7 @@ class Run:
 
     async def result(self, *inputs: object) -> Any:
         try:
-            return await self.execution.run(inputs)
+            return await run_to_end(self.execution, inputs)
         finally:
             await self.execution.services.background.close()
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import ValidationError
@@ -27,6 +27,9 @@ from orchestrator.errors import OrchError, RunError, described
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution.at_most_once.unsettled import once_ran
+from orchestrator.runtime.execution.attempt import Attempt
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.outcome import Outcome
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.events import (
@@ -47,10 +50,6 @@ from orchestrator.runtime.tools.apart import checked, in_checks
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
 from orchestrator.runtime.tools.on_loop import on_loop
 from orchestrator.runtime.values.at_run_time import adapter, checked_result
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.attempt import Attempt
-    from orchestrator.runtime.execution.execution import Execution, Frame
 
 CHECK_TIMEOUT_S: Final = 30.0
 """A check that takes longer cannot tell."""

@@ -10,51 +10,21 @@ such calls the same attempt has made before, in the order in which they come to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from orchestrator.cached import cached_property
 from orchestrator.errors import RunError
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution.attempt import retried
+from orchestrator.runtime.execution.execution import Within
 from orchestrator.runtime.journal.events import OpStarted, occurrence
-from orchestrator.runtime.journal.value_digest import value_digest
 from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.tools.caller import Caller
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution
 
 FIX: Final = (
     "leave that retry out, and retry what may be repeated; or give the tool a key= (an idempotency key), or the "
     "effects that it has; or call the workflow from a tool that must run at most once"
 )
-
-
-@dataclass(frozen=True)
-class Within:
-    """Where an inner run stands."""
-
-    root: Execution
-    """The outermost run."""
-    frame: str
-    op: str
-    """It is the path in the root's journal: the tool there, and the workflows and tools down to this run."""
-    retried: str | None
-    """An op around it that has a retry."""
-    was_begun: bool
-    """Whether the tool there was started before the root was resumed."""
-    by: Caller
-    called: str
-    """The path in the run of that tool: the tool and the workflow, the same in every attempt at what is around them."""
-    inputs: Sequence[object]
-
-    @cached_property
-    def name(self) -> str:
-        """The same one for this call in every attempt, and for no other. Only tools that run at most once need it."""
-        call = f"{self.by.execution.name}\n{self.called}.{value_digest(self.inputs)}"
-        return f"{call}.{self.by.runs.number(call)}"
 
 
 def within(by: Caller, program: Program, inputs: Sequence[object]) -> Within:
@@ -64,9 +34,11 @@ def within(by: Caller, program: Program, inputs: Sequence[object]) -> Within:
     around = None if op is None else op.id
     if above is None:
         path = f"{by.op.id}.{program.name}"
-        return Within(by.execution, by.frame, path, around, _was_begun(by), by, called, inputs)
-    path, around = f"{above.op}/{called}", around or above.retried
-    return Within(above.root, above.frame, path, around, above.was_begun, by, called, inputs)
+        root, frame, was_begun = by.execution, by.frame, _was_begun(by)
+    else:
+        path, around = f"{above.op}/{called}", around or above.retried
+        root, frame, was_begun = above.root, above.frame, above.was_begun
+    return Within(by.execution, root, frame, path, around, was_begun, called, inputs, by.runs.number)
 
 
 async def admit(by: Caller, program: Program, place: Within) -> None:

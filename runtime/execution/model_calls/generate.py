@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.dsl.models.messages import Message
+from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Usage, noting, when_sent
 from orchestrator.runtime.engines.token_count import (
     TokenCounter,
@@ -24,6 +25,8 @@ from orchestrator.runtime.engines.token_count import (
     prompt_tokens,
 )
 from orchestrator.runtime.execution.attempt import Attempt
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.asked import Asked
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.execution.model_calls.correction import NOTHING_WRONG, STILL_UNFIT, UnfitReplyError
@@ -37,10 +40,6 @@ from orchestrator.runtime.program.program import Op
 from orchestrator.runtime.program.specs import Generate
 from orchestrator.runtime.tools.apart import admit, checked
 from orchestrator.runtime.values.content import with_files
-
-if TYPE_CHECKING:
-    from orchestrator.errors import RunError
-    from orchestrator.runtime.execution.execution import Execution, Frame
 
 
 async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attempt, ledger: Ledger) -> Outcome:

@@ -9,27 +9,24 @@ it spends could be what a call needs.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING
 
 from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import JournalError
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, GenerateRequest, KvControl, Sampling, Usage, when_sent
 from orchestrator.runtime.engines.token_count import at_hand
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.budget import Ledger
-from orchestrator.runtime.journal.events import Spent
-from orchestrator.runtime.kv.hints import KvHint, PauseKey
-from orchestrator.runtime.kv.pauses import forecast_of
-from orchestrator.runtime.program.program import Op
+from orchestrator.runtime.execution.model_calls.sessions import Sessions
+from orchestrator.runtime.journal.events import Event, Spent
+from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.program.specs import Prefetch
+from orchestrator.runtime.services import Services
 from orchestrator.runtime.values.at_run_time import Conversation
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution, Frame
-
 
 _Key = tuple[str, tuple[Message, ...]]
 """The engine that computes a prefix, and the messages that the prefix consists of."""
@@ -55,8 +52,19 @@ class _Prefetch:
 class Prefetches:
     """See the module's docstring."""
 
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
+    def __init__(
+        self,
+        program: Program,
+        services: Services,
+        sessions: Sessions,
+        emit: Callable[[Event], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._program = program
+        self._services = services
+        self._sessions = sessions
+        self._emit = emit
+        self._warn = warn
         self._for: dict[tuple[str, str], _Prefetch] = {}
         """Its keys are the frame and the id of the call."""
         self._made: dict[_Key, _Prefetch] = {}
@@ -69,17 +77,18 @@ class Prefetches:
         if _is_done(frame, spec.call):
             return
         asked = value.model if isinstance(value, Conversation) and spec.model == DEFAULT_MODEL else spec.model
-        engine, at = self._execution.services.engines.pick(spec.engine, asked or DEFAULT_MODEL)
+        engine, at = self._services.engines.pick(spec.engine, asked or DEFAULT_MODEL)
         if not isinstance(at, KvControl) or self._counts(frame.ledger, engine):
             return
         key = engine, _messages(value)
         begun = self._made.get(key)
         if begun is None:
-            session = f"{self._execution.run_id}/{frame.path}{op.id}"
-            request = GenerateRequest(session, at.model, key[1], Sampling(max_tokens=1), session, self._hint(spec))
-            self._execution.sessions.keep(session, engine, at)
+            hint = self._sessions.prefetch_hint(spec)
+            session = f"{hint.program}/{frame.path}{op.id}"
+            request = GenerateRequest(session, at.model, key[1], Sampling(max_tokens=1), session, hint)
+            self._sessions.keep(session, engine, at)
             begun = self._made[key] = _Prefetch(frame.path, op.id, key, session, at)
-            begun.task = self._execution.spawn(self._run(begun, at, request))
+            begun.task = self._services.background.spawn(self._run(begun, at, request))
             begun.task.add_done_callback(partial(self._done, begun))
         begun.calls += 1
         self._for[frame.path, spec.call] = begun
@@ -100,33 +109,18 @@ class Prefetches:
         """The run has ended."""
         for begun in self._made.values():
             self._end(begun)
-            self._execution.sessions.release([begun.session])
+            self._sessions.release([begun.session])
         self._made.clear()
         self._for.clear()
 
     def _counts(self, ledger: Ledger, engine: str) -> bool:
         """Whether what it takes would count against a budget."""
-        is_priced = any(self._execution.program.prices.get(engine, ()))
+        is_priced = any(self._program.prices.get(engine, ()))
         limits = [each.limits for each in ledger.chain()]
         return any(each.tokens is not None or (each.usd is not None and is_priced) for each in limits)
 
-    def _hint(self, spec: Prefetch) -> KvHint:
-        key = PauseKey(self._execution.program.name, spec.pause.tool)
-        forecast = forecast_of(self._execution.services.durations, key, spec.pause.typical_s)
-        return KvHint(
-            program=self._execution.run_id,
-            program_arrival_s=self._execution.arrival_s,
-            tenant=self._execution.tenant,
-            turns_left=1.0,
-            workflow=key.workflow,
-            tool=key.tool or None,
-            pause_s=() if forecast is None else tuple(forecast.encoded()),
-            pin_ttl_s=spec.pause.ttl_s,
-            prefetch=True,
-        )
-
     async def _run(self, begun: _Prefetch, at: KvControl, request: GenerateRequest) -> Usage:
-        await self._execution.services.engines.started(begun.key[0])
+        await self._services.engines.started(begun.key[0])
 
         def asked() -> None:
             begun.is_asked = True
@@ -158,15 +152,15 @@ class Prefetches:
         if error is None:
             self._charge(begun, task.result())
         else:
-            self._execution.warn(f"engine `{begun.key[0]}` could not prefetch: {error}")
+            self._warn(f"engine `{begun.key[0]}` could not prefetch: {error}")
 
     def _charge(self, begun: _Prefetch, usage: Usage) -> None:
         if usage == Usage():
             return
-        price = self._execution.program.prices.get(begun.key[0])
+        price = self._program.prices.get(begun.key[0])
         cost_usd = None if price is None else price.of(usage)
         with suppress(JournalError):  # which ends the run without this, too
-            self._execution.emit(Spent(begun.path, begun.op, usage, cost_usd, time()))
+            self._emit(Spent(begun.path, begun.op, usage, cost_usd, time()))
 
 
 def _is_done(frame: Frame, call: str) -> bool:

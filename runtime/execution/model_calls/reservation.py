@@ -7,16 +7,15 @@ resumed finds the reservation in the journal, and nothing that was settled.
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.budget import Ledger, Need
 from orchestrator.runtime.journal.events import Reserved, Spent
 from orchestrator.runtime.program.program import Op
 from orchestrator.runtime.program.specs import Generate
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution, Frame
 
 DEFAULT_OUTPUT_TOKENS: Final = 1024
 """Reserved, and under a budget asked for, where neither ``max_tokens`` nor the plan says anything."""

@@ -16,7 +16,7 @@ import asyncio
 import sys
 from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 from math import inf, isfinite
@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.runtime.engines.base import Engine, KvControl
 from orchestrator.runtime.kv.hints import MOST_SUPERSEDED, KvHint, PauseKey
 from orchestrator.runtime.kv.pauses import features, forecast_of
-from orchestrator.runtime.program.specs import Generate, Pause
+from orchestrator.runtime.program.specs import Generate, Pause, Prefetch
+from orchestrator.runtime.services import Services
 from orchestrator.runtime.turns import Turns
 from orchestrator.runtime.values.at_run_time import Conversation
 
 if TYPE_CHECKING:
-    from orchestrator.runtime.execution.execution import Execution
     from orchestrator.runtime.kv.forecast import Forecast
 
 OVERDUE: Final = 0.9
@@ -95,11 +95,13 @@ class _Latest:
 
 
 class Sessions:
-    """See the module's docstring."""
+    """See the module's docstring. ``of_run`` is what every hint of the run says."""
 
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
-        self._durations = execution.services.durations
+    def __init__(self, of_run: KvHint, services: Services, warn: Callable[[str], None]) -> None:
+        self._of_run = of_run
+        self._durations = services.durations
+        self._spawn = services.background.spawn
+        self._warn = warn
         self._open: dict[str, _Session] = {}
         self._latest = _Latest()
         self._kept: dict[str, tuple[str, Engine]] = {}
@@ -154,19 +156,29 @@ class Sessions:
         pause, key = spec.pause, None
         if pause is not None:
             key = self._key(pause, values)
-        return KvHint(
-            program=self._execution.run_id,
-            program_arrival_s=self._execution.arrival_s,
-            tenant=self._execution.tenant,
+        return replace(
+            self._of_run,
             turns_left=spec.turns_left,
             critical_path_s=spec.critical_path_s,
-            workflow=self._execution.program.name,
             tool=(key.tool or None) if key is not None else None,
             features=key.features if key is not None else (),
             pause_s=_encoded(self._forecast(key, pause)) if pause is not None and key is not None else (),
             pin_ttl_s=pause.ttl_s if pause is not None else None,
             release=spec.turns_left == 0,
             supersedes=tuple(superseded[:MOST_SUPERSEDED]),
+        )
+
+    def prefetch_hint(self, spec: Prefetch) -> KvHint:
+        """What the engine is told with a prefetch."""
+        key = self._key(spec.pause, ())
+        forecast = forecast_of(self._durations, key, spec.pause.typical_s)
+        return replace(
+            self._of_run,
+            turns_left=1.0,
+            tool=key.tool or None,
+            pause_s=() if forecast is None else tuple(forecast.encoded()),
+            pin_ttl_s=spec.pause.ttl_s,
+            prefetch=True,
         )
 
     def leave(self, name: str, spec: Generate, hint: KvHint, messages: int, tokens: int) -> None:
@@ -249,7 +261,7 @@ class Sessions:
             self._end(name)
 
     def _key(self, pause: Pause, values: Sequence[object]) -> PauseKey:
-        return PauseKey(self._execution.program.name, pause.tool, features(pause.features, values))
+        return PauseKey(self._of_run.workflow or "", pause.tool, features(pause.features, values))
 
     def _forecast(self, key: PauseKey, pause: Pause, elapsed_s: float = 0.0) -> Forecast | None:
         return None if pause.ttl_s == 0 else forecast_of(self._durations, key, pause.typical_s, elapsed_s)
@@ -290,11 +302,8 @@ class Sessions:
         if entry.paused_s is None or entry.key is None or entry.pause is None or not isinstance(entry.at, KvControl):
             return
         forecast = self._forecast(entry.key, entry.pause, monotonic() - entry.paused_s)
-        hint = KvHint(
-            program=self._execution.run_id,
-            program_arrival_s=self._execution.arrival_s,
-            tenant=self._execution.tenant,
-            workflow=entry.key.workflow,
+        hint = replace(
+            self._of_run,
             tool=entry.key.tool or None,
             features=entry.key.features,
             pause_s=_encoded(forecast),
@@ -310,14 +319,14 @@ class Sessions:
             await at.extend(entry.name, hint)
 
     def _tell(self, engine: str, message: Callable[[], Awaitable[None]], what: str) -> None:
-        self._execution.spawn(self._told(engine, message, what))
+        self._spawn(self._told(engine, message, what))
 
     async def _told(self, engine: str, message: Callable[[], Awaitable[None]], what: str) -> None:
         try:
             async with self._room.turn(MOST_AT_ONCE):
                 await message()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - hints never change results
-            self._execution.warn(f"engine `{engine}` could not {what}: {error}")
+            self._warn(f"engine `{engine}` could not {what}: {error}")
 
 
 def _encoded(forecast: Forecast | None) -> tuple[float, ...]:

@@ -223,6 +223,9 @@ class Store(Protocol):
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run that is claimed, in order."""
 
+    async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
+        """What was left for each run that ``owner`` has claimed, in order; runs without anything are left out."""
+
     async def set_status(
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
     ) -> bool:

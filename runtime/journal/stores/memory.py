@@ -51,6 +51,9 @@ class _Run:
             notices=len(self.notices),
         )
 
+    def left(self) -> list[Notice]:
+        return [Notice(number, data) for number, (data, _) in self.notices.items()]
+
     def add(self, is_snapshot: bool, data: bytes, at: float) -> None:
         self.rows.append(Row(len(self.rows) + 1, is_snapshot, at, data))
         self.log_bytes += len(data)
@@ -231,7 +234,11 @@ class MemoryStore:
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run, in order."""
         run = self._runs.get(claim.run_id)
-        return [] if run is None else [Notice(number, data) for number, (data, _) in run.notices.items()]
+        return [] if run is None else run.left()
+
+    async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
+        """What was left for each run that ``owner`` has claimed."""
+        return {name: run.left() for name, run in self._runs.items() if run.notices and run.head.owner == owner}
 
     async def set_status(
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE

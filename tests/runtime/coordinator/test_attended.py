@@ -13,6 +13,7 @@ from orchestrator.compiler import Compiled
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError, SuspendedError
 from orchestrator.runtime.coordinator import notices
+from orchestrator.runtime.coordinator.attended import Attended
 from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.stores.base import Change, Head, Store
@@ -430,3 +431,22 @@ async def test_nothing_begins_of_a_run_that_was_told_to_end_before(tell: Any) ->
     assert CALLS == []
     head = await head_of(store)
     assert (head.status, head.notices) == ("cancelled" if tell is notices.cancel else "paused", 0)
+
+
+async def test_a_run_whose_watch_fails_is_put_aside_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_self: Attended) -> bool:
+        raise ZeroDivisionError("a defect")
+
+    store, compiled = MemoryStore(), compile_workflow(review)
+    with monkeypatch.context() as broken:
+        broken.setattr(Attended, "_only_waits", fails)
+        async with Runner(store=store) as runtime:
+            with pytest.raises(JournalError) as failure:
+                await asyncio.wait_for(runtime.run(compiled, {"title": "Ducks"}, run_id="r"), 20)
+    assert failure.value.code == "ORCH-R108"
+    head = await head_of(store)
+    assert (head.status, head.owner) == ("suspended", None)
+    assert "ZeroDivisionError: a defect" in str(head.why)
+    with pytest.raises(SuspendedError):
+        await resumed(store, compiled)
+    assert CALLS == ["Ducks"]

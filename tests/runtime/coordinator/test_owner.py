@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import tool, workflow
+from orchestrator import ask, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator import owner
+from orchestrator.runtime.coordinator.notices import answer, questions
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.stores.memory import MemoryStore
@@ -85,6 +86,50 @@ async def test_a_run_that_cannot_be_resumed_as_somebody_asks_for_is_not_held() -
         with pytest.raises(RunError, match="is not a budget"):
             await runtime.resume(compiled, "r", budget="nonsense")
         assert (await second.resume(compiled, "r")).value == 1
+
+
+class Asked(MemoryStore):
+    """A store that counts how often it is asked for notices."""
+
+    asked = 0
+
+    async def notices(self, claim: Any) -> Any:
+        self.asked += 1
+        return await super().notices(claim)
+
+    async def notices_of(self, owner: str) -> Any:
+        self.asked += 1
+        return await super().notices_of(owner)
+
+
+async def test_what_was_left_for_many_runs_is_asked_for_at_once() -> None:
+    store, compiled = Asked(), compile_workflow(asking)
+    async with Runner(store=store, human=Absent()) as runtime:
+        runs = [asyncio.create_task(runtime.run(compiled, {"n": n}, run_id=f"r{n}")) for n in range(50)]
+        while len(await store.heads(limit=100)) < len(runs) or store.asked == 0:
+            await asyncio.sleep(0.01)
+        for n in range(50):
+            while not await questions(store, f"r{n}"):
+                await asyncio.sleep(0.01)
+        store.asked = 0
+        await answer(store, "r7", "sure", "yes")
+        assert (await asyncio.wait_for(runs[7], 20)).value == "yes"
+        assert 0 < store.asked < 5
+        for each in runs:
+            each.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+
+class Absent:
+    """Somebody who is at hand, and does not answer."""
+
+    async def ask(self, id: str, question: str, type: Any, choices: Any) -> object:  # noqa: A002
+        return await asyncio.get_running_loop().create_future()
+
+
+@workflow
+def asking(n: int) -> str:
+    return ask(f"Sure of {n}?", choices=["yes", "no"], name="sure")
 
 
 class Silent(MemoryStore):

@@ -15,6 +15,7 @@ from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.engines.base import Sampling
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.events import OpFailed, OpStarted, RunDone, Token
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -50,7 +51,7 @@ def execution(program: Program, engine: ScriptedEngine | None = None, **options:
 
 
 async def outcome(program: Program, value: object = "x", engine: ScriptedEngine | None = None) -> Any:
-    return await execution(program, engine).run((value,))
+    return await run_to_end(execution(program, engine), (value,))
 
 
 async def test_a_timeout_cancels_the_tool_and_is_coded() -> None:
@@ -89,7 +90,7 @@ async def test_a_retry_repeats_until_it_succeeds() -> None:
         return calls
 
     run = execution(one_op(async_tool(flaky), policy=Policy(attempts=3, backoff_s=0.001), tp=int))
-    assert await run.run(("x",)) == 3
+    assert await run_to_end(run, ("x",)) == 3
     assert [event.attempt for event in run.events if isinstance(event, OpStarted)] == [1, 2, 3]
     assert all(event.retry_in_s is not None for event in run.events if isinstance(event, OpFailed))
 
@@ -105,7 +106,7 @@ async def test_no_attempt_is_waited_for_that_the_budget_has_no_time_for() -> Non
     policy = Policy(attempts=3, backoff_s=300.0, max_backoff_s=300.0, jitter=False, budget=Limits(seconds=60.0))
     run = execution(one_op(async_tool(fails), policy=policy, tp=int))
     with pytest.raises(RunError, match="refused") as raised:
-        await asyncio.wait_for(run.run(("x",)), 30.0)
+        await asyncio.wait_for(run_to_end(run, ("x",)), 30.0)
     assert (raised.value.code, calls) == ("ORCH-R001", 1)
     assert [event.retry_in_s for event in run.events if isinstance(event, OpFailed)] == [None]
 
@@ -177,7 +178,7 @@ async def test_tokens_are_shown_as_they_come() -> None:
     run = execution(
         one_op(Generate("default", None), tp=str), ScriptedEngine(["one two three"]), listeners=[shown.append]
     )
-    assert await run.run(("ask",)) == "one two three"
+    assert await run_to_end(run, ("ask",)) == "one two three"
     assert "".join(each.text for each in shown if isinstance(each, Token)) == "one two three"
 
 
@@ -243,7 +244,7 @@ async def test_a_dollar_budget_uses_the_price_of_the_engine() -> None:
     run = execution(
         one_op(Generate("default", None, sampling=Sampling(max_tokens=100)), tp=str, budget=Limits(usd=2.0)), engine
     )
-    await run.run(("ask",))
+    await run_to_end(run, ("ask",))
     usage = (await engine.stats()).usage
     assert run.ledger.usd == pytest.approx(usage.input_tokens * 1e-3 + usage.output_tokens * 1e-2)
 
@@ -387,7 +388,7 @@ async def test_a_retried_loop_starts_over_in_frames_of_its_own() -> None:
     policy = Policy(attempts=2, backoff_s=0)
     (out,) = body.suspend("turns", Structure("loop", 5), body.args, types=[int], bodies=bodies, policy=policy)
     run = execution(Program("test", "hash", ("x",), body.finish([out]), int))
-    assert await run.run((0,)) == 3
+    assert await run_to_end(run, (0,)) == 3
     assert calls == [0, 1, 0, 1, 2]
     frames = {event.frame for event in run.events if isinstance(event, OpStarted)}
     assert {"turns[1]/", "turns#2[1]/"} <= frames

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.events import Event, OpDone, OpStarted, RunStarted
 from orchestrator.runtime.journal.recorder import Recorder
@@ -42,7 +43,7 @@ async def recorded(program: Program) -> tuple[object, list[bytes]]:
     started = RunStarted("run", program.name, "earlier", (7,), 0.0)
     log = await owner.begin(program, started, None)
     assert isinstance(log, Recorder)
-    result = await Execution(program, Services(Engines({})), log, "run", started=started).result((7,))
+    result = await result_of(Execution(program, Services(Engines({})), log, "run", started=started), (7,))
     await owner.close()
     return result.value, lines_of([row async for row in store.history("run")])
 
@@ -59,7 +60,7 @@ async def gone_on(program: Program, lines: Sequence[bytes]) -> tuple[object, lis
     taking_over = TakingOver(program, taken.history, state, "run", {})
     execution = Execution(program, Services(Engines({})), taken.log, "run", state=state, taking_over=taking_over)
     try:
-        return (await execution.result(())).value, execution.events
+        return (await result_of(execution, ())).value, execution.events
     finally:
         await owner.close()
 

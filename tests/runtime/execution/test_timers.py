@@ -16,6 +16,7 @@ from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import BudgetError, RunError
 from orchestrator.runtime.execution import timers
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.journal.events import Event, OpDone, OpStarted, RunDone, RunFailed, TimerSet
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -350,7 +351,7 @@ async def test_a_run_knows_what_it_sleeps_for_and_until_when(clock: Clock) -> No
 
     services = Services(Engines({}), sleep=look)
     execution = Execution(program(flow), services, MemoryJournal(), "r")
-    await execution.run((1,))
+    await run_to_end(execution, (1,))
     assert found == [{"long": 1e9 + 3600}]
     assert execution.activity.sleeping == {}
 

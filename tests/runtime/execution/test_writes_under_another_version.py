@@ -181,7 +181,12 @@ async def test_a_pause_between_two_versions_is_no_part_of_a_budget_of_seconds(mo
         broken[0] = False
         second.__name__ = "first"
         now = time() + 3600
-        for module in ("execution.execution", "execution.perform", "journal.versions.version_change"):
+        for module in (
+            "execution.execution",
+            "execution.lifecycle",
+            "execution.perform",
+            "journal.versions.version_change",
+        ):
             monkeypatch.setattr(f"orchestrator.runtime.{module}.time", lambda: now, raising=False)
         assert (await runtime.resume(compile_workflow(workflow(second)), "r")).value == "aabout x"
 

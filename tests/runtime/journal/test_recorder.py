@@ -17,6 +17,7 @@ from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal import recorder as module
 from orchestrator.runtime.journal.events import Event, OpDone, OpFailed, OpStarted, RunStarted
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -41,7 +42,7 @@ async def recorded(program: Program, inputs: tuple[object, ...]) -> tuple[RunRes
     started = RunStarted("run", program.name, program.fingerprint, inputs, 0.0)
     log = await owner.begin(program, started, None)
     assert isinstance(log, Recorder)
-    result = await Execution(program, Services(Engines({})), log, "run", started=started).result(inputs)
+    result = await result_of(Execution(program, Services(Engines({})), log, "run", started=started), inputs)
     await owner.close()
     return result, [row async for row in store.history("run")]
 

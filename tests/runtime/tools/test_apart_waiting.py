@@ -19,6 +19,7 @@ from orchestrator.errors import RunError, UnsettledError
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.at_most_once import once
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal.events import OpFailed, OpStarted, OpUnsettled, Reserved, Spent
 from orchestrator.runtime.runner import Runner
 from tests.awaiting import until
@@ -233,7 +234,7 @@ async def test_a_reply_that_does_not_fit_is_counted_once() -> None:
     async with running() as runtime:
         execution = runtime._execution(compile_workflow(fussy, CLUSTER).program, "r")
         with pytest.raises(RunError, match="three is too many"):
-            await execution.result((3,))
+            await result_of(execution, (3,))
         (spent,) = [each.usage for each in await runtime.journal.load("r") if isinstance(each, Spent)]
     assert execution.ledger.tokens == spent.input_tokens + spent.output_tokens
 

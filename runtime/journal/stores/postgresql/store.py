@@ -82,6 +82,10 @@ _SEND: Final = f"""
     )
     SELECT run_id, pg_notify(%(channel)s, '')::text FROM told""".format(wakes=f"%(wakes)s AND run.status IN {WAKEABLE}")
 _NOTICES: Final = "SELECT number, data FROM orch_notice WHERE run_id = %(run)s ORDER BY number"
+_NOTICES_OF: Final = """
+    SELECT run_id, number, data FROM orch_notice
+    WHERE run_id = ANY(ARRAY(SELECT run.run_id FROM orch_run AS run WHERE run.owner = %(owner)s))
+    ORDER BY run_id, number"""
 _SET_STATUS: Final = f"""
     UPDATE orch_run AS run SET status = %(status)s, why = %(why)s, wake_at = NULL, updated_at = {NOW}
     WHERE run.run_id = %(run)s AND run.status = ANY(%(of)s::text[])"""
@@ -291,6 +295,13 @@ class PostgresqlStore:
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run that is claimed, in order."""
         return [Notice(*row) for row in (await self._reads.run(_NOTICES, {"run": claim.run_id})).rows]
+
+    async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
+        """What was left for each run that ``owner`` has claimed, in order."""
+        found: dict[str, list[Notice]] = {}
+        for run_id, *notice in (await self._reads.run(_NOTICES_OF, {"owner": owner})).rows:
+            found.setdefault(run_id, []).append(Notice(*notice))
+        return found
 
     async def set_status(
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE

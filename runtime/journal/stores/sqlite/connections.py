@@ -29,6 +29,7 @@ class _Work(NamedTuple):
     do: Do[Any]
     settle: Settle
     writes: bool
+    is_alone: bool = False
 
 
 def one_by_one(db: sqlite3.Connection, works: Sequence[Do[Any]]) -> list[Any]:
@@ -50,15 +51,16 @@ class ConnectionThread:
         # A store that nobody closed must not keep the process from ending.
         threading.Thread(target=self._serve, name=name, daemon=True).start()
 
-    def submit(self, do: Do[Any], settle: Settle, *, writes: bool) -> None:
-        """Have something done. What writes is in one transaction with everything else that has queued up.
+    def submit(self, do: Do[Any], settle: Settle, *, writes: bool, is_alone: bool = False) -> None:
+        """Have something done. What writes is in one transaction with everything else that has queued up, and what
+        ``is_alone`` in none, behind it.
 
         ``do`` must be right when it is done twice, the first time having been undone: where something else in the
         transaction fails, each is tried in one of its own. Raises ``RuntimeError`` after :meth:`close`.
         """
         if self._closed is not None:
             raise RuntimeError("the store is closed")
-        self._queue.put(_Work(do, settle, writes))
+        self._queue.put(_Work(do, settle, writes, is_alone))
 
     async def read(self, do: Do[T]) -> T:
         """What ``do`` gives, which writes nothing."""
@@ -88,8 +90,11 @@ class ConnectionThread:
                     batch.append(self._queue.get_nowait())
             except Empty:
                 pass
-            works = [work for work in batch if work is not None]
+            works = [work for work in batch if work is not None and not work.is_alone]
+            alone = [work for work in batch if work is not None and work.is_alone]
             outcomes = self._outcomes(works) if works else []
+            outcomes += [self._outcomes([work])[0] for work in alone]
+            works += alone
             is_closed = batch[-1] is None
             if is_closed:
                 self._drop()

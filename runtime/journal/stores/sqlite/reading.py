@@ -141,6 +141,19 @@ def notices(db: sqlite3.Connection, run_id: str) -> list[Notice]:
     return [Notice(*each) for each in read]
 
 
+def notices_of(db: sqlite3.Connection, process: str, owner: str) -> dict[str, list[Notice]]:
+    """What was left for each run of an owner, in order, in one look at each of its runs."""
+    read = db.execute(
+        "SELECT run_id, notices.id, data FROM owners CROSS JOIN runs INDEXED BY runs_owned ON runs.owner = owners.id"
+        " CROSS JOIN notices ON notices.run = runs.id WHERE process = ? AND name = ? ORDER BY notices.id",
+        (process, owner),
+    )
+    found: dict[str, list[Notice]] = {}
+    for run_id, *notice in read:
+        found.setdefault(run_id, []).append(Notice(*notice))
+    return found
+
+
 def program(db: sqlite3.Connection, version: str) -> bytes | None:
     """What was kept of a version."""
     found = db.execute("SELECT data FROM programs WHERE version = ?", (version,)).fetchone()

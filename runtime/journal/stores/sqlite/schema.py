@@ -19,7 +19,8 @@ APPLICATION: Final = 0x6F726368
 """It stands in the file's header, where SQLite has a place for it, and reads `orch`."""
 BUSY_S: Final = 5.0
 """So long a statement waits for another process that writes; ours take some milliseconds."""
-_WAL_BYTES: Final = 64 << 20
+WAL_BYTES: Final = 64 << 20
+"""SQLite's log is cut to this when it begins anew, and is larger only while somebody reads for long."""
 _CACHE_KIB: Final = 16 << 10
 
 _FIRST: Final = """
@@ -110,7 +111,7 @@ def connect(path: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA fullfsync = 1")
     db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return db
 

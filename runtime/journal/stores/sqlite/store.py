@@ -34,7 +34,7 @@ from orchestrator.runtime.journal.stores.bell import Bell
 from orchestrator.runtime.journal.stores.sqlite import claims, damage, reading, runs
 from orchestrator.runtime.journal.stores.sqlite.connections import ConnectionThread, Do
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
-from orchestrator.runtime.journal.stores.sqlite.schema import BUSY_S, connect, prepare, sync_folder
+from orchestrator.runtime.journal.stores.sqlite.schema import BUSY_S, WAL_BYTES, connect, prepare, sync_folder
 
 POLL_S: Final = 0.075
 """How often a store that waits looks for what other processes have written."""
@@ -43,6 +43,8 @@ CHECKPOINT_BYTES: Final = 4 << 20
 _COMMIT_BYTES: Final = 8 << 10
 """What the pages of a small row come to."""
 _ROWS_AT_ONCE: Final = 64
+_WAITS_MS: Final = 75
+"""So long those who write wait for those who read SQLite's log, so that it may begin anew."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -95,6 +97,8 @@ class SqliteStore:
         """They name writes, so that nobody takes another for one whose commit has failed."""
         self._to_move = 0
         """Bytes written since the last checkpoint, about."""
+        self._is_told = False
+        """Whether it was said that SQLite's log grows."""
 
     @classmethod
     async def open(cls, path: Path, *, busy_s: float = BUSY_S) -> SqliteStore:
@@ -214,6 +218,10 @@ class SqliteStore:
     async def notices(self, claim: Claim) -> Sequence[Notice]:
         """What was left for a run, in order."""
         return await self._reader.read(lambda db: reading.notices(db, claim.run_id))
+
+    async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
+        """What was left for each run that ``owner`` has claimed."""
+        return await self._reader.read(lambda db: reading.notices_of(db, self.process.name, owner))
 
     async def set_status(
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
@@ -347,11 +355,25 @@ class SqliteStore:
         self._to_move += size + _COMMIT_BYTES
         if self._to_move >= CHECKPOINT_BYTES:
             self._to_move = 0
-            self._mover.submit(_checkpoint, self._moved, writes=False)
+            self._mover.submit(_move, self._moved, writes=False)
 
     def _moved(self, _: None, error: BaseException | None) -> None:
         if error is not None:
-            _log.warning("The write-ahead log of %s grows, as it cannot be moved into it: %s", self._path, error)
+            self._grows(error)
+        else:  # by whoever writes, as it would not find a moment in which nobody does
+            self._writer.submit(_begin_anew, self._began_anew, writes=False, is_alone=True)
+
+    def _began_anew(self, log_bytes: int | None, error: BaseException | None) -> None:
+        if error is not None:
+            self._grows(error)
+        elif log_bytes is None:
+            self._is_told = False
+        elif log_bytes > WAL_BYTES and not self._is_told:
+            self._is_told = True
+            self._grows(f"another process has been reading or writing for long; it has {log_bytes >> 20} MiB")
+
+    def _grows(self, why: object) -> None:
+        _log.warning("The write-ahead log of %s grows, as it cannot be moved into it: %s", self._path, why)
 
 
 def _enter(path: Path) -> tuple[Path, Process]:
@@ -372,10 +394,20 @@ def _enter(path: Path) -> tuple[Path, Process]:
     return path, process
 
 
-def _checkpoint(db: sqlite3.Connection) -> None:
-    """Move what was committed into the file: first without anybody waiting, then what came meanwhile, which is little,
-    with the writers locked out, so that the log begins anew and does not grow for ever.
+def _move(db: sqlite3.Connection) -> None:
+    """Move what was committed into the file, without anybody waiting."""
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _begin_anew(db: sqlite3.Connection) -> int | None:
+    """Move what was committed meanwhile, which is little, and let the log begin anew, for which nobody may be reading
+    what is in it. Nobody waits for long: the next time comes soon. The bytes in the log, if it does not begin anew.
     """
-    _, in_log, moved = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    if moved < in_log:
-        db.execute("PRAGMA wal_checkpoint(FULL)")
+    (busy_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute(f"PRAGMA busy_timeout = {_WAITS_MS}")
+    try:
+        is_busy, in_log, _ = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {busy_ms}")
+    (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+    return max(in_log, 0) * page_bytes if is_busy else None

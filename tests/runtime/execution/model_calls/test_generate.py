@@ -15,6 +15,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Chunk, EngineStats, FinishReason, GenerateRequest, Sampling, Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.journal.events import OpDone, OpFailed, Reserved, Spent, Token
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions
@@ -40,7 +41,7 @@ async def test_a_call_that_is_cancelled_in_a_queue_takes_nothing_and_is_journale
     replicas = ReplicaSet("main", [engine], one_at_a_time)
     services = Services(Engines({"main": replicas}))
     runs = [Execution(one_call(limits=Limits(tokens=500)), services, MemoryJournal(), name) for name in ("a", "b")]
-    tasks = [asyncio.create_task(run.run(("ask",))) for run in runs]
+    tasks = [asyncio.create_task(run_to_end(run, ("ask",))) for run in runs]
     await until(lambda: bool(engine.requests) and replicas.gates[0].state.waiting == 1)
     for task in tasks:
         task.cancel()
@@ -64,7 +65,7 @@ async def test_each_attempt_is_a_request_of_its_own() -> None:
     feed = Subscription()
     engines = Engines({"main": engine})
     execution = Execution(program, Services(engines), MemoryJournal(), "run", listeners=[feed.push])
-    assert await execution.run(("how many?",)) == 7
+    assert await run_to_end(execution, ("how many?",)) == 7
     assert [request.request_id for request in engine.requests] == ["run/count#1", "run/count#2"]
     assert {request.session for request in engine.requests} == {"run/count"}
     tokens = [each for each in feed.drain() if isinstance(each, Token)]
@@ -146,7 +147,7 @@ async def test_an_answer_without_a_word_has_cost_its_prompt(reason: FinishReason
     program = one_call(Policy(attempts=2, backoff_s=0.0, on=("builtins.Exception",)), **spec)
     execution = Execution(program, Services(Engines({"main": engine})), MemoryJournal(), "run")
     with pytest.raises(RunError):
-        await execution.run(("how many? " * 10,))
+        await run_to_end(execution, ("how many? " * 10,))
     assert len(engine.requests) == 2
     spent = [event.usage for event in execution.events if isinstance(event, Spent)]
     assert [(usage.input_tokens >= 100, usage.output_tokens, usage.estimated) for usage in spent] == [

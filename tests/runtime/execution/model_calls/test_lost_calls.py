@@ -9,6 +9,7 @@ from orchestrator.planner.token_price import TokenPrice
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Engine, Sampling, Usage
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal.events import Reserved, Spent
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -43,7 +44,7 @@ def spent(execution: Execution) -> list[Usage]:
 )
 async def test_the_replica_that_fell_silent_is_billed_beside_the_one_that_answers(error: EngineError) -> None:
     run = call(ReplicaSet("main", [Flaky(error), Flaky()]), Limits(tokens=10_000))
-    result = await run.result((PROMPT,))
+    result = await result_of(run, (PROMPT,))
     most = next(event.most for event in run.events if isinstance(event, Reserved))
     assert spent(run) == [most]
     assert most.estimated
@@ -61,7 +62,7 @@ async def test_no_other_replica_is_asked_where_the_budget_does_not_bear_both() -
     good = Flaky()
     run = call(ReplicaSet("main", [Flaky(silent()), good]), Limits(tokens=70))
     with pytest.raises(RunError, match="ORCH-R010"):
-        await run.result((PROMPT,))
+        await result_of(run, (PROMPT,))
     assert not good.requests
     assert len(spent(run)) == 1
     assert run.ledger.tokens == spent(run)[0].input_tokens + 40
@@ -70,18 +71,18 @@ async def test_no_other_replica_is_asked_where_the_budget_does_not_bear_both() -
 async def test_every_replica_that_fell_silent_is_billed() -> None:
     run = call(ReplicaSet("main", [Flaky(silent()), Flaky(silent()), Flaky(silent())]))
     with pytest.raises(RunError, match="ORCH-E010"):
-        await run.result((PROMPT,))
+        await result_of(run, (PROMPT,))
     assert [usage.output_tokens for usage in spent(run)] == [40, 40, 40]
 
 
 async def test_a_replica_that_refused_is_not_billed() -> None:
     run = call(ReplicaSet("main", [Flaky(errors.overloaded("x", "busy")), Flaky()]), Limits(tokens=70))
-    assert (await run.result((PROMPT,))).usage.output_tokens == 40
+    assert (await result_of(run, (PROMPT,))).usage.output_tokens == 40
     assert not spent(run)
 
 
 async def test_a_reply_that_broke_off_may_have_been_written_to_its_end() -> None:
     run = call(ReplicaSet("main", [Flaky(errors.stream_broken("x", "reset"), after=1)]))
     with pytest.raises(RunError, match="ORCH-E019"):
-        await run.result((PROMPT,))
+        await result_of(run, (PROMPT,))
     assert [(usage.output_tokens, usage.estimated) for usage in spent(run)] == [(40, True)]

@@ -11,6 +11,7 @@ from orchestrator import chat, map_, tool
 from orchestrator.errors import RunError
 from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.journal.events import Event, OpDone, RunFailed, Spent
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
@@ -101,7 +102,7 @@ async def resumed(run: Run, events: Sequence[Event]) -> tuple[Controlled, Execut
     program, engine = run.execution.program, Controlled(text)
     services = Services(OneEngine(engine))  # type: ignore[arg-type]
     execution = Execution(program, services, MemoryJournal(), "run-1", state=replay(program, events))
-    assert await execution.run(()) == "q"
+    assert await run_to_end(execution, ()) == "q"
     return engine, execution
 
 
@@ -157,7 +158,7 @@ async def test_a_run_lets_go_of_its_engines_though_its_journal_fails_at_its_end(
     program = Run(failing_before_its_call, engine).execution.program
     services = Services(Watched(engine))  # type: ignore[arg-type]
     with pytest.raises(RunError) as caught:
-        await Execution(program, services, FullDisk(), "run-1").run(("q",))
+        await run_to_end(Execution(program, services, FullDisk(), "run-1"), ("q",))
     assert caught.value.code == "ORCH-R048"
     assert finished == ["run-1"]
     await until(lambda: engine.cut == 1)

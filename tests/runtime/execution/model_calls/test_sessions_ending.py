@@ -16,6 +16,7 @@ from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.engines.scripted import Reply
 from orchestrator.runtime.execution.calls import conversations_in
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.execution.model_calls.sessions import MOST_AT_ONCE
 from orchestrator.runtime.journal.events import OpDone
 from orchestrator.runtime.journal.memory import MemoryJournal
@@ -111,7 +112,7 @@ async def test_a_hint_that_cannot_be_given_is_a_warning() -> None:
     (reply,) = body.suspend("llm_1", Generate("default", None), body.args, types=[str])
     program = Program("flow", "hash", ("question",), body.finish([reply]), str)
     execution = Execution(program, Services(Choosy(Engine(text))), MemoryJournal(), "run-1")  # type: ignore[arg-type]
-    assert await execution.run(("q",)) == "q"
+    assert await run_to_end(execution, ("q",)) == "q"
     (warning,) = execution.warnings
     assert "the hint `llm_1.prefetch` could not be given" in warning
 
@@ -169,7 +170,7 @@ async def test_a_cancelled_run_still_tells_the_engine() -> None:
 
     engine = Slow(reply)
     run = Run(one_of_many(100), engine)
-    task = asyncio.create_task(run.execution.run(("q",)))
+    task = asyncio.create_task(run_to_end(run.execution, ("q",)))
     async with asyncio.timeout(20):
         while not engine.at_once:
             await asyncio.sleep(0)
@@ -188,7 +189,7 @@ async def test_an_engine_that_takes_no_hint_any_more_keeps_no_result_and_no_runt
     engine = Slow(text)
     run = Run(two_turns, engine)
     async with asyncio.timeout(20):
-        assert await run.execution.run(("q",)) == "about q"
+        assert await run_to_end(run.execution, ("q",)) == "about q"
         assert len(asyncio.all_tasks()) == 2
         await run.execution.services.background.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -209,7 +210,7 @@ async def test_a_resumed_run_says_nothing_of_sessions_that_it_has_not_used() -> 
     services = Services(Unneeded(again))  # type: ignore[arg-type]
     state = replay(program, events[:-1])
     execution = Execution(program, services, MemoryJournal(), "run-1", state=state)
-    assert await execution.run(()) == "about q"
+    assert await run_to_end(execution, ()) == "about q"
     assert not again.released
     assert not execution.warnings
 

@@ -9,6 +9,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import GenerateRequest
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program.specs import Generate
@@ -69,7 +70,8 @@ def escalate_in_a_loop(question: str) -> str:
 async def run(flow: Any) -> TwoEngines:
     engines = TwoEngines()
     services = Services(engines, Answers({}))  # type: ignore[arg-type]
-    await Execution(compile_workflow(flow, cluster=CLUSTER).program, services, MemoryJournal(), "run-1").run(["why?"])
+    program = compile_workflow(flow, cluster=CLUSTER).program
+    await run_to_end(Execution(program, services, MemoryJournal(), "run-1"), ("why?",))
     await services.background.close()
     return engines
 

@@ -19,6 +19,7 @@ from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal.artifacts import apart, folder, garbage
 from orchestrator.runtime.journal.artifacts.base import DAY_S, Artifacts
 from orchestrator.runtime.journal.artifacts.folder import Folder
@@ -287,7 +288,7 @@ def test_every_prefix_goes_on_with_every_value_apart(seed: int) -> None:
         started = RunStarted("run", program.name, program.fingerprint, (7,), 0.0)
         log = await owner.begin(program, started, None)
         assert isinstance(log, Recorder)
-        result = await Execution(program, Services(Engines({})), log, "run", started=started).result((7,))
+        result = await result_of(Execution(program, Services(Engines({})), log, "run", started=started), (7,))
         await owner.close()
         return result.value, [row async for row in store.history("run")]
 

@@ -31,6 +31,21 @@ class Notices:
         await other.send("r", b"d")
         assert (await store.notices(claim))[-1].number > notices[2].number
 
+    async def test_an_owner_is_told_what_was_left_for_all_its_runs(self, store: Store, other: Store) -> None:
+        for name in ("a", "b", "nothing"):
+            await created(store, name)
+        await created(other, "yours", owner="you")
+        await created(store, "ready", owner=None)
+        for name, data in (("a", b"1"), ("b", b"2"), ("a", EVERY_BYTE), ("yours", b"3"), ("ready", b"4")):
+            await other.send(name, data)
+        left = await store.notices_of("me")
+        assert {name: [each.data for each in notices] for name, notices in left.items()} == {
+            "a": [b"1", EVERY_BYTE],
+            "b": [b"2"],
+        }
+        assert left["a"] == await store.notices(Claim("a", 1))
+        assert not await store.notices_of("nobody")
+
     @pytest.mark.parametrize("status", ["waiting", "suspended"])
     async def test_a_notice_wakes_a_run(self, store: Store, other: Store, status: str) -> None:
         await ended(store, await created(store), status)

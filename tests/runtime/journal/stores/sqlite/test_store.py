@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.runtime.journal.stores.base import Claim
 from orchestrator.runtime.journal.stores.sqlite import store as sqlite_store
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 from tests.runtime.journal.stores.keeping import claimed, created, durable, log
@@ -62,6 +63,53 @@ async def test_the_log_that_is_written_ahead_begins_anew(tmp_path: Path, monkeyp
     else:
         pytest.fail("it grows")
     assert b"".join(await log(store)) == b"first" + b"".join(b"%d;" % each for each in range(number + 1))
+    await store.close()
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+async def test_the_log_that_is_written_ahead_is_bounded_while_others_write_and_read(
+    writers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody leaves a moment in which nobody writes; each store is a process, as far as the file can tell."""
+    monkeypatch.setattr(sqlite_store, "CHECKPOINT_BYTES", 256_000)
+    stores = [await SqliteStore.open(tmp_path / "runs.db") for _ in range(writers)]
+    claims = [[await created(store, f"{place}-{number}") for number in range(4)] for place, store in enumerate(stores)]
+    reader = await SqliteStore.open(tmp_path / "runs.db")
+    wal, largest, written = tmp_path / "runs.db-wal", 0, 0
+
+    async def writes(store: SqliteStore, claim: Claim) -> None:
+        nonlocal largest, written
+        while written < 20_000_000:
+            store.append(claim, bytes(20_000))
+            await durable(store, claim.run_id)
+            written += 20_000
+            largest = max(largest, wal.stat().st_size)
+
+    async def reads() -> None:
+        while written < 20_000_000:
+            await reader.load("0-0")
+            await asyncio.sleep(0.01)
+
+    pairs = [(store, claim) for store, own in zip(stores, claims, strict=True) for claim in own]
+    await asyncio.gather(*(writes(*each) for each in pairs), reads())
+    assert largest < 5_000_000
+    for store in (*stores, reader):
+        await store.close()
+
+
+async def test_who_reads_for_long_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sqlite_store, "CHECKPOINT_BYTES", 50_000)
+    monkeypatch.setattr(sqlite_store, "WAL_BYTES", 200_000)
+    store = await SqliteStore.open(tmp_path / "runs.db")
+    claim = await created(store)
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM runs").fetchall()
+        while "has been reading" not in caplog.text:
+            store.append(claim, bytes(20_000))
+            await durable(store, "r")
     await store.close()
 
 
