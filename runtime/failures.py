@@ -1,8 +1,7 @@
-"""The runtime's error codes, and how whatever goes wrong in a run becomes one of them."""
+"""How whatever goes wrong in a run becomes an error with a code."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -27,85 +26,11 @@ from orchestrator.runtime.tools.raised import raised, raised_at
 if TYPE_CHECKING:
     from orchestrator.runtime.journal.stores.base import Head
 
-CODES: Final[dict[str, str]] = {
-    "ORCH-R001": "an op raised an exception",
-    "ORCH-R002": "a tool returned something else than it declares",
-    "ORCH-R003": "a model's reply does not fit the declared type",
-    "ORCH-R004": "an op took longer than its timeout",
-    "ORCH-R005": "a map or a generator got more items than its limit, or a map lists of different lengths",
-    "ORCH-R006": "every arm of a race failed",
-    "ORCH-R007": "the inputs of the workflow are wrong",
-    "ORCH-R008": "the runtime has no engine for a model call",
-    "ORCH-R009": "an op is placed on Ray, but the runtime has no Ray",
-    "ORCH-R010": "the next op would have broken a budget",
-    "ORCH-R011": "a budget in dollars, and an engine whose price is unknown",
-    "ORCH-R020": "a tool that must run at most once was started, and nobody knows whether it happened",
-    "ORCH-R021": "a run is resumed with another program",
-    "ORCH-R022": "the run is under way",
-    "ORCH-R023": "the journal does not know the run",
-    "ORCH-R024": "somebody has cancelled the run",
-    "ORCH-R026": "there is nothing to settle, or what is said of it does not fit",
-    "ORCH-R027": "an attempt without an outcome has failed, as a person says",
-    "ORCH-R028": "a budget given to a run is none",
-    "ORCH-R029": "there is a run of this id already",
-    "ORCH-R030": "a human's answer is needed, and nobody is there to ask",
-    "ORCH-R031": "an answer is none of the choices",
-    "ORCH-R032": "a run has no such open question",
-    "ORCH-R033": "a run is over, so nothing can be said to it, or somebody has cancelled it, so it does not go on",
-    "ORCH-R034": "a run waits for an answer or a moment, or was paused or handed over",
-    "ORCH-R035": "a run was interrupted, and can be gone on with",
-    "ORCH-R040": "a blocking tool or a validator got no thread",
-    "ORCH-R041": "the process of a tool ended while it was working",
-    "ORCH-R042": "a tool needs more memory than it may take",
-    "ORCH-R043": "something cannot be sent to the process of a tool, or back",
-    "ORCH-R044": "no process could be started for a tool",
-    "ORCH-R045": "a workflow was called where it cannot run",
-    "ORCH-R046": "an async tool does not end when it is cancelled",
-    "ORCH-R047": "a tool blocks the event loop",
-    "ORCH-R048": "the journal failed",
-    "ORCH-R049": "a value is nested too deeply to be handed to a tool",
-    "ORCH-R050": "the workflow raised an exception",
-    "ORCH-R051": "no case of a switch is for a value",
-    "ORCH-R055": "a loop is not over after as many turns as it may take",
-    "ORCH-R060": "too many programs wait for an engine",
-    "ORCH-R061": "the options of admission are wrong",
-    "ORCH-R062": "no replica of an engine is left that could take a call",
-    "ORCH-R063": "the last replica in service was to be drained",
-    "ORCH-R064": "an engine has no replica",
-    "ORCH-R065": "an engine could not be closed",
-    "ORCH-R080": "a model was to be asked something that is neither a text nor messages",
-    "ORCH-R081": "a file for a model cannot be read",
-    "ORCH-R082": "an option of a model call turned out to be none that it may be",
-    "ORCH-R090": "a value that a run refers to is missing or damaged",
-    "ORCH-R091": "the place for large values cannot be opened",
-    "ORCH-R092": "a secret is needed that this process has not got",
-    "ORCH-R093": "the store of runs cannot be opened",
-    "ORCH-R094": "a file or a database is no store of runs of this version",
-    "ORCH-R095": "rows of a run are damaged",
-    "ORCH-R096": "a file is none of a run, is damaged, or has no place here",
-    "ORCH-R097": "a store of runs cannot be read or written",
-    "ORCH-R100": "a resumed run comes to an op with other inputs than before",
-    "ORCH-R101": "a value from outside cannot be written into a run's journal",
-    "ORCH-R102": "the log of a run cannot be read",
-    "ORCH-R103": "a run was taken over by another process",
-    "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
-    "ORCH-R105": "a run is to be forked at an op that it has not come to",
-    "ORCH-R106": "a run cannot have this id, key or tenant",
-    "ORCH-R108": "what watches over a run that is executed has failed",
-    "ORCH-R110": "the URL of a PostgreSQL cannot be read",
-    "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
-    "ORCH-R112": "the tables of runs cannot be made",
-}
-
 
 SETTLED_AS_FAILED: Final = "ORCH-R027"
 UNDECIDED: Final = "ORCH-R104"
 _LONGEST_SHOWN: Final = 100
 """Characters of a name that is none."""
-
-
-class LostAttemptError(RunError):
-    """The process that did the work is gone, and how the work ended with it (ORCH-R041)."""
 
 
 class ReplyError(ValueError):
@@ -406,73 +331,6 @@ def not_a_name(what: str, text: object, fix: str) -> RunError:
     """ORCH-R106."""
     shown = repr(text) if len(repr(text)) <= _LONGEST_SHOWN else f"{repr(text)[:_LONGEST_SHOWN]}…"
     return RunError("ORCH-R106", f"a run cannot have the {what} {shown}", fix=fix)
-
-
-def too_many_written_off(tenant: str | None, calls: int) -> RunError:
-    """ORCH-R040: raised before the tool is started."""
-    return RunError(
-        "ORCH-R040",
-        f"{calls} calls of blocking tools or validators were given up"
-        f"{f' by tenant {tenant}' if tenant else ''} and still run",
-        why="a thread cannot be stopped, and there is a limit to how many are left behind",
-        fix="have them end by themselves, with timeouts of their own calls, "
-        'or declare the tools @tool(isolation="process"), which can be killed',
-    )
-
-
-def no_thread(why: str) -> RunError:
-    """ORCH-R040."""
-    return RunError(
-        "ORCH-R040",
-        "no thread could be started for a blocking tool or a validator",
-        why=why,
-        fix="raise the limit of `ulimit -u`",
-    )
-
-
-def how_it_ended(code: int) -> str:
-    """An exit code, or minus a signal, for people."""
-    if code >= 0:
-        return f"it ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "a signal"
-    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
-    return f"it was killed by {name} ({-code}){hint}"
-
-
-def process_died(op: str, code: int) -> RunError:
-    """ORCH-R041: nobody knows how far the tool got."""
-    return lost(op, how_it_ended(code))
-
-
-def lost(op: str, why: str) -> RunError:
-    """ORCH-R041."""
-    message = f"the process of `{op}` ended while it was working"
-    return LostAttemptError("ORCH-R041", message, why=why, fix="have the tool return, or raise an exception")
-
-
-def out_of_memory(op: str, memory_bytes: int | None) -> RunError:
-    """ORCH-R042."""
-    limit = "more memory than there is" if memory_bytes is None else f"more than its {memory_bytes / 2**20:g} MiB"
-    return RunError("ORCH-R042", f"`{op}` needs {limit}", fix="raise its memory=, or have it work in smaller pieces")
-
-
-def not_sendable(what: str, why: str, where: SourceLoc | None) -> RunError:
-    """ORCH-R043."""
-    return RunError(
-        "ORCH-R043",
-        f"{what} cannot be sent between processes",
-        where=where,
-        why=why,
-        fix="exchange plain data (numbers, texts, lists, models), and define the tool at the top of a module",
-    )
-
-
-def no_process(op: str, why: str) -> RunError:
-    """ORCH-R044."""
-    return RunError("ORCH-R044", f"no process could be started for `{op}`", why=why, fix="see what else runs here")
 
 
 def nested_too_deeply() -> RunError:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.dsl.source.location import definition_of, name_of
-from orchestrator.runtime.failures import LostAttemptError, lost
 from orchestrator.runtime.ray.shipping import ship
 from orchestrator.runtime.tools.crossing import Raised, packed, unpacked
+from orchestrator.runtime.tools.errors import LostAttemptError, lost
 from orchestrator.runtime.tools.raised import raised
 from orchestrator.runtime.tools.worker import MAY_RUN_AGAIN, WORKER_VARIABLE
 from orchestrator.runtime.turns import Turns

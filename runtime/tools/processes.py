@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from orchestrator.dsl.source.location import definition_of, name_of
-from orchestrator.runtime import failures
+from orchestrator.runtime.tools import errors
 from orchestrator.runtime.tools.by_value import dumps, is_importable
 from orchestrator.runtime.tools.crossing import unpacked
 from orchestrator.runtime.tools.worker import Answer, Call, Reference
@@ -117,11 +117,11 @@ class ToolProcesses:
                 break
             how = await self._end(worker)
             if has_begun or is_last:
-                raise failures.process_died(op, how)
+                raise errors.process_died(op, how)
         assert answer is not None
         if answer.kind == "memory":
             self._reap(worker)
-            raise failures.out_of_memory(op, call.memory_bytes)
+            raise errors.out_of_memory(op, call.memory_bytes)
         self._rest(owner, worker)
         return _result(op, answer)
 
@@ -137,7 +137,7 @@ class ToolProcesses:
             try:
                 worker, self._spare = self._spare or self._new(), None
             except OSError as error:
-                raise failures.no_process(op, str(error)) from error
+                raise errors.no_process(op, str(error)) from error
             self.prepare()
             try:
                 async with asyncio.timeout(START_S):
@@ -146,12 +146,12 @@ class ToolProcesses:
                 self._reap(worker)
                 if not isinstance(error, TimeoutError):
                     raise
-                raise failures.no_process(op, f"it was not ready within {START_S:g} s") from None
+                raise errors.no_process(op, f"it was not ready within {START_S:g} s") from None
             if is_ready:
                 return worker
             how = await self._end(worker)
             if is_last or self._closed:
-                raise failures.no_process(op, failures.how_it_ended(how))
+                raise errors.no_process(op, errors.how_it_ended(how))
         raise AssertionError("the last one is ready, or why it is not was raised")
 
     def _rest(self, owner: Owner, worker: WorkerProcess) -> None:
@@ -201,11 +201,11 @@ def _result(op: str, answer: Answer) -> Any:
         try:
             return pickle.loads(answer.value)
         except Exception as error:
-            raise failures.not_sendable(f"the result of `{op}`", f"{type(error).__name__}: {error}", None) from error
+            raise errors.not_sendable(f"the result of `{op}`", f"{type(error).__name__}: {error}", None) from error
     if answer.raised is not None:
         raise unpacked(answer.raised)
     what = f"the result of `{op}`" if answer.kind == "unsendable" else f"what `{op}` is called with"
-    raise failures.not_sendable(what, answer.why, None)
+    raise errors.not_sendable(what, answer.why, None)
 
 
 def _pickled(op: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -219,7 +219,7 @@ def _pickled(op: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
         else:
             what = f"the function of `{op}`"
         where = definition_of(fn)
-        raise failures.not_sendable(what, f"{type(error).__name__}: {error}", where) from error
+        raise errors.not_sendable(what, f"{type(error).__name__}: {error}", where) from error
 
 
 def _file(fn: Callable[..., Any]) -> str | None:

@@ -22,7 +22,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, cast
 
-from orchestrator.runtime.failures import no_thread, too_many_written_off
+from orchestrator.runtime.tools.errors import no_thread, too_many_written_off
 from orchestrator.runtime.turns import Turns
 
 T = TypeVar("T")

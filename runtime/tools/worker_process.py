@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from orchestrator.runtime import failures
+from orchestrator.runtime.tools import errors
 from orchestrator.runtime.tools.worker import HEAD, WORKER_VARIABLE, Answer, Call
 
 START_S: Final = 60.0
@@ -102,7 +102,7 @@ class WorkerProcess:
         except TimeoutError:
             if not loading.expired():
                 raise
-            raise failures.no_process(op, f"its module was not imported within {START_S:g} s") from None
+            raise errors.no_process(op, f"its module was not imported within {START_S:g} s") from None
         if received is None:
             return None
         answer: Answer = pickle.loads(received)

@@ -9,7 +9,7 @@ from orchestrator import running
 from orchestrator.cli.codes import CODES as USAGE
 from orchestrator.dsl.codes import CODES as FRONT_END
 from orchestrator.running.codes import CODES
-from orchestrator.runtime.failures import CODES as RUNTIME
+from orchestrator.runtime.codes import CODES as RUNTIME
 
 
 def test_every_code_is_in_a_table_and_every_own_one_is_used() -> None:

@@ -48,6 +48,7 @@ from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.program.specs import ToolCall
 from orchestrator.runtime.tools.apart import checked, in_checks
 from orchestrator.runtime.tools.caller import Caller, Runs, caller
+from orchestrator.runtime.tools.errors import LostAttemptError
 from orchestrator.runtime.tools.on_loop import on_loop
 from orchestrator.runtime.values.at_run_time import adapter, checked_result
 
@@ -117,9 +118,7 @@ class OnceOp:
         """
         path, key = self._frame.path, self._once.key
         failure = failures.of_op(error, path + self._op.id, self._op.where)
-        is_lost = (
-            attempt.began and not attempt.has_returned and (attempt.cut or isinstance(error, failures.LostAttemptError))
-        )
+        is_lost = attempt.began and not attempt.has_returned and (attempt.cut or isinstance(error, LostAttemptError))
         if is_lost:
             self.lose(attempt, failure.message)
         elif attempt.began:
