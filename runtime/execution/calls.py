@@ -59,17 +59,16 @@ def hint(execution: Execution, frame: Frame, op: Op) -> None:
 
 
 def run(
-    execution: Execution, frame: Frame, op: Op, attempt: Attempt | None, ledger: Ledger, *, once: OnceOp | None = None
+    execution: Execution, frame: Frame, op: Op, attempt: Attempt, ledger: Ledger, *, once: OnceOp | None = None
 ) -> Coroutine[Any, Any, Outcome]:
     """Do what ``op`` says, once everything it depends on is durable.
 
-    ``attempt`` is told when the op has stopped waiting for a place to run; None where nobody needs to know. ``once`` is
-    the tool that must run at most once, if it is one.
+    ``attempt`` is told when the op has stopped waiting for a place to run. ``once`` is the tool that must run at most
+    once, if it is one.
     """
     spec = op.spec
     if isinstance(spec, ToolCall):
-        return _tool(Caller(execution, frame.path, op, ledger, Runs()), spec, frame, attempt, once)
-    assert attempt is not None
+        return tool(execution, frame, op, spec, ledger, attempt=attempt, once=once)
     if isinstance(spec, Raise):
         return _raise(frame, op, spec)
     if isinstance(spec, Generate):
@@ -81,21 +80,31 @@ def run(
     return ask(execution, frame, op, spec=spec, question=question, attempt=attempt)
 
 
-async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | None, once: OnceOp | None) -> Outcome:
-    """What a tool returns.
+async def tool(
+    execution: Execution,
+    frame: Frame,
+    op: Op,
+    spec: ToolCall,
+    ledger: Ledger,
+    *,
+    attempt: Attempt | None = None,
+    once: OnceOp | None = None,
+) -> Outcome:
+    """What a tool returns. ``attempt`` is None where nobody needs to know when it begins.
 
     A pure one waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
     waits when its turn has come.
     """
-    tp = frame.region.types[by.op.first]
-    is_apart = frame.region.own_code[by.op.first]
+    tp = frame.region.types[op.first]
+    is_apart = frame.region.own_code[op.first]
     if is_apart:
-        admit(by.execution, tp)
-    if spec.effects != "pure" and spec.once is None and (waiting := by.execution.barrier()) is not None:
+        admit(execution, tp)
+    if spec.effects != "pure" and spec.once is None and (waiting := execution.log.barrier()) is not None:
         await waiting
-    args = [frame.v[slot] for slot in by.op.args]
+    args = [frame.v[slot] for slot in op.args]
     if spec.in_pauses:
-        args = _refine(by.execution, spec.in_pauses, args)
+        args = _refine(execution, spec.in_pauses, args)
+    by = Caller(execution, frame.path, op, ledger, Runs())
     caller.set(by)
     if isinstance(spec.fn, (Streamed, StreamedAsync)):
         show_items(by)
@@ -112,7 +121,7 @@ async def _tool(by: Caller, spec: ToolCall, frame: Frame, attempt: Attempt | Non
         return Outcome((checked_result(tp, result),))
     if attempt is not None:
         attempt.has_returned = True
-    return Outcome((await checked(by.execution, tp, partial(checked_result, tp, result), attempt),))
+    return Outcome((await checked(execution, tp, partial(checked_result, tp, result), attempt),))
 
 
 def _refine(execution: Execution, pauses: Sequence[Pause], args: list[Any]) -> list[Any]:

@@ -44,13 +44,11 @@ class Dataflow:
         self.execution = execution
         self._begin = begin
 
-    async def run(
+    def run(
         self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger, tally: Tally
-    ) -> Sequence[Any]:
+    ) -> Coroutine[Any, Any, Sequence[Any]]:
         """What a region yields; ``tally`` counts what the journal has of it."""
-        if region.is_inline:
-            return run_inline(region, inputs)
-        return await self.run_frame(region, inputs, path, ledger, tally)
+        return _inline(region, inputs) if region.is_inline else self.run_frame(region, inputs, path, ledger, tally)
 
     async def run_frame(
         self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger, tally: Tally
@@ -76,7 +74,7 @@ class Dataflow:
         tally.records += frame.records
         return [v[slot] for slot in region.yields]
 
-    async def _follow(self, frame: Frame, ready: list[Op]) -> None:
+    async def _follow(self, frame: Frame, ready: Sequence[Op]) -> None:
         """Start ready ops, in their order and hints last; stay with the first one and whatever follows from it.
 
         A model call lets hints go first that are ready with it, and is ahead of a prefetch that was made for it.
@@ -84,7 +82,7 @@ class Dataflow:
         assert frame.group is not None
         while ready:
             if len(ready) > 1:
-                ready.sort(key=lambda op: isinstance(op.spec, HINTS))
+                ready = sorted(ready, key=lambda op: isinstance(op.spec, HINTS))
             op, *others = ready
             for other in others:
                 frame.group.spawn(self._follow(frame, [other]))
@@ -92,9 +90,14 @@ class Dataflow:
                 self._take(frame, op, await work)
             ready = self._advance(frame, op.after)
 
-    def _advance(self, frame: Frame, index: int) -> list[Op]:
+    def _advance(self, frame: Frame, index: int) -> Sequence[Op]:
         """Run a segment and every join it completes; the suspending ops that are ready now."""
         segments = frame.region.segments
+        segment = segments[index]
+        if not segment.joins:
+            if segment.count:
+                self._run_segment(frame, index)
+            return segment.starts
         todo = [index]
         ready: list[Op] = []
         while todo:
@@ -138,12 +141,11 @@ class Dataflow:
         values, usage, cost_usd, finish, inside = outcome
         if op.count:
             frame.v[op.first : op.first + op.count] = values
-        is_found_again = not op.is_race and op.policy.budget is None  # or its seconds would not end
-        if inside is not None and inside < WORTH_SUPERSEDING and is_found_again:
-            frame.records += inside
-            execution.note(OpDone(frame.path, op.id, values, time()))
-            return
         at = time()
+        if inside is not None and inside < WORTH_SUPERSEDING and _is_found_again(op):
+            frame.records += inside
+            execution.note(OpDone(frame.path, op.id, values, at))
+            return
         took_s = execution.starts.take(frame.path, op.id, at)
         done = OpDone(frame.path, op.id, values, at, usage, cost_usd, finish, frame.given(op), took_s)
         try:
@@ -154,6 +156,15 @@ class Dataflow:
             execution.note(done)  # it is made again
         else:
             frame.records += 1
+
+
+async def _inline(region: Region, inputs: Sequence[object]) -> Sequence[Any]:
+    return run_inline(region, inputs)
+
+
+def _is_found_again(op: Op) -> bool:
+    """Whether a structured op gives the same where what is inside of it does."""
+    return not op.is_race and op.policy.budget is None  # or its seconds would not end
 
 
 Begin = Callable[[Dataflow, Frame, Op], Coroutine[Any, Any, Outcome] | None]

@@ -133,7 +133,7 @@ class Execution:
 
     def note(self, event: Event) -> None:
         """Show an event that need not be journaled: what it says is found again without it."""
-        self.log.note(event)
+        self.events.append(event)
         if self.bill is not None:
             self.bill(event)
         if self.listeners.present:

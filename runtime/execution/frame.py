@@ -29,5 +29,8 @@ class Frame:
 
     def given(self, op: Op) -> str:
         """The digest of what an op is given, with what it captures."""
-        slots = [*op.args, *(slot for body in op.bodies for slot in body.captures)]
-        return value_digest([self.v[slot] for slot in slots])[:16]
+        v = self.v
+        values = [v[slot] for slot in op.args]
+        for body in op.bodies:
+            values += [v[slot] for slot in body.captures]
+        return value_digest(values)[:16]

@@ -53,12 +53,16 @@ def begin(flow: Dataflow, frame: Frame, op: Op) -> Coroutine[Any, Any, Outcome] 
             return _never()
         if execution.taking_over is not None and take_over(execution, execution.taking_over, frame, op):
             return None
+    is_tried_once = op.policy is NO_POLICY and execution.resumed is None
     if isinstance(spec, ToolCall) and spec.once is not None:
-        return _once(flow, frame, op)
-    never_waits = isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.place == "async")
-    if never_waits and op.policy is NO_POLICY and execution.resumed is None:
-        return _at_once(flow, frame, op)
-    return _Performance(flow, frame, op).outcome()
+        work = _once(flow, frame, op)
+    elif is_tried_once and isinstance(spec, ToolCall) and spec.place == "async":
+        work = _tool_at_once(execution, frame, op, spec)
+    elif is_tried_once and isinstance(spec, Structure):
+        work = _structure_at_once(flow, frame, op)
+    else:
+        work = _Performance(flow, frame, op).outcome()
+    return work
 
 
 async def _never() -> Outcome:
@@ -87,33 +91,45 @@ def take_over(execution: Execution, earlier: TakingOver, frame: Frame, op: Op) -
     return True
 
 
-async def _at_once(flow: Dataflow, frame: Frame, op: Op) -> Outcome:
-    """The outcome of an op that starts as soon as it is ready, is tried once, and may take as long as it likes.
+async def _tool_at_once(execution: Execution, frame: Frame, op: Op, spec: ToolCall) -> Outcome:
+    """The outcome of a tool that starts as soon as it is ready, is tried once, and may take as long as it likes.
 
     Most are like this, and there are no attempts to keep account of.
     """
-    execution = flow.execution
-    _tell_started(execution, frame, op, 1)
+    event = OpStarted(frame.path, op.id, 1, time())
+    execution.note(event)
+    if spec.effects != "pure":
+        execution.starts.add(event)
+    begin_enclosing()
+    execution.activity.begin()
     try:
-        if isinstance(op.spec, Structure):
-            return await control.run(flow, frame, op, 1, frame.ledger)
-        begin_enclosing()
-        execution.activity.begin()
-        try:
-            return await calls.run(execution, frame, op, None, frame.ledger)
-        finally:
-            execution.activity.end()
+        return await calls.tool(execution, frame, op, spec, frame.ledger)
     except BaseException as error:
-        if (cause := _failure(error)) is None:
-            execution.starts.drop(frame.path, op.id)
-            raise
-        failure = failures.of_op(cause, frame.path + op.id, op.where)
-        execution.starts.write(frame.path, op.id)
-        execution.emit(
-            OpFailed(frame.path, op.id, 1, failure.code, failure.message, None, time(), raised=failure.raised)
-        )
-        if failure is cause:
-            raise
+        _say_why(execution, frame, op, error)
+        raise
+    finally:
+        execution.activity.end()
+
+
+async def _structure_at_once(flow: Dataflow, frame: Frame, op: Op) -> Outcome:
+    """The same of a structured op."""
+    flow.execution.note(OpStarted(frame.path, op.id, 1, time()))
+    try:
+        return await control.run(flow, frame, op, 1, frame.ledger)
+    except BaseException as error:
+        _say_why(flow.execution, frame, op, error)
+        raise
+
+
+def _say_why(execution: Execution, frame: Frame, op: Op, error: BaseException) -> None:
+    """Journal what the only attempt at an op has failed with; raises it, unless that is the error itself."""
+    if (cause := _failure(error)) is None:
+        execution.starts.drop(frame.path, op.id)
+        return
+    failure = failures.of_op(cause, frame.path + op.id, op.where)
+    execution.starts.write(frame.path, op.id)
+    execution.emit(OpFailed(frame.path, op.id, 1, failure.code, failure.message, None, time(), raised=failure.raised))
+    if failure is not cause:
         raise failure from cause
 
 

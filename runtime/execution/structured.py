@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,6 @@ class Structured:
         """What a region inside takes from around it."""
         return [self.frame.v[slot] for slot in body.captures]
 
-    async def run(self, body: Body, inputs: Sequence[object], frame: str, tally: Tally) -> Sequence[Any]:
+    def run(self, body: Body, inputs: Sequence[object], frame: str, tally: Tally) -> Coroutine[Any, Any, Sequence[Any]]:
         """What a region inside yields in the frame that ``path`` goes on with."""
-        return await self.flow.run(body.region, inputs, f"{self.path}{frame}", self.ledger, tally)
+        return self.flow.run(body.region, inputs, f"{self.path}{frame}", self.ledger, tally)

@@ -38,7 +38,7 @@ class RunLog:
         self.events.append(event)
 
     def append_noted(self, event: Event) -> None:
-        """Write an event down that was taken by :meth:`note`. Raises as :meth:`append`."""
+        """Write an event down that is one of :attr:`events` already. Raises as :meth:`append`."""
         if self.failure is not None:
             raise self.failure
         try:
@@ -48,10 +48,6 @@ class RunLog:
         except BaseException as error:
             raise self._failed(error, event) from error
         self._taken += 1
-
-    def note(self, event: Event) -> None:
-        """Take an event that need not be written down."""
-        self.events.append(event)
 
     def barrier(self) -> Awaitable[None] | None:
         """What to wait for until everything written down is durable; None if it is. Raises ``JournalError``."""

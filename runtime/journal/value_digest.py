@@ -123,12 +123,13 @@ def _ordered(value: Any, depth: int, left: list[int]) -> Any:
     if kind is dict:
         if not _TEXT.issuperset(map(type, value)):
             raise TypeError
+        ordered = dict(sorted(value.items()))  # no two keys are alike, so no values are compared
         if _ATOMS.issuperset(map(type, value.values())):
-            return {key: value[key] for key in sorted(value)}
-        return {key: _ordered(value[key], depth - 1, left) for key in sorted(value)}
+            return ordered
+        return {key: _ordered(each, depth - 1, left) for key, each in ordered.items()}
     if _ATOMS.issuperset(map(type, value)):
         return value
-    return kind([_ordered(each, depth - 1, left) for each in value])
+    return kind([each if type(each) in _ATOMS else _ordered(each, depth - 1, left) for each in value])
 
 
 def _name(named: Any) -> bytes:

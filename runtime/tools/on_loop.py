@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import copy_context
 from types import CoroutineType, coroutine
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from orchestrator.leaving import passes_through
 from orchestrator.runtime.tools.loop_watch import calls_tools
@@ -62,7 +62,9 @@ def on_loop(work: Callable[[], Awaitable[Any]], op: str, warn: Callable[[str], N
             call.step(task, error)
         else:
             call.step(task)
-    return call.outcome()
+    if call._error is not None:
+        call.fail()
+    return call._value
 
 
 async def _moved(call: _Call, op: str, warn: Callable[[str], None]) -> None:
@@ -114,10 +116,9 @@ class _Call(asyncio.Future[None]):
         self._cancels = 0
         self.is_over = False
 
-    def outcome(self) -> Any:
-        """What the tool has returned; raises what it has raised."""
-        if self._error is None:
-            return self._value
+    def fail(self) -> NoReturn:
+        """Raise what the tool has raised."""
+        assert self._error is not None
         try:
             raise self._error
         finally:
