@@ -21,6 +21,7 @@ from typing import Any
 
 from orchestrator.dsl.regions.cells import FLAG, OPTIONAL
 from orchestrator.dsl.rewrite.assigning import Assignments, assign, load
+from orchestrator.dsl.rewrite.bodies import gathered, only_at_the_end
 from orchestrator.dsl.rewrite.exits import structured
 from orchestrator.dsl.rewrite.gone_through import Changed, mark_changed
 from orchestrator.dsl.rewrite.lazy import mark_lazy
@@ -30,7 +31,6 @@ from orchestrator.dsl.rewrite.scopes import (
     Assigned,
     Liveness,
     Names,
-    assigned,
     bound,
     bound_by_calls,
     captured,
@@ -236,7 +236,7 @@ class Statements(Assignments):
         take = self.at(ast.Assign([node.target], load(item)), node.target)
         parts = [take, *node.body]
         carried = self._carried(node, *parts)
-        gathers = sorted((frozenset(carried) & _gathered(node.body)) - self._captured)
+        gathers = sorted((frozenset(carried) & gathered(node.body)) - self._captured)
         changed: Changed | None = getattr(node.iter, "changed", None)
         source = self.visit(node.iter)
         if changed is not None:
@@ -280,7 +280,7 @@ class Statements(Assignments):
             names=results,
             tried=sorted(self._assigned(*node.body) & self._locals),
             handled=sorted(self._assigned(*handlers, *node.orelse) & self._locals),
-            last=sorted((_only_at_the_end(node.body) - self._assigned_by_calls(*node.body)) | exits),
+            last=sorted((only_at_the_end(node.body) - self._assigned_by_calls(*node.body)) | exits),
         )
         return [*functions, self.do("try_", node, load(body), **parts, **names)]
 
@@ -396,45 +396,6 @@ def rewritten(node: Function, operators: str, taken: Names, foreign: Names, made
     mark_lazy(node, nodes)
     mark_changed(nodes)
     return Statements(operators, taken, foreign, made_up).function(node)
-
-
-def _gathered(body: Sequence[ast.stmt]) -> Names:
-    """The lists that a loop's body only appends to."""
-    uses: dict[str, int] = {}
-    appends: dict[str, int] = {}
-    for root in body:
-        for node in walk(root):
-            match node:
-                case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append" | "extend"))):
-                    appends[name] = appends.get(name, 0) + 1
-                case ast.Name(id=name):
-                    uses[name] = uses.get(name, 0) + 1
-    return frozenset(name for name, count in appends.items() if uses[name] == count)
-
-
-def _only_at_the_end(body: Sequence[ast.stmt]) -> Names:
-    """The names that a block assigns where nothing in it can fail any more: if it fails they are what they were."""
-    return frozenset(assigned(*body)) - _early(body)
-
-
-def _early(body: Sequence[ast.stmt]) -> Names:
-    """The names that a block assigns while something in it may still fail."""
-    while body and _cannot_fail(body[-1]):
-        body = body[:-1]
-    if not body:
-        return NONE
-    *before, last = body
-    match last:
-        case ast.Assign() | ast.AnnAssign() | ast.AugAssign() | ast.Expr():
-            return frozenset(assigned(*before))
-        case ast.If(test=test, body=then, orelse=orelse):
-            return frozenset(assigned(*before, test)) | _early(then) | _early(orelse)
-    return frozenset(assigned(*body))
-
-
-def _cannot_fail(node: ast.stmt) -> bool:
-    """Whether a statement only gives a name a constant, as an exit sets its flag."""
-    return isinstance(node, ast.Pass) or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant))
 
 
 def _declared(names: Sequence[str], like: ast.AST) -> ast.stmt:
