@@ -139,11 +139,11 @@ class Play:
         for pid in pids:
             self._noted.record(f"{kind} {pid}", KILL)
         for pid in pids:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            _kill_group(pid)
         for pid in pids:
             while _is_alive(pid):
                 time.sleep(0.0002)
+                _kill_group(pid)  # one that was only just forked had no group of its own yet
             self._noted.record(f"{kind} {pid} gone", KILL)
 
     def stop(self, pid: int) -> None:
@@ -250,6 +250,11 @@ def children(pid: int) -> list[int]:
             for child in (task / "children").read_text(encoding="ascii").split()
         ]
     return []
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _is_alive(pid: int) -> bool:
