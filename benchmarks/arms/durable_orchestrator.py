@@ -57,24 +57,30 @@ FLOWS: dict[str, tuple[Callable[[int], Workflow[..., Any]], Callable[[int], tupl
 }
 
 
+LOOP = uvloop.new_event_loop()
+
+
 def factory(case: str, url: Callable[[Path], str]) -> Factory:
-    """A workload on a store of its own; each step is looked up in what a first run has recorded."""
+    """A workload on a store of its own, which is open when it begins as every arm's is; each step is looked up in what
+    a first run has recorded."""
     make, inputs = FLOWS[case]
 
     def build(n: int) -> Run:
-        program, given, place, ids = ours.compiled(make(n)), inputs(n), url(scratch()), count()
+        program, given, ids = ours.compiled(make(n)), inputs(n), count()
+
+        async def opened() -> Runner:
+            return Runner(store=await open_store(url(scratch())))
+
+        runtime = LOOP.run_until_complete(opened())
 
         async def main(*, check: bool = False) -> int:
-            store = await open_store(place)
-            async with Runner(store=store) as runtime:
-                result = await runtime.run_program(program, given, run_id=f"run{next(ids)}")
-            await store.close()
+            result = await runtime.run_program(program, given, run_id=f"run{next(ids)}")
             if check and (recorded := ours.results_in(result.events)) < steps(case, n):
                 raise RuntimeError(f"the journal holds {recorded} results of {steps(case, n)} steps")
             return ours.total(result.value)
 
-        uvloop.run(main(check=True))
-        return lambda: uvloop.run(main())
+        LOOP.run_until_complete(main(check=True))
+        return lambda: LOOP.run_until_complete(main())
 
     return build
 
