@@ -155,7 +155,7 @@ async def _read(
         rows = [row async for row in store.history(run_id) if row.number <= recorder.earlier_rows]
         return events, read_history(program, rows, recorder.apart)
     rows = [row async for row in store.history(run_id)]
-    before = Live(lambda _path, _is_lost: False)
+    before = Live()
     before.read_rows(loaded.rows)
     history = read_history(program, rows, recorder.apart)
     lines = list(carried(program, before, version, len(rows), history))

@@ -8,15 +8,13 @@ written again by itself (ORCH-R104); what comes behind it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from time import time
 from types import MappingProxyType
-from typing import Final
 from uuid import uuid4
 
 from orchestrator.runtime import failures
-from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
+from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of, names_in
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, Forked, RunStarted, Totals, VersionChanged
 from orchestrator.runtime.journal.lines.chats import Chats
@@ -28,8 +26,6 @@ from orchestrator.runtime.journal.reading.described import Described, of_program
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
 from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.run_ids import require_names
-
-_ARTIFACT: Final = re.compile(r'\{"~artifact":"([^"]+)"\}')
 
 
 async def fork(
@@ -81,7 +77,7 @@ async def fork(
         chats.add([last, 0, None])
     lines = [Wire(program, chats, apart).write(event).text for event in beginning]
     messages = [f"m[{last},0,null]"] * bool(last) + message_lines(chats.take_fresh(), apart)
-    large = _named([*kept, *messages, *lines])
+    large = names_in("\n".join([*kept, *messages, *lines]))
     if apart is not None:
         await apart.put(apart.take_fresh())
     await remove_half(store, new_id)
@@ -99,7 +95,7 @@ async def fork(
 
 
 def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarted:
-    live = Live(lambda _path, _is_lost: False)
+    live = Live()
     chats = Chats()
     for row in loaded.rows:
         for line in row.data.decode(errors="surrogatepass").split("\n"):
@@ -127,12 +123,6 @@ def _kept(rows: Sequence[Row], names: Described, before: str | None) -> tuple[li
             if line:
                 kept.append(line)
     return kept, False
-
-
-def _named(lines: Sequence[str]) -> set[str]:
-    """The artifacts that lines name."""
-    found = {line[1:] for line in lines if line[:1] == "M"}
-    return found.union(*(_ARTIFACT.findall(line) for line in lines))
 
 
 def _is_about(path: str, op: str) -> bool:

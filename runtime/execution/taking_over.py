@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from orchestrator.runtime import failures
+from orchestrator.runtime.journal.artifacts.apart import value_of
 from orchestrator.runtime.journal.events import Decided, Decision, OpDone
 from orchestrator.runtime.journal.lines.paths import paths_of
 from orchestrator.runtime.journal.lines.stored import decode
@@ -91,9 +92,7 @@ class TakingOver:
         if len(types) != len(found.values):
             return None
         try:
-            data = (
-                found.values if self._apart is None else [self._apart.read(each, found.path) for each in found.values]
-            )
+            data = [value_of(each, found.path, self._apart) for each in found.values]
             return tuple(decode(tp, each, self._chats) for tp, each in zip(types, data, strict=True))
         except (NotReadError, ValidationError, ValueError):
             return None

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
@@ -41,7 +41,18 @@ TAKEN_OVER: Final = "ORCH-R103"
 _CANCELLED: Final = "ORCH-R024"
 _SUSPENDS: Final = frozenset({"ORCH-R020", "ORCH-R104"})
 """Failures that wait for a person."""
+_LONGEST_WHY: Final = 2000
+"""Characters of what stands with the head of a run; its log has all of it."""
 _log: Final = logging.getLogger(__name__)
+
+
+class _Behind(NamedTuple):
+    """A row that is written when the large values in it are durable."""
+
+    data: bytes
+    change: Change | None
+    large: Mapping[str, bytes]
+    is_snapshot: bool
 
 
 class Recorder:
@@ -60,13 +71,13 @@ class Recorder:
         self.apart = None if artifacts is None else Apart(store, artifacts)
         """The large values of the run."""
         self._wire = Wire(program, self._chats, self.apart)
-        self._live = Live(_remembered(program))
+        self._live = Live(_remembered(program), self.apart)
         self._tail_bytes = self._snapshot_bytes = 0
         self._look_bytes = SNAPSHOT_BYTES
         """With more than so much behind the last snapshot, it is looked whether another one is worth it."""
         self._has_version = False
-        self._behind: deque[tuple[bytes, Change | None, Mapping[str, bytes]]] = deque()
-        """What is appended when the large values in it, and in what is in front of it, are durable."""
+        self._behind: deque[_Behind] = deque()
+        """What has to wait for large values, its own or those of what is in front of it."""
         self._putting: asyncio.Task[None] | None = None
         self.claim: Claim | None = None
         """The right to write."""
@@ -102,6 +113,10 @@ class Recorder:
                     self._chats.add(message_of(text, self.apart))
                 elif text:
                     version = int(text)
+            if row.is_snapshot:
+                self._snapshot_bytes += self._beside()
+            else:
+                self._tail_bytes += self._beside()
         return self.events()
 
     @property
@@ -138,18 +153,10 @@ class Recorder:
             if not isinstance(event, (TurnDone, ItemDone, RunDone)):
                 raise
             data = b""  # it is found again from what is inside
-        large = {} if self.apart is None else self.apart.take_fresh()
-        self._tail_bytes += len(data)
-        if large or self._behind:
-            self._behind.append((data, _change(event), large))
-            self._putting = self._put_on(run_id)
-            return
-        try:
-            self._store.append(self.claim, data, change=None if isinstance(event, OpDone) else _change(event))
-        except FencedError as error:
-            raise taken_over(run_id) from error
+        self._tail_bytes += len(data) + self._beside()
+        self._write(run_id, data, None if isinstance(event, OpDone) else _change(event))
         if self._tail_bytes > self._look_bytes:
-            self._take_snapshot(self.claim)
+            self._take_snapshot(run_id)
 
     def barrier(self, run_id: str) -> Awaitable[None] | None:
         """What to wait for until everything written down is durable; None if it is."""
@@ -183,14 +190,10 @@ class Recorder:
     async def _put(self, run_id: str) -> None:
         """Append what is behind large values, in order, as soon as these are durable."""
         while self._behind:
-            data, change, large = self._behind[0]
-            if large:
-                await self._in_the_end(run_id, partial(self._keep, large))
-            assert self.claim is not None
-            try:
-                self._store.append(self.claim, data, change=change)
-            except FencedError as error:
-                raise taken_over(run_id) from error
+            row = self._behind[0]
+            if row.large:
+                await self._in_the_end(run_id, partial(self._keep, row.large))
+            self._append(run_id, row.data, row.change, row.is_snapshot)
             self._behind.popleft()
 
     async def _keep(self, large: Mapping[str, bytes], run_id: str) -> None:
@@ -227,6 +230,29 @@ class Recorder:
                     _log.warning("run %s goes on: its store is back after %.3g s", run_id, monotonic() - since)
                 return
 
+    def _write(self, run_id: str, data: bytes, change: Change | None = None, *, is_snapshot: bool = False) -> None:
+        """Append a row, as soon as what is large in it is durable."""
+        large = {} if self.apart is None else self.apart.take_fresh()
+        if large or self._behind:
+            self._behind.append(_Behind(data, change, large, is_snapshot))
+            self._putting = self._put_on(run_id)
+        else:
+            self._append(run_id, data, change, is_snapshot)
+
+    def _append(self, run_id: str, data: bytes, change: Change | None, is_snapshot: bool) -> None:
+        assert self.claim is not None
+        try:
+            if is_snapshot:
+                self._store.snapshot(self.claim, data)
+            else:
+                self._store.append(self.claim, data, change=change)
+        except FencedError as error:
+            raise taken_over(run_id) from error
+
+    def _beside(self) -> int:
+        """So much of what was written or read just now stands beside the log."""
+        return 0 if self.apart is None else self.apart.take_beside()
+
     def _text(self, event: Event) -> bytes:
         text = self._live.add(self._wire.write(event))
         if self._has_version and not self._chats.has_fresh:
@@ -236,20 +262,28 @@ class Recorder:
         parts += message_lines(self._chats.take_fresh(), self.apart)
         return "\n".join([*parts, text, ""]).encode(errors="surrogatepass")
 
-    def _take_snapshot(self, claim: Claim) -> None:
+    def _take_snapshot(self, run_id: str) -> None:
         """Write a snapshot, if that halves what has to be read."""
-        lines = self._live.lines()
-        if not self._halves(sum(map(len, lines))):  # whatever the messages are
+        texts = self._live.texts()
+        size = sum(len(text) + len(state or "") for text, state in texts)
+        if not self._halves(size):  # whatever the messages are
             return
         named: set[int] = set()
-        for each in lines:
-            named |= mentioned(each)
-        messages = message_lines(self._chats.keep(named), self.apart, is_new=False)
-        data = "\n".join([str(VERSION), *messages, *lines, ""]).encode(errors="surrogatepass")
-        if self._halves(len(data)):
-            self._store.snapshot(claim, data)
-            self._snapshot_bytes, self._tail_bytes = len(data), 0
-            self._look_bytes = max(SNAPSHOT_BYTES, len(data))
+        for text, state in texts:
+            named |= self.apart.mentioned(text) if self.apart is not None else mentioned(text)
+            named |= mentioned(state or "")
+        messages = self._chats.keep(named)
+        size += sum(map(len, messages))
+        if not self._halves(size):
+            return
+        if self.apart is not None:
+            self.apart.forget_but(text for text, _ in texts)
+        lines = [*message_lines(messages, self.apart), *self._live.lines()]
+        data = "\n".join([str(VERSION), *lines, ""]).encode(errors="surrogatepass")
+        self._write(run_id, data, is_snapshot=True)
+        self._beside()  # the size has it
+        self._snapshot_bytes, self._tail_bytes = size, 0
+        self._look_bytes = max(SNAPSHOT_BYTES, size)
 
     def _halves(self, size: int) -> bool:
         """Whether a snapshot of this size halves what has to be read; if not, it is looked again when that may be."""
@@ -274,9 +308,10 @@ def _change(event: Event) -> Change | None:
         return Change("done")
     if not isinstance(event, RunFailed):
         return None
+    message = event.message[:_LONGEST_WHY]
     if event.code == _CANCELLED:
-        return Change("cancelled", event.message)
-    return Change("suspended" if event.code in _SUSPENDS else "failed", f"{event.code}: {event.message}")
+        return Change("cancelled", message)
+    return Change("suspended" if event.code in _SUSPENDS else "failed", f"{event.code}: {message}")
 
 
 def _remembered(program: Program) -> Remembered | None:

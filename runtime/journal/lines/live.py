@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.journal.artifacts.apart import Apart, text_of
 from orchestrator.runtime.journal.lines.delta import delta, patched
 from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.lines.wire import (
@@ -95,8 +96,9 @@ class _Op:
 class Live:
     """The lines of one run that count."""
 
-    def __init__(self, remembered: Remembered | None = None) -> None:
+    def __init__(self, remembered: Remembered | None = None, apart: Apart | None = None) -> None:
         self._remembered = remembered
+        self._apart = apart
         self._body = _Frame(_Op())
         self._frames: dict[str, _Frame] = {"": self._body}
         """Every frame by its path."""
@@ -108,24 +110,29 @@ class Live:
 
     def add(self, line: Line) -> str:
         """Take a line; the text that is to be written, which says of a loop's state only what has changed."""
-        kind, path, text, state, _, at = line
+        text = line.text
+        if line.state is not None:
+            before = _state(self._op(line.path))
+            change = None if before is None else delta(before, line.state)
+            text += f"\t{self._written(line.state)}" if change is None else f"\t~{self._written(change)}"
+        self._take(line)
+        return text
+
+    def _take(self, line: Line) -> None:
+        kind, path, text, _, _, at = line
         if at > self.at and (kind != "settled" or loads(text)[4] != A_PERSON):  # who does so while nobody executes it
             self.at = at
         if not path:
             self._note_run(line)
-            return text
+            return
         if kind in _OF_FRAMES:
             self._note_frame(line)
-            return text
+            return
         op = self._op(path)
         is_result = kind in RESULTS
         if is_result and not op.lines and op.frames is None:  # as most are
             op.lines = (line,)
-            return text
-        if state is not None:
-            before = _state(op)
-            change = None if before is None else delta(before, state)
-            text += f"\t{state}" if change is None else f"\t~{change}"
+            return
         if op.frames is not None and (is_result or kind == "turn"):
             self._collapse(op, path)
         lines = op.lines
@@ -139,46 +146,61 @@ class Live:
             op.lines = lines
         else:
             op.lines = (*lines, line)
-        return text
 
     def read(self, text: str, version: int = VERSION) -> None:
         """Take a line that was written in a version."""
         text, tab, state = text.partition("\t")
         line = line_of(text, version)
         if tab:
-            if state.startswith("~"):
-                before = _state(self._op(line.path))
-                if before is None:
-                    raise ValueError(f"the state of {line.path} is a change of one that is not there")
-                state = patched(before, state[1:])
-            line = line._replace(state=state)
-        self.add(line)
+            line = line._replace(state=self._whole(line.path, state))
+        self._take(line)
+
+    def _written(self, text: str) -> str:
+        """What a loop hands on, or what has changed of it, as the log has it."""
+        name = None if self._apart is None else self._apart.name(text)
+        return text if name is None else f"@{name}"
+
+    def _whole(self, path: str, written: str) -> str:
+        """What a loop hands on, from what the log has."""
+        is_change, of = written.startswith("~"), f"what a turn of `{path}` has handed on"
+        text = written[is_change:]
+        text = text_of(text[1:], of, self._apart) if text.startswith("@") else text
+        if not is_change:
+            return text
+        before = _state(self._op(path))
+        if before is None:
+            raise ValueError(f"the state of {path} is a change of one that is not there")
+        return patched(before, text)
 
     def read_rows(self, rows: Sequence[Row]) -> None:
-        """Take the events of rows."""
+        """Take the events of rows, without what loops hand on."""
         version = VERSION
         for row in rows:
             for text in row.data.decode(errors="surrogatepass").split("\n"):
                 if text[:1] == "[":
-                    self.read(text, version)
+                    self.read(text.partition("\t")[0], version)
                 elif text and text[:1] not in ("m", "M"):
                     version = int(text)
 
     def data(self) -> Iterator[Data]:
         """What the lines say, as JSON gives it, a loop's state behind all else."""
-        for line in self.lines():
-            text, tab, state = line.partition("\t")
-            yield [*loads(text), loads(state)] if tab else loads(text)
+        for text, state in self.texts():
+            yield loads(text) if state is None else [*loads(text), loads(state)]
 
     def lines(self) -> list[str]:
-        """The text of every line that counts, in an order in which they can be read."""
+        """Every line that counts, as it is to be written, in an order in which they can be read."""
+        return [text if state is None else f"{text}\t{self._written(state)}" for text, state in self.texts()]
+
+    def texts(self) -> list[tuple[str, str | None]]:
+        """The text of every line that counts, and what it says that a loop hands on, whole."""
         run = self._run
-        lines = [run[kind].text for kind in ("run", "resumed", "forked", "version") if kind in run]
+        texts: list[tuple[str, str | None]]
+        texts = [(run[kind].text, None) for kind in ("run", "resumed", "forked", "version") if kind in run]
         if run:
-            lines.append(self.totals())
-        _add_lines(lines, self._body, "")
-        lines += [run[kind].text for kind in ("result", "failure") if kind in run]
-        return lines
+            texts.append((self.totals(), None))
+        _add_texts(texts, self._body, "")
+        texts += [(run[kind].text, None) for kind in ("result", "failure") if kind in run]
+        return texts
 
     def totals(self) -> str:
         """How long the run was executed."""
@@ -286,18 +308,17 @@ class Live:
                 op.lines = tuple([_unpaid(each) for each in op.lines if each.kind in _FATES])
 
 
-def _add_lines(lines: list[str], frame: _Frame, path: str) -> None:
-    """Add the text of what is in a frame."""
-    lines += [line.text for line in frame.lines]
+def _add_texts(texts: list[tuple[str, str | None]], frame: _Frame, path: str) -> None:
+    """Add what is in a frame."""
+    texts += [(line.text, None) for line in frame.lines]
     for key, op in frame.ops.items():
         if op.spent is not None:
             own = path + key if key else path[:-1]  # of a run that a tool has begun
-            lines += [spent_line(own, *each).text for each in _spent(op)]
-        for line in op.lines:
-            lines.append(line.text if line.state is None else f"{line.text}\t{line.state}")
+            texts += [(spent_line(own, *each).text, None) for each in _spent(op)]
+        texts += [(line.text, line.state) for line in op.lines]
         if op.frames is not None:
             for part, inner in op.frames.items():
-                _add_lines(lines, inner, f"{path}{part}/")
+                _add_texts(texts, inner, f"{path}{part}/")
 
 
 def _op_in(frame: _Frame, key: str) -> _Op:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import Usage
-from orchestrator.runtime.journal.artifacts.apart import Apart
+from orchestrator.runtime.journal.artifacts.apart import Apart, value_of
 from orchestrator.runtime.journal.events import (
     Answered,
     Asked,
@@ -53,10 +53,10 @@ from orchestrator.runtime.journal.lines.stored import Types, decode, loads, type
 from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.program.specs import Ask, Limits, ToolCall
 
-VERSION: Final = 4
+VERSION: Final = 5
 Data = list[Any]
 """A line as JSON gives it."""
-UPGRADES: Final[dict[int, Callable[[Data], Data]]] = {}
+UPGRADES: Final[dict[int, Callable[[Data], Data]]] = {4: lambda data: data}
 """It has, by version, what makes a line of the next version of one."""
 
 _WITH_SECONDS: Final = 3
@@ -148,19 +148,30 @@ class Wire:
         """What an op gave, as text; large values go elsewhere."""
         return self._texts(types, values, self.apart)
 
+    def said(self, data: Any) -> str:
+        """What somebody or something has said, as text; elsewhere if it is large."""
+        text = _dumps(data)
+        return text if self.apart is None else self.apart.written(text)
+
+    def said_again(self, data: Any) -> Any:
+        """What was said."""
+        return value_of(data, "what was said of a failure", self.apart)
+
     def op(self, frame: str, op: str) -> Op:
         """The op with this id in a frame."""
         return self._paths.op(frame, op)
 
-    def values(self, op: Op, frame: str, values: Sequence[object], apart: Apart | None = None) -> str:
-        """What an op gave, as text."""
-        types = self._paths.frame(frame)[1].types[op.first : op.first + len(values)]
-        return self._texts(list(map(types_of, types)), values, apart)
+    def values(self, op: Op, frame: str, values: Sequence[object]) -> str:
+        """What an op gave, as text; large values go elsewhere."""
+        return self._texts(list(map(types_of, self._types(op, frame, values))), values, self.apart)
+
+    def handed_on(self, op: Op, frame: str, values: Sequence[object]) -> str:
+        """What a turn of a loop hands on, as text."""
+        return self._texts(list(map(types_of, self._types(op, frame, values))), values)
 
     def values_again(self, op: Op, frame: str, data: Sequence[Any]) -> tuple[object, ...]:
         """What an op gave."""
-        types = self._paths.frame(frame)[1].types[op.first : op.first + len(data)]
-        return self._again(types, data, f"what `{frame}{op.id}` gave")
+        return self._again(self._types(op, frame, data), data, f"what `{frame}{op.id}` gave")
 
     def inputs(self, values: Sequence[object]) -> str:
         """What a workflow is given, as text."""
@@ -200,6 +211,9 @@ class Wire:
         """The frame and the id of an op's path."""
         return self._paths.read(path)
 
+    def _types(self, op: Op, frame: str, values: Sequence[object]) -> Sequence[Any]:
+        return self._paths.frame(frame)[1].types[op.first : op.first + len(values)]
+
     def _texts(self, types: Sequence[Types], values: Sequence[object], apart: Apart | None = None) -> str:
         """The last comes first: a conversation names the reply in front of it, which need not be written again then."""
         if not values:
@@ -212,7 +226,7 @@ class Wire:
         return f"[{','.join(texts if apart is None else map(apart.written, texts))}]"
 
     def _again(self, types: Sequence[Any], data: Sequence[Any], of: str = "an input") -> tuple[object, ...]:
-        whole = data if self.apart is None else [self.apart.read(each, of) for each in data]
+        whole = [value_of(each, of, self.apart) for each in data]
         return tuple([decode(tp, each, self._chats) for tp, each in zip(types, whole, strict=True)])
 
 
@@ -291,10 +305,6 @@ def _used(usage: Usage | None) -> str:
     return _dumps([usage.input_tokens, usage.cached_tokens, usage.output_tokens, *([True] if usage.estimated else [])])
 
 
-def _error(error: Error | None) -> str:
-    return _dumps(error and asdict(error))
-
-
 def _write_started(_wire: Wire, event: RunStarted) -> Line:
     about = {"run": event.run_id, "workflow": event.workflow, "version": event.program}
     about |= {"tenant": event.tenant} if event.tenant else {}
@@ -325,9 +335,9 @@ def _write_result(wire: Wire, event: RunDone) -> Line:
     return _run("result", event.at, wire.result(event.value))
 
 
-def _write_failure(_wire: Wire, event: RunFailed) -> Line:
+def _write_failure(wire: Wire, event: RunFailed) -> Line:
     where = event.where and [event.where.file, event.where.line, event.where.function]
-    return _run("failure", event.at, _dumps(event.code), _dumps(event.message), _dumps(event.op), _dumps(where))
+    return _run("failure", event.at, _dumps(event.code), wire.said(event.message), _dumps(event.op), _dumps(where))
 
 
 def _write_op_started(wire: Wire, event: OpStarted) -> Line:
@@ -349,7 +359,7 @@ def _write_done(wire: Wire, event: OpDone) -> Line:
 
 
 def _write_turn(wire: Wire, event: TurnDone) -> Line:
-    state = wire.values(wire.op(event.frame, event.op), event.frame, event.values)
+    state = wire.handed_on(wire.op(event.frame, event.op), event.frame, event.values)
     return wire.line("turn", event, repr(event.attempt), repr(event.turn))._replace(state=state)
 
 
@@ -364,25 +374,27 @@ def _write_cleanup(wire: Wire, event: CleanupStarted) -> Line:
 
 
 def _write_failed(wire: Wire, event: OpFailed) -> Line:
-    said = [_dumps(each) for each in (event.attempt, event.code, event.message, event.retry_in_s, event.began)]
-    return wire.line("failed", event, *said, _error(event.raised))
+    tried = [_dumps(each) for each in (event.attempt, event.code)]
+    then = [_dumps(each) for each in (event.retry_in_s, event.began)]
+    raised = event.raised and asdict(event.raised)
+    return wire.line("failed", event, *tried, wire.said(event.message), *then, wire.said(raised))
 
 
 def _write_caught(wire: Wire, event: OpCaught) -> Line:
-    return wire.line("caught", event, repr(event.attempt), repr(event.handler), _error(event.error))
+    return wire.line("caught", event, repr(event.attempt), repr(event.handler), wire.said(asdict(event.error)))
 
 
 def _write_unfit(wire: Wire, event: ReplyUnfit) -> Line:
-    return wire.line("unfit", event, _dumps(event.kept), _dumps(event.reply), _dumps(event.request))
+    return wire.line("unfit", event, *map(wire.said, (event.kept, event.reply, event.request)))
 
 
 def _write_unsettled(wire: Wire, event: OpUnsettled) -> Line:
-    return wire.line("unsettled", event, repr(event.attempt), _dumps(event.reason))
+    return wire.line("unsettled", event, repr(event.attempt), wire.said(event.reason))
 
 
 def _write_settled(wire: Wire, event: OpSettled) -> Line:
     values = wire.values(wire.op(event.frame, event.op), event.frame, event.values)
-    return wire.line("settled", event, _dumps(event.verdict), _dumps(event.by), values, _dumps(event.message))
+    return wire.line("settled", event, _dumps(event.verdict), _dumps(event.by), values, wire.said(event.message))
 
 
 def _write_timer(wire: Wire, event: TimerSet) -> Line:
@@ -475,8 +487,10 @@ def _read_result(wire: Wire, at: float, _path: str, value: Any) -> RunDone:
     return RunDone(wire.result_again(value), at)
 
 
-def _read_failure(_wire: Wire, at: float, _path: str, code: str, message: str, op: str | None, where: Any) -> RunFailed:
-    return RunFailed(code, message, op, where and SourceLoc(*where), at)
+def _read_failure(  # noqa: PLR0917 - a line's parts
+    wire: Wire, at: float, _path: str, code: str, message: Any, op: str | None, where: Any
+) -> RunFailed:
+    return RunFailed(code, wire.said_again(message), op, where and SourceLoc(*where), at)
 
 
 def _read_started(wire: Wire, at: float, path: str, attempt: int, _is_once: bool = False) -> OpStarted:
@@ -522,38 +536,40 @@ def _read_failed(  # noqa: PLR0917 - a line's parts
     path: str,
     attempt: int,
     code: str,
-    message: str,
+    message: Any,
     retry_in_s: float | None,
     began: bool,
     raised: Any,
 ) -> OpFailed:
-    return OpFailed(*wire.named(path), attempt, code, message, retry_in_s, at, began, _read_error(raised))
+    said, error = wire.said_again(message), _read_error(wire.said_again(raised))
+    return OpFailed(*wire.named(path), attempt, code, said, retry_in_s, at, began, error)
 
 
 def _read_caught(  # noqa: PLR0917 - a line's parts
     wire: Wire, at: float, path: str, attempt: int, handler: int, error: dict[str, Any]
 ) -> OpCaught:
-    found = _read_error(error)
+    found = _read_error(wire.said_again(error))
     assert found is not None
     return OpCaught(*wire.named(path), attempt, handler, found, at)
 
 
 def _read_unfit(  # noqa: PLR0917 - a line's parts
-    wire: Wire, at: float, path: str, kept: Data, reply: str, request: str
+    wire: Wire, at: float, path: str, kept: Any, reply: Any, request: Any
 ) -> ReplyUnfit:
-    texts = tuple((sample, text) for sample, text in kept)
-    return ReplyUnfit(*wire.named(path), texts, reply, request, at)
+    texts = tuple((sample, text) for sample, text in wire.said_again(kept))
+    return ReplyUnfit(*wire.named(path), texts, wire.said_again(reply), wire.said_again(request), at)
 
 
-def _read_unsettled(wire: Wire, at: float, path: str, attempt: int, reason: str) -> OpUnsettled:
-    return OpUnsettled(*wire.named(path), attempt, reason, at)
+def _read_unsettled(wire: Wire, at: float, path: str, attempt: int, reason: Any) -> OpUnsettled:
+    return OpUnsettled(*wire.named(path), attempt, wire.said_again(reason), at)
 
 
 def _read_settled(  # noqa: PLR0917 - a line's parts
-    wire: Wire, at: float, path: str, verdict: Any, by: str, values: Data, message: str | None
+    wire: Wire, at: float, path: str, verdict: Any, by: str, values: Data, message: Any
 ) -> OpSettled:
     frame, op = wire.named(path)
-    return OpSettled(frame, op, verdict, by, wire.values_again(wire.op(frame, op), frame, values), message, at)
+    gave, said = wire.values_again(wire.op(frame, op), frame, values), wire.said_again(message)
+    return OpSettled(frame, op, verdict, by, gave, said, at)
 
 
 def _read_timer(wire: Wire, at: float, path: str, wake_at: float) -> TimerSet:

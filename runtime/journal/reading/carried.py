@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from typing import Any, Final
 
 from orchestrator.errors import JournalError, described
 from orchestrator.runtime.failures import run_exists, unknown_run
+from orchestrator.runtime.journal.artifacts.apart import names_in
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.stores.base import OVER, Change, Claim, Head, NewRun, Row, Store
 from orchestrator.runtime.run_ids import require_names
@@ -28,8 +28,6 @@ from orchestrator.runtime.run_ids import require_names
 FORMAT: Final = 1
 UNFINISHED: Final = "(not whole yet)"
 """The version of a run whose log is being added, by an import or a fork."""
-_NAMES: Final = re.compile(rb"[0-9]{8}-[0-9a-f]{64}")
-"""What names artifacts in a log, and maybe something else."""
 
 
 @dataclass(slots=True)
@@ -64,8 +62,7 @@ async def _parts(store: Store, artifacts: Artifacts | None, head: Head) -> Async
     put: set[str] = set()
     async for row in store.history(head.run_id):
         if artifacts is not None:
-            named = {each.decode() for each in _NAMES.findall(row.data)} - put
-            for name in sorted(await store.referred(named)) if named else ():
+            for name in sorted(names_in(row.data.decode(errors="replace")) - put):
                 yield ["artifact", name, _text(await asyncio.to_thread(artifacts.get, name))]
                 put.add(name)
         yield ["row", row.is_snapshot, row.at, _text(row.data)]

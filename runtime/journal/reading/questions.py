@@ -56,7 +56,7 @@ def open_questions(rows: Sequence[Row]) -> list[Question]:
 
     Raises ``ValueError`` for rows that cannot be read.
     """
-    live = Live(lambda _path, _is_lost: False)
+    live = Live()
     live.read_rows(rows)
     return [_question(*data) for data in live.data() if data[0] == "asked"]
 

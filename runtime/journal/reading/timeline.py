@@ -197,7 +197,7 @@ def _used(step: Step, usage: list[Any], cost_usd: float | None) -> None:
 
 def _failed(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
     reading.goes_on(step, at, "failed")
-    step.attempts, step.said = max(step.attempts, int(rest[0])), f"{rest[1]}: {rest[2]}"
+    step.attempts, step.said = max(step.attempts, int(rest[0])), f"{rest[1]}: {_text(rest[2])}"
     if rest[3] is None:
         step.ended = at
     else:
@@ -206,13 +206,17 @@ def _failed(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
 
 def _unsettled(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
     reading.goes_on(step, at, "unsettled")
-    step.ended, step.said = at, str(rest[1])
+    step.ended, step.said = at, _text(rest[1])
 
 
 def _settled(reading: Reading, step: Step, at: float, rest: list[Any]) -> None:
     status = {"happened": "done", "failed": "failed"}.get(rest[0], "running")
     reading.goes_on(step, at, status)
     step.ended, step.said = at, f"{rest[0]}, says {rest[1]}"
+
+
+def _text(said: Any) -> str:
+    return f"(over 64 KB, in artifact {next(iter(said.values()))})" if isinstance(said, dict) else str(said)
 
 
 def _timer(reading: Reading, step: Step, at: float, _rest: list[Any]) -> None:

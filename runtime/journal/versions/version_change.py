@@ -109,7 +109,8 @@ def carried(program: Program, before: Live, version: str, rows: int, history: Hi
 
 def messages_of(lines: Iterable[str], history: History) -> list[str]:
     """The messages and long texts that lines of an earlier version name."""
-    return history.chats.needed({number for line in lines for number in mentioned(line)})
+    find = mentioned if history.apart is None else history.apart.mentioned
+    return history.chats.needed({number for line in lines for number in find(line)})
 
 
 def _fates(lines: Iterable[Data]) -> dict[str, list[Data]]:

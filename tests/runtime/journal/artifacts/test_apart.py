@@ -314,4 +314,4 @@ def test_a_name_given_before_midnight_is_the_name_after_it(tmp_path: Path, monke
     text = values.written(f'"{LARGE}"')
     asyncio.run(values.put(values.take_fresh()))
     assert "19700101-" in text
-    assert values.read(apart.loads(text), "it") == LARGE
+    assert apart.value_of(apart.loads(text), "it", values) == LARGE

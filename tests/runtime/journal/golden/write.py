@@ -18,6 +18,7 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal import recorder
 from orchestrator.runtime.journal.artifacts import apart
 from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.wire import VERSION
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
@@ -26,8 +27,9 @@ from tests.runtime.journal.lines.test_wire import EVENTS, program_of
 from tests.runtime.journal.text import Codec
 
 FOLDER = Path(__file__).parent
-LARGE, OFTEN = 500, 3000
-"""Values of more characters are artifacts, and snapshots are looked at behind so many bytes: a small log has both."""
+LARGE, LARGE_STATE, OFTEN = 60, 12, 3000
+"""Values of more characters are artifacts, as is what loops hand on, and snapshots are taken behind so many bytes: a
+small log has them all."""
 
 
 def lines() -> list[str]:
@@ -38,10 +40,18 @@ def lines() -> list[str]:
 async def run() -> dict[str, Any]:
     """A whole run, as its log has it."""
     compiled, store = compile_workflow(everything), MemoryStore()
+    written = Live._written
+
+    def state_written(live: Live, text: str) -> str:
+        with patch.object(apart, "LARGEST_INLINE", LARGE_STATE):
+            return written(live, text)
+
     with (
         TemporaryDirectory() as folder,
         patch.object(apart, "LARGEST_INLINE", LARGE),
+        patch.object(Live, "_written", state_written),
         patch.object(recorder, "SNAPSHOT_BYTES", OFTEN),
+        patch.object(recorder.Recorder, "_halves", lambda *_: True),
     ):
         artifacts = Folder(Path(folder))
         async with Runner(

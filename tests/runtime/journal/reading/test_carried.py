@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import JournalError, RunError
+from orchestrator.runtime.journal.artifacts.apart import names_in
 from orchestrator.runtime.journal.artifacts.folder import Folder
 from orchestrator.runtime.journal.reading.carried import UNFINISHED, exported, imported, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Store
@@ -22,16 +23,22 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await opened.close()
 
 
+FORMS = ("MNAME", '["done",1.0,"9f",[1,{"~artifact":"NAME"}],null]', '["turn",1.0,"9f",1,0]\t@NAME', "[]\t~@NAME")
+"""How a log names artifacts."""
+LARGE = {b"a message", b"a value", b"a state", b"what has changed of one"}
+
+
 async def made(status: str = "done", artifacts: Folder | None = None) -> MemoryStore:
     """A store with the run ``r1``, of three rows, the second a snapshot."""
     store = MemoryStore()
     head = await store.create(NewRun("r1", "flow", "v1", "acme", "k1"), b"4\nfirst\n", owner="o")
     claim = Claim("r1", head.epoch)
-    name = "" if artifacts is None else artifacts.put(b"large")
-    if name:
-        await store.refer("r1", [name])
+    names = [] if artifacts is None else [artifacts.put(each) for each in LARGE]
+    if names:
+        await store.refer("r1", names)
     store.snapshot(claim, b"4\nsnapshot\n")
-    store.append(claim, f"last {name}\n".encode(), change=Change(status, "because"))  # type: ignore[arg-type]
+    last = "\n".join(form.replace("NAME", name) for form, name in zip(FORMS, names, strict=False)) or "last"
+    store.append(claim, f"{last}\n".encode(), change=Change(status, "because"))  # type: ignore[arg-type]
     if (waiting := store.barrier("r1")) is not None:
         await waiting
     await store.put_program("v1", b"{}")
@@ -51,9 +58,9 @@ async def test_a_run_is_in_another_store_as_it_was(store: Store, tmp_path: Path)
     before = [(row.is_snapshot, row.data) async for row in source.history("r1")]
     assert [(row.is_snapshot, row.data) async for row in store.history("r1")] == before
     assert await store.program("v1") == b"{}"
-    name = before[-1][1].decode().split()[1]
-    assert there.get(name) == b"large"
-    assert list(await store.referred([name])) == [name]
+    names = names_in(before[-1][1].decode())
+    assert {there.get(name) for name in names} == LARGE
+    assert set(await store.referred(names)) == names
 
 
 @pytest.mark.parametrize("status", ["ready", "waiting", "suspended"])
