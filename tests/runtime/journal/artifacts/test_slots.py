@@ -22,6 +22,7 @@ from orchestrator.runtime.coordinator.forking import fork
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
+from orchestrator.runtime.execution.lifecycle import result_of
 from orchestrator.runtime.journal import recorder
 from orchestrator.runtime.journal.artifacts import apart, garbage
 from orchestrator.runtime.journal.artifacts.apart import Apart, names_in
@@ -308,7 +309,7 @@ def test_a_log_with_snapshots_goes_on_from_any_row_with_everything_apart(seed: i
         started = RunStarted("run", program.name, program.fingerprint, (7,), 0.0)
         log = await owner.begin(program, started, None)
         assert isinstance(log, Recorder)
-        result = await Execution(program, Services(Engines({})), log, "run", started=started).result((7,))
+        result = await result_of(Execution(program, Services(Engines({})), log, "run", started=started), (7,))
         await owner.close()
         return result.value, await rows_of(store, "run")
 
