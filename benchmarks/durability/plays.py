@@ -258,7 +258,13 @@ def _kill_group(pid: int) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    """Whether any thread of a process is: while one is, what it has open is open, a port say."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return any(map(_is_running, Path(f"/proc/{pid}/task").iterdir()))
+    return False
+
+
+def _is_running(thread: Path) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (thread / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in ("Z", "X")
+    return False
